@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "unit.h"
+
+START_TEST(sums_and_ranges_are_checked)
+{
+    uint64_t r;
+
+    ck_assert(add_u64(1, 2, &r) && r == 3);
+    ck_assert(!add_u64(UINT64_MAX, 1, &r));
+    ck_assert(!mul_u64(UINT64_MAX, 2, &r));
+    ck_assert(range_fits(10, 0, 10));
+    ck_assert(!range_fits(10, 1, 10));
+    ck_assert(!range_fits(5, UINT64_MAX, 10));
+    ck_assert(ranges_overlap(0, 10, 9, 1));
+    ck_assert(!ranges_overlap(0, 10, 10, 1));
+    ck_assert(!ranges_overlap(0, 0, 0, 1));
+}
+END_TEST
+
+START_TEST(errors_carry_context_in_front)
+{
+    struct vz_error err = {0};
+
+    ck_assert_int_eq(error_set(&err, ENOENT, VZ_ERROR_IO, "no file %d", 7), -ENOENT);
+    error_prefix(&err, "%s", "kernel");
+    ck_assert_str_eq(err.text, "kernel: no file 7");
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    ck_assert_int_eq(error_set(NULL, EINVAL, VZ_ERROR_INVALID, "x"), -EINVAL);
+}
+END_TEST
+
+START_TEST(long_errors_are_cut_not_overrun)
+{
+    struct vz_error err = {0};
+    char text[2 * VZ_ERROR_TEXT_MAX];
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    error_set(&err, EIO, VZ_ERROR_IO, "%s", text);
+    ck_assert_uint_eq(strlen(err.text), VZ_ERROR_TEXT_MAX - 1);
+    error_prefix(&err, "x");
+    ck_assert_uint_eq(strlen(err.text), VZ_ERROR_TEXT_MAX - 1);
+}
+END_TEST
+
+START_TEST(tsc_frequency_is_plausible)
+{
+    uint32_t khz = clock_measure_tsc_khz();
+
+    ck_assert_uint_gt(khz, 500000);
+    ck_assert_uint_lt(khz, 10000000);
+    ck_assert_uint_eq(mul_div_u64(UINT64_MAX, 2, 2), UINT64_MAX);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, sums_and_ranges_are_checked);
+    UNIT_TEST(s, errors_carry_context_in_front);
+    UNIT_TEST(s, long_errors_are_cut_not_overrun);
+    UNIT_TEST(s, tsc_frequency_is_plausible);
+}
+
+UNIT_TEST_MAIN("base", add_tests)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Host time. */
+#ifndef VZ_BASE_CLOCK_H
+#define VZ_BASE_CLOCK_H
+
+#include "base/compiler.h"
+
+#define NS_PER_SEC UINT64_C(1000000000)
+#define NS_PER_MS  UINT64_C(1000000)
+
+/* CLOCK_MONOTONIC in nanoseconds. Any thread. */
+uint64_t clock_mono_ns(void);
+
+/* CLOCK_REALTIME in nanoseconds since 1970. Any thread. */
+uint64_t clock_real_ns(void);
+
+static inline uint64_t clock_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+/* The host's TSC frequency in kHz, measured against CLOCK_MONOTONIC. Measures for about 10 ms at
+ * each call: ask once per machine. */
+uint32_t clock_measure_tsc_khz(void);
+
+/* v * num / den without overflow in between; den is not 0; saturates. */
+static inline uint64_t mul_div_u64(uint64_t v, uint64_t num, uint64_t den)
+{
+    unsigned __int128 r = (unsigned __int128)v * num / den;
+
+    return r > UINT64_MAX ? UINT64_MAX : (uint64_t)r;
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* The hypervisor contract: what a machine asks of whatever runs its CPUs. Behind it: soft/ (our own
+ * CPU in user space), fake/ (scripted, for tests), and kvm/ to come.
+ *
+ * Results are 0 or -errno. Nothing a guest does makes a backend abort.
+ *
+ * The interrupt controllers (local APICs, IOAPIC, PICs) and the PIT belong to the backend, since
+ * hardware backends bring their own (the backend answers ports 0x20-0x21, 0xa0-0xa1, 0x4d0-0x4d1,
+ * 0x40-0x43, 0x61 and the APIC pages itself); the board raises lines by GSI and sends MSIs. Both kinds of
+ * backend exchange the same architectural state (arch/x86/).
+ *
+ * Port and memory-mapped accesses reach devices by a call from the vCPU's thread in the middle of
+ * vcpu_run(), not by an exit: the software CPU can complete an instruction with several accesses
+ * in place, and a hardware backend turns its exits into the same calls. */
+#ifndef VZ_HV_HV_H
+#define VZ_HV_HV_H
+
+#include "arch/x86/cpu_state.h"
+#include "base/compiler.h"
+#include "mem/mem.h"
+
+struct hv_vm;
+struct hv_vcpu;
+struct loop;
+struct state_writer;
+struct vz_error;
+
+#define HV_VCPUS_MAX 64
+#define HV_GSI_COUNT 24
+
+/* What the guest's accesses outside RAM reach. Called on vCPU threads, concurrently; must not
+ * block for long. size is 1, 2, 4 or 8 (ports: 1, 2 or 4); a wider or unaligned access arrives
+ * split. Reads return the value in the low bits; nothing there: all ones. */
+struct hv_io_ops {
+    uint64_t (*mmio_read)(void *arg, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *arg, gpa_t gpa, unsigned size, uint64_t value);
+    uint32_t (*port_read)(void *arg, uint16_t port, unsigned size);
+    void (*port_write)(void *arg, uint16_t port, unsigned size, uint32_t value);
+};
+
+struct hv_vm_desc {
+    struct mem *mem;             /* the caller's; outlives the VM; all regions are in place */
+    struct loop *loop;           /* for the timers of LAPIC and PIT; outlives the VM */
+    unsigned vcpu_count;         /* 1..HV_VCPUS_MAX */
+    const struct hv_io_ops *io;
+    void *io_arg;
+};
+
+struct hv_msi {
+    uint64_t address;
+    uint32_t data;
+};
+
+enum hv_exit_kind {
+    HV_EXIT_NONE,
+    HV_EXIT_SHUTDOWN, /* triple fault; exit->text says what the CPU was doing */
+    HV_EXIT_ERROR,    /* a state that cannot be continued; exit->text says which */
+};
+
+struct hv_exit {
+    enum hv_exit_kind kind;
+    char text[512];
+};
+
+/* Numbers for --stats. name and unit are static strings. */
+typedef void hv_stats_fn(void *arg, const char *name, uint64_t value);
+
+struct hv_ops {
+    const char *name; /* "soft", "kvm", "fake" */
+
+    /* Can this backend run an ordinary kernel here? Any thread. 0; -ENODEV: absent; -EACCES: not
+     * for us; -ENOTSUP: there, but it does not work. err (may be NULL) says why. */
+    int (*probe)(struct vz_error *err);
+
+    /* Any thread. The desc may be gone when this returns, what it points to may not. */
+    int (*vm_create)(const struct hv_vm_desc *desc, struct hv_vm **ret, struct vz_error *err);
+    /* No vcpu_run() is active; vCPUs that still exist are destroyed. NULL is fine. */
+    void (*vm_destroy)(struct hv_vm *vm);
+
+    /* Set the level of an input pin: GSI 0..HV_GSI_COUNT-1, 0..15 also reach the PICs.
+     * Any thread; other GSIs are ignored. */
+    void (*irq_line)(struct hv_vm *vm, unsigned gsi, bool level);
+    /* Any thread. */
+    void (*msi)(struct hv_vm *vm, const struct hv_msi *msi);
+
+    /* vCPUs 0..vcpu_count-1, in reset state: 0 is the bootstrap processor, the others wait for
+     * a SIPI. The index is also the APIC id. */
+    int (*vcpu_create)(struct hv_vm *vm, unsigned index, struct hv_vcpu **ret);
+    void (*vcpu_destroy)(struct hv_vcpu *cpu); /* NULL is fine */
+
+    /* Run guest code on the calling thread (always the same one for a vCPU) until a kick
+     * (-EINTR) or an exit (0, *exit filled in). Sleeps inside while the guest is halted. */
+    int (*vcpu_run)(struct hv_vcpu *cpu, struct hv_exit *exit);
+    /* Make vcpu_run() return -EINTR soon; when it is not running, the next call returns at once.
+     * Any thread, and signal handlers. */
+    void (*vcpu_kick)(struct hv_vcpu *cpu);
+
+    /* While vcpu_run() is not active. */
+    int (*vcpu_get)(struct hv_vcpu *cpu, struct x86_cpu_state *ret);
+    int (*vcpu_set)(struct hv_vcpu *cpu, const struct x86_cpu_state *state);
+
+    /* Back to power-up state, interrupt controllers and all vCPUs. No vcpu_run() is active. */
+    void (*vm_reset)(struct hv_vm *vm);
+
+    /* Append the sections of the interrupt controllers and the PIT, and load them again.
+     * No vcpu_run() is active. */
+    int (*irqchip_save)(struct hv_vm *vm, struct state_writer *w);
+    int (*irqchip_load)(struct hv_vm *vm, const void *data, size_t len, struct vz_error *err);
+
+    /* Call fn for each counter. Any thread; the values are a snapshot. Optional. */
+    void (*stats)(struct hv_vm *vm, hv_stats_fn *fn, void *arg);
+};
+
+extern const struct hv_ops hv_soft_ops;
+extern const struct hv_ops hv_fake_ops;
+
+#endif

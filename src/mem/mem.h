@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Guest memory: RAM as the guest's physical addresses see it.
+ *
+ * All RAM of a machine is one shared memory file, so that other processes and other mappings of
+ * it are possible; regions are windows of it placed at guest-physical addresses. Regions do not
+ * change once vCPUs run. ROM is RAM that the guest's CPUs may not write.
+ *
+ * Everything that writes guest memory other than through a CPU's own stores ends in mem_written():
+ * mem_write() does so itself, DMA through mem_ptr() must call it. That is how a CPU that caches
+ * decoded code (cpu/x86/) learns that the code has changed, and later how dirty pages are found.
+ *
+ * Threads: any, once built. Copies are not atomic beyond what memcpy gives; the guest may change
+ * its memory at any time, so copy out once, then check, then use. */
+#ifndef VZ_MEM_MEM_H
+#define VZ_MEM_MEM_H
+
+#include "base/compiler.h"
+
+struct vz_error;
+
+typedef uint64_t gpa_t; /* guest-physical address */
+
+#define MEM_PAGE_SIZE  4096u
+#define MEM_PAGE_SHIFT 12
+#define MEM_REGIONS_MAX 8
+
+struct mem_region {
+    gpa_t gpa;
+    uint64_t len;  /* bytes, whole pages */
+    uint8_t *host; /* mapped read-write for us, whatever the guest may do */
+    bool rom;
+};
+
+/* Per page of RAM, which 64-byte granules hold guest code that some CPU has cached in decoded
+ * form: bit n covers bytes [64 n, 64 n + 64) of the page. See cpu/x86/smc.h. */
+typedef _Atomic uint64_t mem_code_map;
+
+struct mem {
+    struct mem_region region[MEM_REGIONS_MAX]; /* sorted by gpa */
+    unsigned region_count;
+    int fd;                 /* the memory file */
+    uint64_t file_len;
+    uint64_t file_capacity; /* address space and file reserved at creation */
+    uint8_t *base;          /* host address of file offset 0 */
+    mem_code_map *code;     /* one per page of the file */
+    /* Told of every write that hits a granule in code[]; NULL when no CPU caches code.
+     * Any thread, after the bytes are in memory. */
+    void (*code_written)(void *arg, gpa_t gpa, uint64_t len);
+    void *code_written_arg;
+};
+
+/* Reserve room for capacity bytes (whole pages) of RAM and ROM together. 0 or -errno. */
+int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err) must_check;
+void mem_destroy(struct mem *mem); /* NULL is fine */
+
+/* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC
+ * past the capacity or MEM_REGIONS_MAX. */
+int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom) must_check;
+
+/* The region that holds gpa, or NULL. */
+const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
+
+/* Host address of [gpa, gpa + len), or NULL unless all of it lies in one region. Reading through
+ * it is fine; after writing through it call mem_written(). */
+void *mem_ptr(const struct mem *mem, gpa_t gpa, uint64_t len) must_check;
+
+/* Copy. 0, or -EFAULT when any byte lies outside RAM (then nothing was copied). ROM is written
+ * too: only CPUs are held off. */
+int mem_read(const struct mem *mem, gpa_t gpa, void *buf, uint64_t len) must_check;
+int mem_write(struct mem *mem, gpa_t gpa, const void *buf, uint64_t len) must_check;
+int mem_zero(struct mem *mem, gpa_t gpa, uint64_t len) must_check;
+
+/* [gpa, gpa + len), inside RAM, has been written. */
+void mem_written(struct mem *mem, gpa_t gpa, uint64_t len);
+
+/* The code map word of the page that host (inside RAM) lies in. */
+static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
+{
+    return &mem->code[(uint64_t)((const uint8_t *)host - mem->base) >> MEM_PAGE_SHIFT];
+}
+
+#endif
