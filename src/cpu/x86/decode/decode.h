@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* The instruction decoder: bytes in, one struct x86_decoded out. It knows the encoding of every
+ * instruction the software CPU offers (x86-64-v3 and what is listed in optable.h) and nothing of
+ * how they are executed. Intel SDM vol. 2, chapter 2 and appendix A.
+ *
+ * One table (optable.h) gives names, operands, flags used and set, and attributes; enum x86_op is
+ * made from it. Pure function, any thread, no vector or x87 registers used. */
+#ifndef VZ_CPU_X86_DECODE_H
+#define VZ_CPU_X86_DECODE_H
+
+#include "base/compiler.h"
+
+#define X86_INSN_MAX 15 /* bytes; one more is #GP(0) */
+
+enum x86_opmap { X86_MAP_1, X86_MAP_0F, X86_MAP_0F38, X86_MAP_0F3A };
+
+enum x86_code_size { X86_CODE_16, X86_CODE_32, X86_CODE_64 }; /* by CS.D and CS.L */
+
+/* Encodings of the operand that ModRM, opcode, immediate or nothing selects. */
+enum x86_operand_kind {
+    X86_OPERAND_NONE,
+    X86_OPERAND_GPR,    /* reg: 0..15; size 1 with high_byte: AH, CH, DH, BH for reg 0..3 */
+    X86_OPERAND_SEG,    /* reg: enum x86_seg order */
+    X86_OPERAND_CR,
+    X86_OPERAND_DR,
+    X86_OPERAND_MEM,    /* base, index, scale, disp, seg of the instruction */
+    X86_OPERAND_IMM,    /* imm (already sign- or zero-extended as the instruction says) */
+    X86_OPERAND_REL,    /* imm: displacement from the next instruction */
+    X86_OPERAND_FAR,    /* imm: offset, imm2: selector */
+    X86_OPERAND_ST,     /* x87 stack register */
+    X86_OPERAND_MMX,
+    X86_OPERAND_XMM,    /* size 16 or less used; */
+    X86_OPERAND_YMM,
+};
+
+struct x86_operand {
+    uint8_t kind; /* enum x86_operand_kind */
+    uint8_t reg;
+    uint8_t size; /* bytes accessed; 0 where it makes no sense (LEA, INVLPG) or exceeds 255 (XSAVE) */
+    bool high_byte;
+    bool read, written;
+    bool implicit; /* fixed by the opcode, not encoded (rAX of MUL, CL of SHL) */
+};
+
+enum x86_prefix_bits {
+    X86_PREFIX_LOCK = 1, X86_PREFIX_REP = 2 /* F3 */, X86_PREFIX_REPNE = 4 /* F2 */,
+    X86_PREFIX_OPSIZE = 8, X86_PREFIX_ADDRSIZE = 16, X86_PREFIX_REX = 32, X86_PREFIX_VEX = 64,
+};
+
+/* base and index: 0..15, or one of */
+#define X86_NO_REG   0xff
+#define X86_BASE_RIP 0xfe
+
+struct x86_decoded {
+    uint16_t op;           /* enum x86_op */
+    uint8_t len;           /* bytes */
+    uint8_t prefixes;      /* enum x86_prefix_bits; F2/F3/66 stay set where they select the opcode */
+    uint8_t map, opcode;   /* as encoded */
+    uint8_t opcode_off;    /* where the opcode byte (after escapes and prefixes) is in the bytes */
+    bool has_modrm, has_mem;
+    uint8_t modrm, mod;
+    uint8_t reg, rm;       /* extended by REX/VEX: 0..15; rm is the register when mod == 3 */
+    uint8_t rex_w, vex_l;  /* 0 or 1 */
+    uint8_t vvvv;          /* VEX.vvvv, un-inverted */
+    uint8_t osize, asize;  /* effective sizes in bytes: 2, 4, 8 */
+    /* The memory operand, when has_mem. */
+    uint8_t seg;           /* effective segment: enum x86_seg */
+    bool seg_override;
+    uint8_t base, index;   /* X86_NO_REG, X86_BASE_RIP (relative to the next instruction) */
+    uint8_t scale;         /* log2: 0..3 */
+    uint8_t vsib;          /* index is a vector register: gathers */
+    int64_t disp;          /* sign-extended (moffs: zero-extended 64 bits) */
+    uint64_t imm, imm2;
+    uint8_t operand_count;
+    struct x86_operand operand[5]; /* explicit ones first, in Intel order */
+    const struct x86_op_info *info;
+};
+
+/* Attributes of a table row, struct x86_op_info.attr. */
+enum x86_op_attr {
+    X86_ATTR_LOCK = BIT(0),      /* LOCK allowed with a memory destination */
+    X86_ATTR_BRANCH = BIT(1),    /* ends a block: any transfer of control */
+    X86_ATTR_PRIV = BIT(2),      /* CPL 0 only */
+    X86_ATTR_X87 = BIT(3), X86_ATTR_MMX = BIT(4), X86_ATTR_SSE = BIT(5), X86_ATTR_AVX = BIT(6),
+    X86_ATTR_NO64 = BIT(7), X86_ATTR_ONLY64 = BIT(8),
+    X86_ATTR_SYSTEM = BIT(9),    /* may change what the following bytes mean or where they are:
+                                    ends a block (MOV CR, WRMSR, IRET, INVLPG, CPUID, ...) */
+    X86_ATTR_STRING = BIT(10), X86_ATTR_REP = BIT(11), /* REP/REPE/REPNE has a meaning */
+    X86_ATTR_ALIGNED = BIT(12),  /* a memory operand must be aligned to its size: else #GP(0) */
+};
+
+/* CPUID bits an instruction depends on; the interpreter raises #UD where it is not offered. */
+enum x86_feature {
+    X86_FEATURE_BASE, X86_FEATURE_MMX, X86_FEATURE_SSE, X86_FEATURE_SSE2, X86_FEATURE_SSE3,
+    X86_FEATURE_SSSE3, X86_FEATURE_SSE4_1, X86_FEATURE_SSE4_2, X86_FEATURE_AES,
+    X86_FEATURE_PCLMUL, X86_FEATURE_SHA, X86_FEATURE_AVX, X86_FEATURE_AVX2, X86_FEATURE_FMA,
+    X86_FEATURE_F16C, X86_FEATURE_BMI1, X86_FEATURE_BMI2, X86_FEATURE_LZCNT, X86_FEATURE_POPCNT,
+    X86_FEATURE_MOVBE, X86_FEATURE_ADX, X86_FEATURE_CX16, X86_FEATURE_RDRAND,
+    X86_FEATURE_RDSEED, X86_FEATURE_FSGSBASE, X86_FEATURE_INVPCID, X86_FEATURE_SMAP,
+    X86_FEATURE_XSAVE, X86_FEATURE_XSAVEOPT, X86_FEATURE_XSAVEC, X86_FEATURE_RDTSCP,
+    X86_FEATURE_RDPID, X86_FEATURE_SYSCALL, X86_FEATURE_LM, X86_FEATURE_LAHF64,
+    X86_FEATURE_CLFLUSHOPT, X86_FEATURE_CLWB, X86_FEATURE_PREFETCHW, X86_FEATURE_VAES,
+    X86_FEATURE_VPCLMULQDQ, X86_FEATURE_GFNI, X86_FEATURE_COUNT,
+};
+
+struct x86_op_info {
+    const char *name;           /* Intel mnemonic, lower case */
+    uint32_t attr;              /* enum x86_op_attr */
+    uint8_t feature;            /* enum x86_feature */
+    uint16_t flags_used;        /* X86_FLAG_* arithmetic flags read */
+    uint16_t flags_set;         /* arithmetic flags written with a defined value */
+    uint16_t flags_undefined;   /* arithmetic flags left undefined */
+};
+
+enum x86_decode_result {
+    X86_DECODE_OK,
+    X86_DECODE_MORE,    /* the bytes given end inside the instruction */
+    X86_DECODE_INVALID, /* #UD; ret->len says how many bytes were looked at */
+    X86_DECODE_LONG,    /* longer than 15 bytes: #GP(0) */
+};
+
+/* Decode one instruction from at most avail bytes. #UD conditions that the encoding alone decides
+ * (reserved opcode, LOCK where not allowed, register where memory is needed, VEX.vvvv or VEX.L
+ * wrong, not valid in this mode) give X86_DECODE_INVALID; those that depend on CPU state (CR0,
+ * CR4, XCR0, CPUID policy, CPL) are left to execution. ret is filled in completely on OK. */
+enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86_code_size size,
+                                  struct x86_decoded *ret);
+
+const struct x86_op_info *x86_op_info(unsigned op);
+
+/* A printable form for traces and error messages, Intel syntax; not meant to be assembled. */
+void x86_format(const struct x86_decoded *d, uint64_t rip, char *buf, unsigned len);
+
+#endif
