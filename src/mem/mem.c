@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* Guest memory on one memfd: see mem.h. */
+#include "mem/mem.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+static void *reserve(uint64_t len, int flags, int fd)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err)
+{
+    struct mem *mem;
+
+    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
+    mem = calloc(1, sizeof(*mem));
+    if (!mem)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    mem->file_capacity = capacity;
+    mem->fd = memfd_create("vz-guest-memory", MFD_CLOEXEC);
+    if (mem->fd < 0 || ftruncate(mem->fd, (off_t)capacity) < 0)
+        goto fail;
+    mem->base = reserve(capacity, MAP_SHARED, mem->fd);
+    /* Never written for most pages, so it costs address space, not memory. */
+    mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code),
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (!mem->base || !mem->code)
+        goto fail;
+    *ret = mem;
+    return 0;
+fail:
+    mem_destroy(mem);
+    return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY,
+                     "the host cannot give %llu MiB of guest memory",
+                     (unsigned long long)(capacity / MIB));
+}
+
+void mem_destroy(struct mem *mem)
+{
+    if (!mem)
+        return;
+    if (mem->code)
+        munmap((void *)mem->code, (mem->file_capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
+    if (mem->base)
+        munmap(mem->base, mem->file_capacity);
+    if (mem->fd >= 0)
+        close(mem->fd);
+    free(mem);
+}
+
+int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
+{
+    unsigned at = 0;
+
+    if (!len || gpa % MEM_PAGE_SIZE || len % MEM_PAGE_SIZE || gpa > UINT64_MAX - len)
+        return -EINVAL;
+    for (unsigned i = 0; i < mem->region_count; i++) {
+        if (ranges_overlap(gpa, len, mem->region[i].gpa, mem->region[i].len))
+            return -EEXIST;
+        if (mem->region[i].gpa < gpa)
+            at = i + 1;
+    }
+    if (mem->region_count == MEM_REGIONS_MAX || len > mem->file_capacity - mem->file_len)
+        return -ENOSPC;
+    memmove(&mem->region[at + 1], &mem->region[at],
+            (mem->region_count - at) * sizeof(mem->region[0]));
+    mem->region[at] = (struct mem_region){
+        .gpa = gpa, .len = len, .host = mem->base + mem->file_len, .rom = rom};
+    mem->region_count++;
+    mem->file_len += len;
+    return 0;
+}
+
+const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa)
+{
+    for (unsigned i = 0; i < mem->region_count; i++) {
+        if (gpa - mem->region[i].gpa < mem->region[i].len)
+            return &mem->region[i];
+    }
+    return NULL;
+}
+
+void *mem_ptr(const struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    const struct mem_region *r = mem_find(mem, gpa);
+
+    if (!r || !range_fits(gpa - r->gpa, len, r->len))
+        return NULL;
+    return r->host + (gpa - r->gpa);
+}
+
+/* The bytes at gpa that are contiguous on the host, at most len; 0: not RAM. */
+static uint64_t run_at(const struct mem *mem, gpa_t gpa, uint64_t len, uint8_t **ret)
+{
+    const struct mem_region *r = mem_find(mem, gpa);
+
+    if (!r)
+        return 0;
+    *ret = r->host + (gpa - r->gpa);
+    return MIN(len, r->len - (gpa - r->gpa));
+}
+
+static bool all_ram(const struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    uint8_t *host = NULL;
+
+    while (len) {
+        uint64_t n = run_at(mem, gpa, len, &host);
+
+        if (!n)
+            return false;
+        gpa += n;
+        len -= n;
+    }
+    return true;
+}
+
+int mem_read(const struct mem *mem, gpa_t gpa, void *buf, uint64_t len)
+{
+    uint8_t *to = buf, *host = NULL;
+
+    if (!all_ram(mem, gpa, len))
+        return -EFAULT;
+    for (uint64_t n; len; gpa += n, to += n, len -= n) {
+        n = run_at(mem, gpa, len, &host);
+        memcpy(to, host, n);
+    }
+    return 0;
+}
+
+int mem_write(struct mem *mem, gpa_t gpa, const void *buf, uint64_t len)
+{
+    const uint8_t *from = buf;
+    uint8_t *host = NULL;
+
+    if (!all_ram(mem, gpa, len))
+        return -EFAULT;
+    for (uint64_t n; len; gpa += n, from += n, len -= n) {
+        n = run_at(mem, gpa, len, &host);
+        memcpy(host, from, n);
+        mem_written(mem, gpa, n);
+    }
+    return 0;
+}
+
+int mem_zero(struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    uint8_t *host = NULL;
+
+    if (!all_ram(mem, gpa, len))
+        return -EFAULT;
+    for (uint64_t n; len; gpa += n, len -= n) {
+        n = run_at(mem, gpa, len, &host);
+        memset(host, 0, n);
+        mem_written(mem, gpa, n);
+    }
+    return 0;
+}
+
+/* The granule bits of [off, off + len) of a page; len is 1..page. */
+static uint64_t granules(uint64_t off, uint64_t len)
+{
+    unsigned first = (unsigned)(off / 64), last = (unsigned)((off + len - 1) / 64);
+
+    return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
+}
+
+void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    uint8_t *host = NULL;
+
+    if (!mem->code_written)
+        return;
+    for (uint64_t n; len; gpa += n, len -= n) {
+        uint64_t off = gpa % MEM_PAGE_SIZE;
+
+        n = run_at(mem, gpa, MIN(len, MEM_PAGE_SIZE - off), &host);
+        if (!n)
+            return;
+        /* Sequentially consistent: the bytes must be out before the map is looked at, against a
+         * CPU that marks the granule and then reads the bytes. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load_explicit(mem_code_of(mem, host), memory_order_relaxed) & granules(off, n))
+            mem->code_written(mem->code_written_arg, gpa, n);
+    }
+}

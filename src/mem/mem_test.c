@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "unit.h"
+
+static struct mem *make(void)
+{
+    struct mem *mem;
+
+    ck_assert_int_eq(mem_create(64 * 4096, &mem, NULL), 0);
+    return mem;
+}
+
+START_TEST(regions_are_sorted_and_never_overlap)
+{
+    struct mem *mem = make();
+
+    ck_assert_int_eq(mem_add(mem, 0x100000, 0x4000, false), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 0x4000, false), 0);
+    ck_assert_int_eq(mem_add(mem, 0x3000, 0x2000, false), -EEXIST);
+    ck_assert_int_eq(mem_add(mem, 0x10, 0x1000, false), -EINVAL);
+    ck_assert_int_eq(mem_add(mem, 0x200000, 0x10, false), -EINVAL);
+    ck_assert_int_eq(mem_add(mem, 0x200000, 0, false), -EINVAL);
+    ck_assert_int_eq(mem_add(mem, UINT64_MAX - 0xfff, 0x1000, false), -EINVAL);
+    ck_assert_int_eq(mem_add(mem, 0x200000, 64 * 4096, false), -ENOSPC);
+    ck_assert_uint_eq(mem->region_count, 2);
+    ck_assert_uint_eq(mem->region[0].gpa, 0);
+    ck_assert_ptr_eq(mem_find(mem, 0x103fff), &mem->region[1]);
+    ck_assert_ptr_null(mem_find(mem, 0x104000));
+    ck_assert_ptr_null(mem_find(mem, UINT64_MAX));
+    mem_destroy(mem);
+}
+END_TEST
+
+START_TEST(the_region_limit_is_an_error)
+{
+    struct mem *mem = make();
+
+    for (unsigned i = 0; i < MEM_REGIONS_MAX; i++)
+        ck_assert_int_eq(mem_add(mem, i * 0x2000, 0x1000, false), 0);
+    ck_assert_int_eq(mem_add(mem, 0x100000, 0x1000, false), -ENOSPC);
+    mem_destroy(mem);
+}
+END_TEST
+
+START_TEST(copies_cross_adjacent_regions_and_are_all_or_nothing)
+{
+    struct mem *mem = make();
+    uint8_t buf[64], zero[64] = {0};
+
+    ck_assert_int_eq(mem_add(mem, 0x2000, 0x1000, true), 0);
+    ck_assert_int_eq(mem_add(mem, 0x1000, 0x1000, false), 0);
+    memset(buf, 0x5a, sizeof(buf));
+    ck_assert_int_eq(mem_write(mem, 0x2000 - 32, buf, 64), 0);
+    memset(buf, 0, sizeof(buf));
+    ck_assert_int_eq(mem_read(mem, 0x2000 - 32, buf, 64), 0);
+    ck_assert_uint_eq(buf[0], 0x5a);
+    ck_assert_uint_eq(buf[63], 0x5a);
+    ck_assert_ptr_null(mem_ptr(mem, 0x2000 - 32, 64));
+    ck_assert_ptr_nonnull(mem_ptr(mem, 0x2000 - 32, 32));
+    ck_assert_int_eq(mem_zero(mem, 0x2000 - 32, 64), 0);
+    ck_assert_int_eq(mem_read(mem, 0x2000 - 32, buf, 64), 0);
+    ck_assert_mem_eq(buf, zero, 64);
+    memset(buf, 0x77, sizeof(buf));
+    ck_assert_int_eq(mem_write(mem, 0x3000 - 32, buf, 64), -EFAULT);
+    ck_assert_int_eq(mem_read(mem, 0x3000 - 32, buf, 32), 0);
+    ck_assert_mem_eq(buf, zero, 32);
+    ck_assert_int_eq(mem_read(mem, 0x1000, buf, UINT64_MAX), -EFAULT);
+    ck_assert_ptr_null(mem_ptr(mem, 0x1000, UINT64_MAX));
+    ck_assert_int_eq(mem_read(mem, UINT64_MAX, buf, 0), 0);
+    mem_destroy(mem);
+}
+END_TEST
+
+struct heard {
+    unsigned calls;
+    gpa_t gpa;
+    uint64_t len;
+};
+
+static void hear(void *arg, gpa_t gpa, uint64_t len)
+{
+    struct heard *h = arg;
+
+    h->calls++;
+    h->gpa = gpa;
+    h->len = len;
+}
+
+START_TEST(writes_to_code_are_told_and_others_are_not)
+{
+    struct mem *mem = make();
+    struct heard h = {0};
+    uint8_t buf[0x2000] = {0};
+
+    ck_assert_int_eq(mem_add(mem, 0x4000, 0x4000, false), 0);
+    mem->code_written = hear;
+    mem->code_written_arg = &h;
+    *mem_code_of(mem, mem_ptr(mem, 0x5000, 1)) = UINT64_C(1) << 2;
+    ck_assert_int_eq(mem_write(mem, 0x5000 + 127, buf, 1), 0);
+    ck_assert_int_eq(mem_write(mem, 0x5000 + 192, buf, 64), 0);
+    ck_assert_uint_eq(h.calls, 0);
+    ck_assert_int_eq(mem_write(mem, 0x5000 + 127, buf, 2), 0);
+    ck_assert_uint_eq(h.calls, 1);
+    ck_assert_uint_eq(h.gpa, 0x507f);
+    ck_assert_uint_eq(h.len, 2);
+    ck_assert_int_eq(mem_write(mem, 0x4800, buf, 0x2000), 0);
+    ck_assert_uint_eq(h.calls, 2);
+    ck_assert_uint_eq(h.gpa, 0x5000);
+    *mem_code_of(mem, mem_ptr(mem, 0x5000, 1)) = UINT64_C(1) << 63;
+    ck_assert_int_eq(mem_zero(mem, 0x5fff, 1), 0);
+    ck_assert_uint_eq(h.calls, 3);
+    mem_destroy(mem);
+}
+END_TEST
+
+START_TEST(sizes_that_cannot_be_are_refused)
+{
+    struct mem *mem = NULL;
+    struct vz_error *none = NULL;
+
+    ck_assert_int_eq(mem_create(0, &mem, none), -EINVAL);
+    ck_assert_int_eq(mem_create(4097, &mem, none), -EINVAL);
+    ck_assert_int_eq(mem_create(UINT64_C(1) << 62, &mem, none), -ENOMEM);
+    ck_assert_ptr_null(mem);
+    mem_destroy(NULL);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, regions_are_sorted_and_never_overlap);
+    UNIT_TEST(s, the_region_limit_is_an_error);
+    UNIT_TEST(s, copies_cross_adjacent_regions_and_are_all_or_nothing);
+    UNIT_TEST(s, writes_to_code_are_told_and_others_are_not);
+    UNIT_TEST(s, sizes_that_cannot_be_are_refused);
+}
+
+UNIT_TEST_MAIN("mem", add_tests)
