@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* The software CPU: one x86-64 processor in user space. It knows guest memory (mem/) and nothing of
+ * devices or of hv/: what it needs from outside comes through struct x86_host_ops.
+ *
+ * Threads: everything here belongs to the vCPU's own thread, but for x86_cpu_post() and the
+ * fields marked "any thread".
+ *
+ * How it runs. x86_cpu_run() finds the decoded block for the current RIP (block.h) and calls the
+ * function of its first instruction; each such function does one instruction and jumps to the
+ * next one's function (insn.h). A block ends at a branch or where the CPU's mode may change; then
+ * RIP is current again, pending events are looked at, and the next block is found.
+ *
+ * Vector and x87 state lives in the host's own registers while guest code runs (fpu.h); this
+ * folder is compiled without them, and whoever calls out of it parks them first. */
+#ifndef VZ_CPU_X86_CPU_H
+#define VZ_CPU_X86_CPU_H
+
+#include "arch/x86/cpu_state.h"
+#include "arch/x86/regs.h"
+#include "base/compiler.h"
+#include "cpu/x86/tlb.h"
+#include "mem/mem.h"
+
+struct x86_cpu;
+struct x86_cpuid_policy;
+struct x86_vm;
+struct block_cache;
+struct thunk_cache;
+
+/* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
+ * parked; arg is x86_vm_desc.host_arg, cpu the vCPU's index. */
+struct x86_host_ops {
+    uint64_t (*mmio_read)(void *arg, unsigned cpu, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value);
+    uint32_t (*port_read)(void *arg, unsigned cpu, uint16_t port, unsigned size);
+    void (*port_write)(void *arg, unsigned cpu, uint16_t port, unsigned size, uint32_t value);
+    /* MSRs that the local APIC owns: APIC_BASE, TSC_DEADLINE, 0x800-0x8ff. 0, or -EINVAL: #GP. */
+    int (*apic_msr_read)(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret);
+    int (*apic_msr_write)(void *arg, unsigned cpu, uint32_t msr, uint64_t value);
+    uint64_t (*cr8_read)(void *arg, unsigned cpu);
+    void (*cr8_write)(void *arg, unsigned cpu, uint64_t value); /* 0..15, checked */
+    bool (*interrupt_pending)(void *arg, unsigned cpu);
+    int (*interrupt_ack)(void *arg, unsigned cpu); /* the vector, or -1: none after all */
+    void (*tsc_changed)(void *arg, unsigned cpu, uint64_t tsc_offset);
+};
+
+/* Reasons to look up from running blocks: bits of x86_cpu.pending. */
+enum x86_pending {
+    X86_PENDING_INTR = 1,    /* ask host ops interrupt_pending() when IF allows */
+    X86_PENDING_NMI = 2,
+    X86_PENDING_INIT = 4,
+    X86_PENDING_SIPI = 8,    /* vector in sipi_vector */
+    X86_PENDING_KICK = 16,   /* leave x86_cpu_run() */
+    X86_PENDING_SYNC = 32,   /* another vCPU wants an answer: smc.h, exclusive sections */
+    X86_PENDING_SHADOW = 64, /* own: an STI or MOV SS shadow must be ended after the next insn */
+    X86_PENDING_FLUSH = 128, /* own: the block cache is full */
+};
+
+/* Arithmetic flags as LAHF and SETO leave them in AX: OF is bit 0, the rest are in the high byte
+ * at the places they have in the low byte of RFLAGS. */
+#define AF_OF 0x0001u
+#define AF_CF 0x0100u
+#define AF_PF 0x0400u
+#define AF_AF 0x1000u
+#define AF_ZF 0x4000u
+#define AF_SF 0x8000u
+
+/* x86_cpu.reg[]: the GPRs, and two that make addresses uniform. */
+enum { REG_ZERO = 16, REG_BLOCK_RIP = 17, REG_COUNT = 18 };
+
+/* x86_cpu.ea_base[]: what a memory operand's segment adds to its offset, by enum x86_seg; in
+ * 64-bit mode 0 but for FS and GS. */
+enum { EA_BASE_COUNT = 6 };
+
+enum x86_stop {
+    X86_STOP_KICK,     /* X86_PENDING_KICK was posted */
+    X86_STOP_HALT,     /* HLT, or waiting for a SIPI: run again when something is posted */
+    X86_STOP_SHUTDOWN, /* triple fault */
+};
+
+struct x86_cpu_counters {
+    uint64_t insns;         /* counted when a block is entered */
+    uint64_t blocks;        /* block entries through the main loop */
+    uint64_t blocks_decoded, insns_decoded;
+    uint64_t cache_flushes, smc_invalidations, smc_slow_writes;
+    uint64_t tlb_misses, tlb_flushes, page_walks;
+    uint64_t exceptions, interrupts, halts;
+    uint64_t mmio, port_io, syscalls, thunks, syncs;
+};
+
+struct x86_cpu {
+    /* The hot part: registers, then what every block looks at. */
+    uint64_t reg[REG_COUNT];
+    uint16_t af;                   /* arithmetic flags, AF_* */
+    uint8_t cpl;
+    uint8_t code_size;             /* enum x86_code_size */
+    _Atomic uint32_t pending;      /* enum x86_pending; any thread, through x86_cpu_post() */
+    uint64_t rip;                  /* valid whenever no block runs; offset in CS, not linear */
+    struct tlb_entry *tlb[2];      /* data accesses now: lower and upper half (mmu.h) */
+    uint64_t code_ctx[2];          /* identifies address space, mode and their age (block.h) */
+    uint64_t ea_base[EA_BASE_COUNT];
+    uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
+    struct block_link *link;       /* where the branch just taken wants its target written */
+    struct x86_cpu_counters count;
+
+    struct x86_segment seg[X86_SEG_COUNT];
+    struct x86_table gdtr, idtr;
+    uint64_t cr0, cr2, cr3, cr4, xcr0;
+    uint64_t dr[4], dr6, dr7;
+    uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl;
+    uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
+    uint64_t tsc_offset;           /* guest TSC = host TSC + this */
+
+    uint8_t run_state;             /* enum x86_run_state */
+    bool sti_shadow, mov_ss_shadow; /* hold for the instruction at RIP */
+    bool nmi_blocked;
+    bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
+    bool ss_flat, cs_flat;         /* base 0, limit 4 GiB (kept by segment loads) */
+
+    /* The exception raised by the instruction that ended the block; delivered by the main loop
+     * with rip at the faulting instruction (traps: after it). */
+    struct {
+        bool pending, has_error, soft; /* soft: INT n, INT3, INTO: gate DPL is checked */
+        uint8_t vector;
+        uint8_t soft_len;              /* instruction length, added to rip when delivered */
+        uint32_t error;
+    } fault;
+    _Atomic uint8_t sipi_vector;
+    char shutdown_text[256];       /* what led to the triple fault */
+
+    /* Vector and x87 state, see fpu.h. */
+    bool fpu_live;                 /* it is in the host's registers, not in xsave[] */
+    bool fpu_trap;                 /* CR0.TS or EM set: every FP instruction must look closer */
+    bool mxcsr_unmasked;           /* some SIMD exception is unmasked: take the slow path */
+    bool x87_unmasked;
+    uint32_t mxcsr;                /* the guest's mask bits; status bits live in the host's */
+    uint64_t x87_ip, x87_dp;
+    uint16_t x87_op;
+    uint64_t host_xcr0;            /* components that xsave[] holds on this host */
+    uint8_t xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
+
+    struct x86_vm *vm;
+    unsigned index;                /* also the APIC id */
+    struct mmu *mmu;
+    struct block_cache *blocks;
+    struct thunk_cache *thunks;
+    struct sync_slot *sync;        /* smc.h */
+};
+
+struct x86_vm_desc {
+    struct mem *mem;
+    unsigned cpu_count;
+    uint32_t tsc_khz;
+    const struct x86_host_ops *host;
+    void *host_arg;
+};
+
+/* What the vCPUs of one machine share. Creates all vCPUs, in power-up state. 0 or -errno. */
+int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret) must_check;
+void x86_vm_destroy(struct x86_vm *vm); /* no vCPU runs; NULL is fine */
+struct x86_cpu *x86_vm_cpu(struct x86_vm *vm, unsigned index);
+
+/* Run until something other than guest code has to happen. */
+enum x86_stop x86_cpu_run(struct x86_cpu *c);
+
+/* Set bits of pending. Any thread, signal handlers too. Does not wake a sleeper: hv does. */
+void x86_cpu_post(struct x86_cpu *c, uint32_t bits);
+
+/* While x86_cpu_run() is not active on it. Values that no CPU can hold give -EINVAL. cr8,
+ * apic_base and tsc_deadline are the local APIC's and are left alone. */
+void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret);
+int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s) must_check;
+
+/* One line: mode, RIP, the code bytes there, registers. For shutdown reports and traces. */
+void x86_cpu_describe(struct x86_cpu *c, char *buf, unsigned len);
+
+/* ---- inside cpu/x86 ---- */
+
+struct x86_vm {
+    struct mem *mem;
+    const struct x86_host_ops *host;
+    void *host_arg;
+    uint32_t tsc_khz;
+    unsigned cpu_count;
+    struct x86_cpuid_policy *cpuid;
+    struct sync_domain *sync;
+    struct x86_cpu **cpu;
+};
+
+static inline bool in_64bit(const struct x86_cpu *c)
+{
+    return c->code_size == 2; /* X86_CODE_64 */
+}
+
+static inline bool in_long_mode(const struct x86_cpu *c)
+{
+    return c->efer & X86_EFER_LMA;
+}
+
+static inline bool in_real_or_v86(const struct x86_cpu *c)
+{
+    return !(c->cr0 & X86_CR0_PE) || (c->rflags & X86_FLAG_VM);
+}
+
+/* AF_* form from the low bits of RFLAGS, and back (the arithmetic flags only). */
+static inline uint16_t af_from_rflags(uint64_t f)
+{
+    return (uint16_t)(((f & 0xd5) << 8) | ((f >> 11) & 1));
+}
+
+static inline uint64_t af_to_rflags(uint16_t af)
+{
+    return ((af >> 8) & 0xd5u) | (uint64_t)(af & AF_OF) << 11;
+}
+
+static inline uint64_t cpu_rflags(const struct x86_cpu *c)
+{
+    return c->rflags | af_to_rflags(c->af);
+}
+
+/* Record an exception for the main loop. rip must be, or be made, that of the instruction. The
+ * instruction's function returns at once afterwards, without NEXT. */
+static inline void cpu_raise(struct x86_cpu *c, uint8_t vector, bool has_error, uint32_t error)
+{
+    c->fault.pending = true;
+    c->fault.has_error = has_error;
+    c->fault.soft = false;
+    c->fault.vector = vector;
+    c->fault.error = error;
+}
+
+#endif

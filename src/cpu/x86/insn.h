@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* A decoded instruction as the interpreter runs it, and how one hands over to the next.
+ *
+ * Each instruction form has one short function, an insn_fn. It does its work and ends with NEXT,
+ * which jumps (a sibling call) to the next instruction of the block. It ends with `return` instead,
+ * back to the main loop, when it
+ *   - raised a fault: INSN_FAULT() has recorded it and set rip to the instruction itself;
+ *   - ended the block: it has set rip to where to go on (insn_goto(), insn_end()).
+ * Nothing architectural may have changed before a fault is raised.
+ *
+ * A function must not take the address of a local variable that is alive at NEXT: the compiler
+ * would then call rather than jump. That is why slow paths return struct loaded in registers. */
+#ifndef VZ_CPU_X86_INSN_H
+#define VZ_CPU_X86_INSN_H
+
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/decode/decode.h"
+
+struct insn;
+typedef void insn_fn(struct x86_cpu *c, const struct insn *i);
+
+enum insn_flags {
+    INSN_EA_SLOW = 1,  /* address needs insn_ea_slow(): segment limits, 16/32-bit wrap */
+    INSN_EA_STACK = 2, /* the segment is SS: faults are #SS, not #GP */
+    INSN_EA_ADDR32 = 4, INSN_EA_ADDR16 = 8, /* with EA_SLOW: address size */
+    INSN_REP = 16, INSN_REPNE = 32, INSN_LOCK = 64,
+    INSN_EA_RIP = 128, /* with EA_SLOW: add the address of the next instruction */
+};
+
+struct insn {
+    insn_fn *fn;
+    uint64_t imm;    /* the immediate, sign-extended to 64 bits; branches: see insn_goto() */
+    int32_t disp;    /* RIP-relative: counted from the block's start */
+    uint8_t base;    /* index in reg[]; REG_ZERO when absent; REG_BLOCK_RIP for RIP-relative */
+    uint8_t index;   /* index in reg[]; REG_ZERO when absent */
+    uint8_t scale;   /* log2 */
+    uint8_t seg;     /* enum x86_seg of the memory operand */
+    uint8_t reg, rm; /* ModRM registers: index in reg[]. Byte operands: byte offset in reg[] */
+    uint8_t vreg;    /* VEX.vvvv, or whatever the form needs */
+    uint8_t flags;   /* enum insn_flags */
+    uint8_t len;     /* bytes */
+    uint8_t aux;     /* whatever the form needs: condition, vector size, count */
+    uint16_t off;    /* of the instruction's first byte from the block's first */
+};
+
+_Static_assert(sizeof(struct insn) == 32, "two instructions in a cache line");
+
+/* Behind a block's last instruction that may continue at a known place: the blocks there, once
+ * found. Overlays one struct insn. Slot 0: branch target or fall through; slot 1: not taken. */
+struct block_link {
+    const struct insn *to; /* first instruction of the target block */
+    uint64_t ctx;          /* valid while equal to code_ctx[half of the target] */
+};
+
+/* Sibling calls turn block-to-block jumps into real jumps; without them (debug and sanitizer
+ * builds) blocks return to the main loop so that the host's stack does not grow. */
+#if defined(__OPTIMIZE__) && !VZ_SANITIZED
+#define VZ_TAIL_CALLS 1
+#else
+#define VZ_TAIL_CALLS 0
+#endif
+
+#define NEXT                                                                                       \
+    do {                                                                                           \
+        (i + 1)->fn(c, i + 1);                                                                     \
+        return;                                                                                    \
+    } while (0)
+
+#define INSN(name) static void name(struct x86_cpu *c, const struct insn *i)
+
+static always_inline uint64_t insn_rip(const struct x86_cpu *c, const struct insn *i)
+{
+    return c->reg[REG_BLOCK_RIP] + i->off;
+}
+
+/* RIP of the instruction behind i, as wide as the code segment makes it. */
+static always_inline uint64_t insn_next_rip(const struct x86_cpu *c, const struct insn *i)
+{
+    uint64_t rip = c->reg[REG_BLOCK_RIP] + i->off + i->len;
+
+    return c->code_size == X86_CODE_64 ? rip : (uint32_t)rip;
+}
+
+/* Record a fault of instruction i. Then return. */
+#define INSN_FAULT(vector, has_error, error)                                                       \
+    do {                                                                                           \
+        c->rip = insn_rip(c, i);                                                                   \
+        cpu_raise(c, vector, has_error, error);                                                    \
+        return;                                                                                    \
+    } while (0)
+#define INSN_UD() INSN_FAULT(X86_UD, false, 0)
+#define INSN_GP0() INSN_FAULT(X86_GP, true, 0)
+
+/* End the block: go on in the main loop behind i, which re-reads mode, events and mappings. For
+ * instructions that changed what the following bytes mean. */
+static always_inline void insn_end(struct x86_cpu *c, const struct insn *i)
+{
+    c->rip = insn_next_rip(c, i);
+}
+
+/* Go on at rip, which depends only on the block's start and the instruction: direct branches.
+ * Must be the last thing the function does: `insn_goto(c, i, slot, rip); return;`. The decoder of
+ * blocks reserves the link behind i for every op with a direct target (block.c). rip must have
+ * been checked against the CS limit, or for being canonical, and truncated to the operand size.
+ */
+static always_inline void insn_goto(struct x86_cpu *c, const struct insn *i, unsigned slot,
+                                    uint64_t rip)
+{
+    struct block_link *link = (struct block_link *)(uintptr_t)(i + 1) + slot;
+
+    c->rip = rip;
+#if VZ_TAIL_CALLS
+    if (likely(link->ctx == c->code_ctx[rip >> 63] &&
+               !__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED))) {
+        const struct insn *to = link->to;
+
+        c->reg[REG_BLOCK_RIP] = rip;
+        to->fn(c, to);
+        return;
+    }
+#endif
+    c->link = link;
+}
+
+/* Go on at rip found at run time (returns, indirect branches). The main loop looks it up. */
+void insn_goto_indirect(struct x86_cpu *c, uint64_t rip);
+
+/* ---- memory operands ---- */
+
+/* Linear address of the memory operand for the rare forms. size: bytes accessed (for the segment
+ * limit); write: needs a writable segment. ok false: #GP/#SS recorded, rip set. */
+struct loaded insn_ea_slow(struct x86_cpu *c, const struct insn *i, unsigned size, bool write);
+
+/* Offset part only (LEA), any mode; not truncated to the operand size. */
+uint64_t insn_ea_offset(const struct x86_cpu *c, const struct insn *i);
+
+static always_inline uint64_t insn_ea_fast(const struct x86_cpu *c, const struct insn *i)
+{
+    return c->reg[i->base] + (c->reg[i->index] << i->scale) + (uint64_t)(int64_t)i->disp +
+           c->ea_base[i->seg];
+}
+
+/* Slow halves of the macros below: full checks at linear address va, rip set on a fault. */
+struct loaded insn_load_slow(struct x86_cpu *c, const struct insn *i, uint64_t va, unsigned size);
+struct loaded insn_load_rmw_slow(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                 unsigned size);
+bool insn_store_slow(struct x86_cpu *c, const struct insn *i, uint64_t va, unsigned size,
+                     uint64_t value) must_check;
+
+typedef uint8_t guest_u8 __attribute__((may_alias));
+typedef uint16_t guest_u16 __attribute__((may_alias, aligned(1)));
+typedef uint32_t guest_u32 __attribute__((may_alias, aligned(1)));
+typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
+
+/* Set va (a uint64_t variable) to the operand's linear address, or fault and return. */
+#define INSN_EA(va, size, write)                                                                   \
+    do {                                                                                           \
+        (va) = insn_ea_fast(c, i);                                                                 \
+        if (unlikely(i->flags & INSN_EA_SLOW)) {                                                   \
+            struct loaded ea_ = insn_ea_slow(c, i, size, write);                                   \
+            if (!ea_.ok)                                                                           \
+                return;                                                                            \
+            (va) = ea_.value;                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* dst = the bits-wide value at linear address va, or fault and return. */
+#define LOAD_AT(bits, dst, va)                                                                     \
+    do {                                                                                           \
+        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
+        if (likely(e_->read == ((va) + (bits) / 8 - 1) >> 12)) {                                   \
+            (dst) = *(const guest_u##bits *)(uintptr_t)((va) + e_->addend);                        \
+        } else {                                                                                   \
+            struct loaded l_ = insn_load_slow(c, i, va, (bits) / 8);                               \
+            if (unlikely(!l_.ok))                                                                  \
+                return;                                                                            \
+            (dst) = (uint##bits##_t)l_.value;                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* Store, or fault and return. */
+#define STORE_AT(bits, va, value)                                                                  \
+    do {                                                                                           \
+        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
+        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12))                                    \
+            *(guest_u##bits *)(uintptr_t)((va) + e_->addend) = (uint##bits##_t)(value);            \
+        else if (unlikely(!insn_store_slow(c, i, va, (bits) / 8, (uint##bits##_t)(value))))        \
+            return;                                                                                \
+    } while (0)
+
+/* The memory operand as a whole: address, then access. */
+#define LOAD(bits, dst)                                                                            \
+    do {                                                                                           \
+        uint64_t va_;                                                                              \
+        INSN_EA(va_, (bits) / 8, false);                                                           \
+        LOAD_AT(bits, dst, va_);                                                                   \
+    } while (0)
+#define STORE(bits, value)                                                                         \
+    do {                                                                                           \
+        uint64_t va_;                                                                              \
+        INSN_EA(va_, (bits) / 8, true);                                                            \
+        STORE_AT(bits, va_, value);                                                                \
+    } while (0)
+
+/* Read-modify-write. When the page can be written directly, runs `direct` with
+ * `guest_uN *p` pointing at guest memory (an asm with a memory operand, LOCKed or not); else runs
+ * `indirect`, which turns `uintN_t v` (loaded) into the new v, which is then stored. Flags may be
+ * computed in either, but into a local, and written to c->af after the macro: the store cannot
+ * fail once the load has succeeded, so writing them inside is fine too. */
+#define RMW_AT(bits, va, direct, indirect)                                                         \
+    do {                                                                                           \
+        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
+        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12)) {                                  \
+            guest_u##bits *p = (guest_u##bits *)(uintptr_t)((va) + e_->addend);                    \
+            direct;                                                                                \
+        } else {                                                                                   \
+            struct loaded l_ = insn_load_rmw_slow(c, i, va, (bits) / 8);                           \
+            uint##bits##_t v = (uint##bits##_t)l_.value;                                           \
+            if (unlikely(!l_.ok))                                                                  \
+                return;                                                                            \
+            indirect;                                                                              \
+            if (unlikely(!insn_store_slow(c, i, va, (bits) / 8, v)))                               \
+                return;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+/* ---- binding: from the decoder's form to a function ---- */
+
+/* Fill in i->fn and what the form needs for a decoded instruction; everything common (address,
+ * registers, imm, len, flags) is filled in already. False: not implemented, becomes #UD. One per
+ * family of ops; bind.c's table says which op belongs to which. */
+typedef bool insn_bind_fn(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                          struct insn *i);
+
+insn_bind_fn insn_bind;        /* the entry point: any op (bind.c) */
+insn_bind_fn bind_integer;     /* interp/bind_integer.c: all unprivileged integer operations */
+insn_bind_fn bind_system;      /* interp/bind_system.c: control transfers beyond near, segments,
+                                  control registers, MSRs, I/O, interrupts */
+insn_bind_fn bind_fpu;         /* fpu/: x87, MMX, SSE, AVX, XSAVE family */
+
+/* Raises #UD: what bytes that do not decode are bound to. */
+insn_fn insn_undefined;
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The shape of the soft TLB, shared by the interpreter's inline lookups and mmu.c.
+ *
+ * Direct mapped by virtual page number. A tag holds the page number for which the access is
+ * allowed without a walk, or TLB_NO_TAG. Lookups index by the access's first byte and compare the
+ * page of its last byte, so an access that crosses a page misses by itself. */
+#ifndef VZ_CPU_X86_TLB_H
+#define VZ_CPU_X86_TLB_H
+
+#include "base/compiler.h"
+
+#define TLB_BITS    10
+#define TLB_ENTRIES (1u << TLB_BITS)
+#define TLB_NO_TAG  UINT64_MAX
+
+struct tlb_entry {
+    uint64_t read, write, exec; /* virtual address >> 12, or TLB_NO_TAG */
+    uint64_t addend;            /* host address = virtual address + addend (wraps) */
+};
+
+static always_inline struct tlb_entry *tlb_slot(struct tlb_entry *const tlb[2], uint64_t va)
+{
+    return &tlb[va >> 63][(va >> 12) & (TLB_ENTRIES - 1)];
+}
+
+#endif
