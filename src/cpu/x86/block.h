@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* The cache of decoded blocks of one vCPU.
+ *
+ * A block is a run of instructions from one guest-physical page (the last may reach into the
+ * next) up to a branch, a mode change or BLOCK_INSNS_MAX. Blocks are found by guest-physical
+ * address and mode; a front cache maps (linear RIP, code_ctx) to them without translation.
+ * code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
+ * the mode may have changed, so nothing in front of it needs to be cleared.
+ *
+ * A block that is invalidated stays in memory until the whole cache is emptied, but each of its
+ * instructions becomes one that leaves for the main loop with rip set. So a running block whose
+ * later bytes are overwritten stops exactly behind the store, and nobody needs to be unlinked. */
+#ifndef VZ_CPU_X86_BLOCK_H
+#define VZ_CPU_X86_BLOCK_H
+
+#include "cpu/x86/insn.h"
+
+#define BLOCK_INSNS_MAX 64
+#define BLOCK_CACHE_BYTES (16u << 20)
+
+int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
+void block_cache_destroy(struct x86_cpu *c);
+
+/* First instruction of the block at the current rip, decoding it if need be; NULL: a fault was
+ * recorded (fetch). Fills in c->link when a branch waits for it. */
+const struct insn *block_find(struct x86_cpu *c);
+
+/* A one-instruction block for single steps and shadows, valid until the next call. */
+const struct insn *block_single(struct x86_cpu *c);
+
+/* Forget all blocks with code in the page of RAM at gpa. */
+void block_invalidate_page(struct x86_cpu *c, gpa_t gpa);
+
+/* Forget everything. Not while a block runs. */
+void block_cache_empty(struct x86_cpu *c);
+
+/* Has code of the page at linear address va been looked up since the context changed? May say yes
+ * wrongly, never no wrongly: INVLPG of data pages keeps the code_ctx. */
+bool block_page_may_run(const struct x86_cpu *c, uint64_t va);
+
+/* Change code_ctx[half] to a number never used before. */
+void block_new_context(struct x86_cpu *c, unsigned half);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPUID policy: what the machine's CPUs claim to be. Written down in docs/cpu-policy.md. */
+#ifndef VZ_CPU_X86_CPUID_H
+#define VZ_CPU_X86_CPUID_H
+
+#include "base/compiler.h"
+#include "cpu/x86/decode/decode.h"
+
+struct x86_cpu;
+
+struct x86_cpuid_policy {
+    bool feature[X86_FEATURE_COUNT]; /* offered: in the allow-list and, where native, on the host */
+    uint32_t tsc_khz;
+    unsigned cpu_count;
+    uint64_t xcr0;            /* components offered */
+    uint32_t xsave_size[64];  /* of each component, and its offset, from the host */
+    uint32_t xsave_offset[64];
+};
+
+void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count);
+
+/* The values CPUID gives for leaf eax, subleaf ecx, in eax, ebx, ecx, edx order. */
+void cpuid_query(const struct x86_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t ret[4]);
+
+#endif
