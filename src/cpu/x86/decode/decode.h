@@ -31,6 +31,8 @@ enum x86_operand_kind {
     X86_OPERAND_MMX,
     X86_OPERAND_XMM,    /* size 16 or less used; */
     X86_OPERAND_YMM,
+    X86_OPERAND_STR_SRC, /* string operations: [rSI] in the segment of the instruction */
+    X86_OPERAND_STR_DST, /* string operations: ES:[rDI] */
 };
 
 struct x86_operand {
@@ -53,6 +55,7 @@ enum x86_prefix_bits {
 
 struct x86_decoded {
     uint16_t op;           /* enum x86_op */
+    uint8_t feature;       /* enum x86_feature this form needs (info->feature is the usual one) */
     uint8_t len;           /* bytes */
     uint8_t prefixes;      /* enum x86_prefix_bits; F2/F3/66 stay set where they select the opcode */
     uint8_t map, opcode;   /* as encoded */
@@ -86,7 +89,9 @@ enum x86_op_attr {
     X86_ATTR_SYSTEM = BIT(9),    /* may change what the following bytes mean or where they are:
                                     ends a block (MOV CR, WRMSR, IRET, INVLPG, CPUID, ...) */
     X86_ATTR_STRING = BIT(10), X86_ATTR_REP = BIT(11), /* REP/REPE/REPNE has a meaning */
-    X86_ATTR_ALIGNED = BIT(12),  /* a memory operand must be aligned to its size: else #GP(0) */
+    X86_ATTR_ALIGNED = BIT(12),  /* a memory operand of 16 or more bytes must be aligned to its
+                                    size: else #GP(0) */
+    X86_ATTR_YMM_AVX2 = BIT(13), /* the 256-bit form needs AVX2 */
 };
 
 /* CPUID bits an instruction depends on; the interpreter raises #UD where it is not offered. */
