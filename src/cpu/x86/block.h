@@ -3,7 +3,7 @@
  *
  * A block is a run of instructions from one guest-physical page (the last may reach into the
  * next) up to a branch, a mode change or BLOCK_INSNS_MAX. Blocks are found by guest-physical
- * address and mode; a front cache maps (linear RIP, code_ctx) to them without translation.
+ * address and mode; a front cache maps (RIP, code_ctx) to them without translation.
  * code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
  * the mode may have changed, so nothing in front of it needs to be cleared.
  *
@@ -33,12 +33,5 @@ void block_invalidate_page(struct x86_cpu *c, gpa_t gpa);
 
 /* Forget everything. Not while a block runs. */
 void block_cache_empty(struct x86_cpu *c);
-
-/* Has code of the page at linear address va been looked up since the context changed? May say yes
- * wrongly, never no wrongly: INVLPG of data pages keeps the code_ctx. */
-bool block_page_may_run(const struct x86_cpu *c, uint64_t va);
-
-/* Change code_ctx[half] to a number never used before. */
-void block_new_context(struct x86_cpu *c, unsigned half);
 
 #endif

@@ -25,6 +25,8 @@ struct x86_cpu;
 struct x86_cpuid_policy;
 struct x86_vm;
 struct block_cache;
+struct block_jump;
+struct block_link;
 struct thunk_cache;
 
 /* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
@@ -98,6 +100,7 @@ struct x86_cpu {
     uint64_t rip;                  /* valid whenever no block runs; offset in CS, not linear */
     struct tlb_entry *tlb[2];      /* data accesses now: lower and upper half (mmu.h) */
     uint64_t code_ctx[2];          /* identifies address space, mode and their age (block.h) */
+    struct block_jump *jumps;      /* front cache of blocks (insn.h) */
     uint64_t ea_base[EA_BASE_COUNT];
     uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
     struct block_link *link;       /* where the branch just taken wants its target written */

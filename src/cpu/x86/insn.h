@@ -5,7 +5,7 @@
  * which jumps (a sibling call) to the next instruction of the block. It ends with `return` instead,
  * back to the main loop, when it
  *   - raised a fault: INSN_FAULT() has recorded it and set rip to the instruction itself;
- *   - ended the block: it has set rip to where to go on (insn_goto(), insn_end()).
+ *   - ended the block: it has set rip to where to go on (insn_goto(), insn_goto_indirect(), insn_end()).
  * Nothing architectural may have changed before a fault is raised.
  *
  * A function must not take the address of a local variable that is alive at NEXT: the compiler
@@ -45,12 +45,34 @@ struct insn {
 
 _Static_assert(sizeof(struct insn) == 32, "two instructions in a cache line");
 
-/* Behind a block's last instruction that may continue at a known place: the blocks there, once
- * found. Overlays one struct insn. Slot 0: branch target or fall through; slot 1: not taken. */
+/* Behind a block's last instruction, in the place of two struct insn: where it may continue, once
+ * the blocks there have been found. Slot 0: branch target or fall through; slot 1: not taken. */
 struct block_link {
     const struct insn *to; /* first instruction of the target block */
     uint64_t ctx;          /* valid while equal to code_ctx[half of the target] */
 };
+
+struct block_end {
+    struct block_link link[2];
+    uint64_t insns; /* in the block, for the counters */
+    uint64_t reserved[3];
+};
+
+_Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");
+
+/* The front cache of block.h: from RIP to a block without a translation. */
+struct block_jump {
+    uint64_t rip, ctx; /* valid while ctx is equal to code_ctx[half of rip] */
+    const struct insn *to;
+    uint64_t reserved;
+};
+
+#define BLOCK_JUMPS 4096u
+
+static always_inline struct block_jump *block_jump_slot(struct x86_cpu *c, uint64_t rip)
+{
+    return &c->jumps[(rip ^ (rip >> 12)) & (BLOCK_JUMPS - 1)];
+}
 
 /* Sibling calls turn block-to-block jumps into real jumps; without them (debug and sanitizer
  * builds) blocks return to the main loop so that the host's stack does not grow. */
@@ -91,39 +113,60 @@ static always_inline uint64_t insn_next_rip(const struct x86_cpu *c, const struc
 #define INSN_UD() INSN_FAULT(X86_UD, false, 0)
 #define INSN_GP0() INSN_FAULT(X86_GP, true, 0)
 
+static always_inline struct block_end *insn_block_end(const struct insn *i)
+{
+    return (struct block_end *)(uintptr_t)(i + 1);
+}
+
 /* End the block: go on in the main loop behind i, which re-reads mode, events and mappings. For
- * instructions that changed what the following bytes mean. */
+ * instructions that changed what the following bytes mean. Only in ops that end blocks (attributes
+ * BRANCH or SYSTEM), as the next two. */
 static always_inline void insn_end(struct x86_cpu *c, const struct insn *i)
 {
+    c->count.insns += insn_block_end(i)->insns;
     c->rip = insn_next_rip(c, i);
 }
 
+/* Run the block whose first instruction is to, at rip: the last thing a function does. */
+static always_inline void insn_enter(struct x86_cpu *c, const struct insn *to, uint64_t rip)
+{
+    c->reg[REG_BLOCK_RIP] = rip;
+    to->fn(c, to);
+}
+
+static always_inline bool insn_may_chain(struct x86_cpu *c)
+{
+    return VZ_TAIL_CALLS && likely(!__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED));
+}
+
 /* Go on at rip, which depends only on the block's start and the instruction: direct branches.
- * Must be the last thing the function does: `insn_goto(c, i, slot, rip); return;`. The decoder of
- * blocks reserves the link behind i for every op with a direct target (block.c). rip must have
- * been checked against the CS limit, or for being canonical, and truncated to the operand size.
- */
+ * Must be the last thing the function does: `insn_goto(c, i, slot, rip); return;`. rip must have
+ * been checked against the CS limit, or for being canonical, and truncated to the operand size. */
 static always_inline void insn_goto(struct x86_cpu *c, const struct insn *i, unsigned slot,
                                     uint64_t rip)
 {
-    struct block_link *link = (struct block_link *)(uintptr_t)(i + 1) + slot;
+    struct block_end *end = insn_block_end(i);
+    struct block_link *link = &end->link[slot];
 
+    c->count.insns += end->insns;
     c->rip = rip;
-#if VZ_TAIL_CALLS
-    if (likely(link->ctx == c->code_ctx[rip >> 63] &&
-               !__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED))) {
-        const struct insn *to = link->to;
-
-        c->reg[REG_BLOCK_RIP] = rip;
-        to->fn(c, to);
+    if (insn_may_chain(c) && likely(link->ctx == c->code_ctx[rip >> 63])) {
+        insn_enter(c, link->to, rip);
         return;
     }
-#endif
     c->link = link;
 }
 
-/* Go on at rip found at run time (returns, indirect branches). The main loop looks it up. */
-void insn_goto_indirect(struct x86_cpu *c, uint64_t rip);
+/* Go on at rip found at run time (returns, indirect branches); checked and truncated likewise. */
+static always_inline void insn_goto_indirect(struct x86_cpu *c, const struct insn *i, uint64_t rip)
+{
+    struct block_jump *jump = block_jump_slot(c, rip);
+
+    c->count.insns += insn_block_end(i)->insns;
+    c->rip = rip;
+    if (insn_may_chain(c) && likely(jump->rip == rip && jump->ctx == c->code_ctx[rip >> 63]))
+        insn_enter(c, jump->to, rip);
+}
 
 /* ---- memory operands ---- */
 

@@ -11,6 +11,8 @@
 
 #include "cpu/x86/cpu.h"
 
+#define MMU_PHYS_BITS 46 /* MAXPHYADDR; CPUID says so too */
+
 enum mmu_access { MMU_READ = 0, MMU_WRITE = 1, MMU_EXEC = 2 };
 
 /* How privileged an access is. IMPLICIT is a supervisor access that ignores CPL and AC: descriptor
