@@ -9,9 +9,9 @@
 
 #define must_check   __attribute__((warn_unused_result))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
-#define noinline     __attribute__((noinline))
-#define always_inline inline __attribute__((always_inline))
-#define cold         __attribute__((cold, noinline))
+#define noinline     __attribute__((__noinline__))
+#define always_inline inline __attribute__((__always_inline__))
+#define cold         __attribute__((__cold__, __noinline__))
 #define likely(x)    __builtin_expect(!!(x), 1)
 #define unlikely(x)  __builtin_expect(!!(x), 0)
 

@@ -15,6 +15,7 @@
 
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/decode/decode.h"
+#include "cpu/x86/mmu.h"
 
 struct insn;
 typedef void insn_fn(struct x86_cpu *c, const struct insn *i);
@@ -170,9 +171,68 @@ static always_inline void insn_goto_indirect(struct x86_cpu *c, const struct ins
 
 /* ---- memory operands ---- */
 
+/* The slow halves of memory accesses, in access.c. They are entered by an asm that tells the
+ * compiler of no clobbered register (they save all of them), so that the fast paths around them
+ * need no stack frame. Not to be called by name. */
+#define SLOW_ENTRY __attribute__((no_caller_saved_registers, force_align_arg_pointer, __used__)) cold
+
+SLOW_ENTRY struct loaded insn_ea_entry(struct x86_cpu *c, const struct insn *i, unsigned size,
+                                       bool write);
+SLOW_ENTRY struct loaded insn_load_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                         unsigned size);
+SLOW_ENTRY struct loaded insn_load_rmw_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                             unsigned size);
+SLOW_ENTRY struct loaded insn_store_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                          unsigned size, uint64_t value);
+
+#define SLOW_CALL(entry, c, i, a, b)                                                               \
+    ({                                                                                             \
+        struct loaded r_;                                                                          \
+        __asm__ volatile("call " entry                                                             \
+                         : "=a"(r_.value), "=d"(r_.ok)                                             \
+                         : "D"(c), "S"(i), "d"((uint64_t)(a)), "c"((uint64_t)(b))                  \
+                         : "memory", "cc");                                                        \
+        r_;                                                                                        \
+    })
+
 /* Linear address of the memory operand for the rare forms. size: bytes accessed (for the segment
  * limit); write: needs a writable segment. ok false: #GP/#SS recorded, rip set. */
-struct loaded insn_ea_slow(struct x86_cpu *c, const struct insn *i, unsigned size, bool write);
+static always_inline struct loaded insn_ea_slow(struct x86_cpu *c, const struct insn *i,
+                                                unsigned size, bool write)
+{
+    return SLOW_CALL("insn_ea_entry", c, i, size, write);
+}
+
+/* Full checks at linear address va; ok false: fault recorded, rip set. */
+static always_inline struct loaded insn_load_slow(struct x86_cpu *c, const struct insn *i,
+                                                  uint64_t va, unsigned size)
+{
+    return SLOW_CALL("insn_load_entry", c, i, va, size);
+}
+
+static always_inline struct loaded insn_load_rmw_slow(struct x86_cpu *c, const struct insn *i,
+                                                      uint64_t va, unsigned size)
+{
+    return SLOW_CALL("insn_load_rmw_entry", c, i, va, size);
+}
+
+static always_inline must_check bool insn_store_slow(struct x86_cpu *c, const struct insn *i,
+                                                     uint64_t va, unsigned size, uint64_t value)
+{
+    register uint64_t value_ __asm__("r8") = value;
+    struct loaded r;
+
+    __asm__ volatile("call insn_store_entry"
+                     : "=a"(r.value), "=d"(r.ok)
+                     : "D"(c), "S"(i), "d"(va), "c"((uint64_t)size), "r"(value_)
+                     : "memory", "cc");
+    return r.ok;
+}
+
+/* Linear address of offset in a segment, with all checks that the mode has; ok false: #GP or #SS
+ * is recorded (error 0), rip is untouched. For string and stack operations too. */
+struct loaded segment_linear(struct x86_cpu *c, unsigned seg, uint64_t offset, unsigned size,
+                             bool write);
 
 /* Offset part only (LEA), any mode; not truncated to the operand size. */
 uint64_t insn_ea_offset(const struct x86_cpu *c, const struct insn *i);
@@ -182,13 +242,6 @@ static always_inline uint64_t insn_ea_fast(const struct x86_cpu *c, const struct
     return c->reg[i->base] + (c->reg[i->index] << i->scale) + (uint64_t)(int64_t)i->disp +
            c->ea_base[i->seg];
 }
-
-/* Slow halves of the macros below: full checks at linear address va, rip set on a fault. */
-struct loaded insn_load_slow(struct x86_cpu *c, const struct insn *i, uint64_t va, unsigned size);
-struct loaded insn_load_rmw_slow(struct x86_cpu *c, const struct insn *i, uint64_t va,
-                                 unsigned size);
-bool insn_store_slow(struct x86_cpu *c, const struct insn *i, uint64_t va, unsigned size,
-                     uint64_t value) must_check;
 
 typedef uint8_t guest_u8 __attribute__((may_alias));
 typedef uint16_t guest_u16 __attribute__((may_alias, aligned(1)));
