@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+# The front door. Meson and Ninja do the building; this file only gives the usual words a meaning.
+# `make help` lists them. Everything made lies in build*/ and cache/.
+
+BUILD = build
+MESON = meson
+NINJA = ninja
+DESTDIR =
+PREFIX = /usr/local
+
+SANITIZER_asan = address
+SANITIZER_ubsan = undefined
+SANITIZER_tsan = thread
+
+all: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@sh scripts/deps build
+	@$(MESON) setup --prefix=$(PREFIX) $(BUILD)
+
+help:
+	@echo 'make            build the command line tool, left at build/vz'
+	@echo 'make demo       install what is needed, build, and boot a Debian kernel to a shell'
+	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
+	@echo 'make check-asan, check-ubsan, check-tsan'
+	@echo '                the same in a sanitizer build, without the long boots'
+	@echo 'make bench      measure, beside QEMU'
+	@echo 'make deps       install all Debian packages any of these need (scripts/packages.txt)'
+	@echo 'make install    into PREFIX ($(PREFIX)), honours DESTDIR'
+	@echo 'make clean      remove build directories; cache/ keeps what was downloaded'
+
+deps:
+	@sh scripts/deps
+
+demo:
+	@sh scripts/deps build demo
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo $(BUILD)/vz
+
+check:
+	@sh scripts/deps build check demo
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@/usr/bin/python3 scripts/check --build $(BUILD) $(CHECK_ARGS)
+
+check-asan check-ubsan check-tsan: check-%:
+	@sh scripts/deps build check demo
+	@test -f build-$*/build.ninja || $(MESON) setup -Db_sanitize=$(SANITIZER_$*) \
+	    -Db_lundef=false -Dbuildtype=debugoptimized build-$*
+	@/usr/bin/python3 scripts/check --build build-$* --sanitizer $* $(CHECK_ARGS)
+
+bench:
+	@sh scripts/deps build bench demo
+	@$(MAKE) --no-print-directory all
+	@sh bench/run $(BUILD)
+
+install: all
+	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf build build-asan build-ubsan build-tsan
+
+.PHONY: all help deps demo check check-asan check-ubsan check-tsan bench install clean
