@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* The buffer between a UART and the host, the same for every backend: see char.h. */
+#include "char/char.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "char/char_backend.h"
+#include "loop/loop.h"
+
+int char_backend_init(struct char_dev *c, const struct char_ops *ops, struct loop *loop)
+{
+    c->ops = ops;
+    c->loop = loop;
+    return -pthread_mutex_init(&c->lock, NULL);
+}
+
+void char_attach(struct char_dev *c, const struct char_client *client, void *arg)
+{
+    c->client = client;
+    c->client_arg = arg;
+    if (client)
+        char_accept_input(c);
+    else if (c->ops->want_input)
+        c->ops->want_input(c, false);
+}
+
+/* Write one contiguous piece of the buffer. Only this side removes bytes, so they stay where they
+ * are while the lock is not held. Returns whether there may be more to do at once. */
+static bool flush_some(struct char_dev *c)
+{
+    size_t head, len;
+    ssize_t n;
+
+    pthread_mutex_lock(&c->lock);
+    head = c->head;
+    len = MIN(c->used, CHAR_BUFFER_SIZE - head);
+    pthread_mutex_unlock(&c->lock);
+    if (!len)
+        return false;
+    n = c->ops->write(c, c->buffer + head, len);
+    if (n == -EAGAIN)
+        return false;
+    if (n < 0)
+        log_error("serial output to %s failed, further output is dropped: %s", c->ops->name,
+                  strerror((int)-n));
+    pthread_mutex_lock(&c->lock);
+    if (n < 0) {
+        c->dead = true;
+        c->used = 0;
+    } else {
+        c->head = (c->head + (size_t)n) % CHAR_BUFFER_SIZE;
+        c->used -= (size_t)n;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return true;
+}
+
+static void flush(struct char_dev *c)
+{
+    bool call = false;
+
+    while (flush_some(c))
+        ;
+    pthread_mutex_lock(&c->lock);
+    if (c->starved && c->used <= CHAR_BUFFER_SIZE / 2) {
+        c->starved = false;
+        call = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (call && c->client)
+        c->client->writable(c->client_arg);
+}
+
+static void flush_posted(void *arg)
+{
+    struct char_dev *c = arg;
+
+    pthread_mutex_lock(&c->lock);
+    c->flush_posted = false;
+    pthread_mutex_unlock(&c->lock);
+    if (!c->closed)
+        flush(c);
+}
+
+void char_backend_writable(struct char_dev *c)
+{
+    flush(c);
+}
+
+/* Into the ring; the lock is held. */
+static size_t put_locked(struct char_dev *c, const uint8_t *data, size_t len)
+{
+    size_t tail = (c->head + c->used) % CHAR_BUFFER_SIZE, first;
+
+    len = MIN(len, CHAR_BUFFER_SIZE - c->used);
+    first = MIN(len, CHAR_BUFFER_SIZE - tail);
+    memcpy(c->buffer + tail, data, first);
+    memcpy(c->buffer, data + first, len - first);
+    c->used += len;
+    return len;
+}
+
+size_t char_write(struct char_dev *c, const void *data, size_t len)
+{
+    size_t taken = len;
+
+    pthread_mutex_lock(&c->lock);
+    if (!c->dead) {
+        taken = put_locked(c, data, len);
+        if (taken < len)
+            c->starved = true;
+        /* When posting fails for want of memory the next write tries again. */
+        if (c->used && !c->flush_posted)
+            c->flush_posted = loop_post(c->loop, flush_posted, c) == 0;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return taken;
+}
+
+static void input_posted(void *arg)
+{
+    struct char_dev *c = arg;
+
+    pthread_mutex_lock(&c->lock);
+    c->input_posted = false;
+    pthread_mutex_unlock(&c->lock);
+    if (!c->closed)
+        c->ops->want_input(c, char_backend_room(c) > 0);
+}
+
+void char_accept_input(struct char_dev *c)
+{
+    if (!c->ops->want_input)
+        return;
+    pthread_mutex_lock(&c->lock);
+    if (!c->input_posted)
+        c->input_posted = loop_post(c->loop, input_posted, c) == 0;
+    pthread_mutex_unlock(&c->lock);
+}
+
+size_t char_backend_room(struct char_dev *c)
+{
+    return c->client ? c->client->room(c->client_arg) : 0;
+}
+
+void char_backend_receive(struct char_dev *c, const uint8_t *data, size_t len)
+{
+    if (c->client)
+        c->client->receive(c->client_arg, data, len);
+}
+
+int char_drain(struct char_dev *c, int timeout_ms)
+{
+    for (;;) {
+        while (flush_some(c))
+            ;
+        if (!c->used)
+            return 0;
+        if (c->ops->wait(c, timeout_ms) < 0)
+            return -ETIMEDOUT;
+    }
+}
+
+static void free_posted(void *arg)
+{
+    struct char_dev *c = arg;
+
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+void char_destroy(struct char_dev *c)
+{
+    if (!c)
+        return;
+    if (c->ops->close)
+        c->ops->close(c);
+    c->closed = true;
+    /* Calls still posted hold c; the memory goes behind the last of them. */
+    if (!c->flush_posted && !c->input_posted)
+        free_posted(c);
+    else if (loop_post(c->loop, free_posted, c) < 0)
+        log_error("out of memory: a serial line is leaked");
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's end of a serial line: where the bytes of a guest's UART go to and come from. Clients:
+ * chipset/uart. Backends: null, fd (a pair of descriptors), file.
+ *
+ * Guest to host: char_write() copies into a bounded buffer and never blocks; the loop thread
+ * moves the buffer to the host as fast as the host takes it. A full buffer takes nothing: the
+ * client keeps the bytes (its transmitter is busy) and is called when there is room. So nothing
+ * the guest wrote is lost, and a slow terminal slows the guest down, not the loop.
+ *
+ * Host to guest: bytes are read from the host only when the client has room for them. */
+#ifndef VZ_CHAR_CHAR_H
+#define VZ_CHAR_CHAR_H
+
+#include "base/compiler.h"
+
+struct char_dev;
+struct loop;
+struct vz_error;
+
+#define CHAR_BUFFER_SIZE 65536u
+
+/* What the guest's device answers. All are called on the loop thread with no lock of char/ held,
+ * so they may take the device's lock, under which the device calls char_write(). */
+struct char_client {
+    /* char_write() took less than it was given some time ago; now there is room. */
+    void (*writable)(void *arg);
+    /* How many bytes receive() would take now; 0: none, until char_accept_input(). */
+    size_t (*room)(void *arg);
+    /* Bytes from the host, at most as many as room() just said. */
+    void (*receive)(void *arg, const uint8_t *data, size_t len);
+};
+
+/* A line that swallows output and has no input. 0 or -errno. */
+int char_null_create(struct loop *loop, struct char_dev **ret, struct vz_error *err) must_check;
+
+/* Input from in_fd, output to out_fd; either may be -1 for none, and both may be the same. They
+ * stay the caller's and must outlive the line; their flags are not changed. Terminal modes are
+ * the caller's business. End of file on in_fd ends the input. When out_fd fails (a closed pipe, a
+ * full disk) that is logged once and further output is dropped; the process sees SIGPIPE as any
+ * program would unless the caller ignores it. 0 or -errno. */
+int char_fd_create(struct loop *loop, int in_fd, int out_fd, struct char_dev **ret,
+                   struct vz_error *err) must_check;
+
+/* Output to the file at path, which is created or truncated; no input. 0 or -errno. */
+int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
+                     struct vz_error *err) must_check;
+
+/* Connect the guest's device, or with NULL disconnect it: no callback comes after that. Before
+ * loop_run(), after it, or on the loop thread. *client is the caller's, and stays alive. */
+void char_attach(struct char_dev *c, const struct char_client *client, void *arg);
+
+/* Take up to len bytes for the host; returns how many. Any thread; never blocks. After a short
+ * write client->writable() comes once there is room. */
+size_t char_write(struct char_dev *c, const void *data, size_t len) must_check;
+
+/* The client has room again: room() is asked soon. Any thread, cheap when input already flows. */
+void char_accept_input(struct char_dev *c);
+
+/* Wait until all output has reached the host. Blocks, so not while the loop runs: for the end of
+ * a machine. 0; -ETIMEDOUT when timeout_ms (-1: no limit) passed without any progress. */
+int char_drain(struct char_dev *c, int timeout_ms);
+
+/* Output still buffered is dropped: char_drain() first. Loop not running. NULL is fine. */
+void char_destroy(struct char_dev *c);
+
+#endif
