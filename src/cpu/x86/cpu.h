@@ -104,6 +104,7 @@ struct x86_cpu {
     uint64_t ea_base[EA_BASE_COUNT];
     uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
     struct block_link *link;       /* where the branch just taken wants its target written */
+    uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];
@@ -134,11 +135,7 @@ struct x86_cpu {
     char shutdown_text[256];       /* what led to the triple fault */
 
     /* Vector and x87 state, see fpu.h. */
-    bool fpu_live;                 /* it is in the host's registers, not in xsave[] */
-    bool fpu_trap;                 /* CR0.TS or EM set: every FP instruction must look closer */
-    bool mxcsr_unmasked;           /* some SIMD exception is unmasked: take the slow path */
-    bool x87_unmasked;
-    uint32_t mxcsr;                /* the guest's mask bits; status bits live in the host's */
+    uint32_t mxcsr;                /* the guest's mask bits; the host's register has the rest */
     uint64_t x87_ip, x87_dp;
     uint16_t x87_op;
     uint64_t host_xcr0;            /* components that xsave[] holds on this host */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest's x87, MMX, SSE and AVX state, and who holds it.
  *
- * While guest code runs, that state lives in the host's own registers (fpu_live), and the guest's
+ * While guest code runs, that state lives in the host's own registers (no FPU_NOT_LIVE), and the guest's
  * vector instructions run natively, one at a time, through generated thunks (thunk.h). So nothing
  * else on the vCPU thread may touch those registers: src/cpu/x86 is compiled with
  * -mgeneral-regs-only, and every call out of it (host ops, libc, locks) is preceded by
@@ -15,6 +15,19 @@
 
 #include "cpu/x86/cpu.h"
 
+/* Why an instruction may not just run: bits of x86_cpu.fpu_slow. Each instruction knows which of
+ * them concern it, so that the fast path has one test. */
+enum fpu_slow {
+    FPU_NOT_LIVE = 1,       /* the state is in xsave[], not in the host's registers */
+    FPU_TRAP_X87 = 2,       /* CR0.EM or CR0.TS: x87 and MMX */
+    FPU_TRAP_SSE = 4,       /* CR0.EM, CR0.TS, no CR4.OSFXSR */
+    FPU_TRAP_AVX = 8,       /* CR0.TS, no CR4.OSXSAVE, AVX not enabled in XCR0 */
+    FPU_MXCSR_UNMASKED = 16, /* the guest wants some SIMD exception */
+    FPU_X87_UNMASKED = 32,  /* an x87 exception may be pending: look before waiting ones */
+    FPU_TRAP_WAIT = 64,     /* CR0.MP and CR0.TS: FWAIT */
+};
+#define FPU_TRAPS (FPU_TRAP_X87 | FPU_TRAP_SSE | FPU_TRAP_AVX | FPU_TRAP_WAIT)
+
 /* Move the state from host registers to c->xsave[] and give the host's registers the values that
  * C code expects (default control words). Cheap when it is not live. */
 static always_inline void fpu_park(struct x86_cpu *c);
@@ -25,7 +38,7 @@ void fpu_park_slow(struct x86_cpu *c);
 
 static always_inline void fpu_park(struct x86_cpu *c)
 {
-    if (c->fpu_live)
+    if (!(c->fpu_slow & FPU_NOT_LIVE))
         fpu_park_slow(c);
 }
 
@@ -33,7 +46,7 @@ static always_inline void fpu_park(struct x86_cpu *c)
 void fpu_init(struct x86_cpu *c);
 void fpu_reset(struct x86_cpu *c);
 
-/* CR0, CR4 or XCR0 changed: recompute fpu_trap. */
+/* CR0, CR4 or XCR0 changed: recompute the FPU_TRAP_* bits. */
 void fpu_mode_changed(struct x86_cpu *c);
 
 /* To and from the architectural form (standard XSAVE layout, guest's MXCSR and x87 pointers). The
