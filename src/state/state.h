@@ -72,7 +72,7 @@ struct state_desc {
 struct state_writer {
     uint8_t *data;
     size_t len, capacity;
-    bool failed; /* out of memory: everything later is a no-op, state_writer_error() says so */
+    bool failed; /* out of memory: everything later is a no-op */
 };
 
 void state_writer_fini(struct state_writer *w);
