@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* How the guest's accesses find devices, and how devices interrupt the guest: two address spaces
+ * (ports and MMIO), interrupt lines, MSIs, and the list of devices.
+ *
+ * bus_io_ops is what the hypervisor backend calls. An access is split into naturally aligned
+ * pieces of at most the range's largest access; each piece runs under the device's lock. Reads
+ * of nothing give all ones; both that and writes to nothing are counted. */
+#ifndef VZ_BUS_BUS_H
+#define VZ_BUS_BUS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/compiler.h"
+#include "bus/device.h"
+#include "hv/hv.h"
+
+enum bus_space_kind { BUS_PORT, BUS_MMIO, BUS_SPACE_COUNT };
+
+/* A range of addresses that a device answers. The device's memory; lives until bus_remove(). */
+struct bus_range {
+    struct device *dev;
+    uint64_t base, len; /* bytes; set by the caller before bus_add() */
+    /* Access sizes the handlers take, powers of two, 1..8. A narrower read is cut out of an
+     * aligned access of min_size; a narrower write is dropped and counted. 0: 1 and 8. */
+    uint8_t min_size, max_size;
+    /* Under dev->lock, on a vCPU thread; must not wait. off + size <= len, off is a multiple of
+     * size. Values are in the low bits; read's upper bits are ignored, write's are 0. */
+    uint64_t (*read_locked)(struct bus_range *r, uint64_t off, unsigned size);
+    void (*write_locked)(struct bus_range *r, uint64_t off, unsigned size, uint64_t value);
+    /* The bus's. */
+    enum bus_space_kind space;
+    bool added;
+};
+
+struct bus_space {
+    struct bus_range **range; /* sorted by base */
+    unsigned count, capacity;
+};
+
+/* Of the whole machine; read at any time. */
+struct bus_stats {
+    _Atomic uint64_t port_reads, port_writes, mmio_reads, mmio_writes;
+    _Atomic uint64_t unclaimed_reads, unclaimed_writes;
+};
+
+struct bus {
+    pthread_rwlock_t lock;    /* space[]; a leaf */
+    struct bus_space space[BUS_SPACE_COUNT];
+    pthread_mutex_t irq_lock; /* irq_*; only the hypervisor backend is called under it */
+    unsigned irq_count[HV_GSI_COUNT]; /* lines that are high */
+    uint32_t irq_used;                /* GSIs that have a line */
+    const struct hv_ops *hv;
+    struct hv_vm *vm;
+    struct device *devices;   /* changed only while no vCPU runs */
+    struct bus_stats stats;
+};
+
+/* arg is the struct bus. */
+extern const struct hv_io_ops bus_io_ops;
+
+/* 0 or -errno. */
+int bus_create(struct bus **ret) must_check;
+/* Destroys all devices, youngest first. No vCPU runs. NULL is fine. */
+void bus_destroy(struct bus *bus);
+
+/* Where interrupts go. Before any device raises one; until then lines only remember. */
+void bus_set_hv(struct bus *bus, const struct hv_ops *hv, struct hv_vm *vm);
+
+/* Make the range visible. Any thread, also under a device's lock. -EEXIST when it overlaps one
+ * that is there (then nothing changed), -EINVAL for a range outside the space, -ENOMEM. */
+int bus_add(struct bus *bus, enum bus_space_kind space, struct bus_range *r) must_check;
+/* An access by another vCPU may still be under way, or waiting for the device's lock, when this
+ * returns. Does nothing when the range was not added. */
+void bus_remove(struct bus *bus, struct bus_range *r);
+
+/* Reset all devices, in order of creation. No vCPU runs. */
+void bus_reset(struct bus *bus);
+/* All devices. No vCPU runs; the loop may. 0 or -errno. After a failed load: bus_reset(). */
+int bus_save(struct bus *bus, struct state_writer *w) must_check;
+int bus_load(struct bus *bus, const void *data, size_t len, struct vz_error *err) must_check;
+
+/* One device's connection to a level-triggered GSI, which others may share: the GSI is high while
+ * any of its lines is. */
+struct irq_line {
+    struct bus *bus;
+    unsigned gsi;
+    bool level;
+};
+
+/* gsi < HV_GSI_COUNT. */
+void irq_line_init(struct irq_line *line, struct bus *bus, unsigned gsi);
+/* Under the device's lock. */
+void irq_line_set(struct irq_line *line, bool level);
+
+/* Any thread. */
+void bus_msi(struct bus *bus, uint64_t address, uint32_t data);
+
+#endif

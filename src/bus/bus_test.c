@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "bus/bus.h"
+
+#include <errno.h>
+
+#include "fake_machine.h"
+#include "unit.h"
+
+struct dummy {
+    struct device dev;
+    struct bus_range range;
+    struct irq_line line;
+    unsigned reads, writes, resets;
+    uint64_t off, value;
+    unsigned size;
+};
+
+static uint64_t dummy_read(struct bus_range *r, uint64_t off, unsigned size)
+{
+    struct dummy *d = container_of(r, struct dummy, range);
+
+    ck_assert_uint_eq(off % size, 0);
+    ck_assert_uint_le(off + size, r->len);
+    ck_assert_uint_ge(size, r->min_size);
+    ck_assert_uint_le(size, r->max_size);
+    ck_assert_int_ne(pthread_mutex_trylock(&d->dev.lock), 0);
+    d->reads++;
+    return UINT64_C(0x8877665544332211) << 8 | off;
+}
+
+static void dummy_write(struct bus_range *r, uint64_t off, unsigned size, uint64_t value)
+{
+    struct dummy *d = container_of(r, struct dummy, range);
+
+    ck_assert_uint_eq(off % size, 0);
+    ck_assert_uint_le(off + size, r->len);
+    d->writes++;
+    d->off = off;
+    d->size = size;
+    d->value = value;
+}
+
+static void dummy_reset(struct device *dev)
+{
+    ((struct dummy *)dev)->resets++;
+}
+
+static void dummy_destroy(struct device *dev)
+{
+    device_fini(dev);
+}
+
+static const struct device_ops dummy_ops = {
+    .name = "dummy", .reset_locked = dummy_reset, .destroy = dummy_destroy};
+
+static int make(struct dummy *d, struct fake_machine *m, enum bus_space_kind space, uint64_t base,
+                uint64_t len, uint8_t min, uint8_t max)
+{
+    *d = (struct dummy){.range = {.dev = &d->dev, .base = base, .len = len, .min_size = min,
+                                  .max_size = max, .read_locked = dummy_read,
+                                  .write_locked = dummy_write}};
+    ck_assert_int_eq(device_init(&d->dev, &dummy_ops, m->bus, 0), 0);
+    return bus_add(m->bus, space, &d->range);
+}
+
+START_TEST(nothing_reads_as_ones_and_is_counted)
+{
+    struct fake_machine m;
+
+    fake_machine_init(&m);
+    ck_assert_uint_eq(fake_in(&m, 0x1234, 1), 0xff);
+    ck_assert_uint_eq(fake_in(&m, 0xffff, 4), 0xffffffff);
+    ck_assert_uint_eq(fake_read(&m, UINT64_MAX - 3, 8), UINT64_MAX);
+    fake_out(&m, 0xffff, 4, 0);
+    ck_assert_uint_eq(m.bus->stats.unclaimed_reads, 3);
+    ck_assert_uint_eq(m.bus->stats.unclaimed_writes, 1);
+    fake_machine_fini(&m);
+}
+END_TEST
+
+START_TEST(accesses_are_split_to_what_the_range_takes)
+{
+    struct fake_machine m;
+    struct dummy d;
+
+    fake_machine_init(&m);
+    ck_assert_int_eq(make(&d, &m, BUS_PORT, 0x100, 4, 1, 1), 0);
+    fake_out(&m, 0x100, 4, 0x44332211);
+    ck_assert_uint_eq(d.writes, 4);
+    ck_assert_uint_eq(d.value, 0x44);
+    ck_assert_uint_eq(fake_in(&m, 0x100, 4), 0x03020100);
+    ck_assert_uint_eq(fake_in(&m, 0x103, 2), 0xff03); /* half inside */
+    ck_assert_uint_eq(fake_in(&m, 0xff, 2), 0x00ff);
+    fake_machine_fini(&m);
+}
+END_TEST
+
+START_TEST(narrow_reads_are_cut_out_and_narrow_writes_dropped)
+{
+    struct fake_machine m;
+    struct dummy d;
+
+    fake_machine_init(&m);
+    ck_assert_int_eq(make(&d, &m, BUS_MMIO, 0x1000, 0x10, 4, 4), 0);
+    ck_assert_uint_eq(fake_read(&m, 0x1005, 1), 0x11);
+    ck_assert_uint_eq(fake_read(&m, 0x1004, 8), UINT64_C(0x3322110833221104));
+    fake_write(&m, 0x1006, 2, 0xffff);
+    ck_assert_uint_eq(d.writes, 0);
+    ck_assert_uint_eq(m.bus->stats.unclaimed_writes, 1);
+    fake_write(&m, 0x1008, 8, UINT64_C(0x1122334455667788));
+    ck_assert_uint_eq(d.writes, 2);
+    ck_assert_uint_eq(d.value, 0x11223344);
+    fake_write(&m, 0x100e, 8, 0); /* unaligned, over the end */
+    fake_machine_fini(&m);
+}
+END_TEST
+
+START_TEST(ranges_do_not_overlap_and_can_move)
+{
+    struct fake_machine m;
+    struct dummy a, b, c;
+
+    fake_machine_init(&m);
+    ck_assert_int_eq(make(&a, &m, BUS_MMIO, 0x2000, 0x1000, 0, 0), 0);
+    ck_assert_int_eq(make(&b, &m, BUS_MMIO, 0x2fff, 0x1000, 0, 0), -EEXIST);
+    ck_assert_int_eq(make(&c, &m, BUS_MMIO, 0x1000, 0x1001, 0, 0), -EEXIST);
+    b.range.base = 0x3000;
+    ck_assert_int_eq(bus_add(m.bus, BUS_MMIO, &b.range), 0);
+    ck_assert_int_eq(bus_add(m.bus, BUS_MMIO, &b.range), -EINVAL);
+    c.range.base = 0x1000;
+    c.range.len = 0x4000; /* around both */
+    ck_assert_int_eq(bus_add(m.bus, BUS_MMIO, &c.range), -EEXIST);
+    c.range.base = UINT64_MAX - 10;
+    ck_assert_int_eq(bus_add(m.bus, BUS_MMIO, &c.range), -EINVAL);
+    bus_remove(m.bus, &a.range);
+    bus_remove(m.bus, &a.range);
+    ck_assert_uint_eq(fake_read(&m, 0x2000, 1), 0xff);
+    a.range.base = 0x10000;
+    ck_assert_int_eq(bus_add(m.bus, BUS_MMIO, &a.range), 0);
+    ck_assert_uint_eq(fake_read(&m, 0x10004, 1), 4);
+    fake_machine_fini(&m);
+}
+END_TEST
+
+START_TEST(lines_are_shared_by_or)
+{
+    struct fake_machine m;
+    struct irq_line a, b;
+
+    fake_machine_init(&m);
+    irq_line_init(&a, m.bus, 5);
+    irq_line_init(&b, m.bus, 5);
+    irq_line_set(&a, true);
+    irq_line_set(&a, true);
+    irq_line_set(&b, true);
+    irq_line_set(&a, false);
+    ck_assert(m.level[5]);
+    ck_assert_uint_eq(m.rises[5], 1);
+    irq_line_set(&b, false);
+    ck_assert(!m.level[5]);
+    bus_msi(m.bus, 0xfee00000, 0x41);
+    ck_assert_uint_eq(m.msi.data, 0x41);
+    fake_machine_fini(&m);
+}
+END_TEST
+
+START_TEST(two_buses_know_nothing_of_each_other)
+{
+    struct fake_machine m, n;
+    struct dummy d;
+
+    fake_machine_init(&m);
+    fake_machine_init(&n);
+    ck_assert_int_eq(make(&d, &m, BUS_PORT, 0x80, 1, 1, 1), 0);
+    ck_assert_uint_eq(fake_in(&n, 0x80, 1), 0xff);
+    bus_reset(n.bus);
+    ck_assert_uint_eq(d.resets, 0);
+    bus_reset(m.bus);
+    ck_assert_uint_eq(d.resets, 1);
+    fake_machine_fini(&m);
+    fake_machine_fini(&n);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, nothing_reads_as_ones_and_is_counted);
+    UNIT_TEST(s, accesses_are_split_to_what_the_range_takes);
+    UNIT_TEST(s, narrow_reads_are_cut_out_and_narrow_writes_dropped);
+    UNIT_TEST(s, ranges_do_not_overlap_and_can_move);
+    UNIT_TEST(s, lines_are_shared_by_or);
+    UNIT_TEST(s, two_buses_know_nothing_of_each_other);
+}
+
+UNIT_TEST_MAIN("bus", add_tests)
