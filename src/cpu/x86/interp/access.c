@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The slow halves of memory operands: segment checks, TLB misses, faults. The fast halves are the
  * macros in insn.h. SDM vol. 3, 5.3 (limits), 5.5 (types); vol. 1, 3.3.7 (wrapping). */
-#include "cpu/x86/insn.h"
-#include "cpu/x86/mmu.h"
+#include "cpu/x86/interp/interp.h"
 
 static struct loaded segment_fault(struct x86_cpu *c, unsigned seg)
 {
@@ -53,6 +52,8 @@ uint64_t insn_ea_offset(const struct x86_cpu *c, const struct insn *i)
 {
     uint64_t off = c->reg[i->base] + (c->reg[i->index] << i->scale) + (uint64_t)(int64_t)i->disp;
 
+    if ((i->flags & INSN_EA_ABS) == INSN_EA_ABS)
+        return i->imm;
     if (i->flags & INSN_EA_RIP)
         off += (uint64_t)i->off + i->len;
     if (i->flags & INSN_EA_ADDR16)
@@ -98,4 +99,34 @@ SLOW_ENTRY struct loaded insn_store_entry(struct x86_cpu *c, const struct insn *
     if (unlikely(!ok))
         c->rip = insn_rip(c, i);
     return (struct loaded){0, ok};
+}
+
+SLOW_ENTRY struct loaded insn_locked_load_entry(struct x86_cpu *c, const struct insn *i,
+                                                uint64_t va, unsigned size)
+{
+    struct loaded r;
+
+    sync_exclusive_begin(c);
+    r = mmu_load_for_write(c, va, size, MMU_CURRENT, i->flags & INSN_EA_STACK);
+    if (unlikely(!r.ok)) {
+        sync_exclusive_end(c);
+        c->rip = insn_rip(c, i);
+    }
+    return r;
+}
+
+SLOW_ENTRY struct loaded insn_locked_store_entry(struct x86_cpu *c, const struct insn *i,
+                                                 uint64_t va, unsigned size, uint64_t value)
+{
+    bool ok = mmu_store(c, va, size, value, MMU_CURRENT, i->flags & INSN_EA_STACK);
+
+    sync_exclusive_end(c);
+    if (unlikely(!ok))
+        c->rip = insn_rip(c, i);
+    return (struct loaded){0, ok};
+}
+
+void insn_undefined(struct x86_cpu *c, const struct insn *i)
+{
+    INSN_UD();
 }
