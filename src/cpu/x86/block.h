@@ -3,7 +3,7 @@
  *
  * A block is a run of instructions from one guest-physical page (the last may reach into the
  * next) up to a branch, a mode change or BLOCK_INSNS_MAX. Blocks are found by guest-physical
- * address and mode; a front cache maps (RIP, code_ctx) to them without translation.
+ * address (by the host's address of their first byte) and mode; a front cache maps (RIP, code_ctx) to them without translation.
  * code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
  * the mode may have changed, so nothing in front of it needs to be cleared.
  *
@@ -28,8 +28,8 @@ const struct insn *block_find(struct x86_cpu *c);
 /* A one-instruction block for single steps and shadows, valid until the next call. */
 const struct insn *block_single(struct x86_cpu *c);
 
-/* Forget all blocks with code in the page of RAM at gpa. */
-void block_invalidate_page(struct x86_cpu *c, gpa_t gpa);
+/* Forget all blocks with code in the page of RAM that host lies in. */
+void block_invalidate_page(struct x86_cpu *c, const uint8_t *host);
 
 /* Forget everything. Not while a block runs. */
 void block_cache_empty(struct x86_cpu *c);

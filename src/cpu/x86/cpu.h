@@ -43,6 +43,7 @@ struct x86_host_ops {
     void (*cr8_write)(void *arg, unsigned cpu, uint64_t value); /* 0..15, checked */
     bool (*interrupt_pending)(void *arg, unsigned cpu);
     int (*interrupt_ack)(void *arg, unsigned cpu); /* the vector, or -1: none after all */
+    void (*init_taken)(void *arg, unsigned cpu); /* the local APIC goes to its INIT state */
     void (*tsc_changed)(void *arg, unsigned cpu, uint64_t tsc_offset);
 };
 
@@ -80,14 +81,17 @@ enum x86_stop {
     X86_STOP_SHUTDOWN, /* triple fault */
 };
 
+/* What a vCPU counts, one list for the struct and for who prints it. insns is counted when a block
+ * ends, blocks when the main loop enters one. */
+#define X86_CPU_COUNTERS(X)                                                                        \
+    X(insns) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)                         \
+    X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
+    X(exceptions) X(interrupts) X(halts) X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
+
 struct x86_cpu_counters {
-    uint64_t insns;         /* counted when a block is entered */
-    uint64_t blocks;        /* block entries through the main loop */
-    uint64_t blocks_decoded, insns_decoded;
-    uint64_t cache_flushes, smc_invalidations, smc_slow_writes;
-    uint64_t tlb_misses, tlb_flushes, page_walks;
-    uint64_t exceptions, interrupts, halts;
-    uint64_t mmio, port_io, syscalls, thunks, syncs;
+#define X86_COUNTER_FIELD(name) uint64_t name;
+    X86_CPU_COUNTERS(X86_COUNTER_FIELD)
+#undef X86_COUNTER_FIELD
 };
 
 struct x86_cpu {
@@ -122,6 +126,7 @@ struct x86_cpu {
     bool nmi_blocked;
     bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
     bool ss_flat, cs_flat;         /* base 0, limit 4 GiB (kept by segment loads) */
+    uint8_t watch_hits;            /* DR7 data breakpoints hit by the instruction, DR6 B0-B3 */
 
     /* The exception raised by the instruction that ended the block; delivered by the main loop
      * with rip at the faulting instruction (traps: after it). */

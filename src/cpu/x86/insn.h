@@ -55,8 +55,9 @@ struct block_link {
 
 struct block_end {
     struct block_link link[2];
-    uint64_t insns; /* in the block, for the counters */
-    uint64_t reserved[3];
+    struct block_link *next[2]; /* the next link to the same block (block.c) */
+    uint64_t insns;             /* in the block, for the counters */
+    uint64_t reserved;
 };
 
 _Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");

@@ -60,10 +60,9 @@ bool mmu_read_bytes(struct x86_cpu *c, uint64_t va, void *buf, unsigned len, enu
 bool mmu_write_bytes(struct x86_cpu *c, uint64_t va, const void *buf, unsigned len,
                      enum mmu_who who, bool is_stack) must_check;
 
-/* Where instruction bytes at linear address va lie: guest-physical and host address. False: the
- * fault is recorded (also when the page is not RAM: an instruction fetch from MMIO is not
- * supported and raises #GP(0), logged once). */
-bool mmu_fetch(struct x86_cpu *c, uint64_t va, gpa_t *ret_gpa, const uint8_t **ret_host) must_check;
+/* Host address of the instruction bytes at linear address va, up to the page's end. False: the
+ * fault is recorded (outside RAM: #GP(0)). */
+bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host) must_check;
 
 /* Registers changed that translation depends on: call after the change. */
 void mmu_mode_changed(struct x86_cpu *c);      /* CR0, CR4, EFER, CS, SS, reset, load: everything */

@@ -33,7 +33,7 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len);
 
 /* [host, host + len) inside one page of RAM has been written by this vCPU on the slow path; len
  * at most a page. */
-void smc_written(struct x86_cpu *c, gpa_t gpa, const uint8_t *host, unsigned len);
+void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len);
 
 /* Does the page hold cached code? Then its write tag must not be set. */
 bool smc_page_has_code(const struct x86_cpu *c, const uint8_t *host);

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+/* The soft TLBs: which table serves which access, filling, and every kind of invalidation. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/smc.h"
+
+#define TABLE_COUNT  ((MMU_ASIDS + 1) * MMU_KINDS)
+#define TABLES_BYTES (TABLE_COUNT * TLB_ENTRIES * sizeof(struct tlb_entry))
+
+/* Mode bits of code_ctx: what else the same bytes at the same address depend on. */
+#define CTX_MODE_BITS 4
+
+static void fill_words(void *p, uint64_t value, size_t count)
+{
+    __asm__ volatile("rep stosq" : "+D"(p), "+c"(count) : "a"(value) : "memory");
+}
+
+int mmu_create(struct x86_cpu *c)
+{
+    struct mmu *m = calloc(1, sizeof(*m));
+    struct tlb_entry *t;
+
+    if (!m)
+        return -ENOMEM;
+    t = mmap(NULL, TABLES_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (t == MAP_FAILED) {
+        free(m);
+        return -ENOMEM;
+    }
+    m->tables = t;
+    for (unsigned n = 0; n <= MMU_ASIDS; n++) {
+        struct mmu_space *s = n < MMU_ASIDS ? &m->lower[n] : &m->upper;
+
+        for (unsigned kind = 0; kind < MMU_KINDS; kind++)
+            s->table[kind] = t + (n * MMU_KINDS + kind) * TLB_ENTRIES;
+        s->generation = ++m->next_generation;
+    }
+    m->current = &m->lower[0];
+    m->mode_key[0] = UINT64_MAX;
+    c->mmu = m;
+    return 0;
+}
+
+void mmu_destroy(struct x86_cpu *c)
+{
+    if (!c->mmu)
+        return;
+    munmap(c->mmu->tables, TABLES_BYTES);
+    free(c->mmu);
+    c->mmu = NULL;
+}
+
+enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who)
+{
+    if (who == MMU_CURRENT && c->cpl == 3)
+        return MMU_USER;
+    if (!(c->cr4 & X86_CR4_SMAP))
+        return MMU_SUPER_USER;
+    return who == MMU_CURRENT && (c->rflags & X86_FLAG_AC) ? MMU_SUPER_USER : MMU_SUPER;
+}
+
+static struct tlb_entry *space_table(struct mmu_space *s, enum mmu_kind kind)
+{
+    if (unlikely(!s->ready[kind])) {
+        fill_words(s->table[kind], TLB_NO_TAG, TLB_ENTRIES * sizeof(struct tlb_entry) / 8);
+        s->ready[kind] = true;
+    }
+    return s->table[kind];
+}
+
+struct tlb_entry *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind)
+{
+    return space_table(mmu_space_of(c->mmu, va), kind);
+}
+
+/* Point the CPU at the tables and contexts of now. */
+static void select_tables(struct x86_cpu *c)
+{
+    struct mmu *m = c->mmu;
+    enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
+    uint64_t mode = (uint64_t)c->code_size | (c->cpl == 3 ? 4 : 0);
+
+    c->tlb[0] = space_table(m->current, kind);
+    c->tlb[1] = space_table(&m->upper, kind);
+    c->code_ctx[0] = m->current->generation << CTX_MODE_BITS | mode;
+    c->code_ctx[1] = m->upper.generation << CTX_MODE_BITS | mode;
+}
+
+/* Forget everything about a half. The tables in use now must be selected again afterwards. */
+static void flush_space(struct x86_cpu *c, struct mmu_space *s)
+{
+    for (unsigned kind = 0; kind < MMU_KINDS; kind++)
+        s->ready[kind] = false;
+    s->generation = ++c->mmu->next_generation;
+    fill_words(&s->code, 0, sizeof(s->code) / 8);
+    fill_words(&s->large, 0, sizeof(s->large) / 8);
+    s->has_1g = false;
+    c->count.tlb_flushes++;
+}
+
+static void flush_upper_non_global(struct x86_cpu *c)
+{
+    if (!c->mmu->upper_has_non_global)
+        return;
+    c->mmu->upper_has_non_global = false;
+    flush_space(c, &c->mmu->upper);
+}
+
+static void flush_lower_all(struct x86_cpu *c)
+{
+    for (unsigned n = 0; n < MMU_ASIDS; n++)
+        flush_space(c, &c->mmu->lower[n]);
+}
+
+void mmu_flush_all(struct x86_cpu *c)
+{
+    flush_lower_all(c);
+    flush_space(c, &c->mmu->upper);
+    c->mmu->upper_has_non_global = false;
+    select_tables(c);
+}
+
+void mmu_flush_non_global(struct x86_cpu *c)
+{
+    flush_lower_all(c);
+    flush_upper_non_global(c);
+    select_tables(c);
+}
+
+void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid)
+{
+    struct mmu_space *s = &c->mmu->lower[pcid % MMU_ASIDS];
+
+    if (s->pcid == pcid)
+        flush_space(c, s);
+    flush_upper_non_global(c);
+    select_tables(c);
+}
+
+void mmu_cr3_written(struct x86_cpu *c, uint64_t value, bool keep)
+{
+    struct mmu *m = c->mmu;
+    uint16_t pcid = c->cr4 & X86_CR4_PCIDE ? value & X86_CR3_PCID : 0;
+    struct mmu_space *s = &m->lower[pcid % MMU_ASIDS];
+
+    c->cr3 = value & ~X86_CR3_NOFLUSH;
+    if (!keep || s->pcid != pcid)
+        flush_space(c, s);
+    s->pcid = pcid;
+    m->current = s;
+    flush_upper_non_global(c);
+    select_tables(c);
+}
+
+void mmu_privilege_changed(struct x86_cpu *c)
+{
+    select_tables(c);
+}
+
+void mmu_mode_changed(struct x86_cpu *c)
+{
+    struct mmu *m = c->mmu;
+    uint64_t key[3] = {
+        (c->cr0 & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE)) | (c->efer << 32),
+        c->cr4 & (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP |
+                  X86_CR4_SMAP),
+        c->cr3,
+    };
+
+    if (key[0] != m->mode_key[0] || key[1] != m->mode_key[1]) {
+        uint16_t pcid = c->cr4 & X86_CR4_PCIDE ? c->cr3 & X86_CR3_PCID : 0;
+
+        m->mode_key[0] = key[0];
+        m->mode_key[1] = key[1];
+        m->current = &m->lower[pcid % MMU_ASIDS];
+        mmu_flush_all(c);
+        m->current->pcid = pcid;
+    }
+    /* Blocks are looked up by offset, not by linear address: a moved CS makes all of them stale. */
+    if (m->legacy_cs_base != c->seg[X86_CS].base) {
+        m->legacy_cs_base = c->seg[X86_CS].base;
+        m->current->generation = ++m->next_generation;
+        m->upper.generation = ++m->next_generation;
+    }
+    select_tables(c);
+}
+
+/* ---- single pages ---- */
+
+static void drop_entry(struct tlb_entry *e)
+{
+    e->read = e->write = e->exec = TLB_NO_TAG;
+}
+
+static bool entry_is(const struct tlb_entry *e, uint64_t vpn, unsigned shift)
+{
+    return (e->read != TLB_NO_TAG && e->read >> shift == vpn >> shift) ||
+           (e->write != TLB_NO_TAG && e->write >> shift == vpn >> shift) ||
+           (e->exec != TLB_NO_TAG && e->exec >> shift == vpn >> shift);
+}
+
+/* Drop all 4 KiB pieces of the large page that may hold vpn (shift: log2 of its pages). */
+static void drop_large(struct mmu_space *s, uint64_t vpn, unsigned shift)
+{
+    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
+        if (!s->ready[kind])
+            continue;
+        for (unsigned n = 0; n < TLB_ENTRIES; n++)
+            if (entry_is(&s->table[kind][n], vpn, shift))
+                drop_entry(&s->table[kind][n]);
+    }
+}
+
+static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
+{
+    uint64_t vpn = va >> 12;
+    bool large = s->has_1g || mmu_filter_has(&s->large, vpn >> 10);
+
+    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
+        struct tlb_entry *e = &s->table[kind][vpn & (TLB_ENTRIES - 1)];
+
+        if (s->ready[kind] && entry_is(e, vpn, 0))
+            drop_entry(e);
+    }
+    if (large)
+        drop_large(s, vpn, s->has_1g ? 18 : 10);
+    if (large || mmu_filter_has(&s->code, vpn)) {
+        s->generation = ++c->mmu->next_generation;
+        if (s == c->mmu->current || s == &c->mmu->upper)
+            select_tables(c);
+    }
+}
+
+void mmu_flush_page(struct x86_cpu *c, uint64_t va)
+{
+    if (!in_long_mode(c))
+        va = (uint32_t)va;
+    flush_page_of(c, mmu_space_of(c->mmu, va), va);
+}
+
+void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va)
+{
+    struct mmu_space *s = va >> 63 ? &c->mmu->upper : &c->mmu->lower[pcid % MMU_ASIDS];
+
+    if (va >> 63 || s->pcid == pcid)
+        flush_page_of(c, s, va);
+}
+
+static void protect_in(struct mmu_space *s, const uint8_t *page)
+{
+    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
+        if (!s->ready[kind])
+            continue;
+        for (unsigned n = 0; n < TLB_ENTRIES; n++) {
+            struct tlb_entry *e = &s->table[kind][n];
+
+            if (e->write != TLB_NO_TAG &&
+                (const uint8_t *)(uintptr_t)((e->write << 12) + e->addend) == page)
+                e->write = TLB_NO_TAG;
+        }
+    }
+}
+
+void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
+{
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
+
+    for (unsigned n = 0; n < MMU_ASIDS; n++)
+        protect_in(&c->mmu->lower[n], page);
+    protect_in(&c->mmu->upper, page);
+}
+
+/* ---- filling ---- */
+
+/* Pages with an armed data breakpoint stay out of the TLB, so that every access is looked at. */
+static bool page_is_watched(const struct x86_cpu *c, uint64_t va)
+{
+    if (likely(!(c->dr7 & 0xff)))
+        return false;
+    for (unsigned n = 0; n < 4; n++)
+        if ((c->dr7 >> (2 * n) & 3) && (c->dr7 >> (16 + 4 * n) & 3) && c->dr[n] >> 12 == va >> 12)
+            return true;
+    return false;
+}
+
+/* Write tags are given for writable dirty pages on the first read already, but never to ROM, MMIO
+ * and pages with cached code. */
+static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
+                 const struct walk *w, uint8_t *host, bool may_write)
+{
+    struct mmu_space *s = mmu_space_of(c->mmu, va);
+    uint64_t vpn = va >> 12;
+    struct tlb_entry *e = &space_table(s, kind)[vpn & (TLB_ENTRIES - 1)];
+    uint64_t addend = (uint64_t)(uintptr_t)host - va;
+
+    if (!entry_is(e, vpn, 0) || e->addend != addend)
+        drop_entry(e);
+    e->addend = addend;
+    if (access == MMU_EXEC)
+        e->exec = vpn;
+    else
+        e->read = vpn;
+    if (may_write)
+        e->write = vpn;
+    if (w->level == 2)
+        mmu_filter_add(&s->large, vpn >> 10);
+    else if (w->level == 3)
+        s->has_1g = true;
+    if (!w->global && s == &c->mmu->upper)
+        c->mmu->upper_has_non_global = true;
+}
+
+/* May stores to the page go straight to memory from now on? */
+static bool may_write_plainly(const struct x86_cpu *c, enum mmu_access access, enum mmu_kind kind,
+                              const struct walk *w, const uint8_t *host, bool rom)
+{
+    bool writable = w->writable || (kind != MMU_USER && !(c->cr0 & X86_CR0_WP));
+
+    return (access == MMU_WRITE || (access == MMU_READ && w->dirty && writable)) && !rom &&
+           host && !smc_page_has_code(c, host);
+}
+
+static void raise_page_fault(struct x86_cpu *c, uint64_t va, enum mmu_access access,
+                             enum mmu_kind kind, uint32_t error)
+{
+    c->cr2 = va;
+    if (access == MMU_WRITE)
+        error |= X86_PF_W;
+    if (kind == MMU_USER)
+        error |= X86_PF_U;
+    if (access == MMU_EXEC && ((c->cr4 & X86_CR4_SMEP) ||
+                               ((c->cr4 & X86_CR4_PAE) && (c->efer & X86_EFER_NXE))))
+        error |= X86_PF_I;
+    cpu_raise(c, X86_PF, true, error);
+}
+
+static bool tlb_has(const struct tlb_entry *e, uint64_t vpn, enum mmu_access access)
+{
+    return vpn == (access == MMU_READ ? e->read : access == MMU_WRITE ? e->write : e->exec);
+}
+
+bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
+                   bool raise, struct xlat *ret)
+{
+    enum mmu_kind kind = mmu_kind_now(c, who);
+    struct tlb_entry *e = &mmu_table(c, va, kind)[(va >> 12) & (TLB_ENTRIES - 1)];
+    struct walk w;
+    uint32_t error;
+    bool rom = false;
+
+    if (likely(tlb_has(e, va >> 12, access))) {
+        ret->host = (uint8_t *)(uintptr_t)(va + e->addend);
+        ret->gpa = UINT64_MAX; /* nobody needs it for plain RAM */
+        ret->plain = true;
+        ret->rom = false;
+        return true;
+    }
+    c->count.tlb_misses++;
+    if (!mmu_walk(c, va, access, kind, &w, &error)) {
+        if (raise)
+            raise_page_fault(c, va, access, kind, error);
+        return false;
+    }
+    ret->gpa = w.gpa;
+    ret->host = mmu_ram(c, w.gpa, &rom);
+    ret->rom = rom;
+    ret->plain = may_write_plainly(c, access, kind, &w, ret->host, rom);
+    if (ret->host && !page_is_watched(c, va))
+        fill(c, va, access, kind, &w, ret->host, ret->plain);
+    return true;
+}
+
+bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
+{
+    enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT) == MMU_USER ? MMU_USER : MMU_SUPER;
+    struct mmu_space *s = mmu_space_of(c->mmu, va);
+    struct tlb_entry *e = &space_table(s, kind)[(va >> 12) & (TLB_ENTRIES - 1)];
+    struct walk w;
+    uint32_t error;
+    uint8_t *host;
+    bool rom;
+
+    mmu_filter_add(&s->code, va >> 12);
+    if (unlikely(in_long_mode(c) && !is_canonical(va))) {
+        cpu_raise(c, X86_GP, true, 0);
+        return false;
+    }
+    if (likely(tlb_has(e, va >> 12, MMU_EXEC))) {
+        host = (uint8_t *)(uintptr_t)(va + e->addend);
+    } else {
+        if (!mmu_walk(c, va, MMU_EXEC, kind, &w, &error)) {
+            raise_page_fault(c, va, MMU_EXEC, kind, error);
+            return false;
+        }
+        host = mmu_ram(c, w.gpa, &rom);
+        if (!host) { /* code in MMIO space: no machine we model has it */
+            cpu_raise(c, X86_GP, true, 0);
+            return false;
+        }
+        fill(c, va, MMU_EXEC, kind, &w, host, false);
+    }
+    *ret_host = host;
+    return true;
+}

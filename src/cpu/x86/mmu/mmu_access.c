@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* Every access that is not a plain TLB hit: page crossings, MMIO, ROM, code pages, watched pages. */
+#include "base/checked.h"
+#include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/insn.h"
+#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/smc.h"
+
+/* Two pages at most: no single access is longer than a page. */
+struct span {
+    struct xlat part[2];
+    unsigned first_len; /* bytes in part[0]; the rest is in part[1] */
+};
+
+static uint64_t load_host(const uint8_t *p, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *p;
+    case 2:
+        return *(const guest_u16 *)p;
+    case 4:
+        return *(const guest_u32 *)p;
+    default:
+        return *(const guest_u64 *)p;
+    }
+}
+
+static void store_host(uint8_t *p, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1:
+        *p = (uint8_t)value;
+        break;
+    case 2:
+        *(guest_u16 *)p = (uint16_t)value;
+        break;
+    case 4:
+        *(guest_u32 *)p = (uint32_t)value;
+        break;
+    default:
+        *(guest_u64 *)p = value;
+    }
+}
+
+static uint64_t mmio_load(struct x86_cpu *c, gpa_t gpa, unsigned size)
+{
+    c->count.mmio++;
+    fpu_park(c);
+    return c->vm->host->mmio_read(c->vm->host_arg, c->index, gpa, size);
+}
+
+static void mmio_store(struct x86_cpu *c, gpa_t gpa, unsigned size, uint64_t value)
+{
+    c->count.mmio++;
+    fpu_park(c);
+    c->vm->host->mmio_write(c->vm->host_arg, c->index, gpa, size, value);
+}
+
+static uint64_t part_load(struct x86_cpu *c, const struct xlat *x, unsigned off, unsigned size)
+{
+    return x->host ? load_host(x->host + off, size) : mmio_load(c, x->gpa + off, size);
+}
+
+static void part_store(struct x86_cpu *c, const struct xlat *x, unsigned off, unsigned size,
+                       uint64_t value)
+{
+    if (!x->host) {
+        mmio_store(c, x->gpa + off, size, value);
+    } else if (!x->rom) {
+        store_host(x->host + off, size, value);
+        if (!x->plain)
+            smc_written(c, x->host + off, size);
+    }
+}
+
+/* Data breakpoints, SDM vol. 3, 18.2.5: LEN is 1, 2, 8, 4 for 0 to 3; R/W 1 writes, 3 both. */
+static void watch(struct x86_cpu *c, uint64_t va, unsigned size, bool write)
+{
+    static const uint8_t length[4] = {1, 2, 8, 4};
+
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned rw = c->dr7 >> (16 + 4 * n) & 3, len = length[c->dr7 >> (18 + 4 * n) & 3];
+        uint64_t at = align_down(c->dr[n], len);
+
+        if ((c->dr7 >> (2 * n) & 3) && (rw == 3 || (rw == 1 && write)) && va < at + len &&
+            at < va + size)
+            c->watch_hits |= (uint8_t)BIT(n);
+    }
+}
+
+static cold bool raise_non_canonical(struct x86_cpu *c, bool is_stack)
+{
+    cpu_raise(c, is_stack ? X86_SS_FAULT : X86_GP, true, 0);
+    return false;
+}
+
+/* Translate [va, va + len), len up to a page. */
+static bool translate_span(struct x86_cpu *c, uint64_t va, unsigned len, enum mmu_access access,
+                           enum mmu_who who, bool is_stack, struct span *ret)
+{
+    uint64_t last = va + len - 1;
+
+    if (in_long_mode(c)) {
+        if (unlikely(!is_canonical(va) || !is_canonical(last) || last < va))
+            return raise_non_canonical(c, is_stack);
+    } else {
+        va = (uint32_t)va;
+        last = (uint32_t)last;
+    }
+    if (unlikely(c->dr7 & 0xff))
+        watch(c, va, len, access == MMU_WRITE);
+    if (!mmu_translate(c, va, access, who, true, &ret->part[0]))
+        return false;
+    ret->first_len = len;
+    if (likely(va >> 12 == last >> 12))
+        return true;
+    ret->first_len = MEM_PAGE_SIZE - (va & (MEM_PAGE_SIZE - 1));
+    return mmu_translate(c, align_down(last, MEM_PAGE_SIZE), access, who, true, &ret->part[1]);
+}
+
+static uint64_t span_load(struct x86_cpu *c, const struct span *s, unsigned size)
+{
+    uint64_t value = 0;
+
+    if (likely(s->first_len == size))
+        return part_load(c, &s->part[0], 0, size);
+    for (unsigned n = 0; n < size; n++) {
+        bool second = n >= s->first_len;
+
+        value |= part_load(c, &s->part[second], second ? n - s->first_len : n, 1) << (8 * n);
+    }
+    return value;
+}
+
+static void span_store(struct x86_cpu *c, const struct span *s, unsigned size, uint64_t value)
+{
+    if (likely(s->first_len == size)) {
+        part_store(c, &s->part[0], 0, size, value);
+        return;
+    }
+    for (unsigned n = 0; n < size; n++) {
+        bool second = n >= s->first_len;
+
+        part_store(c, &s->part[second], second ? n - s->first_len : n, 1, value >> (8 * n) & 0xff);
+    }
+}
+
+struct loaded mmu_load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
+                       bool is_stack)
+{
+    struct span s;
+
+    if (!translate_span(c, va, size, MMU_READ, who, is_stack, &s))
+        return (struct loaded){0, 0};
+    return (struct loaded){span_load(c, &s, size), 1};
+}
+
+struct loaded mmu_load_for_write(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
+                                 bool is_stack)
+{
+    struct span s;
+
+    if (!translate_span(c, va, size, MMU_WRITE, who, is_stack, &s))
+        return (struct loaded){0, 0};
+    return (struct loaded){span_load(c, &s, size), 1};
+}
+
+bool mmu_store(struct x86_cpu *c, uint64_t va, unsigned size, uint64_t value, enum mmu_who who,
+               bool is_stack)
+{
+    struct span s;
+
+    if (!translate_span(c, va, size, MMU_WRITE, who, is_stack, &s))
+        return false;
+    span_store(c, &s, size, value);
+    return true;
+}
+
+bool mmu_probe(struct x86_cpu *c, uint64_t va, unsigned len, enum mmu_access access,
+               enum mmu_who who, bool is_stack)
+{
+    struct span s;
+
+    return translate_span(c, va, len, access, who, is_stack, &s);
+}
+
+void *mmu_direct(struct x86_cpu *c, uint64_t va, unsigned len, enum mmu_access access)
+{
+    struct xlat x;
+    uint8_t *first = NULL;
+    uint64_t done = 0;
+
+    if (in_long_mode(c) && (!is_canonical(va) || !is_canonical(va + len - 1)))
+        return NULL;
+    if (unlikely(c->dr7 & 0xff))
+        return NULL; /* data breakpoints look at single accesses */
+    while (done < len) {
+        uint64_t at = va + done;
+
+        if (!mmu_translate(c, at, access, MMU_CURRENT, false, &x) || !x.host ||
+            (access == MMU_WRITE && !x.plain))
+            return NULL;
+        if (!first)
+            first = x.host;
+        else if (x.host != first + done)
+            return NULL;
+        done += MEM_PAGE_SIZE - (at & (MEM_PAGE_SIZE - 1));
+    }
+    return first;
+}
+
+/* Bytes up to the end of the page or of the buffer, 8 at most, a power of two. */
+static unsigned piece(uint64_t va, unsigned left)
+{
+    unsigned room = MEM_PAGE_SIZE - (unsigned)(va & (MEM_PAGE_SIZE - 1));
+    unsigned n = MIN(left, room);
+
+    return n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+}
+
+bool mmu_read_bytes(struct x86_cpu *c, uint64_t va, void *buf, unsigned len, enum mmu_who who,
+                    bool is_stack)
+{
+    uint8_t *to = buf;
+
+    while (len) {
+        unsigned n = piece(va, len);
+        struct loaded l = mmu_load(c, va, n, who, is_stack);
+
+        if (!l.ok)
+            return false;
+        store_host(to, n, l.value);
+        to += n;
+        va += n;
+        len -= n;
+    }
+    return true;
+}
+
+bool mmu_write_bytes(struct x86_cpu *c, uint64_t va, const void *buf, unsigned len,
+                     enum mmu_who who, bool is_stack)
+{
+    const uint8_t *from = buf;
+
+    while (len) {
+        unsigned n = piece(va, len);
+
+        if (!mmu_store(c, va, n, load_host(from, n), who, is_stack))
+            return false;
+        from += n;
+        va += n;
+        len -= n;
+    }
+    return true;
+}

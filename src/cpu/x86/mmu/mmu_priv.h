@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of mmu/ share: the soft TLBs behind struct tlb_entry, and the page walker. */
+#ifndef VZ_CPU_X86_MMU_PRIV_H
+#define VZ_CPU_X86_MMU_PRIV_H
+
+#include "cpu/x86/mmu.h"
+
+#define MMU_ASIDS 16 /* address spaces whose translations are kept; direct mapped by PCID */
+
+/* Kinds of access that have TLB tables of their own. */
+enum mmu_kind {
+    MMU_USER,        /* CPL 3 */
+    MMU_SUPER,       /* CPL 0-2, SMAP in force: user pages are out of bounds */
+    MMU_SUPER_USER,  /* CPL 0-2, SMAP off or AC set: user pages too */
+    MMU_KINDS,
+};
+
+/* Filters answer "may this half hold X?" with no false no: a bit per hashed page number. */
+#define MMU_FILTER_BITS 4096
+
+struct mmu_filter {
+    uint64_t word[MMU_FILTER_BITS / 64];
+};
+
+/* One half of one address space. */
+struct mmu_space {
+    struct tlb_entry *table[MMU_KINDS]; /* TLB_ENTRIES each */
+    bool ready[MMU_KINDS];              /* table holds no stale entry: else empty it before use */
+    uint64_t generation;                /* code_ctx of this space, without the mode bits */
+    uint16_t pcid;                      /* lower halves only */
+    struct mmu_filter code;             /* pages that instructions were fetched from */
+    struct mmu_filter large;            /* 4 MiB regions with entries of large pages */
+    bool has_1g;                        /* some entry comes from a 1 GiB page */
+};
+
+struct mmu {
+    struct mmu_space lower[MMU_ASIDS];
+    struct mmu_space upper;
+    struct mmu_space *current;    /* lower half in use */
+    bool upper_has_non_global;
+    uint64_t next_generation;
+    uint64_t mode_key[3];         /* registers that translation depends on, as last seen */
+    uint64_t legacy_cs_base;
+    struct tlb_entry *tables;     /* one mapping for all of them */
+};
+
+/* A page's translation. */
+struct walk {
+    gpa_t gpa;           /* of the byte asked for */
+    bool user, writable, executable, dirty, global;
+    uint8_t level;       /* 1: 4 KiB, 2: 2 or 4 MiB, 3: 1 GiB */
+};
+
+/* Walk the page tables for va and access; sets A and D bits. False: *ret_error is the page-fault
+ * error code's P and RSVD bits; nothing is raised. Permissions of the access itself (U/S, W, NX) are
+ * checked too, as `who` is allowed. */
+bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
+              struct walk *ret, uint32_t *ret_error) must_check;
+
+/* Host address of RAM at gpa, or NULL; *ret_rom says whether stores are to be dropped. */
+uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom);
+
+enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who);
+
+/* The table for va and kind, emptied if it was stale. */
+struct tlb_entry *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind);
+
+/* What an access found out. host is NULL for MMIO. */
+struct xlat {
+    uint8_t *host;
+    gpa_t gpa;
+    bool plain; /* MMU_WRITE: the store needs no more than a store (no code, no ROM) */
+    bool rom;   /* stores are dropped */
+};
+
+/* Translate for an access that stays within one page, through the TLB; fills the TLB. With raise,
+ * records the page fault; without, fails silently. */
+bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
+                   bool raise, struct xlat *ret) must_check;
+
+static inline unsigned mmu_filter_hash(uint64_t n)
+{
+    return (unsigned)((n ^ (n >> 12) ^ (n >> 24)) & (MMU_FILTER_BITS - 1));
+}
+
+static inline void mmu_filter_add(struct mmu_filter *f, uint64_t n)
+{
+    f->word[mmu_filter_hash(n) / 64] |= BIT(mmu_filter_hash(n) % 64);
+}
+
+static inline bool mmu_filter_has(const struct mmu_filter *f, uint64_t n)
+{
+    return f->word[mmu_filter_hash(n) / 64] & BIT(mmu_filter_hash(n) % 64);
+}
+
+static inline struct mmu_space *mmu_space_of(struct mmu *m, uint64_t va)
+{
+    return va >> 63 ? &m->upper : m->current;
+}
+
+#endif

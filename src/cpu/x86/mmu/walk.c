@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The page walker: 32-bit, PAE and 4-level paging, SDM vol. 3, 4.3 to 4.5; access rights 4.6;
+ * accessed and dirty flags 4.8.
+ *
+ *      63 ... 48 47    39 38    30 29    21 20    12 11      0
+ *      (sign)    PML4E    PDPTE    PDE      PTE      offset        4-level, 8-byte entries
+ *                         31:30    29:21    20:12    11:0          PAE, 8-byte entries
+ *                                  31:22    21:12    11:0          32-bit, 4-byte entries
+ */
+#include "cpu/x86/mmu/mmu_priv.h"
+
+#define PHYS_MASK (BIT(MMU_PHYS_BITS) - 1)
+#define RESERVED_PHYS (((BIT(52) - 1) & ~PHYS_MASK))
+
+struct level {
+    uint8_t shift; /* of the index in the address */
+    uint8_t bits;  /* of the index */
+    bool may_map;  /* PS may be set, or it is the last level */
+};
+
+/* Rights accumulate from the top: writable and user only if every level says so. */
+struct rights {
+    bool writable, user, executable;
+};
+
+uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom)
+{
+    const struct mem *mem = c->vm->mem;
+
+    for (unsigned n = 0; n < mem->region_count; n++) {
+        const struct mem_region *r = &mem->region[n];
+
+        if (gpa - r->gpa < r->len) {
+            *ret_rom = r->rom;
+            return r->host + (gpa - r->gpa);
+        }
+    }
+    return NULL;
+}
+
+/* An entry's value; false when the table is not in RAM. Loads of 4 and 8 bytes are atomic. */
+static bool read_entry(const uint8_t *host, unsigned size, uint64_t *ret)
+{
+    if (!host)
+        return false;
+    *ret = size == 8 ? __atomic_load_n((const uint64_t *)(uintptr_t)host, __ATOMIC_RELAXED)
+                     : __atomic_load_n((const uint32_t *)(uintptr_t)host, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Set bits in an entry if it still has the value that was read. False: it changed, walk again. */
+static bool set_bits(uint8_t *host, unsigned size, uint64_t old, uint64_t bits)
+{
+    uint32_t old32 = (uint32_t)old;
+
+    if (size == 8)
+        return __atomic_compare_exchange_n((uint64_t *)(uintptr_t)host, &old, old | bits, false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n((uint32_t *)(uintptr_t)host, &old32,
+                                       old32 | (uint32_t)bits, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
+/* Bits that must be zero in an entry; maps: it maps a page at this shift. */
+static uint64_t reserved_bits(const struct x86_cpu *c, unsigned entry_size, unsigned shift,
+                              bool maps)
+{
+    uint64_t reserved = RESERVED_PHYS;
+
+    if (entry_size == 4) /* PSE-36: bits 20:13 are address bits 39:32, bit 21 is reserved */
+        return maps && shift == 22 ? BIT(21) : 0;
+    if (!(c->efer & X86_EFER_NXE))
+        reserved |= X86_PTE_NX;
+    if (!in_long_mode(c))
+        reserved |= shift == 30 ? X86_PTE_NX | UINT64_C(0x1e6) | UINT64_C(0x7ff0000000000000)
+                                : UINT64_C(0x7ff0000000000000);
+    if (shift == 39)
+        reserved |= X86_PTE_PS;
+    if (maps && shift > 12)
+        reserved |= (BIT(shift) - 1) & ~UINT64_C(0x1fff); /* bit 12 is PAT */
+    return reserved;
+}
+
+static bool allowed(const struct x86_cpu *c, const struct rights *r, enum mmu_access access,
+                    enum mmu_kind kind)
+{
+    if (access == MMU_EXEC) {
+        if (!r->executable)
+            return false;
+        if (kind == MMU_USER)
+            return r->user;
+        return !(r->user && (c->cr4 & X86_CR4_SMEP));
+    }
+    if (kind == MMU_USER)
+        return r->user && (access == MMU_READ || r->writable);
+    if (r->user && kind == MMU_SUPER)
+        return false;
+    return access == MMU_READ || r->writable || !(c->cr0 & X86_CR0_WP);
+}
+
+static void no_paging(uint64_t va, struct walk *ret)
+{
+    *ret = (struct walk){.gpa = (uint32_t)va, .user = true, .writable = true,
+                         .executable = true, .dirty = true, .global = false, .level = 1};
+}
+
+/* Where the walk starts: table address, number of levels, entry size. */
+static unsigned walk_start(const struct x86_cpu *c, gpa_t *ret_table, unsigned *ret_entry_size)
+{
+    *ret_entry_size = 8;
+    if (in_long_mode(c)) {
+        *ret_table = c->cr3 & PHYS_MASK & ~UINT64_C(0xfff);
+        return 4;
+    }
+    if (c->cr4 & X86_CR4_PAE) {
+        *ret_table = c->cr3 & 0xffffffe0u;
+        return 3;
+    }
+    *ret_table = c->cr3 & 0xfffff000u;
+    *ret_entry_size = 4;
+    return 2;
+}
+
+static unsigned level_shift(unsigned level, unsigned entry_size)
+{
+    return 12 + (level - 1) * (entry_size == 8 ? 9 : 10);
+}
+
+/* Does this entry map a page? Level 1 always; PS at levels 2 and 3 where the mode has it. */
+static bool entry_maps(const struct x86_cpu *c, uint64_t entry, unsigned level,
+                       unsigned entry_size)
+{
+    if (level == 1)
+        return true;
+    if (!(entry & X86_PTE_PS))
+        return false;
+    if (level == 2)
+        return entry_size == 8 || (c->cr4 & X86_CR4_PSE);
+    return level == 3 && in_long_mode(c);
+}
+
+static gpa_t page_address(uint64_t entry, unsigned shift, unsigned entry_size)
+{
+    if (entry_size == 4 && shift == 22)
+        return (entry & 0xffc00000u) | ((entry >> 13) & 0xff) << 32;
+    return entry & PHYS_MASK & ~(BIT(shift) - 1);
+}
+
+bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
+              struct walk *ret, uint32_t *ret_error)
+{
+    gpa_t table;
+    unsigned entry_size, levels, shift;
+    struct rights rights;
+    uint64_t entry;
+    uint8_t *host;
+    bool rom, maps, pdpte;
+
+    c->count.page_walks++;
+    if (!(c->cr0 & X86_CR0_PG)) {
+        no_paging(va, ret);
+        return true;
+    }
+again:
+    rights = (struct rights){true, true, true};
+    levels = walk_start(c, &table, &entry_size);
+    for (unsigned level = levels;; level--) {
+        shift = level_shift(level, entry_size);
+        pdpte = entry_size == 8 && level == 3 && levels == 3;
+        host = mmu_ram(c, table + ((va >> shift) & (pdpte ? 3 : entry_size == 8 ? 511 : 1023)) *
+                                      entry_size, &rom);
+        if (!read_entry(host, entry_size, &entry) || !(entry & X86_PTE_P)) {
+            *ret_error = 0;
+            return false;
+        }
+        maps = entry_maps(c, entry, level, entry_size);
+        if (entry & reserved_bits(c, entry_size, shift, maps)) {
+            *ret_error = X86_PF_P | X86_PF_RSVD;
+            return false;
+        }
+        if (!pdpte) { /* PAE's level-3 entries have no rights and no accessed flag */
+            rights.writable &= !!(entry & X86_PTE_W);
+            rights.user &= !!(entry & X86_PTE_U);
+            rights.executable &= entry_size == 4 || !(entry & X86_PTE_NX);
+        }
+        if (maps)
+            break;
+        if (!pdpte && !(entry & X86_PTE_A) && !set_bits(host, entry_size, entry, X86_PTE_A))
+            goto again;
+        table = entry & PHYS_MASK & ~UINT64_C(0xfff);
+        if (entry_size == 4)
+            table &= 0xfffff000u;
+    }
+    if (!allowed(c, &rights, access, kind)) {
+        *ret_error = X86_PF_P;
+        return false;
+    }
+    uint64_t want = X86_PTE_A | (access == MMU_WRITE ? X86_PTE_D : 0);
+
+    if ((entry & want) != want && !set_bits(host, entry_size, entry, want))
+        goto again;
+    *ret = (struct walk){
+        .gpa = page_address(entry, shift, entry_size) | (va & (BIT(shift) - 1)),
+        .user = rights.user,
+        .writable = rights.writable,
+        .executable = rights.executable,
+        .dirty = (entry | want) & X86_PTE_D,
+        .global = (entry & X86_PTE_G) && (c->cr4 & X86_CR4_PGE),
+        .level = (uint8_t)(shift == 12 ? 1 : shift == 30 ? 3 : 2),
+    };
+    return true;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* The main loop of one vCPU: what happens between blocks. */
+#include "cpu/x86/block.h"
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/event.h"
+#include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/smc.h"
+
+enum next {
+    NEXT_BLOCK, /* nothing in the way */
+    NEXT_AGAIN, /* the CPU's state changed: look again from the start */
+    NEXT_STOP,
+};
+
+void x86_cpu_post(struct x86_cpu *c, uint32_t bits)
+{
+    __atomic_or_fetch((uint32_t *)&c->pending, bits, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t pending(struct x86_cpu *c)
+{
+    return __atomic_load_n((uint32_t *)&c->pending, __ATOMIC_SEQ_CST);
+}
+
+static void clear(struct x86_cpu *c, uint32_t bits)
+{
+    __atomic_and_fetch((uint32_t *)&c->pending, ~bits, __ATOMIC_SEQ_CST);
+}
+
+static enum next delivered(bool ok)
+{
+    return ok ? NEXT_AGAIN : NEXT_STOP;
+}
+
+/* SDM vol. 3, 10.8.4: the highest-priority vector, if IF lets it through. The bit is cleared
+ * before asking, so that a request that comes in between is not lost. */
+static enum next take_interrupt(struct x86_cpu *c)
+{
+    const struct x86_host_ops *host = c->vm->host;
+    int vector;
+
+    clear(c, X86_PENDING_INTR);
+    fpu_park(c);
+    vector = host->interrupt_ack(c->vm->host_arg, c->index);
+    if (vector < 0)
+        return NEXT_AGAIN;
+    if (host->interrupt_pending(c->vm->host_arg, c->index))
+        x86_cpu_post(c, X86_PENDING_INTR);
+    c->run_state = X86_RUNNING;
+    c->count.interrupts++;
+    c->link = NULL;
+    return delivered(event_deliver_interrupt(c, (uint8_t)vector));
+}
+
+static enum next take_nmi(struct x86_cpu *c)
+{
+    clear(c, X86_PENDING_NMI);
+    c->run_state = X86_RUNNING;
+    c->link = NULL;
+    return delivered(event_deliver_nmi(c));
+}
+
+/* INIT is remembered while the CPU waits for a SIPI, and a SIPI is only heard then. */
+static enum next take_init_or_sipi(struct x86_cpu *c, uint32_t what)
+{
+    c->link = NULL;
+    if (what & X86_PENDING_INIT) {
+        clear(c, X86_PENDING_INIT);
+        fpu_park(c);
+        c->vm->host->init_taken(c->vm->host_arg, c->index);
+        event_init(c);
+        return NEXT_AGAIN;
+    }
+    clear(c, X86_PENDING_SIPI);
+    if (c->run_state == X86_WAIT_FOR_SIPI) {
+        fpu_park(c);
+        event_sipi(c, c->sipi_vector);
+    }
+    return NEXT_AGAIN;
+}
+
+static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop *stop)
+{
+    bool shadow = c->sti_shadow || c->mov_ss_shadow;
+
+    if (what & X86_PENDING_SYNC) {
+        clear(c, X86_PENDING_SYNC);
+        sync_service(c);
+        return NEXT_AGAIN;
+    }
+    if (what & X86_PENDING_KICK) {
+        clear(c, X86_PENDING_KICK);
+        *stop = X86_STOP_KICK;
+        return NEXT_STOP;
+    }
+    if (what & (X86_PENDING_INIT | X86_PENDING_SIPI))
+        return take_init_or_sipi(c, what);
+    if (c->run_state == X86_WAIT_FOR_SIPI)
+        return NEXT_BLOCK;
+    if ((what & X86_PENDING_NMI) && !c->nmi_blocked && !shadow)
+        return take_nmi(c);
+    if ((what & X86_PENDING_INTR) && (c->rflags & X86_FLAG_IF) && !shadow)
+        return take_interrupt(c);
+    return NEXT_BLOCK;
+}
+
+/* One instruction, for TF, breakpoints and interrupt shadows. SHADOW in pending keeps it from
+ * chaining on. */
+static void step(struct x86_cpu *c)
+{
+    bool tf = c->rflags & X86_FLAG_TF, rf = c->rflags & X86_FLAG_RF;
+    const struct insn *first;
+
+    if (event_must_step(c) && !c->mov_ss_shadow && event_check_breakpoint(c))
+        return;
+    first = block_single(c);
+    if (!first)
+        return;
+    c->sti_shadow = c->mov_ss_shadow = false;
+    x86_cpu_post(c, X86_PENDING_SHADOW);
+    first->fn(c, first);
+    clear(c, X86_PENDING_SHADOW);
+    c->link = NULL;
+    if (c->fault.pending)
+        return;
+    if (rf)
+        c->rflags &= ~(uint64_t)X86_FLAG_RF;
+    event_after_single_step(c, tf);
+}
+
+static void run_block(struct x86_cpu *c)
+{
+    const struct insn *first = block_find(c);
+
+    if (unlikely(!first))
+        return;
+    c->sti_shadow = false;
+    c->count.blocks++;
+    first->fn(c, first);
+}
+
+static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
+{
+    uint32_t what;
+
+    if (unlikely(c->fault.pending)) {
+        c->link = NULL;
+        c->count.exceptions++;
+        return event_deliver_fault(c);
+    }
+    what = pending(c);
+    if (unlikely(what)) {
+        enum next next = handle_pending(c, what, stop);
+
+        if (next != NEXT_BLOCK)
+            return next == NEXT_AGAIN;
+    }
+    if (unlikely(c->run_state != X86_RUNNING)) {
+        *stop = c->run_state == X86_SHUTDOWN ? X86_STOP_SHUTDOWN : X86_STOP_HALT;
+        return false;
+    }
+    if (unlikely(event_must_step(c) || c->mov_ss_shadow || (what && c->sti_shadow)))
+        step(c);
+    else
+        run_block(c);
+    return true;
+}
+
+enum x86_stop x86_cpu_run(struct x86_cpu *c)
+{
+    enum x86_stop stop = X86_STOP_SHUTDOWN;
+
+    sync_enter(c);
+    while (loop_once(c, &stop))
+        ;
+    fpu_park(c);
+    sync_leave(c);
+    return stop;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/* The software backend: our own CPU (cpu/x86/) and interrupt controllers (irqchip/) behind the
+ * contract of hv.h. A vCPU is a thread that runs guest code, and sleeps on a futex while its guest
+ * is halted. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "arch/x86/regs.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/mmu.h"
+#include "hv/hv.h"
+#include "irqchip/irqchip.h"
+#include "state/state.h"
+
+struct hv_vcpu {
+    struct hv_vm *vm;
+    struct x86_cpu *cpu;
+    unsigned index;
+    _Atomic uint32_t posts; /* counts what was posted; the futex a halted vCPU sleeps on */
+    _Atomic bool sleeping;
+};
+
+struct hv_vm {
+    struct x86_vm *x86;
+    struct irqchip *chip;
+    const struct hv_io_ops *io;
+    void *io_arg;
+    unsigned vcpu_count;
+    struct hv_vcpu vcpu[];
+};
+
+/* ---- waking and sleeping ---- */
+
+static void post(struct hv_vcpu *v, uint32_t bits)
+{
+    x86_cpu_post(v->cpu, bits);
+    __atomic_add_fetch((uint32_t *)&v->posts, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n((bool *)&v->sleeping, __ATOMIC_SEQ_CST))
+        syscall(SYS_futex, &v->posts, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Sleep unless something was posted since `seen` was read. */
+static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
+{
+    __atomic_store_n((bool *)&v->sleeping, true, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n((uint32_t *)&v->posts, __ATOMIC_SEQ_CST) == seen)
+        syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    __atomic_store_n((bool *)&v->sleeping, false, __ATOMIC_SEQ_CST);
+}
+
+static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
+{
+    struct hv_vm *vm = arg;
+    struct hv_vcpu *v = &vm->vcpu[cpu];
+    uint32_t bits = 0;
+
+    if (what & IRQCHIP_INTR)
+        bits |= X86_PENDING_INTR;
+    if (what & IRQCHIP_NMI)
+        bits |= X86_PENDING_NMI;
+    if (what & IRQCHIP_INIT)
+        bits |= X86_PENDING_INIT;
+    if (what & IRQCHIP_SIPI) {
+        v->cpu->sipi_vector = vector;
+        bits |= X86_PENDING_SIPI;
+    }
+    if (bits)
+        post(v, bits);
+}
+
+/* ---- what the CPU asks for ---- */
+
+static uint64_t cpu_mmio_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
+{
+    struct hv_vm *vm = arg;
+    uint64_t value;
+
+    if (irqchip_mmio_read(vm->chip, cpu, gpa, size, &value))
+        return value;
+    return vm->io->mmio_read(vm->io_arg, gpa, size);
+}
+
+static void cpu_mmio_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value)
+{
+    struct hv_vm *vm = arg;
+
+    if (!irqchip_mmio_write(vm->chip, cpu, gpa, size, value))
+        vm->io->mmio_write(vm->io_arg, gpa, size, value);
+}
+
+static uint32_t cpu_port_read(void *arg, unsigned cpu, uint16_t port, unsigned size)
+{
+    struct hv_vm *vm = arg;
+
+    if (irqchip_owns_port(port))
+        return irqchip_port_read(vm->chip, port, size);
+    return vm->io->port_read(vm->io_arg, port, size);
+}
+
+static void cpu_port_write(void *arg, unsigned cpu, uint16_t port, unsigned size, uint32_t value)
+{
+    struct hv_vm *vm = arg;
+
+    if (irqchip_owns_port(port))
+        irqchip_port_write(vm->chip, port, size, value);
+    else
+        vm->io->port_write(vm->io_arg, port, size, value);
+}
+
+static int cpu_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
+{
+    return irqchip_msr_read(((struct hv_vm *)arg)->chip, cpu, msr, ret);
+}
+
+static int cpu_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
+{
+    return irqchip_msr_write(((struct hv_vm *)arg)->chip, cpu, msr, value);
+}
+
+static uint64_t cpu_cr8_read(void *arg, unsigned cpu)
+{
+    return irqchip_cr8_get(((struct hv_vm *)arg)->chip, cpu);
+}
+
+static void cpu_cr8_write(void *arg, unsigned cpu, uint64_t value)
+{
+    irqchip_cr8_set(((struct hv_vm *)arg)->chip, cpu, value);
+}
+
+static bool cpu_interrupt_pending(void *arg, unsigned cpu)
+{
+    return irqchip_has_interrupt(((struct hv_vm *)arg)->chip, cpu);
+}
+
+static int cpu_interrupt_ack(void *arg, unsigned cpu)
+{
+    return irqchip_ack(((struct hv_vm *)arg)->chip, cpu);
+}
+
+static void cpu_init_taken(void *arg, unsigned cpu)
+{
+    irqchip_cpu_init(((struct hv_vm *)arg)->chip, cpu);
+}
+
+static void cpu_tsc_changed(void *arg, unsigned cpu, uint64_t tsc_offset)
+{
+    irqchip_set_tsc_offset(((struct hv_vm *)arg)->chip, cpu, tsc_offset);
+}
+
+static const struct x86_host_ops host_ops = {
+    .mmio_read = cpu_mmio_read,
+    .mmio_write = cpu_mmio_write,
+    .port_read = cpu_port_read,
+    .port_write = cpu_port_write,
+    .apic_msr_read = cpu_msr_read,
+    .apic_msr_write = cpu_msr_write,
+    .cr8_read = cpu_cr8_read,
+    .cr8_write = cpu_cr8_write,
+    .interrupt_pending = cpu_interrupt_pending,
+    .interrupt_ack = cpu_interrupt_ack,
+    .init_taken = cpu_init_taken,
+    .tsc_changed = cpu_tsc_changed,
+};
+
+/* ---- the contract ---- */
+
+static int soft_probe(struct vz_error *err)
+{
+    return 0; /* needs nothing but the host's own instruction set */
+}
+
+static void soft_vm_destroy(struct hv_vm *vm)
+{
+    if (!vm)
+        return;
+    irqchip_destroy(vm->chip); /* first: it notifies vCPUs */
+    x86_vm_destroy(vm->x86);
+    free(vm);
+}
+
+static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
+{
+    static const struct irqchip_cpu_ops chip_ops = {.notify = chip_notify};
+    uint32_t tsc_khz = clock_measure_tsc_khz();
+    int r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
+                                                    .vcpu_count = desc->vcpu_count,
+                                                    .tsc_khz = tsc_khz,
+                                                    .phys_addr_bits = MMU_PHYS_BITS,
+                                                    .ops = &chip_ops,
+                                                    .ops_arg = vm},
+                           &vm->chip);
+
+    if (r)
+        return r;
+    return x86_vm_create(&(struct x86_vm_desc){.mem = desc->mem,
+                                               .cpu_count = desc->vcpu_count,
+                                               .tsc_khz = tsc_khz,
+                                               .host = &host_ops,
+                                               .host_arg = vm},
+                         &vm->x86);
+}
+
+static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct vz_error *err)
+{
+    struct hv_vm *vm = calloc(1, sizeof(*vm) + desc->vcpu_count * sizeof(vm->vcpu[0]));
+    int r;
+
+    if (!vm)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "no memory for the virtual machine");
+    vm->io = desc->io;
+    vm->io_arg = desc->io_arg;
+    vm->vcpu_count = desc->vcpu_count;
+    r = create_parts(vm, desc);
+    if (r) {
+        soft_vm_destroy(vm);
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "software CPU: %s", strerror(-r));
+    }
+    for (unsigned n = 0; n < desc->vcpu_count; n++) {
+        vm->vcpu[n].vm = vm;
+        vm->vcpu[n].index = n;
+        vm->vcpu[n].cpu = x86_vm_cpu(vm->x86, n);
+    }
+    *ret = vm;
+    return 0;
+}
+
+static void soft_irq_line(struct hv_vm *vm, unsigned gsi, bool level)
+{
+    irqchip_irq_line(vm->chip, gsi, level);
+}
+
+static void soft_msi(struct hv_vm *vm, const struct hv_msi *msi)
+{
+    irqchip_msi(vm->chip, msi->address, msi->data);
+}
+
+static int soft_vcpu_create(struct hv_vm *vm, unsigned index, struct hv_vcpu **ret)
+{
+    if (index >= vm->vcpu_count)
+        return -EINVAL;
+    *ret = &vm->vcpu[index];
+    return 0;
+}
+
+static void soft_vcpu_destroy(struct hv_vcpu *v)
+{
+    /* vCPUs live and die with their machine. */
+}
+
+static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
+{
+    for (;;) {
+        uint32_t seen = __atomic_load_n((uint32_t *)&v->posts, __ATOMIC_SEQ_CST);
+
+        switch (x86_cpu_run(v->cpu)) {
+        case X86_STOP_KICK:
+            return -EINTR;
+        case X86_STOP_HALT:
+            v->cpu->count.halts++;
+            sleep_until_post(v, seen);
+            break;
+        case X86_STOP_SHUTDOWN:
+            exit->kind = HV_EXIT_SHUTDOWN;
+            snprintf(exit->text, sizeof(exit->text), "vCPU %u: %s", v->index,
+                     v->cpu->shutdown_text);
+            return 0;
+        }
+    }
+}
+
+static void soft_vcpu_kick(struct hv_vcpu *v)
+{
+    post(v, X86_PENDING_KICK);
+}
+
+static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
+{
+    x86_cpu_get(v->cpu, ret);
+    ret->cr8 = irqchip_cr8_get(v->vm->chip, v->index);
+    if (irqchip_msr_read(v->vm->chip, v->index, MSR_APIC_BASE, &ret->apic_base) ||
+        irqchip_msr_read(v->vm->chip, v->index, MSR_TSC_DEADLINE, &ret->tsc_deadline))
+        return -EIO;
+    return 0;
+}
+
+static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
+{
+    int r = x86_cpu_set(v->cpu, state);
+
+    if (!r)
+        r = irqchip_apic_base_restore(v->vm->chip, v->index, state->apic_base);
+    if (r)
+        return r;
+    irqchip_cr8_set(v->vm->chip, v->index, state->cr8);
+    return 0;
+}
+
+static void soft_vm_reset(struct hv_vm *vm)
+{
+    struct x86_cpu_state *s = malloc(sizeof(*s));
+
+    irqchip_reset(vm->chip);
+    if (!s)
+        return;
+    for (unsigned n = 0; n < vm->vcpu_count; n++) {
+        struct x86_cpu *c = vm->vcpu[n].cpu;
+
+        x86_cpu_state_reset(s, n == 0, false);
+        s->tsc = c->tsc_offset + clock_tsc();
+        __atomic_store_n((uint32_t *)&c->pending, 0, __ATOMIC_SEQ_CST);
+        if (x86_cpu_set(c, s))
+            continue; /* the reset state is one that any CPU can hold */
+    }
+    free(s);
+}
+
+static int soft_irqchip_save(struct hv_vm *vm, struct state_writer *w)
+{
+    return irqchip_save(vm->chip, w);
+}
+
+static int soft_irqchip_load(struct hv_vm *vm, const void *data, size_t len, struct vz_error *err)
+{
+    return irqchip_load(vm->chip, data, len, err);
+}
+
+static uint64_t sum_counter(struct hv_vm *vm, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        sum += *(const uint64_t *)((const char *)&vm->vcpu[n].cpu->count + offset);
+    return sum;
+}
+
+static void soft_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
+{
+    struct irqchip_stats chip;
+
+#define REPORT(field) fn(arg, "cpu." #field, sum_counter(vm, offsetof(struct x86_cpu_counters, field)));
+    X86_CPU_COUNTERS(REPORT)
+#undef REPORT
+    irqchip_stats_get(vm->chip, &chip);
+    fn(arg, "irqchip.acks", chip.acks);
+    fn(arg, "irqchip.eois", chip.eois);
+    fn(arg, "irqchip.ipis", chip.ipis);
+    fn(arg, "irqchip.msis", chip.msis);
+    fn(arg, "irqchip.timer_arms", chip.timer_arms);
+    fn(arg, "irqchip.timer_fires", chip.timer_fires);
+}
+
+const struct hv_ops hv_soft_ops = {
+    .name = "soft",
+    .probe = soft_probe,
+    .vm_create = soft_vm_create,
+    .vm_destroy = soft_vm_destroy,
+    .irq_line = soft_irq_line,
+    .msi = soft_msi,
+    .vcpu_create = soft_vcpu_create,
+    .vcpu_destroy = soft_vcpu_destroy,
+    .vcpu_run = soft_vcpu_run,
+    .vcpu_kick = soft_vcpu_kick,
+    .vcpu_get = soft_vcpu_get,
+    .vcpu_set = soft_vcpu_set,
+    .vm_reset = soft_vm_reset,
+    .irqchip_save = soft_irqchip_save,
+    .irqchip_load = soft_irqchip_load,
+    .stats = soft_stats,
+};
