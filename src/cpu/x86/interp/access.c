@@ -71,6 +71,18 @@ SLOW_ENTRY struct loaded insn_ea_entry(struct x86_cpu *c, const struct insn *i, 
     return r;
 }
 
+SLOW_ENTRY struct loaded insn_ea_plus_entry(struct x86_cpu *c, const struct insn *i, uint64_t plus,
+                                            unsigned size_and_write)
+{
+    uint64_t off = insn_ea_offset(c, i) + plus;
+
+    if ((i->flags & INSN_EA_ABS) == INSN_EA_ADDR32)
+        off = (uint32_t)off;
+    else if ((i->flags & INSN_EA_ABS) == INSN_EA_ADDR16)
+        off = (uint16_t)off;
+    return seg_linear(c, i, i->seg, off, size_and_write & 0xff, size_and_write >> 8);
+}
+
 SLOW_ENTRY struct loaded insn_load_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
                                          unsigned size)
 {

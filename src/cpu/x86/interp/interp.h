@@ -129,11 +129,71 @@ static inline struct loaded seg_linear(struct x86_cpu *c, const struct insn *i, 
     return l;
 }
 
-/* Stack accesses of any mode at offset sp in SS (wrapped to the stack's width). Faults are
- * recorded, rip set. */
-struct loaded stack_load(struct x86_cpu *c, const struct insn *i, uint64_t sp, unsigned size);
-bool stack_store(struct x86_cpu *c, const struct insn *i, uint64_t sp, unsigned size,
-                 uint64_t value) must_check;
+/* insn_ea_slow() with a number of bytes added to the offset. */
+SLOW_ENTRY struct loaded insn_ea_plus_entry(struct x86_cpu *c, const struct insn *i, uint64_t plus,
+                                            unsigned size_and_write);
+
+static always_inline struct loaded insn_ea_slow_plus(struct x86_cpu *c, const struct insn *i,
+                                                     uint64_t plus, unsigned size, bool write)
+{
+    return SLOW_CALL("insn_ea_plus_entry", c, i, plus, size | (unsigned)write << 8);
+}
+
+/* ---- the stack ---- */
+
+/* Stack accesses of any mode at offset sp in SS (wrapped to the stack's width; the segment's
+ * limit counts). Faults are recorded, rip set. In stack.c; entered as insn.h says. */
+SLOW_ENTRY struct loaded stack_load_entry(struct x86_cpu *c, const struct insn *i, uint64_t sp,
+                                          unsigned size);
+SLOW_ENTRY struct loaded stack_store_entry(struct x86_cpu *c, const struct insn *i, uint64_t sp,
+                                           unsigned size, uint64_t value);
+
+static always_inline struct loaded stack_load(struct x86_cpu *c, const struct insn *i, uint64_t sp,
+                                              unsigned size)
+{
+    return SLOW_CALL("stack_load_entry", c, i, sp, size);
+}
+
+static always_inline must_check bool stack_store(struct x86_cpu *c, const struct insn *i,
+                                                 uint64_t sp, unsigned size, uint64_t value)
+{
+    register uint64_t value_ __asm__("r8") = value;
+    struct loaded r;
+
+    __asm__ volatile("call stack_store_entry"
+                     : "=a"(r.value), "=d"(r.ok)
+                     : "D"(c), "S"(i), "d"(sp), "c"((uint64_t)size), "r"(value_)
+                     : "memory", "cc");
+    return r.ok;
+}
+
+/* The same in 64-bit mode, where offsets are linear addresses: at va, or fault and return. */
+#define STACK_LOAD_AT(bits, dst, va)                                                               \
+    do {                                                                                           \
+        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
+        if (likely(e_->read == ((va) + (bits) / 8 - 1) >> 12)) {                                   \
+            (dst) = *(const guest_u##bits *)(uintptr_t)((va) + e_->addend);                        \
+        } else {                                                                                   \
+            struct loaded l_ = stack_load(c, i, va, (bits) / 8);                                   \
+            if (unlikely(!l_.ok))                                                                  \
+                return;                                                                            \
+            (dst) = (uint##bits##_t)l_.value;                                                      \
+        }                                                                                          \
+    } while (0)
+#define STACK_STORE_AT(bits, va, value)                                                            \
+    do {                                                                                           \
+        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
+        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12))                                    \
+            *(guest_u##bits *)(uintptr_t)((va) + e_->addend) = (uint##bits##_t)(value);            \
+        else if (unlikely(!stack_store(c, i, va, (bits) / 8, (uint##bits##_t)(value))))            \
+            return;                                                                                \
+    } while (0)
+#define PUSH64(bits, value)                                                                        \
+    do {                                                                                           \
+        uint64_t sp_ = c->reg[X86_RSP] - (bits) / 8;                                               \
+        STACK_STORE_AT(bits, sp_, value);                                                          \
+        c->reg[X86_RSP] = sp_;                                                                     \
+    } while (0)
 
 /* The stack pointer's width in this mode, as a mask, and setting it so. */
 static always_inline uint64_t stack_mask(const struct x86_cpu *c)
