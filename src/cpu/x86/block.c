@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "cpu/x86/fpu/thunk.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
@@ -80,6 +81,7 @@ void block_cache_empty(struct x86_cpu *c)
     zero(b->hash, sizeof(b->hash));
     zero(b->page, sizeof(b->page));
     zero(b->jumps, sizeof(b->jumps));
+    thunk_cache_empty(c); /* nothing refers to them any more */
     c->link = NULL;
     c->count.cache_flushes++;
 }

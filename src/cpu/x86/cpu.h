@@ -56,7 +56,7 @@ enum x86_pending {
     X86_PENDING_KICK = 16,   /* leave x86_cpu_run() */
     X86_PENDING_SYNC = 32,   /* another vCPU wants an answer: smc.h, exclusive sections */
     X86_PENDING_SHADOW = 64, /* own: an STI or MOV SS shadow must be ended after the next insn */
-    X86_PENDING_FLUSH = 128, /* own: the block cache is full */
+    X86_PENDING_FLUSH = 128, /* own: empty the block cache, thunks are short (thunk.h) */
 };
 
 /* Arithmetic flags as LAHF and SETO leave them in AX: OF is bit 0, the rest are in the high byte

@@ -88,6 +88,11 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
         sync_service(c);
         return NEXT_AGAIN;
     }
+    if (what & X86_PENDING_FLUSH) {
+        clear(c, X86_PENDING_FLUSH);
+        block_cache_empty(c);
+        return NEXT_AGAIN;
+    }
     if (what & X86_PENDING_KICK) {
         clear(c, X86_PENDING_KICK);
         *stop = X86_STOP_KICK;

@@ -9,6 +9,7 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/fpu/thunk.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
@@ -17,6 +18,7 @@ static void cpu_destroy(struct x86_cpu *c)
     if (!c)
         return;
     block_cache_destroy(c);
+    thunk_cache_destroy(c);
     mmu_destroy(c);
     free(c);
 }
@@ -36,6 +38,8 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
     r = reset ? mmu_create(c) : -ENOMEM;
     if (!r)
         r = block_cache_create(c);
+    if (!r)
+        r = thunk_cache_create(c);
     if (!r)
         r = sync_attach(c);
     if (!r) {

@@ -335,7 +335,7 @@ static bool bind_special(const struct x86_cpu *c, const struct x86_decoded *d, c
 /* Only what the policy offers, which it only does for what the host has, may run on the host. */
 static bool is_offered(const struct x86_cpu *c, const struct x86_decoded *d)
 {
-    return d->feature < X86_FEATURE_COUNT && c->vm->cpuid->feature[d->feature];
+    return d->feature == X86_FEATURE_BASE || c->vm->cpuid->feature[d->feature];
 }
 
 bool bind_fpu(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,

@@ -20,14 +20,24 @@ struct loaded fpu_ea(struct x86_cpu *c, const struct insn *i, unsigned size, boo
 
 bool fpu_read(struct x86_cpu *c, const struct insn *i, uint64_t va, void *buf, unsigned len)
 {
+    void *host = len > 8 ? mmu_direct(c, va, len, MMU_READ) : NULL;
+
     c->rip = insn_rip(c, i);
-    return mmu_read_bytes(c, va, buf, len, MMU_CURRENT, i->flags & INSN_EA_STACK);
+    if (!host)
+        return mmu_read_bytes(c, va, buf, len, MMU_CURRENT, i->flags & INSN_EA_STACK);
+    fpu_copy(buf, host, len);
+    return true;
 }
 
 bool fpu_write(struct x86_cpu *c, const struct insn *i, uint64_t va, const void *buf, unsigned len)
 {
+    void *host = len > 8 ? mmu_direct(c, va, len, MMU_WRITE) : NULL;
+
     c->rip = insn_rip(c, i);
-    return mmu_write_bytes(c, va, buf, len, MMU_CURRENT, i->flags & INSN_EA_STACK);
+    if (!host)
+        return mmu_write_bytes(c, va, buf, len, MMU_CURRENT, i->flags & INSN_EA_STACK);
+    fpu_copy(host, buf, len);
+    return true;
 }
 
 bool fpu_probe_write(struct x86_cpu *c, const struct insn *i, uint64_t va, unsigned len)
