@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest.h"
+
+#include <stdarg.h>
+
+struct gate {
+    uint16_t offset_low, selector;
+    uint8_t ist, type;
+    uint16_t offset_mid;
+    uint32_t offset_high, zero;
+};
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, iomap;
+} __attribute__((packed));
+
+static struct gate idt[256];
+static handler_fn *handlers[256];
+static struct tss tss;
+static int failures;
+
+/* What catch_exception() and run_user() unwind to. */
+static struct {
+    void *sp[5]; /* rbx rbp rsp rip and scratch of __builtin_setjmp() */
+    volatile bool active;
+    struct frame frame;
+} catcher;
+
+void *memset(void *p, int c, size_t n);
+void *memcpy(void *d, const void *s, size_t n);
+
+void *memset(void *p, int c, size_t n)
+{
+    void *d = p;
+
+    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+    return p;
+}
+
+void *memcpy(void *d, const void *s, size_t n)
+{
+    void *to = d;
+
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(s), "+c"(n) : : "memory");
+    return d;
+}
+
+/* ---- console ---- */
+
+static void put(char c)
+{
+    while (!(inb(0x3fd) & 0x20))
+        ;
+    outb(0x3f8, (uint8_t)c);
+}
+
+static void put_number(uint64_t v, unsigned base)
+{
+    char buf[24];
+    unsigned n = 0;
+
+    do {
+        buf[n++] = "0123456789abcdef"[v % base];
+        v /= base;
+    } while (v);
+    while (n)
+        put(buf[--n]);
+}
+
+void print(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    for (; *fmt; fmt++) {
+        bool wide = false;
+
+        if (*fmt != '%') {
+            put(*fmt);
+            continue;
+        }
+        fmt++;
+        while (*fmt == 'l') {
+            wide = true;
+            fmt++;
+        }
+        if (*fmt == 's') {
+            for (const char *s = va_arg(ap, const char *); *s; s++)
+                put(*s);
+        } else if (*fmt == 'c') {
+            put((char)va_arg(ap, int));
+        } else if (*fmt == 'd') {
+            int v = va_arg(ap, int);
+
+            if (v < 0)
+                put('-');
+            put_number((uint64_t)(v < 0 ? -v : v), 10);
+        } else {
+            uint64_t v = wide ? va_arg(ap, uint64_t) : va_arg(ap, unsigned);
+
+            put_number(v, *fmt == 'x' ? 16 : 10);
+        }
+    }
+    va_end(ap);
+}
+
+/* ---- verdicts ---- */
+
+_Noreturn void guest_exit(int n)
+{
+    print(n ? "FAILED %d\n" : "PASSED\n", n);
+    for (;;) {
+        outl(0xf4, (uint32_t)(n > 100 ? 100 : n));
+        __asm__ volatile("cli; hlt");
+    }
+}
+
+bool check(const char *name, bool ok, const char *file, int line)
+{
+    if (ok)
+        print("ok %s\n", name);
+    else
+        print("FAIL %s (%s:%d)\n", name, file, line);
+    failures += !ok;
+    return ok;
+}
+
+bool check_eq(const char *name, uint64_t got, uint64_t want, int line)
+{
+    if (got == want)
+        print("ok %s\n", name);
+    else
+        print("FAIL %s: expected %lx, got %lx (line %d)\n", name, want, got, line);
+    failures += got != want;
+    return got == want;
+}
+
+int check_failures(void)
+{
+    return failures;
+}
+
+/* ---- exceptions ---- */
+
+void guest_exception(struct frame *f);
+
+void guest_exception(struct frame *f)
+{
+    if (catcher.active && (f->vector < 32 || f->vector == 0x80)) {
+        catcher.active = false;
+        catcher.frame = *f;
+        __builtin_longjmp(catcher.sp, 1);
+    }
+    if (handlers[f->vector]) {
+        handlers[f->vector](f);
+        return;
+    }
+    print("FAIL unexpected vector %u error %lx at %lx:%lx cr2 %lx\n", (unsigned)f->vector,
+          f->error, f->cs, f->rip, READ_CR(2));
+    guest_exit(failures + 1);
+}
+
+void set_gate(unsigned vector, unsigned type, unsigned dpl, unsigned ist)
+{
+    uint64_t at = (uint64_t)vector_stubs + 16 * vector;
+
+    idt[vector] = (struct gate){
+        .offset_low = (uint16_t)at,
+        .selector = 8,
+        .ist = (uint8_t)ist,
+        .type = (uint8_t)(0x80 | dpl << 5 | type),
+        .offset_mid = (uint16_t)(at >> 16),
+        .offset_high = (uint32_t)(at >> 32),
+    };
+}
+
+void set_handler(unsigned vector, handler_fn *fn)
+{
+    handlers[vector] = fn;
+}
+
+void load_idt(void)
+{
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) p = {sizeof(idt) - 1, (uint64_t)idt};
+
+    __asm__ volatile("lidt %0" : : "m"(p));
+}
+
+int __attribute__((noinline)) catch_exception(void (*fn)(void *arg), void *arg, struct frame *ret)
+{
+    if (__builtin_setjmp(catcher.sp)) {
+        if (ret)
+            *ret = catcher.frame;
+        return (int)catcher.frame.vector;
+    }
+    catcher.active = true;
+    fn(arg);
+    catcher.active = false;
+    return -1;
+}
+
+/* ---- memory ---- */
+
+void *alloc_page(void)
+{
+    static uint8_t *next = (uint8_t *)0x1000000;
+    void *p = next;
+
+    next += 4096;
+    return memset(p, 0, 4096);
+}
+
+void flush_page(const void *va)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+/* The table below an entry; a large page becomes a table of smaller ones. */
+static uint64_t *descend(uint64_t *entry, unsigned level)
+{
+    uint64_t old = *entry;
+
+    if (!(old & 1)) {
+        *entry = (uint64_t)alloc_page() | 7;
+    } else if (old & 0x80) {
+        uint64_t *t = alloc_page(), step = level == 3 ? 0x200000 : 0x1000;
+
+        for (unsigned n = 0; n < 512; n++)
+            t[n] = ((old & ~UINT64_C(0x80)) | (level == 3 ? 0x80 : 0)) + n * step;
+        *entry = (uint64_t)t | 7;
+    }
+    return (uint64_t *)(*entry & UINT64_C(0xffffffffff000));
+}
+
+uint64_t *page_entry(uint64_t va)
+{
+    uint64_t *t = pml4;
+
+    for (unsigned level = 4; level > 1; level--)
+        t = descend(&t[va >> (12 + 9 * (level - 1)) & 511], level);
+    return &t[va >> 12 & 511];
+}
+
+void map_user(const void *start, size_t len)
+{
+    for (uint64_t va = (uint64_t)start & ~UINT64_C(4095); va < (uint64_t)start + len; va += 4096) {
+        *page_entry(va) |= 4;
+        flush_page((void *)va);
+    }
+}
+
+/* ---- user mode ---- */
+
+void load_tss(uint64_t rsp0, unsigned ist, uint64_t ist_stack)
+{
+    uint64_t base = (uint64_t)&tss;
+
+    tss.rsp[0] = rsp0;
+    if (ist)
+        tss.ist[ist - 1] = ist_stack;
+    tss.iomap = sizeof(tss);
+    gdt[9] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+             (base >> 24 & 0xff) << 56;
+    gdt[10] = base >> 32;
+    __asm__ volatile("ltr %w0" : : "r"(0x48));
+}
+
+struct user_entry {
+    void (*fn)(void *arg);
+    void *arg, *stack;
+};
+
+static void enter_user(void *p)
+{
+    struct user_entry *u = p;
+
+    __asm__ volatile("push $0x2b; push %0; push $0x202; push $0x33; push %1; iretq"
+                     : : "r"(u->stack), "r"(u->fn), "D"(u->arg) : "memory");
+}
+
+int run_user(void (*fn)(void *arg), void *arg, struct frame *ret)
+{
+    static uint8_t kernel_stack[8192] __attribute__((aligned(16)));
+    static uint8_t *user_stack;
+    struct user_entry u = {.fn = fn, .arg = arg};
+    int vector;
+
+    if (!user_stack) {
+        user_stack = alloc_page();
+        map_user(user_stack, 4096);
+    }
+    u.stack = user_stack + 4096 - 8;
+    load_tss((uint64_t)kernel_stack + sizeof(kernel_stack), 0, 0);
+    set_gate(0x80, 14, 3, 0);
+    vector = catch_exception(enter_user, &u, ret);
+    return vector == 0x80 ? -1 : vector;
+}
+
+/* ---- more CPUs ---- */
+
+void apic_enable(void)
+{
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+    apic_write(0xf0, 0x1ff);
+}
+
+static void delay_us(unsigned us)
+{
+    uint64_t end = rdtsc() + (uint64_t)us * 4000; /* at least that long below 4 GHz */
+
+    while (rdtsc() < end)
+        __asm__ volatile("pause");
+}
+
+unsigned start_cpus(unsigned count)
+{
+    memcpy((void *)0x8000, trampoline, (size_t)(trampoline_end - trampoline));
+    apic_enable();
+    apic_write(0x310, 0);
+    apic_write(0x300, 0xc4500); /* INIT to all but us */
+    delay_us(10000);
+    apic_write(0x300, 0xc4608); /* SIPI, page 8 */
+    for (unsigned n = 0; n < 1000 && ap_count < count; n++)
+        delay_us(1000);
+    return ap_count;
+}
+
+__attribute__((weak)) void guest_ap_main(void)
+{
+    load_idt();
+}
+
+void guest_start(void);
+
+void guest_start(void)
+{
+    outb(0x3f9, 0);
+    outb(0x3fb, 3);
+    for (unsigned n = 0; n < 256; n++)
+        set_gate(n, 14, 0, 0);
+    load_idt();
+    guest_exit(guest_main());
+}
