@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux bzImage (Documentation/arch/x86/boot.rst). A 64-bit kernel's payload is decompressed here
+ * and entered at its own first instruction, startup_64, so that the guest spends no time on it: the
+ * kernel stays where it was linked, so neither relocations nor KASLR are needed. A 32-bit kernel,
+ * and one whose compression we do not know, is loaded whole and decompresses itself. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "arch/x86/cpu_state.h"
+#include "board/pc/boot/boot_image.h"
+#include "board/pc/boot/decompress.h"
+#include "board/pc/boot/elf.h"
+#include "board/pc/boot/zero_page.h"
+
+#define VERSION_MIN      0x206 /* cmdline_size */
+#define VERSION_PAYLOAD  0x208
+#define VERSION_INIT     0x20a /* pref_address, init_size */
+#define VERSION_XLOAD    0x20c
+#define SECTOR           512u
+#define SETUP_SECTS_OLD  4u    /* what 0 means */
+#define ENTRY_64_OFFSET  0x200u
+#define DECOMPRESSED_MAX GIB
+
+struct bzimage {
+    const uint8_t *data;
+    unsigned version;
+    uint64_t code_off, code_len;       /* the protected-mode part, in the file */
+    uint64_t payload_off, payload_len; /* in the file; 0: none */
+    uint64_t initrd_max, cmdline_max;
+    uint64_t pref_address, init_size;  /* 0: not told */
+    bool is_64, relocatable;
+};
+
+bool bzimage_detect(const struct boot_file *file)
+{
+    return file->len >= ZP_VERSION && load_le32(file->data + ZP_HEADER) == ZP_HEADER_MAGIC;
+}
+
+/* The fields that exist from some version of the protocol on. */
+static void read_newer_fields(struct bzimage *b)
+{
+    if (b->version >= VERSION_INIT) {
+        b->pref_address = load_le64(b->data + ZP_PREF_ADDRESS);
+        b->init_size = load_le32(b->data + ZP_INIT_SIZE);
+    }
+    b->is_64 = b->version >= VERSION_XLOAD &&
+               (load_le16(b->data + ZP_XLOADFLAGS) & ZP_XLF_KERNEL_64);
+}
+
+static int read_payload_place(struct boot_ctx *ctx, struct bzimage *b)
+{
+    uint64_t off;
+
+    if (b->version < VERSION_PAYLOAD)
+        return 0;
+    off = load_le32(b->data + ZP_PAYLOAD_OFFSET);
+    b->payload_len = load_le32(b->data + ZP_PAYLOAD_LENGTH);
+    b->payload_off = b->code_off + off;
+    if (!range_fits(off, b->payload_len, ctx->kernel->len - b->code_off))
+        return boot_invalid(ctx, "is truncated or damaged: its payload lies outside the file");
+    return 0;
+}
+
+static int parse(struct boot_ctx *ctx, struct bzimage *b)
+{
+    const struct boot_file *file = ctx->kernel;
+    unsigned sects;
+
+    *b = (struct bzimage){.data = file->data};
+    if (file->len < ZP_HEADER_END_MAX)
+        return boot_invalid(ctx, "is truncated in its setup header");
+    b->version = load_le16(b->data + ZP_VERSION);
+    if (b->version < VERSION_MIN)
+        return boot_unsupported(ctx, "has Linux boot protocol %u.%02u; vz needs 2.06",
+                                b->version >> 8, b->version & 0xff);
+    if (!(b->data[ZP_LOADFLAGS] & ZP_LOADED_HIGH))
+        return boot_unsupported(ctx, "is a zImage; vz boots bzImages");
+    sects = b->data[ZP_SETUP_SECTS] ? b->data[ZP_SETUP_SECTS] : SETUP_SECTS_OLD;
+    b->code_off = (sects + 1) * SECTOR;
+    b->code_len = load_le32(b->data + ZP_SYSSIZE) * UINT64_C(16);
+    if (!b->code_len)
+        return boot_invalid(ctx, "its setup header is damaged: it says that there is no kernel");
+    if (!range_fits(b->code_off, b->code_len, file->len))
+        return boot_invalid(ctx, "is truncated: %" PRIu64 " bytes where its header says %" PRIu64,
+                            file->len, b->code_off + b->code_len);
+    b->initrd_max = load_le32(b->data + ZP_INITRD_ADDR_MAX);
+    b->cmdline_max = load_le32(b->data + ZP_CMDLINE_SIZE);
+    b->relocatable = b->data[ZP_RELOCATABLE];
+    read_newer_fields(b);
+    return read_payload_place(ctx, b);
+}
+
+/* Initrd, command line and zero page. */
+static int put_parameters(struct boot_ctx *ctx, const struct bzimage *b)
+{
+    uint64_t end = ZP_HEADER + (uint64_t)b->data[ZP_JUMP_LEN];
+    uint8_t page[ZP_SIZE] = {0};
+    uint64_t cmdline_gpa, page_gpa;
+    int r;
+
+    end = MIN(MAX(end, (uint64_t)ZP_CMDLINE_SIZE), (uint64_t)ZP_HEADER_END_MAX);
+    memcpy(page + ZP_SETUP_SECTS, b->data + ZP_SETUP_SECTS, end - ZP_SETUP_SECTS);
+    r = boot_place_initrd(ctx, b->initrd_max);
+    if (!r)
+        r = boot_place_cmdline(ctx, "", b->cmdline_max, &cmdline_gpa);
+    if (!r)
+        r = zero_page_put(ctx, page, cmdline_gpa, &page_gpa);
+    if (!r)
+        ctx->cpu->gpr[X86_RSI] = page_gpa;
+    return r;
+}
+
+/* Keep [end, start + init_size) free of the initrd, as far as it is RAM: the kernel's own start may
+ * use it. Not reached for kernels whose segments fill it. */
+static int claim_init_size(struct boot_ctx *ctx, uint64_t start, uint64_t end, uint64_t init_size)
+{
+    uint64_t ram_end = memory_map_low(ctx->params->ram_size), want;
+
+    if (!add_u64(start, init_size, &want))
+        return boot_invalid(ctx, "its setup header is damaged: init_size wraps");
+    want = MIN(want, ram_end);
+    if (end >= ram_end || want <= end)
+        return 0;
+    return boot_claim(ctx, end, want - end, "the kernel's work space");
+}
+
+static int boot_vmlinux(struct boot_ctx *ctx, const struct bzimage *b,
+                        const struct boot_file *vmlinux)
+{
+    struct elf_image *elf = &(struct elf_image){0};
+    uint64_t start = UINT64_MAX, end, entry;
+    int r;
+
+    if (!elf_detect(vmlinux))
+        return boot_invalid(ctx, "its payload is damaged: not an ELF file");
+    r = elf_parse(vmlinux, elf, ctx->err);
+    if (r) {
+        error_prefix(ctx->err, "the kernel inside");
+        return r;
+    }
+    if (elf->bits != 64)
+        return boot_invalid(ctx, "its setup header says 64-bit, its payload is a 32-bit kernel");
+    r = elf_load(ctx, vmlinux, elf, &end);
+    if (!r)
+        r = elf_entry_gpa(ctx, elf, elf->entry, &entry);
+    if (r)
+        return r;
+    for (unsigned i = 0; i < elf->segment_count; i++)
+        start = MIN(start, elf->segment[i].gpa);
+    r = claim_init_size(ctx, start, end, b->init_size);
+    if (!r)
+        r = put_parameters(ctx, b);
+    return r ? r : boot_enter_64(ctx, entry);
+}
+
+static int boot_payload(struct boot_ctx *ctx, const struct bzimage *b)
+{
+    struct decompressed out = {0};
+    uint64_t max = MIN(ctx->params->ram_size, (uint64_t)DECOMPRESSED_MAX);
+    int r = decompress(b->data + b->payload_off, b->payload_len, max, &out, ctx->err);
+
+    if (r == -EFBIG && max == ctx->params->ram_size)
+        return boot_invalid(ctx, "does not fit in %" PRIu64 " MiB of RAM", max / MIB);
+    if (r)
+        return r;
+    r = boot_vmlinux(ctx, b, &(struct boot_file){ctx->kernel->name, out.data, out.len});
+    decompress_free(&out);
+    return r;
+}
+
+/* Where a kernel that decompresses itself wants to be. */
+static uint64_t whole_address(const struct bzimage *b)
+{
+    if (b->relocatable && b->pref_address)
+        return b->pref_address;
+    return LOADER_BASE;
+}
+
+static int boot_whole(struct boot_ctx *ctx, const struct bzimage *b)
+{
+    uint64_t gpa = whole_address(b), len = MAX(b->code_len, b->init_size);
+    int r = boot_claim(ctx, gpa, len, "the kernel with its work space");
+
+    if (!r)
+        r = boot_load_bytes(ctx, gpa, b->data + b->code_off, b->code_len, b->code_len);
+    if (!r)
+        r = put_parameters(ctx, b);
+    if (r)
+        return r;
+    return b->is_64 ? boot_enter_64(ctx, gpa + ENTRY_64_OFFSET) : boot_enter_32(ctx, gpa);
+}
+
+int bzimage_boot(struct boot_ctx *ctx)
+{
+    struct bzimage b;
+    enum decompress_format format;
+    int r = parse(ctx, &b);
+
+    if (r)
+        return r;
+    if (!b.is_64 || !b.payload_len)
+        return boot_whole(ctx, &b);
+    format = decompress_detect(b.data + b.payload_off, b.payload_len);
+    if (format == DECOMPRESS_UNKNOWN)
+        return boot_invalid(ctx, "its payload is damaged or of an unknown compression");
+    return decompress_supported(format) ? boot_payload(ctx, &b) : boot_whole(ctx, &b);
+}
