@@ -37,7 +37,8 @@ bool bind_integer(const struct x86_cpu *c, const struct x86_decoded *d, const ui
                   struct insn *i)
 {
     static family_bind_fn *const families[] = {
-        mov_bind, alu_bind, flow_bind, stack_bind, cond_bind, shift_bind, muldiv_bind, bcd_bind,
+        mov_bind, alu_bind, flow_bind, stack_bind, cond_bind, shift_bind, muldiv_bind, bit_bind,
+        bmi_bind, atomic_bind, string_bind, misc_bind, bcd_bind,
     };
 
     for (unsigned n = 0; n < ARRAY_SIZE(families); n++) {
