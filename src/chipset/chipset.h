@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The devices of a PC that are not on PCI. Each x_create() makes one on the bus, which owns it from
+ * then on (bus_destroy()), and puts it at its place. All return 0 or -errno. Before vCPUs run. */
+#ifndef VZ_CHIPSET_CHIPSET_H
+#define VZ_CHIPSET_CHIPSET_H
+
+#include "bus/bus.h"
+
+struct char_dev;
+struct loop;
+
+/* What the guest asks of the machine as a whole. */
+enum chipset_request {
+    CHIPSET_POWER_OFF,
+    CHIPSET_RESET,
+    CHIPSET_DEBUG_EXIT, /* value: what the guest wrote */
+};
+
+struct chipset_requests {
+    /* On a vCPU thread, under a device's lock: note it, kick the vCPUs, return. May come many
+     * times before the vCPUs have stopped. */
+    void (*request)(void *arg, enum chipset_request kind, uint32_t value);
+    void *arg;
+};
+
+/* --- rtc.c: MC146818 clock and CMOS memory, ports 0x70-0x71, GSI 8 --- */
+struct rtc;
+struct rtc_options {
+    struct loop *loop;
+    uint64_t (*now_ns)(void *arg); /* wall clock since 1970, UTC; NULL: the host's */
+    void *now_arg;
+};
+int rtc_create(struct bus *bus, const struct rtc_options *options, struct rtc **ret) must_check;
+/* Set a byte of CMOS memory (0x0e..0x7f but 0x32, the century), as firmware would. */
+void rtc_set_nvram(struct rtc *rtc, uint8_t index, uint8_t value);
+
+/* --- uart.c: 16550A. The line is the caller's, outlives the bus, and has no other client. --- */
+struct uart_options {
+    uint16_t port;
+    unsigned gsi;
+    uint32_t instance;
+    struct char_dev *line;
+    struct loop *loop;
+};
+#define UART_COM1_PORT 0x3f8
+#define UART_COM1_GSI  4
+int uart_create(struct bus *bus, const struct uart_options *options) must_check;
+
+/* --- i8042.c: keyboard controller without a keyboard, ports 0x60 and 0x64, GSI 1 --- */
+int i8042_create(struct bus *bus, const struct chipset_requests *requests) must_check;
+
+/* --- reset.c: ports 0x92 and 0xcf9. The latter lies inside PCI's configuration ports, whose
+ * device passes byte accesses on to reset_ctl_read/write(). --- */
+struct reset_ctl;
+int reset_ctl_create(struct bus *bus, const struct chipset_requests *requests,
+                     struct reset_ctl **ret) must_check;
+uint8_t reset_ctl_read(void *reset_ctl);
+void reset_ctl_write(void *reset_ctl, uint8_t value);
+
+/* --- acpi_pm.c: ACPI fixed hardware of an ICH9: PM1a, PM timer, GPE0; port 0xb2; GSI 9 --- */
+struct acpi_pm;
+#define ACPI_PM_BASE        0x600 /* as firmware sets it; offsets follow (ICH9 13.8.3) */
+#define ACPI_PM1_EVT        0x00
+#define ACPI_PM1_CNT        0x04
+#define ACPI_PM_TIMER       0x08
+#define ACPI_GPE0           0x20
+#define ACPI_GPE0_LEN       16
+#define ACPI_PM_LEN         0x80
+#define ACPI_SMI_PORT       0xb2
+#define ACPI_SMI_ENABLE     0x02 /* written to the SMI port: SCI_EN on, off */
+#define ACPI_SMI_DISABLE    0x03
+#define ACPI_SCI_GSI        9
+#define ACPI_PM_TIMER_HZ    3579545
+#define ACPI_S5_TYPE        5    /* SLP_TYP of soft-off */
+int acpi_pm_create(struct bus *bus, struct loop *loop, const struct chipset_requests *requests,
+                   struct acpi_pm **ret) must_check;
+/* Move the registers (PMBASE of the LPC bridge), or take them away. Takes the device's lock. */
+void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
+/* Press the power button. Any thread. */
+void acpi_pm_power_button(struct acpi_pm *pm);
+
+/* --- ports.c: POST code ports 0x80 and 0xed; the debug-exit port 0xf4 of CPU test programs --- */
+int post_ports_create(struct bus *bus) must_check;
+int debug_exit_create(struct bus *bus, const struct chipset_requests *requests) must_check;
+
+#endif
