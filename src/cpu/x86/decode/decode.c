@@ -101,7 +101,7 @@ static bool take_escape(struct decoder *s, struct x86_decoded *d)
 }
 
 /* The rest of a VEX prefix and the opcode (SDM vol. 2, 2.3.5). Outside 64-bit mode there are eight
- * registers only and VEX.W does nothing. */
+ * registers only, and VEX.W does not widen general registers. */
 static enum x86_decode_result take_vex(struct decoder *s, struct x86_decoded *d, uint8_t first)
 {
     uint64_t p0, p1, opcode;
@@ -126,6 +126,7 @@ static enum x86_decode_result take_vex(struct decoder *s, struct x86_decoded *d,
     if (!decoder_take(s, 1, &opcode))
         return X86_DECODE_MORE;
     d->vvvv = ~p1 >> 3 & 15;
+    s->vvvv_set = d->vvvv;
     if (s->mode != X86_CODE_64) {
         s->rex &= 8;
         d->vvvv &= 7;
@@ -196,7 +197,7 @@ static const struct enc *select_entry(struct decoder *s, struct x86_decoded *d,
         case SEL_PREFIX: index = s->mandatory; break;
         case SEL_REP:    index = s->mandatory == 2; break;
         case SEL_MODE64: index = s->mode == X86_CODE_64; break;
-        case SEL_W:      index = d->rex_w; break;
+        case SEL_W:      index = s->rex >> 3; break; /* of VEX also outside 64-bit mode */
         case SEL_L:      index = d->vex_l; break;
         case SEL_NOP:    index = select_nop(s); break;
         case SEL_REG:    index = d->modrm >> 3 & 7; break;
@@ -314,12 +315,26 @@ static enum x86_decode_result decode(struct decoder *s, struct x86_decoded *d)
     result = decoder_operands(s, e, d);
     if (result != X86_DECODE_OK)
         return result;
-    if (s->vex && !s->vvvv_used && d->vvvv)
+    if (s->vvvv_set && !s->vvvv_used)
         return X86_DECODE_INVALID;
     if (d->vsib && !gather_allowed(d))
         return X86_DECODE_INVALID;
     d->feature = form_feature(e, d);
     return lock_allowed(d) ? X86_DECODE_OK : X86_DECODE_INVALID;
+}
+
+/* The bytes end inside SIB, displacement or immediates, which do not decide validity (except for
+ * gathers): is the instruction invalid whatever they are? */
+static cold bool hopeless(const struct decoder *cut)
+{
+    uint8_t padded[X86_INSN_MAX] = { 0 };
+    struct decoder s;
+    struct x86_decoded d;
+
+    for (unsigned i = 0; i < cut->limit; i++)
+        padded[i] = cut->bytes[i];
+    start(&s, padded, X86_INSN_MAX, cut->mode, &d);
+    return decode(&s, &d) == X86_DECODE_INVALID && !d.vsib;
 }
 
 enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86_code_size size,
@@ -331,7 +346,9 @@ enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86
     start(&s, bytes, avail, size, ret);
     result = decode(&s, ret);
     ret->len = s.pos;
-    if (result == X86_DECODE_MORE && s.limit == X86_INSN_MAX)
+    if (likely(result != X86_DECODE_MORE))
+        return result;
+    if (s.limit == X86_INSN_MAX)
         return X86_DECODE_LONG;
-    return result;
+    return s.have_modrm && hopeless(&s) ? X86_DECODE_INVALID : X86_DECODE_MORE;
 }

@@ -114,6 +114,7 @@ static uint8_t resolve_size(const struct decoder *s, const struct x86_decoded *d
     case SZ_XH:     return 8 << d->vex_l;
     case SZ_XQ:     return 4 << d->vex_l;
     case SZ_XE:     return 2 << d->vex_l;
+    case SZ_DDUP:   return d->vex_l ? 32 : 8;
     case SZ_ENV:    return d->osize == 2 ? 14 : 28;
     default:        return d->osize == 2 ? 94 : 108;
     }

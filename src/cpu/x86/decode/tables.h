@@ -55,6 +55,7 @@ enum spec_size {
     SZ_S,                  /* descriptor table register: 10 in 64-bit mode, else 6 */
     SZ_N,                  /* 8 in 64-bit mode, else 4 */
     SZ_X, SZ_XH, SZ_XQ, SZ_XE, /* vector by L: whole, half, quarter, eighth */
+    SZ_DDUP,               /* MOVDDUP: 8 or 32 */
     SZ_ENV, SZ_FSTATE,     /* x87: 14/28, 94/108 */
 };
 
@@ -84,7 +85,7 @@ enum spec_size {
     X(sES, AT_SEG_FIXED, 0, 2, 0) X(sCS, AT_SEG_FIXED, 1, 2, 0) X(sSS, AT_SEG_FIXED, 2, 2, 0)       \
     X(sDS, AT_SEG_FIXED, 3, 2, 0) X(sFS, AT_SEG_FIXED, 4, 2, 0) X(sGS, AT_SEG_FIXED, 5, 2, 0)       \
     X(Cn, AT_CR, 0, SZ_N, 0) X(Dn, AT_DR, 0, SZ_N, 0)                                              \
-    X(Ib, AT_IMM, 0, 1, 0) X(Iz, AT_IMM, 0, SZ_Z, 0) X(Iv, AT_IMM_ZX, 0, SZ_V, 0)                   \
+    X(Ib, AT_IMM, 0, 1, 0) X(Iz, AT_IMM, 0, SZ_Z, 0) X(Iv, AT_IMM, 0, SZ_V, 0)                      \
     X(Iw, AT_IMM_ZX, 0, 2, 0) X(Iub, AT_IMM_ZX, 0, 1, 0) X(One, AT_ONE, 0, 1, 0)                    \
     X(Jb, AT_REL, 0, 1, 0) X(Jz, AT_REL, 0, SZ_Z, 0) X(Ap, AT_FAR, 0, SZ_Z, 0)                      \
     X(Ob, AT_MOFFS, 0, 0, 1) X(Ov, AT_MOFFS, 0, 0, SZ_V)                                           \
@@ -97,7 +98,7 @@ enum spec_size {
     X(Wx, AT_VEC_RM, 0, SZ_X, SZ_X) X(Wo, AT_VEC_RM, 0, 16, 16) X(Wq, AT_VEC_RM, 0, 16, 8)          \
     X(Wd, AT_VEC_RM, 0, 16, 4) X(Ww, AT_VEC_RM, 0, 16, 2) X(Wb, AT_VEC_RM, 0, 16, 1)                \
     X(Wxh, AT_VEC_RM, 0, 16, SZ_XH) X(Wxq, AT_VEC_RM, 0, 16, SZ_XQ)                                \
-    X(Wxe, AT_VEC_RM, 0, 16, SZ_XE) X(Wddup, AT_VEC_RM, 0, SZ_X, SZ_XH)                            \
+    X(Wxe, AT_VEC_RM, 0, 16, SZ_XE) X(Wddup, AT_VEC_RM, 0, SZ_X, SZ_DDUP)                            \
     X(Ux, AT_VEC_RM_REG, 0, SZ_X, 0) X(Uo, AT_VEC_RM_REG, 0, 16, 0)                                \
     X(Hx, AT_VEC_VVVV, 0, SZ_X, 0) X(Ho, AT_VEC_VVVV, 0, 16, 0) X(Lx, AT_VEC_IS4, 0, SZ_X, 0)       \
     X(X0, AT_VEC_XMM0, 0, 16, 0)

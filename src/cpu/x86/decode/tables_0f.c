@@ -33,7 +33,7 @@ static const struct enc group_0f01_reg[8] = {
 
 static const struct enc group_0fae_mem[8] = {
     PNP(W(FXSAVE, M)), PNP(R(FXRSTOR, M)), PNP(R(LDMXCSR, Md)), PNP(W(STMXCSR, Md)),
-    PNP(W(XSAVE, M)), PNP(R(XRSTOR, M)), PFX(W(XSAVEOPT, M), R(CLWB, M), NONE, NONE),
+    PNP(U(XSAVE, M)), PNP(R(XRSTOR, M)), PFX(U(XSAVEOPT, M), R(CLWB, M), NONE, NONE),
     PFX(R(CLFLUSH, M), R(CLFLUSHOPT, M), NONE, NONE),
 };
 
@@ -59,7 +59,7 @@ const struct enc x86_map_0f[256] = {
     [0x01] = MOD(GRP(WF(F_F64, SGDT, Ms), WF(F_F64, SIDT, Ms), RF(F_F64, LGDT, Ms),
                      RF(F_F64, LIDT, Ms), W(SMSW, Mw), NONE, R(LMSW, Ew), R(INVLPG, M)),
                  GRP_OF(group_0f01_reg)),
-    [0x02] = U(LAR, Gv, EvMw), [0x03] = U(LSL, Gv, EvMw),
+    [0x02] = U(LAR, Gv, EvMw), [0x03] = U(LSL, Gv, EzMw),
     [0x05] = RF(F_O64, SYSCALL), [0x06] = R(CLTS), [0x07] = RF(F_O64, SYSRET),
     [0x08] = R(INVD), [0x09] = R(WBINVD), [0x0b] = R(UD2),
     [0x0d] = MOD(GRP(R(PREFETCH, M), R(PREFETCHW, M), R(PREFETCHWT1, M), R(PREFETCH, M),
@@ -148,7 +148,7 @@ const struct enc x86_map_0f[256] = {
     [0xb0] = U(CMPXCHG, Eb, Gb), [0xb1] = U(CMPXCHG, Ev, Gv), [0xb2] = W(LSS, Gv, Mp),
     [0xb3] = U(BTR, Ev, Gv), [0xb4] = W(LFS, Gv, Mp), [0xb5] = W(LGS, Gv, Mp),
     [0xb6] = W(MOVZX, Gv, Eb), [0xb7] = W(MOVZX, Gv, Ew),
-    [0xb8] = REP(NONE, W(POPCNT, Gv, Ev)), [0xb9] = R(UD1, Gv, Ev),
+    [0xb8] = REP(NONE, W(POPCNT, Gv, Ev)), [0xb9] = R(UD1, Gd, Ed),
     [0xba] = GRP(NONE, NONE, NONE, NONE, R(BT, Ev, Iub), U(BTS, Ev, Iub), U(BTR, Ev, Iub),
                  U(BTC, Ev, Iub)),
     [0xbb] = U(BTC, Ev, Gv),
@@ -187,5 +187,5 @@ const struct enc x86_map_0f[256] = {
     [0xf7] = PFX(R(MASKMOVQ, Pq, Nq), R(MASKMOVDQU, Vo, Uo), NONE, NONE),
     [0xf8] = INT_MMX(PSUBB), [0xf9] = INT_MMX(PSUBW), [0xfa] = INT_MMX(PSUBD),
     [0xfb] = INT_SSE2(PSUBQ), [0xfc] = INT_MMX(PADDB), [0xfd] = INT_MMX(PADDW),
-    [0xfe] = INT_MMX(PADDD), [0xff] = R(UD0, Gv, Ev),
+    [0xfe] = INT_MMX(PADDD), [0xff] = R(UD0, Gd, Ed),
 };
