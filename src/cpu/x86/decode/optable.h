@@ -101,10 +101,10 @@
     X(LODS, "lods", BASE, aSTR | aREP, 0, 0, 0) \
     X(CMPS, "cmps", BASE, aSTR | aREP, 0, fALL, 0) \
     X(SCAS, "scas", BASE, aSTR | aREP, 0, fALL, 0) \
-    X(INS, "ins", BASE, aSTR | aREP, 0, 0, 0) \
-    X(OUTS, "outs", BASE, aSTR | aREP, 0, 0, 0) \
-    X(IN, "in", BASE, 0, 0, 0, 0) \
-    X(OUT, "out", BASE, 0, 0, 0, 0) \
+    X(INS, "ins", BASE, aSTR | aREP | aSYS, 0, 0, 0) \
+    X(OUTS, "outs", BASE, aSTR | aREP | aSYS, 0, 0, 0) \
+    X(IN, "in", BASE, aSYS, 0, 0, 0) \
+    X(OUT, "out", BASE, aSYS, 0, 0, 0) \
     X(BOUND, "bound", BASE, aNO64, 0, 0, 0) \
     X(ARPL, "arpl", BASE, aNO64, 0, fZ, 0) \
     X(LES, "les", BASE, aNO64 | aSYS, 0, 0, 0) \

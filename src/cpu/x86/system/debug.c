@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Single steps and breakpoints between instructions. SDM vol. 3, 18.2 and 18.3. */
+#include "cpu/x86/event.h"
+
+static unsigned dr7_type(uint64_t dr7, unsigned n) /* R/W: 0 execute, 1 write, 2 I/O, 3 access */
+{
+    return (unsigned)(dr7 >> (16 + 4 * n)) & 3;
+}
+
+static bool dr7_enabled(uint64_t dr7, unsigned n) /* L or G */
+{
+    return dr7 >> (2 * n) & 3;
+}
+
+bool event_check_breakpoint(struct x86_cpu *c)
+{
+    uint64_t rip = in_64bit(c) ? c->rip : (uint32_t)(c->rip + c->seg[X86_CS].base);
+    uint64_t hits = 0;
+
+    if ((c->rflags & X86_FLAG_RF) || !(c->dr7 & 0xff))
+        return false;
+    for (unsigned n = 0; n < 4; n++)
+        if (c->dr[n] == rip && dr7_type(c->dr7, n) == 0 && dr7_enabled(c->dr7, n))
+            hits |= BIT(n);
+    if (!hits)
+        return false;
+    c->dr6 = (c->dr6 & ~UINT64_C(15)) | hits;
+    /* Only the breakpoint is a fault that does not set RF in the frame: error 0. */
+    cpu_raise(c, X86_DB, false, 0);
+    return true;
+}
+
+void event_after_single_step(struct x86_cpu *c, bool tf_was_set)
+{
+    uint64_t hits = c->watch_hits & 15;
+
+    c->watch_hits = 0;
+    if (!hits && !tf_was_set)
+        return;
+    if (hits)
+        c->dr6 = (c->dr6 & ~UINT64_C(15)) | hits;
+    if (tf_was_set)
+        c->dr6 |= X86_DR6_BS;
+    cpu_raise(c, X86_DB, false, 0);
+}
