@@ -101,6 +101,8 @@ int bus_save(struct bus *bus, struct state_writer *w)
         if (d->ops->before_save_locked)
             d->ops->before_save_locked(d);
         r = state_save(w, d->ops->state, d->instance, d);
+        if (!r && d->own_state)
+            r = state_save(w, d->own_state, d->instance, d);
         device_unlock(d);
     }
     return r;
@@ -124,6 +126,8 @@ int bus_load(struct bus *bus, const void *data, size_t len, struct vz_error *err
     for (struct device *d = bus->devices; d && !r; d = d->next) {
         device_lock(d);
         r = state_load(data, len, d->ops->state, d->instance, d, err);
+        if (!r && d->own_state)
+            r = state_load(data, len, d->own_state, d->instance, d, err);
         device_unlock(d);
     }
     if (!r)

@@ -2,9 +2,9 @@
 /* What every device model has: a lock, a reset, and a state table.
  *
  * Threads: register handlers (bus.h), client callbacks of host backends, and timers all take
- * device.lock first; functions that need it held end in _locked. Lock order: PCI host bridge, other
- * devices, then the leaves (bus, interrupt lines, host backends, the hypervisor backend). A device
- * never takes another device's lock, the host bridge excepted. */
+ * device.lock first; functions that need it held end in _locked. Lock order: PCI host bridge, PCI
+ * functions, other devices, then the leaves (bus, interrupt lines, host backends, the hypervisor
+ * backend). A device never takes another device's lock, PCI's two bridges excepted. */
 #ifndef VZ_BUS_DEVICE_H
 #define VZ_BUS_DEVICE_H
 
@@ -35,6 +35,8 @@ struct device {
     struct bus *bus;
     uint32_t instance;   /* tells devices of a kind apart in a saved state */
     struct device *next; /* the bus's list, in order of creation */
+    /* Optional: a second table, saved and loaded after ops->state, for devices that share one. */
+    const struct state_desc *own_state;
     pthread_mutex_t lock;
 };
 
