@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The timer of a local APIC, SDM vol. 3, 11.5.4. Counts are computed from the clock; the host
  * timer is armed only while an expiry would be seen, that is, while the LVT entry is unmasked. */
-#include <string.h>
-
 #include "base/clock.h"
 #include "irqchip/irqchip_impl.h"
 #include "loop/loop.h"
@@ -69,19 +67,24 @@ static void arm(struct lapic *l, uint64_t deadline_ns)
     loop_timer_arm(l->timer, deadline_ns);
 }
 
+/* The TSC deadline on the host's clock. It may have passed since it was last looked at. */
+static uint64_t deadline_ns(const struct lapic *l)
+{
+    uint64_t now = clock_mono_ns(), tsc = guest_tsc(l), left;
+
+    if (l->tsc_deadline <= tsc)
+        return now;
+    left = mul_div_u64(l->tsc_deadline - tsc, NS_PER_MS, l->chip->tsc_khz);
+    return left >= UINT64_MAX - now ? UINT64_MAX : now + left + 1; /* rounded up */
+}
+
 void lapic_timer_rearm(struct lapic *l)
 {
-    uint64_t now, left;
-
     lapic_timer_sync(l);
     if (l->lvt[LVT_TIMER] & LVT_MASKED) {
         loop_timer_disarm(l->timer);
     } else if (mode(l) == LVT_TIMER_DEADLINE && l->tsc_deadline) {
-        left = l->tsc_deadline - guest_tsc(l);
-        now = clock_mono_ns();
-        /* It may have passed since the check: the difference is then "negative". */
-        left = left > (uint64_t)INT64_MAX ? 0 : mul_div_u64(left, NS_PER_MS, l->chip->tsc_khz) + 1;
-        arm(l, left > UINT64_MAX - now ? UINT64_MAX : now + left);
+        arm(l, deadline_ns(l));
     } else if (mode(l) != LVT_TIMER_DEADLINE && l->timer_running) {
         uint64_t at = l->timer_expiry_ns;
 
