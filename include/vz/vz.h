@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* libvz: virtual machines for programs. Everything a user of the library includes.
+ *
+ * A configuration says what hardware a machine has (config.h); a machine made from it runs
+ * (machine.h); what fails says why in a struct vz_error (error.h). The library never exits,
+ * keeps no state outside its objects, and runs any number of machines in one process. */
+#ifndef VZ_VZ_H
+#define VZ_VZ_H
+
+#include <vz/config.h>
+#include <vz/error.h>
+#include <vz/machine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library's version, "0.1.0": a static string. Since 0.1. */
+VZ_PUBLIC const char *vz_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of backends, best first. */
+#include "api/accel.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "hv/hv.h"
+
+static const struct {
+    const struct hv_ops *ops;
+    bool automatic; /* may "auto" choose it? */
+} backends[] = {
+#ifndef VZ_NO_SOFT /* while the software CPU does not link */
+    {&hv_soft_ops, true},
+#endif
+    {&hv_fake_ops, false}, /* for tests of the machine itself */
+};
+
+static int probe(const struct hv_ops *ops, struct vz_error *err)
+{
+    return ops->probe ? ops->probe(err) : 0;
+}
+
+static int find_automatic(const struct hv_ops **ret, struct vz_error *err)
+{
+    int r = error_set(err, ENODEV, VZ_ERROR_UNSUPPORTED, "no accelerator");
+
+    for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+        if (!backends[i].automatic)
+            continue;
+        r = probe(backends[i].ops, err);
+        if (r == 0) {
+            *ret = backends[i].ops;
+            return 0;
+        }
+    }
+    return r; /* why the last one does not work */
+}
+
+int accel_find(const char *name, const struct hv_ops **ret, struct vz_error *err)
+{
+    int r;
+
+    if (!strcmp(name, "auto"))
+        return find_automatic(ret, err);
+    for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+        if (strcmp(name, backends[i].ops->name))
+            continue;
+        r = probe(backends[i].ops, err);
+        if (r == 0)
+            *ret = backends[i].ops;
+        return r;
+    }
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "accelerator '%s' is unknown", name);
+}

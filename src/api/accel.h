@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Which backend runs the CPUs. */
+#ifndef VZ_API_ACCEL_H
+#define VZ_API_ACCEL_H
+
+#include "base/compiler.h"
+
+struct hv_ops;
+struct vz_error;
+
+/* The backend called name, or with "auto" the first that works here. 0 or -errno, with *err
+ * (VZ_ERROR_INVALID: no such name, VZ_ERROR_UNSUPPORTED: it does not work here). */
+int accel_find(const char *name, const struct hv_ops **ret, struct vz_error *err) must_check;
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Option parsing by table. Long options only, spelled out: an abbreviation that works today would
+ * stop working when an option is added. */
+#include <ctype.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct opt *find(const struct opt *table, const char *name, size_t len)
+{
+    for (const struct opt *o = table; o->name; o++) {
+        if (strlen(o->name) == len && !memcmp(o->name, name, len))
+            return o;
+    }
+    return NULL;
+}
+
+/* Handle argv[0]; returns how many arguments it took, 0 after an error. */
+static int parse_one(int argc, char **argv, const struct opt *table, const char *command,
+                     void *arg)
+{
+    const char *text = argv[0], *value;
+    size_t len = strcspn(text, "=");
+    const struct opt *o = NULL;
+
+    if (!strncmp(text, "--", 2) && len > 2)
+        o = find(table, text + 2, len - 2);
+    if (!o) {
+        cli_error("%s '%.*s' (see '%s --help')",
+                  text[0] == '-' ? "unknown option" : "unexpected argument",
+                  text[0] == '-' ? (int)len : (int)strlen(text), text, command);
+        return 0;
+    }
+    value = text[len] ? text + len + 1 : NULL;
+    if (!o->has_value) {
+        if (value) {
+            cli_error("option '--%s' takes no value (see '%s --help')", o->name, command);
+            return 0;
+        }
+        return o->set(arg, o->name, NULL) ? 1 : 0;
+    }
+    if (!value && argc < 2) {
+        cli_error("option '--%s' needs a value (see '%s --help')", o->name, command);
+        return 0;
+    }
+    return o->set(arg, o->name, value ? value : argv[1]) ? (value ? 1 : 2) : 0;
+}
+
+bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg)
+{
+    while (argc > 0) {
+        int took = parse_one(argc, argv, table, command, arg);
+
+        if (!took)
+            return false;
+        argc -= took;
+        argv += took;
+    }
+    return true;
+}
+
+/* Decimal digits; *end is what follows them. */
+static bool number(const char *text, uint64_t *ret, const char **end)
+{
+    uint64_t v = 0;
+
+    if (!isdigit((unsigned char)*text))
+        return false;
+    for (; isdigit((unsigned char)*text); text++) {
+        if (__builtin_mul_overflow(v, (uint64_t)10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
+            return false;
+    }
+    *ret = v;
+    *end = text;
+    return true;
+}
+
+bool opts_size(const char *text, uint64_t *ret)
+{
+    static const char units[] = "kmg";
+    const char *end, *unit;
+    uint64_t v;
+
+    if (!number(text, &v, &end))
+        return false;
+    if (*end) {
+        unit = strchr(units, tolower((unsigned char)*end));
+        if (!unit || end[1] ||
+            __builtin_mul_overflow(v, (uint64_t)1 << (10 * (unit - units + 1)), &v))
+            return false;
+    }
+    *ret = v;
+    return true;
+}
+
+bool opts_unsigned(const char *text, unsigned *ret)
+{
+    const char *end;
+    uint64_t v;
+
+    if (!number(text, &v, &end) || *end || v > UINT32_MAX)
+        return false;
+    *ret = (unsigned)v;
+    return true;
+}
