@@ -19,6 +19,9 @@ struct oracle {
     struct oracle_result *ret;
 };
 
+#include "exceptions.h"
+
+/* Note a difference, unless it is a listed one or there has been another. */
 static printf_like(2, 3) void differ(struct oracle *o, const char *fmt, ...)
 {
     va_list ap;
@@ -28,6 +31,8 @@ static printf_like(2, 3) void differ(struct oracle *o, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(o->ret->what, sizeof(o->ret->what), fmt, ap);
     va_end(ap);
+    if (excused_difference(o))
+        o->ret->what[0] = 0;
 }
 
 static void decoder_init(ZydisDecoder *decoder, enum x86_code_size mode)
@@ -74,9 +79,9 @@ static void compare_reg(struct oracle *o, unsigned i, const struct x86_operand *
         bool high = z->reg.value >= ZYDIS_REGISTER_AH && z->reg.value <= ZYDIS_REGISTER_BH;
 
         if (class == ZYDIS_REGCLASS_GPR8)
-            number = high ? (int)(z->reg.value - ZYDIS_REGISTER_AH)
-                     : z->reg.value >= ZYDIS_REGISTER_SPL ? (int)(z->reg.value - ZYDIS_REGISTER_SPL) + 4
-                     : (int)(z->reg.value - ZYDIS_REGISTER_AL);
+            number = z->reg.value - (high ? ZYDIS_REGISTER_AH
+                                     : z->reg.value >= ZYDIS_REGISTER_SPL
+                                         ? ZYDIS_REGISTER_SPL - 4 : ZYDIS_REGISTER_AL);
         if (us->size > 8 || by_size[us->size] != class || us->reg != number ||
             us->high_byte != high)
             differ(o, "operand %u: gpr %u size %u, not %s", i, us->reg, us->size,
@@ -214,7 +219,8 @@ static void compare_name(struct oracle *o)
         { X86_OP_XRSTOR, "xrstor xrstor64" }, { X86_OP_XSAVEOPT, "xsaveopt xsaveopt64" },
         { X86_OP_XSAVEC, "xsavec xsavec64" }, { X86_OP_JMP_FAR, "jmp" },
         { X86_OP_JMP_FAR_IND, "jmp" }, { X86_OP_CALL_FAR, "call" },
-        { X86_OP_CALL_FAR_IND, "call" }, { X86_OP_RET_FAR, "ret" }, { X86_OP_FNENI, "feni8087_nop" },
+        { X86_OP_CALL_FAR_IND, "call" }, { X86_OP_RET_FAR, "ret" },
+        { X86_OP_FNENI, "feni8087_nop" },
         { X86_OP_FNDISI, "fdisi8087_nop" }, { X86_OP_FNSETPM, "fsetpm287_nop" },
         { X86_OP_PREFETCH, "prefetch" },
     };
@@ -235,8 +241,6 @@ static void compare_name(struct oracle *o)
     }
     differ(o, "operation %s", ours);
 }
-
-#include "exceptions.h"
 
 void oracle_compare(const uint8_t *bytes, unsigned avail, enum x86_code_size mode,
                     struct oracle_result *ret)
@@ -260,8 +264,6 @@ void oracle_compare(const uint8_t *bytes, unsigned avail, enum x86_code_size mod
             differ(&o, "length %u, not %u", o.d.len, o.z.length);
         compare_name(&o);
         compare_operands(&o);
-        if (ret->what[0] && excused_difference(&o))
-            ret->what[0] = 0;
     } else if (valid) {
         if (!not_offered(&o))
             differ(&o, "result %d: not decoded (%s)", us, ZydisISASetGetString(o.z.meta.isa_set));

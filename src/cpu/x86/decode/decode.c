@@ -197,7 +197,7 @@ static const struct enc *select_entry(struct decoder *s, struct x86_decoded *d,
         case SEL_PREFIX: index = s->mandatory; break;
         case SEL_REP:    index = s->mandatory == 2; break;
         case SEL_MODE64: index = s->mode == X86_CODE_64; break;
-        case SEL_W:      index = s->rex >> 3; break; /* of VEX also outside 64-bit mode */
+        case SEL_W:      index = s->rex >> 3; break; /* also outside 64-bit mode */
         case SEL_L:      index = d->vex_l; break;
         case SEL_NOP:    index = select_nop(s); break;
         case SEL_REG:    index = d->modrm >> 3 & 7; break;
@@ -267,8 +267,8 @@ static uint8_t form_feature(const struct enc *e, const struct x86_decoded *d)
 static void start(struct decoder *s, const uint8_t *bytes, unsigned avail,
                   enum x86_code_size size, struct x86_decoded *d)
 {
-    *s = (struct decoder){ .bytes = bytes, .limit = avail < X86_INSN_MAX ? avail : X86_INSN_MAX, .mode = size,
-                           .seg_prefix = X86_NO_REG };
+    *s = (struct decoder){ .bytes = bytes, .limit = avail < X86_INSN_MAX ? avail : X86_INSN_MAX,
+                           .mode = size, .seg_prefix = X86_NO_REG };
     *d = (struct x86_decoded){ .base = X86_NO_REG, .index = X86_NO_REG, .seg = X86_DS };
 }
 
@@ -304,6 +304,7 @@ static enum x86_decode_result decode(struct decoder *s, struct x86_decoded *d)
     set_sizes(s, e->flags, d);
     if (needs_modrm(s, d) && !decoder_modrm(s, d))
         return X86_DECODE_MORE;
+    s->selected = true;
     d->vsib = !!(e->flags & F_VSIB);
     if (d->has_modrm && e->flags & F_REGFORM)
         d->mod = 3;
@@ -323,18 +324,22 @@ static enum x86_decode_result decode(struct decoder *s, struct x86_decoded *d)
     return lock_allowed(d) ? X86_DECODE_OK : X86_DECODE_INVALID;
 }
 
-/* The bytes end inside SIB, displacement or immediates, which do not decide validity (except for
- * gathers): is the instruction invalid whatever they are? */
-static cold bool hopeless(const struct decoder *cut)
+/* The bytes end inside SIB, displacement or immediates. These do not decide validity (except for
+ * gathers): is the instruction invalid or too long whatever they are? */
+static cold enum x86_decode_result decode_cut(const struct decoder *cut)
 {
     uint8_t padded[X86_INSN_MAX] = { 0 };
     struct decoder s;
     struct x86_decoded d;
+    enum x86_decode_result result;
 
     for (unsigned i = 0; i < cut->limit; i++)
         padded[i] = cut->bytes[i];
     start(&s, padded, X86_INSN_MAX, cut->mode, &d);
-    return decode(&s, &d) == X86_DECODE_INVALID && !d.vsib;
+    result = decode(&s, &d);
+    if (result == X86_DECODE_MORE)
+        return X86_DECODE_LONG;
+    return result == X86_DECODE_INVALID && !d.vsib ? X86_DECODE_INVALID : X86_DECODE_MORE;
 }
 
 enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86_code_size size,
@@ -350,5 +355,5 @@ enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86
         return result;
     if (s.limit == X86_INSN_MAX)
         return X86_DECODE_LONG;
-    return s.have_modrm && hopeless(&s) ? X86_DECODE_INVALID : X86_DECODE_MORE;
+    return s.selected ? decode_cut(&s) : X86_DECODE_MORE;
 }

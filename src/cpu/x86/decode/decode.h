@@ -38,7 +38,7 @@ enum x86_operand_kind {
 struct x86_operand {
     uint8_t kind; /* enum x86_operand_kind */
     uint8_t reg;
-    uint8_t size; /* bytes accessed; 0 where it makes no sense (LEA, INVLPG) or exceeds 255 (XSAVE) */
+    uint8_t size; /* bytes accessed; 0 where it makes no sense (LEA, INVLPG) or varies (XSAVE) */
     bool high_byte;
     bool read, written;
     bool implicit; /* fixed by the opcode, not encoded (rAX of MUL, CL of SHL) */
@@ -57,7 +57,7 @@ struct x86_decoded {
     uint16_t op;           /* enum x86_op */
     uint8_t feature;       /* enum x86_feature this form needs (info->feature is the usual one) */
     uint8_t len;           /* bytes */
-    uint8_t prefixes;      /* enum x86_prefix_bits; F2/F3/66 stay set where they select the opcode */
+    uint8_t prefixes;      /* enum x86_prefix_bits; F2/F3/66 also where they select the opcode */
     uint8_t map, opcode;   /* as encoded */
     uint8_t opcode_off;    /* where the opcode byte (after escapes and prefixes) is in the bytes */
     bool has_modrm, has_mem;

@@ -83,6 +83,9 @@ static const struct sample samples[] = {
     { "8fe878c000", C64, BAD, NULL },               /* XOP */
     { "0f0f", C64, BAD, NULL }, { "d6", C64, BAD, NULL }, { "d6", C16, OK, "salc" },
     { "", C64, X86_DECODE_MORE, NULL },
+    /* Cut short, but nothing that follows can help. */
+    { "f0c700", C64, BAD, NULL }, { "0fd784", C64, BAD, NULL },
+    { "2e2e2e2e2e2e2ea000", C64, X86_DECODE_LONG, NULL },
     { "6666666666666666666666666666666690", C64, X86_DECODE_LONG, NULL },
     { "666666666666666666666666666690", C64, OK, "nop" },
 };

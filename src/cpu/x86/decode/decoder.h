@@ -14,6 +14,7 @@ struct decoder {
     uint8_t seg_prefix;     /* enum x86_seg, or X86_NO_REG */
     bool opsize, addrsize;  /* 66, 67 seen */
     bool vex, have_modrm, high_bytes; /* high_bytes: no REX, so 4..7 are AH..BH */
+    bool selected;          /* the table entry is known and ModRM read if there is one */
     bool vvvv_used, vvvv_set; /* an operand in VEX.vvvv; other than 1111b */
 };
 

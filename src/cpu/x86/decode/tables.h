@@ -62,45 +62,45 @@ enum spec_size {
 /* X(name, place, register number of fixed ones, size of register or value, size of memory) */
 #define ENC_OPERANDS(X)                                                                            \
     X(NO, AT_NONE, 0, 0, 0)                                                                        \
-    X(Eb, AT_RM, 0, 1, 1) X(Ew, AT_RM, 0, 2, 2) X(Ed, AT_RM, 0, 4, 4) X(Eq, AT_RM, 0, 8, 8)         \
-    X(Ev, AT_RM, 0, SZ_V, SZ_V) X(Ey, AT_RM, 0, SZ_Y, SZ_Y) X(En, AT_RM, 0, SZ_N, SZ_N)             \
+    X(Eb, AT_RM, 0, 1, 1) X(Ew, AT_RM, 0, 2, 2) X(Ed, AT_RM, 0, 4, 4) X(Eq, AT_RM, 0, 8, 8)        \
+    X(Ev, AT_RM, 0, SZ_V, SZ_V) X(Ey, AT_RM, 0, SZ_Y, SZ_Y) X(En, AT_RM, 0, SZ_N, SZ_N)            \
     X(EvMw, AT_RM, 0, SZ_V, 2) X(EzMw, AT_RM, 0, SZ_Z, 2)                                          \
     X(EdMb, AT_RM, 0, 4, 1) X(EdMw, AT_RM, 0, 4, 2)                                                \
     X(Ez, AT_RM, 0, SZ_Z, SZ_Z)                                                                    \
-    X(Gb, AT_REG, 0, 1, 1) X(Gw, AT_REG, 0, 2, 2) X(Gd, AT_REG, 0, 4, 4) X(Gv, AT_REG, 0, SZ_V, 0)  \
+    X(Gb, AT_REG, 0, 1, 1) X(Gw, AT_REG, 0, 2, 2) X(Gd, AT_REG, 0, 4, 4) X(Gv, AT_REG, 0, SZ_V, 0) \
     X(Gy, AT_REG, 0, SZ_Y, 0) X(Gn, AT_REG, 0, SZ_N, 0) X(Gz, AT_REG, 0, SZ_Z, 0)                  \
-    X(Rd, AT_RM_REG, 0, 4, 0) X(Rv, AT_RM_REG, 0, SZ_V, 0) X(Ry, AT_RM_REG, 0, SZ_Y, 0)             \
+    X(Rd, AT_RM_REG, 0, 4, 0) X(Rv, AT_RM_REG, 0, SZ_V, 0) X(Ry, AT_RM_REG, 0, SZ_Y, 0)            \
     X(Rn, AT_RM_REG, 0, SZ_N, 0)                                                                   \
     X(By, AT_VVVV, 0, SZ_Y, 0)                                                                     \
     X(Zb, AT_OPCODE, 0, 1, 0) X(Zv, AT_OPCODE, 0, SZ_V, 0)                                         \
-    X(M, AT_MEM, 0, 0, 0) X(Mb, AT_MEM, 0, 0, 1) X(Mw, AT_MEM, 0, 0, 2) X(Md, AT_MEM, 0, 0, 4)      \
-    X(Mq, AT_MEM, 0, 0, 8) X(Mt, AT_MEM, 0, 0, 10) X(Mdq, AT_MEM, 0, 0, 16)                         \
-    X(My, AT_MEM, 0, 0, SZ_Y) X(Mv, AT_MEM, 0, 0, SZ_V) X(Mp, AT_MEM, 0, 0, SZ_P)                   \
-    X(Ma, AT_MEM, 0, 0, SZ_A) X(Ms, AT_MEM, 0, 0, SZ_S) X(Mx, AT_MEM, 0, 0, SZ_X)                   \
+    X(M, AT_MEM, 0, 0, 0) X(Mb, AT_MEM, 0, 0, 1) X(Mw, AT_MEM, 0, 0, 2) X(Md, AT_MEM, 0, 0, 4)     \
+    X(Mq, AT_MEM, 0, 0, 8) X(Mt, AT_MEM, 0, 0, 10) X(Mdq, AT_MEM, 0, 0, 16)                        \
+    X(My, AT_MEM, 0, 0, SZ_Y) X(Mv, AT_MEM, 0, 0, SZ_V) X(Mp, AT_MEM, 0, 0, SZ_P)                  \
+    X(Ma, AT_MEM, 0, 0, SZ_A) X(Ms, AT_MEM, 0, 0, SZ_S) X(Mx, AT_MEM, 0, 0, SZ_X)                  \
     X(Menv, AT_MEM, 0, 0, SZ_ENV) X(Mfst, AT_MEM, 0, 0, SZ_FSTATE)                                 \
-    X(AL, AT_FIXED, 0, 1, 0) X(CL, AT_FIXED, 1, 1, 0) X(AX, AT_FIXED, 0, 2, 0)                      \
+    X(AL, AT_FIXED, 0, 1, 0) X(CL, AT_FIXED, 1, 1, 0) X(AX, AT_FIXED, 0, 2, 0)                     \
     X(DX, AT_FIXED, 2, 2, 0)                                                                       \
     X(rAX, AT_FIXED, 0, SZ_V, 0) X(zAX, AT_FIXED, 0, SZ_Z, 0)                                      \
     X(Sw, AT_SEG, 0, 2, 0)                                                                         \
-    X(sES, AT_SEG_FIXED, 0, 2, 0) X(sCS, AT_SEG_FIXED, 1, 2, 0) X(sSS, AT_SEG_FIXED, 2, 2, 0)       \
-    X(sDS, AT_SEG_FIXED, 3, 2, 0) X(sFS, AT_SEG_FIXED, 4, 2, 0) X(sGS, AT_SEG_FIXED, 5, 2, 0)       \
+    X(sES, AT_SEG_FIXED, 0, 2, 0) X(sCS, AT_SEG_FIXED, 1, 2, 0) X(sSS, AT_SEG_FIXED, 2, 2, 0)      \
+    X(sDS, AT_SEG_FIXED, 3, 2, 0) X(sFS, AT_SEG_FIXED, 4, 2, 0) X(sGS, AT_SEG_FIXED, 5, 2, 0)      \
     X(Cn, AT_CR, 0, SZ_N, 0) X(Dn, AT_DR, 0, SZ_N, 0)                                              \
-    X(Ib, AT_IMM, 0, 1, 0) X(Iz, AT_IMM, 0, SZ_Z, 0) X(Iv, AT_IMM, 0, SZ_V, 0)                      \
-    X(Iw, AT_IMM_ZX, 0, 2, 0) X(Iub, AT_IMM_ZX, 0, 1, 0) X(One, AT_ONE, 0, 1, 0)                    \
-    X(Jb, AT_REL, 0, 1, 0) X(Jz, AT_REL, 0, SZ_Z, 0) X(Ap, AT_FAR, 0, SZ_Z, 0)                      \
+    X(Ib, AT_IMM, 0, 1, 0) X(Iz, AT_IMM, 0, SZ_Z, 0) X(Iv, AT_IMM, 0, SZ_V, 0)                     \
+    X(Iw, AT_IMM_ZX, 0, 2, 0) X(Iub, AT_IMM_ZX, 0, 1, 0) X(One, AT_ONE, 0, 1, 0)                   \
+    X(Jb, AT_REL, 0, 1, 0) X(Jz, AT_REL, 0, SZ_Z, 0) X(Ap, AT_FAR, 0, SZ_Z, 0)                     \
     X(Ob, AT_MOFFS, 0, 0, 1) X(Ov, AT_MOFFS, 0, 0, SZ_V)                                           \
-    X(Xb, AT_STR_SRC, 6, 0, 1) X(Xv, AT_STR_SRC, 6, 0, SZ_V) X(Xz, AT_STR_SRC, 6, 0, SZ_Z)          \
-    X(Yb, AT_STR_DST, 7, 0, 1) X(Yv, AT_STR_DST, 7, 0, SZ_V) X(Yz, AT_STR_DST, 7, 0, SZ_Z)          \
+    X(Xb, AT_STR_SRC, 6, 0, 1) X(Xv, AT_STR_SRC, 6, 0, SZ_V) X(Xz, AT_STR_SRC, 6, 0, SZ_Z)         \
+    X(Yb, AT_STR_DST, 7, 0, 1) X(Yv, AT_STR_DST, 7, 0, SZ_V) X(Yz, AT_STR_DST, 7, 0, SZ_Z)         \
     X(ST0, AT_ST0, 0, 10, 0) X(STi, AT_STI, 0, 10, 0)                                              \
-    X(Pq, AT_MMX_REG, 0, 8, 0) X(Qq, AT_MMX_RM, 0, 8, 8) X(Qd, AT_MMX_RM, 0, 8, 4)                  \
+    X(Pq, AT_MMX_REG, 0, 8, 0) X(Qq, AT_MMX_RM, 0, 8, 8) X(Qd, AT_MMX_RM, 0, 8, 4)                 \
     X(Nq, AT_MMX_RM_REG, 0, 8, 0)                                                                  \
     X(Vx, AT_VEC_REG, 0, SZ_X, 0) X(Vo, AT_VEC_REG, 0, 16, 0)                                      \
-    X(Wx, AT_VEC_RM, 0, SZ_X, SZ_X) X(Wo, AT_VEC_RM, 0, 16, 16) X(Wq, AT_VEC_RM, 0, 16, 8)          \
-    X(Wd, AT_VEC_RM, 0, 16, 4) X(Ww, AT_VEC_RM, 0, 16, 2) X(Wb, AT_VEC_RM, 0, 16, 1)                \
+    X(Wx, AT_VEC_RM, 0, SZ_X, SZ_X) X(Wo, AT_VEC_RM, 0, 16, 16) X(Wq, AT_VEC_RM, 0, 16, 8)         \
+    X(Wd, AT_VEC_RM, 0, 16, 4) X(Ww, AT_VEC_RM, 0, 16, 2) X(Wb, AT_VEC_RM, 0, 16, 1)               \
     X(Wxh, AT_VEC_RM, 0, 16, SZ_XH) X(Wxq, AT_VEC_RM, 0, 16, SZ_XQ)                                \
-    X(Wxe, AT_VEC_RM, 0, 16, SZ_XE) X(Wddup, AT_VEC_RM, 0, SZ_X, SZ_DDUP)                            \
+    X(Wxe, AT_VEC_RM, 0, 16, SZ_XE) X(Wddup, AT_VEC_RM, 0, SZ_X, SZ_DDUP)                          \
     X(Ux, AT_VEC_RM_REG, 0, SZ_X, 0) X(Uo, AT_VEC_RM_REG, 0, 16, 0)                                \
-    X(Hx, AT_VEC_VVVV, 0, SZ_X, 0) X(Ho, AT_VEC_VVVV, 0, 16, 0) X(Lx, AT_VEC_IS4, 0, SZ_X, 0)       \
+    X(Hx, AT_VEC_VVVV, 0, SZ_X, 0) X(Ho, AT_VEC_VVVV, 0, 16, 0) X(Lx, AT_VEC_IS4, 0, SZ_X, 0)      \
     X(X0, AT_VEC_XMM0, 0, 16, 0)
 
 enum enc_operand {
