@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Making, resetting, saving and loading a pc: see board.h. */
+#include "board/pc/board.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static int check_options(const struct board_options *o, struct vz_error *err)
+{
+    if (o->ram_size < RAM_SIZE_MIN || o->ram_size > RAM_SIZE_MAX || o->ram_size % MEM_PAGE_SIZE)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "memory size must be whole pages from %llu MiB to %llu GiB",
+                         (unsigned long long)(RAM_SIZE_MIN / MIB),
+                         (unsigned long long)(RAM_SIZE_MAX / GIB));
+    if (!o->vcpu_count || o->vcpu_count > HV_VCPUS_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "CPU count must be from 1 to %u",
+                         HV_VCPUS_MAX);
+    return 0;
+}
+
+static int make_memory(struct board *b, struct vz_error *err)
+{
+    uint64_t low = memory_map_low(b->options.ram_size);
+    uint64_t high = memory_map_high(b->options.ram_size);
+    int r = mem_create(b->options.ram_size, &b->mem, err);
+
+    if (r < 0)
+        return r;
+    r = mem_add(b->mem, 0, low, false);
+    if (!r && high)
+        r = mem_add(b->mem, HIGH_RAM_BASE, high, false);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot place guest memory");
+    b->e820_count = memory_map_e820(b->options.ram_size, b->e820);
+    return 0;
+}
+
+static int make_vm(struct board *b, struct vz_error *err)
+{
+    const struct hv_vm_desc desc = {.mem = b->mem, .loop = b->options.loop,
+                                    .vcpu_count = b->options.vcpu_count,
+                                    .io = &bus_io_ops, .io_arg = b->bus};
+    int r = b->options.hv->vm_create(&desc, &b->vm, err);
+
+    if (!r)
+        bus_set_hv(b->bus, b->options.hv, b->vm);
+    return r;
+}
+
+/* What firmware would do before it loads a kernel. */
+static int prepare_guest(struct board *b)
+{
+    int r;
+
+    pci_assign_bars(b->pci);
+    r = acpi_write_tables(b->mem, b->options.vcpu_count, &b->rsdp);
+    return r ? r : smbios_write_tables(b->mem, &b->options);
+}
+
+int board_create(const struct board_options *options, struct board **ret, struct vz_error *err)
+{
+    struct board *b;
+    int r = check_options(options, err);
+
+    if (r < 0)
+        return r;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    b->options = *options;
+    r = make_memory(b, err);
+    if (r < 0)
+        goto fail;
+    r = bus_create(&b->bus);
+    if (r < 0) {
+        error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
+        goto fail;
+    }
+    r = make_vm(b, err);
+    if (r < 0)
+        goto fail;
+    r = board_add_devices(b);
+    if (!r)
+        r = prepare_guest(b);
+    if (r < 0) {
+        error_set(err, -r, VZ_ERROR_INTERNAL, "cannot make the devices: %s", strerror(-r));
+        goto fail;
+    }
+    *ret = b;
+    return 0;
+fail:
+    board_destroy(b);
+    return r;
+}
+
+void board_destroy(struct board *b)
+{
+    if (!b)
+        return;
+    /* Devices first: they lower their lines in the VM. */
+    bus_destroy(b->bus);
+    b->options.hv->vm_destroy(b->vm);
+    mem_destroy(b->mem);
+    free(b);
+}
+
+int board_reset(struct board *b)
+{
+    bus_reset(b->bus);
+    b->options.hv->vm_reset(b->vm);
+    return prepare_guest(b);
+}
+
+int board_save(struct board *b, struct state_writer *w)
+{
+    int r = bus_save(b->bus, w);
+
+    return r ? r : b->options.hv->irqchip_save(b->vm, w);
+}
+
+/* Interrupt controllers first, so that the devices' lines, set again, are no new edges. */
+int board_load(struct board *b, const void *data, size_t len, struct vz_error *err)
+{
+    int r = b->options.hv->irqchip_load(b->vm, data, len, err);
+
+    return r ? r : bus_load(b->bus, data, len, err);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The pc board: from a few numbers to a machine without its CPUs' threads. It makes guest memory, the
+ * hypervisor's VM, and the devices (devices.c has the list), and writes the tables that tell the
+ * guest about them. Whoever runs it (api/) makes the vCPUs, loads a kernel and turns the loop. */
+#ifndef VZ_BOARD_PC_BOARD_H
+#define VZ_BOARD_PC_BOARD_H
+
+#include "base/compiler.h"
+#include "board/pc/memory_map.h"
+#include "bus/bus.h"
+#include "chipset/chipset.h"
+#include "pci/pci.h"
+
+struct char_dev;
+
+struct board_options {
+    uint64_t ram_size;       /* bytes, whole pages, RAM_SIZE_MIN..RAM_SIZE_MAX */
+    unsigned vcpu_count;     /* 1..HV_VCPUS_MAX */
+    const struct hv_ops *hv;
+    struct loop *loop;       /* outlives the board; not running while it is made or destroyed */
+    struct char_dev *serial; /* COM1's line; the caller's, outlives the board */
+    uint8_t uuid[16];        /* of the machine, in the order it is printed */
+    bool debug_exit;         /* have port 0xf4 */
+    struct chipset_requests requests;
+};
+
+/* Constant once made. */
+struct board {
+    struct board_options options;
+    struct mem *mem;
+    struct bus *bus;
+    struct hv_vm *vm;
+    struct pci_host *pci;
+    struct acpi_pm *pm;
+    struct rtc *rtc;
+    struct e820_entry e820[MEMORY_MAP_E820_MAX]; /* for the loaders */
+    unsigned e820_count;
+    gpa_t rsdp; /* ACPI's root pointer, for the loaders */
+};
+
+/* Make everything, in the state after power-up with tables written. 0 or -errno. */
+int board_create(const struct board_options *options, struct board **ret,
+                 struct vz_error *err) must_check;
+/* vCPUs are destroyed, the loop does not run. NULL is fine. */
+void board_destroy(struct board *board);
+
+/* Back to power-up: devices, the VM with its vCPUs and interrupt controllers, BARs, tables. Guest
+ * memory otherwise stays; the loader writes what it needs. No vCPU runs. 0 or -errno. */
+int board_reset(struct board *board) must_check;
+
+/* All devices and interrupt controllers; not vCPUs, not memory. No vCPU runs, and nothing runs on
+ * the loop meanwhile. After a failed load: board_reset(). */
+int board_save(struct board *board, struct state_writer *w) must_check;
+int board_load(struct board *board, const void *data, size_t len,
+               struct vz_error *err) must_check;
+
+/* devices.c: put the machine's devices on board->bus. 0 or -errno. */
+int board_add_devices(struct board *board) must_check;
+
+/* acpi.c, smbios.c: write the tables into guest memory. 0 or -errno. */
+int acpi_write_tables(struct mem *mem, unsigned vcpu_count, gpa_t *ret_rsdp) must_check;
+int smbios_write_tables(struct mem *mem, const struct board_options *options) must_check;
+
+#endif

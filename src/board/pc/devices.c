@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of a pc's devices: the one place that knows which they are. */
+#include "board/pc/board.h"
+
+/* What firmware leaves in CMOS about memory: kilobytes above 1 MiB, 64 KiB units above 16 MiB, and
+ * 64 KiB units above 4 GiB. */
+static void fill_nvram(struct board *b)
+{
+    uint64_t low = memory_map_low(b->options.ram_size);
+    uint64_t above_1m = MIN((low - MIB) / KIB, UINT64_C(0xffff));
+    uint64_t above_16m = low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0;
+    uint64_t above_4g = memory_map_high(b->options.ram_size) / (64 * KIB);
+
+    rtc_set_nvram(b->rtc, 0x15, 640 & 0xff);
+    rtc_set_nvram(b->rtc, 0x16, 640 >> 8);
+    for (unsigned i = 0; i < 2; i++) {
+        rtc_set_nvram(b->rtc, (uint8_t)(0x17 + i), (uint8_t)(above_1m >> (8 * i)));
+        rtc_set_nvram(b->rtc, (uint8_t)(0x30 + i), (uint8_t)(above_1m >> (8 * i)));
+        rtc_set_nvram(b->rtc, (uint8_t)(0x34 + i), (uint8_t)(above_16m >> (8 * i)));
+    }
+    for (unsigned i = 0; i < 3; i++)
+        rtc_set_nvram(b->rtc, (uint8_t)(0x5b + i), (uint8_t)(above_4g >> (8 * i)));
+    rtc_set_nvram(b->rtc, 0x5f, (uint8_t)(b->options.vcpu_count - 1));
+}
+
+static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
+{
+    const struct board_options *o = &b->options;
+    const struct rtc_options rtc = {.loop = o->loop};
+    const struct uart_options com1 = {.port = UART_COM1_PORT, .gsi = UART_COM1_GSI,
+                                      .line = o->serial, .loop = o->loop};
+    int r;
+
+    r = rtc_create(b->bus, &rtc, &b->rtc);
+    if (!r)
+        r = uart_create(b->bus, &com1);
+    if (!r)
+        r = i8042_create(b->bus, &o->requests);
+    if (!r)
+        r = reset_ctl_create(b->bus, &o->requests, ret_reset);
+    if (!r)
+        r = acpi_pm_create(b->bus, o->loop, &o->requests, &b->pm);
+    if (!r)
+        r = post_ports_create(b->bus);
+    if (!r && o->debug_exit)
+        r = debug_exit_create(b->bus, &o->requests);
+    return r;
+}
+
+int board_add_devices(struct board *b)
+{
+    struct pci_host_options pci = {
+        .ecam_base = ECAM_BASE, .mem32_base = PCI32_BASE, .mem32_end = PCI32_END,
+        .mem64_base = PCI64_BASE, .mem64_end = PCI64_END, .io_base = 0x1000,
+        .reset_port = {.read = reset_ctl_read, .write = reset_ctl_write},
+        .pm_base = acpi_pm_set_base};
+    struct reset_ctl *reset = NULL;
+    int r = add_chipset(b, &reset);
+
+    if (r < 0)
+        return r;
+    fill_nvram(b);
+    pci.reset_port.arg = reset;
+    pci.pm_arg = b->pm;
+    return pci_host_create(b->bus, &pci, &b->pci);
+}

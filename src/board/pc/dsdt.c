@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "board/pc/dsdt.h"
+
+#include <stdio.h>
+
+#include "board/pc/memory_map.h"
+#include "chipset/chipset.h"
+#include "pci/pci.h"
+
+static void write_sleep_states(struct aml *a)
+{
+    size_t p;
+
+    aml_name(a, "\\_S5_");
+    p = aml_begin_package(a, 4);
+    aml_int(a, ACPI_S5_TYPE);
+    for (unsigned i = 0; i < 3; i++)
+        aml_int(a, 0);
+    aml_end(a, p);
+}
+
+/* Processor devices, one per MADT entry. */
+static void write_cpus(struct aml *a, unsigned vcpu_count)
+{
+    for (unsigned i = 0; i < vcpu_count; i++) {
+        char name[8];
+        size_t d;
+
+        snprintf(name, sizeof(name), "C%03X", i & 0xfff);
+        d = aml_begin_device(a, name);
+        aml_name(a, "_HID");
+        aml_string(a, "ACPI0007");
+        aml_name_int(a, "_UID", i);
+        aml_end(a, d);
+    }
+}
+
+/* Pin p of device d goes to the GSI the PCI core says (ACPI 6.2.13). */
+static void write_routing(struct aml *a)
+{
+    size_t all, one;
+
+    aml_name(a, "_PRT");
+    all = aml_begin_package(a, 32 * 4);
+    for (unsigned d = 0; d < 32; d++) {
+        for (unsigned pin = 1; pin <= 4; pin++) {
+            one = aml_begin_package(a, 4);
+            aml_int(a, (uint64_t)d << 16 | 0xffff);
+            aml_int(a, pin - 1);
+            aml_int(a, 0);
+            aml_int(a, pci_intx_gsi(PCI_DEVFN(d, 0), pin));
+            aml_end(a, one);
+        }
+    }
+    aml_end(a, all);
+}
+
+static void write_windows(struct aml *a)
+{
+    struct aml_resources r;
+
+    aml_name(a, "_CRS");
+    r = aml_begin_resources(a);
+    aml_bus_numbers(a, 0, 255);
+    aml_io(a, 0xcf8, 8);
+    aml_io_window(a, 0x0000, 0x0cf7);
+    aml_io_window(a, 0x0d00, 0xffff);
+    aml_memory32_window(a, (uint32_t)PCI32_BASE, (uint32_t)(PCI32_END - 1));
+    aml_memory64_window(a, PCI64_BASE, PCI64_END - 1);
+    aml_end_resources(a, r);
+}
+
+/* Ports and memory that are neither RAM nor any device's BAR, so that nothing is placed there. */
+static void write_reserved(struct aml *a)
+{
+    size_t d = aml_begin_device(a, "RSVD");
+    struct aml_resources r;
+
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0C02");
+    aml_name_int(a, "_UID", 1);
+    aml_name(a, "_CRS");
+    r = aml_begin_resources(a);
+    aml_memory32_fixed(a, (uint32_t)ECAM_BASE, (uint32_t)ECAM_SIZE);
+    aml_io(a, 0x80, 1);
+    aml_io(a, 0x92, 1);
+    aml_io(a, ACPI_SMI_PORT, 2);
+    aml_io(a, ACPI_PM_BASE, ACPI_PM_LEN);
+    aml_end_resources(a, r);
+    aml_end(a, d);
+}
+
+static void write_isa_device(struct aml *a, const char *name, const char *hid, unsigned uid,
+                             uint16_t port, uint8_t len, unsigned irq)
+{
+    size_t d = aml_begin_device(a, name);
+    struct aml_resources r;
+
+    aml_name(a, "_HID");
+    aml_eisa_id(a, hid);
+    aml_name_int(a, "_UID", uid);
+    aml_name_int(a, "_STA", 0x0f);
+    aml_name(a, "_CRS");
+    r = aml_begin_resources(a);
+    aml_io(a, port, len);
+    aml_irq(a, irq);
+    aml_end_resources(a, r);
+    aml_end(a, d);
+}
+
+/* No keyboard or mouse: nothing is plugged into the i8042. */
+static void write_isa_bridge(struct aml *a)
+{
+    size_t d = aml_begin_device(a, "ISA_");
+
+    aml_name_int(a, "_ADR", UINT64_C(0x1f0000));
+    write_isa_device(a, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
+    write_isa_device(a, "COM1", "PNP0501", 1, UART_COM1_PORT, 8, UART_COM1_GSI);
+    aml_end(a, d);
+}
+
+static void write_pci(struct aml *a)
+{
+    size_t d = aml_begin_device(a, "PCI0");
+
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0A08");
+    aml_name(a, "_CID");
+    aml_eisa_id(a, "PNP0A03");
+    aml_name_int(a, "_UID", 0);
+    aml_name_int(a, "_SEG", 0);
+    aml_name_int(a, "_BBN", 0);
+    write_windows(a);
+    write_routing(a);
+    write_isa_bridge(a);
+    aml_end(a, d);
+}
+
+void dsdt_write(struct aml *a, unsigned vcpu_count)
+{
+    size_t scope;
+
+    write_sleep_states(a);
+    scope = aml_begin_scope(a, "\\_SB_");
+    write_cpus(a, vcpu_count);
+    write_pci(a);
+    write_reserved(a);
+    aml_end(a, scope);
+}
