@@ -78,7 +78,7 @@ static bool write_cr0(struct x86_cpu *c, uint64_t value)
     c->cr0 = value;
     if (changed & X86_CR0_PG)
         c->efer = (value & X86_CR0_PG) && (c->efer & X86_EFER_LME) ? c->efer | X86_EFER_LMA
-                                                                  : c->efer & ~UINT64_C(0x400);
+                                                                  : c->efer & ~(uint64_t)X86_EFER_LMA;
     if (changed & X86_CR0_PE)
         c->cpl = 0;
     fpu_mode_changed(c);

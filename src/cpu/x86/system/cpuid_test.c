@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/cpuid.h"
+#include "unit.h"
+
+struct fixture {
+    struct x86_cpuid_policy policy;
+    struct x86_vm vm;
+    struct x86_cpu *cpu;
+};
+
+static void setup(struct fixture *f, uint32_t tsc_khz, unsigned cpus)
+{
+    f->cpu = aligned_alloc(64, (sizeof(*f->cpu) + 63) & ~(size_t)63);
+    ck_assert_ptr_nonnull(f->cpu);
+    memset(f->cpu, 0, sizeof(*f->cpu));
+    memset(&f->vm, 0, sizeof(f->vm));
+    cpuid_policy_init(&f->policy, tsc_khz, cpus);
+    f->vm.cpuid = &f->policy;
+    f->cpu->vm = &f->vm;
+    f->cpu->xcr0 = X86_XCR0_X87;
+}
+
+START_TEST(tsc_frequency_survives_linux_arithmetic)
+{
+    static const uint32_t khz[] = {1000000, 1996250, 2000000, 2445406, 2794748, 3000001, 4200000};
+
+    for (unsigned n = 0; n < ARRAY_SIZE(khz); n++) {
+        struct fixture f;
+        uint32_t v[4], got, crystal_khz;
+
+        setup(&f, khz[n], 1);
+        cpuid_query(f.cpu, 0x15, 0, v);
+        crystal_khz = v[2] / 1000;
+        ck_assert_uint_eq((uint64_t)crystal_khz * v[1] >> 32, 0);
+        got = crystal_khz * v[1] / v[0];
+        ck_assert_msg(got + 1 >= khz[n] && got <= khz[n] + 1, "%u for %u", got, khz[n]);
+        free(f.cpu);
+    }
+}
+END_TEST
+
+START_TEST(signature_and_names)
+{
+    struct fixture f;
+    uint32_t v[4];
+
+    setup(&f, 2000000, 2);
+    cpuid_query(f.cpu, 0, 0, v);
+    ck_assert_int_eq(memcmp(&v[1], "Genu", 4), 0);
+    ck_assert_int_eq(memcmp(&v[3], "ineI", 4), 0);
+    ck_assert_int_eq(memcmp(&v[2], "ntel", 4), 0);
+    cpuid_query(f.cpu, 0x40000000, 0, v);
+    ck_assert_int_eq(memcmp(&v[1], "vzvzvzvzvzvz", 12), 0);
+    ck_assert_uint_eq(v[0], 0x40000010);
+    cpuid_query(f.cpu, 0x80000002, 0, v);
+    ck_assert_int_eq(memcmp(v, "vz ", 3), 0);
+    free(f.cpu);
+}
+END_TEST
+
+START_TEST(topology_counts_cores)
+{
+    struct fixture f;
+    uint32_t v[4];
+
+    setup(&f, 2000000, 3);
+    f.cpu->index = 2;
+    cpuid_query(f.cpu, 0xb, 0, v);
+    ck_assert_uint_eq(v[0], 0);
+    ck_assert_uint_eq(v[1], 1);
+    ck_assert_uint_eq(v[2], 0x100);
+    cpuid_query(f.cpu, 0xb, 1, v);
+    ck_assert_uint_eq(v[0], 2);
+    ck_assert_uint_eq(v[1], 3);
+    ck_assert_uint_eq(v[2], 0x201);
+    ck_assert_uint_eq(v[3], 2);
+    cpuid_query(f.cpu, 1, 0, v);
+    ck_assert_uint_eq(v[1] >> 24, 2);
+    ck_assert_uint_eq(v[3] >> 28 & 1, 1);
+    free(f.cpu);
+}
+END_TEST
+
+/* Each of these would make a kernel use something that is not there. */
+START_TEST(nothing_is_claimed_that_is_not_implemented)
+{
+    struct fixture f;
+    uint32_t v[4];
+
+    setup(&f, 2000000, 1);
+    cpuid_query(f.cpu, 1, 0, v);
+    ck_assert_uint_eq(v[2] >> 3 & 1, 0);  /* MONITOR */
+    ck_assert_uint_eq(v[2] >> 5 & 1, 0);  /* VMX */
+    ck_assert_uint_eq(v[2] >> 15 & 1, 0); /* PDCM */
+    ck_assert_uint_eq(v[3] >> 1 & 1, 0);  /* VME */
+    cpuid_query(f.cpu, 7, 0, v);
+    ck_assert_uint_eq(v[1] & (BIT(4) | BIT(11) | BIT(16)), 0); /* HLE, RTM, AVX-512 */
+    ck_assert_uint_eq(v[2] & (BIT(3) | BIT(7) | BIT(16)), 0);  /* PKU, shadow stacks, LA57 */
+    cpuid_query(f.cpu, 0xd, 1, v);
+    ck_assert_uint_eq(v[0] & BIT(3), 0); /* XSAVES */
+    cpuid_query(f.cpu, 0xa, 0, v);
+    ck_assert_uint_eq(v[0], 0);
+    free(f.cpu);
+}
+END_TEST
+
+START_TEST(bits_that_follow_the_mode)
+{
+    struct fixture f;
+    uint32_t v[4];
+
+    setup(&f, 2000000, 1);
+    cpuid_query(f.cpu, 1, 0, v);
+    ck_assert_uint_eq(v[2] >> 27 & 1, 0);
+    f.cpu->cr4 |= X86_CR4_OSXSAVE;
+    cpuid_query(f.cpu, 1, 0, v);
+    ck_assert_uint_eq(v[2] >> 27 & 1, 1);
+    cpuid_query(f.cpu, 0x80000001, 0, v);
+    ck_assert_uint_eq(v[3] >> 11 & 1, 0);
+    f.cpu->code_size = X86_CODE_64;
+    cpuid_query(f.cpu, 0x80000001, 0, v);
+    ck_assert_uint_eq(v[3] >> 11 & 1, 1);
+    if (f.policy.feature[X86_FEATURE_AVX]) {
+        cpuid_query(f.cpu, 0xd, 0, v);
+        ck_assert_uint_eq(v[1], 576);
+        ck_assert_uint_eq(v[2], 832);
+        f.cpu->xcr0 = 7;
+        cpuid_query(f.cpu, 0xd, 0, v);
+        ck_assert_uint_eq(v[1], 832);
+    }
+    free(f.cpu);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, tsc_frequency_survives_linux_arithmetic);
+    UNIT_TEST(s, signature_and_names);
+    UNIT_TEST(s, topology_counts_cores);
+    UNIT_TEST(s, nothing_is_claimed_that_is_not_implemented);
+    UNIT_TEST(s, bits_that_follow_the_mode);
+}
+
+UNIT_TEST_MAIN("cpuid", add_tests)
