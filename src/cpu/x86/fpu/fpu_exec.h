@@ -59,7 +59,8 @@ typedef uint64_t area_u64 __attribute__((may_alias, aligned(1)));
 /* Functions in which the guest's state is in the registers: no calls of a sanitizer's library. */
 #if VZ_SANITIZED
 #define FPU_LIVE_CODE                                                                              \
-    __attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
+    __attribute__((__noinline__, no_sanitize("address"), no_sanitize("thread"),                    \
+                   no_sanitize("undefined")))
 #else
 #define FPU_LIVE_CODE
 #endif

@@ -9,25 +9,8 @@
 
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpuid.h"
-#include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu_exec.h"
 #include "unit.h"
-
-/* Events are not needed here: a test binary without them links too. */
-#define WEAK __attribute__((weak))
-WEAK bool event_deliver_fault(struct x86_cpu *c) { return !c; }
-WEAK bool event_deliver_interrupt(struct x86_cpu *c, uint8_t vector) { return !c; }
-WEAK bool event_deliver_nmi(struct x86_cpu *c) { return !c; }
-WEAK void event_after_single_step(struct x86_cpu *c, bool tf) {}
-WEAK bool event_check_breakpoint(struct x86_cpu *c) { return !c; }
-WEAK void event_init(struct x86_cpu *c) {}
-WEAK void event_sipi(struct x86_cpu *c, uint8_t vector) {}
-WEAK void cpu_set_rflags(struct x86_cpu *c, uint64_t value, uint64_t mask) {}
-WEAK bool bind_system(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
-                      struct insn *i)
-{
-    return false;
-}
 
 enum { DATA = 0x10000, GAP = 0x20000, AFTER = 0x21000, RAM = 0x200000 };
 
@@ -773,6 +756,90 @@ START_TEST(thunks_run_out_and_come_back)
 }
 END_TEST
 
+/* 32-bit protected mode with flat segments, then real-address mode; paging off. */
+static void leave_long_mode(struct rig *r, bool protected_mode)
+{
+    struct x86_cpu *c = r->c;
+
+    c->efer = 0;
+    c->cr0 = (c->cr0 & ~(uint64_t)(X86_CR0_PG | X86_CR0_PE)) | (protected_mode ? X86_CR0_PE : 0);
+    c->code_size = protected_mode ? X86_CODE_32 : X86_CODE_16;
+    for (unsigned k = 0; k < X86_LDTR; k++) {
+        c->seg[k].attr = SEG_ATTR_P | SEG_ATTR_S | (k == X86_CS ? 11 : 3);
+        c->seg[k].limit = protected_mode ? UINT32_MAX : 0xffff;
+        c->seg[k].base = c->ea_base[k] = protected_mode ? 0 : 0x10000; /* real: DS:0 is DATA */
+    }
+    mmu_mode_changed(c);
+    fpu_mode_changed(c);
+}
+
+START_TEST(upper_registers_stay_outside_64_bit_mode)
+{
+    struct rig r;
+
+    rig_open(&r);
+    r.c->reg[X86_RSI] = DATA;
+    put64(&r, DATA, 0x1234);
+    RUN_OK(&r, 0x44, 0x0f, 0x10, 0x3e); /* movups xmm15, [rsi] */
+    RUN_OK(&r, 0x0f, 0x10, 0x3e);       /* movups xmm7, [rsi] */
+    leave_long_mode(&r, true);
+    r.c->reg[X86_RAX] = r.c->reg[X86_RDX] = UINT32_MAX;
+    r.c->reg[X86_RSI] = DATA + 0x400;
+    put64(&r, DATA + 0x400 + XSAVE_XMM + 16 * 15, 99);
+    RUN_OK(&r, 0x0f, 0xae, 0x26); /* xsave [esi] */
+    ck_assert_uint_eq(get64(&r, DATA + 0x400 + XSAVE_XMM + 16 * 15), 99);
+    ck_assert_uint_eq(get64(&r, DATA + 0x400 + XSAVE_XMM + 16 * 7), 0x1234);
+    put64(&r, DATA + 0x400 + XSAVE_BV, 0);
+    ck_assert(!RUN(&r, 0x0f, 0xae, 0x2e)); /* xrstor: initial state for all */
+    ck_assert(!r.c->fault.pending);
+    ck_assert_uint_eq(xmm_low(&r, 7), 0);
+    ck_assert_uint_eq(xmm_low(&r, 15), 0x1234);
+    RUN_OK(&r, 0x0f, 0xae, 0x06); /* fxsave */
+    ck_assert_uint_eq(get64(&r, DATA + 0x400 + XSAVE_XMM + 16 * 15), 99);
+    r.c->seg[X86_DS].limit = DATA + 0x400 + 511 - 1;
+    RUN_FAULT(&r, X86_GP, 0x0f, 0xae, 0x0e); /* fxrstor: one byte beyond the limit */
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(environments_have_the_format_of_the_mode)
+{
+    struct rig r;
+
+    rig_open(&r);
+    leave_long_mode(&r, true);
+    RUN_OK(&r, 0xdb, 0xe3);
+    r.c->reg[REG_BLOCK_RIP] = 0x345678;
+    r.c->reg[X86_RSI] = DATA + 8;
+    RUN_OK(&r, 0xd9, 0x06); /* fld dword [esi] */
+    r.c->reg[X86_RSI] = DATA + 0x40;
+    RUN_OK(&r, 0x66, 0xd9, 0x36); /* fnstenv, 14 bytes */
+    ck_assert_uint_eq(get64(&r, DATA + 0x40), 0x56787fff3800037f);
+    ck_assert_uint_eq(get64(&r, DATA + 0x48) & 0xffffffffffff, (uint64_t)(uint16_t)(DATA + 8) << 16);
+    RUN_OK(&r, 0xdb, 0xe3);
+    RUN_OK(&r, 0x66, 0xd9, 0x26); /* fldenv */
+    ck_assert_uint_eq(r.c->x87_ip, 0x5678);
+    ck_assert_uint_eq(AREA16(r.c->xsave, XSAVE_FTW), 0x80);
+    leave_long_mode(&r, false);
+    RUN_OK(&r, 0xdb, 0xe3);
+    r.c->reg[REG_BLOCK_RIP] = 0x1230;
+    r.c->reg[X86_RSI] = 8;
+    RUN_OK(&r, 0xd9, 0x04); /* fld dword [si] */
+    r.c->reg[X86_RSI] = 0x40;
+    RUN_OK(&r, 0xd9, 0x34); /* fnstenv [si], 14 bytes: linear addresses 11230 and 10008 */
+    ck_assert_uint_eq(get64(&r, DATA + 0x46) & 0xffffffff, 0x11041230);
+    ck_assert_uint_eq(get64(&r, DATA + 0x4a) & 0xffffffff, 0x10000008);
+    RUN_OK(&r, 0x66, 0xdd, 0x34); /* fnsave [si], 108 bytes */
+    ck_assert_uint_eq(get64(&r, DATA + 0x4c), 0x00001104ffff1230);
+    ck_assert_uint_eq(r.c->x87_ip, 0);
+    RUN_OK(&r, 0x66, 0xdd, 0x24); /* frstor */
+    ck_assert_uint_eq(r.c->x87_ip, 0x1230);
+    ck_assert_uint_eq(r.c->x87_dp, 8);
+    ck_assert(!rig_bind(&r, BYTES(0xc5, 0xf0, 0x58, 0xc2), 4)); /* no VEX here */
+    rig_close(&r);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, legacy_instructions_do_what_the_processor_does);
@@ -788,6 +855,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, fxsave_and_fxrstor_keep_everything);
     UNIT_TEST(s, xsave_areas_are_checked_before_use);
     UNIT_TEST(s, states_are_checked_and_kept);
+    UNIT_TEST(s, upper_registers_stay_outside_64_bit_mode);
+    UNIT_TEST(s, environments_have_the_format_of_the_mode);
     UNIT_TEST(s, thunks_run_out_and_come_back);
 }
 
