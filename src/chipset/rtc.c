@@ -149,8 +149,10 @@ static void catch_up_seconds(struct rtc *rtc, uint64_t now_s)
         return;
     rtc->seen_s = now_s;
     rtc->cmos[REG_C] |= C_UF;
-    if (now_s < first || now_s - first >= DAY_S) /* the host's clock was set; one day is all */
-        first = now_s >= DAY_S ? now_s - DAY_S + 1 : 0;
+    if (now_s < first) /* the host's clock was set back: no alarm was passed */
+        first = now_s;
+    else if (now_s - first >= DAY_S) /* one day has every time of day in it */
+        first = now_s - DAY_S + 1;
     for (uint64_t s = first; s <= now_s && !(rtc->cmos[REG_C] & C_AF); s++) {
         if (alarm_matches(rtc, s))
             rtc->cmos[REG_C] |= C_AF;

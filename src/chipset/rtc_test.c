@@ -149,6 +149,26 @@ START_TEST(the_alarm_rings_at_its_time)
 }
 END_TEST
 
+START_TEST(a_host_clock_set_back_rings_no_alarm)
+{
+    struct fixture f;
+
+    setup(&f);
+    set(&f, 1, 0x50);
+    set(&f, 3, 0x34);
+    set(&f, 5, 0x12);
+    set(&f, 0x0b, 0x22);
+    (void)get(&f, 0x0c);
+    f.now -= 2 * NS_PER_SEC;
+    fake_loop_fire(f.m.loop);
+    ck_assert(!f.m.level[8]);
+    f.now -= 4 * NS_PER_SEC;
+    ck_assert_uint_eq(get(&f, 0), 0x50);
+    ck_assert(f.m.level[8]);
+    fake_machine_fini(&f.m);
+}
+END_TEST
+
 START_TEST(state_survives_and_hostile_values_break_nothing)
 {
     struct fixture f, g;
@@ -185,6 +205,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, setting_the_clock_sticks);
     UNIT_TEST(s, update_and_periodic_interrupts_come_once_each);
     UNIT_TEST(s, the_alarm_rings_at_its_time);
+    UNIT_TEST(s, a_host_clock_set_back_rings_no_alarm);
     UNIT_TEST(s, state_survives_and_hostile_values_break_nothing);
 }
 
