@@ -68,6 +68,70 @@ static always_inline bool cond_true(uint16_t af, unsigned cc)
 
 /* ---- memory ---- */
 
+/* Host address of [va, va + size), where the TLB knows that it may be read or written; or NULL. */
+static always_inline void *tlb_read_host(struct x86_cpu *c, uint64_t va, unsigned size)
+{
+    struct tlb_entry *e = tlb_slot(c->tlb, va);
+
+    return likely(e->read == (va + size - 1) >> 12) ? (void *)(uintptr_t)(va + e->addend) : NULL;
+}
+
+static always_inline void *tlb_write_host(struct x86_cpu *c, uint64_t va, unsigned size)
+{
+    struct tlb_entry *e = tlb_slot(c->tlb, va);
+
+    return likely(e->write == (va + size - 1) >> 12) ? (void *)(uintptr_t)(va + e->addend) : NULL;
+}
+
+/* A value of 1, 2, 4 or 8 bytes in host memory; stores cut the value off. */
+static always_inline uint64_t host_load(const void *p, unsigned size)
+{
+    switch (size) {
+    case 1: return *(const guest_u8 *)p;
+    case 2: return *(const guest_u16 *)p;
+    case 4: return *(const guest_u32 *)p;
+    default: return *(const guest_u64 *)p;
+    }
+}
+
+static always_inline void host_store(void *p, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1: *(guest_u8 *)p = (uint8_t)value; break;
+    case 2: *(guest_u16 *)p = (uint16_t)value; break;
+    case 4: *(guest_u32 *)p = (uint32_t)value; break;
+    default: *(guest_u64 *)p = value; break;
+    }
+}
+
+static always_inline uint64_t cut(uint64_t value, unsigned size)
+{
+    return size == 8 ? value : value & (BIT(8 * size) - 1);
+}
+
+/* mmu_load() and mmu_store() for the current privilege, by the TLB if it can be. */
+static always_inline struct loaded load_linear(struct x86_cpu *c, uint64_t va, unsigned size,
+                                               bool is_stack)
+{
+    const void *p = tlb_read_host(c, va, size);
+
+    if (likely(p))
+        return (struct loaded){host_load(p, size), true};
+    return mmu_load(c, va, size, MMU_CURRENT, is_stack);
+}
+
+static always_inline must_check bool store_linear(struct x86_cpu *c, uint64_t va, unsigned size,
+                                                  uint64_t value, bool is_stack)
+{
+    void *p = tlb_write_host(c, va, size);
+
+    if (likely(p)) {
+        host_store(p, size, value);
+        return true;
+    }
+    return mmu_store(c, va, size, cut(value, size), MMU_CURRENT, is_stack);
+}
+
 /* The two ends of a locked access that the host cannot do in one go (page crossings, pages with
  * code, MMIO): load with the checks of a store while all other vCPUs stand still, then store and
  * let them go. A load that faults lets them go itself. In access.c; entered as insn.h says. */

@@ -20,7 +20,7 @@ SLOW_ENTRY struct loaded stack_load_entry(struct x86_cpu *c, const struct insn *
     struct loaded l = stack_linear(c, i, sp, size, false);
 
     if (likely(l.ok)) {
-        l = mmu_load(c, l.value, size, MMU_CURRENT, true);
+        l = load_linear(c, l.value, size, true);
         if (unlikely(!l.ok))
             c->rip = insn_rip(c, i);
     }
@@ -33,7 +33,7 @@ SLOW_ENTRY struct loaded stack_store_entry(struct x86_cpu *c, const struct insn 
     struct loaded l = stack_linear(c, i, sp, size, true);
 
     if (likely(l.ok)) {
-        l.ok = mmu_store(c, l.value, size, value, MMU_CURRENT, true);
+        l.ok = store_linear(c, l.value, size, value, true);
         if (unlikely(!l.ok))
             c->rip = insn_rip(c, i);
     }

@@ -92,14 +92,14 @@ static struct loaded load_element(struct x86_cpu *c, unsigned seg, uint64_t off,
 {
     struct loaded l = segment_linear(c, seg, off, size, false);
 
-    return l.ok ? mmu_load(c, l.value, size, MMU_CURRENT, seg == X86_SS) : l;
+    return l.ok ? load_linear(c, l.value, size, seg == X86_SS) : l;
 }
 
 static bool store_element(struct x86_cpu *c, uint64_t off, unsigned size, uint64_t value)
 {
     struct loaded l = segment_linear(c, X86_ES, off, size, true);
 
-    return l.ok && mmu_store(c, l.value, size, value, MMU_CURRENT, false);
+    return l.ok && store_linear(c, l.value, size, value, false);
 }
 
 static void set_accumulator(struct x86_cpu *c, unsigned size, uint64_t value)
@@ -166,17 +166,6 @@ static void native_stos(const struct string *s, uint8_t *di, uint64_t value, uin
 #undef STOS_ARGS
 }
 
-/* The element at a host address; only ever one that lies in the page. */
-static uint64_t element(const uint8_t *p, unsigned size)
-{
-    switch (size) {
-    case 1: return *p;
-    case 2: return *(const guest_u16 *)p;
-    case 4: return *(const guest_u32 *)p;
-    default: return *(const guest_u64 *)p;
-    }
-}
-
 /* CMPS and SCAS (si NULL: the accumulator): elements done until the repetition ends, at most n.
  * Loads are all that could fault, and the memory is mapped: a plain loop, and the flags of the last
  * comparison. */
@@ -184,15 +173,14 @@ static uint64_t native_compare(struct x86_cpu *c, const struct string *s, const 
                                const uint8_t *si, uint64_t n)
 {
     ptrdiff_t step = s->back ? -(ptrdiff_t)s->size : (ptrdiff_t)s->size;
-    uint64_t keep = s->size == 8 ? UINT64_MAX : BIT(8 * s->size) - 1;
-    uint64_t a = c->reg[X86_RAX] & keep, b, done = 0;
+    uint64_t a = cut(c->reg[X86_RAX], s->size), b, done = 0;
 
     do {
         if (si) {
-            a = element(si, s->size);
+            a = host_load(si, s->size);
             si += step;
         }
-        b = element(di, s->size);
+        b = host_load(di, s->size);
         di += step;
         done++;
     } while (done < n && (a == b) != s->until_equal);
@@ -231,7 +219,10 @@ static uint8_t *span_host(struct x86_cpu *c, const struct string *s, unsigned se
         c->fault.pending = false; /* the element that is outside will raise it */
         return NULL;
     }
-    host = mmu_direct(c, l.value, n * s->size, access);
+    host = access == MMU_WRITE ? tlb_write_host(c, l.value, n * s->size)
+                               : tlb_read_host(c, l.value, n * s->size);
+    if (!host)
+        host = mmu_direct(c, l.value, n * s->size, access);
     return host ? host + lead : NULL;
 }
 
