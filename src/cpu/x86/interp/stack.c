@@ -98,10 +98,13 @@ INSN(push_i)
 INSN(push_m)
 {
     struct loaded l;
+    const void *host;
     uint64_t va;
 
     INSN_EA(va, i->vreg, false);
-    l = insn_load_slow(c, i, va, i->vreg);
+    host = tlb_read_host(c, va, i->vreg);
+    l = likely(host) ? (struct loaded){host_load(host, i->vreg), true}
+                     : insn_load_slow(c, i, va, i->vreg);
     if (unlikely(!l.ok))
         return;
     PUSH_ANY(l.value);
@@ -134,12 +137,16 @@ INSN(pop_m)
 {
     uint64_t sp = c->reg[X86_RSP];
     struct loaded l = stack_load(c, i, sp, i->vreg), ea;
+    void *host;
 
     if (unlikely(!l.ok))
         return;
     stack_set(c, sp + i->vreg);
     ea = insn_ea_slow(c, i, i->vreg, true);
-    if (unlikely(!ea.ok || !insn_store_slow(c, i, ea.value, i->vreg, l.value))) {
+    host = tlb_write_host(c, ea.value, i->vreg);
+    if (likely(ea.ok && host)) {
+        host_store(host, i->vreg, l.value);
+    } else if (unlikely(!ea.ok || !insn_store_slow(c, i, ea.value, i->vreg, l.value))) {
         c->reg[X86_RSP] = sp;
         return;
     }
