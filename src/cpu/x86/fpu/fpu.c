@@ -30,6 +30,7 @@ FPU_LIVE_CODE void fpu_make_live(struct x86_cpu *c)
 FPU_LIVE_CODE void fpu_park_slow(struct x86_cpu *c)
 {
     uint32_t mxcsr = MXCSR_DEFAULT;
+    uint64_t in_use;
 
     if (has_xsave(c))
         __asm__ volatile("xsave64 %0"
@@ -37,9 +38,13 @@ FPU_LIVE_CODE void fpu_park_slow(struct x86_cpu *c)
                          : "a"((uint32_t)c->host_xcr0 & XCR0_KNOWN), "d"(0));
     else
         __asm__ volatile("fxsave64 %0" : "+m"(*(uint8_t(*)[X86_XSAVE_MAX])c->xsave));
-    __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
-    if (c->host_xcr0 & X86_XCR0_AVX)
+    in_use = has_xsave(c) ? AREA64(c->xsave, XSAVE_BV) : X86_XCR0_X87;
+    if (in_use & X86_XCR0_X87)
+        __asm__ volatile("fninit");
+    if (in_use & X86_XCR0_AVX)
         __asm__ volatile("vzeroupper");
+    if (AREA32(c->xsave, XSAVE_MXCSR) != mxcsr)
+        __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
     c->fpu_slow |= FPU_NOT_LIVE;
 }
 
