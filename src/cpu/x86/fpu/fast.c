@@ -15,13 +15,16 @@
 
 #define CHECK_STATE() OR_GENERIC(c->fpu_slow & i->aux)
 
-/* Host address of the operand, bytes long. */
+/* Host address of the operand, bytes long. State first: #UD and #NM come before faults of the
+ * address. */
 #define HOST_ADDRESS(ptr, kind, bytes, alignment)                                                  \
-    uint64_t va_ = insn_ea_fast(c, i);                                                             \
-    const struct tlb_entry *e_ = tlb_slot(c->tlb, va_);                                            \
-    uint64_t ptr = va_ + e_->addend;                                                               \
-    OR_GENERIC((c->fpu_slow & i->aux) | (i->flags & INSN_EA_SLOW) | (va_ & ((alignment) - 1)));   \
-    OR_GENERIC(e_->kind != (va_ + (bytes) - 1) >> 12)
+    const struct tlb_entry *e_;                                                                    \
+    uint64_t va_, ptr;                                                                             \
+    CHECK_STATE();                                                                                 \
+    INSN_EA(va_, bytes, offsetof(struct tlb_entry, kind) == offsetof(struct tlb_entry, write));    \
+    e_ = tlb_slot(c->tlb, va_);                                                                    \
+    ptr = va_ + e_->addend;                                                                        \
+    OR_GENERIC((e_->kind ^ (va_ + (bytes) - 1) >> 12) | (va_ & ((alignment) - 1)))
 
 FPU_INSN(fpu_fast_reg)
 {
