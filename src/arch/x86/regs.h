@@ -108,6 +108,7 @@ enum x86_vector {
 
 /* MSRs, SDM vol. 4 */
 #define MSR_TSC            0x10u
+#define MSR_PLATFORM_ID    0x17u
 #define MSR_APIC_BASE      0x1bu
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_TSC_ADJUST     0x3bu

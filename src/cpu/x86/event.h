@@ -14,6 +14,10 @@ bool event_deliver_fault(struct x86_cpu *c) must_check;
 bool event_deliver_interrupt(struct x86_cpu *c, uint8_t vector) must_check;
 bool event_deliver_nmi(struct x86_cpu *c) must_check;
 
+/* In x86_cpu.watch_hits: the instruction swallows the single-step trap that TF, set when it began,
+ * would cause behind it: SYSCALL when FMASK clears TF. */
+#define EVENT_NO_STEP_TRAP 0x80u
+
 /* #DB bookkeeping between instructions: a block of one instruction was run with TF set (or a
  * breakpoint armed in DR7); raises what is due. rip is behind the instruction. */
 void event_after_single_step(struct x86_cpu *c, bool tf_was_set);

@@ -34,6 +34,8 @@ void event_after_single_step(struct x86_cpu *c, bool tf_was_set)
 {
     uint64_t hits = c->watch_hits & 15;
 
+    if (c->watch_hits & EVENT_NO_STEP_TRAP)
+        tf_was_set = false;
     c->watch_hits = 0;
     if (!hits && !tf_was_set)
         return;

@@ -148,7 +148,7 @@ static uint64_t iret_mask(const struct x86_cpu *c, unsigned osize)
 static bool iret_real(struct x86_cpu *c, unsigned osize)
 {
     struct stack s = stack_current(c);
-    uint64_t mask = iret_mask(c, osize);
+    uint64_t mask = iret_mask(c, osize) & ~(uint64_t)(X86_FLAG_VIF | X86_FLAG_VIP);
     struct frame f;
 
     if (c->rflags & X86_FLAG_VM) {

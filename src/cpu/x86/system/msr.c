@@ -111,6 +111,7 @@ static bool read_apic(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
 bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
 {
     switch (msr) {
+    case MSR_PLATFORM_ID: *ret = 0; return true;
     case MSR_TSC: *ret = clock_tsc() + c->tsc_offset; return true;
     case MSR_FEATURE_CONTROL: *ret = 1; return true; /* locked */
     case MSR_TSC_ADJUST: *ret = c->tsc_adjust; return true;

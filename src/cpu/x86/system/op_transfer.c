@@ -148,6 +148,8 @@ void op_syscall(struct x86_cpu *c, const struct insn *i)
     c->count.syscalls++;
     c->reg[X86_RCX] = insn_next_rip(c, i);
     c->reg[X86_R11] = flags;
+    if (unlikely(flags & c->fmask & X86_FLAG_TF))
+        c->watch_hits |= EVENT_NO_STEP_TRAP;
     cpu_set_rflags(c, flags & ~c->fmask, ~UINT64_C(0));
     c->rip = c->lstar;
     enter_flat(c, cs, cs + 8, 0, true);

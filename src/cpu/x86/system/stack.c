@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The stacks of far transfers and event delivery: segmented or 64 bits wide, the current one or one
  * that the TSS names. See segment.h. */
+#include "cpu/x86/insn.h"
 #include "cpu/x86/system/segment.h"
 
 struct stack stack_on(const struct x86_segment *ss, uint64_t sp)
@@ -38,11 +39,23 @@ static bool linear(struct x86_cpu *c, const struct stack *s, uint64_t off, unsig
     return true;
 }
 
+/* What kernels do all day: a TLB hit of the CPU's own tables will do. */
+static always_inline bool is_plain64(const struct stack *s, unsigned size)
+{
+    return s->wide && size == 8 && s->who == MMU_CURRENT;
+}
+
 bool stack_push(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t value)
 {
     uint64_t sp = (s->sp - size) & s->mask;
+    struct tlb_entry *e = tlb_slot(c->tlb, sp);
     uint64_t va;
 
+    if (likely(is_plain64(s, size) && e->write == (sp + 7) >> 12)) {
+        *(guest_u64 *)(uintptr_t)(sp + e->addend) = value;
+        s->sp = sp;
+        return true;
+    }
     if (!linear(c, s, sp, size, &va) || !mmu_store(c, va, size, value, s->who, true))
         return false;
     s->sp = (s->sp & ~s->mask) | sp;
@@ -52,9 +65,15 @@ bool stack_push(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t valu
 bool stack_pop(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t *ret)
 {
     uint64_t sp = s->sp & s->mask;
+    struct tlb_entry *e = tlb_slot(c->tlb, sp);
     struct loaded l;
     uint64_t va;
 
+    if (likely(is_plain64(s, size) && e->read == (sp + 7) >> 12)) {
+        *ret = *(const guest_u64 *)(uintptr_t)(sp + e->addend);
+        s->sp = sp + 8;
+        return true;
+    }
     if (!linear(c, s, sp, size, &va))
         return false;
     l = mmu_load(c, va, size, s->who, true);

@@ -179,6 +179,7 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
  * there is one list of what reset means. */
 void event_init(struct x86_cpu *c)
 {
+    uint64_t tsc_offset = c->tsc_offset;
     struct x86_cpu_state *s;
 
     fpu_park(c);
@@ -195,6 +196,7 @@ void event_init(struct x86_cpu *c)
         snprintf(c->shutdown_text, sizeof(c->shutdown_text), "INIT state refused");
     }
     free(s);
+    c->tsc_offset = tsc_offset; /* the TSC has not stood still meanwhile */
 }
 
 void event_sipi(struct x86_cpu *c, uint8_t vector)

@@ -521,6 +521,167 @@ START_TEST(msrs_and_swapgs)
 }
 END_TEST
 
+GUEST(compat, ".code64",
+      "push $0x23\n push $0x6000\n push $2\n push $0x1b\n push $(0x8000 + compat_user - compat)\n"
+      "iretq\n"
+      ".code32\n compat_user: mov $0x23, %eax\n mov %eax, %ds\n inc %eax\n dec %eax\n push %eax\n"
+      "mov %esp, 0x5000\n int $0x30\n compat_back: mov %esp, 0x5018\n ud2\n"
+      ".org compat + 0x100\n .code64\n mov 8(%rsp), %rax\n mov %rax, 0x5008\n mov 24(%rsp), %rax\n"
+      "mov %rax, 0x5010\n iretq\n"
+      ".org compat + 0x140\n hlt\n");
+
+START_TEST(compatibility_mode_and_back)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, 0x30, CODE + 0x100, 0xee, 0);
+    set_gate(&f, X86_UD, CODE + 0x140, 0x8e, 0);
+    stop_is(&f, RUN(&f, compat), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), USER_STACK - 4);
+    ck_assert_uint_eq(result(&f, 1), SEL_UCODE32);
+    ck_assert_uint_eq(result(&f, 2), USER_STACK - 4);
+    ck_assert_uint_eq(result(&f, 3), USER_STACK - 4);
+    teardown(&f);
+}
+END_TEST
+
+GUEST(sysenter, ".code64",
+      "mov $0x174, %ecx\n mov $0x08, %eax\n xor %edx, %edx\n wrmsr\n inc %ecx\n mov $0x6800, %eax\n"
+      "wrmsr\n inc %ecx\n mov $(0x8000 + sysenter_entry - sysenter), %eax\n wrmsr\n"
+      "mov $0x6000, %ecx\n mov $(0x8000 + sysenter_user - sysenter), %edx\n rex.w sysexit\n"
+      "sysenter_user: mov %cs, 0x5000\n mov %ss, 0x5008\n mov %rsp, 0x5010\n sysenter\n"
+      "sysenter_entry: mov %cs, 0x5018\n mov %rsp, 0x5020\n hlt\n");
+
+START_TEST(sysenter_and_sysexit)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    stop_is(&f, RUN(&f, sysenter), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 0x2b); /* SYSENTER_CS + 32 */
+    ck_assert_uint_eq(result(&f, 1), 0x33);
+    ck_assert_uint_eq(result(&f, 2), USER_STACK);
+    ck_assert_uint_eq(result(&f, 3), SEL_CODE);
+    ck_assert_uint_eq(result(&f, 4), 0x6800);
+    teardown(&f);
+}
+END_TEST
+
+GUEST(breakpoints, ".code64",
+      "mov $0x8000 + breakpoints_here - breakpoints, %eax\n mov %rax, %dr0\n"
+      "mov $0x5100, %eax\n mov %rax, %dr1\n mov $0xd0040f, %eax\n mov %rax, %dr7\n"
+      "nop\n breakpoints_here: nop\n movl $1, 0x5100\n nop\n xor %eax, %eax\n mov %rax, %dr7\n hlt\n"
+      ".org breakpoints + 0x100\n mov 0x5000, %ecx\n inc %ecx\n mov %ecx, 0x5000\n"
+      "mov (%rsp), %rax\n mov %rax, 0x5000(,%rcx,8)\n mov %dr6, %rax\n mov %rax, 0x5020(,%rcx,8)\n"
+      "orl $0x10000, 16(%rsp)\n iretq\n");
+
+START_TEST(debug_registers_break)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_DB, CODE + 0x100, 0x8e, 0);
+    stop_is(&f, RUN(&f, breakpoints), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 2);
+    ck_assert_uint_eq(result(&f, 5) & 15, 1); /* a fault at the instruction */
+    ck_assert_uint_eq(result(&f, 6) & 15, 2); /* a trap behind the store: NOP and 11 bytes on */
+    ck_assert_uint_eq(result(&f, 2) - result(&f, 1), 12);
+    teardown(&f);
+}
+END_TEST
+
+GUEST(io_bitmap, ".code32",
+      "push $0x23\n push $0x6000\n push $0x2\n push $0x1b\n"
+      "push $(0x8000 + io_bitmap_user - io_bitmap)\n iretl\n"
+      "io_bitmap_user: mov $0x23, %eax\n mov %eax, %ds\n in $0x60, %al\n mov %eax, 0x5000\n"
+      "in $0x61, %al\n hlt\n"
+      ".org io_bitmap + 0x100\n pop %ebx\n pop %eax\n mov %eax, %ss:0x5008\n hlt\n");
+
+START_TEST(io_permission_bitmap)
+{
+    struct fixture f;
+
+    setup_protected(&f);
+    set_gate(&f, X86_GP, CODE + 0x100, 0x8e, 0);
+    f.s.seg[X86_TR].limit = 0x67 + 0x20;
+    put(&f, TSS + 102, 0x68, 2);
+    put(&f, TSS + 0x68 + 0x60 / 8, 0xfe, 1); /* 0x60 only */
+    stop_is(&f, RUN(&f, io_bitmap), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0) & 0xff, 0x60);
+    ck_assert_uint_eq(result(&f, 1), CODE + 31);
+    teardown(&f);
+}
+END_TEST
+
+GUEST(looks, ".code32",
+      "mov $0x10, %ecx\n lar %ecx, %eax\n jnz 1f\n mov %eax, 0x5000\n lsl %ecx, %eax\n"
+      "mov %eax, 0x5008\n mov $0x1000, %ecx\n lsl %ecx, %eax\n jz 1f\n verw %cx\n jz 1f\n"
+      "mov $8, %ecx\n verr %cx\n jnz 1f\n verw %cx\n jz 1f\n movl $1, 0x5010\n 1: hlt\n");
+
+START_TEST(descriptors_can_be_looked_at)
+{
+    struct fixture f;
+
+    setup_protected(&f);
+    stop_is(&f, RUN(&f, looks), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 0xcf9300);
+    ck_assert_uint_eq(result(&f, 1), 0xffffffff);
+    ck_assert_uint_eq(result(&f, 2), 1);
+    teardown(&f);
+}
+END_TEST
+
+/* The handler counts #GP(0)s and steps over the 3-byte instruction that raised each. */
+GUEST(bad_crs, ".code64",
+      "mov %cr0, %rax\n and $0x7fffffff, %eax\n mov %rax, %cr0\n"  /* PG off in 64-bit mode */
+      "mov %cr4, %rax\n and $~0x20, %eax\n mov %rax, %cr4\n"       /* PAE off */
+      "mov $0x1020, %eax\n mov %rax, %cr4\n"                       /* LA57 */
+      "mov $0x1000, %rax\n shl $40, %rax\n mov %rax, %cr3\n"       /* beyond MAXPHYADDR */
+      "mov $-1, %rax\n mov %rax, %dr7\n"                           /* upper half */
+      "mov $0xa0000011, %eax\n mov %rax, %cr0\n"                   /* NW without CD */
+      "mov %cr4, %rax\n mov %rax, 0x5008\n hlt\n"
+      ".org bad_crs + 0x100\n incl 0x5000\n pop %rax\n add %rax, 0x5010\n addq $3, (%rsp)\n iretq\n");
+
+START_TEST(control_registers_refuse_nonsense)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_GP, CODE + 0x100, 0x8e, 0);
+    stop_is(&f, RUN(&f, bad_crs), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 6);
+    ck_assert_uint_eq(result(&f, 1), X86_CR4_PAE);
+    ck_assert_uint_eq(result(&f, 2), 0);
+    teardown(&f);
+}
+END_TEST
+
+GUEST(interrupts, ".code64",
+      "sti\n nop\n nop\n hlt\n cli\n hlt\n"
+      ".org interrupts + 0x100\n mov (%rsp), %rax\n mov %rax, 0x5000\n"
+      "mov 16(%rsp), %rax\n mov %rax, 0x5008\n iretq\n"
+      ".org interrupts + 0x140\n incl 0x5010\n mov $0x5010, %eax\n iretq\n");
+
+START_TEST(interrupts_wait_for_the_shadow_of_sti)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, 0x40, CODE + 0x100, 0x8e, 0);
+    set_gate(&f, X86_NMI, CODE + 0x140, 0x8e, 0);
+    x86_cpu_post(f.cpu, X86_PENDING_INTR);
+    stop_is(&f, RUN(&f, interrupts), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), CODE + 2);
+    ck_assert_uint_eq(result(&f, 1) & (X86_FLAG_IF | X86_FLAG_RF), X86_FLAG_IF);
+    x86_cpu_post(f.cpu, X86_PENDING_NMI);
+    stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 2), 1);
+    ck_assert(!f.cpu->nmi_blocked);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(state_that_no_cpu_can_hold_is_refused)
 {
     struct fixture f;
@@ -578,6 +739,13 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, no_way_out_is_a_shutdown_that_says_why);
     UNIT_TEST(s, single_steps_trap_behind_each_instruction);
     UNIT_TEST(s, msrs_and_swapgs);
+    UNIT_TEST(s, compatibility_mode_and_back);
+    UNIT_TEST(s, sysenter_and_sysexit);
+    UNIT_TEST(s, debug_registers_break);
+    UNIT_TEST(s, io_permission_bitmap);
+    UNIT_TEST(s, descriptors_can_be_looked_at);
+    UNIT_TEST(s, control_registers_refuse_nonsense);
+    UNIT_TEST(s, interrupts_wait_for_the_shadow_of_sti);
     UNIT_TEST(s, state_that_no_cpu_can_hold_is_refused);
     UNIT_TEST(s, descriptors_are_parsed);
 }
