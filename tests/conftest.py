@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: where things are, and running vz."""
+import os
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("VZ_BUILD", f"{ROOT}/build")
+VZ = os.environ.get("VZ", f"{BUILD}/vz")
+SLOWER = 10 if os.environ.get("VZ_SANITIZER") else 1
+
+
+class Result:
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+    def __repr__(self):
+        return f"exit status {self.status}\nstdout: {self.out[-3000:]}\nstderr: {self.err[-3000:]}"
+
+
+@pytest.fixture
+def vz():
+    """vz(ARG..., stdin=b"", timeout=60) runs vz to its end."""
+
+    def run(*args, stdin=b"", timeout=60, **more):
+        p = subprocess.run([VZ, *map(str, args)], input=stdin, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=timeout * SLOWER, **more)
+        return Result(p.returncode, p.stdout.decode(errors="replace"),
+                      p.stderr.decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    return {name: f"{ROOT}/cache/kernel-{name}/vmlinuz" for name in ("cloud", "amd64")}
+
+
+@pytest.fixture(scope="session")
+def initramfs(tmp_path_factory):
+    """initramfs(SCRIPT, (FILE, PATH)...) makes one whose /init is the shell script."""
+    folder = tmp_path_factory.mktemp("initramfs")
+    count = 0
+
+    def make(script, *files):
+        nonlocal count
+        count += 1
+        init, out = folder / f"init{count}", folder / f"{count}.cpio"
+        init.write_text("#!/bin/sh\nmount -t proc proc /proc\nmount -t sysfs sys /sys\n"
+                        "mount -t devtmpfs dev /dev 2>/dev/null\nexport PATH=/bin\n" + script)
+        adds = [a for f, p in files for a in ("--add", f"{f}:{p}")]
+        subprocess.run([f"{ROOT}/scripts/make-initramfs", out, "--init", init, *adds], check=True)
+        return out
+
+    return make
