@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Usage: diff [-n CASES] [-s SEED] [-o NAME]   (NAME: only operations of this mnemonic)
+ * See diff.h. Exit status 0: no difference, and every operation that can be compared was. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arch/x86/regs.h"
+#include "diff.h"
+
+#define REPORTS_MAX 20
+
+static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                      "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+static char what[4096];
+
+static void note(const char *name, uint64_t before, uint64_t host, uint64_t ours)
+{
+    size_t len = strlen(what);
+
+    snprintf(what + len, sizeof(what) - len, "    %-8s before %016lx host %016lx vz %016lx\n", name,
+             before, host, ours);
+}
+
+/* What an instruction leaves undefined, or the host and the manual see differently. */
+static uint64_t flags_compared(const struct diff_case *c)
+{
+    return X86_FLAGS_ARITH | X86_FLAG_DF;
+}
+
+static bool same_vector_state(const struct diff_case *c, const uint8_t *host, const uint8_t *ours)
+{
+    /* FCW, FSW, FTW; MXCSR; ST0-7 (10 bytes of each 16); XMM; upper YMM. Not FOP, FIP, FDP. */
+    bool same = !memcmp(host, ours, 5) && !memcmp(host + 24, ours + 24, 4) &&
+                !memcmp(host + 160, ours + 160, 256);
+    bool host_avx = host[512] & 4, our_avx = ours[512] & 4;
+    static const uint8_t zero[256];
+
+    for (unsigned n = 0; n < 8; n++)
+        same &= !memcmp(host + 32 + 16 * n, ours + 32 + 16 * n, 10);
+    return same && !memcmp(host_avx ? host + 576 : zero, our_avx ? ours + 576 : zero, 256);
+}
+
+static bool compare(const struct diff_case *c, const struct diff_state *h,
+                    const struct diff_state *s)
+{
+    bool same = true;
+
+    what[0] = 0;
+    if (h->vector != s->vector) {
+        note("vector", 0, (uint64_t)(int64_t)h->vector, (uint64_t)(int64_t)s->vector);
+        return false;
+    }
+    for (unsigned n = 0; n < 16; n++)
+        if (h->gpr[n] != s->gpr[n])
+            note(names[n], c->before.gpr[n], h->gpr[n], s->gpr[n]), same = false;
+    if (h->rip != s->rip)
+        note("rip", DIFF_INSN, h->rip, s->rip), same = false;
+    if ((h->rflags ^ s->rflags) & flags_compared(c))
+        note("rflags", c->before.rflags, h->rflags, s->rflags), same = false;
+    if (h->vector == X86_PF && (h->cr2 != s->cr2 || (h->error & 2) != (s->error & 2)))
+        note("cr2", h->error, h->cr2, s->cr2), same = false;
+    if (!same_vector_state(c, h->xsave, s->xsave)) {
+        for (unsigned at = 0; at < 832; at += 8)
+            if (memcmp(h->xsave + at, s->xsave + at, 8)) {
+                char name[16];
+
+                snprintf(name, sizeof(name), "xs+%u", at);
+                note(name, *(const uint64_t *)(c->before.xsave + at),
+                     *(const uint64_t *)(h->xsave + at), *(const uint64_t *)(s->xsave + at));
+            }
+        same = false;
+    }
+    if (memcmp(diff_native_data(), diff_soft_data(), DIFF_DATA_LEN)) {
+        for (unsigned at = 0; at < DIFF_DATA_LEN; at++)
+            if (diff_native_data()[at] != diff_soft_data()[at]) {
+                note("memory", DIFF_DATA + at, diff_native_data()[at], diff_soft_data()[at]);
+                break;
+            }
+        same = false;
+    }
+    return same;
+}
+
+static void fill_data(void)
+{
+    for (unsigned at = 0; at < DIFF_DATA_LEN; at += 8) {
+        uint64_t v = diff_random();
+
+        memcpy(diff_native_data() + at, &v, 8);
+    }
+    memcpy(diff_soft_data(), diff_native_data(), DIFF_DATA_LEN);
+}
+
+static void report(const struct diff_case *c, unsigned long n)
+{
+    char text[128];
+
+    x86_format(&c->d, DIFF_INSN, text, sizeof(text));
+    printf("case %lu: %s  [", n, text);
+    for (unsigned k = 0; k < c->d.len; k++)
+        printf("%s%02x", k ? " " : "", c->bytes[k]);
+    printf("]\n%s", what);
+}
+
+static int run(unsigned long cases, uint64_t seed, const char *only)
+{
+    static struct diff_case c;
+    static struct diff_state host, ours;
+    static unsigned long done[X86_OP_COUNT];
+    unsigned long differences = 0, compared = 0, uncovered = 0;
+
+    diff_seed(seed);
+    if (!diff_make_corpus() || !diff_native_init() || !diff_soft_init()) {
+        fprintf(stderr, "diff: cannot set up (addresses 0x10000000-0x30001000 must be free)\n");
+        return 2;
+    }
+    fill_data();
+    for (unsigned long n = 0; compared < cases && n < 4 * cases; n++) {
+        if (!diff_next_case(&c, n) || (only && strcmp(c.d.info->name, only)))
+            continue;
+        compared++;
+        done[c.d.op]++;
+        diff_native_run(&c, &host);
+        diff_soft_run(&c, &ours);
+        if (!compare(&c, &host, &ours)) {
+            if (differences++ < REPORTS_MAX)
+                report(&c, n);
+            fill_data();
+        }
+        if (n % 64 == 0)
+            fill_data();
+    }
+    for (unsigned op = 1; op < X86_OP_COUNT && !only; op++) {
+        const char *why = diff_why_excluded(op);
+
+        if (!done[op] && !(why && *why))
+            printf("not covered: %s\n", x86_op_info(op)->name), uncovered++;
+        else if (!done[op] && cases < 10000)
+            printf("left out: %s (%s)\n", x86_op_info(op)->name, why);
+    }
+    printf("diff: %lu cases compared, seed %lu: %lu differences, %lu operations not covered\n",
+           compared, seed, differences, uncovered);
+    return differences || uncovered;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned long cases = 1000000;
+    uint64_t seed = 1;
+    const char *only = NULL;
+    int opt, status;
+    pid_t pid;
+
+    while ((opt = getopt(argc, argv, "n:s:o:")) != -1) {
+        if (opt == 'n')
+            cases = strtoul(optarg, NULL, 0);
+        else if (opt == 's')
+            seed = strtoull(optarg, NULL, 0);
+        else if (opt == 'o')
+            only = optarg;
+        else
+            return 2;
+    }
+    fflush(stdout);
+    pid = fork(); /* the instructions run in a child: whatever they do, somebody is left to say so */
+    if (!pid) {
+        int r = run(cases, seed, only);
+
+        fflush(stdout);
+        _exit(r);
+    }
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+        fprintf(stderr, "diff: the child died (signal %d)\n", WTERMSIG(status));
+        return 1;
+    }
+    return WEXITSTATUS(status);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The differential test: one random instruction with a random state, run by the host's CPU in user
+ * mode and by the interpreter, must leave the same registers, flags, vector state and memory, or
+ * raise the same exception. */
+#ifndef VZ_TESTS_DIFF_H
+#define VZ_TESTS_DIFF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/x86/decode/decode.h"
+#include "cpu/x86/decode/optable.h"
+
+/* Both sides see these pages at these addresses. Around the instruction lies nothing but INT3, so
+ * that wherever it goes the host stops there. */
+#define DIFF_CODE      UINT64_C(0x10000000)
+#define DIFF_CODE_LEN  (3 * 4096u)
+#define DIFF_INSN      (DIFF_CODE + 4096 + 64)
+#define DIFF_DATA      UINT64_C(0x20000000)
+#define DIFF_DATA_LEN  (4 * 4096u)
+
+#define DIFF_XSAVE_LEN 1024 /* legacy area, header, AVX */
+
+struct diff_state {
+    uint64_t gpr[16];
+    uint64_t rip, rflags;
+    int vector;       /* -1: completed */
+    uint64_t error;   /* page faults: W bit */
+    uint64_t cr2;     /* page faults */
+    uint8_t xsave[DIFF_XSAVE_LEN] __attribute__((aligned(64)));
+};
+
+struct diff_case {
+    uint8_t bytes[16];
+    struct x86_decoded d;
+    struct diff_state before;
+};
+
+/* gen.c: a reproducible stream of cases. */
+uint64_t diff_random(void);
+void diff_seed(uint64_t seed);
+bool diff_make_corpus(void);                /* encodings of every operation that can be compared */
+bool diff_next_case(struct diff_case *ret, unsigned long n);
+const char *diff_why_excluded(unsigned op); /* NULL: it is compared */
+unsigned diff_encodings(unsigned op);       /* how many were found */
+
+/* native.c: the host. Maps the pages; data[] is what the instruction sees and changes. */
+bool diff_native_init(void);
+void diff_native_run(const struct diff_case *c, struct diff_state *ret);
+uint8_t *diff_native_data(void);
+
+/* soft.c: the interpreter, with the pages mapped at the same addresses in user mode. */
+bool diff_soft_init(void);
+void diff_soft_run(const struct diff_case *c, struct diff_state *ret);
+uint8_t *diff_soft_data(void);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* The interpreter's side of the differential test: one vCPU in 64-bit user mode, whose page tables
+ * show it the pages of diff.h. */
+#include "diff.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/x86/block.h"
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/smc.h"
+
+#define RAM     UINT64_C(0x1000000)
+#define TABLES  UINT64_C(0x1000)
+#define CODE_GPA UINT64_C(0x100000)
+#define DATA_GPA UINT64_C(0x110000)
+
+static struct x86_vm *vm;
+static struct x86_cpu *cpu;
+static struct mem *mem;
+static uint8_t *guest_code, *guest_data;
+
+static uint64_t no_mmio_read(void *arg, unsigned n, gpa_t gpa, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void no_mmio_write(void *arg, unsigned n, gpa_t gpa, unsigned size, uint64_t value)
+{
+}
+
+static void no_tsc(void *arg, unsigned n, uint64_t offset)
+{
+}
+
+static const struct x86_host_ops host = {
+    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .tsc_changed = no_tsc};
+
+/* Map one page; tables are taken one after the other from TABLES. */
+static void map(uint64_t va, gpa_t gpa)
+{
+    static gpa_t next = TABLES + 0x1000;
+    gpa_t table = TABLES;
+
+    for (int shift = 39; shift > 12; shift -= 9) {
+        uint64_t *entry = mem_ptr(mem, table + (va >> shift & 511) * 8, 8);
+
+        if (!*entry) {
+            *entry = next | 7;
+            next += 0x1000;
+        }
+        table = *entry & ~UINT64_C(0xfff);
+    }
+    *(uint64_t *)mem_ptr(mem, table + (va >> 12 & 511) * 8, 8) = gpa | 0x67;
+}
+
+static void long_mode_user(struct x86_cpu_state *s)
+{
+    const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x33, .attr = 0xa0fb};
+    const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x2b, .attr = 0xc0f3};
+
+    s->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+    s->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SCE;
+    s->cr3 = TABLES;
+    s->xcr0 = 7;
+    s->seg[X86_CS] = code;
+    s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = data;
+    s->seg[X86_FS] = s->seg[X86_GS] = data;
+}
+
+bool diff_soft_init(void)
+{
+    static struct x86_cpu_state s;
+    const struct x86_vm_desc desc = {.cpu_count = 1, .tsc_khz = 2000000, .host = &host};
+    struct x86_vm_desc d = desc;
+
+    if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))
+        return false;
+    d.mem = mem;
+    if (x86_vm_create(&d, &vm))
+        return false;
+    cpu = x86_vm_cpu(vm, 0);
+    for (unsigned off = 0; off < DIFF_CODE_LEN; off += 4096)
+        map(DIFF_CODE + off, CODE_GPA + off);
+    for (unsigned off = 0; off < DIFF_DATA_LEN; off += 4096)
+        map(DIFF_DATA + off, DATA_GPA + off);
+    guest_code = mem_ptr(mem, CODE_GPA, DIFF_CODE_LEN);
+    guest_data = mem_ptr(mem, DATA_GPA, DIFF_DATA_LEN);
+    memset(guest_code, 0xcc, DIFF_CODE_LEN);
+    x86_cpu_get(cpu, &s);
+    long_mode_user(&s);
+    if (x86_cpu_set(cpu, &s))
+        return false;
+    sync_enter(cpu);
+    return true;
+}
+
+uint8_t *diff_soft_data(void)
+{
+    return guest_data;
+}
+
+static void load(const struct diff_case *c)
+{
+    memset(guest_code + 4096, 0xcc, 160);
+    memcpy(guest_code + (DIFF_INSN - DIFF_CODE), c->bytes, c->d.len);
+    memcpy(cpu->reg, c->before.gpr, sizeof(c->before.gpr));
+    cpu->rip = DIFF_INSN;
+    cpu->af = af_from_rflags(c->before.rflags);
+    cpu->rflags = c->before.rflags & ~(uint64_t)X86_FLAGS_ARITH;
+    cpu->fault.pending = false;
+    static uint8_t xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
+
+    memcpy(xsave, c->before.xsave, DIFF_XSAVE_LEN);
+    if (fpu_set(cpu, xsave))
+        abort();
+}
+
+void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
+{
+    static uint8_t xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
+    const struct insn *first;
+
+    load(c);
+    x86_cpu_post(cpu, X86_PENDING_SHADOW);
+    do { /* string instructions may take several goes */
+        first = block_single(cpu);
+        if (!first)
+            break;
+        first->fn(cpu, first);
+        fpu_park(cpu);
+    } while (!cpu->fault.pending && cpu->rip == DIFF_INSN &&
+             (c->d.prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)) &&
+             (c->d.info->attr & X86_ATTR_STRING));
+    memcpy(ret->gpr, cpu->reg, sizeof(ret->gpr));
+    ret->rip = cpu->rip;
+    ret->rflags = cpu_rflags(cpu);
+    ret->vector = cpu->fault.pending ? cpu->fault.vector : -1;
+    ret->error = cpu->fault.error;
+    ret->cr2 = cpu->cr2;
+    fpu_get(cpu, xsave);
+    memcpy(ret->xsave, xsave, DIFF_XSAVE_LEN);
+}
