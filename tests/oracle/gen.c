@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/cpu_state.h"
 #include "arch/x86/regs.h"
 #include "diff.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's side of the differential test: load the state, jump to the instruction, and take the
  * outcome from the signal that the INT3 behind it, or its exception, raises. */
-#define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
