@@ -110,8 +110,9 @@ static void reset_locked(struct vz_machine *m)
     int r;
 
     pthread_mutex_unlock(&m->lock);
-    parts_reset(&m->parts);
-    r = parts_boot(&m->parts, &err);
+    r = parts_reset(&m->parts, &err);
+    if (!r)
+        r = parts_boot(&m->parts, &err);
     pthread_mutex_lock(&m->lock);
     m->resets++;
     if (r < 0)

@@ -8,9 +8,10 @@
 #include "api/accel.h"
 #include "api/config_impl.h"
 #include "base/error.h"
+#include "base/log.h"
+#include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
-#include "board/pc/memory_map.h"
-#include "bus/bus.h"
+#include "char/char.h"
 #include "loop/loop.h"
 
 static int out_of_memory(struct vz_error *err)
@@ -18,27 +19,54 @@ static int out_of_memory(struct vz_error *err)
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
-static int create_memory(struct parts *p, struct vz_error *err)
+static int create_serial(struct parts *p, struct vz_error *err)
 {
-    uint64_t size = p->config->o.memory_size;
-    uint64_t low = memory_map_low(size), high = memory_map_high(size);
-    int r = mem_create(size, &p->mem, err);
+    const struct vz_config_options *o = &p->config->o;
 
-    if (r < 0)
-        return r;
-    r = mem_add(p->mem, 0, low, false);
-    if (!r && high)
-        r = mem_add(p->mem, HIGH_RAM_BASE, high, false);
-    return r < 0 ? out_of_memory(err) : 0;
+    switch (o->serial) {
+    case VZ_SERIAL_FDS:
+        return char_fd_create(p->loop, o->serial_read_fd, o->serial_write_fd, &p->serial, err);
+    case VZ_SERIAL_FILE:
+        return char_file_create(p->loop, o->serial_path, &p->serial, err);
+    default:
+        return char_null_create(p->loop, &p->serial, err);
+    }
 }
 
-static int create_vm(struct parts *p, struct vz_error *err)
+static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t value)
 {
-    struct hv_vm_desc desc = {.mem = p->mem, .loop = p->loop, .io = &bus_io_ops,
-                              .vcpu_count = p->config->o.cpu_count, .io_arg = p->bus};
-    int r = p->hv->vm_create(&desc, &p->vm, err);
+    static const enum parts_request kinds[] = {
+        [CHIPSET_POWER_OFF] = PARTS_POWER_OFF,
+        [CHIPSET_RESET] = PARTS_RESET,
+        [CHIPSET_DEBUG_EXIT] = PARTS_DEBUG_EXIT,
+    };
+    struct parts *p = arg;
 
-    for (unsigned i = 0; !r && i < desc.vcpu_count; i++) {
+    p->request(p->request_arg, kinds[kind], value);
+}
+
+static int create_board(struct parts *p, struct vz_error *err)
+{
+    const struct vz_config_options *o = &p->config->o;
+    struct board_options options = {
+        .ram_size = o->memory_size,
+        .vcpu_count = o->cpu_count,
+        .hv = p->hv,
+        .loop = p->loop,
+        .serial = p->serial,
+        .debug_exit = o->debug_exit,
+        .requests = {.request = on_chipset_request, .arg = p},
+    };
+
+    memcpy(options.uuid, o->uuid, sizeof(options.uuid));
+    return board_create(&options, &p->board, err);
+}
+
+static int create_vcpus(struct parts *p, struct vz_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < p->config->o.cpu_count; i++) {
         r = p->hv->vcpu_create(p->vm, i, &p->vcpu[i]);
         if (r < 0)
             error_set(err, -r, VZ_ERROR_NO_MEMORY, "CPU %u: %s", i, strerror(-r));
@@ -50,16 +78,17 @@ static int build(struct parts *p, struct vz_error *err)
 {
     int r = accel_find(p->config->o.accel, &p->hv, err);
 
-    if (!r)
-        r = create_memory(p, err);
     if (r < 0)
         return r;
-    if (loop_create(&p->loop) < 0 || bus_create(&p->bus) < 0)
+    if (loop_create(&p->loop) < 0)
         return out_of_memory(err);
-    r = create_vm(p, err);
+    r = create_serial(p, err);
     if (!r)
-        bus_set_hv(p->bus, p->hv, p->vm);
-    return r;
+        r = create_board(p, err);
+    if (r < 0)
+        return r;
+    p->vm = p->board->vm;
+    return create_vcpus(p, err);
 }
 
 int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
@@ -71,23 +100,24 @@ int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn
 
 void parts_fini(struct parts *p)
 {
-    if (p->vm)
-        p->hv->vm_destroy(p->vm); /* and its vCPUs */
-    bus_destroy(p->bus);
+    for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
+        p->hv->vcpu_destroy(p->vcpu[i]);
+    board_destroy(p->board);
+    char_destroy(p->serial);
     loop_destroy(p->loop);
-    mem_destroy(p->mem);
 }
 
 int parts_boot(struct parts *p, struct vz_error *err)
 {
     const struct vz_config_options *o = &p->config->o;
     struct boot_params params = {.kernel_path = o->kernel, .initrd_path = o->initrd,
-                                 .cmdline = o->cmdline, .ram_size = o->memory_size};
+                                 .cmdline = o->cmdline, .ram_size = o->memory_size,
+                                 .rsdp_gpa = p->board->rsdp};
     struct x86_cpu_state state;
     int r = p->hv->vcpu_get(p->vcpu[0], &state);
 
     if (!r)
-        r = boot_load(&params, p->mem, &state, err);
+        r = boot_load(&params, p->board->mem, &state, err);
     if (r < 0)
         return r;
     r = p->hv->vcpu_set(p->vcpu[0], &state);
@@ -102,12 +132,18 @@ int parts_boot(struct parts *p, struct vz_error *err)
     return r;
 }
 
-void parts_reset(struct parts *p)
+int parts_reset(struct parts *p, struct vz_error *err)
 {
-    p->hv->vm_reset(p->vm);
-    bus_reset(p->bus);
+    int r = board_reset(p->board);
+
+    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r)) : 0;
 }
+
+/* A reader that takes nothing for this long has gone away. */
+#define DRAIN_TIMEOUT_MS 2000
 
 void parts_drain(struct parts *p)
 {
+    if (char_drain(p->serial, DRAIN_TIMEOUT_MS) < 0)
+        log_warn("the guest's last output could not be written");
 }

@@ -7,7 +7,7 @@
 #include "base/compiler.h"
 #include "hv/hv.h"
 
-struct bus;
+struct board;
 struct char_dev;
 struct loop;
 struct vz_config;
@@ -22,11 +22,10 @@ typedef void parts_request_fn(void *arg, enum parts_request kind, uint32_t value
 struct parts {
     const struct vz_config *config; /* the caller's, outlives the parts */
     const struct hv_ops *hv;
-    struct mem *mem;
     struct loop *loop;
     struct char_dev *serial;
-    struct bus *bus;
-    struct hv_vm *vm;
+    struct board *board;
+    struct hv_vm *vm; /* the board's */
     struct hv_vcpu *vcpu[HV_VCPUS_MAX];
     parts_request_fn *request;
     void *request_arg;
@@ -43,8 +42,8 @@ void parts_fini(struct parts *p);
 /* Load the kernel and set up the CPUs, which are in reset state and do not run. 0 or -errno. */
 int parts_boot(struct parts *p, struct vz_error *err) must_check;
 
-/* Put CPUs and devices into reset state. No vCPU runs; the loop may. */
-void parts_reset(struct parts *p);
+/* Put CPUs and devices into reset state. No vCPU runs; the loop may. 0 or -errno. */
+int parts_reset(struct parts *p, struct vz_error *err) must_check;
 
 /* Wait (not for ever) until the guest's last output has reached the host. The loop has stopped. */
 void parts_drain(struct parts *p);
