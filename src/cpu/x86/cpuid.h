@@ -19,6 +19,9 @@ struct x86_cpuid_policy {
 
 void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count);
 
+/* Bits of CR4 that may be set; the others are reserved. */
+uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p);
+
 /* The values CPUID gives for leaf eax, subleaf ecx, in eax, ebx, ecx, edx order. */
 void cpuid_query(const struct x86_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t ret[4]);
 

@@ -27,6 +27,7 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
 {
     struct x86_cpu *c = aligned_alloc(64, align_up(sizeof(*c), 64));
     struct x86_cpu_state *reset;
+    uint32_t leaf[4];
     int r;
 
     if (!c)
@@ -45,6 +46,8 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
     if (!r) {
         fpu_init(c);
         x86_cpu_state_reset(reset, index == 0, false);
+        cpuid_query(c, 1, 0, leaf);
+        reset->gpr[X86_RDX] = leaf[0];
         reset->tsc = clock_tsc();
         r = x86_cpu_set(c, reset);
     }

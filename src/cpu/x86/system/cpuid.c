@@ -145,6 +145,15 @@ void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cp
     drop_dependents(p);
 }
 
+uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p)
+{
+    return X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
+           X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_PCIDE |
+           X86_CR4_SMEP | (p->feature[X86_FEATURE_FSGSBASE] ? X86_CR4_FSGSBASE : 0) |
+           (p->feature[X86_FEATURE_XSAVE] ? X86_CR4_OSXSAVE : 0) |
+           (p->feature[X86_FEATURE_SMAP] ? X86_CR4_SMAP : 0);
+}
+
 /* ---- the leaves ---- */
 
 static void set_text(uint32_t *to, const char *text, unsigned words)

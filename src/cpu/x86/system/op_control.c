@@ -11,17 +11,6 @@
     (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |    \
      X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 
-static uint64_t cr4_offered(const struct x86_cpu *c)
-{
-    const bool *has = c->vm->cpuid->feature;
-
-    return X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
-           X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_PCIDE |
-           X86_CR4_SMEP | (has[X86_FEATURE_FSGSBASE] ? X86_CR4_FSGSBASE : 0) |
-           (has[X86_FEATURE_XSAVE] ? X86_CR4_OSXSAVE : 0) |
-           (has[X86_FEATURE_SMAP] ? X86_CR4_SMAP : 0);
-}
-
 /* With PAE paging the four PDPTEs are checked when they are loaded (SDM vol. 3, 4.4.1). We read
  * them at each walk, but wrong ones must be refused here. */
 static bool pdptes_valid(struct x86_cpu *c, uint64_t cr3)
@@ -109,7 +98,7 @@ static bool write_cr4(struct x86_cpu *c, uint64_t value)
 {
     uint64_t changed = value ^ c->cr4;
 
-    if (value & ~cr4_offered(c))
+    if (value & ~cpuid_cr4_offered(c->vm->cpuid))
         return fault_code(c, X86_GP, 0);
     if (in_long_mode(c) && !(value & X86_CR4_PAE))
         return fault_code(c, X86_GP, 0);
@@ -222,7 +211,7 @@ void op_smsw(struct x86_cpu *c, const struct insn *i)
 
 /* ---- debug registers ---- */
 
-/* DR4 and DR5 are names of DR6 and DR7, unless CR4.DE takes them away. 0: #UD. */
+/* DR4 and DR5 are names of DR6 and DR7, unless CR4.DE takes them away. 8: #UD. */
 static unsigned dr_number(const struct x86_cpu *c, unsigned dr)
 {
     if (dr >= 8 || ((dr == 4 || dr == 5) && (c->cr4 & X86_CR4_DE)))

@@ -66,18 +66,6 @@ static bool modes_consistent(const struct x86_cpu_state *s)
     return !(s->rflags & X86_FLAG_VM) || (s->cr0 & X86_CR0_PE);
 }
 
-static bool cr4_holds(const struct x86_cpu *c, uint64_t cr4)
-{
-    const bool *has = c->vm->cpuid->feature;
-    uint64_t known = X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |
-                     X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT |
-                     X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP;
-
-    if (has[X86_FEATURE_XSAVE])
-        known |= X86_CR4_OSXSAVE;
-    return !(cr4 & ~known);
-}
-
 static bool addresses_canonical(const struct x86_cpu_state *s)
 {
     for (unsigned n = 0; n < X86_SEG_COUNT; n++)
@@ -111,7 +99,7 @@ static bool state_valid(const struct x86_cpu *c, const struct x86_cpu_state *s)
 {
     uint64_t xcr0 = s->xcr0;
 
-    return modes_consistent(s) && cr4_holds(c, s->cr4) && addresses_canonical(s) &&
+    return modes_consistent(s) && !(s->cr4 & ~cpuid_cr4_offered(c->vm->cpuid)) && addresses_canonical(s) &&
            msrs_valid(s) && segments_valid(s) && !(s->cr0 >> 32) && !(s->cr3 >> MMU_PHYS_BITS) &&
            !(s->efer & ~(uint64_t)(X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)) &&
            !(s->rflags & ~UINT64_C(0x3f7fd7)) && (s->rflags & X86_FLAG_1) &&
@@ -181,6 +169,7 @@ void event_init(struct x86_cpu *c)
 {
     uint64_t tsc_offset = c->tsc_offset;
     struct x86_cpu_state *s;
+    uint32_t leaf[4];
 
     fpu_park(c);
     s = calloc(1, sizeof(*s));
@@ -191,6 +180,8 @@ void event_init(struct x86_cpu *c)
     }
     x86_cpu_get(c, s);
     x86_cpu_state_reset(s, c->index == 0, true);
+    cpuid_query(c, 1, 0, leaf);
+    s->gpr[X86_RDX] = leaf[0];
     if (x86_cpu_set(c, s)) {
         c->run_state = X86_SHUTDOWN;
         snprintf(c->shutdown_text, sizeof(c->shutdown_text), "INIT state refused");
