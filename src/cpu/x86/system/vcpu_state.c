@@ -152,6 +152,9 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
     SAME_ARRAYS(SET_ARRAY)
     c->cr0 |= X86_CR0_ET;
     c->tsc_offset = s->tsc - clock_tsc();
+    /* TSC deadlines are compared elsewhere; they must be by the same clock. */
+    if (c->vm->host->tsc_changed)
+        c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
     c->run_state = (uint8_t)s->run_state;
     set_pending_nmi(c, s->nmi_pending);
     set_fault(c, s);
