@@ -330,7 +330,6 @@ void op_hlt(struct x86_cpu *c, const struct insn *i)
 {
     REQUIRE_CPL0();
     c->run_state = X86_HALTED;
-    c->count.halts++;
     insn_end(c, i);
 }
 
