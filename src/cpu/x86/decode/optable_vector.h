@@ -15,8 +15,8 @@
     X(CVTPS2PI, "cvtps2pi", SSE, aSSE | aMMX, 0, 0, 0) \
     X(CVTTPS2PI, "cvttps2pi", SSE, aSSE | aMMX, 0, 0, 0) \
     X(CVTPI2PD, "cvtpi2pd", SSE2, aSSE | aMMX, 0, 0, 0) \
-    X(CVTPD2PI, "cvtpd2pi", SSE2, aSSE | aMMX, 0, 0, 0) \
-    X(CVTTPD2PI, "cvttpd2pi", SSE2, aSSE | aMMX, 0, 0, 0)
+    X(CVTPD2PI, "cvtpd2pi", SSE2, aSSE | aMMX | aALN, 0, 0, 0) \
+    X(CVTTPD2PI, "cvttpd2pi", SSE2, aSSE | aMMX | aALN, 0, 0, 0)
 
 /* SSE to SSE4.2, AES, PCLMULQDQ, SHA, GFNI; the integer ones serve the MMX form too. */
 #define X86_OPS_SSE(X) \

@@ -84,6 +84,24 @@ static bool is_string_compare(const struct x86_decoded *d)
     return d->map == X86_MAP_0F3A && d->opcode >= 0x60 && d->opcode <= 0x63;
 }
 
+/* Legacy instructions fault on the host when a 16-byte operand is misaligned, but for these. What
+ * the table says is not enough: a wrong row must not become a fault of ours. */
+static bool needs_alignment(const struct x86_decoded *d, const struct x86_operand *mem)
+{
+    if (mem->size < 16)
+        return false;
+    if (d->info->attr & X86_ATTR_ALIGNED)
+        return true;
+    if (d->prefixes & X86_PREFIX_VEX)
+        return false;
+    switch (d->op) {
+    case X86_OP_MOVUPS: case X86_OP_MOVUPD: case X86_OP_MOVDQU: case X86_OP_LDDQU:
+        return false;
+    default:
+        return !is_string_compare(d);
+    }
+}
+
 static uint8_t form_bits(const struct x86_decoded *d, const struct form *f)
 {
     const struct x86_op_info *info = d->info;
@@ -91,7 +109,7 @@ static uint8_t form_bits(const struct x86_decoded *d, const struct form *f)
 
     if (f->mem && f->mem->written)
         form |= FORM_WRITE;
-    if (f->mem && (info->attr & X86_ATTR_ALIGNED) && f->mem->size >= 16)
+    if (f->mem && needs_alignment(d, f->mem))
         form |= FORM_ALIGNED;
     if (f->gpr)
         form |= f->gpr->written ? FORM_GPR_OUT : FORM_GPR_IN;
@@ -170,6 +188,13 @@ static bool make_thunk(const struct x86_cpu *c, const struct x86_decoded *d, con
     return true;
 }
 
+/* Outside 64-bit mode VEX.W does not widen general registers (rex_w is 0), but for other
+ * instructions it still is part of the opcode. */
+static bool raw_vex_w(const struct x86_decoded *d, const uint8_t *bytes)
+{
+    return bytes[d->opcode_off - 2] != 0xc5 && bytes[d->opcode_off - 1] >> 7;
+}
+
 static uint64_t fop(const struct x86_decoded *d)
 {
     return (uint64_t)((d->opcode & 7u) << 8 | d->modrm) << 48;
@@ -182,8 +207,8 @@ static bool bind_data(const struct x86_cpu *c, const struct x86_decoded *d, cons
     enum encode_gpr gpr = f.gpr ? gpr_place(d) : ENCODE_NO_GPR;
     struct x86_decoded plain = *d;
 
-    if (f.gpr && c->code_size != X86_CODE_64)
-        plain.rex_w = 0;
+    if (d->prefixes & X86_PREFIX_VEX)
+        plain.rex_w = raw_vex_w(d, bytes) && !(f.gpr && c->code_size != X86_CODE_64);
     i->aux = slow_mask(d, &f);
     i->vreg = form_bits(d, &f);
     i->rm = f.mem ? f.mem->size : 0;
@@ -277,22 +302,24 @@ static bool bind_vmaskmov(const struct x86_cpu *c, const struct x86_decoded *d,
 {
     bool wide = d->op == X86_OP_VMASKMOVPD || d->op == X86_OP_VPMASKMOVQ;
     bool store = d->operand[0].kind == X86_OPERAND_MEM;
+    struct x86_decoded plain = *d;
 
     i->rm = d->vex_l ? 32 : 16;
     bind_as(i, store ? fpu_maskmov_store : fpu_maskmov_load, FPU_NOT_LIVE | FPU_TRAP_AVX,
             d->vvvv | (wide ? 0x10u : 0));
-    return make_thunk(c, d, bytes, ENCODE_NO_GPR, false, i);
+    plain.rex_w = raw_vex_w(d, bytes);
+    return make_thunk(c, &plain, bytes, ENCODE_NO_GPR, false, i);
 }
 
 /* See masked.c for the bits of vreg. */
-static bool bind_gather(const struct x86_decoded *d, struct insn *i)
+static bool bind_gather(const struct x86_decoded *d, const uint8_t *bytes, struct insn *i)
 {
     i->reg = d->reg;
     i->rm = d->index;
     i->index = REG_ZERO;
     i->scale = d->scale;
     return bind_as(i, fpu_gather, FPU_NOT_LIVE | FPU_TRAP_AVX,
-                   d->vvvv | (d->rex_w ? 0x10u : 0) | (d->opcode & 1 ? 0x20u : 0) |
+                   d->vvvv | (raw_vex_w(d, bytes) ? 0x10u : 0) | (d->opcode & 1 ? 0x20u : 0) |
                        (d->vex_l ? 0x40u : 0));
 }
 
@@ -325,7 +352,7 @@ static bool bind_special(const struct x86_cpu *c, const struct x86_decoded *d, c
         return true;
     case X86_OP_VPGATHERDD: case X86_OP_VPGATHERDQ: case X86_OP_VPGATHERQD: case X86_OP_VPGATHERQQ:
     case X86_OP_VGATHERDPS: case X86_OP_VGATHERDPD: case X86_OP_VGATHERQPS: case X86_OP_VGATHERQPD:
-        *ok = bind_gather(d, i);
+        *ok = bind_gather(d, bytes, i);
         return true;
     default:
         return bind_control(c, d, bytes, i, ok);
