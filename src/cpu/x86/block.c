@@ -23,7 +23,9 @@ struct block {
     struct block_link *incoming;   /* links to this block, chained by block_end.next[] */
     uint8_t mode;                  /* enum x86_code_size */
     bool dead;
+    bool fixed;                    /* goes on directly in another page: right at home_rip only */
     uint16_t count;                /* of insn[], without the block_end behind them */
+    uint64_t home_rip;             /* where it was first decoded for */
     struct insn insn[] __attribute__((aligned(32)));
 };
 
@@ -151,7 +153,8 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
     return mmu_fetch(c, *ret_lin, &host) ? host : NULL;
 }
 
-/* A block of these bytes. One that crosses a page fits only if its second page is still the one
+/* A block of these bytes. The same code may be mapped at several addresses, and its links serve all
+ * of them as long as they stay within its page; else it is decoded once per address. One that crosses a page fits only if its second page is still the one
  * behind the first in the address space of now. */
 static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
@@ -159,7 +162,7 @@ static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin
     const uint8_t *second;
 
     for (; b; b = b->hash_next) {
-        if (b->host != host || b->mode != c->code_size)
+        if (b->host != host || b->mode != c->code_size || (b->fixed && b->home_rip != c->rip))
             continue;
         if (!b->page[1])
             return b;
@@ -280,6 +283,17 @@ static bool ends_block(const struct x86_decoded *d)
     return d->info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM);
 }
 
+/* Does a block whose last instruction is d, ending at rip, go on directly in another page? */
+static bool leaves_page(const struct block *b, const struct x86_decoded *d, uint64_t rip)
+{
+    uint64_t home = b->home_rip >> MEM_PAGE_SHIFT;
+
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_REL && (rip + d->imm) >> MEM_PAGE_SHIFT != home)
+            return true;
+    return rip >> MEM_PAGE_SHIFT != home;
+}
+
 /* Fetch and decode one instruction at lin, whose bytes up to the end of the page are at host.
  * bytes is where an instruction that crosses the page is put together. */
 static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, const uint8_t **host,
@@ -320,6 +334,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     struct block_end *end;
 
     b->host = host;
+    b->home_rip = c->rip;
     b->mode = c->code_size;
     b->dead = false;
     b->incoming = NULL;
@@ -358,6 +373,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     }
     if (!ended)
         *i++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)off};
+    b->fixed = leaves_page(b, &d, c->rip + off);
     b->count = (uint16_t)(i - b->insn);
     end = (struct block_end *)i;
     *end = (struct block_end){.insns = count};

@@ -290,10 +290,25 @@ static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
     return 0;
 }
 
+/* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
+ * slightly different ones. Within a second, take it to be the first vCPU's: Linux tolerates no
+ * difference at all. */
+static void settle_tsc(struct hv_vcpu *v)
+{
+    const struct x86_cpu *first = v->vm->vcpu[0].cpu;
+    int64_t apart = (int64_t)(v->cpu->tsc_offset - first->tsc_offset);
+    int64_t second = (int64_t)v->cpu->vm->tsc_khz * 1000;
+
+    if (apart > -second && apart < second)
+        v->cpu->tsc_offset = first->tsc_offset;
+    irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
+}
+
 static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
 {
     int r = x86_cpu_set(v->cpu, state);
 
+    settle_tsc(v);
     if (!r)
         r = irqchip_apic_base_restore(v->vm->chip, v->index, state->apic_base);
     if (r)
@@ -317,6 +332,7 @@ static void soft_vm_reset(struct hv_vm *vm)
         __atomic_store_n((uint32_t *)&c->pending, 0, __ATOMIC_SEQ_CST);
         if (x86_cpu_set(c, s))
             continue; /* the reset state is one that any CPU can hold */
+        settle_tsc(&vm->vcpu[n]);
     }
     free(s);
 }
