@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Vector and x87 instructions, bound and run as the guest's, compared with the same bytes run by the
- * processor; and a sweep over the encodings for any that would fault on the host. */
+/* Vector and x87 instructions, bound and run as the guest's, compared with the same bytes run by
+ * the processor; and a sweep over the encodings for any that would fault on the host. */
 #include <sys/mman.h>
 
 #include "cpu/x86/fpu/fpu_rig.h"

@@ -369,7 +369,8 @@ START_TEST(environments_have_the_format_of_the_mode)
     r.c->reg[X86_RSI] = DATA + 0x40;
     RUN_OK(&r, 0x66, 0xd9, 0x36); /* fnstenv, 14 bytes */
     ck_assert_uint_eq(get64(&r, DATA + 0x40), 0x56787fff3800037f);
-    ck_assert_uint_eq(get64(&r, DATA + 0x48) & 0xffffffffffff, (uint64_t)(uint16_t)(DATA + 8) << 16);
+    ck_assert_uint_eq(get64(&r, DATA + 0x48) & 0xffffffffffff,
+                      (uint64_t)(uint16_t)(DATA + 8) << 16);
     RUN_OK(&r, 0xdb, 0xe3);
     RUN_OK(&r, 0x66, 0xd9, 0x26); /* fldenv */
     ck_assert_uint_eq(r.c->x87_ip, 0x5678);

@@ -82,7 +82,7 @@ void fpu_maskmov_string(struct x86_cpu *c, const struct insn *i)
         NEXT;
 }
 
-/* ---- VMASKMOVPS/PD, VPMASKMOVD/Q. rm: bytes; vreg: mask register, 0x10: elements of 8 bytes ---- */
+/* ---- VMASKMOVPS/PD, VPMASKMOVD/Q. rm: bytes; vreg: mask register, 0x10: 8-byte elements ---- */
 
 static bool read_mask(struct x86_cpu *c, const struct insn *i, uint32_t *ret)
 {

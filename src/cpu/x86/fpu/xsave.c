@@ -18,7 +18,9 @@ static FPU_LIVE_CODE void native_xsave(struct x86_cpu *c, struct xsave_image *x)
 {
     fpu_need_live(c);
     if (c->host_xcr0 & BIT(63))
-        __asm__ volatile("xsave64 %0" : "+m"(*x) : "a"((uint32_t)c->host_xcr0 & XCR0_KNOWN), "d"(0));
+        __asm__ volatile("xsave64 %0"
+                         : "+m"(*x)
+                         : "a"((uint32_t)c->host_xcr0 & XCR0_KNOWN), "d"(0));
     else
         __asm__ volatile("fxsave64 %0" : "+m"(*x));
     fpu_live_done(c);
@@ -28,7 +30,9 @@ static FPU_LIVE_CODE void native_xrstor(struct x86_cpu *c, const struct xsave_im
 {
     fpu_need_live(c);
     if (c->host_xcr0 & BIT(63))
-        __asm__ volatile("xrstor64 %0" : : "m"(*x), "a"((uint32_t)c->host_xcr0 & XCR0_KNOWN), "d"(0));
+        __asm__ volatile("xrstor64 %0"
+                         :
+                         : "m"(*x), "a"((uint32_t)c->host_xcr0 & XCR0_KNOWN), "d"(0));
     else
         __asm__ volatile("fxrstor64 %0" : : "m"(*x));
     fpu_live_done(c);
