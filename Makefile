@@ -5,8 +5,8 @@
 BUILD = build
 MESON = meson
 NINJA = ninja
-DESTDIR =
-PREFIX = /usr/local
+DESTDIR ?=
+PREFIX ?= /usr/local
 
 SANITIZER_asan = address
 SANITIZER_ubsan = undefined
@@ -55,7 +55,8 @@ bench:
 	@sh bench/run $(BUILD)
 
 install: all
-	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
+	@$(MESON) configure -Dprefix=$(PREFIX) $(BUILD)
+	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD)
 
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan

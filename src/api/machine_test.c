@@ -101,6 +101,46 @@ START_TEST(machine_ends_with_an_internal_error)
 }
 END_TEST
 
+START_TEST(machine_ends_as_its_devices_ask)
+{
+    static const struct fake_op debug[] = {{FAKE_PORT_WRITE, 1, 0xf4, 0x21}, {FAKE_WAIT}};
+    static const struct fake_op reset[] = {{FAKE_PORT_WRITE, 1, 0x64, 0xfe}, {FAKE_WAIT}};
+    struct vz_machine_end end = run(debug, 2, 2, false);
+
+    ck_assert_int_eq(end.reason, VZ_END_DEBUG_EXIT);
+    ck_assert_uint_eq(end.debug_code, 0x21);
+    end = run(reset, 2, 2, true);
+    ck_assert_int_eq(end.reason, VZ_END_RESET);
+}
+END_TEST
+
+static void count_resets(void *arg, const char *name, uint64_t value)
+{
+    if (!strcmp(name, "machine.resets"))
+        *(uint64_t *)arg = value;
+}
+
+START_TEST(machine_reboots_until_it_is_stopped)
+{
+    static const struct fake_op ops[] = {{FAKE_PORT_WRITE, 1, 0x64, 0xfe}, {FAKE_WAIT}};
+    struct file f = write_kernel(ops, 2);
+    struct vz_machine *m = make(f.path, 3, false);
+    struct vz_machine_end end;
+    uint64_t resets = 0;
+
+    ck_assert_int_eq(vz_machine_start(m, NULL), 0);
+    while (resets < 5) {
+        usleep(1000);
+        vz_machine_stats(m, count_resets, &resets);
+    }
+    vz_machine_stop(m);
+    vz_machine_wait(m, &end);
+    ck_assert_int_eq(end.reason, VZ_END_STOPPED);
+    vz_machine_free(m);
+    unlink(f.path);
+}
+END_TEST
+
 START_TEST(machine_stops_when_told)
 {
     static const struct fake_op ops[] = {{FAKE_WAIT}};
@@ -159,6 +199,8 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, machine_ends_with_a_triple_fault);
     UNIT_TEST(s, machine_ends_with_an_internal_error);
+    UNIT_TEST(s, machine_ends_as_its_devices_ask);
+    UNIT_TEST(s, machine_reboots_until_it_is_stopped);
     UNIT_TEST(s, machine_stops_when_told);
     UNIT_TEST(s, machine_that_was_never_started);
     UNIT_TEST(s, machine_refuses_an_unknown_backend);
