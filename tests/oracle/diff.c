@@ -7,10 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arch/x86/cpu_state.h"
 #include "arch/x86/regs.h"
 #include "diff.h"
 
-#define REPORTS_MAX 20
+#define REPORTS_MAX 2 /* per operation */
 
 static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                       "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
@@ -30,17 +31,48 @@ static uint64_t flags_compared(const struct diff_case *c)
     return X86_FLAGS_ARITH | X86_FLAG_DF;
 }
 
+/* Gathers clear what lies above the elements they gather, SDM vol. 2. The host was seen to leave
+ * it as it was. */
+static bool same_but_cleared(const uint8_t *before, const uint8_t *host, const uint8_t *ours,
+                             unsigned len)
+{
+    static const uint8_t zero[8];
+    bool same = true;
+
+    for (unsigned at = 0; at < len; at += 8)
+        same &= !memcmp(host + at, ours + at, 8) ||
+                (!memcmp(ours + at, zero, 8) && !memcmp(host + at, before + at, 8));
+    return same;
+}
+
 static bool same_vector_state(const struct diff_case *c, const uint8_t *host, const uint8_t *ours)
 {
     /* FCW, FSW, FTW; MXCSR; ST0-7 (10 bytes of each 16); XMM; upper YMM. Not FOP, FIP, FDP. */
-    bool same = !memcmp(host, ours, 5) && !memcmp(host + 24, ours + 24, 4) &&
-                !memcmp(host + 160, ours + 160, 256);
+    const uint8_t *before = c->before.xsave;
+    bool same = !memcmp(host, ours, 5) && !memcmp(host + 24, ours + 24, 4);
     bool host_avx = host[512] & 4, our_avx = ours[512] & 4;
     static const uint8_t zero[256];
 
     for (unsigned n = 0; n < 8; n++)
         same &= !memcmp(host + 32 + 16 * n, ours + 32 + 16 * n, 10);
+    if (c->d.vsib && our_avx)
+        return same && same_but_cleared(before + 160, host + 160, ours + 160, 256) &&
+               same_but_cleared(before + 576, host + 576, ours + 576, 256);
+    same &= !memcmp(host + 160, ours + 160, 256);
     return same && !memcmp(host_avx ? host + 576 : zero, our_avx ? ours + 576 : zero, 256);
+}
+
+/* What the host does and its manual does not say, seen on AMD's Zen 4. */
+static bool host_quirk(const struct diff_case *c, const struct diff_state *h,
+                       const struct diff_state *s)
+{
+    const char *name = c->d.info->name;
+    bool sha = !strncmp(name, "sha1", 4) || !strncmp(name, "sha256", 6);
+
+    if (sha && h->vector == -1 && s->vector == X86_GP)
+        return true; /* takes misaligned operands */
+    /* pushes the return address before it looks whether the target is canonical */
+    return c->d.op == X86_OP_CALL_IND && h->vector == X86_PF && s->vector == X86_GP;
 }
 
 static bool compare(const struct diff_case *c, const struct diff_state *h,
@@ -49,6 +81,10 @@ static bool compare(const struct diff_case *c, const struct diff_state *h,
     bool same = true;
 
     what[0] = 0;
+    if (host_quirk(c, h, s)) {
+        memcpy(diff_soft_data(), diff_native_data(), DIFF_DATA_LEN);
+        return true;
+    }
     if (h->vector != s->vector) {
         note("vector", 0, (uint64_t)(int64_t)h->vector, (uint64_t)(int64_t)s->vector);
         return false;
@@ -56,8 +92,11 @@ static bool compare(const struct diff_case *c, const struct diff_state *h,
     for (unsigned n = 0; n < 16; n++)
         if (h->gpr[n] != s->gpr[n])
             note(names[n], c->before.gpr[n], h->gpr[n], s->gpr[n]), same = false;
-    if (h->rip != s->rip)
+    if (h->rip != s->rip) {
         note("rip", DIFF_INSN, h->rip, s->rip), same = false;
+        note("rcx", c->before.gpr[X86_RCX], h->gpr[X86_RCX], s->gpr[X86_RCX]);
+        note("rflags", c->before.rflags, h->rflags, s->rflags);
+    }
     if ((h->rflags ^ s->rflags) & flags_compared(c))
         note("rflags", c->before.rflags, h->rflags, s->rflags), same = false;
     if (h->vector == X86_PF && (h->cr2 != s->cr2 || (h->error & 2) != (s->error & 2)))
@@ -109,7 +148,7 @@ static int run(unsigned long cases, uint64_t seed, const char *only)
 {
     static struct diff_case c;
     static struct diff_state host, ours;
-    static unsigned long done[X86_OP_COUNT];
+    static unsigned long done[X86_OP_COUNT], reported[X86_OP_COUNT];
     unsigned long differences = 0, compared = 0, uncovered = 0;
 
     diff_seed(seed);
@@ -126,7 +165,8 @@ static int run(unsigned long cases, uint64_t seed, const char *only)
         diff_native_run(&c, &host);
         diff_soft_run(&c, &ours);
         if (!compare(&c, &host, &ours)) {
-            if (differences++ < REPORTS_MAX)
+            differences++;
+            if (reported[c.d.op]++ < REPORTS_MAX)
                 report(&c, n);
             fill_data();
         }

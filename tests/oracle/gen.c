@@ -179,7 +179,7 @@ static uint64_t random_value(void)
     }
 }
 
-static uint64_t random_target(unsigned size)
+static uint64_t random_target(void)
 {
     uint64_t at = DIFF_DATA + 1024 + diff_random() % (DIFF_DATA_LEN - 2048);
 
@@ -195,11 +195,17 @@ static void write_le32(uint8_t *p, uint32_t v)
     memcpy(p, &v, 4);
 }
 
+/* SHA's memory operand must be aligned on Intel and need not be on AMD. */
+static bool is_sha(const struct x86_decoded *d)
+{
+    return !strncmp(d->info->name, "sha1", 4) || !strncmp(d->info->name, "sha256", 6);
+}
+
 /* Make the memory operand of c point into the data pages. False: this encoding cannot. */
 static bool aim(struct diff_case *c)
 {
     struct x86_decoded *d = &c->d;
-    uint64_t *gpr = c->before.gpr, target = random_target(16);
+    uint64_t *gpr = c->before.gpr, target = random_target();
     unsigned modrm = d->opcode_off + 1u;
 
     if (!d->has_modrm) { /* moffs */
@@ -213,6 +219,8 @@ static bool aim(struct diff_case *c)
         write_le32(c->bytes + modrm + 1, (uint32_t)(target - DIFF_INSN - d->len));
         return d->asize == 8;
     }
+    if (is_sha(d))
+        target &= ~UINT64_C(15);
     if (d->vsib) /* four or eight indexes: keep them small, see random_vectors() */
         target = DIFF_DATA + DIFF_DATA_LEN / 2;
     if (d->index != X86_NO_REG && !d->vsib) {
@@ -277,6 +285,8 @@ static void random_vectors(struct diff_case *c)
     x[4] = chance(3) ? (uint8_t)diff_random() : 0xff; /* which registers are not empty */
     write_le32(x + 24, (uint32_t)(0x1f80 | (chance(4) ? (diff_random() & 3) << 13 : 0)));
     x[512] = 7;
+    if (c->d.vsib) /* with nothing to gather AMD does not clear the upper parts */
+        x[160 + 16 * c->d.vvvv + 3] |= 0x80, x[160 + 16 * c->d.vvvv + 7] |= 0x80;
 }
 
 static void small_counts(struct diff_case *c)
@@ -286,9 +296,9 @@ static void small_counts(struct diff_case *c)
 
     if (d->info->attr & X86_ATTR_STRING || d->op == X86_OP_XLAT || d->op == X86_OP_MASKMOVQ ||
         d->op == X86_OP_MASKMOVDQU || d->op == X86_OP_VMASKMOVDQU) {
-        gpr[X86_RSI] = random_target(8);
-        gpr[X86_RDI] = random_target(8);
-        gpr[X86_RBX] = random_target(8);
+        gpr[X86_RSI] = random_target();
+        gpr[X86_RDI] = random_target();
+        gpr[X86_RBX] = random_target();
         gpr[X86_RCX] = diff_random() % 40;
         if (chance(2))
             c->before.rflags |= X86_FLAG_DF;
@@ -297,6 +307,27 @@ static void small_counts(struct diff_case *c)
         (d->op == X86_OP_BT || d->op == X86_OP_BTS || d->op == X86_OP_BTR || d->op == X86_OP_BTC) &&
         d->reg != d->base && d->reg != d->index)
         gpr[d->reg] = diff_random() % 2000 - 1000;
+}
+
+/* Where AMD and Intel (whom we follow) differ, and the host may be either. */
+static bool vendors_differ(const struct x86_decoded *d)
+{
+    const unsigned prefixes = X86_PREFIX_OPSIZE | X86_PREFIX_REP | X86_PREFIX_REPNE;
+
+    if (d->info->attr & X86_ATTR_BRANCH && d->prefixes & prefixes)
+        return true; /* 66 makes 16-bit branches on AMD and is ignored by Intel */
+    if (d->map == X86_MAP_0F && d->opcode == 0x0d && d->mod == 3)
+        return true; /* #UD on AMD, NOP on Intel */
+    return false;
+}
+
+/* A branch into its own bytes would run for ever, or run something else. */
+static bool branches_into_itself(const struct x86_decoded *d)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_REL && d->imm + d->len < d->len)
+            return true;
+    return false;
 }
 
 bool diff_next_case(struct diff_case *c, unsigned long n)
@@ -308,13 +339,15 @@ bool diff_next_case(struct diff_case *c, unsigned long n)
     memcpy(c->bytes, e->bytes, 16);
     if (x86_decode(c->bytes, e->len, X86_CODE_64, &c->d) != X86_DECODE_OK)
         return false;
+    if (branches_into_itself(&c->d) || vendors_differ(&c->d))
+        return false;
     for (unsigned r = 0; r < 16; r++)
         c->before.gpr[r] = random_value();
     c->before.rflags = 0x202 | (diff_random() & X86_FLAGS_ARITH);
     c->before.rip = DIFF_INSN;
-    c->before.gpr[X86_RSP] = random_target(8) & ~UINT64_C(7);
+    c->before.gpr[X86_RSP] = random_target() & ~UINT64_C(7);
     if (c->d.op == X86_OP_LEAVE || c->d.op == X86_OP_ENTER)
-        c->before.gpr[X86_RBP] = random_target(8);
+        c->before.gpr[X86_RBP] = random_target();
     if (c->d.info->attr & X86_ATTR_BRANCH && !c->d.has_mem && c->d.op == X86_OP_JMP_IND)
         c->before.gpr[c->d.rm] = DIFF_CODE + diff_random() % 4096;
     if (c->d.op == X86_OP_CALL_IND && !c->d.has_mem)

@@ -93,7 +93,7 @@ void diff_native_run(const struct diff_case *c, struct diff_state *ret)
     struct entry *e = ENTRY;
 
     result = ret;
-    memset(code + 4096, 0xcc, 160);
+    memset(code, 0xcc, DIFF_CODE_LEN);
     memcpy((void *)DIFF_INSN, c->bytes, c->d.len);
     memcpy(e->gpr, c->before.gpr, sizeof(e->gpr));
     e->rflags = c->before.rflags;

@@ -68,6 +68,7 @@ static void long_mode_user(struct x86_cpu_state *s)
     s->seg[X86_CS] = code;
     s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = data;
     s->seg[X86_FS] = s->seg[X86_GS] = data;
+    s->seg[X86_TR].limit = 0x66; /* no I/O bitmap: all ports are forbidden */
 }
 
 bool diff_soft_init(void)
@@ -104,7 +105,7 @@ uint8_t *diff_soft_data(void)
 
 static void load(const struct diff_case *c)
 {
-    memset(guest_code + 4096, 0xcc, 160);
+    memset(guest_code, 0xcc, DIFF_CODE_LEN);
     memcpy(guest_code + (DIFF_INSN - DIFF_CODE), c->bytes, c->d.len);
     memcpy(cpu->reg, c->before.gpr, sizeof(c->before.gpr));
     cpu->rip = DIFF_INSN;
@@ -116,6 +117,19 @@ static void load(const struct diff_case *c)
     memcpy(xsave, c->before.xsave, DIFF_XSAVE_LEN);
     if (fpu_set(cpu, xsave))
         abort();
+}
+
+/* The instruction has not finished: a string operation between two chunks, or the code caches are
+ * full and must be emptied first. */
+static bool again(const struct diff_case *c)
+{
+    if (cpu->pending & X86_PENDING_FLUSH) {
+        block_cache_empty(cpu);
+        cpu->pending &= ~(uint32_t)X86_PENDING_FLUSH;
+        return true;
+    }
+    return (c->d.prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)) &&
+           (c->d.info->attr & X86_ATTR_STRING);
 }
 
 void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
@@ -131,9 +145,7 @@ void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
             break;
         first->fn(cpu, first);
         fpu_park(cpu);
-    } while (!cpu->fault.pending && cpu->rip == DIFF_INSN &&
-             (c->d.prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)) &&
-             (c->d.info->attr & X86_ATTR_STRING));
+    } while (!cpu->fault.pending && cpu->rip == DIFF_INSN && again(c));
     memcpy(ret->gpr, cpu->reg, sizeof(ret->gpr));
     ret->rip = cpu->rip;
     ret->rflags = cpu_rflags(cpu);

@@ -21,7 +21,7 @@ struct block {
     struct block *page_next[2];    /* of other blocks in the pages it has bytes of */
     const uint8_t *page[2];        /* page[1] is NULL unless the block crosses into it */
     struct block_link *incoming;   /* links to this block, chained by block_end.next[] */
-    uint8_t mode;                  /* enum x86_code_size */
+    uint8_t mode;                  /* block_mode() */
     bool dead;
     bool fixed;                    /* goes on directly in another page: right at home_rip only */
     uint16_t count;                /* of insn[], without the block_end behind them */
@@ -158,11 +158,11 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
  * behind the first in the address space of now. */
 static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
-    struct block *b = c->blocks->hash[hash_of(host, c->code_size)];
+    struct block *b = c->blocks->hash[hash_of(host, block_mode(c))];
     const uint8_t *second;
 
     for (; b; b = b->hash_next) {
-        if (b->host != host || b->mode != c->code_size || (b->fixed && b->home_rip != c->rip))
+        if (b->host != host || b->mode != block_mode(c) || (b->fixed && b->home_rip != c->rip))
             continue;
         if (!b->page[1])
             return b;
@@ -335,7 +335,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
 
     b->host = host;
     b->home_rip = c->rip;
-    b->mode = c->code_size;
+    b->mode = block_mode(c);
     b->dead = false;
     b->incoming = NULL;
     b->page[0] = page_of(host);

@@ -18,6 +18,13 @@
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_CACHE_BYTES (16u << 20)
 
+/* What decoding and binding depend on besides the bytes: code size, and real or virtual-8086 mode,
+ * where some instructions do not exist. 4 bits. */
+static inline uint8_t block_mode(const struct x86_cpu *c)
+{
+    return (uint8_t)(c->code_size | (in_real_or_v86(c) ? 8 : 0));
+}
+
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 

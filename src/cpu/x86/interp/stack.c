@@ -290,6 +290,18 @@ INSN(leave)
     NEXT;
 }
 
+/* ENTER faults where a write at the final stack pointer would, SDM vol. 2. */
+static noinline bool stack_writable(struct x86_cpu *c, const struct insn *i, uint64_t sp,
+                                    unsigned size)
+{
+    struct loaded l = stack_linear(c, i, sp, size, true);
+
+    if (l.ok && mmu_probe(c, l.value, size, MMU_WRITE, MMU_CURRENT, true))
+        return true;
+    c->rip = insn_rip(c, i);
+    return false;
+}
+
 /* imm: bytes to reserve, aux: nesting level 0..31. */
 INSN(enter)
 {
@@ -311,6 +323,8 @@ INSN(enter)
         if (unlikely(!stack_store(c, i, sp, i->vreg, frame)))
             return;
     }
+    if (unlikely(!stack_writable(c, i, sp - i->imm, i->vreg)))
+        return;
     set_sized(c, X86_RBP, i->vreg, frame);
     stack_set(c, sp - i->imm);
     NEXT;

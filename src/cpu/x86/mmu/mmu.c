@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "cpu/x86/block.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 #include "cpu/x86/smc.h"
 
@@ -11,7 +12,7 @@
 #define TABLES_BYTES (TABLE_COUNT * TLB_ENTRIES * sizeof(struct tlb_entry))
 
 /* Mode bits of code_ctx: what else the same bytes at the same address depend on. */
-#define CTX_MODE_BITS 4
+#define CTX_MODE_BITS 5
 
 static void fill_words(void *p, uint64_t value, size_t count)
 {
@@ -82,7 +83,7 @@ static void select_tables(struct x86_cpu *c)
 {
     struct mmu *m = c->mmu;
     enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
-    uint64_t mode = (uint64_t)c->code_size | (c->cpl == 3 ? 4 : 0);
+    uint64_t mode = block_mode(c) | (c->cpl == 3 ? BIT(4) : 0);
 
     c->tlb[0] = space_table(m->current, kind);
     c->tlb[1] = space_table(&m->upper, kind);
