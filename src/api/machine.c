@@ -39,6 +39,7 @@ struct vz_machine {
     pthread_cond_t changed;   /* phase or generation */
     enum phase phase;
     unsigned parked;          /* vCPU threads that wait in park() */
+    bool all_stopped;         /* all were parked at once while ENDING */
     unsigned alive;           /* vCPU threads that have not returned for good */
     uint64_t generation;      /* counts the releases of parked threads */
     uint64_t resets;
@@ -133,6 +134,7 @@ static void park_locked(struct vz_machine *m)
     }
     if (m->phase == PHASE_RESETTING)
         reset_locked(m);
+    m->all_stopped = m->phase == PHASE_ENDING;
     m->parked = 0;
     m->generation++;
     pthread_cond_broadcast(&m->changed);
@@ -174,7 +176,10 @@ static void run_vcpu(struct vz_machine *m, unsigned index)
         handle_exit(m, index, r, &e);
         pthread_mutex_lock(&m->lock);
     }
-    park_locked(m); /* nobody leaves before all have stopped */
+    /* Nobody leaves before all have stopped. Whoever parked for a reset that became the end has
+     * met the others already, who may be gone. */
+    if (!m->all_stopped)
+        park_locked(m);
     pthread_mutex_unlock(&m->lock);
 }
 
