@@ -342,6 +342,8 @@ void guest_start(void)
 {
     outb(0x3f9, 0);
     outb(0x3fb, 3);
+    outb(0x21, 0xff); /* the firmware may have left the timer's interrupt on */
+    outb(0xa1, 0xff);
     for (unsigned n = 0; n < 256; n++)
         set_gate(n, 14, 0, 0);
     load_idt();
