@@ -5,7 +5,8 @@
  * neither wakes nor waits for the loop thread. They are edge-triggered, so an expiry needs no read.
  * Disarming is a flag only: the timerfd may still go off once, and is then ignored.
  *
- * Posted calls wait in a list; an eventfd wakes the loop.
+ * Posted calls and works wait in lists; an eventfd wakes the loop, and is written to only when the
+ * loop sleeps.
  *
  * What a handler removes may still be named by events of the same epoll_wait(), so removed
  * sources are marked dead and freed after the round. */
@@ -59,8 +60,10 @@ struct loop {
     _Atomic bool stop;
     _Atomic uintptr_t thread; /* pthread_self() of loop_run(), 0 when not running */
 
-    pthread_mutex_t lock; /* leaf; guards the posts */
+    pthread_mutex_t lock; /* leaf; guards the posts, the works and asleep */
     struct post *first, **last;
+    struct loop_work *first_work, **last_work;
+    bool asleep; /* waits, or is about to, and nobody has woken it yet */
 
     struct source *dead; /* loop thread: to be freed after this round */
 };
@@ -81,6 +84,7 @@ int loop_create(struct loop **ret)
         return -ENOMEM;
     pthread_mutex_init(&loop->lock, NULL);
     loop->last = &loop->first;
+    loop->last_work = &loop->first_work;
     loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->event_fd < 0 || loop->epoll_fd < 0)
@@ -127,6 +131,29 @@ static bool run_posts(struct loop *loop)
     return true;
 }
 
+/* Run the works queued so far, but none that is queued meanwhile: those come in the next round,
+ * after descriptors and timers had their turn. */
+static void run_works(struct loop *loop)
+{
+    unsigned count = 0;
+
+    pthread_mutex_lock(&loop->lock);
+    for (struct loop_work *work = loop->first_work; work; work = work->next)
+        count++;
+    for (; count && loop->first_work; count--) {
+        struct loop_work *work = loop->first_work;
+
+        loop->first_work = work->next;
+        if (!loop->first_work)
+            loop->last_work = &loop->first_work;
+        work->queued = false;
+        pthread_mutex_unlock(&loop->lock);
+        work->fn(work->arg); /* may queue itself, cancel others, or free itself */
+        pthread_mutex_lock(&loop->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
 void loop_destroy(struct loop *loop)
 {
     if (!loop)
@@ -147,22 +174,64 @@ static void wake(struct loop *loop)
     eventfd_write(loop->event_fd, 1); /* fails only when it is at its maximum: awake anyway */
 }
 
+/* Whoever gets true wakes the loop. */
+static bool take_sleep_locked(struct loop *loop)
+{
+    bool was_asleep = loop->asleep;
+
+    loop->asleep = false;
+    return was_asleep;
+}
+
 int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
     struct post *post = malloc(sizeof(*post));
-    bool was_empty;
+    bool was_asleep;
 
     if (!post)
         return -ENOMEM;
     *post = (struct post){.fn = fn, .arg = arg};
     pthread_mutex_lock(&loop->lock);
-    was_empty = !loop->first;
     *loop->last = post;
     loop->last = &post->next;
+    was_asleep = take_sleep_locked(loop);
     pthread_mutex_unlock(&loop->lock);
-    if (was_empty)
+    if (was_asleep)
         wake(loop);
     return 0;
+}
+
+void loop_work_queue(struct loop *loop, struct loop_work *work)
+{
+    bool was_asleep = false;
+
+    pthread_mutex_lock(&loop->lock);
+    if (!work->queued) {
+        work->queued = true;
+        work->next = NULL;
+        *loop->last_work = work;
+        loop->last_work = &work->next;
+        was_asleep = take_sleep_locked(loop);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    if (was_asleep)
+        wake(loop);
+}
+
+void loop_work_cancel(struct loop *loop, struct loop_work *work)
+{
+    struct loop_work **at = &loop->first_work;
+
+    pthread_mutex_lock(&loop->lock);
+    while (work->queued && *at && *at != work)
+        at = &(*at)->next;
+    if (work->queued && *at) {
+        *at = work->next;
+        if (!*at)
+            loop->last_work = at;
+        work->queued = false;
+    }
+    pthread_mutex_unlock(&loop->lock);
 }
 
 /* A timerfd went off: is the timer due? It may have been disarmed, or armed for later, since. */
@@ -197,15 +266,25 @@ static void dispatch(struct source *source, uint32_t events)
 static void run_round(struct loop *loop)
 {
     struct epoll_event ev[EVENTS_PER_ROUND];
-    int count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, -1);
+    int count;
+    bool idle;
 
+    pthread_mutex_lock(&loop->lock);
+    idle = !loop->first && !loop->first_work && !loop->stop;
+    loop->asleep = idle;
+    pthread_mutex_unlock(&loop->lock);
+    count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, idle ? -1 : 0);
+    pthread_mutex_lock(&loop->lock);
+    loop->asleep = false;
+    pthread_mutex_unlock(&loop->lock);
+    run_posts(loop);
+    run_works(loop);
     for (int i = 0; i < count; i++) {
         struct source *source = ev[i].data.ptr;
         eventfd_t ignored;
 
         if (!source) {
             eventfd_read(loop->event_fd, &ignored);
-            run_posts(loop);
         } else if (!source->dead) {
             dispatch(source, ev[i].events);
         }

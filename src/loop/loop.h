@@ -32,6 +32,22 @@ bool loop_is_current(const struct loop *loop);
  * 0 or -ENOMEM. */
 int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg) must_check;
 
+/* A call that is queued again and again: the caller's memory, so queueing cannot fail. Set fn and
+ * arg; the rest is the loop's and starts as zero. */
+struct loop_work {
+    void (*fn)(void *arg);
+    void *arg;
+    struct loop_work *next;
+    bool queued;
+};
+
+/* Call work->fn soon on the loop thread, once, however often this is called before it begins. Any
+ * thread, also under locks; a system call only when the loop sleeps. */
+void loop_work_queue(struct loop *loop, struct loop_work *work);
+/* Take it back if it has not begun. Loop thread, or while loop_run() is not running: then no call
+ * comes after this. */
+void loop_work_cancel(struct loop *loop, struct loop_work *work);
+
 /* Watch fd (which stays the caller's). events: LOOP_READ | LOOP_WRITE; may be 0 for now.
  * Level-triggered. Loop thread, or before loop_run(). 0 or -errno (-EPERM: fd cannot be polled,
  * as with regular files). */

@@ -196,3 +196,18 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
             mem->code_written(mem->code_written_arg, gpa, n);
     }
 }
+
+void mem_written_at(struct mem *mem, const void *host, uint64_t len)
+{
+    if (!mem->code_written)
+        return;
+    for (unsigned i = 0; i < mem->region_count; i++) {
+        const struct mem_region *r = &mem->region[i];
+        uint64_t off = (uint64_t)((const uint8_t *)host - r->host);
+
+        if ((const uint8_t *)host >= r->host && off < r->len) {
+            mem_written(mem, r->gpa + off, len);
+            return;
+        }
+    }
+}

@@ -73,6 +73,9 @@ int mem_zero(struct mem *mem, gpa_t gpa, uint64_t len) must_check;
 /* [gpa, gpa + len), inside RAM, has been written. */
 void mem_written(struct mem *mem, gpa_t gpa, uint64_t len);
 
+/* The same for len bytes at host, which mem_ptr() gave. */
+void mem_written_at(struct mem *mem, const void *host, uint64_t len);
+
 /* The code map word of the page that host (inside RAM) lies in. */
 static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
 {

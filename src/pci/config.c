@@ -143,6 +143,8 @@ uint32_t pci_config_read_locked(struct pci_dev *pci, unsigned off, unsigned size
 {
     uint32_t v = 0;
 
+    if (pci->ops->config_read_locked)
+        pci->ops->config_read_locked(pci, off, size);
     memcpy(&v, &pci->config[off], size);
     return v;
 }

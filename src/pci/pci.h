@@ -16,6 +16,7 @@ struct pci_dev;
 struct pci_host;
 
 #define PCI_VENDOR_INTEL  0x8086
+#define PCI_VENDOR_VIRTIO 0x1af4
 #define PCI_VENDOR_VZ     0x1b36 /* as other virtual machines' own devices */
 #define PCI_CLASS_HOST    0x060000
 #define PCI_CLASS_ISA     0x060100
@@ -65,11 +66,14 @@ struct pci_ops {
     /* Optional. After the core has filled in configuration space: add capabilities and registers.
      * 0 or -errno. */
     int (*init)(struct pci_dev *pci);
+    /* Optional; the last use of this table, which may free itself. */
     void (*fini)(struct pci_dev *pci);
     /* Optional. Under the lock; the core has reset configuration space, BARs and MSI-X. */
     void (*reset_locked)(struct pci_dev *pci);
     /* Optional. Under the lock; bytes [off, off + len) of configuration space were written. */
     void (*config_written_locked)(struct pci_dev *pci, unsigned off, unsigned len);
+    /* Optional. Under the lock; bytes [off, off + len) are about to be read: make them current. */
+    void (*config_read_locked)(struct pci_dev *pci, unsigned off, unsigned len);
     /* The device's own fields, and the version of that table. NULL: no state of its own. */
     const struct state_field *state;
     uint32_t state_version;

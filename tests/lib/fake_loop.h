@@ -35,6 +35,8 @@ struct loop {
         void *arg;
     } posted[FAKE_LOOP_MAX];
     unsigned posted_count;
+    struct loop_work *work[FAKE_LOOP_MAX];
+    unsigned work_count;
     struct loop_fd *fd[FAKE_LOOP_MAX];
     struct loop_timer *timer[FAKE_LOOP_MAX];
 };
@@ -65,6 +67,23 @@ int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
     loop->posted[loop->posted_count].fn = fn;
     loop->posted[loop->posted_count++].arg = arg;
     return 0;
+}
+
+void loop_work_queue(struct loop *loop, struct loop_work *work)
+{
+    if (work->queued || loop->work_count == FAKE_LOOP_MAX)
+        return;
+    work->queued = true;
+    loop->work[loop->work_count++] = work;
+}
+
+void loop_work_cancel(struct loop *loop, struct loop_work *work)
+{
+    for (unsigned i = 0; i < loop->work_count; i++) {
+        if (loop->work[i] == work)
+            loop->work[i] = NULL;
+    }
+    work->queued = false;
 }
 
 int loop_fd_add(struct loop *loop, int fd, unsigned events, void (*fn)(void *arg, unsigned events),
@@ -168,6 +187,18 @@ static inline void fake_loop_turn(struct loop *loop)
     loop->posted_count -= count;
     for (unsigned i = 0; i < loop->posted_count; i++)
         loop->posted[i] = loop->posted[i + count];
+    count = loop->work_count;
+    for (unsigned i = 0; i < count; i++) {
+        struct loop_work *work = loop->work[i];
+
+        if (!work)
+            continue;
+        work->queued = false;
+        work->fn(work->arg);
+    }
+    loop->work_count -= count;
+    for (unsigned i = 0; i < loop->work_count; i++)
+        loop->work[i] = loop->work[i + count];
     for (unsigned i = 0; i < FAKE_LOOP_MAX; i++) {
         struct loop_fd *f = loop->fd[i];
         struct pollfd p;

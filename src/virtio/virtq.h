@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* A virtqueue as a device sees it (VIRTIO 1.2 section 2.6 to 2.8): requests come out, answers go
+ * back. Nothing of the ring's format, of guest addresses, barriers or byte order shows.
+ *
+ * A request is a chain of buffers in guest memory, as iovecs: first those the device reads (out),
+ * then those it writes (in); "in" and "out" are the driver's words and so the specification's.
+ * The guest may change out bytes at any time: copy out once, check, then use.
+ *
+ * Every queue owns one struct virtq_chain per slot, allocated before the guest runs. virtq_pop()
+ * lends one out; it and its iovecs stay valid until virtq_push() or virtq_unpop() of it, which may
+ * come much later (asynchronous work) and in any order. Every chain popped must be given back in
+ * one of these ways, also when the device is being reset meanwhile: a reset waits for it.
+ *
+ * Threads: all of this on the loop thread only. */
+#ifndef VZ_VIRTIO_VIRTQ_H
+#define VZ_VIRTIO_VIRTQ_H
+
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+#include "mem/mem.h"
+#include "state/state.h"
+
+struct virtio_dev;
+struct virtq;
+
+#define VIRTQ_SIZE_MAX 1024u /* slots of a queue, and so segments of a chain */
+
+struct virtq_chain {
+    struct virtq *queue;
+    const struct iovec *out, *in; /* device reads; device writes. In guest memory */
+    unsigned out_count, in_count; /* of iovecs; none is empty */
+    size_t out_len, in_len;       /* bytes; together below 4 GiB */
+    /* virtio_ops.request_size bytes for the device's use, zero at first, kept between uses. */
+    void *priv;
+    /* The queue's. */
+    struct iovec *iov;
+    uint16_t head;  /* split: first descriptor; packed: buffer id */
+    uint16_t slots; /* packed: ring slots it takes */
+    bool busy;      /* lent out */
+};
+
+/* What the guest programmed through the transport. Under the device's lock. */
+struct virtq_regs {
+    uint16_t size;   /* slots; the driver may lower it from the device's maximum */
+    uint16_t vector; /* MSI-X vector or VIRTIO_MSI_NO_VECTOR */
+    bool enabled;
+    bool resetting;  /* the driver waits for the end of a queue reset (2.6.1) */
+    gpa_t desc, driver, device; /* descriptor table or ring, avail ring, used ring; 2.8 for packed */
+};
+
+struct virtq {
+    struct virtio_dev *dev;
+    unsigned index;
+    uint16_t size_max; /* constant */
+    struct virtq_regs regs;
+
+    /* The rest belongs to the loop thread. */
+    bool running;   /* set up, and neither reset, broken nor stopped since */
+    bool event_idx, indirect, packed;
+    uint16_t size;
+    void *desc, *driver, *device; /* in guest memory, sizes checked */
+    uint16_t next_avail;  /* split: free-running; packed: slot */
+    uint16_t next_used;
+    bool avail_wrap, used_wrap; /* packed: wrap counters */
+    uint16_t signalled;   /* next_used when an interrupt was last considered */
+    bool signalled_wrap;
+    bool signalled_valid;
+    bool started;         /* next_* hold a position: the queue was running */
+    unsigned inflight;    /* chains lent out */
+    unsigned budget;      /* pops left in this kick, see virtio_ops.kick */
+    uint8_t *chains;      /* size_max of them, chain_stride bytes apart */
+    size_t chain_stride;
+};
+
+/* The next request, or NULL when there is none now: then the driver has been asked to kick when it
+ * adds one. Bounds and memory ranges are checked. A chain that breaks a rule is not returned: the
+ * device goes to DEVICE_NEEDS_RESET (2.1.2) and its queues yield nothing more until it is reset. */
+struct virtq_chain *virtq_pop(struct virtq *q) must_check;
+
+/* Is there a request? As virtq_pop(), but takes nothing. */
+bool virtq_pending(struct virtq *q);
+
+/* Give the chain back with written bytes in its in part, from its start on (more than in_len counts
+ * as in_len). The driver is not told before virtq_notify(). */
+void virtq_push(struct virtq *q, struct virtq_chain *c, size_t written);
+
+/* Put the chain popped last back, as if virtq_pop() had not been called. Only if no other of this
+ * queue has been popped since. */
+void virtq_unpop(struct virtq *q, struct virtq_chain *c);
+
+/* Interrupt the driver if it wants to know about what was pushed since the last call. Cheap. Call
+ * it once after a batch of pushes. */
+void virtq_notify(struct virtq *q);
+
+/* Copy from the out part, from off on; returns bytes copied, short at the end of the chain. */
+size_t virtq_read(const struct virtq_chain *c, size_t off, void *buf, size_t len);
+/* Copy into the in part, likewise. */
+size_t virtq_write(const struct virtq_chain *c, size_t off, const void *buf, size_t len);
+
+/* The bytes [off, off + len) of iov as iovecs in ret, at most max; fewer bytes when iov or ret ends.
+ * Returns the count. To step over headers: iov_slice(c->in, c->in_count, 12, SIZE_MAX, ...). */
+unsigned iov_slice(const struct iovec *iov, unsigned count, size_t off, size_t len,
+                   struct iovec *ret, unsigned max);
+size_t iov_length(const struct iovec *iov, unsigned count);
+/* Copy between plain memory and iov; return bytes copied. */
+size_t iov_read(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len);
+size_t iov_write(const struct iovec *iov, unsigned count, size_t off, const void *buf, size_t len);
+
+/* --- for the device core (virtio.c) only --- */
+
+/* Allocate the chains. 0 or -ENOMEM. */
+int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t size_max,
+               size_t request_size) must_check;
+void virtq_fini(struct virtq *q);
+/* Begin with what regs says, from the rings' start, or where a saved queue left off. false: the
+ * driver gave bad addresses, and the device is broken now. */
+bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t features,
+                 bool restored) must_check;
+void virtq_stop(struct virtq *q);
+
+extern const struct state_field virtq_state[];
+
+#endif
