@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* What all disks share: checks, counters, and the way from a completion on any thread to done() on
+ * the loop thread. See blk.h.
+ *
+ * Completed requests wait in a list; an eventfd brings the loop to it. Neither can fail, which is
+ * why this does not use loop_post(). */
+#include "block/blk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "loop/loop.h"
+
+static void deliver_event(void *arg, unsigned events);
+
+/* The disk under a filter changed its size. */
+static void child_resized(void *arg)
+{
+    struct blk *b = arg;
+
+    blk_set_size(b, b->child->size);
+}
+
+static const struct blk_client filter_client = {.resized = child_resized};
+
+int blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struct blk *child)
+{
+    int r;
+
+    b->ops = ops;
+    b->loop = loop;
+    b->last = &b->first;
+    b->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->event_fd < 0)
+        return -errno;
+    r = loop_fd_add(loop, b->event_fd, LOOP_READ, deliver_event, b, &b->watch);
+    if (r < 0) {
+        close(b->event_fd);
+        return r;
+    }
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->some, NULL);
+    if (child) {
+        child->client = &filter_client;
+        child->client_arg = b;
+        b->child = child;
+        b->size = child->size;
+        b->block_size = child->block_size;
+        b->physical_block_size = child->physical_block_size;
+        b->discard_granularity = child->discard_granularity;
+        b->read_only = child->read_only;
+    }
+    return 0;
+}
+
+void blk_fini(struct blk *b)
+{
+    loop_fd_remove(b->watch);
+    close(b->event_fd);
+    pthread_cond_destroy(&b->some);
+    pthread_mutex_destroy(&b->lock);
+}
+
+/* ---- Submitting ----------------------------------------------------------------------------- */
+
+static bool is_aligned(const struct blk *b, uint64_t v)
+{
+    return !(v & (b->block_size - 1));
+}
+
+static bool iov_fits(const struct blk_req *req)
+{
+    uint64_t sum = 0;
+
+    if (!req->iov_count || req->iov_count > BLK_IOV_MAX)
+        return false;
+    for (unsigned i = 0; i < req->iov_count; i++) {
+        if (!add_u64(sum, req->iov[i].iov_len, &sum))
+            return false;
+    }
+    return sum == req->len;
+}
+
+static int check_req(const struct blk *b, const struct blk_req *req)
+{
+    bool is_rw = req->op == BLK_READ || req->op == BLK_WRITE;
+
+    if (req->op == BLK_FLUSH)
+        return 0;
+    if (b->read_only && req->op != BLK_READ)
+        return -EROFS;
+    if (!range_fits(req->offset, req->len, b->size) || !is_aligned(b, req->offset) ||
+        !is_aligned(b, req->len) || !req->len)
+        return -EINVAL;
+    return is_rw && !iov_fits(req) ? -EINVAL : 0;
+}
+
+static void count_req(struct blk *b, const struct blk_req *req)
+{
+    struct blk_stats *s = &b->stats;
+
+    switch (req->op) {
+    case BLK_READ: s->reads++; break;
+    case BLK_WRITE: s->writes++; break;
+    case BLK_FLUSH: s->flushes++; break;
+    case BLK_DISCARD: s->discards++; break;
+    default: s->zeroes++; break;
+    }
+}
+
+void blk_submit(struct blk *b, struct blk_req *req)
+{
+    int err = req->op < BLK_OP_COUNT ? check_req(b, req) : -EINVAL;
+
+    req->blk = b;
+    req->moved = 0;
+    b->inflight++;
+    if (err) {
+        b->stats.refused++;
+        blk_complete(req, err);
+        return;
+    }
+    count_req(b, req);
+    b->ops->submit(b, req);
+    if (!b->plugged && b->ops->unplug)
+        b->ops->unplug(b);
+}
+
+void blk_pass(struct blk *child, struct blk_req *req)
+{
+    child->ops->submit(child, req);
+    if (!child->plugged && child->ops->unplug)
+        child->ops->unplug(child);
+}
+
+void blk_plug(struct blk *b)
+{
+    for (; b; b = b->child)
+        b->plugged++;
+}
+
+void blk_unplug(struct blk *b)
+{
+    for (; b; b = b->child) {
+        if (!--b->plugged && b->ops->unplug)
+            b->ops->unplug(b);
+    }
+}
+
+void blk_cancel(struct blk *b, struct blk_req *req)
+{
+    for (; b; b = b->child) {
+        if (b->ops->cancel)
+            b->ops->cancel(b, req);
+    }
+}
+
+/* ---- Completing ----------------------------------------------------------------------------- */
+
+static void wake(struct blk *b)
+{
+    eventfd_write(b->event_fd, 1); /* fails only when it is at its maximum: awake anyway */
+}
+
+void blk_complete(struct blk_req *req, int err)
+{
+    struct blk *b = req->blk;
+    bool was_empty;
+
+    req->err = err;
+    req->next = NULL;
+    pthread_mutex_lock(&b->lock);
+    was_empty = !b->first;
+    *b->last = req;
+    b->last = &req->next;
+    pthread_cond_signal(&b->some);
+    if (was_empty)
+        wake(b); /* under the lock: afterwards the disk may be gone */
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* An idle disk calls those who wait for that. They may wait again. */
+static void tell_idle(struct blk *b)
+{
+    struct blk_drain *d = b->drains;
+
+    if (b->inflight || !d)
+        return;
+    b->drains = NULL;
+    while (d) {
+        struct blk_drain *next = d->next;
+
+        d->idle(d->arg);
+        d = next;
+    }
+}
+
+void blk_finish(struct blk_req *req, int err)
+{
+    struct blk *b = req->blk;
+
+    if (err)
+        b->stats.errors++;
+    else if (req->op == BLK_READ)
+        b->stats.bytes_read += req->len;
+    else if (req->op == BLK_WRITE)
+        b->stats.bytes_written += req->len;
+    b->inflight--;
+    req->done(req, err);
+    if (b->drains && !b->inflight)
+        wake(b); /* not from here: we may be deep inside a backend */
+}
+
+/* Call done() of all that completed; false when there was nothing. */
+static bool deliver(struct blk *b)
+{
+    struct blk_req *req;
+
+    pthread_mutex_lock(&b->lock);
+    req = b->first;
+    b->first = NULL;
+    b->last = &b->first;
+    pthread_mutex_unlock(&b->lock);
+    if (!req)
+        return false;
+    blk_plug(b); /* what done() submits in answer goes out together */
+    while (req) {
+        struct blk_req *next = req->next;
+
+        blk_finish(req, req->err);
+        req = next;
+    }
+    blk_unplug(b);
+    return true;
+}
+
+static void deliver_event(void *arg, unsigned events)
+{
+    struct blk *b = arg;
+    eventfd_t ignored;
+
+    eventfd_read(b->event_fd, &ignored);
+    deliver(b);
+    tell_idle(b);
+}
+
+/* ---- Draining and closing ------------------------------------------------------------------- */
+
+void blk_drain(struct blk *b, struct blk_drain *d)
+{
+    d->next = b->drains;
+    b->drains = d;
+    if (!b->inflight)
+        wake(b);
+}
+
+static void wait_some(struct blk *b)
+{
+    pthread_mutex_lock(&b->lock);
+    while (!b->first)
+        pthread_cond_wait(&b->some, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void blk_drain_wait(struct blk *b)
+{
+    while (b->inflight) {
+        bool went_on = false;
+
+        if (deliver(b))
+            continue;
+        for (struct blk *i = b; i && b->inflight; i = i->child) {
+            if (i->ops->wait && i->ops->wait(i))
+                went_on = true;
+        }
+        if (!went_on)
+            wait_some(b);
+    }
+    tell_idle(b);
+}
+
+void blk_close(struct blk *b)
+{
+    while (b) {
+        struct blk *child = b->child;
+
+        blk_drain_wait(b);
+        b->ops->close(b);
+        blk_fini(b);
+        free(b);
+        b = child;
+    }
+}
+
+/* ---- Size and client ------------------------------------------------------------------------ */
+
+int blk_attach(struct blk *b, const struct blk_client *client, void *arg)
+{
+    if (b->client)
+        return -EBUSY;
+    b->client = client;
+    b->client_arg = arg;
+    return 0;
+}
+
+void blk_detach(struct blk *b)
+{
+    b->client = NULL;
+}
+
+void blk_set_size(struct blk *b, uint64_t size)
+{
+    if (size == b->size)
+        return;
+    b->size = size;
+    if (b->client && b->client->resized)
+        b->client->resized(b->client_arg);
+}
+
+void blk_check_size(struct blk *b)
+{
+    for (; b; b = b->child) {
+        if (b->ops->check_size)
+            b->ops->check_size(b);
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Disks that stand for one or stack on one: to find out how a guest takes a slow disk, a failing
+ * one, or none at all, and to see what it asks for. They are part of the product.
+ *
+ * Those that stack own the disk below from a successful call on, and blk_close() closes both. */
+#ifndef VZ_BLOCK_BLK_FILTERS_H
+#define VZ_BLOCK_BLK_FILTERS_H
+
+#include "block/blk.h"
+
+/* Reads give zeroes, writes go nowhere. size: bytes, a multiple of BLK_SECTOR. */
+int blk_null_create(uint64_t size, struct loop *loop, struct blk **ret) must_check;
+
+/* Hold each request back for delay_ms[its op] before the disk below gets it. */
+int blk_delay_create(struct blk *child, const uint32_t delay_ms[BLK_OP_COUNT],
+                     struct blk **ret) must_check;
+
+/* Which requests fail, and how. All conditions hold at once. */
+struct blk_fault {
+    unsigned ops;          /* bit per enum blk_op; 0: all */
+    uint64_t offset, len;  /* touching this range; len 0: any (a flush touches any only) */
+    uint64_t skip;         /* let so many matching ones through first */
+    uint64_t times;        /* then fail so many; 0: all */
+    unsigned percent;      /* of the matching ones, by a fixed sequence; 0: each */
+    int err;               /* -errno */
+    bool after;            /* fail after the disk below did it, as when an answer gets lost */
+};
+
+#define BLK_FAULTS_MAX 8
+
+/* faults are copied; the first that matches counts. */
+int blk_fault_create(struct blk *child, const struct blk_fault *faults, unsigned count,
+                     struct blk **ret) must_check;
+/* Change them while running. Loop thread. -EINVAL: too many. */
+int blk_fault_set(struct blk *b, const struct blk_fault *faults, unsigned count) must_check;
+
+/* Tell of each request as it ends: "write 4096+8192 fua: ok, 120 us". line NULL: log_info(). */
+int blk_log_create(struct blk *child, void (*line)(void *arg, const char *text), void *arg,
+                   struct blk **ret) must_check;
+
+/* "read", "write", "flush", "discard", "zero". */
+const char *blk_op_name(enum blk_op op);
+
+#endif
