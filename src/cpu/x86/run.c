@@ -126,8 +126,10 @@ static void step(struct x86_cpu *c)
     first->fn(c, first);
     clear(c, X86_PENDING_SHADOW);
     c->link = NULL;
-    if (c->fault.pending)
+    if (c->fault.pending) {
+        c->watch_hits = 0; /* a fault comes first; restarted, the instruction hits again */
         return;
+    }
     if (rf)
         c->rflags &= ~(uint64_t)X86_FLAG_RF;
     event_after_single_step(c, tf);

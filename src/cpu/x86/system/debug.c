@@ -34,6 +34,10 @@ void event_after_single_step(struct x86_cpu *c, bool tf_was_set)
 {
     uint64_t hits = c->watch_hits & 15;
 
+    /* MOV SS puts traps off: data breakpoints to after the next instruction (the hits stay), the
+     * single step for good. SDM vol. 3, 6.8.3. */
+    if (c->mov_ss_shadow)
+        return;
     if (c->watch_hits & EVENT_NO_STEP_TRAP)
         tf_was_set = false;
     c->watch_hits = 0;

@@ -249,6 +249,9 @@ void op_mov_to_dr(struct x86_cpu *c, const struct insn *i)
         c->dr7 = (v & 0xffff23ff) | X86_DR7_FIXED;
     else
         c->dr[dr] = v;
+    /* Watched pages stay out of the TLB from now on; those that are in it must go. */
+    if (dr != 6 && (c->dr7 & 0xff))
+        mmu_flush_all(c);
     /* RF lasted until this instruction at the latest; where no breakpoint was armed nobody has
      * cleared it. */
     c->rflags &= ~(uint64_t)X86_FLAG_RF;
