@@ -34,6 +34,7 @@ typedef void handler_fn(struct frame *f);
 void set_handler(unsigned vector, handler_fn *fn);
 void set_gate(unsigned vector, unsigned type, unsigned dpl, unsigned ist);
 
+void *memset(void *p, int c, size_t n);
 void load_idt(void); /* other CPUs call it themselves */
 
 /* Run fn(arg); an exception in it unwinds to here. Returns the vector, or -1 when there was none.
