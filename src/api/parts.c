@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "api/accel.h"
 #include "api/config_impl.h"
@@ -45,6 +46,22 @@ static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t va
     p->request(p->request_arg, kinds[kind], value);
 }
 
+static bool is_zero(const uint8_t uuid[16])
+{
+    static const uint8_t zero[16];
+
+    return !memcmp(uuid, zero, sizeof(zero));
+}
+
+/* RFC 9562 5.4. 16 bytes are never cut short, and never waited for once a host is up. */
+static void random_uuid(uint8_t uuid[16])
+{
+    if (getrandom(uuid, 16, 0) != 16)
+        memset(uuid, 0x5a, 16);
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
+    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+}
+
 static int create_board(struct parts *p, struct vz_error *err)
 {
     const struct vz_config_options *o = &p->config->o;
@@ -59,6 +76,8 @@ static int create_board(struct parts *p, struct vz_error *err)
     };
 
     memcpy(options.uuid, o->uuid, sizeof(options.uuid));
+    if (is_zero(options.uuid))
+        random_uuid(options.uuid);
     return board_create(&options, &p->board, err);
 }
 
