@@ -198,6 +198,18 @@ static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, ui
         ret[ECX] |= 1u << 27;
 }
 
+/* Kernels trust BHI_DIS_S of SPEC_CTRL more than BHI_NO: without it Linux clears the branch history
+ * in a loop of a hundred instructions at each system call. */
+static void leaf_7(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t ret[4])
+{
+    if (subleaf == 0) {
+        ret[EAX] = 2; /* the last subleaf */
+        add_features(p, 7, 0, ret);
+    } else if (subleaf == 2) {
+        ret[EDX] = 1u << 4; /* BHI_CTRL */
+    }
+}
+
 /* Deterministic cache parameters: type, level, KiB, ways, shared by. Lines of 64 bytes. */
 static void leaf_4(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t ret[4])
 {
@@ -313,10 +325,7 @@ static void leaf_basic(const struct x86_cpu *c, const struct x86_cpuid_policy *p
     case 2: ret[EAX] = 0x00feff01; break; /* "use leaf 4" */
     case 4: leaf_4(p, subleaf, ret); break;
     case 6: ret[EAX] = 1u << 2; break; /* ARAT: the APIC timer never stops */
-    case 7:
-        if (subleaf == 0)
-            add_features(p, 7, 0, ret);
-        break;
+    case 7: leaf_7(p, subleaf, ret); break;
     case 0xb: case 0x1f: leaf_topology(c, p, subleaf, ret); break;
     case 0xd: leaf_xsave(c, p, subleaf, ret); break;
     case 0x15: leaf_tsc(p, ret); break;

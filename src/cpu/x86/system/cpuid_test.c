@@ -96,7 +96,10 @@ START_TEST(nothing_is_claimed_that_is_not_implemented)
     ck_assert_uint_eq(v[2] >> 5 & 1, 0);  /* VMX */
     ck_assert_uint_eq(v[2] >> 15 & 1, 0); /* PDCM */
     ck_assert_uint_eq(v[3] >> 1 & 1, 0);  /* VME */
+    cpuid_query(f.cpu, 7, 2, v);
+    ck_assert_uint_eq(v[3], 1u << 4); /* BHI_CTRL and nothing else */
     cpuid_query(f.cpu, 7, 0, v);
+    ck_assert_uint_eq(v[0], 2);
     ck_assert_uint_eq(v[1] & (BIT(4) | BIT(11) | BIT(16)), 0); /* HLE, RTM, AVX-512 */
     ck_assert_uint_eq(v[2] & (BIT(3) | BIT(7) | BIT(16)), 0);  /* PKU, shadow stacks, LA57 */
     cpuid_query(f.cpu, 0xd, 1, v);

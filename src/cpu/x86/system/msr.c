@@ -10,7 +10,7 @@
 
 #define MTRR_COUNT 8u
 #define MTRRCAP_VALUE (MTRR_COUNT | BIT(8) | BIT(10)) /* fixed ranges, write-combining */
-#define SPEC_CTRL_OFFERED 0x7u /* IBRS, STIBP, SSBD */
+#define SPEC_CTRL_OFFERED 0x407u /* IBRS, STIBP, SSBD, BHI_DIS_S */
 #define MISC_ENABLE_WRITABLE 0x1u /* fast strings */
 #define EFER_OFFERED (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 
