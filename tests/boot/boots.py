@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What the boot tests share: machines that run to their end, and machines on a terminal."""
+import re
+import subprocess
+import threading
+import time
+
+import pexpect
+
+from conftest import VZ, Result
+
+BOOT_LIMIT_S = 300
+SHELL = "setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1\npoweroff -f\n"
+
+# What no kernel may say. Some harmless lines contain a word of these: they are named beside it.
+TROUBLE = re.compile(r"BUG|WARNING|Oops|Call Trace|unchecked MSR|lockup|RCU.*stall|rcu.*stall|"
+                     r"clocksource:.*unstable|TSC.*(warp|unstable)|APIC error|spurious|"
+                     r"firmware bug|ACPI.*(Error|Warning)|general protection|segfault|invalid opcode|"
+                     r"irq \d+: nobody cared|alg: .*(failed|mismatch|wrong)|"
+                     r"divide error|double fault|hardware error", re.I)
+HARMLESS = re.compile(r"if necessary, use \"pci=nocrs\" and report a bug|BHB clearing|"
+                      r"This is not a bug|debug|kfence|warn_on", re.I)
+
+
+class Timed(Result):
+    """A Result that also knows when each line of the serial port came: [(monotonic s, line)]."""
+
+    def __init__(self, status, lines, err):
+        super().__init__(status, "".join(line + "\n" for _, line in lines), err)
+        self.lines = lines
+
+    def when(self, line):
+        return next(t for t, text in self.lines if text == line)
+
+    def section(self, name):
+        """What the guest printed after the line "== NAME", up to the next such line."""
+        return self.out.split(f"== {name}\n", 1)[1].split("\n== ", 1)[0]
+
+
+def run(kernel, initrd, *more, cmdline="console=ttyS0 quiet", limit_s=BOOT_LIMIT_S):
+    """Boot, wait for the end, return a Timed."""
+    argv = [VZ, "run", "--kernel", kernel, "--initrd", str(initrd), "--cmdline", cmdline,
+            *map(str, more)]
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    lines, deadline = [], time.monotonic() + limit_s
+    watchdog = threading.Timer(limit_s, p.kill)
+    watchdog.start()
+    for line in p.stdout:
+        text = line.decode(errors="replace").replace("\r", "").rstrip("\n")
+        lines.append((time.monotonic(), text))
+    err = p.stderr.read().decode(errors="replace")
+    status = p.wait()
+    watchdog.cancel()
+    result = Timed(status, lines, err)
+    assert time.monotonic() < deadline, f"expected an end within {limit_s} s, saw none: {result}"
+    return result
+
+
+def trouble(log):
+    return [line for line in log.splitlines() if TROUBLE.search(line) and not HARMLESS.search(line)]
+
+
+def spawn(kernel, initrd, *more, cmdline="console=ttyS0 quiet"):
+    """Boot on a pseudo-terminal."""
+    return pexpect.spawn(VZ, ["run", "--kernel", kernel, "--initrd", str(initrd),
+                              "--cmdline", cmdline, *map(str, more)], timeout=60)
