@@ -71,6 +71,10 @@ static void exceptions(void)
     EXPECT("int 0x20", __asm__ volatile("int $0x20"));
     EXPECT("unaligned movaps", __asm__ volatile("movaps 1(%0), %%xmm0" ::"r"(page) : "xmm0"));
     EXPECT("single step", __asm__ volatile("pushf; orl $0x100, (%rsp); popf; nop; nop"));
+    EXPECT("alignment check", __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf;"
+                                               "mov 1(%0), %%eax; pushf;"
+                                               "andl $~0x40000, (%%rsp); popf" ::"r"(page)
+                                               : "rax"));
     EXPECT("sse division", uint32_t m = 0x1d80; __asm__ volatile(
                "ldmxcsr %0; xorps %%xmm0, %%xmm0; movss %1, %%xmm1; divss %%xmm0, %%xmm1" ::"m"(m),
                "m"((float){1}) : "xmm0", "xmm1"));

@@ -8,7 +8,7 @@
 #include "cpu/x86/mmu/mmu_priv.h"
 #include "cpu/x86/smc.h"
 
-#define TABLE_COUNT  ((MMU_ASIDS + 1) * MMU_KINDS)
+#define TABLE_COUNT  ((MMU_ASIDS + 1) * MMU_KINDS + 1)
 #define TABLES_BYTES (TABLE_COUNT * TLB_ENTRIES * sizeof(struct tlb_entry))
 
 /* Mode bits of code_ctx: what else the same bytes at the same address depend on. */
@@ -33,6 +33,7 @@ int mmu_create(struct x86_cpu *c)
         return -ENOMEM;
     }
     m->tables = t;
+    m->nothing = t + (TABLE_COUNT - 1) * TLB_ENTRIES;
     for (unsigned n = 0; n <= MMU_ASIDS; n++) {
         struct mmu_space *s = n < MMU_ASIDS ? &m->lower[n] : &m->upper;
 
@@ -78,6 +79,14 @@ struct tlb_entry *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind)
     return space_table(mmu_space_of(c->mmu, va), kind);
 }
 
+/* Few guests ever ask for it, so it takes no memory before. */
+static struct tlb_entry *empty_table(struct mmu *m)
+{
+    if (m->nothing->read != TLB_NO_TAG)
+        fill_words(m->nothing, TLB_NO_TAG, TLB_ENTRIES * sizeof(struct tlb_entry) / 8);
+    return m->nothing;
+}
+
 /* Point the CPU at the tables and contexts of now. */
 static void select_tables(struct x86_cpu *c)
 {
@@ -85,8 +94,12 @@ static void select_tables(struct x86_cpu *c)
     enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
     uint64_t mode = block_mode(c) | (c->cpl == 3 ? BIT(4) : 0);
 
-    c->tlb[0] = space_table(m->current, kind);
-    c->tlb[1] = space_table(&m->upper, kind);
+    if (unlikely(mmu_checks_alignment(c))) {
+        c->tlb[0] = c->tlb[1] = empty_table(m);
+    } else {
+        c->tlb[0] = space_table(m->current, kind);
+        c->tlb[1] = space_table(&m->upper, kind);
+    }
     c->code_ctx[0] = m->current->generation << CTX_MODE_BITS | mode;
     c->code_ctx[1] = m->upper.generation << CTX_MODE_BITS | mode;
 }

@@ -146,8 +146,19 @@ static void span_store(struct x86_cpu *c, const struct span *s, unsigned size, u
     }
 }
 
-struct loaded mmu_load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
-                       bool is_stack)
+/* Is size at va all right where alignment is checked? Else #AC is recorded. Only numbers have an
+ * alignment here: for larger operands that need one the instruction itself raises #GP. */
+static bool check_alignment(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who)
+{
+    if (likely(!(va & (size - 1))) || size - 1 > 7 || (size & (size - 1)) || who != MMU_CURRENT ||
+        !mmu_checks_alignment(c))
+        return true;
+    cpu_raise(c, X86_AC, true, 0);
+    return false;
+}
+
+static struct loaded load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
+                          bool is_stack)
 {
     struct span s;
 
@@ -156,18 +167,27 @@ struct loaded mmu_load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_w
     return (struct loaded){span_load(c, &s, size), 1};
 }
 
+struct loaded mmu_load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
+                       bool is_stack)
+{
+    if (!check_alignment(c, va, size, who))
+        return (struct loaded){0, 0};
+    return load(c, va, size, who, is_stack);
+}
+
 struct loaded mmu_load_for_write(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
                                  bool is_stack)
 {
     struct span s;
 
-    if (!translate_span(c, va, size, MMU_WRITE, who, is_stack, &s))
+    if (!check_alignment(c, va, size, who) ||
+        !translate_span(c, va, size, MMU_WRITE, who, is_stack, &s))
         return (struct loaded){0, 0};
     return (struct loaded){span_load(c, &s, size), 1};
 }
 
-bool mmu_store(struct x86_cpu *c, uint64_t va, unsigned size, uint64_t value, enum mmu_who who,
-               bool is_stack)
+static bool store(struct x86_cpu *c, uint64_t va, unsigned size, uint64_t value, enum mmu_who who,
+                  bool is_stack)
 {
     struct span s;
 
@@ -175,6 +195,12 @@ bool mmu_store(struct x86_cpu *c, uint64_t va, unsigned size, uint64_t value, en
         return false;
     span_store(c, &s, size, value);
     return true;
+}
+
+bool mmu_store(struct x86_cpu *c, uint64_t va, unsigned size, uint64_t value, enum mmu_who who,
+               bool is_stack)
+{
+    return check_alignment(c, va, size, who) && store(c, va, size, value, who, is_stack);
 }
 
 bool mmu_probe(struct x86_cpu *c, uint64_t va, unsigned len, enum mmu_access access,
@@ -193,8 +219,8 @@ void *mmu_direct(struct x86_cpu *c, uint64_t va, unsigned len, enum mmu_access a
 
     if (in_long_mode(c) && (!is_canonical(va) || !is_canonical(va + len - 1)))
         return NULL;
-    if (unlikely(c->dr7 & 0xff))
-        return NULL; /* data breakpoints look at single accesses */
+    if (unlikely((c->dr7 & 0xff) || mmu_checks_alignment(c)))
+        return NULL; /* data breakpoints and alignment checks look at single accesses */
     while (done < len) {
         uint64_t at = va + done;
 
@@ -224,9 +250,11 @@ bool mmu_read_bytes(struct x86_cpu *c, uint64_t va, void *buf, unsigned len, enu
 {
     uint8_t *to = buf;
 
+    if (!check_alignment(c, va, len, who))
+        return false;
     while (len) {
         unsigned n = piece(va, len);
-        struct loaded l = mmu_load(c, va, n, who, is_stack);
+        struct loaded l = load(c, va, n, who, is_stack);
 
         if (!l.ok)
             return false;
@@ -243,10 +271,12 @@ bool mmu_write_bytes(struct x86_cpu *c, uint64_t va, const void *buf, unsigned l
 {
     const uint8_t *from = buf;
 
+    if (!check_alignment(c, va, len, who))
+        return false;
     while (len) {
         unsigned n = piece(va, len);
 
-        if (!mmu_store(c, va, n, load_host(from, n), who, is_stack))
+        if (!store(c, va, n, load_host(from, n), who, is_stack))
             return false;
         from += n;
         va += n;

@@ -42,6 +42,7 @@ struct mmu {
     uint64_t mode_key[3];         /* registers that translation depends on, as last seen */
     uint64_t legacy_cs_base;
     struct tlb_entry *tables;     /* one mapping for all of them */
+    struct tlb_entry *nothing;    /* a table that never holds anything: every access is slow */
 };
 
 /* A page's translation. */
@@ -59,6 +60,12 @@ bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_k
 
 /* Host address of RAM at gpa, or NULL; *ret_rom says whether stores are to be dropped. */
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom);
+
+/* Are the program's accesses checked for alignment (SDM vol. 3, 6.15, #AC)? */
+static inline bool mmu_checks_alignment(const struct x86_cpu *c)
+{
+    return (c->rflags & X86_FLAG_AC) && (c->cr0 & X86_CR0_AM) && c->cpl == 3;
+}
 
 enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who);
 

@@ -155,7 +155,10 @@ bool event_deliver_nmi(struct x86_cpu *c)
 void cpu_set_rflags(struct x86_cpu *c, uint64_t value, uint64_t mask)
 {
     uint64_t now = (cpu_rflags(c) & ~mask) | (value & mask) | X86_FLAG_1;
+    bool ac_changes = (c->rflags ^ now) & X86_FLAG_AC;
 
     c->rflags = now & ~(uint64_t)X86_FLAGS_ARITH;
     c->af = af_from_rflags(now);
+    if (unlikely(ac_changes) && c->mmu)
+        mmu_privilege_changed(c); /* SMAP and alignment checks go by it */
 }
