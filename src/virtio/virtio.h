@@ -19,6 +19,7 @@
 #define VZ_VIRTIO_VIRTIO_H
 
 #include <linux/virtio_ids.h>
+#include <linux/virtio_pci.h>
 #include <pthread.h>
 
 #include "base/compiler.h"
@@ -30,7 +31,6 @@ struct vz_error;
 
 #define VIRTIO_QUEUES_MAX 32u
 #define VIRTIO_CONFIG_MAX 256u
-#define VIRTIO_MSI_NO_VECTOR 0xffffu
 
 /* Device status (2.1). */
 enum {
@@ -39,7 +39,7 @@ enum {
 };
 
 struct virtio_ops {
-    const char *name;    /* "rng"; also names its section in a saved state ("virtio-rng") */
+    const char *name;    /* "virtio-rng"; names its section in a saved state too */
     uint16_t id;         /* VIRTIO_ID_* (section 5) */
     uint32_t class_code; /* PCI class, 24 bits; 0: none fits */
     uint64_t features;   /* offered, besides those of queues and transport; see dev->features */
@@ -165,7 +165,7 @@ void virtio_kick(struct virtio_dev *dev, unsigned index);
 void virtio_config_set(struct virtio_dev *dev, unsigned off, const void *data, unsigned len);
 void virtio_config_get(struct virtio_dev *dev, unsigned off, void *data, unsigned len);
 
-/* The driver broke the rules: DEVICE_NEEDS_RESET, queues stop. Logged once per reset at most. */
+/* The driver broke the rules: DEVICE_NEEDS_RESET, queues stop. Logged once. */
 void virtio_broken(struct virtio_dev *dev, const char *fmt, ...) printf_like(2, 3);
 
 /* --- for the machine; loop thread, or where the loop does not run --- */
@@ -203,7 +203,7 @@ int virtio_loaded_locked(struct virtio_dev *dev, struct vz_error *err);
 
 extern const struct state_field virtio_dev_state[];
 
-/* --- the devices (devices.c) --- */
+/* --- the devices (virtio_devices.c) --- */
 
 extern const struct virtio_ops virtio_rng_ops;
 

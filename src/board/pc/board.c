@@ -3,6 +3,7 @@
 #include "board/pc/board.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,14 @@ static int prepare_guest(struct board *b)
     return r ? r : smbios_write_tables(b->mem, &b->options);
 }
 
+static void resume_all(void *arg)
+{
+    struct board *b = arg;
+
+    for (unsigned i = 0; i < b->virtio_count; i++)
+        virtio_resume(b->virtio[i]);
+}
+
 int board_create(const struct board_options *options, struct board **ret, struct vz_error *err)
 {
     struct board *b;
@@ -82,13 +91,17 @@ int board_create(const struct board_options *options, struct board **ret, struct
     r = make_vm(b, err);
     if (r < 0)
         goto fail;
-    r = board_add_devices(b);
-    if (!r)
-        r = prepare_guest(b);
+    r = board_add_devices(b, err);
+    b->options.virtio = NULL; /* the caller's, for this call only */
+    if (r < 0)
+        goto fail;
+    r = prepare_guest(b);
     if (r < 0) {
-        error_set(err, -r, VZ_ERROR_INTERNAL, "cannot make the devices: %s", strerror(-r));
+        error_set(err, -r, VZ_ERROR_INTERNAL, "cannot write the firmware's tables: %s",
+                  strerror(-r));
         goto fail;
     }
+    b->resume = (struct loop_work){.fn = resume_all, .arg = b};
     *ret = b;
     return 0;
 fail:
@@ -100,11 +113,64 @@ void board_destroy(struct board *b)
 {
     if (!b)
         return;
+    if (b->options.loop)
+        loop_work_cancel(b->options.loop, &b->resume);
     /* Devices first: they lower their lines in the VM. */
     bus_destroy(b->bus);
     b->options.hv->vm_destroy(b->vm);
     mem_destroy(b->mem);
     free(b);
+}
+
+static void one_quiet(void *arg)
+{
+    struct board_rest *rest = &((struct board *)arg)->rest;
+
+    if (--rest->waiting == 0)
+        rest->done(rest->arg);
+}
+
+void board_quiesce(struct board *b, void (*done)(void *arg), void *arg)
+{
+    b->rest = (struct board_rest){.waiting = 1 + b->virtio_count, .done = done, .arg = arg};
+    for (unsigned i = 0; i < b->virtio_count; i++)
+        virtio_quiesce(b->virtio[i], one_quiet, b);
+    one_quiet(b);
+}
+
+/* board_quiesce() from another thread. */
+struct wait {
+    struct board *board;
+    sem_t done;
+};
+
+static void wait_done(void *arg)
+{
+    sem_post(&((struct wait *)arg)->done);
+}
+
+static void wait_begin(void *arg)
+{
+    board_quiesce(((struct wait *)arg)->board, wait_done, arg);
+}
+
+void board_quiesce_wait(struct board *b)
+{
+    struct wait w = {.board = b};
+    struct loop_work work = {.fn = wait_begin, .arg = &w};
+
+    if (!b->virtio_count)
+        return;
+    sem_init(&w.done, 0, 0);
+    loop_work_queue(b->options.loop, &work);
+    while (sem_wait(&w.done) < 0)
+        ; /* interrupted by a signal */
+    sem_destroy(&w.done);
+}
+
+void board_resume(struct board *b)
+{
+    loop_work_queue(b->options.loop, &b->resume);
 }
 
 int board_reset(struct board *b)

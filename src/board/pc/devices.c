@@ -2,6 +2,11 @@
 /* The list of a pc's devices: the one place that knows which they are. */
 #include "board/pc/board.h"
 
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+
 /* What firmware leaves in CMOS about memory: kilobytes above 1 MiB, 64 KiB units above 16 MiB, and
  * 64 KiB units above 4 GiB. */
 static void fill_nvram(struct board *b)
@@ -47,7 +52,29 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
     return r;
 }
 
-int board_add_devices(struct board *b)
+static int add_virtio(struct board *b, struct vz_error *err)
+{
+    const struct board_options *o = &b->options;
+    int r = 0;
+
+    if (o->virtio_count > BOARD_VIRTIO_MAX)
+        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u virtio devices",
+                         BOARD_VIRTIO_MAX);
+    for (unsigned i = 0; i < o->virtio_count && !r; i++) {
+        const struct board_virtio *v = &o->virtio[i];
+        const struct virtio_params params = {.loop = o->loop, .mem = b->mem, .queues = v->queues,
+                                             .queue_max = v->queue_max, .options = v->options};
+
+        r = virtio_pci_create(b->pci, PCI_DEVFN(1 + i, 0), v->ops, &params, &b->virtio[i], err);
+        if (!r)
+            b->virtio_count++;
+        if (!r && v->ret)
+            *v->ret = b->virtio[i];
+    }
+    return r;
+}
+
+int board_add_devices(struct board *b, struct vz_error *err)
 {
     struct pci_host_options pci = {
         .ecam_base = ECAM_BASE, .mem32_base = PCI32_BASE, .mem32_end = PCI32_END,
@@ -57,10 +84,13 @@ int board_add_devices(struct board *b)
     struct reset_ctl *reset = NULL;
     int r = add_chipset(b, &reset);
 
+    if (!r) {
+        fill_nvram(b);
+        pci.reset_port.arg = reset;
+        pci.pm_arg = b->pm;
+        r = pci_host_create(b->bus, &pci, &b->pci);
+    }
     if (r < 0)
-        return r;
-    fill_nvram(b);
-    pci.reset_port.arg = reset;
-    pci.pm_arg = b->pm;
-    return pci_host_create(b->bus, &pci, &b->pci);
+        return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot make the devices: %s", strerror(-r));
+    return add_virtio(b, err);
 }

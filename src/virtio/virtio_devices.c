@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of virtio devices. */
+#include "virtio/virtio.h"
+
+const struct virtio_ops *const virtio_devices[] = {
+    &virtio_rng_ops,
+    NULL,
+};

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/* Virtqueues: what is common to both ring formats, and the split one (VIRTIO 1.2 section 2.7, cited
+ * in brackets). The packed one is in virtq_packed.c. See virtq.h. */
+#include "virtio/virtq.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "virtio/virtio.h"
+#include "virtio/virtq_impl.h"
+
+/* --- chains --- */
+
+int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t size_max,
+               size_t request_size)
+{
+    size_t iov_size = size_max * sizeof(struct iovec);
+    size_t stride = align_up(sizeof(struct virtq_chain), 16) + iov_size + align_up(request_size, 16);
+
+    q->dev = dev;
+    q->index = index;
+    q->size_max = size_max;
+    q->chain_stride = stride;
+    q->chains = calloc(size_max, stride); /* pages that no request uses are never touched */
+    if (!q->chains)
+        return -ENOMEM;
+    for (unsigned i = 0; i < size_max && request_size; i++) {
+        struct virtq_chain *c = virtq_chain_at(q, i);
+
+        c->priv = (uint8_t *)c + stride - align_up(request_size, 16);
+    }
+    return 0;
+}
+
+void virtq_fini(struct virtq *q)
+{
+    free(q->chains);
+    q->chains = NULL;
+}
+
+struct virtq_chain *virtq_chain_take(struct virtq *q, unsigned slot)
+{
+    struct virtq_chain *c = virtq_chain_at(q, slot);
+
+    if (c->busy)
+        return NULL;
+    c->queue = q;
+    c->iov = (struct iovec *)((uint8_t *)c + align_up(sizeof(*c), 16));
+    c->head = (uint16_t)slot;
+    c->out_count = c->in_count = 0;
+    c->out_len = c->in_len = 0;
+    return c;
+}
+
+bool virtq_chain_add(struct virtq *q, struct virtq_chain *c, gpa_t gpa, uint32_t len, bool in)
+{
+    unsigned count = c->out_count + c->in_count;
+    void *host;
+
+    if (!in && c->in_count) {
+        virtio_broken(q->dev, "a buffer to read follows one to write");
+        return false;
+    }
+    if (!len)
+        return true;
+    host = mem_ptr(q->dev->mem, gpa, len);
+    if (!host || count >= q->size_max || c->out_len + c->in_len + len > UINT32_MAX) {
+        virtio_broken(q->dev, "a buffer of %#x bytes at %#llx is not in memory, or too much", len,
+                      (unsigned long long)gpa);
+        return false;
+    }
+    c->iov[count] = (struct iovec){.iov_base = host, .iov_len = len};
+    if (in) {
+        c->in_count++;
+        c->in_len += len;
+    } else {
+        c->out_count++;
+        c->out_len += len;
+    }
+    return true;
+}
+
+static struct virtq_chain *lend(struct virtq *q, struct virtq_chain *c)
+{
+    c->out = c->iov;
+    c->in = c->iov + c->out_count;
+    c->busy = true;
+    q->inflight++;
+    return c;
+}
+
+static void take_back(struct virtq *q, struct virtq_chain *c)
+{
+    c->busy = false;
+    q->inflight--;
+    if (q->dev->stopping || !q->running)
+        loop_work_queue(q->dev->loop, &q->dev->work); /* someone may wait for the last one */
+}
+
+static void mark_written(struct virtq *q, const struct virtq_chain *c, size_t len)
+{
+    for (unsigned i = 0; i < c->in_count && len; i++) {
+        size_t n = MIN(len, c->in[i].iov_len);
+
+        mem_written_at(q->dev->mem, c->in[i].iov_base, n);
+        len -= n;
+    }
+}
+
+/* --- the split ring --- */
+
+/* The rings are the guest's memory, which it may write while we read. */
+static uint16_t ring_load(const void *p)
+{
+    return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE);
+}
+
+void virtq_ring_store(struct virtq *q, void *p, uint16_t v)
+{
+    __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE);
+    mem_written_at(q->dev->mem, p, sizeof(v));
+}
+
+static uint16_t *avail_event(const struct virtq *q) /* at the used ring's end [2.7.8] */
+{
+    return (uint16_t *)&((struct vring_used *)q->device)->ring[q->size];
+}
+
+static uint16_t *used_event(const struct virtq *q) /* at the avail ring's end [2.7.6] */
+{
+    return &((struct vring_avail *)q->driver)->ring[q->size];
+}
+
+static uint16_t split_count(struct virtq *q)
+{
+    return (uint16_t)(ring_load(&((struct vring_avail *)q->driver)->idx) - q->next_avail);
+}
+
+/* Nothing there: ask for a kick, then look once more, since the driver may have added a request and
+ * seen that no kick was wanted [2.7.10]. */
+static uint16_t split_rearm(struct virtq *q)
+{
+    struct vring_used *used = q->device;
+
+    if (q->event_idx)
+        virtq_ring_store(q, avail_event(q), q->next_avail);
+    else if (used->flags & VRING_USED_F_NO_NOTIFY)
+        virtq_ring_store(q, &used->flags, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    return split_count(q);
+}
+
+/* While requests are being taken no kick is needed. With event indexes there is nothing to do. */
+static void split_no_kicks(struct virtq *q)
+{
+    struct vring_used *used = q->device;
+
+    if (!q->event_idx && !(used->flags & VRING_USED_F_NO_NOTIFY))
+        virtq_ring_store(q, &used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+static bool split_enter_indirect(struct virtq *q, const struct vring_desc *d,
+                                 const struct vring_desc **table, unsigned *count)
+{
+    if (!q->indirect || *table != q->desc || (d->flags & VRING_DESC_F_NEXT) || !d->len ||
+        d->len % sizeof(*d) || d->len / sizeof(*d) > VIRTQ_SIZE_MAX) {
+        virtio_broken(q->dev, "a bad indirect descriptor"); /* [2.7.5.3.1] */
+        return false;
+    }
+    *table = mem_ptr(q->dev->mem, d->addr, d->len);
+    *count = (unsigned)(d->len / sizeof(*d));
+    if (!*table)
+        virtio_broken(q->dev, "an indirect table outside memory");
+    return *table != NULL;
+}
+
+/* Follow the descriptors from head. Each is copied out once. A chain is no longer than the queue
+ * [2.7.5.3.1], so loops end. */
+static bool split_walk(struct virtq *q, struct virtq_chain *c)
+{
+    const struct vring_desc *table = q->desc;
+    unsigned count = q->size, i = c->head, limit = q->size + 1u;
+    struct vring_desc d;
+
+    for (;;) {
+        memcpy(&d, (const void *)&table[i], sizeof(d));
+        if (!limit--) {
+            virtio_broken(q->dev, "a chain longer than the queue");
+            return false;
+        }
+        if (d.flags & VRING_DESC_F_INDIRECT) {
+            if (!split_enter_indirect(q, &d, &table, &count))
+                return false;
+            i = 0;
+            continue;
+        }
+        if (!virtq_chain_add(q, c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE))
+            return false;
+        if (!(d.flags & VRING_DESC_F_NEXT))
+            return true;
+        i = d.next;
+        if (i >= count) {
+            virtio_broken(q->dev, "a chain leads out of its table");
+            return false;
+        }
+    }
+}
+
+static bool split_pending(struct virtq *q)
+{
+    uint16_t count = split_count(q);
+
+    if (!count)
+        count = split_rearm(q);
+    if (count > q->size) {
+        virtio_broken(q->dev, "%u requests in a queue of %u", count, q->size);
+        return false;
+    }
+    return count;
+}
+
+static struct virtq_chain *split_pop(struct virtq *q)
+{
+    struct vring_avail *avail = q->driver;
+    struct virtq_chain *c;
+    uint16_t head;
+
+    split_no_kicks(q);
+    head = ring_load(&avail->ring[q->next_avail & (q->size - 1)]);
+    c = head < q->size ? virtq_chain_take(q, head) : NULL;
+    if (!c) {
+        virtio_broken(q->dev, "request %u does not exist, or is not the driver's", head);
+        return NULL;
+    }
+    if (!split_walk(q, c))
+        return NULL;
+    q->next_avail++;
+    return c;
+}
+
+static void split_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+{
+    struct vring_used *used = q->device;
+    vring_used_elem_t *e = &used->ring[q->next_used & (q->size - 1)];
+    vring_used_elem_t elem = {.id = c->head, .len = written};
+
+    memcpy(e, &elem, sizeof(elem));
+    mem_written_at(q->dev->mem, e, sizeof(elem));
+    virtq_ring_store(q, &used->idx, ++q->next_used);
+}
+
+/* [2.7.7, 2.7.10] */
+static bool split_wants_interrupt(struct virtq *q)
+{
+    struct vring_avail *avail = q->driver;
+
+    if (!q->event_idx)
+        return !(ring_load(&avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+    return !q->signalled_valid ||
+           vring_need_event(ring_load(used_event(q)), q->next_used, q->signalled);
+}
+
+static bool split_map(struct virtq *q, const struct virtq_regs *r)
+{
+    size_t event = q->event_idx ? 2 : 0;
+
+    if (!is_power_of_two(q->size) || r->desc % 16 || r->driver % 2 || r->device % 4)
+        return false;
+    q->desc = mem_ptr(q->dev->mem, r->desc, 16u * q->size);
+    q->driver = mem_ptr(q->dev->mem, r->driver, 4 + 2u * q->size + event);
+    q->device = mem_ptr(q->dev->mem, r->device, 4 + 8u * q->size + event);
+    return q->desc && q->driver && q->device;
+}
+
+/* --- either ring --- */
+
+bool virtq_pending(struct virtq *q)
+{
+    if (!q->running || q->dev->stopping || q->dev->quiet)
+        return false;
+    return q->packed ? virtq_packed_pending(q) : split_pending(q);
+}
+
+struct virtq_chain *virtq_pop(struct virtq *q)
+{
+    struct virtq_chain *c;
+
+    if (!virtq_pending(q))
+        return NULL;
+    if (!q->budget) {
+        virtio_kick(q->dev, q->index);
+        return NULL;
+    }
+    q->budget--;
+    c = q->packed ? virtq_packed_pop(q) : split_pop(q);
+    return c ? lend(q, c) : NULL;
+}
+
+void virtq_push(struct virtq *q, struct virtq_chain *c, size_t written)
+{
+    written = MIN(written, c->in_len);
+    mark_written(q, c, written);
+    if (q->running && q->packed)
+        virtq_packed_push(q, c, (uint32_t)written);
+    else if (q->running)
+        split_push(q, c, (uint32_t)written);
+    take_back(q, c);
+}
+
+void virtq_unpop(struct virtq *q, struct virtq_chain *c)
+{
+    if (q->packed)
+        virtq_packed_unpop(q, c);
+    else
+        q->next_avail--;
+    take_back(q, c);
+}
+
+void virtq_notify(struct virtq *q)
+{
+    bool wanted;
+
+    if (!q->running || (q->signalled_valid && q->signalled == q->next_used &&
+                        q->signalled_wrap == q->used_wrap))
+        return;
+    atomic_thread_fence(memory_order_seq_cst);
+    wanted = q->packed ? virtq_packed_wants_interrupt(q) : split_wants_interrupt(q);
+    q->signalled = q->next_used;
+    q->signalled_wrap = q->used_wrap;
+    q->signalled_valid = true;
+    if (wanted)
+        q->dev->transport->queue_interrupt(q->dev, q->index);
+}
+
+bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t features, bool restored)
+{
+    q->event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
+    q->indirect = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
+    q->packed = features & BIT(VIRTIO_F_RING_PACKED);
+    q->size = regs->size;
+    q->budget = UINT32_MAX;
+    if (!q->size || q->size > q->size_max ||
+        !(q->packed ? virtq_packed_map(q, regs) : split_map(q, regs))) {
+        virtio_broken(q->dev, "queue %u: bad size or addresses", q->index);
+        return false;
+    }
+    if (!restored || !q->started) {
+        q->next_avail = q->next_used = 0;
+        q->avail_wrap = q->used_wrap = q->signalled_wrap = true;
+        q->signalled = 0;
+    }
+    /* A restored driver may or may not have seen the last interrupt: one too many is harmless. */
+    q->signalled_valid = !restored;
+    q->started = q->running = true;
+    return true;
+}
+
+void virtq_stop(struct virtq *q)
+{
+    q->running = false;
+    q->started = false;
+}
+
+const struct state_field virtq_state[] = {
+    STATE_UINT_MAX(struct virtq, regs.size, VIRTQ_SIZE_MAX),
+    STATE_UINT(struct virtq, regs.vector),
+    STATE_BOOL(struct virtq, regs.enabled),
+    STATE_UINT(struct virtq, regs.desc),
+    STATE_UINT(struct virtq, regs.driver),
+    STATE_UINT(struct virtq, regs.device),
+    STATE_BOOL(struct virtq, started),
+    STATE_UINT(struct virtq, next_avail),
+    STATE_UINT(struct virtq, next_used),
+    STATE_BOOL(struct virtq, avail_wrap),
+    STATE_BOOL(struct virtq, used_wrap),
+    STATE_END,
+};
