@@ -52,7 +52,7 @@ check-asan check-ubsan check-tsan: check-%:
 bench:
 	@sh scripts/deps build bench demo
 	@$(MAKE) --no-print-directory all
-	@sh bench/run $(BUILD)
+	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
 
 install: all
 	@$(MESON) configure -Dprefix=$(PREFIX) $(BUILD)

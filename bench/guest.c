@@ -165,37 +165,53 @@ static uint64_t run_indirect(void)
 
 /* ---- memory ---- */
 
-static uint64_t chase(unsigned slots, unsigned steps)
-{
-    uint32_t *next = malloc((size_t)slots * sizeof(*next));
-    uint32_t at = 0;
+static uint32_t *chain; /* chain[n] is where to go from n; one cycle through all of it */
 
-    if (!next)
+static void make_chain(unsigned slots)
+{
+    free(chain);
+    chain = malloc((size_t)slots * sizeof(*chain));
+    if (!chain)
         exit(1);
     random_state = 3;
     for (unsigned i = 0; i < slots; i++)
-        next[i] = i;
+        chain[i] = i;
     for (unsigned i = slots - 1; i; i--) { /* Sattolo: one cycle */
         unsigned j = next_random() % i;
-        uint32_t t = next[i];
+        uint32_t t = chain[i];
 
-        next[i] = next[j];
-        next[j] = t;
+        chain[i] = chain[j];
+        chain[j] = t;
     }
+}
+
+static uint64_t chase(unsigned steps)
+{
+    uint32_t at = 0;
+
     for (unsigned i = 0; i < steps; i++)
-        at = next[at];
-    free(next);
+        at = chain[at];
     return at;
+}
+
+static void setup_chase_l1(void)
+{
+    make_chain(4096);
 }
 
 static uint64_t run_chase_l1(void)
 {
-    return chase(4096, 4000000);
+    return chase(4000000);
+}
+
+static void setup_chase_dram(void)
+{
+    make_chain(8 << 20);
 }
 
 static uint64_t run_chase_dram(void)
 {
-    return chase(8 << 20, 1000000);
+    return chase(1000000);
 }
 
 static uint64_t run_memcpy_large(void)
@@ -219,6 +235,8 @@ static uint64_t run_memcpy_small(void)
     static uint8_t from[4096], to[4096];
     uint64_t sum = 0;
 
+    for (unsigned i = 0; i < sizeof(from); i++)
+        from[i] = (uint8_t)i;
     for (unsigned i = 0; i < 1000000; i++) {
         volatile size_t len = 24 + (i & 31);
 
@@ -359,6 +377,7 @@ static uint64_t run_pipe(void)
 static const struct row {
     const char *name;
     uint64_t (*run)(void);
+    void (*setup)(void); /* before the first run, outside the measurement; may be absent */
 } rows[] = {
     {"sieve", run_sieve},
     {"sort", run_sort},
@@ -366,8 +385,8 @@ static const struct row {
     {"bytecode", run_bytecode},
     {"fib", run_fib},
     {"indirect", run_indirect},
-    {"chase-l1", run_chase_l1},
-    {"chase-dram", run_chase_dram},
+    {"chase-l1", run_chase_l1, setup_chase_l1},
+    {"chase-dram", run_chase_dram, setup_chase_dram},
     {"memcpy-large", run_memcpy_large},
     {"memcpy-small", run_memcpy_small},
     {"matmul-sse2", run_matmul_sse2},
@@ -397,6 +416,8 @@ int main(int argc, char **argv)
 
         if (!wanted(rows[n].name, argc, argv))
             continue;
+        if (rows[n].setup)
+            rows[n].setup();
         for (int r = 0; r < RUNS; r++) {
             uint64_t t0 = now_ns(), ns;
 
