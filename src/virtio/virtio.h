@@ -205,6 +205,7 @@ extern const struct state_field virtio_dev_state[];
 
 /* --- the devices (virtio_devices.c) --- */
 
+extern const struct virtio_ops virtio_blk_ops; /* options: struct virtio_blk_options, virtio_blk.h */
 extern const struct virtio_ops virtio_rng_ops;
 
 /* All of them; ends with NULL. */

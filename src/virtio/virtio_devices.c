@@ -3,6 +3,7 @@
 #include "virtio/virtio.h"
 
 const struct virtio_ops *const virtio_devices[] = {
+    &virtio_blk_ops,
     &virtio_rng_ops,
     NULL,
 };
