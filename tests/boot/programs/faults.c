@@ -37,8 +37,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         if (!sigsetjmp(back, 1)) {                                                                 \
             __VA_ARGS__;                                                                           \
         }                                                                                          \
-        printf("%s: signal %d code %d trap %d error %x\n", name, seen_signal, seen_code, seen_trap, \
-               seen_error);                                                                        \
+        printf("%s: signal %d code %d trap %d error %x\n", name, seen_signal, seen_code,           \
+               seen_trap, seen_error);                                                             \
     } while (0)
 
 static void exceptions(void)
