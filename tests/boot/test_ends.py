@@ -22,7 +22,7 @@ def reboots(kernels, initrd, cmdline="console=ttyS0 quiet"):
                                  "echo c >/proc/sysrq-trigger"])
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_reset_with_no_reboot_ends_with_0(kernels, initramfs, how, cpus):
-    script = f"echo 1 >/proc/sys/kernel/sysrq\necho going\n{how}\nsleep 100\n"
+    script = f"echo 1 >/proc/sys/kernel/sysrq\necho going\nsleep 0.3\n{how}\nsleep 100\n"
     r = boots.run(kernels["cloud"], initramfs(script), "--no-reboot", "--cpus", cpus,
                   cmdline="console=ttyS0 quiet panic=1")
     assert r.status == 0 and r.out.count("going") == 1, r
