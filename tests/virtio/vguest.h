@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The two halves of vguest: the machine (vguest.c), and what the host does (vguest_host.c). */
+#ifndef VZ_TESTS_VGUEST_H
+#define VZ_TESTS_VGUEST_H
+
+#include <vz/error.h>
+
+#include "arch/x86/cpu_state.h"
+#include "board/pc/board.h"
+#include "board/pc/boot/boot.h"
+#include "char/char.h"
+#include "hv/hv.h"
+#include "loop/loop.h"
+#include "virtio/virtio.h"
+
+struct vguest {
+    struct loop *loop;
+    struct char_dev *serial;
+    struct board *board;
+    struct hv_vcpu *cpu;
+    _Atomic bool end;
+    int status;
+    struct virtio_dev *rng;
+};
+
+/* The devices to have. */
+unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret);
+void vguest_begin(struct vguest *g); /* before the loop runs */
+void vguest_end(struct vguest *g);   /* after it; the board is still there */
+void vguest_gone(struct vguest *g);  /* the board is gone, the loop still there */
+
+#endif
