@@ -152,6 +152,23 @@ void char_backend_receive(struct char_dev *c, const uint8_t *data, size_t len)
         c->client->receive(c->client_arg, data, len);
 }
 
+void char_backend_opened(struct char_dev *c, bool open)
+{
+    c->no_peer = !open;
+    if (c->client && c->client->opened)
+        c->client->opened(c->client_arg, open);
+}
+
+const char *char_path(const struct char_dev *c)
+{
+    return c->path;
+}
+
+bool char_is_open(const struct char_dev *c)
+{
+    return !c->no_peer;
+}
+
 int char_drain(struct char_dev *c, int timeout_ms)
 {
     for (;;) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's end of a serial line: where the bytes of a guest's UART go to and come from. Clients:
- * chipset/uart. Backends: null, fd (a pair of descriptors), file.
+ * chipset/uart, virtio/console. Backends: null, fd (a pair of descriptors), file, pty, unix (a
+ * socket that one peer at a time connects to).
  *
  * Guest to host: char_write() copies into a bounded buffer and never blocks; the loop thread
  * moves the buffer to the host as fast as the host takes it. A full buffer takes nothing: the
@@ -28,6 +29,8 @@ struct char_client {
     size_t (*room)(void *arg);
     /* Bytes from the host, at most as many as room() just said. */
     void (*receive)(void *arg, const uint8_t *data, size_t len);
+    /* Optional. A peer came or went; only lines that have peers which do call it. */
+    void (*opened)(void *arg, bool open);
 };
 
 /* A line that swallows output and has no input. 0 or -errno. */
@@ -44,6 +47,25 @@ int char_fd_create(struct loop *loop, int in_fd, int out_fd, struct char_dev **r
 /* Output to the file at path, which is created or truncated; no input. 0 or -errno. */
 int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
                      struct vz_error *err) must_check;
+
+/* Output is appended to the file at path instead. */
+int char_file_append_create(struct loop *loop, const char *path, struct char_dev **ret,
+                            struct vz_error *err) must_check;
+
+/* A new pseudo-terminal in raw mode; char_path() is the name of the other end, which anyone may open
+ * and close. While nobody has it open, output waits in the terminal's own buffer and then in ours.
+ * 0 or -errno. */
+int char_pty_create(struct loop *loop, struct char_dev **ret, struct vz_error *err) must_check;
+
+/* A listening Unix stream socket at path, which must not exist and is removed in the end. One peer at
+ * a time; others are turned away. While there is none, output is dropped. 0 or -errno. */
+int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
+                     struct vz_error *err) must_check;
+
+/* Where a peer finds the line; NULL for lines without a name. Constant. */
+const char *char_path(const struct char_dev *c);
+/* Is there a peer? Always so for lines that have none. Loop thread. */
+bool char_is_open(const struct char_dev *c);
 
 /* Connect the guest's device, or with NULL disconnect it: no callback comes after that. Before
  * loop_run(), after it, or on the loop thread. *client is the caller's, and stays alive. */

@@ -25,6 +25,8 @@ struct char_ops {
 struct char_dev {
     const struct char_ops *ops;
     struct loop *loop;
+    const char *path;                 /* constant; NULL: none */
+    bool no_peer;                     /* loop thread */
     const struct char_client *client; /* loop thread */
     void *client_arg;
     pthread_mutex_t lock; /* for all that follows; a leaf: nothing is called under it */
@@ -45,5 +47,8 @@ void char_backend_writable(struct char_dev *c);
 /* How many bytes the client takes now; then hand it that many at most. Loop thread. */
 size_t char_backend_room(struct char_dev *c);
 void char_backend_receive(struct char_dev *c, const uint8_t *data, size_t len);
+
+/* A peer came or went. Loop thread. */
+void char_backend_opened(struct char_dev *c, bool open);
 
 #endif

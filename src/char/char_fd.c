@@ -231,10 +231,10 @@ int char_fd_create(struct loop *loop, int in_fd, int out_fd, struct char_dev **r
     return create(loop, in_fd, out_fd, -1, ret, err);
 }
 
-int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
-                     struct vz_error *err)
+static int file_create(struct loop *loop, const char *path, int how, struct char_dev **ret,
+                       struct vz_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | how | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
     int r;
 
     if (fd < 0)
@@ -245,4 +245,16 @@ int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
         error_prefix(err, "%s", path);
     }
     return r;
+}
+
+int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
+                     struct vz_error *err)
+{
+    return file_create(loop, path, O_TRUNC, ret, err);
+}
+
+int char_file_append_create(struct loop *loop, const char *path, struct char_dev **ret,
+                            struct vz_error *err)
+{
+    return file_create(loop, path, O_APPEND, ret, err);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of virtio devices. */
+#include "virtio/console.h"
 #include "virtio/virtio.h"
 
 const struct virtio_ops *const virtio_devices[] = {
     &virtio_blk_ops,
+    &virtio_console_ops,
     &virtio_rng_ops,
     NULL,
 };

@@ -20,7 +20,8 @@ struct vguest {
     struct hv_vcpu *cpu;
     _Atomic bool end;
     int status;
-    struct virtio_dev *rng;
+    struct char_dev *line[3];
+    pthread_t echo;
 };
 
 /* The devices to have. */
