@@ -49,4 +49,12 @@
 #define VZ_SANITIZED 0
 #endif
 
+/* True where the compiler calls functions behind our back that may use vector registers: those of
+ * a sanitizer, and memcpy() and memset(), which Clang cannot be told to leave alone. */
+#ifdef __clang__
+#define VZ_HIDDEN_CALLS 1
+#else
+#define VZ_HIDDEN_CALLS VZ_SANITIZED
+#endif
+
 #endif

@@ -448,7 +448,7 @@ END_TEST
 
 START_TEST(leaves_no_descriptor_or_thread_behind)
 {
-    unsigned fds = count_fds(), threads = count_threads();
+    unsigned fds = 0, threads = 0;
     struct blk *b;
 
     for (unsigned i = 0; i < 60; i++) {
@@ -457,11 +457,15 @@ START_TEST(leaves_no_descriptor_or_thread_behind)
                                                                : BLK_ENGINE_AUTO});
         ck_assert_int_eq(try_open(&(struct blk_raw_options){0}, &b), -EBUSY);
         teardown(b);
+        if (i) /* the first may bring a thread of a sanitizer's, and the kernel's */
+            continue;
+        fds = count_fds();
+        threads = count_threads();
     }
     ck_assert_uint_eq(count_fds(), fds);
-    for (unsigned i = 0; count_threads() != threads && i < 100; i++)
+    for (unsigned i = 0; count_threads() > threads && i < 100; i++)
         usleep(10000); /* the kernel's, of a ring that is going away */
-    ck_assert_uint_eq(count_threads(), threads);
+    ck_assert_uint_le(count_threads(), threads);
 }
 END_TEST
 

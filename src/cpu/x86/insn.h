@@ -172,10 +172,15 @@ static always_inline void insn_goto_indirect(struct x86_cpu *c, const struct ins
 
 /* ---- memory operands ---- */
 
-/* The slow halves of memory accesses, in access.c. They are entered by an asm that tells the
- * compiler of no clobbered register (they save all of them), so that the fast paths around them
- * need no stack frame. Not to be called by name. */
+/* The slow halves of memory accesses, in access.c. With GCC they are entered by an asm that tells
+ * the compiler of no clobbered register (they save all of them), so that the fast paths around them
+ * need no stack frame. Clang saves RDX too, in which half of the result is returned: there they are
+ * called as any function. To be entered by SLOW_CALL and SLOW_CALL_VALUE only. */
+#ifdef __clang__
+#define SLOW_ENTRY cold
+#else
 #define SLOW_ENTRY __attribute__((no_caller_saved_registers, force_align_arg_pointer, __used__)) cold
+#endif
 
 SLOW_ENTRY struct loaded insn_ea_entry(struct x86_cpu *c, const struct insn *i, unsigned size,
                                        bool write);
@@ -186,48 +191,56 @@ SLOW_ENTRY struct loaded insn_load_rmw_entry(struct x86_cpu *c, const struct ins
 SLOW_ENTRY struct loaded insn_store_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
                                           unsigned size, uint64_t value);
 
+#ifdef __clang__
+#define SLOW_CALL(entry, c, i, a, b) entry(c, i, a, b)
+#define SLOW_CALL_VALUE(entry, c, i, a, b, value) entry(c, i, a, b, value)
+#else
 #define SLOW_CALL(entry, c, i, a, b)                                                               \
     ({                                                                                             \
         struct loaded r_;                                                                          \
-        __asm__ volatile("call " entry                                                             \
+        __asm__ volatile("call " #entry                                                            \
                          : "=a"(r_.value), "=d"(r_.ok)                                             \
                          : "D"(c), "S"(i), "d"((uint64_t)(a)), "c"((uint64_t)(b))                  \
                          : "memory", "cc");                                                        \
         r_;                                                                                        \
     })
+#define SLOW_CALL_VALUE(entry, c, i, a, b, value)                                                  \
+    ({                                                                                             \
+        register uint64_t value_ __asm__("r8") = (value);                                          \
+        struct loaded r_;                                                                          \
+        __asm__ volatile("call " #entry                                                            \
+                         : "=a"(r_.value), "=d"(r_.ok)                                             \
+                         : "D"(c), "S"(i), "d"((uint64_t)(a)), "c"((uint64_t)(b)), "r"(value_)     \
+                         : "memory", "cc");                                                        \
+        r_;                                                                                        \
+    })
+#endif
 
 /* Linear address of the memory operand for the rare forms. size: bytes accessed (for the segment
  * limit); write: needs a writable segment. ok false: #GP/#SS recorded, rip set. */
 static always_inline struct loaded insn_ea_slow(struct x86_cpu *c, const struct insn *i,
                                                 unsigned size, bool write)
 {
-    return SLOW_CALL("insn_ea_entry", c, i, size, write);
+    return SLOW_CALL(insn_ea_entry, c, i, size, write);
 }
 
 /* Full checks at linear address va; ok false: fault recorded, rip set. */
 static always_inline struct loaded insn_load_slow(struct x86_cpu *c, const struct insn *i,
                                                   uint64_t va, unsigned size)
 {
-    return SLOW_CALL("insn_load_entry", c, i, va, size);
+    return SLOW_CALL(insn_load_entry, c, i, va, size);
 }
 
 static always_inline struct loaded insn_load_rmw_slow(struct x86_cpu *c, const struct insn *i,
                                                       uint64_t va, unsigned size)
 {
-    return SLOW_CALL("insn_load_rmw_entry", c, i, va, size);
+    return SLOW_CALL(insn_load_rmw_entry, c, i, va, size);
 }
 
 static always_inline must_check bool insn_store_slow(struct x86_cpu *c, const struct insn *i,
                                                      uint64_t va, unsigned size, uint64_t value)
 {
-    register uint64_t value_ __asm__("r8") = value;
-    struct loaded r;
-
-    __asm__ volatile("call insn_store_entry"
-                     : "=a"(r.value), "=d"(r.ok)
-                     : "D"(c), "S"(i), "d"(va), "c"((uint64_t)size), "r"(value_)
-                     : "memory", "cc");
-    return r.ok;
+    return SLOW_CALL_VALUE(insn_store_entry, c, i, va, size, value).ok;
 }
 
 /* Linear address of offset in a segment, with all checks that the mode has; ok false: #GP or #SS

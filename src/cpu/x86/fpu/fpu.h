@@ -8,8 +8,8 @@
  * fpu_park(). The next vector instruction of the guest loads the state again. Signal handlers are
  * harmless: the kernel saves and restores the registers around them.
  *
- * In sanitizer builds, whose run-time library may use vector registers anywhere, every thunk parks
- * behind itself (VZ_SANITIZED). */
+ * In builds by Clang or with a sanitizer, where calls that the compiler adds may use vector
+ * registers anywhere, every thunk parks behind itself (VZ_HIDDEN_CALLS). */
 #ifndef VZ_CPU_X86_FPU_H
 #define VZ_CPU_X86_FPU_H
 

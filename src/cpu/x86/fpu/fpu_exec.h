@@ -57,7 +57,7 @@ typedef uint64_t area_u64 __attribute__((may_alias, aligned(1)));
 #define AREA64(p, off) (*(area_u64 *)((uint8_t *)(p) + (off)))
 
 /* Functions in which the guest's state is in the registers: no calls of a sanitizer's library. */
-#if VZ_SANITIZED
+#if VZ_HIDDEN_CALLS
 #define FPU_LIVE_CODE                                                                              \
     __attribute__((__noinline__, no_sanitize("address"), no_sanitize("thread"),                    \
                    no_sanitize("undefined")))
@@ -85,7 +85,7 @@ static always_inline void fpu_need_live(struct x86_cpu *c)
 /* Behind every stretch of live code outside the handlers' fast paths. */
 static always_inline void fpu_live_done(struct x86_cpu *c)
 {
-    if (VZ_SANITIZED)
+    if (VZ_HIDDEN_CALLS)
         fpu_park_slow(c);
 }
 

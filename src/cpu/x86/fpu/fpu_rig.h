@@ -50,7 +50,7 @@ static inline void host_features(struct x86_cpuid_policy *p)
 static inline void rig_open(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
-    r->live = !VZ_SANITIZED;
+    r->live = !VZ_HIDDEN_CALLS;
     r->c = aligned_alloc(64, (sizeof(*r->c) + 63) & ~(size_t)63);
     memset(r->c, 0, sizeof(*r->c));
     host_features(&r->policy);

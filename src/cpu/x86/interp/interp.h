@@ -143,20 +143,13 @@ SLOW_ENTRY struct loaded insn_locked_store_entry(struct x86_cpu *c, const struct
 static always_inline struct loaded insn_locked_load(struct x86_cpu *c, const struct insn *i,
                                                     uint64_t va, unsigned size)
 {
-    return SLOW_CALL("insn_locked_load_entry", c, i, va, size);
+    return SLOW_CALL(insn_locked_load_entry, c, i, va, size);
 }
 
 static always_inline must_check bool insn_locked_store(struct x86_cpu *c, const struct insn *i,
                                                        uint64_t va, unsigned size, uint64_t value)
 {
-    register uint64_t value_ __asm__("r8") = value;
-    struct loaded r;
-
-    __asm__ volatile("call insn_locked_store_entry"
-                     : "=a"(r.value), "=d"(r.ok)
-                     : "D"(c), "S"(i), "d"(va), "c"((uint64_t)size), "r"(value_)
-                     : "memory", "cc");
-    return r.ok;
+    return SLOW_CALL_VALUE(insn_locked_store_entry, c, i, va, size, value).ok;
 }
 
 /* Like RMW_AT of insn.h, atomic towards the other vCPUs: `direct` is an asm with a LOCK prefix. */
@@ -200,7 +193,7 @@ SLOW_ENTRY struct loaded insn_ea_plus_entry(struct x86_cpu *c, const struct insn
 static always_inline struct loaded insn_ea_slow_plus(struct x86_cpu *c, const struct insn *i,
                                                      uint64_t plus, unsigned size, bool write)
 {
-    return SLOW_CALL("insn_ea_plus_entry", c, i, plus, size | (unsigned)write << 8);
+    return SLOW_CALL(insn_ea_plus_entry, c, i, plus, size | (unsigned)write << 8);
 }
 
 /* ---- the stack ---- */
@@ -215,20 +208,13 @@ SLOW_ENTRY struct loaded stack_store_entry(struct x86_cpu *c, const struct insn 
 static always_inline struct loaded stack_load(struct x86_cpu *c, const struct insn *i, uint64_t sp,
                                               unsigned size)
 {
-    return SLOW_CALL("stack_load_entry", c, i, sp, size);
+    return SLOW_CALL(stack_load_entry, c, i, sp, size);
 }
 
 static always_inline must_check bool stack_store(struct x86_cpu *c, const struct insn *i,
                                                  uint64_t sp, unsigned size, uint64_t value)
 {
-    register uint64_t value_ __asm__("r8") = value;
-    struct loaded r;
-
-    __asm__ volatile("call stack_store_entry"
-                     : "=a"(r.value), "=d"(r.ok)
-                     : "D"(c), "S"(i), "d"(sp), "c"((uint64_t)size), "r"(value_)
-                     : "memory", "cc");
-    return r.ok;
+    return SLOW_CALL_VALUE(stack_store_entry, c, i, sp, size, value).ok;
 }
 
 /* The same in 64-bit mode, where offsets are linear addresses: at va, or fault and return. */

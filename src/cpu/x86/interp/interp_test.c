@@ -313,7 +313,7 @@ START_TEST(random_against_host)
             s.reg[d.reg] = d.reg == X86_RSI ? rnd(b) % 16 : rnd(b) % 4096 - 2048;
         }
         if (d.op == X86_OP_CMPXCHG && (rnd(b) & 1))
-            s.reg[X86_RAX] = d.has_mem ? *(uint64_t *)(s.reg[X86_RBX] + (int8_t)d.disp)
+            s.reg[X86_RAX] = d.has_mem ? *(guest_u64 *)(s.reg[X86_RBX] + (int8_t)d.disp)
                                        : s.reg[d.rm];
         seen[d.op] += run_both(b, bytes, &d, &s);
     }

@@ -549,7 +549,7 @@ END_TEST
 GUEST(sysenter, ".code64",
       "mov $0x174, %ecx\n mov $0x08, %eax\n xor %edx, %edx\n wrmsr\n inc %ecx\n mov $0x6800, %eax\n"
       "wrmsr\n inc %ecx\n mov $(0x8000 + sysenter_entry - sysenter), %eax\n wrmsr\n"
-      "mov $0x6000, %ecx\n mov $(0x8000 + sysenter_user - sysenter), %edx\n rex.w sysexit\n"
+      "mov $0x6000, %ecx\n mov $(0x8000 + sysenter_user - sysenter), %edx\n sysexitq\n"
       "sysenter_user: mov %cs, 0x5000\n mov %ss, 0x5008\n mov %rsp, 0x5010\n sysenter\n"
       "sysenter_entry: mov %cs, 0x5018\n mov %rsp, 0x5020\n hlt\n");
 
