@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the NAT backend, for net_nat*.c only: the engine (net_nat.c), port forwards
+ * (net_nat_forward.c), and the guest's address (net_nat_address.c). */
+#ifndef VZ_NET_NET_NAT_H
+#define VZ_NET_NET_NAT_H
+
+#include <libslirp.h>
+#include <pthread.h>
+
+#include "net/net_backend.h"
+
+struct nat_frame {
+    struct nat_frame *next;
+    size_t len;
+    uint8_t data[];
+};
+
+/* By descriptor. Masks are epoll's. */
+struct nat_fd {
+    uint32_t wanted;  /* by slirp, in this round */
+    uint32_t watched; /* what the epoll set has; 0: not in it */
+    uint32_t ready;
+    uint32_t round;
+};
+
+/* The loop thread's, but for what the lock guards. */
+struct net_nat {
+    struct net net;
+    Slirp *slirp;
+    struct in_addr network, mask;
+    struct in6_addr prefix6; /* of 64 bits */
+    int epoll_fd;
+    struct loop_fd *watch;
+    struct loop_timer *timer;
+    struct loop_work work;
+    struct nat_fd *fds;
+    unsigned fd_count;
+    uint32_t round;
+    struct nat_frame *first, **last; /* for the guest */
+    size_t queued_bytes;
+    bool wanted;                     /* the guest has room */
+    uint8_t *gathered;               /* NET_FRAME_MAX: a frame of the guest's in one piece */
+    bool address_changed;
+    void (*on_address)(void *arg);
+    void *on_address_arg;
+
+    pthread_mutex_t lock; /* a leaf */
+    struct net_nat_address address;
+};
+
+/* Look at a frame for what it says about the guest's address. Any content. */
+void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t len);
+void net_nat_learn_from_router(struct net_nat *t, const uint8_t *frame, size_t len);
+/* Call on_address if something was learned. */
+void net_nat_tell_address(struct net_nat *t);
+
+#endif
