@@ -1,77 +1,126 @@
 /* SPDX-License-Identifier: MIT */
-/* What a machine consists of.
+/* What a machine consists of. Apple's: VZVirtualMachineConfiguration.
  *
- * Lifetime: vz_config_new() copies all it is given; machines copy what they need of it in turn.
- * Threads:  any; the object does not change once made. */
+ * Make one, set and add, validate; machines made from it copy what it says at that moment.
+ * Lifetime: counted. Threads: one at a time for the functions that change it. */
 #ifndef VZ_CONFIG_H
 #define VZ_CONFIG_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
+#include <vz/balloon.h>
+#include <vz/boot_loader.h>
+#include <vz/console.h>
+#include <vz/entropy.h>
 #include <vz/error.h>
+#include <vz/network.h>
+#include <vz/platform.h>
+#include <vz/public.h>
+#include <vz/serial.h>
+#include <vz/socket.h>
+#include <vz/storage.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define VZ_PUBLIC __attribute__((visibility("default")))
-
-struct vz_config;
-
-/* Where the machine's first serial port leads. */
-enum vz_serial {
-    VZ_SERIAL_NULL, /* nowhere: no input, output is swallowed */
-    VZ_SERIAL_FDS,  /* serial_read_fd and serial_write_fd */
-    VZ_SERIAL_FILE, /* output to the file serial_path, created or truncated; no input */
-};
+VZ_DECLARE_COUNTED(config);
 
 struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
-    size_t size;           /* of this struct, as the caller knows it */
-
-    const char *accel;     /* what runs the CPUs: "auto", or a backend's name: "soft" */
-    uint64_t memory_size;  /* bytes, a multiple of 4096, within vz_config_memory_min() and _max() */
-    unsigned cpu_count;    /* 1 to vz_config_cpu_max() */
-
-    /* Files, opened and checked when the machine starts. */
-    const char *kernel;    /* bzImage, ELF64 or Multiboot 1 */
-    const char *initrd;    /* NULL: none */
-    const char *cmdline;   /* NULL: empty */
-
-    enum vz_serial serial;
-    int serial_read_fd;    /* -1: no input. End of file ends the input, not the machine */
-    int serial_write_fd;   /* both stay the caller's, and open while the machine exists */
-    const char *serial_path;
-
-    bool stop_at_reset;    /* a guest's reset ends the machine instead of rebooting it */
-    bool debug_exit;       /* a byte written to port 0xf4 ends the machine (for test programs) */
-    uint8_t uuid[16];      /* the machine's identity in SMBIOS; all zeros: a random one */
+    size_t size;
+    const char *label;    /* for people: at most 64 characters; NULL: none */
+    const char *accel;    /* what runs the CPUs: "auto", or a backend's name: "soft" */
+    uint64_t memory_size; /* bytes: a multiple of 1 MiB, within vz_config_memory_min() and _max() */
+    unsigned cpu_count;   /* 1 to vz_config_cpu_max() */
+    bool stop_at_reset;   /* a guest's reset stops the machine instead of rebooting it */
+    bool debug_exit;      /* a byte written to port 0xf4 stops the machine (for test programs) */
 };
-
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
     {                                                                                              \
         .size = sizeof(struct vz_config_options), .accel = "auto",                                 \
-        .memory_size = (uint64_t)1 << 30, .cpu_count = 1, .serial_read_fd = -1,                    \
-        .serial_write_fd = -1                                                                      \
+        .memory_size = (uint64_t)1 << 30, .cpu_count = 1                                           \
     }
 
 /**
- * Check options as a whole and keep a copy. Opens no file.
- * Returns NULL, and fills in err (may be NULL), with
- *   VZ_ERROR_INVALID    a value that cannot work; the text names it
- *   VZ_ERROR_NO_MEMORY
- * Since 0.1. */
+ * A configuration without boot loader and devices. Values are checked by vz_config_validate().
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (options of an unknown size) or
+ * VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC struct vz_config *vz_config_new(const struct vz_config_options *options,
                                           struct vz_error *err);
-
-/* NULL is fine. Since 0.1. */
-VZ_PUBLIC void vz_config_free(struct vz_config *config);
 
 /* What this host allows: bytes of memory, CPUs. Since 0.1. */
 VZ_PUBLIC uint64_t vz_config_memory_min(void);
 VZ_PUBLIC uint64_t vz_config_memory_max(void); /* the host's memory and swap space */
 VZ_PUBLIC unsigned vz_config_cpu_max(void);
+
+/* Change what the options said. Since 0.2. */
+VZ_PUBLIC void vz_config_set_memory_size(struct vz_config *config, uint64_t bytes);
+VZ_PUBLIC void vz_config_set_cpu_count(struct vz_config *config, unsigned count);
+VZ_PUBLIC void vz_config_set_stop_at_reset(struct vz_config *config, bool stop);
+VZ_PUBLIC void vz_config_set_debug_exit(struct vz_config *config, bool on);
+/* name is copied. Returns 0, or -1: no memory. Since 0.2. */
+VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
+
+/* The only one of its kind: replaces what was there. A reference is taken. NULL takes a boot loader
+ * out, and does not change the platform. Since 0.2. */
+VZ_PUBLIC void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader);
+VZ_PUBLIC void vz_config_set_platform(struct vz_config *config, struct vz_platform *platform);
+
+/* Add a device; the order is that in which the guest finds those of a kind. A reference is taken. Returns 0, or -1:
+ * no memory, or the object is NULL (so that only the last of a chain of calls needs to be checked).
+ * Since 0.2. */
+VZ_PUBLIC int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port);
+VZ_PUBLIC int vz_config_add_storage_device(struct vz_config *config,
+                                           struct vz_storage_device *device);
+VZ_PUBLIC int vz_config_add_network_device(struct vz_config *config,
+                                           struct vz_network_device *device);
+VZ_PUBLIC int vz_config_add_console_device(struct vz_config *config,
+                                           struct vz_console_device *device);
+VZ_PUBLIC int vz_config_add_entropy_device(struct vz_config *config,
+                                           struct vz_entropy_device *device);
+VZ_PUBLIC int vz_config_add_balloon_device(struct vz_config *config,
+                                           struct vz_balloon_device *device);
+VZ_PUBLIC int vz_config_add_socket_device(struct vz_config *config,
+                                          struct vz_socket_device *device);
+
+/* Does something lead to standard input and output? Since 0.2. */
+VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);
+/* Have attachments of that kind use other descriptors: for a program that filters what is typed.
+ * They stay the caller's, and open while a machine that uses them runs. Since 0.2. */
+VZ_PUBLIC void vz_config_set_stdio(struct vz_config *config, int read_fd, int write_fd);
+
+/* ---- Validation ----------------------------------------------------------------------------- */
+
+struct vz_problem {
+    enum vz_error_code code;
+    const char *object; /* which: "memory", "storageDevices[1]"; as in the JSON form */
+    const char *text;   /* what is wrong with it: one line, no full stop */
+};
+/* The strings live until it returns. */
+typedef void vz_problem_fn(void *arg, const struct vz_problem *problem);
+
+/**
+ * Check the whole: values, limits, combinations, whether files open, and whether this build has
+ * the devices. What validates fails later only for reasons that come up meanwhile.
+ * @fn   called for every problem, in the calling thread, in the order of the JSON form; may be NULL
+ * @err  the first problem, with its object in front; may be NULL
+ * Returns 0, or -1 when there is any problem. Since 0.2. */
+VZ_PUBLIC int vz_config_validate(const struct vz_config *config, vz_problem_fn *fn, void *arg,
+                                 struct vz_error *err);
+
+/* ---- JSON (docs/config-json.md) ------------------------------------------------------------- */
+
+/**
+ * Make a configuration from its JSON form. What it describes is not validated.
+ * Returns a new reference, or NULL with
+ *   VZ_ERROR_INVALID  not JSON (the text says where), or not a configuration (the text names the
+ *                     member, as networkDevices[0].mac)
+ *   VZ_ERROR_NO_MEMORY
+ * Since 0.2. */
+VZ_PUBLIC struct vz_config *vz_config_from_json(const char *text, size_t len,
+                                                struct vz_error *err);
+
+/* The JSON form, complete: identities that were chosen at random are in it. Returns a string to be
+ * given to free(), or NULL with VZ_ERROR_NO_MEMORY. Since 0.2. */
+VZ_PUBLIC char *vz_config_to_json(const struct vz_config *config, struct vz_error *err);
 
 #ifdef __cplusplus
 }

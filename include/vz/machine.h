@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* A virtual machine: made from a configuration, started once, and over when it ends.
+/* A virtual machine and its life. Apple's: VZVirtualMachine.
  *
- * Threads: a machine runs threads of its own (one per CPU and one for its devices), with all
- * signals blocked except those that a fault raises. The functions below may be called from any
- * thread but the machine's own; vz_machine_free() last. */
+ *     start:   stopped, error -> starting -> running     (or error: it could not start)
+ *     pause:   running -> pausing -> paused
+ *     resume:  paused -> resuming -> running
+ *     stop:    running, paused -> stopping -> stopped
+ *
+ * A guest that powers off takes the machine from running (pausing, ...) to stopped, and one that
+ * cannot go on takes it to error, from where only start leads on. Each start builds the machine anew and
+ * boots the guest from its beginning.
+ *
+ * Threads. A machine runs threads of its own (one that is its event loop, one per CPU), with all
+ * signals blocked except those that a fault raises. The functions below may be called from any thread.
+ * Completions and events come on the machine's event thread; or, when the machine was made so, in the
+ * thread that calls vz_machine_dispatch(). No lock is held meanwhile: they may call anything here but
+ * vz_machine_free() and, on the event thread, the ..._wait() functions. They should return soon: on
+ * the event thread the guest's devices wait for them. */
 #ifndef VZ_MACHINE_H
 #define VZ_MACHINE_H
 
@@ -15,6 +27,23 @@ extern "C" {
 #endif
 
 struct vz_machine;
+
+/* Apple's numbers. */
+enum vz_machine_state {
+    VZ_STATE_STOPPED = 0,
+    VZ_STATE_RUNNING = 1,
+    VZ_STATE_PAUSED = 2,
+    VZ_STATE_ERROR = 3,
+    VZ_STATE_STARTING = 4,
+    VZ_STATE_PAUSING = 5,
+    VZ_STATE_RESUMING = 6,
+    VZ_STATE_STOPPING = 7,
+    VZ_STATE_SAVING = 8,    /* not reached by this version, as the next */
+    VZ_STATE_RESTORING = 9,
+};
+
+/* "stopped", "running", ...: a static string. Since 0.2. */
+VZ_PUBLIC const char *vz_machine_state_name(enum vz_machine_state state);
 
 enum vz_end_reason {
     VZ_END_POWEROFF,   /* the guest turned the machine off */
@@ -32,38 +61,119 @@ struct vz_machine_end {
     char text[VZ_END_TEXT_MAX]; /* VZ_END_ERROR: one line on what happened and where */
 };
 
+/* What a program hears of a machine without asking. All members are optional; arg is that of the
+ * options. */
+struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
+    size_t size;
+    void (*state_changed)(void *arg, struct vz_machine *machine, enum vz_machine_state state);
+    /* The guest ended by itself; state is stopped. Not after vz_machine_stop(). */
+    void (*guest_did_stop)(void *arg, struct vz_machine *machine,
+                           const struct vz_machine_end *end);
+    /* state is error. */
+    void (*did_stop_with_error)(void *arg, struct vz_machine *machine,
+                                const struct vz_machine_end *end);
+    /* The host's end of a network card is gone (the peer hung up, the interface vanished): the guest sees the
+     * link down. device counts the configuration's network devices. */
+    void (*network_disconnected)(void *arg, struct vz_machine *machine, unsigned device,
+                                 const struct vz_error *err);
+    /* A program in the guest opened or closed a port of a console device. */
+    void (*console_port_opened)(void *arg, struct vz_machine *machine, unsigned device,
+                                unsigned port);
+    void (*console_port_closed)(void *arg, struct vz_machine *machine, unsigned device,
+                                unsigned port);
+};
+#define VZ_MACHINE_DELEGATE_INIT {.size = sizeof(struct vz_machine_delegate)}
+
+struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
+    size_t size;
+    const struct vz_machine_delegate *delegate; /* copied; NULL: none */
+    void *delegate_arg;
+    bool use_events_fd; /* completions and events wait for vz_machine_dispatch() */
+};
+#define VZ_MACHINE_OPTIONS_INIT {.size = sizeof(struct vz_machine_options)}
+
 /**
- * Make a machine: memory, CPUs, devices. It does not run yet. config may be freed afterwards.
+ * Make a machine. The configuration must validate, and is copied. Nothing is opened and no memory taken before it
+ * starts; it is in state stopped.
  * Returns NULL, and fills in err (may be NULL), with
- *   VZ_ERROR_UNSUPPORTED  no backend, or not the one asked for, works on this host
- *   VZ_ERROR_IO           the serial port's file cannot be opened
+ *   whatever vz_config_validate() found first
  *   VZ_ERROR_NO_MEMORY
- * Since 0.1. */
-VZ_PUBLIC struct vz_machine *vz_machine_new(const struct vz_config *config, struct vz_error *err);
+ * Since 0.1; options since 0.2. */
+VZ_PUBLIC struct vz_machine *vz_machine_new(const struct vz_config *config,
+                                            const struct vz_machine_options *options,
+                                            struct vz_error *err);
+
+/* Stop it at once if it runs, wait for that, and let go of everything. Completions and events not yet
+ * delivered come from inside. Not from completions and events. NULL is fine. Since 0.1. */
+VZ_PUBLIC void vz_machine_free(struct vz_machine *machine);
+
+/* ---- Its life ------------------------------------------------------------------------------- */
+
+/* Since 0.2. */
+VZ_PUBLIC enum vz_machine_state vz_machine_state(const struct vz_machine *machine);
+
+/* Would the operation be accepted now? Since 0.2. */
+VZ_PUBLIC bool vz_machine_can_start(const struct vz_machine *machine);
+VZ_PUBLIC bool vz_machine_can_pause(const struct vz_machine *machine);
+VZ_PUBLIC bool vz_machine_can_resume(const struct vz_machine *machine);
+VZ_PUBLIC bool vz_machine_can_stop(const struct vz_machine *machine);
+VZ_PUBLIC bool vz_machine_can_request_stop(const struct vz_machine *machine);
+
+/* The end of an operation: err is NULL when it succeeded. */
+typedef void vz_machine_done_fn(void *arg, struct vz_machine *machine, const struct vz_error *err);
 
 /**
- * Load the kernel and start the CPUs; once per machine.
- * Returns 0; or -1, and fills in err (may be NULL), with
- *   VZ_ERROR_IO          a file cannot be read
- *   VZ_ERROR_INVALID     a file is not what it should be, or does not fit; or started before
- *   VZ_ERROR_NO_MEMORY
- * Since 0.1. */
-VZ_PUBLIC int vz_machine_start(struct vz_machine *machine, struct vz_error *err);
+ * Begin an operation. fn (may be NULL) is called exactly once, never from inside:
+ *   VZ_ERROR_INVALID_TRANSITION  the state does not allow it; or the guest ended first
+ *   start: VZ_ERROR_IO, VZ_ERROR_INVALID, VZ_ERROR_NO_MEMORY, VZ_ERROR_UNSUPPORTED, and those of
+ *          devices; the state is error then
+ * start   build the machine, load the kernel, let the CPUs run
+ * pause   CPUs and devices stand still when it completes, and the guest's clocks with them
+ * resume  go on
+ * stop    as pulling the plug would: the guest is not asked. What it wrote to its disks is there.
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.1 (start, stop), 0.2. */
+VZ_PUBLIC int vz_machine_start(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
+VZ_PUBLIC int vz_machine_pause(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
+VZ_PUBLIC int vz_machine_resume(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
+VZ_PUBLIC int vz_machine_stop(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
 
-/* Wait until a started machine has ended, its last output is written, and its threads are idle.
- * Returns at once when it is over already or was never started (VZ_END_STOPPED). Since 0.1. */
+/* The same, and wait for the end. Returns 0, or -1 with the errors above in err (may be NULL); on the
+ * event thread: VZ_ERROR_INVALID_STATE. Since 0.2. */
+VZ_PUBLIC int vz_machine_start_wait(struct vz_machine *machine, struct vz_error *err);
+VZ_PUBLIC int vz_machine_pause_wait(struct vz_machine *machine, struct vz_error *err);
+VZ_PUBLIC int vz_machine_resume_wait(struct vz_machine *machine, struct vz_error *err);
+VZ_PUBLIC int vz_machine_stop_wait(struct vz_machine *machine, struct vz_error *err);
+
+/**
+ * Press the power button: the guest may turn itself off in good order, or may not.
+ * Returns 0, or -1 with VZ_ERROR_INVALID_STATE (it is not running). Since 0.2. */
+VZ_PUBLIC int vz_machine_request_stop(struct vz_machine *machine, struct vz_error *err);
+
+/* Wait until it is stopped or in error, and tell how the last run ended; *ret may be NULL. Without a
+ * run: VZ_END_STOPPED; when it could not start: VZ_END_ERROR. Not on the event thread. Since 0.1. */
 VZ_PUBLIC void vz_machine_wait(struct vz_machine *machine, struct vz_machine_end *ret);
 
-/* Turn it off, as pulling the plug would: it ends soon, with VZ_END_STOPPED unless it was ending
- * for another reason already. Does not wait. Since 0.1. */
-VZ_PUBLIC void vz_machine_stop(struct vz_machine *machine);
+/* ---- Delivery through a descriptor ---------------------------------------------------------- */
 
-/* Call fn for each counter: a static name and its value now. Since 0.1. */
+/* Readable while completions or events wait; the machine's, for poll() only. -1 for a machine made
+ * without use_events_fd. Since 0.2. */
+VZ_PUBLIC int vz_machine_events_fd(const struct vz_machine *machine);
+
+/* Deliver what waits, in the calling thread; one thread at a time. Returns how many. Since 0.2. */
+VZ_PUBLIC unsigned vz_machine_dispatch(struct vz_machine *machine);
+
+/* ---- What else there is to know ------------------------------------------------------------- */
+
+/* Call fn for each counter: a static name and its value now; after a run, at its end. Since 0.1. */
 typedef void vz_machine_stats_fn(void *arg, const char *name, uint64_t value);
 VZ_PUBLIC void vz_machine_stats(struct vz_machine *machine, vz_machine_stats_fn *fn, void *arg);
 
-/* Stop it, wait for it, and let go of everything. NULL is fine. Since 0.1. */
-VZ_PUBLIC void vz_machine_free(struct vz_machine *machine);
+/**
+ * Where a program finds the other end of a serial port: the name of a pty.
+ * @index  of the configuration's serial ports
+ * Returns 0, or -1: it has none, or the machine does not run, or len is too short. Since 0.2. */
+VZ_PUBLIC int vz_machine_serial_path(struct vz_machine *machine, unsigned index, char *ret,
+                                     size_t len);
 
 #ifdef __cplusplus
 }

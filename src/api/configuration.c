@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* vz_config: options are copied up to the size the caller knows, then checked as a whole. */
+/* vz_config: what is set and added to it. Whether it makes sense is for validate.c. */
 #include "api/config_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
-#include "base/compiler.h"
 #include "base/error.h"
 #include "board/pc/memory_map.h"
 #include "hv/hv.h"
+
+OBJECT_DEFINE_COUNTED(config);
 
 uint64_t vz_config_memory_min(void)
 {
@@ -25,7 +27,7 @@ uint64_t vz_config_memory_max(void)
     if (sysinfo(&info) < 0)
         return RAM_SIZE_MAX;
     have = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
-    return MIN(have, RAM_SIZE_MAX) & ~(uint64_t)(MEM_PAGE_SIZE - 1);
+    return MIN(have, RAM_SIZE_MAX) & ~(MIB - 1);
 }
 
 unsigned vz_config_cpu_max(void)
@@ -33,64 +35,27 @@ unsigned vz_config_cpu_max(void)
     return HV_VCPUS_MAX;
 }
 
-static int check_memory(uint64_t size, struct vz_error *err)
-{
-    if (size < vz_config_memory_min() || size > vz_config_memory_max())
-        return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "memory size %llu KiB is not between %llu KiB and %llu KiB",
-                         (unsigned long long)(size / KIB),
-                         (unsigned long long)(vz_config_memory_min() / KIB),
-                         (unsigned long long)(vz_config_memory_max() / KIB));
-    if (size % MEM_PAGE_SIZE)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "memory size %llu is not a multiple of %u", (unsigned long long)size,
-                         MEM_PAGE_SIZE);
-    return 0;
-}
-
-static int check_options(const struct vz_config_options *o, struct vz_error *err)
-{
-    int r = check_memory(o->memory_size, err);
-
-    if (r < 0)
-        return r;
-    if (o->cpu_count < 1 || o->cpu_count > HV_VCPUS_MAX)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "CPU count %u is not between 1 and %u",
-                         o->cpu_count, HV_VCPUS_MAX);
-    if (!o->accel || !o->accel[0])
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "no accelerator named");
-    if (!o->kernel)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "no kernel given");
-    if ((unsigned)o->serial > VZ_SERIAL_FILE)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "serial kind %d is unknown", o->serial);
-    if (o->serial == VZ_SERIAL_FILE && !o->serial_path)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "serial file without a path");
-    return 0;
-}
-
-static bool copy_string(const char **s)
-{
-    return !*s || (*s = strdup(*s));
-}
-
-/* A copy of *o with strings of its own, or NULL. */
-static struct vz_config *make(const struct vz_config_options *o)
-{
-    struct vz_config *c = calloc(1, sizeof(*c));
-    const char **strings[] = {&c->o.accel, &c->o.kernel, &c->o.initrd, &c->o.cmdline,
-                              &c->o.serial_path};
-    bool ok = true;
-
-    if (!c)
-        return NULL;
-    c->o = *o;
-    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
-        ok = copy_string(strings[i]) && ok; /* all of them: none may stay the caller's */
-    if (!ok) {
-        vz_config_free(c);
-        return NULL;
+/* All lists, for what is done to each alike. */
+#define LISTS(c)                                                                                   \
+    {                                                                                              \
+        &(c)->serial_ports, &(c)->storage_devices, &(c)->network_devices, &(c)->console_devices,   \
+            &(c)->entropy_devices, &(c)->balloon_devices, &(c)->socket_devices                     \
     }
-    return c;
+
+static void destroy(void *object)
+{
+    struct vz_config *c = object;
+    struct object_list *lists[] = LISTS(c);
+
+    free(c->label);
+    free(c->accel);
+    vz_boot_loader_unref(c->boot_loader);
+    vz_platform_unref(c->platform);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        for (unsigned k = 0; k < lists[i]->count; k++)
+            object_unref(lists[i]->item[k]);
+        free(lists[i]->item);
+    }
 }
 
 struct vz_config *vz_config_new(const struct vz_config_options *options, struct vz_error *err)
@@ -98,34 +63,152 @@ struct vz_config *vz_config_new(const struct vz_config_options *options, struct 
     struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
     struct vz_config *c;
 
-    if (!options || options->size < offsetof(struct vz_config_options, accel) ||
-        options->size > sizeof(o)) {
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "options of an unknown size");
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    c = object_new(sizeof(*c), destroy, err);
+    if (!c)
+        return NULL;
+    c->memory_size = o.memory_size;
+    c->cpu_count = o.cpu_count;
+    c->stop_at_reset = o.stop_at_reset;
+    c->debug_exit = o.debug_exit;
+    c->stdio_read_fd = STDIN_FILENO;
+    c->stdio_write_fd = STDOUT_FILENO;
+    c->label = o.label ? strdup(o.label) : NULL;
+    c->accel = o.accel ? strdup(o.accel) : NULL;
+    c->platform = vz_generic_platform_new(NULL, err);
+    if (!c->platform || (o.label && !c->label) || (o.accel && !c->accel)) {
+        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+        vz_config_unref(c);
         return NULL;
     }
-    memcpy(&o, options, options->size);
-    o.size = sizeof(o);
-    if (check_options(&o, err) < 0)
-        return NULL;
-    c = make(&o);
-    if (!c)
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     return c;
 }
 
-struct vz_config *config_copy(const struct vz_config *config)
+static int list_add(struct object_list *list, void *object)
 {
-    return make(&config->o);
+    void **item;
+
+    if (!object)
+        return -1;
+    item = reallocarray(list->item, list->count + 1, sizeof(*item));
+    if (!item)
+        return -1;
+    list->item = item;
+    item[list->count++] = object_ref(object);
+    return 0;
 }
 
-void vz_config_free(struct vz_config *c)
+struct vz_config *config_copy(const struct vz_config *config, struct vz_error *err)
 {
+    struct vz_config_options o = {.size = sizeof(o), .label = config->label,
+                                  .accel = config->accel, .memory_size = config->memory_size,
+                                  .cpu_count = config->cpu_count,
+                                  .stop_at_reset = config->stop_at_reset,
+                                  .debug_exit = config->debug_exit};
+    struct vz_config *c = vz_config_new(&o, err);
+    struct object_list *to[] = LISTS(c);
+    const struct object_list *from[] = LISTS(config);
+    int r = 0;
+
     if (!c)
-        return;
-    free((char *)c->o.accel);
-    free((char *)c->o.kernel);
-    free((char *)c->o.initrd);
-    free((char *)c->o.cmdline);
-    free((char *)c->o.serial_path);
-    free(c);
+        return NULL;
+    c->stdio_read_fd = config->stdio_read_fd;
+    c->stdio_write_fd = config->stdio_write_fd;
+    vz_config_set_boot_loader(c, config->boot_loader);
+    vz_config_set_platform(c, config->platform);
+    for (size_t i = 0; i < ARRAY_SIZE(to); i++) {
+        for (unsigned k = 0; !r && k < from[i]->count; k++)
+            r = list_add(to[i], from[i]->item[k]);
+    }
+    if (r < 0) {
+        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+        vz_config_unref(c);
+        return NULL;
+    }
+    return c;
+}
+
+void vz_config_set_memory_size(struct vz_config *config, uint64_t bytes)
+{
+    config->memory_size = bytes;
+}
+
+void vz_config_set_cpu_count(struct vz_config *config, unsigned count)
+{
+    config->cpu_count = count;
+}
+
+void vz_config_set_stop_at_reset(struct vz_config *config, bool stop)
+{
+    config->stop_at_reset = stop;
+}
+
+void vz_config_set_debug_exit(struct vz_config *config, bool on)
+{
+    config->debug_exit = on;
+}
+
+int vz_config_set_accel(struct vz_config *config, const char *name)
+{
+    char *copy = strdup(name);
+
+    if (!copy)
+        return -1;
+    free(config->accel);
+    config->accel = copy;
+    return 0;
+}
+
+void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader)
+{
+    vz_boot_loader_ref(loader);
+    vz_boot_loader_unref(config->boot_loader);
+    config->boot_loader = loader;
+}
+
+void vz_config_set_platform(struct vz_config *config, struct vz_platform *platform)
+{
+    if (!platform)
+        return; /* there is always one; its identity stays */
+    vz_platform_ref(platform);
+    vz_platform_unref(config->platform);
+    config->platform = platform;
+}
+
+#define DEFINE_ADD(name)                                                                           \
+    int vz_config_add_##name(struct vz_config *config, struct vz_##name *object)                   \
+    {                                                                                              \
+        return list_add(&config->name##s, object);                                                 \
+    }                                                                                              \
+    struct vz_##name
+DEFINE_ADD(serial_port);
+DEFINE_ADD(storage_device);
+DEFINE_ADD(network_device);
+DEFINE_ADD(console_device);
+DEFINE_ADD(entropy_device);
+DEFINE_ADD(balloon_device);
+DEFINE_ADD(socket_device);
+
+bool vz_config_uses_stdio(const struct vz_config *c)
+{
+    for (unsigned i = 0; i < c->serial_ports.count; i++) {
+        if (config_serial_port(c, i)->attachment->kind == SERIAL_STDIO)
+            return true;
+    }
+    for (unsigned i = 0; i < c->console_devices.count; i++) {
+        const struct vz_console_device *d = config_console_device(c, i);
+
+        for (unsigned k = 0; k < d->port_count; k++) {
+            if (d->port[k].attachment->kind == SERIAL_STDIO)
+                return true;
+        }
+    }
+    return false;
+}
+
+void vz_config_set_stdio(struct vz_config *config, int read_fd, int write_fd)
+{
+    config->stdio_read_fd = read_fd;
+    config->stdio_write_fd = write_fd;
 }

@@ -3,8 +3,8 @@
 #include "api/parts.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "api/accel.h"
 #include "api/config_impl.h"
@@ -20,18 +20,37 @@ static int out_of_memory(struct vz_error *err)
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
-static int create_serial(struct parts *p, struct vz_error *err)
+/* A line for each port, and one of nothing for a COM1 without a port. */
+static int open_lines(struct parts *p, struct vz_error *err)
 {
-    const struct vz_config_options *o = &p->config->o;
+    const struct vz_config *c = p->config;
+    unsigned count = c->serial_ports.count + 1;
+    int r = 0;
 
-    switch (o->serial) {
-    case VZ_SERIAL_FDS:
-        return char_fd_create(p->loop, o->serial_read_fd, o->serial_write_fd, &p->serial, err);
-    case VZ_SERIAL_FILE:
-        return char_file_create(p->loop, o->serial_path, &p->serial, err);
-    default:
-        return char_null_create(p->loop, &p->serial, err);
+    p->line = calloc(count, sizeof(*p->line));
+    if (!p->line)
+        return out_of_memory(err);
+    for (unsigned i = 0; !r && i < count; i++) {
+        const struct vz_serial_attachment *a =
+            i < c->serial_ports.count ? config_serial_port(c, i)->attachment : NULL;
+
+        p->line_count++;
+        r = line_open(&p->line[i], p->loop, c, a, err);
+        if (r < 0 && a)
+            error_prefix(err, "serialPorts[%u]", i);
     }
+    return r;
+}
+
+static struct char_dev *com1(struct parts *p)
+{
+    const struct vz_config *c = p->config;
+
+    for (unsigned i = 0; i < c->serial_ports.count; i++) {
+        if (!config_serial_port(c, i)->is_virtio)
+            return p->line[i].dev;
+    }
+    return p->line[c->serial_ports.count].dev;
 }
 
 static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t value)
@@ -46,38 +65,20 @@ static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t va
     p->request(p->request_arg, kinds[kind], value);
 }
 
-static bool is_zero(const uint8_t uuid[16])
-{
-    static const uint8_t zero[16];
-
-    return !memcmp(uuid, zero, sizeof(zero));
-}
-
-/* RFC 9562 5.4. 16 bytes are never cut short, and never waited for once a host is up. */
-static void random_uuid(uint8_t uuid[16])
-{
-    if (getrandom(uuid, 16, 0) != 16)
-        memset(uuid, 0x5a, 16);
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
-    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
-}
-
 static int create_board(struct parts *p, struct vz_error *err)
 {
-    const struct vz_config_options *o = &p->config->o;
+    const struct vz_config *c = p->config;
     struct board_options options = {
-        .ram_size = o->memory_size,
-        .vcpu_count = o->cpu_count,
+        .ram_size = c->memory_size,
+        .vcpu_count = c->cpu_count,
         .hv = p->hv,
         .loop = p->loop,
-        .serial = p->serial,
-        .debug_exit = o->debug_exit,
+        .serial = com1(p),
+        .debug_exit = c->debug_exit,
         .requests = {.request = on_chipset_request, .arg = p},
     };
 
-    memcpy(options.uuid, o->uuid, sizeof(options.uuid));
-    if (is_zero(options.uuid))
-        random_uuid(options.uuid);
+    memcpy(options.uuid, c->platform->identifier.bytes, sizeof(options.uuid));
     return board_create(&options, &p->board, err);
 }
 
@@ -85,7 +86,7 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
 {
     int r = 0;
 
-    for (unsigned i = 0; !r && i < p->config->o.cpu_count; i++) {
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
         r = p->hv->vcpu_create(p->vm, i, &p->vcpu[i]);
         if (r < 0)
             error_set(err, -r, VZ_ERROR_NO_MEMORY, "CPU %u: %s", i, strerror(-r));
@@ -95,13 +96,13 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
 
 static int build(struct parts *p, struct vz_error *err)
 {
-    int r = accel_find(p->config->o.accel, &p->hv, err);
+    int r = accel_find(p->config->accel, &p->hv, err);
 
     if (r < 0)
         return r;
     if (loop_create(&p->loop) < 0)
         return out_of_memory(err);
-    r = create_serial(p, err);
+    r = open_lines(p, err);
     if (!r)
         r = create_board(p, err);
     if (r < 0)
@@ -122,15 +123,21 @@ void parts_fini(struct parts *p)
     for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
         p->hv->vcpu_destroy(p->vcpu[i]);
     board_destroy(p->board);
-    char_destroy(p->serial);
+    for (unsigned i = 0; i < p->line_count; i++)
+        line_close(&p->line[i]);
+    free(p->line);
+    loop_fd_remove(p->wake);
     loop_destroy(p->loop);
+    free(p->frozen);
+    *p = (struct parts){.config = p->config};
 }
 
 int parts_boot(struct parts *p, struct vz_error *err)
 {
-    const struct vz_config_options *o = &p->config->o;
-    struct boot_params params = {.kernel_path = o->kernel, .initrd_path = o->initrd,
-                                 .cmdline = o->cmdline, .ram_size = o->memory_size,
+    const struct vz_config *c = p->config;
+    const struct vz_boot_loader *b = c->boot_loader;
+    struct boot_params params = {.kernel_path = b->kernel, .initrd_path = b->initrd,
+                                 .cmdline = b->cmdline, .ram_size = c->memory_size,
                                  .rsdp_gpa = p->board->rsdp};
     struct x86_cpu_state state;
     int r = p->hv->vcpu_get(p->vcpu[0], &state);
@@ -140,7 +147,7 @@ int parts_boot(struct parts *p, struct vz_error *err)
     if (r < 0)
         return r;
     r = p->hv->vcpu_set(p->vcpu[0], &state);
-    for (unsigned i = 1; !r && i < o->cpu_count; i++) {
+    for (unsigned i = 1; !r && i < c->cpu_count; i++) {
         r = p->hv->vcpu_get(p->vcpu[i], &state);
         boot_prepare_cpu(&state);
         if (!r)
@@ -161,11 +168,60 @@ int parts_reset(struct parts *p, struct vz_error *err)
     return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r)) : 0;
 }
 
+void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg)
+{
+    done(arg);
+}
+
+void parts_resume(struct parts *p)
+{
+}
+
+void parts_press_power_button(struct parts *p)
+{
+    acpi_pm_power_button(p->board->pm);
+}
+
+void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
+{
+    const struct bus_stats *stats = &p->board->bus->stats;
+
+    fn(arg, "bus.port_reads", atomic_load(&stats->port_reads));
+    fn(arg, "bus.port_writes", atomic_load(&stats->port_writes));
+    fn(arg, "bus.mmio_reads", atomic_load(&stats->mmio_reads));
+    fn(arg, "bus.mmio_writes", atomic_load(&stats->mmio_writes));
+    fn(arg, "bus.unclaimed_reads", atomic_load(&stats->unclaimed_reads));
+    fn(arg, "bus.unclaimed_writes", atomic_load(&stats->unclaimed_writes));
+}
+
+const char *parts_serial_path(const struct parts *p, unsigned index)
+{
+    return p->line[index].path[0] ? p->line[index].path : NULL;
+}
+
+/* ---- Time stands still ---------------------------------------------------------------------- */
+
+struct parts_frozen {
+    struct x86_cpu_state cpu[HV_VCPUS_MAX];
+};
+
+int parts_freeze(struct parts *p, struct vz_error *err)
+{
+    return 0;
+}
+
+int parts_thaw(struct parts *p, struct vz_error *err)
+{
+    return 0;
+}
+
 /* A reader that takes nothing for this long has gone away. */
 #define DRAIN_TIMEOUT_MS 2000
 
 void parts_drain(struct parts *p)
 {
-    if (char_drain(p->serial, DRAIN_TIMEOUT_MS) < 0)
-        log_warn("the guest's last output could not be written");
+    for (unsigned i = 0; i < p->line_count; i++) {
+        if (char_drain(p->line[i].dev, DRAIN_TIMEOUT_MS) < 0)
+            log_warn("the guest's last output could not be written");
+    }
 }

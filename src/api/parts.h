@@ -4,11 +4,25 @@
 #ifndef VZ_API_PARTS_H
 #define VZ_API_PARTS_H
 
+#include "api/line.h"
 #include "base/compiler.h"
 #include "hv/hv.h"
 
+/* Which devices this build has; the others do not validate. */
+#define PARTS_HAVE_STORAGE        0
+#define PARTS_HAVE_VIRTIO_CONSOLE 0
+#define PARTS_HAVE_ENTROPY        0
+#define PARTS_HAVE_BALLOON        0
+#define PARTS_HAVE_SOCKET         0
+#define PARTS_HAVE_NET_NAT        0
+#define PARTS_HAVE_NET_FD         0
+#define PARTS_HAVE_NET_TAP        0
+#define PARTS_HAVE_NET_BRIDGED    0
+#define PARTS_PCI_SLOTS           28u /* for devices of the configuration */
+
 struct board;
-struct char_dev;
+struct loop_fd;
+struct parts_frozen;
 struct loop;
 struct vz_config;
 struct vz_error;
@@ -23,7 +37,10 @@ struct parts {
     const struct vz_config *config; /* the caller's, outlives the parts */
     const struct hv_ops *hv;
     struct loop *loop;
-    struct char_dev *serial;
+    struct line *line; /* of the configuration's serial ports, in their order; then one of nothing */
+    unsigned line_count;
+    struct loop_fd *wake; /* the machine's, which sets it */
+    struct parts_frozen *frozen;
     struct board *board;
     struct hv_vm *vm; /* the board's */
     struct hv_vcpu *vcpu[HV_VCPUS_MAX];
@@ -44,6 +61,26 @@ int parts_boot(struct parts *p, struct vz_error *err) must_check;
 
 /* Put CPUs and devices into reset state. No vCPU runs; the loop may. 0 or -errno. */
 int parts_reset(struct parts *p, struct vz_error *err) must_check;
+
+/* Have the devices finish what is under way and take nothing new; then done(arg) is called, maybe from
+ * inside. On the loop; vCPUs stand still. */
+void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg);
+/* Let the devices go on. The loop does not run. */
+void parts_resume(struct parts *p);
+
+/* Note what of the guest's time goes on by itself, and take it up again from there. vCPUs stand still
+ * and the loop does not run from before the one until after the other. 0 or -errno. */
+int parts_freeze(struct parts *p, struct vz_error *err) must_check;
+int parts_thaw(struct parts *p, struct vz_error *err) must_check;
+
+/* On the loop. */
+void parts_press_power_button(struct parts *p);
+
+/* The counters of what is not the CPUs. Any thread. */
+void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg);
+
+/* Of a serial port of the configuration: NULL, or a path that lives until parts_fini(). */
+const char *parts_serial_path(const struct parts *p, unsigned index);
 
 /* Wait (not for ever) until the guest's last output has reached the host. The loop has stopped. */
 void parts_drain(struct parts *p);

@@ -21,11 +21,13 @@ extern const char run_help[];
 struct opt {
     const char *name; /* without the dashes */
     bool has_value;
+    char letter;      /* 0: none; "-x VALUE" means the same as "--name VALUE" */
     /* value is NULL for an option without one. Returns whether it is fine, after cli_error(). */
     bool (*set)(void *arg, const char *name, const char *value);
 };
+#define OPT(name, has_value, letter, set)  {name, has_value, letter, set}
 
-/* Parse "--name value", "--name=value" and "--name"; anything else is an error. The table ends
+/* Parse "--name value", "--name=value", "--name", "-x value" and "-x"; anything else is an error. The table ends
  * with a NULL name. command ("vz run") is for the hint. Returns false after cli_error(). */
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg);
 
@@ -33,6 +35,29 @@ bool opts_parse(int argc, char **argv, const struct opt *table, const char *comm
 bool opts_size(const char *text, uint64_t *ret);
 /* A decimal number. */
 bool opts_unsigned(const char *text, unsigned *ret);
+
+/* A list of comma-separated members: cut the first one off *list (changing it). NULL: no more. */
+char *opts_member(char **list);
+
+/* run_config.c ---------------------------------------------------------------------------- */
+
+struct vz_config;
+
+/* What the command line of `vz run` says. */
+struct run_options {
+    struct vz_config *config; /* made by run_config() */
+    const char *config_file;
+    const char *kernel, *initrd, *cmdline, *accel, *uuid;
+    uint64_t memory_size; /* 0: not given, as the next */
+    unsigned cpu_count;
+    const char *serial;   /* NULL: not given */
+    bool no_reboot, debug_exit, stats, print_config;
+};
+
+/* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit
+ * status in *ret_status. run_options_free() in any case. */
+bool run_options_parse(int argc, char **argv, struct run_options *ret, int *ret_status);
+void run_options_free(struct run_options *o);
 
 /* terminal.c ------------------------------------------------------------------------------ */
 

@@ -48,7 +48,7 @@ static void escape_key(struct keys *k, char key)
     switch (key) {
     case 'x':
     case 'X':
-        vz_machine_stop(k->machine);
+        vz_machine_stop(k->machine, NULL, NULL);
         break;
     case 'h':
     case 'H':

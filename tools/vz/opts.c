@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Option parsing by table. Long options only, spelled out: an abbreviation that works today would
- * stop working when an option is added. */
+/* Option parsing by table. Names are spelled out: an abbreviation that works today would stop
+ * working when an option is added. One-letter options are a family of their own, see cli.h. */
 #include <ctype.h>
 #include <string.h>
 
@@ -9,7 +9,16 @@
 static const struct opt *find(const struct opt *table, const char *name, size_t len)
 {
     for (const struct opt *o = table; o->name; o++) {
-        if (strlen(o->name) == len && !memcmp(o->name, name, len))
+        if (len && strlen(o->name) == len && !memcmp(o->name, name, len))
+            return o;
+    }
+    return NULL;
+}
+
+static const struct opt *find_letter(const struct opt *table, const char *text)
+{
+    for (const struct opt *o = table; o->name; o++) {
+        if (o->letter && text[0] == '-' && text[1] == o->letter && !text[2])
             return o;
     }
     return NULL;
@@ -25,19 +34,25 @@ static int parse_one(int argc, char **argv, const struct opt *table, const char 
 
     if (!strncmp(text, "--", 2) && len > 2)
         o = find(table, text + 2, len - 2);
+    else
+        o = find_letter(table, text);
     if (!o) {
         cli_error("%s '%.*s' (see '%s --help')",
                   text[0] == '-' ? "unknown option" : "unexpected argument",
                   text[0] == '-' ? (int)len : (int)strlen(text), text, command);
         return 0;
     }
-    value = text[len] ? text + len + 1 : NULL;
+    value = text[len] ? text + len + 1 : NULL; /* none behind a letter */
     if (!o->has_value) {
         if (value) {
             cli_error("option '--%s' takes no value (see '%s --help')", o->name, command);
             return 0;
         }
         return o->set(arg, o->name, NULL) ? 1 : 0;
+    }
+    if (!value && argc < 2 && !o->name[0]) {
+        cli_error("option '-%c' needs a value (see '%s --help')", o->letter, command);
+        return 0;
     }
     if (!value && argc < 2) {
         cli_error("option '--%s' needs a value (see '%s --help')", o->name, command);
@@ -103,4 +118,17 @@ bool opts_unsigned(const char *text, unsigned *ret)
         return false;
     *ret = (unsigned)v;
     return true;
+}
+
+char *opts_member(char **list)
+{
+    char *start = *list, *comma;
+
+    if (!start)
+        return NULL;
+    comma = strchr(start, ',');
+    if (comma)
+        *comma++ = '\0';
+    *list = comma;
+    return start;
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* What a machine runs first: a kernel, handed its initial RAM disk and command line.
+ * Apple's: VZLinuxBootLoader. Lifetime: counted. Threads: any; does not change once made. */
+#ifndef VZ_BOOT_LOADER_H
+#define VZ_BOOT_LOADER_H
+
+#include <vz/error.h>
+#include <vz/public.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+VZ_DECLARE_COUNTED(boot_loader);
+
+struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS_INIT */
+    size_t size;
+    const char *kernel;  /* a file: bzImage, ELF64 or Multiboot 1; required */
+    const char *initrd;  /* a file; NULL: none */
+    const char *cmdline; /* NULL: empty */
+};
+#define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT {.size = sizeof(struct vz_linux_boot_loader_options)}
+
+/**
+ * Describe a direct boot of a kernel. Strings are copied. Opens no file: vz_config_validate() looks
+ * whether they open, and each start of a machine reads them.
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (no kernel) or VZ_ERROR_NO_MEMORY.
+ * Since 0.2. */
+VZ_PUBLIC struct vz_boot_loader *
+vz_linux_boot_loader_new(const struct vz_linux_boot_loader_options *options, struct vz_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

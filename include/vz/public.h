@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* What every public header needs.
+ *
+ * Option structs, everywhere: start from the VZ_..._OPTIONS_INIT of the struct, change members, hand
+ * over a pointer; NULL stands for the defaults. The first member is the size of the struct as the
+ * caller knows it, so a program keeps working with a library whose struct has grown.
+ *
+ * Reference counting, everywhere: vz_x_new() returns a reference, vz_x_ref() another one, and
+ * vz_x_unref() gives one back (NULL is fine); any thread. Where an object is handed to another, that one
+ * takes a reference of its own, so the caller may give back its own at once. Objects that
+ * describe devices do not change once made and may serve in several configurations. */
+#ifndef VZ_PUBLIC_H
+#define VZ_PUBLIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VZ_PUBLIC __attribute__((visibility("default")))
+
+/* Declares vz_NAME_ref() and vz_NAME_unref(). Since 0.2. */
+#define VZ_DECLARE_COUNTED(name)                                                                   \
+    struct vz_##name;                                                                              \
+    VZ_PUBLIC struct vz_##name *vz_##name##_ref(struct vz_##name *object);                         \
+    VZ_PUBLIC void vz_##name##_unref(struct vz_##name *object)
+
+#endif

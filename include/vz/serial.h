@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Serial ports, and where the bytes of serial and console ports go on the host.
+ * Apple's: VZSerialPortConfiguration, VZSerialPortAttachment.
+ * Lifetime: counted. Threads: any; objects do not change once made. */
+#ifndef VZ_SERIAL_H
+#define VZ_SERIAL_H
+
+#include <vz/error.h>
+#include <vz/public.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+VZ_DECLARE_COUNTED(serial_attachment);
+VZ_DECLARE_COUNTED(serial_port);
+
+/* Attachments. Each returns a new reference, or NULL with VZ_ERROR_INVALID (a path that is NULL or empty)
+ * or VZ_ERROR_NO_MEMORY. Nothing is opened before a machine starts; strings are copied. */
+
+/* Nowhere: no input, and output is swallowed. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_null_serial_attachment_new(struct vz_error *err);
+
+/* Standard input and output of the process, or what vz_config_set_stdio() says instead. Terminal
+ * modes are the program's business. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_stdio_serial_attachment_new(struct vz_error *err);
+
+/* Input from read_fd and output to write_fd; either may be -1, and both may be the same. They stay
+ * the caller's, unchanged, and open while a machine that uses them runs. End of file ends the
+ * input, not the machine. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_fd_serial_attachment_new(int read_fd, int write_fd,
+                                                                   struct vz_error *err);
+
+/* Output to a file that is created, or truncated unless append; no input. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_file_serial_attachment_new(const char *path, bool append,
+                                                                     struct vz_error *err);
+
+/* A new pseudo-terminal for each start of a machine; vz_machine_serial_path() tells its name. What nobody
+ * reads there is dropped once the terminal's buffer is full. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err);
+
+/* Ports. attachment: a reference is taken; NULL: as vz_null_serial_attachment_new(). Each returns
+ * a new reference, or NULL with VZ_ERROR_NO_MEMORY. */
+
+/* A 16550A: the guest's COM1 (Linux: ttyS0). At most one. Since 0.2. */
+VZ_PUBLIC struct vz_serial_port *vz_uart_serial_port_new(struct vz_serial_attachment *attachment,
+                                                         struct vz_error *err);
+
+/* A virtio console with one port: the guest's hvc0 (the next ones: hvc1, ...). Since 0.2. */
+VZ_PUBLIC struct vz_serial_port *
+vz_virtio_serial_port_new(struct vz_serial_attachment *attachment, struct vz_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Disks: the device the guest sees, and the bytes behind it.
+ * Apple's: VZVirtioBlockDeviceConfiguration, VZDiskImageStorageDeviceAttachment,
+ * VZDiskBlockDeviceStorageDeviceAttachment.
+ * Lifetime: counted. Threads: any; objects do not change once made. */
+#ifndef VZ_STORAGE_H
+#define VZ_STORAGE_H
+
+#include <vz/error.h>
+#include <vz/public.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+VZ_DECLARE_COUNTED(storage_attachment);
+VZ_DECLARE_COUNTED(storage_device);
+
+/* Does the host's page cache hold what the guest reads and writes? It makes no difference to what survives a
+ * crash: that is vz_disk_sync's alone. */
+enum vz_disk_caching {
+    VZ_DISK_CACHING_AUTOMATIC = 0, /* cached, which is always safe */
+    VZ_DISK_CACHING_UNCACHED = 1,  /* around the page cache (O_DIRECT) where the host can */
+    VZ_DISK_CACHING_CACHED = 2,
+};
+
+/* What a flush of the guest (a file system's journal commit, fsync) does. */
+enum vz_disk_sync {
+    VZ_DISK_SYNC_FULL = 1,  /* data and what is needed to find it are on stable storage, the drive's
+                               own cache flushed, before the guest hears of it. The default. */
+    VZ_DISK_SYNC_FSYNC = 2, /* the same system call; kept apart from full for those who know Apple's */
+    VZ_DISK_SYNC_NONE = 3,  /* nothing: fast, and a crash of the host (not of the guest or of vz) may destroy
+                               the file system. For disks that are thrown away. */
+};
+
+struct vz_disk_image_options { /* start from VZ_DISK_IMAGE_OPTIONS_INIT */
+    size_t size;
+    bool read_only;
+    enum vz_disk_caching caching;
+    enum vz_disk_sync sync;
+};
+#define VZ_DISK_IMAGE_OPTIONS_INIT                                                                 \
+    {.size = sizeof(struct vz_disk_image_options), .sync = VZ_DISK_SYNC_FULL}
+
+/**
+ * A raw disk image: a file whose size is a multiple of 512 bytes; or a block device, by its path. A machine
+ * locks it while it runs: one writer, or any number of readers.
+ * @path     copied; opened when a machine starts
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
+VZ_PUBLIC struct vz_storage_attachment *
+vz_disk_image_attachment_new(const char *path, const struct vz_disk_image_options *options,
+                             struct vz_error *err);
+
+struct vz_block_device_options { /* start from VZ_BLOCK_DEVICE_OPTIONS_INIT */
+    size_t size;
+    bool read_only;
+    enum vz_disk_sync sync;
+};
+#define VZ_BLOCK_DEVICE_OPTIONS_INIT                                                               \
+    {.size = sizeof(struct vz_block_device_options), .sync = VZ_DISK_SYNC_FULL}
+
+/**
+ * A disk of the host (or anything else that can be read and written by position), already open, for example by a
+ * helper with more rights.
+ * @fd       stays the caller's, and open while a machine uses it
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
+VZ_PUBLIC struct vz_storage_attachment *
+vz_block_device_attachment_new(int fd, const struct vz_block_device_options *options,
+                               struct vz_error *err);
+
+#define VZ_BLOCK_IDENTIFIER_MAX 20
+
+struct vz_virtio_block_options { /* start from VZ_VIRTIO_BLOCK_OPTIONS_INIT */
+    size_t size;
+    const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, the guest's serial
+                               number of the disk (/dev/disk/by-id/virtio-...); NULL: none */
+};
+#define VZ_VIRTIO_BLOCK_OPTIONS_INIT {.size = sizeof(struct vz_virtio_block_options)}
+
+/**
+ * A virtio disk: the guest's vda, vdb, ... in the order they are added to a configuration.
+ * @attachment  a reference is taken
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
+VZ_PUBLIC struct vz_storage_device *
+vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
+                           const struct vz_virtio_block_options *options, struct vz_error *err);
+
+/* Can it be a block device's identifier? Returns 0, or -1 with VZ_ERROR_INVALID. Since 0.2. */
+VZ_PUBLIC int vz_block_identifier_validate(const char *identifier, struct vz_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's end of a serial or console port while a machine runs: its attachment, opened. */
+#ifndef VZ_API_LINE_H
+#define VZ_API_LINE_H
+
+#include "base/compiler.h"
+
+struct char_dev;
+struct loop;
+struct vz_config;
+struct vz_error;
+struct vz_serial_attachment;
+
+struct line {
+    struct char_dev *dev;
+    int own_fd[2]; /* one more than the descriptor, to be closed with it; 0: none */
+    char path[64]; /* a pty's name; empty: none */
+};
+
+/* a may be NULL: nowhere. line_close() also after a failure. 0 or -errno. */
+int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
+              const struct vz_serial_attachment *a, struct vz_error *err) must_check;
+/* The loop is not running. */
+void line_close(struct line *l);
+
+#endif
