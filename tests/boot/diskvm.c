@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* diskvm KERNEL INITRD CMDLINE DISK...: a machine of one CPU with disks, some of them bad; for
+ * tests/boot/test_disk.py. The guest's serial line is standard output; it ends with the guest.
+ *
+ * DISK: PATH[,ro][,uncached][,threads][,nosync][,delay=MS][,eio=OFFSET+LENGTH] */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vz/error.h>
+
+#include "arch/x86/cpu_state.h"
+#include "block/blk_filters.h"
+#include "block/blk_raw.h"
+#include "board/pc/board.h"
+#include "board/pc/boot/boot.h"
+#include "char/char.h"
+#include "hv/hv.h"
+#include "loop/loop.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_blk.h"
+
+#define DISKS_MAX 8
+#define RAM_SIZE  (512 * MIB)
+
+static struct vz_error error;
+static struct loop *loop;
+static struct hv_vcpu *cpu;
+static _Atomic bool ended;
+
+static void check(int r)
+{
+    if (!r)
+        return;
+    fprintf(stderr, "diskvm: %s: %s\n", error.text, strerror(-r));
+    exit(1);
+}
+
+static struct blk *add_filters(struct blk *b, const char *text)
+{
+    const char *delay = strstr(text, ",delay="), *eio = strstr(text, ",eio=");
+    struct blk_fault fault = {.err = -EIO};
+    uint32_t ms[BLK_OP_COUNT];
+
+    if (eio) {
+        char *end;
+
+        fault.offset = strtoull(eio + 5, &end, 0);
+        fault.len = strtoull(end + 1, NULL, 0);
+        check(blk_fault_create(b, &fault, 1, &b));
+    }
+    if (delay) {
+        for (unsigned i = 0; i < BLK_OP_COUNT; i++)
+            ms[i] = (uint32_t)strtoul(delay + 7, NULL, 0);
+        check(blk_delay_create(b, ms, &b));
+    }
+    return b;
+}
+
+static struct blk *open_disk(const char *text)
+{
+    char path[4096];
+    struct blk_raw_options o = {
+        .path = path, .read_only = strstr(text, ",ro"),
+        .caching = strstr(text, ",uncached") ? BLK_CACHING_UNCACHED : BLK_CACHING_AUTOMATIC,
+        .engine = strstr(text, ",threads") ? BLK_ENGINE_THREADS : BLK_ENGINE_AUTO,
+        .sync = strstr(text, ",nosync") ? BLK_SYNC_NONE : BLK_SYNC_FULL};
+    struct blk *b;
+
+    snprintf(path, sizeof(path), "%.*s", (int)strcspn(text, ","), text);
+    check(blk_raw_open(&o, loop, &b, &error));
+    return add_filters(b, text);
+}
+
+static void on_request(void *arg, enum chipset_request kind, uint32_t value)
+{
+    ended = true;
+    hv_soft_ops.vcpu_kick(cpu);
+}
+
+static void *run_cpu(void *arg)
+{
+    struct hv_exit e;
+
+    while (!ended) {
+        int r = hv_soft_ops.vcpu_run(cpu, &e);
+
+        if (!r && e.kind != HV_EXIT_NONE)
+            ended = true;
+    }
+    loop_stop(loop);
+    return NULL;
+}
+
+static struct board *make_board(unsigned count, struct blk **disks, struct char_dev *serial)
+{
+    struct virtio_blk_options blk[DISKS_MAX] = {0};
+    struct board_virtio virtio[DISKS_MAX] = {0};
+    const struct board_options o = {
+        .ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops, .loop = loop, .serial = serial,
+        .requests = {.request = on_request}, .virtio = virtio, .virtio_count = count};
+    struct board *b;
+
+    for (unsigned i = 0; i < count; i++) {
+        blk[i].blk = disks[i];
+        snprintf(blk[i].identifier, sizeof(blk[i].identifier), "disk-%u", i);
+        virtio[i] = (struct board_virtio){.ops = &virtio_blk_ops, .options = &blk[i],
+                                          .queues = 1 + i % 2};
+    }
+    check(board_create(&o, &b, &error));
+    return b;
+}
+
+static void load(struct board *b, char **argv)
+{
+    const struct boot_params params = {.kernel_path = argv[1], .initrd_path = argv[2],
+                                       .cmdline = argv[3], .ram_size = RAM_SIZE,
+                                       .rsdp_gpa = b->rsdp};
+    struct x86_cpu_state state;
+
+    check(hv_soft_ops.vcpu_create(b->vm, 0, &cpu));
+    check(hv_soft_ops.vcpu_get(cpu, &state));
+    check(boot_load(&params, b->mem, &state, &error));
+    check(hv_soft_ops.vcpu_set(cpu, &state));
+}
+
+int main(int argc, char **argv)
+{
+    unsigned count = argc > 4 ? (unsigned)argc - 4 : 0;
+    struct blk *disks[DISKS_MAX];
+    struct char_dev *serial;
+    struct board *board;
+    pthread_t thread;
+
+    if (argc < 5 || count > DISKS_MAX)
+        return 2;
+    check(loop_create(&loop));
+    check(char_fd_create(loop, -1, STDOUT_FILENO, &serial, &error));
+    for (unsigned i = 0; i < count; i++)
+        disks[i] = open_disk(argv[4 + i]);
+    board = make_board(count, disks, serial);
+    load(board, argv);
+    check(-pthread_create(&thread, NULL, run_cpu, NULL));
+    loop_run(loop);
+    pthread_join(thread, NULL);
+    if (char_drain(serial, 2000) < 0)
+        return 1;
+    hv_soft_ops.vcpu_destroy(cpu);
+    board_destroy(board);
+    for (unsigned i = 0; i < count; i++)
+        blk_close(disks[i]);
+    char_destroy(serial);
+    loop_destroy(loop);
+    return 0;
+}
