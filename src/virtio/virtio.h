@@ -206,6 +206,7 @@ extern const struct state_field virtio_dev_state[];
 /* --- the devices (virtio_devices.c) --- */
 
 extern const struct virtio_ops virtio_blk_ops; /* options: struct virtio_blk_options, virtio_blk.h */
+extern const struct virtio_ops virtio_net_ops; /* options: struct virtio_net_options, virtio_net.h */
 extern const struct virtio_ops virtio_rng_ops;
 
 /* All of them; ends with NULL. */

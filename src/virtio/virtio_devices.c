@@ -6,6 +6,7 @@
 const struct virtio_ops *const virtio_devices[] = {
     &virtio_blk_ops,
     &virtio_console_ops,
+    &virtio_net_ops,
     &virtio_rng_ops,
     NULL,
 };
