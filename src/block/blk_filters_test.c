@@ -48,6 +48,7 @@ START_TEST(delay_delays_by_kind)
     unsigned order = 0;
     struct job read, flush, write;
     uint64_t start;
+    bool at_once;
 
     ck_assert_int_eq(blk_delay_create(make_mem(), ms, &b), 0);
     job_init(&read, b, BLK_READ, 0, data, 512);
@@ -59,11 +60,10 @@ START_TEST(delay_delays_by_kind)
     blk_submit(b, &read.req);
     blk_submit(b, &flush.req);
     blk_submit(b, &write.req);
+    at_once = clock_mono_ns() - start < 20 * NS_PER_MS; /* a slow host changes the order */
     loop_run(loop);
     ck_assert_uint_ge(clock_mono_ns() - start, 60 * NS_PER_MS);
-    ck_assert_uint_eq(write.place, 1);
-    ck_assert_uint_eq(flush.place, 2);
-    ck_assert_uint_eq(read.place, 3);
+    ck_assert(!at_once || (write.place == 1 && flush.place == 2 && read.place == 3));
     blk_close(b);
     loop_destroy(loop);
     loop = NULL;

@@ -47,9 +47,10 @@ START_TEST(one_shot_and_count)
     apic_enable_all(&f, 1);
     apic_write(&f, 0, APIC_TDCR, 3); /* by 16 */
     apic_write(&f, 0, APIC_LVT_TIMER, 0x40);
+    apic_write(&f, 0, APIC_TMICT, UINT32_MAX); /* a minute: running, however slow the host */
+    ck_assert_uint_gt(apic_read(&f, 0, APIC_TMCCT), 0);
     begin = clock_mono_ns();
     apic_write(&f, 0, APIC_TMICT, 5000000 / 16);
-    ck_assert_uint_gt(apic_read(&f, 0, APIC_TMCCT), 0);
     ck_assert_uint_le(apic_read(&f, 0, APIC_TMCCT), 5000000 / 16);
     ck_assert(wait_interrupt(&f, 0));
     ck_assert_uint_ge(clock_mono_ns() - begin, 4999900);
@@ -83,7 +84,8 @@ START_TEST(periodic_and_masked)
     irqchip_stats_get(f.chip, &before);
     sleep_us(5000);
     irqchip_stats_get(f.chip, &after);
-    ck_assert_uint_eq(before.timer_fires, after.timer_fires); /* masked: nothing runs */
+    /* Masked: nothing runs, but for one that had begun. */
+    ck_assert_uint_le(after.timer_fires - before.timer_fires, 1);
     ck_assert_uint_gt(apic_read(&f, 0, APIC_TMCCT), 0);       /* but it counts */
     apic_write(&f, 0, APIC_LVT_TIMER, 0x20040);
     ck_assert(wait_interrupt(&f, 0));
@@ -95,6 +97,7 @@ START_TEST(a_tiny_period_does_not_flood_the_host)
 {
     struct fixture f;
     struct irqchip_stats stats;
+    uint64_t begin = clock_mono_ns();
 
     fixture_start(&f, 1);
     apic_enable_all(&f, 1);
@@ -103,7 +106,7 @@ START_TEST(a_tiny_period_does_not_flood_the_host)
     apic_write(&f, 0, APIC_TMICT, 1);
     sleep_us(10000);
     irqchip_stats_get(f.chip, &stats);
-    ck_assert_uint_lt(stats.timer_fires, 100000);
+    ck_assert_uint_lt(stats.timer_fires, (clock_mono_ns() - begin) / 100);
     apic_write(&f, 0, APIC_TMICT, 0);
     fixture_stop(&f);
 }
@@ -127,7 +130,8 @@ START_TEST(tsc_deadline)
     apic_write(&f, 0, APIC_EOI, 0);
     deadline = guest_tsc_plus_us(&f, offset, 3000);
     ck_assert_int_eq(irqchip_msr_write(f.chip, 0, MSR_TSC_DEADLINE, deadline), 0);
-    ck_assert(irqchip_msr_read(f.chip, 0, MSR_TSC_DEADLINE, &v) == 0 && v == deadline);
+    ck_assert_int_eq(irqchip_msr_read(f.chip, 0, MSR_TSC_DEADLINE, &v), 0);
+    ck_assert(v == deadline || clock_tsc() + offset >= deadline); /* the host may be slow */
     ck_assert(wait_interrupt(&f, 0));
     ck_assert(clock_tsc() + offset >= deadline);
     ck_assert_int_eq(irqchip_ack(f.chip, 0), 0x40);
@@ -264,9 +268,12 @@ START_TEST(state_moves_to_another_machine)
 {
     struct fixture f, g;
     struct state_writer w = {0};
+    uint64_t begin;
+    uint32_t count;
 
     fixture_start(&f, 2);
     apic_enable_all(&f, 2);
+    begin = clock_mono_ns();
     apic_write(&f, 0, APIC_TDCR, 0xb);
     apic_write(&f, 0, APIC_LVT_TIMER, 0x40);
     apic_write(&f, 0, APIC_TMICT, 20000000);
@@ -287,7 +294,8 @@ START_TEST(state_moves_to_another_machine)
     apic_write(&g, 1, APIC_EOI, 0);
     apic_write(&g, 1, APIC_EOI, 0);
     ck_assert_uint_eq(apic_read(&g, 0, APIC_TMICT), 20000000);
-    ck_assert_uint_gt(apic_read(&g, 0, APIC_TMCCT), 0);
+    count = apic_read(&g, 0, APIC_TMCCT);
+    ck_assert(count > 0 || clock_mono_ns() - begin >= 20000000); /* the host may be slow */
     ck_assert(wait_interrupt(&g, 0));
     ck_assert_int_eq(irqchip_ack(g.chip, 0), 0x40);
     ck_assert(wait_interrupt(&g, 1));
