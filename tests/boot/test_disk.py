@@ -90,7 +90,7 @@ def test_write_through(guest, image, diskcheck):
 
 def test_linux_sees_what_was_promised(guest, image):
     out = guest("cd /sys/block/vda; cat size serial; echo; cat ro queue/write_cache "
-                "queue/logical_block_size queue/physical_block_size; ls ../vdb/mq; "
+                "queue/logical_block_size queue/physical_block_size; ls /sys/block/vdb/mq; "
                 "cat queue/discard_max_bytes",
                 image(), image(name="second.img"))
     assert out.split()[:9] == ["32768", "disk-0", "0", "write", "back", "512", "4096", "0",
