@@ -4,9 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <vz/error.h>
@@ -394,6 +395,42 @@ START_TEST(a_full_disk_is_an_error)
 }
 END_TEST
 
+/* A file system of 256 KiB under a sparse image of 1 MiB, where we may mount one. */
+START_TEST(a_full_file_system_is_an_error)
+{
+    static uint8_t data[128 * 1024] = {1};
+    char dir[] = "/tmp/blk_raw_test.XXXXXX";
+    struct blk *b;
+    unsigned failed = 0;
+    int fd;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", dir, "tmpfs", 0, "size=256k") < 0) {
+        rmdir(dir);
+        return;
+    }
+    ck_assert_int_eq(loop_create(&loop), 0);
+    snprintf(path, sizeof(path), "%s/image", dir);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    ck_assert_int_eq(ftruncate(fd, SIZE), 0);
+    close(fd);
+    b = open_raw(&(struct blk_raw_options){0});
+    for (unsigned i = 0; i < SIZE / sizeof(data); i++) {
+        int r = do_op(b, BLK_WRITE, i * sizeof(data), data, sizeof(data));
+
+        ck_assert(!r || r == -ENOSPC);
+        failed += r != 0;
+    }
+    ck_assert_uint_ge(failed, 6);
+    ck_assert_int_eq(do_op(b, BLK_DISCARD, 0, NULL, SIZE), 0);
+    ck_assert_int_eq(do_op(b, BLK_WRITE, SIZE / 2, data, sizeof(data)), 0); /* room again */
+    teardown(b);
+    umount(dir);
+    rmdir(dir);
+}
+END_TEST
+
 START_TEST(an_image_truncated_under_us_gives_errors)
 {
     for (unsigned engine = BLK_ENGINE_URING; engine <= BLK_ENGINE_THREADS; engine++) {
@@ -482,6 +519,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, what_is_no_image_is_refused_with_reason);
     UNIT_TEST(s, a_descriptor_will_do);
     UNIT_TEST(s, a_full_disk_is_an_error);
+    UNIT_TEST(s, a_full_file_system_is_an_error);
     UNIT_TEST(s, an_image_truncated_under_us_gives_errors);
     UNIT_TEST(s, a_live_resize_is_noticed);
     UNIT_TEST(s, leaves_no_descriptor_or_thread_behind);
