@@ -32,6 +32,7 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     unsigned cpu_count;   /* 1 to vz_config_cpu_max() */
     bool stop_at_reset;   /* a guest's reset stops the machine instead of rebooting it */
     bool debug_exit;      /* a byte written to port 0xf4 stops the machine (for test programs) */
+    bool interpret_only;  /* software CPU: do not translate hot code; slower, for comparison */
 };
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
     {                                                                                              \
@@ -56,6 +57,7 @@ VZ_PUBLIC void vz_config_set_memory_size(struct vz_config *config, uint64_t byte
 VZ_PUBLIC void vz_config_set_cpu_count(struct vz_config *config, unsigned count);
 VZ_PUBLIC void vz_config_set_stop_at_reset(struct vz_config *config, bool stop);
 VZ_PUBLIC void vz_config_set_debug_exit(struct vz_config *config, bool on);
+VZ_PUBLIC void vz_config_set_interpret_only(struct vz_config *config, bool on);
 /* name is copied. Returns 0, or -1: no memory. Since 0.2. */
 VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
 

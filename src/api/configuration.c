@@ -72,6 +72,7 @@ struct vz_config *vz_config_new(const struct vz_config_options *options, struct 
     c->cpu_count = o.cpu_count;
     c->stop_at_reset = o.stop_at_reset;
     c->debug_exit = o.debug_exit;
+    c->interpret_only = o.interpret_only;
     c->stdio_read_fd = STDIN_FILENO;
     c->stdio_write_fd = STDOUT_FILENO;
     c->label = o.label ? strdup(o.label) : NULL;
@@ -105,7 +106,8 @@ struct vz_config *config_copy(const struct vz_config *config, struct vz_error *e
                                   .accel = config->accel, .memory_size = config->memory_size,
                                   .cpu_count = config->cpu_count,
                                   .stop_at_reset = config->stop_at_reset,
-                                  .debug_exit = config->debug_exit};
+                                  .debug_exit = config->debug_exit,
+                                  .interpret_only = config->interpret_only};
     struct vz_config *c = vz_config_new(&o, err);
     struct object_list *to[] = LISTS(c);
     const struct object_list *from[] = LISTS(config);
@@ -142,6 +144,11 @@ void vz_config_set_cpu_count(struct vz_config *config, unsigned count)
 void vz_config_set_stop_at_reset(struct vz_config *config, bool stop)
 {
     config->stop_at_reset = stop;
+}
+
+void vz_config_set_interpret_only(struct vz_config *config, bool on)
+{
+    config->interpret_only = on;
 }
 
 void vz_config_set_debug_exit(struct vz_config *config, bool on)

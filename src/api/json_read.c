@@ -533,13 +533,15 @@ static struct vz_config *read_scalars(struct reader *root)
     o.memory_size = (uint64_t)get_int(root, "memory", (json_int_t)o.memory_size, INT64_MAX);
     o.stop_at_reset = get_bool(root, "stopAtReset");
     o.debug_exit = get_bool(root, "debugExit");
+    o.interpret_only = get_bool(root, "interpretOnly");
     return root->failed ? NULL : vz_config_new(&o, root->err);
 }
 
 static bool is_known(const char *key)
 {
     static const char *const names[] = {"label", "accel", "cpus", "memory", "stopAtReset",
-                                        "debugExit", "platform", "bootLoader"};
+                                        "debugExit", "interpretOnly", "platform",
+                                        "bootLoader"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (!strcmp(key, names[i]))

@@ -75,6 +75,7 @@ static int create_board(struct parts *p, struct vz_error *err)
         .loop = p->loop,
         .serial = com1(p),
         .debug_exit = c->debug_exit,
+        .interpret_only = c->interpret_only,
         .requests = {.request = on_chipset_request, .arg = p},
     };
 

@@ -44,6 +44,7 @@ struct hv_vm_desc {
     unsigned vcpu_count;         /* 1..HV_VCPUS_MAX */
     const struct hv_io_ops *io;
     void *io_arg;
+    bool interpret_only;         /* software CPU: translate nothing (--jit off) */
 };
 
 struct hv_msi {

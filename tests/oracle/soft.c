@@ -9,6 +9,7 @@
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/jit/jit.h"
 #include "cpu/x86/smc.h"
 
 #define RAM     UINT64_C(0x1000000)
@@ -16,6 +17,7 @@
 #define CODE_GPA UINT64_C(0x100000)
 #define DATA_GPA UINT64_C(0x110000)
 
+bool diff_jit;
 static struct x86_vm *vm;
 static struct x86_cpu *cpu;
 static struct mem *mem;
@@ -80,6 +82,7 @@ bool diff_soft_init(void)
     if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))
         return false;
     d.mem = mem;
+    d.jit = diff_jit;
     if (x86_vm_create(&d, &vm))
         return false;
     cpu = x86_vm_cpu(vm, 0);
@@ -132,12 +135,36 @@ static bool again(const struct diff_case *c)
            (c->d.info->attr & X86_ATTR_STRING);
 }
 
+/* Translate the block that the instruction and the INT3 behind it make, then run it. */
+static void run_translated(const struct diff_case *c)
+{
+    const struct insn *first;
+
+    block_cache_empty(cpu);
+    first = block_find(cpu);
+    if (!first)
+        return;
+    struct block *b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
+
+    b->tried = true;
+    jit_translate(cpu, b);
+    fpu_make_live(cpu);
+    first->fn(cpu, first);
+    fpu_park(cpu);
+    if (cpu->fault.pending && cpu->fault.vector == X86_BP)
+        cpu->fault.pending = false;
+}
+
 void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
 {
     static uint8_t xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
     const struct insn *first;
 
     load(c);
+    if (diff_jit) {
+        run_translated(c);
+        goto done;
+    }
     x86_cpu_post(cpu, X86_PENDING_SHADOW);
     do { /* string instructions may take several goes */
         first = block_single(cpu);
@@ -146,6 +173,7 @@ void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
         first->fn(cpu, first);
         fpu_park(cpu);
     } while (!cpu->fault.pending && cpu->rip == DIFF_INSN && again(c));
+done:
     memcpy(ret->gpr, cpu->reg, sizeof(ret->gpr));
     ret->rip = cpu->rip;
     ret->rflags = cpu_rflags(cpu);

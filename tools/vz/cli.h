@@ -51,7 +51,7 @@ struct run_options {
     uint64_t memory_size; /* 0: not given, as the next */
     unsigned cpu_count;
     const char *serial;   /* NULL: not given */
-    bool no_reboot, debug_exit, stats, print_config;
+    bool no_reboot, debug_exit, interpret_only, stats, print_config;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit

@@ -18,6 +18,7 @@ const char run_help[] =
     "  --memory SIZE     memory in bytes, or with K, M, G behind the number (default 1G)\n"
     "  --cpus N          how many CPUs, 1 to 64 (default 1)\n"
     "  --accel NAME      what runs the CPUs: auto (default), or soft, the software CPU\n"
+    "  --jit on|off      software CPU: translate hot code (default), or interpret everything\n"
     "  --serial WHERE    stdio (default), null (nowhere), or file:PATH (output only)\n"
     "\n"
     "Ending:\n"

@@ -149,6 +149,16 @@ static bool set_no_reboot(void *arg, const char *name, const char *value)
     return ((struct run_options *)arg)->no_reboot = true;
 }
 
+static bool set_jit(void *arg, const char *name, const char *value)
+{
+    if (strcmp(value, "on") && strcmp(value, "off")) {
+        cli_error("--%s '%s': expected on or off", name, value);
+        return false;
+    }
+    ((struct run_options *)arg)->interpret_only = !strcmp(value, "off");
+    return true;
+}
+
 static bool set_debug_exit(void *arg, const char *name, const char *value)
 {
     return ((struct run_options *)arg)->debug_exit = true;
@@ -173,6 +183,7 @@ static const struct opt table[] = {
     OPT("", true, 'm', set_megabytes),
     OPT("cpus", true, 'p', set_cpus),
     OPT("accel", true, 0, set_accel),
+    OPT("jit", true, 0, set_jit),
     OPT("uuid", true, 0, set_uuid),
     OPT("serial", true, 0, set_serial),
     OPT("", true, 't', set_terminal),
@@ -294,6 +305,8 @@ static bool apply(struct run_options *o, struct vz_error *err)
         vz_config_set_stop_at_reset(o->config, true);
     if (o->debug_exit)
         vz_config_set_debug_exit(o->config, true);
+    if (o->interpret_only)
+        vz_config_set_interpret_only(o->config, true);
     if (o->accel && vz_config_set_accel(o->config, o->accel) < 0)
         return false;
     return add_platform(o, err) && add_boot_loader(o, err) && add_serial(o, err);

@@ -8,26 +8,13 @@
 
 #include "base/checked.h"
 #include "cpu/x86/fpu/thunk.h"
+#include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
 #define HASH_BUCKETS 16384u
 #define PAGE_BUCKETS 4096u
-#define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
-
-struct block {
-    const uint8_t *host;           /* of the first byte: identifies the code */
-    struct block *hash_next;
-    struct block *page_next[2];    /* of other blocks in the pages it has bytes of */
-    const uint8_t *page[2];        /* page[1] is NULL unless the block crosses into it */
-    struct block_link *incoming;   /* links to this block, chained by block_end.next[] */
-    uint8_t mode;                  /* block_mode() */
-    bool dead;
-    bool fixed;                    /* goes on directly in another page: right at home_rip only */
-    uint16_t count;                /* of insn[], without the block_end behind them */
-    uint64_t home_rip;             /* where it was first decoded for */
-    struct insn insn[] __attribute__((aligned(32)));
-};
+#define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 5) * sizeof(struct insn))
 
 struct block_cache {
     uint8_t *arena;
@@ -84,6 +71,7 @@ void block_cache_empty(struct x86_cpu *c)
     zero(b->page, sizeof(b->page));
     zero(b->jumps, sizeof(b->jumps));
     thunk_cache_empty(c); /* nothing refers to them any more */
+    jit_empty(c);
     c->link = NULL;
     c->count.cache_flushes++;
 }
@@ -100,6 +88,27 @@ INSN(insn_stale)
 INSN(insn_fall_through)
 {
     insn_goto(c, i, 0, insn_next_rip(c, i));
+}
+
+/* In front of a block of 64-bit code, when there is a JIT: enter its translation, or count until it
+ * is worth one. */
+INSN(insn_block_entry)
+{
+    struct block *b = container_of((struct insn *)(uintptr_t)i, struct block, insn[0]);
+
+    if (b->code && b->home_rip == c->reg[REG_BLOCK_RIP]) {
+        struct block_jump *jump = block_jump_slot(c, b->home_rip);
+
+        if (jump->to == i)
+            jump->code = b->code;
+        jit_enter(c, b->body);
+        return;
+    }
+    if (!b->tried && ++b->runs >= JIT_THRESHOLD && b->home_rip == c->reg[REG_BLOCK_RIP]) {
+        b->tried = true;
+        jit_translate(c, b);
+    }
+    NEXT;
 }
 
 /* An instruction of more than 15 bytes. */
@@ -194,11 +203,10 @@ static struct block *block_of(const struct insn *first)
     return container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
 }
 
-/* Where the chain of links to a block goes on behind this one. A link knows its slot by its
- * place: block_end is aligned to 32 bytes and each of its two links takes 16. */
+/* Where the chain of links to a block goes on behind this one. */
 static struct block_link **link_next(struct block_link *link)
 {
-    unsigned slot = ((uintptr_t)link >> 4) & 1;
+    unsigned slot = block_link_slot(link);
     struct block_end *end = container_of(link - slot, struct block_end, link[0]);
 
     return &end->next[slot];
@@ -217,6 +225,7 @@ static void unlink_from(struct block *b, struct block_link *link)
 static void set_link(struct x86_cpu *c, struct block_link *link, struct block *to)
 {
     if (link->to != to->insn) {
+        jit_unlink(link);
         if (link->to)
             unlink_from(block_of(link->to), link);
         link->to = to->insn;
@@ -224,6 +233,7 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
         to->incoming = link;
     }
     link->ctx = c->code_ctx[c->rip >> 63];
+    jit_link(c, link, to);
 }
 
 /* ---- invalidation ---- */
@@ -248,11 +258,13 @@ static void kill_block(struct x86_cpu *c, struct block *b)
     unhash(c, b);
     for (; link; link = next) {
         next = *link_next(link);
+        jit_unlink(link);
         link->ctx = 0;
         link->to = NULL;
         *link_next(link) = NULL;
     }
     b->incoming = NULL;
+    jit_kill(c, b);
     for (unsigned n = 0; n < b->count; n++)
         b->insn[n].fn = insn_stale;
 }
@@ -336,10 +348,14 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     b->host = host;
     b->home_rip = c->rip;
     b->mode = block_mode(c);
-    b->dead = false;
+    b->dead = b->tried = false;
+    b->runs = 0;
+    b->code = b->stale = NULL;
     b->incoming = NULL;
     b->page[0] = page_of(host);
     b->page[1] = NULL;
+    if (c->jit && in_64bit(c) && max > 1)
+        *i++ = (struct insn){.fn = insn_block_entry};
     while (count < max && !ended) {
         const uint8_t *at = host + off, *second;
         enum x86_decode_result r;
@@ -420,7 +436,8 @@ const struct insn *block_find(struct x86_cpu *c)
         if (!b && (c->fault.pending || !(b = decode_new(c, host, lin))))
             return NULL;
         *jump = (struct block_jump){
-            .rip = c->rip, .ctx = c->code_ctx[c->rip >> 63], .to = b->insn};
+            .rip = c->rip, .ctx = c->code_ctx[c->rip >> 63], .to = b->insn,
+            .code = b->code && b->home_rip == c->rip ? b->code : jit_interpret_stub(c)};
     }
     if (c->link) {
         set_link(c, c->link, b);

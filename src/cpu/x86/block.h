@@ -25,6 +25,34 @@ static inline uint8_t block_mode(const struct x86_cpu *c)
     return (uint8_t)(c->code_size | (in_real_or_v86(c) ? 8 : 0));
 }
 
+struct jit_exit;
+
+struct block {
+    const uint8_t *host;           /* of the first byte: identifies the code */
+    struct block *hash_next;
+    struct block *page_next[2];    /* of other blocks in the pages it has bytes of */
+    const uint8_t *page[2];        /* page[1] is NULL unless the block crosses into it */
+    struct block_link *incoming;   /* links to this block, chained by block_end.next[] */
+    uint8_t mode;                  /* block_mode() */
+    bool dead;
+    bool fixed;                    /* goes on directly in another page: right at home_rip only */
+    bool tried;                    /* to translate it */
+    uint16_t count;                /* of insn[], without the block_end behind them */
+    uint16_t runs;                 /* interpreted so often, up to JIT_THRESHOLD */
+    uint64_t home_rip;             /* where it was first decoded for */
+    const uint8_t *code;           /* translated: where other blocks enter, which looks for events, */
+    const uint8_t *body;           /* where the main loop enters, which has just looked, */
+    const uint8_t *stale;          /* and where the former leads once the block is dead */
+    struct insn insn[] __attribute__((aligned(32)));
+};
+
+/* Which of its block_end's two links is this? block_end is aligned to 32 bytes and each of the
+ * links takes 16. */
+static inline unsigned block_link_slot(const struct block_link *link)
+{
+    return ((uintptr_t)link >> 4) & 1;
+}
+
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 

@@ -27,6 +27,7 @@ struct x86_vm;
 struct block_cache;
 struct block_jump;
 struct block_link;
+struct jit;
 struct thunk_cache;
 
 /* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
@@ -86,7 +87,7 @@ enum x86_stop {
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)                         \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
-    X(exceptions) X(interrupts) X(halts) X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
+    X(exceptions) X(interrupts) X(halts) X(jit_blocks) X(jit_bytes) X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
 
 struct x86_cpu_counters {
 #define X86_COUNTER_FIELD(name) uint64_t name;
@@ -109,6 +110,10 @@ struct x86_cpu {
     uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
     struct block_link *link;       /* where the branch just taken wants its target written */
     uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
+    uint16_t jit_flags;            /* scratch of translated code (jit/): flags, an address, */
+    uint64_t jit_address;
+    const void *jit_resume;        /* where to go on, */
+    const struct insn *jit_insn;   /* what to interpret */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];
@@ -151,6 +156,7 @@ struct x86_cpu {
     struct mmu *mmu;
     struct block_cache *blocks;
     struct thunk_cache *thunks;
+    struct jit *jit;               /* NULL: interpret everything */
     struct sync_slot *sync;        /* smc.h */
 };
 
@@ -158,6 +164,7 @@ struct x86_vm_desc {
     struct mem *mem;
     unsigned cpu_count;
     uint32_t tsc_khz;
+    bool jit;                  /* translate hot blocks; optimised builds only */
     const struct x86_host_ops *host;
     void *host_arg;
 };
@@ -189,6 +196,7 @@ struct x86_vm {
     void *host_arg;
     uint32_t tsc_khz;
     unsigned cpu_count;
+    bool jit;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
     struct x86_cpu **cpu;

@@ -53,11 +53,13 @@ struct block_link {
     uint64_t ctx;          /* valid while equal to code_ctx[half of the target] */
 };
 
+struct jit_exit;
+
 struct block_end {
     struct block_link link[2];
     struct block_link *next[2]; /* the next link to the same block (block.c) */
     uint64_t insns;             /* in the block, for the counters */
-    uint64_t reserved;
+    struct jit_exit *exits;     /* of the translated block, or NULL */
 };
 
 _Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");
@@ -66,7 +68,7 @@ _Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two p
 struct block_jump {
     uint64_t rip, ctx; /* valid while ctx is equal to code_ctx[half of rip] */
     const struct insn *to;
-    uint64_t reserved;
+    const void *code; /* of the block, or what interprets it (jit.h) */
 };
 
 #define BLOCK_JUMPS 4096u

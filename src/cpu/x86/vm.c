@@ -10,6 +10,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
+#include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
@@ -18,6 +19,7 @@ static void cpu_destroy(struct x86_cpu *c)
     if (!c)
         return;
     block_cache_destroy(c);
+    jit_destroy(c);
     thunk_cache_destroy(c);
     mmu_destroy(c);
     free(c);
@@ -41,6 +43,8 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
         r = block_cache_create(c);
     if (!r)
         r = thunk_cache_create(c);
+    if (!r && vm->jit)
+        r = jit_create(c);
     if (!r)
         r = sync_attach(c);
     if (!r) {
@@ -72,6 +76,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->host_arg = desc->host_arg;
     vm->tsc_khz = desc->tsc_khz;
     vm->cpu_count = desc->cpu_count;
+    vm->jit = desc->jit && VZ_TAIL_CALLS;
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)

@@ -202,6 +202,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
     return x86_vm_create(&(struct x86_vm_desc){.mem = desc->mem,
                                                .cpu_count = desc->vcpu_count,
                                                .tsc_khz = tsc_khz,
+                                               .jit = !desc->interpret_only,
                                                .host = &host_ops,
                                                .host_arg = vm},
                          &vm->x86);

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* Code memory, the stubs that translated code shares, links between translated blocks, and what
+ * happens on a TLB miss. Code memory is one memory file mapped twice: executable, and writable
+ * at another address; no page is ever both. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cpu/x86/jit/jit_priv.h"
+#include "cpu/x86/jit/translate.h"
+#include "cpu/x86/mmu/mmu_priv.h"
+
+/* Registers the C calling convention wants kept, in the order they are pushed. */
+static const uint8_t kept[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
+
+/* ---- stubs ---- */
+
+/* EFLAGS from c->af. r15 is the CPU; clobbers rax. */
+static void emit_flags_from(struct emit *e, int32_t off)
+{
+    emit8(e, 0x41), emit8(e, 0x0f), emit8(e, 0xb7), emit_mem(e, H_RAX, H_R15, H_NONE, 0, off);
+    emit8(e, 0x04), emit8(e, 0x7f); /* add al, 0x7f: OF */
+    emit8(e, 0x9e);                 /* sahf: the others */
+}
+
+static void emit_load_guest(struct emit *e)
+{
+    emit_flags_from(e, CPU_OFF(af));
+    for (unsigned g = 0; g < 16; g++)
+        if (!jit_in_memory(g))
+            emit_load(e, jit_host_reg(g), H_R15, REG_OFF(g));
+}
+
+static void emit_spill_guest(struct emit *e)
+{
+    for (unsigned g = 0; g < 16; g++)
+        if (!jit_in_memory(g))
+            emit_store(e, jit_host_reg(g), H_R15, REG_OFF(g));
+    emit8(e, 0x9f);                                   /* lahf */
+    emit8(e, 0x0f), emit8(e, 0x90), emit8(e, 0xc0);   /* seto al */
+    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0x89);   /* mov [r15 + af], ax */
+    emit_mem(e, H_RAX, H_R15, H_NONE, 0, CPU_OFF(af));
+}
+
+static void emit_pop_kept(struct emit *e)
+{
+    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xc4), emit8(e, 8); /* add rsp, 8 */
+    for (unsigned n = sizeof(kept); n--;)
+        emit_pop(e, kept[n]);
+}
+
+/* void enter(struct x86_cpu *c, const void *code) */
+static void emit_enter(struct emit *e)
+{
+    for (unsigned n = 0; n < sizeof(kept); n++)
+        emit_push(e, kept[n]);
+    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xec), emit8(e, 8); /* sub rsp, 8 */
+    emit_move(e, H_R15, H_RDI);
+    emit_move(e, H_R11, H_RSI);
+    emit_load_guest(e);
+    emit8(e, 0x41), emit8(e, 0xff), emit8(e, 0xe3); /* jmp r11 */
+}
+
+/* Back to the main loop; rip, and link if need be, are set. */
+static void emit_leave(struct emit *e)
+{
+    emit_spill_guest(e);
+    emit_pop_kept(e);
+    emit8(e, 0xc3);
+}
+
+/* Jump to the function of the struct insn in rsi, as the interpreter would. */
+static void emit_to_insn(struct emit *e)
+{
+    emit_move(e, H_RDI, H_R15);
+    emit_pop_kept(e);
+    emit8(e, 0xff), emit8(e, 0x26); /* jmp [rsi] */
+}
+
+/* Interpret from the struct insn in r10; block RIP is set. */
+static void emit_interpret(struct emit *e)
+{
+    emit_spill_guest(e);
+    emit_move(e, H_RSI, H_R10);
+    emit_to_insn(e);
+}
+
+/* TLB miss: r10 the address, r11 the site. */
+static void emit_slow(struct emit *e)
+{
+    uint8_t *again;
+
+    emit_spill_guest(e);
+    emit_move(e, H_RDI, H_R15);
+    emit_move(e, H_RSI, H_R11);
+    emit_move(e, H_RDX, H_R10);
+    emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_slow);
+    emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
+    emit8(e, 0x85), emit8(e, 0xc0); /* test eax, eax */
+    again = emit_jcc_forward(e, 5);
+    emit_load(e, H_RSI, H_R15, CPU_OFF(jit_insn));
+    emit_to_insn(e);
+    emit_patch(e, again);
+    emit_load_guest(e);
+    emit_load(e, H_R10, H_R15, CPU_OFF(jit_address));
+    emit_jmp_mem(e, H_R15, CPU_OFF(jit_resume));
+}
+
+/* An indirect branch found an untranslated block: r11 its struct block_jump. */
+static void emit_interpret_slot(struct emit *e, const uint8_t *interpret)
+{
+    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, rip));
+    emit_store(e, H_R10, H_R15, REG_OFF(REG_BLOCK_RIP));
+    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, to));
+    emit_jmp(e, interpret);
+}
+
+static void emit_stubs(struct jit *j)
+{
+    struct emit e = {j->write, j->run - j->write};
+
+    j->enter = emit_here(&e);
+    emit_enter(&e);
+    j->leave = emit_here(&e);
+    emit_leave(&e);
+    j->interpret = emit_here(&e);
+    emit_interpret(&e);
+    j->slow = emit_here(&e);
+    emit_slow(&e);
+    j->interpret_slot = emit_here(&e);
+    emit_interpret_slot(&e, j->interpret);
+    j->first = e.w;
+}
+
+/* ---- life ---- */
+
+static int map_code(struct jit *j)
+{
+    int fd = memfd_create("vz-jit", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, JIT_CODE_BYTES) < 0) {
+        if (fd >= 0)
+            close(fd);
+        return -errno;
+    }
+    j->write = mmap(NULL, JIT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    j->run = mmap(NULL, JIT_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    j->data = mmap(NULL, JIT_DATA_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    close(fd);
+    return j->write == MAP_FAILED || j->run == MAP_FAILED || j->data == MAP_FAILED ? -ENOMEM : 0;
+}
+
+static void unmap(void *p, size_t len)
+{
+    if (p && p != MAP_FAILED)
+        munmap(p, len);
+}
+
+void jit_destroy(struct x86_cpu *c)
+{
+    if (!c->jit)
+        return;
+    unmap(c->jit->write, JIT_CODE_BYTES);
+    unmap(c->jit->run, JIT_CODE_BYTES);
+    unmap(c->jit->data, JIT_DATA_BYTES);
+    free(c->jit->translation);
+    free(c->jit);
+    c->jit = NULL;
+}
+
+int jit_create(struct x86_cpu *c)
+{
+    int r;
+
+    c->jit = calloc(1, sizeof(*c->jit));
+    if (!c->jit)
+        return -ENOMEM;
+    c->jit->translation = malloc(sizeof(*c->jit->translation));
+    r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
+    if (r < 0) {
+        jit_destroy(c);
+        return r;
+    }
+    emit_stubs(c->jit);
+    jit_empty(c);
+    return 0;
+}
+
+void jit_empty(struct x86_cpu *c)
+{
+    if (!c->jit)
+        return;
+    c->jit->next = c->jit->first;
+    c->jit->data_next = c->jit->data;
+}
+
+const void *jit_interpret_stub(const struct x86_cpu *c)
+{
+    return c->jit ? c->jit->interpret_slot : NULL;
+}
+
+void jit_enter(struct x86_cpu *c, const void *code)
+{
+    void (*enter)(struct x86_cpu *, const void *) =
+        (void (*)(struct x86_cpu *, const void *))(uintptr_t)c->jit->enter;
+
+    enter(c, code);
+}
+
+/* ---- links ---- */
+
+static uint8_t *writable(const struct jit *j, const void *run)
+{
+    return j->write + ((const uint8_t *)run - j->run);
+}
+
+static void aim(const struct jit *j, uint8_t *rel, const uint8_t *target)
+{
+    int32_t d = (int32_t)(target - (j->run + (rel - j->write) + 4));
+
+    __builtin_memcpy(rel, &d, 4);
+}
+
+void jit_kill(struct x86_cpu *c, struct block *b)
+{
+    if (!b->code)
+        return;
+    uint8_t *entry = writable(c->jit, b->code);
+
+    entry[0] = 0xe9;
+    aim(c->jit, entry + 1, b->stale);
+    b->code = NULL;
+}
+
+static uint8_t *exit_of(struct block_link *link)
+{
+    unsigned slot = block_link_slot(link);
+    struct block_end *end = container_of(link - slot, struct block_end, link[0]);
+
+    return end->exits ? end->exits->rel[slot] : NULL;
+}
+
+void jit_unlink(struct block_link *link)
+{
+    uint8_t *rel = exit_of(link);
+
+    if (rel)
+        __builtin_memset(rel, 0, 4); /* to what follows: leave for the main loop */
+}
+
+void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to)
+{
+    uint8_t *rel = exit_of(link);
+
+    if (rel && to->code && to->home_rip == c->rip)
+        aim(c->jit, rel, to->code);
+}
+
+/* ---- misses and detours ---- */
+
+uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+{
+    const struct tlb_entry *e;
+    struct xlat x;
+
+    if (site->flags_saved)
+        c->af = c->jit_flags;
+    c->jit_resume = site->retry;
+    c->jit_insn = site->insn;
+    c->reg[REG_BLOCK_RIP] = site->home_rip;
+    if ((va >> 63) != site->upper || !is_canonical(va) ||
+        va >> 12 != (va + site->size - 1) >> 12 || (c->dr7 & 0xff))
+        return 0;
+    if (!mmu_translate(c, va, site->access, MMU_CURRENT, false, &x))
+        return 0;
+    e = tlb_slot(c->tlb, va);
+    return va >> 12 == (site->access == MMU_WRITE ? e->write : e->read);
+}
+
+void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
+{
+    const struct jit_detour *d = container_of(i, struct jit_detour, back);
+
+    if (unlikely(!d->block->code)) { /* it has overwritten its own block */
+        c->rip = d->next_rip;
+        return;
+    }
+    jit_enter(c, (const void *)(uintptr_t)i->imm);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The JIT: hot blocks of 64-bit code become host code that works on the same blocks, TLBs and caches
+ * as the interpreter, and hands over to it for everything it does not do itself.
+ *
+ * Registers while translated code runs:
+ *
+ *   rax rcx rdx rbx rbp rsi rdi r8 r9 r12 r13   the guest's registers of the same name
+ *   r14                                        the guest's rsp
+ *   r15                                        struct x86_cpu
+ *   r10 r11                                    scratch
+ *   rsp                                        the host's stack
+ *   EFLAGS                                     the guest's arithmetic flags
+ *
+ * The guest's r10, r11, r14 and r15 stay in x86_cpu.reg[]. A memory operand becomes: its address
+ * in r10, a look into the soft TLB, the host's address in r10, and the guest's own instruction with
+ * [r10] for its operand. Whatever is not a TLB hit leaves for the interpreter at that very
+ * instruction, before anything of it has happened, so every fault is the interpreter's and exact.
+ *
+ * A translated block is right at one RIP only (its home_rip), and is entered through its first
+ * struct insn, insn_block_entry, or from other translated blocks. One vCPU's code is its own. */
+#ifndef VZ_CPU_X86_JIT_H
+#define VZ_CPU_X86_JIT_H
+
+#include "cpu/x86/insn.h"
+
+struct block;
+struct jit;
+
+/* Times a block is interpreted before it is translated. */
+#define JIT_THRESHOLD 24
+
+int jit_create(struct x86_cpu *c) must_check; /* sets c->jit; 0 or -errno */
+void jit_destroy(struct x86_cpu *c);          /* not created is fine */
+
+/* Forget all code: part of block_cache_empty(). */
+void jit_empty(struct x86_cpu *c);
+
+/* Translate b, whose instructions are bound; sets b->code. Does nothing when it cannot: then the
+ * block stays interpreted. When code memory is full, X86_PENDING_FLUSH is posted. */
+void jit_translate(struct x86_cpu *c, struct block *b);
+
+/* b's code has changed: nothing may run it any more. It may be what is running. */
+void jit_kill(struct x86_cpu *c, struct block *b);
+
+/* link's target is known now: let translated code jump there directly if both are translated. */
+void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to);
+
+/* The target of link is no longer what it was. */
+void jit_unlink(struct block_link *link);
+
+/* Run translated code from its entry: the last thing an insn_fn does. */
+void jit_enter(struct x86_cpu *c, const void *code);
+
+/* What block_jump.code is for a block that is not translated. */
+const void *jit_interpret_stub(const struct x86_cpu *c);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Vector and x87 instructions: bind_fpu() has made a thunk of each, the instruction on the host's
+ * registers with [rax] for its memory operand and rcx for its general register. Its bytes go into
+ * the translated code. What needs a closer look (state not live, traps, unmasked exceptions) is
+ * interpreted. */
+#include "cpu/x86/fpu/fpu_exec.h"
+#include "cpu/x86/jit/translate.h"
+
+/* How a handler of fast.c runs its thunk. */
+struct shape {
+    bool load, store, gpr_in, gpr_out, x87;
+    uint8_t align;
+};
+
+static bool shape_of(const struct insn *i, struct shape *ret)
+{
+    static const struct {
+        insn_fn *fn;
+        struct shape shape;
+    } shapes[] = {
+        {fpu_fast_reg, {0}},
+        {fpu_fast_flags, {0}},
+        {fpu_fast_gpr_in, {.gpr_in = true}},
+        {fpu_fast_gpr_out, {.gpr_out = true}},
+        {fpu_fast_load4, {.load = true}},
+        {fpu_fast_load8, {.load = true}},
+        {fpu_fast_load16, {.load = true}},
+        {fpu_fast_load32, {.load = true}},
+        {fpu_fast_load4_flags, {.load = true}},
+        {fpu_fast_load8_flags, {.load = true}},
+        {fpu_fast_load16_aligned, {.load = true, .align = 16}},
+        {fpu_fast_load32_aligned, {.load = true, .align = 32}},
+        {fpu_fast_store2, {.store = true}},
+        {fpu_fast_store4, {.store = true}},
+        {fpu_fast_store8, {.store = true}},
+        {fpu_fast_store16, {.store = true}},
+        {fpu_fast_store32, {.store = true}},
+        {fpu_fast_store16_aligned, {.store = true, .align = 16}},
+        {fpu_fast_store32_aligned, {.store = true, .align = 32}},
+        {fpu_fast_x87, {.x87 = true}},
+        {fpu_fast_x87_flags, {.x87 = true}},
+        {fpu_fast_x87_load, {.x87 = true, .load = true}},
+        {fpu_fast_x87_store, {.x87 = true, .store = true}},
+    };
+
+    for (unsigned n = 0; n < ARRAY_SIZE(shapes); n++)
+        if (shapes[n].fn == i->fn) {
+            *ret = shapes[n].shape;
+            return true;
+        }
+    return false;
+}
+
+/* The thunk without its RET. */
+static void emit_thunk(struct translation *t, const uint8_t *thunk, unsigned len)
+{
+    for (unsigned k = 0; k < len; k++)
+        emit8(&t->e, thunk[k]);
+}
+
+/* FIP and FOP, and FDP from r10. */
+static void emit_record(struct translation *t, unsigned n, const struct insn *i, bool memory)
+{
+    struct emit *e = &t->e;
+
+    emit_const(e, H_R11, insn_at(t, n));
+    emit_store(e, H_R11, H_R15, CPU_OFF(x87_ip));
+    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0xc7); /* mov word [r15 + x87_op], imm */
+    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(x87_op));
+    emit8(e, (i->imm >> 48) & 0xff), emit8(e, i->imm >> 56);
+    if (memory)
+        emit_store(e, H_R10, H_R15, CPU_OFF(x87_dp));
+}
+
+static void emit_with_memory(struct translation *t, const uint8_t *thunk, unsigned len)
+{
+    emit_move(&t->e, H_R11, H_RAX);
+    emit_move(&t->e, H_RAX, H_R10);
+    emit_thunk(t, thunk, len);
+    emit_move(&t->e, H_RAX, H_R11);
+}
+
+static void emit_gpr_in(struct translation *t, unsigned g, const uint8_t *thunk, unsigned len)
+{
+    emit_move(&t->e, H_R11, H_RCX);
+    if (jit_in_memory(g))
+        emit_load(&t->e, H_RCX, H_R15, REG_OFF(g));
+    else if (g != X86_RCX)
+        emit_move(&t->e, H_RCX, jit_host_reg(g));
+    emit_thunk(t, thunk, len);
+    emit_move(&t->e, H_RCX, H_R11);
+}
+
+static void emit_gpr_out(struct translation *t, unsigned g, const uint8_t *thunk, unsigned len)
+{
+    emit_move(&t->e, H_R11, H_RCX);
+    emit_thunk(t, thunk, len);
+    if (g == X86_RCX)
+        return;
+    if (jit_in_memory(g))
+        emit_store(&t->e, H_RCX, H_R15, REG_OFF(g));
+    else
+        emit_move(&t->e, jit_host_reg(g), H_RCX);
+    emit_move(&t->e, H_RCX, H_R11);
+}
+
+bool jit_op_fpu(struct translation *t, unsigned n)
+{
+    const struct insn *i = &t->b->insn[n + 1];
+    const struct x86_decoded *d = &t->d[n];
+    const uint8_t *thunk = (const uint8_t *)(uintptr_t)(i->imm & FPU_THUNK_MASK);
+    bool memory = i->rm;
+    struct x86_decoded inner;
+    struct shape s;
+
+    if (!shape_of(i, &s) || x86_decode(thunk, 8, X86_CODE_64, &inner) != X86_DECODE_OK)
+        return false;
+    if (memory && (d->asize != 8 || d->disp != (int32_t)d->disp || (s.x87 && d->seg >= X86_FS)))
+        return false;
+    jit_guard(t, n, i->aux, 0);
+    if (memory) {
+        jit_address(t, n);
+        if (s.align)
+            jit_guard(t, n, 0, s.align);
+        if (s.x87)
+            emit_record(t, n, i, true);
+        jit_translate_address(t, n, i->rm, s.store ? MMU_WRITE : MMU_READ);
+        emit_with_memory(t, thunk, inner.len);
+        return true;
+    }
+    if (s.x87)
+        emit_record(t, n, i, false);
+    if (s.gpr_in)
+        emit_gpr_in(t, i->reg, thunk, inner.len);
+    else if (s.gpr_out)
+        emit_gpr_out(t, i->reg, thunk, inner.len);
+    else
+        emit_thunk(t, thunk, inner.len);
+    return true;
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/* One instruction: its own encoding with other registers, and [r10] for its memory operand. Only
+ * operations in the list below are ever emitted. */
+#include "cpu/x86/cpuid.h"
+#include "cpu/x86/jit/translate.h"
+
+/* Where the parts of the guest's encoding are. */
+struct parts {
+    unsigned imm_at, imm_len;
+};
+
+static struct parts find_parts(const struct x86_decoded *d)
+{
+    unsigned at = d->opcode_off + 1u;
+
+    if (d->has_modrm) {
+        unsigned rm = d->modrm & 7, disp = 0;
+
+        at++;
+        if (d->mod == 1)
+            disp = 1;
+        else if (d->mod == 2 || (d->mod == 0 && rm == 5))
+            disp = 4;
+        if (d->mod != 3 && rm == 4) {
+            if (d->mod == 0 && (d->base == X86_NO_REG))
+                disp = 4;
+            at++;
+        }
+        at += disp;
+    }
+    return (struct parts){at, d->len - at};
+}
+
+static const struct x86_operand *memory_operand(const struct x86_decoded *d)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_MEM)
+            return &d->operand[n];
+    return NULL;
+}
+
+static bool has_high_byte(const struct x86_decoded *d)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].high_byte)
+            return true;
+    return false;
+}
+
+/* Plain operations: ModRM with a general register or an opcode extension in reg. */
+static bool is_plain(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_ADD: case X86_OP_ADC: case X86_OP_SUB: case X86_OP_SBB: case X86_OP_AND:
+    case X86_OP_OR: case X86_OP_XOR: case X86_OP_CMP: case X86_OP_TEST: case X86_OP_INC:
+    case X86_OP_DEC: case X86_OP_NEG: case X86_OP_NOT: case X86_OP_MOV: case X86_OP_MOVZX:
+    case X86_OP_MOVSX: case X86_OP_IMUL: case X86_OP_MUL: case X86_OP_SETCC:
+    case X86_OP_CMOVCC: case X86_OP_SHL: case X86_OP_SHR: case X86_OP_SAR: case X86_OP_ROL:
+    case X86_OP_ROR: case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
+    case X86_OP_XADD: case X86_OP_CMPXCHG: case X86_OP_POPCNT: case X86_OP_BSF:
+    case X86_OP_BSR: case X86_OP_TZCNT: case X86_OP_LZCNT: case X86_OP_XCHG:
+        return true;
+    case X86_OP_MOVSXD:
+        return d->osize >= 4;
+    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+        return !d->has_mem || d->opcode == 0xba; /* bit strings reach beyond the operand */
+    default:
+        return false;
+    }
+}
+
+/* Copied as they are: fixed registers only, which have their own host registers. */
+static bool is_fixed(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_CBW: case X86_OP_CWD: case X86_OP_CLC: case X86_OP_STC: case X86_OP_CMC:
+    case X86_OP_LAHF: case X86_OP_SAHF:
+        return true;
+    default: /* al/ax/eax/rax, immediate */
+        return d->map == X86_MAP_1 && !d->has_modrm &&
+               ((d->opcode < 0x40 && (d->opcode & 6) == 4) || d->opcode == 0xa8 ||
+                d->opcode == 0xa9);
+    }
+}
+
+/* Prefixes, REX, escape and opcode; reg and rm are host registers. */
+static void emit_opcode(struct emit *e, const struct x86_decoded *d, unsigned opcode,
+                        unsigned reg, unsigned rm)
+{
+    unsigned rex = 0x40u | (unsigned)d->rex_w << 3 | (reg > 7) << 2 | (rm > 7);
+
+    if (d->prefixes & X86_PREFIX_LOCK)
+        emit8(e, 0xf0);
+    if (d->prefixes & X86_PREFIX_OPSIZE)
+        emit8(e, 0x66);
+    if (d->map == X86_MAP_0F && (d->opcode == 0xb8 || d->opcode == 0xbc || d->opcode == 0xbd) &&
+        (d->prefixes & X86_PREFIX_REP))
+        emit8(e, 0xf3);
+    if (rex != 0x40 || (d->prefixes & X86_PREFIX_REX))
+        emit8(e, rex);
+    if (d->map == X86_MAP_0F)
+        emit8(e, 0x0f);
+    emit8(e, opcode);
+}
+
+static void emit_imm(struct translation *t, unsigned n)
+{
+    struct parts p = find_parts(&t->d[n]);
+    const uint8_t *bytes = t->b->host + t->b->insn[n + 1].off;
+
+    for (unsigned k = 0; k < p.imm_len; k++)
+        emit8(&t->e, bytes[p.imm_at + k]);
+}
+
+/* Is the ModRM reg field a register operand (and not an opcode extension)? */
+static bool reg_is_operand(const struct x86_decoded *d)
+{
+    if (d->map == X86_MAP_0F)
+        return d->opcode != 0xba && (d->opcode & 0xf0) != 0x90;
+    switch (d->opcode) {
+    case 0x80: case 0x81: case 0x83: case 0xc0: case 0xc1: case 0xc6: case 0xc7:
+    case 0xd0: case 0xd1: case 0xd2: case 0xd3: case 0xf6: case 0xf7: case 0xfe: case 0xff:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool written(const struct x86_decoded *d, unsigned g)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_GPR && d->operand[n].reg == g &&
+            d->operand[n].written)
+            return true;
+    return false;
+}
+
+/* Host register for guest register g; one that lives in memory is loaded into scratch. */
+static unsigned bring(struct translation *t, unsigned g, unsigned scratch)
+{
+    if (!jit_in_memory(g))
+        return jit_host_reg(g);
+    emit_load(&t->e, scratch, H_R15, REG_OFF(g));
+    return scratch;
+}
+
+static void put_back(struct translation *t, unsigned n, unsigned g, unsigned scratch)
+{
+    if (jit_in_memory(g) && written(&t->d[n], g))
+        emit_store(&t->e, scratch, H_R15, REG_OFF(g));
+}
+
+static bool op_register_form(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    bool uses_reg = reg_is_operand(d);
+    unsigned reg = d->reg & 7, rm;
+
+    if (has_high_byte(d) &&
+        ((uses_reg && (jit_in_memory(d->reg) || d->reg == X86_RSP)) || d->rm > 7))
+        return false;
+    if (has_high_byte(d)) { /* AH..BH: copied, registers 0 to 7 are where they were */
+        emit_opcode(&t->e, d, d->opcode, d->reg, d->rm);
+        emit8(&t->e, 0xc0 | (d->reg & 7) << 3 | (d->rm & 7));
+        emit_imm(t, n);
+        return true;
+    }
+    rm = bring(t, d->rm, H_R10);
+    if (uses_reg)
+        reg = d->reg == d->rm && jit_in_memory(d->rm) ? rm : bring(t, d->reg, H_R11);
+    emit_opcode(&t->e, d, d->opcode, reg, rm);
+    emit8(&t->e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+    emit_imm(t, n);
+    put_back(t, n, d->rm, H_R10);
+    if (uses_reg && !(d->reg == d->rm))
+        put_back(t, n, d->reg, H_R11);
+    return true;
+}
+
+static bool op_memory_form(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    const struct x86_operand *m = memory_operand(d);
+    bool uses_reg = reg_is_operand(d);
+    unsigned reg = d->reg & 7;
+
+    if (!m || !m->size || m->size > 8 || d->asize != 8 || has_high_byte(d) ||
+        d->disp != (int32_t)d->disp)
+        return false;
+    jit_address(t, n);
+    jit_translate_address(t, n, m->size, m->written ? MMU_WRITE : MMU_READ);
+    if (uses_reg)
+        reg = bring(t, d->reg, H_R11);
+    emit_opcode(&t->e, d, d->opcode, reg, H_R10);
+    emit8(&t->e, (reg & 7) << 3 | (H_R10 & 7));
+    emit_imm(t, n);
+    if (uses_reg)
+        put_back(t, n, d->reg, H_R11);
+    return true;
+}
+
+static bool op_plain(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    if (d->map > X86_MAP_0F || (d->prefixes & X86_PREFIX_VEX) || !d->has_modrm)
+        return false;
+    return d->has_mem ? op_memory_form(t, n) : op_register_form(t, n);
+}
+
+static bool op_fixed(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    emit_opcode(&t->e, d, d->opcode, 0, 0);
+    emit_imm(t, n);
+    return true;
+}
+
+/* B0-BF: the register is in the opcode. */
+static bool op_mov_imm(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R11 : jit_host_reg(g);
+
+    if (d->osize < 4 || d->opcode < 0xb8)
+        return false;
+    emit_const(&t->e, h, d->osize == 8 ? d->imm : (uint32_t)d->imm);
+    if (h == H_R11)
+        emit_store(&t->e, H_R11, H_R15, REG_OFF(g));
+    return true;
+}
+
+static bool op_lea(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    unsigned h = jit_in_memory(d->reg) ? H_R11 : jit_host_reg(d->reg);
+    struct x86_decoded *flat = &t->d[n];
+
+    if (d->asize != 8 || d->osize < 4 || d->disp != (int32_t)d->disp)
+        return false;
+    flat->seg = X86_DS; /* LEA has no segment */
+    jit_address(t, n);
+    if (d->osize == 8) {
+        emit_move(&t->e, h, H_R10);
+    } else { /* mov h32, r10d */
+        emit8(&t->e, 0x44 | (h > 7));
+        emit8(&t->e, 0x89);
+        emit8(&t->e, 0xc0 | 2 << 3 | (h & 7));
+    }
+    if (h == H_R11)
+        emit_store(&t->e, H_R11, H_R15, REG_OFF(d->reg));
+    return true;
+}
+
+/* ---- the stack ---- */
+
+/* [r10] is where 8 bytes are pushed to. */
+static void push_address(struct translation *t, unsigned n)
+{
+    emit_lea(&t->e, H_R10, H_R14, H_NONE, 0, -8);
+    jit_translate_address(t, n, 8, MMU_WRITE);
+}
+
+static void drop_rsp(struct translation *t)
+{
+    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, -8);
+}
+
+static bool op_push(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    if (d->osize != 8 || d->has_mem)
+        return false;
+    push_address(t, n);
+    if (d->operand[0].kind == X86_OPERAND_GPR) {
+        unsigned h = bring(t, d->operand[0].reg, H_R11);
+
+        emit_store(&t->e, h, H_R10, 0);
+    } else {
+        emit_const(&t->e, H_R11, d->imm);
+        emit_store(&t->e, H_R11, H_R10, 0);
+    }
+    drop_rsp(t);
+    return true;
+}
+
+static bool op_pop(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    unsigned g = d->operand[0].reg;
+
+    if (d->osize != 8 || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
+        return false;
+    emit_move(&t->e, H_R10, H_R14);
+    jit_translate_address(t, n, 8, MMU_READ);
+    emit_load(&t->e, H_R10, H_R10, 0);
+    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, 8);
+    if (jit_in_memory(g))
+        emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
+    else
+        emit_move(&t->e, jit_host_reg(g), H_R10);
+    return true;
+}
+
+static bool op_leave(struct translation *t, unsigned n)
+{
+    if (t->d[n].osize != 8)
+        return false;
+    emit_move(&t->e, H_R10, H_RBP);
+    jit_translate_address(t, n, 8, MMU_READ);
+    emit_load(&t->e, H_R10, H_R10, 0);
+    emit_lea(&t->e, H_R14, H_RBP, H_NONE, 0, 8);
+    emit_move(&t->e, H_RBP, H_R10);
+    return true;
+}
+
+/* ---- branches ---- */
+
+static bool op_jcc(struct translation *t, unsigned n)
+{
+    uint8_t *taken = emit_jcc_forward(&t->e, t->d[n].opcode & 15);
+
+    jit_exit_to(t, 1, insn_behind(t, n));
+    emit_patch(&t->e, taken);
+    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    t->ended = true;
+    return true;
+}
+
+static bool op_jmp(struct translation *t, unsigned n)
+{
+    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    t->ended = true;
+    return true;
+}
+
+static bool op_call(struct translation *t, unsigned n)
+{
+    push_address(t, n);
+    emit_const(&t->e, H_R11, insn_behind(t, n));
+    emit_store(&t->e, H_R11, H_R10, 0);
+    drop_rsp(t);
+    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    t->ended = true;
+    return true;
+}
+
+static bool op_ret(struct translation *t, unsigned n)
+{
+    emit_move(&t->e, H_R10, H_R14);
+    jit_translate_address(t, n, 8, MMU_READ);
+    emit_load(&t->e, H_R10, H_R10, 0);
+    jit_exit_indirect(t, n, 8 + (int32_t)(t->d[n].imm & 0xffff));
+    t->ended = true;
+    return true;
+}
+
+static bool op_jmp_indirect(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    if (d->has_mem) {
+        if (d->asize != 8 || d->disp != (int32_t)d->disp)
+            return false;
+        jit_address(t, n);
+        jit_translate_address(t, n, 8, MMU_READ);
+        emit_load(&t->e, H_R10, H_R10, 0);
+    } else {
+        unsigned h = bring(t, d->rm, H_R10);
+
+        if (h != H_R10)
+            emit_move(&t->e, H_R10, h);
+    }
+    jit_exit_indirect(t, n, 0);
+    t->ended = true;
+    return true;
+}
+
+/* The forms whose targets are 64 bits wide; direct ones lead to canonical addresses. */
+static bool in_64bit_form(const struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    return !(d->prefixes & (X86_PREFIX_OPSIZE | X86_PREFIX_ADDRSIZE)) &&
+           is_canonical(insn_behind(t, n) + d->imm);
+}
+
+bool jit_op(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    if (d->feature != X86_FEATURE_BASE && !t->c->vm->cpuid->feature[d->feature])
+        return false;
+    switch (d->op) {
+    case X86_OP_NOP: case X86_OP_ENDBR64: case X86_OP_ENDBR32: case X86_OP_PREFETCHT0:
+    case X86_OP_PREFETCHT1: case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA:
+        return true;
+    case X86_OP_LEA:
+        return op_lea(t, n);
+    case X86_OP_PUSH:
+        return op_push(t, n);
+    case X86_OP_POP:
+        return op_pop(t, n);
+    case X86_OP_LEAVE:
+        return op_leave(t, n);
+    case X86_OP_JCC:
+        return in_64bit_form(t, n) && op_jcc(t, n);
+    case X86_OP_JMP:
+        return in_64bit_form(t, n) && op_jmp(t, n);
+    case X86_OP_CALL:
+        return in_64bit_form(t, n) && op_call(t, n);
+    case X86_OP_RET:
+        return in_64bit_form(t, n) && op_ret(t, n);
+    case X86_OP_JMP_IND:
+        return in_64bit_form(t, n) && op_jmp_indirect(t, n);
+    case X86_OP_MOV:
+        if (!d->has_modrm)
+            return d->opcode >= 0xb0 && op_mov_imm(t, n);
+        break;
+    default:
+        break;
+    }
+    if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
+        return jit_op_fpu(t, n);
+    if (is_fixed(d))
+        return op_fixed(t, n);
+    return is_plain(d) && op_plain(t, n);
+}

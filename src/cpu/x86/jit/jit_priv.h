@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of jit/ share. */
+#ifndef VZ_CPU_X86_JIT_PRIV_H
+#define VZ_CPU_X86_JIT_PRIV_H
+
+#include "cpu/x86/block.h"
+#include "cpu/x86/jit/emit.h"
+#include "cpu/x86/jit/jit.h"
+
+/* One translated access that may miss the TLB. */
+struct jit_site {
+    const struct insn *insn;  /* to interpret when it is no plain RAM */
+    const void *retry;        /* where the look-up starts */
+    uint64_t home_rip;        /* of the block */
+    uint8_t access;           /* enum mmu_access */
+    uint8_t size;
+    bool upper;               /* which table the code looks into */
+    bool flags_saved;         /* the guest's flags are in jit.flags, not in EFLAGS */
+};
+
+/* An instruction interpreted in the middle of a block: a copy of it, and what brings us back. */
+struct jit_detour {
+    struct insn insn;
+    struct insn back;         /* insn_jit_resume; imm: where to go on */
+    const struct block *block;
+    uint64_t next_rip;
+};
+
+/* Where a block's exits may be aimed at other translated blocks. */
+struct jit_exit {
+    uint8_t *rel[2];          /* displacement of the jump, in the writable mapping; by link slot */
+};
+
+struct translation;
+
+struct jit {
+    uint8_t *run, *write;     /* the two mappings */
+    uint8_t *next;            /* free from here, in the writable one */
+    uint8_t *first;           /* behind the common stubs */
+    uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
+    const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
+    struct translation *translation; /* of the block in hand */
+};
+
+#define JIT_CODE_BYTES (12u << 20)
+#define JIT_DATA_BYTES (8u << 20)
+#define JIT_BLOCK_CODE_MAX (64u << 10)
+#define JIT_BLOCK_DATA_MAX (16u << 10)
+
+/* Is guest register g in x86_cpu.reg[] only? */
+static inline bool jit_in_memory(unsigned g)
+{
+    return g == 10 || g == 11 || g == 14 || g == 15;
+}
+
+static inline unsigned jit_host_reg(unsigned g)
+{
+    return g == X86_RSP ? H_R14 : g;
+}
+
+#define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field))
+#define REG_OFF(g) ((int32_t)(offsetof(struct x86_cpu, reg) + 8 * (g)))
+
+/* C half of a TLB miss: 1: look again; 0: interpret site->insn. */
+uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va);
+
+insn_fn insn_jit_resume;
+
+#endif
