@@ -2,11 +2,13 @@
 /* The list of virtio devices. */
 #include "virtio/console.h"
 #include "virtio/virtio.h"
+#include "virtio/vsock.h"
 
 const struct virtio_ops *const virtio_devices[] = {
     &virtio_blk_ops,
     &virtio_console_ops,
     &virtio_net_ops,
     &virtio_rng_ops,
+    &virtio_vsock_ops,
     NULL,
 };

@@ -22,6 +22,7 @@ struct vguest {
     int status;
     struct char_dev *line[3];
     pthread_t echo;
+    struct virtio_dev *vsock;
 };
 
 /* The devices to have. */

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vguest.h"
 #include "virtio/console.h"
+#include "virtio/vsock.h"
 
 static void on_port(void *arg, unsigned port, bool open)
 {
@@ -40,11 +42,96 @@ static void *echo(void *arg)
     return NULL;
 }
 
+/* --- sockets: echo on port 5000; a connection to 5001 makes us connect to the guest's 6000 --- */
+
+#define CONNECTIONS 200
+#define BYTES       50000
+
+static void *echo_and_close(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+
+    echo(&fd);
+    shutdown(fd, SHUT_WR);
+    close(fd);
+    return NULL;
+}
+
+static void spawn(void *(*fn)(void *), void *arg)
+{
+    pthread_t thread;
+
+    if (!pthread_create(&thread, NULL, fn, arg))
+        pthread_detach(thread);
+}
+
+static bool on_echo(void *arg, int fd, uint32_t host_port, uint32_t guest_port)
+{
+    spawn(echo_and_close, (void *)(intptr_t)fd);
+    return true;
+}
+
+static _Atomic int good, ended, go_fd;
+
+static void one_ended(bool is_good)
+{
+    good += is_good;
+    if (++ended < CONNECTIONS)
+        return;
+    fprintf(stderr, "vguest: %d of %d connections to the guest were good\n", good, CONNECTIONS);
+    if (write(go_fd, good == CONNECTIONS ? "ok" : "no", 2) != 2)
+        perror("vguest");
+    close(go_fd);
+}
+
+static void *exchange(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    uint8_t out[BYTES], in[BYTES];
+    size_t got = 0;
+    ssize_t n;
+
+    for (unsigned i = 0; i < BYTES; i++)
+        out[i] = (uint8_t)(i * 7 + (unsigned)fd);
+    n = write(fd, out, BYTES);
+    shutdown(fd, SHUT_WR);
+    while (got < BYTES && (n = read(fd, in + got, BYTES - got)) > 0)
+        got += (size_t)n;
+    one_ended(got == BYTES && !memcmp(in, out, BYTES) && read(fd, in, 1) == 0);
+    close(fd);
+    return NULL;
+}
+
+static void on_connected(void *arg, int err, int fd)
+{
+    if (err)
+        one_ended(false);
+    else
+        spawn(exchange, (void *)(intptr_t)fd);
+}
+
+static void connect_all(void *arg)
+{
+    struct vguest *g = arg;
+
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        if (vsock_connect(g->vsock, 6000, on_connected, NULL) < 0)
+            one_ended(false);
+    }
+}
+
+static bool on_go(void *arg, int fd, uint32_t host_port, uint32_t guest_port)
+{
+    go_fd = fd;
+    return loop_post(((struct vguest *)arg)->loop, connect_all, arg) == 0;
+}
+
 unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
 {
     static struct console_port_options port[3];
     static struct console_options console;
-    static struct board_virtio list[2];
+    static const struct vsock_options vsock = {.guest_cid = 3};
+    static struct board_virtio list[3];
     static int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
@@ -62,11 +149,18 @@ unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
     list[0] = (struct board_virtio){.ops = &virtio_rng_ops};
     list[1] = (struct board_virtio){.ops = &virtio_console_ops, .options = &console,
                                     .queues = console_queues(&console)};
+    list[2] = (struct board_virtio){.ops = &virtio_vsock_ops, .options = &vsock,
+                                    .ret = &g->vsock};
     *ret = list;
     return ARRAY_SIZE(list);
 }
 
-void vguest_begin(struct vguest *g) {}
+void vguest_begin(struct vguest *g)
+{
+    if (vsock_listen(g->vsock, 5000, on_echo, g) < 0 || vsock_listen(g->vsock, 5001, on_go, g) < 0)
+        exit(99);
+}
+
 void vguest_end(struct vguest *g) {}
 
 void vguest_gone(struct vguest *g)

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket device: packets between the queues and the connections. See vsock.h; sections of VIRTIO
+ * 1.2 in brackets.
+ *
+ * Toward the guest nothing is stored: a connection that has something to send (an owed packet, or
+ * bytes in its socket and credit) waits in a list, and sends one packet a turn when the guest has a
+ * buffer. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/le.h"
+#include "virtio/vsock_impl.h"
+
+enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT };
+
+#define HDR_LEN      sizeof(struct virtio_vsock_hdr)
+#define PACKET_IOVS  32u
+#define PORT_FIRST   0xc0000000u
+#define SHUTDOWN_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
+
+static struct vsock *to_vsock(struct virtio_dev *dev)
+{
+    return container_of(dev, struct vsock, dev);
+}
+
+/* --- to the guest --- */
+
+static struct virtio_vsock_hdr header(const struct vsock *v, uint32_t host_port,
+                                      uint32_t guest_port, uint16_t op)
+{
+    return (struct virtio_vsock_hdr){.src_cid = VSOCK_HOST_CID, .dst_cid = v->guest_cid,
+                                     .src_port = host_port, .dst_port = guest_port,
+                                     .type = VIRTIO_VSOCK_TYPE_STREAM, .op = op};
+}
+
+static struct virtio_vsock_hdr conn_header(struct vsock_conn *c, uint16_t op)
+{
+    struct virtio_vsock_hdr h = header(c->vsock, c->host_port, c->guest_port, op);
+
+    h.buf_alloc = VSOCK_BUFFER;
+    h.fwd_cnt = c->fwd_told = c->fwd_cnt;
+    return h;
+}
+
+static void push(struct vsock *v, struct virtq_chain *p, const struct virtio_vsock_hdr *h)
+{
+    virtq_push(&v->dev.queue[QUEUE_RX], p, virtq_write(p, 0, h, sizeof(*h)) + h->len);
+}
+
+static void send_owed(struct vsock_conn *c, struct virtq_chain *p)
+{
+    static const uint16_t op[] = {VIRTIO_VSOCK_OP_REQUEST, VIRTIO_VSOCK_OP_RESPONSE,
+                                  VIRTIO_VSOCK_OP_CREDIT_UPDATE, VIRTIO_VSOCK_OP_SHUTDOWN,
+                                  VIRTIO_VSOCK_OP_RST};
+    unsigned which = (unsigned)__builtin_ctz(c->owed);
+    struct virtio_vsock_hdr h = conn_header(c, op[which]);
+
+    c->owed &= (uint8_t)~BIT(which);
+    if (h.op == VIRTIO_VSOCK_OP_SHUTDOWN)
+        h.flags = c->shutdown_sent;
+    push(c->vsock, p, &h);
+    if (h.op == VIRTIO_VSOCK_OP_RST)
+        vsock_conn_finish(c);
+    else
+        vsock_conn_update(c);
+}
+
+/* The host's end has no more bytes: for now, for good, or because it was closed. */
+static void end_of_input(struct vsock_conn *c, ssize_t n)
+{
+    struct pollfd p = {.fd = c->fd};
+
+    c->readable = false;
+    if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        c->shutdown_sent |= VIRTIO_VSOCK_SHUTDOWN_SEND;
+        if (n < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))))
+            c->shutdown_sent = SHUTDOWN_BOTH;
+        c->owed |= OWE_SHUTDOWN;
+    }
+    vsock_conn_update(c);
+}
+
+/* Returns false when p was not used. */
+static bool send_bytes(struct vsock_conn *c, struct virtq_chain *p)
+{
+    struct virtio_vsock_hdr h;
+    struct iovec iov[PACKET_IOVS];
+    unsigned count = iov_slice(p->in, p->in_count, HDR_LEN, vsock_conn_credit(c), iov, PACKET_IOVS);
+    ssize_t n = count ? readv(c->fd, iov, (int)count) : 0;
+
+    if (!count) {
+        virtio_broken(&c->vsock->dev, "a buffer without room for a packet");
+        return false;
+    }
+    if (n <= 0) {
+        end_of_input(c, n);
+        return false;
+    }
+    h = conn_header(c, VIRTIO_VSOCK_OP_RW);
+    h.len = (uint32_t)n;
+    c->tx_cnt += h.len;
+    push(c->vsock, p, &h);
+    /* To the end of the list: everyone has a turn. */
+    TAILQ_REMOVE(&c->vsock->ready, c, ready_link);
+    TAILQ_INSERT_TAIL(&c->vsock->ready, c, ready_link);
+    vsock_conn_update(c);
+    return true;
+}
+
+static void send_stray(struct vsock *v, struct virtq_chain *p)
+{
+    const struct vsock_stray *s = &v->stray[--v->stray_count];
+    struct virtio_vsock_hdr h = header(v, s->host_port, s->guest_port, VIRTIO_VSOCK_OP_RST);
+
+    h.type = s->type;
+    push(v, p, &h);
+}
+
+void vsock_pump(struct vsock *v)
+{
+    struct virtq *q = &v->dev.queue[QUEUE_RX];
+    bool strays_were_full = v->stray_count == VSOCK_STRAYS;
+    unsigned budget = 4u * q->size_max; /* then others on the loop have a turn */
+
+    while (v->stray_count || !TAILQ_EMPTY(&v->ready)) {
+        struct vsock_conn *c = TAILQ_FIRST(&v->ready);
+        struct virtq_chain *p;
+
+        if (!budget--) {
+            virtio_kick(&v->dev, QUEUE_RX);
+            break;
+        }
+        p = virtq_pop(q);
+        if (!p)
+            break;
+        if (p->in_len < HDR_LEN) {
+            virtq_push(q, p, 0);
+            virtio_broken(&v->dev, "a buffer without room for a packet");
+            break;
+        }
+        if (v->stray_count)
+            send_stray(v, p);
+        else if (c->owed)
+            send_owed(c, p);
+        else if (!send_bytes(c, p))
+            virtq_unpop(q, p);
+    }
+    virtq_notify(q);
+    if (strays_were_full && v->stray_count < VSOCK_STRAYS)
+        virtio_kick(&v->dev, QUEUE_TX);
+}
+
+/* --- from the guest --- */
+
+static void stray(struct vsock *v, const struct virtio_vsock_hdr *h)
+{
+    if (h->op != VIRTIO_VSOCK_OP_RST && v->stray_count < VSOCK_STRAYS)
+        v->stray[v->stray_count++] = (struct vsock_stray){.host_port = h->dst_port,
+                                                          .guest_port = h->src_port,
+                                                          .type = h->type};
+}
+
+static struct vsock_listener *find_listener(struct vsock *v, uint32_t port)
+{
+    struct vsock_listener *l;
+
+    LIST_FOREACH(l, &v->listeners, link) {
+        if (l->port == port)
+            return l;
+    }
+    return NULL;
+}
+
+static void on_request(struct vsock *v, const struct virtio_vsock_hdr *h)
+{
+    struct vsock_listener *l = find_listener(v, h->dst_port);
+    struct vsock_conn *c;
+    int fd;
+
+    if (!l || vsock_conn_new(v, h->dst_port, h->src_port, &c) < 0) {
+        stray(v, h);
+        return;
+    }
+    c->connected = true;
+    c->peer_alloc = h->buf_alloc;
+    c->peer_fwd = h->fwd_cnt;
+    fd = c->user_fd;
+    if (!l->accept(l->arg, fd, c->host_port, c->guest_port)) {
+        vsock_conn_free(c, 0);
+        stray(v, h);
+        return;
+    }
+    c->user_fd = -1;
+    vsock_conn_owe(c, OWE_RESPONSE);
+}
+
+static void on_response(struct vsock_conn *c)
+{
+    int fd = c->user_fd;
+    void (*done)(void *arg, int err, int fd) = c->done;
+
+    if (c->connected)
+        return;
+    c->connected = true;
+    c->user_fd = -1;
+    c->done = NULL;
+    done(c->done_arg, 0, fd);
+}
+
+static void on_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h,
+                      const struct virtq_chain *p)
+{
+    struct iovec iov[PACKET_IOVS];
+    unsigned count;
+
+    c->peer_alloc = h->buf_alloc;
+    c->peer_fwd = h->fwd_cnt;
+    switch (h->op) {
+    case VIRTIO_VSOCK_OP_RESPONSE: on_response(c); break;
+    case VIRTIO_VSOCK_OP_RST: vsock_conn_finish(c); return;
+    case VIRTIO_VSOCK_OP_SHUTDOWN:
+        c->shutdown_got |= h->flags & SHUTDOWN_BOTH;
+        vsock_conn_shutdown(c);
+        break;
+    case VIRTIO_VSOCK_OP_RW:
+        count = iov_slice(p->out, p->out_count, HDR_LEN, h->len, iov, PACKET_IOVS);
+        if (iov_length(iov, count) != h->len || !vsock_conn_send(c, iov, count, h->len))
+            c->owed |= OWE_RST;
+        else if (c->fwd_cnt - c->fwd_told >= VSOCK_BUFFER / 4)
+            c->owed |= OWE_CREDIT;
+        break;
+    case VIRTIO_VSOCK_OP_CREDIT_UPDATE: break;
+    case VIRTIO_VSOCK_OP_CREDIT_REQUEST: c->owed |= OWE_CREDIT; break;
+    default: c->owed |= OWE_RST;
+    }
+    vsock_conn_update(c);
+}
+
+static void receive(struct vsock *v, const struct virtq_chain *p)
+{
+    struct virtio_vsock_hdr h;
+    struct vsock_conn *c;
+
+    /* [5.10.6: packets of others, and of unknown types] */
+    if (virtq_read(p, 0, &h, sizeof(h)) < sizeof(h) || h.src_cid != v->guest_cid)
+        return;
+    c = vsock_conn_find(v, h.dst_port, h.src_port);
+    if (h.dst_cid != VSOCK_HOST_CID || h.type != VIRTIO_VSOCK_TYPE_STREAM)
+        stray(v, &h);
+    else if (c && h.op != VIRTIO_VSOCK_OP_REQUEST)
+        on_packet(c, &h, p);
+    else if (c)
+        vsock_conn_owe(c, OWE_RST);
+    else if (h.op == VIRTIO_VSOCK_OP_REQUEST)
+        on_request(v, &h);
+    else
+        stray(v, &h);
+}
+
+static void receive_all(struct vsock *v)
+{
+    struct virtq *q = &v->dev.queue[QUEUE_TX];
+    struct virtq_chain *p;
+
+    while (v->stray_count < VSOCK_STRAYS && (p = virtq_pop(q))) {
+        receive(v, p);
+        virtq_push(q, p, 0);
+    }
+    virtq_notify(q);
+}
+
+static void send_event(struct vsock *v)
+{
+    struct virtq *q = &v->dev.queue[QUEUE_EVENT];
+    struct virtio_vsock_event e = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
+    struct virtq_chain *p = v->reset_owed ? virtq_pop(q) : NULL;
+
+    if (!p)
+        return;
+    v->reset_owed = false;
+    virtq_push(q, p, virtq_write(p, 0, &e, sizeof(e)));
+    virtq_notify(q);
+}
+
+/* --- the device --- */
+
+static void vsock_kick(struct virtio_dev *dev, unsigned index)
+{
+    struct vsock *v = to_vsock(dev);
+
+    if (index == QUEUE_EVENT)
+        send_event(v);
+    if (index == QUEUE_TX)
+        receive_all(v);
+    vsock_pump(v);
+}
+
+static void close_all(struct vsock *v)
+{
+    for (unsigned i = 0; i < VSOCK_BUCKETS; i++) {
+        while (!LIST_EMPTY(&v->bucket[i]))
+            vsock_conn_free(LIST_FIRST(&v->bucket[i]), -ECONNRESET);
+    }
+    while (!LIST_EMPTY(&v->dying))
+        vsock_conn_free(LIST_FIRST(&v->dying), 0);
+    v->stray_count = 0;
+}
+
+static void vsock_reset(struct virtio_dev *dev)
+{
+    struct vsock *v = to_vsock(dev);
+
+    v->reset_owed = false;
+    close_all(v);
+}
+
+static int vsock_init(struct virtio_dev *dev, const void *options, struct vz_error *err)
+{
+    struct vsock *v = to_vsock(dev);
+    const struct vsock_options *o = options;
+
+    if (o->guest_cid < 3 || o->guest_cid == UINT32_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a guest's CID is 3 or more");
+    v->guest_cid = o->guest_cid;
+    v->next_port = PORT_FIRST;
+    TAILQ_INIT(&v->ready);
+    store_le64(dev->config, o->guest_cid);
+    return 0;
+}
+
+static void vsock_fini(struct virtio_dev *dev)
+{
+    struct vsock *v = to_vsock(dev);
+
+    close_all(v);
+    while (!LIST_EMPTY(&v->listeners))
+        vsock_unlisten(dev, LIST_FIRST(&v->listeners)->port);
+}
+
+static int vsock_loaded(struct virtio_dev *dev, struct vz_error *err)
+{
+    to_vsock(dev)->reset_owed = true;
+    return 0;
+}
+
+/* --- for the host --- */
+
+int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
+                  void (*done)(void *arg, int err, int fd), void *arg)
+{
+    struct vsock *v = to_vsock(dev);
+    struct vsock_conn *c;
+    int r;
+
+    if (!dev->active)
+        return -ENOTCONN;
+    for (unsigned tries = 0; tries <= VSOCK_CONNECTIONS_MAX; tries++) {
+        if (++v->next_port < PORT_FIRST || v->next_port == UINT32_MAX)
+            v->next_port = PORT_FIRST;
+        if (!vsock_conn_find(v, v->next_port, guest_port))
+            break;
+    }
+    r = vsock_conn_new(v, v->next_port, guest_port, &c);
+    if (r < 0)
+        return r;
+    c->done = done;
+    c->done_arg = arg;
+    vsock_conn_owe(c, OWE_REQUEST);
+    virtio_kick(dev, QUEUE_RX);
+    return 0;
+}
+
+int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
+                 bool (*accept)(void *arg, int fd, uint32_t host_port, uint32_t guest_port),
+                 void *arg)
+{
+    struct vsock *v = to_vsock(dev);
+    struct vsock_listener *l;
+
+    if (find_listener(v, host_port))
+        return -EADDRINUSE;
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    *l = (struct vsock_listener){.port = host_port, .accept = accept, .arg = arg};
+    LIST_INSERT_HEAD(&v->listeners, l, link);
+    return 0;
+}
+
+void vsock_unlisten(struct virtio_dev *dev, uint32_t host_port)
+{
+    struct vsock_listener *l = find_listener(to_vsock(dev), host_port);
+
+    if (l) {
+        LIST_REMOVE(l, link);
+        free(l);
+    }
+}
+
+unsigned vsock_connections(const struct virtio_dev *dev)
+{
+    return container_of(dev, struct vsock, dev)->conn_count;
+}
+
+static const struct state_field vsock_state[] = {
+    STATE_UINT(struct vsock, next_port),
+    STATE_END,
+};
+
+const struct virtio_ops virtio_vsock_ops = {
+    .name = "virtio-vsock", .id = VIRTIO_ID_VSOCK, .class_code = 0x028000, .queues = 3,
+    .queue_max = 256, .config_len = sizeof(struct virtio_vsock_config),
+    .size = sizeof(struct vsock), .init = vsock_init, .fini = vsock_fini, .kick = vsock_kick,
+    .reset = vsock_reset, .state = vsock_state, .state_version = 1, .loaded = vsock_loaded,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket device (VIRTIO 1.2 section 5.10), in user space: stream connections between ports of the
+ * guest and of the host (CID 2). The host's end of each is a Unix stream socket: what a program
+ * writes there the guest reads, shutdown() and close() reach the other side, and a slow reader holds
+ * back the writer by the protocol's credit.
+ *
+ * Threads: loop thread, or while the loop does not run. */
+#ifndef VZ_VIRTIO_VSOCK_H
+#define VZ_VIRTIO_VSOCK_H
+
+#include "virtio/virtio.h"
+
+#define VSOCK_HOST_CID        2u
+#define VSOCK_CONNECTIONS_MAX 4096u
+
+struct vsock_options {
+    uint32_t guest_cid; /* 3 or more */
+};
+
+/* Connect to a port of the guest. 0: done() comes once, later, on the loop thread: with err 0 and a
+ * socket, which is the callee's then; or with -ECONNREFUSED (nobody listens), -ECONNRESET (the guest
+ * reset the device, or the device goes away) and fd -1.
+ * -ENOTCONN: the guest has no driver now; -EMFILE, -ENOMEM, -EAGAIN (VSOCK_CONNECTIONS_MAX). */
+int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
+                  void (*done)(void *arg, int err, int fd), void *arg) must_check;
+
+/* Take the guest's connections to a port of the host. accept() gets a socket, and returns whether it
+ * keeps it; false refuses the connection (and the socket is closed). It must not call back into the
+ * device. -EADDRINUSE, -ENOMEM. */
+int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
+                 bool (*accept)(void *arg, int fd, uint32_t host_port, uint32_t guest_port),
+                 void *arg) must_check;
+/* Connections that are there stay. */
+void vsock_unlisten(struct virtio_dev *dev, uint32_t host_port);
+
+unsigned vsock_connections(const struct virtio_dev *dev);
+
+extern const struct virtio_ops virtio_vsock_ops;
+
+#endif

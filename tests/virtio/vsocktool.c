@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* In the guest: vsocktool echo PORT: take connections, send back what comes, half-close after the
+ * peer did. vsocktool connect PORT COUNT BYTES: COUNT connections to the host at once, each sends
+ * BYTES, half-closes, and expects them back. vsocktool go PORT: connect, wait for "ok". */
+#include <linux/vm_sockets.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int open_to(unsigned cid, unsigned port, int listening)
+{
+    struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
+    int fd = socket(AF_VSOCK, SOCK_STREAM, 0), r;
+
+    r = listening ? bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 512)
+                  : connect(fd, (struct sockaddr *)&a, sizeof(a));
+    if (r) {
+        perror("vsocktool");
+        exit(1);
+    }
+    return fd;
+}
+
+static int echo(int fd)
+{
+    char buf[16384];
+    ssize_t n;
+
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        for (ssize_t done = 0, w; done < n; done += w) {
+            w = write(fd, buf + done, (size_t)(n - done));
+            if (w <= 0)
+                return 1;
+        }
+    }
+    shutdown(fd, SHUT_WR);
+    close(fd);
+    return 0;
+}
+
+static char pattern(size_t i, unsigned seed)
+{
+    return (char)(i * 31 + i / 4096 + seed);
+}
+
+static int exchange(int fd, size_t len, unsigned seed)
+{
+    size_t sent = 0, got = 0;
+    char buf[16384];
+
+    while (got < len || sent < len) {
+        struct pollfd p = {.fd = fd, .events = (short)(POLLIN | (sent < len ? POLLOUT : 0))};
+        ssize_t n;
+
+        if (poll(&p, 1, 60000) <= 0)
+            return 2;
+        if ((p.revents & POLLOUT) && sent < len) {
+            size_t k = len - sent < sizeof(buf) ? len - sent : sizeof(buf);
+
+            for (size_t i = 0; i < k; i++)
+                buf[i] = pattern(sent + i, seed);
+            n = send(fd, buf, k, MSG_DONTWAIT);
+            sent += n > 0 ? (size_t)n : 0;
+            if (sent == len)
+                shutdown(fd, SHUT_WR);
+        }
+        if (p.revents & POLLIN) {
+            n = read(fd, buf, sizeof(buf));
+            if (n <= 0)
+                return 3;
+            for (ssize_t i = 0; i < n; i++) {
+                if (buf[i] != pattern(got++, seed))
+                    return 4;
+            }
+        }
+    }
+    return read(fd, buf, 1) == 0 ? 0 : 5; /* and then the end */
+}
+
+int main(int argc, char **argv)
+{
+    unsigned port = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+    int status, bad = 0;
+    char buf[2];
+
+    if (!strcmp(argv[1], "echo")) {
+        int fd = open_to(VMADDR_CID_ANY, port, 1);
+
+        signal(SIGCHLD, SIG_IGN);
+        for (;;) {
+            int c = accept(fd, NULL, NULL);
+
+            if (!fork())
+                return echo(c);
+            close(c);
+        }
+    }
+    if (!strcmp(argv[1], "go"))
+        return read(open_to(VMADDR_CID_HOST, port, 0), buf, 2) == 2 && buf[0] == 'o' ? 0 : 1;
+    for (int i = 0; i < atoi(argv[3]); i++) {
+        if (!fork())
+            return exchange(open_to(VMADDR_CID_HOST, port, 0), (size_t)atoi(argv[4]), (unsigned)i);
+    }
+    while (wait(&status) > 0)
+        bad += status != 0;
+    printf("vsocktool: %d connections failed\n", bad);
+    return bad != 0;
+}
