@@ -3,6 +3,7 @@
 #include "mem/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,4 +211,14 @@ void mem_written_at(struct mem *mem, const void *host, uint64_t len)
             return;
         }
     }
+}
+
+int mem_discard(struct mem *mem, void *host, uint64_t len)
+{
+    off_t at = (uint8_t *)host - mem->base;
+
+    if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) < 0)
+        return -errno;
+    mem_written_at(mem, host, len);
+    return 0;
 }

@@ -76,6 +76,10 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len);
 /* The same for len bytes at host, which mem_ptr() gave. */
 void mem_written_at(struct mem *mem, const void *host, uint64_t len);
 
+/* Give the host pages at host (whole pages, from mem_ptr()) back: they read as zero from now on.
+ * 0 or -errno. */
+int mem_discard(struct mem *mem, void *host, uint64_t len) must_check;
+
 /* The code map word of the page that host (inside RAM) lies in. */
 static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of virtio devices. */
+#include "virtio/balloon.h"
 #include "virtio/console.h"
 #include "virtio/virtio.h"
 #include "virtio/vsock.h"
 
 const struct virtio_ops *const virtio_devices[] = {
+    &virtio_balloon_ops,
     &virtio_blk_ops,
     &virtio_console_ops,
     &virtio_net_ops,

@@ -173,6 +173,20 @@ START_TEST(the_host_connects_and_closes)
 }
 END_TEST
 
+/* No reset among what came; credit updates are passed over. */
+static bool vsock_credit_ok(struct fixture *f)
+{
+    struct virtio_vsock_hdr h;
+    struct vring_used_elem e;
+
+    while (fv_used(&f->v, 0, &e)) {
+        memcpy(&h, fv_at(&f->v, RX + e.id * 4096), sizeof(h));
+        if (h.op == VIRTIO_VSOCK_OP_RST)
+            return false;
+    }
+    return true;
+}
+
 START_TEST(who_sends_more_than_its_credit_is_reset)
 {
     struct fixture f;
@@ -183,9 +197,8 @@ START_TEST(who_sends_more_than_its_credit_is_reset)
     memset(big, 'x', 4000);
     send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
     expect(&f, VIRTIO_VSOCK_OP_RESPONSE, "");
-    for (i = 0; i < 1000 && f.v.q[0].us->idx == 1; i++) /* nobody reads at the host */
+    for (i = 0; i < 1000 && vsock_credit_ok(&f); i++) /* nobody reads at the host */
         send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, big);
-    expect(&f, VIRTIO_VSOCK_OP_RST, "");
     ck_assert_uint_gt(i, 65);
     ck_assert_uint_lt(i, 1000);
     for (unsigned sent = 0; sent < 65 * 4000;) { /* what came before gets there */
