@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the end-to-end tests share: where things are, and running vz."""
 import os
+import resource
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("VZ_BUILD", f"{ROOT}/build")
 VZ = os.environ.get("VZ", f"{BUILD}/vz")
 SLOWER = 10 if os.environ.get("VZ_SANITIZER") else 1
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some programs are meant to die of signals
 
 
 class Result:
@@ -21,9 +23,9 @@ class Result:
 
 @pytest.fixture
 def vz():
-    """vz(ARG..., stdin=b"", timeout=60) runs vz to its end."""
+    """vz(ARG..., stdin=b"", timeout=300) runs vz to its end."""
 
-    def run(*args, stdin=b"", timeout=60, **more):
+    def run(*args, stdin=b"", timeout=300, **more):
         p = subprocess.run([VZ, *map(str, args)], input=stdin, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=timeout * SLOWER, **more)
         return Result(p.returncode, p.stdout.decode(errors="replace"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the boot tests share: machines that run to their end, and machines on a terminal."""
+import contextlib
 import re
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import pexpect
 
 from conftest import VZ, Result
 
-BOOT_LIMIT_S = 300
+BOOT_LIMIT_S = 900  # only against hanging: a shared host may be slow
 SHELL = "setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1\npoweroff -f\n"
 
 # What no kernel may say. Some harmless lines contain a word of these: they are named beside it.
@@ -46,12 +47,16 @@ def run(kernel, initrd, *more, cmdline="console=ttyS0 quiet", limit_s=BOOT_LIMIT
     lines, deadline = [], time.monotonic() + limit_s
     watchdog = threading.Timer(limit_s, p.kill)
     watchdog.start()
-    for line in p.stdout:
-        text = line.decode(errors="replace").replace("\r", "").rstrip("\n")
-        lines.append((time.monotonic(), text))
-    err = p.stderr.read().decode(errors="replace")
-    status = p.wait()
-    watchdog.cancel()
+    try:
+        for line in p.stdout:
+            text = line.decode(errors="replace").replace("\r", "").rstrip("\n")
+            lines.append((time.monotonic(), text))
+        err = p.stderr.read().decode(errors="replace")
+        status = p.wait()
+    finally:
+        watchdog.cancel()
+        p.kill()
+        p.wait()
     result = Timed(status, lines, err)
     assert time.monotonic() < deadline, f"expected an end within {limit_s} s, saw none: {result}"
     return result
@@ -61,7 +66,12 @@ def trouble(log):
     return [line for line in log.splitlines() if TROUBLE.search(line) and not HARMLESS.search(line)]
 
 
+@contextlib.contextmanager
 def spawn(kernel, initrd, *more, cmdline="console=ttyS0 quiet"):
-    """Boot on a pseudo-terminal."""
-    return pexpect.spawn(VZ, ["run", "--kernel", kernel, "--initrd", str(initrd),
-                              "--cmdline", cmdline, *map(str, more)], timeout=60)
+    """Boot on a pseudo-terminal; with spawn(...) as child, which is gone after it."""
+    child = pexpect.spawn(VZ, ["run", "--kernel", kernel, "--initrd", str(initrd), "--cmdline",
+                               cmdline, *map(str, more)], timeout=BOOT_LIMIT_S)
+    try:
+        yield child
+    finally:
+        child.close(force=True)

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import BUILD, ROOT, SLOWER
 
-LIMIT_S = 200
+LIMIT_S = 900  # only against hanging
 MIB = 1 << 20
 HERE = os.path.dirname(__file__)
 DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
@@ -38,18 +38,24 @@ def diskcheck(tmp_path_factory):
 def guest(kernels, initramfs, modules, diskcheck):
     """guest(SCRIPT, DISK...) runs it to its end; with start=True returns the process."""
 
+    started = []
+
     def run(script, *disks, start=False):
         initrd = initramfs(LOAD + script + "\npoweroff -f\n", *modules, (diskcheck, "bin/diskcheck"))
         args = [f"{BUILD}/tests/boot/diskvm", kernels["cloud"], initrd, "console=ttyS0 quiet",
                 *map(str, disks)]
         p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(p)
         if start:
             return p
         out, err = p.communicate(timeout=LIMIT_S * SLOWER)
         assert p.returncode == 0, out + err
         return out
 
-    return run
+    yield run
+    for p in started:
+        p.kill()
+        p.communicate()
 
 
 @pytest.fixture
@@ -161,10 +167,10 @@ def test_an_image_truncated_under_the_guest(guest, image):
 
 def test_a_second_machine_is_refused(guest, image):
     path = image()
-    p = guest("echo ready; sleep 100", path, start=True)
+    p = guest("echo ready; sleep 10000", path, start=True)
     wait_for(p, "ready")
     second = guest("", path, start=True)
-    err = second.communicate(timeout=20 * SLOWER)[1]
+    err = second.communicate(timeout=LIMIT_S * SLOWER)[1]
     p.kill()
     p.communicate()
     assert second.returncode == 1 and "locked" in err

@@ -11,6 +11,8 @@ import pytest
 
 from conftest import VZ
 
+LIMIT_S = 300
+
 
 @pytest.fixture
 def raw_vz(kernels):
@@ -19,16 +21,18 @@ def raw_vz(kernels):
     before = termios.tcgetattr(slave)
     p = subprocess.Popen([VZ, "run", "--kernel", kernels["cloud"], "--cmdline", "console=ttyS0"],
                          stdin=slave, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while termios.tcgetattr(slave)[3] & termios.ICANON:
-        assert time.monotonic() < deadline, "expected raw mode, saw none"
-        assert p.poll() is None, f"expected a running machine, saw exit status {p.returncode}"
-        time.sleep(0.01)
-    yield p, master, slave, before
-    p.kill()
-    p.wait()
-    os.close(master)
-    os.close(slave)
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        while termios.tcgetattr(slave)[3] & termios.ICANON:
+            assert time.monotonic() < deadline, "expected raw mode, saw none"
+            assert p.poll() is None, f"expected a running machine, saw exit status {p.returncode}"
+            time.sleep(0.01)
+        yield p, master, slave, before
+    finally:
+        p.kill()
+        p.wait()
+        os.close(master)
+        os.close(slave)
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
@@ -36,7 +40,7 @@ def raw_vz(kernels):
 def test_signals_restore_the_terminal(raw_vz, sig):
     p, _, slave, before = raw_vz
     p.send_signal(sig)
-    assert p.wait(30) == -sig
+    assert p.wait(LIMIT_S) == -sig
     assert termios.tcgetattr(slave) == before
 
 
@@ -44,7 +48,7 @@ def test_ctrl_a_x_leaves_and_restores(raw_vz):
     p, master, slave, before = raw_vz
     time.sleep(0.5)
     os.write(master, b"\x01x")
-    assert p.wait(30) == 0
+    assert p.wait(LIMIT_S) == 0
     assert termios.tcgetattr(slave) == before
 
 
@@ -53,9 +57,13 @@ def test_no_raw_mode_when_the_console_is_elsewhere(kernels):
     before = termios.tcgetattr(slave)
     p = subprocess.Popen([VZ, "run", "--kernel", kernels["cloud"], "--serial", "null"],
                          stdin=slave, stdout=slave, stderr=slave)
-    time.sleep(1)
-    assert termios.tcgetattr(slave) == before
-    p.send_signal(signal.SIGINT)
-    assert p.wait(30) == -signal.SIGINT
-    os.close(master)
-    os.close(slave)
+    try:
+        time.sleep(1)
+        assert termios.tcgetattr(slave) == before
+        p.send_signal(signal.SIGINT)
+        assert p.wait(LIMIT_S) == -signal.SIGINT
+    finally:
+        p.kill()
+        p.wait()
+        os.close(master)
+        os.close(slave)

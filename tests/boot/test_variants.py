@@ -41,7 +41,7 @@ def test_boots_with(kernels, initramfs, words):
     # Without ACPI there is no power-off, and the kernel only halts: reset instead.
     script = LOOK.replace("poweroff", "reboot") if "acpi=off" in words else LOOK
     r = boots.run(kernels["cloud"], initramfs("dmesg -n 1\n" + script), "--cpus", 2, "--memory",
-                  "256M", "--no-reboot", cmdline=f"console=ttyS0 quiet {words}", limit_s=60)
+                  "256M", "--no-reboot", cmdline=f"console=ttyS0 quiet {words}")
     assert r.status == 0, r
     look = r.section("look").splitlines()
     assert look[0] == clock
@@ -71,7 +71,7 @@ poweroff -f
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_kernel_code_patched_while_it_runs(kernels, initramfs, cpus):
-    r = boots.run(kernels["cloud"], initramfs(TRACE), "--cpus", cpus, limit_s=120)
+    r = boots.run(kernels["cloud"], initramfs(TRACE), "--cpus", cpus)
     assert r.status == 0, r
     hits = dict(re.findall(r"^ *(\w+) +(\d+) +\d+$", r.section("hits"), re.M))
     assert int(hits["one"]) >= 5 and int(hits["two"]) >= 4, hits
