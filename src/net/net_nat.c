@@ -70,16 +70,39 @@ static void pop_frame(struct net_nat *t)
     free(f);
 }
 
+/* The next frame and those behind it that continue it. Returns how many were taken; 0: the guest has
+ * no room. */
+static unsigned deliver_some(struct net_nat *t)
+{
+    struct virtio_net_hdr hdr = {0};
+    struct offload_merge m;
+    const uint8_t *frame = t->first->data;
+    const unsigned large = NET_CSUM | NET_TSO4 | NET_TSO6;
+    size_t len = t->first->len;
+    unsigned count = 1;
+
+    if ((t->net.offloads & large) == large) {
+        offload_merge_begin(&m, t->merged, frame, len);
+        for (struct nat_frame *f = t->first->next; f; f = f->next, count++)
+            if (!offload_merge_add(&m, f->data, f->len))
+                break;
+        frame = offload_merge_end(&m, &hdr, &len);
+    }
+    return net_backend_receive(&t->net, &hdr, frame, len) ? count : 0;
+}
+
 /* Hand the guest what it takes. */
 static void deliver(struct net_nat *t)
 {
-    static const struct virtio_net_hdr plain = {0};
     bool any = t->first != NULL;
 
     while (t->first && t->wanted) {
-        if (!net_backend_receive(&t->net, &plain, t->first->data, t->first->len))
+        unsigned count = deliver_some(t);
+
+        if (!count)
             break;
-        pop_frame(t);
+        while (count--)
+            pop_frame(t);
     }
     if (any)
         net_backend_received(&t->net);
@@ -335,6 +358,7 @@ static void nat_close(struct net *n)
         close(t->epoll_fd);
     free(t->fds);
     free(t->gathered);
+    free(t->merged);
     pthread_mutex_destroy(&t->lock);
 }
 
@@ -387,8 +411,9 @@ static int make_parts(struct net_nat *t, struct loop *loop, const struct net_nat
     int r = net_backend_init(&t->net, &nat_ops, loop, o->mtu ? o->mtu : NET_MTU_MIN);
 
     t->gathered = malloc(NET_FRAME_MAX);
+    t->merged = malloc(NET_FRAME_MAX);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (r < 0 || !t->gathered)
+    if (r < 0 || !t->gathered || !t->merged)
         return -ENOMEM;
     if (t->epoll_fd < 0)
         return -errno;

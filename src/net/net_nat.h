@@ -40,6 +40,7 @@ struct net_nat {
     size_t queued_bytes;
     bool wanted;                     /* the guest has room */
     uint8_t *gathered;               /* NET_FRAME_MAX: a frame of the guest's in one piece */
+    uint8_t *merged;                 /* NET_FRAME_MAX: a large packet for the guest */
     bool address_changed;
     void (*on_address)(void *arg);
     void *on_address_arg;

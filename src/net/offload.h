@@ -45,4 +45,25 @@ bool offload_split_begin(struct offload_split *s, const uint8_t *frame, size_t l
 /* The next segment, complete with checksums, into out (room for len). Its length; 0: no more. */
 size_t offload_split_next(struct offload_split *s, uint8_t *out) must_check;
 
+/* The way back: TCP segments that follow each other become one large packet, so that a guest handles
+ * some dozens of them at the price of one. Frames must have right checksums: they are not looked at
+ * again. */
+struct offload_merge {
+    uint8_t *out;   /* room for NET_FRAME_MAX */
+    size_t len;     /* so far; 0 while there is only the first */
+    const uint8_t *first;
+    size_t first_len, gso_size;
+    struct offload_headers headers;
+    uint32_t next_seq;
+    bool open;      /* more may be added */
+};
+
+/* Begin with frame, which must stay as it is until offload_merge_end(). */
+void offload_merge_begin(struct offload_merge *m, uint8_t *out, const uint8_t *frame, size_t len);
+/* false: it does not belong to it. */
+bool offload_merge_add(struct offload_merge *m, const uint8_t *frame, size_t len) must_check;
+/* What it became: m->first if it stayed alone. Fills in *ret_hdr. */
+const uint8_t *offload_merge_end(struct offload_merge *m, struct virtio_net_hdr *ret_hdr,
+                                 size_t *ret_len) must_check;
+
 #endif

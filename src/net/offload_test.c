@@ -191,6 +191,57 @@ START_TEST(checksums_are_filled_in_inside_the_frame_only)
 }
 END_TEST
 
+static void merge_all(bool ipv6)
+{
+    static uint8_t frame[8000], segment[6][8000], out[NET_FRAME_MAX];
+    size_t len = make(frame, ipv6, true), n[6], count = 0, merged_len;
+    const struct virtio_net_hdr hdr = {
+        .gso_type = ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1400};
+    struct virtio_net_hdr got;
+    struct offload_split s;
+    struct offload_merge m;
+    struct offload_headers h;
+    const uint8_t *merged;
+
+    frame[ipv6 ? 67 : 47] = 0x18; /* no CWR */
+    ck_assert(offload_split_begin(&s, frame, len, &hdr));
+    while ((n[count] = offload_split_next(&s, segment[count])) != 0)
+        count++;
+    ck_assert_uint_eq(count, 4);
+    offload_merge_begin(&m, out, segment[0], n[0]);
+    ck_assert(!offload_merge_add(&m, segment[2], n[2])); /* one is missing */
+    offload_merge_begin(&m, out, segment[0], n[0]);
+    for (unsigned i = 1; i < 4; i++)
+        ck_assert(offload_merge_add(&m, segment[i], n[i]));
+    ck_assert(!offload_merge_add(&m, segment[3], n[3]));
+    merged = offload_merge_end(&m, &got, &merged_len);
+    ck_assert_uint_eq(merged_len, len);
+    ck_assert_uint_eq(got.gso_type, hdr.gso_type);
+    ck_assert_uint_eq(got.gso_size, 1400);
+    ck_assert_uint_eq(got.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    memcpy(frame, merged, merged_len); /* finished as a card would, it is right */
+    ck_assert(offload_checksum(frame, len, &got));
+    ck_assert(offload_parse(frame, len, &h));
+    ck_assert(checks_out(frame, len, &h));
+    ck_assert_uint_eq(frame[h.l4 + 13], 0x18);
+    ck_assert_uint_eq(offload_split_begin(&s, frame, len, &got), true);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_eq(offload_split_next(&s, out), n[i]);
+        ck_assert_mem_eq(out, segment[i], n[i]);
+    }
+    offload_merge_begin(&m, out, segment[3], n[3]);
+    ck_assert_ptr_eq(offload_merge_end(&m, &got, &merged_len), segment[3]);
+    ck_assert_uint_eq(got.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+    ck_assert_uint_eq(got.flags, VIRTIO_NET_HDR_F_DATA_VALID);
+}
+
+START_TEST(segments_become_the_packet_they_were)
+{
+    merge_all(false);
+    merge_all(true);
+}
+END_TEST
+
 START_TEST(any_bytes_are_survived)
 {
     uint8_t *out = malloc(NET_FRAME_MAX);
@@ -227,6 +278,7 @@ static void add_tests(Suite *suite)
     UNIT_TEST(suite, packets_are_cut_into_right_segments);
     UNIT_TEST(suite, packets_of_another_kind_than_told_are_refused);
     UNIT_TEST(suite, checksums_are_filled_in_inside_the_frame_only);
+    UNIT_TEST(suite, segments_become_the_packet_they_were);
     UNIT_TEST(suite, any_bytes_are_survived);
 }
 
