@@ -22,7 +22,7 @@ struct vguest {
     int status;
     struct char_dev *line[3];
     pthread_t echo;
-    struct virtio_dev *vsock;
+    struct virtio_dev *vsock, *balloon;
 };
 
 /* The devices to have. */

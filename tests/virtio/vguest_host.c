@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vguest.h"
+#include "virtio/balloon.h"
 #include "virtio/console.h"
 #include "virtio/vsock.h"
 
@@ -131,7 +132,8 @@ unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
     static struct console_port_options port[3];
     static struct console_options console;
     static const struct vsock_options vsock = {.guest_cid = 3};
-    static struct board_virtio list[3];
+    static const struct balloon_options balloon = {.ram_size = 256 * MIB};
+    static struct board_virtio list[4];
     static int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
@@ -151,6 +153,8 @@ unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
                                     .queues = console_queues(&console)};
     list[2] = (struct board_virtio){.ops = &virtio_vsock_ops, .options = &vsock,
                                     .ret = &g->vsock};
+    list[3] = (struct board_virtio){.ops = &virtio_balloon_ops, .options = &balloon,
+                                    .ret = &g->balloon};
     *ret = list;
     return ARRAY_SIZE(list);
 }
@@ -159,9 +163,15 @@ void vguest_begin(struct vguest *g)
 {
     if (vsock_listen(g->vsock, 5000, on_echo, g) < 0 || vsock_listen(g->vsock, 5001, on_go, g) < 0)
         exit(99);
+    balloon_set_target(g->balloon, 128 * MIB);
 }
 
-void vguest_end(struct vguest *g) {}
+void vguest_end(struct vguest *g)
+{
+    fprintf(stderr, "vguest: balloon: %llu MiB left to the guest, %llu MiB freed\n",
+            (unsigned long long)(balloon_actual(g->balloon) / MIB),
+            (unsigned long long)(balloon_freed(g->balloon) / MIB));
+}
 
 void vguest_gone(struct vguest *g)
 {
