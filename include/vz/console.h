@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define VZ_CONSOLE_PORTS_MAX 16
+#define VZ_CONSOLE_PORTS_MAX 15
 #define VZ_CONSOLE_PORT_NAME_MAX 63 /* bytes */
 
 VZ_DECLARE_COUNTED(console_device);

@@ -36,8 +36,13 @@ VZ_PUBLIC struct vz_serial_attachment *vz_file_serial_attachment_new(const char 
                                                                      struct vz_error *err);
 
 /* A new pseudo-terminal for each start of a machine; vz_machine_serial_path() tells its name. What nobody
- * reads there is dropped once the terminal's buffer is full. Since 0.2. */
+ * reads there waits. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err);
+
+/* A listening Unix stream socket, made when a machine starts (path must not exist) and removed in the end.
+ * One peer at a time; without one, output is dropped. Since 0.2. */
+VZ_PUBLIC struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path,
+                                                                     struct vz_error *err);
 
 /* Ports. attachment: a reference is taken; NULL: as vz_null_serial_attachment_new(). Each returns
  * a new reference, or NULL with VZ_ERROR_NO_MEMORY. */

@@ -24,6 +24,7 @@ enum serial_attachment_kind {
     SERIAL_FD,
     SERIAL_FILE,
     SERIAL_PTY,
+    SERIAL_UNIX,
     SERIAL_KIND_COUNT
 };
 
@@ -31,7 +32,7 @@ struct vz_serial_attachment {
     struct object object;
     enum serial_attachment_kind kind;
     int read_fd, write_fd; /* SERIAL_FD */
-    char *path;            /* SERIAL_FILE */
+    char *path;            /* SERIAL_FILE, SERIAL_UNIX */
     bool append;
 };
 

@@ -15,7 +15,7 @@
 
 const char *const json_serial_kinds[SERIAL_KIND_COUNT] = {
     [SERIAL_NULL] = "null", [SERIAL_STDIO] = "stdio", [SERIAL_FD] = "fd", [SERIAL_FILE] = "file",
-    [SERIAL_PTY] = "pty"};
+    [SERIAL_PTY] = "pty", [SERIAL_UNIX] = "unix"};
 
 static const char *const caching_names[] = {"automatic", "uncached", "cached"};
 static const char *const sync_names[] = {"", "full", "fsync", "none"};
@@ -206,6 +206,10 @@ static struct vz_serial_attachment *read_serial_attachment(struct reader *parent
         append = get_bool(&r, "append");
         return finish(&r) ? vz_file_serial_attachment_new(path, append, r.err) : NULL;
     }
+    if (!strcmp(type, "unix")) {
+        path = get_string(&r, "path", true);
+        return finish(&r) ? vz_unix_serial_attachment_new(path, r.err) : NULL;
+    }
     if (!finish(&r))
         return NULL;
     if (!strcmp(type, "null"))
@@ -214,7 +218,7 @@ static struct vz_serial_attachment *read_serial_attachment(struct reader *parent
         return vz_stdio_serial_attachment_new(r.err);
     if (!strcmp(type, "pty"))
         return vz_pty_serial_attachment_new(r.err);
-    fail(&r, "type", "'%.40s' is not null, stdio, fd, file or pty", type);
+    fail(&r, "type", "'%.40s' is not null, stdio, fd, file, pty or unix", type);
     return NULL;
 }
 

@@ -21,6 +21,8 @@ static json_t *serial_attachment(const struct vz_serial_attachment *a)
                          "writeDescriptor", a->write_fd);
     case SERIAL_FILE:
         return json_pack("{s:s, s:s, s:b}", "type", type, "path", a->path, "append", a->append);
+    case SERIAL_UNIX:
+        return json_pack("{s:s, s:s}", "type", type, "path", a->path);
     default:
         return json_pack("{s:s}", "type", type);
     }

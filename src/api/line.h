@@ -12,9 +12,7 @@ struct vz_error;
 struct vz_serial_attachment;
 
 struct line {
-    struct char_dev *dev;
-    int own_fd[2]; /* one more than the descriptor, to be closed with it; 0: none */
-    char path[64]; /* a pty's name; empty: none */
+    struct char_dev *dev; /* NULL: not opened */
 };
 
 /* a may be NULL: nowhere. line_close() also after a failure. 0 or -errno. */

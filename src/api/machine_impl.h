@@ -84,6 +84,7 @@ void machine_op_complete(struct vz_machine *m, struct machine_op *op, const stru
 /* Events for the delegate; no lock is needed. */
 void machine_tell_state(struct vz_machine *m, enum vz_machine_state state);
 void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end);
+void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open);
 
 /* Read the counters of a live machine. */
 void machine_collect_stats_locked(struct vz_machine *m);

@@ -35,6 +35,8 @@ struct notice {
     struct event event;
     enum vz_machine_state state;
     struct vz_machine_end end;
+    unsigned device, port;
+    bool open;
 };
 
 static void push_notice(struct vz_machine *m, const struct notice *what)
@@ -83,4 +85,21 @@ void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end)
 
     if (wanted && end->reason != VZ_END_STOPPED)
         push_notice(m, &(struct notice){.event.fn = call_end, .end = *end});
+}
+
+static void call_port(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    (n->open ? m->delegate.console_port_opened
+             : m->delegate.console_port_closed)(m->delegate_arg, m, n->device, n->port);
+    free(n);
+}
+
+void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open)
+{
+    if (open ? m->delegate.console_port_opened : m->delegate.console_port_closed)
+        push_notice(m, &(struct notice){.event.fn = call_port, .device = device, .port = port,
+                                        .open = open});
 }

@@ -92,6 +92,15 @@ void machine_init_runner(struct vz_machine *m)
     runner_init(&m->runner, &owner);
 }
 
+/* backends_port_fn */
+static void on_port(void *arg, unsigned device, unsigned port, bool open)
+{
+    struct vz_machine *m = arg;
+
+    machine_tell_port(m, device, port, open);
+    machine_wake(m);
+}
+
 /* ---- In the loop ---------------------------------------------------------------------------- */
 
 static void on_quiet(void *arg)
@@ -255,7 +264,7 @@ static void run(struct vz_machine *m)
 static int build(struct vz_machine *m, struct vz_error *err)
 {
     struct parts *p = &m->parts;
-    int r = parts_init(p, m->config, on_request, m, err);
+    int r = parts_init(p, m->config, on_request, on_port, m, err);
 
     if (!r)
         r = parts_boot(p, err);

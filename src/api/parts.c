@@ -20,39 +20,6 @@ static int out_of_memory(struct vz_error *err)
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
-/* A line for each port, and one of nothing for a COM1 without a port. */
-static int open_lines(struct parts *p, struct vz_error *err)
-{
-    const struct vz_config *c = p->config;
-    unsigned count = c->serial_ports.count + 1;
-    int r = 0;
-
-    p->line = calloc(count, sizeof(*p->line));
-    if (!p->line)
-        return out_of_memory(err);
-    for (unsigned i = 0; !r && i < count; i++) {
-        const struct vz_serial_attachment *a =
-            i < c->serial_ports.count ? config_serial_port(c, i)->attachment : NULL;
-
-        p->line_count++;
-        r = line_open(&p->line[i], p->loop, c, a, err);
-        if (r < 0 && a)
-            error_prefix(err, "serialPorts[%u]", i);
-    }
-    return r;
-}
-
-static struct char_dev *com1(struct parts *p)
-{
-    const struct vz_config *c = p->config;
-
-    for (unsigned i = 0; i < c->serial_ports.count; i++) {
-        if (!config_serial_port(c, i)->is_virtio)
-            return p->line[i].dev;
-    }
-    return p->line[c->serial_ports.count].dev;
-}
-
 static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t value)
 {
     static const enum parts_request kinds[] = {
@@ -73,10 +40,12 @@ static int create_board(struct parts *p, struct vz_error *err)
         .vcpu_count = c->cpu_count,
         .hv = p->hv,
         .loop = p->loop,
-        .serial = com1(p),
+        .serial = backends_com1(&p->backends),
         .debug_exit = c->debug_exit,
         .interpret_only = c->interpret_only,
         .requests = {.request = on_chipset_request, .arg = p},
+        .virtio = p->backends.device,
+        .virtio_count = p->backends.device_count,
     };
 
     memcpy(options.uuid, c->platform->identifier.bytes, sizeof(options.uuid));
@@ -103,7 +72,8 @@ static int build(struct parts *p, struct vz_error *err)
         return r;
     if (loop_create(&p->loop) < 0)
         return out_of_memory(err);
-    r = open_lines(p, err);
+    p->backends.loop = p->loop;
+    r = backends_open(&p->backends, err);
     if (!r)
         r = create_board(p, err);
     if (r < 0)
@@ -113,9 +83,11 @@ static int build(struct parts *p, struct vz_error *err)
 }
 
 int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
-               void *request_arg, struct vz_error *err)
+               backends_port_fn *port_opened, void *arg, struct vz_error *err)
 {
-    *p = (struct parts){.config = config, .request = request, .request_arg = request_arg};
+    *p = (struct parts){.config = config, .request = request, .request_arg = arg,
+                        .backends = {.config = config, .port_opened = port_opened,
+                                     .port_opened_arg = arg}};
     return build(p, err); /* the caller calls parts_fini() in any case */
 }
 
@@ -124,9 +96,7 @@ void parts_fini(struct parts *p)
     for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
         p->hv->vcpu_destroy(p->vcpu[i]);
     board_destroy(p->board);
-    for (unsigned i = 0; i < p->line_count; i++)
-        line_close(&p->line[i]);
-    free(p->line);
+    backends_close(&p->backends);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
     free(p->frozen);
@@ -171,11 +141,12 @@ int parts_reset(struct parts *p, struct vz_error *err)
 
 void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg)
 {
-    done(arg);
+    board_quiesce(p->board, done, arg);
 }
 
 void parts_resume(struct parts *p)
 {
+    board_resume(p->board);
 }
 
 void parts_press_power_button(struct parts *p)
@@ -197,7 +168,7 @@ void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
 
 const char *parts_serial_path(const struct parts *p, unsigned index)
 {
-    return p->line[index].path[0] ? p->line[index].path : NULL;
+    return char_path(p->backends.line[index].dev);
 }
 
 /* ---- Time stands still ---------------------------------------------------------------------- */
@@ -221,8 +192,8 @@ int parts_thaw(struct parts *p, struct vz_error *err)
 
 void parts_drain(struct parts *p)
 {
-    for (unsigned i = 0; i < p->line_count; i++) {
-        if (char_drain(p->line[i].dev, DRAIN_TIMEOUT_MS) < 0)
+    for (unsigned i = 0; i < p->backends.line_count; i++) {
+        if (p->backends.line[i].dev && char_drain(p->backends.line[i].dev, DRAIN_TIMEOUT_MS) < 0)
             log_warn("the guest's last output could not be written");
     }
 }

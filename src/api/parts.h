@@ -4,21 +4,21 @@
 #ifndef VZ_API_PARTS_H
 #define VZ_API_PARTS_H
 
-#include "api/line.h"
+#include "api/backends.h"
 #include "base/compiler.h"
 #include "hv/hv.h"
 
 /* Which devices this build has; the others do not validate. */
-#define PARTS_HAVE_STORAGE        0
-#define PARTS_HAVE_VIRTIO_CONSOLE 0
-#define PARTS_HAVE_ENTROPY        0
+#define PARTS_HAVE_STORAGE        1
+#define PARTS_HAVE_VIRTIO_CONSOLE 1
+#define PARTS_HAVE_ENTROPY        1
 #define PARTS_HAVE_BALLOON        0
 #define PARTS_HAVE_SOCKET         0
-#define PARTS_HAVE_NET_NAT        0
-#define PARTS_HAVE_NET_FD         0
-#define PARTS_HAVE_NET_TAP        0
-#define PARTS_HAVE_NET_BRIDGED    0
-#define PARTS_PCI_SLOTS           28u /* for devices of the configuration */
+#define PARTS_HAVE_NET_NAT        1
+#define PARTS_HAVE_NET_FD         1
+#define PARTS_HAVE_NET_TAP        1
+#define PARTS_HAVE_NET_BRIDGED    1
+#define PARTS_PCI_SLOTS           30u /* for devices of the configuration */
 
 struct board;
 struct loop_fd;
@@ -37,8 +37,7 @@ struct parts {
     const struct vz_config *config; /* the caller's, outlives the parts */
     const struct hv_ops *hv;
     struct loop *loop;
-    struct line *line; /* of the configuration's serial ports, in their order; then one of nothing */
-    unsigned line_count;
+    struct backends backends;
     struct loop_fd *wake; /* the machine's, which sets it */
     struct parts_frozen *frozen;
     struct board *board;
@@ -51,7 +50,7 @@ struct parts {
 /* Fills in *p, which stays where it is until parts_fini(); that follows also after a failure.
  * 0 or -errno. */
 int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
-               void *request_arg, struct vz_error *err) must_check;
+               backends_port_fn *port_opened, void *arg, struct vz_error *err) must_check;
 
 /* NULL members are fine. Neither loop nor vCPUs run. */
 void parts_fini(struct parts *p);

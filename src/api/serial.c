@@ -68,6 +68,15 @@ struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err)
     return attachment_new(SERIAL_PTY, err);
 }
 
+struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path, struct vz_error *err)
+{
+    struct vz_serial_attachment *a = vz_file_serial_attachment_new(path, false, err);
+
+    if (a)
+        a->kind = SERIAL_UNIX;
+    return a;
+}
+
 static void destroy_port(void *object)
 {
     vz_serial_attachment_unref(((struct vz_serial_port *)object)->attachment);

@@ -175,6 +175,12 @@ static void check_serial_attachment(struct report *r, const struct vz_config *c,
     case SERIAL_FILE:
         check_output_file(r, a->path);
         break;
+    case SERIAL_UNIX:
+        if (access(a->path, F_OK) == 0)
+            problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(EEXIST));
+        else
+            check_output_file(r, a->path);
+        break;
     case SERIAL_NULL:
     case SERIAL_PTY:
     case SERIAL_KIND_COUNT:

@@ -43,14 +43,17 @@ char *opts_member(char **list);
 
 struct vz_config;
 
+struct run_devices;
+
 /* What the command line of `vz run` says. */
 struct run_options {
-    struct vz_config *config; /* made by run_config() */
+    struct vz_config *config; /* devices are added at once, the rest in the end */
+    struct run_devices *devices; /* what cannot be added at once */
     const char *config_file;
     const char *kernel, *initrd, *cmdline, *accel, *uuid;
     uint64_t memory_size; /* 0: not given, as the next */
     unsigned cpu_count;
-    const char *serial;   /* NULL: not given */
+    const char *serial, *console; /* NULL: not given */
     bool no_reboot, debug_exit, interpret_only, stats, print_config;
 };
 
@@ -58,6 +61,19 @@ struct run_options {
  * status in *ret_status. run_options_free() in any case. */
 bool run_options_parse(int argc, char **argv, struct run_options *ret, int *ret_status);
 void run_options_free(struct run_options *o);
+
+/* run_devices.c --------------------------------------------------------------------------- */
+
+/* Each takes an option's value, and returns false after cli_error(). */
+struct run_devices *run_devices_new(void); /* NULL without memory */
+void run_devices_free(struct run_devices *d);
+bool run_devices_disk(struct vz_config *c, const char *name, const char *value, bool read_only);
+bool run_devices_net(struct run_devices *d, const char *name, const char *value);
+bool run_devices_mac(struct run_devices *d, const char *name, const char *value);
+bool run_devices_forward(struct run_devices *d, const char *name, const char *value);
+bool run_devices_rng(struct vz_config *c);
+/* All options have been seen. */
+bool run_devices_finish(struct run_devices *d, struct vz_config *c);
 
 /* terminal.c ------------------------------------------------------------------------------ */
 

@@ -22,11 +22,6 @@ static bool set_text(const char **to, const char *name, const char *value)
     return true;
 }
 
-static bool set_config(void *arg, const char *name, const char *value)
-{
-    return set_text(&((struct run_options *)arg)->config_file, name, value);
-}
-
 static bool set_kernel(void *arg, const char *name, const char *value)
 {
     return set_text(&((struct run_options *)arg)->kernel, name, value);
@@ -117,20 +112,65 @@ static bool set_uuid(void *arg, const char *name, const char *value)
     return true;
 }
 
-static bool set_serial(void *arg, const char *name, const char *value)
+static bool set_line(const char **to, const char *name, const char *value)
 {
     static const char *const words[] = {"stdio", "null", "pty"};
-    struct run_options *o = arg;
 
-    o->serial = value;
+    *to = value;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (!strcmp(value, words[i]))
             return true;
     }
-    if (!strncmp(value, "file:", 5) && value[5])
+    if ((!strncmp(value, "file:", 5) || !strncmp(value, "unix:", 5)) && value[5])
         return true;
-    cli_error("--%s '%s': expected stdio, null, pty or file:PATH", name, value);
+    cli_error("--%s '%s': expected stdio, null, pty, file:PATH or unix:PATH", name, value);
     return false;
+}
+
+static bool set_serial(void *arg, const char *name, const char *value)
+{
+    return set_line(&((struct run_options *)arg)->serial, name, value);
+}
+
+static bool set_console(void *arg, const char *name, const char *value)
+{
+    return set_line(&((struct run_options *)arg)->console, name, value);
+}
+
+static bool set_disk(void *arg, const char *name, const char *value)
+{
+    return run_devices_disk(((struct run_options *)arg)->config, "disk", value, false);
+}
+
+static bool set_cdrom(void *arg, const char *name, const char *value)
+{
+    return run_devices_disk(((struct run_options *)arg)->config, "cdrom", value, true);
+}
+
+static bool set_net(void *arg, const char *name, const char *value)
+{
+    return run_devices_net(((struct run_options *)arg)->devices, name, value);
+}
+
+static bool set_mac(void *arg, const char *name, const char *value)
+{
+    return run_devices_mac(((struct run_options *)arg)->devices, name, value);
+}
+
+static bool set_forward(void *arg, const char *name, const char *value)
+{
+    return run_devices_forward(((struct run_options *)arg)->devices, name, value);
+}
+
+static bool set_rng(void *arg, const char *name, const char *value)
+{
+    return run_devices_rng(((struct run_options *)arg)->config);
+}
+
+/* --config has been looked for before all others. */
+static bool skip_config(void *arg, const char *name, const char *value)
+{
+    return true;
 }
 
 /* vftool's -t. */
@@ -175,7 +215,7 @@ static bool set_print_config(void *arg, const char *name, const char *value)
 }
 
 static const struct opt table[] = {
-    OPT("config", true, 0, set_config),
+    OPT("config", true, 0, skip_config),
     OPT("kernel", true, 'k', set_kernel),
     OPT("initrd", true, 'i', set_initrd),
     OPT("cmdline", true, 'a', set_cmdline),
@@ -187,6 +227,13 @@ static const struct opt table[] = {
     OPT("uuid", true, 0, set_uuid),
     OPT("serial", true, 0, set_serial),
     OPT("", true, 't', set_terminal),
+    OPT("console", true, 0, set_console),
+    OPT("disk", true, 'd', set_disk),
+    OPT("cdrom", true, 'c', set_cdrom),
+    OPT("net", true, 0, set_net),
+    OPT("mac", true, 0, set_mac),
+    OPT("forward", true, 0, set_forward),
+    OPT("rng", false, 0, set_rng),
     OPT("no-reboot", false, 0, set_no_reboot),
     OPT("debug-exit", false, 0, set_debug_exit),
     OPT("stats", false, 0, set_stats),
@@ -254,28 +301,41 @@ static bool add_boot_loader(struct run_options *o, struct vz_error *err)
     return loader != NULL;
 }
 
-static bool add_serial(struct run_options *o, struct vz_error *err)
+/* Add a port that leads to where; virtio: hvc0 instead of COM1. */
+static bool add_port(struct vz_config *config, const char *where, bool virtio,
+                     struct vz_error *err)
 {
-    const char *where = o->serial ? o->serial : o->config_file ? NULL : "stdio";
     struct vz_serial_attachment *a;
     struct vz_serial_port *port;
     int r;
 
-    if (!where)
-        return true;
     if (!strcmp(where, "stdio"))
         a = vz_stdio_serial_attachment_new(err);
     else if (!strcmp(where, "null"))
         a = vz_null_serial_attachment_new(err);
     else if (!strcmp(where, "pty"))
         a = vz_pty_serial_attachment_new(err);
+    else if (!strncmp(where, "unix:", 5))
+        a = vz_unix_serial_attachment_new(where + 5, err);
     else
         a = vz_file_serial_attachment_new(where + strlen("file:"), false, err);
-    port = a ? vz_uart_serial_port_new(a, err) : NULL;
-    r = vz_config_add_serial_port(o->config, port);
+    port = !a ? NULL : virtio ? vz_virtio_serial_port_new(a, err) : vz_uart_serial_port_new(a, err);
+    r = vz_config_add_serial_port(config, port);
     vz_serial_port_unref(port);
     vz_serial_attachment_unref(a);
     return r == 0;
+}
+
+/* Standard input and output belong to COM1, unless something else was given them. */
+static bool add_serial(struct run_options *o, struct vz_error *err)
+{
+    const char *serial = o->serial;
+
+    if (!serial && !o->config_file && !(o->console && !strcmp(o->console, "stdio")))
+        serial = "stdio";
+    if (serial && !add_port(o->config, serial, false, err))
+        return false;
+    return !o->console || add_port(o->config, o->console, true, err);
 }
 
 static bool add_platform(struct run_options *o, struct vz_error *err)
@@ -325,21 +385,44 @@ static bool check_combination(const struct run_options *o)
     return true;
 }
 
+/* The file named by --config, or NULL. An option's value cannot look like it: none begins with dashes but
+ * --cmdline's, which a "--config" would not suit. */
+static const char *find_config(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (!strncmp(argv[i], "--config=", 9))
+            return argv[i] + 9;
+        if (!strcmp(argv[i], "--config") && i + 1 < argc)
+            return argv[i + 1];
+    }
+    return NULL;
+}
+
+static bool prepare(int argc, char **argv, struct run_options *o, int *ret_status)
+{
+    *ret_status = EXIT_FAILED;
+    o->config_file = find_config(argc, argv);
+    o->devices = run_devices_new();
+    if (o->config_file)
+        o->config = from_file(o->config_file, ret_status);
+    else
+        o->config = vz_config_new(NULL, NULL);
+    if ((!o->config && !o->config_file) || !o->devices)
+        cli_error("out of memory");
+    return o->config && o->devices;
+}
+
 bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_status)
 {
     struct vz_error err = {.text = "out of memory"};
 
-    *ret_status = EXIT_USAGE;
-    if (!opts_parse(argc, argv, table, "vz run", o) || !check_combination(o))
+    if (!prepare(argc, argv, o, ret_status))
         return false;
-    if (o->config_file) {
-        o->config = from_file(o->config_file, ret_status);
-        if (!o->config)
-            return false;
-    } else {
-        o->config = vz_config_new(NULL, &err);
-    }
-    if (o->config && apply(o, &err))
+    *ret_status = EXIT_USAGE;
+    if (!opts_parse(argc, argv, table, "vz run", o) || !check_combination(o) ||
+        !run_devices_finish(o->devices, o->config))
+        return false;
+    if (apply(o, &err))
         return true;
     cli_error("%s", err.text);
     *ret_status = EXIT_FAILED;
@@ -348,5 +431,6 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
 
 void run_options_free(struct run_options *o)
 {
+    run_devices_free(o->devices);
     vz_config_unref(o->config);
 }

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Configurations: flags shown as JSON, JSON files run, every problem on a line of its own."""
+import json
+import subprocess
+
+import pytest
+
+from conftest import BUILD, ROOT
+
+
+def printed(vz, *args):
+    r = vz("run", *args, "--print-config")
+    assert r.status == 0 and r.err == "", r
+    return json.loads(r.out)
+
+
+def test_flags_as_json(vz):
+    c = printed(vz, "--kernel", "k", "--initrd", "i", "--cmdline", "a b", "--cpus", 2, "--memory",
+                "64M", "--serial", "file:log", "--console", "pty", "--no-reboot", "--rng",
+                "--disk", "d.img,id=root,cache=uncached,sync=none", "--cdrom", "c.iso",
+                "--net", "nat,mac=02:00:00:00:00:09", "--forward", "tcp:2222:22",
+                "--forward", "udp:[::1]:53:54", "--net", "tap=tap3")
+    assert c["bootLoader"] == {"type": "linux", "kernel": "k", "initrd": "i", "cmdline": "a b"}
+    assert (c["cpus"], c["memory"], c["stopAtReset"]) == (2, 64 << 20, True)
+    assert [p["type"] for p in c["serialPorts"]] == ["uart", "virtio"]
+    assert c["storageDevices"][0]["identifier"] == "root"
+    assert c["storageDevices"][0]["attachment"]["synchronization"] == "none"
+    assert c["storageDevices"][1]["attachment"]["readOnly"] is True
+    assert c["networkDevices"][0]["mac"] == "02:00:00:00:00:09"
+    assert c["networkDevices"][0]["attachment"]["forwards"] == [
+        {"protocol": "tcp", "host": "127.0.0.1", "hostPort": 2222, "guestPort": 22},
+        {"protocol": "udp", "host": "::1", "hostPort": 53, "guestPort": 54}]
+    assert c["networkDevices"][1]["attachment"] == {"type": "tap", "interface": "tap3"}
+    assert len(c["entropyDevices"]) == 1
+
+
+def test_vftools_flags_mean_the_same(vz):
+    c = printed(vz, "-k", "k", "-i", "i", "-a", "x", "-d", "d", "-c", "c", "-p", 3, "-m", 512, "-t", 1)
+    assert c["bootLoader"] == {"type": "linux", "kernel": "k", "initrd": "i", "cmdline": "x"}
+    assert (c["cpus"], c["memory"]) == (3, 512 << 20)
+    assert [d["attachment"]["readOnly"] for d in c["storageDevices"]] == [False, True]
+    assert c["serialPorts"][0]["attachment"] == {"type": "pty"}
+
+
+def test_a_printed_configuration_reads_back_the_same(vz, tmp_path):
+    first = printed(vz, "--kernel", "k", "--net", "nat", "--disk", "d", "--rng")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(first))
+    assert printed(vz, "--config", path) == first
+    assert printed(vz, "--config", path, "--memory", "64M")["memory"] == 64 << 20
+
+
+def test_every_problem_has_a_line(vz, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"cpus": 0, "memory": 5000000,
+                                "bootLoader": {"type": "linux", "kernel": str(tmp_path / "none")},
+                                "memoryBalloonDevices": [{"type": "virtioBalloon"}] * 2}))
+    r = vz("run", "--config", path)
+    assert r.status == 2 and r.out == "", r
+    lines = r.err.splitlines()
+    for name in ("cpus: ", "memory: ", "bootLoader.kernel: ", "memoryBalloonDevices[1]: "):
+        assert any(line.startswith("vz: " + name) for line in lines), (name, r)
+
+
+@pytest.mark.parametrize("text, named", [("", "line 1"), ("{}x", "line 1"), ('{"cpu": 1}', "cpu"),
+                                         ('{"serialPorts": [{"type": "x"}]}', "serialPorts[0].type")])
+def test_bad_files_are_refused(vz, tmp_path, text, named):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    r = vz("run", "--config", path)
+    assert r.status == 1 and r.err.count("\n") == 1 and named in r.err and str(path) in r.err, r
+
+
+@pytest.mark.parametrize("args, named", [
+    (["--disk", "a,b"], "--disk"), (["--disk", ""], "--disk"), (["--disk", "a,sync=maybe"], "--disk"),
+    (["--net", "wifi"], "--net"), (["--net", "nat,mac=1"], "--net"), (["--net", "fd=x"], "--net"),
+    (["--mac", "02:00:00"], "--mac"), (["--forward", "tcp:1"], "--forward"),
+    (["--forward", "sctp:1:2"], "--forward"), (["--forward", "tcp:0:2"], "--forward"),
+    (["--net", "tap=t", "--forward", "tcp:1:2"], "--forward"), (["-t", "2"], "-t"),
+    (["--uuid", "1"], "--uuid"), (["--console", "x"], "--console"), (["-m"], "-m"),
+])
+def test_wrong_device_options(vz, args, named):
+    r = vz("run", "--kernel", "k", *args)
+    assert r.status == 2 and r.err.count("\n") == 1 and named in r.err, r
+
+
+def test_shared_library_exports_only_its_functions():
+    out = subprocess.run(["nm", "-D", "--defined-only", f"{BUILD}/src/libvz.so"], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    names = {line.split()[-1].split("@")[0] for line in out.splitlines()} - {"VZ_0"}
+    assert names and all(name.startswith("vz_") for name in names), names
+
+
+def test_example_says_what_is_wrong(tmp_path):
+    p = subprocess.run([f"{BUILD}/examples/example-linux", tmp_path / "none"], capture_output=True,
+                       text=True, timeout=60)
+    assert p.returncode == 1 and str(tmp_path / "none") in p.stderr, p
+
+
+def test_the_smallest_example_is_small():
+    with open(f"{ROOT}/examples/linux.c") as f:
+        assert sum(1 for _ in f) < 60
