@@ -10,7 +10,7 @@
 
 #include "fake_virtio_driver.h"
 #include "virtio/balloon.h"
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 #include "virtio/vsock.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

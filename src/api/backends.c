@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "block/blk_raw.h"
 #include "net/net.h"
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of virtio devices. */
 #include "virtio/balloon.h"
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 #include "virtio/virtio.h"
 #include "virtio/vsock.h"
 

@@ -9,7 +9,7 @@
 
 #include "vguest.h"
 #include "virtio/balloon.h"
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 #include "virtio/vsock.h"
 
 static void on_port(void *arg, unsigned port, bool open)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 
 #include <fcntl.h>
 #include <linux/virtio_console.h>

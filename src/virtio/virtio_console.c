@@ -4,7 +4,7 @@
  * Output: a chain whose bytes the line did not all take is held until the line is writable; so a
  * slow host slows the guest down and nothing is lost. Input: a chain is held as the room that the
  * line asks for. */
-#include "virtio/console.h"
+#include "virtio/virtio_console.h"
 
 #include <errno.h>
 #include <linux/virtio_console.h>
