@@ -82,8 +82,8 @@ enum x86_stop {
     X86_STOP_SHUTDOWN, /* triple fault */
 };
 
-/* What a vCPU counts, one list for the struct and for who prints it. insns is counted when a block
- * ends, blocks when the main loop enters one. */
+/* What a vCPU counts, one list for the struct and for who prints it. insns is what was interpreted,
+ * counted when a block ends; blocks when the main loop enters one. */
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)                         \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
