@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* decoder_oracle random COUNT SEED | elf FILE | libc | raw FILE: compare the decoder with Zydis on
+/* decoder_oracle random COUNT SEED | elf FILE | bzimage FILE | libc | raw FILE: compare the decoder with Zydis on
  * random byte strings, on the executable sections of a 64-bit ELF file (or of the C library in
- * use), or on a plain file. Prints each kind of difference once, with its count; fails if there
+ * use, or in a Linux bzImage), or on a plain file. Prints each kind of difference once, with its count; fails if there
  * is one. */
 #include <dlfcn.h>
 #include <elf.h>
@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checked.h"
+#include "base/le.h"
+#include "board/pc/boot/decompress.h"
 #include "oracle.h"
 
 #define KINDS_MAX 400
@@ -147,7 +150,26 @@ static int run_elf(struct tally *t, const uint8_t *image, uint64_t size)
     return 0;
 }
 
-static int run_file(struct tally *t, const char *path, bool elf)
+/* The kernel inside: Linux's boot protocol, setup_sects, payload_offset and payload_length. */
+static int run_bzimage(struct tally *t, const uint8_t *image, uint64_t size)
+{
+    struct decompressed kernel = {0};
+    uint64_t code, off, len;
+    int r = -1;
+
+    if (size < 0x250 || memcmp(image + 0x202, "HdrS", 4))
+        return -1;
+    code = (image[0x1f1] + 1) * 512ull;
+    off = load_le32(image + 0x248);
+    len = load_le32(image + 0x24c);
+    if (range_fits(code + off, len, size) &&
+        !decompress(image + code + off, len, GIB, &kernel, NULL))
+        r = run_elf(t, kernel.data, kernel.len);
+    decompress_free(&kernel);
+    return r;
+}
+
+static int run_file(struct tally *t, const char *path, const char *kind)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
@@ -159,15 +181,17 @@ static int run_file(struct tally *t, const char *path, bool elf)
     close(fd);
     if (image == MAP_FAILED)
         return -1;
-    if (elf)
+    if (!strcmp(kind, "elf"))
         return run_elf(t, image, st.st_size);
+    if (!strcmp(kind, "bzimage"))
+        return run_bzimage(t, image, st.st_size);
     run_range(t, image, st.st_size);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const char usage[] = "usage: decoder_oracle random COUNT SEED | elf FILE | libc |"
+    static const char usage[] = "usage: decoder_oracle random COUNT SEED | elf FILE | bzimage FILE | libc |"
                                 " raw FILE\n";
     struct tally *t = calloc(1, sizeof(*t));
     int ret = 0;
@@ -179,9 +203,9 @@ int main(int argc, char **argv)
     } else if (argc == 2 && !strcmp(argv[1], "libc")) {
         Dl_info info;
 
-        if (!dladdr((const void *)(uintptr_t)&qsort, &info) || run_file(t, info.dli_fname, true))
+        if (!dladdr((const void *)(uintptr_t)&qsort, &info) || run_file(t, info.dli_fname, "elf"))
             ret = 77;
-    } else if (argc == 3 && run_file(t, argv[2], !strcmp(argv[1], "elf")) < 0) {
+    } else if (argc == 3 && run_file(t, argv[2], argv[1]) < 0) {
         perror(argv[2]);
         ret = 77; /* not there: skipped */
     } else if (argc != 3) {
