@@ -79,6 +79,9 @@ void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
 /* Press the power button. Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 
+/* --- fw_cfg.c: ports 0x510-0x511: RAM size (bytes) and CPU count for firmware and test kernels --- */
+int fw_cfg_create(struct bus *bus, uint64_t ram_size, unsigned cpus) must_check;
+
 /* --- ports.c: POST code ports 0x80 and 0xed; the debug-exit port 0xf4 of CPU test programs --- */
 int post_ports_create(struct bus *bus) must_check;
 int debug_exit_create(struct bus *bus, const struct chipset_requests *requests) must_check;

@@ -47,6 +47,8 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
         r = acpi_pm_create(b->bus, o->loop, &o->requests, &b->pm);
     if (!r)
         r = post_ports_create(b->bus);
+    if (!r)
+        r = fw_cfg_create(b->bus, o->ram_size, o->vcpu_count);
     if (!r && o->debug_exit)
         r = debug_exit_create(b->bus, &o->requests);
     return r;
