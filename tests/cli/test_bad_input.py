@@ -58,6 +58,16 @@ def test_damaged_payload(vz, kernels, tmp_path):
     expect_refused(vz("run", "--kernel", path), path)
 
 
+def test_single_bit_of_the_payload(vz, kernels, tmp_path):
+    data = cloud(kernels)
+    setup = (data[0x1f1] or 4) * 512 + 512
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    data[setup + offset + length // 3] ^= 4
+    path = tmp_path / "kernel"
+    path.write_bytes(data)
+    expect_refused(vz("run", "--kernel", path), path)
+
+
 def test_missing_initrd(vz, kernels, tmp_path):
     expect_refused(vz("run", "--kernel", kernels["cloud"], "--initrd", tmp_path / "none"),
                    tmp_path / "none")

@@ -5,12 +5,21 @@
  * and one whose compression we do not know, is loaded whole and decompresses itself. */
 #include <inttypes.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "arch/x86/cpu_state.h"
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/decompress.h"
 #include "board/pc/boot/elf.h"
 #include "board/pc/boot/zero_page.h"
+
+#define ZP_KERNEL_VERSION 0x20e /* where the version text is, from 0x200 on */
+#define CRC_MAJOR        6     /* kernels up to 6.12 have it; later ones dropped it */
+#define CRC_MINOR        12
+#define CRC_VERSION_TEXT 16    /* of the version's text, more than "major.minor" can be */
+#define PE_POINTER       0x3c  /* file offset of the PE header, whose fields follow (PE32+) */
+#define PE_CHECKSUM      88
+#define PE_CERTIFICATES  168   /* data directory 4 */
 
 #define VERSION_MIN      0x206 /* cmdline_size */
 #define VERSION_PAYLOAD  0x208
@@ -88,6 +97,46 @@ static int parse(struct boot_ctx *ctx, struct bzimage *b)
     b->relocatable = b->data[ZP_RELOCATABLE];
     read_newer_fields(b);
     return read_payload_place(ctx, b);
+}
+
+/* Is the kernel's version, as its header tells it, at most the last one that surely has a CRC? */
+static bool has_crc(const struct bzimage *b)
+{
+    uint64_t at = SECTOR + (uint64_t)load_le16(b->data + ZP_KERNEL_VERSION), v[2] = {0};
+
+    if (b->version < VERSION_PAYLOAD || at == SECTOR || at + CRC_VERSION_TEXT > b->code_off)
+        return false;
+    for (unsigned n = 0; n < 2; n++, at++) {
+        for (unsigned digits = 0; digits < 3 && b->data[at] >= '0' && b->data[at] <= '9'; digits++)
+            v[n] = v[n] * 10 + b->data[at++] - '0';
+        if (n == 0 && b->data[at] != '.')
+            return false;
+    }
+    return v[0] >= 2 && (v[0] < CRC_MAJOR || (v[0] == CRC_MAJOR && v[1] <= CRC_MINOR));
+}
+
+/* The CRC-32 over the file up to syssize's end, itself included, is 0 before the final inversion
+ * (Linux boot protocol, "The Image Checksum"). Some payloads (legacy LZ4) carry none of their own.
+ * Signing for secure boot came later: what it wrote into the PE header counts as zeros. */
+static int check_crc(struct boot_ctx *ctx, const struct bzimage *b)
+{
+    uint8_t head[2 * SECTOR];
+    uint64_t end = b->code_off + b->code_len, pe = load_le32(b->data + PE_POINTER), left;
+    uLong crc;
+
+    if (!has_crc(b))
+        return 0;
+    memcpy(head, b->data, sizeof(head));
+    if (pe <= sizeof(head) - PE_CERTIFICATES - 8 && !memcmp(head + pe, "PE\0\0", 4)) {
+        memset(head + pe + PE_CHECKSUM, 0, 4);
+        memset(head + pe + PE_CERTIFICATES, 0, 8);
+    }
+    crc = crc32(0, head, sizeof(head));
+    for (uint64_t at = sizeof(head); at < end; at += left) {
+        left = MIN(end - at, (uint64_t)1 << 30);
+        crc = crc32(crc, b->data + at, (uInt)left);
+    }
+    return crc == 0xffffffff ? 0 : boot_invalid(ctx, "is damaged: its checksum is wrong");
 }
 
 /* Initrd, command line and zero page. */
@@ -200,6 +249,9 @@ int bzimage_boot(struct boot_ctx *ctx)
         return r;
     if (!b.is_64 || !b.payload_len)
         return boot_whole(ctx, &b);
+    r = check_crc(ctx, &b);
+    if (r)
+        return r;
     format = decompress_detect(b.data + b.payload_off, b.payload_len);
     if (format == DECOMPRESS_UNKNOWN)
         return boot_invalid(ctx, "its payload is damaged or of an unknown compression");
