@@ -33,13 +33,12 @@ int main(int argc, char **argv)
     struct vz_error err = {.text = "out of memory"};
     struct vz_config *config = configure(argc, argv, &err);
     struct vz_machine *machine = config ? vz_machine_new(config, NULL, &err) : NULL;
-    struct vz_machine_end end;
+    struct vz_machine_end end = {.reason = VZ_END_ERROR};
 
-    if (!machine || vz_machine_start_wait(machine, &err) < 0) {
+    if (machine && vz_machine_start_wait(machine, &err) == 0)
+        vz_machine_wait(machine, &end);
+    else
         fprintf(stderr, "linux: %s\n", err.text);
-        return 1;
-    }
-    vz_machine_wait(machine, &end);
     vz_machine_free(machine);
     vz_config_unref(config);
     return end.reason == VZ_END_ERROR;

@@ -223,6 +223,7 @@ void jit_detour(struct translation *t, unsigned n)
     d->insn = t->b->insn[n + 1];
     d->block = t->b;
     d->next_rip = insn_behind(t, n);
+    t->guarded = 0;
     set_block_rip(t);
     emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&d->insn);
     emit_jmp(&t->e, t->j->interpret);
@@ -234,6 +235,10 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow, uint8_t align)
     struct emit *e = &t->e;
     bool flags = t->live[n];
 
+    /* Once looked at in a block, they stay clear until something is interpreted. */
+    if (!align && !(slow & ~t->guarded))
+        return;
+    t->guarded |= slow;
     if (flags)
         emit_save_flags(e);
     if (align) {
@@ -421,6 +426,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->b = b;
     t->end = (struct block_end *)(b->insn + b->count);
     t->miss_count = t->bail_count = 0;
+    t->guarded = 0;
     t->ended = false;
     t->upper = b->home_rip >> 63;
     if (b->page[1] || !decode_again(t))

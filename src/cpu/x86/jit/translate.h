@@ -35,6 +35,7 @@ struct translation {
     unsigned miss_count;
     struct bail bail[SITES_MAX];
     unsigned bail_count;
+    uint8_t guarded;                           /* bits of fpu_slow known to be clear by now */
     bool upper;                                /* data is expected in the upper half */
     bool ended;                                /* nothing may follow */
 };
