@@ -269,8 +269,7 @@ static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
             break;
         case X86_STOP_SHUTDOWN:
             exit->kind = HV_EXIT_SHUTDOWN;
-            snprintf(exit->text, sizeof(exit->text), "vCPU %u: %s", v->index,
-                     v->cpu->shutdown_text);
+            snprintf(exit->text, sizeof(exit->text), "%s", v->cpu->shutdown_text);
             return 0;
         }
     }

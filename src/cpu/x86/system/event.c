@@ -48,7 +48,7 @@ static cold bool triple_fault(struct x86_cpu *c, const struct event *e)
     fpu_park(c);
     x86_cpu_describe(c, where, sizeof(where));
     snprintf(c->shutdown_text, sizeof(c->shutdown_text),
-             "triple fault: exception %u (error 0x%x) while delivering #DF; cr2 0x%llx, idt 0x%llx "
+             "exception %u (error 0x%x) while delivering #DF; cr2 0x%llx, idt 0x%llx "
              "limit 0x%x; %s", c->fault.vector, c->fault.has_error ? c->fault.error : 0,
              (unsigned long long)c->cr2, (unsigned long long)c->idtr.base, c->idtr.limit, where);
     c->fault.pending = false;

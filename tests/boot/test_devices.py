@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The devices that options of `vz run` make, used by Linux's own drivers with data through them."""
+import glob
+import hashlib
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import boots
+from conftest import ROOT, SLOWER, VZ
+
+DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
+           "virtio_blk", "failover", "net_failover", "virtio_net", "virtio-rng", "virtio_console")
+LOAD = "".join(f"[ ! -f /mod/{m}.ko ] || insmod /mod/{m}.ko\n" for m in DRIVERS)
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("modules")
+    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
+    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
+    return [(paths[0], f"mod/{m}.ko") for paths, m in found if paths]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_disk(kernels, initramfs, modules, tmp_path):
+    disk = tmp_path / "disk.img"
+    data = os.urandom(4 * MIB)
+    disk.write_bytes(data + bytes(4 * MIB))
+    script = LOAD + ("head -c 4194304 /dev/vda | sha256sum\n"
+                     "dd if=/dev/vda of=/dev/vda bs=1M count=4 seek=4 conv=notrunc 2>/dev/null\n"
+                     "sync; cat /sys/block/vda/size /sys/block/vda/serial; poweroff -f\n")
+    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--disk", f"{disk},id=vz-test")
+    assert r.status == 0, r.out + r.err
+    assert hashlib.sha256(data).hexdigest() in r.out
+    assert "16384" in r.out and "vz-test" in r.out
+    assert disk.read_bytes() == data + data
+
+
+def test_a_disk_is_not_shared_with_a_writer(kernels, initramfs, modules, tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(MIB))
+    initrd = initramfs(LOAD + "poweroff -f\n", *modules)
+    r = boots.run(kernels["cloud"], initrd, "--disk", disk, "--disk", disk)
+    assert r.status == 2 and str(disk) in r.err, r.err
+
+
+def test_entropy(kernels, initramfs, modules):
+    script = LOAD + ("cat /sys/class/misc/hw_random/rng_current\n"
+                     "dd if=/dev/hwrng bs=512 count=8 2>/dev/null | wc -c; poweroff -f\n")
+    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--rng")
+    assert r.status == 0 and "virtio_rng" in r.out and "4096" in r.out, r.out + r.err
+
+
+def test_a_console(kernels, initramfs, modules, tmp_path):
+    out = tmp_path / "console"
+    script = LOAD + "seq 1 20000 >/dev/hvc0; sleep 1; poweroff -f\n"
+    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--console", f"file:{out}")
+    assert r.status == 0, r.out + r.err
+    assert out.read_bytes().replace(b"\r", b"") == b"".join(b"%d\n" % n for n in range(1, 20001))
+
+
+def test_nat_and_a_forward(kernels, initramfs, modules):
+    """An address by DHCP, and a web page of the guest read through a forwarded port."""
+    port = free_port()
+    lease = "[ -z \"$ip\" ] || { ip addr add $ip/24 dev eth0; ip route add default via $router; }"
+    script = LOAD + (f"printf '#!/bin/sh\\n%s\\n' '{lease}' >/lease; chmod +x /lease\n"
+                     "ip link set lo up; ip link set eth0 up\n"
+                     "udhcpc -i eth0 -n -q -s /lease; ip addr show eth0; ping -c 1 10.0.2.2\n"
+                     "mkdir /www; seq 1 50000 >/www/page; httpd -p 80 -h /www; echo serving\n"
+                     "sleep 1000\n")
+    initrd = initramfs(script, *modules)
+    argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd", str(initrd), "--cmdline",
+            "console=ttyS0 quiet", "--net", "nat", "--forward", f"tcp:127.0.0.1:{port}:80"]
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(300 * SLOWER, p.kill)
+    watchdog.start()
+    out, page = "", b""
+    try:
+        for line in p.stdout:
+            out += line
+            if line.startswith("serving"):
+                page = fetch(port)
+                break
+    finally:
+        watchdog.cancel()
+        p.kill()
+        p.wait()
+    assert "10.0.2.15" in out and "1 packets received" in out, out
+    assert page.endswith(b"".join(b"%d\n" % n for n in range(1, 50001))), page[:200]
+
+
+def fetch(port):
+    for _ in range(20):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+                s.sendall(b"GET /page HTTP/1.0\r\n\r\n")
+                got = b""
+                while True:
+                    part = s.recv(65536)
+                    if not part:
+                        return got
+                    got += part
+        except OSError:
+            time.sleep(0.5)
+    return b""
