@@ -12,9 +12,7 @@ static const struct {
     const struct hv_ops *ops;
     bool automatic; /* may "auto" choose it? */
 } backends[] = {
-#ifndef VZ_NO_SOFT /* while the software CPU does not link */
     {&hv_soft_ops, true},
-#endif
     {&hv_fake_ops, false}, /* for tests of the machine itself */
 };
 

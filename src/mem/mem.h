@@ -80,6 +80,12 @@ void mem_written_at(struct mem *mem, const void *host, uint64_t len);
  * 0 or -errno. */
 int mem_discard(struct mem *mem, void *host, uint64_t len) must_check;
 
+/* Host address of the page that host (inside RAM) lies in: regions begin at whole pages. */
+static inline const uint8_t *mem_page_of(const uint8_t *host)
+{
+    return (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
+}
+
 /* The code map word of the page that host (inside RAM) lies in. */
 static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
 {

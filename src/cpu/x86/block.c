@@ -133,11 +133,6 @@ static unsigned page_bucket(const uint8_t *page)
     return (unsigned)((v ^ (v >> 12)) & (PAGE_BUCKETS - 1));
 }
 
-static const uint8_t *page_of(const uint8_t *host)
-{
-    return (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
-}
-
 static uint64_t linear_rip(const struct x86_cpu *c, uint64_t rip)
 {
     return in_64bit(c) ? rip : (uint32_t)(rip + c->seg[X86_CS].base);
@@ -271,7 +266,7 @@ static void kill_block(struct x86_cpu *c, struct block *b)
 
 void block_invalidate_page(struct x86_cpu *c, const uint8_t *host)
 {
-    const uint8_t *page = page_of(host);
+    const uint8_t *page = mem_page_of(host);
     struct block **at = &c->blocks->page[page_bucket(page)], *b;
 
     while ((b = *at)) {
@@ -352,7 +347,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     b->runs = 0;
     b->code = b->stale = NULL;
     b->incoming = NULL;
-    b->page[0] = page_of(host);
+    b->page[0] = mem_page_of(host);
     b->page[1] = NULL;
     if (c->jit && in_64bit(c) && max > 1)
         *i++ = (struct insn){.fn = insn_block_entry};

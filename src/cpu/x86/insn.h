@@ -276,29 +276,32 @@ typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
         }                                                                                          \
     } while (0)
 
-/* dst = the bits-wide value at linear address va, or fault and return. */
-#define LOAD_AT(bits, dst, va)                                                                     \
+/* dst = the bits-wide value at linear address va, or fault and return. slow: what a TLB miss calls,
+ * insn_load_slow() or its like. */
+#define LOAD_BY(slow, bits, dst, va)                                                               \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
         if (likely(e_->read == ((va) + (bits) / 8 - 1) >> 12)) {                                   \
             (dst) = *(const guest_u##bits *)(uintptr_t)((va) + e_->addend);                        \
         } else {                                                                                   \
-            struct loaded l_ = insn_load_slow(c, i, va, (bits) / 8);                               \
+            struct loaded l_ = slow(c, i, va, (bits) / 8);                                         \
             if (unlikely(!l_.ok))                                                                  \
                 return;                                                                            \
             (dst) = (uint##bits##_t)l_.value;                                                      \
         }                                                                                          \
     } while (0)
+#define LOAD_AT(bits, dst, va) LOAD_BY(insn_load_slow, bits, dst, va)
 
 /* Store, or fault and return. */
-#define STORE_AT(bits, va, value)                                                                  \
+#define STORE_BY(slow, bits, va, value)                                                            \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
         if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12))                                    \
             *(guest_u##bits *)(uintptr_t)((va) + e_->addend) = (uint##bits##_t)(value);            \
-        else if (unlikely(!insn_store_slow(c, i, va, (bits) / 8, (uint##bits##_t)(value))))        \
+        else if (unlikely(!slow(c, i, va, (bits) / 8, (uint##bits##_t)(value))))                   \
             return;                                                                                \
     } while (0)
+#define STORE_AT(bits, va, value) STORE_BY(insn_store_slow, bits, va, value)
 
 /* The memory operand as a whole: address, then access. */
 #define LOAD(bits, dst)                                                                            \

@@ -110,11 +110,6 @@ static void queue_add(struct page_queue *q, const uint8_t *page)
         q->page[q->count++] = page;
 }
 
-static const uint8_t *page_of(const uint8_t *host)
-{
-    return (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
-}
-
 static void post_invalidate(struct x86_cpu *to, const uint8_t *page)
 {
     lock(to->sync);
@@ -251,7 +246,7 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
         __atomic_add_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
         old = __atomic_fetch_or((uint64_t *)map, mask, __ATOMIC_SEQ_CST);
         if (!old)
-            protect_everywhere(c, page_of(host));
+            protect_everywhere(c, mem_page_of(host));
         __atomic_sub_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
         if (!old)
             return;
@@ -280,10 +275,10 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
         return;
     __atomic_store_n((uint64_t *)map, 0, __ATOMIC_SEQ_CST);
     c->count.smc_invalidations++;
-    block_invalidate_page(c, page_of(host));
+    block_invalidate_page(c, mem_page_of(host));
     for (unsigned n = 0; n < c->vm->cpu_count; n++)
         if (n != c->index)
-            post_invalidate(c->vm->cpu[n], page_of(host));
+            post_invalidate(c->vm->cpu[n], mem_page_of(host));
 }
 
 /* mem_written() hit a granule: a device, or a vCPU's own thread on a device's behalf. */

@@ -218,26 +218,8 @@ static always_inline must_check bool stack_store(struct x86_cpu *c, const struct
 }
 
 /* The same in 64-bit mode, where offsets are linear addresses: at va, or fault and return. */
-#define STACK_LOAD_AT(bits, dst, va)                                                               \
-    do {                                                                                           \
-        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->read == ((va) + (bits) / 8 - 1) >> 12)) {                                   \
-            (dst) = *(const guest_u##bits *)(uintptr_t)((va) + e_->addend);                        \
-        } else {                                                                                   \
-            struct loaded l_ = stack_load(c, i, va, (bits) / 8);                                   \
-            if (unlikely(!l_.ok))                                                                  \
-                return;                                                                            \
-            (dst) = (uint##bits##_t)l_.value;                                                      \
-        }                                                                                          \
-    } while (0)
-#define STACK_STORE_AT(bits, va, value)                                                            \
-    do {                                                                                           \
-        struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12))                                    \
-            *(guest_u##bits *)(uintptr_t)((va) + e_->addend) = (uint##bits##_t)(value);            \
-        else if (unlikely(!stack_store(c, i, va, (bits) / 8, (uint##bits##_t)(value))))            \
-            return;                                                                                \
-    } while (0)
+#define STACK_LOAD_AT(bits, dst, va)    LOAD_BY(stack_load, bits, dst, va)
+#define STACK_STORE_AT(bits, va, value) STORE_BY(stack_store, bits, va, value)
 #define PUSH64(bits, value)                                                                        \
     do {                                                                                           \
         uint64_t sp_ = c->reg[X86_RSP] - (bits) / 8;                                               \

@@ -162,6 +162,32 @@ static inline void emit_jmp_mem(struct emit *e, unsigned base, int32_t disp)
     emit_mem(e, 4, base, H_NONE, 0, disp);
 }
 
+/* Arithmetic flags to AX in the form of x86_cpu.af, and back from there; the rest of rax is lost. */
+static inline void emit_ax_from_flags(struct emit *e)
+{
+    emit8(e, 0x9f);                                 /* lahf */
+    emit8(e, 0x0f), emit8(e, 0x90), emit8(e, 0xc0); /* seto al */
+}
+
+static inline void emit_flags_from_ax(struct emit *e)
+{
+    emit8(e, 0x04), emit8(e, 0x7f); /* add al, 0x7f: OF */
+    emit8(e, 0x9e);                 /* sahf: the others */
+}
+
+/* mov [base + disp], ax; movzx eax, word [base + disp]. base is r8 to r15. */
+static inline void emit_store_ax(struct emit *e, unsigned base, int32_t disp)
+{
+    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0x89);
+    emit_mem(e, H_RAX, base, H_NONE, 0, disp);
+}
+
+static inline void emit_load_ax(struct emit *e, unsigned base, int32_t disp)
+{
+    emit8(e, 0x41), emit8(e, 0x0f), emit8(e, 0xb7);
+    emit_mem(e, H_RAX, base, H_NONE, 0, disp);
+}
+
 static inline void emit_push(struct emit *e, unsigned reg)
 {
     if (reg > 7)

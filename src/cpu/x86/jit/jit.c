@@ -16,17 +16,10 @@ static const uint8_t kept[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
 
 /* ---- stubs ---- */
 
-/* EFLAGS from c->af. r15 is the CPU; clobbers rax. */
-static void emit_flags_from(struct emit *e, int32_t off)
-{
-    emit8(e, 0x41), emit8(e, 0x0f), emit8(e, 0xb7), emit_mem(e, H_RAX, H_R15, H_NONE, 0, off);
-    emit8(e, 0x04), emit8(e, 0x7f); /* add al, 0x7f: OF */
-    emit8(e, 0x9e);                 /* sahf: the others */
-}
-
 static void emit_load_guest(struct emit *e)
 {
-    emit_flags_from(e, CPU_OFF(af));
+    emit_load_ax(e, H_R15, CPU_OFF(af));
+    emit_flags_from_ax(e);
     for (unsigned g = 0; g < 16; g++)
         if (!jit_in_memory(g))
             emit_load(e, jit_host_reg(g), H_R15, REG_OFF(g));
@@ -37,10 +30,8 @@ static void emit_spill_guest(struct emit *e)
     for (unsigned g = 0; g < 16; g++)
         if (!jit_in_memory(g))
             emit_store(e, jit_host_reg(g), H_R15, REG_OFF(g));
-    emit8(e, 0x9f);                                   /* lahf */
-    emit8(e, 0x0f), emit8(e, 0x90), emit8(e, 0xc0);   /* seto al */
-    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0x89);   /* mov [r15 + af], ax */
-    emit_mem(e, H_RAX, H_R15, H_NONE, 0, CPU_OFF(af));
+    emit_ax_from_flags(e);
+    emit_store_ax(e, H_R15, CPU_OFF(af));
 }
 
 static void emit_pop_kept(struct emit *e)

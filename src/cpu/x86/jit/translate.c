@@ -109,18 +109,16 @@ static void emit_leave_at(struct translation *t, uint64_t rip)
 static void emit_save_flags(struct emit *e)
 {
     emit_push(e, H_RAX);
-    emit8(e, 0x9f), emit8(e, 0x0f), emit8(e, 0x90), emit8(e, 0xc0); /* lahf; seto al */
-    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0x89);
-    emit_mem(e, H_RAX, H_R15, H_NONE, 0, CPU_OFF(jit_flags));
+    emit_ax_from_flags(e);
+    emit_store_ax(e, H_R15, CPU_OFF(jit_flags));
     emit_pop(e, H_RAX);
 }
 
 static void emit_restore_flags(struct emit *e)
 {
     emit_push(e, H_RAX);
-    emit8(e, 0x41), emit8(e, 0x0f), emit8(e, 0xb7);
-    emit_mem(e, H_RAX, H_R15, H_NONE, 0, CPU_OFF(jit_flags));
-    emit8(e, 0x04), emit8(e, 0x7f), emit8(e, 0x9e); /* add al, 0x7f; sahf */
+    emit_load_ax(e, H_R15, CPU_OFF(jit_flags));
+    emit_flags_from_ax(e);
     emit_pop(e, H_RAX);
 }
 

@@ -281,7 +281,7 @@ static void protect_in(struct mmu_space *s, const uint8_t *page)
 
 void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
 {
-    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
+    const uint8_t *page = mem_page_of(host);
 
     for (unsigned n = 0; n < MMU_ASIDS; n++)
         protect_in(&c->mmu->lower[n], page);
