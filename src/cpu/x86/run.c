@@ -114,6 +114,7 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
 static void step(struct x86_cpu *c)
 {
     bool tf = c->rflags & X86_FLAG_TF, rf = c->rflags & X86_FLAG_RF;
+    uint64_t rip = c->rip;
     const struct insn *first;
 
     if (event_must_step(c) && !c->mov_ss_shadow && event_check_breakpoint(c))
@@ -130,7 +131,9 @@ static void step(struct x86_cpu *c)
         c->watch_hits = 0; /* a fault comes first; restarted, the instruction hits again */
         return;
     }
-    if (rf)
+    if (c->rip == rip && (first->flags & (INSN_REP | INSN_REPNE)))
+        c->rflags |= X86_FLAG_RF; /* stopped between iterations, it has not ended */
+    else if (rf)
         c->rflags &= ~(uint64_t)X86_FLAG_RF;
     event_after_single_step(c, tf);
 }

@@ -110,6 +110,13 @@ static uint64_t wrap_rip(const struct x86_cpu *c, uint64_t rip)
     return in_64bit(c) ? rip : (uint32_t)rip;
 }
 
+/* What comes between an IRET that sets RF and the end of the instruction it is for saves RF, or the
+ * breakpoint would hit twice (SDM 3, 18.3.1.1). Nobody clears RF where no breakpoint is armed. */
+static uint64_t stale_rf(const struct x86_cpu *c)
+{
+    return c->dr7 & 0xff ? 0 : X86_FLAG_RF;
+}
+
 bool event_deliver_fault(struct x86_cpu *c)
 {
     struct event e = {
@@ -119,7 +126,7 @@ bool event_deliver_fault(struct x86_cpu *c)
         .ext = !c->fault.soft,
         .error = c->fault.error,
         .rip = c->fault.soft ? wrap_rip(c, c->rip + c->fault.soft_len) : c->rip,
-        .rflags = cpu_rflags(c) & ~(uint64_t)X86_FLAG_RF,
+        .rflags = cpu_rflags(c) & ~(c->fault.soft ? X86_FLAG_RF : stale_rf(c)),
     };
 
     if (!e.soft && is_fault(e.vector, e.error))
@@ -135,7 +142,7 @@ static bool deliver_external(struct x86_cpu *c, uint8_t vector)
         .vector = vector,
         .ext = 1,
         .rip = c->rip,
-        .rflags = cpu_rflags(c) & ~(uint64_t)X86_FLAG_RF,
+        .rflags = cpu_rflags(c) & ~stale_rf(c),
     };
 
     return deliver(c, &e, BENIGN);

@@ -591,6 +591,29 @@ START_TEST(debug_registers_break)
 }
 END_TEST
 
+GUEST(resumed, ".code64",
+      "mov $0x8000 + resumed_here - resumed, %eax\n mov %rax, %dr0\n"
+      "mov $0x401, %eax\n mov %rax, %dr7\n"
+      "resumed_here: cli\n xor %eax, %eax\n mov %rax, %dr7\n hlt\n"
+      ".org resumed + 0x100\n incl 0x5000\n orl $0x10200, 16(%rsp)\n iretq\n"
+      ".org resumed + 0x140\n incl 0x5008\n mov 16(%rsp), %rax\n mov %rax, 0x5010\n iretq\n");
+
+START_TEST(an_interrupt_keeps_the_resume_flag)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_DB, CODE + 0x100, 0x8e, 0);
+    set_gate(&f, 0x40, CODE + 0x140, 0x8e, 0);
+    x86_cpu_post(f.cpu, X86_PENDING_INTR);
+    stop_is(&f, RUN(&f, resumed), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 1), 1);
+    ck_assert_uint_eq(result(&f, 2) & X86_FLAG_RF, X86_FLAG_RF);
+    ck_assert_uint_eq(result(&f, 0), 1); /* not once more behind the interrupt */
+    teardown(&f);
+}
+END_TEST
+
 GUEST(io_bitmap, ".code32",
       "push $0x23\n push $0x6000\n push $0x2\n push $0x1b\n"
       "push $(0x8000 + io_bitmap_user - io_bitmap)\n iretl\n"
@@ -742,6 +765,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, compatibility_mode_and_back);
     UNIT_TEST(s, sysenter_and_sysexit);
     UNIT_TEST(s, debug_registers_break);
+    UNIT_TEST(s, an_interrupt_keeps_the_resume_flag);
     UNIT_TEST(s, io_permission_bitmap);
     UNIT_TEST(s, descriptors_can_be_looked_at);
     UNIT_TEST(s, control_registers_refuse_nonsense);
