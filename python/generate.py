@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""generate.py COMPILER INCLUDE OUTPUT: make the module vz._vz from the public headers.
+
+The module is cffi's out-of-line form for use without a compiler: what the headers declare, parsed
+once, here, so that the bindings cannot disagree with the library they were built beside.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import cffi
+
+STANDARD = ("stdbool.h", "stddef.h", "stdint.h")  # what they define is known to cffi already
+
+
+def preprocess(compiler, include, *options, text="#include <vz/vz.h>\n"):
+    with tempfile.TemporaryDirectory() as empty:
+        for name in STANDARD:
+            open(os.path.join(empty, name), "w").close()
+        return subprocess.run([*compiler, "-E", "-P", "-nostdinc", "-I", empty, "-I", include,
+                               *options, "-x", "c", "-"], input=text, stdout=subprocess.PIPE,
+                              text=True, check=True).stdout
+
+
+def constants(compiler, include):
+    """#define VZ_NAME NUMBER, which the preprocessor leaves nothing of."""
+    macros = preprocess(compiler, include, "-dM")
+    for name, value in re.findall(r"^#define (VZ_\w+) ([\d\w]+)$", macros, re.M):
+        number = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)[uUlL]*", value)
+        if number:
+            yield f"#define {name} {number[1]}"
+
+
+def main():
+    *compiler, include, output = sys.argv[1:]
+    declarations = preprocess(compiler, include)
+    declarations = re.sub(r"__attribute__\s*\(\(.*?\)\)\)?", "", declarations)
+    ffi = cffi.FFI()
+    ffi.set_source("vz._vz", None)
+    ffi.cdef("\n".join(constants(compiler, include)) + "\n" + declarations + "void free(void *);")
+    ffi.emit_python_code(output)
+
+
+main()
