@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The hypervisor contract: what a machine asks of whatever runs its CPUs. Behind it: soft/ (our own
- * CPU in user space), fake/ (scripted, for tests), and kvm/ to come.
+ * CPU in user space), kvm/ (the host's CPUs, through /dev/kvm), fake/ (scripted, for tests).
  *
  * Results are 0 or -errno. Nothing a guest does makes a backend abort.
  *
@@ -21,6 +21,7 @@
 
 struct hv_vm;
 struct hv_vcpu;
+struct hv_irqfd;
 struct loop;
 struct state_writer;
 struct vz_error;
@@ -45,6 +46,9 @@ struct hv_vm_desc {
     const struct hv_io_ops *io;
     void *io_arg;
     bool interpret_only;         /* software CPU: translate nothing (--jit off) */
+    /* Hardware backends: show the guest the host's CPU and all that the hypervisor can add to it,
+     * instead of the CPU of docs/cpu-policy.md. */
+    bool host_cpu;
 };
 
 struct hv_msi {
@@ -108,11 +112,46 @@ struct hv_ops {
     int (*irqchip_save)(struct hv_vm *vm, struct state_writer *w);
     int (*irqchip_load)(struct hv_vm *vm, const void *data, size_t len, struct vz_error *err);
 
+    /* Width of guest-physical addresses; no device may sit above. NULL: 46. */
+    unsigned (*phys_bits)(struct hv_vm *vm);
+
+    /* desc.mem's regions are not what they were: take over what is mapped now. No vcpu_run() is
+     * active. 0 or -errno (then nothing outside the old and the new regions is mapped). */
+    int (*memory_changed)(struct hv_vm *vm);
+
+    /* ---- Shortcuts between a device and the guest. All optional: NULL, or a failure of _add,
+     * means that the caller goes on with msi() and with calls of its hv_io_ops. Any thread. ---- */
+
+    /* Have every write to the eventfd fd send msi, until removed. The fd stays the caller's. */
+    int (*irqfd_add)(struct hv_vm *vm, int fd, const struct hv_msi *msi, struct hv_irqfd **ret);
+    /* Send another message from now on. 0 or -errno, then the old one stays. */
+    int (*irqfd_route)(struct hv_irqfd *irq, const struct hv_msi *msi);
+    void (*irqfd_remove)(struct hv_irqfd *irq); /* NULL is fine */
+
+    /* Have the guest's writes at gpa, of any size and value, signal the eventfd fd instead of
+     * calling mmio_write(). */
+    int (*ioeventfd_add)(struct hv_vm *vm, gpa_t gpa, int fd);
+    void (*ioeventfd_remove)(struct hv_vm *vm, gpa_t gpa, int fd);
+
+    /* Writes to ports [port, port + len) may reach port_write() late: before any other access that
+     * calls hv_io_ops, and before vcpu_run() returns. */
+    int (*port_defer_writes)(struct hv_vm *vm, uint16_t port, unsigned len);
+
+    /* ---- Dirty pages, optional. ---- */
+
+    /* Begin or end to note which pages the guest's CPUs write (what devices write is not among
+     * them: mem_written()). Any thread. 0 or -errno. */
+    int (*dirty_log)(struct hv_vm *vm, bool on);
+    /* Set the bits of the pages of region mem->region[index] written since the last call; bit n of
+     * bitmap[n / 64] stands for its page n. Others are left as they are. */
+    int (*dirty_fetch)(struct hv_vm *vm, unsigned index, uint64_t *bitmap);
+
     /* Call fn for each counter. Any thread; the values are a snapshot. Optional. */
     void (*stats)(struct hv_vm *vm, hv_stats_fn *fn, void *arg);
 };
 
 extern const struct hv_ops hv_soft_ops;
+extern const struct hv_ops hv_kvm_ops;
 extern const struct hv_ops hv_fake_ops;
 
 #endif
