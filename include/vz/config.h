@@ -33,6 +33,7 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     bool stop_at_reset;   /* a guest's reset stops the machine instead of rebooting it */
     bool debug_exit;      /* a byte written to port 0xf4 stops the machine (for test programs) */
     bool interpret_only;  /* software CPU: do not translate hot code; slower, for comparison */
+    const char *jit;      /* software CPU: how it translates, words as for `vz run --jit`; NULL: "on" */
 };
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
     {                                                                                              \
@@ -60,6 +61,9 @@ VZ_PUBLIC void vz_config_set_debug_exit(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_interpret_only(struct vz_config *config, bool on);
 /* name is copied. Returns 0, or -1: no memory. Since 0.2. */
 VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
+/* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1: no memory.
+ * Since 0.2. */
+VZ_PUBLIC int vz_config_set_jit(struct vz_config *config, const char *how);
 
 /* The only one of its kind: replaces what was there. A reference is taken. NULL takes a boot loader
  * out, and does not change the platform. Since 0.2. */

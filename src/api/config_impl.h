@@ -112,6 +112,7 @@ struct vz_config {
     struct object object;
     char *label; /* may be NULL */
     char *accel; /* may be NULL, which does not validate */
+    char *jit;   /* may be NULL */
     uint64_t memory_size;
     unsigned cpu_count;
     bool stop_at_reset, debug_exit, interpret_only;

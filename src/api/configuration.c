@@ -49,6 +49,7 @@ static void destroy(void *object)
 
     free(c->label);
     free(c->accel);
+    free(c->jit);
     vz_boot_loader_unref(c->boot_loader);
     vz_platform_unref(c->platform);
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
@@ -77,8 +78,10 @@ struct vz_config *vz_config_new(const struct vz_config_options *options, struct 
     c->stdio_write_fd = STDOUT_FILENO;
     c->label = o.label ? strdup(o.label) : NULL;
     c->accel = o.accel ? strdup(o.accel) : NULL;
+    c->jit = o.jit ? strdup(o.jit) : NULL;
     c->platform = vz_generic_platform_new(NULL, err);
-    if (!c->platform || (o.label && !c->label) || (o.accel && !c->accel)) {
+    if (!c->platform || (o.label && !c->label) || (o.accel && !c->accel) ||
+        (o.jit && !c->jit)) {
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
         vz_config_unref(c);
         return NULL;
@@ -107,7 +110,8 @@ struct vz_config *config_copy(const struct vz_config *config, struct vz_error *e
                                   .cpu_count = config->cpu_count,
                                   .stop_at_reset = config->stop_at_reset,
                                   .debug_exit = config->debug_exit,
-                                  .interpret_only = config->interpret_only};
+                                  .interpret_only = config->interpret_only,
+                                  .jit = config->jit};
     struct vz_config *c = vz_config_new(&o, err);
     struct object_list *to[] = LISTS(c);
     const struct object_list *from[] = LISTS(config);
@@ -164,6 +168,17 @@ int vz_config_set_accel(struct vz_config *config, const char *name)
         return -1;
     free(config->accel);
     config->accel = copy;
+    return 0;
+}
+
+int vz_config_set_jit(struct vz_config *config, const char *how)
+{
+    char *copy = how ? strdup(how) : NULL;
+
+    if (how && !copy)
+        return -1;
+    free(config->jit);
+    config->jit = copy;
     return 0;
 }
 

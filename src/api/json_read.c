@@ -530,6 +530,7 @@ static struct vz_config *read_scalars(struct reader *root)
     struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
     const char *accel;
 
+    o.jit = get_string(root, "jit", false);
     o.label = get_string(root, "label", false);
     accel = get_string(root, "accel", false);
     o.accel = accel ? accel : o.accel;
@@ -544,7 +545,7 @@ static struct vz_config *read_scalars(struct reader *root)
 static bool is_known(const char *key)
 {
     static const char *const names[] = {"label", "accel", "cpus", "memory", "stopAtReset",
-                                        "debugExit", "interpretOnly", "platform",
+                                        "debugExit", "interpretOnly", "jit", "platform",
                                         "bootLoader"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

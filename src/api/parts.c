@@ -42,7 +42,7 @@ static int create_board(struct parts *p, struct vz_error *err)
         .loop = p->loop,
         .serial = backends_com1(&p->backends),
         .debug_exit = c->debug_exit,
-        .interpret_only = c->interpret_only,
+        .jit = c->interpret_only ? "off" : c->jit,
         .requests = {.request = on_chipset_request, .arg = p},
         .virtio = p->backends.device,
         .virtio_count = p->backends.device_count,

@@ -122,6 +122,17 @@ static void check_accel(struct report *r, const struct vz_config *c)
         problem(r, err.code, "%s", err.text);
 }
 
+static void check_jit(struct report *r, const struct vz_config *c)
+{
+    const struct hv_ops *hv;
+    struct vz_error err = {0};
+
+    begin(r, "jit");
+    if (c->jit && c->accel && accel_find(c->accel, &hv, NULL) == 0 && hv->jit_check &&
+        hv->jit_check(c->jit, &err) < 0)
+        problem(r, err.code, "%s", err.text);
+}
+
 static void check_cpus(struct report *r, const struct vz_config *c)
 {
     begin(r, "cpus");
@@ -433,6 +444,7 @@ int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
 
     check_label(&r, c);
     check_accel(&r, c);
+    check_jit(&r, c);
     check_cpus(&r, c);
     check_memory(&r, c);
     check_boot_loader(&r, c);

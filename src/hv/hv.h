@@ -45,7 +45,8 @@ struct hv_vm_desc {
     unsigned vcpu_count;         /* 1..HV_VCPUS_MAX */
     const struct hv_io_ops *io;
     void *io_arg;
-    bool interpret_only;         /* software CPU: translate nothing (--jit off) */
+    const char *jit;             /* software CPU: how it translates, jit_check() accepts it; NULL: as
+                                    it thinks best. Used during vm_create() only */
     /* Hardware backends: show the guest the host's CPU and all that the hypervisor can add to it,
      * instead of the CPU of docs/cpu-policy.md. */
     bool host_cpu;
@@ -76,6 +77,10 @@ struct hv_ops {
     /* Can this backend run an ordinary kernel here? Any thread. 0; -ENODEV: absent; -EACCES: not
      * for us; -ENOTSUP: there, but it does not work. err (may be NULL) says why. */
     int (*probe)(struct vz_error *err);
+
+    /* Is text something for hv_vm_desc.jit? 0, or -EINVAL with err. Any thread. Optional: then any
+     * text does, and none has an effect. */
+    int (*jit_check)(const char *text, struct vz_error *err);
 
     /* Any thread. The desc may be gone when this returns, what it points to may not. */
     int (*vm_create)(const struct hv_vm_desc *desc, struct hv_vm **ret, struct vz_error *err);

@@ -51,6 +51,17 @@ def test_boots_with(kernels, initramfs, words):
     assert boots.trouble(r.section("dmesg")) == []
 
 
+# Code memory that is emptied all the time, and the JIT without what hides its mistakes.
+@pytest.mark.parametrize("words", ["cache=64K", "no-chain,no-indirect,no-liveness"])
+def test_boots_with_jit(kernels, initramfs, words):
+    r = boots.run(kernels["cloud"], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M",
+                  "--jit", words)
+    assert r.status == 0, r
+    numbers = "".join(f"{i}\n" for i in range(1, 5001)).encode()
+    assert r.section("look").splitlines()[1] == hashlib.sha256(numbers).hexdigest() + "  -"
+    assert boots.trouble(r.section("dmesg")) == []
+
+
 TRACE = r"""
 dmesg -n 1
 mount -t tracefs t /sys/kernel/tracing || mount -t debugfs d /sys/kernel/debug

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Usage: diff [-n CASES] [-s SEED] [-o NAME] [-j]   (-j: the JIT; NAME: only operations of this mnemonic)
+/* Usage: diff [-n CASES] [-s SEED] [-o NAME] [-j [-w WORDS]]   (-j: the JIT; WORDS: as for vz run --jit; NAME: only operations of this mnemonic)
  * See diff.h. Exit status 0: no difference, and every operation that can be compared was. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,13 +198,15 @@ int main(int argc, char **argv)
     int opt, status;
     pid_t pid;
 
-    while ((opt = getopt(argc, argv, "n:s:o:j")) != -1) {
+    while ((opt = getopt(argc, argv, "n:s:o:jw:")) != -1) {
         if (opt == 'n')
             cases = strtoul(optarg, NULL, 0);
         else if (opt == 's')
             seed = strtoull(optarg, NULL, 0);
         else if (opt == 'j')
             diff_jit = true;
+        else if (opt == 'w')
+            diff_jit_options = optarg;
         else if (opt == 'o')
             only = optarg;
         else

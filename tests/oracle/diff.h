@@ -51,6 +51,7 @@ uint8_t *diff_native_data(void);
 
 /* soft.c: the interpreter, with the pages mapped at the same addresses in user mode. */
 extern bool diff_jit; /* translate instead of interpreting */
+extern const char *diff_jit_options; /* how: jit_options.h */
 bool diff_soft_init(void);
 void diff_soft_run(const struct diff_case *c, struct diff_state *ret);
 uint8_t *diff_soft_data(void);

@@ -18,6 +18,7 @@
 #define DATA_GPA UINT64_C(0x110000)
 
 bool diff_jit;
+const char *diff_jit_options = "on";
 static struct x86_vm *vm;
 static struct x86_cpu *cpu;
 static struct mem *mem;
@@ -82,7 +83,8 @@ bool diff_soft_init(void)
     if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))
         return false;
     d.mem = mem;
-    d.jit = diff_jit;
+    if (jit_options_parse(diff_jit ? diff_jit_options : "off", &d.jit, NULL))
+        return false;
     if (x86_vm_create(&d, &vm))
         return false;
     cpu = x86_vm_cpu(vm, 0);

@@ -50,11 +50,11 @@ struct run_options {
     struct vz_config *config; /* devices are added at once, the rest in the end */
     struct run_devices *devices; /* what cannot be added at once */
     const char *config_file;
-    const char *kernel, *initrd, *cmdline, *accel, *uuid;
+    const char *kernel, *initrd, *cmdline, *accel, *jit, *uuid;
     uint64_t memory_size; /* 0: not given, as the next */
     unsigned cpu_count;
     const char *serial, *console; /* NULL: not given */
-    bool no_reboot, debug_exit, interpret_only, stats, print_config;
+    bool no_reboot, debug_exit, stats, print_config;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit

@@ -191,11 +191,7 @@ static bool set_no_reboot(void *arg, const char *name, const char *value)
 
 static bool set_jit(void *arg, const char *name, const char *value)
 {
-    if (strcmp(value, "on") && strcmp(value, "off")) {
-        cli_error("--%s '%s': expected on or off", name, value);
-        return false;
-    }
-    ((struct run_options *)arg)->interpret_only = !strcmp(value, "off");
+    ((struct run_options *)arg)->jit = value;
     return true;
 }
 
@@ -365,8 +361,11 @@ static bool apply(struct run_options *o, struct vz_error *err)
         vz_config_set_stop_at_reset(o->config, true);
     if (o->debug_exit)
         vz_config_set_debug_exit(o->config, true);
-    if (o->interpret_only)
-        vz_config_set_interpret_only(o->config, true);
+    if (o->jit) {
+        vz_config_set_interpret_only(o->config, false);
+        if (vz_config_set_jit(o->config, o->jit) < 0)
+            return false;
+    }
     if (o->accel && vz_config_set_accel(o->config, o->accel) < 0)
         return false;
     return add_platform(o, err) && add_boot_loader(o, err) && add_serial(o, err);

@@ -44,7 +44,7 @@ static int make_vm(struct board *b, struct vz_error *err)
     const struct hv_vm_desc desc = {.mem = b->mem, .loop = b->options.loop,
                                     .vcpu_count = b->options.vcpu_count,
                                     .io = &bus_io_ops, .io_arg = b->bus,
-                                    .interpret_only = b->options.interpret_only};
+                                    .jit = b->options.jit};
     int r = b->options.hv->vm_create(&desc, &b->vm, err);
 
     if (!r)

@@ -104,7 +104,7 @@ INSN(insn_block_entry)
         jit_enter(c, b->body);
         return;
     }
-    if (!b->tried && ++b->runs >= JIT_THRESHOLD && b->home_rip == c->reg[REG_BLOCK_RIP]) {
+    if (!b->tried && ++b->runs >= c->vm->jit.threshold && b->home_rip == c->reg[REG_BLOCK_RIP]) {
         b->tried = true;
         jit_translate(c, b);
     }

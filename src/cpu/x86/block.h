@@ -38,7 +38,7 @@ struct block {
     bool fixed;                    /* goes on directly in another page: right at home_rip only */
     bool tried;                    /* to translate it */
     uint16_t count;                /* of insn[], without the block_end behind them */
-    uint16_t runs;                 /* interpreted so often, up to JIT_THRESHOLD */
+    uint16_t runs;                 /* interpreted so often, up to jit_options.threshold */
     uint64_t home_rip;             /* where it was first decoded for */
     const uint8_t *code;           /* translated: where other blocks enter, which looks for events, */
     const uint8_t *body;           /* where the main loop enters, which has just looked, */

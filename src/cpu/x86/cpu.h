@@ -18,6 +18,7 @@
 #include "arch/x86/cpu_state.h"
 #include "arch/x86/regs.h"
 #include "base/compiler.h"
+#include "cpu/x86/jit/jit_options.h"
 #include "cpu/x86/tlb.h"
 #include "mem/mem.h"
 
@@ -164,7 +165,7 @@ struct x86_vm_desc {
     struct mem *mem;
     unsigned cpu_count;
     uint32_t tsc_khz;
-    bool jit;                  /* translate hot blocks; optimised builds only */
+    struct jit_options jit;    /* optimised builds only */
     const struct x86_host_ops *host;
     void *host_arg;
 };
@@ -196,7 +197,7 @@ struct x86_vm {
     void *host_arg;
     uint32_t tsc_khz;
     unsigned cpu_count;
-    bool jit;
+    struct jit_options jit;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
     struct x86_cpu **cpu;

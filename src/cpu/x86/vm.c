@@ -43,7 +43,7 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
         r = block_cache_create(c);
     if (!r)
         r = thunk_cache_create(c);
-    if (!r && vm->jit)
+    if (!r && vm->jit.on)
         r = jit_create(c);
     if (!r)
         r = sync_attach(c);
@@ -76,7 +76,8 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->host_arg = desc->host_arg;
     vm->tsc_khz = desc->tsc_khz;
     vm->cpu_count = desc->cpu_count;
-    vm->jit = desc->jit && VZ_TAIL_CALLS;
+    vm->jit = desc->jit;
+    vm->jit.on &= VZ_TAIL_CALLS;
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)

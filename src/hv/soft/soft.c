@@ -176,6 +176,13 @@ static int soft_probe(struct vz_error *err)
     return 0; /* needs nothing but the host's own instruction set */
 }
 
+static int soft_jit_check(const char *text, struct vz_error *err)
+{
+    struct jit_options ignored;
+
+    return jit_options_parse(text, &ignored, err);
+}
+
 static void soft_vm_destroy(struct hv_vm *vm)
 {
     if (!vm)
@@ -189,7 +196,12 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
 {
     static const struct irqchip_cpu_ops chip_ops = {.notify = chip_notify};
     uint32_t tsc_khz = clock_measure_tsc_khz();
-    int r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
+    struct jit_options jit;
+    int r = jit_options_parse(desc->jit, &jit, NULL);
+
+    if (r)
+        return r;
+    r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
                                                     .vcpu_count = desc->vcpu_count,
                                                     .tsc_khz = tsc_khz,
                                                     .phys_addr_bits = MMU_PHYS_BITS,
@@ -202,7 +214,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
     return x86_vm_create(&(struct x86_vm_desc){.mem = desc->mem,
                                                .cpu_count = desc->vcpu_count,
                                                .tsc_khz = tsc_khz,
-                                               .jit = !desc->interpret_only,
+                                               .jit = jit,
                                                .host = &host_ops,
                                                .host_arg = vm},
                          &vm->x86);
@@ -375,6 +387,7 @@ static void soft_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 const struct hv_ops hv_soft_ops = {
     .name = "soft",
     .probe = soft_probe,
+    .jit_check = soft_jit_check,
     .vm_create = soft_vm_create,
     .vm_destroy = soft_vm_destroy,
     .irq_line = soft_irq_line,

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "cpu/x86/jit/jit_priv.h"
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/mmu/mmu_priv.h"
@@ -130,14 +131,14 @@ static int map_code(struct jit *j)
 {
     int fd = memfd_create("vz-jit", MFD_CLOEXEC);
 
-    if (fd < 0 || ftruncate(fd, JIT_CODE_BYTES) < 0) {
+    if (fd < 0 || ftruncate(fd, (off_t)j->code_bytes) < 0) {
         if (fd >= 0)
             close(fd);
         return -errno;
     }
-    j->write = mmap(NULL, JIT_CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    j->run = mmap(NULL, JIT_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    j->data = mmap(NULL, JIT_DATA_BYTES, PROT_READ | PROT_WRITE,
+    j->write = mmap(NULL, j->code_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    j->run = mmap(NULL, j->code_bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    j->data = mmap(NULL, j->data_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     close(fd);
     return j->write == MAP_FAILED || j->run == MAP_FAILED || j->data == MAP_FAILED ? -ENOMEM : 0;
@@ -153,9 +154,9 @@ void jit_destroy(struct x86_cpu *c)
 {
     if (!c->jit)
         return;
-    unmap(c->jit->write, JIT_CODE_BYTES);
-    unmap(c->jit->run, JIT_CODE_BYTES);
-    unmap(c->jit->data, JIT_DATA_BYTES);
+    unmap(c->jit->write, c->jit->code_bytes);
+    unmap(c->jit->run, c->jit->code_bytes);
+    unmap(c->jit->data, c->jit->data_bytes);
     free(c->jit->translation);
     free(c->jit);
     c->jit = NULL;
@@ -168,6 +169,8 @@ int jit_create(struct x86_cpu *c)
     c->jit = calloc(1, sizeof(*c->jit));
     if (!c->jit)
         return -ENOMEM;
+    c->jit->code_bytes = align_up(c->vm->jit.cache_bytes, MEM_PAGE_SIZE);
+    c->jit->data_bytes = c->jit->code_bytes;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
     if (r < 0) {
@@ -245,7 +248,7 @@ void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to
 {
     uint8_t *rel = exit_of(link);
 
-    if (rel && to->code && to->home_rip == c->rip)
+    if (rel && to->code && to->home_rip == c->rip && jit_has(&c->vm->jit, JIT_OPT_CHAIN))
         aim(c->jit, rel, to->code);
 }
 

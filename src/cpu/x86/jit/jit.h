@@ -26,9 +26,6 @@
 struct block;
 struct jit;
 
-/* Times a block is interpreted before it is translated. */
-#define JIT_THRESHOLD 24
-
 int jit_create(struct x86_cpu *c) must_check; /* sets c->jit; 0 or -errno */
 void jit_destroy(struct x86_cpu *c);          /* not created is fine */
 

@@ -387,11 +387,27 @@ static bool in_64bit_form(const struct translation *t, unsigned n)
            is_canonical(insn_behind(t, n) + d->imm);
 }
 
+/* Does translated code look into the TLB for it? */
+static bool accesses_memory(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_PUSH: case X86_OP_POP: case X86_OP_LEAVE: case X86_OP_CALL: case X86_OP_RET:
+        return true;
+    case X86_OP_NOP: case X86_OP_LEA: case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1:
+    case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA:
+        return false;
+    default:
+        return d->has_mem;
+    }
+}
+
 bool jit_op(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
 
     if (d->feature != X86_FEATURE_BASE && !t->c->vm->cpuid->feature[d->feature])
+        return false;
+    if (accesses_memory(d) && !translation_has(t, JIT_OPT_MEMORY))
         return false;
     switch (d->op) {
     case X86_OP_NOP: case X86_OP_ENDBR64: case X86_OP_ENDBR32: case X86_OP_PREFETCHT0:
@@ -423,7 +439,7 @@ bool jit_op(struct translation *t, unsigned n)
         break;
     }
     if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
-        return jit_op_fpu(t, n);
+        return translation_has(t, JIT_OPT_VECTOR) && jit_op_fpu(t, n);
     if (is_fixed(d))
         return op_fixed(t, n);
     return is_plain(d) && op_plain(t, n);

@@ -39,12 +39,15 @@ struct jit {
     uint8_t *first;           /* behind the common stubs */
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
+    size_t code_bytes, data_bytes;
     struct translation *translation; /* of the block in hand */
 };
 
-#define JIT_CODE_BYTES (12u << 20)
-#define JIT_DATA_BYTES (8u << 20)
-#define JIT_BLOCK_CODE_MAX (64u << 10)
+/* What one block may take. Room is kept for an instruction and the way out behind it, and for what
+ * each access and guard adds behind the block. */
+#define JIT_BLOCK_CODE_MAX (20u << 10)
+#define JIT_INSN_CODE_MAX  1024u
+#define JIT_COLD_CODE_MAX  64u
 #define JIT_BLOCK_DATA_MAX (16u << 10)
 
 /* Is guest register g in x86_cpu.reg[] only? */

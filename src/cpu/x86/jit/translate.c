@@ -88,11 +88,13 @@ static uint16_t live_at_end(const struct translation *t)
 
 static void find_live_flags(struct translation *t)
 {
-    uint16_t live = live_at_end(t);
+    bool look = translation_has(t, JIT_OPT_LIVENESS);
+    uint16_t live = look ? live_at_end(t) : FLAGS_ALL;
 
     t->live[t->count] = live;
     for (unsigned n = t->count; n--;) {
-        live = live_before(&t->d[n], live);
+        if (look)
+            live = live_before(&t->d[n], live);
         t->live[n] = live;
     }
 }
@@ -181,6 +183,10 @@ void jit_exit_indirect(struct translation *t, unsigned n, int32_t pop)
     struct emit *e = &t->e;
     uint8_t *miss[2];
 
+    if (!translation_has(t, JIT_OPT_INDIRECT)) {
+        jit_interpret_rest(t, n);
+        return;
+    }
     emit_save_flags(e);
     emit_move(e, H_R11, H_R10);
     emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12);  /* shr r11, 12 */
@@ -236,7 +242,8 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow, uint8_t align)
     /* Once looked at in a block, they stay clear until something is interpreted. */
     if (!align && !(slow & ~t->guarded))
         return;
-    t->guarded |= slow;
+    if (translation_has(t, JIT_OPT_GUARD))
+        t->guarded |= slow;
     if (flags)
         emit_save_flags(e);
     if (align) {
@@ -388,16 +395,26 @@ static void emit_misses(struct translation *t)
     }
 }
 
-static void emit_body(struct translation *t)
+/* Is there room for another instruction, and for all that comes behind the block? */
+static bool has_room(const struct translation *t, const uint8_t *entry)
+{
+    size_t behind = (t->miss_count + t->bail_count) * (size_t)JIT_COLD_CODE_MAX;
+
+    return MAX(t->miss_count, t->bail_count) + 4 <= SITES_MAX &&
+           (size_t)(t->e.w - entry) + behind + JIT_INSN_CODE_MAX <= JIT_BLOCK_CODE_MAX;
+}
+
+static void emit_body(struct translation *t, const uint8_t *entry)
 {
     for (unsigned n = 0; n < t->count && !t->ended; n++) {
-        if (MAX(t->miss_count, t->bail_count) + 4 > SITES_MAX) {
+        if (!has_room(t, entry)) {
             jit_interpret_rest(t, n);
             return;
         }
         if (jit_op(t, n))
             continue;
-        if (t->d[n].info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM)) {
+        if (t->d[n].info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM) ||
+            !translation_has(t, JIT_OPT_DETOUR)) {
             jit_interpret_rest(t, n);
             return;
         }
@@ -413,8 +430,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     struct translation *t = j->translation;
     uint8_t *entry = (uint8_t *)(((uintptr_t)j->next + 31) & ~(uintptr_t)31);
 
-    if (j->write + JIT_CODE_BYTES - entry < (ptrdiff_t)JIT_BLOCK_CODE_MAX ||
-        j->data + JIT_DATA_BYTES - j->data_next < (ptrdiff_t)JIT_BLOCK_DATA_MAX) {
+    if (j->write + j->code_bytes - entry < (ptrdiff_t)JIT_BLOCK_CODE_MAX ||
+        j->data + j->data_bytes - j->data_next < (ptrdiff_t)JIT_BLOCK_DATA_MAX) {
         x86_cpu_post(c, X86_PENDING_FLUSH);
         return;
     }
@@ -434,7 +451,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     find_live_flags(t);
     emit_poll(t);
     b->body = emit_here(&t->e);
-    emit_body(t);
+    emit_body(t, entry);
     emit_misses(t);
     emit_bails(t);
     j->next = t->e.w;

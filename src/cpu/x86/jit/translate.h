@@ -40,6 +40,11 @@ struct translation {
     bool ended;                                /* nothing may follow */
 };
 
+static inline bool translation_has(const struct translation *t, enum jit_opt opt)
+{
+    return jit_has(&t->c->vm->jit, opt);
+}
+
 /* Emit instruction n. False: it is not one we translate. */
 bool jit_op(struct translation *t, unsigned n);
 

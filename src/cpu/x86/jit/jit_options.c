@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "cpu/x86/jit/jit_options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static const char *const opt_names[JIT_OPTS] = {
+    [JIT_OPT_CHAIN] = "chain",   [JIT_OPT_INDIRECT] = "indirect", [JIT_OPT_LIVENESS] = "liveness",
+    [JIT_OPT_MEMORY] = "memory", [JIT_OPT_VECTOR] = "vector",     [JIT_OPT_GUARD] = "guard",
+    [JIT_OPT_DETOUR] = "detour",
+};
+
+#define WORD_MAX 32
+
+static bool parse_number(const char *text, uint64_t *ret)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    *ret = strtoull(text, &end, 10);
+    if ((*end == 'K' || *end == 'k') && *ret < UINT32_MAX)
+        *ret <<= 10, end++;
+    else if ((*end == 'M' || *end == 'm') && *ret < UINT32_MAX)
+        *ret <<= 20, end++;
+    return !*end;
+}
+
+static bool disable(struct jit_options *o, const char *name)
+{
+    for (unsigned n = 0; n < JIT_OPTS; n++)
+        if (!strcmp(name, opt_names[n])) {
+            o->without |= 1u << n;
+            return true;
+        }
+    return false;
+}
+
+static int apply(struct jit_options *o, const char *word, struct vz_error *err)
+{
+    uint64_t n;
+
+    if (!strcmp(word, "on") || !strcmp(word, "off")) {
+        o->on = !strcmp(word, "on");
+        return 0;
+    }
+    if (!strncmp(word, "no-", 3) && disable(o, word + 3))
+        return 0;
+    if (!strncmp(word, "cache=", 6)) {
+        if (!parse_number(word + 6, &n) || n < JIT_CACHE_MIN || n > JIT_CACHE_MAX)
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected 64K to 1024M", word);
+        o->cache_bytes = (uint32_t)n;
+        return 0;
+    }
+    if (!strncmp(word, "threshold=", 10)) {
+        if (!parse_number(word + 10, &n) || n < 1 || n > UINT16_MAX)
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected 1 to 65535", word);
+        o->threshold = (uint16_t)n;
+        return 0;
+    }
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is unknown", word);
+}
+
+int jit_options_parse(const char *text, struct jit_options *ret, struct vz_error *err)
+{
+    *ret = (struct jit_options){
+        .on = true, .cache_bytes = JIT_CACHE_DEFAULT, .threshold = JIT_THRESHOLD};
+    while (text && *text) {
+        size_t len = strcspn(text, ",");
+        char word[WORD_MAX] = "";
+        int r;
+
+        if (len >= sizeof(word))
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s' is unknown", text);
+        memcpy(word, text, len);
+        r = apply(ret, word, err);
+        if (r)
+            return r;
+        text += len + (text[len] == ',');
+    }
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* How the JIT is to work: a word or number for each thing that can be chosen, for users (--jit) and
+ * for finding out which optimisation is to blame. The text is words with commas between:
+ *
+ *   on | off         translate hot code (the default), or interpret everything
+ *   no-NAME          without one optimisation, see enum jit_opt
+ *   cache=SIZE       bytes of code memory per vCPU, with K or M behind; at least 64K
+ *   threshold=N      translate a block after so many times it was interpreted; at least 1
+ *
+ * A new optimisation gets a member of enum jit_opt and a row in jit_options.c, and asks jit_has(). */
+#ifndef VZ_CPU_X86_JIT_OPTIONS_H
+#define VZ_CPU_X86_JIT_OPTIONS_H
+
+#include "base/compiler.h"
+
+struct vz_error;
+
+enum jit_opt {
+    JIT_OPT_CHAIN,    /* jump from block to block directly */
+    JIT_OPT_INDIRECT, /* look targets of returns and indirect branches up in the front cache */
+    JIT_OPT_LIVENESS, /* save flags only where they matter */
+    JIT_OPT_MEMORY,   /* access memory in translated code */
+    JIT_OPT_VECTOR,   /* translate x87, MMX, SSE and AVX */
+    JIT_OPT_GUARD,    /* test the vector state once a block */
+    JIT_OPT_DETOUR,   /* come back into a block after interpreting an instruction of it */
+    JIT_OPTS
+};
+
+struct jit_options {
+    bool on;
+    uint32_t without;      /* bits 1 << enum jit_opt */
+    uint32_t cache_bytes;
+    uint16_t threshold;
+};
+
+#define JIT_CACHE_DEFAULT (12u << 20)
+#define JIT_CACHE_MIN     (64u << 10)
+#define JIT_CACHE_MAX     (1u << 30)
+#define JIT_THRESHOLD     24
+
+static inline bool jit_has(const struct jit_options *o, enum jit_opt opt)
+{
+    return !(o->without >> opt & 1);
+}
+
+/* text as above; NULL or "": the defaults. 0, or -EINVAL with err (may be NULL). */
+int jit_options_parse(const char *text, struct jit_options *ret, struct vz_error *err) must_check;
+
+#endif

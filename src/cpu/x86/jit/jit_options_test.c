@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "base/error.h"
+#include "cpu/x86/jit/jit_options.h"
+#include "unit.h"
+
+START_TEST(nothing_said_is_the_default)
+{
+    struct jit_options o, p;
+
+    ck_assert_int_eq(jit_options_parse(NULL, &o, NULL), 0);
+    ck_assert_int_eq(jit_options_parse("on", &p, NULL), 0);
+    ck_assert_mem_eq(&o, &p, sizeof(o));
+    ck_assert(o.on && !o.without && o.cache_bytes == JIT_CACHE_DEFAULT);
+    ck_assert_int_eq(jit_options_parse("off", &o, NULL), 0);
+    ck_assert(!o.on);
+}
+END_TEST
+
+START_TEST(each_optimisation_has_a_switch)
+{
+    struct jit_options o;
+
+    ck_assert_int_eq(
+        jit_options_parse("no-chain,no-indirect,no-liveness,no-memory,no-vector,no-guard,"
+                          "no-detour,cache=64K,threshold=1", &o, NULL), 0);
+    for (unsigned n = 0; n < JIT_OPTS; n++)
+        ck_assert(!jit_has(&o, n));
+    ck_assert(o.on);
+    ck_assert_uint_eq(o.cache_bytes, 65536);
+    ck_assert_uint_eq(o.threshold, 1);
+    ck_assert_int_eq(jit_options_parse("no-guard,cache=2M", &o, NULL), 0);
+    ck_assert(!jit_has(&o, JIT_OPT_GUARD) && jit_has(&o, JIT_OPT_CHAIN));
+    ck_assert_uint_eq(o.cache_bytes, 2 << 20);
+}
+END_TEST
+
+START_TEST(other_words_are_refused)
+{
+    static const char *const bad[] = {"yes", "no-", "no-such", "cache=", "cache=63K", "cache=2G",
+                                      "cache=99999999999999999999999M", "cache=-1", "threshold=0",
+                                      "threshold=65536", "on off", "on,,off",
+                                      "a-word-that-is-far-longer-than-any-word-there-is"};
+    struct vz_error err = {0};
+    struct jit_options o;
+
+    for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++) {
+        ck_assert_int_eq(jit_options_parse(bad[n], &o, &err), -EINVAL);
+        ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    }
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, nothing_said_is_the_default);
+    UNIT_TEST(s, each_optimisation_has_a_switch);
+    UNIT_TEST(s, other_words_are_refused);
+}
+
+UNIT_TEST_MAIN("jit_options", add_tests)
