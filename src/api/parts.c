@@ -131,11 +131,8 @@ int parts_boot(struct parts *p, struct vz_error *err)
 
 int parts_reset(struct parts *p, struct vz_error *err)
 {
-    int r;
+    int r = board_reset(p->board);
 
-    board_quiesce_wait(p->board);
-    r = board_reset(p->board);
-    board_resume(p->board);
     return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r)) : 0;
 }
 

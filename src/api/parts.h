@@ -58,7 +58,8 @@ void parts_fini(struct parts *p);
 /* Load the kernel and set up the CPUs, which are in reset state and do not run. 0 or -errno. */
 int parts_boot(struct parts *p, struct vz_error *err) must_check;
 
-/* Put CPUs and devices into reset state. No vCPU runs; the loop may. 0 or -errno. */
+/* Put CPUs and devices into reset state, after parts_quiesce() and before parts_resume(). No vCPU runs,
+ * nor does the loop. 0 or -errno. */
 int parts_reset(struct parts *p, struct vz_error *err) must_check;
 
 /* Have the devices finish what is under way and take nothing new; then done(arg) is called, maybe from

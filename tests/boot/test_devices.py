@@ -47,6 +47,17 @@ def test_a_disk(kernels, initramfs, modules, tmp_path):
     assert disk.read_bytes() == data + data
 
 
+def test_a_reset_with_devices_in_use(kernels, initramfs, modules, tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(MIB))
+    script = LOAD + ("[ \"$(head -c 4 /dev/vda)\" != seen ] || { echo again; poweroff -f; }\n"
+                     "echo seen | dd of=/dev/vda conv=notrunc 2>/dev/null; sync\n"
+                     "dd if=/dev/vda of=/dev/null bs=4k 2>/dev/null & reboot -f\n")
+    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--disk", disk, "--net", "nat",
+                  "--rng", "--cpus", 2)
+    assert r.status == 0 and r.out.count("again") == 1, r.out + r.err
+
+
 def test_a_disk_is_not_shared_with_a_writer(kernels, initramfs, modules, tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(MIB))

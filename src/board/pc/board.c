@@ -3,7 +3,6 @@
 #include "board/pc/board.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,36 +136,6 @@ void board_quiesce(struct board *b, void (*done)(void *arg), void *arg)
     for (unsigned i = 0; i < b->virtio_count; i++)
         virtio_quiesce(b->virtio[i], one_quiet, b);
     one_quiet(b);
-}
-
-/* board_quiesce() from another thread. */
-struct wait {
-    struct board *board;
-    sem_t done;
-};
-
-static void wait_done(void *arg)
-{
-    sem_post(&((struct wait *)arg)->done);
-}
-
-static void wait_begin(void *arg)
-{
-    board_quiesce(((struct wait *)arg)->board, wait_done, arg);
-}
-
-void board_quiesce_wait(struct board *b)
-{
-    struct wait w = {.board = b};
-    struct loop_work work = {.fn = wait_begin, .arg = &w};
-
-    if (!b->virtio_count)
-        return;
-    sem_init(&w.done, 0, 0);
-    loop_work_queue(b->options.loop, &work);
-    while (sem_wait(&w.done) < 0)
-        ; /* interrupted by a signal */
-    sem_destroy(&w.done);
 }
 
 void board_resume(struct board *b)

@@ -75,11 +75,8 @@ void board_destroy(struct board *board);
 
 /* Let all devices finish what they have under way and take nothing new: before board_reset(),
  * board_save() and board_load() of a machine that has run, since a disk may still write to guest
- * memory. The first two: loop thread, or while the loop does not run; done(arg) comes on the loop
- * thread, maybe from inside. board_quiesce_wait() is for any other thread while the loop runs, with
- * no lock held that the loop may want; it waits, and so may board_resume() then be called. */
+ * memory. Loop thread; done(arg) comes on the loop thread, maybe from inside. */
 void board_quiesce(struct board *board, void (*done)(void *arg), void *arg);
-void board_quiesce_wait(struct board *board);
 /* Any thread. */
 void board_resume(struct board *board);
 
