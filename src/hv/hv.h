@@ -50,6 +50,17 @@ struct hv_vm_desc {
     /* Hardware backends: show the guest the host's CPU and all that the hypervisor can add to it,
      * instead of the CPU of docs/cpu-policy.md. */
     bool host_cpu;
+    /* No interrupt controllers and no PIT (loop may be NULL): their ports, pages and MSRs are not
+     * there, every vCPU starts running, irq_line(), msi(), irqchip_*() are not called. HLT
+     * ends vcpu_run() with HV_EXIT_HALT, interrupts come by vcpu_interrupt(). */
+    bool no_irqchip;
+    /* For <vz/hypervisor.h>, not a board. The calls of io may last (the caller's stack is left by a
+     * switch and entered again), mem is a foreign one (mem_create_foreign()) and may change by
+     * memory_changed(), and in such a call vcpu_get() gives the registers the instruction began with. A
+     * kick from inside a call ends vcpu_run() right behind the instruction (of a repeated one:
+     * the iteration). Stores to ROM reach io->mmio_write; a fetch where there is nothing to
+     * execute gives HV_EXIT_FETCH. */
+    bool embedded;
 };
 
 struct hv_msi {
@@ -61,10 +72,14 @@ enum hv_exit_kind {
     HV_EXIT_NONE,
     HV_EXIT_SHUTDOWN, /* triple fault; exit->text says what the CPU was doing */
     HV_EXIT_ERROR,    /* a state that cannot be continued; exit->text says which */
+    HV_EXIT_HALT,     /* no_irqchip: HLT done, the next run goes on behind it */
+    HV_EXIT_WINDOW,   /* no_irqchip: vcpu_window()'s, an interrupt could be taken now */
+    HV_EXIT_FETCH,    /* embedded: nothing to execute at gpa; nothing has happened */
 };
 
 struct hv_exit {
     enum hv_exit_kind kind;
+    gpa_t gpa;
     char text[512];
 };
 
@@ -109,6 +124,14 @@ struct hv_ops {
     int (*vcpu_get)(struct hv_vcpu *cpu, struct x86_cpu_state *ret);
     int (*vcpu_set)(struct hv_vcpu *cpu, const struct x86_cpu_state *state);
 
+    /* no_irqchip; while vcpu_run() is not active. Queue an external interrupt: the guest takes it as
+     * soon as IF and shadows allow. -EBUSY: one is queued already. vector < 0: take the queued one
+     * back; -ENOENT: there is none. Optional: then no_irqchip is not offered. */
+    int (*vcpu_interrupt)(struct hv_vcpu *cpu, int vector);
+    /* Likewise. End vcpu_run() with HV_EXIT_WINDOW once, when nothing is queued and an interrupt would
+     * be taken at once. */
+    void (*vcpu_window)(struct hv_vcpu *cpu, bool on);
+
     /* Back to power-up state, interrupt controllers and all vCPUs. No vcpu_run() is active. */
     void (*vm_reset)(struct hv_vm *vm);
 
@@ -120,8 +143,8 @@ struct hv_ops {
     /* Width of guest-physical addresses; no device may sit above. NULL: 46. */
     unsigned (*phys_bits)(struct hv_vm *vm);
 
-    /* desc.mem's regions are not what they were: take over what is mapped now. No vcpu_run() is
-     * active. 0 or -errno (then nothing outside the old and the new regions is mapped). */
+    /* desc.mem's regions are not what they were: take over what is mapped now. No vCPU executes
+     * guest code: each is outside vcpu_run() or, if embedded, in a call of io. 0 or -errno (then nothing outside the old and the new regions is mapped). */
     int (*memory_changed)(struct hv_vm *vm);
 
     /* ---- Shortcuts between a device and the guest. All optional: NULL, or a failure of _add,

@@ -20,13 +20,29 @@ static void *reserve(uint64_t len, int flags, int fd)
     return p == MAP_FAILED ? NULL : p;
 }
 
+static struct mem *allocate(unsigned region_max)
+{
+    struct mem *mem = calloc(1, sizeof(*mem));
+
+    if (!mem)
+        return NULL;
+    mem->fd = -1;
+    mem->region_max = region_max;
+    mem->region = calloc(region_max, sizeof(*mem->region));
+    if (!mem->region) {
+        free(mem);
+        return NULL;
+    }
+    return mem;
+}
+
 int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err)
 {
     struct mem *mem;
 
     if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
-    mem = calloc(1, sizeof(*mem));
+    mem = allocate(MEM_REGIONS_MAX);
     if (!mem)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     mem->file_capacity = capacity;
@@ -48,16 +64,79 @@ fail:
                      (unsigned long long)(capacity / MIB));
 }
 
+/* ---- memory that someone else owns ---- */
+
+int mem_create_foreign(struct mem **ret)
+{
+    *ret = allocate(MEM_FOREIGN_REGIONS_MAX);
+    return *ret ? 0 : -ENOMEM;
+}
+
+static size_t code_bytes(const struct mem_region *r)
+{
+    return (size_t)(r->len >> MEM_PAGE_SHIFT) * sizeof(*r->code);
+}
+
+static void free_code(struct mem_region *r)
+{
+    if (r->code)
+        munmap((void *)r->code, code_bytes(r));
+}
+
+static void free_regions(struct mem_region *region, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free_code(&region[i]);
+    free(region);
+}
+
+int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned count)
+{
+    struct mem_region *new;
+
+    if (count > mem->region_max)
+        return -ENOSPC;
+    new = calloc(mem->region_max, sizeof(*new));
+    if (!new)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        new[i] = region[i];
+        new[i].code = reserve(code_bytes(&new[i]), MAP_PRIVATE | MAP_ANONYMOUS, -1);
+        if (!new[i].code) {
+            free_regions(new, i);
+            return -ENOMEM;
+        }
+    }
+    free_regions(mem->region, mem->region_count);
+    mem->region = new;
+    mem->region_count = count;
+    return 0;
+}
+
+mem_code_map *mem_foreign_code_of(const struct mem *mem, const void *host)
+{
+    for (unsigned i = 0; i < mem->region_count; i++) {
+        uint64_t off = (uint64_t)((uintptr_t)host - (uintptr_t)mem->region[i].host);
+
+        if (off < mem->region[i].len)
+            return &mem->region[i].code[off >> MEM_PAGE_SHIFT];
+    }
+    return NULL; /* not RAM: the caller broke its promise */
+}
+
 void mem_destroy(struct mem *mem)
 {
     if (!mem)
         return;
+    for (unsigned i = 0; i < mem->region_count; i++)
+        free_code(&mem->region[i]);
     if (mem->code)
         munmap((void *)mem->code, (mem->file_capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (mem->base)
         munmap(mem->base, mem->file_capacity);
     if (mem->fd >= 0)
         close(mem->fd);
+    free(mem->region);
     free(mem);
 }
 
@@ -73,7 +152,7 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
         if (mem->region[i].gpa < gpa)
             at = i + 1;
     }
-    if (mem->region_count == MEM_REGIONS_MAX || len > mem->file_capacity - mem->file_len)
+    if (mem->region_count == mem->region_max || len > mem->file_capacity - mem->file_len)
         return -ENOSPC;
     memmove(&mem->region[at + 1], &mem->region[at],
             (mem->region_count - at) * sizeof(mem->region[0]));
@@ -86,9 +165,17 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
 
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa)
 {
-    for (unsigned i = 0; i < mem->region_count; i++) {
-        if (gpa - mem->region[i].gpa < mem->region[i].len)
-            return &mem->region[i];
+    unsigned low = 0, high = mem->region_count;
+
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+
+        if (gpa < mem->region[mid].gpa)
+            high = mid;
+        else if (gpa - mem->region[mid].gpa < mem->region[mid].len)
+            return &mem->region[mid];
+        else
+            low = mid + 1;
     }
     return NULL;
 }

@@ -5,6 +5,9 @@
  * it are possible; regions are windows of it placed at guest-physical addresses. Regions do not
  * change once vCPUs run. ROM is RAM that the guest's CPUs may not write.
  *
+ * The other kind (mem_create_foreign()) has no file: its regions are windows of memory that someone
+ * else owns, and all of them can be exchanged while no CPU looks (hv_ops.memory_changed).
+ *
  * Everything that writes guest memory other than through a CPU's own stores ends in mem_written():
  * mem_write() does so itself, DMA through mem_ptr() must call it. That is how a CPU that caches
  * decoded code (cpu/x86/) learns that the code has changed, and later how dirty pages are found.
@@ -23,22 +26,25 @@ typedef uint64_t gpa_t; /* guest-physical address */
 #define MEM_PAGE_SIZE  4096u
 #define MEM_PAGE_SHIFT 12
 #define MEM_REGIONS_MAX 8
+#define MEM_FOREIGN_REGIONS_MAX 512
+
+/* Per page of RAM, which 64-byte granules hold guest code that some CPU has cached in decoded
+ * form: bit n covers bytes [64 n, 64 n + 64) of the page. See cpu/x86/smc.h. */
+typedef _Atomic uint64_t mem_code_map;
 
 struct mem_region {
     gpa_t gpa;
     uint64_t len;  /* bytes, whole pages */
     uint8_t *host; /* mapped read-write for us, whatever the guest may do */
     bool rom;
+    bool no_exec;       /* instruction fetches fail as they do outside RAM */
+    mem_code_map *code; /* foreign regions: one per page; else NULL, see mem.code */
 };
 
-/* Per page of RAM, which 64-byte granules hold guest code that some CPU has cached in decoded
- * form: bit n covers bytes [64 n, 64 n + 64) of the page. See cpu/x86/smc.h. */
-typedef _Atomic uint64_t mem_code_map;
-
 struct mem {
-    struct mem_region region[MEM_REGIONS_MAX]; /* sorted by gpa */
-    unsigned region_count;
-    int fd;                 /* the memory file */
+    struct mem_region *region; /* sorted by gpa */
+    unsigned region_count, region_max;
+    int fd;                 /* the memory file; -1: foreign */
     uint64_t file_len;
     uint64_t file_capacity; /* address space and file reserved at creation */
     uint8_t *base;          /* host address of file offset 0 */
@@ -56,6 +62,15 @@ void mem_destroy(struct mem *mem); /* NULL is fine */
 /* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC
  * past the capacity or MEM_REGIONS_MAX. */
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom) must_check;
+
+/* Memory without regions and without a file. 0 or -ENOMEM. */
+int mem_create_foreign(struct mem **ret) must_check;
+
+/* Exchange all regions of a foreign mem for these: sorted, apart, host page aligned; code is set
+ * here. The same host page may appear in several. No CPU looks at mem, and none keeps what it knew
+ * of the code in it. 0; -ENOSPC: more than MEM_FOREIGN_REGIONS_MAX; -ENOMEM: then nothing has
+ * changed. */
+int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned count) must_check;
 
 /* The region that holds gpa, or NULL. */
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
@@ -86,9 +101,15 @@ static inline const uint8_t *mem_page_of(const uint8_t *host)
     return (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
 }
 
+/* mem_code_of() of foreign memory: the first region that has the page, so that all of its guest
+ * addresses share one word. */
+mem_code_map *mem_foreign_code_of(const struct mem *mem, const void *host);
+
 /* The code map word of the page that host (inside RAM) lies in. */
 static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
 {
+    if (unlikely(!mem->code))
+        return mem_foreign_code_of(mem, host);
     return &mem->code[(uint64_t)((const uint8_t *)host - mem->base) >> MEM_PAGE_SHIFT];
 }
 

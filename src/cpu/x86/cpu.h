@@ -81,6 +81,7 @@ enum x86_stop {
     X86_STOP_KICK,     /* X86_PENDING_KICK was posted */
     X86_STOP_HALT,     /* HLT, or waiting for a SIPI: run again when something is posted */
     X86_STOP_SHUTDOWN, /* triple fault */
+    X86_STOP_FETCH,    /* embedded only: no RAM to fetch from at fetch_gpa; nothing has happened */
 };
 
 /* What a vCPU counts, one list for the struct and for who prints it. insns is what was interpreted,
@@ -142,6 +143,11 @@ struct x86_cpu {
         uint8_t soft_len;              /* instruction length, added to rip when delivered */
         uint32_t error;
     } fault;
+    /* Embedded only. Blocks leave MMIO alone: an instruction that meets it is undone as if by a fault
+     * (io_retry makes it so, io_step says so) and done again by itself, with rip current. */
+    bool io_retry, io_step;
+    bool fetch_stop;               /* the fault is a fetch outside RAM, at fetch_gpa */
+    gpa_t fetch_gpa;
     _Atomic uint8_t sipi_vector;
     char shutdown_text[256];       /* what led to the triple fault */
 
@@ -166,6 +172,14 @@ struct x86_vm_desc {
     unsigned cpu_count;
     uint32_t tsc_khz;
     struct jit_options jit;    /* optimised builds only */
+    bool no_apic;              /* CPUID shows no local APIC */
+    /* What runs the machine wants to know the CPU's state in the middle of host calls for ports and
+     * MMIO: rip and registers are then those of the instruction's start (of a repeated one: of
+     * the present iteration), x86_cpu_get() works, and a KICK posted meanwhile is honoured right
+     * behind the instruction or iteration. The calls may block: they are made between
+     * sync_host_call_begin() and _end(), and the machine's memory may change meanwhile. Stores
+     * to ROM become MMIO; fetches outside RAM X86_STOP_FETCH. */
+    bool embedded;
     const struct x86_host_ops *host;
     void *host_arg;
 };
@@ -186,6 +200,10 @@ void x86_cpu_post(struct x86_cpu *c, uint32_t bits);
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret);
 int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s) must_check;
 
+/* Guest memory has been laid out anew: forget translations now and code at the next block boundary.
+ * The CPU is outside x86_cpu_run() or in a host call of an embedded one. */
+void x86_cpu_memory_changed(struct x86_cpu *c);
+
 /* One line: mode, RIP, the code bytes there, registers. For shutdown reports and traces. */
 void x86_cpu_describe(struct x86_cpu *c, char *buf, unsigned len);
 
@@ -198,6 +216,7 @@ struct x86_vm {
     uint32_t tsc_khz;
     unsigned cpu_count;
     struct jit_options jit;
+    bool embedded;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
     struct x86_cpu **cpu;

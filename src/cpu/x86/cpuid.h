@@ -12,12 +12,16 @@ struct x86_cpuid_policy {
     bool feature[X86_FEATURE_COUNT]; /* offered: in the allow-list and, where native, on the host */
     uint32_t tsc_khz;
     unsigned cpu_count;
+    bool no_apic;
     uint64_t xcr0;            /* components offered */
     uint32_t xsave_size[64];  /* of each component, and its offset, from the host */
     uint32_t xsave_offset[64];
 };
 
 void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count);
+
+/* For CPUs without local APIC: leaf 1 says so. */
+void cpuid_policy_no_apic(struct x86_cpuid_policy *p);
 
 /* Bits of CR4 that may be set; the others are reserved. */
 uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p);

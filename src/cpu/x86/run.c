@@ -146,7 +146,24 @@ static void run_block(struct x86_cpu *c)
         return;
     c->sti_shadow = false;
     c->count.blocks++;
+    c->io_retry = c->vm->embedded;
     first->fn(c, first);
+    c->io_retry = false;
+}
+
+/* A fault that is none of the guest's: do the instruction over in a way that may call out, or stop. */
+static bool embedder_fault(struct x86_cpu *c, enum x86_stop *stop)
+{
+    c->fault.pending = false;
+    c->watch_hits = 0;
+    if (c->fetch_stop) {
+        c->fetch_stop = false;
+        *stop = X86_STOP_FETCH;
+        return false;
+    }
+    c->io_step = false;
+    step(c);
+    return true;
 }
 
 static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
@@ -155,6 +172,8 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
 
     if (unlikely(c->fault.pending)) {
         c->link = NULL;
+        if (unlikely(c->io_step || c->fetch_stop))
+            return embedder_fault(c, stop);
         c->count.exceptions++;
         return event_deliver_fault(c);
     }

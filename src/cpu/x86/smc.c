@@ -327,5 +327,36 @@ void sync_exclusive_begin(struct x86_cpu *c)
 
 void sync_exclusive_end(struct x86_cpu *c)
 {
-    __atomic_store_n((struct x86_cpu **)&c->vm->sync->exclusive, NULL, __ATOMIC_SEQ_CST);
+    struct x86_cpu *mine = c;
+
+    /* It may have ended early, and another vCPU's begun: sync_host_call_begin(). */
+    __atomic_compare_exchange_n((struct x86_cpu **)&c->vm->sync->exclusive, &mine, NULL, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* ---- embedded CPUs ---- */
+
+void sync_host_call_begin(struct x86_cpu *c)
+{
+    sync_leave(c);
+    sync_exclusive_end(c);
+}
+
+void sync_host_call_end(struct x86_cpu *c)
+{
+    sync_enter(c);
+}
+
+void x86_cpu_memory_changed(struct x86_cpu *c)
+{
+    struct sync_slot *s = c->sync;
+
+    mmu_flush_all(c);
+    lock(s);
+    s->protect.count = 0;
+    s->protect.overflow = true;
+    s->invalidate.count = 0;
+    s->invalidate.overflow = true; /* a block may be in the middle of running */
+    unlock(s);
+    x86_cpu_post(c, X86_PENDING_SYNC);
 }

@@ -38,6 +38,11 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len);
 /* Does the page hold cached code? Then its write tag must not be set. */
 bool smc_page_has_code(const struct x86_cpu *c, const uint8_t *host);
 
+/* A host call that may take long begins and ends: nobody waits for the vCPU meanwhile. Ends an
+ * exclusive section: what it locked is no plain memory. */
+void sync_host_call_begin(struct x86_cpu *c);
+void sync_host_call_end(struct x86_cpu *c);
+
 /* Run between: all other vCPUs of the machine stand at a block boundary or outside. For locked
  * accesses that the host cannot do atomically (page crossings, MMIO). Not nestable. Others'
  * requests are served while waiting, so mappings and blocks may have changed: begin it before

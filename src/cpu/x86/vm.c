@@ -78,12 +78,15 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->cpu_count = desc->cpu_count;
     vm->jit = desc->jit;
     vm->jit.on &= VZ_TAIL_CALLS;
+    vm->embedded = desc->embedded;
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)
         r = sync_create(vm);
     if (!r)
         cpuid_policy_init(vm->cpuid, desc->tsc_khz, desc->cpu_count);
+    if (!r && desc->no_apic)
+        cpuid_policy_no_apic(vm->cpuid);
     for (unsigned n = 0; !r && n < desc->cpu_count; n++)
         r = cpu_create(vm, n, &vm->cpu[n]);
     if (r) {

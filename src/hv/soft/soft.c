@@ -15,9 +15,13 @@
 #include "base/error.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/smc.h"
 #include "hv/hv.h"
 #include "irqchip/irqchip.h"
 #include "state/state.h"
+
+/* What a CPU state says of the local APIC where there is none: the power-up value. */
+#define BARE_APIC_BASE UINT64_C(0xfee00000)
 
 struct hv_vcpu {
     struct hv_vm *vm;
@@ -25,11 +29,18 @@ struct hv_vcpu {
     unsigned index;
     _Atomic uint32_t posts; /* counts what was posted; the futex a halted vCPU sleeps on */
     _Atomic bool sleeping;
+    _Atomic bool kicked;
+    /* Without interrupt controllers. The vCPU's own thread. */
+    int vector;       /* queued by vcpu_interrupt(); -1: none */
+    bool window;      /* asked for */
+    bool window_open; /* and found */
+    uint64_t cr8, apic_base;
 };
 
 struct hv_vm {
     struct x86_vm *x86;
-    struct irqchip *chip;
+    struct irqchip *chip; /* NULL: none */
+    bool embedded;
     const struct hv_io_ops *io;
     void *io_arg;
     unsigned vcpu_count;
@@ -77,41 +88,67 @@ static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
 
 /* ---- what the CPU asks for ---- */
 
+/* Around calls that may last. */
+static void begin_call(struct hv_vm *vm, unsigned cpu)
+{
+    if (vm->embedded)
+        sync_host_call_begin(vm->vcpu[cpu].cpu);
+}
+
+static void end_call(struct hv_vm *vm, unsigned cpu)
+{
+    if (vm->embedded)
+        sync_host_call_end(vm->vcpu[cpu].cpu);
+}
+
 static uint64_t cpu_mmio_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
 {
     struct hv_vm *vm = arg;
     uint64_t value;
 
-    if (irqchip_mmio_read(vm->chip, cpu, gpa, size, &value))
+    if (vm->chip && irqchip_mmio_read(vm->chip, cpu, gpa, size, &value))
         return value;
-    return vm->io->mmio_read(vm->io_arg, gpa, size);
+    begin_call(vm, cpu);
+    value = vm->io->mmio_read(vm->io_arg, gpa, size);
+    end_call(vm, cpu);
+    return value;
 }
 
 static void cpu_mmio_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value)
 {
     struct hv_vm *vm = arg;
 
-    if (!irqchip_mmio_write(vm->chip, cpu, gpa, size, value))
-        vm->io->mmio_write(vm->io_arg, gpa, size, value);
+    if (vm->chip && irqchip_mmio_write(vm->chip, cpu, gpa, size, value))
+        return;
+    begin_call(vm, cpu);
+    vm->io->mmio_write(vm->io_arg, gpa, size, value);
+    end_call(vm, cpu);
 }
 
 static uint32_t cpu_port_read(void *arg, unsigned cpu, uint16_t port, unsigned size)
 {
     struct hv_vm *vm = arg;
+    uint32_t value;
 
-    if (irqchip_owns_port(port))
+    if (vm->chip && irqchip_owns_port(port))
         return irqchip_port_read(vm->chip, port, size);
-    return vm->io->port_read(vm->io_arg, port, size);
+    begin_call(vm, cpu);
+    value = vm->io->port_read(vm->io_arg, port, size);
+    end_call(vm, cpu);
+    return value;
 }
 
 static void cpu_port_write(void *arg, unsigned cpu, uint16_t port, unsigned size, uint32_t value)
 {
     struct hv_vm *vm = arg;
 
-    if (irqchip_owns_port(port))
+    if (vm->chip && irqchip_owns_port(port)) {
         irqchip_port_write(vm->chip, port, size, value);
-    else
-        vm->io->port_write(vm->io_arg, port, size, value);
+        return;
+    }
+    begin_call(vm, cpu);
+    vm->io->port_write(vm->io_arg, port, size, value);
+    end_call(vm, cpu);
 }
 
 static int cpu_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
@@ -169,6 +206,76 @@ static const struct x86_host_ops host_ops = {
     .tsc_changed = cpu_tsc_changed,
 };
 
+/* ---- the same without interrupt controllers ---- */
+
+static struct hv_vcpu *bare(void *arg, unsigned cpu)
+{
+    return &((struct hv_vm *)arg)->vcpu[cpu];
+}
+
+static int bare_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
+{
+    return -EINVAL;
+}
+
+static int bare_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
+{
+    return -EINVAL;
+}
+
+static uint64_t bare_cr8_read(void *arg, unsigned cpu)
+{
+    return bare(arg, cpu)->cr8;
+}
+
+static void bare_cr8_write(void *arg, unsigned cpu, uint64_t value)
+{
+    bare(arg, cpu)->cr8 = value;
+}
+
+static bool bare_interrupt_pending(void *arg, unsigned cpu)
+{
+    return bare(arg, cpu)->vector >= 0 || bare(arg, cpu)->window;
+}
+
+/* Called when the guest would take an interrupt now: that is what a window is. */
+static int bare_interrupt_ack(void *arg, unsigned cpu)
+{
+    struct hv_vcpu *v = bare(arg, cpu);
+    int vector = v->vector;
+
+    v->vector = -1;
+    if (vector < 0 && v->window) {
+        v->window = false;
+        v->window_open = true;
+        post(v, X86_PENDING_KICK);
+    }
+    return vector;
+}
+
+static void bare_init_taken(void *arg, unsigned cpu)
+{
+}
+
+static void bare_tsc_changed(void *arg, unsigned cpu, uint64_t tsc_offset)
+{
+}
+
+static const struct x86_host_ops bare_ops = {
+    .mmio_read = cpu_mmio_read,
+    .mmio_write = cpu_mmio_write,
+    .port_read = cpu_port_read,
+    .port_write = cpu_port_write,
+    .apic_msr_read = bare_msr_read,
+    .apic_msr_write = bare_msr_write,
+    .cr8_read = bare_cr8_read,
+    .cr8_write = bare_cr8_write,
+    .interrupt_pending = bare_interrupt_pending,
+    .interrupt_ack = bare_interrupt_ack,
+    .init_taken = bare_init_taken,
+    .tsc_changed = bare_tsc_changed,
+};
+
 /* ---- the contract ---- */
 
 static int soft_probe(struct vz_error *err)
@@ -201,7 +308,8 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
 
     if (r)
         return r;
-    r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
+    if (!desc->no_irqchip)
+        r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
                                                     .vcpu_count = desc->vcpu_count,
                                                     .tsc_khz = tsc_khz,
                                                     .phys_addr_bits = MMU_PHYS_BITS,
@@ -215,7 +323,9 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
                                                .cpu_count = desc->vcpu_count,
                                                .tsc_khz = tsc_khz,
                                                .jit = jit,
-                                               .host = &host_ops,
+                                               .no_apic = desc->no_irqchip,
+                                               .embedded = desc->embedded,
+                                               .host = desc->no_irqchip ? &bare_ops : &host_ops,
                                                .host_arg = vm},
                          &vm->x86);
 }
@@ -230,6 +340,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
     vm->io = desc->io;
     vm->io_arg = desc->io_arg;
     vm->vcpu_count = desc->vcpu_count;
+    vm->embedded = desc->embedded;
     r = create_parts(vm, desc);
     if (r) {
         soft_vm_destroy(vm);
@@ -239,6 +350,11 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
         vm->vcpu[n].vm = vm;
         vm->vcpu[n].index = n;
         vm->vcpu[n].cpu = x86_vm_cpu(vm->x86, n);
+        vm->vcpu[n].vector = -1;
+        if (desc->no_irqchip) {
+            vm->vcpu[n].cpu->run_state = X86_RUNNING;
+            vm->vcpu[n].apic_base = BARE_APIC_BASE;
+        }
     }
     *ret = vm;
     return 0;
@@ -267,6 +383,28 @@ static void soft_vcpu_destroy(struct hv_vcpu *v)
     /* vCPUs live and die with their machine. */
 }
 
+static int exit_with(struct hv_exit *exit, enum hv_exit_kind kind, const char *text)
+{
+    exit->kind = kind;
+    snprintf(exit->text, sizeof(exit->text), "%s", text);
+    return 0;
+}
+
+/* The run was ended by a kick, or by a window that was found, or both: then the kick stays. */
+static int kicked(struct hv_vcpu *v, struct hv_exit *exit)
+{
+    bool window = v->window_open;
+
+    v->window_open = false;
+    if (!window) {
+        __atomic_store_n((bool *)&v->kicked, false, __ATOMIC_SEQ_CST);
+        return -EINTR;
+    }
+    if (__atomic_load_n((bool *)&v->kicked, __ATOMIC_SEQ_CST))
+        post(v, X86_PENDING_KICK);
+    return exit_with(exit, HV_EXIT_WINDOW, "");
+}
+
 static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
 {
     for (;;) {
@@ -274,27 +412,39 @@ static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
 
         switch (x86_cpu_run(v->cpu)) {
         case X86_STOP_KICK:
-            return -EINTR;
+            return kicked(v, exit);
         case X86_STOP_HALT:
             v->cpu->count.halts++;
+            if (!v->vm->chip) {
+                v->cpu->run_state = X86_RUNNING;
+                return exit_with(exit, HV_EXIT_HALT, "");
+            }
             sleep_until_post(v, seen);
             break;
         case X86_STOP_SHUTDOWN:
-            exit->kind = HV_EXIT_SHUTDOWN;
-            snprintf(exit->text, sizeof(exit->text), "%s", v->cpu->shutdown_text);
-            return 0;
+            return exit_with(exit, HV_EXIT_SHUTDOWN, v->cpu->shutdown_text);
+        case X86_STOP_FETCH:
+            exit->gpa = v->cpu->fetch_gpa;
+            return exit_with(exit, HV_EXIT_FETCH, "nothing to execute");
         }
     }
 }
 
 static void soft_vcpu_kick(struct hv_vcpu *v)
 {
+    __atomic_store_n((bool *)&v->kicked, true, __ATOMIC_SEQ_CST);
     post(v, X86_PENDING_KICK);
 }
 
 static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
 {
     x86_cpu_get(v->cpu, ret);
+    if (!v->vm->chip) {
+        ret->cr8 = v->cr8;
+        ret->apic_base = v->apic_base;
+        ret->tsc_deadline = 0;
+        return 0;
+    }
     ret->cr8 = irqchip_cr8_get(v->vm->chip, v->index);
     if (irqchip_msr_read(v->vm->chip, v->index, MSR_APIC_BASE, &ret->apic_base) ||
         irqchip_msr_read(v->vm->chip, v->index, MSR_TSC_DEADLINE, &ret->tsc_deadline))
@@ -313,7 +463,8 @@ static void settle_tsc(struct hv_vcpu *v)
 
     if (apart > -second && apart < second)
         v->cpu->tsc_offset = first->tsc_offset;
-    irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
+    if (v->vm->chip)
+        irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
 }
 
 static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
@@ -321,6 +472,11 @@ static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
     int r = x86_cpu_set(v->cpu, state);
 
     settle_tsc(v);
+    if (!r && !v->vm->chip) {
+        v->cr8 = state->cr8 & 15;
+        v->apic_base = state->apic_base;
+        return 0;
+    }
     if (!r)
         r = irqchip_apic_base_restore(v->vm->chip, v->index, state->apic_base);
     if (r)
@@ -329,11 +485,44 @@ static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
     return 0;
 }
 
+static int soft_vcpu_interrupt(struct hv_vcpu *v, int vector)
+{
+    if (vector < 0) {
+        int queued = v->vector;
+
+        v->vector = -1;
+        return queued < 0 ? -ENOENT : 0;
+    }
+    if (vector > 255)
+        return -EINVAL;
+    if (v->vector >= 0)
+        return -EBUSY;
+    v->vector = vector;
+    post(v, X86_PENDING_INTR);
+    return 0;
+}
+
+static void soft_vcpu_window(struct hv_vcpu *v, bool on)
+{
+    v->window = on;
+    v->window_open = false;
+    if (on)
+        post(v, X86_PENDING_INTR);
+}
+
+static int soft_memory_changed(struct hv_vm *vm)
+{
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        x86_cpu_memory_changed(vm->vcpu[n].cpu);
+    return 0;
+}
+
 static void soft_vm_reset(struct hv_vm *vm)
 {
     struct x86_cpu_state *s = malloc(sizeof(*s));
 
-    irqchip_reset(vm->chip);
+    if (vm->chip)
+        irqchip_reset(vm->chip);
     if (!s)
         return;
     for (unsigned n = 0; n < vm->vcpu_count; n++) {
@@ -341,6 +530,8 @@ static void soft_vm_reset(struct hv_vm *vm)
 
         x86_cpu_state_reset(s, n == 0, false);
         s->tsc = c->tsc_offset + clock_tsc();
+        if (!vm->chip)
+            s->run_state = X86_RUNNING;
         __atomic_store_n((uint32_t *)&c->pending, 0, __ATOMIC_SEQ_CST);
         if (x86_cpu_set(c, s))
             continue; /* the reset state is one that any CPU can hold */
@@ -375,6 +566,8 @@ static void soft_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 #define REPORT(field) fn(arg, "cpu." #field, sum_counter(vm, offsetof(struct x86_cpu_counters, field)));
     X86_CPU_COUNTERS(REPORT)
 #undef REPORT
+    if (!vm->chip)
+        return;
     irqchip_stats_get(vm->chip, &chip);
     fn(arg, "irqchip.acks", chip.acks);
     fn(arg, "irqchip.eois", chip.eois);
@@ -398,6 +591,9 @@ const struct hv_ops hv_soft_ops = {
     .vcpu_kick = soft_vcpu_kick,
     .vcpu_get = soft_vcpu_get,
     .vcpu_set = soft_vcpu_set,
+    .vcpu_interrupt = soft_vcpu_interrupt,
+    .vcpu_window = soft_vcpu_window,
+    .memory_changed = soft_memory_changed,
     .vm_reset = soft_vm_reset,
     .irqchip_save = soft_irqchip_save,
     .irqchip_load = soft_irqchip_load,

@@ -264,6 +264,13 @@ static bool interrupted(struct x86_cpu *c)
            (c->rflags & X86_FLAG_TF);
 }
 
+/* Embedded CPUs: has the element's MMIO access asked to stop behind it? */
+static bool kicked_in_call(struct x86_cpu *c)
+{
+    return unlikely(c->vm->embedded) &&
+           (__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED) & X86_PENDING_KICK);
+}
+
 static bool repetition_over(const struct x86_cpu *c, const struct string *s)
 {
     return compares(s->op) && !!(c->af & AF_ZF) == s->until_equal;
@@ -291,7 +298,7 @@ static noinline bool string_repeat(struct x86_cpu *c, const struct insn *i, cons
         set_masked(c, X86_RCX, s->mask, count);
         if (repetition_over(c, s))
             break;
-        if (budget <= 0 && count > 0) {
+        if ((budget <= 0 || kicked_in_call(c)) && count > 0) {
             if (interrupted(c)) {
                 c->rip = insn_rip(c, i);
                 return false;

@@ -382,10 +382,24 @@ bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum 
     ret->gpa = w.gpa;
     ret->host = mmu_ram(c, w.gpa, &rom);
     ret->rom = rom;
+    if (unlikely(c->io_retry && raise && (!ret->host || (rom && access == MMU_WRITE)))) {
+        c->fault.pending = c->io_step = true;
+        return false;
+    }
     ret->plain = may_write_plainly(c, access, kind, &w, ret->host, rom);
     if (ret->host && !page_is_watched(c, va))
         fill(c, va, access, kind, &w, ret->host, ret->plain);
     return true;
+}
+
+/* Code in MMIO space: no machine we model has it, so the guest gets an exception; whoever embeds the
+ * CPU is told. */
+static cold bool fetch_outside_ram(struct x86_cpu *c, gpa_t gpa)
+{
+    cpu_raise(c, X86_GP, true, 0);
+    c->fetch_stop = c->vm->embedded;
+    c->fetch_gpa = gpa;
+    return false;
 }
 
 bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
@@ -411,10 +425,8 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
             return false;
         }
         host = mmu_ram(c, w.gpa, &rom);
-        if (!host) { /* code in MMIO space: no machine we model has it */
-            cpu_raise(c, X86_GP, true, 0);
-            return false;
-        }
+        if (!host || mem_find(c->vm->mem, w.gpa)->no_exec)
+            return fetch_outside_ram(c, w.gpa);
         fill(c, va, MMU_EXEC, kind, &w, host, false);
     }
     *ret_host = host;

@@ -71,6 +71,8 @@ static void part_store(struct x86_cpu *c, const struct xlat *x, unsigned off, un
         store_host(x->host + off, size, value);
         if (!x->plain)
             smc_written(c, x->host + off, size);
+    } else if (c->vm->embedded) {
+        mmio_store(c, x->gpa + off, size, value);
     }
 }
 
@@ -119,18 +121,34 @@ static bool translate_span(struct x86_cpu *c, uint64_t va, unsigned len, enum mm
     return mmu_translate(c, align_down(last, MEM_PAGE_SIZE), access, who, true, &ret->part[1]);
 }
 
+static bool part_calls_in(const struct xlat *x)
+{
+    return !x->host;
+}
+
+/* Of an access across pages, byte by byte, what lies in RAM comes first: while a call for MMIO lasts
+ * the layout of memory may change (hv_ops.memory_changed), and host addresses with it. */
 static uint64_t span_load(struct x86_cpu *c, const struct span *s, unsigned size)
 {
     uint64_t value = 0;
 
     if (likely(s->first_len == size))
         return part_load(c, &s->part[0], 0, size);
-    for (unsigned n = 0; n < size; n++) {
-        bool second = n >= s->first_len;
+    for (unsigned mmio = 0; mmio < 2; mmio++) {
+        for (unsigned n = 0; n < size; n++) {
+            bool second = n >= s->first_len;
 
-        value |= part_load(c, &s->part[second], second ? n - s->first_len : n, 1) << (8 * n);
+            if (part_calls_in(&s->part[second]) == (mmio == 1))
+                value |= part_load(c, &s->part[second], second ? n - s->first_len : n, 1)
+                         << (8 * n);
+        }
     }
     return value;
+}
+
+static bool part_calls_out(const struct xlat *x)
+{
+    return !x->host || x->rom;
 }
 
 static void span_store(struct x86_cpu *c, const struct span *s, unsigned size, uint64_t value)
@@ -139,10 +157,14 @@ static void span_store(struct x86_cpu *c, const struct span *s, unsigned size, u
         part_store(c, &s->part[0], 0, size, value);
         return;
     }
-    for (unsigned n = 0; n < size; n++) {
-        bool second = n >= s->first_len;
+    for (unsigned mmio = 0; mmio < 2; mmio++) {
+        for (unsigned n = 0; n < size; n++) {
+            bool second = n >= s->first_len;
 
-        part_store(c, &s->part[second], second ? n - s->first_len : n, 1, value >> (8 * n) & 0xff);
+            if (part_calls_out(&s->part[second]) == (mmio == 1))
+                part_store(c, &s->part[second], second ? n - s->first_len : n, 1,
+                           value >> (8 * n) & 0xff);
+        }
     }
 }
 

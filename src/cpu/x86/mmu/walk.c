@@ -25,17 +25,12 @@ struct rights {
 
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom)
 {
-    const struct mem *mem = c->vm->mem;
+    const struct mem_region *r = mem_find(c->vm->mem, gpa);
 
-    for (unsigned n = 0; n < mem->region_count; n++) {
-        const struct mem_region *r = &mem->region[n];
-
-        if (gpa - r->gpa < r->len) {
-            *ret_rom = r->rom;
-            return r->host + (gpa - r->gpa);
-        }
-    }
-    return NULL;
+    if (!r)
+        return NULL;
+    *ret_rom = r->rom;
+    return r->host + (gpa - r->gpa);
 }
 
 /* An entry's value; false when the table is not in RAM. Loads of 4 and 8 bytes are atomic. */
@@ -48,11 +43,14 @@ static bool read_entry(const uint8_t *host, unsigned size, uint64_t *ret)
     return true;
 }
 
-/* Set bits in an entry if it still has the value that was read. False: it changed, walk again. */
-static bool set_bits(uint8_t *host, unsigned size, uint64_t old, uint64_t bits)
+/* Set bits in an entry if it still has the value that was read. False: it changed, walk again. In
+ * ROM, which may be write-protected on the host too, nothing is set. */
+static bool set_bits(uint8_t *host, bool rom, unsigned size, uint64_t old, uint64_t bits)
 {
     uint32_t old32 = (uint32_t)old;
 
+    if (unlikely(rom))
+        return true;
     if (size == 8)
         return __atomic_compare_exchange_n((uint64_t *)(uintptr_t)host, &old, old | bits, false,
                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -185,7 +183,7 @@ again:
         }
         if (maps)
             break;
-        if (!pdpte && !(entry & X86_PTE_A) && !set_bits(host, entry_size, entry, X86_PTE_A))
+        if (!pdpte && !(entry & X86_PTE_A) && !set_bits(host, rom, entry_size, entry, X86_PTE_A))
             goto again;
         table = entry & PHYS_MASK & ~UINT64_C(0xfff);
         if (entry_size == 4)
@@ -197,7 +195,7 @@ again:
     }
     uint64_t want = X86_PTE_A | (access == MMU_WRITE ? X86_PTE_D : 0);
 
-    if ((entry & want) != want && !set_bits(host, entry_size, entry, want))
+    if ((entry & want) != want && !set_bits(host, rom, entry_size, entry, want))
         goto again;
     *ret = (struct walk){
         .gpa = page_address(entry, shift, entry_size) | (va & (BIT(shift) - 1)),

@@ -145,6 +145,11 @@ void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cp
     drop_dependents(p);
 }
 
+void cpuid_policy_no_apic(struct x86_cpuid_policy *p)
+{
+    p->no_apic = true;
+}
+
 uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p)
 {
     return X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
@@ -196,6 +201,10 @@ static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, ui
         ret[EDX] |= 1u << 28; /* HTT: the count in EBX means something */
     if (c->cr4 & X86_CR4_OSXSAVE)
         ret[ECX] |= 1u << 27;
+    if (p->no_apic) {
+        ret[EDX] &= ~(1u << 9);
+        ret[ECX] &= ~(1u << 21 | 1u << 24); /* x2APIC, TSC deadline */
+    }
 }
 
 /* Kernels trust BHI_DIS_S of SPEC_CTRL more than BHI_NO: without it Linux clears the branch history

@@ -65,7 +65,7 @@ void op_in(struct x86_cpu *c, const struct insn *i)
     uint16_t port = port_of(c, i);
     uint32_t v;
 
-    OR_FAULT(port_allowed(c, port, i->aux));
+    OR_FAULT(port_allowed(c, port, i->aux)); /* which sets rip, for an embedder to look at */
     v = port_read(c, port, i->aux);
     if (i->aux == 1)
         c->reg[X86_RAX] = (c->reg[X86_RAX] & ~UINT64_C(0xff)) | (v & 0xff);
