@@ -2,7 +2,7 @@
 /* libvz: virtual machines for programs. Everything a user of the library includes.
  *
  * A configuration says what hardware a machine has (config.h); a machine made from it runs
- * (machine.h); what fails says why in a struct vz_error (error.h). The library never exits,
+ * (machine.h), and its devices are spoken to (runtime.h); what fails says why in a struct vz_error (error.h). The library never exits,
  * keeps no state outside its objects, and runs any number of machines in one process. */
 #ifndef VZ_VZ_H
 #define VZ_VZ_H
@@ -10,6 +10,7 @@
 #include <vz/config.h>
 #include <vz/error.h>
 #include <vz/machine.h>
+#include <vz/runtime.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "api/config_impl.h"
+#include "api/socket_forward.h"
 #include "base/error.h"
 #include "block/blk_raw.h"
 #include "net/net.h"
-#include "virtio/virtio_console.h"
+#include "virtio/balloon.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_console.h"
 #include "virtio/virtio_net.h"
+#include "virtio/vsock.h"
 
 static int out_of_memory(struct vz_error *err)
 {
@@ -61,7 +64,8 @@ static int open_disk(struct backends *b, unsigned i, struct vz_error *err)
     o->read_only = a->read_only;
     if (d->identifier)
         strncpy(o->identifier, d->identifier, sizeof(o->identifier) - 1);
-    return add(b, &virtio_blk_ops, o, 0, err);
+    /* Linux gives each CPU a queue of its own, and more than there are CPUs are of no use. */
+    return add(b, &virtio_blk_ops, o, MIN(b->config->cpu_count, VIRTIO_BLK_QUEUES_MAX), err);
 }
 
 /* ---- Network -------------------------------------------------------------------------------- */
@@ -194,6 +198,49 @@ static int open_console(struct backends *b, unsigned device, struct vz_error *er
     return r ? r : add(b, &virtio_console_ops, &o->console, console_queues(&o->console), err);
 }
 
+/* ---- Balloon and sockets -------------------------------------------------------------------- */
+
+static struct board_virtio *last(struct backends *b)
+{
+    return &b->device[b->device_count - 1];
+}
+
+static int add_balloon(struct backends *b, struct vz_error *err)
+{
+    const struct vz_virtio_balloon_options *from = &config_balloon(b->config)->options;
+    struct balloon_options *o = allocate(b, sizeof(*o));
+    int r;
+
+    if (!o)
+        return out_of_memory(err);
+    *o = (struct balloon_options){
+        .ram_size = b->config->memory_size,
+        .min_size = from->minimum_size ? from->minimum_size : vz_config_memory_min(),
+        .no_deflate_on_oom = from->no_deflate_on_oom,
+        .no_free_page_reporting = from->no_free_page_reporting};
+    r = add(b, &virtio_balloon_ops, o, 0, err);
+    if (!r)
+        last(b)->ret = &b->balloon;
+    return r;
+}
+
+static int add_socket(struct backends *b, struct vz_error *err)
+{
+    const struct vz_socket_device *d = config_socket(b->config);
+    struct vsock_options *o = allocate(b, sizeof(*o));
+    int r = o ? socket_forwards_open(d, b->loop, &b->forwards, err) : out_of_memory(err);
+
+    if (r < 0) {
+        error_prefix(err, "socketDevices[0]");
+        return r;
+    }
+    o->guest_cid = d->guest_cid;
+    r = add(b, &virtio_vsock_ops, o, 0, err);
+    if (!r)
+        last(b)->ret = &b->socket;
+    return r;
+}
+
 /* ---- All of it ------------------------------------------------------------------------------ */
 
 static bool allocate_lists(struct backends *b)
@@ -225,7 +272,16 @@ int backends_open(struct backends *b, struct vz_error *err)
         r = open_console(b, i, err);
     for (unsigned i = 0; !r && i < c->entropy_devices.count; i++)
         r = add(b, &virtio_rng_ops, NULL, 0, err);
+    if (!r && config_balloon(c))
+        r = add_balloon(b, err);
+    if (!r && config_socket(c))
+        r = add_socket(b, err);
     return r;
+}
+
+int backends_start(struct backends *b, struct vz_error *err)
+{
+    return socket_forwards_start(b->forwards, b->socket, err);
 }
 
 void backends_close(struct backends *b)
@@ -236,6 +292,7 @@ void backends_close(struct backends *b)
         blk_close(b->blk[i]);
     for (unsigned i = 0; b->net && i < b->config->network_devices.count; i++)
         net_destroy(b->net[i]);
+    socket_forwards_close(b->forwards);
     for (unsigned i = 0; i < b->option_count; i++)
         free(b->options[i]);
     free(b->line);

@@ -31,6 +31,8 @@ struct backends {
     struct blk **blk;   /* of the storage devices */
     struct net **net;   /* of the network devices; NULL: no link */
     struct backends_console *console;
+    struct socket_forwards *forwards; /* NULL: none */
+    struct virtio_dev *balloon, *socket; /* NULL: none. The board's, as long as it is there */
     struct board_virtio device[BOARD_VIRTIO_MAX];
     unsigned device_count;
     void *options[BOARD_VIRTIO_MAX + 1]; /* what device[].options points to; freed in the end */
@@ -40,6 +42,9 @@ struct backends {
 /* Open everything, and list the devices for the board. config, loop and port_opened are set;
  * backends_close() follows in any case. The loop does not run. 0 or -errno. */
 int backends_open(struct backends *b, struct vz_error *err) must_check;
+
+/* Once the board has made the devices. 0 or -errno. */
+int backends_start(struct backends *b, struct vz_error *err) must_check;
 
 /* After the board is gone. */
 void backends_close(struct backends *b);

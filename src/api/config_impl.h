@@ -96,10 +96,14 @@ struct vz_entropy_device {
 
 struct vz_balloon_device {
     struct object object;
+    struct vz_virtio_balloon_options options;
 };
 
 struct vz_socket_device {
     struct object object;
+    uint32_t guest_cid;
+    struct vz_socket_forward *forward; /* paths are our own, never NULL */
+    unsigned forward_count;
 };
 
 /* Objects of one kind that a configuration has; each holds a reference. */
@@ -137,5 +141,18 @@ CONFIG_DEFINE_ITEM(serial_port);
 CONFIG_DEFINE_ITEM(storage_device);
 CONFIG_DEFINE_ITEM(network_device);
 CONFIG_DEFINE_ITEM(console_device);
+CONFIG_DEFINE_ITEM(balloon_device);
+CONFIG_DEFINE_ITEM(socket_device);
+
+/* The machine's only one, or NULL. */
+static inline const struct vz_balloon_device *config_balloon(const struct vz_config *c)
+{
+    return c->balloon_devices.count ? config_balloon_device(c, 0) : NULL;
+}
+
+static inline const struct vz_socket_device *config_socket(const struct vz_config *c)
+{
+    return c->socket_devices.count ? config_socket_device(c, 0) : NULL;
+}
 
 #endif

@@ -157,6 +157,46 @@ START_TEST(config_names_every_problem_in_one_pass)
 }
 END_TEST
 
+START_TEST(config_checks_balloon_and_sockets)
+{
+    static const struct vz_socket_forward forward[] = {
+        {true, 1, "/nonexistent/socket"}, {true, UINT32_MAX, "/etc"}, {true, 2, "/nonexistent/socket"},
+        {false, 7, "/nonexistent/fine"}, {false, 7, "/x"},
+    };
+    struct vz_virtio_balloon_options b = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
+    struct vz_virtio_socket_options s = VZ_VIRTIO_SOCKET_OPTIONS_INIT;
+    struct vz_config *c = vz_config_new(NULL, NULL);
+    struct vz_balloon_device *balloon;
+    struct vz_socket_device *vsock;
+    struct problems all;
+
+    b.minimum_size = UINT64_C(1) << 40;
+    b.target_size = (UINT64_C(1) << 40) - 1;
+    s.guest_cid = 2;
+    s.forwards = forward;
+    s.forward_count = 5;
+    balloon = vz_virtio_balloon_device_new(&b, NULL);
+    vsock = vz_virtio_socket_device_new(&s, NULL);
+    vz_config_add_balloon_device(c, balloon);
+    vz_config_add_socket_device(c, vsock);
+    all = validate(c);
+    expect(&all, "memoryBalloonDevices[0]: minimum size");
+    expect(&all, "memoryBalloonDevices[0]: target size");
+    expect(&all, "is below the minimum size");
+    expect(&all, "socketDevices[0]: CID 2 is not between 3 and 4294967294");
+    expect(&all, "socketDevices[0].forwards[0]: /nonexistent/socket: No such file");
+    expect(&all, "socketDevices[0].forwards[1]: port 4294967295 is none");
+    expect(&all, "socketDevices[0].forwards[1]: /etc: File exists");
+    expect(&all, "socketDevices[0].forwards[2]: /nonexistent/socket is in use by forwards[0]");
+    expect(&all, "socketDevices[0].forwards[4]: port 7 is that of forwards[3]");
+    vz_balloon_device_unref(balloon);
+    vz_socket_device_unref(vsock);
+    vz_config_unref(c);
+    s.forward_count = VZ_SOCKET_FORWARDS_MAX + 1;
+    ck_assert_ptr_null(vz_virtio_socket_device_new(&s, NULL));
+}
+END_TEST
+
 START_TEST(config_limits_memory_and_cpus)
 {
     static const struct {
@@ -329,8 +369,11 @@ static const char everything[] =
     "   true, \"attachment\": {\"type\": \"file\", \"path\": \"f\", \"append\": true}},"
     "   {\"name\": \"q\"}]}],"
     " \"entropyDevices\": [{\"type\": \"virtioEntropy\"}],"
-    " \"memoryBalloonDevices\": [{\"type\": \"virtioBalloon\"}],"
-    " \"socketDevices\": [{\"type\": \"virtioSocket\"}]}";
+    " \"memoryBalloonDevices\": [{\"type\": \"virtioBalloon\", \"targetSize\": 67108864,"
+    "   \"minimumSize\": 33554432, \"freePageReporting\": false, \"deflateOnOutOfMemory\": false}],"
+    " \"socketDevices\": [{\"type\": \"virtioSocket\", \"guestCid\": 4294967294, \"forwards\":"
+    "   [{\"to\": \"guest\", \"port\": 4294967294, \"path\": \"a\"},"
+    "    {\"to\": \"host\", \"port\": 0, \"path\": \"b\"}]}]}";
 
 START_TEST(json_goes_round)
 {
@@ -345,6 +388,11 @@ START_TEST(json_goes_round)
     ck_assert_str_eq(config_network_device(c, 0)->attachment->forward[1].host, "127.0.0.1");
     ck_assert_uint_eq(config_network_device(c, 1)->attachment->mtu, 9000);
     ck_assert(config_console_device(c, 0)->port[0].is_console);
+    ck_assert_uint_eq(config_balloon(c)->options.minimum_size, 32 << 20);
+    ck_assert(config_balloon(c)->options.no_free_page_reporting);
+    ck_assert_uint_eq(config_socket(c)->guest_cid, VZ_SOCKET_CID_MAX);
+    ck_assert_uint_eq(config_socket(c)->forward[0].port, 0xfffffffe);
+    ck_assert_str_eq(config_socket(c)->forward[1].path, "b");
     text = vz_config_to_json(c, &err);
     ck_assert_msg(text != NULL, "%s", err.text);
     d = vz_config_from_json(text, strlen(text), &err);
@@ -390,6 +438,13 @@ START_TEST(json_errors_name_the_member)
         {"{\"consoleDevices\": [{\"type\": \"virtioConsole\", \"ports\": [{\"name\": 1}]}]}",
          "consoleDevices[0].ports[0].name"},
         {"{\"entropyDevices\": [{\"type\": \"rng\"}]}", "entropyDevices[0].type"},
+        {"{\"memoryBalloonDevices\": [{\"type\": \"virtioBalloon\", \"targetSize\": -1}]}",
+         "memoryBalloonDevices[0].targetSize: is below 0"},
+        {"{\"socketDevices\": [{\"type\": \"virtioSocket\", \"forwards\": [{\"to\": \"x\"}]}]}",
+         "socketDevices[0].forwards[0].to"},
+        {"{\"socketDevices\": [{\"type\": \"virtioSocket\", \"forwards\": [{\"to\": \"host\","
+         " \"port\": 1}]}]}",
+         "socketDevices[0].forwards[0].path: is missing"},
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -407,6 +462,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, config_that_is_fine_validates);
     UNIT_TEST(s, config_names_every_problem_in_one_pass);
+    UNIT_TEST(s, config_checks_balloon_and_sockets);
     UNIT_TEST(s, config_limits_memory_and_cpus);
     UNIT_TEST(s, config_refuses_a_disk_written_twice_and_odd_sizes);
     UNIT_TEST(s, config_checks_network_sockets_and_duplicates);

@@ -133,6 +133,26 @@ static bool get_bool(struct reader *r, const char *name)
     return json_is_true(v);
 }
 
+/* On unless it says otherwise. */
+static bool get_switch(struct reader *r, const char *name)
+{
+    json_t *v = member(r, name, false);
+
+    if (v && !json_is_boolean(v))
+        fail(r, name, "is not true or false");
+    return !json_is_false(v);
+}
+
+/* Bytes; 0 when it is missing. */
+static uint64_t get_size(struct reader *r, const char *name)
+{
+    json_int_t v = get_int(r, name, 0, INT64_MAX);
+
+    if (v < 0)
+        fail(r, name, "is below 0");
+    return v < 0 ? 0 : (uint64_t)v;
+}
+
 static bool finish(struct reader *r)
 {
     const char *key;
@@ -434,14 +454,47 @@ static void *read_entropy_device(struct reader *r)
 
 static void *read_balloon_device(struct reader *r)
 {
+    struct vz_virtio_balloon_options o = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
+
     get_type(r, "virtioBalloon");
-    return finish(r) ? vz_virtio_balloon_device_new(NULL, r->err) : NULL;
+    o.target_size = get_size(r, "targetSize");
+    o.minimum_size = get_size(r, "minimumSize");
+    o.no_free_page_reporting = !get_switch(r, "freePageReporting");
+    o.no_deflate_on_oom = !get_switch(r, "deflateOnOutOfMemory");
+    return finish(r) ? vz_virtio_balloon_device_new(&o, r->err) : NULL;
+}
+
+static bool read_socket_forward(struct reader *parent, json_t *value, unsigned index,
+                                struct vz_socket_forward *ret)
+{
+    struct reader r = reader_at(parent, value, "%s[%u]", "forwards", index);
+    const char *to = get_string(&r, "to", true);
+
+    if (to && strcmp(to, "guest") && strcmp(to, "host"))
+        fail(&r, "to", "'%.40s' is not guest or host", to);
+    ret->to_guest = to && !strcmp(to, "guest");
+    ret->port = get_unsigned(&r, "port", UINT_MAX, UINT_MAX);
+    ret->path = get_string(&r, "path", true);
+    return finish(&r);
 }
 
 static void *read_socket_device(struct reader *r)
 {
+    struct vz_virtio_socket_options o = VZ_VIRTIO_SOCKET_OPTIONS_INIT;
+    struct vz_socket_forward forward[VZ_SOCKET_FORWARDS_MAX];
+    json_t *list = member(r, "forwards", false);
+    bool ok;
+
     get_type(r, "virtioSocket");
-    return finish(r) ? vz_virtio_socket_device_new(NULL, r->err) : NULL;
+    o.guest_cid = get_unsigned(r, "guestCid", o.guest_cid, UINT_MAX);
+    if (list && (!json_is_array(list) || json_array_size(list) > VZ_SOCKET_FORWARDS_MAX))
+        fail(r, "forwards", "is not an array of up to %u", VZ_SOCKET_FORWARDS_MAX);
+    ok = finish(r);
+    o.forwards = forward;
+    for (; ok && o.forward_count < json_array_size(list); o.forward_count++)
+        ok = read_socket_forward(r, json_array_get(list, o.forward_count), o.forward_count,
+                                 &forward[o.forward_count]);
+    return ok ? vz_virtio_socket_device_new(&o, r->err) : NULL;
 }
 
 /* ---- The whole ------------------------------------------------------------------------------ */

@@ -109,14 +109,37 @@ static json_t *entropy_device(const void *object)
     return json_pack("{s:s}", "type", "virtioEntropy");
 }
 
+/* 0 stands for a default, and is left out. */
+static void add_size(json_t *object, const char *name, uint64_t size)
+{
+    if (size)
+        json_object_set_new(object, name, json_integer((json_int_t)size));
+}
+
 static json_t *balloon_device(const void *object)
 {
-    return json_pack("{s:s}", "type", "virtioBalloon");
+    const struct vz_virtio_balloon_options *o = &((const struct vz_balloon_device *)object)->options;
+    json_t *j = json_pack("{s:s, s:b, s:b}", "type", "virtioBalloon", "freePageReporting",
+                          !o->no_free_page_reporting, "deflateOnOutOfMemory",
+                          !o->no_deflate_on_oom);
+
+    add_size(j, "targetSize", o->target_size);
+    add_size(j, "minimumSize", o->minimum_size);
+    return j;
 }
 
 static json_t *socket_device(const void *object)
 {
-    return json_pack("{s:s}", "type", "virtioSocket");
+    const struct vz_socket_device *d = object;
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < d->forward_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "to",
+                                              d->forward[i].to_guest ? "guest" : "host", "port",
+                                              (json_int_t)d->forward[i].port, "path",
+                                              d->forward[i].path));
+    return json_pack("{s:s, s:I, s:o}", "type", "virtioSocket", "guestCid",
+                     (json_int_t)d->guest_cid, "forwards", list);
 }
 
 /* Returns false without memory. */

@@ -55,6 +55,7 @@ static struct vz_machine *allocate(const struct vz_config *config,
         return NULL;
     }
     m->end.reason = VZ_END_STOPPED;
+    m->last_call = &m->first_call;
     if (copy_options(m, options, err) < 0 || !(m->config = config_copy(config, err)) ||
         open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
@@ -67,6 +68,7 @@ static struct vz_machine *allocate(const struct vz_config *config,
 static void release(struct vz_machine *m)
 {
     events_fini(&m->events);
+    machine_free_listeners(m);
     runner_fini(&m->runner);
     close(m->wake_fd);
     vz_config_unref(m->config);
@@ -86,6 +88,7 @@ struct vz_machine *vz_machine_new(const struct vz_config *config,
     m = allocate(config, options, err);
     if (!m)
         return NULL;
+    m->memory_target = machine_first_memory_target(m->config);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);
     machine_init_runner(m);
@@ -114,11 +117,6 @@ void vz_machine_free(struct vz_machine *m)
 }
 
 /* ---- Operations ----------------------------------------------------------------------------- */
-
-static bool on_machine_thread(const struct vz_machine *m)
-{
-    return pthread_equal(pthread_self(), m->thread);
-}
 
 /* Begin op; it completes in any case. */
 static void begin(struct vz_machine *m, struct machine_op *op)
@@ -186,7 +184,7 @@ static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz
     struct waiter w = {.done = false};
     struct machine_op *op = calloc(1, sizeof(*op));
 
-    if (!op || on_machine_thread(m)) {
+    if (!op || machine_is_current(m)) {
         error_set(err, 0, op ? VZ_ERROR_INVALID_STATE : VZ_ERROR_NO_MEMORY, "%s",
                   op ? "the machine's own thread cannot wait for it" : "out of memory");
         free(op);

@@ -5,6 +5,7 @@
 #define VZ_API_MACHINE_IMPL_H
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "api/config_impl.h"
 #include "api/events.h"
@@ -22,6 +23,21 @@ struct machine_op {
     bool failed;
     struct vz_error err;
 };
+
+/* On the machine's thread, with devices there. 0, or below 0 with *err. */
+typedef int machine_call_fn(struct vz_machine *m, void *arg, struct vz_error *err);
+
+/* A call from another thread, which waits for it. */
+struct machine_call {
+    struct machine_call *next;
+    machine_call_fn *fn;
+    void *arg;
+    int result;
+    struct vz_error err;
+    bool done; /* under the machine's lock */
+};
+
+struct machine_listener;
 
 #define MACHINE_STATS_MAX 256
 
@@ -54,6 +70,9 @@ struct vz_machine {
     uint64_t resets;
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
+    struct machine_call *first_call, **last_call;
+    LIST_HEAD(, machine_listener) listeners;
+    uint64_t memory_target; /* bytes */
 
     /* The machine's thread's, changed while not live; others look only when live. */
     struct parts parts;
@@ -85,6 +104,22 @@ void machine_op_complete(struct vz_machine *m, struct machine_op *op, const stru
 void machine_tell_state(struct vz_machine *m, enum vz_machine_state state);
 void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end);
 void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open);
+
+/* machine_call.c: have fn called by the machine's thread, and wait; at once on that thread itself. What
+ * fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not live. */
+int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err);
+void machine_serve_calls(struct vz_machine *m); /* its thread */
+bool machine_is_current(const struct vz_machine *m);
+
+/* machine_memory.c */
+uint64_t machine_memory_minimum(const struct vz_config *c); /* bytes; it has a balloon */
+uint64_t machine_first_memory_target(const struct vz_config *c);
+void machine_apply_memory_target(struct vz_machine *m); /* its thread */
+
+/* machine_sockets.c */
+void machine_apply_listeners(struct vz_machine *m);  /* to the device; its thread */
+void machine_forget_listeners(struct vz_machine *m); /* the device is gone */
+void machine_free_listeners(struct vz_machine *m);
 
 /* Read the counters of a live machine. */
 void machine_collect_stats_locked(struct vz_machine *m);

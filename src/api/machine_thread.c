@@ -116,6 +116,7 @@ static void on_wake(void *arg, unsigned events)
     bool press, quiesce;
 
     eventfd_read(m->wake_fd, &ignored);
+    machine_serve_calls(m);
     pthread_mutex_lock(&m->lock);
     press = m->want_button;
     m->want_button = false;
@@ -186,6 +187,7 @@ static bool sleep_paused(struct vz_machine *m)
     do {
         deliver(m);
         wait_wake(m);
+        machine_serve_calls(m);
         pthread_mutex_lock(&m->lock);
         state = m->state;
         ended = m->has_end;
@@ -261,6 +263,13 @@ static void run(struct vz_machine *m)
 
 /* ---- Beginning and end ---------------------------------------------------------------------- */
 
+/* What programs have set, to the devices. */
+static void apply_settings(struct vz_machine *m)
+{
+    machine_apply_memory_target(m);
+    machine_apply_listeners(m);
+}
+
 static int build(struct vz_machine *m, struct vz_error *err)
 {
     struct parts *p = &m->parts;
@@ -270,6 +279,7 @@ static int build(struct vz_machine *m, struct vz_error *err)
         r = parts_boot(p, err);
     if (r < 0)
         return r;
+    apply_settings(m);
     r = loop_fd_add(p->loop, m->wake_fd, LOOP_READ, on_wake, m, &p->wake);
     if (!r)
         r = runner_start(&m->runner, p->hv, p->vcpu, m->config->cpu_count);
@@ -283,6 +293,7 @@ static void start_failed(struct vz_machine *m, const struct vz_error *err)
     struct machine_op *op;
 
     parts_fini(&m->parts);
+    machine_forget_listeners(m);
     pthread_mutex_lock(&m->lock);
     m->has_end = false;
     machine_end_locked(m, VZ_END_ERROR, 0, err->text);
@@ -319,11 +330,13 @@ static void finish(struct vz_machine *m)
     parts_drain(&m->parts);
     pthread_mutex_lock(&m->lock);
     machine_collect_stats_locked(m);
-    m->live = false;
+    m->live = false; /* no call is added any more */
     error_set(&late, 0, VZ_ERROR_INVALID_TRANSITION, "the machine ended first%s%.180s",
               m->end.text[0] ? ": " : "", m->end.text);
     pthread_mutex_unlock(&m->lock);
+    machine_serve_calls(m);
     parts_fini(&m->parts);
+    machine_forget_listeners(m);
     op = settle_end(m, &stopped);
     complete(m, op, stopped ? NULL : &late);
 }
@@ -350,6 +363,7 @@ static void start(struct vz_machine *m)
     pthread_mutex_unlock(&m->lock);
     if (ended) /* perhaps freed before there were CPUs to park */
         runner_park(&m->runner);
+    apply_settings(m); /* those that came meanwhile */
     complete(m, op, NULL);
     deliver(m);
     run(m);

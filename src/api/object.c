@@ -60,6 +60,18 @@ int options_copy(void *dst, size_t dst_size, const void *src, struct vz_error *e
     return 0;
 }
 
+int options_return(void *dst, size_t dst_size, const void *src, size_t src_size,
+                   struct vz_error *err)
+{
+    if (dst_size < sizeof(size_t))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "a struct without a size (start from its ..._INIT)");
+    memset(dst, 0, dst_size);
+    memcpy(dst, src, MIN(dst_size, src_size));
+    memcpy(dst, &dst_size, sizeof(dst_size));
+    return 0;
+}
+
 char *options_text(const char *text, const char *what, struct vz_error *err)
 {
     char *copy;

@@ -40,6 +40,10 @@ void object_unref(void *object); /* NULL is fine */
  * know is zero. 0 or -errno. */
 int options_copy(void *dst, size_t dst_size, const void *src, struct vz_error *err) must_check;
 
+/* The other way: what the caller's struct, of dst_size bytes, has room for. 0 or -errno. */
+int options_return(void *dst, size_t dst_size, const void *src, size_t src_size,
+                   struct vz_error *err) must_check;
+
 /* A copy of text, which must not be NULL or empty: NULL with err, where what names it. */
 char *options_text(const char *text, const char *what, struct vz_error *err);
 

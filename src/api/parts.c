@@ -76,6 +76,8 @@ static int build(struct parts *p, struct vz_error *err)
     r = backends_open(&p->backends, err);
     if (!r)
         r = create_board(p, err);
+    if (!r)
+        r = backends_start(&p->backends, err);
     if (r < 0)
         return r;
     p->vm = p->board->vm;

@@ -12,8 +12,8 @@
 #define PARTS_HAVE_STORAGE        1
 #define PARTS_HAVE_VIRTIO_CONSOLE 1
 #define PARTS_HAVE_ENTROPY        1
-#define PARTS_HAVE_BALLOON        0
-#define PARTS_HAVE_SOCKET         0
+#define PARTS_HAVE_BALLOON        1
+#define PARTS_HAVE_SOCKET         1
 #define PARTS_HAVE_NET_NAT        1
 #define PARTS_HAVE_NET_FD         1
 #define PARTS_HAVE_NET_TAP        1

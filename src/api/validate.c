@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -100,6 +101,14 @@ static void check_output_file(struct report *r, const char *path)
         problem(r, VZ_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
+static void check_new_socket(struct report *r, const char *path)
+{
+    if (access(path, F_OK) == 0)
+        problem(r, VZ_ERROR_IO, "%s: %s", path, strerror(EEXIST));
+    else
+        check_output_file(r, path);
+}
+
 /* ---- One thing each ------------------------------------------------------------------------- */
 
 static void check_label(struct report *r, const struct vz_config *c)
@@ -187,10 +196,7 @@ static void check_serial_attachment(struct report *r, const struct vz_config *c,
         check_output_file(r, a->path);
         break;
     case SERIAL_UNIX:
-        if (access(a->path, F_OK) == 0)
-            problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(EEXIST));
-        else
-            check_output_file(r, a->path);
+        check_new_socket(r, a->path);
         break;
     case SERIAL_NULL:
     case SERIAL_PTY:
@@ -422,6 +428,60 @@ static void check_plain(struct report *r, const char *name, const struct object_
     }
 }
 
+static void check_balloon(struct report *r, const struct vz_config *c)
+{
+    const struct vz_virtio_balloon_options *o;
+
+    if (!config_balloon(c))
+        return;
+    o = &config_balloon(c)->options;
+    begin(r, "memoryBalloonDevices[0]");
+    if (o->minimum_size > c->memory_size)
+        problem(r, VZ_ERROR_INVALID, "minimum size %llu KiB is above the machine's memory",
+                (unsigned long long)(o->minimum_size / KIB));
+    if (o->target_size > c->memory_size)
+        problem(r, VZ_ERROR_INVALID, "target size %llu KiB is above the machine's memory",
+                (unsigned long long)(o->target_size / KIB));
+    if (o->target_size && o->target_size < o->minimum_size)
+        problem(r, VZ_ERROR_INVALID, "target size %llu KiB is below the minimum size",
+                (unsigned long long)(o->target_size / KIB));
+}
+
+static void check_socket_forward(struct report *r, const struct vz_socket_device *d, unsigned i)
+{
+    const struct vz_socket_forward *f = &d->forward[i];
+
+    begin(r, "socketDevices[0].forwards[%u]", i);
+    if (f->port == UINT32_MAX)
+        problem(r, VZ_ERROR_INVALID, "port %u is none", f->port);
+    if (strlen(f->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        problem(r, VZ_ERROR_INVALID, "%s: too long for a socket", f->path);
+    else if (f->to_guest)
+        check_new_socket(r, f->path);
+    for (unsigned k = 0; k < i; k++) {
+        const struct vz_socket_forward *g = &d->forward[k];
+
+        if (f->to_guest && g->to_guest && !strcmp(f->path, g->path))
+            problem(r, VZ_ERROR_INVALID, "%s is in use by forwards[%u] too", f->path, k);
+        if (!f->to_guest && !g->to_guest && f->port == g->port)
+            problem(r, VZ_ERROR_INVALID, "port %u is that of forwards[%u] too", f->port, k);
+    }
+}
+
+static void check_socket(struct report *r, const struct vz_config *c)
+{
+    const struct vz_socket_device *d = config_socket(c);
+
+    if (!d)
+        return;
+    begin(r, "socketDevices[0]");
+    if (d->guest_cid < VZ_SOCKET_CID_MIN || d->guest_cid > VZ_SOCKET_CID_MAX)
+        problem(r, VZ_ERROR_INVALID, "CID %u is not between %u and %u", d->guest_cid,
+                VZ_SOCKET_CID_MIN, VZ_SOCKET_CID_MAX);
+    for (unsigned i = 0; i < d->forward_count; i++)
+        check_socket_forward(r, d, i);
+}
+
 static void check_slots(struct report *r, const struct vz_config *c)
 {
     unsigned count = c->storage_devices.count + c->network_devices.count +
@@ -455,6 +515,8 @@ int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
     check_plain(&r, "entropyDevices", &c->entropy_devices, UINT32_MAX, PARTS_HAVE_ENTROPY);
     check_plain(&r, "memoryBalloonDevices", &c->balloon_devices, 1, PARTS_HAVE_BALLOON);
     check_plain(&r, "socketDevices", &c->socket_devices, 1, PARTS_HAVE_SOCKET);
+    check_balloon(&r, c);
+    check_socket(&r, c);
     check_slots(&r, c);
     if (!r.count)
         return 0;

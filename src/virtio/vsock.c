@@ -175,21 +175,39 @@ static struct vsock_listener *find_listener(struct vsock *v, uint32_t port)
     return NULL;
 }
 
+/* The connection that a listener gets; NULL: refused. */
+static struct vsock_conn *new_request(struct vsock *v, const struct vsock_listener *l,
+                                      const struct virtio_vsock_hdr *h)
+{
+    struct vsock_conn *c;
+    int fd = l->open ? l->open(l->arg, h->src_port) : -1;
+
+    if ((l->open && fd < 0) || vsock_conn_new(v, h->dst_port, h->src_port, fd, &c) < 0)
+        return NULL;
+    c->peer_alloc = h->buf_alloc;
+    c->peer_fwd = h->fwd_cnt;
+    return c;
+}
+
 static void on_request(struct vsock *v, const struct virtio_vsock_hdr *h)
 {
     struct vsock_listener *l = find_listener(v, h->dst_port);
-    struct vsock_conn *c;
+    struct vsock_conn *c = l ? new_request(v, l, h) : NULL;
     int fd;
 
-    if (!l || vsock_conn_new(v, h->dst_port, h->src_port, &c) < 0) {
+    if (!c) {
         stray(v, h);
         return;
     }
-    c->connected = true;
-    c->peer_alloc = h->buf_alloc;
-    c->peer_fwd = h->fwd_cnt;
     fd = c->user_fd;
-    if (!l->accept(l->arg, fd, c->host_port, c->guest_port)) {
+    if (l->offered) {
+        c->user_fd = -1;
+        c->deferred = true;
+        l->offered(l->arg, fd, c->host_port, c->guest_port, c->id);
+        return;
+    }
+    c->connected = true;
+    if (l->accept && !l->accept(l->arg, fd, c->host_port, c->guest_port)) {
         vsock_conn_free(c, 0);
         stray(v, h);
         return;
@@ -203,12 +221,13 @@ static void on_response(struct vsock_conn *c)
     int fd = c->user_fd;
     void (*done)(void *arg, int err, int fd) = c->done;
 
-    if (c->connected)
+    if (c->connected || c->deferred)
         return;
     c->connected = true;
     c->user_fd = -1;
     c->done = NULL;
-    done(c->done_arg, 0, fd);
+    if (done)
+        done(c->done_arg, 0, fd);
 }
 
 static void on_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h,
@@ -349,28 +368,83 @@ static int vsock_loaded(struct virtio_dev *dev, struct vz_error *err)
 
 /* --- for the host --- */
 
-int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
-                  void (*done)(void *arg, int err, int fd), void *arg)
+/* Ask the guest; fd as in vsock_conn_new(). */
+static int connect_guest(struct virtio_dev *dev, uint32_t guest_port, int fd,
+                         struct vsock_conn **ret)
 {
     struct vsock *v = to_vsock(dev);
-    struct vsock_conn *c;
     int r;
 
-    if (!dev->active)
-        return -ENOTCONN;
     for (unsigned tries = 0; tries <= VSOCK_CONNECTIONS_MAX; tries++) {
         if (++v->next_port < PORT_FIRST || v->next_port == UINT32_MAX)
             v->next_port = PORT_FIRST;
         if (!vsock_conn_find(v, v->next_port, guest_port))
             break;
     }
-    r = vsock_conn_new(v, v->next_port, guest_port, &c);
+    r = vsock_conn_new(v, v->next_port, guest_port, fd, ret);
+    if (r < 0)
+        return r;
+    vsock_conn_owe(*ret, OWE_REQUEST);
+    virtio_kick(dev, QUEUE_RX);
+    return 0;
+}
+
+int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
+                  void (*done)(void *arg, int err, int fd), void *arg)
+{
+    struct vsock_conn *c;
+    int r;
+
+    if (!dev->active)
+        return -ENOTCONN;
+    r = connect_guest(dev, guest_port, -1, &c);
     if (r < 0)
         return r;
     c->done = done;
     c->done_arg = arg;
-    vsock_conn_owe(c, OWE_REQUEST);
+    return 0;
+}
+
+uint32_t vsock_last_port(const struct virtio_dev *dev)
+{
+    return container_of(dev, struct vsock, dev)->next_port;
+}
+
+int vsock_connect_fd(struct virtio_dev *dev, uint32_t guest_port, int fd)
+{
+    struct vsock_conn *c;
+
+    if (dev->active)
+        return connect_guest(dev, guest_port, fd, &c);
+    close(fd);
+    return -ENOTCONN;
+}
+
+void vsock_answer(struct virtio_dev *dev, uint32_t host_port, uint32_t guest_port, uint64_t id,
+                  bool accept)
+{
+    struct vsock_conn *c = vsock_conn_find(to_vsock(dev), host_port, guest_port);
+
+    if (!c || c->id != id || !c->deferred)
+        return;
+    c->deferred = false;
+    c->connected = accept;
+    vsock_conn_owe(c, accept ? OWE_RESPONSE : OWE_RST);
     virtio_kick(dev, QUEUE_RX);
+}
+
+static int add_listener(struct virtio_dev *dev, const struct vsock_listener *listener)
+{
+    struct vsock *v = to_vsock(dev);
+    struct vsock_listener *l;
+
+    if (find_listener(v, listener->port))
+        return -EADDRINUSE;
+    l = malloc(sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    *l = *listener;
+    LIST_INSERT_HEAD(&v->listeners, l, link);
     return 0;
 }
 
@@ -378,17 +452,24 @@ int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
                  bool (*accept)(void *arg, int fd, uint32_t host_port, uint32_t guest_port),
                  void *arg)
 {
-    struct vsock *v = to_vsock(dev);
-    struct vsock_listener *l;
+    return add_listener(dev, &(struct vsock_listener){.port = host_port, .accept = accept,
+                                                      .arg = arg});
+}
 
-    if (find_listener(v, host_port))
-        return -EADDRINUSE;
-    l = calloc(1, sizeof(*l));
-    if (!l)
-        return -ENOMEM;
-    *l = (struct vsock_listener){.port = host_port, .accept = accept, .arg = arg};
-    LIST_INSERT_HEAD(&v->listeners, l, link);
-    return 0;
+int vsock_listen_open(struct virtio_dev *dev, uint32_t host_port,
+                      int (*open)(void *arg, uint32_t guest_port), void *arg)
+{
+    return add_listener(dev, &(struct vsock_listener){.port = host_port, .open = open,
+                                                      .arg = arg});
+}
+
+int vsock_listen_deferred(struct virtio_dev *dev, uint32_t host_port,
+                          void (*offered)(void *arg, int fd, uint32_t host_port,
+                                          uint32_t guest_port, uint64_t id),
+                          void *arg)
+{
+    return add_listener(dev, &(struct vsock_listener){.port = host_port, .offered = offered,
+                                                      .arg = arg});
 }
 
 void vsock_unlisten(struct virtio_dev *dev, uint32_t host_port)

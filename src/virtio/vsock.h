@@ -24,6 +24,9 @@ struct vsock_options {
 int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
                   void (*done)(void *arg, int err, int fd), void *arg) must_check;
 
+/* The host's port of the last vsock_connect() that succeeded. */
+uint32_t vsock_last_port(const struct virtio_dev *dev);
+
 /* Take the guest's connections to a port of the host. accept() gets a socket, and returns whether it
  * keeps it; false refuses the connection (and the socket is closed). It must not call back into the
  * device. -EADDRINUSE, -ENOMEM. */
@@ -32,6 +35,26 @@ int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
                  void *arg) must_check;
 /* Connections that are there stay. */
 void vsock_unlisten(struct virtio_dev *dev, uint32_t host_port);
+
+/* As vsock_connect(), with a stream socket that is there as the host's end: fd is the device's from now
+ * on, also after a failure, and is closed when the guest refuses. */
+int vsock_connect_fd(struct virtio_dev *dev, uint32_t guest_port, int fd) must_check;
+
+/* As vsock_listen(): open() makes the host's end, a stream socket that is the device's then; or it
+ * returns -errno, and the connection is refused. */
+int vsock_listen_open(struct virtio_dev *dev, uint32_t host_port,
+                      int (*open)(void *arg, uint32_t guest_port), void *arg) must_check;
+
+/* As vsock_listen(), for who cannot say at once: offered() gets a socket, which is the callee's, and the
+ * guest waits until vsock_answer() is called with the same numbers. What is written meanwhile waits
+ * too. */
+int vsock_listen_deferred(struct virtio_dev *dev, uint32_t host_port,
+                          void (*offered)(void *arg, int fd, uint32_t host_port,
+                                          uint32_t guest_port, uint64_t id),
+                          void *arg) must_check;
+/* Does nothing when the guest has given up. */
+void vsock_answer(struct virtio_dev *dev, uint32_t host_port, uint32_t guest_port, uint64_t id,
+                  bool accept);
 
 unsigned vsock_connections(const struct virtio_dev *dev);
 

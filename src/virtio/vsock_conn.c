@@ -146,15 +146,15 @@ static void on_event(void *arg, unsigned events)
 
 /* --- life --- */
 
-int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port,
+int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int fd,
                    struct vsock_conn **ret)
 {
-    struct vsock_conn *c;
-    int pair[2], r;
+    struct vsock_conn *c = NULL;
+    int pair[2] = {fd, -1}, r = -EAGAIN;
 
     if (v->conn_count >= VSOCK_CONNECTIONS_MAX)
-        return -EAGAIN;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        goto fail;
+    if (fd < 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     (void)fcntl(pair[0], F_SETFL, O_NONBLOCK); /* ours; the user chooses for the other */
     c = calloc(1, sizeof(*c));
@@ -163,7 +163,7 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port,
         goto fail;
     }
     *c = (struct vsock_conn){.vsock = v, .host_port = host_port, .guest_port = guest_port,
-                             .fd = pair[0], .user_fd = pair[1]};
+                             .fd = pair[0], .user_fd = pair[1], .id = ++v->next_id};
     r = loop_fd_add(v->dev.loop, c->fd, 0, on_event, c, &c->watch);
     if (r < 0)
         goto fail;
@@ -173,8 +173,10 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port,
     return 0;
 fail:
     free(c);
-    close(pair[0]);
-    close(pair[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        if (pair[i] >= 0)
+            close(pair[i]);
+    }
     return r;
 }
 

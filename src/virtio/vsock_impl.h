@@ -30,13 +30,18 @@ struct vsock_conn {
     uint32_t fwd_cnt, fwd_told;        /* bytes that left the buffer; as last told */
     uint32_t tx_cnt, peer_alloc, peer_fwd;
     uint8_t owed, shutdown_sent, shutdown_got; /* VIRTIO_VSOCK_SHUTDOWN_* */
-    bool connected, readable, in_ready, dying, linked;
+    bool connected, readable, in_ready, dying;
+    bool deferred; /* vsock_answer() is to come */
+    uint64_t id;   /* no other one had it */
 };
 
 struct vsock_listener {
     LIST_ENTRY(vsock_listener) link;
     uint32_t port;
+    /* One of them: who answers at once, who has a socket, who answers later. */
     bool (*accept)(void *arg, int fd, uint32_t host_port, uint32_t guest_port);
+    int (*open)(void *arg, uint32_t guest_port);
+    void (*offered)(void *arg, int fd, uint32_t host_port, uint32_t guest_port, uint64_t id);
     void *arg;
 };
 
@@ -49,6 +54,7 @@ struct vsock_stray {
 struct vsock {
     struct virtio_dev dev;
     uint32_t guest_cid, next_port;
+    uint64_t next_id;
     unsigned conn_count, stray_count;
     struct vsock_stray stray[VSOCK_STRAYS];
     LIST_HEAD(, vsock_conn) bucket[VSOCK_BUCKETS];
@@ -59,7 +65,8 @@ struct vsock {
 };
 
 /* vsock_conn.c */
-int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port,
+/* fd: the host's end, taken in any case; -1: make a pair, of which user_fd is to be given away. */
+int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int fd,
                    struct vsock_conn **ret) must_check;
 struct vsock_conn *vsock_conn_find(struct vsock *v, uint32_t host_port, uint32_t guest_port);
 /* Close and free. err: for done() of one that is still connecting. */

@@ -173,6 +173,110 @@ START_TEST(the_host_connects_and_closes)
 }
 END_TEST
 
+struct offered {
+    int fd;
+    uint32_t host_port, guest_port;
+    uint64_t id;
+};
+
+static void on_offered(void *arg, int fd, uint32_t host_port, uint32_t guest_port, uint64_t id)
+{
+    *(struct offered *)arg = (struct offered){fd, host_port, guest_port, id};
+}
+
+static void answer(struct fixture *f, const struct offered *o, bool accept)
+{
+    vsock_answer(f->v.dev, o->host_port, o->guest_port, o->id, accept);
+}
+
+START_TEST(an_answer_may_come_later)
+{
+    struct fixture f;
+    struct offered o = {.fd = -1}, old;
+    char got[16];
+
+    setup(&f);
+    ck_assert_int_eq(vsock_listen_deferred(f.v.dev, 6000, on_offered, &o), 0);
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+    expect_nothing(&f);
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_RESPONSE, 0, ""); /* is no answer */
+    expect_nothing(&f);
+    ck_assert_int_eq(write(o.fd, "early", 5), 5);
+    answer(&f, &o, true);
+    expect(&f, VIRTIO_VSOCK_OP_RESPONSE, "");
+    expect(&f, VIRTIO_VSOCK_OP_RW, "early");
+    answer(&f, &o, false); /* too late */
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_RW, 0, "hello");
+    ck_assert_int_eq(read(o.fd, got, sizeof(got)), 5);
+    old = o;
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_RST, 0, "");
+    ck_assert_int_eq(read(o.fd, got, sizeof(got)), 0);
+    close(o.fd);
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+    answer(&f, &old, true); /* of another connection between the same ports */
+    expect_nothing(&f);
+    answer(&f, &o, false);
+    expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    ck_assert_uint_eq(vsock_connections(f.v.dev), 0);
+    close(o.fd);
+    send_op(&f, 1000, 6000, VIRTIO_VSOCK_OP_REQUEST, 0, ""); /* and never answered */
+    fv_destroy(&f.v);
+    close(o.fd);
+}
+END_TEST
+
+static int on_open(void *arg, uint32_t guest_port)
+{
+    int pair[2];
+
+    if (guest_port == 666)
+        return -ECONNREFUSED;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    *(int *)arg = pair[0];
+    return pair[1];
+}
+
+START_TEST(sockets_of_the_host_become_connections)
+{
+    struct fixture f;
+    struct virtio_vsock_hdr h;
+    char got[16];
+    int fd = -1, gone;
+
+    setup(&f);
+    ck_assert_int_eq(vsock_listen_open(f.v.dev, 7000, on_open, &fd), 0);
+    send_op(&f, 666, 7000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+    expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    send_op(&f, 1000, 7000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+    expect(&f, VIRTIO_VSOCK_OP_RESPONSE, "");
+    ck_assert_int_eq(write(fd, "to guest", 8), 8);
+    expect(&f, VIRTIO_VSOCK_OP_RW, "to guest");
+    close(fd);
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_SHUTDOWN, "").flags, 3);
+    send_op(&f, 1000, 7000, VIRTIO_VSOCK_OP_RST, 0, "");
+
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0)), 0);
+    ck_assert_int_eq(write(fd, "hello", 5), 5);
+    h = expect(&f, VIRTIO_VSOCK_OP_REQUEST, "");
+    expect_nothing(&f);
+    send_op(&f, 22, h.src_port, VIRTIO_VSOCK_OP_RESPONSE, 0, "");
+    expect(&f, VIRTIO_VSOCK_OP_RW, "hello");
+    gone = fd;
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 23, on_open(&fd, 0)), 0);
+    h = expect(&f, VIRTIO_VSOCK_OP_REQUEST, "");
+    send_op(&f, 23, h.src_port, VIRTIO_VSOCK_OP_RST, 0, ""); /* nobody there */
+    ck_assert_int_eq(read(fd, got, sizeof(got)), 0);
+    close(fd);
+    close(gone);
+    fv_wr(&f.v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+    fv_turn(&f.v);
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0)), -ENOTCONN);
+    ck_assert_int_eq(read(fd, got, sizeof(got)), 0);
+    close(fd);
+    fv_destroy(&f.v);
+}
+END_TEST
+
 /* No reset among what came; credit updates are passed over. */
 static bool vsock_credit_ok(struct fixture *f)
 {
@@ -258,6 +362,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_guest_connects_talks_and_leaves);
     UNIT_TEST(s, who_is_not_expected_is_reset);
     UNIT_TEST(s, the_host_connects_and_closes);
+    UNIT_TEST(s, an_answer_may_come_later);
+    UNIT_TEST(s, sockets_of_the_host_become_connections);
     UNIT_TEST(s, who_sends_more_than_its_credit_is_reset);
     UNIT_TEST(s, a_restored_guest_is_told_to_start_over);
     UNIT_TEST(s, a_hostile_driver_breaks_only_its_device);

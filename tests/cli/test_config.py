@@ -34,6 +34,28 @@ def test_flags_as_json(vz):
     assert len(c["entropyDevices"]) == 1
 
 
+def test_sockets_and_balloon_as_json(vz):
+    c = printed(vz, "--kernel", "k", "--vsock", "--balloon")
+    assert c["socketDevices"] == [{"type": "virtioSocket", "guestCid": 3, "forwards": []}]
+    assert c["memoryBalloonDevices"] == [{"type": "virtioBalloon", "freePageReporting": True,
+                                          "deflateOnOutOfMemory": True}]
+    c = printed(vz, "--kernel", "k", "--vsock=cid=9,listen=7:unix:/a", "--balloon",
+                "64M,min=32M,reporting=off,oom=off", "--vsock", "connect=8:unix:b:c")
+    assert c["socketDevices"] == [{"type": "virtioSocket", "guestCid": 9, "forwards": [
+        {"to": "host", "port": 7, "path": "/a"}, {"to": "guest", "port": 8, "path": "b:c"}]}]
+    assert c["memoryBalloonDevices"] == [
+        {"type": "virtioBalloon", "freePageReporting": False, "deflateOnOutOfMemory": False,
+         "targetSize": 64 << 20, "minimumSize": 32 << 20}]
+
+
+def test_a_value_that_looks_like_config_is_a_value(vz, tmp_path):
+    assert printed(vz, "--kernel", "k", "--cmdline", "--config")["bootLoader"]["cmdline"] == "--config"
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    r = vz("run", "--config", path, "--config", tmp_path / "other", "--print-config")
+    assert r.status != 0 and r.err.count("\n") == 1, r
+
+
 def test_vftools_flags_mean_the_same(vz):
     c = printed(vz, "-k", "k", "-i", "i", "-a", "x", "-d", "d", "-c", "c", "-p", 3, "-m", 512, "-t", 1)
     assert c["bootLoader"] == {"type": "linux", "kernel": "k", "initrd": "i", "cmdline": "x"}
@@ -77,6 +99,9 @@ def test_bad_files_are_refused(vz, tmp_path, text, named):
     (["--mac", "02:00:00"], "--mac"), (["--forward", "tcp:1"], "--forward"),
     (["--forward", "sctp:1:2"], "--forward"), (["--forward", "tcp:0:2"], "--forward"),
     (["--net", "tap=t", "--forward", "tcp:1:2"], "--forward"), (["-t", "2"], "-t"),
+    (["--vsock", "cid=2"], "--vsock"), (["--vsock", "listen=1"], "--vsock"),
+    (["--vsock", "listen=x:unix:y"], "--vsock"), (["--vsock", "connect=1:tcp:y"], "--vsock"),
+    (["--balloon", "lots"], "--balloon"), (["--balloon", "reporting=maybe"], "--balloon"),
     (["--uuid", "1"], "--uuid"), (["--console", "x"], "--console"), (["-m"], "-m"),
 ])
 def test_wrong_device_options(vz, args, named):

@@ -29,6 +29,8 @@ RUN = ["run", "--kernel", "k"]
     (["help", "frobnicate"], "frobnicate"),
     (["run"], "--kernel"),
     (["run", "--kernel"], "--kernel"),
+    (["run", "--initrd", "i"], "--kernel"),
+    (["run", "--cmdline", "c"], "--kernel"),
     (["run", "--kernel", ""], "--kernel"),
     (RUN + ["--frobnicate"], "--frobnicate"),
     (RUN + ["--frobnicate=1"], "--frobnicate"),

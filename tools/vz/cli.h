@@ -18,11 +18,14 @@ extern const char run_help[];
 
 /* opts.c ---------------------------------------------------------------------------------- */
 
+/* OPT_MAYBE: what follows is its value unless it begins with a dash. */
+enum opt_value { OPT_NEVER, OPT_ALWAYS, OPT_MAYBE };
+
 struct opt {
     const char *name; /* without the dashes */
-    bool has_value;
+    enum opt_value has_value;
     char letter;      /* 0: none; "-x VALUE" means the same as "--name VALUE" */
-    /* value is NULL for an option without one. Returns whether it is fine, after cli_error(). */
+    /* value is NULL when there is none. Returns whether it is fine, after cli_error(). */
     bool (*set)(void *arg, const char *name, const char *value);
 };
 #define OPT(name, has_value, letter, set)  {name, has_value, letter, set}
@@ -30,6 +33,10 @@ struct opt {
 /* Parse "--name value", "--name=value", "--name", "-x value" and "-x"; anything else is an error. The table ends
  * with a NULL name. command ("vz run") is for the hint. Returns false after cli_error(). */
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg);
+
+/* The value of the option called name, the last time it is there, or NULL: for one that is wanted before
+ * all others. What cannot be parsed ends the search, without an error. */
+const char *opts_find(int argc, char **argv, const struct opt *table, const char *name);
 
 /* A decimal count of bytes with an optional K, M or G (and nothing else behind). */
 bool opts_size(const char *text, uint64_t *ret);
@@ -39,16 +46,23 @@ bool opts_unsigned(const char *text, unsigned *ret);
 /* A list of comma-separated members: cut the first one off *list (changing it). NULL: no more. */
 char *opts_member(char **list);
 
+/* The value of a member "key=...", or NULL. */
+const char *opts_value_of(const char *member, const char *key);
+/* "on" or "off". */
+bool opts_switch(const char *text, bool *ret);
+
 /* run_config.c ---------------------------------------------------------------------------- */
 
 struct vz_config;
 
 struct run_devices;
+struct run_sockets;
 
 /* What the command line of `vz run` says. */
 struct run_options {
     struct vz_config *config; /* devices are added at once, the rest in the end */
     struct run_devices *devices; /* what cannot be added at once */
+    struct run_sockets *sockets; /* likewise */
     const char *config_file;
     const char *kernel, *initrd, *cmdline, *accel, *jit, *uuid;
     uint64_t memory_size; /* 0: not given, as the next */
@@ -74,6 +88,15 @@ bool run_devices_forward(struct run_devices *d, const char *name, const char *va
 bool run_devices_rng(struct vz_config *c);
 /* All options have been seen. */
 bool run_devices_finish(struct run_devices *d, struct vz_config *c);
+
+/* run_devices_guest.c --------------------------------------------------------------------- */
+
+/* value may be NULL. */
+bool run_devices_balloon(struct vz_config *c, const char *name, const char *value);
+struct run_sockets *run_sockets_new(void); /* NULL without memory */
+void run_sockets_free(struct run_sockets *s);
+bool run_sockets_option(struct run_sockets *s, const char *name, const char *value);
+bool run_sockets_finish(const struct run_sockets *s, struct vz_config *c);
 
 /* terminal.c ------------------------------------------------------------------------------ */
 

@@ -24,41 +24,54 @@ static const struct opt *find_letter(const struct opt *table, const char *text)
     return NULL;
 }
 
-/* Handle argv[0]; returns how many arguments it took, 0 after an error. */
-static int parse_one(int argc, char **argv, const struct opt *table, const char *command,
-                     void *arg)
+/* The option at argv[0], how many arguments it takes, and its value or NULL; NULL: there is none. */
+static const struct opt *look(int argc, char **argv, const struct opt *table, int *ret_took,
+                              const char **ret_value)
 {
-    const char *text = argv[0], *value;
+    const char *text = argv[0];
     size_t len = strcspn(text, "=");
-    const struct opt *o = NULL;
+    const struct opt *o;
 
     if (!strncmp(text, "--", 2) && len > 2)
         o = find(table, text + 2, len - 2);
     else
         o = find_letter(table, text);
+    *ret_took = 1;
+    *ret_value = o && text[len] ? text + len + 1 : NULL; /* none behind a letter */
+    if (o && !*ret_value && argc > 1 &&
+        (o->has_value == OPT_ALWAYS || (o->has_value == OPT_MAYBE && argv[1][0] != '-'))) {
+        *ret_took = 2;
+        *ret_value = argv[1];
+    }
+    return o;
+}
+
+/* Handle argv[0]; returns how many arguments it took, 0 after an error. */
+static int parse_one(int argc, char **argv, const struct opt *table, const char *command,
+                     void *arg)
+{
+    const char *text = argv[0], *value;
+    int took;
+    const struct opt *o = look(argc, argv, table, &took, &value);
+
     if (!o) {
         cli_error("%s '%.*s' (see '%s --help')",
                   text[0] == '-' ? "unknown option" : "unexpected argument",
-                  text[0] == '-' ? (int)len : (int)strlen(text), text, command);
+                  (int)(text[0] == '-' ? strcspn(text, "=") : strlen(text)), text, command);
         return 0;
     }
-    value = text[len] ? text + len + 1 : NULL; /* none behind a letter */
-    if (!o->has_value) {
-        if (value) {
-            cli_error("option '--%s' takes no value (see '%s --help')", o->name, command);
-            return 0;
-        }
-        return o->set(arg, o->name, NULL) ? 1 : 0;
-    }
-    if (!value && argc < 2 && !o->name[0]) {
-        cli_error("option '-%c' needs a value (see '%s --help')", o->letter, command);
+    if (o->has_value == OPT_NEVER && value) {
+        cli_error("option '--%s' takes no value (see '%s --help')", o->name, command);
         return 0;
     }
-    if (!value && argc < 2) {
-        cli_error("option '--%s' needs a value (see '%s --help')", o->name, command);
+    if (o->has_value == OPT_ALWAYS && !value) {
+        if (o->name[0])
+            cli_error("option '--%s' needs a value (see '%s --help')", o->name, command);
+        else
+            cli_error("option '-%c' needs a value (see '%s --help')", o->letter, command);
         return 0;
     }
-    return o->set(arg, o->name, value ? value : argv[1]) ? (value ? 1 : 2) : 0;
+    return o->set(arg, o->name, value) ? took : 0;
 }
 
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg)
@@ -72,6 +85,19 @@ bool opts_parse(int argc, char **argv, const struct opt *table, const char *comm
         argv += took;
     }
     return true;
+}
+
+const char *opts_find(int argc, char **argv, const struct opt *table, const char *name)
+{
+    const char *found = NULL, *value;
+    const struct opt *o;
+    int took;
+
+    for (; argc > 0 && (o = look(argc, argv, table, &took, &value)); argc -= took, argv += took) {
+        if (!strcmp(o->name, name))
+            found = value;
+    }
+    return found;
 }
 
 /* Decimal digits; *end is what follows them. */
@@ -131,4 +157,19 @@ char *opts_member(char **list)
         *comma++ = '\0';
     *list = comma;
     return start;
+}
+
+const char *opts_value_of(const char *member, const char *key)
+{
+    size_t len = strlen(key);
+
+    return !strncmp(member, key, len) && member[len] == '=' ? member + len + 1 : NULL;
+}
+
+bool opts_switch(const char *text, bool *ret)
+{
+    if (strcmp(text, "on") && strcmp(text, "off"))
+        return false;
+    *ret = text[1] == 'n';
+    return true;
 }

@@ -167,10 +167,23 @@ static bool set_rng(void *arg, const char *name, const char *value)
     return run_devices_rng(((struct run_options *)arg)->config);
 }
 
+static bool set_balloon(void *arg, const char *name, const char *value)
+{
+    return run_devices_balloon(((struct run_options *)arg)->config, name, value);
+}
+
+static bool set_vsock(void *arg, const char *name, const char *value)
+{
+    return run_sockets_option(((struct run_options *)arg)->sockets, name, value);
+}
+
 /* --config has been looked for before all others. */
 static bool skip_config(void *arg, const char *name, const char *value)
 {
-    return true;
+    if (!strcmp(value, ((struct run_options *)arg)->config_file))
+        return true;
+    cli_error("--%s '%s': there is one configuration, and another --%s follows", name, value, name);
+    return false;
 }
 
 /* vftool's -t. */
@@ -211,30 +224,32 @@ static bool set_print_config(void *arg, const char *name, const char *value)
 }
 
 static const struct opt table[] = {
-    OPT("config", true, 0, skip_config),
-    OPT("kernel", true, 'k', set_kernel),
-    OPT("initrd", true, 'i', set_initrd),
-    OPT("cmdline", true, 'a', set_cmdline),
-    OPT("memory", true, 0, set_memory),
-    OPT("", true, 'm', set_megabytes),
-    OPT("cpus", true, 'p', set_cpus),
-    OPT("accel", true, 0, set_accel),
-    OPT("jit", true, 0, set_jit),
-    OPT("uuid", true, 0, set_uuid),
-    OPT("serial", true, 0, set_serial),
-    OPT("", true, 't', set_terminal),
-    OPT("console", true, 0, set_console),
-    OPT("disk", true, 'd', set_disk),
-    OPT("cdrom", true, 'c', set_cdrom),
-    OPT("net", true, 0, set_net),
-    OPT("mac", true, 0, set_mac),
-    OPT("forward", true, 0, set_forward),
-    OPT("rng", false, 0, set_rng),
-    OPT("no-reboot", false, 0, set_no_reboot),
-    OPT("debug-exit", false, 0, set_debug_exit),
-    OPT("stats", false, 0, set_stats),
-    OPT("print-config", false, 0, set_print_config),
-    {NULL, false, 0, NULL},
+    OPT("config", OPT_ALWAYS, 0, skip_config),
+    OPT("kernel", OPT_ALWAYS, 'k', set_kernel),
+    OPT("initrd", OPT_ALWAYS, 'i', set_initrd),
+    OPT("cmdline", OPT_ALWAYS, 'a', set_cmdline),
+    OPT("memory", OPT_ALWAYS, 0, set_memory),
+    OPT("", OPT_ALWAYS, 'm', set_megabytes),
+    OPT("cpus", OPT_ALWAYS, 'p', set_cpus),
+    OPT("accel", OPT_ALWAYS, 0, set_accel),
+    OPT("jit", OPT_ALWAYS, 0, set_jit),
+    OPT("uuid", OPT_ALWAYS, 0, set_uuid),
+    OPT("serial", OPT_ALWAYS, 0, set_serial),
+    OPT("", OPT_ALWAYS, 't', set_terminal),
+    OPT("console", OPT_ALWAYS, 0, set_console),
+    OPT("disk", OPT_ALWAYS, 'd', set_disk),
+    OPT("cdrom", OPT_ALWAYS, 'c', set_cdrom),
+    OPT("net", OPT_ALWAYS, 0, set_net),
+    OPT("mac", OPT_ALWAYS, 0, set_mac),
+    OPT("forward", OPT_ALWAYS, 0, set_forward),
+    OPT("vsock", OPT_MAYBE, 0, set_vsock),
+    OPT("balloon", OPT_MAYBE, 0, set_balloon),
+    OPT("rng", OPT_NEVER, 0, set_rng),
+    OPT("no-reboot", OPT_NEVER, 0, set_no_reboot),
+    OPT("debug-exit", OPT_NEVER, 0, set_debug_exit),
+    OPT("stats", OPT_NEVER, 0, set_stats),
+    OPT("print-config", OPT_NEVER, 0, set_print_config),
+    {NULL, OPT_NEVER, 0, NULL},
 };
 
 /* ---- The configuration ---------------------------------------------------------------------- */
@@ -331,7 +346,7 @@ static bool add_serial(struct run_options *o, struct vz_error *err)
         serial = "stdio";
     if (serial && !add_port(o->config, serial, false, err))
         return false;
-    return !o->console || add_port(o->config, o->console, true, err);
+    return !o->console || add_port(o->config, o->console, OPT_ALWAYS, err);
 }
 
 static bool add_platform(struct run_options *o, struct vz_error *err)
@@ -374,7 +389,9 @@ static bool apply(struct run_options *o, struct vz_error *err)
 static bool check_combination(const struct run_options *o)
 {
     if (!o->kernel && (o->initrd || o->cmdline)) {
-        cli_error("--initrd and --cmdline go with --kernel (see 'vz run --help')");
+        cli_error("--%s goes with --kernel, which is missing%s (see 'vz run --help')",
+                  o->initrd ? "initrd" : "cmdline",
+                  o->config_file ? ": the configuration's own kernel has its own" : "");
         return false;
     }
     if (!o->kernel && !o->config_file) {
@@ -384,31 +401,19 @@ static bool check_combination(const struct run_options *o)
     return true;
 }
 
-/* The file named by --config, or NULL. An option's value cannot look like it: none begins with dashes but
- * --cmdline's, which a "--config" would not suit. */
-static const char *find_config(int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        if (!strncmp(argv[i], "--config=", 9))
-            return argv[i] + 9;
-        if (!strcmp(argv[i], "--config") && i + 1 < argc)
-            return argv[i + 1];
-    }
-    return NULL;
-}
-
 static bool prepare(int argc, char **argv, struct run_options *o, int *ret_status)
 {
     *ret_status = EXIT_FAILED;
-    o->config_file = find_config(argc, argv);
+    o->config_file = opts_find(argc, argv, table, "config");
     o->devices = run_devices_new();
+    o->sockets = run_sockets_new();
     if (o->config_file)
         o->config = from_file(o->config_file, ret_status);
     else
         o->config = vz_config_new(NULL, NULL);
-    if ((!o->config && !o->config_file) || !o->devices)
+    if ((!o->config && !o->config_file) || !o->devices || !o->sockets)
         cli_error("out of memory");
-    return o->config && o->devices;
+    return o->config && o->devices && o->sockets;
 }
 
 bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_status)
@@ -419,7 +424,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
         return false;
     *ret_status = EXIT_USAGE;
     if (!opts_parse(argc, argv, table, "vz run", o) || !check_combination(o) ||
-        !run_devices_finish(o->devices, o->config))
+        !run_devices_finish(o->devices, o->config) || !run_sockets_finish(o->sockets, o->config))
         return false;
     if (apply(o, &err))
         return true;
@@ -431,5 +436,6 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
 void run_options_free(struct run_options *o)
 {
     run_devices_free(o->devices);
+    run_sockets_free(o->sockets);
     vz_config_unref(o->config);
 }

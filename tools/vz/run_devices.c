@@ -44,14 +44,6 @@ static bool out_of_memory(void)
     return false;
 }
 
-/* The value of member "key=..." or NULL. */
-static const char *value_of(const char *member, const char *key)
-{
-    size_t len = strlen(key);
-
-    return !strncmp(member, key, len) && member[len] == '=' ? member + len + 1 : NULL;
-}
-
 struct run_devices *run_devices_new(void)
 {
     return calloc(1, sizeof(struct run_devices));
@@ -81,18 +73,18 @@ static bool disk_member(struct disk *d, const char *member)
         d->image.read_only = true;
         return true;
     }
-    if ((v = value_of(member, "id"))) {
+    if ((v = opts_value_of(member, "id"))) {
         d->device.identifier = v;
         return true;
     }
-    v = value_of(member, "cache");
+    v = opts_value_of(member, "cache");
     for (unsigned i = 0; v && i < 3; i++) {
         if (!strcmp(v, caching[i])) {
             d->image.caching = (enum vz_disk_caching)i;
             return true;
         }
     }
-    v = value_of(member, "sync");
+    v = opts_value_of(member, "sync");
     for (unsigned i = 1; v && i < 4; i++) {
         if (!strcmp(v, sync[i])) {
             d->image.sync = (enum vz_disk_sync)i;
@@ -151,16 +143,16 @@ static bool card_kind(struct card *card, const char *member)
         card->kind = CARD_NAT;
         return true;
     }
-    if ((v = value_of(member, "fd"))) {
+    if ((v = opts_value_of(member, "fd"))) {
         card->kind = CARD_FD;
         if (!opts_unsigned(v, &fd) || fd > 1 << 20)
             return false;
         card->fd = (int)fd;
         return true;
     }
-    if ((v = value_of(member, "tap")))
+    if ((v = opts_value_of(member, "tap")))
         card->kind = CARD_TAP;
-    else if ((v = value_of(member, "bridge")))
+    else if ((v = opts_value_of(member, "bridge")))
         card->kind = CARD_BRIDGE;
     if (!v || !v[0] || strlen(v) >= sizeof(card->name))
         return false;
@@ -170,13 +162,13 @@ static bool card_kind(struct card *card, const char *member)
 
 static bool card_member(struct card *card, const char *member)
 {
-    const char *v = value_of(member, "mac");
+    const char *v = opts_value_of(member, "mac");
 
     if (v) {
         card->has_mac = true;
         return vz_mac_address_parse(v, &card->mac) == 0;
     }
-    v = value_of(member, "mtu");
+    v = opts_value_of(member, "mtu");
     return v && card->kind == CARD_FD && opts_unsigned(v, &card->mtu);
 }
 

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* The devices of machines from outside, without a guest that drives them (the fake backend). What
+ * Linux does with them is tested in tests/boot. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "api/machine_fixture.h"
+
+static const struct fake_op waiting[] = {{FAKE_WAIT}};
+
+struct machine {
+    struct file kernel;
+    struct vz_config *config;
+    struct vz_machine *m;
+};
+
+static void begin(struct machine *t)
+{
+    t->kernel = write_kernel(waiting, 1);
+    t->config = make_config(t->kernel.path, 2, false);
+    vz_config_set_memory_size(t->config, 128 << 20);
+}
+
+static void make_machine(struct machine *t)
+{
+    struct vz_error err = {0};
+
+    t->m = vz_machine_new(t->config, NULL, &err);
+    ck_assert_msg(t->m != NULL, "%s", err.text);
+}
+
+static void end(struct machine *t)
+{
+    vz_machine_free(t->m);
+    vz_config_unref(t->config);
+    unlink(t->kernel.path);
+}
+
+static void start(struct machine *t)
+{
+    struct vz_error err = {0};
+
+    ck_assert_msg(vz_machine_start_wait(t->m, &err) == 0, "%s", err.text);
+}
+
+/* ---- Balloon -------------------------------------------------------------------------------- */
+
+static void add_balloon(struct machine *t, uint64_t target, uint64_t minimum)
+{
+    struct vz_virtio_balloon_options o = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
+    struct vz_balloon_device *b;
+
+    o.target_size = target;
+    o.minimum_size = minimum;
+    b = vz_virtio_balloon_device_new(&o, NULL);
+    vz_config_add_balloon_device(t->config, b);
+    vz_balloon_device_unref(b);
+}
+
+static struct vz_memory_state memory(struct machine *t)
+{
+    struct vz_memory_state s = VZ_MEMORY_STATE_INIT;
+
+    ck_assert_int_eq(vz_machine_memory_state(t->m, &s, NULL), 0);
+    return s;
+}
+
+START_TEST(memory_target_is_rounded_clamped_and_kept)
+{
+    struct machine t;
+
+    begin(&t);
+    add_balloon(&t, (100 << 20) + 5, 40 << 20);
+    make_machine(&t);
+    ck_assert_uint_eq(memory(&t).target, 100 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, 0, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 40 << 20);
+    start(&t);
+    ck_assert_uint_eq(memory(&t).target, 40 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, (64 << 20) - 1, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 63 << 20);
+    ck_assert_uint_eq(memory(&t).actual, 128 << 20); /* no driver follows */
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, UINT64_MAX, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 128 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, 50 << 20, NULL), 0);
+    ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 50 << 20);
+    end(&t);
+}
+END_TEST
+
+/* ---- Sockets -------------------------------------------------------------------------------- */
+
+static void add_sockets(struct machine *t, const struct vz_socket_forward *forwards, unsigned count)
+{
+    struct vz_virtio_socket_options o = VZ_VIRTIO_SOCKET_OPTIONS_INIT;
+    struct vz_socket_device *d;
+
+    o.forwards = forwards;
+    o.forward_count = count;
+    d = vz_virtio_socket_device_new(&o, NULL);
+    vz_config_add_socket_device(t->config, d);
+    vz_socket_device_unref(d);
+}
+
+static bool on_accept(void *arg, struct vz_machine *m, struct vz_socket_connection *c)
+{
+    return false;
+}
+
+struct seen {
+    pthread_mutex_t lock;
+    unsigned count;
+    enum vz_error_code code;
+};
+
+static void on_connected(void *arg, struct vz_machine *m, struct vz_socket_connection *c,
+                         const struct vz_error *err)
+{
+    struct seen *seen = arg;
+
+    pthread_mutex_lock(&seen->lock);
+    ck_assert_ptr_null(c);
+    seen->count++;
+    seen->code = err->code;
+    pthread_mutex_unlock(&seen->lock);
+}
+
+START_TEST(sockets_without_a_guest)
+{
+    struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_sockets(&t, &(struct vz_socket_forward){false, 9, "/nonexistent/socket"}, 1);
+    make_machine(&t);
+    ck_assert_int_eq(vz_machine_socket_listen(t.m, 9, on_accept, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    ck_assert_int_eq(vz_machine_socket_listen(t.m, UINT32_MAX, on_accept, NULL, &err), -1);
+    for (unsigned run = 0; run < 2; run++) {
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE); /* stopped */
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 10, on_accept, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 11, on_accept, NULL, &err), 0);
+        vz_machine_socket_unlisten(t.m, 11);
+        start(&t);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 10, on_accept, &t, &err), 0);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 12, on_accept, NULL, &err), 0);
+        vz_machine_socket_unlisten(t.m, 10);
+        vz_machine_socket_unlisten(t.m, 10);
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE); /* no driver */
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    }
+    ck_assert_int_eq(vz_machine_socket_connect(t.m, 1, on_connected, &seen), 0);
+    end(&t); /* delivers */
+    ck_assert_uint_eq(seen.count, 1);
+    ck_assert_int_eq(seen.code, VZ_ERROR_INVALID_STATE);
+}
+END_TEST
+
+/* Who connects while the guest has no driver is turned away; the socket goes with the machine. */
+START_TEST(forwards_have_their_socket_while_it_runs)
+{
+    char folder[] = "/tmp/vz-runtime-test.XXXXXX";
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct machine t;
+    char byte;
+    int fd;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s/socket", folder);
+    begin(&t);
+    add_sockets(&t, &(struct vz_socket_forward){true, 22, a.sun_path}, 1);
+    make_machine(&t);
+    for (unsigned run = 0; run < 2; run++) {
+        ck_assert_int_eq(access(a.sun_path, F_OK), -1);
+        start(&t);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        ck_assert_int_le(read(fd, &byte, 1), 0);
+        close(fd);
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    }
+    ck_assert_int_eq(access(a.sun_path, F_OK), -1);
+    end(&t);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+START_TEST(devices_that_are_not_there_are_not_found)
+{
+    struct vz_memory_state state = VZ_MEMORY_STATE_INIT;
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    make_machine(&t);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(vz_machine_set_memory_target(t.m, 0, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        ck_assert_int_eq(vz_machine_memory_state(t.m, &state, &err), -1);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 1, on_accept, NULL, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        vz_machine_socket_unlisten(t.m, 1);
+        if (!i)
+            start(&t);
+    }
+    end(&t);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
+    UNIT_TEST(s, sockets_without_a_guest);
+    UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
+    UNIT_TEST(s, devices_that_are_not_there_are_not_found);
+}
+
+UNIT_TEST_MAIN("runtime", add_tests)
