@@ -86,4 +86,7 @@ int fw_cfg_create(struct bus *bus, uint64_t ram_size, unsigned cpus) must_check;
 int post_ports_create(struct bus *bus) must_check;
 int debug_exit_create(struct bus *bus, const struct chipset_requests *requests) must_check;
 
+/* --- test_device.c: what else CPU test programs expect: registers, lines, device memory --- */
+int test_device_create(struct bus *bus) must_check;
+
 #endif

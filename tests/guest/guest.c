@@ -20,6 +20,7 @@ static struct gate idt[256];
 static handler_fn *handlers[256];
 static struct tss tss;
 static int failures;
+uint32_t uncaught;
 
 /* What catch_exception() and run_user() unwind to. */
 static struct {
@@ -148,7 +149,9 @@ void guest_exception(struct frame *f);
 
 void guest_exception(struct frame *f)
 {
-    if (catcher.active && (f->vector < 32 || f->vector == 0x80)) {
+    bool kept = f->vector < 32 && (uncaught >> f->vector & 1);
+
+    if (catcher.active && !kept && (f->vector < 32 || f->vector == 0x80)) {
         catcher.active = false;
         catcher.frame = *f;
         __builtin_longjmp(catcher.sp, 1);
@@ -275,12 +278,14 @@ struct user_entry {
     void *arg, *stack;
 };
 
+uint64_t user_rflags = 0x202;
+
 static void enter_user(void *p)
 {
     struct user_entry *u = p;
 
-    __asm__ volatile("push $0x2b; push %0; push $0x202; push $0x33; push %1; iretq"
-                     : : "r"(u->stack), "r"(u->fn), "D"(u->arg) : "memory");
+    __asm__ volatile("push $0x2b; push %0; push %3; push $0x33; push %1; iretq"
+                     : : "r"(u->stack), "r"(u->fn), "D"(u->arg), "r"(user_rflags) : "memory");
 }
 
 int run_user(void (*fn)(void *arg), void *arg, struct frame *ret)

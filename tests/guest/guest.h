@@ -39,6 +39,7 @@ void load_idt(void); /* other CPUs call it themselves */
 
 /* Run fn(arg); an exception in it unwinds to here. Returns the vector, or -1 when there was none.
  * *ret (may be NULL) is the exception's frame. */
+extern uint32_t uncaught; /* vectors, as bits, that go to their handlers all the same; 0 at first */
 int catch_exception(void (*fn)(void *arg), void *arg, struct frame *ret);
 
 /* Page tables: the entry that maps va, at 4 KiB granularity (large pages are split on the way). */
@@ -51,6 +52,7 @@ void load_tss(uint64_t rsp0, unsigned ist, uint64_t ist_stack);
 
 /* Run fn(arg) in 64-bit user mode on a stack of its own; it must be in pages with U set. Ends by
  * INT 0x80 (user_return()). Returns -1, or the vector of the exception that ended it. */
+extern uint64_t user_rflags; /* what it starts with; IF at first */
 int run_user(void (*fn)(void *arg), void *arg, struct frame *ret);
 void map_user(const void *start, size_t len); /* set U for these pages and above them */
 static inline void user_return(void)

@@ -51,6 +51,8 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
         r = fw_cfg_create(b->bus, o->ram_size, o->vcpu_count);
     if (!r && o->debug_exit)
         r = debug_exit_create(b->bus, &o->requests);
+    if (!r && o->debug_exit)
+        r = test_device_create(b->bus);
     return r;
 }
 

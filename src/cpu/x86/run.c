@@ -117,6 +117,10 @@ static void step(struct x86_cpu *c)
     uint64_t rip = c->rip;
     const struct insn *first;
 
+    if (unlikely(c->watch_hits & 15) && !c->mov_ss_shadow) {
+        event_after_single_step(c, false); /* put off by a MOV SS to behind an INT n */
+        return;
+    }
     if (event_must_step(c) && !c->mov_ss_shadow && event_check_breakpoint(c))
         return;
     first = block_single(c);
@@ -128,7 +132,8 @@ static void step(struct x86_cpu *c)
     clear(c, X86_PENDING_SHADOW);
     c->link = NULL;
     if (c->fault.pending) {
-        c->watch_hits = 0; /* a fault comes first; restarted, the instruction hits again */
+        if (!c->fault.soft)
+            c->watch_hits = 0; /* a fault comes first; restarted, the instruction hits again */
         return;
     }
     if (c->rip == rip && (first->flags & (INSN_REP | INSN_REPNE)))
