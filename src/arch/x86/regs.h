@@ -66,6 +66,10 @@
 #define X86_EFER_LMA 0x400u
 #define X86_EFER_NXE 0x800u
 
+/* IA32_MISC_ENABLE */
+#define X86_MISC_LIMIT_CPUID (UINT64_C(1) << 22)
+#define X86_MISC_NO_NX       (UINT64_C(1) << 34)
+
 /* XCR0, SDM vol. 1, 13.3 */
 #define X86_XCR0_X87    0x1u
 #define X86_XCR0_SSE    0x2u

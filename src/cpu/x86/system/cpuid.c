@@ -191,6 +191,14 @@ static unsigned log2_up(unsigned v)
     return n;
 }
 
+static bool apic_is_off(const struct x86_cpu *c)
+{
+    uint64_t base;
+
+    return c->vm->host->apic_msr_read(c->vm->host_arg, c->index, MSR_APIC_BASE, &base) == 0 &&
+           !(base & APIC_BASE_ENABLE);
+}
+
 static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, uint32_t ret[4])
 {
     unsigned ids = 1u << log2_up(p->cpu_count);
@@ -205,6 +213,8 @@ static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, ui
         ret[EDX] &= ~(1u << 9);
         ret[ECX] &= ~(1u << 21 | 1u << 24); /* x2APIC, TSC deadline */
     }
+    if (apic_is_off(c)) /* SDM vol. 3, 10.4.3 */
+        ret[EDX] &= ~(1u << 9);
 }
 
 /* Kernels trust BHI_DIS_S of SPEC_CTRL more than BHI_NO: without it Linux clears the branch history
@@ -322,7 +332,7 @@ static void leaf_basic(const struct x86_cpu *c, const struct x86_cpuid_policy *p
 {
     switch (leaf) {
     case 0:
-        ret[EAX] = LEAF_MAX;
+        ret[EAX] = c->misc_enable & X86_MISC_LIMIT_CPUID ? 2 : LEAF_MAX;
         set_text(&ret[EBX], "Genu", 1);
         set_text(&ret[EDX], "ineI", 1);
         set_text(&ret[ECX], "ntel", 1);
@@ -367,6 +377,8 @@ static void leaf_extended(const struct x86_cpu *c, const struct x86_cpuid_policy
         add_features(p, leaf, 0, ret);
         if (!in_64bit(c)) /* SYSCALL is an instruction of 64-bit mode only */
             ret[EDX] &= ~(1u << 11);
+        if (c->misc_enable & X86_MISC_NO_NX)
+            ret[EDX] &= ~(1u << 20);
         break;
     case 0x80000002: case 0x80000003: case 0x80000004:
         set_text(ret, brand + (leaf - 0x80000002) * 16, 4);

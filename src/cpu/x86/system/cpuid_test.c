@@ -11,6 +11,14 @@ struct fixture {
     struct x86_cpu *cpu;
 };
 
+static int apic_msr(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
+{
+    *ret = APIC_BASE_ENABLE;
+    return 0;
+}
+
+static const struct x86_host_ops host = {.apic_msr_read = apic_msr};
+
 static void setup(struct fixture *f, uint32_t tsc_khz, unsigned cpus)
 {
     f->cpu = aligned_alloc(64, (sizeof(*f->cpu) + 63) & ~(size_t)63);
@@ -19,6 +27,7 @@ static void setup(struct fixture *f, uint32_t tsc_khz, unsigned cpus)
     memset(&f->vm, 0, sizeof(f->vm));
     cpuid_policy_init(&f->policy, tsc_khz, cpus);
     f->vm.cpuid = &f->policy;
+    f->vm.host = &host;
     f->cpu->vm = &f->vm;
     f->cpu->xcr0 = X86_XCR0_X87;
 }

@@ -11,7 +11,10 @@
 #define MTRR_COUNT 8u
 #define MTRRCAP_VALUE (MTRR_COUNT | BIT(8) | BIT(10)) /* fixed ranges, write-combining */
 #define SPEC_CTRL_OFFERED 0x407u /* IBRS, STIBP, SSBD, BHI_DIS_S */
-#define MISC_ENABLE_WRITABLE 0x1u /* fast strings */
+/* Fast strings, thermal control, SpeedStep, MONITOR, xTPR messages: kept, without an effect here.
+ * The limit of CPUID's leaves and the end of NX: cpuid.c. */
+#define MISC_ENABLE_WRITABLE                                                                       \
+    (BIT(0) | BIT(3) | BIT(16) | BIT(18) | BIT(23) | X86_MISC_LIMIT_CPUID | X86_MISC_NO_NX)
 #define EFER_OFFERED (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 
 /* Bits of ARCH_CAPABILITIES: what we are not vulnerable to, so that kernels leave out their
@@ -156,6 +159,8 @@ static bool write_efer(struct x86_cpu *c, uint64_t value)
     if (value & ~(uint64_t)EFER_OFFERED)
         return false;
     if ((c->cr0 & X86_CR0_PG) && ((value ^ c->efer) & X86_EFER_LME))
+        return false;
+    if ((value & ~c->efer & X86_EFER_NXE) && (c->misc_enable & X86_MISC_NO_NX))
         return false;
     c->efer = (value & ~(uint64_t)X86_EFER_LMA) | (c->efer & X86_EFER_LMA);
     mmu_mode_changed(c);
