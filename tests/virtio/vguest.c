@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* vguest KERNEL INITRD CMDLINE: boot Linux on a board with virtio devices, serial port on standard
- * output, and play the host's part in what tests/virtio/init does in the guest. It uses the library
- * from inside, as src/api does. Exit status: what the guest wrote to port 0xf4, or 99. */
+/* vguest KERNEL INITRD CMDLINE FOLDER: boot Linux on a board with virtio devices, serial port on
+ * standard output, and play the host's part in what tests/virtio/init does in the guest; what the
+ * guest writes to its console ports is in FOLDER/hvc0 and FOLDER/flood. It uses the library from
+ * inside, as src/api does. Exit status: 0 when the guest switched itself off, or 99. For
+ * tests/boot/test_virtio.py. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,9 +17,7 @@ static void on_request(void *arg, enum chipset_request kind, uint32_t value)
 {
     struct vguest *g = arg;
 
-    if (kind == CHIPSET_DEBUG_EXIT)
-        g->status = (int)value;
-    else if (kind == CHIPSET_POWER_OFF)
+    if (kind == CHIPSET_POWER_OFF)
         g->status = 0;
     g->end = true;
     hv_soft_ops.vcpu_kick(g->cpu);
@@ -47,7 +47,7 @@ static int boot(struct vguest *g, char **argv, struct vz_error *err)
 static int create(struct vguest *g, struct vz_error *err)
 {
     struct board_options o = {.ram_size = 256 * MIB, .vcpu_count = 1, .hv = &hv_soft_ops,
-                              .debug_exit = true, .requests = {on_request, g}};
+                              .requests = {on_request, g}};
     int r = loop_create(&g->loop);
 
     if (!r)
@@ -81,8 +81,10 @@ int main(int argc, char **argv)
     struct vz_error err = {0};
     pthread_t thread;
 
-    if (argc != 4 || create(&g, &err) < 0 || boot(&g, argv, &err) < 0) {
-        fprintf(stderr, "vguest KERNEL INITRD CMDLINE: %s\n", err.text);
+    if (argc == 5)
+        g.folder = argv[4];
+    if (argc != 5 || create(&g, &err) < 0 || boot(&g, argv, &err) < 0) {
+        fprintf(stderr, "vguest KERNEL INITRD CMDLINE FOLDER: %s\n", err.text);
         return 99;
     }
     vguest_begin(&g);

@@ -14,6 +14,7 @@
 #include "virtio/virtio.h"
 
 struct vguest {
+    const char *folder;
     struct loop *loop;
     struct char_dev *serial;
     struct board *board;
