@@ -23,6 +23,8 @@ help:
 	@echo 'make            build the command line tool, left at build/vz'
 	@echo 'make demo       install what is needed, build, and boot a Debian kernel to a shell'
 	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
+	@echo 'make check-kvm  only the tests that need KVM: in a PC with AMD-V that QEMU emulates, or on'
+	@echo '                /dev/kvm where that works'
 	@echo 'make check-asan, check-ubsan, check-tsan'
 	@echo '                the same in a sanitizer build, without the long boots'
 	@echo 'make bench      measure, beside QEMU'
@@ -40,8 +42,14 @@ demo:
 
 check:
 	@sh scripts/deps build check demo
+	@sh scripts/deps rig || echo 'check: without QEMU the tests that need KVM are skipped'
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@/usr/bin/python3 scripts/check --build $(BUILD) $(CHECK_ARGS)
+
+check-kvm:
+	@sh scripts/deps build check demo rig
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@/usr/bin/python3 scripts/check --build $(BUILD) kvm
 
 check-asan check-ubsan check-tsan: check-%:
 	@sh scripts/deps build check demo
@@ -61,4 +69,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all help deps demo check check-asan check-ubsan check-tsan bench install clean
+.PHONY: all help deps demo check check-kvm check-asan check-ubsan check-tsan bench install clean
