@@ -3,6 +3,7 @@
  * show it the pages of diff.h. */
 #include "diff.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +38,13 @@ static void no_tsc(void *arg, unsigned n, uint64_t offset)
 {
 }
 
-static const struct x86_host_ops host = {
-    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .tsc_changed = no_tsc};
+static int no_apic(void *arg, unsigned n, uint32_t msr, uint64_t *ret)
+{
+    return -EINVAL;
+}
+
+static const struct x86_host_ops host = {.mmio_read = no_mmio_read, .mmio_write = no_mmio_write,
+                                         .apic_msr_read = no_apic, .tsc_changed = no_tsc};
 
 /* Map one page; tables are taken one after the other from TABLES. */
 static void map(uint64_t va, gpa_t gpa)
