@@ -27,7 +27,7 @@ VZ_DECLARE_COUNTED(config);
 struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     size_t size;
     const char *label;    /* for people: at most 64 characters; NULL: none */
-    const char *accel;    /* what runs the CPUs: "auto", or a backend's name: "soft" */
+    const char *accel;    /* what runs the CPUs: "auto", or a backend's name: "kvm", "soft" */
     uint64_t memory_size; /* bytes: a multiple of 1 MiB, within vz_config_memory_min() and _max() */
     unsigned cpu_count;   /* 1 to vz_config_cpu_max() */
     bool stop_at_reset;   /* a guest's reset stops the machine instead of rebooting it */

@@ -12,6 +12,7 @@ static const struct {
     const struct hv_ops *ops;
     bool automatic; /* may "auto" choose it? */
 } backends[] = {
+    {&hv_kvm_ops, true},
     {&hv_soft_ops, true},
     {&hv_fake_ops, false}, /* for tests of the machine itself */
 };

@@ -92,8 +92,8 @@ static bool set_cpus(void *arg, const char *name, const char *value)
 
 static bool set_accel(void *arg, const char *name, const char *value)
 {
-    if (strcmp(value, "auto") && strcmp(value, "soft")) {
-        cli_error("--%s '%s': expected auto or soft", name, value);
+    if (strcmp(value, "auto") && strcmp(value, "kvm") && strcmp(value, "soft")) {
+        cli_error("--%s '%s': expected auto, kvm or soft", name, value);
         return false;
     }
     ((struct run_options *)arg)->accel = value;

@@ -13,6 +13,7 @@ struct x86_cpuid_policy {
     uint32_t tsc_khz;
     unsigned cpu_count;
     bool no_apic;
+    unsigned phys_bits;       /* width of guest-physical addresses */
     uint64_t xcr0;            /* components offered */
     uint32_t xsave_size[64];  /* of each component, and its offset, from the host */
     uint32_t xsave_offset[64];
@@ -26,7 +27,21 @@ void cpuid_policy_no_apic(struct x86_cpuid_policy *p);
 /* Bits of CR4 that may be set; the others are reserved. */
 uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p);
 
-/* The values CPUID gives for leaf eax, subleaf ecx, in eax, ebx, ecx, edx order. */
+/* What of a CPU's state shows through CPUID. */
+struct cpuid_view {
+    unsigned index; /* the vCPU's, and its APIC id */
+    bool osxsave, in_64bit;
+    bool apic_off;     /* by IA32_APIC_BASE */
+    bool leaf_limit;   /* by IA32_MISC_ENABLE, and the next */
+    bool no_nx;
+    uint64_t xcr0;
+};
+
+/* The values CPUID gives by the policy for leaf eax, subleaf ecx, in eax, ebx, ecx, edx order. */
+void cpuid_policy_query(const struct x86_cpuid_policy *p, const struct cpuid_view *view,
+                        uint32_t leaf, uint32_t subleaf, uint32_t ret[4]);
+
+/* The same for c as it is now. */
 void cpuid_query(const struct x86_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t ret[4]);
 
 #endif

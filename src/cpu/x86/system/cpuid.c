@@ -136,7 +136,8 @@ static void drop_dependents(struct x86_cpuid_policy *p)
 
 void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count)
 {
-    *p = (struct x86_cpuid_policy){.tsc_khz = tsc_khz, .cpu_count = cpu_count};
+    *p = (struct x86_cpuid_policy){
+        .tsc_khz = tsc_khz, .cpu_count = cpu_count, .phys_bits = MMU_PHYS_BITS};
     p->feature[X86_FEATURE_BASE] = true;
     for (unsigned n = 0; n < X86_FEATURE_COUNT; n++)
         if (feature_bits[n].leaf)
@@ -191,15 +192,7 @@ static unsigned log2_up(unsigned v)
     return n;
 }
 
-static bool apic_is_off(const struct x86_cpu *c)
-{
-    uint64_t base;
-
-    return c->vm->host->apic_msr_read(c->vm->host_arg, c->index, MSR_APIC_BASE, &base) == 0 &&
-           !(base & APIC_BASE_ENABLE);
-}
-
-static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, uint32_t ret[4])
+static void leaf_1(const struct cpuid_view *c, const struct x86_cpuid_policy *p, uint32_t ret[4])
 {
     unsigned ids = 1u << log2_up(p->cpu_count);
 
@@ -207,13 +200,13 @@ static void leaf_1(const struct x86_cpu *c, const struct x86_cpuid_policy *p, ui
     ret[EBX] = 8u << 8 | (ids > 255 ? 255 : ids) << 16 | (c->index & 0xff) << 24;
     if (p->cpu_count > 1)
         ret[EDX] |= 1u << 28; /* HTT: the count in EBX means something */
-    if (c->cr4 & X86_CR4_OSXSAVE)
+    if (c->osxsave)
         ret[ECX] |= 1u << 27;
     if (p->no_apic) {
         ret[EDX] &= ~(1u << 9);
         ret[ECX] &= ~(1u << 21 | 1u << 24); /* x2APIC, TSC deadline */
     }
-    if (apic_is_off(c)) /* SDM vol. 3, 10.4.3 */
+    if (c->apic_off) /* SDM vol. 3, 10.4.3 */
         ret[EDX] &= ~(1u << 9);
 }
 
@@ -251,7 +244,7 @@ static void leaf_4(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t 
 }
 
 /* Extended topology: one thread per core, one package. */
-static void leaf_topology(const struct x86_cpu *c, const struct x86_cpuid_policy *p,
+static void leaf_topology(const struct cpuid_view *c, const struct x86_cpuid_policy *p,
                           uint32_t subleaf, uint32_t ret[4])
 {
     ret[ECX] = subleaf & 0xff;
@@ -281,8 +274,8 @@ static uint32_t xsave_len(const struct x86_cpuid_policy *p, uint64_t xcr0, bool 
     return len;
 }
 
-static void leaf_xsave(const struct x86_cpu *c, const struct x86_cpuid_policy *p, uint32_t subleaf,
-                       uint32_t ret[4])
+static void leaf_xsave(const struct cpuid_view *c, const struct x86_cpuid_policy *p,
+                       uint32_t subleaf, uint32_t ret[4])
 {
     if (!p->feature[X86_FEATURE_XSAVE])
         return;
@@ -327,12 +320,12 @@ static void leaf_tsc(const struct x86_cpuid_policy *p, uint32_t ret[4])
     }
 }
 
-static void leaf_basic(const struct x86_cpu *c, const struct x86_cpuid_policy *p, uint32_t leaf,
-                       uint32_t subleaf, uint32_t ret[4])
+static void leaf_basic(const struct cpuid_view *c, const struct x86_cpuid_policy *p,
+                       uint32_t leaf, uint32_t subleaf, uint32_t ret[4])
 {
     switch (leaf) {
     case 0:
-        ret[EAX] = c->misc_enable & X86_MISC_LIMIT_CPUID ? 2 : LEAF_MAX;
+        ret[EAX] = c->leaf_limit ? 2 : LEAF_MAX;
         set_text(&ret[EBX], "Genu", 1);
         set_text(&ret[EDX], "ineI", 1);
         set_text(&ret[ECX], "ntel", 1);
@@ -366,18 +359,18 @@ static void leaf_hypervisor(const struct x86_cpuid_policy *p, uint32_t leaf, uin
     }
 }
 
-static void leaf_extended(const struct x86_cpu *c, const struct x86_cpuid_policy *p, uint32_t leaf,
-                          uint32_t ret[4])
+static void leaf_extended(const struct cpuid_view *c, const struct x86_cpuid_policy *p,
+                          uint32_t leaf, uint32_t ret[4])
 {
-    static const char brand[49] = "vz software CPU\0";
+    static const char brand[49] = "vz CPU\0";
 
     switch (leaf) {
     case 0x80000000: ret[EAX] = EXTENDED_LEAF_MAX; break;
     case 0x80000001:
         add_features(p, leaf, 0, ret);
-        if (!in_64bit(c)) /* SYSCALL is an instruction of 64-bit mode only */
+        if (!c->in_64bit) /* SYSCALL is an instruction of 64-bit mode only */
             ret[EDX] &= ~(1u << 11);
-        if (c->misc_enable & X86_MISC_NO_NX)
+        if (c->no_nx)
             ret[EDX] &= ~(1u << 20);
         break;
     case 0x80000002: case 0x80000003: case 0x80000004:
@@ -385,19 +378,41 @@ static void leaf_extended(const struct x86_cpu *c, const struct x86_cpuid_policy
         break;
     case 0x80000006: ret[ECX] = 64 | 8u << 12 | 1024u << 16; break;
     case 0x80000007: add_features(p, leaf, 0, ret); break;
-    case 0x80000008: ret[EAX] = MMU_PHYS_BITS | 48u << 8; break;
+    case 0x80000008: ret[EAX] = p->phys_bits | 48u << 8; break;
     }
+}
+
+void cpuid_policy_query(const struct x86_cpuid_policy *p, const struct cpuid_view *view,
+                        uint32_t leaf, uint32_t subleaf, uint32_t ret[4])
+{
+    ret[EAX] = ret[EBX] = ret[ECX] = ret[EDX] = 0;
+    if (leaf >= 0x80000000u && leaf <= EXTENDED_LEAF_MAX)
+        leaf_extended(view, p, leaf, ret);
+    else if (leaf >= 0x40000000u && leaf <= HYPERVISOR_LEAF_MAX)
+        leaf_hypervisor(p, leaf, ret);
+    else /* beyond the last leaf: as the last basic one, SDM vol. 2 */
+        leaf_basic(view, p, leaf <= LEAF_MAX ? leaf : LEAF_MAX, subleaf, ret);
+}
+
+static bool apic_is_off(const struct x86_cpu *c)
+{
+    uint64_t base;
+
+    return c->vm->host->apic_msr_read(c->vm->host_arg, c->index, MSR_APIC_BASE, &base) == 0 &&
+           !(base & APIC_BASE_ENABLE);
 }
 
 void cpuid_query(const struct x86_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t ret[4])
 {
-    const struct x86_cpuid_policy *p = c->vm->cpuid;
+    const struct cpuid_view view = {
+        .index = c->index,
+        .osxsave = c->cr4 & X86_CR4_OSXSAVE,
+        .in_64bit = in_64bit(c),
+        .apic_off = leaf == 1 && apic_is_off(c),
+        .leaf_limit = c->misc_enable & X86_MISC_LIMIT_CPUID,
+        .no_nx = c->misc_enable & X86_MISC_NO_NX,
+        .xcr0 = c->xcr0,
+    };
 
-    ret[EAX] = ret[EBX] = ret[ECX] = ret[EDX] = 0;
-    if (leaf >= 0x80000000u && leaf <= EXTENDED_LEAF_MAX)
-        leaf_extended(c, p, leaf, ret);
-    else if (leaf >= 0x40000000u && leaf <= HYPERVISOR_LEAF_MAX)
-        leaf_hypervisor(p, leaf, ret);
-    else /* beyond the last leaf: as the last basic one, SDM vol. 2 */
-        leaf_basic(c, p, leaf <= LEAF_MAX ? leaf : LEAF_MAX, subleaf, ret);
+    cpuid_policy_query(c->vm->cpuid, &view, leaf, subleaf, ret);
 }

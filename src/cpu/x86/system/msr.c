@@ -17,15 +17,6 @@
     (BIT(0) | BIT(3) | BIT(16) | BIT(18) | BIT(23) | X86_MISC_LIMIT_CPUID | X86_MISC_NO_NX)
 #define EFER_OFFERED (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 
-/* Bits of ARCH_CAPABILITIES: what we are not vulnerable to, so that kernels leave out their
- * mitigations. Bit names: SDM vol. 4, table 2-2. */
-#define ARCH_CAPABILITIES_VALUE                                                                    \
-    (BIT(0)    /* RDCL_NO */ | BIT(1)   /* IBRS_ALL */ | BIT(3)   /* SKIP_L1DFL_VMENTRY */ |       \
-     BIT(4)    /* SSB_NO */ | BIT(5)    /* MDS_NO */ | BIT(6)     /* IF_PSCHANGE_MC_NO */ |        \
-     BIT(8)    /* TAA_NO */ | BIT(13)   /* SBDR_SSDP_NO */ | BIT(14) /* FBSDP_NO */ |              \
-     BIT(15)   /* PSDP_NO */ | BIT(20)  /* BHI_NO */ | BIT(24)    /* PBRSB_NO */ |                 \
-     BIT(26)   /* GDS_NO */ | BIT(27)   /* RFDS_NO */ | BIT(62)   /* ITS_NO */)
-
 static bool is_apic_msr(uint32_t msr)
 {
     return msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE ||
@@ -121,7 +112,7 @@ bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
     case MSR_SPEC_CTRL: *ret = c->spec_ctrl; return true;
     case MSR_BIOS_SIGN_ID: *ret = BIT(32); return true; /* microcode revision 1 */
     case MSR_MTRRCAP: *ret = MTRRCAP_VALUE; return true;
-    case MSR_ARCH_CAPABILITIES: *ret = ARCH_CAPABILITIES_VALUE; return true;
+    case MSR_ARCH_CAPABILITIES: *ret = MSR_ARCH_CAPABILITIES_VALUE; return true;
     case MSR_SYSENTER_CS: *ret = c->sysenter_cs; return true;
     case MSR_SYSENTER_ESP: *ret = c->sysenter_esp; return true;
     case MSR_SYSENTER_EIP: *ret = c->sysenter_eip; return true;

@@ -6,6 +6,15 @@
 
 #include "cpu/x86/cpu.h"
 
+/* Bits of ARCH_CAPABILITIES: what we are not vulnerable to, so that kernels leave out their
+ * mitigations. Bit names: SDM vol. 4, table 2-2. */
+#define MSR_ARCH_CAPABILITIES_VALUE                                                                \
+    (BIT(0)    /* RDCL_NO */ | BIT(1)   /* IBRS_ALL */ | BIT(3)   /* SKIP_L1DFL_VMENTRY */ |       \
+     BIT(4)    /* SSB_NO */ | BIT(5)    /* MDS_NO */ | BIT(6)     /* IF_PSCHANGE_MC_NO */ |        \
+     BIT(8)    /* TAA_NO */ | BIT(13)   /* SBDR_SSDP_NO */ | BIT(14) /* FBSDP_NO */ |              \
+     BIT(15)   /* PSDP_NO */ | BIT(20)  /* BHI_NO */ | BIT(24)    /* PBRSB_NO */ |                 \
+     BIT(26)   /* GDS_NO */ | BIT(27)   /* RFDS_NO */ | BIT(62)   /* ITS_NO */)
+
 bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret) must_check;
 bool msr_write(struct x86_cpu *c, uint32_t msr, uint64_t value) must_check;
 

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/* What the guest's CPUs are under KVM: by the written policy (docs/cpu-policy.md), less what this
+ * processor or its KVM cannot do; or, when asked for, the host's CPU with all that KVM adds. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/regs.h"
+#include "base/error.h"
+#include "cpu/x86/cpuid.h"
+#include "cpu/x86/system/msr.h"
+#include "hv/kvm/kvm.h"
+
+#define ENTRIES_MAX 256u
+#define POLICY_PHYS_BITS 46u
+
+enum reg { EAX, EBX, ECX, EDX };
+
+struct cpuid_table {
+    struct kvm_cpuid2 head;
+    struct kvm_cpuid_entry2 entry[ENTRIES_MAX];
+};
+
+static uint32_t *entry_reg(struct kvm_cpuid_entry2 *e, enum reg reg)
+{
+    return reg == EAX ? &e->eax : reg == EBX ? &e->ebx : reg == ECX ? &e->ecx : &e->edx;
+}
+
+static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, uint32_t leaf, uint32_t subleaf)
+{
+    for (uint32_t i = 0; i < t->head.nent; i++) {
+        struct kvm_cpuid_entry2 *e = &t->entry[i];
+
+        if (e->function == leaf &&
+            (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf))
+            return e;
+    }
+    return NULL;
+}
+
+/* ---- the policy ---- */
+
+/* Words of feature bits: where KVM has a say. keep: bits that are no features of the processor's, or
+ * that KVM provides itself without saying so here. */
+static const struct {
+    uint32_t leaf, subleaf;
+    uint8_t reg;
+    uint32_t keep;
+} feature_words[] = {
+    {1, 0, EDX, 1u << 28 /* HTT: a count */},
+    {1, 0, ECX, 1u << 31 /* hypervisor */ | 1u << 21 /* x2APIC */},
+    {7, 0, EBX, 0}, {7, 0, ECX, 0}, {7, 0, EDX, 0}, {7, 2, EDX, 0}, {0xd, 1, EAX, 0},
+    {0x80000001, 0, ECX, 0}, {0x80000001, 0, EDX, 0}, {0x80000007, 0, EDX, 0},
+};
+
+/* The bits that this KVM can give a guest. */
+static uint32_t supported_bits(struct cpuid_table *supported, uint32_t leaf, uint32_t subleaf,
+                               enum reg reg)
+{
+    struct kvm_cpuid_entry2 *e = find(supported, leaf, subleaf);
+
+    return e ? *entry_reg(e, reg) : 0;
+}
+
+/* AMD's processors tell their speculation controls elsewhere: 8000_0008h EBX. */
+static void translate_amd(struct cpuid_table *supported)
+{
+    struct kvm_cpuid_entry2 *amd = find(supported, 0x80000008, 0), *e = find(supported, 7, 0);
+
+    if (!amd || !e)
+        return;
+    if ((amd->ebx & 1u << 12) && (amd->ebx & 1u << 14)) /* IBPB, IBRS */
+        e->edx |= 1u << 26;
+    if (amd->ebx & 1u << 15) /* STIBP */
+        e->edx |= 1u << 27;
+    if (amd->ebx & 1u << 24) /* SSBD */
+        e->edx |= 1u << 31;
+}
+
+/* Does the host's kernel keep its time by the TSC? Then so may the guest, also where the processor
+ * (a virtual one) does not promise that the rate never changes. */
+static bool host_trusts_tsc(void)
+{
+    FILE *f = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+    char name[16] = "";
+    bool tsc = f && fgets(name, sizeof(name), f) && !strcmp(name, "tsc\n");
+
+    if (f)
+        fclose(f);
+    return tsc;
+}
+
+static void add_own(const struct hv_vm *vm, struct cpuid_table *supported)
+{
+    struct kvm_cpuid_entry2 *one = find(supported, 1, 0), *power = find(supported, 0x80000007, 0);
+
+    if (one && kvm_has(vm->fd, KVM_CAP_TSC_DEADLINE_TIMER))
+        one->ecx |= 1u << 24;
+    if (power && host_trusts_tsc())
+        power->edx |= 1u << 8;
+}
+
+static void restrict_entry(struct cpuid_table *supported, struct kvm_cpuid_entry2 *e)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(feature_words); i++) {
+        if (feature_words[i].leaf == e->function && feature_words[i].subleaf == e->index)
+            *entry_reg(e, feature_words[i].reg) &=
+                supported_bits(supported, e->function, e->index, feature_words[i].reg) |
+                feature_words[i].keep;
+    }
+}
+
+static unsigned subleaves(uint32_t leaf)
+{
+    switch (leaf) {
+    case 4: return 5;
+    case 7: return 3;
+    case 0xb: case 0x1f: return 3;
+    case 0xd: return 64;
+    default: return 0;
+    }
+}
+
+static void add_entry(struct cpuid_table *t, const struct x86_cpuid_policy *p, unsigned cpu,
+                      uint32_t leaf, uint32_t subleaf)
+{
+    const struct cpuid_view view = {.index = cpu, .in_64bit = true, .xcr0 = p->xcr0};
+    uint32_t v[4];
+    struct kvm_cpuid_entry2 *e = &t->entry[t->head.nent];
+
+    cpuid_policy_query(p, &view, leaf, subleaf, v);
+    if ((subleaf && !(v[0] | v[1] | v[2] | v[3])) || t->head.nent == ENTRIES_MAX)
+        return;
+    *e = (struct kvm_cpuid_entry2){.function = leaf, .index = subleaf, .eax = v[EAX],
+                                   .ebx = v[EBX], .ecx = v[ECX], .edx = v[EDX]};
+    if (subleaves(leaf))
+        e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+    t->head.nent++;
+}
+
+static void add_range(struct cpuid_table *t, const struct x86_cpuid_policy *p, unsigned cpu,
+                      uint32_t first)
+{
+    uint32_t v[4];
+    const struct cpuid_view view = {0};
+
+    cpuid_policy_query(p, &view, first, 0, v);
+    for (uint32_t leaf = first; leaf <= v[EAX]; leaf++) {
+        add_entry(t, p, cpu, leaf, 0);
+        for (unsigned sub = 1; sub < subleaves(leaf); sub++)
+            add_entry(t, p, cpu, leaf, sub);
+    }
+}
+
+static void build_policy(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu,
+                         struct cpuid_table *t)
+{
+    struct x86_cpuid_policy p;
+
+    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    p.phys_bits = vm->phys_bits;
+    t->head.nent = 0;
+    add_range(t, &p, cpu, 0);
+    add_range(t, &p, cpu, 0x40000000);
+    add_range(t, &p, cpu, 0x80000000);
+    for (uint32_t i = 0; i < t->head.nent; i++)
+        restrict_entry(supported, &t->entry[i]);
+}
+
+/* ---- the host's CPU ---- */
+
+/* Who and where a CPU is, which KVM leaves to us: what the policy says of it. */
+static void place_cpu(struct hv_vm *vm, unsigned cpu, struct cpuid_table *t)
+{
+    const struct cpuid_view view = {.index = cpu};
+    struct x86_cpuid_policy p;
+
+    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    for (uint32_t i = 0; i < t->head.nent; i++) {
+        struct kvm_cpuid_entry2 *e = &t->entry[i];
+        uint32_t v[4];
+
+        cpuid_policy_query(&p, &view, e->function, e->index, v);
+        if (e->function == 1) {
+            e->ebx = (e->ebx & 0xff00) | (v[EBX] & 0xffff0000);
+            e->ecx |= 1u << 31;
+            e->edx = (e->edx & ~(1u << 28)) | (v[EDX] & 1u << 28);
+        } else if (e->function == 0xb || e->function == 0x1f) {
+            e->eax = v[EAX], e->ebx = v[EBX], e->ecx = v[ECX], e->edx = v[EDX];
+        } else if (e->function == 4) { /* as many sharers and cores as there are CPUs */
+            e->eax = (e->eax & 0x3fff) | (v[EAX] & ~0x3fffu);
+        } else if (e->function == 0x80000008) {
+            e->ecx = (e->ecx & ~0xffu) | (vm->vcpu_count - 1);
+        } else if (e->function == 0x8000001e) {
+            e->eax = cpu, e->ebx = cpu, e->ecx = 0;
+        }
+    }
+}
+
+/* ---- both ---- */
+
+static int get_supported(struct hv_vm *vm, struct cpuid_table *t)
+{
+    t->head.nent = ENTRIES_MAX;
+    return kvm_ioctl(vm->sys_fd, KVM_GET_SUPPORTED_CPUID, t);
+}
+
+static void read_phys_bits(struct hv_vm *vm, struct cpuid_table *supported)
+{
+    struct kvm_cpuid_entry2 *e = find(supported, 0x80000008, 0);
+    unsigned bits = e ? e->eax & 0xff : 36;
+
+    vm->phys_bits = vm->host_cpu ? bits : MIN(bits, POLICY_PHYS_BITS);
+}
+
+/* What the processor is not vulnerable to, as far as the policy claims it (SDM vol. 4). */
+static void read_arch_capabilities(struct hv_vm *vm)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } m = {.head = {.nmsrs = 1}, .entry = {.index = MSR_ARCH_CAPABILITIES}};
+
+    if (kvm_has(vm->sys_fd, KVM_CAP_GET_MSR_FEATURES) &&
+        kvm_ioctl(vm->sys_fd, KVM_GET_MSRS, &m) == 1)
+        vm->arch_capabilities =
+            vm->host_cpu ? m.entry.data : m.entry.data & MSR_ARCH_CAPABILITIES_VALUE;
+}
+
+static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu,
+                   struct cpuid_table *t)
+{
+    struct hv_vcpu *v = &vm->vcpu[cpu];
+    int r;
+
+    if (vm->host_cpu) {
+        *t = *supported;
+        place_cpu(vm, cpu, t);
+    } else {
+        build_policy(vm, supported, cpu, t);
+    }
+    r = kvm_ioctl(v->fd, KVM_SET_CPUID2, t);
+    if (r)
+        return r;
+    if (!vm->host_cpu)
+        (void)kvm_set_msr(v, MSR_BIOS_SIGN_ID, BIT(32)); /* revision 1; older KVMs keep theirs */
+    if (vm->arch_capabilities)
+        (void)kvm_set_msr(v, MSR_ARCH_CAPABILITIES, vm->arch_capabilities);
+    return 0;
+}
+
+/* ---- MSRs ---- */
+
+/* What KVM may serve itself, by the policy's table; the rest comes to kvm_msr_read() and _write(). */
+static const struct {
+    uint32_t first, last;
+} allowed_msrs[] = {
+    {MSR_TSC, MSR_TSC}, {MSR_PLATFORM_ID, MSR_PLATFORM_ID}, {MSR_APIC_BASE, MSR_APIC_BASE},
+    {MSR_TSC_ADJUST, MSR_TSC_ADJUST}, {MSR_SPEC_CTRL, MSR_PRED_CMD},
+    {MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID}, {MSR_MTRRCAP, MSR_MTRRCAP},
+    {MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES}, {MSR_SYSENTER_CS, MSR_SYSENTER_EIP},
+    {MSR_MISC_ENABLE, MSR_MISC_ENABLE}, {MSR_MTRR_PHYS_BASE0, MSR_MTRR_PHYS_BASE0 + 15},
+    {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K}, {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000},
+    {MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_C0000 + 7}, {MSR_PAT, MSR_PAT},
+    {MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE}, {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE},
+    {MSR_EFER, MSR_FMASK}, {MSR_FS_BASE, MSR_TSC_AUX},
+};
+
+#define LOW_MSRS  0x800u /* x2APIC's, which follow, cannot be filtered */
+#define HIGH_BASE 0xc0000000u
+#define HIGH_MSRS 0x200u
+
+static int filter_msrs(struct hv_vm *vm)
+{
+    uint8_t low[LOW_MSRS / 8] = {0}, high[HIGH_MSRS / 8] = {0};
+    const uint32_t both = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+    struct kvm_msr_filter filter = {
+        .flags = KVM_MSR_FILTER_DEFAULT_DENY,
+        .ranges = {{.flags = both, .nmsrs = LOW_MSRS, .base = 0, .bitmap = low},
+                   {.flags = both, .nmsrs = HIGH_MSRS, .base = HIGH_BASE, .bitmap = high}}};
+    struct kvm_enable_cap to_us = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+                                   .args = {KVM_MSR_EXIT_REASON_FILTER}};
+    int r;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(allowed_msrs); i++) {
+        for (uint32_t msr = allowed_msrs[i].first; msr <= allowed_msrs[i].last; msr++) {
+            uint8_t *map = msr < LOW_MSRS ? low : high;
+            uint32_t n = msr < LOW_MSRS ? msr : msr - HIGH_BASE;
+
+            map[n / 8] |= (uint8_t)(1u << n % 8);
+        }
+    }
+    r = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &to_us);
+    return r ? r : kvm_ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter);
+}
+
+bool kvm_msr_read(const struct hv_vm *vm, uint32_t msr, uint64_t *ret)
+{
+    switch (msr) {
+    case MSR_FEATURE_CONTROL: *ret = 1; return true; /* locked */
+    case MSR_MCG_CAP: *ret = 0; return true; /* no banks */
+    case MSR_MCG_STATUS: *ret = 0; return true;
+    default: return false;
+    }
+}
+
+bool kvm_msr_write(const struct hv_vm *vm, uint32_t msr, uint64_t value)
+{
+    return msr == MSR_MCG_STATUS && value == 0;
+}
+
+int kvm_cpuid_init(struct hv_vm *vm, struct vz_error *err)
+{
+    struct cpuid_table *supported = calloc(2, sizeof(*supported));
+    int r = supported ? get_supported(vm, supported) : -ENOMEM;
+
+    if (!r) {
+        read_phys_bits(vm, supported);
+        read_arch_capabilities(vm);
+        if (!vm->host_cpu)
+            translate_amd(supported);
+        add_own(vm, supported);
+    }
+    for (unsigned cpu = 0; !r && cpu < vm->vcpu_count; cpu++)
+        r = set_cpu(vm, supported, cpu, &supported[1]);
+    free(supported);
+    if (!r && !vm->host_cpu && kvm_has(vm->fd, KVM_CAP_X86_MSR_FILTER) &&
+        kvm_has(vm->fd, KVM_CAP_X86_USER_SPACE_MSR))
+        r = filter_msrs(vm);
+    return r ? error_set(err, -r, VZ_ERROR_UNSUPPORTED, "KVM: CPUID and MSRs: %s", strerror(-r))
+             : 0;
+}
