@@ -179,6 +179,7 @@ static void vm_destroy(struct hv_vm *vm)
         close(vm->vcpu[n].fd);
     }
     free(vm->vcpu);
+    free(vm->slot);
     kvm_irq_fini(vm);
     if (vm->fd >= 0)
         close(vm->fd);
@@ -212,7 +213,9 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc, struct 
     r = kvm_cpuid_init(vm, err);
     if (r)
         return r;
-    r = kvm_memory_changed(vm);
+    vm->slot_max = vm->mem->region_max;
+    vm->slot = calloc(vm->slot_max, sizeof(*vm->slot));
+    r = vm->slot ? kvm_memory_changed(vm) : -ENOMEM;
     if (r)
         return failed(err, r, "guest memory");
     r = kvm_state_probe_msrs(vm);

@@ -17,8 +17,6 @@
 struct irqchip;
 struct x86_cpuid_policy;
 
-/* Memory slots that may exist at once: twice, since a change adds before it forgets. */
-#define KVM_SLOTS_MAX (2 * MEM_REGIONS_MAX)
 #define KVM_STATE_MSRS_MAX 64
 
 /* Per vCPU; written by its thread only. */
@@ -70,7 +68,8 @@ struct hv_vm {
     pthread_mutex_t ring_lock;            /* for taking from it; devices' locks come after */
 
     pthread_mutex_t slot_lock;
-    struct kvm_slot slot[KVM_SLOTS_MAX];
+    struct kvm_slot *slot;
+    unsigned slot_max; /* as many as mem can have regions */
     bool log_dirty;
 
     pthread_mutex_t line_lock;

@@ -27,7 +27,7 @@ static bool is_same(const struct kvm_slot *s, const struct mem_region *r)
 /* The slot that holds exactly r, or -1. */
 static int slot_of(const struct hv_vm *vm, const struct mem_region *r)
 {
-    for (unsigned n = 0; n < KVM_SLOTS_MAX; n++) {
+    for (unsigned n = 0; n < vm->slot_max; n++) {
         if (is_same(&vm->slot[n], r))
             return (int)n;
     }
@@ -45,7 +45,7 @@ static bool is_wanted(const struct hv_vm *vm, const struct kvm_slot *s)
 
 static int drop_unwanted(struct hv_vm *vm)
 {
-    for (unsigned n = 0; n < KVM_SLOTS_MAX; n++) {
+    for (unsigned n = 0; n < vm->slot_max; n++) {
         struct kvm_slot *s = &vm->slot[n], none = {.gpa = s->gpa, .host = s->host};
         int r;
 
@@ -70,9 +70,9 @@ static int add_missing(struct hv_vm *vm)
 
         if (slot_of(vm, m) >= 0)
             continue;
-        while (n < KVM_SLOTS_MAX && vm->slot[n].len)
+        while (n < vm->slot_max && vm->slot[n].len)
             n++;
-        if (n == KVM_SLOTS_MAX)
+        if (n == vm->slot_max)
             return -ENOSPC;
         r = set_slot(vm, n, &s, vm->log_dirty);
         if (r)
@@ -99,7 +99,7 @@ int kvm_dirty_log(struct hv_vm *vm, bool on)
     int r = 0;
 
     pthread_mutex_lock(&vm->slot_lock);
-    for (unsigned n = 0; !r && n < KVM_SLOTS_MAX; n++) {
+    for (unsigned n = 0; !r && n < vm->slot_max; n++) {
         if (vm->slot[n].len && !vm->slot[n].rom)
             r = set_slot(vm, n, &vm->slot[n], on);
     }
