@@ -90,6 +90,12 @@ INSN(insn_fall_through)
     insn_goto(c, i, 0, insn_next_rip(c, i));
 }
 
+/* May b run at rip? */
+static bool serves(const struct block *b, uint64_t rip)
+{
+    return !b->fixed || b->home_rip == rip;
+}
+
 /* In front of a block of 64-bit code, when there is a JIT: enter its translation, or count until it
  * is worth one. */
 INSN(insn_block_entry)
@@ -99,9 +105,13 @@ INSN(insn_block_entry)
     if (b->code && b->home_rip == c->reg[REG_BLOCK_RIP]) {
         struct block_jump *jump = block_jump_slot(c, b->home_rip);
 
-        if (jump->to == i)
+        if (jump->to == i && jump->rip == b->home_rip)
             jump->code = b->code;
         jit_enter(c, b->body);
+        return;
+    }
+    if (unlikely(!serves(b, c->reg[REG_BLOCK_RIP]))) {
+        c->rip = c->reg[REG_BLOCK_RIP]; /* linked from another mapping of the same page */
         return;
     }
     if (!b->tried && ++b->runs >= c->vm->jit.threshold && b->home_rip == c->reg[REG_BLOCK_RIP]) {
@@ -166,7 +176,7 @@ static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin
     const uint8_t *second;
 
     for (; b; b = b->hash_next) {
-        if (b->host != host || b->mode != block_mode(c) || (b->fixed && b->home_rip != c->rip))
+        if (b->host != host || b->mode != block_mode(c) || !serves(b, c->rip))
             continue;
         if (!b->page[1])
             return b;
@@ -421,7 +431,7 @@ const struct insn *block_find(struct x86_cpu *c)
     uint64_t lin;
 
     if (likely(jump->rip == c->rip && jump->ctx == c->code_ctx[c->rip >> 63] &&
-               jump->to->fn != insn_stale)) {
+               jump->to->fn != insn_stale && serves(block_of(jump->to), c->rip))) {
         b = block_of(jump->to);
     } else {
         host = fetch(c, &lin);

@@ -228,17 +228,15 @@ void jit_kill(struct x86_cpu *c, struct block *b)
     b->code = NULL;
 }
 
-static uint8_t *exit_of(struct block_link *link)
+static const struct jit_exit *exits_of(struct block_link *link)
 {
-    unsigned slot = block_link_slot(link);
-    struct block_end *end = container_of(link - slot, struct block_end, link[0]);
-
-    return end->exits ? end->exits->rel[slot] : NULL;
+    return container_of(link - block_link_slot(link), struct block_end, link[0])->exits;
 }
 
 void jit_unlink(struct block_link *link)
 {
-    uint8_t *rel = exit_of(link);
+    const struct jit_exit *exits = exits_of(link);
+    uint8_t *rel = exits ? exits->rel[block_link_slot(link)] : NULL;
 
     if (rel)
         __builtin_memset(rel, 0, 4); /* to what follows: leave for the main loop */
@@ -246,9 +244,13 @@ void jit_unlink(struct block_link *link)
 
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to)
 {
-    uint8_t *rel = exit_of(link);
+    const struct jit_exit *exits = exits_of(link);
+    unsigned slot = block_link_slot(link);
+    uint8_t *rel = exits ? exits->rel[slot] : NULL;
 
-    if (rel && to->code && to->home_rip == c->rip && jit_has(&c->vm->jit, JIT_OPT_CHAIN))
+    /* The block may just have been interpreted at another address than it is translated for. */
+    if (rel && to->code && to->home_rip == c->rip && exits->rip[slot] == c->rip &&
+        jit_has(&c->vm->jit, JIT_OPT_CHAIN))
         aim(c->jit, rel, to->code);
 }
 

@@ -29,6 +29,7 @@ struct jit_detour {
 /* Where a block's exits may be aimed at other translated blocks. */
 struct jit_exit {
     uint8_t *rel[2];          /* displacement of the jump, in the writable mapping; by link slot */
+    uint64_t rip[2];          /* where it leads */
 };
 
 struct translation;

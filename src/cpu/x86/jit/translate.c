@@ -154,6 +154,7 @@ void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip)
     emit8(e, 0xe9);
     emit32(e, 0); /* to what follows, until it is linked */
     t->exits->rel[slot] = e->w - 4;
+    t->exits->rip[slot] = rip;
     emit_leave_linking(t, link, rip);
     if (changed) {
         emit_patch(e, changed);
