@@ -88,6 +88,7 @@ typedef void hv_stats_fn(void *arg, const char *name, uint64_t value);
 
 struct hv_ops {
     const char *name; /* "soft", "kvm", "fake" */
+    bool no_exec;     /* honours mem_region.no_exec */
 
     /* Can this backend run an ordinary kernel here? Any thread. 0; -ENODEV: absent; -EACCES: not
      * for us; -ENOTSUP: there, but it does not work. err (may be NULL) says why. */

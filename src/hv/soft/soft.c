@@ -579,6 +579,7 @@ static void soft_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 
 const struct hv_ops hv_soft_ops = {
     .name = "soft",
+    .no_exec = true,
     .probe = soft_probe,
     .jit_check = soft_jit_check,
     .vm_create = soft_vm_create,
