@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Virtqueues: what is common to both ring formats, and the split one (VIRTIO 1.2 section 2.7, cited
- * in brackets). The packed one is in virtq_packed.c. See virtq.h. */
+/* Virtqueues: split rings (VIRTIO 1.2 section 2.7, cited in brackets). See virtq.h. */
 #include "virtio/virtq.h"
 
 #include <errno.h>
@@ -12,9 +11,13 @@
 
 #include "base/checked.h"
 #include "virtio/virtio.h"
-#include "virtio/virtq_impl.h"
 
 /* --- chains --- */
+
+static struct virtq_chain *chain_at(struct virtq *q, unsigned slot)
+{
+    return (struct virtq_chain *)(q->chains + slot * q->chain_stride);
+}
 
 int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t size_max,
                size_t request_size)
@@ -30,7 +33,7 @@ int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t
     if (!q->chains)
         return -ENOMEM;
     for (unsigned i = 0; i < size_max && request_size; i++) {
-        struct virtq_chain *c = virtq_chain_at(q, i);
+        struct virtq_chain *c = chain_at(q, i);
 
         c->priv = (uint8_t *)c + stride - align_up(request_size, 16);
     }
@@ -43,9 +46,10 @@ void virtq_fini(struct virtq *q)
     q->chains = NULL;
 }
 
-struct virtq_chain *virtq_chain_take(struct virtq *q, unsigned slot)
+/* The slot's chain, empty; NULL when it is lent out. slot < size_max. */
+static struct virtq_chain *chain_take(struct virtq *q, unsigned slot)
 {
-    struct virtq_chain *c = virtq_chain_at(q, slot);
+    struct virtq_chain *c = chain_at(q, slot);
 
     if (c->busy)
         return NULL;
@@ -57,7 +61,8 @@ struct virtq_chain *virtq_chain_take(struct virtq *q, unsigned slot)
     return c;
 }
 
-bool virtq_chain_add(struct virtq *q, struct virtq_chain *c, gpa_t gpa, uint32_t len, bool in)
+/* Append a buffer; false: the device is broken now. */
+static bool chain_add(struct virtq *q, struct virtq_chain *c, gpa_t gpa, uint32_t len, bool in)
 {
     unsigned count = c->out_count + c->in_count;
     void *host;
@@ -112,7 +117,7 @@ static void mark_written(struct virtq *q, const struct virtq_chain *c, size_t le
     }
 }
 
-/* --- the split ring --- */
+/* --- the ring --- */
 
 /* The rings are the guest's memory, which it may write while we read. */
 static uint16_t ring_load(const void *p)
@@ -120,7 +125,8 @@ static uint16_t ring_load(const void *p)
     return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE);
 }
 
-void virtq_ring_store(struct virtq *q, void *p, uint16_t v)
+/* Visible after all that was stored before. */
+static void ring_store(struct virtq *q, void *p, uint16_t v)
 {
     __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE);
     mem_written_at(q->dev->mem, p, sizeof(v));
@@ -136,35 +142,35 @@ static uint16_t *used_event(const struct virtq *q) /* at the avail ring's end [2
     return &((struct vring_avail *)q->driver)->ring[q->size];
 }
 
-static uint16_t split_count(struct virtq *q)
+static uint16_t available(struct virtq *q)
 {
     return (uint16_t)(ring_load(&((struct vring_avail *)q->driver)->idx) - q->next_avail);
 }
 
 /* Nothing there: ask for a kick, then look once more, since the driver may have added a request and
  * seen that no kick was wanted [2.7.10]. */
-static uint16_t split_rearm(struct virtq *q)
+static uint16_t rearm(struct virtq *q)
 {
     struct vring_used *used = q->device;
 
     if (q->event_idx)
-        virtq_ring_store(q, avail_event(q), q->next_avail);
+        ring_store(q, avail_event(q), q->next_avail);
     else if (used->flags & VRING_USED_F_NO_NOTIFY)
-        virtq_ring_store(q, &used->flags, 0);
+        ring_store(q, &used->flags, 0);
     atomic_thread_fence(memory_order_seq_cst);
-    return split_count(q);
+    return available(q);
 }
 
 /* While requests are being taken no kick is needed. With event indexes there is nothing to do. */
-static void split_no_kicks(struct virtq *q)
+static void no_kicks(struct virtq *q)
 {
     struct vring_used *used = q->device;
 
     if (!q->event_idx && !(used->flags & VRING_USED_F_NO_NOTIFY))
-        virtq_ring_store(q, &used->flags, VRING_USED_F_NO_NOTIFY);
+        ring_store(q, &used->flags, VRING_USED_F_NO_NOTIFY);
 }
 
-static bool split_enter_indirect(struct virtq *q, const struct vring_desc *d,
+static bool enter_indirect(struct virtq *q, const struct vring_desc *d,
                                  const struct vring_desc **table, unsigned *count)
 {
     if (!q->indirect || *table != q->desc || (d->flags & VRING_DESC_F_NEXT) || !d->len ||
@@ -181,7 +187,7 @@ static bool split_enter_indirect(struct virtq *q, const struct vring_desc *d,
 
 /* Follow the descriptors from head. Each is copied out once. A chain is no longer than the queue
  * [2.7.5.3.1], so loops end. */
-static bool split_walk(struct virtq *q, struct virtq_chain *c)
+static bool walk(struct virtq *q, struct virtq_chain *c)
 {
     const struct vring_desc *table = q->desc;
     unsigned count = q->size, i = c->head, limit = q->size + 1u;
@@ -194,12 +200,12 @@ static bool split_walk(struct virtq *q, struct virtq_chain *c)
             return false;
         }
         if (d.flags & VRING_DESC_F_INDIRECT) {
-            if (!split_enter_indirect(q, &d, &table, &count))
+            if (!enter_indirect(q, &d, &table, &count))
                 return false;
             i = 0;
             continue;
         }
-        if (!virtq_chain_add(q, c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE))
+        if (!chain_add(q, c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE))
             return false;
         if (!(d.flags & VRING_DESC_F_NEXT))
             return true;
@@ -211,12 +217,12 @@ static bool split_walk(struct virtq *q, struct virtq_chain *c)
     }
 }
 
-static bool split_pending(struct virtq *q)
+static bool pending(struct virtq *q)
 {
-    uint16_t count = split_count(q);
+    uint16_t count = available(q);
 
     if (!count)
-        count = split_rearm(q);
+        count = rearm(q);
     if (count > q->size) {
         virtio_broken(q->dev, "%u requests in a queue of %u", count, q->size);
         return false;
@@ -224,26 +230,26 @@ static bool split_pending(struct virtq *q)
     return count;
 }
 
-static struct virtq_chain *split_pop(struct virtq *q)
+static struct virtq_chain *pop(struct virtq *q)
 {
     struct vring_avail *avail = q->driver;
     struct virtq_chain *c;
     uint16_t head;
 
-    split_no_kicks(q);
+    no_kicks(q);
     head = ring_load(&avail->ring[q->next_avail & (q->size - 1)]);
-    c = head < q->size ? virtq_chain_take(q, head) : NULL;
+    c = head < q->size ? chain_take(q, head) : NULL;
     if (!c) {
         virtio_broken(q->dev, "request %u does not exist, or is not the driver's", head);
         return NULL;
     }
-    if (!split_walk(q, c))
+    if (!walk(q, c))
         return NULL;
     q->next_avail++;
     return c;
 }
 
-static void split_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+static void push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
 {
     struct vring_used *used = q->device;
     vring_used_elem_t *e = &used->ring[q->next_used & (q->size - 1)];
@@ -251,11 +257,11 @@ static void split_push(struct virtq *q, const struct virtq_chain *c, uint32_t wr
 
     memcpy(e, &elem, sizeof(elem));
     mem_written_at(q->dev->mem, e, sizeof(elem));
-    virtq_ring_store(q, &used->idx, ++q->next_used);
+    ring_store(q, &used->idx, ++q->next_used);
 }
 
 /* [2.7.7, 2.7.10] */
-static bool split_wants_interrupt(struct virtq *q)
+static bool wants_interrupt(struct virtq *q)
 {
     struct vring_avail *avail = q->driver;
 
@@ -265,7 +271,7 @@ static bool split_wants_interrupt(struct virtq *q)
            vring_need_event(ring_load(used_event(q)), q->next_used, q->signalled);
 }
 
-static bool split_map(struct virtq *q, const struct virtq_regs *r)
+static bool map(struct virtq *q, const struct virtq_regs *r)
 {
     size_t event = q->event_idx ? 2 : 0;
 
@@ -277,13 +283,13 @@ static bool split_map(struct virtq *q, const struct virtq_regs *r)
     return q->desc && q->driver && q->device;
 }
 
-/* --- either ring --- */
+/* --- for devices --- */
 
 bool virtq_pending(struct virtq *q)
 {
     if (!q->running || q->dev->stopping || q->dev->quiet)
         return false;
-    return q->packed ? virtq_packed_pending(q) : split_pending(q);
+    return pending(q);
 }
 
 struct virtq_chain *virtq_pop(struct virtq *q)
@@ -297,7 +303,7 @@ struct virtq_chain *virtq_pop(struct virtq *q)
         return NULL;
     }
     q->budget--;
-    c = q->packed ? virtq_packed_pop(q) : split_pop(q);
+    c = pop(q);
     return c ? lend(q, c) : NULL;
 }
 
@@ -305,19 +311,14 @@ void virtq_push(struct virtq *q, struct virtq_chain *c, size_t written)
 {
     written = MIN(written, c->in_len);
     mark_written(q, c, written);
-    if (q->running && q->packed)
-        virtq_packed_push(q, c, (uint32_t)written);
-    else if (q->running)
-        split_push(q, c, (uint32_t)written);
+    if (q->running)
+        push(q, c, (uint32_t)written);
     take_back(q, c);
 }
 
 void virtq_unpop(struct virtq *q, struct virtq_chain *c)
 {
-    if (q->packed)
-        virtq_packed_unpop(q, c);
-    else
-        q->next_avail--;
+    q->next_avail--;
     take_back(q, c);
 }
 
@@ -325,13 +326,11 @@ void virtq_notify(struct virtq *q)
 {
     bool wanted;
 
-    if (!q->running || (q->signalled_valid && q->signalled == q->next_used &&
-                        q->signalled_wrap == q->used_wrap))
+    if (!q->running || (q->signalled_valid && q->signalled == q->next_used))
         return;
     atomic_thread_fence(memory_order_seq_cst);
-    wanted = q->packed ? virtq_packed_wants_interrupt(q) : split_wants_interrupt(q);
+    wanted = wants_interrupt(q);
     q->signalled = q->next_used;
-    q->signalled_wrap = q->used_wrap;
     q->signalled_valid = true;
     if (wanted)
         q->dev->transport->queue_interrupt(q->dev, q->index);
@@ -341,17 +340,14 @@ bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t featur
 {
     q->event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
     q->indirect = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
-    q->packed = features & BIT(VIRTIO_F_RING_PACKED);
     q->size = regs->size;
     q->budget = UINT32_MAX;
-    if (!q->size || q->size > q->size_max ||
-        !(q->packed ? virtq_packed_map(q, regs) : split_map(q, regs))) {
+    if (!q->size || q->size > q->size_max || !map(q, regs)) {
         virtio_broken(q->dev, "queue %u: bad size or addresses", q->index);
         return false;
     }
     if (!restored || !q->started) {
         q->next_avail = q->next_used = 0;
-        q->avail_wrap = q->used_wrap = q->signalled_wrap = true;
         q->signalled = 0;
     }
     /* A restored driver may or may not have seen the last interrupt: one too many is harmless. */
@@ -376,7 +372,5 @@ const struct state_field virtq_state[] = {
     STATE_BOOL(struct virtq, started),
     STATE_UINT(struct virtq, next_avail),
     STATE_UINT(struct virtq, next_used),
-    STATE_BOOL(struct virtq, avail_wrap),
-    STATE_BOOL(struct virtq, used_wrap),
     STATE_END,
 };

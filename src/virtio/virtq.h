@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A virtqueue as a device sees it (VIRTIO 1.2 section 2.6 to 2.8): requests come out, answers go
+/* A virtqueue as a device sees it (VIRTIO 1.2 section 2.6 and 2.7): requests come out, answers go
  * back. Nothing of the ring's format, of guest addresses, barriers or byte order shows.
  *
  * A request is a chain of buffers in guest memory, as iovecs: first those the device reads (out),
@@ -35,9 +35,8 @@ struct virtq_chain {
     void *priv;
     /* The queue's. */
     struct iovec *iov;
-    uint16_t head;  /* split: first descriptor; packed: buffer id */
-    uint16_t slots; /* packed: ring slots it takes */
-    bool busy;      /* lent out */
+    uint16_t head; /* first descriptor */
+    bool busy;     /* lent out */
 };
 
 /* What the guest programmed through the transport. Under the device's lock. */
@@ -46,7 +45,7 @@ struct virtq_regs {
     uint16_t vector; /* MSI-X vector or VIRTIO_MSI_NO_VECTOR */
     bool enabled;
     bool resetting;  /* the driver waits for the end of a queue reset (2.6.1) */
-    gpa_t desc, driver, device; /* descriptor table or ring, avail ring, used ring; 2.8 for packed */
+    gpa_t desc, driver, device; /* descriptor table, avail ring, used ring */
 };
 
 struct virtq {
@@ -57,14 +56,12 @@ struct virtq {
 
     /* The rest belongs to the loop thread. */
     bool running;   /* set up, and neither reset, broken nor stopped since */
-    bool event_idx, indirect, packed;
+    bool event_idx, indirect;
     uint16_t size;
     void *desc, *driver, *device; /* in guest memory, sizes checked */
-    uint16_t next_avail;  /* split: free-running; packed: slot */
+    uint16_t next_avail;  /* free-running, as the next */
     uint16_t next_used;
-    bool avail_wrap, used_wrap; /* packed: wrap counters */
     uint16_t signalled;   /* next_used when an interrupt was last considered */
-    bool signalled_wrap;
     bool signalled_valid;
     bool started;         /* next_* hold a position: the queue was running */
     unsigned inflight;    /* chains lent out */
