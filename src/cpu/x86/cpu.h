@@ -122,6 +122,7 @@ struct x86_cpu {
     struct x86_table gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, xcr0;
     uint64_t dr[4], dr6, dr7;
+    uint64_t pdpte[4];             /* PAE paging's top level, as last loaded; mmu_load_pdptes() */
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl;

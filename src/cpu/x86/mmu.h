@@ -67,6 +67,9 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host) must_ch
 /* Registers changed that translation depends on: call after the change. */
 void mmu_mode_changed(struct x86_cpu *c);      /* CR0, CR4, EFER, CS, SS, reset, load: everything */
 void mmu_privilege_changed(struct x86_cpu *c); /* CPL, AC or code_size only */
+/* Load the four registers that are the top level of PAE paging (SDM vol. 3, 4.4.1): whenever CR3,
+ * CR0.PG, CR4.PAE and some others are written. False, and nothing changed: a reserved bit is set. */
+bool mmu_load_pdptes(struct x86_cpu *c, uint64_t cr3);
 void mmu_cr3_written(struct x86_cpu *c, uint64_t value, bool keep); /* sets cr3; keep: bit 63 */
 
 /* Architectural invalidation. */

@@ -7,9 +7,13 @@
  *                         31:30    29:21    20:12    11:0          PAE, 8-byte entries
  *                                  31:22    21:12    11:0          32-bit, 4-byte entries
  */
+#include <string.h>
+
+#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 
 #define PHYS_MASK (BIT(MMU_PHYS_BITS) - 1)
+#define NO_TABLE UINT64_MAX
 #define RESERVED_PHYS (((BIT(52) - 1) & ~PHYS_MASK))
 
 struct level {
@@ -70,8 +74,7 @@ static uint64_t reserved_bits(const struct x86_cpu *c, unsigned entry_size, unsi
     if (!(c->efer & X86_EFER_NXE))
         reserved |= X86_PTE_NX;
     if (!in_long_mode(c))
-        reserved |= shift == 30 ? X86_PTE_NX | UINT64_C(0x1e6) | UINT64_C(0x7ff0000000000000)
-                                : UINT64_C(0x7ff0000000000000);
+        reserved |= UINT64_C(0x7ff0000000000000);
     if (shift == 39)
         reserved |= X86_PTE_PS;
     if (maps && shift > 12)
@@ -102,8 +105,27 @@ static void no_paging(uint64_t va, struct walk *ret)
                          .executable = true, .dirty = true, .global = false, .level = 1};
 }
 
-/* Where the walk starts: table address, number of levels, entry size. */
-static unsigned walk_start(const struct x86_cpu *c, gpa_t *ret_table, unsigned *ret_entry_size)
+bool mmu_load_pdptes(struct x86_cpu *c, uint64_t cr3)
+{
+    const uint64_t reserved = ~(BIT(MMU_PHYS_BITS) - 1) | 0x1e6;
+    const volatile uint64_t *table;
+    uint64_t pdpte[4] = {0};
+
+    fpu_park(c);
+    table = mem_ptr(c->vm->mem, cr3 & 0xffffffe0u, sizeof(pdpte));
+    for (unsigned n = 0; n < 4 && table; n++) {
+        pdpte[n] = table[n];
+        if ((pdpte[n] & X86_PTE_P) && (pdpte[n] & reserved))
+            return false;
+    }
+    memcpy(c->pdpte, pdpte, sizeof(pdpte));
+    return true;
+}
+
+/* Where the walk starts: table address (or NO_TABLE), number of levels, entry size. PAE's top level
+ * is in registers and has no rights and no accessed flag. */
+static unsigned walk_start(const struct x86_cpu *c, uint64_t va, gpa_t *ret_table,
+                           unsigned *ret_entry_size)
 {
     *ret_entry_size = 8;
     if (in_long_mode(c)) {
@@ -111,8 +133,10 @@ static unsigned walk_start(const struct x86_cpu *c, gpa_t *ret_table, unsigned *
         return 4;
     }
     if (c->cr4 & X86_CR4_PAE) {
-        *ret_table = c->cr3 & 0xffffffe0u;
-        return 3;
+        uint64_t pdpte = c->pdpte[va >> 30 & 3];
+
+        *ret_table = pdpte & X86_PTE_P ? pdpte & PHYS_MASK & ~UINT64_C(0xfff) : NO_TABLE;
+        return 2;
     }
     *ret_table = c->cr3 & 0xfffff000u;
     *ret_entry_size = 4;
@@ -134,7 +158,7 @@ static bool entry_maps(const struct x86_cpu *c, uint64_t entry, unsigned level,
         return false;
     if (level == 2)
         return entry_size == 8 || (c->cr4 & X86_CR4_PSE);
-    return level == 3 && in_long_mode(c);
+    return level == 3;
 }
 
 static gpa_t page_address(uint64_t entry, unsigned shift, unsigned entry_size)
@@ -152,7 +176,7 @@ bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_k
     struct rights rights;
     uint64_t entry;
     uint8_t *host;
-    bool rom, maps, pdpte;
+    bool rom, maps;
 
     c->count.page_walks++;
     if (!(c->cr0 & X86_CR0_PG)) {
@@ -161,12 +185,15 @@ bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_k
     }
 again:
     rights = (struct rights){true, true, true};
-    levels = walk_start(c, &table, &entry_size);
+    levels = walk_start(c, va, &table, &entry_size);
+    if (table == NO_TABLE) {
+        *ret_error = 0;
+        return false;
+    }
     for (unsigned level = levels;; level--) {
         shift = level_shift(level, entry_size);
-        pdpte = entry_size == 8 && level == 3 && levels == 3;
-        host = mmu_ram(c, table + ((va >> shift) & (pdpte ? 3 : entry_size == 8 ? 511 : 1023)) *
-                                      entry_size, &rom);
+        host = mmu_ram(c, table + ((va >> shift) & (entry_size == 8 ? 511 : 1023)) * entry_size,
+                       &rom);
         if (!read_entry(host, entry_size, &entry) || !(entry & X86_PTE_P)) {
             *ret_error = 0;
             return false;
@@ -176,14 +203,12 @@ again:
             *ret_error = X86_PF_P | X86_PF_RSVD;
             return false;
         }
-        if (!pdpte) { /* PAE's level-3 entries have no rights and no accessed flag */
-            rights.writable &= !!(entry & X86_PTE_W);
-            rights.user &= !!(entry & X86_PTE_U);
-            rights.executable &= entry_size == 4 || !(entry & X86_PTE_NX);
-        }
+        rights.writable &= !!(entry & X86_PTE_W);
+        rights.user &= !!(entry & X86_PTE_U);
+        rights.executable &= entry_size == 4 || !(entry & X86_PTE_NX);
         if (maps)
             break;
-        if (!pdpte && !(entry & X86_PTE_A) && !set_bits(host, rom, entry_size, entry, X86_PTE_A))
+        if (!(entry & X86_PTE_A) && !set_bits(host, rom, entry_size, entry, X86_PTE_A))
             goto again;
         table = entry & PHYS_MASK & ~UINT64_C(0xfff);
         if (entry_size == 4)

@@ -11,26 +11,6 @@
     (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |    \
      X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 
-/* With PAE paging the four PDPTEs are checked when they are loaded (SDM vol. 3, 4.4.1). We read
- * them at each walk, but wrong ones must be refused here. */
-static bool pdptes_valid(struct x86_cpu *c, uint64_t cr3)
-{
-    const uint64_t reserved = ~(BIT(MMU_PHYS_BITS) - 1) | 0x1e6;
-    const volatile uint64_t *pdpte;
-
-    fpu_park(c);
-    pdpte = mem_ptr(c->vm->mem, cr3 & 0xffffffe0u, 32);
-    if (!pdpte)
-        return true; /* not RAM: walks will fail */
-    for (unsigned n = 0; n < 4; n++) {
-        uint64_t v = pdpte[n];
-
-        if ((v & X86_PTE_P) && (v & reserved))
-            return false;
-    }
-    return true;
-}
-
 static bool uses_pae(const struct x86_cpu *c, uint64_t cr0, uint64_t cr4)
 {
     return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !in_long_mode(c) &&
@@ -62,7 +42,7 @@ static bool write_cr0(struct x86_cpu *c, uint64_t value)
     if ((changed & X86_CR0_PG) && !paging_switch_valid(c, value))
         return fault_code(c, X86_GP, 0);
     if ((changed & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW)) && uses_pae(c, value, c->cr4) &&
-        !pdptes_valid(c, c->cr3))
+        !mmu_load_pdptes(c, c->cr3))
         return fault_code(c, X86_GP, 0);
     c->cr0 = value;
     if (changed & X86_CR0_PG)
@@ -88,7 +68,7 @@ static bool write_cr3(struct x86_cpu *c, uint64_t value)
     }
     if (value >> MMU_PHYS_BITS)
         return fault_code(c, X86_GP, 0);
-    if (uses_pae(c, c->cr0, c->cr4) && !pdptes_valid(c, value))
+    if (uses_pae(c, c->cr0, c->cr4) && !mmu_load_pdptes(c, value))
         return fault_code(c, X86_GP, 0);
     mmu_cr3_written(c, value, keep);
     return true;
@@ -105,7 +85,7 @@ static bool write_cr4(struct x86_cpu *c, uint64_t value)
     if ((changed & value & X86_CR4_PCIDE) && (!in_long_mode(c) || (c->cr3 & X86_CR3_PCID)))
         return fault_code(c, X86_GP, 0);
     if ((changed & (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_SMEP)) &&
-        uses_pae(c, c->cr0, value) && !pdptes_valid(c, c->cr3))
+        uses_pae(c, c->cr0, value) && !mmu_load_pdptes(c, c->cr3))
         return fault_code(c, X86_GP, 0);
     c->cr4 = value;
     fpu_mode_changed(c);

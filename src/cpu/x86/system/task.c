@@ -169,11 +169,14 @@ static bool enter(struct x86_cpu *c, const struct task_image *t, const struct ts
                   enum task_how how)
 {
     uint64_t flags = t->eflags;
+    bool pages = true;
 
     c->cr0 |= X86_CR0_TS;
     fpu_mode_changed(c);
-    if (l->size == 4 && (c->cr0 & X86_CR0_PG))
+    if (l->size == 4 && (c->cr0 & X86_CR0_PG)) {
+        pages = !(c->cr4 & X86_CR4_PAE) || mmu_load_pdptes(c, t->cr3);
         mmu_cr3_written(c, t->cr3, false);
+    }
     if (how == TASK_CALL || how == TASK_BY_EVENT)
         flags |= X86_FLAG_NT;
     cpu_set_rflags(c, flags, l->size == 4 ? 0x3f7fd5 : 0x7fd5);
@@ -185,6 +188,8 @@ static bool enter(struct x86_cpu *c, const struct task_image *t, const struct ts
         seg_set_null(c, n, t->seg[n]);
     c->cpl = c->rflags & X86_FLAG_VM ? 3 : t->seg[X86_CS] & 3;
     cpu_recompute(c);
+    if (!pages)
+        return fault_code(c, X86_GP, 0);
     if (!load_segments(c, t))
         return false;
     if (t->trap) {

@@ -161,6 +161,7 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
     c->cpl = cpl_of(s);
     fpu_mode_changed(c);
     cpu_recompute(c);
+    mmu_load_pdptes(c, c->cr3); /* they are not part of the state */
     mmu_mode_changed(c);
     mmu_flush_all(c);
     return 0;
