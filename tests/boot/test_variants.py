@@ -51,8 +51,9 @@ def test_boots_with(kernels, initramfs, words):
     assert boots.trouble(r.section("dmesg")) == []
 
 
-# Code memory that is emptied all the time, and the JIT without what hides its mistakes.
-@pytest.mark.parametrize("words", ["cache=64K", "no-chain,no-indirect,no-liveness"])
+# Code memory that is emptied all the time, the JIT without what hides its mistakes, and in lockstep
+# with the interpreter.
+@pytest.mark.parametrize("words", ["cache=64K", "no-chain,no-indirect,no-liveness", "check=8"])
 def test_boots_with_jit(kernels, initramfs, words):
     r = boots.run(kernels["cloud"], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M",
                   "--jit", words)

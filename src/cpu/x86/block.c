@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "cpu/x86/fpu/thunk.h"
+#include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
@@ -107,7 +108,10 @@ INSN(insn_block_entry)
 
         if (jump->to == i && jump->rip == b->home_rip)
             jump->code = b->code;
-        jit_enter(c, b->body);
+        if (unlikely(c->check))
+            jit_check_enter(c, b, 0, b->body);
+        else
+            jit_enter(c, b->body);
         return;
     }
     if (unlikely(!serves(b, c->reg[REG_BLOCK_RIP]))) {

@@ -29,6 +29,7 @@ struct block_cache;
 struct block_jump;
 struct block_link;
 struct jit;
+struct jit_check;
 struct thunk_cache;
 
 /* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
@@ -59,6 +60,7 @@ enum x86_pending {
     X86_PENDING_SYNC = 32,   /* another vCPU wants an answer: smc.h, exclusive sections */
     X86_PENDING_SHADOW = 64, /* own: an STI or MOV SS shadow must be ended after the next insn */
     X86_PENDING_FLUSH = 128, /* own: empty the block cache, thunks are short (thunk.h) */
+    X86_PENDING_CHECK = 256, /* own: jit/check.h, block by block; always set then */
 };
 
 /* Arithmetic flags as LAHF and SETO leave them in AX: OF is bit 0, the rest are in the high byte
@@ -89,7 +91,9 @@ enum x86_stop {
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)                         \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
-    X(exceptions) X(interrupts) X(halts) X(jit_blocks) X(jit_bytes) X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
+    X(exceptions) X(interrupts) X(halts) X(jit_blocks) X(jit_bytes)               \
+    X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)                         \
+    X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
 
 struct x86_cpu_counters {
 #define X86_COUNTER_FIELD(name) uint64_t name;
@@ -165,6 +169,7 @@ struct x86_cpu {
     struct block_cache *blocks;
     struct thunk_cache *thunks;
     struct jit *jit;               /* NULL: interpret everything */
+    struct jit_check *check;       /* NULL, but with --jit check */
     struct sync_slot *sync;        /* smc.h */
 };
 
@@ -220,6 +225,7 @@ struct x86_vm {
     bool embedded;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
+    _Atomic uint32_t check_next, check_serving; /* jit/check.c: whose turn it is */
     struct x86_cpu **cpu;
 };
 

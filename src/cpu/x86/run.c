@@ -4,6 +4,7 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/jit/check.h"
 #include "cpu/x86/smc.h"
 
 enum next {
@@ -204,10 +205,15 @@ enum x86_stop x86_cpu_run(struct x86_cpu *c)
 {
     enum x86_stop stop = X86_STOP_SHUTDOWN;
 
+    if (unlikely(c->check))
+        jit_check_run_begins(c);
     sync_enter(c);
     while (loop_once(c, &stop))
-        ;
+        if (unlikely(c->check))
+            jit_check_between_blocks(c);
     fpu_park(c);
     sync_leave(c);
+    if (unlikely(c->check))
+        jit_check_run_ends(c);
     return stop;
 }

@@ -10,6 +10,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
+#include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
@@ -20,6 +21,7 @@ static void cpu_destroy(struct x86_cpu *c)
         return;
     block_cache_destroy(c);
     jit_destroy(c);
+    jit_check_destroy(c);
     thunk_cache_destroy(c);
     mmu_destroy(c);
     free(c);
@@ -43,6 +45,8 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
         r = block_cache_create(c);
     if (!r)
         r = thunk_cache_create(c);
+    if (!r && vm->jit.on && vm->jit.check)
+        r = jit_check_create(c);
     if (!r && vm->jit.on)
         r = jit_create(c);
     if (!r)

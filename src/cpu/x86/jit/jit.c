@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/mmu/mmu_priv.h"
@@ -71,10 +72,16 @@ static void emit_to_insn(struct emit *e)
 }
 
 /* Interpret from the struct insn in r10; block RIP is set. */
-static void emit_interpret(struct emit *e)
+static void emit_interpret(struct emit *e, bool check)
 {
     emit_spill_guest(e);
     emit_move(e, H_RSI, H_R10);
+    if (check) {
+        emit_move(e, H_RDI, H_R15);
+        emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_check_hand_over);
+        emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
+        emit_move(e, H_RSI, H_RAX);
+    }
     emit_to_insn(e);
 }
 
@@ -100,15 +107,20 @@ static void emit_slow(struct emit *e)
 }
 
 /* An indirect branch found an untranslated block: r11 its struct block_jump. */
-static void emit_interpret_slot(struct emit *e, const uint8_t *interpret)
+static void emit_interpret_slot(struct emit *e, const struct jit *j, bool check)
 {
     emit_load(e, H_R10, H_R11, offsetof(struct block_jump, rip));
+    if (check) { /* the end of a block, as any other */
+        emit_store(e, H_R10, H_R15, CPU_OFF(rip));
+        emit_jmp(e, j->leave);
+        return;
+    }
     emit_store(e, H_R10, H_R15, REG_OFF(REG_BLOCK_RIP));
     emit_load(e, H_R10, H_R11, offsetof(struct block_jump, to));
-    emit_jmp(e, interpret);
+    emit_jmp(e, j->interpret);
 }
 
-static void emit_stubs(struct jit *j)
+static void emit_stubs(struct jit *j, bool check)
 {
     struct emit e = {j->write, j->run - j->write};
 
@@ -117,11 +129,11 @@ static void emit_stubs(struct jit *j)
     j->leave = emit_here(&e);
     emit_leave(&e);
     j->interpret = emit_here(&e);
-    emit_interpret(&e);
+    emit_interpret(&e, check);
     j->slow = emit_here(&e);
     emit_slow(&e);
     j->interpret_slot = emit_here(&e);
-    emit_interpret_slot(&e, j->interpret);
+    emit_interpret_slot(&e, j, check);
     j->first = e.w;
 }
 
@@ -177,7 +189,7 @@ int jit_create(struct x86_cpu *c)
         jit_destroy(c);
         return r;
     }
-    emit_stubs(c->jit);
+    emit_stubs(c->jit, c->check);
     jit_empty(c);
     return 0;
 }
@@ -256,7 +268,7 @@ void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to
 
 /* ---- misses and detours ---- */
 
-uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
 {
     const struct tlb_entry *e;
     struct xlat x;
@@ -275,6 +287,15 @@ uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
     return va >> 12 == (site->access == MMU_WRITE ? e->write : e->read);
 }
 
+uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+{
+    uint64_t r = look_again(c, site, va);
+
+    if (unlikely(c->check) && !r)
+        c->jit_insn = jit_check_hand_over(c, c->jit_insn);
+    return r;
+}
+
 void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
 {
     const struct jit_detour *d = container_of(i, struct jit_detour, back);
@@ -283,5 +304,8 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
         c->rip = d->next_rip;
         return;
     }
-    jit_enter(c, (const void *)(uintptr_t)i->imm);
+    if (unlikely(c->check))
+        jit_check_enter(c, d->block, d->next, (const void *)(uintptr_t)i->imm);
+    else
+        jit_enter(c, (const void *)(uintptr_t)i->imm);
 }

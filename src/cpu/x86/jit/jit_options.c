@@ -47,6 +47,17 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
         o->on = !strcmp(word, "on");
         return 0;
     }
+    if (!strcmp(word, "check")) {
+        o->on = o->check = true;
+        return 0;
+    }
+    if (!strncmp(word, "check=", 6)) {
+        if (!parse_number(word + 6, &n) || n < 1 || n > UINT32_MAX)
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected a number above 0", word);
+        o->on = o->check = true;
+        o->check_limit = (uint32_t)n;
+        return 0;
+    }
     if (!strncmp(word, "no-", 3) && disable(o, word + 3))
         return 0;
     if (!strncmp(word, "cache=", 6)) {

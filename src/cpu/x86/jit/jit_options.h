@@ -3,6 +3,8 @@
  * for finding out which optimisation is to blame. The text is words with commas between:
  *
  *   on | off         translate hot code (the default), or interpret everything
+ *   check            interpret what is translated too, and stop where they differ (check.h)
+ *   check=N          likewise, but no block more than N times
  *   no-NAME          without one optimisation, see enum jit_opt
  *   cache=SIZE       bytes of code memory per vCPU, with K or M behind; at least 64K
  *   threshold=N      translate a block after so many times it was interpreted; at least 1
@@ -27,7 +29,8 @@ enum jit_opt {
 };
 
 struct jit_options {
-    bool on;
+    bool on, check;
+    uint32_t check_limit;  /* 0: none */
     uint32_t without;      /* bits 1 << enum jit_opt */
     uint32_t cache_bytes;
     uint16_t threshold;

@@ -33,6 +33,10 @@ START_TEST(each_optimisation_has_a_switch)
     ck_assert_int_eq(jit_options_parse("no-guard,cache=2M", &o, NULL), 0);
     ck_assert(!jit_has(&o, JIT_OPT_GUARD) && jit_has(&o, JIT_OPT_CHAIN));
     ck_assert_uint_eq(o.cache_bytes, 2 << 20);
+    ck_assert_int_eq(jit_options_parse("check", &o, NULL), 0);
+    ck_assert(o.on && o.check && !o.check_limit);
+    ck_assert_int_eq(jit_options_parse("check=7", &o, NULL), 0);
+    ck_assert(o.check && o.check_limit == 7);
 }
 END_TEST
 
@@ -40,7 +44,7 @@ START_TEST(other_words_are_refused)
 {
     static const char *const bad[] = {"yes", "no-", "no-such", "cache=", "cache=63K", "cache=2G",
                                       "cache=99999999999999999999999M", "cache=-1", "threshold=0",
-                                      "threshold=65536", "on off", "on,,off",
+                                      "threshold=65536", "check=", "check=0", "check=5000000000", "on off", "on,,off",
                                       "a-word-that-is-far-longer-than-any-word-there-is"};
     struct vz_error err = {0};
     struct jit_options o;

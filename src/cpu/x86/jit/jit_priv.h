@@ -24,12 +24,23 @@ struct jit_detour {
     struct insn back;         /* insn_jit_resume; imm: where to go on */
     const struct block *block;
     uint64_t next_rip;
+    unsigned next;            /* index of the instruction there */
+};
+
+/* What check.h wants to know of an instruction's flags. */
+struct jit_flags {
+    uint16_t live;            /* matter in front of it */
+    uint16_t set, undefined;  /* are by it, for sure and perhaps */
 };
 
 /* Where a block's exits may be aimed at other translated blocks. */
 struct jit_exit {
     uint8_t *rel[2];          /* displacement of the jump, in the writable mapping; by link slot */
     uint64_t rip[2];          /* where it leads */
+    const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
+    uint32_t code_bytes;
+    uint32_t checked;         /* so often */
+    bool vector;              /* has x87, MMX, SSE or AVX instructions */
 };
 
 struct translation;

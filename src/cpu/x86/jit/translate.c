@@ -228,6 +228,7 @@ void jit_detour(struct translation *t, unsigned n)
     d->insn = t->b->insn[n + 1];
     d->block = t->b;
     d->next_rip = insn_behind(t, n);
+    d->next = n + 1;
     t->guarded = 0;
     set_block_rip(t);
     emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&d->insn);
@@ -425,6 +426,30 @@ static void emit_body(struct translation *t, const uint8_t *entry)
         jit_exit_to(t, 0, insn_behind(t, t->count - 1));
 }
 
+static bool has_vectors(const struct translation *t)
+{
+    for (unsigned n = 0; n < t->count; n++)
+        if (t->d[n].info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
+            return true;
+    return false;
+}
+
+/* For the comparison of flags. */
+static const struct jit_flags *note_flags(struct translation *t)
+{
+    struct jit_flags *flags = data_alloc(t, (t->count + 1) * sizeof(*flags));
+
+    for (unsigned n = 0; n < t->count; n++) {
+        const struct x86_decoded *d = &t->d[n];
+
+        flags[n] = (struct jit_flags){.live = t->live[n],
+                                      .set = shift_may_keep_flags(d) ? 0 : d->info->flags_set,
+                                      .undefined = d->info->flags_undefined};
+    }
+    flags[t->count].live = t->live[t->count];
+    return flags;
+}
+
 void jit_translate(struct x86_cpu *c, struct block *b)
 {
     struct jit *j = c->jit;
@@ -448,8 +473,10 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     if (b->page[1] || !decode_again(t))
         return;
     t->exits = data_alloc(t, sizeof(*t->exits));
-    t->exits->rel[0] = t->exits->rel[1] = NULL;
+    *t->exits = (struct jit_exit){.vector = has_vectors(t)};
     find_live_flags(t);
+    if (c->check)
+        t->exits->flags = note_flags(t);
     emit_poll(t);
     b->body = emit_here(&t->e);
     emit_body(t, entry);
@@ -457,7 +484,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     emit_bails(t);
     j->next = t->e.w;
     c->count.jit_blocks++;
-    c->count.jit_bytes += (uint64_t)(t->e.w - entry);
+    t->exits->code_bytes = (uint32_t)(t->e.w - entry);
+    c->count.jit_bytes += t->exits->code_bytes;
     b->fixed = true;
     b->code = entry + t->e.run_offset;
     t->end->exits = t->exits;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "cpu/x86/block.h"
+#include "cpu/x86/jit/check.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 #include "cpu/x86/smc.h"
 
@@ -318,7 +319,7 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
         e->exec = vpn;
     else
         e->read = vpn;
-    if (may_write)
+    if (may_write && (likely(!c->check) || jit_check_tag(c, e, access, host)))
         e->write = vpn;
     if (w->level == 2)
         mmu_filter_add(&s->large, vpn >> 10);
@@ -357,8 +358,8 @@ static bool tlb_has(const struct tlb_entry *e, uint64_t vpn, enum mmu_access acc
     return vpn == (access == MMU_READ ? e->read : access == MMU_WRITE ? e->write : e->exec);
 }
 
-bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
-                   bool raise, struct xlat *ret)
+static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
+                      bool raise, struct xlat *ret)
 {
     enum mmu_kind kind = mmu_kind_now(c, who);
     struct tlb_entry *e = &mmu_table(c, va, kind)[(va >> 12) & (TLB_ENTRIES - 1)];
@@ -400,6 +401,16 @@ static cold bool fetch_outside_ram(struct x86_cpu *c, gpa_t gpa)
     c->fetch_stop = c->vm->embedded;
     c->fetch_gpa = gpa;
     return false;
+}
+
+bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
+                   bool raise, struct xlat *ret)
+{
+    if (!translate(c, va, access, who, raise, ret))
+        return false;
+    if (unlikely(c->check))
+        jit_check_redirect(c, access, ret);
+    return true;
 }
 
 bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+/* See check.h. */
+#include "cpu/x86/jit/check.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "base/checked.h"
+#include "cpu/x86/jit/check_priv.h"
+#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/smc.h"
+
+#define ATTEMPTS 3
+#define NEAR     32 /* bytes around a store in which a foreign write counts as ours */
+#define TURN     64 /* blocks */
+
+static void copy(void *to, const void *from, size_t len)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
+}
+
+/* ---- life ---- */
+
+INSN(insn_check_leave)
+{
+    /* back to jit_check_enter() */
+}
+
+INSN(insn_check_fell)
+{
+    c->check->fell = true;
+}
+
+int jit_check_create(struct x86_cpu *c)
+{
+    struct jit_check *k = aligned_alloc(64, align_up(sizeof(*k), 64));
+
+    if (!k)
+        return -ENOMEM;
+    __builtin_memset(k, 0, sizeof(*k));
+    k->pages = aligned_alloc(MEM_PAGE_SIZE, 2 * CHECK_PAGES * (size_t)MEM_PAGE_SIZE);
+    k->no_tlb = aligned_alloc(64, TLB_ENTRIES * sizeof(struct tlb_entry));
+    if (!k->pages || !k->no_tlb) {
+        free(k->pages);
+        free(k->no_tlb);
+        free(k);
+        return -ENOMEM;
+    }
+    __builtin_memset(k->no_tlb, 0xff, TLB_ENTRIES * sizeof(struct tlb_entry));
+    for (unsigned n = 0; n < CHECK_PAGES; n++) {
+        k->page[n].before = k->pages + 2 * n * (size_t)MEM_PAGE_SIZE;
+        k->page[n].after = k->page[n].before + MEM_PAGE_SIZE;
+    }
+    k->nothing.fn = insn_check_leave;
+    k->tags_overflow = true;
+    c->check = k;
+    return 0;
+}
+
+void jit_check_destroy(struct x86_cpu *c)
+{
+    if (!c->check)
+        return;
+    free(c->check->pages);
+    free(c->check->no_tlb);
+    free(c->check);
+    c->check = NULL;
+}
+
+/* ---- taking turns: a ticket lock that sleeps ---- */
+
+static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+{
+    register uint64_t r10 __asm__("r10") = 0;
+    long ret;
+
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "0"((long)SYS_futex), "D"(word), "S"((long)op), "d"((uint64_t)value), "r"(r10)
+                     : "rcx", "r11", "memory");
+}
+
+static void turn_begin(struct x86_cpu *c)
+{
+    struct x86_vm *vm = c->vm;
+    uint32_t mine = __atomic_fetch_add((uint32_t *)&vm->check_next, 1, __ATOMIC_SEQ_CST), now;
+
+    while ((now = __atomic_load_n((uint32_t *)&vm->check_serving, __ATOMIC_SEQ_CST)) != mine)
+        futex(&vm->check_serving, FUTEX_WAIT_PRIVATE, now);
+    c->check->left_in = TURN;
+}
+
+static void turn_end(struct x86_cpu *c)
+{
+    __atomic_add_fetch((uint32_t *)&c->vm->check_serving, 1, __ATOMIC_SEQ_CST);
+    futex(&c->vm->check_serving, FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+void jit_check_run_begins(struct x86_cpu *c)
+{
+    turn_begin(c);
+    c->check->carry = false;
+    x86_cpu_post(c, X86_PENDING_CHECK);
+}
+
+void jit_check_run_ends(struct x86_cpu *c)
+{
+    turn_end(c);
+}
+
+void jit_check_between_blocks(struct x86_cpu *c)
+{
+    struct jit_check *k = c->check;
+    struct x86_vm *vm = c->vm;
+
+    k->carry = k->fresh;
+    k->fresh = false;
+    if (k->left_in && --k->left_in)
+        return;
+    k->left_in = TURN;
+    if (__atomic_load_n((uint32_t *)&vm->check_next, __ATOMIC_SEQ_CST) ==
+        __atomic_load_n((uint32_t *)&vm->check_serving, __ATOMIC_SEQ_CST) + 1)
+        return;
+    sync_leave(c); /* while we wait nobody is to wait for us */
+    turn_end(c);
+    turn_begin(c);
+    sync_enter(c);
+}
+
+/* ---- memory ---- */
+
+static struct check_page *find_page(struct jit_check *k, const uint8_t *ram)
+{
+    for (unsigned n = k->page_count; n--;)
+        if (k->page[n].ram == ram)
+            return &k->page[n];
+    return NULL;
+}
+
+static struct check_page *add_page(struct jit_check *k, uint8_t *ram)
+{
+    struct check_page *p;
+
+    if (k->page_count == CHECK_PAGES)
+        return NULL;
+    p = &k->page[k->page_count++];
+    p->ram = ram;
+    p->stored = false;
+    copy(p->before, ram, MEM_PAGE_SIZE);
+    return p;
+}
+
+static uint8_t *page_start(uint8_t *host)
+{
+    return (uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
+}
+
+bool jit_check_tag(struct x86_cpu *c, struct tlb_entry *e, enum mmu_access access, uint8_t *host)
+{
+    struct jit_check *k = c->check;
+    uint8_t *ram = page_start(host);
+
+    if (access != MMU_WRITE || k->replaying)
+        return false;
+    if (k->tag_count < CHECK_TAGS)
+        k->tag[k->tag_count++] = e;
+    else
+        k->tags_overflow = true;
+    if (k->active && !find_page(k, ram) && !add_page(k, ram))
+        k->unchecked = true;
+    return true;
+}
+
+/* So that the next store to any page is seen. */
+static void drop_tags(struct x86_cpu *c)
+{
+    struct jit_check *k = c->check;
+
+    if (k->tags_overflow)
+        mmu_flush_all(c);
+    else
+        for (unsigned n = 0; n < k->tag_count; n++)
+            k->tag[n]->write = TLB_NO_TAG;
+    k->tag_count = 0;
+    k->tags_overflow = false;
+}
+
+void jit_check_redirect(struct x86_cpu *c, enum mmu_access access, struct xlat *x)
+{
+    struct jit_check *k = c->check;
+    struct check_page *p;
+    uint8_t *ram;
+
+    if (!k->replaying)
+        return;
+    if (!x->host) {
+        k->touched_device = true;
+        x->host = k->device_page + (x->gpa & (MEM_PAGE_SIZE - 1));
+        x->plain = true;
+        return;
+    }
+    ram = page_start(x->host);
+    p = find_page(k, ram);
+    if (access == MMU_WRITE) {
+        x->plain = true; /* whatever it overwrites, nobody is to be told */
+        if (!p && !(p = add_page(k, ram))) {
+            k->unchecked = true;
+            x->host = k->device_page + (x->host - ram);
+            return;
+        }
+        if (!p->stored)
+            copy(p->after, p->before, MEM_PAGE_SIZE);
+        p->stored = true;
+    }
+    if (p)
+        x->host = (p->stored ? p->after : p->before) + (x->host - ram);
+}
+
+/* Did the interpreter store within NEAR bytes of at? */
+static bool near_store(const struct check_page *p, unsigned at)
+{
+    unsigned from = at < NEAR ? 0 : at - NEAR, to = MIN(at + NEAR, MEM_PAGE_SIZE - 1u);
+
+    for (unsigned n = from; p->stored && n <= to; n++)
+        if (p->before[n] != p->after[n])
+            return true;
+    return false;
+}
+
+static bool same_page(struct x86_cpu *c, const struct check_page *p)
+{
+    struct jit_check *k = c->check;
+    const uint8_t *want = p->stored ? p->after : p->before;
+
+    for (unsigned at = 0; at < MEM_PAGE_SIZE; at += 8) {
+        uint64_t w = *(const guest_u64 *)(want + at), r = *(const guest_u64 *)(p->ram + at);
+
+        if (likely(w == r))
+            continue;
+        if ((w ^ r) == 0x20 || (w ^ r) == 0x40 || (w ^ r) == 0x60)
+            continue; /* a page table: the walker has marked an entry accessed, dirty */
+        for (unsigned n = at; n < at + 8; n++) {
+            bool stored = p->stored && p->before[n] != p->after[n];
+
+            if (want[n] == p->ram[n])
+                continue;
+            if (!stored && !near_store(p, n)) {
+                c->count.jit_check_races++;
+                continue;
+            }
+            fpu_park(c);
+            snprintf(k->what, sizeof(k->what),
+                     "memory: page %#llx offset %#x before %02x interpreter %02x translated %02x",
+                     (unsigned long long)(p->ram - c->vm->mem->base), n, p->before[n], want[n],
+                     p->ram[n]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_memory(struct x86_cpu *c)
+{
+    for (unsigned n = 0; n < c->check->page_count; n++)
+        if (!same_page(c, &c->check->page[n]))
+            return false;
+    return true;
+}
+
+/* As it was, but for what devices have written meanwhile. */
+static void undo_memory(struct jit_check *k)
+{
+    for (unsigned n = 0; n < k->page_count; n++) {
+        struct check_page *p = &k->page[n];
+
+        for (unsigned at = 0; at < MEM_PAGE_SIZE; at++)
+            if (p->ram[at] != p->before[at] && near_store(p, at))
+                p->ram[at] = p->before[at];
+    }
+}
+
+/* ---- states ---- */
+
+static void save(struct x86_cpu *c, struct check_state *s, bool vector)
+{
+    s->live = !(c->fpu_slow & FPU_NOT_LIVE);
+    if (vector) {
+        fpu_park(c);
+        copy(s->xsave, c->xsave, XSAVE_END);
+    }
+    copy(s->cpu, c, CHECK_STATE);
+    if (vector && s->live)
+        fpu_make_live(c);
+}
+
+/* What others may have changed meanwhile stays. */
+static void load(struct x86_cpu *c, const struct check_state *s, bool vector)
+{
+    uint8_t sipi_vector = c->sipi_vector;
+
+    if (vector)
+        fpu_park(c);
+    /* pending is changed by others at any time: copy around it */
+    copy(c, s->cpu, offsetof(struct x86_cpu, pending));
+    copy(&c->rip, s->cpu + offsetof(struct x86_cpu, rip),
+         CHECK_STATE - offsetof(struct x86_cpu, rip));
+    c->sipi_vector = sipi_vector;
+    if (vector) {
+        copy(c->xsave, s->xsave, XSAVE_END);
+        if (s->live)
+            fpu_make_live(c);
+    }
+}
+
+/* ---- the interpreter's turn ---- */
+
+static uint64_t no_mmio_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static uint32_t no_port_read(void *arg, unsigned cpu, uint16_t port, unsigned size)
+{
+    return UINT32_MAX;
+}
+
+static void no_port_write(void *arg, unsigned cpu, uint16_t port, unsigned size, uint32_t value)
+{
+}
+
+static void no_mmio_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value)
+{
+}
+
+static int no_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
+{
+    return -EINVAL;
+}
+
+static int no_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
+{
+    return -EINVAL;
+}
+
+static uint64_t no_cr8_read(void *arg, unsigned cpu)
+{
+    return 0;
+}
+
+static void no_cr8_write(void *arg, unsigned cpu, uint64_t value)
+{
+}
+
+static bool no_interrupt_pending(void *arg, unsigned cpu)
+{
+    return false;
+}
+
+static int no_interrupt_ack(void *arg, unsigned cpu)
+{
+    return -1;
+}
+
+static void no_init_taken(void *arg, unsigned cpu)
+{
+}
+
+static void no_tsc_changed(void *arg, unsigned cpu, uint64_t offset)
+{
+}
+
+/* A replay that reaches for a device differs from translated code, which never does. */
+static const struct x86_host_ops no_host = {
+    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .port_read = no_port_read,
+    .port_write = no_port_write, .apic_msr_read = no_msr_read, .apic_msr_write = no_msr_write,
+    .cr8_read = no_cr8_read, .cr8_write = no_cr8_write,
+    .interrupt_pending = no_interrupt_pending, .interrupt_ack = no_interrupt_ack,
+    .init_taken = no_init_taken, .tsc_changed = no_tsc_changed};
+
+static void differ(struct x86_cpu *c, const char *what, unsigned n)
+{
+    fpu_park(c);
+    snprintf(c->check->what, sizeof(c->check->what), "instruction %u: %s (vector %u)", n, what,
+             c->fault.vector);
+}
+
+/* Interpret instruction n of the block on its own. True: it has ended as translated code says. */
+static bool replay_one(struct x86_cpu *c, unsigned n, unsigned last)
+{
+    struct jit_check *k = c->check;
+    const struct insn *from = &k->block->insn[n + 1];
+    bool ends = n == last && k->block->count == n + 2; /* and not fall through */
+    unsigned patience = 100000;
+
+    __builtin_memset(k->scratch, 0, sizeof(k->scratch));
+    k->scratch[0] = *from;
+    if (!ends)
+        k->scratch[1].fn = insn_check_fell;
+    k->fell = false;
+    do {
+        c->rip = insn_rip(c, from);
+        k->scratch[0].fn(c, k->scratch);
+        c->link = NULL;
+    } while (!c->fault.pending && !k->fell && !ends && c->rip == insn_rip(c, from) && --patience);
+    if (c->fault.pending)
+        differ(c, "the interpreter raises an exception", n);
+    else if (!ends && !k->fell)
+        differ(c, "the interpreter does not go on", n);
+    else
+        return true;
+    return false;
+}
+
+static unsigned block_insns(const struct block *b)
+{
+    return (unsigned)((const struct block_end *)(b->insn + b->count))->insns;
+}
+
+static bool replay(struct x86_cpu *c)
+{
+    struct jit_check *k = c->check;
+    const struct x86_host_ops *host = c->vm->host;
+    unsigned insns = block_insns(k->block);
+    struct tlb_entry *tlb[2] = {c->tlb[0], c->tlb[1]};
+    bool good = true;
+
+    k->replaying = true;
+    k->touched_device = k->fell = false;
+    c->vm->host = &no_host;
+    c->reg[REG_BLOCK_RIP] = k->block->home_rip;
+    for (unsigned n = k->first; good && n < k->end; n++) {
+        for (unsigned half = 0; half < 2; half++) {
+            if (c->tlb[half] != k->no_tlb)
+                tlb[half] = c->tlb[half];
+            c->tlb[half] = k->no_tlb;
+        }
+        good = replay_one(c, n, insns - 1);
+    }
+    for (unsigned half = 0; half < 2; half++)
+        if (c->tlb[half] == k->no_tlb)
+            c->tlb[half] = tlb[half];
+    if (k->fell || k->first == k->end) /* where the last one leads by itself */
+        c->rip = k->block->home_rip + k->block->insn[k->end].off + k->block->insn[k->end].len;
+    c->vm->host = host;
+    k->replaying = false;
+    if (good && k->touched_device) {
+        differ(c, "the interpreter accesses a device", k->end);
+        good = false;
+    }
+    return good;
+}
+
+/* ---- a stretch ---- */
+
+static const struct jit_exit *exit_of_block(const struct block *b)
+{
+    return ((const struct block_end *)(b->insn + b->count))->exits;
+}
+
+static void begin(struct x86_cpu *c)
+{
+    struct jit_check *k = c->check;
+
+    drop_tags(c);
+    k->page_count = 0;
+    k->unchecked = false;
+    save(c, &k->start, exit_of_block(k->block)->vector);
+    if (k->carry && c->af == k->jit_af)
+        check_cpu(&k->start)->af = k->exact_af;
+    k->jit_af = c->af; /* to start the translated code from again */
+    k->active = true;
+}
+
+/* Flags that hardware may leave as it likes, which then depend on what nobody kept. */
+static uint16_t undefined_flags(const struct jit_check *k)
+{
+    const struct jit_flags *f = exit_of_block(k->block)->flags;
+    uint16_t undefined = 0;
+
+    for (unsigned n = k->first; n < k->end; n++)
+        undefined = (uint16_t)((undefined & ~f[n].set) | f[n].undefined);
+    return undefined;
+}
+
+/* Flags that must be right where the stretch ended. What a block that follows does not need, its
+ * look for events may already have overwritten. */
+static uint16_t flags_at_end(struct x86_cpu *c)
+{
+    struct jit_check *k = c->check;
+    const struct block *b = k->block;
+    const struct block_end *end = (const struct block_end *)(b->insn + b->count);
+    uint16_t live = exit_of_block(b)->flags[k->end].live;
+    const struct insn *next[3] = {end->link[0].to, end->link[1].to,
+                                  block_jump_slot(c, c->rip)->to};
+
+    if (k->end < block_insns(b))
+        return live;
+    for (unsigned n = 0; n < 3; n++) {
+        const struct block *t;
+
+        if (!next[n])
+            continue;
+        t = container_of((struct insn *)(uintptr_t)next[n], struct block, insn[0]);
+        if (!t->dead && t->code && t->home_rip == c->rip)
+            live &= exit_of_block(t)->flags[0].live;
+    }
+    return live;
+}
+
+static bool compare(struct x86_cpu *c, uint16_t flags)
+{
+    struct jit_check *k = c->check;
+    bool vector = exit_of_block(k->block)->vector, same;
+    uint16_t exact, legal;
+
+    save(c, &k->jit, vector);
+    load(c, &k->start, vector);
+    k->what[0] = 0;
+    same = replay(c);
+    save(c, &k->interp, vector);
+    exact = c->af;
+    if (!vector)
+        check_cpu(&k->jit)->fpu_slow = c->fpu_slow; /* a report may have parked it */
+    load(c, &k->jit, vector);
+    if (k->unchecked) {
+        c->count.jit_unchecked++;
+        k->exact_af = c->af;
+        return true;
+    }
+    /* Of undefined ones the translation's are as good, and from now on the ones. */
+    legal = af_from_rflags(undefined_flags(k));
+    k->exact_af = (uint16_t)((exact & ~legal) | (c->af & legal));
+    return same && check_same_state(k, flags & (uint16_t)~undefined_flags(k)) && same_memory(c);
+}
+
+/* The stretch ended in front of instruction end. */
+static void end(struct x86_cpu *c, unsigned end)
+{
+    struct jit_check *k = c->check;
+    uint16_t jit_af = k->jit_af;
+
+    k->active = false;
+    k->end = end;
+    c->count.jit_checks++;
+    if (likely(compare(c, flags_at_end(c)))) {
+        k->again = false;
+        return;
+    }
+    if (k->attempt + 1 < ATTEMPTS) {
+        bool vector = exit_of_block(k->block)->vector;
+
+        undo_memory(k);
+        load(c, &k->start, vector);
+        k->exact_af = c->af;
+        c->af = k->jit_af = jit_af;
+        k->carry = true;
+        k->again = true;
+        return;
+    }
+    k->again = false;
+    check_report(c);
+}
+
+void jit_check_enter(struct x86_cpu *c, const struct block *b, unsigned first, const void *code)
+{
+    struct jit_check *k = c->check;
+    struct jit_exit *exits = (struct jit_exit *)(uintptr_t)exit_of_block(b);
+    uint32_t limit = c->vm->jit.check_limit;
+
+    if (limit && exits->checked >= limit) {
+        k->active = false;
+        jit_enter(c, code);
+        return;
+    }
+    exits->checked += limit != 0;
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        k->block = b;
+        k->first = first;
+        k->attempt = attempt;
+        k->again = false;
+        begin(c);
+        jit_enter(c, code);
+        if (k->active) {
+            end(c, block_insns(b));
+            k->jit_af = c->af;
+            k->fresh = !k->again;
+        }
+        if (!k->again)
+            break;
+        c->count.jit_check_retries++;
+    }
+}
+
+const struct insn *jit_check_hand_over(struct x86_cpu *c, const struct insn *insn)
+{
+    struct jit_check *k = c->check;
+    unsigned n = 0;
+
+    if (!k->active)
+        return insn;
+    while (n + 1 < block_insns(k->block) && k->block->insn[n + 1].off != insn->off)
+        n++;
+    end(c, n);
+    if (k->again || c->run_state != X86_RUNNING)
+        return &k->nothing;
+    c->af = k->exact_af;
+    k->carry = false;
+    c->reg[REG_BLOCK_RIP] = k->block->home_rip;
+    return insn;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Does --jit check find what is wrong with translated code? A block is translated, its host code is
+ * changed as a bug in the translator would have it, and it must not run to its end. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/x86/block.h"
+#include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/jit/jit_priv.h"
+#include "unit.h"
+
+#define RAM    UINT64_C(0x800000)
+#define TABLES UINT64_C(0x1000)
+#define CODE   UINT64_C(0x10000)
+#define DATA   UINT64_C(0x20000)
+#define ROUNDS 50
+
+/* start: add rax, 1; mov [rdi], rax; mov [rdi + 8], al; bt eax, 3; adc rdx, 0; movq xmm0, rax;
+ *        paddq xmm1, xmm0; dec rcx; jnz start; hlt */
+static const uint8_t program[] = {0x48, 0x83, 0xc0, 0x01, 0x48, 0x89, 0x07, 0x88, 0x47, 0x08,
+                                  0x0f, 0xba, 0xe0, 0x03, 0x48, 0x83, 0xd2, 0x00,
+                                  0x66, 0x48, 0x0f, 0x6e, 0xc0, 0x66, 0x0f, 0xd4, 0xc8,
+                                  0x48, 0xff, 0xc9, 0x75, 0xe0, 0xf4};
+
+struct machine {
+    struct mem *mem;
+    struct x86_vm *vm;
+    struct x86_cpu *c;
+};
+
+static uint64_t none_read(void *arg, unsigned n, gpa_t gpa, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void none_write(void *arg, unsigned n, gpa_t gpa, unsigned size, uint64_t value)
+{
+}
+
+static int apic_read(void *arg, unsigned n, uint32_t msr, uint64_t *ret)
+{
+    *ret = 0xfee00900;
+    return 0;
+}
+
+static void none_tsc(void *arg, unsigned n, uint64_t offset)
+{
+}
+
+static const struct x86_host_ops host = {
+    .mmio_read = none_read, .mmio_write = none_write, .apic_msr_read = apic_read,
+    .tsc_changed = none_tsc};
+
+static void set_up(struct machine *m, const char *words)
+{
+    const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x8, .attr = 0xa09b};
+    const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x10, .attr = 0xc093};
+    struct x86_vm_desc desc = {.cpu_count = 1, .tsc_khz = 2000000, .host = &host};
+    struct x86_cpu_state *s = calloc(1, sizeof(*s));
+
+    ck_assert_int_eq(mem_create(RAM, &m->mem, NULL), 0);
+    ck_assert_int_eq(mem_add(m->mem, 0, RAM, false), 0);
+    ck_assert_int_eq(jit_options_parse(words, &desc.jit, NULL), 0);
+    desc.mem = m->mem;
+    ck_assert_int_eq(x86_vm_create(&desc, &m->vm), 0);
+    m->c = x86_vm_cpu(m->vm, 0);
+    *(uint64_t *)mem_ptr(m->mem, TABLES, 8) = (TABLES + 0x1000) | 0x67;
+    *(uint64_t *)mem_ptr(m->mem, TABLES + 0x1000, 8) = (TABLES + 0x2000) | 0x67;
+    for (unsigned n = 0; n < 4; n++) /* 2 MiB each */
+        *(uint64_t *)mem_ptr(m->mem, TABLES + 0x2000 + 8 * n, 8) = (uint64_t)n << 21 | 0xe7;
+    memcpy(mem_ptr(m->mem, CODE, sizeof(program)), program, sizeof(program));
+    x86_cpu_get(m->c, s);
+    s->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+    s->efer = X86_EFER_LME | X86_EFER_LMA;
+    s->cr3 = TABLES;
+    s->seg[X86_CS] = code;
+    s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = s->seg[X86_FS] = s->seg[X86_GS] = data;
+    ck_assert_int_eq(x86_cpu_set(m->c, s), 0);
+    free(s);
+}
+
+static void tear_down(struct machine *m)
+{
+    x86_vm_destroy(m->vm);
+    mem_destroy(m->mem);
+}
+
+static enum x86_stop run(struct machine *m)
+{
+    memset(mem_ptr(m->mem, DATA, 16), 0, 16);
+    m->c->rip = CODE;
+    m->c->run_state = X86_RUNNING;
+    m->c->reg[X86_RAX] = UINT64_C(0x1122334455667700);
+    m->c->reg[X86_RCX] = ROUNDS;
+    m->c->reg[X86_RDI] = DATA;
+    return x86_cpu_run(m->c);
+}
+
+/* Replace bytes in the translation of the block at CODE, as the writable mapping shows them. */
+static void change(struct machine *m, const char *from, const char *to, size_t len)
+{
+    const struct insn *first;
+    struct block *b;
+    uint8_t *code, *at;
+
+    m->c->rip = CODE;
+    first = block_find(m->c);
+    ck_assert_ptr_nonnull(first);
+    b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
+    ck_assert_ptr_nonnull(b->code);
+    code = m->c->jit->write + (b->code - m->c->jit->run);
+    at = memmem(code, ((struct block_end *)(b->insn + b->count))->exits->code_bytes, from, len);
+    ck_assert_msg(at, "the translation has no such bytes");
+    memcpy(at, to, len);
+}
+
+START_TEST(right_code_runs)
+{
+    struct machine m;
+
+    set_up(&m, "check,threshold=2");
+    ck_assert_int_eq(run(&m), X86_STOP_HALT);
+    ck_assert_uint_eq(m.c->reg[X86_RAX], UINT64_C(0x1122334455667700) + ROUNDS);
+    if (m.c->jit) { /* not in sanitizer builds */
+        ck_assert_uint_gt(m.c->count.jit_checks, ROUNDS / 2);
+        ck_assert_uint_eq(m.c->count.jit_check_retries, 0);
+        ck_assert_uint_eq(m.c->count.jit_unchecked, 0);
+    }
+    tear_down(&m);
+}
+END_TEST
+
+START_TEST(a_limit_is_kept)
+{
+    struct machine m;
+
+    set_up(&m, "check=5,threshold=2");
+    ck_assert_int_eq(run(&m), X86_STOP_HALT);
+    if (m.c->jit)
+        ck_assert_uint_eq(m.c->count.jit_checks, 5);
+    tear_down(&m);
+}
+END_TEST
+
+static const struct {
+    const char *what, *from, *to;
+    size_t len;
+    const char *said;
+} bugs[] = {
+    {"wrong immediate", "\x48\x83\xc0\x01", "\x48\x83\xc0\x02", 4, "RAX"},
+    {"narrow store", "\x49\x89\x02", "\x41\x89\x02", 3, "memory"},
+    {"lost store", "\x49\x89\x02", "\x0f\x1f\x00", 3, "memory"},
+    {"wide store", "\x41\x88\x02", "\x41\x89\x02", 3, "memory"},
+    {"wrong register", "\x49\x89\x02", "\x49\x89\x12", 3, "memory"},
+    {"lost carry", "\x48\x83\xd2\x00", "\x48\x83\xc2\x00", 4, "RDX"},
+    {"wrong vector", "\x66\x0f\xd4\xc8", "\x66\x0f\xd4\xc9", 4, "vector"},
+    {"flags lost", "\x48\xff\xc9", "\x48\x90\x90", 3, "RCX"},
+};
+
+START_TEST(wrong_code_is_found)
+{
+    struct machine m;
+
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr)); /* reports */
+    set_up(&m, "check,threshold=2");
+    ck_assert_int_eq(run(&m), X86_STOP_HALT);
+    if (m.c->jit) {
+        change(&m, bugs[_i].from, bugs[_i].to, bugs[_i].len);
+        ck_assert_msg(run(&m) == X86_STOP_SHUTDOWN, "%s: not found", bugs[_i].what);
+        ck_assert_msg(strstr(m.c->shutdown_text, "jit check: block at 0x10000:") &&
+                      strstr(m.c->shutdown_text, bugs[_i].said), "%s: %s", bugs[_i].what,
+                      m.c->shutdown_text);
+    }
+    tear_down(&m);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    TCase *t = tcase_create("wrong code");
+
+    UNIT_TEST(s, right_code_runs);
+    UNIT_TEST(s, a_limit_is_kept);
+    tcase_add_loop_test(t, wrong_code_is_found, 0, sizeof(bugs) / sizeof(bugs[0]));
+    suite_add_tcase(s, t);
+}
+
+UNIT_TEST_MAIN("check", add_tests)
