@@ -17,6 +17,26 @@
 
 enum bus_space_kind { BUS_PORT, BUS_MMIO, BUS_SPACE_COUNT };
 
+/* An address in a range whose writes only say "look": where the backend can, they signal an eventfd,
+ * and the range's handler is not called. See bus_bell_add(). */
+struct bus_bell {
+    uint64_t off; /* in the range */
+    int fd;
+    /* The bus's. */
+    struct bus_bell *next;
+    bool rings; /* the backend has it, at gpa */
+    uint64_t gpa;
+};
+
+/* A message-signalled interrupt that a device sends again and again: the backend's shortcut for it
+ * (hv_ops.irqfd_add), made at the first. Zero at first; under the device's lock. */
+struct bus_msi_line {
+    struct hv_irqfd *irqfd;
+    int fd;     /* irqfd's */
+    bool tried; /* and if there is no irqfd, there is none to be had */
+    struct hv_msi msi; /* irqfd sends it */
+};
+
 /* A range of addresses that a device answers. The device's memory; lives until bus_remove(). */
 struct bus_range {
     struct device *dev;
@@ -28,7 +48,11 @@ struct bus_range {
      * size. Values are in the low bits; read's upper bits are ignored, write's are 0. */
     uint64_t (*read_locked)(struct bus_range *r, uint64_t off, unsigned size);
     void (*write_locked)(struct bus_range *r, uint64_t off, unsigned size, uint64_t value);
+    /* Ports: writes to so many of the first may come late, before the next access to anything at
+     * the latest: they do nothing that is seen otherwise. */
+    uint8_t late_len;
     /* The bus's. */
+    struct bus_bell *bells; /* under dev->lock */
     enum bus_space_kind space;
     bool added;
 };
@@ -92,6 +116,17 @@ struct irq_line {
 void irq_line_init(struct irq_line *line, struct bus *bus, unsigned gsi);
 /* Under the device's lock. */
 void irq_line_set(struct irq_line *line, bool level);
+
+/* Put bell, with off and fd set, on an MMIO range: whenever the range is on the bus it rings. False: the
+ * backend has no such thing, nothing has changed. Under the device's lock, both. */
+bool bus_bell_add(struct bus *bus, struct bus_range *r, struct bus_bell *bell) must_check;
+void bus_bell_remove(struct bus *bus, struct bus_range *r, struct bus_bell *bell);
+
+/* Send it. Under the device's lock. */
+void bus_msi_line_send(struct bus *bus, struct bus_msi_line *line, uint64_t address,
+                       uint32_t data);
+/* It is not sent again. */
+void bus_msi_line_fini(struct bus *bus, struct bus_msi_line *line);
 
 /* Any thread. */
 void bus_msi(struct bus *bus, uint64_t address, uint32_t data);

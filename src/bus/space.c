@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "bus/bus.h"
+#include "bus/shortcut.h"
 
 /* The index of the last range that starts at or below addr, or -1. */
 static int last_at_or_below(const struct bus_space *s, uint64_t addr)
@@ -47,6 +48,13 @@ static int add_locked(struct bus_space *s, struct bus_range *r)
     return 0;
 }
 
+/* Refused, they come as all others do. */
+static void offer_late_writes(struct bus *bus, const struct bus_range *r)
+{
+    if (r->late_len && r->space == BUS_PORT && bus->hv && bus->hv->port_defer_writes)
+        (void)bus->hv->port_defer_writes(bus->vm, (uint16_t)r->base, r->late_len);
+}
+
 int bus_add(struct bus *bus, enum bus_space_kind space, struct bus_range *r)
 {
     uint64_t limit = space == BUS_PORT ? 0x10000 : UINT64_MAX;
@@ -62,6 +70,10 @@ int bus_add(struct bus *bus, enum bus_space_kind space, struct bus_range *r)
     pthread_rwlock_wrlock(&bus->lock);
     ret = add_locked(&bus->space[space], r);
     pthread_rwlock_unlock(&bus->lock);
+    if (!ret) {
+        bus_bells_added(bus, r);
+        offer_late_writes(bus, r);
+    }
     return ret;
 }
 
@@ -71,6 +83,7 @@ void bus_remove(struct bus *bus, struct bus_range *r)
 
     if (!r->added)
         return;
+    bus_bells_removed(bus, r);
     pthread_rwlock_wrlock(&bus->lock);
     for (unsigned i = 0; i < s->count; i++) {
         if (s->range[i] != r)

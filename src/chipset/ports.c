@@ -64,6 +64,7 @@ int post_ports_create(struct bus *bus)
     }
     for (unsigned i = 0; i < 2 && !r; i++) {
         p->range[i] = (struct bus_range){.dev = &p->dev, .base = port[i], .len = 1, .max_size = 1,
+                                         .late_len = 1,
                                          .read_locked = post_read, .write_locked = post_write};
         r = bus_add(bus, BUS_PORT, &p->range[i]);
     }

@@ -356,6 +356,7 @@ int rtc_create(struct bus *bus, const struct rtc_options *options, struct rtc **
     irq_line_init(&rtc->line, bus, 8);
     rtc_reset(&rtc->dev);
     rtc->range = (struct bus_range){.dev = &rtc->dev, .base = 0x70, .len = 2, .max_size = 1,
+                                    .late_len = 1, /* the index */
                                     .read_locked = rtc_read, .write_locked = rtc_write};
     *ret = rtc;
     return bus_add(bus, BUS_PORT, &rtc->range);

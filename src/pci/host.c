@@ -44,6 +44,7 @@ static void dev_destroy(struct device *dev)
 {
     struct pci_dev *pci = container_of(dev, struct pci_dev, dev);
 
+    pci_msix_fini(pci);
     if (pci->ops->fini)
         pci->ops->fini(pci);
     pci->host->slot[pci->devfn] = NULL;

@@ -33,11 +33,13 @@ bool pci_msix_enabled_locked(const struct pci_dev *pci)
     return control(pci) & CONTROL_ENABLE;
 }
 
+/* Masks are judged before it comes here, so the backend's route may stay as it is meanwhile. */
 static void send(struct pci_dev *pci, unsigned vector)
 {
     const struct pci_msix_entry *e = &pci->msix[vector];
 
-    bus_msi(pci->dev.bus, (uint64_t)e->address_high << 32 | e->address_low, e->data);
+    bus_msi_line_send(pci->dev.bus, &pci->msix_line[vector],
+                      (uint64_t)e->address_high << 32 | e->address_low, e->data);
 }
 
 void pci_msix_locked(struct pci_dev *pci, unsigned vector)
@@ -93,6 +95,12 @@ void pci_msix_reset_locked(struct pci_dev *pci)
     for (unsigned i = 0; i < PCI_MSIX_MAX; i++)
         pci->msix[i].control = VECTOR_MASKED;
     pci->msix_pending = 0;
+}
+
+void pci_msix_fini(struct pci_dev *pci)
+{
+    for (unsigned i = 0; i < PCI_MSIX_MAX; i++)
+        bus_msi_line_fini(pci->dev.bus, &pci->msix_line[i]);
 }
 
 /* The first slot that no declared BAR uses. */

@@ -109,6 +109,7 @@ struct pci_dev {
     uint8_t config[PCI_CONFIG_SIZE];
     struct pci_msix_entry msix[PCI_MSIX_MAX];
     uint64_t msix_pending; /* bit per vector */
+    struct bus_msi_line msix_line[PCI_MSIX_MAX]; /* the way to send each */
     bool intx_level;       /* what the device wants, whatever the command register says */
 };
 

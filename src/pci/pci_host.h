@@ -32,6 +32,7 @@ void pci_bar_set_locked(struct pci_dev *pci, unsigned index, uint64_t addr);
 
 /* msix.c */
 int pci_msix_init(struct pci_dev *pci);
+void pci_msix_fini(struct pci_dev *pci);
 void pci_msix_reset_locked(struct pci_dev *pci);
 void pci_msix_unmasked_locked(struct pci_dev *pci);
 extern const struct state_field pci_msix_entry_fields[];

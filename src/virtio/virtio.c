@@ -109,6 +109,16 @@ static void start_queue(struct virtio_dev *dev, unsigned index, bool restored)
     unlock(dev);
     if (regs.enabled && !q->running && !virtq_start(q, &regs, dev->driver_features, restored))
         return;
+    if (q->running && dev->transport->queue_started)
+        dev->transport->queue_started(dev, index);
+}
+
+static void stop_queues(struct virtio_dev *dev)
+{
+    for (unsigned i = 0; i < dev->queue_count; i++)
+        virtq_stop(&dev->queue[i]);
+    if (dev->transport->queues_stopped)
+        dev->transport->queues_stopped(dev);
 }
 
 static void start(struct virtio_dev *dev)
@@ -176,8 +186,7 @@ static void finish_quiesce(struct virtio_dev *dev)
 
 static void finish_reset(struct virtio_dev *dev)
 {
-    for (unsigned i = 0; i < dev->queue_count; i++)
-        virtq_stop(&dev->queue[i]);
+    stop_queues(dev);
     dev->active = false;
     if (dev->ops->reset)
         dev->ops->reset(dev);
@@ -304,6 +313,8 @@ void virtio_fini(struct virtio_dev *dev)
         loop_work_cancel(dev->loop, &dev->work);
     if (dev->ready && dev->ops->fini)
         dev->ops->fini(dev);
+    if (dev->transport->queues_stopped)
+        dev->transport->queues_stopped(dev);
     for (unsigned i = 0; i < dev->queue_count; i++)
         virtq_fini(&dev->queue[i]);
 }
@@ -397,6 +408,22 @@ void virtio_notify_locked(struct virtio_dev *dev, unsigned index)
         return; /* work is queued already */
     dev->pending.kick |= (uint32_t)BIT(index);
     want_work(dev);
+}
+
+/* Not while a reset or anything else of the driver's waits to be served first, in work(). */
+void virtio_notified(struct virtio_dev *dev, unsigned index)
+{
+    const struct virtio_pending *p = &dev->pending;
+    bool at_once;
+
+    lock(dev);
+    at_once = virtio_is_live(dev) && !p->reset && !p->start && !p->config && !p->queue_start &&
+              !p->queue_reset;
+    if (!at_once)
+        virtio_notify_locked(dev, index);
+    unlock(dev);
+    if (at_once)
+        kick(dev, index);
 }
 
 struct virtq *virtio_selected_queue_locked(struct virtio_dev *dev)

@@ -91,6 +91,10 @@ struct virtio_transport {
     void (*config_interrupt_locked)(struct virtio_dev *dev);
     /* Under the lock: clear what the transport itself keeps (interrupt status, vectors). */
     void (*reset_locked)(struct virtio_dev *dev);
+    /* Optional; loop thread, or while the loop does not run; lock not held. The queue has started
+     * (perhaps again); all of them have stopped. */
+    void (*queue_started)(struct virtio_dev *dev, unsigned index);
+    void (*queues_stopped)(struct virtio_dev *dev);
 };
 
 /* What vCPU threads have asked of the loop thread. Under the lock. */
@@ -191,6 +195,8 @@ void virtio_config_read_locked(struct virtio_dev *dev, unsigned off, unsigned le
 void virtio_config_write_locked(struct virtio_dev *dev, unsigned off, unsigned len,
                                 const void *data);
 void virtio_notify_locked(struct virtio_dev *dev, unsigned index);
+/* The same from the loop thread, lock not held: served at once if it can be. */
+void virtio_notified(struct virtio_dev *dev, unsigned index);
 /* NULL when queue_select names none. */
 struct virtq *virtio_selected_queue_locked(struct virtio_dev *dev);
 void virtio_queue_enable_locked(struct virtio_dev *dev);

@@ -10,6 +10,7 @@
 #include "base/le.h"
 #include "pci/pci.h"
 #include "virtio/virtio.h"
+#include "virtio/virtio_bell.h"
 
 #define BAR_SIZE      0x4000u
 #define COMMON_OFF    0x0000u
@@ -33,6 +34,7 @@ struct virtio_pci {
     struct pci_dev pci;
     struct desc *desc;     /* NULL until creation has succeeded: the creator's */
     unsigned cfg_cap;      /* where the capability for access by configuration space is */
+    struct virtio_bell bell[VIRTIO_QUEUES_MAX]; /* the loop thread's */
     struct virtio_dev *dev; /* at the end of this allocation; NULL at first */
 };
 
@@ -80,9 +82,26 @@ static void transport_reset_locked(struct virtio_dev *dev)
     pci_intx_locked(pci_of(dev), false);
 }
 
+static void queue_started(struct virtio_dev *dev, unsigned index)
+{
+    struct virtio_pci *vp = container_of(pci_of(dev), struct virtio_pci, pci);
+
+    virtio_bell_start(&vp->bell[index], dev, index, &vp->pci.bar[0].range,
+                      NOTIFY_OFF + index * NOTIFY_STRIDE);
+}
+
+static void queues_stopped(struct virtio_dev *dev)
+{
+    struct virtio_pci *vp = container_of(pci_of(dev), struct virtio_pci, pci);
+
+    for (unsigned i = 0; i < dev->queue_count; i++)
+        virtio_bell_stop(&vp->bell[i], &vp->pci.bar[0].range);
+}
+
 static const struct virtio_transport transport = {
     .queue_interrupt = queue_interrupt, .config_interrupt_locked = config_interrupt_locked,
-    .reset_locked = transport_reset_locked};
+    .reset_locked = transport_reset_locked,
+    .queue_started = queue_started, .queues_stopped = queues_stopped};
 
 /* --- the common registers [4.1.4.3] --- */
 

@@ -184,12 +184,12 @@ static size_t add_mcfg(struct tables *t)
     return at;
 }
 
-static int add_dsdt(struct tables *t, unsigned vcpu_count, size_t *ret)
+static int add_dsdt(struct tables *t, unsigned vcpu_count, unsigned phys_bits, size_t *ret)
 {
     size_t at = place(t, 16);
     struct aml a = {.data = t->data + at, .capacity = TABLES_SIZE / 2, .len = HEADER_LEN};
 
-    dsdt_write(&a, vcpu_count);
+    dsdt_write(&a, vcpu_count, phys_bits);
     if (a.failed)
         return -ENOSPC;
     finish_table(t, at, a.len, "DSDT", 2);
@@ -221,14 +221,14 @@ static void fill_rsdp(struct tables *t, size_t xsdt)
     p[32] = (uint8_t)-sum(p, RSDP_LEN);
 }
 
-static int build(struct tables *t, unsigned vcpu_count)
+static int build(struct tables *t, unsigned vcpu_count, unsigned phys_bits)
 {
     size_t facs, dsdt, table[3];
     int r;
 
     t->len = RSDP_LEN;
     facs = add_facs(t);
-    r = add_dsdt(t, vcpu_count, &dsdt);
+    r = add_dsdt(t, vcpu_count, phys_bits, &dsdt);
     if (r < 0)
         return r;
     table[0] = add_fadt(t, facs, dsdt);
@@ -238,14 +238,14 @@ static int build(struct tables *t, unsigned vcpu_count)
     return 0;
 }
 
-int acpi_write_tables(struct mem *mem, unsigned vcpu_count, gpa_t *ret_rsdp)
+int acpi_write_tables(struct mem *mem, unsigned vcpu_count, unsigned phys_bits, gpa_t *ret_rsdp)
 {
     struct tables t = {.data = calloc(1, TABLES_SIZE)};
     int r;
 
     if (!t.data)
         return -ENOMEM;
-    r = build(&t, vcpu_count);
+    r = build(&t, vcpu_count, phys_bits);
     if (!r)
         r = mem_write(mem, TABLES_BASE, t.data, TABLES_SIZE);
     free(t.data);

@@ -44,11 +44,17 @@ static int make_vm(struct board *b, struct vz_error *err)
                                     .vcpu_count = b->options.vcpu_count,
                                     .io = &bus_io_ops, .io_arg = b->bus,
                                     .jit = b->options.jit};
-    int r = b->options.hv->vm_create(&desc, &b->vm, err);
+    const struct hv_ops *hv = b->options.hv;
+    int r = hv->vm_create(&desc, &b->vm, err);
 
-    if (!r)
-        bus_set_hv(b->bus, b->options.hv, b->vm);
-    return r;
+    if (r < 0)
+        return r;
+    bus_set_hv(b->bus, hv, b->vm);
+    b->phys_bits = hv->phys_bits ? hv->phys_bits(b->vm) : PHYS_BITS_DEFAULT;
+    if (HIGH_RAM_BASE + memory_map_high(b->options.ram_size) > memory_map_pci64_base(b->phys_bits))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "this host's processor cannot address so much memory");
+    return 0;
 }
 
 /* What firmware would do before it loads a kernel. */
@@ -57,7 +63,7 @@ static int prepare_guest(struct board *b)
     int r;
 
     pci_assign_bars(b->pci);
-    r = acpi_write_tables(b->mem, b->options.vcpu_count, &b->rsdp);
+    r = acpi_write_tables(b->mem, b->options.vcpu_count, b->phys_bits, &b->rsdp);
     return r ? r : smbios_write_tables(b->mem, &b->options);
 }
 

@@ -64,6 +64,7 @@ struct board {
     unsigned virtio_count;
     struct board_rest rest;
     struct loop_work resume;
+    unsigned phys_bits; /* of guest-physical addresses */
     gpa_t rsdp; /* ACPI's root pointer, for the loaders */
 };
 
@@ -94,7 +95,8 @@ int board_load(struct board *board, const void *data, size_t len,
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 
 /* acpi.c, smbios.c: write the tables into guest memory. 0 or -errno. */
-int acpi_write_tables(struct mem *mem, unsigned vcpu_count, gpa_t *ret_rsdp) must_check;
+int acpi_write_tables(struct mem *mem, unsigned vcpu_count, unsigned phys_bits,
+                      gpa_t *ret_rsdp) must_check;
 int smbios_write_tables(struct mem *mem, const struct board_options *options) must_check;
 
 #endif

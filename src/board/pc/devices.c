@@ -82,7 +82,8 @@ int board_add_devices(struct board *b, struct vz_error *err)
 {
     struct pci_host_options pci = {
         .ecam_base = ECAM_BASE, .mem32_base = PCI32_BASE, .mem32_end = PCI32_END,
-        .mem64_base = PCI64_BASE, .mem64_end = PCI64_END, .io_base = 0x1000,
+        .mem64_base = memory_map_pci64_base(b->phys_bits),
+        .mem64_end = memory_map_pci64_end(b->phys_bits), .io_base = 0x1000,
         .reset_port = {.read = reset_ctl_read, .write = reset_ctl_write},
         .pm_base = acpi_pm_set_base};
     struct reset_ctl *reset = NULL;

@@ -55,7 +55,7 @@ static void write_routing(struct aml *a)
     aml_end(a, all);
 }
 
-static void write_windows(struct aml *a)
+static void write_windows(struct aml *a, unsigned phys_bits)
 {
     struct aml_resources r;
 
@@ -66,7 +66,8 @@ static void write_windows(struct aml *a)
     aml_io_window(a, 0x0000, 0x0cf7);
     aml_io_window(a, 0x0d00, 0xffff);
     aml_memory32_window(a, (uint32_t)PCI32_BASE, (uint32_t)(PCI32_END - 1));
-    aml_memory64_window(a, PCI64_BASE, PCI64_END - 1);
+    aml_memory64_window(a, memory_map_pci64_base(phys_bits),
+                        memory_map_pci64_end(phys_bits) - 1);
     aml_end_resources(a, r);
 }
 
@@ -119,7 +120,7 @@ static void write_isa_bridge(struct aml *a)
     aml_end(a, d);
 }
 
-static void write_pci(struct aml *a)
+static void write_pci(struct aml *a, unsigned phys_bits)
 {
     size_t d = aml_begin_device(a, "PCI0");
 
@@ -130,20 +131,20 @@ static void write_pci(struct aml *a)
     aml_name_int(a, "_UID", 0);
     aml_name_int(a, "_SEG", 0);
     aml_name_int(a, "_BBN", 0);
-    write_windows(a);
+    write_windows(a, phys_bits);
     write_routing(a);
     write_isa_bridge(a);
     aml_end(a, d);
 }
 
-void dsdt_write(struct aml *a, unsigned vcpu_count)
+void dsdt_write(struct aml *a, unsigned vcpu_count, unsigned phys_bits)
 {
     size_t scope;
 
     write_sleep_states(a);
     scope = aml_begin_scope(a, "\\_SB_");
     write_cpus(a, vcpu_count);
-    write_pci(a);
+    write_pci(a, phys_bits);
     write_reserved(a);
     aml_end(a, scope);
 }

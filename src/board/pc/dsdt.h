@@ -5,6 +5,6 @@
 
 #include "board/pc/aml.h"
 
-void dsdt_write(struct aml *a, unsigned vcpu_count);
+void dsdt_write(struct aml *a, unsigned vcpu_count, unsigned phys_bits);
 
 #endif

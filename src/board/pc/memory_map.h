@@ -29,9 +29,8 @@
 #define IOAPIC_BASE   UINT64_C(0xfec00000) /* the hypervisor backend's, and the next */
 #define LAPIC_BASE    UINT64_C(0xfee00000)
 #define APICS_END     UINT64_C(0xff000000)
-/* 64-bit BARs: far above any RAM, below the 46 bits that every CPU of ours has. */
-#define PCI64_BASE    (UINT64_C(1) << 45)
-#define PCI64_END     ((UINT64_C(1) << 45) + (UINT64_C(1) << 44))
+/* 64-bit BARs: above any RAM, in the third quarter of what the CPUs can address. */
+#define PHYS_BITS_DEFAULT 46u
 
 enum { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4 };
 
@@ -45,6 +44,16 @@ struct e820_entry {
 /* Fill in the E820 map of a machine with ram_size bytes (whole pages, RAM_SIZE_MIN or more), sorted,
  * without overlaps. Returns the count of entries. */
 unsigned memory_map_e820(uint64_t ram_size, struct e820_entry *ret /*[MEMORY_MAP_E820_MAX]*/);
+
+static inline uint64_t memory_map_pci64_base(unsigned phys_bits)
+{
+    return UINT64_C(1) << (phys_bits - 1);
+}
+
+static inline uint64_t memory_map_pci64_end(unsigned phys_bits)
+{
+    return UINT64_C(3) << (phys_bits - 2);
+}
 
 /* The parts of ram_size bytes at 0 and at HIGH_RAM_BASE. */
 static inline uint64_t memory_map_low(uint64_t ram_size)

@@ -2,7 +2,6 @@
 /* What the guest's CPUs are under KVM: by the written policy (docs/cpu-policy.md), less what this
  * processor or its KVM cannot do; or, when asked for, the host's CPU with all that KVM adds. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +50,10 @@ static const struct {
     {1, 0, EDX, 1u << 28 /* HTT: a count */},
     {1, 0, ECX, 1u << 31 /* hypervisor */ | 1u << 21 /* x2APIC */},
     {7, 0, EBX, 0}, {7, 0, ECX, 0}, {7, 0, EDX, 0}, {7, 2, EDX, 0}, {0xd, 1, EAX, 0},
-    {0x80000001, 0, ECX, 0}, {0x80000001, 0, EDX, 0}, {0x80000007, 0, EDX, 0},
+    {0x80000001, 0, ECX, 0}, {0x80000001, 0, EDX, 0},
+    /* Invariant TSC: where the host's is not (a virtual one may not promise it), KVM keeps the guest's
+     * in step with the host's clock. */
+    {0x80000007, 0, EDX, 1u << 8},
 };
 
 /* The bits that this KVM can give a guest. */
@@ -78,27 +80,12 @@ static void translate_amd(struct cpuid_table *supported)
         e->edx |= 1u << 31;
 }
 
-/* Does the host's kernel keep its time by the TSC? Then so may the guest, also where the processor
- * (a virtual one) does not promise that the rate never changes. */
-static bool host_trusts_tsc(void)
-{
-    FILE *f = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
-    char name[16] = "";
-    bool tsc = f && fgets(name, sizeof(name), f) && !strcmp(name, "tsc\n");
-
-    if (f)
-        fclose(f);
-    return tsc;
-}
-
 static void add_own(const struct hv_vm *vm, struct cpuid_table *supported)
 {
-    struct kvm_cpuid_entry2 *one = find(supported, 1, 0), *power = find(supported, 0x80000007, 0);
+    struct kvm_cpuid_entry2 *one = find(supported, 1, 0);
 
     if (one && kvm_has(vm->fd, KVM_CAP_TSC_DEADLINE_TIMER))
         one->ecx |= 1u << 24;
-    if (power && host_trusts_tsc())
-        power->edx |= 1u << 8;
 }
 
 static void restrict_entry(struct cpuid_table *supported, struct kvm_cpuid_entry2 *e)
