@@ -15,16 +15,23 @@ VZ_DECLARE_COUNTED(boot_loader);
 
 struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS_INIT */
     size_t size;
-    const char *kernel;  /* a file: bzImage, ELF64 or Multiboot 1; required */
+    const char *kernel;  /* a file: bzImage, ELF64 or Multiboot 1; required without disk */
     const char *initrd;  /* a file; NULL: none */
     const char *cmdline; /* NULL: empty */
+    /* A raw disk image or block device, instead of kernel and initrd: at each start and each reset of the
+     * machine both are read from its ext2, ext3 or ext4 file system (on the whole disk, or on the first
+     * partition with a kernel): the newest /boot/vmlinuz-VERSION and its initrd, else /vmlinuz and
+     * /initrd.img. So a kernel that the guest installs is the one it boots next. The disk is only read, and
+     * not made a device of the machine. A file system that was cut off is read as its journal's last
+     * checkpoint left it: that may be the kernel before. NULL: none. Since 0.3. */
+    const char *disk;
 };
 #define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT {.size = sizeof(struct vz_linux_boot_loader_options)}
 
 /**
  * Describe a direct boot of a kernel. Strings are copied. Opens no file: vz_config_validate() looks
  * whether they open, and each start of a machine reads them.
- * Returns a new reference, or NULL with VZ_ERROR_INVALID (no kernel) or VZ_ERROR_NO_MEMORY.
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (no kernel and no disk, or both) or VZ_ERROR_NO_MEMORY.
  * Since 0.2. */
 VZ_PUBLIC struct vz_boot_loader *
 vz_linux_boot_loader_new(const struct vz_linux_boot_loader_options *options, struct vz_error *err);

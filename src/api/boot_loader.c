@@ -17,6 +17,7 @@ static void destroy(void *object)
     free(b->kernel);
     free(b->initrd);
     free(b->cmdline);
+    free(b->disk);
 }
 
 struct vz_boot_loader *
@@ -30,8 +31,15 @@ vz_linux_boot_loader_new(const struct vz_linux_boot_loader_options *options, str
     b = object_new(sizeof(*b), destroy, err);
     if (!b)
         return NULL;
-    b->kernel = options_text(o.kernel, "kernel", err);
-    if (!b->kernel)
+    if (o.disk && (o.kernel || o.initrd)) {
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "kernel or initrd given, and a disk to read them from");
+        goto fail;
+    }
+    if (o.disk)
+        b->disk = options_text(o.disk, "disk", err);
+    else
+        b->kernel = options_text(o.kernel, "kernel", err);
+    if (!b->kernel && !b->disk)
         goto fail;
     b->initrd = o.initrd ? strdup(o.initrd) : NULL;
     b->cmdline = strdup(o.cmdline ? o.cmdline : "");

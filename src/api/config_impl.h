@@ -10,7 +10,8 @@
 
 struct vz_boot_loader {
     struct object object;
-    char *kernel, *initrd, *cmdline; /* initrd may be NULL */
+    char *kernel, *initrd, *cmdline; /* initrd may be NULL; kernel is where disk is not */
+    char *disk;                      /* to read both from, or NULL */
 };
 
 struct vz_platform {

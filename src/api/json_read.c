@@ -547,7 +547,8 @@ static bool read_boot_loader(struct reader *root, struct vz_config *c)
     if (!has)
         return true;
     get_type(&r, "linux");
-    o.kernel = get_string(&r, "kernel", true);
+    o.disk = get_string(&r, "disk", false);
+    o.kernel = get_string(&r, "kernel", !o.disk);
     o.initrd = get_string(&r, "initrd", false);
     o.cmdline = get_string(&r, "cmdline", false);
     b = finish(&r) ? vz_linux_boot_loader_new(&o, r.err) : NULL;

@@ -172,9 +172,9 @@ static json_t *scalars(const struct vz_config *c)
 static bool add_boot_loader(json_t *root, const struct vz_boot_loader *b)
 {
     return !b || json_object_set_new(root, "bootLoader",
-                                     json_pack("{s:s, s:s, s:s*, s:s}", "type", "linux", "kernel",
-                                               b->kernel, "initrd", b->initrd, "cmdline",
-                                               b->cmdline)) == 0;
+                                     json_pack("{s:s, s:s*, s:s*, s:s*, s:s}", "type", "linux", "kernel",
+                                               b->kernel, "initrd", b->initrd, "disk", b->disk,
+                                               "cmdline", b->cmdline)) == 0;
 }
 
 char *vz_config_to_json(const struct vz_config *c, struct vz_error *err)

@@ -171,8 +171,12 @@ static void check_boot_loader(struct report *r, const struct vz_config *c)
         problem(r, VZ_ERROR_INVALID, "no boot loader, so no kernel given");
         return;
     }
+    begin(r, "bootLoader.disk");
+    if (c->boot_loader->disk)
+        check_opens(r, c->boot_loader->disk, O_RDONLY);
     begin(r, "bootLoader.kernel");
-    check_opens(r, c->boot_loader->kernel, O_RDONLY);
+    if (c->boot_loader->kernel)
+        check_opens(r, c->boot_loader->kernel, O_RDONLY);
     begin(r, "bootLoader.initrd");
     if (c->boot_loader->initrd)
         check_opens(r, c->boot_loader->initrd, O_RDONLY);

@@ -65,6 +65,7 @@ struct run_options {
     struct run_sockets *sockets; /* likewise */
     const char *config_file;
     const char *kernel, *initrd, *cmdline, *accel, *jit, *uuid;
+    char *boot_disk; /* NULL: none; owned */
     uint64_t memory_size; /* 0: not given, as the next */
     unsigned cpu_count;
     const char *serial, *console; /* NULL: not given */

@@ -4,6 +4,7 @@
 
 const char run_help[] =
     "Usage: vz run --kernel FILE [OPTION]...\n"
+    "       vz run --boot-disk PATH [OPTION]...\n"
     "       vz run --config FILE [OPTION]...\n"
     "\n"
     "Boot a kernel in a new virtual machine whose first serial port (COM1, Linux's ttyS0) is\n"
@@ -13,6 +14,8 @@ const char run_help[] =
     "  --kernel FILE     a Linux bzImage (as in /boot), an ELF64 kernel such as vmlinux, or a\n"
     "                    Multiboot 1 kernel\n"
     "  --initrd FILE     initial RAM disk or initramfs (Multiboot: the first module)\n"
+    "  --boot-disk PATH  a --disk whose file system (ext2, 3 or 4) has kernel and initrd in /boot:\n"
+    "                    instead of --kernel and --initrd, at each start and reset the newest\n"
     "  --cmdline STRING  the kernel's command line; Linux wants console=ttyS0 to be heard here\n"
     "\n"
     "Machine:\n"

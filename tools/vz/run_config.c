@@ -142,6 +142,23 @@ static bool set_disk(void *arg, const char *name, const char *value)
     return run_devices_disk(((struct run_options *)arg)->config, "disk", value, false);
 }
 
+/* A disk like another one, and the kernel is on it. */
+static bool set_boot_disk(void *arg, const char *name, const char *value)
+{
+    struct run_options *o = arg;
+
+    if (o->boot_disk) {
+        cli_error("--boot-disk is given twice");
+        return false;
+    }
+    if (!run_devices_disk(o->config, name, value, false))
+        return false;
+    o->boot_disk = strndup(value, strcspn(value, ","));
+    if (!o->boot_disk)
+        cli_error("out of memory");
+    return o->boot_disk != NULL;
+}
+
 static bool set_cdrom(void *arg, const char *name, const char *value)
 {
     return run_devices_disk(((struct run_options *)arg)->config, "cdrom", value, true);
@@ -238,6 +255,7 @@ static const struct opt table[] = {
     OPT("", OPT_ALWAYS, 't', set_terminal),
     OPT("console", OPT_ALWAYS, 0, set_console),
     OPT("disk", OPT_ALWAYS, 'd', set_disk),
+    OPT("boot-disk", OPT_ALWAYS, 0, set_boot_disk),
     OPT("cdrom", OPT_ALWAYS, 'c', set_cdrom),
     OPT("net", OPT_ALWAYS, 0, set_net),
     OPT("mac", OPT_ALWAYS, 0, set_mac),
@@ -301,8 +319,9 @@ static bool add_boot_loader(struct run_options *o, struct vz_error *err)
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
     struct vz_boot_loader *loader;
 
-    if (!o->kernel)
+    if (!o->kernel && !o->boot_disk)
         return true;
+    b.disk = o->boot_disk;
     b.kernel = o->kernel;
     b.initrd = o->initrd;
     b.cmdline = o->cmdline;
@@ -388,6 +407,13 @@ static bool apply(struct run_options *o, struct vz_error *err)
 
 static bool check_combination(const struct run_options *o)
 {
+    if (o->boot_disk && (o->kernel || o->initrd)) {
+        cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
+                  o->kernel ? "kernel" : "initrd");
+        return false;
+    }
+    if (o->boot_disk)
+        return true;
     if (!o->kernel && (o->initrd || o->cmdline)) {
         cli_error("--%s goes with --kernel, which is missing%s (see 'vz run --help')",
                   o->initrd ? "initrd" : "cmdline",
@@ -435,6 +461,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
 
 void run_options_free(struct run_options *o)
 {
+    free(o->boot_disk);
     run_devices_free(o->devices);
     run_sockets_free(o->sockets);
     vz_config_unref(o->config);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arch/x86/cpu_state.h"
+#include "board/pc/boot/boot_disk.h"
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/decompress.h"
 #include "board/pc/boot/elf.h"
@@ -97,16 +98,28 @@ int boot_load_files(const struct boot_params *params, const struct boot_file *ke
     return 0;
 }
 
+static int read_files(const struct boot_params *params, struct boot_file *kernel,
+                      struct boot_file *initrd, struct vz_error *err)
+{
+    int r;
+
+    if (params->disk_path)
+        return boot_disk_read(params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
+                              params->ram_size, kernel, initrd, err);
+    r = kernel_file_read("kernel", params->kernel_path, KERNEL_FILE_MAX, kernel, err);
+    if (!r && params->initrd_path)
+        r = kernel_file_read("initrd", params->initrd_path, params->ram_size, initrd, err);
+    return r;
+}
+
 int boot_load(const struct boot_params *params, struct mem *mem, struct x86_cpu_state *bsp,
               struct vz_error *err)
 {
     struct boot_file kernel = {0}, initrd = {0};
-    int r = kernel_file_read("kernel", params->kernel_path, KERNEL_FILE_MAX, &kernel, err);
+    int r = read_files(params, &kernel, &initrd, err);
 
-    if (!r && params->initrd_path)
-        r = kernel_file_read("initrd", params->initrd_path, params->ram_size, &initrd, err);
     if (!r)
-        r = boot_load_files(params, &kernel, params->initrd_path ? &initrd : NULL, mem, bsp, err);
+        r = boot_load_files(params, &kernel, initrd.data ? &initrd : NULL, mem, bsp, err);
     kernel_file_free(&initrd);
     kernel_file_free(&kernel);
     return r;

@@ -16,6 +16,7 @@ struct x86_cpu_state;
 struct boot_params {
     const char *kernel_path;
     const char *initrd_path; /* or NULL: none */
+    const char *disk_path;   /* or NULL; else both are read from this disk, see boot_disk.h */
     const char *cmdline;     /* or NULL: empty */
     uint64_t ram_size;       /* bytes, as for memory_map_e820() */
     uint64_t rsdp_gpa;       /* ACPI root pointer; 0: none */
