@@ -18,15 +18,16 @@ from ._library import Error, ErrorCode, version
 from .config import (Config, Problem, balloon, block, block_device, bridged, console, console_port,
                      disk_image, entropy, fd, fd_network, file, forward, generic_platform, linux,
                      nat, network, null, pty, socket, stdio, tap, uart, unix, virtio_serial)
-from .machine import Delegate, End, EndReason, Machine, State
+from .connection import Connection
+from .machine import Delegate, End, EndReason, Machine, MemoryState, State
 
 MiB = 1 << 20
 GiB = 1 << 30
 
 __version__ = version()
 __all__ = [
-    "Config", "Delegate", "End", "EndReason", "Error", "ErrorCode", "GiB", "Machine", "MiB",
-    "Problem", "State", "balloon", "block", "block_device", "bridged", "console", "console_port",
+    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "GiB", "Machine", "MemoryState",
+    "MiB", "Problem", "State", "balloon", "block", "block_device", "bridged", "console", "console_port",
     "disk_image", "entropy", "fd", "fd_network", "file", "forward", "generic_platform", "linux",
     "nat", "network", "null", "pty", "socket", "stdio", "tap", "uart", "unix", "virtio_serial",
 ]

@@ -13,6 +13,7 @@ import weakref
 from typing import NamedTuple
 
 from ._library import checked, enumeration, error_of, ffi, lib, new_error, text
+from .connection import Connection
 
 State = enumeration("State", "vz_machine_state", "VZ_STATE_")
 EndReason = enumeration("EndReason", "vz_end_reason", "VZ_END_")
@@ -29,6 +30,13 @@ class End(NamedTuple):
     reason: EndReason
     debug_code: int
     text: str
+
+
+class MemoryState(NamedTuple):
+    """How a guest's memory stands; all in bytes."""
+    target: int  # as set, after rounding
+    actual: int  # what the guest has now, as it says
+    freed: int   # what went back to the host in this run
 
 
 class Delegate:
@@ -120,6 +128,21 @@ def _done(arg, _, err):
         _in_callback.now = False
 
 
+_listeners = {}  # number -> what to call with a connection
+
+
+@_callback("vz_socket_accept_fn")
+def _accept(arg, _, connection):
+    call = _listeners.get(_number(arg))
+    if not call:
+        return False
+    _in_callback.now = True
+    try:
+        return call(Connection.of(connection, borrowed=True)) is not False
+    finally:
+        _in_callback.now = False
+
+
 @_callback("vz_machine_stats_fn")
 def _counter(arg, name, value):
     ffi.from_handle(arg)[text(name)] = value
@@ -132,6 +155,7 @@ class Machine:
         self.delegate = delegate
         self._c = None
         self._index = next(_numbers)
+        self._listening = {}  # port -> number in _listeners
         functions = ffi.new("struct vz_machine_delegate *", {
             "size": ffi.sizeof("struct vz_machine_delegate"),
             "state_changed": _state_changed,
@@ -163,6 +187,12 @@ class Machine:
         c, self._c = self._c, None
         if c:
             lib.vz_machine_free(c)
+        self._forget_listeners()
+
+    def _forget_listeners(self):
+        for number in self._listening.values():
+            _listeners.pop(number, None)
+        self._listening.clear()
 
     def __enter__(self):
         return self
@@ -174,6 +204,7 @@ class Machine:
         c, self._c = self._c, None
         if not c:
             return
+        self._forget_listeners()
         if getattr(_in_callback, "now", False):  # its own thread cannot wait for its own end
             threading.Thread(target=lib.vz_machine_free, args=(c,)).start()
         else:
@@ -242,6 +273,43 @@ class Machine:
         end = ffi.new("struct vz_machine_end *")
         lib.vz_machine_wait(self.c, end)
         return _end(end)
+
+    # ---- Its memory and its sockets ------------------------------------------------------------
+
+    def set_memory_target(self, size):
+        """How many bytes the guest should have left; needs a balloon."""
+        err = new_error()
+        checked(lib.vz_machine_set_memory_target(self.c, size, err), err)
+
+    def memory_state(self):
+        err = new_error()
+        state = ffi.new("struct vz_memory_state *", {"size": ffi.sizeof("struct vz_memory_state")})
+        checked(lib.vz_machine_memory_state(self.c, state, err), err)
+        return MemoryState(state.target, state.actual, state.freed)
+
+    def connect(self, port):
+        """Connect to a port of the guest and wait: a Connection."""
+        err = new_error()
+        return Connection.of(checked(lib.vz_machine_socket_connect_wait(self.c, port, err), err),
+                             borrowed=False)
+
+    def listen(self, port, accept):
+        """Take the guest's connections to a port of the host: accept(connection) is called as a
+        delegate is, and refuses by returning False."""
+        number, err = next(_numbers), new_error()
+        _listeners[number] = accept
+        try:
+            checked(lib.vz_machine_socket_listen(self.c, port, _accept,
+                                                 ffi.cast("void *", number), err), err)
+        except Exception:
+            del _listeners[number]
+            raise
+        _listeners.pop(self._listening.get(port), None)
+        self._listening[port] = number
+
+    def unlisten(self, port):
+        lib.vz_machine_socket_unlisten(self.c, port)
+        _listeners.pop(self._listening.pop(port, None), None)
 
     # ---- Delivery through a descriptor ---------------------------------------------------------
 

@@ -2,14 +2,18 @@
 """The Python package: configurations, every way to wait for a machine, a guest that boots."""
 import asyncio
 import gc
+import glob
 import json
 import os
 import select
+import socket
+import subprocess
 import threading
+import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 
 os.environ["VZ_LIBRARY"] = f"{BUILD}/src/libvz.so"
 pytestmark = [
@@ -32,12 +36,12 @@ def talk(vz, kernels, initramfs):
     """talk(SCRIPT, **members): a Config whose guest runs the script, and a Console to it."""
     opened = []
 
-    def make(script, **members):
+    def make(script, files=(), **members):
         console = Console()
         opened.append(console)
         config = vz.Config(
             memory=256 * vz.MiB,
-            boot_loader=vz.linux(kernels["cloud"], initramfs(script + "\npoweroff -f\n"),
+            boot_loader=vz.linux(kernels["cloud"], initramfs(script + "\npoweroff -f\n", *files),
                                  "console=ttyS0 quiet"),
             serial_ports=[vz.uart(vz.fd(console.guest_in, console.guest_out))],
             **members)
@@ -147,6 +151,87 @@ def test_boot_talk_pause_and_power_off(vz, talk):
         assert machine.wait().reason == vz.EndReason.STOPPED
     with pytest.raises(ValueError):
         machine.state
+
+
+@pytest.fixture(scope="module")
+def vsock(tmp_path_factory):
+    """What an initramfs needs for sockets and the balloon: the drivers, and a tool that talks."""
+    folder = tmp_path_factory.mktemp("vsock")
+    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
+    subprocess.run(["cc", "-O1", "-static", "-o", folder / "vsocktool",
+                    f"{ROOT}/tests/virtio/vsocktool.c"], check=True)
+    names = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
+             "virtio_pci", "virtio_balloon", "vsock", "vmw_vsock_virtio_transport_common",
+             "vmw_vsock_virtio_transport")
+    found = [(glob.glob(f"{folder}/**/{name}.ko", recursive=True), name) for name in names]
+    load = "".join(f"insmod /{name}.ko\n" for paths, name in found if paths)
+    return load, [(folder / "vsocktool", "bin/vsocktool")] + [
+        (paths[0], f"{name}.ko") for paths, name in found if paths]
+
+
+def patiently(call, error):
+    """What call() returns once it does not raise the error any more."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return call()
+        except error:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def test_sockets_and_memory(vz, talk, vsock):
+    load, files = vsock
+    config, console = talk(load + "vsocktool echo 6000 & echo ready; read x\n"
+                           "vsocktool connect 5000 3 1000; echo \"status $?\"\n"
+                           "vsocktool connect 5001 1 1 || echo refused; read x\n", files,
+                           socket_devices=[vz.socket()],
+                           memory_balloon_devices=[vz.balloon()])
+    served = []
+
+    def serve(connection):
+        served.append(connection.destination_port)
+        threading.Thread(target=echo, args=(connection,)).start()
+
+    def echo(connection):
+        with connection:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+    with vz.Machine(config) as machine:
+        machine.listen(5000, serve)
+        machine.listen(5001, lambda connection: False)
+        machine.start()
+        console.until(b"ready")
+        with patiently(lambda: machine.connect(6000), vz.Error) as connection:
+            assert connection.destination_port == 6000
+            connection.sendall(b"hello")
+            connection.shutdown(socket.SHUT_WR)
+            got = b""
+            while data := connection.recv(100):
+                got += data
+            assert got == b"hello"
+        with pytest.raises(vz.Error) as e:
+            machine.connect(6001)
+        assert e.value.code == vz.ErrorCode.NETWORK
+        console.send(b"\n")
+        console.until(b"status 0")
+        console.until(b"refused")
+        assert served == [5000] * 3
+        machine.set_memory_target(100 * vz.MiB + 5)
+        assert machine.memory_state().target == 100 * vz.MiB
+        deadline = time.monotonic() + LIMIT_S
+        while machine.memory_state().actual > 101 * vz.MiB:
+            assert time.monotonic() < deadline, machine.memory_state()
+            time.sleep(0.05)
+        console.send(b"\n")
+        assert machine.wait().reason == vz.EndReason.POWEROFF
+    with vz.Machine(vz.Config(boot_loader=config.to_dict()["bootLoader"])) as machine:
+        with pytest.raises(vz.Error) as e:
+            machine.set_memory_target(vz.GiB)
+        assert e.value.code == vz.ErrorCode.DEVICE_NOT_FOUND
 
 
 def test_asyncio(vz, talk):
