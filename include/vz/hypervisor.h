@@ -58,6 +58,10 @@ VZ_PUBLIC const char *vz_hv_result_text(enum vz_hv_result result);
  * vCPUs start, HLT is an exit, and interrupts come from vz_hv_vcpu_inject_interrupt(). */
 #define VZ_HV_VM_IRQCHIP 1u
 
+/* Do not try first whether the accelerator can run an ordinary kernel: some hosts' /dev/kvm cannot, and is
+ * good for small programs nevertheless. Needs the accelerator's name. */
+#define VZ_HV_VM_UNPROBED 2u
+
 struct vz_hv_vm_options { /* start from VZ_HV_VM_OPTIONS_INIT */
     size_t size;
     const char *accelerator; /* "soft", "kvm"; NULL or "auto": the best that works here */
@@ -71,7 +75,7 @@ struct vz_hv_vm_options { /* start from VZ_HV_VM_OPTIONS_INIT */
  * @options  NULL for the defaults
  * @ret      the VM; vz_hv_vm_destroy() it
  * @err      filled in on failure with the reason in words; may be NULL
- * Returns VZ_HV_BAD_ARGUMENT (options, or no such accelerator), VZ_HV_NO_DEVICE (it does not exist here),
+ * Returns VZ_HV_BAD_ARGUMENT (options, or no such accelerator; UNPROBED without its name), VZ_HV_NO_DEVICE (it does not exist here),
  * VZ_HV_DENIED (no permission to use it), VZ_HV_UNSUPPORTED (it does not work here, or cannot do
  * this), VZ_HV_NO_RESOURCES. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vm_create(const struct vz_hv_vm_options *options,

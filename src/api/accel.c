@@ -38,6 +38,17 @@ static int find_automatic(const struct hv_ops **ret, struct vz_error *err)
     return r; /* why the last one does not work */
 }
 
+int accel_named(const char *name, const struct hv_ops **ret, struct vz_error *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+        if (strcmp(name, backends[i].ops->name))
+            continue;
+        *ret = backends[i].ops;
+        return 0;
+    }
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "accelerator '%s' is unknown", name);
+}
+
 int accel_find(const char *name, const struct hv_ops **ret, struct vz_error *err)
 {
     int r;

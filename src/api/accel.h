@@ -12,4 +12,7 @@ struct vz_error;
  * (VZ_ERROR_INVALID: no such name, VZ_ERROR_UNSUPPORTED: it does not work here). */
 int accel_find(const char *name, const struct hv_ops **ret, struct vz_error *err) must_check;
 
+/* The backend called name, not probed. 0 or -EINVAL, with *err. */
+int accel_named(const char *name, const struct hv_ops **ret, struct vz_error *err) must_check;
+
 #endif

@@ -97,10 +97,11 @@ static void destroy(struct vz_hv_vm *vm)
     free(vm);
 }
 
-static int choose_accelerator(struct vz_hv_vm *vm, const char *name, struct vz_error *err)
+static int choose_accelerator(struct vz_hv_vm *vm, const char *name, bool unprobed,
+                              struct vz_error *err)
 {
     const struct hv_ops *ops;
-    int r = accel_find(name ? name : "auto", &ops, err);
+    int r = unprobed ? accel_named(name, &ops, err) : accel_find(name ? name : "auto", &ops, err);
 
     if (r)
         return r;
@@ -149,8 +150,10 @@ static int read_options(const struct vz_hv_vm_options *from, struct vz_hv_vm_opt
         memcpy(ret, from, MIN(from->size, sizeof(*ret)));
     if (!ret->vcpu_max)
         ret->vcpu_max = VCPU_MAX_DEFAULT;
-    if (ret->flags & ~VZ_HV_VM_IRQCHIP)
+    if (ret->flags & ~(VZ_HV_VM_IRQCHIP | VZ_HV_VM_UNPROBED))
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "unknown flags %#x", ret->flags);
+    if ((ret->flags & VZ_HV_VM_UNPROBED) && !ret->accelerator)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "an accelerator that is not probed needs a name");
     if (ret->vcpu_max > VZ_HV_VCPUS_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "vcpu_max %u is more than %u",
                          ret->vcpu_max, VZ_HV_VCPUS_MAX);
@@ -173,7 +176,7 @@ enum vz_hv_result vz_hv_vm_create(const struct vz_hv_vm_options *options, struct
     pthread_mutex_init(&vm->gate_lock, NULL);
     pthread_cond_init(&vm->gate_changed, NULL);
     vm->irqchip = o.flags & VZ_HV_VM_IRQCHIP;
-    r = choose_accelerator(vm, o.accelerator, err);
+    r = choose_accelerator(vm, o.accelerator, o.flags & VZ_HV_VM_UNPROBED, err);
     if (!r) {
         vm->vcpu_max = o.vcpu_max;
         r = create_parts(vm, err);

@@ -116,8 +116,9 @@ static int create_chips(struct hv_vm *vm)
 
     if (!r)
         r = kvm_ioctl_value(vm->fd, KVM_SET_TSS_ADDR, TSS_GPA);
-    if (!r)
-        r = kvm_ioctl_value(vm->fd, KVM_CREATE_IRQCHIP, 0);
+    if (r || !vm->irqchip)
+        return r;
+    r = kvm_ioctl_value(vm->fd, KVM_CREATE_IRQCHIP, 0);
     if (!r)
         r = kvm_ioctl(vm->fd, KVM_CREATE_PIT2, &pit);
     if (!r)
@@ -129,7 +130,7 @@ static int create_vcpu(struct hv_vm *vm, unsigned index)
 {
     struct hv_vcpu *v = &vm->vcpu[index];
 
-    *v = (struct hv_vcpu){.vm = vm, .index = index, .stats_fd = -1};
+    *v = (struct hv_vcpu){.vm = vm, .index = index, .stats_fd = -1, .vector = -1};
     v->fd = kvm_ioctl_value(vm->fd, KVM_CREATE_VCPU, index);
     if (v->fd < 0)
         return v->fd;
@@ -219,7 +220,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc, struct 
     if (r)
         return failed(err, r, "guest memory");
     r = kvm_state_probe_msrs(vm);
-    if (!r)
+    if (!r && vm->irqchip)
         r = kvm_irqchip_reset(vm);
     for (unsigned n = 0; !r && n < vm->vcpu_count; n++)
         r = kvm_vcpu_reset(&vm->vcpu[n]);
@@ -238,6 +239,8 @@ static int vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct v
     vm->io = desc->io;
     vm->io_arg = desc->io_arg;
     vm->host_cpu = desc->host_cpu;
+    vm->irqchip = !desc->no_irqchip;
+    vm->embedded = desc->embedded;
     pthread_mutex_init(&vm->ring_lock, NULL);
     pthread_mutex_init(&vm->slot_lock, NULL);
     pthread_mutex_init(&vm->line_lock, NULL);
@@ -269,7 +272,8 @@ static void vcpu_destroy(struct hv_vcpu *v)
 static void vm_reset(struct hv_vm *vm)
 {
     /* States that KVM has taken before; it refuses none of them now. */
-    (void)kvm_irqchip_reset(vm);
+    if (vm->irqchip)
+        (void)kvm_irqchip_reset(vm);
     for (unsigned n = 0; n < vm->vcpu_count; n++)
         (void)kvm_vcpu_reset(&vm->vcpu[n]);
 }
@@ -352,6 +356,8 @@ const struct hv_ops hv_kvm_ops = {
     .vcpu_kick = kvm_vcpu_kick,
     .vcpu_get = kvm_vcpu_get,
     .vcpu_set = kvm_vcpu_set,
+    .vcpu_interrupt = kvm_vcpu_interrupt,
+    .vcpu_window = kvm_vcpu_window,
     .vm_reset = vm_reset,
     .irqchip_save = kvm_irqchip_save,
     .irqchip_load = kvm_irqchip_load,

@@ -35,6 +35,8 @@ struct hv_vcpu {
     _Atomic bool kicked;
     bool unfinished;      /* the access that ended KVM_RUN is completed by the next KVM_RUN */
     bool shut_down;       /* X86_SHUTDOWN: KVM has no such state */
+    int vector;           /* without interrupt controllers: queued; -1: none */
+    bool window;          /* likewise: asked for */
     struct kvm_vcpu_count count;
 };
 
@@ -56,7 +58,7 @@ struct hv_vm {
     struct mem *mem;
     const struct hv_io_ops *io;
     void *io_arg;
-    bool host_cpu;
+    bool host_cpu, irqchip, embedded;
     unsigned vcpu_count; /* of those made */
     size_t run_len;
     uint32_t tsc_khz;
@@ -120,6 +122,8 @@ bool kvm_msr_write(const struct hv_vm *vm, uint32_t msr, uint64_t value);
 /* kvm_run.c */
 int kvm_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit);
 void kvm_vcpu_kick(struct hv_vcpu *v);
+int kvm_vcpu_interrupt(struct hv_vcpu *v, int vector);
+void kvm_vcpu_window(struct hv_vcpu *v, bool on);
 int kvm_port_defer_writes(struct hv_vm *vm, uint16_t port, unsigned len);
 
 /* kvm_exit.c: what ended KVM_RUN. True: served, go on; false: *exit is filled in. */

@@ -215,6 +215,17 @@ static void read_arch_capabilities(struct hv_vm *vm)
             vm->host_cpu ? m.entry.data : m.entry.data & MSR_ARCH_CAPABILITIES_VALUE;
 }
 
+/* Without interrupt controllers there is no local APIC either. */
+static void hide_apic(struct cpuid_table *t)
+{
+    struct kvm_cpuid_entry2 *e = find(t, 1, 0);
+
+    if (!e)
+        return;
+    e->edx &= ~(1u << 9);
+    e->ecx &= ~(1u << 21 | 1u << 24); /* x2APIC, TSC deadline */
+}
+
 static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu,
                    struct cpuid_table *t)
 {
@@ -227,6 +238,8 @@ static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu
     } else {
         build_policy(vm, supported, cpu, t);
     }
+    if (!vm->irqchip)
+        hide_apic(t);
     r = kvm_ioctl(v->fd, KVM_SET_CPUID2, t);
     if (r)
         return r;

@@ -52,7 +52,7 @@ static void serve_mmio(struct hv_vcpu *v)
     gpa_t gpa = v->run->mmio.phys_addr;
 
     kvm_count(&v->count.mmio_accesses);
-    if (v->run->mmio.is_write && is_rom(vm, gpa))
+    if (v->run->mmio.is_write && !vm->embedded && is_rom(vm, gpa))
         return;
     for (unsigned done = 0, n; done < len; done += n) {
         uint8_t *at = v->run->mmio.data + done;
@@ -145,6 +145,24 @@ static bool fail_entry(struct hv_vcpu *v, struct hv_exit *exit)
     return fail(v, exit, what);
 }
 
+/* Was it that there is nothing to execute at RIP? The gpa where it would be, or UINT64_MAX. */
+static gpa_t missing_code(struct hv_vcpu *v)
+{
+    struct kvm_regs r = {0};
+    struct kvm_sregs s = {0};
+    struct kvm_translation t = {0};
+
+    if (!v->vm->embedded || kvm_ioctl(v->fd, KVM_GET_REGS, &r) < 0 ||
+        kvm_ioctl(v->fd, KVM_GET_SREGS, &s) < 0)
+        return UINT64_MAX;
+    t.linear_address = s.cs.l ? r.rip : (uint32_t)(s.cs.base + r.rip);
+    if (!(s.cr0 & 1u << 31))
+        t.physical_address = t.linear_address;
+    else if (kvm_ioctl(v->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+        return UINT64_MAX;
+    return mem_find(v->vm->mem, t.physical_address) ? UINT64_MAX : t.physical_address;
+}
+
 static bool internal_error(struct hv_vcpu *v, struct hv_exit *exit)
 {
     static const char *const names[] = {
@@ -154,7 +172,14 @@ static bool internal_error(struct hv_vcpu *v, struct hv_exit *exit)
         [KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] = "KVM met an exit it does not expect",
     };
     uint32_t sub = v->run->internal.suberror;
+    gpa_t gpa = sub == KVM_INTERNAL_ERROR_EMULATION ? missing_code(v) : UINT64_MAX;
 
+    if (gpa != UINT64_MAX) {
+        v->unfinished = false;
+        exit->kind = HV_EXIT_FETCH;
+        exit->gpa = gpa;
+        return false;
+    }
     return fail(v, exit, sub < ARRAY_SIZE(names) && names[sub] ? names[sub] : "KVM failed");
 }
 
@@ -165,6 +190,37 @@ static bool shut_down(struct hv_vcpu *v, struct hv_exit *exit)
     v->shut_down = true;
     exit->kind = HV_EXIT_SHUTDOWN;
     kvm_describe(v, "", exit->text, sizeof(exit->text));
+    return false;
+}
+
+
+/* An interrupt would be taken now: the one that is queued, or tell who wants to know. */
+static bool window_open(struct hv_vcpu *v, struct hv_exit *exit)
+{
+    struct kvm_interrupt irq = {.irq = (uint32_t)v->vector};
+    int r;
+
+    v->unfinished = false;
+    if (v->vector >= 0) {
+        v->vector = -1;
+        r = kvm_ioctl(v->fd, KVM_INTERRUPT, &irq);
+        return !r || fail(v, exit, "KVM does not take an interrupt");
+    }
+    if (!v->window)
+        return true;
+    v->window = false;
+    exit->kind = HV_EXIT_WINDOW;
+    return false;
+}
+
+/* An interrupt that is queued wakes the guest. KVM should have told of the window before HLT, but not every
+ * /dev/kvm looks at each instruction. */
+static bool halted(struct hv_vcpu *v, struct hv_exit *exit)
+{
+    if (v->vector >= 0 && v->run->if_flag && v->run->ready_for_interrupt_injection)
+        return window_open(v, exit);
+    v->unfinished = false;
+    exit->kind = HV_EXIT_HALT;
     return false;
 }
 
@@ -183,7 +239,9 @@ bool kvm_serve_exit(struct hv_vcpu *v, struct hv_exit *exit)
     case KVM_EXIT_MMIO: serve_mmio(v); return true;
     case KVM_EXIT_X86_RDMSR: serve_msr(v, false); return true;
     case KVM_EXIT_X86_WRMSR: serve_msr(v, true); return true;
-    case KVM_EXIT_INTR: case KVM_EXIT_IRQ_WINDOW_OPEN: return true;
+    case KVM_EXIT_INTR: case KVM_EXIT_SET_TPR: return true;
+    case KVM_EXIT_IRQ_WINDOW_OPEN: return window_open(v, exit);
+    case KVM_EXIT_HLT: return halted(v, exit);
     case KVM_EXIT_SHUTDOWN: return shut_down(v, exit);
     case KVM_EXIT_FAIL_ENTRY: return fail_entry(v, exit);
     case KVM_EXIT_INTERNAL_ERROR: return internal_error(v, exit);

@@ -113,6 +113,25 @@ int kvm_port_defer_writes(struct hv_vm *vm, uint16_t port, unsigned len)
     return vm->ring ? kvm_ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone) : -ENOTSUP;
 }
 
+/* ---- interrupts without controllers ---- */
+
+int kvm_vcpu_interrupt(struct hv_vcpu *v, int vector)
+{
+    int queued = v->vector;
+
+    if (vector > 255)
+        return -EINVAL;
+    if (vector >= 0 && queued >= 0)
+        return -EBUSY;
+    v->vector = vector < 0 ? -1 : vector;
+    return vector < 0 && queued < 0 ? -ENOENT : 0;
+}
+
+void kvm_vcpu_window(struct hv_vcpu *v, bool on)
+{
+    v->window = on;
+}
+
 /* ---- the loop ---- */
 
 /* KVM_RUN once. What ioctl() gave, or -errno. */
@@ -121,6 +140,7 @@ static int run_once(struct hv_vcpu *v, bool only_finish)
     int r;
 
     v->run->immediate_exit = only_finish;
+    v->run->request_interrupt_window = v->vector >= 0 || v->window;
     r = ioctl(v->fd, KVM_RUN, 0);
     if (r < 0)
         r = -errno;
@@ -171,8 +191,11 @@ static int run(struct hv_vcpu *v, struct hv_exit *exit)
         }
         kvm_count(&v->count.user_exits);
         v->unfinished = true;
+        /* Who kicks meanwhile need send no signal: `kicked` is looked at before the next KVM_RUN. */
+        atomic_store(&v->inside, 0);
         if (!kvm_serve_exit(v, exit))
             return 0;
+        atomic_store(&v->inside, v->thread);
     }
 }
 

@@ -308,7 +308,9 @@ static int take_back_interrupt(struct hv_vcpu *v, struct kvm_vcpu_events *e)
 
     if (!e->interrupt.injected)
         return 0;
-    if (!e->interrupt.soft) { /* INT n: RIP is still at it, it runs again */
+    if (!e->interrupt.soft && !v->vm->irqchip) {
+        v->vector = vector;
+    } else if (!e->interrupt.soft) { /* INT n: RIP is still at it, it runs again */
         r = kvm_ioctl(v->fd, KVM_GET_LAPIC, &l);
         if (r)
             return r;
@@ -388,6 +390,8 @@ static int set_run_state(struct hv_vcpu *v, const struct x86_cpu_state *s)
     };
     struct kvm_mp_state mp = {.mp_state = states[s->run_state]};
 
+    if (!v->vm->irqchip)
+        mp.mp_state = KVM_MP_STATE_RUNNABLE; /* it knows no other */
     v->shut_down = s->run_state == X86_SHUTDOWN;
     return kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
 }
@@ -417,6 +421,7 @@ static int set_state(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with
 
     if (s->run_state >= X86_RUN_STATE_COUNT)
         return -EINVAL;
+    v->run->cr8 = s->cr8; /* KVM_RUN takes it from there if it has no local APIC (api 5) */
     r = set_sregs(v, s);
     if (!r)
         r = set_regs(v, s);

@@ -213,14 +213,16 @@ static struct hv_vcpu *bare(void *arg, unsigned cpu)
     return &((struct hv_vm *)arg)->vcpu[cpu];
 }
 
+/* APIC_BASE exists, as it does on KVM, and says nothing. */
 static int bare_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
 {
-    return -EINVAL;
+    *ret = bare(arg, cpu)->apic_base;
+    return msr == MSR_APIC_BASE ? 0 : -EINVAL;
 }
 
 static int bare_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
 {
-    return -EINVAL;
+    return msr == MSR_APIC_BASE && value == bare(arg, cpu)->apic_base ? 0 : -EINVAL;
 }
 
 static uint64_t bare_cr8_read(void *arg, unsigned cpu)
