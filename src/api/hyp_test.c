@@ -524,6 +524,35 @@ START_TEST(an_access_half_in_memory)
 }
 END_TEST
 
+/* A loop long enough to be translated: accesses in the middle of hot code, none lost or twice. */
+START_TEST(hot_loops_reach_mmio)
+{
+    struct rig r;
+
+    if (!rig_open(&r, _i, 0))
+        return;
+    /* again: inc rcx; mov [rbx], ecx; mov [rdi], ecx; mov eax, [rdi+4]; add rdx, rax;
+     * cmp ecx, 300; jb again; hlt */
+    LONG(&r, 0x48, 0xff, 0xc1, 0x89, 0x0b, 0x89, 0x0f, 0x8b, 0x47, 0x04, 0x48, 0x01, 0xc2, 0x81,
+         0xf9, 0x2c, 0x01, 0, 0, 0x72, 0xeb, 0xf4);
+    set(r.cpu, VZ_HV_REG_RCX, 0);
+    set(r.cpu, VZ_HV_REG_RDX, 0);
+    set(r.cpu, VZ_HV_REG_RBX, 0x6000);
+    set(r.cpu, VZ_HV_REG_RDI, MMIO);
+    for (uint32_t n = 1; n <= 300; n++) {
+        expect_access(&r, VZ_HV_EXIT_MMIO_WRITE, 4, MMIO, n);
+        ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RIP), 0x1007);
+        expect_access(&r, VZ_HV_EXIT_MMIO_READ, 4, MMIO + 4, 0);
+        ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RIP), 0x1007);
+        ck_assert_uint_eq(*(uint32_t *)(void *)(r.ram + 0x6000), n);
+        answer(&r, n);
+    }
+    expect(&r, VZ_HV_EXIT_HALT);
+    ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RDX), 45150);
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(registers_set_in_an_exit_win)
 {
     struct rig r;
@@ -1097,6 +1126,7 @@ static void add_tests(Suite *s)
     EACH(s, instructions_with_several_accesses);
     EACH(s, string_moves_to_and_from_mmio);
     EACH(s, an_access_half_in_memory);
+    EACH(s, hot_loops_reach_mmio);
     EACH(s, registers_set_in_an_exit_win);
     EACH(s, memory_may_change_in_an_exit);
     EACH(s, registers_keep_what_is_set);
