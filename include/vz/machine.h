@@ -61,6 +61,14 @@ struct vz_machine_end {
     char text[VZ_END_TEXT_MAX]; /* VZ_END_ERROR: one line on what happened and where */
 };
 
+/* Of a guest behind NAT. Numeric; empty: not known (yet). */
+struct vz_guest_address { /* start from VZ_GUEST_ADDRESS_INIT */
+    size_t size;
+    char ipv4[16];
+    char ipv6[46]; /* a routable one */
+};
+#define VZ_GUEST_ADDRESS_INIT {.size = sizeof(struct vz_guest_address)}
+
 /* What a program hears of a machine without asking. All members are optional; arg is that of the
  * options. */
 struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
@@ -81,6 +89,9 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
                                 unsigned port);
     void (*console_port_closed)(void *arg, struct vz_machine *machine, unsigned device,
                                 unsigned port);
+    /* The guest behind a NAT has an address, or another one. */
+    void (*guest_address_changed)(void *arg, struct vz_machine *machine, unsigned device,
+                                  const struct vz_guest_address *address);
 };
 #define VZ_MACHINE_DELEGATE_INIT {.size = sizeof(struct vz_machine_delegate)}
 

@@ -51,12 +51,15 @@ struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
     size_t size;
     const struct vz_port_forward *forwards; /* of this many; copied */
     unsigned forward_count;
+    /* The router's address (10.0.2.2, fec0::2) reaches services on the host's 127.0.0.1, which trust who can
+     * reach them. false: it does not. */
+    bool host_loopback;
 };
 #define VZ_NAT_OPTIONS_INIT {.size = sizeof(struct vz_nat_options)}
 
 /**
- * The guest reaches what the host reaches, through a router in this process that also answers DHCP and DNS.
- * Nothing reaches the guest but what is forwarded.
+ * The guest reaches what the host reaches, through a router in this process that also answers DHCP and
+ * DNS; the host's loopback only with host_loopback. Nothing reaches the guest but what is forwarded.
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options *options,
                                                               struct vz_error *err);
@@ -68,8 +71,9 @@ struct vz_fd_network_options { /* start from VZ_FD_NETWORK_OPTIONS_INIT */
 #define VZ_FD_NETWORK_OPTIONS_INIT {.size = sizeof(struct vz_fd_network_options), .mtu = VZ_MTU_MIN}
 
 /**
- * A connected datagram socket on which each datagram is an Ethernet frame. Give it a receive buffer of
- * at least twice, better four times the other end's send buffer.
+ * A connected datagram (or SOCK_SEQPACKET) socket on which each datagram is an Ethernet frame. Give it a
+ * receive buffer of at least twice, better four times the other end's send buffer. That the peer hung up
+ * is told at once by the latter kind only.
  * @fd  stays the caller's, and open while a machine uses it
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC struct vz_network_attachment *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The devices of a machine while it runs: the memory balloon, sockets.
+/* The devices of a machine while it runs: the memory balloon, sockets, and where networks and ports
+ * lead.
  *
  * Devices are counted as in the configuration, from 0. Threads: any; what needs the devices waits for
  * the machine's thread, which is busy only for moments (so hold nothing that your completions and
@@ -8,6 +9,8 @@
 #define VZ_RUNTIME_H
 
 #include <vz/machine.h>
+#include <vz/network.h>
+#include <vz/serial.h>
 #include <vz/socket.h>
 
 #ifdef __cplusplus
@@ -75,6 +78,61 @@ VZ_PUBLIC int vz_machine_socket_connect(struct vz_machine *machine, uint32_t por
  * VZ_ERROR_INVALID_STATE. Since 0.2. */
 VZ_PUBLIC struct vz_socket_connection *
 vz_machine_socket_connect_wait(struct vz_machine *machine, uint32_t port, struct vz_error *err);
+
+/* ---- Networks (Apple's: VZNetworkDevice) ---------------------------------------------------- */
+
+/**
+ * Wire a network card of a live machine to another network; the guest sees its link go down and up. Until
+ * the machine stops: the next start has what the configuration says.
+ * @attachment  a reference is taken; NULL: pull the plug
+ * Returns 0; or -1, and the network before stays if that is possible, with VZ_ERROR_DEVICE_NOT_FOUND (no
+ * such card), VZ_ERROR_INVALID_STATE (not live), or what vz_config_validate() and a start say of
+ * attachments. Since 0.2. */
+VZ_PUBLIC int vz_machine_set_network_attachment(struct vz_machine *machine, unsigned device,
+                                                struct vz_network_attachment *attachment,
+                                                struct vz_error *err);
+
+/* What the card is wired to now: a reference; or NULL, if it has no link (pulled, or lost) or the
+ * machine is not live. Since 0.2. */
+VZ_PUBLIC struct vz_network_attachment *vz_machine_network_attachment(struct vz_machine *machine,
+                                                                      unsigned device);
+
+/**
+ * Which address the guest behind a NAT has: as it calls itself, by DHCP or not. The event
+ * guest_address_changed tells when there is another one.
+ * Returns 0; or -1 with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live), or
+ * VZ_ERROR_UNSUPPORTED (not a NAT). Since 0.2. */
+VZ_PUBLIC int vz_nat_guest_address(struct vz_machine *machine, unsigned device,
+                                   struct vz_guest_address *ret, struct vz_error *err);
+
+/* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */
+
+/**
+ * Have a port of a live machine lead somewhere else. Bytes under way to the old place are given a moment to
+ * get there. Until the machine stops.
+ * @index, device, port  of the configuration's serial ports; of its console devices, and their ports
+ * @attachment  NULL: nowhere
+ * Returns 0; or -1, and nothing has changed, with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live),
+ * or what vz_config_validate() and a start say of attachments. Since 0.2. */
+VZ_PUBLIC int vz_machine_set_serial_attachment(struct vz_machine *machine, unsigned index,
+                                               struct vz_serial_attachment *attachment,
+                                               struct vz_error *err);
+VZ_PUBLIC int vz_machine_set_console_port_attachment(struct vz_machine *machine, unsigned device,
+                                                     unsigned port,
+                                                     struct vz_serial_attachment *attachment,
+                                                     struct vz_error *err);
+
+/**
+ * Tell the guest how large the terminal is at the host's end of a virtio port; stdio: of every port that
+ * leads to standard input and output. A 16550A cannot tell it.
+ * Returns 0; or -1 with VZ_ERROR_DEVICE_NOT_FOUND or VZ_ERROR_INVALID_STATE (not live). Since 0.2. */
+VZ_PUBLIC int vz_machine_set_serial_window(struct vz_machine *machine, unsigned index,
+                                           uint16_t columns, uint16_t rows, struct vz_error *err);
+VZ_PUBLIC int vz_machine_set_console_port_window(struct vz_machine *machine, unsigned device,
+                                                 unsigned port, uint16_t columns, uint16_t rows,
+                                                 struct vz_error *err);
+VZ_PUBLIC int vz_machine_set_stdio_window(struct vz_machine *machine, uint16_t columns,
+                                          uint16_t rows, struct vz_error *err);
 
 #ifdef __cplusplus
 }

@@ -80,6 +80,7 @@ struct vz_network_attachment {
     enum network_attachment_kind kind;
     struct vz_port_forward *forward; /* NETWORK_NAT; host strings are our own, never NULL */
     unsigned forward_count;
+    bool host_loopback; /* NETWORK_NAT */
     int fd;          /* NETWORK_FD */
     unsigned mtu;    /* bytes */
     char *interface; /* NETWORK_TAP, NETWORK_BRIDGED */

@@ -338,12 +338,14 @@ static struct vz_network_attachment *read_nat(struct reader *r)
 {
     struct vz_nat_options o = VZ_NAT_OPTIONS_INIT;
     json_t *list = member(r, "forwards", false);
+    bool host = get_bool(r, "hostLoopback");
     struct vz_network_attachment *a = NULL;
     struct vz_port_forward *forward = NULL;
     bool ok = true;
 
     if (list && !json_is_array(list))
         fail(r, "forwards", "is not an array");
+    o.host_loopback = host;
     o.forward_count = (unsigned)json_array_size(list);
     forward = calloc(o.forward_count + 1, sizeof(*forward));
     for (unsigned i = 0; forward && ok && i < o.forward_count; i++)

@@ -72,7 +72,8 @@ static json_t *network_attachment(const struct vz_network_attachment *a)
 {
     switch (a->kind) {
     case NETWORK_NAT:
-        return json_pack("{s:s, s:o}", "type", "nat", "forwards", forwards(a));
+        return json_pack("{s:s, s:b, s:o}", "type", "nat", "hostLoopback", a->host_loopback,
+                         "forwards", forwards(a));
     case NETWORK_FD:
         return json_pack("{s:s, s:i, s:i}", "type", "fd", "descriptor", a->fd, "mtu", (int)a->mtu);
     case NETWORK_TAP:

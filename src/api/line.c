@@ -7,6 +7,7 @@
 int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
               const struct vz_serial_attachment *a, struct vz_error *err)
 {
+    l->is_stdio = a && a->kind == SERIAL_STDIO;
     switch (a ? a->kind : SERIAL_NULL) {
     case SERIAL_STDIO:
         return char_fd_create(loop, c->stdio_read_fd, c->stdio_write_fd, &l->dev, err);

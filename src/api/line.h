@@ -7,12 +7,17 @@
 
 struct char_dev;
 struct loop;
+struct virtio_dev;
 struct vz_config;
 struct vz_error;
 struct vz_serial_attachment;
 
 struct line {
     struct char_dev *dev; /* NULL: not opened */
+    bool is_stdio;
+    /* Whose line it is: port of *console (once the board is there), or with NULL the UART's. */
+    struct virtio_dev **console, *own_console;
+    unsigned port;
 };
 
 /* a may be NULL: nowhere. line_close() also after a failure. 0 or -errno. */

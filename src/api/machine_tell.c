@@ -37,6 +37,8 @@ struct notice {
     struct vz_machine_end end;
     unsigned device, port;
     bool open;
+    struct vz_error err;
+    struct vz_guest_address address;
 };
 
 static void push_notice(struct vz_machine *m, const struct notice *what)
@@ -102,4 +104,36 @@ void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, boo
     if (open ? m->delegate.console_port_opened : m->delegate.console_port_closed)
         push_notice(m, &(struct notice){.event.fn = call_port, .device = device, .port = port,
                                         .open = open});
+}
+
+static void call_lost(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.network_disconnected(m->delegate_arg, m, n->device, &n->err);
+    free(n);
+}
+
+void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_error *err)
+{
+    if (m->delegate.network_disconnected)
+        push_notice(m, &(struct notice){.event.fn = call_lost, .device = device, .err = *err});
+}
+
+static void call_address(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.guest_address_changed(m->delegate_arg, m, n->device, &n->address);
+    free(n);
+}
+
+void machine_tell_address(struct vz_machine *m, unsigned device,
+                          const struct vz_guest_address *address)
+{
+    if (m->delegate.guest_address_changed)
+        push_notice(m, &(struct notice){.event.fn = call_address, .device = device,
+                                        .address = *address});
 }

@@ -92,13 +92,24 @@ void machine_init_runner(struct vz_machine *m)
     runner_init(&m->runner, &owner);
 }
 
-/* backends_port_fn */
+/* ---- What devices tell, on the loop: struct backends_events --------------------------------- */
+
 static void on_port(void *arg, unsigned device, unsigned port, bool open)
 {
-    struct vz_machine *m = arg;
+    machine_tell_port(arg, device, port, open);
+    machine_wake(arg);
+}
 
-    machine_tell_port(m, device, port, open);
-    machine_wake(m);
+static void on_lost(void *arg, unsigned device, const struct vz_error *err)
+{
+    machine_tell_lost(arg, device, err);
+    machine_wake(arg);
+}
+
+static void on_address(void *arg, unsigned device, const struct vz_guest_address *address)
+{
+    machine_tell_address(arg, device, address);
+    machine_wake(arg);
 }
 
 /* ---- In the loop ---------------------------------------------------------------------------- */
@@ -116,6 +127,7 @@ static void on_wake(void *arg, unsigned events)
     bool press, quiesce;
 
     eventfd_read(m->wake_fd, &ignored);
+    backends_reap(&m->parts.backends);
     machine_serve_calls(m);
     pthread_mutex_lock(&m->lock);
     press = m->want_button;
@@ -272,8 +284,10 @@ static void apply_settings(struct vz_machine *m)
 
 static int build(struct vz_machine *m, struct vz_error *err)
 {
+    const struct backends_events events = {.port_opened = on_port, .network_lost = on_lost,
+                                           .guest_address = on_address, .arg = m};
     struct parts *p = &m->parts;
-    int r = parts_init(p, m->config, on_request, on_port, m, err);
+    int r = parts_init(p, m->config, on_request, &events, m, err);
 
     if (!r)
         r = parts_boot(p, err);

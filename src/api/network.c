@@ -66,6 +66,8 @@ struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options 
         return NULL;
     }
     a = attachment_new(NETWORK_NAT, err);
+    if (a)
+        a->host_loopback = o.host_loopback;
     if (a && o.forward_count && !copy_forwards(a, &o)) {
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
         vz_network_attachment_unref(a);

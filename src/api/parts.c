@@ -85,11 +85,10 @@ static int build(struct parts *p, struct vz_error *err)
 }
 
 int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
-               backends_port_fn *port_opened, void *arg, struct vz_error *err)
+               const struct backends_events *events, void *arg, struct vz_error *err)
 {
     *p = (struct parts){.config = config, .request = request, .request_arg = arg,
-                        .backends = {.config = config, .port_opened = port_opened,
-                                     .port_opened_arg = arg}};
+                        .backends = {.config = config, .events = *events}};
     return build(p, err); /* the caller calls parts_fini() in any case */
 }
 

@@ -50,7 +50,7 @@ struct parts {
 /* Fills in *p, which stays where it is until parts_fini(); that follows also after a failure.
  * 0 or -errno. */
 int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
-               backends_port_fn *port_opened, void *arg, struct vz_error *err) must_check;
+               const struct backends_events *events, void *arg, struct vz_error *err) must_check;
 
 /* NULL members are fine. Neither loop nor vCPUs run. */
 void parts_fini(struct parts *p);

@@ -3,6 +3,7 @@
  * Linux does with them is tested in tests/boot. */
 #include "unit.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,6 +199,165 @@ START_TEST(forwards_have_their_socket_while_it_runs)
 }
 END_TEST
 
+/* ---- Attachments ---------------------------------------------------------------------------- */
+
+/* Writes to COM1 for ever. */
+static const struct fake_op talking[] = {{FAKE_PORT_WRITE, 1, 0x3f8, 'x'},
+                                         {FAKE_JUMP, 0, LOAD_ADDR, 0}};
+
+static void wait_for_byte(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte = 0;
+
+    ck_assert_int_eq(poll(&p, 1, 30000), 1);
+    ck_assert_int_eq(read(fd, &byte, 1), 1);
+    ck_assert_int_eq(byte, 'x');
+}
+
+static void drain(int fd)
+{
+    char bytes[4096];
+
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        ;
+}
+
+START_TEST(a_serial_port_leads_elsewhere)
+{
+    int pair[3][2];
+    struct vz_serial_attachment *a[3];
+    struct vz_serial_port *port;
+    struct vz_error err = {0};
+    struct machine t;
+
+    t.kernel = write_kernel(talking, 2);
+    t.config = make_config(t.kernel.path, 1, false);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair[i]), 0);
+        a[i] = vz_fd_serial_attachment_new(pair[i][0], pair[i][0], NULL);
+    }
+    port = vz_uart_serial_port_new(a[0], NULL);
+    vz_config_add_serial_port(t.config, port);
+    vz_serial_port_unref(port);
+    make_machine(&t);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, a[1], &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    start(&t);
+    wait_for_byte(pair[0][1]);
+    for (unsigned i = 1; i < 20; i++) {
+        ck_assert_msg(!vz_machine_set_serial_attachment(t.m, 0, a[i % 3], &err), "%s", err.text);
+        wait_for_byte(pair[i % 3][1]);
+        drain(pair[i % 3][1]);
+    }
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, NULL, &err), 0);
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, a[2], &err), 0);
+    drain(pair[2][1]);
+    ck_assert_int_eq(vz_machine_resume_wait(t.m, NULL), 0);
+    wait_for_byte(pair[2][1]);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 1, a[0], &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_int_eq(vz_machine_set_console_port_attachment(t.m, 0, 0, a[0], &err), -1);
+    ck_assert_int_eq(vz_machine_set_serial_window(t.m, 0, 80, 25, &err), 0);
+    end(&t);
+    for (unsigned i = 0; i < 3; i++) {
+        vz_serial_attachment_unref(a[i]);
+        close(pair[i][0]);
+        close(pair[i][1]);
+    }
+}
+END_TEST
+
+struct lost {
+    pthread_mutex_t lock;
+    unsigned count;
+};
+
+static void on_lost(void *arg, struct vz_machine *m, unsigned device, const struct vz_error *err)
+{
+    struct lost *lost = arg;
+
+    ck_assert_uint_eq(device, 0);
+    ck_assert_int_eq(err->code, VZ_ERROR_NETWORK);
+    ck_assert_ptr_null(vz_machine_network_attachment(m, 0));
+    pthread_mutex_lock(&lost->lock);
+    lost->count++;
+    pthread_mutex_unlock(&lost->lock);
+}
+
+static unsigned count_of(struct lost *lost)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&lost->lock);
+    count = lost->count;
+    pthread_mutex_unlock(&lost->lock);
+    return count;
+}
+
+static bool is_attached(struct machine *t, struct vz_network_attachment *a)
+{
+    struct vz_network_attachment *now = vz_machine_network_attachment(t->m, 0);
+    bool is = now == a;
+
+    vz_network_attachment_unref(now);
+    return is;
+}
+
+START_TEST(a_network_is_replaced_and_lost)
+{
+    struct lost lost = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct vz_guest_address address = VZ_GUEST_ADDRESS_INIT;
+    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL), *fd, *tap;
+    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+    struct vz_error err = {0};
+    struct machine t;
+    int pair[2];
+
+    begin(&t);
+    vz_config_add_network_device(t.config, card);
+    vz_network_device_unref(card);
+    delegate.network_disconnected = on_lost;
+    o.delegate = &delegate;
+    o.delegate_arg = &lost;
+    t.m = vz_machine_new(t.config, &o, NULL);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    fd = vz_fd_network_attachment_new(pair[0], NULL, NULL);
+    tap = vz_tap_attachment_new("no/name", NULL);
+    start(&t);
+    ck_assert(is_attached(&t, nat));
+    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), 0);
+    ck_assert_str_eq(address.ipv4, "");
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0); /* once more */
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, tap, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    ck_assert(is_attached(&t, nat));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, NULL, &err), 0);
+    ck_assert(is_attached(&t, NULL));
+    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_UNSUPPORTED);
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 1, fd, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_msg(!vz_machine_set_network_attachment(t.m, 0, fd, &err), "%s", err.text);
+    ck_assert(is_attached(&t, fd));
+    close(pair[1]); /* the peer hangs up */
+    while (!count_of(&lost))
+        usleep(1000);
+    ck_assert(is_attached(&t, NULL));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0);
+    ck_assert(is_attached(&t, nat));
+    end(&t);
+    ck_assert_uint_eq(lost.count, 1);
+    vz_network_attachment_unref(nat);
+    vz_network_attachment_unref(fd);
+    vz_network_attachment_unref(tap);
+    close(pair[0]);
+}
+END_TEST
+
 START_TEST(devices_that_are_not_there_are_not_found)
 {
     struct vz_memory_state state = VZ_MEMORY_STATE_INIT;
@@ -227,6 +387,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
     UNIT_TEST(s, sockets_without_a_guest);
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
+    UNIT_TEST(s, a_serial_port_leads_elsewhere);
+    UNIT_TEST(s, a_network_is_replaced_and_lost);
     UNIT_TEST(s, devices_that_are_not_there_are_not_found);
 }
 

@@ -17,6 +17,7 @@
 #include "api/accel.h"
 #include "api/config_impl.h"
 #include "api/parts.h"
+#include "api/validate.h"
 #include "base/error.h"
 
 struct report {
@@ -331,7 +332,8 @@ static void check_network_fd(struct report *r, const struct vz_network_attachmen
                 VZ_MTU_MAX);
     if (!check_fd(r, a->fd, O_RDWR))
         return;
-    if (getsockopt(a->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM)
+    if (getsockopt(a->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+        (type != SOCK_DGRAM && type != SOCK_SEQPACKET))
         problem(r, VZ_ERROR_INVALID, "file descriptor %d is not a datagram socket", a->fd);
 }
 
@@ -500,6 +502,13 @@ static void check_slots(struct report *r, const struct vz_config *c)
                 PARTS_PCI_SLOTS);
 }
 
+static int conclude(const struct report *r, struct vz_error *err)
+{
+    if (r->count && err)
+        *err = r->first;
+    return r->count ? -1 : 0;
+}
+
 int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
                        struct vz_error *err)
 {
@@ -522,9 +531,25 @@ int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
     check_balloon(&r, c);
     check_socket(&r, c);
     check_slots(&r, c);
-    if (!r.count)
-        return 0;
-    if (err)
-        *err = r.first;
-    return -1;
+    return conclude(&r, err);
+}
+
+/* ---- Parts of it ---------------------------------------------------------------------------- */
+
+int validate_serial_attachment(const struct vz_config *c, const struct vz_serial_attachment *a,
+                               struct vz_error *err)
+{
+    struct report r = {.object = "attachment"};
+    unsigned stdio_users = 0; /* who shares it is the program's business now */
+
+    check_serial_attachment(&r, c, a, &stdio_users);
+    return conclude(&r, err);
+}
+
+int validate_network_attachment(const struct vz_network_attachment *a, struct vz_error *err)
+{
+    struct report r = {.object = "attachment"};
+
+    check_network_attachment(&r, a);
+    return conclude(&r, err);
 }

@@ -44,7 +44,11 @@ struct uart_options {
 };
 #define UART_COM1_PORT 0x3f8
 #define UART_COM1_GSI  4
-int uart_create(struct bus *bus, const struct uart_options *options) must_check;
+struct uart;
+/* *ret (may be NULL) is the bus's. */
+int uart_create(struct bus *bus, const struct uart_options *options, struct uart **ret) must_check;
+/* Replace the line; the old one has no client then. Loop thread, or while the loop does not run. */
+void uart_set_line(struct uart *uart, struct char_dev *line);
 
 /* --- i8042.c: keyboard controller without a keyboard, ports 0x60 and 0x64, GSI 1 --- */
 int i8042_create(struct bus *bus, const struct chipset_requests *requests) must_check;

@@ -395,7 +395,23 @@ static void uart_destroy(struct device *dev)
 static const struct device_ops uart_ops = {
     .name = "uart", .reset_locked = uart_reset, .state = &uart_state, .destroy = uart_destroy};
 
-int uart_create(struct bus *bus, const struct uart_options *o)
+void uart_set_line(struct uart *u, struct char_dev *line)
+{
+    char_attach(u->host, NULL, NULL);
+    device_lock(&u->dev);
+    u->host = line;
+    device_unlock(&u->dev);
+    char_attach(line, &uart_client, u);
+    device_lock(&u->dev);
+    if (u->tx_count)
+        tx_flush(u);
+    u->starved = false;
+    char_accept_input(line);
+    update_irq(u);
+    device_unlock(&u->dev);
+}
+
+int uart_create(struct bus *bus, const struct uart_options *o, struct uart **ret)
 {
     struct uart *u = calloc(1, sizeof(*u));
     int r;
@@ -417,5 +433,7 @@ int uart_create(struct bus *bus, const struct uart_options *o)
     u->range = (struct bus_range){.dev = &u->dev, .base = o->port, .len = REG_COUNT,
                                   .max_size = 1, .read_locked = uart_read,
                                   .write_locked = uart_write};
+    if (ret)
+        *ret = u;
     return bus_add(bus, BUS_PORT, &u->range);
 }

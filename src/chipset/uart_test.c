@@ -13,6 +13,7 @@
 struct fixture {
     struct fake_machine m;
     struct char_dev *line;
+    struct uart *uart;
     int host; /* the far end of the line */
 };
 
@@ -28,7 +29,7 @@ static void setup(struct fixture *f)
     ck_assert_int_eq(char_fd_create(f->m.loop, s[0], s[0], &f->line, NULL), 0);
     o.line = f->line;
     o.loop = f->m.loop;
-    ck_assert_int_eq(uart_create(f->m.bus, &o), 0);
+    ck_assert_int_eq(uart_create(f->m.bus, &o, &f->uart), 0);
 }
 
 static void teardown(struct fixture *f)

@@ -294,6 +294,18 @@ static void console_reset(struct virtio_dev *dev)
     }
 }
 
+/* Linux reads the size of a single port's window when it is told of a change, and not before. */
+static void console_start(struct virtio_dev *dev)
+{
+    static const uint8_t none[4];
+    struct console *con = to_console(dev);
+
+    if (con->multiport || !con->port[0].cols)
+        return;
+    virtio_config_set(dev, offsetof(struct virtio_console_config, cols), none, sizeof(none));
+    set_size(con);
+}
+
 /* A byte for debugging, without queues [5.3.4: emerg_wr]. */
 static void console_config_written(struct virtio_dev *dev)
 {
@@ -407,7 +419,7 @@ const struct virtio_ops virtio_console_ops = {
     .name = "virtio-console", .id = VIRTIO_ID_CONSOLE, .class_code = 0x078000, .queues = 2,
     .queue_max = 128, .features = BIT(VIRTIO_CONSOLE_F_SIZE) | BIT(VIRTIO_CONSOLE_F_EMERG_WRITE),
     .config_len = sizeof(struct virtio_console_config), .size = sizeof(struct console),
-    .init = console_init, .fini = console_fini, .kick = console_kick, .drain = console_drain,
-    .reset = console_reset, .config_written = console_config_written,
+    .init = console_init, .fini = console_fini, .start = console_start, .kick = console_kick,
+    .drain = console_drain, .reset = console_reset, .config_written = console_config_written,
     .state = console_state, .state_version = 1,
 };

@@ -125,3 +125,44 @@ def fetch(port):
         except OSError:
             time.sleep(0.5)
     return b""
+
+
+def test_a_terminal_on_hvc0(kernels, initramfs, modules):
+    """The console's window follows the terminal's; Ctrl-A i and --stats tell the guest's address."""
+    script = LOAD + ("ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.77/24 dev eth0\n"
+                     "exec </dev/hvc0 >/dev/hvc0 2>&1\nping -c 1 10.0.2.2 >/dev/null; echo ready\n"
+                     "until [ \"$(stty size)\" = '31 97' ]; do sleep 1; done; echo matched\n"
+                     "read x; until [ \"$(stty size)\" = '32 98' ]; do sleep 1; done; echo again\n"
+                     "read x; poweroff -f\n")
+    with boots.spawn(kernels["cloud"], initramfs(script, *modules), "--console", "stdio", "--net",
+                     "nat", "--stats", cmdline="quiet") as child:
+        child.setwinsize(31, 97)
+        child.expect("ready")
+        child.expect("matched")
+        child.send("\r")
+        child.setwinsize(32, 98)
+        child.expect("again")
+        child.send("\x01i")
+        child.expect(r"network card 0: the guest is 10\.0\.2\.77")
+        child.send("\r")
+        child.expect(r"net\.guest_ipv4 +10\.0\.2\.77")
+        child.wait()
+        assert child.exitstatus == 0
+
+
+def test_nobody_reads_any_more(kernels, initramfs, modules):
+    argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd",
+            str(initramfs("echo here; sleep 100000\n")), "--cmdline", "console=ttyS0 quiet"]
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(300 * SLOWER, p.kill)
+    watchdog.start()
+    try:
+        assert any(line.startswith("here") for line in p.stdout)
+        p.stdout.close()
+        err = p.stderr.read()
+        assert p.wait() == 1 and err.count("\n") == 1 and "standard output" in err, err
+    finally:
+        watchdog.cancel()
+        p.kill()
+        p.wait()

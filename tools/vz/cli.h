@@ -112,9 +112,13 @@ void terminal_restore(void);
 struct vz_machine;
 struct keys;
 
-/* Read the keyboard (descriptor in_fd) in a thread of its own, look for the escape keys, and
- * offer the rest at keys_fd(). Ctrl-A x stops the machine given to keys_start(). */
-struct keys *keys_new(int in_fd);
+/* Watch standard input and output in a thread of its own, once keys_start() has been called. in_fd: a
+ * terminal, whose keys are looked at for the escape keys and the rest offered at keys_fd(); -1: none.
+ * out_fd: when its reader goes away the machine is stopped. Guests are told how large the terminal is.
+ * Blocks SIGWINCH, so call it before there are other threads. */
+struct keys *keys_new(int in_fd, int out_fd);
+/* out_fd's reader went away. */
+bool keys_abandoned(const struct keys *k);
 int keys_fd(const struct keys *k);
 bool keys_start(struct keys *k, struct vz_machine *machine);
 void keys_free(struct keys *k); /* NULL is fine */

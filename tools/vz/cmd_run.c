@@ -11,19 +11,23 @@
 struct run {
     struct run_options o;
     struct vz_machine *machine;
-    struct keys *keys; /* when standard input is a terminal and a port leads there */
+    struct keys *keys; /* when a port leads to standard input and output */
+    bool raw;          /* standard input is a terminal */
+    struct vz_guest_address address; /* of the guest behind the first NAT, at last */
 };
 
 static bool prepare_console(struct run *run)
 {
-    if (!vz_config_uses_stdio(run->o.config) || !isatty(STDIN_FILENO))
+    if (!vz_config_uses_stdio(run->o.config))
         return true;
-    run->keys = keys_new(STDIN_FILENO);
+    run->raw = isatty(STDIN_FILENO);
+    run->keys = keys_new(run->raw ? STDIN_FILENO : -1, STDOUT_FILENO);
     if (!run->keys) {
         cli_error("out of memory or file descriptors");
         return false;
     }
-    vz_config_set_stdio(run->o.config, keys_fd(run->keys), STDOUT_FILENO);
+    if (run->raw)
+        vz_config_set_stdio(run->o.config, keys_fd(run->keys), STDOUT_FILENO);
     return true;
 }
 
@@ -34,12 +38,30 @@ static void on_problem(void *arg, const struct vz_problem *p)
         *(int *)arg = EXIT_USAGE;
 }
 
+static void on_address(void *arg, struct vz_machine *machine, unsigned device,
+                       const struct vz_guest_address *address)
+{
+    ((struct run *)arg)->address = *address;
+}
+
+static void on_disconnected(void *arg, struct vz_machine *machine, unsigned device,
+                            const struct vz_error *err)
+{
+    cli_error("%s", err->text);
+}
+
 /* Make and start the machine; the exit status when that fails. */
 static int start(struct run *run)
 {
+    struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct vz_error err = {0};
 
-    run->machine = vz_machine_new(run->o.config, NULL, &err);
+    delegate.guest_address_changed = on_address;
+    delegate.network_disconnected = on_disconnected;
+    o.delegate = &delegate;
+    o.delegate_arg = run;
+    run->machine = vz_machine_new(run->o.config, &o, &err);
     if (!run->machine || vz_machine_start_wait(run->machine, &err) < 0) {
         terminal_restore();
         cli_error("%s", err.text);
@@ -85,6 +107,15 @@ static void print_stat(void *arg, const char *name, uint64_t value)
     fprintf(stderr, "%-32s %20llu\n", name, (unsigned long long)value);
 }
 
+static void print_stats(struct run *run)
+{
+    vz_machine_stats(run->machine, print_stat, NULL);
+    if (run->address.ipv4[0])
+        fprintf(stderr, "%-32s %20s\n", "net.guest_ipv4", run->address.ipv4);
+    if (run->address.ipv6[0])
+        fprintf(stderr, "%-32s %20s\n", "net.guest_ipv6", run->address.ipv6);
+}
+
 static int run_machine(struct run *run)
 {
     struct vz_machine_end end;
@@ -94,7 +125,7 @@ static int run_machine(struct run *run)
         return status;
     if (!prepare_console(run))
         return EXIT_FAILED;
-    if (run->keys && !terminal_raw())
+    if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
     if (status == EXIT_OK) {
@@ -102,8 +133,12 @@ static int run_machine(struct run *run)
         vz_machine_wait(run->machine, &end);
         terminal_restore();
         status = end_status(&end);
+        if (end.reason == VZ_END_STOPPED && keys_abandoned(run->keys)) {
+            cli_error("nobody reads standard output any more: the machine was turned off");
+            status = EXIT_FAILED;
+        }
         if (run->o.stats)
-            vz_machine_stats(run->machine, print_stat, NULL);
+            print_stats(run);
     }
     return status;
 }

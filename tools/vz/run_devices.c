@@ -18,7 +18,7 @@ struct card {
     int fd;
     unsigned mtu;
     char name[16];
-    bool has_mac;
+    bool has_mac, host;
     struct vz_mac_address mac;
 };
 
@@ -168,6 +168,9 @@ static bool card_member(struct card *card, const char *member)
         card->has_mac = true;
         return vz_mac_address_parse(v, &card->mac) == 0;
     }
+    v = opts_value_of(member, "host");
+    if (v)
+        return card->kind == CARD_NAT && opts_switch(v, &card->host);
     v = opts_value_of(member, "mtu");
     return v && card->kind == CARD_FD && opts_unsigned(v, &card->mtu);
 }
@@ -175,7 +178,7 @@ static bool card_member(struct card *card, const char *member)
 bool run_devices_net(struct run_devices *d, const char *name, const char *value)
 {
     static const char expected[] =
-        "nat, fd=N[,mtu=N], tap=NAME or bridge=NAME, and [,mac=AA:BB:CC:DD:EE:FF]";
+        "nat[,host=on|off], fd=N[,mtu=N], tap=NAME or bridge=NAME, and [,mac=AA:BB:CC:DD:EE:FF]";
     char *text = strdup(value), *rest = text, *member;
     struct card card = {.mtu = VZ_MTU_MIN};
     bool ok;
@@ -255,6 +258,7 @@ static struct vz_network_attachment *attachment(const struct run_devices *d,
 
     switch (card->kind) {
     case CARD_NAT:
+        nat.host_loopback = card->host;
         nat.forwards = d->forward;
         nat.forward_count = forwards ? d->forward_count : 0;
         return vz_nat_attachment_new(&nat, err);

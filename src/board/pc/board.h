@@ -57,6 +57,7 @@ struct board {
     struct hv_vm *vm;
     struct pci_host *pci;
     struct acpi_pm *pm;
+    struct uart *com1;
     struct rtc *rtc;
     struct e820_entry e820[MEMORY_MAP_E820_MAX]; /* for the loaders */
     unsigned e820_count;

@@ -38,7 +38,7 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
 
     r = rtc_create(b->bus, &rtc, &b->rtc);
     if (!r)
-        r = uart_create(b->bus, &com1);
+        r = uart_create(b->bus, &com1, &b->com1);
     if (!r)
         r = i8042_create(b->bus, &o->requests);
     if (!r)
