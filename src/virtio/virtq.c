@@ -171,7 +171,7 @@ static void no_kicks(struct virtq *q)
 }
 
 static bool enter_indirect(struct virtq *q, const struct vring_desc *d,
-                                 const struct vring_desc **table, unsigned *count)
+                           const struct vring_desc **table, unsigned *count)
 {
     if (!q->indirect || *table != q->desc || (d->flags & VRING_DESC_F_NEXT) || !d->len ||
         d->len % sizeof(*d) || d->len / sizeof(*d) > VIRTQ_SIZE_MAX) {

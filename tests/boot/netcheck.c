@@ -125,6 +125,15 @@ static void push(int fd, uint64_t bytes)
     shutdown(fd, SHUT_WR);
 }
 
+/* Until the other side has it all: the machine may be switched off then. */
+static void wait_until_acknowledged(int fd)
+{
+    int left;
+
+    while (!ioctl(fd, SIOCOUTQ, &left) && left)
+        usleep(10000);
+}
+
 static void expect_end(int fd)
 {
     char c;
@@ -217,6 +226,7 @@ int main(int argc, char **argv)
         pull(fd, strtoull(argv[4], NULL, 0));
         expect_end(fd);
         push(fd, strtoull(argv[4], NULL, 0));
+        wait_until_acknowledged(fd);
     } else if (!strcmp(what, "echo-udp") && argc == 3) {
         echo_udp(argv[2]);
     } else if (!strcmp(what, "offloads") && argc == 3) {
