@@ -14,6 +14,7 @@
 #include "board/pc/boot/boot.h"
 #include "char/char.h"
 #include "loop/loop.h"
+#include "state/state.h"
 
 static int out_of_memory(struct vz_error *err)
 {
@@ -92,6 +93,8 @@ int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn
     return build(p, err); /* the caller calls parts_fini() in any case */
 }
 
+static void drop_frozen(struct parts *p);
+
 void parts_fini(struct parts *p)
 {
     for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
@@ -100,7 +103,7 @@ void parts_fini(struct parts *p)
     backends_close(&p->backends);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
-    free(p->frozen);
+    drop_frozen(p);
     *p = (struct parts){.config = p->config};
 }
 
@@ -171,18 +174,58 @@ const char *parts_serial_path(const struct parts *p, unsigned index)
 
 /* ---- Time stands still ---------------------------------------------------------------------- */
 
+/* While a machine is paused its TSCs, local APIC timers, PIT and ACPI timer stand still: what they were is
+ * kept, and set again when it goes on, counted from then. So the guest's monotonic clock does not
+ * jump, and no timer fires in a burst. The RTC follows the host's time, as a battery-backed clock does:
+ * a guest that wants the time of day after a pause asks there or by NTP. */
 struct parts_frozen {
-    struct x86_cpu_state cpu[HV_VCPUS_MAX];
+    struct state_writer chips;
+    struct x86_cpu_state cpu[]; /* config->cpu_count */
 };
+
+static void drop_frozen(struct parts *p)
+{
+    if (p->frozen)
+        state_writer_fini(&p->frozen->chips);
+    free(p->frozen);
+    p->frozen = NULL;
+}
 
 int parts_freeze(struct parts *p, struct vz_error *err)
 {
-    return 0;
+    unsigned count = p->config->cpu_count;
+    int r;
+
+    drop_frozen(p);
+    p->frozen = calloc(1, sizeof(*p->frozen) + count * sizeof(p->frozen->cpu[0]));
+    if (!p->frozen)
+        return out_of_memory(err);
+    acpi_pm_freeze(p->board->pm);
+    r = p->hv->irqchip_save(p->vm, &p->frozen->chips);
+    for (unsigned i = 0; !r && i < count; i++)
+        r = p->hv->vcpu_get(p->vcpu[i], &p->frozen->cpu[i]);
+    if (!r)
+        return 0;
+    drop_frozen(p);
+    return error_set(err, -r, VZ_ERROR_INTERNAL, "pause: %s", strerror(-r));
 }
 
+/* The CPUs first: the local APICs' timers count by their TSCs. */
 int parts_thaw(struct parts *p, struct vz_error *err)
 {
-    return 0;
+    int r = 0;
+
+    if (!p->frozen)
+        return 0;
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++)
+        r = p->hv->vcpu_set(p->vcpu[i], &p->frozen->cpu[i]);
+    if (r < 0)
+        error_set(err, -r, VZ_ERROR_INTERNAL, "resume: %s", strerror(-r));
+    else
+        r = p->hv->irqchip_load(p->vm, p->frozen->chips.data, p->frozen->chips.len, err);
+    acpi_pm_thaw(p->board->pm);
+    drop_frozen(p);
+    return r;
 }
 
 /* A reader that takes nothing for this long has gone away. */

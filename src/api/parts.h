@@ -68,7 +68,8 @@ void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg);
 /* Let the devices go on. The loop does not run. */
 void parts_resume(struct parts *p);
 
-/* Note what of the guest's time goes on by itself, and take it up again from there. vCPUs stand still
+/* Stop the guest's time and let it go on from there: TSCs, local APIC timers, PIT, ACPI timer; not the
+ * RTC, which follows the host. Interrupts that are raised between the two are lost. vCPUs stand still
  * and the loop does not run from before the one until after the other. 0 or -errno. */
 int parts_freeze(struct parts *p, struct vz_error *err) must_check;
 int parts_thaw(struct parts *p, struct vz_error *err) must_check;

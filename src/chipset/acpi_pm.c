@@ -200,6 +200,22 @@ void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled)
     device_unlock(&pm->dev);
 }
 
+void acpi_pm_freeze(struct acpi_pm *pm)
+{
+    device_lock(&pm->dev);
+    pm->ticks = now_ticks(pm);
+    device_unlock(&pm->dev);
+}
+
+void acpi_pm_thaw(struct acpi_pm *pm)
+{
+    device_lock(&pm->dev);
+    pm->base_ns = clock_mono_ns();
+    pm->base_ticks = pm->ticks;
+    update_timer(pm);
+    device_unlock(&pm->dev);
+}
+
 void acpi_pm_power_button(struct acpi_pm *pm)
 {
     device_lock(&pm->dev);

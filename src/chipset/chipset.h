@@ -80,6 +80,9 @@ int acpi_pm_create(struct bus *bus, struct loop *loop, const struct chipset_requ
                    struct acpi_pm **ret) must_check;
 /* Move the registers (PMBASE of the LPC bridge), or take them away. Takes the device's lock. */
 void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
+/* Between these two the timer stands still; no vCPU and no loop runs meanwhile. */
+void acpi_pm_freeze(struct acpi_pm *pm);
+void acpi_pm_thaw(struct acpi_pm *pm);
 /* Press the power button. Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 
