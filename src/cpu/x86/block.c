@@ -109,9 +109,9 @@ INSN(insn_block_entry)
         if (jump->to == i && jump->rip == b->home_rip)
             jump->code = b->code;
         if (unlikely(c->check))
-            jit_check_enter(c, b, 0, b->body);
+            jit_check_enter(c, b, 0, b->entry.flags_body);
         else
-            jit_enter(c, b->body);
+            jit_enter(c, b->entry.flags_body);
         return;
     }
     if (unlikely(!serves(b, c->reg[REG_BLOCK_RIP]))) {
@@ -234,7 +234,7 @@ static void unlink_from(struct block *b, struct block_link *link)
 static void set_link(struct x86_cpu *c, struct block_link *link, struct block *to)
 {
     if (link->to != to->insn) {
-        jit_unlink(link);
+        jit_unlink(c, link);
         if (link->to)
             unlink_from(block_of(link->to), link);
         link->to = to->insn;
@@ -267,7 +267,7 @@ static void kill_block(struct x86_cpu *c, struct block *b)
     unhash(c, b);
     for (; link; link = next) {
         next = *link_next(link);
-        jit_unlink(link);
+        jit_unlink(c, link);
         link->ctx = 0;
         link->to = NULL;
         *link_next(link) = NULL;
@@ -359,7 +359,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     b->mode = block_mode(c);
     b->dead = b->tried = false;
     b->runs = 0;
-    b->code = b->stale = NULL;
+    b->code = NULL;
     b->incoming = NULL;
     b->page[0] = mem_page_of(host);
     b->page[1] = NULL;

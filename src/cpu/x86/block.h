@@ -25,7 +25,12 @@ static inline uint8_t block_mode(const struct x86_cpu *c)
     return (uint8_t)(c->code_size | (in_real_or_v86(c) ? 8 : 0));
 }
 
-struct jit_exit;
+/* Where other translated blocks enter a translated one: with the flags in EFLAGS, or kept in
+ * x86_cpu.jit_flags (jit/translate.h). The bodies are behind the look for events. */
+struct jit_entries {
+    const uint8_t *flags, *flags_body, *kept, *kept_body;
+    const uint8_t *stale; /* where `kept` leads once the block is dead */
+};
 
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
@@ -40,9 +45,8 @@ struct block {
     uint16_t count;                /* of insn[], without the block_end behind them */
     uint16_t runs;                 /* interpreted so often, up to jit_options.threshold */
     uint64_t home_rip;             /* where it was first decoded for */
-    const uint8_t *code;           /* translated: where other blocks enter, which looks for events, */
-    const uint8_t *body;           /* where the main loop enters, which has just looked, */
-    const uint8_t *stale;          /* and where the former leads once the block is dead */
+    const uint8_t *code;           /* translated: entry.kept, where indirect branches enter */
+    struct jit_entries entry;
     struct insn insn[] __attribute__((aligned(32)));
 };
 

@@ -116,10 +116,12 @@ struct x86_cpu {
     uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
     struct block_link *link;       /* where the branch just taken wants its target written */
     uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
-    uint16_t jit_flags;            /* scratch of translated code (jit/): flags, an address, */
-    uint64_t jit_address;
+    uint16_t jit_flags;            /* scratch of translated code (jit/): flags, */
+    uint64_t jit_word;             /* anything, within an instruction, */
+    uint64_t jit_addend;           /* from guest address to host address, */
     const void *jit_resume;        /* where to go on, */
-    const struct insn *jit_insn;   /* what to interpret */
+    const struct insn *jit_insn;   /* what to interpret, */
+    uint8_t jit_bounce[32];        /* and a copy of what was read across pages */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];

@@ -53,13 +53,13 @@ struct block_link {
     uint64_t ctx;          /* valid while equal to code_ctx[half of the target] */
 };
 
-struct jit_exit;
+struct jit_exits;
 
 struct block_end {
     struct block_link link[2];
     struct block_link *next[2]; /* the next link to the same block (block.c) */
     uint64_t insns;             /* in the block, for the counters */
-    struct jit_exit *exits;     /* of the translated block, or NULL */
+    struct jit_exits *exits;    /* of the translated block, or NULL */
 };
 
 _Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");
@@ -71,11 +71,11 @@ struct block_jump {
     const void *code; /* of the block, or what interprets it (jit.h) */
 };
 
-#define BLOCK_JUMPS 4096u
+#define BLOCK_JUMPS 8192u
 
 static always_inline struct block_jump *block_jump_slot(struct x86_cpu *c, uint64_t rip)
 {
-    return &c->jumps[(rip ^ (rip >> 12)) & (BLOCK_JUMPS - 1)];
+    return &c->jumps[rip & (BLOCK_JUMPS - 1)];
 }
 
 /* Sibling calls turn block-to-block jumps into real jumps; without them (debug and sanitizer
@@ -281,7 +281,7 @@ typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
 #define LOAD_BY(slow, bits, dst, va)                                                               \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->read == ((va) + (bits) / 8 - 1) >> 12)) {                                   \
+        if (likely(e_->read == tlb_page((va) + (bits) / 8 - 1))) {                                   \
             (dst) = *(const guest_u##bits *)(uintptr_t)((va) + e_->addend);                        \
         } else {                                                                                   \
             struct loaded l_ = slow(c, i, va, (bits) / 8);                                         \
@@ -296,7 +296,7 @@ typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
 #define STORE_BY(slow, bits, va, value)                                                            \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12))                                    \
+        if (likely(e_->write == tlb_page((va) + (bits) / 8 - 1)))                                    \
             *(guest_u##bits *)(uintptr_t)((va) + e_->addend) = (uint##bits##_t)(value);            \
         else if (unlikely(!slow(c, i, va, (bits) / 8, (uint##bits##_t)(value))))                   \
             return;                                                                                \
@@ -325,7 +325,7 @@ typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
 #define RMW_AT(bits, va, direct, indirect)                                                         \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12)) {                                  \
+        if (likely(e_->write == tlb_page((va) + (bits) / 8 - 1))) {                                  \
             guest_u##bits *p = (guest_u##bits *)(uintptr_t)((va) + e_->addend);                    \
             direct;                                                                                \
         } else {                                                                                   \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The shape of the soft TLB, shared by the interpreter's inline lookups and mmu.c.
  *
- * Direct mapped by virtual page number. A tag holds the page number for which the access is
- * allowed without a walk, or TLB_NO_TAG. Lookups index by the access's first byte and compare the
- * page of its last byte, so an access that crosses a page misses by itself. */
+ * Direct mapped by virtual page number. A tag holds the address of the page for which the
+ * access is allowed without a walk, or TLB_NO_TAG. Lookups index by the access's first byte and
+ * compare the page of its last byte, so an access that crosses a page misses by itself. */
 #ifndef VZ_CPU_X86_TLB_H
 #define VZ_CPU_X86_TLB_H
 
@@ -14,9 +14,14 @@
 #define TLB_NO_TAG  UINT64_MAX
 
 struct tlb_entry {
-    uint64_t read, write, exec; /* virtual address >> 12, or TLB_NO_TAG */
+    uint64_t read, write, exec; /* tlb_page() of the address, or TLB_NO_TAG */
     uint64_t addend;            /* host address = virtual address + addend (wraps) */
 };
+
+static always_inline uint64_t tlb_page(uint64_t va)
+{
+    return va & ~UINT64_C(0xfff);
+}
 
 static always_inline struct tlb_entry *tlb_slot(struct tlb_entry *const tlb[2], uint64_t va)
 {

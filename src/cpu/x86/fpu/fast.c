@@ -24,7 +24,7 @@
     INSN_EA(va_, bytes, offsetof(struct tlb_entry, kind) == offsetof(struct tlb_entry, write));    \
     e_ = tlb_slot(c->tlb, va_);                                                                    \
     ptr = va_ + e_->addend;                                                                        \
-    OR_GENERIC((e_->kind ^ (va_ + (bytes) - 1) >> 12) | (va_ & ((alignment) - 1)))
+    OR_GENERIC((e_->kind ^ tlb_page(va_ + (bytes) - 1)) | (va_ & ((alignment) - 1)))
 
 FPU_INSN(fpu_fast_reg)
 {

@@ -176,7 +176,7 @@ static noinline bool cmpxchg16b_run(struct x86_cpu *c, const struct insn *i, uin
     struct tlb_entry *e = tlb_slot(c->tlb, va);
     uint64_t old[2] = { c->reg[X86_RAX], c->reg[X86_RDX] };
 
-    if (likely(e->write == va >> 12)) { /* aligned: never crosses a page */
+    if (likely(e->write == tlb_page(va))) { /* aligned: never crosses a page */
         guest_u8 *p = (guest_u8 *)(uintptr_t)(va + e->addend);
 
         __asm__ volatile("lock cmpxchg16b %[p]"

@@ -73,14 +73,14 @@ static always_inline void *tlb_read_host(struct x86_cpu *c, uint64_t va, unsigne
 {
     struct tlb_entry *e = tlb_slot(c->tlb, va);
 
-    return likely(e->read == (va + size - 1) >> 12) ? (void *)(uintptr_t)(va + e->addend) : NULL;
+    return likely(e->read == tlb_page(va + size - 1)) ? (void *)(uintptr_t)(va + e->addend) : NULL;
 }
 
 static always_inline void *tlb_write_host(struct x86_cpu *c, uint64_t va, unsigned size)
 {
     struct tlb_entry *e = tlb_slot(c->tlb, va);
 
-    return likely(e->write == (va + size - 1) >> 12) ? (void *)(uintptr_t)(va + e->addend) : NULL;
+    return likely(e->write == tlb_page(va + size - 1)) ? (void *)(uintptr_t)(va + e->addend) : NULL;
 }
 
 /* A value of 1, 2, 4 or 8 bytes in host memory; stores cut the value off. */
@@ -156,7 +156,7 @@ static always_inline must_check bool insn_locked_store(struct x86_cpu *c, const 
 #define LOCKED_AT(bits, va, direct, indirect)                                                      \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->write == ((va) + (bits) / 8 - 1) >> 12)) {                                  \
+        if (likely(e_->write == tlb_page((va) + (bits) / 8 - 1))) {                                  \
             guest_u##bits *p = (guest_u##bits *)(uintptr_t)((va) + e_->addend);                    \
             direct;                                                                                \
         } else {                                                                                   \

@@ -112,7 +112,7 @@ static void bench_init(struct bench *b)
         uint64_t va = (uintptr_t)b->buf + n * 4096;
         struct tlb_entry *e = tlb_slot(b->cpu->tlb, va);
 
-        e->read = e->write = va >> 12;
+        e->read = e->write = tlb_page(va);
         e->addend = 0;
     }
     b->seed = 88172645463325252u;

@@ -37,7 +37,7 @@ INSN(clflush)
     uint64_t va;
 
     INSN_EA(va, 1, false);
-    if (unlikely(tlb_slot(c->tlb, va)->read != va >> 12) &&
+    if (unlikely(tlb_slot(c->tlb, va)->read != tlb_page(va)) &&
         !mmu_probe(c, va, 1, MMU_READ, MMU_CURRENT, i->flags & INSN_EA_STACK)) {
         c->rip = insn_rip(c, i);
         return;

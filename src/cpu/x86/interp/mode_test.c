@@ -45,7 +45,7 @@ static void setup(enum x86_code_size size)
         uint64_t va = (uintptr_t)buf + n * 4096;
         struct tlb_entry *e = tlb_slot(cpu.tlb, va);
 
-        e->read = e->write = va >> 12;
+        e->read = e->write = tlb_page(va);
         e->addend = 0;
     }
     for (unsigned n = 0; n < EA_BASE_COUNT; n++) {

@@ -296,7 +296,7 @@ static noinline bool stack_writable(struct x86_cpu *c, const struct insn *i, uin
 {
     struct loaded l = stack_linear(c, i, sp, size, true);
 
-    if (l.ok && (tlb_slot(c->tlb, l.value)->write == (l.value + size - 1) >> 12 ||
+    if (l.ok && (tlb_slot(c->tlb, l.value)->write == tlb_page(l.value + size - 1) ||
                  mmu_probe(c, l.value, size, MMU_WRITE, MMU_CURRENT, true)))
         return true;
     c->rip = insn_rip(c, i);

@@ -455,7 +455,7 @@ static bool replay(struct x86_cpu *c)
 
 /* ---- a stretch ---- */
 
-static const struct jit_exit *exit_of_block(const struct block *b)
+static const struct jit_exits *exit_of_block(const struct block *b)
 {
     return ((const struct block_end *)(b->insn + b->count))->exits;
 }
@@ -567,7 +567,7 @@ static void end(struct x86_cpu *c, unsigned end)
 void jit_check_enter(struct x86_cpu *c, const struct block *b, unsigned first, const void *code)
 {
     struct jit_check *k = c->check;
-    struct jit_exit *exits = (struct jit_exit *)(uintptr_t)exit_of_block(b);
+    struct jit_exits *exits = (struct jit_exits *)(uintptr_t)exit_of_block(b);
     uint32_t limit = c->vm->jit.check_limit;
 
     if (limit && exits->checked >= limit) {

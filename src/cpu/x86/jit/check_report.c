@@ -73,7 +73,7 @@ static bool same_vectors(struct jit_check *k)
 bool check_same_state(struct jit_check *k, uint16_t flags)
 {
     const struct x86_cpu *i = check_cpu(&k->interp), *j = check_cpu(&k->jit);
-    const struct jit_exit *e = ((const struct block_end *)(k->block->insn + k->block->count))->exits;
+    const struct jit_exits *e = ((const struct block_end *)(k->block->insn + k->block->count))->exits;
     unsigned insns = (unsigned)((const struct block_end *)(k->block->insn + k->block->count))->insns;
 
     for (unsigned n = 0; n < ARRAY_SIZE(fields); n++) {
@@ -153,7 +153,7 @@ void check_report(struct x86_cpu *c)
                b->mode & 3);
     fprintf(stderr, "translation\n");
     if (b->code)
-        print_code(b->code, (uint64_t)(uintptr_t)b->code, end->exits->code_bytes, X86_CODE_64);
+        print_code(end->exits->code, (uint64_t)(uintptr_t)end->exits->code, end->exits->code_bytes, X86_CODE_64);
     snprintf(c->shutdown_text, sizeof(c->shutdown_text), "jit check: block at %#llx: %.200s",
              (unsigned long long)b->home_rip, k->what);
     c->run_state = X86_SHUTDOWN;

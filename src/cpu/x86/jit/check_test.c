@@ -101,6 +101,7 @@ static enum x86_stop run(struct machine *m)
 /* Replace bytes in the translation of the block at CODE, as the writable mapping shows them. */
 static void change(struct machine *m, const char *from, const char *to, size_t len)
 {
+    const struct jit_exits *exits;
     const struct insn *first;
     struct block *b;
     uint8_t *code, *at;
@@ -110,8 +111,9 @@ static void change(struct machine *m, const char *from, const char *to, size_t l
     ck_assert_ptr_nonnull(first);
     b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
     ck_assert_ptr_nonnull(b->code);
-    code = m->c->jit->write + (b->code - m->c->jit->run);
-    at = memmem(code, ((struct block_end *)(b->insn + b->count))->exits->code_bytes, from, len);
+    exits = ((struct block_end *)(b->insn + b->count))->exits;
+    code = m->c->jit->write + (exits->code - m->c->jit->run);
+    at = memmem(code, exits->code_bytes, from, len);
     ck_assert_msg(at, "the translation has no such bytes");
     memcpy(at, to, len);
 }
@@ -150,10 +152,10 @@ static const struct {
     const char *said;
 } bugs[] = {
     {"wrong immediate", "\x48\x83\xc0\x01", "\x48\x83\xc0\x02", 4, "RAX"},
-    {"narrow store", "\x49\x89\x02", "\x41\x89\x02", 3, "memory"},
-    {"lost store", "\x49\x89\x02", "\x0f\x1f\x00", 3, "memory"},
-    {"wide store", "\x41\x88\x02", "\x41\x89\x02", 3, "memory"},
-    {"wrong register", "\x49\x89\x02", "\x49\x89\x12", 3, "memory"},
+    {"narrow store", "\x4a\x89\x04\x1f", "\x42\x89\x04\x1f", 4, "memory"},
+    {"lost store", "\x4a\x89\x04\x1f", "\x0f\x1f\x40\x00", 4, "memory"},
+    {"wide store", "\x42\x88\x44\x1f\x08", "\x42\x89\x44\x1f\x08", 5, "memory"},
+    {"wrong register", "\x4a\x89\x04\x1f", "\x4a\x89\x14\x1f", 4, "memory"},
     {"lost carry", "\x48\x83\xd2\x00", "\x48\x83\xc2\x00", 4, "RDX"},
     {"wrong vector", "\x66\x0f\xd4\xc8", "\x66\x0f\xd4\xc9", 4, "vector"},
     {"flags lost", "\x48\xff\xc9", "\x48\x90\x90", 3, "RCX"},

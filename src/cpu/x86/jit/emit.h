@@ -108,6 +108,14 @@ static inline void emit_move(struct emit *e, unsigned to, unsigned from)
     emit8(e, 0xc0 | (from & 7) << 3 | (to & 7));
 }
 
+/* mov to, from; wide: 64 bits, else 32 */
+static inline void emit_move_sized(struct emit *e, unsigned to, unsigned from, bool wide)
+{
+    emit8(e, 0x40 | wide << 3 | (from > 7) << 2 | (to > 7));
+    emit8(e, 0x89);
+    emit8(e, 0xc0 | (from & 7) << 3 | (to & 7));
+}
+
 /* mov reg, value, the shortest way; flags stay */
 static inline void emit_const(struct emit *e, unsigned reg, uint64_t value)
 {

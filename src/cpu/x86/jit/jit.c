@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
 #include "cpu/x86/jit/translate.h"
@@ -102,13 +103,15 @@ static void emit_slow(struct emit *e)
     emit_to_insn(e);
     emit_patch(e, again);
     emit_load_guest(e);
-    emit_load(e, H_R10, H_R15, CPU_OFF(jit_address));
+    emit_load(e, H_R11, H_R15, CPU_OFF(jit_addend));
     emit_jmp_mem(e, H_R15, CPU_OFF(jit_resume));
 }
 
-/* An indirect branch found an untranslated block: r11 its struct block_jump. */
+/* An indirect branch found an untranslated block: r11 its struct block_jump; the flags are
+ * kept. */
 static void emit_interpret_slot(struct emit *e, const struct jit *j, bool check)
 {
+    jit_emit_restore_flags(e);
     emit_load(e, H_R10, H_R11, offsetof(struct block_jump, rip));
     if (check) { /* the end of a block, as any other */
         emit_store(e, H_R10, H_R15, CPU_OFF(rip));
@@ -182,7 +185,7 @@ int jit_create(struct x86_cpu *c)
     if (!c->jit)
         return -ENOMEM;
     c->jit->code_bytes = align_up(c->vm->jit.cache_bytes, MEM_PAGE_SIZE);
-    c->jit->data_bytes = c->jit->code_bytes;
+    c->jit->data_bytes = 2 * c->jit->code_bytes;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
     if (r < 0) {
@@ -236,55 +239,108 @@ void jit_kill(struct x86_cpu *c, struct block *b)
     uint8_t *entry = writable(c->jit, b->code);
 
     entry[0] = 0xe9;
-    aim(c->jit, entry + 1, b->stale);
+    aim(c->jit, entry + 1, b->entry.stale);
     b->code = NULL;
 }
 
-static const struct jit_exit *exits_of(struct block_link *link)
+static struct jit_exits *exits_of(struct block_link *link)
 {
     return container_of(link - block_link_slot(link), struct block_end, link[0])->exits;
 }
 
-void jit_unlink(struct block_link *link)
+void jit_unlink(struct x86_cpu *c, struct block_link *link)
 {
-    const struct jit_exit *exits = exits_of(link);
-    uint8_t *rel = exits ? exits->rel[block_link_slot(link)] : NULL;
+    struct jit_exits *exits = exits_of(link);
+    struct jit_exit *exit = exits ? &exits->exit[block_link_slot(link)] : NULL;
 
-    if (rel)
-        __builtin_memset(rel, 0, 4); /* to what follows: leave for the main loop */
+    if (exit && exit->rel)
+        aim(c->jit, exit->rel, exit->unlinked);
 }
 
+/* Every loop has a link that does not lead forward, or goes through the main loop or an indirect
+ * branch: forward links need not look for events. */
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to)
 {
-    const struct jit_exit *exits = exits_of(link);
-    unsigned slot = block_link_slot(link);
-    uint8_t *rel = exits ? exits->rel[slot] : NULL;
+    struct jit_exits *exits = exits_of(link);
+    struct jit_exit *exit = exits ? &exits->exit[block_link_slot(link)] : NULL;
+    bool forward;
 
     /* The block may just have been interpreted at another address than it is translated for. */
-    if (rel && to->code && to->home_rip == c->rip && exits->rip[slot] == c->rip &&
-        jit_has(&c->vm->jit, JIT_OPT_CHAIN))
-        aim(c->jit, rel, to->code);
+    if (!exit || !exit->rel || !to->code || to->home_rip != c->rip || exit->rip != c->rip ||
+        !jit_has(&c->vm->jit, JIT_OPT_CHAIN))
+        return;
+    forward = to->home_rip > exits->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
+    if (exit->kept)
+        aim(c->jit, exit->rel, forward ? to->entry.kept_body : to->entry.kept);
+    else
+        aim(c->jit, exit->rel, forward ? to->entry.flags_body : to->entry.flags);
 }
 
 /* ---- misses and detours ---- */
 
+/* Host address of an access that needs no more than the access itself, or NULL. What is read
+ * across pages that are not neighbours in RAM is copied. */
+static const uint8_t *host_of(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+{
+    unsigned first = MEM_PAGE_SIZE - (unsigned)(va & (MEM_PAGE_SIZE - 1));
+    uint64_t last = va + site->size - 1;
+    struct xlat x, y;
+
+    if (!is_canonical(va) || !is_canonical(last) || last < va || (c->dr7 & 0xff) ||
+        mmu_checks_alignment(c) || (site->align && va & (site->align - 1u)))
+        return NULL;
+    if (!mmu_translate(c, va, site->access, MMU_CURRENT, false, &x) || !x.host ||
+        (site->access == MMU_WRITE && !x.plain))
+        return NULL;
+    if (first >= site->size)
+        return x.host;
+    if (site->locked || !jit_has(&c->vm->jit, JIT_OPT_SPAN) ||
+        !mmu_translate(c, tlb_page(last), site->access, MMU_CURRENT, false, &y) ||
+        !y.host || (site->access == MMU_WRITE && !y.plain))
+        return NULL;
+    if (y.host == x.host + first)
+        return x.host;
+    if (site->access == MMU_WRITE)
+        return NULL;
+    for (unsigned n = 0; n < site->size; n++)
+        c->jit_bounce[n] = n < first ? x.host[n] : y.host[n - first];
+    return c->jit_bounce;
+}
+
 static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
 {
-    const struct tlb_entry *e;
-    struct xlat x;
+    struct jit_detour *d = &c->jit->missed;
+    const uint8_t *host;
 
-    if (site->flags_saved)
+    if (site->flags_kept)
         c->af = c->jit_flags;
-    c->jit_resume = site->retry;
+    host = host_of(c, site, va);
+    if (host) {
+        c->jit_resume = site->hit;
+        c->jit_addend = (uint64_t)(uintptr_t)host - va;
+        return 1;
+    }
+    c->reg[REG_BLOCK_RIP] = site->block->home_rip;
     c->jit_insn = site->insn;
-    c->reg[REG_BLOCK_RIP] = site->home_rip;
-    if ((va >> 63) != site->upper || !is_canonical(va) ||
-        va >> 12 != (va + site->size - 1) >> 12 || (c->dr7 & 0xff))
-        return 0;
-    if (!mmu_translate(c, va, site->access, MMU_CURRENT, false, &x))
-        return 0;
-    e = tlb_slot(c->tlb, va);
-    return va >> 12 == (site->access == MMU_WRITE ? e->write : e->read);
+    if (site->after) {
+        *d = (struct jit_detour){.insn = *site->insn,
+                                 .back = {.fn = insn_jit_resume,
+                                          .imm = (uint64_t)(uintptr_t)site->after},
+                                 .block = site->block,
+                                 .next_rip = site->next_rip,
+                                 .next = site->next,
+                                 .guarded = site->guarded};
+        c->jit_insn = &d->insn;
+    }
+    return 0;
+}
+
+/* Translated code relies on what it has found out about the vector state. */
+static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
+{
+    if ((c->fpu_slow & guarded) == FPU_NOT_LIVE && !VZ_HIDDEN_CALLS)
+        fpu_make_live(c);
+    return !(c->fpu_slow & guarded);
 }
 
 uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
@@ -300,10 +356,12 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
 {
     const struct jit_detour *d = container_of(i, struct jit_detour, back);
 
-    if (unlikely(!d->block->code)) { /* it has overwritten its own block */
+    /* It may have overwritten its own block. */
+    if (unlikely(!d->block->code || !vector_state_as_before(c, d->guarded))) {
         c->rip = d->next_rip;
         return;
     }
+    c->jit_flags = c->af;
     if (unlikely(c->check))
         jit_check_enter(c, d->block, d->next, (const void *)(uintptr_t)i->imm);
     else

@@ -11,10 +11,11 @@
  *   rsp                                        the host's stack
  *   EFLAGS                                     the guest's arithmetic flags
  *
- * The guest's r10, r11, r14 and r15 stay in x86_cpu.reg[]. A memory operand becomes: its address
- * in r10, a look into the soft TLB, the host's address in r10, and the guest's own instruction with
- * [r10] for its operand. Whatever is not a TLB hit leaves for the interpreter at that very
- * instruction, before anything of it has happened, so every fault is the interpreter's and exact.
+ * The guest's r10, r11, r14 and r15 stay in x86_cpu.reg[]. Where arithmetic flags matter across
+ * something that clobbers EFLAGS they are in x86_cpu.jit_flags meanwhile. A memory operand becomes: a
+ * look into the soft TLB, the page's addend in r11, and the guest's own instruction with that in its
+ * operand. Whatever is not plain RAM leaves for the interpreter at that very instruction, before
+ * anything of it has happened, so every fault is the interpreter's and exact.
  *
  * A translated block is right at one RIP only (its home_rip), and is entered through its first
  * struct insn, insn_block_entry, or from other translated blocks. One vCPU's code is its own. */
@@ -43,7 +44,7 @@ void jit_kill(struct x86_cpu *c, struct block *b);
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to);
 
 /* The target of link is no longer what it was. */
-void jit_unlink(struct block_link *link);
+void jit_unlink(struct x86_cpu *c, struct block_link *link);
 
 /* Run translated code from its entry: the last thing an insn_fn does. */
 void jit_enter(struct x86_cpu *c, const void *code);

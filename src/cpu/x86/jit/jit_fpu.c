@@ -58,7 +58,29 @@ static void emit_thunk(struct translation *t, const uint8_t *thunk, unsigned len
         emit8(&t->e, thunk[k]);
 }
 
-/* FIP and FOP, and FDP from r10. */
+/* The thunk with p for its memory operand. Its VEX prefix, if any, has three bytes. */
+static void emit_thunk_at(struct translation *t, const uint8_t *thunk,
+                          const struct x86_decoded *inner, const struct place *p)
+{
+    unsigned at = 0, x = p->index != H_NONE && p->index > 7, b = p->base > 7;
+
+    if (inner->prefixes & X86_PREFIX_VEX) {
+        emit8(&t->e, thunk[0]);
+        emit8(&t->e, thunk[1] & ~(x << 6 | b << 5));
+        at = 2;
+    } else {
+        if (thunk[at] == 0x66 || thunk[at] == 0xf2 || thunk[at] == 0xf3)
+            emit8(&t->e, thunk[at++]);
+        emit8(&t->e, 0x40 | (inner->prefixes & X86_PREFIX_REX ? thunk[at++] : 0) | x << 1 | b);
+    }
+    while (at <= inner->opcode_off)
+        emit8(&t->e, thunk[at++]);
+    emit_mem(&t->e, inner->reg, p->base, p->index, p->scale, p->disp);
+    for (at++; at < inner->len; at++)
+        emit8(&t->e, thunk[at]);
+}
+
+/* FIP and FOP, and FDP when there is a memory operand. */
 static void emit_record(struct translation *t, unsigned n, const struct insn *i, bool memory)
 {
     struct emit *e = &t->e;
@@ -68,16 +90,10 @@ static void emit_record(struct translation *t, unsigned n, const struct insn *i,
     emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0xc7); /* mov word [r15 + x87_op], imm */
     emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(x87_op));
     emit8(e, (i->imm >> 48) & 0xff), emit8(e, i->imm >> 56);
-    if (memory)
-        emit_store(e, H_R10, H_R15, CPU_OFF(x87_dp));
-}
-
-static void emit_with_memory(struct translation *t, const uint8_t *thunk, unsigned len)
-{
-    emit_move(&t->e, H_R11, H_RAX);
-    emit_move(&t->e, H_RAX, H_R10);
-    emit_thunk(t, thunk, len);
-    emit_move(&t->e, H_RAX, H_R11);
+    if (memory) {
+        emit_load(e, H_R11, H_R15, CPU_OFF(jit_word));
+        emit_store(e, H_R11, H_R15, CPU_OFF(x87_dp));
+    }
 }
 
 static void emit_gpr_in(struct translation *t, unsigned g, const uint8_t *thunk, unsigned len)
@@ -104,6 +120,26 @@ static void emit_gpr_out(struct translation *t, unsigned g, const uint8_t *thunk
     emit_move(&t->e, H_RCX, H_R11);
 }
 
+static void with_memory(struct translation *t, unsigned n, const struct shape *s,
+                        const uint8_t *thunk, const struct x86_decoded *inner)
+{
+    const struct insn *i = &t->b->insn[n + 1];
+    struct address a = jit_operand_address(t, n);
+    struct place p;
+
+    if (s->x87) {
+        jit_address(t, &a);
+        emit_store(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
+    }
+    p = jit_look_up(t, n, &a, i->rm, s->store ? MMU_WRITE : MMU_READ, s->align);
+    if (s->x87) {
+        jit_fold(t, &p);
+        emit_record(t, n, i, true);
+    }
+    jit_flags_op(t, n, p.spare);
+    emit_thunk_at(t, thunk, inner, &p);
+}
+
 bool jit_op_fpu(struct translation *t, unsigned n)
 {
     const struct insn *i = &t->b->insn[n + 1];
@@ -117,19 +153,14 @@ bool jit_op_fpu(struct translation *t, unsigned n)
         return false;
     if (memory && (d->asize != 8 || d->disp != (int32_t)d->disp || (s.x87 && d->seg >= X86_FS)))
         return false;
-    jit_guard(t, n, i->aux, 0);
+    jit_guard(t, n, i->aux);
     if (memory) {
-        jit_address(t, n);
-        if (s.align)
-            jit_guard(t, n, 0, s.align);
-        if (s.x87)
-            emit_record(t, n, i, true);
-        jit_translate_address(t, n, i->rm, s.store ? MMU_WRITE : MMU_READ);
-        emit_with_memory(t, thunk, inner.len);
+        with_memory(t, n, &s, thunk, &inner);
         return true;
     }
     if (s.x87)
         emit_record(t, n, i, false);
+    jit_flags_op(t, n, H_R11);
     if (s.gpr_in)
         emit_gpr_in(t, i->reg, thunk, inner.len);
     else if (s.gpr_out)

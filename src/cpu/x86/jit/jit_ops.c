@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One instruction: its own encoding with other registers, and [r10] for its memory operand. Only
+/* One instruction: its own encoding with other registers and another memory operand. Only
  * operations in the list below are ever emitted. */
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/jit/translate.h"
@@ -83,11 +83,12 @@ static bool is_fixed(const struct x86_decoded *d)
     }
 }
 
-/* Prefixes, REX, escape and opcode; reg and rm are host registers. */
+/* Prefixes, REX, escape and opcode; reg, rm and index are host registers. */
 static void emit_opcode(struct emit *e, const struct x86_decoded *d, unsigned opcode,
-                        unsigned reg, unsigned rm)
+                        unsigned reg, unsigned rm, unsigned index)
 {
-    unsigned rex = 0x40u | (unsigned)d->rex_w << 3 | (reg > 7) << 2 | (rm > 7);
+    unsigned rex = 0x40u | (unsigned)d->rex_w << 3 | (reg > 7) << 2 |
+                   (index != H_NONE && index > 7) << 1 | (rm > 7);
 
     if (d->prefixes & X86_PREFIX_LOCK)
         emit8(e, 0xf0);
@@ -135,12 +136,30 @@ static bool written(const struct x86_decoded *d, unsigned g)
     return false;
 }
 
+/* Is all of the register overwritten, whatever was in it? */
+static bool overwritten(const struct x86_decoded *d, unsigned g)
+{
+    bool whole = false;
+
+    for (unsigned n = 0; n < d->operand_count; n++) {
+        const struct x86_operand *o = &d->operand[n];
+
+        if (o->kind != X86_OPERAND_GPR || o->reg != g)
+            continue;
+        if (o->read || !o->written || o->size < 4)
+            return false;
+        whole = true;
+    }
+    return whole && d->op != X86_OP_CMOVCC && d->op != X86_OP_BSF && d->op != X86_OP_BSR;
+}
+
 /* Host register for guest register g; one that lives in memory is loaded into scratch. */
-static unsigned bring(struct translation *t, unsigned g, unsigned scratch)
+static unsigned bring(struct translation *t, unsigned n, unsigned g, unsigned scratch)
 {
     if (!jit_in_memory(g))
         return jit_host_reg(g);
-    emit_load(&t->e, scratch, H_R15, REG_OFF(g));
+    if (!overwritten(&t->d[n], g))
+        emit_load(&t->e, scratch, H_R15, REG_OFF(g));
     return scratch;
 }
 
@@ -159,16 +178,17 @@ static bool op_register_form(struct translation *t, unsigned n)
     if (has_high_byte(d) &&
         ((uses_reg && (jit_in_memory(d->reg) || d->reg == X86_RSP)) || d->rm > 7))
         return false;
+    jit_flags_op(t, n, H_R11);
     if (has_high_byte(d)) { /* AH..BH: copied, registers 0 to 7 are where they were */
-        emit_opcode(&t->e, d, d->opcode, d->reg, d->rm);
+        emit_opcode(&t->e, d, d->opcode, d->reg, d->rm, H_NONE);
         emit8(&t->e, 0xc0 | (d->reg & 7) << 3 | (d->rm & 7));
         emit_imm(t, n);
         return true;
     }
-    rm = bring(t, d->rm, H_R10);
+    rm = bring(t, n, d->rm, H_R10);
     if (uses_reg)
-        reg = d->reg == d->rm && jit_in_memory(d->rm) ? rm : bring(t, d->reg, H_R11);
-    emit_opcode(&t->e, d, d->opcode, reg, rm);
+        reg = d->reg == d->rm && jit_in_memory(d->rm) ? rm : bring(t, n, d->reg, H_R11);
+    emit_opcode(&t->e, d, d->opcode, reg, rm, H_NONE);
     emit8(&t->e, 0xc0 | (reg & 7) << 3 | (rm & 7));
     emit_imm(t, n);
     put_back(t, n, d->rm, H_R10);
@@ -183,19 +203,24 @@ static bool op_memory_form(struct translation *t, unsigned n)
     const struct x86_operand *m = memory_operand(d);
     bool uses_reg = reg_is_operand(d);
     unsigned reg = d->reg & 7;
+    struct address a;
+    struct place p;
 
     if (!m || !m->size || m->size > 8 || d->asize != 8 || has_high_byte(d) ||
         d->disp != (int32_t)d->disp)
         return false;
-    jit_address(t, n);
-    jit_translate_address(t, n, m->size, m->written ? MMU_WRITE : MMU_READ);
+    a = jit_operand_address(t, n);
+    p = jit_look_up(t, n, &a, m->size, m->written ? MMU_WRITE : MMU_READ, 0);
+    if (uses_reg && jit_in_memory(d->reg) && p.spare == H_NONE)
+        jit_fold(t, &p);
+    jit_flags_op(t, n, p.spare);
     if (uses_reg)
-        reg = bring(t, d->reg, H_R11);
-    emit_opcode(&t->e, d, d->opcode, reg, H_R10);
-    emit8(&t->e, (reg & 7) << 3 | (H_R10 & 7));
+        reg = bring(t, n, d->reg, p.spare);
+    emit_opcode(&t->e, d, d->opcode, reg, p.base, p.index);
+    emit_mem(&t->e, reg, p.base, p.index, p.scale, p.disp);
     emit_imm(t, n);
     if (uses_reg)
-        put_back(t, n, d->reg, H_R11);
+        put_back(t, n, d->reg, p.spare);
     return true;
 }
 
@@ -212,7 +237,8 @@ static bool op_fixed(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
 
-    emit_opcode(&t->e, d, d->opcode, 0, 0);
+    jit_flags_op(t, n, H_R11);
+    emit_opcode(&t->e, d, d->opcode, 0, 0, H_NONE);
     emit_imm(t, n);
     return true;
 }
@@ -234,146 +260,242 @@ static bool op_mov_imm(struct translation *t, unsigned n)
 static bool op_lea(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
-    unsigned h = jit_in_memory(d->reg) ? H_R11 : jit_host_reg(d->reg);
-    struct x86_decoded *flat = &t->d[n];
+    unsigned h = jit_in_memory(d->reg) ? H_R10 : jit_host_reg(d->reg);
+    struct address a = jit_operand_address(t, n);
 
     if (d->asize != 8 || d->osize < 4 || d->disp != (int32_t)d->disp)
         return false;
-    flat->seg = X86_DS; /* LEA has no segment */
-    jit_address(t, n);
-    if (d->osize == 8) {
-        emit_move(&t->e, h, H_R10);
-    } else { /* mov h32, r10d */
-        emit8(&t->e, 0x44 | (h > 7));
-        emit8(&t->e, 0x89);
-        emit8(&t->e, 0xc0 | 2 << 3 | (h & 7));
+    a.seg = X86_DS; /* LEA has no segment */
+    if (a.fixed) {
+        emit_const(&t->e, h, d->osize == 8 ? a.at : (uint32_t)a.at);
+    } else if ((a.base < 16 && jit_in_memory(a.base)) || (a.index < 16 && jit_in_memory(a.index))) {
+        jit_address(t, &a);
+        emit_move_sized(&t->e, h, H_R10, d->osize == 8);
+    } else {
+        unsigned base = a.base < 16 ? jit_host_reg(a.base) : H_NONE;
+
+        emit_rex_mem(&t->e, d->osize == 8, h, base, a.index < 16 ? a.index : H_NONE);
+        emit8(&t->e, 0x8d);
+        emit_mem(&t->e, h, base, a.index < 16 ? a.index : H_NONE, a.scale, a.disp);
     }
-    if (h == H_R11)
-        emit_store(&t->e, H_R11, H_R15, REG_OFF(d->reg));
+    if (h == H_R10)
+        emit_store(&t->e, H_R10, H_R15, REG_OFF(d->reg));
     return true;
 }
 
 /* ---- the stack ---- */
 
-/* [r10] is where 8 bytes are pushed to. */
-static void push_address(struct translation *t, unsigned n)
+/* Where 8 bytes are pushed to. */
+static struct place push_place(struct translation *t, unsigned n)
 {
-    emit_lea(&t->e, H_R10, H_R14, H_NONE, 0, -8);
-    jit_translate_address(t, n, 8, MMU_WRITE);
+    struct address a = jit_stack_address(-8);
+
+    return jit_look_up(t, n, &a, 8, MMU_WRITE, 0);
 }
 
-static void drop_rsp(struct translation *t)
+static void move_rsp(struct translation *t, int32_t by)
 {
-    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, -8);
+    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, by);
+}
+
+/* mov qword [p], value; p.spare is clobbered */
+static void store_const(struct translation *t, const struct place *p, uint64_t value)
+{
+    if (value == (uint64_t)(int64_t)(int32_t)value) {
+        jit_emit_at(&t->e, 0xc7, 0, p);
+        emit32(&t->e, (uint32_t)value);
+    } else {
+        emit_const(&t->e, p->spare, value);
+        jit_emit_at(&t->e, 0x89, p->spare, p);
+    }
+}
+
+/* r10 = the 8 bytes of the memory operand, kept in jit_word too. */
+static void load_operand(struct translation *t, unsigned n)
+{
+    struct address a = jit_operand_address(t, n);
+    struct place p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+
+    jit_emit_at(&t->e, 0x8b, H_R10, &p);
+    emit_store(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
+}
+
+static bool has_plain_address(const struct x86_decoded *d)
+{
+    return d->asize == 8 && d->disp == (int32_t)d->disp;
 }
 
 static bool op_push(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
+    struct place p;
 
-    if (d->osize != 8 || d->has_mem)
+    if (d->osize != 8 || (d->has_mem && !has_plain_address(d)))
         return false;
-    push_address(t, n);
-    if (d->operand[0].kind == X86_OPERAND_GPR) {
-        unsigned h = bring(t, d->operand[0].reg, H_R11);
-
-        emit_store(&t->e, h, H_R10, 0);
+    if (d->has_mem)
+        load_operand(t, n);
+    p = push_place(t, n);
+    if (d->has_mem) {
+        emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
+        jit_emit_at(&t->e, 0x89, H_R10, &p);
+    } else if (d->operand[0].kind == X86_OPERAND_GPR) {
+        jit_emit_at(&t->e, 0x89, bring(t, n, d->operand[0].reg, p.spare), &p);
     } else {
-        emit_const(&t->e, H_R11, d->imm);
-        emit_store(&t->e, H_R11, H_R10, 0);
+        store_const(t, &p, d->imm);
     }
-    drop_rsp(t);
+    move_rsp(t, -8);
     return true;
 }
 
 static bool op_pop(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
-    unsigned g = d->operand[0].reg;
+    struct address a = jit_stack_address(0);
+    unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R10 : jit_host_reg(g);
+    struct place p;
 
     if (d->osize != 8 || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
         return false;
-    emit_move(&t->e, H_R10, H_R14);
-    jit_translate_address(t, n, 8, MMU_READ);
-    emit_load(&t->e, H_R10, H_R10, 0);
-    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, 8);
-    if (jit_in_memory(g))
+    p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+    jit_emit_at(&t->e, 0x8b, h, &p);
+    if (g != X86_RSP)
+        move_rsp(t, 8);
+    if (h == H_R10)
         emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
-    else
-        emit_move(&t->e, jit_host_reg(g), H_R10);
     return true;
 }
 
 static bool op_leave(struct translation *t, unsigned n)
 {
+    struct address a = {.base = X86_RBP, .index = X86_NO_REG, .seg = X86_SS};
+    struct place p;
+
     if (t->d[n].osize != 8)
         return false;
-    emit_move(&t->e, H_R10, H_RBP);
-    jit_translate_address(t, n, 8, MMU_READ);
-    emit_load(&t->e, H_R10, H_R10, 0);
+    p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
     emit_lea(&t->e, H_R14, H_RBP, H_NONE, 0, 8);
-    emit_move(&t->e, H_RBP, H_R10);
+    jit_emit_at(&t->e, 0x8b, H_RBP, &p);
     return true;
 }
 
 /* ---- branches ---- */
 
+static bool in_page(const struct translation *t, uint64_t rip)
+{
+    return rip >> MEM_PAGE_SHIFT == t->b->home_rip >> MEM_PAGE_SHIFT;
+}
+
 static bool op_jcc(struct translation *t, unsigned n)
 {
-    uint8_t *taken = emit_jcc_forward(&t->e, t->d[n].opcode & 15);
+    unsigned cc = t->d[n].opcode & 15;
+    uint64_t target = insn_behind(t, n) + t->d[n].imm;
+    uint8_t *taken = NULL;
+    bool kept;
 
-    jit_exit_to(t, 1, insn_behind(t, n));
-    emit_patch(&t->e, taken);
-    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    jit_flags_op(t, n, H_R11);
+    if (in_page(t, target))
+        jit_exit_to(t, 0, target, (int)cc);
+    else
+        taken = emit_jcc_forward(&t->e, cc);
+    kept = t->kept;
+    jit_exit_to(t, 1, insn_behind(t, n), -1);
+    if (taken) {
+        emit_patch(&t->e, taken);
+        t->in_eflags = true;
+        t->kept = kept;
+        jit_exit_to(t, 0, target, -1);
+    }
     t->ended = true;
     return true;
 }
 
 static bool op_jmp(struct translation *t, unsigned n)
 {
-    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm, -1);
     t->ended = true;
     return true;
 }
 
 static bool op_call(struct translation *t, unsigned n)
 {
-    push_address(t, n);
-    emit_const(&t->e, H_R11, insn_behind(t, n));
-    emit_store(&t->e, H_R11, H_R10, 0);
-    drop_rsp(t);
-    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm);
+    struct place p = push_place(t, n);
+
+    store_const(t, &p, insn_behind(t, n));
+    move_rsp(t, -8);
+    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm, -1);
     t->ended = true;
     return true;
 }
 
 static bool op_ret(struct translation *t, unsigned n)
 {
-    emit_move(&t->e, H_R10, H_R14);
-    jit_translate_address(t, n, 8, MMU_READ);
-    emit_load(&t->e, H_R10, H_R10, 0);
-    jit_exit_indirect(t, n, 8 + (int32_t)(t->d[n].imm & 0xffff));
+    struct address a = jit_stack_address(0);
+    struct place p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+
+    jit_emit_at(&t->e, 0x8b, H_R10, &p);
+    jit_find_target(t, n);
+    move_rsp(t, 8 + (int32_t)(t->d[n].imm & 0xffff));
+    jit_jump_to_target(t);
     t->ended = true;
+    return true;
+}
+
+/* r10 = the target of an indirect branch. */
+static bool load_target(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+
+    if (d->has_mem) {
+        struct address a = jit_operand_address(t, n);
+        struct place p;
+
+        if (!has_plain_address(d))
+            return false;
+        p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+        jit_emit_at(&t->e, 0x8b, H_R10, &p);
+    } else {
+        unsigned h = bring(t, n, d->rm, H_R10);
+
+        if (h != H_R10)
+            emit_move(&t->e, H_R10, h);
+    }
     return true;
 }
 
 static bool op_jmp_indirect(struct translation *t, unsigned n)
 {
-    const struct x86_decoded *d = &t->d[n];
+    if (!load_target(t, n))
+        return false;
+    jit_find_target(t, n);
+    jit_jump_to_target(t);
+    t->ended = true;
+    return true;
+}
 
-    if (d->has_mem) {
-        if (d->asize != 8 || d->disp != (int32_t)d->disp)
-            return false;
-        jit_address(t, n);
-        jit_translate_address(t, n, 8, MMU_READ);
-        emit_load(&t->e, H_R10, H_R10, 0);
-    } else {
-        unsigned h = bring(t, d->rm, H_R10);
+/* The target is looked for before anything is pushed: one that is not canonical faults first. */
+static bool op_call_indirect(struct translation *t, unsigned n)
+{
+    struct place p;
 
-        if (h != H_R10)
-            emit_move(&t->e, H_R10, h);
+    if (t->d[n].has_mem && !has_plain_address(&t->d[n]))
+        return false;
+    p = push_place(t, n);
+    jit_fold(t, &p);
+    emit_store(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
+    load_target(t, n);
+    jit_find_target(t, n);
+    emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
+    p.spare = H_NONE;
+    if (insn_behind(t, n) == (uint64_t)(int64_t)(int32_t)insn_behind(t, n)) {
+        store_const(t, &p, insn_behind(t, n));
+    } else { /* r11 is in use */
+        emit_store(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
+        p.spare = H_R11;
+        store_const(t, &p, insn_behind(t, n));
+        emit_load(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
     }
-    jit_exit_indirect(t, n, 0);
+    move_rsp(t, -8);
+    jit_jump_to_target(t);
     t->ended = true;
     return true;
 }
@@ -387,11 +509,17 @@ static bool in_64bit_form(const struct translation *t, unsigned n)
            is_canonical(insn_behind(t, n) + d->imm);
 }
 
+static bool has_indirect(const struct translation *t)
+{
+    return translation_has(t, JIT_OPT_INDIRECT);
+}
+
 /* Does translated code look into the TLB for it? */
 static bool accesses_memory(const struct x86_decoded *d)
 {
     switch (d->op) {
     case X86_OP_PUSH: case X86_OP_POP: case X86_OP_LEAVE: case X86_OP_CALL: case X86_OP_RET:
+    case X86_OP_CALL_IND:
         return true;
     case X86_OP_NOP: case X86_OP_LEA: case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1:
     case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA:
@@ -428,9 +556,11 @@ bool jit_op(struct translation *t, unsigned n)
     case X86_OP_CALL:
         return in_64bit_form(t, n) && op_call(t, n);
     case X86_OP_RET:
-        return in_64bit_form(t, n) && op_ret(t, n);
+        return has_indirect(t) && in_64bit_form(t, n) && op_ret(t, n);
     case X86_OP_JMP_IND:
-        return in_64bit_form(t, n) && op_jmp_indirect(t, n);
+        return has_indirect(t) && in_64bit_form(t, n) && op_jmp_indirect(t, n);
+    case X86_OP_CALL_IND:
+        return has_indirect(t) && in_64bit_form(t, n) && op_call_indirect(t, n);
     case X86_OP_MOV:
         if (!d->has_modrm)
             return d->opcode >= 0xb0 && op_mov_imm(t, n);

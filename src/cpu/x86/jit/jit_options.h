@@ -25,6 +25,9 @@ enum jit_opt {
     JIT_OPT_VECTOR,   /* translate x87, MMX, SSE and AVX */
     JIT_OPT_GUARD,    /* test the vector state once a block */
     JIT_OPT_DETOUR,   /* come back into a block after interpreting an instruction of it */
+    JIT_OPT_FLAGS,    /* keep flags over instructions that have nothing to do with them */
+    JIT_OPT_FORWARD,  /* do not look for events behind branches that lead forward */
+    JIT_OPT_SPAN,     /* access memory across pages in translated code */
     JIT_OPTS
 };
 

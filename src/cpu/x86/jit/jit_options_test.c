@@ -24,7 +24,10 @@ START_TEST(each_optimisation_has_a_switch)
 
     ck_assert_int_eq(
         jit_options_parse("no-chain,no-indirect,no-liveness,no-memory,no-vector,no-guard,"
-                          "no-detour,cache=64K,threshold=1", &o, NULL), 0);
+                          "no-detour,no-flags,no-forward,no-span,cache=64K,"
+                          "threshold=1",
+                          &o, NULL),
+        0);
     for (unsigned n = 0; n < JIT_OPTS; n++)
         ck_assert(!jit_has(&o, n));
     ck_assert(o.on);

@@ -9,13 +9,17 @@
 
 /* One translated access that may miss the TLB. */
 struct jit_site {
-    const struct insn *insn;  /* to interpret when it is no plain RAM */
-    const void *retry;        /* where the look-up starts */
-    uint64_t home_rip;        /* of the block */
+    const struct insn *insn;  /* to interpret when it is no plain RAM, */
+    const struct block *block; /* of this block, */
+    uint64_t next_rip;        /* and where it goes on, */
+    uint8_t next;             /* with which instruction */
+    const void *hit;          /* where to go on with the addend in r11 */
+    const void *after;        /* behind the instruction; NULL: it ends the block */
     uint8_t access;           /* enum mmu_access */
-    uint8_t size;
-    bool upper;               /* which table the code looks into */
-    bool flags_saved;         /* the guest's flags are in jit.flags, not in EFLAGS */
+    uint8_t size, align;
+    bool locked;
+    uint8_t guarded;          /* as in jit_detour */
+    bool flags_kept;          /* the guest's flags are in jit_flags, not in EFLAGS */
 };
 
 /* An instruction interpreted in the middle of a block: a copy of it, and what brings us back. */
@@ -25,6 +29,7 @@ struct jit_detour {
     const struct block *block;
     uint64_t next_rip;
     unsigned next;            /* index of the instruction there */
+    uint8_t guarded;          /* bits of fpu_slow that must be clear then */
 };
 
 /* What check.h wants to know of an instruction's flags. */
@@ -35,10 +40,18 @@ struct jit_flags {
 
 /* Where a block's exits may be aimed at other translated blocks. */
 struct jit_exit {
-    uint8_t *rel[2];          /* displacement of the jump, in the writable mapping; by link slot */
-    uint64_t rip[2];          /* where it leads */
-    const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
+    uint8_t *rel;             /* displacement of the jump, in the writable mapping; or NULL */
+    const uint8_t *unlinked;  /* where it leads to leave for the main loop */
+    bool kept;                /* with the flags in jit_flags */
+    uint64_t rip;             /* where it leads when it is linked */
+};
+
+struct jit_exits {
+    struct jit_exit exit[2];  /* by link slot */
+    uint64_t from;            /* home_rip of the block */
+    const uint8_t *code;      /* the block's translation */
     uint32_t code_bytes;
+    const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
     uint32_t checked;         /* so often */
     bool vector;              /* has x87, MMX, SSE or AVX instructions */
 };
@@ -52,6 +65,7 @@ struct jit {
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
     size_t code_bytes, data_bytes;
+    struct jit_detour missed; /* for the instruction of a site, while it is interpreted */
     struct translation *translation; /* of the block in hand */
 };
 
@@ -60,7 +74,7 @@ struct jit {
 #define JIT_BLOCK_CODE_MAX (20u << 10)
 #define JIT_INSN_CODE_MAX  1024u
 #define JIT_COLD_CODE_MAX  64u
-#define JIT_BLOCK_DATA_MAX (16u << 10)
+#define JIT_BLOCK_DATA_MAX (24u << 10)
 
 /* Is guest register g in x86_cpu.reg[] only? */
 static inline bool jit_in_memory(unsigned g)
@@ -76,7 +90,7 @@ static inline unsigned jit_host_reg(unsigned g)
 #define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field))
 #define REG_OFF(g) ((int32_t)(offsetof(struct x86_cpu, reg) + 8 * (g)))
 
-/* C half of a TLB miss: 1: look again; 0: interpret site->insn. */
+/* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
 uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va);
 
 insn_fn insn_jit_resume;

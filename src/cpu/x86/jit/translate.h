@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Translating one block: what translate.c (the block) and jit_ops.c (the instructions) share. */
+/* Translating one block: what translate.c (the block), jit_flags.c, jit_memory.c, jit_flow.c and
+ * jit_ops.c (the instructions) share.
+ *
+ * The guest's arithmetic flags are in EFLAGS, in x86_cpu.jit_flags ("kept"), or in both. What
+ * clobbers EFLAGS asks jit_flags_spare() before, so they are kept from then on, if they matter; what
+ * uses or writes flags calls jit_flags_op() before. So a run of instructions between two that deal
+ * with flags keeps them once, however many addresses it looks up. */
 #ifndef VZ_CPU_X86_TRANSLATE_H
 #define VZ_CPU_X86_TRANSLATE_H
 
@@ -9,16 +15,40 @@
 
 #define SITES_MAX 128
 
+/* A guest address, from registers or fixed. */
+struct address {
+    uint8_t base, index, scale, seg; /* guest registers or X86_NO_REG */
+    bool fixed;                      /* is `at`, plus a segment base */
+    int32_t disp;
+    uint64_t at;
+};
+
+/* The same place for the host: [base + index << scale + disp], host registers or H_NONE. */
+struct place {
+    uint8_t base, index, scale;
+    uint8_t spare;                   /* a scratch register that is not in use, or H_NONE */
+    int32_t disp;
+};
+
 /* A TLB miss, to be emitted behind the block. */
 struct miss {
     uint8_t *branch;         /* to patch */
     struct jit_site *site;
+    struct address address;
 };
 
 /* A reason to interpret the rest of the block, to be emitted behind it. */
 struct bail {
     uint8_t *branch;
     uint8_t index;           /* of the instruction */
+    bool kept;               /* the flags are */
+};
+
+/* An exit that is not linked, to be emitted behind the block. */
+struct stub {
+    uint8_t *branch[2];      /* to patch; the second may be NULL */
+    uint64_t rip;
+    bool kept;
 };
 
 struct translation {
@@ -27,7 +57,7 @@ struct translation {
     struct jit *j;
     struct block *b;
     struct block_end *end;
-    struct jit_exit *exits;
+    struct jit_exits *exits;
     unsigned count;                            /* instructions */
     struct x86_decoded d[BLOCK_INSNS_MAX];
     uint16_t live[BLOCK_INSNS_MAX + 1];        /* flags that matter before instruction n */
@@ -35,6 +65,9 @@ struct translation {
     unsigned miss_count;
     struct bail bail[SITES_MAX];
     unsigned bail_count;
+    struct stub stub[2];                       /* by link slot */
+    uint8_t *looked_up;                        /* the branch taken when something is pending */
+    bool in_eflags, kept;                      /* where the flags are, if they matter */
     uint8_t guarded;                           /* bits of fpu_slow known to be clear by now */
     bool upper;                                /* data is expected in the upper half */
     bool ended;                                /* nothing may follow */
@@ -48,7 +81,8 @@ static inline bool translation_has(const struct translation *t, enum jit_opt opt
 /* Emit instruction n. False: it is not one we translate. */
 bool jit_op(struct translation *t, unsigned n);
 
-/* ---- translate.c, for jit_op() ---- */
+/* The vector and x87 instructions of jit_op(). */
+bool jit_op_fpu(struct translation *t, unsigned n);
 
 static inline uint64_t insn_at(const struct translation *t, unsigned n)
 {
@@ -60,28 +94,72 @@ static inline uint64_t insn_behind(const struct translation *t, unsigned n)
     return insn_at(t, n) + t->d[n].len;
 }
 
-/* Go on at rip by link slot: leave for the main loop, which links. */
-void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip);
+/* ---- jit_flags.c ---- */
 
-/* Go on at the address in r10, adding pop to rsp, as the last thing instruction n does. */
-void jit_exit_indirect(struct translation *t, unsigned n, int32_t pop);
+/* Fill in t->live[]. */
+void jit_find_live_flags(struct translation *t);
 
-/* r10 = linear address of the memory operand. Flags stay. */
-void jit_address(struct translation *t, unsigned n);
+/* For the comparison of flags by check.h. */
+const struct jit_flags *jit_note_flags(struct translation *t);
 
-/* Turn the address in r10 into the host's; r11 is clobbered; EFLAGS stay if they matter. */
-void jit_translate_address(struct translation *t, unsigned n, unsigned size,
-                           enum mmu_access access);
+/* Does the block do better if it is entered with the flags kept? */
+bool jit_wants_kept(const struct translation *t);
 
-/* Interpret from instruction n on if any of the bits slow is set in fpu_slow, or (align not 0) if
- * the address in r10 is not a multiple of align. Flags stay if they matter. */
-void jit_guard(struct translation *t, unsigned n, uint8_t slow, uint8_t align);
+/* EFLAGS are going to be clobbered before instruction n; r11 too. */
+void jit_flags_spare(struct translation *t, unsigned n);
 
-/* The vector and x87 instructions of jit_op(). */
-bool jit_op_fpu(struct translation *t, unsigned n);
+/* Instruction n follows: give it the flags it uses. spare: a register free for it, or H_NONE. */
+void jit_flags_op(struct translation *t, unsigned n, unsigned spare);
+
+/* The flags of before instruction n must be in EFLAGS. */
+void jit_flags_restore(struct translation *t, unsigned n);
+
+void jit_emit_save_flags(struct emit *e);    /* r11 is clobbered */
+void jit_emit_restore_flags(struct emit *e); /* only the flags are */
+
+/* ---- jit_memory.c ---- */
+
+struct address jit_operand_address(const struct translation *t, unsigned n);
+struct address jit_stack_address(int32_t disp);
+
+/* r10 = the address; r11 may be clobbered. Flags stay. */
+void jit_address(struct translation *t, const struct address *a);
+
+/* Look the address up for an access of instruction n, which goes on at the place returned; r10, r11
+ * and, unless they matter, flags are clobbered. align: not 0: whatever is not aligned to it misses. */
+struct place jit_look_up(struct translation *t, unsigned n, const struct address *a, unsigned size,
+                         enum mmu_access access, unsigned align);
+
+/* Make the place need one register, r10. */
+void jit_fold(struct translation *t, struct place *p);
+
+/* op reg, [place], 64 bits. */
+void jit_emit_at(struct emit *e, unsigned op, unsigned reg, const struct place *p);
+
+void jit_emit_misses(struct translation *t);
+
+/* ---- jit_flow.c ---- */
+
+/* Go on at rip by link slot: leave for the main loop, which links. condition: of the Jcc that
+ * goes there, or -1. */
+void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition);
+
+/* Find the code for the address in r10: r11 becomes its struct block_jump, r10 is lost. It not being
+ * there, or no longer, instruction n is interpreted: nothing of it may have happened yet. */
+void jit_find_target(struct translation *t, unsigned n);
+void jit_jump_to_target(struct translation *t);
+
+/* Interpret from instruction n on if any of the bits slow is set in fpu_slow. */
+void jit_guard(struct translation *t, unsigned n, uint8_t slow);
 
 /* Interpret instruction n out of line and come back (detour), or for good (rest of the block). */
 void jit_detour(struct translation *t, unsigned n);
 void jit_interpret_rest(struct translation *t, unsigned n);
+
+/* The block's entries, up to its body; and what lies behind the block. */
+void jit_emit_entry(struct translation *t);
+void jit_emit_behind(struct translation *t);
+
+void *jit_data_alloc(struct translation *t, size_t len);
 
 #endif

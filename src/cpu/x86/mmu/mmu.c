@@ -213,9 +213,9 @@ static void drop_entry(struct tlb_entry *e)
 
 static bool entry_is(const struct tlb_entry *e, uint64_t vpn, unsigned shift)
 {
-    return (e->read != TLB_NO_TAG && e->read >> shift == vpn >> shift) ||
-           (e->write != TLB_NO_TAG && e->write >> shift == vpn >> shift) ||
-           (e->exec != TLB_NO_TAG && e->exec >> shift == vpn >> shift);
+    return (e->read != TLB_NO_TAG && e->read >> (12 + shift) == vpn >> shift) ||
+           (e->write != TLB_NO_TAG && e->write >> (12 + shift) == vpn >> shift) ||
+           (e->exec != TLB_NO_TAG && e->exec >> (12 + shift) == vpn >> shift);
 }
 
 /* Drop all 4 KiB pieces of the large page that may hold vpn (shift: log2 of its pages). */
@@ -274,7 +274,7 @@ static void protect_in(struct mmu_space *s, const uint8_t *page)
             struct tlb_entry *e = &s->table[kind][n];
 
             if (e->write != TLB_NO_TAG &&
-                (const uint8_t *)(uintptr_t)((e->write << 12) + e->addend) == page)
+                (const uint8_t *)(uintptr_t)(e->write + e->addend) == page)
                 e->write = TLB_NO_TAG;
         }
     }
@@ -316,11 +316,11 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
         drop_entry(e);
     e->addend = addend;
     if (access == MMU_EXEC)
-        e->exec = vpn;
+        e->exec = tlb_page(va);
     else
-        e->read = vpn;
+        e->read = tlb_page(va);
     if (may_write && (likely(!c->check) || jit_check_tag(c, e, access, host)))
-        e->write = vpn;
+        e->write = tlb_page(va);
     if (w->level == 2)
         mmu_filter_add(&s->large, vpn >> 10);
     else if (w->level == 3)
@@ -353,9 +353,9 @@ static void raise_page_fault(struct x86_cpu *c, uint64_t va, enum mmu_access acc
     cpu_raise(c, X86_PF, true, error);
 }
 
-static bool tlb_has(const struct tlb_entry *e, uint64_t vpn, enum mmu_access access)
+static bool tlb_has(const struct tlb_entry *e, uint64_t va, enum mmu_access access)
 {
-    return vpn == (access == MMU_READ ? e->read : access == MMU_WRITE ? e->write : e->exec);
+    return tlb_page(va) == (access == MMU_READ ? e->read : access == MMU_WRITE ? e->write : e->exec);
 }
 
 static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
@@ -367,7 +367,7 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
     uint32_t error;
     bool rom = false;
 
-    if (likely(tlb_has(e, va >> 12, access))) {
+    if (likely(tlb_has(e, va, access))) {
         ret->host = (uint8_t *)(uintptr_t)(va + e->addend);
         ret->gpa = UINT64_MAX; /* nobody needs it for plain RAM */
         ret->plain = true;
@@ -428,7 +428,7 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
         cpu_raise(c, X86_GP, true, 0);
         return false;
     }
-    if (likely(tlb_has(e, va >> 12, MMU_EXEC))) {
+    if (likely(tlb_has(e, va, MMU_EXEC))) {
         host = (uint8_t *)(uintptr_t)(va + e->addend);
     } else {
         if (!mmu_walk(c, va, MMU_EXEC, kind, &w, &error)) {

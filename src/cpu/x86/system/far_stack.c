@@ -51,7 +51,7 @@ bool stack_push(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t valu
     struct tlb_entry *e = tlb_slot(c->tlb, sp);
     uint64_t va;
 
-    if (likely(is_plain64(s, size) && e->write == (sp + 7) >> 12)) {
+    if (likely(is_plain64(s, size) && e->write == tlb_page(sp + 7))) {
         *(guest_u64 *)(uintptr_t)(sp + e->addend) = value;
         s->sp = sp;
         return true;
@@ -69,7 +69,7 @@ bool stack_pop(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t *ret)
     struct loaded l;
     uint64_t va;
 
-    if (likely(is_plain64(s, size) && e->read == (sp + 7) >> 12)) {
+    if (likely(is_plain64(s, size) && e->read == tlb_page(sp + 7))) {
         *ret = *(const guest_u64 *)(uintptr_t)(sp + e->addend);
         s->sp = sp + 8;
         return true;

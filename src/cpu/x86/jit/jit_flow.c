@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* How translated blocks are entered and left: entries, links to other blocks, indirect branches, and
+ * handing over to the interpreter. */
+#include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/jit/translate.h"
+
+#define CC_NE 5
+
+void *jit_data_alloc(struct translation *t, size_t len)
+{
+    void *p = t->j->data_next;
+
+    t->j->data_next += (len + 31) & ~(size_t)31;
+    return p;
+}
+
+/* ---- leaving ---- */
+
+static void leave_at(struct translation *t, uint64_t rip)
+{
+    emit_const(&t->e, H_R10, rip);
+    emit_store(&t->e, H_R10, H_R15, CPU_OFF(rip));
+    emit_jmp(&t->e, t->j->leave);
+}
+
+/* Link contexts are checked by the interpreter at every use. Here a target in the block's own page
+ * needs no check: what maps this code maps that. Another page's mapping may have changed. */
+void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition)
+{
+    struct emit *e = &t->e;
+    struct block_link *link = &t->end->link[slot];
+    struct stub *stub = &t->stub[slot];
+    bool same_page = rip >> MEM_PAGE_SHIFT == t->b->home_rip >> MEM_PAGE_SHIFT;
+
+    stub->branch[1] = NULL;
+    if (!same_page) {
+        jit_flags_spare(t, t->count);
+        emit_const(e, H_R11, (uint64_t)(uintptr_t)link);
+        emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + 8 * (int32_t)(rip >> 63));
+        emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_link, ctx)); /* cmp */
+        stub->branch[1] = emit_jcc_forward(e, CC_NE);
+    }
+    if (condition < 0) {
+        emit8(e, 0xe9);
+        emit32(e, 0);
+        stub->branch[0] = e->w - 4;
+    } else {
+        stub->branch[0] = emit_jcc_forward(e, (unsigned)condition);
+    }
+    stub->rip = rip;
+    stub->kept = t->kept && !t->in_eflags;
+}
+
+static void emit_stubs(struct translation *t)
+{
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct stub *s = &t->stub[slot];
+
+        if (!s->branch[0])
+            continue;
+        t->exits->exit[slot] = (struct jit_exit){
+            .rel = s->branch[0], .unlinked = emit_here(&t->e), .kept = s->kept,
+            .rip = s->rip};
+        emit_patch(&t->e, s->branch[0]);
+        if (s->branch[1])
+            emit_patch(&t->e, s->branch[1]);
+        if (s->kept)
+            jit_emit_restore_flags(&t->e);
+        emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&t->end->link[slot]);
+        emit_store(&t->e, H_R10, H_R15, CPU_OFF(link));
+        leave_at(t, s->rip);
+    }
+}
+
+/* ---- handing over ---- */
+
+static void set_block_rip(struct translation *t)
+{
+    emit_const(&t->e, H_R11, t->b->home_rip);
+    emit_store(&t->e, H_R11, H_R15, REG_OFF(REG_BLOCK_RIP));
+}
+
+static void interpret_from(struct translation *t, unsigned n)
+{
+    set_block_rip(t);
+    emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&t->b->insn[n + 1]);
+    emit_jmp(&t->e, t->j->interpret);
+}
+
+void jit_interpret_rest(struct translation *t, unsigned n)
+{
+    jit_flags_restore(t, n);
+    interpret_from(t, n);
+}
+
+static void bail_if(struct translation *t, unsigned n, unsigned cc)
+{
+    t->bail[t->bail_count++] = (struct bail){emit_jcc_forward(&t->e, cc), (uint8_t)n, t->kept};
+}
+
+static void emit_bails(struct translation *t)
+{
+    for (unsigned n = 0; n < t->bail_count; n++) {
+        emit_patch(&t->e, t->bail[n].branch);
+        if (t->bail[n].kept)
+            jit_emit_restore_flags(&t->e);
+        interpret_from(t, t->bail[n].index);
+    }
+}
+
+void jit_guard(struct translation *t, unsigned n, uint8_t slow)
+{
+    struct emit *e = &t->e;
+
+    /* Once looked at in a block, they stay clear: insn_jit_resume() sees to that. */
+    if (!(slow & ~t->guarded))
+        return;
+    if (translation_has(t, JIT_OPT_GUARD))
+        t->guarded |= slow;
+    jit_flags_spare(t, n);
+    emit8(e, 0x41), emit8(e, 0xf6); /* test byte [r15 + fpu_slow], imm */
+    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(fpu_slow));
+    emit8(e, slow);
+    bail_if(t, n, CC_NE);
+}
+
+void jit_detour(struct translation *t, unsigned n)
+{
+    struct jit_detour *d = jit_data_alloc(t, sizeof(*d));
+
+    *d = (struct jit_detour){.insn = t->b->insn[n + 1], .block = t->b,
+                             .next_rip = insn_behind(t, n), .next = n + 1,
+                             .guarded = t->guarded};
+    jit_flags_restore(t, n);
+    set_block_rip(t);
+    emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&d->insn);
+    emit_jmp(&t->e, t->j->interpret);
+    d->back = (struct insn){.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)emit_here(&t->e)};
+    t->in_eflags = true;
+    t->kept = false;
+}
+
+/* ---- indirect branches ---- */
+
+/* As insn_goto_indirect() does it. The target is expected in the same half of the address space:
+ * an entry for the other has another context. */
+void jit_find_target(struct translation *t, unsigned n)
+{
+    struct emit *e = &t->e;
+
+    jit_flags_spare(t, n);
+    emit_move(e, H_R11, H_R10);
+    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, BLOCK_JUMPS - 1); /* and r11d */
+    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xe3), emit8(e, 5);                /* shl r11, 5 */
+    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(jumps));
+    emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, rip));
+    bail_if(t, n, CC_NE);
+    emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + (t->upper ? 8 : 0));
+    emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, ctx));
+    bail_if(t, n, CC_NE);
+}
+
+void jit_jump_to_target(struct translation *t)
+{
+    emit_jmp_mem(&t->e, H_R11, offsetof(struct block_jump, code));
+}
+
+/* ---- entries ---- */
+
+static void look_for_events(struct translation *t)
+{
+    emit8(&t->e, 0x41), emit8(&t->e, 0x83); /* cmp dword [r15 + pending], 0 */
+    emit_mem(&t->e, 7, H_R15, H_NONE, 0, CPU_OFF(pending));
+    emit8(&t->e, 0);
+    t->looked_up = emit_jcc_forward(&t->e, CC_NE);
+}
+
+/* The same without touching the flags, for an entry with live flags in EFLAGS. */
+static void look_for_events_by_rcx(struct translation *t)
+{
+    struct emit *e = &t->e;
+    uint8_t *quiet;
+
+    emit_move(e, H_R11, H_RCX);
+    emit8(e, 0x41), emit8(e, 0x8b); /* mov ecx, [r15 + pending] */
+    emit_mem(e, H_RCX, H_R15, H_NONE, 0, CPU_OFF(pending));
+    emit8(e, 0xe3), emit8(e, 0); /* jrcxz */
+    quiet = e->w;
+    emit_move(e, H_RCX, H_R11);
+    leave_at(t, t->b->home_rip);
+    quiet[-1] = (uint8_t)(e->w - quiet);
+    emit_move(e, H_RCX, H_R11);
+}
+
+/* Where the flags are when the body begins decides which of the entries have something to do; those
+ * that do are behind the block. Flags that do not matter are everywhere at once. */
+void jit_emit_entry(struct translation *t)
+{
+    struct jit_entries *at = &t->b->entry;
+    bool live = t->live[0];
+
+    t->kept = jit_wants_kept(t);
+    t->in_eflags = !t->kept;
+    if (t->kept || !live) {
+        at->kept = emit_here(&t->e);
+        look_for_events(t);
+        at->kept_body = emit_here(&t->e);
+        at->flags = live ? NULL : at->kept;
+        at->flags_body = live ? NULL : at->kept_body;
+    } else {
+        at->kept = at->kept_body = NULL;
+        at->flags = emit_here(&t->e);
+        look_for_events_by_rcx(t);
+        at->flags_body = emit_here(&t->e);
+    }
+}
+
+static void emit_other_entries(struct translation *t)
+{
+    struct jit_entries *at = &t->b->entry;
+
+    if (!at->flags) {
+        at->flags = emit_here(&t->e);
+        jit_emit_save_flags(&t->e);
+        emit_jmp(&t->e, at->kept);
+        at->flags_body = emit_here(&t->e);
+        jit_emit_save_flags(&t->e);
+        emit_jmp(&t->e, at->kept_body);
+    } else if (!at->kept) {
+        at->kept = emit_here(&t->e);
+        look_for_events(t);
+        at->kept_body = emit_here(&t->e);
+        jit_emit_restore_flags(&t->e);
+        emit_jmp(&t->e, at->flags_body);
+    }
+    /* Leaving, and where the entry of a dead block leads. */
+    emit_patch(&t->e, t->looked_up);
+    at->stale = emit_here(&t->e);
+    jit_emit_restore_flags(&t->e);
+    leave_at(t, t->b->home_rip);
+}
+
+void jit_emit_behind(struct translation *t)
+{
+    emit_stubs(t);
+    jit_emit_misses(t);
+    emit_bails(t);
+    emit_other_entries(t);
+}

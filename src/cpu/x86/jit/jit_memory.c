@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory operands: a look into the soft TLB, after which the guest's own instruction works with the
+ * guest's own registers plus the addend of the page. */
+#include "cpu/x86/jit/translate.h"
+
+struct address jit_operand_address(const struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    struct address a = {.base = d->base, .index = d->index, .scale = d->scale, .seg = d->seg,
+                        .disp = (int32_t)d->disp};
+
+    if (d->base == X86_BASE_RIP) {
+        a.fixed = true;
+        a.at = insn_behind(t, n) + (uint64_t)d->disp;
+    } else if (d->base == X86_NO_REG && d->index == X86_NO_REG) {
+        a.fixed = true;
+        a.at = (uint64_t)d->disp;
+    }
+    return a;
+}
+
+struct address jit_stack_address(int32_t disp)
+{
+    return (struct address){.base = X86_RSP, .index = X86_NO_REG, .seg = X86_SS, .disp = disp};
+}
+
+static bool in_memory(unsigned g)
+{
+    return g < 16 && jit_in_memory(g);
+}
+
+static unsigned host_reg(unsigned g)
+{
+    return g < 16 ? jit_host_reg(g) : H_NONE;
+}
+
+/* Does it need nothing but host registers? */
+static bool is_direct(const struct address *a)
+{
+    return !a->fixed && a->seg < X86_FS && !in_memory(a->base) && !in_memory(a->index);
+}
+
+static void lea(struct emit *e, unsigned to, unsigned base, unsigned index, unsigned scale,
+                int64_t disp)
+{
+    if (disp == (int32_t)disp) {
+        emit_lea(e, to, base, index, scale, (int32_t)disp);
+    } else {
+        emit_lea(e, to, base, index, scale, INT32_MAX);
+        emit_lea(e, to, to, H_NONE, 0, (int32_t)(disp - INT32_MAX));
+    }
+}
+
+/* r10 = the address without the segment's base, plus extra. */
+static void offset_part(struct emit *e, const struct address *a, int32_t extra)
+{
+    unsigned base = host_reg(a->base), index = host_reg(a->index);
+
+    if (a->fixed) {
+        emit_const(e, H_R10, a->at + (uint64_t)(int64_t)extra);
+        return;
+    }
+    if (in_memory(a->base)) {
+        emit_load(e, H_R10, H_R15, REG_OFF(a->base));
+        base = H_R10;
+    }
+    if (in_memory(a->index)) {
+        emit_load(e, H_R11, H_R15, REG_OFF(a->index));
+        index = H_R11;
+    }
+    lea(e, H_R10, base, index, a->scale, (int64_t)a->disp + extra);
+}
+
+void jit_address(struct translation *t, const struct address *a)
+{
+    offset_part(&t->e, a, 0);
+    if (a->seg >= X86_FS) {
+        emit_load(&t->e, H_R11, H_R15, CPU_OFF(ea_base) + 8 * a->seg);
+        emit_lea(&t->e, H_R10, H_R10, H_R11, 0, 0);
+    }
+}
+
+void jit_emit_at(struct emit *e, unsigned op, unsigned reg, const struct place *p)
+{
+    emit_rex_mem(e, 1, reg, p->base, p->index);
+    emit8(e, op);
+    emit_mem(e, reg, p->base, p->index, p->scale, p->disp);
+}
+
+void jit_fold(struct translation *t, struct place *p)
+{
+    if (p->index != H_NONE || p->base != H_R10 || p->disp)
+        emit_lea(&t->e, H_R10, p->base, p->index, p->scale, p->disp);
+    *p = (struct place){.base = H_R10, .index = H_NONE, .spare = H_R11};
+}
+
+/* r11 is the addend: what to add to it. */
+static struct place place_of(struct emit *e, const struct address *a)
+{
+    unsigned base = host_reg(a->base), index = host_reg(a->index);
+
+    if (a->fixed) {
+        if (a->at == (uint64_t)(int64_t)(int32_t)a->at)
+            return (struct place){.base = H_R11, .index = H_NONE, .spare = H_R10,
+                                  .disp = (int32_t)a->at};
+        emit_const(e, H_R10, a->at);
+        return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE};
+    }
+    if (a->index == X86_NO_REG) {
+        if (!in_memory(a->base))
+            return (struct place){.base = base, .index = H_R11, .spare = H_R10, .disp = a->disp};
+        emit_load(e, H_R10, H_R15, REG_OFF(a->base));
+        return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE, .disp = a->disp};
+    }
+    if (in_memory(a->index)) {
+        emit_load(e, H_R10, H_R15, REG_OFF(a->index));
+        if (in_memory(a->base)) {
+            emit_lea(e, H_R11, H_R11, H_R10, a->scale, 0);
+            emit_load(e, H_R10, H_R15, REG_OFF(a->base));
+            return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE, .disp = a->disp};
+        }
+        index = H_R10;
+    } else if (in_memory(a->base)) {
+        emit_load(e, H_R10, H_R15, REG_OFF(a->base));
+        base = H_R10;
+    }
+    if (base == H_NONE)
+        return (struct place){.base = H_R11, .index = (uint8_t)index, .scale = a->scale,
+                              .spare = index == H_R10 ? H_NONE : H_R10, .disp = a->disp};
+    emit_lea(e, H_R10, base, index, a->scale, a->disp);
+    return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE};
+}
+
+static int32_t tag_offset(enum mmu_access access)
+{
+    return access == MMU_WRITE ? offsetof(struct tlb_entry, write)
+                               : offsetof(struct tlb_entry, read);
+}
+
+/* Compare the tag of a fixed address's page; r11 = its addend. */
+static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access access)
+{
+    int32_t entry = (int32_t)((at >> MEM_PAGE_SHIFT & (TLB_ENTRIES - 1)) * sizeof(struct tlb_entry));
+    uint64_t page = tlb_page(at);
+    uint8_t *branch;
+
+    emit_load(e, H_R11, H_R15, CPU_OFF(tlb) + (at >> 63 ? 8 : 0));
+    if (page == (uint64_t)(int64_t)(int32_t)page) { /* cmp qword [r11 + entry], page */
+        emit8(e, 0x49), emit8(e, 0x81);
+        emit_mem(e, 7, H_R11, H_NONE, 0, entry + tag_offset(access));
+        emit32(e, (uint32_t)page);
+    } else {
+        emit_const(e, H_R10, page);
+        emit_op_rm(e, 0x3b, H_R10, H_R11, entry + tag_offset(access));
+    }
+    branch = emit_jcc_forward(e, 5);
+    emit_load(e, H_R11, H_R11, entry + (int32_t)offsetof(struct tlb_entry, addend));
+    return branch;
+}
+
+/* The entry is that of the first byte's page, the tag is compared with the last byte's; or, where
+ * alignment is demanded, with the first byte's address including the bits that must be 0. */
+static uint8_t *look_up(struct translation *t, const struct address *a, unsigned size,
+                        enum mmu_access access, unsigned align)
+{
+    struct emit *e = &t->e;
+    int32_t last = align ? 0 : (int32_t)size - 1;
+    uint8_t *branch;
+
+    if (is_direct(a) && last) {
+        lea(e, H_R11, host_reg(a->base), host_reg(a->index), a->scale, a->disp);
+        offset_part(e, a, last);
+    } else {
+        jit_address(t, a);
+        emit_move(e, H_R11, H_R10);
+        if (last)
+            emit_lea(e, H_R10, H_R10, H_NONE, 0, last);
+    }
+    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12 - 5); /* shr r11, 7 */
+    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, (TLB_ENTRIES - 1) << 5);
+    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(tlb) + (t->upper ? 8 : 0));
+    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
+    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
+    emit_op_rm(e, 0x3b, H_R10, H_R11, tag_offset(access));
+    branch = emit_jcc_forward(e, 5);
+    emit_load(e, H_R11, H_R11, offsetof(struct tlb_entry, addend));
+    return branch;
+}
+
+static bool is_locked(const struct x86_decoded *d)
+{
+    return d->prefixes & X86_PREFIX_LOCK || d->op == X86_OP_XCHG;
+}
+
+struct place jit_look_up(struct translation *t, unsigned n, const struct address *a, unsigned size,
+                         enum mmu_access access, unsigned align)
+{
+    struct miss *m = &t->miss[t->miss_count++];
+    bool fixed = a->fixed && a->seg < X86_FS && is_canonical(a->at) &&
+                 tlb_page(a->at) == tlb_page(a->at + size - 1) && !(align && a->at & (align - 1));
+
+    jit_flags_spare(t, n);
+    m->address = *a;
+    m->branch = fixed ? look_up_fixed(&t->e, a->at, access) : look_up(t, a, size, access, align);
+    m->site = jit_data_alloc(t, sizeof(*m->site));
+    *m->site = (struct jit_site){.insn = &t->b->insn[n + 1],
+                                 .hit = emit_here(&t->e),
+                                 .block = t->b,
+                                 .next_rip = insn_behind(t, n),
+                                 .next = (uint8_t)(n + 1),
+                                 .access = (uint8_t)access,
+                                 .size = (uint8_t)size,
+                                 .align = (uint8_t)align,
+                                 .locked = is_locked(&t->d[n]),
+                                 .guarded = t->guarded,
+                                 .flags_kept = t->kept};
+    if (a->seg >= X86_FS)
+        emit_op_rm(&t->e, 0x03, H_R11, H_R15, CPU_OFF(ea_base) + 8 * a->seg);
+    return place_of(&t->e, a);
+}
+
+void jit_emit_misses(struct translation *t)
+{
+    for (unsigned n = 0; n < t->miss_count; n++) {
+        struct miss *m = &t->miss[n];
+
+        emit_patch(&t->e, m->branch);
+        jit_address(t, &m->address);
+        emit_const(&t->e, H_R11, (uint64_t)(uintptr_t)m->site);
+        emit_jmp(&t->e, t->j->slow);
+    }
+}
