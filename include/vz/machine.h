@@ -142,6 +142,9 @@ typedef void vz_machine_done_fn(void *arg, struct vz_machine *machine, const str
  * pause   CPUs and devices stand still when it completes, and the guest's clocks with them
  * resume  go on
  * stop    as pulling the plug would: the guest is not asked. What it wrote to its disks is there.
+ *         A disk that does not answer for 30 s (also when the guest ends by itself) is given up:
+ *         VZ_ERROR_IO, the state is error, and the run's memory and files stay taken until the
+ *         process ends
  * Returns 0; or -1, and fn is not called, without memory. Since 0.1 (start, stop), 0.2. */
 VZ_PUBLIC int vz_machine_start(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
 VZ_PUBLIC int vz_machine_pause(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);

@@ -39,6 +39,9 @@ struct machine_call {
 
 struct machine_listener;
 
+/* A disk that has not answered for so long after the end of a run will not. */
+#define MACHINE_END_TIMEOUT_MS 30000u
+
 #define MACHINE_STATS_MAX 256
 
 struct machine_stat {
@@ -78,6 +81,9 @@ struct vz_machine {
     struct parts parts;
     struct runner runner;
     bool quiescing;
+    struct loop_timer *end_timer; /* limits the wait for devices at the end of a run */
+    unsigned end_timeout_ms;
+    bool hung;                    /* that was in vain: the parts are abandoned */
 };
 
 /* machine_thread.c: the thread, from vz_machine_new() to quit. */

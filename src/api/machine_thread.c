@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "api/machine_impl.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "loop/loop.h"
 
@@ -119,12 +120,29 @@ static void on_quiet(void *arg)
     loop_stop(((struct vz_machine *)arg)->parts.loop);
 }
 
+static void on_end_timeout(void *arg)
+{
+    struct vz_machine *m = arg;
+
+    m->hung = true;
+    loop_stop(m->parts.loop);
+}
+
+/* The run is to end, and waits for its devices. */
+static void limit_end(struct vz_machine *m)
+{
+    if (m->end_timer ||
+        loop_timer_create(m->parts.loop, on_end_timeout, m, &m->end_timer) < 0)
+        return;
+    loop_timer_arm(m->end_timer, clock_mono_ns() + m->end_timeout_ms * NS_PER_MS);
+}
+
 /* The wake descriptor, in the loop. */
 static void on_wake(void *arg, unsigned events)
 {
     struct vz_machine *m = arg;
     eventfd_t ignored;
-    bool press, quiesce;
+    bool press, quiesce, ended;
 
     eventfd_read(m->wake_fd, &ignored);
     backends_reap(&m->parts.backends);
@@ -133,6 +151,7 @@ static void on_wake(void *arg, unsigned events)
     press = m->want_button;
     m->want_button = false;
     quiesce = m->parked && !m->quiescing;
+    ended = m->has_end;
     pthread_mutex_unlock(&m->lock);
     if (press)
         parts_press_power_button(&m->parts);
@@ -140,6 +159,8 @@ static void on_wake(void *arg, unsigned events)
         m->quiescing = true;
         parts_quiesce(&m->parts, on_quiet, m);
     }
+    if (m->quiescing && ended)
+        limit_end(m);
     deliver(m);
 }
 
@@ -265,6 +286,8 @@ static void run(struct vz_machine *m)
     for (;;) {
         loop_run(m->parts.loop);
         m->quiescing = false;
+        loop_timer_destroy(m->end_timer);
+        m->end_timer = NULL;
         if (!serve_still(m))
             return;
         parts_resume(&m->parts);
@@ -333,6 +356,15 @@ static struct machine_op *settle_end(struct vz_machine *m, bool *ret_stopped)
     return op;
 }
 
+/* Devices did not finish their requests: that is an error, of the stop too. */
+static void note_hung_locked(struct vz_machine *m, struct vz_error *ret)
+{
+    error_set(ret, 0, VZ_ERROR_IO, "a disk has not answered for %u s; its requests, and with them "
+              "the machine's memory and files, are abandoned", m->end_timeout_ms / 1000);
+    m->end.reason = VZ_END_ERROR;
+    snprintf(m->end.text, sizeof(m->end.text), "%s", ret->text);
+}
+
 /* Take the machine apart, and tell everyone. */
 static void finish(struct vz_machine *m)
 {
@@ -347,9 +379,15 @@ static void finish(struct vz_machine *m)
     m->live = false; /* no call is added any more */
     error_set(&late, 0, VZ_ERROR_INVALID_TRANSITION, "the machine ended first%s%.180s",
               m->end.text[0] ? ": " : "", m->end.text);
+    if (m->hung)
+        note_hung_locked(m, &late);
     pthread_mutex_unlock(&m->lock);
     machine_serve_calls(m);
-    parts_fini(&m->parts);
+    if (m->hung)
+        parts_abandon(&m->parts);
+    else
+        parts_fini(&m->parts);
+    m->hung = false;
     machine_forget_listeners(m);
     op = settle_end(m, &stopped);
     complete(m, op, stopped ? NULL : &late);

@@ -107,6 +107,12 @@ void parts_fini(struct parts *p)
     *p = (struct parts){.config = p->config};
 }
 
+void parts_abandon(struct parts *p)
+{
+    loop_fd_remove(p->wake);
+    *p = (struct parts){.config = p->config};
+}
+
 int parts_boot(struct parts *p, struct vz_error *err)
 {
     const struct vz_config *c = p->config;

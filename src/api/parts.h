@@ -55,6 +55,10 @@ int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn
 /* NULL members are fine. Neither loop nor vCPUs run. */
 void parts_fini(struct parts *p);
 
+/* Instead: let go of everything without freeing it, since devices have requests under way that may still
+ * write to guest memory. */
+void parts_abandon(struct parts *p);
+
 /* Load the kernel and set up the CPUs, which are in reset state and do not run. 0 or -errno. */
 int parts_boot(struct parts *p, struct vz_error *err) must_check;
 

@@ -3,6 +3,9 @@
  * Linux does with them is tested in tests/boot. */
 #include "unit.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include <vz/vz.h>
 
 #include "api/machine_fixture.h"
+#include "api/machine_impl.h"
 
 static const struct fake_op waiting[] = {{FAKE_WAIT}};
 
@@ -382,6 +386,174 @@ START_TEST(devices_that_are_not_there_are_not_found)
 }
 END_TEST
 
+/* ---- Ends ----------------------------------------------------------------------------------- */
+
+static void add_rng(struct machine *t)
+{
+    struct vz_entropy_device *e = vz_virtio_entropy_device_new(NULL, NULL);
+
+    vz_config_add_entropy_device(t->config, e);
+    vz_entropy_device_unref(e);
+}
+
+/* As if a request were under way that does not end. */
+static int hang(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    m->parts.board->virtio[0]->queue[0].inflight++;
+    return 0;
+}
+
+START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    for (unsigned i = 0; i < 2; i++) {
+        start(&t);
+        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_IO);
+        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    }
+    t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+    start(&t);
+    ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), 0);
+    end(&t);
+}
+END_TEST
+
+static unsigned entries(const char *folder)
+{
+    DIR *d = opendir(folder);
+    unsigned n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* Every kind of device. */
+static void add_everything(struct machine *t, const char *disk, const char *socket_path)
+{
+    const struct vz_socket_forward forward = {true, 22, socket_path};
+    struct vz_serial_attachment *pty = vz_pty_serial_attachment_new(NULL);
+    struct vz_serial_port *com1 = vz_uart_serial_port_new(NULL, NULL);
+    struct vz_serial_port *hvc0 = vz_virtio_serial_port_new(pty, NULL);
+    struct vz_storage_attachment *image = vz_disk_image_attachment_new(disk, NULL, NULL);
+    struct vz_storage_device *block = vz_virtio_block_device_new(image, NULL, NULL);
+    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+
+    vz_config_add_serial_port(t->config, com1);
+    vz_config_add_serial_port(t->config, hvc0);
+    vz_config_add_storage_device(t->config, block);
+    vz_config_add_network_device(t->config, card);
+    add_rng(t);
+    add_balloon(t, 0, 0);
+    add_sockets(t, &forward, 1);
+    vz_serial_attachment_unref(pty);
+    vz_serial_port_unref(com1);
+    vz_serial_port_unref(hvc0);
+    vz_storage_attachment_unref(image);
+    vz_storage_device_unref(block);
+    vz_network_attachment_unref(nat);
+    vz_network_device_unref(card);
+}
+
+struct place {
+    char folder[40], disk[64], socket[64];
+};
+
+static void make_place(struct place *p)
+{
+    int fd;
+
+    strcpy(p->folder, "/tmp/vz-runtime-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(p->folder));
+    snprintf(p->disk, sizeof(p->disk), "%s/disk", p->folder);
+    snprintf(p->socket, sizeof(p->socket), "%s/socket", p->folder);
+    fd = open(p->disk, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+}
+
+static void remove_place(struct place *p)
+{
+    unlink(p->disk);
+    ck_assert_int_eq(rmdir(p->folder), 0);
+}
+
+static void live_once(struct place *p, unsigned i)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_everything(&t, p->disk, p->socket);
+    make_machine(&t);
+    if (i % 3)
+        start(&t);
+    if (i % 3 == 2) {
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 7, on_accept, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 1, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    }
+    end(&t); /* stopped, running or paused */
+}
+
+START_TEST(nothing_leaks_with_every_device)
+{
+    unsigned fds, threads;
+    struct place p;
+    uint64_t bytes;
+
+    make_place(&p);
+    for (unsigned i = 0; i < 9; i++)
+        live_once(&p, i);
+    fds = entries("/proc/self/fd");
+    threads = entries("/proc/self/task");
+    bytes = mallinfo2().uordblks;
+    for (unsigned i = 0; i < 200; i++)
+        live_once(&p, i);
+    ck_assert_uint_eq(entries("/proc/self/fd"), fds);
+    ck_assert_uint_eq(entries("/proc/self/task"), threads);
+    if (!VZ_SANITIZED) /* whose leak checker sees more */
+        ck_assert_uint_le(mallinfo2().uordblks, bytes + 200 * 16);
+    remove_place(&p);
+}
+END_TEST
+
+START_TEST(two_machines_with_every_device)
+{
+    struct place p[2];
+    struct machine t[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        make_place(&p[i]);
+        begin(&t[i]);
+        add_everything(&t[i], p[i].disk, p[i].socket);
+        make_machine(&t[i]);
+        start(&t[i]);
+    }
+    ck_assert_int_eq(vz_machine_set_memory_target(t[0].m, 64 << 20, NULL), 0);
+    ck_assert_uint_eq(memory(&t[1]).target, 128 << 20);
+    ck_assert_int_eq(vz_machine_stop_wait(t[0].m, NULL), 0);
+    ck_assert_int_eq(access(p[0].socket, F_OK), -1);
+    ck_assert_int_eq(access(p[1].socket, F_OK), 0);
+    ck_assert_int_eq(vz_machine_state(t[1].m), VZ_STATE_RUNNING);
+    for (unsigned i = 0; i < 2; i++) {
+        end(&t[i]);
+        remove_place(&p[i]);
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
@@ -389,6 +561,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
     UNIT_TEST(s, a_serial_port_leads_elsewhere);
     UNIT_TEST(s, a_network_is_replaced_and_lost);
+    if (!VZ_SANITIZED) /* it leaks, as it must */
+        UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
+    UNIT_TEST(s, nothing_leaks_with_every_device);
+    UNIT_TEST(s, two_machines_with_every_device);
     UNIT_TEST(s, devices_that_are_not_there_are_not_found);
 }
 
