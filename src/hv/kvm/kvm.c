@@ -126,6 +126,18 @@ static int create_chips(struct hv_vm *vm)
     return r ? r : kvm_irq_init(vm);
 }
 
+/* A fetch from where nothing is shall come to us at every privilege level. Older kernels tell of it at
+ * level 0 only. */
+static void want_failures(struct hv_vm *vm)
+{
+#ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
+
+    if (vm->embedded && kvm_has(vm->fd, cap.cap) > 0)
+        (void)kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+#endif
+}
+
 static int create_vcpu(struct hv_vm *vm, unsigned index)
 {
     struct hv_vcpu *v = &vm->vcpu[index];
@@ -208,6 +220,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc, struct 
     r = create_chips(vm);
     if (r)
         return failed(err, r, "interrupt controllers");
+    want_failures(vm);
     r = create_vcpus(vm, desc->vcpu_count);
     if (r)
         return failed(err, r, "CPUs");

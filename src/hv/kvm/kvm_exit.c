@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch/x86/regs.h"
 #include "hv/kvm/kvm.h"
 
 static void serve_port(struct hv_vcpu *v)
@@ -163,6 +164,19 @@ static gpa_t missing_code(struct hv_vcpu *v)
     return mem_find(v->vm->mem, t.physical_address) ? UINT64_MAX : t.physical_address;
 }
 
+/* KVM has queued #UD besides, unless it can do without (KVM_CAP_EXIT_ON_EMULATION_FAILURE). */
+static void drop_undefined(struct hv_vcpu *v)
+{
+    struct kvm_vcpu_events e;
+
+    if (kvm_ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e) < 0 || e.exception.nr != X86_UD)
+        return;
+    e.exception.injected = 0;
+    e.exception.pending = 0;
+    e.flags &= KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING;
+    (void)kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
+}
+
 static bool internal_error(struct hv_vcpu *v, struct hv_exit *exit)
 {
     static const char *const names[] = {
@@ -176,6 +190,7 @@ static bool internal_error(struct hv_vcpu *v, struct hv_exit *exit)
 
     if (gpa != UINT64_MAX) {
         v->unfinished = false;
+        drop_undefined(v);
         exit->kind = HV_EXIT_FETCH;
         exit->gpa = gpa;
         return false;

@@ -341,7 +341,9 @@ START_TEST(fetches_need_memory_that_may_be_executed)
     ck_assert_uint_eq(r.exit.address, 0x1000);
     ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RIP), 0x1000);
     OK(vz_hv_vm_map(r.vm, r.ram + 0x1000, 0x1000, PAGE, 7));
+    r.ram[0] = 0xcd; /* were there an exception, its handler would be this: int 0 */
     expect(&r, VZ_HV_EXIT_HALT);
+    ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RSP), 0x8000);
     if (vz_hv_vm_protect(r.vm, 0x1000, PAGE, 3) != VZ_HV_UNSUPPORTED) {
         set(r.cpu, VZ_HV_REG_RIP, 0x1000);
         expect(&r, VZ_HV_EXIT_MEMORY);
@@ -1146,4 +1148,4 @@ static void add_tests(Suite *s)
     EACH(s, memory_changes_under_running_vcpus);
 }
 
-UNIT_TEST_MAIN("api/hyp", add_tests)
+UNIT_TEST_MAIN("api/hypervisor", add_tests)
