@@ -21,7 +21,9 @@ $(BUILD)/build.ninja:
 
 help:
 	@echo 'make            build the command line tool, left at build/vz'
-	@echo 'make demo       install what is needed, build, and boot a Debian kernel to a shell'
+	@echo 'make demo       install what is needed, build, and boot Debian from a disk'
+	@echo 'make demo-initramfs'
+	@echo '                the quick one: only a kernel and a shell'
 	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
 	@echo 'make check-kvm  only the tests that need KVM: in a PC with AMD-V that QEMU emulates, or on'
 	@echo '                /dev/kvm where that works'
@@ -39,6 +41,11 @@ demo:
 	@sh scripts/deps build demo
 	@$(MAKE) --no-print-directory all
 	@sh scripts/demo $(BUILD)/vz
+
+demo-initramfs:
+	@sh scripts/deps build demo
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo --initramfs $(BUILD)/vz
 
 check:
 	@sh scripts/deps build check demo
@@ -69,4 +76,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all help deps demo check check-kvm check-asan check-ubsan check-tsan bench install clean
+.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench install clean
