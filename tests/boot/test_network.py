@@ -152,7 +152,7 @@ def test_streams_through_nat(guest, initramfs, files, parameters):
             server(lambda c: good.append(is_stream(c, total))) as sink:
         script += (f"netcheck pull 10.0.2.2 {source} /block {total}\n"
                    f"netcheck push 10.0.2.2 {sink} /block {total}\npoweroff -f\n")
-        out = guest(initramfs(script, *files), "--net", "nat").end()
+        out = guest(initramfs(script, *files), "--net", "nat,host=on").end()
     on = int(not parameters)
     assert f"checksums {on}, segments {on}" in out, out
     assert "pull is well" in out and "push is well" in out and good == [True], out
@@ -240,7 +240,7 @@ def test_a_host_that_hangs_up(guest, initramfs, files):
     with server(cut) as bad, server(lambda c: send_stream(c, MIB)) as good:
         script = load() + NAT + (f"netcheck pull 10.0.2.2 {bad} /block {MIB} || echo told\n"
                                  f"netcheck pull 10.0.2.2 {good} /block {MIB}\npoweroff -f\n")
-        out = guest(initramfs(script, *files), "--net", "nat").end()
+        out = guest(initramfs(script, *files), "--net", "nat,host=on").end()
     assert "told" in out and "pull is well" in out, out
 
 
