@@ -19,7 +19,10 @@ DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_
            "failover", "net_failover", "virtio_net")
 BLOCK = os.urandom(MIB + 4099)
 ADDRESS = "ip link set lo up; ip link set eth0 up; ip addr add {}/24 dev eth0\n"
-NAT = ADDRESS.format("10.0.2.15") + "ip route add default via 10.0.2.2\n"
+NAT = ADDRESS.format("10.0.2.15") + (
+    "ip route add default via 10.0.2.2\n"
+    # Linux may take a second to believe in a link that came up
+    "until ping -c 1 -W 1 10.0.2.2 >/dev/null 2>&1; do sleep 0.1; done\n")
 
 
 def load(**parameters):
