@@ -171,8 +171,8 @@ struct hv_ops {
     /* Begin or end to note which pages the guest's CPUs write (what devices write is not among
      * them: mem_written()). Any thread. 0 or -errno. */
     int (*dirty_log)(struct hv_vm *vm, bool on);
-    /* Set the bits of the pages of region mem->region[index] written since the last call; bit n of
-     * bitmap[n / 64] stands for its page n. Others are left as they are. */
+    /* Set the bits of the pages of region mem->region[index] written since the last call, and perhaps
+     * of some that were only read; bit n of bitmap[n / 64] stands for its page n. Others are left. */
     int (*dirty_fetch)(struct hv_vm *vm, unsigned index, uint64_t *bitmap);
 
     /* Call fn for each counter. Any thread; the values are a snapshot. Optional. */

@@ -9,8 +9,10 @@
 
 #include "arch/x86/regs.h"
 #include "base/le.h"
+#include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
 #include "irqchip/lapic_spec.h"
+#include "state/state.h"
 
 #define XSTATE_BV_AT 512u
 #define XSTATE_KNOWN (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
@@ -415,11 +417,26 @@ int kvm_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
     return r ? r : get_msrs(v, ret);
 }
 
+/* KVM takes some values that no CPU can hold. */
+static bool is_valid(const struct x86_cpu_state *s)
+{
+    const uint64_t efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(s->mtrr_fixed); i++) {
+        if (!msr_mtrr_fixed_valid(s->mtrr_fixed[i]))
+            return false;
+    }
+    if (!msr_pat_valid(s->pat) || !msr_mtrr_def_type_valid(s->mtrr_def_type))
+        return false;
+    return s->run_state < X86_RUN_STATE_COUNT && !(s->efer & ~efer) && s->exception_vector < 32 &&
+           x86_cpu_state_desc.loaded((void *)s, NULL) == 0;
+}
+
 static int set_state(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with_tsc)
 {
     int r;
 
-    if (s->run_state >= X86_RUN_STATE_COUNT)
+    if (!is_valid(s))
         return -EINVAL;
     v->run->cr8 = s->cr8; /* KVM_RUN takes it from there if it has no local APIC (api 5) */
     r = set_sregs(v, s);

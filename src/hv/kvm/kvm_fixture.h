@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* For the tests of the KVM backend: a machine of some pages of RAM that runs a few bytes of code, on
+ * either backend, with a record of what it says at ports and addresses. */
+#ifndef VZ_HV_KVM_KVM_FIXTURE_H
+#define VZ_HV_KVM_KVM_FIXTURE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "arch/x86/regs.h"
+#include "base/error.h"
+#include "base/le.h"
+#include "hv/kvm/kvm.h"
+#include "loop/loop.h"
+#include "unit.h"
+
+#define FX_RAM   (2 * MIB)
+#define FX_CODE  0x1000u
+#define FX_STACK 0x8000u
+#define FX_LOG   64u
+#define FX_DONE_PORT 0x3ff /* a program says there that it is through */
+
+struct fx_access {
+    bool mmio, write;
+    uint64_t addr, value;
+    unsigned size;
+};
+
+struct fx {
+    const struct hv_ops *hv;
+    struct mem *mem;
+    bool owns_mem;
+    struct hv_vm *vm;
+    struct hv_vcpu *cpu[2];
+    struct loop *loop;
+    pthread_t loop_thread;
+    struct hv_exit exit;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct fx_access log[FX_LOG];
+    unsigned count;      /* accesses so far, of which the log has the first */
+    bool done;           /* the program has written to FX_DONE_PORT */
+    uint32_t answer;     /* what reads give; counts up */
+};
+
+static inline void fx_note(struct fx *f, const struct fx_access *a)
+{
+    pthread_mutex_lock(&f->lock);
+    if (f->count < FX_LOG)
+        f->log[f->count] = *a;
+    f->count++;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static inline uint64_t fx_mmio_read(void *arg, gpa_t gpa, unsigned size)
+{
+    struct fx *f = arg;
+    const struct fx_access a = {.mmio = true, .addr = gpa, .size = size, .value = ++f->answer};
+
+    fx_note(f, &a);
+    return a.value;
+}
+
+static inline void fx_mmio_write(void *arg, gpa_t gpa, unsigned size, uint64_t value)
+{
+    fx_note(arg, &(struct fx_access){.mmio = true, .write = true, .addr = gpa, .size = size,
+                                     .value = value});
+}
+
+static inline uint32_t fx_port_read(void *arg, uint16_t port, unsigned size)
+{
+    struct fx *f = arg;
+    const struct fx_access a = {.addr = port, .size = size, .value = ++f->answer};
+
+    fx_note(f, &a);
+    return (uint32_t)a.value;
+}
+
+static inline void fx_port_write(void *arg, uint16_t port, unsigned size, uint32_t value)
+{
+    struct fx *f = arg;
+
+    if (port == FX_DONE_PORT) {
+        f->done = true;
+        f->hv->vcpu_kick(f->cpu[0]);
+        return;
+    }
+    fx_note(arg,
+            &(struct fx_access){.write = true, .addr = port, .size = size, .value = value});
+}
+
+static const struct hv_io_ops fx_io = {.mmio_read = fx_mmio_read, .mmio_write = fx_mmio_write,
+                                       .port_read = fx_port_read, .port_write = fx_port_write};
+
+static inline void *fx_run_loop(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+/* mem: NULL for RAM of its own. */
+static inline void fx_init(struct fx *f, const struct hv_ops *hv, struct mem *mem, unsigned cpus)
+{
+    struct hv_vm_desc desc = {.vcpu_count = cpus, .io = &fx_io, .io_arg = f};
+    struct vz_error err = {.text = ""};
+
+    memset(f, 0, sizeof(*f));
+    f->hv = hv;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->changed, NULL);
+    f->mem = mem;
+    f->owns_mem = !mem;
+    if (!mem) {
+        ck_assert_int_eq(mem_create(FX_RAM + 64 * KIB, &f->mem, NULL), 0);
+        ck_assert_int_eq(mem_add(f->mem, 0, 640 * KIB, false), 0);
+        ck_assert_int_eq(mem_add(f->mem, 0xf0000, 64 * KIB, true), 0);
+        ck_assert_int_eq(mem_add(f->mem, MIB, MIB, false), 0);
+    }
+    ck_assert_int_eq(loop_create(&f->loop), 0);
+    ck_assert_int_eq(pthread_create(&f->loop_thread, NULL, fx_run_loop, f->loop), 0);
+    desc.mem = f->mem;
+    desc.loop = f->loop;
+    ck_assert_msg(hv->vm_create(&desc, &f->vm, &err) == 0, "%s", err.text);
+    for (unsigned i = 0; i < cpus; i++)
+        ck_assert_int_eq(hv->vcpu_create(f->vm, i, &f->cpu[i]), 0);
+}
+
+static inline void fx_fini(struct fx *f)
+{
+    loop_stop(f->loop);
+    pthread_join(f->loop_thread, NULL);
+    f->hv->vm_destroy(f->vm);
+    loop_destroy(f->loop);
+    if (f->owns_mem)
+        mem_destroy(f->mem);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+}
+
+/* The code at FX_CODE, and CPU 0 in real mode at it. */
+static inline void fx_real_mode(struct fx *f, const uint8_t *begin, const uint8_t *end)
+{
+    struct x86_cpu_state s;
+
+    ck_assert_int_eq(mem_write(f->mem, FX_CODE, begin, (uint64_t)(end - begin)), 0);
+    ck_assert_int_eq(f->hv->vcpu_get(f->cpu[0], &s), 0);
+    for (unsigned i = X86_ES; i <= X86_GS; i++) {
+        s.seg[i].base = 0;
+        s.seg[i].selector = 0;
+    }
+    s.rip = FX_CODE;
+    s.gpr[X86_RSP] = FX_STACK;
+    ck_assert_int_eq(f->hv->vcpu_set(f->cpu[0], &s), 0);
+}
+
+/* Run CPU 0 until its program is through. */
+static inline void fx_run(struct fx *f)
+{
+    int r;
+
+    f->done = false;
+    do
+        r = f->hv->vcpu_run(f->cpu[0], &f->exit);
+    while (r == -EINTR && !f->done);
+    ck_assert_msg(r == -EINTR, "%d: %s", r, f->exit.text);
+}
+
+/* A thread that runs CPU n until fx_stop(). */
+struct fx_runner {
+    struct fx *f;
+    unsigned cpu;
+    pthread_t thread;
+    _Atomic bool stop;
+    _Atomic uint64_t kicks; /* taken */
+    struct hv_exit exit;
+    int result;
+};
+
+static inline void *fx_runner_thread(void *arg)
+{
+    struct fx_runner *r = arg;
+
+    while (!r->stop) {
+        r->result = r->f->hv->vcpu_run(r->f->cpu[r->cpu], &r->exit);
+        if (r->result != -EINTR)
+            break;
+        r->kicks++;
+    }
+    return NULL;
+}
+
+static inline void fx_start(struct fx_runner *r, struct fx *f, unsigned cpu)
+{
+    memset(r, 0, sizeof(*r));
+    r->f = f;
+    r->cpu = cpu;
+    ck_assert_int_eq(pthread_create(&r->thread, NULL, fx_runner_thread, r), 0);
+}
+
+static inline void fx_stop(struct fx_runner *r)
+{
+    r->stop = true;
+    r->f->hv->vcpu_kick(r->f->cpu[r->cpu]);
+    pthread_join(r->thread, NULL);
+    ck_assert_msg(r->result == -EINTR, "%d: %s", r->result, r->exit.text);
+}
+
+/* Until there have been count accesses. */
+static inline void fx_wait_count(struct fx *f, unsigned count)
+{
+    pthread_mutex_lock(&f->lock);
+    while (f->count < count)
+        pthread_cond_wait(&f->changed, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static inline void fx_expect(struct fx *f, unsigned n, bool mmio, bool write, uint64_t addr,
+                             unsigned size, uint64_t value)
+{
+    const struct fx_access *a = &f->log[n];
+
+    ck_assert_uint_gt(f->count, n);
+    ck_assert_msg(a->mmio == mmio && a->write == write && a->addr == addr && a->size == size &&
+                      a->value == value,
+                  "access %u: %s %s of %u bytes at %#llx: %#llx", n, a->mmio ? "memory" : "port",
+                  a->write ? "write" : "read", a->size, (unsigned long long)a->addr,
+                  (unsigned long long)a->value);
+}
+
+/* A main() for programs that need /dev/kvm: skipped, with the reason, where it gives no machine. */
+#define FX_MAIN(suite_name, add_tests)                                                             \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        struct vz_error err_ = {.text = ""};                                                       \
+        Suite *suite_ = suite_create(suite_name);                                                  \
+        SRunner *runner_;                                                                          \
+        int sys_, vm_, failed_;                                                                    \
+                                                                                                   \
+        if (kvm_open_vm(&sys_, &vm_, &err_) < 0) {                                                 \
+            printf("%s\n", err_.text);                                                             \
+            return 77;                                                                             \
+        }                                                                                          \
+        add_tests(suite_);                                                                         \
+        runner_ = srunner_create(suite_);                                                          \
+        srunner_run_all(runner_, CK_ENV);                                                          \
+        failed_ = srunner_ntests_failed(runner_);                                                  \
+        srunner_free(runner_);                                                                     \
+        return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;                                              \
+    }
+
+#endif
