@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arch/x86/regs.h"
+#include "base/clock.h"
 #include "base/le.h"
 #include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
@@ -29,8 +30,7 @@ struct state_msr {
     STATE_MSR(MSR_MTRR_PHYS_BASE0 + 2 * (n), mtrr_phys_base[n]),                                   \
         STATE_MSR(MSR_MTRR_PHYS_BASE0 + 2 * (n) + 1, mtrr_phys_mask[n])
 
-/* In the order of setting. MSR_TSC first, so that it is left out where the TSC is to go on; the TSC
- * deadline is by that TSC. */
+/* In the order of setting; the TSC itself is set by set_tsc(), before them all. */
 static const struct state_msr state_msrs[] = {
     STATE_MSR(MSR_TSC, tsc), STATE_MSR(MSR_TSC_ADJUST, tsc_adjust),
     STATE_MSR(MSR_STAR, star), STATE_MSR(MSR_LSTAR, lstar), STATE_MSR(MSR_CSTAR, cstar),
@@ -117,7 +117,7 @@ static int get_msrs(struct hv_vcpu *v, struct x86_cpu_state *s)
 }
 
 /* A register that this processor has not got can hold nothing but 0. */
-static int set_msrs(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with_tsc)
+static int set_msrs(struct hv_vcpu *v, const struct x86_cpu_state *s)
 {
     struct msr_batch m = {.head = {0}};
     int r;
@@ -127,12 +127,39 @@ static int set_msrs(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with_
 
         if (!v->vm->has_msr[i] && value)
             return -EINVAL;
-        if (v->vm->has_msr[i] && (with_tsc || state_msrs[i].msr != MSR_TSC))
+        if (v->vm->has_msr[i] && state_msrs[i].msr != MSR_TSC)
             m.entry[m.head.nmsrs++] =
                 (struct kvm_msr_entry){.index = state_msrs[i].msr, .data = value};
     }
     r = kvm_ioctl(v->fd, KVM_SET_MSRS, &m);
     return r < 0 ? r : (unsigned)r == m.head.nmsrs ? 0 : -EINVAL;
+}
+
+/* ---- TSC ---- */
+
+static int tsc_offset(struct hv_vcpu *v, unsigned long request, uint64_t *offset)
+{
+    struct kvm_device_attr a = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+                                .addr = (uint64_t)(uintptr_t)offset};
+
+    return kvm_ioctl(v->fd, request, &a);
+}
+
+/* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
+ * slightly different ones. Within a second, take it to be the first vCPU's. (Writing the MSR would
+ * have KVM guess in the same way, but with what was written to this machine before.) */
+static int set_tsc(struct hv_vcpu *v, uint64_t tsc)
+{
+    uint64_t offset = tsc - clock_tsc(), first;
+    int64_t second = (int64_t)v->vm->tsc_khz * 1000, apart;
+
+    if (v->index && !tsc_offset(&v->vm->vcpu[0], KVM_GET_DEVICE_ATTR, &first)) {
+        apart = (int64_t)(offset - first);
+        offset = apart > -second && apart < second ? first : offset;
+    }
+    if (!tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
+        return 0;
+    return kvm_set_msr(v, MSR_TSC, tsc); /* before Linux 5.16 */
 }
 
 /* ---- registers ---- */
@@ -451,7 +478,9 @@ static int set_state(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with
     if (!r)
         r = set_events(v, s);
     v->unfinished = false;
-    return r ? r : set_msrs(v, s, with_tsc);
+    if (!r && with_tsc)
+        r = set_tsc(v, s->tsc);
+    return r ? r : set_msrs(v, s);
 }
 
 int kvm_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *s)
