@@ -122,6 +122,8 @@ struct x86_cpu {
     const void *jit_resume;        /* where to go on, */
     const struct insn *jit_insn;   /* what to interpret, */
     uint8_t jit_bounce[32];        /* and a copy of what was read across pages */
+    bool slots_used;               /* some slot may have a tag */
+    struct tlb_slot slot[TLB_SLOTS];
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];
@@ -138,6 +140,7 @@ struct x86_cpu {
     uint8_t run_state;             /* enum x86_run_state */
     bool sti_shadow, mov_ss_shadow; /* hold for the instruction at RIP */
     bool nmi_blocked;
+    bool intr_held;                /* X86_PENDING_INTR waits for IF; only while it runs */
     bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
     bool ss_flat, cs_flat;         /* base 0, limit 4 GiB (kept by segment loads) */
     uint8_t watch_hits;            /* DR7 data breakpoints hit by the instruction, DR6 B0-B3 */

@@ -79,6 +79,16 @@ void mmu_flush_page(struct x86_cpu *c, uint64_t va);    /* INVLPG: current PCID,
 void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid);  /* non-global entries of one PCID */
 void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va);
 
+/* Forget c->slot[]: part of every invalidation. */
+static inline void mmu_empty_slots(struct x86_cpu *c)
+{
+    if (likely(!c->slots_used))
+        return;
+    for (unsigned n = 0; n < TLB_SLOTS; n++)
+        c->slot[n].tag = TLB_NO_TAG;
+    c->slots_used = false;
+}
+
 /* Drop write tags for the page of RAM at host (its code is being cached): smc.c. */
 void mmu_protect_page(struct x86_cpu *c, const uint8_t *host);
 

@@ -107,6 +107,11 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
         return take_nmi(c);
     if ((what & X86_PENDING_INTR) && (c->rflags & X86_FLAG_IF) && !shadow)
         return take_interrupt(c);
+    if ((what & X86_PENDING_INTR) && !(c->rflags & X86_FLAG_IF)) {
+        /* So that blocks go on directly meanwhile; whatever sets IF comes through here. */
+        clear(c, X86_PENDING_INTR);
+        c->intr_held = true;
+    }
     return NEXT_BLOCK;
 }
 
@@ -184,6 +189,11 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
         return event_deliver_fault(c);
     }
     what = pending(c);
+    if (unlikely(c->intr_held && (c->rflags & X86_FLAG_IF))) {
+        c->intr_held = false;
+        x86_cpu_post(c, X86_PENDING_INTR);
+        what |= X86_PENDING_INTR;
+    }
     if (unlikely(what)) {
         enum next next = handle_pending(c, what, stop);
 
@@ -211,6 +221,9 @@ enum x86_stop x86_cpu_run(struct x86_cpu *c)
     while (loop_once(c, &stop))
         if (unlikely(c->check))
             jit_check_between_blocks(c);
+    if (c->intr_held)
+        x86_cpu_post(c, X86_PENDING_INTR);
+    c->intr_held = false;
     fpu_park(c);
     sync_leave(c);
     if (unlikely(c->check))

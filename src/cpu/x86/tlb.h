@@ -18,6 +18,14 @@ struct tlb_entry {
     uint64_t addend;            /* host address = virtual address + addend (wraps) */
 };
 
+/* A page that some instructions of translated code used last (jit/jit_memory.c): a copy of what a table
+ * in use says of it for one kind of access. */
+struct tlb_slot {
+    uint64_t tag, addend;
+};
+
+enum { TLB_SLOT_STACK_READ, TLB_SLOT_STACK_WRITE, TLB_SLOT_FIRST_FREE, TLB_SLOTS = 32 };
+
 static always_inline uint64_t tlb_page(uint64_t va)
 {
     return va & ~UINT64_C(0xfff);

@@ -179,6 +179,7 @@ static void drop_tags(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
 
+    mmu_empty_slots(c);
     if (k->tags_overflow)
         mmu_flush_all(c);
     else

@@ -116,7 +116,7 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow)
     if (!(slow & ~t->guarded))
         return;
     if (translation_has(t, JIT_OPT_GUARD))
-        t->guarded |= slow;
+        t->guarded |= slow |= t->guard;
     jit_flags_spare(t, n);
     emit8(e, 0x41), emit8(e, 0xf6); /* test byte [r15 + fpu_slow], imm */
     emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(fpu_slow));

@@ -51,6 +51,13 @@ static bool shape_of(const struct insn *i, struct shape *ret)
     return false;
 }
 
+uint8_t jit_guard_of(const struct insn *i)
+{
+    struct shape s;
+
+    return shape_of(i, &s) ? i->aux : 0;
+}
+
 /* The thunk without its RET. */
 static void emit_thunk(struct translation *t, const uint8_t *thunk, unsigned len)
 {

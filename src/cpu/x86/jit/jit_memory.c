@@ -187,6 +187,107 @@ static uint8_t *look_up(struct translation *t, const struct address *a, unsigned
     return branch;
 }
 
+/* ---- slots: the page used last ---- */
+
+/* How far d moves register g in a loop: MAX_STEP and more if by anything but a small constant. */
+#define MAX_STEP 512
+
+static uint64_t step_of(const struct x86_decoded *d)
+{
+    int64_t by = (int64_t)d->imm;
+
+    switch (d->op) {
+    case X86_OP_INC: case X86_OP_DEC:
+        return 1;
+    case X86_OP_ADD: case X86_OP_SUB:
+        if (d->operand_count == 2 && d->operand[1].kind == X86_OPERAND_IMM)
+            return (uint64_t)(by < 0 ? -by : by);
+        return MAX_STEP;
+    case X86_OP_LEA:
+        if (d->base == d->reg && d->index == X86_NO_REG)
+            return (uint64_t)(d->disp < 0 ? -d->disp : d->disp);
+        return MAX_STEP;
+    default:
+        return MAX_STEP;
+    }
+}
+
+/* Instructions with registers written that are no operands in the table's sense, RSP of PUSH and
+ * so on, vary nothing that matters: such operands have slots of their own or none. */
+void jit_look_for_loop(struct translation *t)
+{
+    const struct x86_decoded *last = &t->d[t->count - 1];
+
+    t->varying = 0;
+    t->loops = last->op == X86_OP_JCC &&
+               insn_behind(t, t->count - 1) + last->imm == t->b->home_rip;
+    for (unsigned n = 0; t->loops && n < t->count; n++) {
+        const struct x86_decoded *d = &t->d[n];
+
+        for (unsigned k = 0; k < d->operand_count; k++)
+            if (d->operand[k].kind == X86_OPERAND_GPR && d->operand[k].written &&
+                step_of(d) >= MAX_STEP)
+                t->varying |= (uint16_t)(1u << d->operand[k].reg);
+    }
+}
+
+static bool varies(const struct translation *t, unsigned g)
+{
+    return g < 16 && t->varying & 1u << g;
+}
+
+/* The slot for accesses by this instruction, which tend to stay within a page; or -1. */
+static int slot_for(struct translation *t, const struct address *a, unsigned size,
+                    enum mmu_access access)
+{
+    if ((size & (size - 1)) || !is_direct(a) || !translation_has(t, JIT_OPT_SLOTS))
+        return -1;
+    if (a->base == X86_RSP && a->index == X86_NO_REG)
+        return a->disp & (int32_t)(size - 1) ? -1
+               : access == MMU_WRITE         ? TLB_SLOT_STACK_WRITE
+                                             : TLB_SLOT_STACK_READ;
+    if (!t->loops || varies(t, a->base) || varies(t, a->index))
+        return -1;
+    t->j->next_slot = t->j->next_slot + 1 < TLB_SLOTS ? t->j->next_slot + 1 : TLB_SLOT_FIRST_FREE;
+    return (int)t->j->next_slot;
+}
+
+static int32_t slot_offset(int slot)
+{
+    return CPU_OFF(slot) + slot * (int32_t)sizeof(struct tlb_slot);
+}
+
+/* An access that is not aligned to its size might reach into another page: it misses. */
+static uint8_t *look_into_slot(struct translation *t, const struct address *a, unsigned size, int slot)
+{
+    struct emit *e = &t->e;
+    uint8_t *branch;
+
+    offset_part(e, a, 0);
+    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
+    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (size - 1));
+    emit_op_rm(e, 0x3b, H_R10, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, tag));
+    branch = emit_jcc_forward(e, 5);
+    emit_load(e, H_R11, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, addend));
+    return branch;
+}
+
+/* Not in the slot: look into the TLB, and put what it says into the slot. */
+static uint8_t *fill_slot(struct translation *t, const struct miss *m)
+{
+    struct emit *e = &t->e;
+    const struct jit_site *s = m->site;
+    uint8_t *branch = look_up(t, &m->address, s->size, s->access, s->align);
+
+    emit_store(e, H_R10, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, tag));
+    emit_store(e, H_R11, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, addend));
+    emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + slots_used], 1 */
+    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(slots_used));
+    emit8(e, 1);
+    emit_jmp(e, s->hit);
+    return branch;
+}
+
 static bool is_locked(const struct x86_decoded *d)
 {
     return d->prefixes & X86_PREFIX_LOCK || d->op == X86_OP_XCHG;
@@ -201,7 +302,13 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
 
     jit_flags_spare(t, n);
     m->address = *a;
-    m->branch = fixed ? look_up_fixed(&t->e, a->at, access) : look_up(t, a, size, access, align);
+    m->slot = fixed ? -1 : slot_for(t, a, size, access);
+    if (fixed)
+        m->branch = look_up_fixed(&t->e, a->at, access);
+    else if (m->slot >= 0)
+        m->branch = look_into_slot(t, a, size, m->slot);
+    else
+        m->branch = look_up(t, a, size, access, align);
     m->site = jit_data_alloc(t, sizeof(*m->site));
     *m->site = (struct jit_site){.insn = &t->b->insn[n + 1],
                                  .hit = emit_here(&t->e),
@@ -225,6 +332,8 @@ void jit_emit_misses(struct translation *t)
         struct miss *m = &t->miss[n];
 
         emit_patch(&t->e, m->branch);
+        if (m->slot >= 0)
+            emit_patch(&t->e, fill_slot(t, m));
         jit_address(t, &m->address);
         emit_const(&t->e, H_R11, (uint64_t)(uintptr_t)m->site);
         emit_jmp(&t->e, t->j->slow);

@@ -65,6 +65,7 @@ struct jit {
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
     size_t code_bytes, data_bytes;
+    unsigned next_slot;       /* to give out, of x86_cpu.slot[] */
     struct jit_detour missed; /* for the instruction of a site, while it is interpreted */
     struct translation *translation; /* of the block in hand */
 };
@@ -73,7 +74,7 @@ struct jit {
  * each access and guard adds behind the block. */
 #define JIT_BLOCK_CODE_MAX (20u << 10)
 #define JIT_INSN_CODE_MAX  1024u
-#define JIT_COLD_CODE_MAX  64u
+#define JIT_COLD_CODE_MAX  128u
 #define JIT_BLOCK_DATA_MAX (24u << 10)
 
 /* Is guest register g in x86_cpu.reg[] only? */

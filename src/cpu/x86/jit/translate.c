@@ -65,6 +65,16 @@ static void emit_body(struct translation *t, const uint8_t *entry)
         jit_exit_to(t, 0, insn_behind(t, t->count - 1), -1);
 }
 
+/* What all vector and x87 instructions of the block together want clear: tested once. */
+static uint8_t guards_of(const struct block *b, unsigned count)
+{
+    uint8_t guard = 0;
+
+    for (unsigned n = 0; n < count; n++)
+        guard |= jit_guard_of(&b->insn[n + 1]);
+    return guard;
+}
+
 static bool has_vectors(const struct translation *t)
 {
     for (unsigned n = 0; n < t->count; n++)
@@ -99,8 +109,10 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->exits = jit_data_alloc(t, sizeof(*t->exits));
     *t->exits = (struct jit_exits){.from = b->home_rip, .vector = has_vectors(t)};
     jit_find_live_flags(t);
+    t->guard = guards_of(b, t->count);
     if (c->check)
         t->exits->flags = jit_note_flags(t);
+    jit_look_for_loop(t);
     jit_emit_entry(t);
     emit_body(t, entry);
     jit_emit_behind(t);

@@ -33,6 +33,7 @@ struct place {
 /* A TLB miss, to be emitted behind the block. */
 struct miss {
     uint8_t *branch;         /* to patch */
+    int slot;                /* of x86_cpu.slot[] that the page was looked for in, or -1 */
     struct jit_site *site;
     struct address address;
 };
@@ -68,7 +69,10 @@ struct translation {
     struct stub stub[2];                       /* by link slot */
     uint8_t *looked_up;                        /* the branch taken when something is pending */
     bool in_eflags, kept;                      /* where the flags are, if they matter */
+    uint8_t guard;                             /* bits of fpu_slow that some instruction minds */
     uint8_t guarded;                           /* bits of fpu_slow known to be clear by now */
+    bool loops;                                /* the block ends with a Jcc to its start, and */
+    uint16_t varying;                          /* registers change by more than small steps */
     bool upper;                                /* data is expected in the upper half */
     bool ended;                                /* nothing may follow */
 };
@@ -83,6 +87,9 @@ bool jit_op(struct translation *t, unsigned n);
 
 /* The vector and x87 instructions of jit_op(). */
 bool jit_op_fpu(struct translation *t, unsigned n);
+
+/* The bits of fpu_slow that the instruction minds, if it is one of these. */
+uint8_t jit_guard_of(const struct insn *i);
 
 static inline uint64_t insn_at(const struct translation *t, unsigned n)
 {
@@ -132,6 +139,9 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
 
 /* Make the place need one register, r10. */
 void jit_fold(struct translation *t, struct place *p);
+
+/* Fill in t->loops and t->varying. */
+void jit_look_for_loop(struct translation *t);
 
 /* op reg, [place], 64 bits. */
 void jit_emit_at(struct emit *e, unsigned op, unsigned reg, const struct place *p);

@@ -45,6 +45,8 @@ int mmu_create(struct x86_cpu *c)
     m->current = &m->lower[0];
     m->mode_key[0] = UINT64_MAX;
     c->mmu = m;
+    c->slots_used = true;
+    mmu_empty_slots(c);
     return 0;
 }
 
@@ -95,6 +97,7 @@ static void select_tables(struct x86_cpu *c)
     enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
     uint64_t mode = block_mode(c) | (c->cpl == 3 ? BIT(4) : 0);
 
+    mmu_empty_slots(c);
     if (unlikely(mmu_checks_alignment(c))) {
         c->tlb[0] = c->tlb[1] = empty_table(m);
     } else {
@@ -235,6 +238,7 @@ static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
     uint64_t vpn = va >> 12;
     bool large = s->has_1g || mmu_filter_has(&s->large, vpn >> 10);
 
+    mmu_empty_slots(c);
     for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
         struct tlb_entry *e = &s->table[kind][vpn & (TLB_ENTRIES - 1)];
 
@@ -284,6 +288,7 @@ void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
 {
     const uint8_t *page = mem_page_of(host);
 
+    mmu_empty_slots(c);
     for (unsigned n = 0; n < MMU_ASIDS; n++)
         protect_in(&c->mmu->lower[n], page);
     protect_in(&c->mmu->upper, page);
