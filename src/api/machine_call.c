@@ -33,13 +33,32 @@ static bool append(struct vz_machine *m, struct machine_call *call, enum vz_mach
     return live;
 }
 
+/* The interrupt controllers of a paused machine get their state of before the pause back, so a device
+ * that interrupts meanwhile does so between a thaw and a freeze. */
+static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+{
+    struct vz_error e = {0};
+    bool frozen = m->parts.frozen != NULL;
+    int r = frozen ? parts_thaw(&m->parts, &e) : 0, result = fn(m, arg, err);
+
+    if (frozen && !r)
+        r = parts_freeze(&m->parts, &e);
+    if (r < 0) {
+        pthread_mutex_lock(&m->lock);
+        machine_end_locked(m, VZ_END_ERROR, 0, e.text);
+        pthread_mutex_unlock(&m->lock);
+        machine_wake(m);
+    }
+    return result;
+}
+
 int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
 {
     struct machine_call call = {.fn = fn, .arg = arg};
     enum vz_machine_state state;
 
     if (machine_is_current(m)) /* then m->live does not change */
-        return m->live ? fn(m, arg, err) : refuse(m, vz_machine_state(m), err);
+        return m->live ? run(m, fn, arg, err) : refuse(m, vz_machine_state(m), err);
     if (!append(m, &call, &state))
         return refuse(m, state, err);
     machine_wake(m);
@@ -72,7 +91,7 @@ void machine_serve_calls(struct vz_machine *m)
     struct machine_call *call;
 
     while ((call = pop(m))) {
-        call->result = m->live ? call->fn(m, call->arg, &call->err)
+        call->result = m->live ? run(m, call->fn, call->arg, &call->err)
                                : refuse(m, VZ_STATE_STOPPED, &call->err);
         pthread_mutex_lock(&m->lock);
         call->done = true; /* and with the lock dropped it is gone */
