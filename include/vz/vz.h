@@ -9,6 +9,7 @@
 
 #include <vz/config.h>
 #include <vz/error.h>
+#include <vz/host.h>
 #include <vz/machine.h>
 #include <vz/runtime.h>
 

@@ -15,6 +15,8 @@ void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A subcommand gets the arguments behind its name, and returns the exit status. */
 int run_main(int argc, char **argv);
 extern const char run_help[];
+int doctor_main(int argc, char **argv);
+extern const char doctor_help[];
 
 /* opts.c ---------------------------------------------------------------------------------- */
 

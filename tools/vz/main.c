@@ -22,6 +22,7 @@ static const char main_help[] =
     "\n"
     "Commands:\n"
     "  run     boot a kernel and connect its serial console to the terminal\n"
+    "  doctor  say what this computer offers to machines, and what would mend what it does not\n"
     "  help    say more about a command: the same as 'vz COMMAND --help'\n"
     "\n"
     "Example:\n"
@@ -36,6 +37,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", run_main, run_help},
+    {"doctor", doctor_main, doctor_help},
 };
 
 void cli_error(const char *fmt, ...)

@@ -26,7 +26,7 @@
 #define CODE    0x10000u
 #define REPORT_PORT 0x80u
 #define TIMER_VECTOR 0x40u
-#define PATIENCE_S 2 /* against hanging; a loaded or emulated host may need long */
+#define PATIENCE_S 20 /* against hanging; a loaded or emulated host may need seconds */
 
 /* Numbers reported: what has worked. */
 enum step { STEP_NONE, STEP_LONG_MODE, STEP_EXCEPTION, STEP_CMPXCHG16B, STEP_XRSTOR, STEP_TIMER };

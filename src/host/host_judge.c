@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* See host_judge.h. Each function says one thing, first match wins; texts name what is the matter and
+ * what follows from it, commands can be pasted into a shell. */
+#include "host/host_judge.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct host_finding *add(struct host_findings *r, enum vz_host_level level,
+                                const char *topic, const char *code, const char *fmt, ...)
+    printf_like(5, 6);
+static void mend(struct host_finding *h, const char *fmt, ...) printf_like(2, 3);
+
+static struct host_finding *add(struct host_findings *r, enum vz_host_level level,
+                                const char *topic, const char *code, const char *fmt, ...)
+{
+    struct host_finding *h = &r->item[MIN(r->count, HOST_FINDINGS_MAX - 1u)];
+    va_list ap;
+
+    r->count = MIN(r->count + 1, (unsigned)HOST_FINDINGS_MAX);
+    *h = (struct host_finding){.level = level, .topic = topic, .code = code};
+    va_start(ap, fmt);
+    vsnprintf(h->text, sizeof(h->text), fmt, ap);
+    va_end(ap);
+    return h;
+}
+
+/* The command that helps. */
+static void mend(struct host_finding *h, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(h->command, sizeof(h->command), fmt, ap);
+    va_end(ap);
+}
+
+static const char *vendor_module(const struct host_facts *f)
+{
+    return f->svm || (f->amd && !f->vmx) ? "kvm_amd" : "kvm_intel";
+}
+
+static const char *extension(const struct host_facts *f)
+{
+    return f->svm || (f->amd && !f->vmx) ? "AMD-V" : "VT-x";
+}
+
+/* ---- KVM ------------------------------------------------------------------------------------ */
+
+/* The CPU has no VT-x or AMD-V. */
+static void no_extension(const struct host_facts *f, struct host_findings *r)
+{
+    const char *module = vendor_module(f);
+
+    if (!f->hypervisor) {
+        add(r, VZ_HOST_PROBLEM, "kvm", "virtualization-off",
+            "The CPU offers no hardware virtualization (VT-x or AMD-V): it is switched off in the "
+            "firmware's setup, where it is called Intel Virtualization Technology or SVM Mode, or "
+            "the CPU has none.");
+        return;
+    }
+    mend(add(r, VZ_HOST_PROBLEM, "kvm", "nested-off",
+             "This is a virtual machine itself, and its host does not pass %s on to it: nested "
+             "virtualization is off there, or this machine's CPU model leaves it out. The commands "
+             "are for that host, with its machines shut down; then give this machine the host's own "
+             "CPU (QEMU: -cpu host, libvirt: host-passthrough). At a cloud provider, choose a kind of "
+             "machine with nested virtualization.", extension(f)),
+         "sudo modprobe -r %s && sudo modprobe %s nested=1", module, module);
+}
+
+static void no_node(const struct host_facts *f, struct host_findings *r)
+{
+    const char *module = vendor_module(f);
+
+    if (!f->vmx && !f->svm) {
+        no_extension(f, r);
+    } else if (f->module_vendor && f->container) {
+        add(r, VZ_HOST_PROBLEM, "kvm", "not-in-container",
+            "The kernel has KVM, but this container has no /dev/kvm. Start it with the device: "
+            "docker run --device /dev/kvm, or the like.");
+    } else if (f->module_vendor) {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "no-node",
+                 "The kernel has KVM, but there is no /dev/kvm; udev makes it where it runs."),
+             "sudo mknod -m 660 /dev/kvm c 10 232 && sudo chown root:kvm /dev/kvm");
+    } else if (f->modules_known && !f->module_file) {
+        add(r, VZ_HOST_PROBLEM, "kvm", "no-module",
+            "The CPU has %s, but the running kernel was built without KVM. Boot another one; the "
+            "kernels of Linux distributions have it.", extension(f));
+    } else if (f->container) {
+        add(r, VZ_HOST_PROBLEM, "kvm", "modules-missing",
+            "The CPU has %s, but the KVM modules are not loaded. That is to be done outside of this "
+            "container (sudo modprobe %s); then start it with the device: docker run --device "
+            "/dev/kvm, or the like.", extension(f), module);
+    } else {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "modules-missing",
+                 "The CPU has %s, but the KVM modules are not loaded. If loading fails, the kernel's "
+                 "log says why (sudo dmesg): %s may be switched off in the firmware's setup.",
+                 extension(f), extension(f)),
+             "sudo modprobe %s", module);
+    }
+}
+
+/* Opening the node gave EACCES. */
+static void no_permission(const struct host_facts *f, struct host_findings *r)
+{
+    const struct host_node *n = &f->kvm;
+
+    if ((n->mode & 060) != 060 || n->gid == 0) {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "no-permission",
+                 "/dev/kvm is there, but only its owner may use it (mode %03o, group %s), and you are "
+                 "%s. Usually it belongs to a group kvm, of which you would be a member.",
+                 (unsigned)n->mode, n->group, f->user),
+             "sudo groupadd -f -r kvm && sudo chown root:kvm /dev/kvm && sudo chmod 660 /dev/kvm\n"
+             "sudo usermod -aG kvm %s", f->user);
+    } else if (n->in_group) {
+        add(r, VZ_HOST_PROBLEM, "kvm", "denied",
+            "/dev/kvm is there and your group %s may use it, but opening it is denied: a security "
+            "policy (SELinux, AppArmor) or an access control list forbids it.", n->group);
+    } else if (n->enlisted) {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "log-in-again",
+                 "/dev/kvm is for the group %s. You (%s) have been made a member of it, but this "
+                 "session began before: log out and in again, or begin a new one with the command.",
+                 n->group, f->user),
+             "newgrp %s", n->group);
+    } else {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "no-permission",
+                 "/dev/kvm is there, but you (%s) may not use it: it is for the group %s, of which "
+                 "you are no member. After the command, log in again.", f->user, n->group),
+             "sudo usermod -aG %s %s", n->group, f->user);
+    }
+}
+
+static void cannot_open(const struct host_facts *f, struct host_findings *r)
+{
+    switch (f->kvm.open_error) {
+    case EACCES:
+        no_permission(f, r);
+        return;
+    case EPERM:
+        add(r, VZ_HOST_PROBLEM, "kvm", "not-in-container",
+            "/dev/kvm is there, but this container's list of devices forbids it. Start the container "
+            "with the device: docker run --device /dev/kvm, or the like.");
+        return;
+    case ENODEV:
+    case ENXIO: /* a node without a driver behind it: as if it were not there */
+        no_node(f, r);
+        return;
+    default:
+        add(r, VZ_HOST_PROBLEM, "kvm", "cannot-open", "/dev/kvm is there, but cannot be opened: %s.",
+            strerror(f->kvm.open_error));
+    }
+}
+
+static void judge_kvm(const struct host_facts *f, struct host_findings *r)
+{
+    if (!f->kvm.exists)
+        no_node(f, r);
+    else if (f->kvm.open_error)
+        cannot_open(f, r);
+    else if (f->probe_error == EINVAL)
+        add(r, VZ_HOST_NOTE, "kvm", "not-built",
+            "/dev/kvm opens, but this build of vz has no KVM backend.");
+    else if (f->probe_error)
+        add(r, VZ_HOST_PROBLEM, "kvm", "broken",
+            "%s. Some hosts that are virtual themselves offer such a /dev/kvm; nothing on this side "
+            "mends it.", f->probe_text);
+    else
+        add(r, VZ_HOST_GOOD, "kvm", "works",
+            "/dev/kvm works: a test machine ran on it as it should.");
+}
+
+static void judge_accelerator(const struct host_facts *f, struct host_findings *r)
+{
+    if (!strcmp(f->automatic, "kvm"))
+        add(r, VZ_HOST_GOOD, "accelerator", "kvm",
+            "Machines run on the CPU's hardware virtualization, by KVM.");
+    else if (f->automatic[0])
+        add(r, VZ_HOST_NOTE, "accelerator", f->automatic[0] == 's' ? "soft" : "other",
+            "Machines run on the software CPU, which needs no privilege, but is several times slower "
+            "than hardware virtualization.");
+    else
+        add(r, VZ_HOST_PROBLEM, "accelerator", "none", "Machines cannot run here.");
+}
+
+/* ---- The software CPU ----------------------------------------------------------------------- */
+
+static void judge_software_cpu(const struct host_facts *f, struct host_findings *r)
+{
+    /* AVX-512 is not handed on. */
+    int level = MIN(f->isa_level, 3);
+
+    if (f->jit_error) {
+        add(r, VZ_HOST_PROBLEM, "software-cpu", "no-code-memory",
+            "The software CPU cannot make code to run (%s), which a security policy such as SELinux's "
+            "execmem or a seccomp filter forbids; machines without KVM do not start.",
+            strerror(f->jit_error));
+        return;
+    }
+    add(r, level < 3 ? VZ_HOST_NOTE : VZ_HOST_GOOD, "software-cpu", "works",
+        "The software CPU works and translates hot code. Its guests get what this computer's CPU has "
+        "for them: x86-64-v%d%s%s%s.%s", level,
+        level == 1 ? " (SSE2)" : level == 2 ? " (to SSE4.2)" : " (to AVX2, FMA and BMI2)",
+        f->crypto[0] ? ", " : "", f->crypto,
+        level < 3 ? " Guests built for x86-64-v3 do not run on it." : "");
+}
+
+/* ---- The rest ------------------------------------------------------------------------------- */
+
+static void judge_io_uring(const struct host_facts *f, struct host_findings *r)
+{
+    static const char without[] = "disks use threads instead, with more time for each request";
+
+    if (!f->io_uring_error) {
+        add(r, VZ_HOST_GOOD, "io_uring", "works", "Disks use io_uring.");
+    } else if (f->io_uring_error == ENOSYS && !f->seccomp) {
+        add(r, VZ_HOST_NOTE, "io_uring", "none", "This kernel has no io_uring; %s.", without);
+    } else if (f->io_uring_disabled > 0) {
+        mend(add(r, VZ_HOST_NOTE, "io_uring", "disabled",
+                 "io_uring is forbidden by the setting kernel.io_uring_disabled (it is %d); %s.",
+                 f->io_uring_disabled, without),
+             "sudo sysctl kernel.io_uring_disabled=0");
+    } else if (f->seccomp) {
+        add(r, VZ_HOST_NOTE, "io_uring", "seccomp",
+            "io_uring is forbidden by a seccomp filter on this process, as containers have by "
+            "default; %s. Start the container with a filter that allows io_uring_setup, "
+            "io_uring_enter and io_uring_register.", without);
+    } else {
+        add(r, VZ_HOST_NOTE, "io_uring", "refused", "The kernel refuses io_uring (%s); %s.",
+            strerror(f->io_uring_error), without);
+    }
+}
+
+static void judge_huge_pages(const struct host_facts *f, struct host_findings *r)
+{
+    if (f->huge_total)
+        add(r, VZ_HOST_GOOD, "huge-pages", "reserved",
+            "%llu huge pages of %llu KiB are reserved (hugetlb), %llu of them free.",
+            (unsigned long long)f->huge_total, (unsigned long long)f->huge_kib,
+            (unsigned long long)f->huge_free);
+    if (!f->thp[0])
+        add(r, VZ_HOST_NOTE, "huge-pages", "none",
+            "This kernel has no transparent huge pages; memory of guests is made of small pages.");
+    else if (!f->shmem[0] || !strcmp(f->shmem, "never") || !strcmp(f->shmem, "deny"))
+        mend(add(r, VZ_HOST_NOTE, "huge-pages", "off",
+                 "Memory of guests, which is shared memory, gets no transparent huge pages: they are "
+                 "off for it (shmem_enabled is %s). With them, machines with much memory run "
+                 "faster.", f->shmem[0] ? f->shmem : "missing"),
+             "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    else
+        add(r, VZ_HOST_GOOD, "huge-pages", "on",
+            "Memory of guests may be made of transparent huge pages (shmem_enabled is %s).",
+            f->shmem);
+}
+
+static unsigned long long mib(uint64_t bytes)
+{
+    return bytes / MIB;
+}
+
+static void judge_memory(const struct host_facts *f, struct host_findings *r)
+{
+    if (f->address_space != HOST_UNLIMITED)
+        mend(add(r, VZ_HOST_NOTE, "memory", "address-space",
+                 "This process may have %llu MiB of address space (ulimit -v), which a guest's memory "
+                 "must fit into several times over.", mib(f->address_space)), "ulimit -v unlimited");
+    if (f->cgroup_limit < f->memory_total)
+        add(r, VZ_HOST_NOTE, "memory", "cgroup",
+            "The control group of this process may use %llu MiB of this computer's %llu MiB of memory, "
+            "and %llu MiB are used. A guest that grows beyond it is killed.", mib(f->cgroup_limit),
+            mib(f->memory_total), mib(f->cgroup_used));
+    else
+        add(r, VZ_HOST_GOOD, "memory", "free", "%llu MiB of %llu MiB of memory are available.",
+            mib(f->memory_available), mib(f->memory_total));
+    if (f->locked < f->memory_total / 2)
+        add(r, VZ_HOST_GOOD, "memory", "locked",
+            "%llu KiB of memory may be locked (ulimit -l). Machines need none.",
+            (unsigned long long)(f->locked / KIB));
+}
+
+static void judge_tap(const struct host_facts *f, struct host_findings *r)
+{
+    static const char nat[] = "NAT (--net nat) works without";
+
+    if (!f->tun.exists || f->tun.open_error == ENODEV || f->tun.open_error == ENXIO)
+        mend(add(r, VZ_HOST_NOTE, "tap", "no-node",
+                 "There is no /dev/net/tun%s, so no tap interfaces and no bridges; %s.",
+                 f->module_tun ? " (though the module is loaded)" : "", nat), "sudo modprobe tun");
+    else if (f->tun.open_error)
+        add(r, VZ_HOST_NOTE, "tap", "no-permission",
+            "/dev/net/tun cannot be opened (%s), so there are no tap interfaces and no bridges; %s.",
+            strerror(f->tun.open_error), nat);
+    else if (!f->cap_net_admin)
+        mend(add(r, VZ_HOST_NOTE, "tap", "no-privilege",
+                 "Tap interfaces work where somebody made one for you; making them needs "
+                 "CAP_NET_ADMIN, which this process does not have. %s.", nat),
+             "sudo ip tuntap add dev vz0 mode tap user %s && sudo ip link set vz0 up", f->user);
+    else
+        add(r, VZ_HOST_GOOD, "tap", "works", "Tap interfaces and bridges can be used.");
+}
+
+void host_judge(const struct host_facts *f, struct host_findings *ret)
+{
+    ret->count = 0;
+    judge_accelerator(f, ret);
+    judge_kvm(f, ret);
+    judge_software_cpu(f, ret);
+    judge_io_uring(f, ret);
+    judge_huge_pages(f, ret);
+    judge_memory(f, ret);
+    judge_tap(f, ret);
+}

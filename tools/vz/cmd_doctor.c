@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* `vz doctor`: what this computer offers to machines, and what mends what it does not. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vz/host.h>
+
+#include "cli.h"
+
+#define WIDTH  78
+#define INDENT 10
+
+const char doctor_help[] =
+    "Usage: vz doctor [--json]\n"
+    "\n"
+    "Say what this computer offers to virtual machines, what is missing, and which commands mend it:\n"
+    "hardware virtualization, the software CPU, io_uring, huge pages, memory limits, tap interfaces.\n"
+    "Changes nothing. What needs mending is never needed to run machines, only to run them faster or\n"
+    "with what needs it.\n"
+    "\n"
+    "  --json  the same for programs\n"
+    "  --help  print this\n"
+    "\n"
+    "Exit status:\n"
+    "  0  machines can run here\n"
+    "  1  they cannot, or something failed\n"
+    "  2  wrong usage\n";
+
+static bool set_json(void *arg, const char *name, const char *value)
+{
+    (void)name;
+    (void)value;
+    *(bool *)arg = true;
+    return true;
+}
+
+/* Words, in lines that begin where the first one did. */
+static void print_wrapped(const char *text)
+{
+    int column = INDENT;
+
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (column > INDENT && column + 1 + len > WIDTH) {
+            printf("\n%*s", INDENT, "");
+            column = INDENT;
+        } else if (column > INDENT) {
+            column += printf(" ");
+        }
+        column += printf("%.*s", len, text);
+        text += len;
+        text += strspn(text, " ");
+    }
+    printf("\n");
+}
+
+static void print_commands(const char *commands)
+{
+    while (*commands) {
+        int len = (int)strcspn(commands, "\n");
+
+        printf("%*s$ %.*s\n", INDENT, "", len, commands);
+        commands += len;
+        commands += *commands == '\n';
+    }
+}
+
+static void print_report(const struct vz_host *host)
+{
+    static const char *const words[] = {"good", "note", "problem"};
+    const struct vz_host_finding *f;
+
+    for (size_t i = 0; (f = vz_host_finding(host, i)); i++) {
+        printf("%-*s", INDENT, words[f->level]);
+        print_wrapped(f->text);
+        print_commands(f->command);
+    }
+}
+
+static int print_json(const struct vz_host *host)
+{
+    struct vz_error err = {0};
+    char *text = vz_host_to_json(host, &err);
+
+    if (!text) {
+        cli_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    puts(text);
+    free(text);
+    return EXIT_OK;
+}
+
+int doctor_main(int argc, char **argv)
+{
+    static const struct opt options[] = {OPT("json", false, 0, set_json), {0}};
+    struct vz_error err = {0};
+    struct vz_host *host;
+    bool json = false;
+    int status = EXIT_OK;
+
+    if (!opts_parse(argc, argv, options, "vz doctor", &json))
+        return EXIT_USAGE;
+    host = vz_host_examine(&err);
+    if (!host) {
+        cli_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    if (json)
+        status = print_json(host);
+    else
+        print_report(host);
+    if (vz_host_finding(host, 0)->level == VZ_HOST_PROBLEM)
+        status = EXIT_FAILED;
+    vz_host_free(host);
+    if (fflush(stdout) < 0) {
+        cli_error("standard output: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    return status;
+}
