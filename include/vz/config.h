@@ -34,6 +34,9 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     bool debug_exit;      /* a byte written to port 0xf4 stops the machine (for test programs) */
     bool interpret_only;  /* software CPU: do not translate hot code; slower, for comparison */
     const char *jit;      /* software CPU: how it translates, words as for `vz run --jit`; NULL: "on" */
+    bool memory_preallocate; /* take all of the guest's memory from the host at the start, or fail */
+    bool memory_huge_pages;  /* from the host's pool of huge pages (/proc/sys/vm/nr_hugepages) */
+    bool host_cpu;        /* KVM: show the guest the host's CPU, not the one that is the same everywhere */
 };
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
     {                                                                                              \
@@ -59,6 +62,9 @@ VZ_PUBLIC void vz_config_set_cpu_count(struct vz_config *config, unsigned count)
 VZ_PUBLIC void vz_config_set_stop_at_reset(struct vz_config *config, bool stop);
 VZ_PUBLIC void vz_config_set_debug_exit(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_interpret_only(struct vz_config *config, bool on);
+VZ_PUBLIC void vz_config_set_memory_preallocate(struct vz_config *config, bool on);
+VZ_PUBLIC void vz_config_set_memory_huge_pages(struct vz_config *config, bool on);
+VZ_PUBLIC void vz_config_set_host_cpu(struct vz_config *config, bool on);
 /* name is copied. Returns 0, or -1: no memory. Since 0.2. */
 VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
 /* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1: no memory.

@@ -122,6 +122,7 @@ struct vz_config {
     uint64_t memory_size;
     unsigned cpu_count;
     bool stop_at_reset, debug_exit, interpret_only;
+    bool memory_preallocate, memory_huge_pages, host_cpu;
     int stdio_read_fd, stdio_write_fd;
     struct vz_boot_loader *boot_loader; /* may be NULL, which does not validate */
     struct vz_platform *platform;       /* never NULL */

@@ -74,6 +74,9 @@ struct vz_config *vz_config_new(const struct vz_config_options *options, struct 
     c->stop_at_reset = o.stop_at_reset;
     c->debug_exit = o.debug_exit;
     c->interpret_only = o.interpret_only;
+    c->memory_preallocate = o.memory_preallocate;
+    c->memory_huge_pages = o.memory_huge_pages;
+    c->host_cpu = o.host_cpu;
     c->stdio_read_fd = STDIN_FILENO;
     c->stdio_write_fd = STDOUT_FILENO;
     c->label = o.label ? strdup(o.label) : NULL;
@@ -111,6 +114,9 @@ struct vz_config *config_copy(const struct vz_config *config, struct vz_error *e
                                   .stop_at_reset = config->stop_at_reset,
                                   .debug_exit = config->debug_exit,
                                   .interpret_only = config->interpret_only,
+                                  .memory_preallocate = config->memory_preallocate,
+                                  .memory_huge_pages = config->memory_huge_pages,
+                                  .host_cpu = config->host_cpu,
                                   .jit = config->jit};
     struct vz_config *c = vz_config_new(&o, err);
     struct object_list *to[] = LISTS(c);
@@ -153,6 +159,21 @@ void vz_config_set_stop_at_reset(struct vz_config *config, bool stop)
 void vz_config_set_interpret_only(struct vz_config *config, bool on)
 {
     config->interpret_only = on;
+}
+
+void vz_config_set_memory_preallocate(struct vz_config *config, bool on)
+{
+    config->memory_preallocate = on;
+}
+
+void vz_config_set_memory_huge_pages(struct vz_config *config, bool on)
+{
+    config->memory_huge_pages = on;
+}
+
+void vz_config_set_host_cpu(struct vz_config *config, bool on)
+{
+    config->host_cpu = on;
 }
 
 void vz_config_set_debug_exit(struct vz_config *config, bool on)

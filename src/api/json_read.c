@@ -595,13 +595,17 @@ static struct vz_config *read_scalars(struct reader *root)
     o.stop_at_reset = get_bool(root, "stopAtReset");
     o.debug_exit = get_bool(root, "debugExit");
     o.interpret_only = get_bool(root, "interpretOnly");
+    o.memory_preallocate = get_bool(root, "memoryPreallocate");
+    o.memory_huge_pages = get_bool(root, "memoryHugePages");
+    o.host_cpu = get_bool(root, "hostCpu");
     return root->failed ? NULL : vz_config_new(&o, root->err);
 }
 
 static bool is_known(const char *key)
 {
     static const char *const names[] = {"label", "accel", "cpus", "memory", "stopAtReset",
-                                        "debugExit", "interpretOnly", "jit", "platform",
+                                        "debugExit", "interpretOnly", "memoryPreallocate",
+                                        "memoryHugePages", "hostCpu", "jit", "platform",
                                         "bootLoader"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

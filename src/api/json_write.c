@@ -163,10 +163,12 @@ static json_t *scalars(const struct vz_config *c)
     char id[VZ_MACHINE_IDENTIFIER_TEXT_MAX];
 
     vz_machine_identifier_format(&c->platform->identifier, id);
-    return json_pack("{s:s*, s:s*, s:i, s:I, s:b, s:b, s:b, s:s*, s:{s:s, s:s}}", "label", c->label, "accel",
+    return json_pack("{s:s*, s:s*, s:i, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:s*, s:{s:s, s:s}}", "label", c->label, "accel",
                      c->accel, "cpus", (int)c->cpu_count, "memory", (json_int_t)c->memory_size,
                      "stopAtReset", c->stop_at_reset, "debugExit", c->debug_exit,
-                     "interpretOnly", c->interpret_only, "jit", c->jit, "platform",
+                     "interpretOnly", c->interpret_only, "memoryPreallocate",
+                     c->memory_preallocate, "memoryHugePages", c->memory_huge_pages, "hostCpu",
+                     c->host_cpu, "jit", c->jit, "platform",
                      "type", "generic", "machineIdentifier", id);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "fake_machine.h"
+#include "fake_shortcuts.h"
 #include "unit.h"
 
 struct dummy {
@@ -164,6 +165,67 @@ START_TEST(lines_are_shared_by_or)
 }
 END_TEST
 
+START_TEST(bells_follow_their_range)
+{
+    struct fake_shortcuts s = {.bell_count = 0};
+    struct bus_bell a = {.off = 0, .fd = 100}, b = {.off = 4, .fd = 101};
+    struct dummy d;
+
+    fake_machine_init(&s.m);
+    ck_assert_int_eq(make(&d, &s.m, BUS_MMIO, 0x10000, 0x1000, 1, 8), 0);
+    ck_assert(!bus_bell_add(s.m.bus, &d.range, &a)); /* this backend has none */
+    bus_set_hv(s.m.bus, &fake_shortcuts_hv, (struct hv_vm *)&s);
+    ck_assert(bus_bell_add(s.m.bus, &d.range, &a));
+    ck_assert_uint_eq(s.bell_count, 1);
+    ck_assert_uint_eq(s.bell[0].gpa, 0x10000);
+    bus_remove(s.m.bus, &d.range);
+    ck_assert_uint_eq(s.bell_count, 0);
+    ck_assert(bus_bell_add(s.m.bus, &d.range, &b));
+    ck_assert_uint_eq(s.bell_count, 0);
+    d.range.base = 0x20000;
+    ck_assert_int_eq(bus_add(s.m.bus, BUS_MMIO, &d.range), 0);
+    ck_assert_uint_eq(s.bell_count, 2);
+    bus_bell_remove(s.m.bus, &d.range, &a);
+    ck_assert_uint_eq(s.bell_count, 1);
+    ck_assert_uint_eq(s.bell[0].gpa, 0x20004);
+    bus_bell_remove(s.m.bus, &d.range, &b);
+    ck_assert_uint_eq(s.bell_count, 0);
+    fake_machine_fini(&s.m);
+}
+END_TEST
+
+START_TEST(messages_take_the_shortcut_there_is)
+{
+    struct fake_shortcuts s = {.bell_count = 0};
+    struct bus_msi_line line = {0}, more[FAKE_SHORTCUTS_MAX] = {{0}};
+    struct hv_msi msi = {0};
+
+    fake_machine_init(&s.m);
+    bus_set_hv(s.m.bus, &fake_shortcuts_hv, (struct hv_vm *)&s);
+    bus_msi_line_send(s.m.bus, &line, 0xfee00000, 0x41);
+    bus_msi_line_send(s.m.bus, &line, 0xfee00000, 0x41);
+    ck_assert_uint_eq(fake_irqfds_take(&s, &msi), 2);
+    ck_assert_uint_eq(msi.data, 0x41);
+    ck_assert_uint_eq(s.routed, 0);
+    bus_msi_line_send(s.m.bus, &line, 0xfee01000, 0x42); /* the driver moved it */
+    ck_assert_uint_eq(fake_irqfds_take(&s, &msi), 1);
+    ck_assert_uint_eq(msi.address, 0xfee01000);
+    ck_assert_uint_eq(s.routed, 1);
+    ck_assert_uint_eq(s.m.msi_count, 0);
+    for (unsigned i = 0; i < FAKE_SHORTCUTS_MAX; i++) /* the last gets none, and is called for */
+        bus_msi_line_send(s.m.bus, &more[i], 0xfee00000, 0x50 + i);
+    ck_assert_uint_eq(fake_irqfds_take(&s, &msi), FAKE_SHORTCUTS_MAX - 1);
+    ck_assert_uint_eq(s.m.msi_count, 1);
+    ck_assert_uint_eq(s.m.msi.data, 0x50 + FAKE_SHORTCUTS_MAX - 1);
+    for (unsigned i = 0; i < FAKE_SHORTCUTS_MAX; i++)
+        bus_msi_line_fini(s.m.bus, &more[i]);
+    bus_msi_line_fini(s.m.bus, &line);
+    for (unsigned i = 0; i < FAKE_SHORTCUTS_MAX; i++)
+        ck_assert_ptr_null(s.irqfd[i]);
+    fake_machine_fini(&s.m);
+}
+END_TEST
+
 START_TEST(two_buses_know_nothing_of_each_other)
 {
     struct fake_machine m, n;
@@ -189,6 +251,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, narrow_reads_are_cut_out_and_narrow_writes_dropped);
     UNIT_TEST(s, ranges_do_not_overlap_and_can_move);
     UNIT_TEST(s, lines_are_shared_by_or);
+    UNIT_TEST(s, bells_follow_their_range);
+    UNIT_TEST(s, messages_take_the_shortcut_there_is);
     UNIT_TEST(s, two_buses_know_nothing_of_each_other);
 }
 

@@ -13,6 +13,8 @@
 #include "base/checked.h"
 #include "base/error.h"
 
+#define HUGE_PAGE (2 * MIB)
+
 static void *reserve(uint64_t len, int flags, int fd)
 {
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
@@ -36,20 +38,56 @@ static struct mem *allocate(unsigned region_max)
     return mem;
 }
 
-int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err)
+/* Map the file at a multiple of the size of huge pages, or none of it could be one. */
+static void *map_aligned(uint64_t len, int fd)
 {
+    uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                      -1, 0), *at;
+
+    if (p == MAP_FAILED)
+        return NULL;
+    at = (uint8_t *)align_up((uintptr_t)p, HUGE_PAGE);
+    if (at > p)
+        munmap(p, (size_t)(at - p));
+    munmap(at + len, (size_t)(p + len + HUGE_PAGE - (at + len)));
+    if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
+        munmap(at, len);
+        return NULL;
+    }
+    (void)madvise(at, len, MADV_HUGEPAGE); /* refused where the kernel has none */
+    return at;
+}
+
+static int open_file(const struct mem_options *o, uint64_t len)
+{
+    int fd = memfd_create("vz-guest-memory", MFD_CLOEXEC | (o->huge_pages ? MFD_HUGETLB : 0));
+
+    if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_error *err)
+{
+    uint64_t capacity = o->capacity;
     struct mem *mem;
 
-    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX)
+    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX - HUGE_PAGE)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
     mem = allocate(MEM_REGIONS_MAX);
     if (!mem)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    if (o->huge_pages)
+        capacity = align_up(capacity, HUGE_PAGE);
     mem->file_capacity = capacity;
-    mem->fd = memfd_create("vz-guest-memory", MFD_CLOEXEC);
-    if (mem->fd < 0 || ftruncate(mem->fd, (off_t)capacity) < 0)
+    mem->preallocate = o->preallocate || o->huge_pages; /* an empty pool is SIGBUS later */
+    mem->fd = open_file(o, capacity);
+    if (mem->fd < 0)
         goto fail;
-    mem->base = reserve(capacity, MAP_SHARED, mem->fd);
+    mem->base = map_aligned(capacity, mem->fd);
     /* Never written for most pages, so it costs address space, not memory. */
     mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code),
                         MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -124,6 +162,13 @@ mem_code_map *mem_foreign_code_of(const struct mem *mem, const void *host)
     return NULL; /* not RAM: the caller broke its promise */
 }
 
+int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err)
+{
+    const struct mem_options options = {.capacity = capacity};
+
+    return mem_create_with(&options, ret, err);
+}
+
 void mem_destroy(struct mem *mem)
 {
     if (!mem)
@@ -154,6 +199,8 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
     }
     if (mem->region_count == mem->region_max || len > mem->file_capacity - mem->file_len)
         return -ENOSPC;
+    if (mem->preallocate && fallocate(mem->fd, 0, (off_t)mem->file_len, (off_t)len) < 0)
+        return errno == ENOSPC ? -ENOMEM : -errno;
     memmove(&mem->region[at + 1], &mem->region[at],
             (mem->region_count - at) * sizeof(mem->region[0]));
     mem->region[at] = (struct mem_region){

@@ -47,6 +47,7 @@ struct mem {
     int fd;                 /* the memory file; -1: foreign */
     uint64_t file_len;
     uint64_t file_capacity; /* address space and file reserved at creation */
+    bool preallocate;
     uint8_t *base;          /* host address of file offset 0 */
     mem_code_map *code;     /* one per page of the file */
     /* Told of every write that hits a granule in code[]; NULL when no CPU caches code.
@@ -55,12 +56,22 @@ struct mem {
     void *code_written_arg;
 };
 
-/* Reserve room for capacity bytes (whole pages) of RAM and ROM together. 0 or -errno. */
+struct mem_options {
+    uint64_t capacity; /* bytes, whole pages: room for RAM and ROM together */
+    bool huge_pages;   /* of the host's pool; fails where that has not enough */
+    bool preallocate;  /* mem_add() gives memory that is there, not only promised */
+};
+
+/* 0 or -errno. The host's kernel is asked for transparent huge pages in any case: guests touch most of
+ * their memory, and a page fault or page walk less counts twice in a virtual machine. */
+int mem_create_with(const struct mem_options *options, struct mem **ret,
+                    struct vz_error *err) must_check;
+/* The same, with nothing but room. */
 int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err) must_check;
 void mem_destroy(struct mem *mem); /* NULL is fine */
 
 /* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC
- * past the capacity or MEM_REGIONS_MAX. */
+ * past the capacity or MEM_REGIONS_MAX, -ENOMEM where it is to be preallocated and cannot. */
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom) must_check;
 
 /* Memory without regions and without a file. 0 or -ENOMEM. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "unit.h"
 
@@ -130,8 +131,56 @@ START_TEST(sizes_that_cannot_be_are_refused)
 }
 END_TEST
 
+/* Bytes of the file that are there. */
+static uint64_t present(const struct mem *mem)
+{
+    struct stat st;
+
+    ck_assert_int_eq(fstat(mem->fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+START_TEST(memory_is_preallocated_on_demand)
+{
+    struct mem_options o = {.capacity = 4 * MIB, .preallocate = true};
+    struct mem *mem;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_uint_eq((uintptr_t)mem->base % (2 * MIB), 0);
+    ck_assert_uint_eq(present(mem), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 3 * MIB, false), 0);
+    ck_assert_uint_ge(present(mem), 3 * MIB);
+    mem_destroy(mem);
+    o.preallocate = false;
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 3 * MIB, false), 0);
+    ck_assert_uint_eq(present(mem), 0);
+    mem_destroy(mem);
+}
+END_TEST
+
+/* From a pool that may be empty: then it fails now, and not when the guest touches its memory. */
+START_TEST(huge_pages_are_there_or_refused)
+{
+    const struct mem_options o = {.capacity = 4 * MIB, .huge_pages = true};
+    struct mem *mem;
+    int r = mem_create_with(&o, &mem, NULL);
+
+    if (r < 0)
+        return; /* a kernel without them */
+    r = mem_add(mem, 0, 4 * MIB, false);
+    if (r == 0)
+        ck_assert_int_eq(mem_write(mem, 0, "x", 1), 0);
+    else
+        ck_assert_int_eq(r, -ENOMEM);
+    mem_destroy(mem);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, memory_is_preallocated_on_demand);
+    UNIT_TEST(s, huge_pages_are_there_or_refused);
     UNIT_TEST(s, regions_are_sorted_and_never_overlap);
     UNIT_TEST(s, the_region_limit_is_an_error);
     UNIT_TEST(s, copies_cross_adjacent_regions_and_are_all_or_nothing);

@@ -4,6 +4,7 @@
 #include "virtio/virtio.h"
 
 #include "base/le.h"
+#include "fake_shortcuts.h"
 #include "fake_virtio_driver.h"
 #include "unit.h"
 
@@ -197,6 +198,45 @@ START_TEST(interrupts_by_pin_and_by_message)
     ck_assert_uint_eq(v.m.msi.data, 0x55);
     ck_assert(!v.m.level[gsi]);
     fv_destroy(&v);
+}
+END_TEST
+
+/* Notifications by eventfd, wherever the BAR is, and only while the driver drives; the same requests get
+ * through, and the backend is left as it was. */
+START_TEST(notifications_may_ring_a_bell)
+{
+    struct fake_shortcuts s = {.bell_count = 0};
+    const uint64_t moved = FV_BAR + 0x100000;
+    struct fv v;
+
+    fv_create(&v, &slow_ops, NULL);
+    fake_machine_init(&s.m);
+    bus_set_hv(v.m.bus, &fake_shortcuts_hv, (struct hv_vm *)&s);
+    fv_start(&v, 0, 8);
+    fv_turn(&v);
+    ck_assert_uint_eq(s.bell_count, 2);
+    fv_add(&v, 0, &out16, 1);
+    ck_assert(fake_ring(&s, FV_NOTIFY));
+    fv_turn(&v);
+    ck_assert_uint_eq(slow_of(&v)->held_count, 1);
+    set_cfg(&v, 0x10, 4, (uint32_t)moved);
+    ck_assert(!fake_ring(&s, FV_NOTIFY));
+    fv_add(&v, 0, &out16, 1);
+    ck_assert(fake_ring(&s, moved + 0x3000));
+    fv_turn(&v);
+    ck_assert_uint_eq(slow_of(&v)->held_count, 2);
+    slow_answer(&v, 0, 0);
+    slow_answer(&v, 0, 0);
+    fake_write(&v.m, moved + VIRTIO_PCI_COMMON_STATUS, 1, 0);
+    fv_turn(&v);
+    ck_assert_uint_eq(s.bell_count, 0);
+    set_cfg(&v, 0x10, 4, (uint32_t)FV_BAR);
+    fv_start(&v, 0, 8);
+    fv_turn(&v);
+    ck_assert_uint_eq(s.bell_count, 2);
+    fv_destroy(&v);
+    ck_assert_uint_eq(s.bell_count, 0);
+    fake_machine_fini(&s.m);
 }
 END_TEST
 
@@ -457,6 +497,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, features_are_negotiated);
     UNIT_TEST(s, answers_come_in_any_order);
     UNIT_TEST(s, interrupts_by_pin_and_by_message);
+    UNIT_TEST(s, notifications_may_ring_a_bell);
     UNIT_TEST(s, event_indexes_save_interrupts_and_kicks);
     UNIT_TEST(s, interrupts_can_be_switched_off);
     UNIT_TEST(s, indirect_chains_are_followed);

@@ -72,6 +72,7 @@ struct run_options {
     unsigned cpu_count;
     const char *serial, *console; /* NULL: not given */
     bool no_reboot, debug_exit, stats, print_config;
+    bool memory_preallocate, memory_huge_pages, host_cpu;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit

@@ -100,6 +100,26 @@ static bool set_accel(void *arg, const char *name, const char *value)
     return true;
 }
 
+static bool set_cpu(void *arg, const char *name, const char *value)
+{
+    if (strcmp(value, "default") && strcmp(value, "host")) {
+        cli_error("--%s '%s': expected default or host", name, value);
+        return false;
+    }
+    ((struct run_options *)arg)->host_cpu = value[0] == 'h';
+    return true;
+}
+
+static bool set_memory_prealloc(void *arg, const char *name, const char *value)
+{
+    return ((struct run_options *)arg)->memory_preallocate = true;
+}
+
+static bool set_memory_huge(void *arg, const char *name, const char *value)
+{
+    return ((struct run_options *)arg)->memory_huge_pages = true;
+}
+
 static bool set_uuid(void *arg, const char *name, const char *value)
 {
     struct vz_machine_identifier id;
@@ -248,7 +268,10 @@ static const struct opt table[] = {
     OPT("memory", OPT_ALWAYS, 0, set_memory),
     OPT("", OPT_ALWAYS, 'm', set_megabytes),
     OPT("cpus", OPT_ALWAYS, 'p', set_cpus),
+    OPT("memory-prealloc", OPT_NEVER, 0, set_memory_prealloc),
+    OPT("memory-huge", OPT_NEVER, 0, set_memory_huge),
     OPT("accel", OPT_ALWAYS, 0, set_accel),
+    OPT("cpu", OPT_ALWAYS, 0, set_cpu),
     OPT("jit", OPT_ALWAYS, 0, set_jit),
     OPT("uuid", OPT_ALWAYS, 0, set_uuid),
     OPT("serial", OPT_ALWAYS, 0, set_serial),
@@ -395,6 +418,12 @@ static bool apply(struct run_options *o, struct vz_error *err)
         vz_config_set_stop_at_reset(o->config, true);
     if (o->debug_exit)
         vz_config_set_debug_exit(o->config, true);
+    if (o->memory_preallocate)
+        vz_config_set_memory_preallocate(o->config, true);
+    if (o->memory_huge_pages)
+        vz_config_set_memory_huge_pages(o->config, true);
+    if (o->host_cpu)
+        vz_config_set_host_cpu(o->config, true);
     if (o->jit) {
         vz_config_set_interpret_only(o->config, false);
         if (vz_config_set_jit(o->config, o->jit) < 0)

@@ -25,7 +25,10 @@ static int make_memory(struct board *b, struct vz_error *err)
 {
     uint64_t low = memory_map_low(b->options.ram_size);
     uint64_t high = memory_map_high(b->options.ram_size);
-    int r = mem_create(b->options.ram_size, &b->mem, err);
+    const struct mem_options options = {.capacity = b->options.ram_size,
+                                        .huge_pages = b->options.memory_huge_pages,
+                                        .preallocate = b->options.memory_preallocate};
+    int r = mem_create_with(&options, &b->mem, err);
 
     if (r < 0)
         return r;
@@ -33,7 +36,11 @@ static int make_memory(struct board *b, struct vz_error *err)
     if (!r && high)
         r = mem_add(b->mem, HIGH_RAM_BASE, high, false);
     if (r < 0)
-        return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot place guest memory");
+        return error_set(err, -r, r == -ENOMEM ? VZ_ERROR_NO_MEMORY : VZ_ERROR_INTERNAL,
+                         r != -ENOMEM         ? "cannot place guest memory"
+                         : options.huge_pages ? "the host's pool of huge pages has not enough of them "
+                                                "(/proc/sys/vm/nr_hugepages)"
+                                              : "the host has not so much memory to give at once");
     b->e820_count = memory_map_e820(b->options.ram_size, b->e820);
     return 0;
 }
@@ -43,7 +50,7 @@ static int make_vm(struct board *b, struct vz_error *err)
     const struct hv_vm_desc desc = {.mem = b->mem, .loop = b->options.loop,
                                     .vcpu_count = b->options.vcpu_count,
                                     .io = &bus_io_ops, .io_arg = b->bus,
-                                    .jit = b->options.jit};
+                                    .jit = b->options.jit, .host_cpu = b->options.host_cpu};
     const struct hv_ops *hv = b->options.hv;
     int r = hv->vm_create(&desc, &b->vm, err);
 

@@ -35,6 +35,8 @@ struct board_options {
     struct char_dev *serial; /* COM1's line; the caller's, outlives the board */
     uint8_t uuid[16];        /* of the machine, in the order it is printed */
     bool debug_exit;         /* have port 0xf4 */
+    bool memory_preallocate, memory_huge_pages; /* see struct mem_options */
+    bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit;         /* see struct hv_vm_desc; used by board_create() only */
     struct chipset_requests requests;
     /* Devices get PCI slots in this order, from 1 on. Read by board_create() only. */

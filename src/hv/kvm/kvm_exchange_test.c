@@ -8,6 +8,7 @@
 
 #include <sched.h>
 
+#include "base/clock.h"
 #include "state/state.h"
 
 #define MOVES 6u
@@ -265,8 +266,47 @@ START_TEST(a_computation_moves_between_two_of_kvm)
 }
 END_TEST
 
+/* What a pause does: read, wait, set again. The TSC has not counted meanwhile. */
+static void pause_one(const struct hv_ops *hv)
+{
+    bool full = !hv_kvm_ops.probe(NULL);
+    struct timespec nap = {.tv_nsec = 300 * (long)NS_PER_MS};
+    struct x86_cpu_state before, after;
+    uint64_t set, got;
+    struct fx f;
+
+    fx_init(&f, hv, NULL, CPUS);
+    fill_memory(f.mem, full);
+    for (unsigned i = 0; i < CPUS; i++)
+        start_cpu(&f, i);
+    run_a_bit(&f, full);
+    ck_assert_int_eq(hv->vcpu_get(f.cpu[0], &before), 0);
+    nanosleep(&nap, NULL);
+    set = clock_tsc();
+    ck_assert_int_eq(hv->vcpu_set(f.cpu[0], &before), 0);
+    ck_assert_int_eq(hv->vcpu_get(f.cpu[0], &after), 0);
+    got = clock_tsc();
+    ck_assert_uint_ge(after.tsc, before.tsc);
+    ck_assert_uint_le(after.tsc - before.tsc, got - set);
+    move(&f, &f);
+    run_a_bit(&f, full);
+    run_to_end(&f);
+    for (unsigned i = 0; i < CPUS; i++)
+        check(f.mem, i);
+    fx_fini(&f);
+}
+
+START_TEST(a_pause_stops_the_tsc)
+{
+    pause_one(&hv_soft_ops);
+    if (!hv_kvm_ops.probe(NULL))
+        pause_one(&hv_kvm_ops);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, a_pause_stops_the_tsc);
     UNIT_TEST(s, a_computation_moves_to_the_software_cpu_and_back);
     UNIT_TEST(s, a_computation_moves_to_kvm_and_back);
     UNIT_TEST(s, a_computation_moves_between_two_of_kvm);
