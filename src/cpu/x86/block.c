@@ -231,8 +231,20 @@ static void unlink_from(struct block *b, struct block_link *link)
         *at = *link_next(link);
 }
 
+/* May link lead to a block? One that runs at several addresses must not be led on from to one that
+ * is right at one of them only, unless that looks itself. */
+static bool may_link(struct block_link *link, const struct block *to)
+{
+    const struct block_end *end =
+        container_of(link - block_link_slot(link), struct block_end, link[0]);
+
+    return !to->fixed || end->fixed || to->insn[0].fn == insn_block_entry;
+}
+
 static void set_link(struct x86_cpu *c, struct block_link *link, struct block *to)
 {
+    if (!may_link(link, to))
+        return;
     if (link->to != to->insn) {
         jit_unlink(c, link);
         if (link->to)
@@ -401,7 +413,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     b->fixed = leaves_page(b, &d, c->rip + off);
     b->count = (uint16_t)(i - b->insn);
     end = (struct block_end *)i;
-    *end = (struct block_end){.insns = count};
+    *end = (struct block_end){.insns = count, .fixed = b->fixed};
     c->count.insns_decoded += count;
     c->count.blocks_decoded++;
     return true;

@@ -58,7 +58,8 @@ struct jit_exits;
 struct block_end {
     struct block_link link[2];
     struct block_link *next[2]; /* the next link to the same block (block.c) */
-    uint64_t insns;             /* in the block, for the counters */
+    uint32_t insns;             /* in the block, for the counters */
+    bool fixed;                 /* block.fixed, when it was decoded */
     struct jit_exits *exits;    /* of the translated block, or NULL */
 };
 
