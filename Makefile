@@ -30,6 +30,7 @@ help:
 	@echo 'make check-asan, check-ubsan, check-tsan'
 	@echo '                the same in a sanitizer build, without the long boots'
 	@echo 'make bench      measure, beside QEMU'
+	@echo 'make endurance  30 minutes and more of real work in a guest, checked'
 	@echo 'make deps       install all Debian packages any of these need (scripts/packages.txt)'
 	@echo 'make install    into PREFIX ($(PREFIX)), honours DESTDIR'
 	@echo 'make clean      remove build directories; cache/ keeps what was downloaded'
@@ -69,6 +70,10 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
 
+endurance: all
+	@sh scripts/deps build check demo
+	@/usr/bin/python3 scripts/endurance --vz $(BUILD)/vz $(ENDURANCE_ARGS)
+
 install: all
 	@$(MESON) configure -Dprefix=$(PREFIX) $(BUILD)
 	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD)
@@ -76,4 +81,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench install clean
+.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench endurance install clean
