@@ -12,7 +12,9 @@ SOURCES = f"{ROOT}/tests/boot/programs"
 # No red zone: some of their assembly uses the stack.
 CC = ["gcc", "-O2", "-Wall", "-Wextra", "-Wno-deprecated-declarations", "-mno-red-zone", "-mcx16",
       "-static", "-pthread"]
-CC32 = ["gcc", "-m32", "-nostdlib", "-static", "-no-pie"]
+FREESTANDING = ["gcc", "-nostdlib", "-static", "-no-pie", "-O2", "-ffreestanding", "-fno-stack-protector",
+                "-fno-pic", "-fcf-protection=none"]
+CC32 = [*FREESTANDING, "-m32"]
 
 # None: as the host does it. Where the host may be a container that forbids part, the answer.
 PROGRAMS = {
@@ -27,6 +29,7 @@ PROGRAMS = {
                 "watchpoint, access of 2: 10, exit status 7\n"
                 "system call stops: 10, exit status 7\nseccomp: signal 31\n",
     "i386": "abcdefgh\n",
+    "narrow": None,
     "fp": None,
     "faults": None,
 }
@@ -52,6 +55,10 @@ def programs(tmp_path_factory):
     for name in PROGRAMS:
         if name == "i386":
             command = [*CC32, f"{SOURCES}/{name}.S", "-o", folder / name]
+        elif name == "narrow":
+            command = [*CC32, f"{SOURCES}/{name}.c", "-o", folder / name]
+            subprocess.run([*FREESTANDING, "-m64", f"{SOURCES}/{name}.c", "-o", folder / "wide"],
+                           check=True)
         else:
             command = [*CC, f"{SOURCES}/{name}.c", "-o", folder / name, "-lm"]
         subprocess.run(command, check=True)
@@ -71,7 +78,8 @@ def guest(request, kernels, initramfs, programs):
 def test_program(guest, programs, name):
     wanted = PROGRAMS[name]
     if wanted is None:
-        wanted = subprocess.run([programs[name]], stdout=subprocess.PIPE, text=True,
+        native = programs[name].with_name("wide") if name == "narrow" else programs[name]
+        wanted = subprocess.run([native], stdout=subprocess.PIPE, text=True,
                                 check=True).stdout
     assert guest.section(name) == wanted + "status 0"
 

@@ -375,7 +375,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     b->incoming = NULL;
     b->page[0] = mem_page_of(host);
     b->page[1] = NULL;
-    if (c->jit && in_64bit(c) && max > 1)
+    if (c->jit && jit_can_translate(c) && max > 1)
         *i++ = (struct insn){.fn = insn_block_entry};
     while (count < max && !ended) {
         const uint8_t *at = host + off, *second;

@@ -18,11 +18,12 @@
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_CACHE_BYTES (16u << 20)
 
-/* What decoding and binding depend on besides the bytes: code size, and real or virtual-8086 mode,
- * where some instructions do not exist. 4 bits. */
+/* What decoding, binding and translation depend on besides the bytes: code size, flat segments, and
+ * real or virtual-8086 mode, where some instructions do not exist. 4 bits. */
 static inline uint8_t block_mode(const struct x86_cpu *c)
 {
-    return (uint8_t)(c->code_size | (in_real_or_v86(c) ? 8 : 0));
+    return (uint8_t)(c->code_size | (c->code_size == X86_CODE_32 && c->flat32 ? 4 : 0) |
+                     (in_real_or_v86(c) ? 8 : 0));
 }
 
 /* Where other translated blocks enter a translated one: with the flags in EFLAGS, or kept in

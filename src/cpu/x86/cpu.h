@@ -143,6 +143,8 @@ struct x86_cpu {
     bool intr_held;                /* X86_PENDING_INTR waits for IF; only while it runs */
     bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
     bool ss_flat, cs_flat;         /* base 0, limit 4 GiB (kept by segment loads) */
+    bool flat32;                   /* 32-bit protected or compatibility mode, where CS, SS, DS and ES
+                                      reach all of 4 GiB and the last three may be written */
     uint8_t watch_hits;            /* DR7 data breakpoints hit by the instruction, DR6 B0-B3 */
 
     /* The exception raised by the instruction that ended the block; delivered by the main loop

@@ -100,6 +100,15 @@ static inline void emit_lea(struct emit *e, unsigned reg, unsigned base, unsigne
     emit_mem(e, reg, base, index, scale, disp);
 }
 
+/* 32 bits: the sum wraps, and the upper half is cleared */
+static inline void emit_lea32(struct emit *e, unsigned reg, unsigned base, unsigned index,
+                              unsigned scale, int32_t disp)
+{
+    emit_rex_mem(e, 0, reg, base, index);
+    emit8(e, 0x8d);
+    emit_mem(e, reg, base, index, scale, disp);
+}
+
 /* mov to, from (64 bits) */
 static inline void emit_move(struct emit *e, unsigned to, unsigned from)
 {

@@ -287,6 +287,7 @@ static const uint8_t *host_of(struct x86_cpu *c, const struct jit_site *site, ui
     struct xlat x, y;
 
     if (!is_canonical(va) || !is_canonical(last) || last < va || (c->dr7 & 0xff) ||
+        (!in_64bit(c) && last > UINT32_MAX) ||
         mmu_checks_alignment(c) || (site->align && va & (site->align - 1u)))
         return NULL;
     if (!mmu_translate(c, va, site->access, MMU_CURRENT, false, &x) || !x.host ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The JIT: hot blocks of 64-bit code become host code that works on the same blocks, TLBs and caches
+/* The JIT: hot blocks of 64-bit code, and of 32-bit code with flat segments, become host code that works on the same blocks, TLBs and caches
  * as the interpreter, and hands over to it for everything it does not do itself.
  *
  * Registers while translated code runs:
@@ -32,6 +32,12 @@ void jit_destroy(struct x86_cpu *c);          /* not created is fine */
 
 /* Forget all code: part of block_cache_empty(). */
 void jit_empty(struct x86_cpu *c);
+
+/* Is code of the mode of now ever translated? */
+static inline bool jit_can_translate(const struct x86_cpu *c)
+{
+    return in_64bit(c) || (c->flat32 && jit_has(&c->vm->jit, JIT_OPT_NARROW));
+}
 
 /* Translate b, whose instructions are bound; sets b->code. Does nothing when it cannot: then the
  * block stays interpreted. When code memory is full, X86_PENDING_FLUSH is posted. */

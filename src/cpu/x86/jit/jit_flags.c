@@ -52,7 +52,7 @@ static uint16_t live_at(struct x86_cpu *c, const uint8_t *host)
 
         if (avail)
             smc_claim(c, host, avail);
-        if (!avail || x86_decode(host, avail, X86_CODE_64, &d) != X86_DECODE_OK)
+        if (!avail || x86_decode(host, avail, c->code_size, &d) != X86_DECODE_OK)
             break;
         live |= (uint16_t)(d.info->flags_used & ~decided);
         if (d.info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM))
@@ -78,7 +78,7 @@ static uint16_t live_at_target(const struct translation *t, uint64_t rip)
 static uint16_t live_at_end(const struct translation *t)
 {
     const struct x86_decoded *last = &t->d[t->count - 1];
-    uint64_t next = insn_behind(t, t->count - 1), target = next + last->imm;
+    uint64_t next = insn_behind(t, t->count - 1), target = insn_target(t, t->count - 1);
 
     switch (last->op) {
     case X86_OP_JCC:

@@ -158,7 +158,7 @@ bool jit_op_fpu(struct translation *t, unsigned n)
 
     if (!shape_of(i, &s) || x86_decode(thunk, 8, X86_CODE_64, &inner) != X86_DECODE_OK)
         return false;
-    if (memory && (d->asize != 8 || d->disp != (int32_t)d->disp || (s.x87 && d->seg >= X86_FS)))
+    if (memory && (!jit_address_is_plain(t, d) || (s.x87 && d->seg >= X86_FS)))
         return false;
     jit_guard(t, n, i->aux);
     if (memory) {

@@ -7,21 +7,29 @@ struct address jit_operand_address(const struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
     struct address a = {.base = d->base, .index = d->index, .scale = d->scale, .seg = d->seg,
-                        .disp = (int32_t)d->disp};
+                        .disp = (int32_t)d->disp, .narrow = t->narrow};
 
     if (d->base == X86_BASE_RIP) {
         a.fixed = true;
         a.at = insn_behind(t, n) + (uint64_t)d->disp;
     } else if (d->base == X86_NO_REG && d->index == X86_NO_REG) {
         a.fixed = true;
-        a.at = (uint64_t)d->disp;
+        a.at = rip_of(t, (uint64_t)d->disp);
     }
     return a;
 }
 
-struct address jit_stack_address(int32_t disp)
+struct address jit_stack_address(const struct translation *t, int32_t disp)
 {
-    return (struct address){.base = X86_RSP, .index = X86_NO_REG, .seg = X86_SS, .disp = disp};
+    return (struct address){.base = X86_RSP, .index = X86_NO_REG, .seg = X86_SS, .disp = disp,
+                            .narrow = t->narrow};
+}
+
+/* Flat segments are as good as none; CS may not be written, FS and GS are not flat. */
+bool jit_address_is_plain(const struct translation *t, const struct x86_decoded *d)
+{
+    return d->asize == word_size(t) && d->disp == (int32_t)d->disp &&
+           (!t->narrow || d->seg == X86_SS || d->seg == X86_DS || d->seg == X86_ES);
 }
 
 static bool in_memory(unsigned g)
@@ -37,7 +45,7 @@ static unsigned host_reg(unsigned g)
 /* Does it need nothing but host registers? */
 static bool is_direct(const struct address *a)
 {
-    return !a->fixed && a->seg < X86_FS && !in_memory(a->base) && !in_memory(a->index);
+    return !a->fixed && !a->narrow && a->seg < X86_FS && !in_memory(a->base) && !in_memory(a->index);
 }
 
 static void lea(struct emit *e, unsigned to, unsigned base, unsigned index, unsigned scale,
@@ -68,6 +76,12 @@ static void offset_part(struct emit *e, const struct address *a, int32_t extra)
         emit_load(e, H_R11, H_R15, REG_OFF(a->index));
         index = H_R11;
     }
+    if (a->narrow) { /* only the address itself wraps */
+        emit_lea32(e, H_R10, base, index, a->scale, a->disp);
+        if (extra)
+            emit_lea(e, H_R10, H_R10, H_NONE, 0, extra);
+        return;
+    }
     lea(e, H_R10, base, index, a->scale, (int64_t)a->disp + extra);
 }
 
@@ -80,9 +94,11 @@ void jit_address(struct translation *t, const struct address *a)
     }
 }
 
-void jit_emit_at(struct emit *e, unsigned op, unsigned reg, const struct place *p)
+void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct place *p)
 {
-    emit_rex_mem(e, 1, reg, p->base, p->index);
+    struct emit *e = &t->e;
+
+    emit_rex_mem(e, !t->narrow, reg, p->base, p->index);
     emit8(e, op);
     emit_mem(e, reg, p->base, p->index, p->scale, p->disp);
 }
@@ -105,6 +121,12 @@ static struct place place_of(struct emit *e, const struct address *a)
                                   .disp = (int32_t)a->at};
         emit_const(e, H_R10, a->at);
         return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE};
+    }
+    if (a->narrow) {
+        /* Its users rely on r10 being spare for an address on the stack. */
+        offset_part(e, a, 0);
+        emit_lea(e, H_R11, H_R11, H_R10, 0, 0);
+        return (struct place){.base = H_R11, .index = H_NONE, .spare = H_R10};
     }
     if (a->index == X86_NO_REG) {
         if (!in_memory(a->base))

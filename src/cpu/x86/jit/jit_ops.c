@@ -206,8 +206,7 @@ static bool op_memory_form(struct translation *t, unsigned n)
     struct address a;
     struct place p;
 
-    if (!m || !m->size || m->size > 8 || d->asize != 8 || has_high_byte(d) ||
-        d->disp != (int32_t)d->disp)
+    if (!m || !m->size || m->size > 8 || !jit_address_is_plain(t, d) || has_high_byte(d))
         return false;
     a = jit_operand_address(t, n);
     p = jit_look_up(t, n, &a, m->size, m->written ? MMU_WRITE : MMU_READ, 0);
@@ -228,6 +227,8 @@ static bool op_plain(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
 
+    if (t->narrow && d->map == X86_MAP_1 && d->opcode == 0x82)
+        return false; /* 64-bit code has no such alias */
     if (d->map > X86_MAP_0F || (d->prefixes & X86_PREFIX_VEX) || !d->has_modrm)
         return false;
     return d->has_mem ? op_memory_form(t, n) : op_register_form(t, n);
@@ -257,13 +258,27 @@ static bool op_mov_imm(struct translation *t, unsigned n)
     return true;
 }
 
+/* 40-4F, of which 64-bit code has only the long forms. */
+static bool op_short_incdec(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    unsigned h = jit_host_reg(d->operand[0].reg);
+
+    if (d->prefixes & X86_PREFIX_LOCK)
+        return false;
+    jit_flags_op(t, n, H_R11);
+    emit_opcode(&t->e, d, 0xff, 0, h, H_NONE);
+    emit8(&t->e, 0xc0 | (d->op == X86_OP_DEC) << 3 | (h & 7));
+    return true;
+}
+
 static bool op_lea(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
     unsigned h = jit_in_memory(d->reg) ? H_R10 : jit_host_reg(d->reg);
     struct address a = jit_operand_address(t, n);
 
-    if (d->asize != 8 || d->osize < 4 || d->disp != (int32_t)d->disp)
+    if (d->asize != word_size(t) || d->osize < 4 || d->disp != (int32_t)d->disp)
         return false;
     a.seg = X86_DS; /* LEA has no segment */
     if (a.fixed) {
@@ -285,44 +300,48 @@ static bool op_lea(struct translation *t, unsigned n)
 
 /* ---- the stack ---- */
 
-/* Where 8 bytes are pushed to. */
+/* Where a word is pushed to. */
 static struct place push_place(struct translation *t, unsigned n)
 {
-    struct address a = jit_stack_address(-8);
+    struct address a = jit_stack_address(t, -(int32_t)word_size(t));
 
-    return jit_look_up(t, n, &a, 8, MMU_WRITE, 0);
+    return jit_look_up(t, n, &a, word_size(t), MMU_WRITE, 0);
 }
 
 static void move_rsp(struct translation *t, int32_t by)
 {
-    emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, by);
+    if (t->narrow)
+        emit_lea32(&t->e, H_R14, H_R14, H_NONE, 0, by);
+    else
+        emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, by);
 }
 
-/* mov qword [p], value; p.spare is clobbered */
+/* Can it be stored without a register? */
+static bool is_short(const struct translation *t, uint64_t value)
+{
+    return t->narrow || value == (uint64_t)(int64_t)(int32_t)value;
+}
+
+/* mov word [p], value; p.spare is clobbered unless it is short */
 static void store_const(struct translation *t, const struct place *p, uint64_t value)
 {
-    if (value == (uint64_t)(int64_t)(int32_t)value) {
-        jit_emit_at(&t->e, 0xc7, 0, p);
+    if (is_short(t, value)) {
+        jit_emit_at(t, 0xc7, 0, p);
         emit32(&t->e, (uint32_t)value);
     } else {
         emit_const(&t->e, p->spare, value);
-        jit_emit_at(&t->e, 0x89, p->spare, p);
+        jit_emit_at(t, 0x89, p->spare, p);
     }
 }
 
-/* r10 = the 8 bytes of the memory operand, kept in jit_word too. */
+/* r10 = the word of the memory operand, kept in jit_word too. */
 static void load_operand(struct translation *t, unsigned n)
 {
     struct address a = jit_operand_address(t, n);
-    struct place p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+    struct place p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
 
-    jit_emit_at(&t->e, 0x8b, H_R10, &p);
+    jit_emit_at(t, 0x8b, H_R10, &p);
     emit_store(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
-}
-
-static bool has_plain_address(const struct x86_decoded *d)
-{
-    return d->asize == 8 && d->disp == (int32_t)d->disp;
 }
 
 static bool op_push(struct translation *t, unsigned n)
@@ -330,36 +349,36 @@ static bool op_push(struct translation *t, unsigned n)
     const struct x86_decoded *d = &t->d[n];
     struct place p;
 
-    if (d->osize != 8 || (d->has_mem && !has_plain_address(d)))
+    if (d->osize != word_size(t) || (d->has_mem && !jit_address_is_plain(t, d)))
         return false;
     if (d->has_mem)
         load_operand(t, n);
     p = push_place(t, n);
     if (d->has_mem) {
         emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
-        jit_emit_at(&t->e, 0x89, H_R10, &p);
+        jit_emit_at(t, 0x89, H_R10, &p);
     } else if (d->operand[0].kind == X86_OPERAND_GPR) {
-        jit_emit_at(&t->e, 0x89, bring(t, n, d->operand[0].reg, p.spare), &p);
+        jit_emit_at(t, 0x89, bring(t, n, d->operand[0].reg, p.spare), &p);
     } else {
         store_const(t, &p, d->imm);
     }
-    move_rsp(t, -8);
+    move_rsp(t, -(int32_t)word_size(t));
     return true;
 }
 
 static bool op_pop(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
-    struct address a = jit_stack_address(0);
+    struct address a = jit_stack_address(t, 0);
     unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R10 : jit_host_reg(g);
     struct place p;
 
-    if (d->osize != 8 || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
+    if (d->osize != word_size(t) || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
         return false;
-    p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
-    jit_emit_at(&t->e, 0x8b, h, &p);
+    p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
+    jit_emit_at(t, 0x8b, h, &p);
     if (g != X86_RSP)
-        move_rsp(t, 8);
+        move_rsp(t, (int32_t)word_size(t));
     if (h == H_R10)
         emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
     return true;
@@ -367,14 +386,17 @@ static bool op_pop(struct translation *t, unsigned n)
 
 static bool op_leave(struct translation *t, unsigned n)
 {
-    struct address a = {.base = X86_RBP, .index = X86_NO_REG, .seg = X86_SS};
+    struct address a = {.base = X86_RBP, .index = X86_NO_REG, .seg = X86_SS, .narrow = t->narrow};
     struct place p;
 
-    if (t->d[n].osize != 8)
+    if (t->d[n].osize != word_size(t))
         return false;
-    p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
-    emit_lea(&t->e, H_R14, H_RBP, H_NONE, 0, 8);
-    jit_emit_at(&t->e, 0x8b, H_RBP, &p);
+    p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
+    if (t->narrow)
+        emit_lea32(&t->e, H_R14, H_RBP, H_NONE, 0, 4);
+    else
+        emit_lea(&t->e, H_R14, H_RBP, H_NONE, 0, 8);
+    jit_emit_at(t, 0x8b, H_RBP, &p);
     return true;
 }
 
@@ -388,7 +410,7 @@ static bool in_page(const struct translation *t, uint64_t rip)
 static bool op_jcc(struct translation *t, unsigned n)
 {
     unsigned cc = t->d[n].opcode & 15;
-    uint64_t target = insn_behind(t, n) + t->d[n].imm;
+    uint64_t target = insn_target(t, n);
     uint8_t *taken = NULL;
     bool kept;
 
@@ -411,7 +433,7 @@ static bool op_jcc(struct translation *t, unsigned n)
 
 static bool op_jmp(struct translation *t, unsigned n)
 {
-    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm, -1);
+    jit_exit_to(t, 0, insn_target(t, n), -1);
     t->ended = true;
     return true;
 }
@@ -421,20 +443,20 @@ static bool op_call(struct translation *t, unsigned n)
     struct place p = push_place(t, n);
 
     store_const(t, &p, insn_behind(t, n));
-    move_rsp(t, -8);
-    jit_exit_to(t, 0, insn_behind(t, n) + t->d[n].imm, -1);
+    move_rsp(t, -(int32_t)word_size(t));
+    jit_exit_to(t, 0, insn_target(t, n), -1);
     t->ended = true;
     return true;
 }
 
 static bool op_ret(struct translation *t, unsigned n)
 {
-    struct address a = jit_stack_address(0);
-    struct place p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
+    struct address a = jit_stack_address(t, 0);
+    struct place p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
 
-    jit_emit_at(&t->e, 0x8b, H_R10, &p);
+    jit_emit_at(t, 0x8b, H_R10, &p);
     jit_find_target(t, n);
-    move_rsp(t, 8 + (int32_t)(t->d[n].imm & 0xffff));
+    move_rsp(t, (int32_t)word_size(t) + (int32_t)(t->d[n].imm & 0xffff));
     jit_jump_to_target(t);
     t->ended = true;
     return true;
@@ -449,15 +471,15 @@ static bool load_target(struct translation *t, unsigned n)
         struct address a = jit_operand_address(t, n);
         struct place p;
 
-        if (!has_plain_address(d))
+        if (!jit_address_is_plain(t, d))
             return false;
-        p = jit_look_up(t, n, &a, 8, MMU_READ, 0);
-        jit_emit_at(&t->e, 0x8b, H_R10, &p);
+        p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
+        jit_emit_at(t, 0x8b, H_R10, &p);
     } else {
         unsigned h = bring(t, n, d->rm, H_R10);
 
         if (h != H_R10)
-            emit_move(&t->e, H_R10, h);
+            emit_move_sized(&t->e, H_R10, h, !t->narrow);
     }
     return true;
 }
@@ -477,7 +499,7 @@ static bool op_call_indirect(struct translation *t, unsigned n)
 {
     struct place p;
 
-    if (t->d[n].has_mem && !has_plain_address(&t->d[n]))
+    if (t->d[n].has_mem && !jit_address_is_plain(t, &t->d[n]))
         return false;
     p = push_place(t, n);
     jit_fold(t, &p);
@@ -486,7 +508,7 @@ static bool op_call_indirect(struct translation *t, unsigned n)
     jit_find_target(t, n);
     emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
     p.spare = H_NONE;
-    if (insn_behind(t, n) == (uint64_t)(int64_t)(int32_t)insn_behind(t, n)) {
+    if (is_short(t, insn_behind(t, n))) {
         store_const(t, &p, insn_behind(t, n));
     } else { /* r11 is in use */
         emit_store(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
@@ -494,19 +516,19 @@ static bool op_call_indirect(struct translation *t, unsigned n)
         store_const(t, &p, insn_behind(t, n));
         emit_load(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
     }
-    move_rsp(t, -8);
+    move_rsp(t, -(int32_t)word_size(t));
     jit_jump_to_target(t);
     t->ended = true;
     return true;
 }
 
-/* The forms whose targets are 64 bits wide; direct ones lead to canonical addresses. */
-static bool in_64bit_form(const struct translation *t, unsigned n)
+/* The forms whose targets are as wide as addresses; direct ones lead to canonical addresses. */
+static bool in_plain_form(const struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
 
     return !(d->prefixes & (X86_PREFIX_OPSIZE | X86_PREFIX_ADDRSIZE)) &&
-           is_canonical(insn_behind(t, n) + d->imm);
+           is_canonical(insn_target(t, n));
 }
 
 static bool has_indirect(const struct translation *t)
@@ -550,17 +572,21 @@ bool jit_op(struct translation *t, unsigned n)
     case X86_OP_LEAVE:
         return op_leave(t, n);
     case X86_OP_JCC:
-        return in_64bit_form(t, n) && op_jcc(t, n);
+        return in_plain_form(t, n) && op_jcc(t, n);
     case X86_OP_JMP:
-        return in_64bit_form(t, n) && op_jmp(t, n);
+        return in_plain_form(t, n) && op_jmp(t, n);
     case X86_OP_CALL:
-        return in_64bit_form(t, n) && op_call(t, n);
+        return in_plain_form(t, n) && op_call(t, n);
     case X86_OP_RET:
-        return has_indirect(t) && in_64bit_form(t, n) && op_ret(t, n);
+        return has_indirect(t) && in_plain_form(t, n) && op_ret(t, n);
     case X86_OP_JMP_IND:
-        return has_indirect(t) && in_64bit_form(t, n) && op_jmp_indirect(t, n);
+        return has_indirect(t) && in_plain_form(t, n) && op_jmp_indirect(t, n);
     case X86_OP_CALL_IND:
-        return has_indirect(t) && in_64bit_form(t, n) && op_call_indirect(t, n);
+        return has_indirect(t) && in_plain_form(t, n) && op_call_indirect(t, n);
+    case X86_OP_INC: case X86_OP_DEC:
+        if (!d->has_modrm)
+            return op_short_incdec(t, n);
+        break;
     case X86_OP_MOV:
         if (!d->has_modrm)
             return d->opcode >= 0xb0 && op_mov_imm(t, n);

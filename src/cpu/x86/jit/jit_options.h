@@ -21,6 +21,7 @@ enum jit_opt {
     JIT_OPT_CHAIN,    /* jump from block to block directly */
     JIT_OPT_INDIRECT, /* look targets of returns and indirect branches up in the front cache */
     JIT_OPT_LIVENESS, /* save flags only where they matter */
+    JIT_OPT_NARROW,   /* translate 32-bit code */
     JIT_OPT_MEMORY,   /* access memory in translated code */
     JIT_OPT_VECTOR,   /* translate x87, MMX, SSE and AVX */
     JIT_OPT_GUARD,    /* test the vector state once a block */

@@ -23,7 +23,7 @@ START_TEST(each_optimisation_has_a_switch)
     struct jit_options o;
 
     ck_assert_int_eq(
-        jit_options_parse("no-chain,no-indirect,no-liveness,no-memory,no-vector,no-guard,"
+        jit_options_parse("no-chain,no-narrow,no-indirect,no-liveness,no-memory,no-vector,no-guard,"
                           "no-detour,no-flags,no-forward,no-span,no-slots,cache=64K,"
                           "threshold=1",
                           &o, NULL),

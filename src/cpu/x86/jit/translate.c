@@ -12,7 +12,7 @@ static bool decode_again(struct translation *t)
         const uint8_t *at = t->b->host + off;
         unsigned room = MEM_PAGE_SIZE - (unsigned)((uintptr_t)at & (MEM_PAGE_SIZE - 1));
 
-        if (x86_decode(at, MIN(room, (unsigned)X86_INSN_MAX), X86_CODE_64, &t->d[n]) !=
+        if (x86_decode(at, MIN(room, (unsigned)X86_INSN_MAX), t->c->code_size, &t->d[n]) !=
                 X86_DECODE_OK ||
             t->d[n].len != t->b->insn[n + 1].len || t->b->insn[n + 1].fn == insn_undefined)
             return false;
@@ -104,6 +104,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->guarded = 0;
     t->ended = false;
     t->upper = b->home_rip >> 63;
+    t->narrow = !in_64bit(c);
     if (b->page[1] || !decode_again(t))
         return;
     t->exits = jit_data_alloc(t, sizeof(*t->exits));

@@ -19,6 +19,7 @@
 struct address {
     uint8_t base, index, scale, seg; /* guest registers or X86_NO_REG */
     bool fixed;                      /* is `at`, plus a segment base */
+    bool narrow;                     /* wraps at 4 GiB */
     int32_t disp;
     uint64_t at;
 };
@@ -73,6 +74,7 @@ struct translation {
     uint8_t guarded;                           /* bits of fpu_slow known to be clear by now */
     bool loops;                                /* the block ends with a Jcc to its start, and */
     uint16_t varying;                          /* registers change by more than small steps */
+    bool narrow;                               /* 32-bit code with flat segments */
     bool upper;                                /* data is expected in the upper half */
     bool ended;                                /* nothing may follow */
 };
@@ -96,9 +98,27 @@ static inline uint64_t insn_at(const struct translation *t, unsigned n)
     return t->b->home_rip + t->b->insn[n + 1].off;
 }
 
+/* rip, as wide as the code makes it */
+static inline uint64_t rip_of(const struct translation *t, uint64_t rip)
+{
+    return t->narrow ? (uint32_t)rip : rip;
+}
+
 static inline uint64_t insn_behind(const struct translation *t, unsigned n)
 {
-    return insn_at(t, n) + t->d[n].len;
+    return rip_of(t, insn_at(t, n) + t->d[n].len);
+}
+
+/* Of a direct branch. */
+static inline uint64_t insn_target(const struct translation *t, unsigned n)
+{
+    return rip_of(t, insn_behind(t, n) + t->d[n].imm);
+}
+
+/* Of addresses, and of what goes on the stack. */
+static inline unsigned word_size(const struct translation *t)
+{
+    return t->narrow ? 4 : 8;
 }
 
 /* ---- jit_flags.c ---- */
@@ -127,7 +147,10 @@ void jit_emit_restore_flags(struct emit *e); /* only the flags are */
 /* ---- jit_memory.c ---- */
 
 struct address jit_operand_address(const struct translation *t, unsigned n);
-struct address jit_stack_address(int32_t disp);
+struct address jit_stack_address(const struct translation *t, int32_t disp);
+
+/* Is the memory operand of d one that these can do? */
+bool jit_address_is_plain(const struct translation *t, const struct x86_decoded *d);
 
 /* r10 = the address; r11 may be clobbered. Flags stay. */
 void jit_address(struct translation *t, const struct address *a);
@@ -143,8 +166,8 @@ void jit_fold(struct translation *t, struct place *p);
 /* Fill in t->loops and t->varying. */
 void jit_look_for_loop(struct translation *t);
 
-/* op reg, [place], 64 bits. */
-void jit_emit_at(struct emit *e, unsigned op, unsigned reg, const struct place *p);
+/* op reg, [place], word_size() wide. */
+void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct place *p);
 
 void jit_emit_misses(struct translation *t);
 

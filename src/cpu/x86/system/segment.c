@@ -213,12 +213,26 @@ static enum x86_code_size current_code_size(const struct x86_cpu *c)
     return attr & SEG_ATTR_DB ? X86_CODE_32 : X86_CODE_16;
 }
 
+static bool is_flat_data(const struct x86_segment *s)
+{
+    return is_flat(s) && (s->attr & (SEG_TYPE_CODE | SEG_TYPE_CONFORMING | SEG_TYPE_WRITE)) ==
+                               SEG_TYPE_WRITE;
+}
+
+static bool is_flat32(const struct x86_cpu *c)
+{
+    return c->code_size == X86_CODE_32 && !in_real_or_v86(c) && c->cs_flat && c->stack32 &&
+           is_flat_data(&c->seg[X86_SS]) && is_flat_data(&c->seg[X86_DS]) &&
+           is_flat_data(&c->seg[X86_ES]);
+}
+
 void cpu_recompute(struct x86_cpu *c)
 {
     c->code_size = (uint8_t)current_code_size(c);
     c->cs_flat = is_flat(&c->seg[X86_CS]);
     c->ss_flat = is_flat(&c->seg[X86_SS]) && !is_expand_down(&c->seg[X86_SS]);
     c->stack32 = c->seg[X86_SS].attr & SEG_ATTR_DB;
+    c->flat32 = is_flat32(c);
     for (unsigned n = 0; n < EA_BASE_COUNT; n++)
         c->ea_base[n] = in_64bit(c) && n < X86_FS ? 0 : c->seg[n].base;
     if (in_64bit(c))
