@@ -40,6 +40,7 @@ static ssize_t send_packet(const void *data, size_t len, void *arg)
     struct nat_frame *f;
 
     net_nat_learn_from_router(t, data, len);
+    net_nat_guard_to_guest(t, data, len);
     if (!t->net.client || len > NET_FRAME_MAX || t->queued_bytes > QUEUE_BYTES_MAX) {
         t->net.stats.dropped++;
         return (ssize_t)len;
@@ -250,6 +251,13 @@ static void on_timeout(void *arg)
     on_ready(arg, 0);
 }
 
+static void refuse(struct net_nat *t)
+{
+    uint8_t frame[NAT_REFUSAL_MAX];
+
+    send_packet(frame, net_nat_refusal(t->gathered, frame), t);
+}
+
 static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struct iovec *iov,
                     unsigned count, size_t len)
 {
@@ -262,7 +270,11 @@ static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struc
         at += iov[i].iov_len;
     }
     net_nat_learn_from_guest(t, t->gathered, len);
-    slirp_input(t->slirp, t->gathered, (int)len);
+    switch (net_nat_guard_from_guest(t, t->gathered, len)) {
+    case NAT_PASS: slirp_input(t->slirp, t->gathered, (int)len); break;
+    case NAT_REFUSE: refuse(t); break;
+    case NAT_DROP: t->net.stats.dropped++; break;
+    }
     loop_work_queue(n->loop, &t->work);
     return 0;
 }
@@ -379,13 +391,15 @@ static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
         .version = 4, .restricted = o->isolated, .in_enabled = true, .vnetwork = t->network,
         .vnetmask = t->mask, .vhost = host_number(t, 2), .vdhcp_start = host_number(t, 15),
         .vnameserver = host_number(t, 3), .in6_enabled = !o->no_ipv6, .vprefix_len = 64,
-        .vhostname = o->hostname, .if_mtu = t->net.mtu, .if_mru = t->net.mtu,
-        .disable_host_loopback = o->no_host_loopback};
+        .vhostname = o->hostname, .if_mtu = t->net.mtu, .if_mru = t->net.mtu};
 
     inet_pton(AF_INET6, "fec0::", &c.vprefix_addr6);
     inet_pton(AF_INET6, "fec0::2", &c.vhost6);
     inet_pton(AF_INET6, "fec0::3", &c.vnameserver6);
     t->prefix6 = c.vprefix_addr6;
+    t->router = c.vhost;
+    t->router6 = c.vhost6;
+    t->guarded = o->no_host_loopback;
     t->slirp = slirp_new(&c, &callbacks, t);
     return t->slirp ? 0 : -EINVAL;
 }

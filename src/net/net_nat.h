@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the NAT backend, for net_nat*.c only: the engine (net_nat.c), port forwards
- * (net_nat_forward.c), and the guest's address (net_nat_address.c). */
+ * (net_nat_forward.c), the guest's address (net_nat_address.c), and what of the host it may not reach
+ * (net_nat_guard.c). */
 #ifndef VZ_NET_NET_NAT_H
 #define VZ_NET_NET_NAT_H
 
@@ -23,12 +24,27 @@ struct nat_fd {
     uint32_t round;
 };
 
+#define NAT_PEERS_MAX 256u
+#define NAT_REFUSAL_MAX 74u /* bytes: headers of Ethernet, IPv6 and TCP */
+
+/* A program of the host that has sent the guest a UDP datagram. */
+struct nat_peer {
+    bool v6;
+    uint16_t host_port, guest_port;
+};
+
+enum nat_verdict { NAT_PASS, NAT_DROP, NAT_REFUSE };
+
 /* The loop thread's, but for what the lock guards. */
 struct net_nat {
     struct net net;
     Slirp *slirp;
     struct in_addr network, mask;
-    struct in6_addr prefix6; /* of 64 bits */
+    struct in_addr router;
+    struct in6_addr prefix6, router6; /* the former of 64 bits */
+    bool guarded;                     /* the host's loopback is out of reach */
+    struct nat_peer peers[NAT_PEERS_MAX];
+    unsigned peer_count, next_peer;
     int epoll_fd;
     struct loop_fd *watch;
     struct loop_timer *timer;
@@ -54,5 +70,13 @@ void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t le
 void net_nat_learn_from_router(struct net_nat *t, const uint8_t *frame, size_t len);
 /* Call on_address if something was learned. */
 void net_nat_tell_address(struct net_nat *t);
+
+/* May the guest's frame go on? NAT_REFUSE: answer with net_nat_refusal(). Any content. */
+enum nat_verdict net_nat_guard_from_guest(const struct net_nat *t, const uint8_t *frame,
+                                          size_t len);
+/* Note whom the guest may answer. */
+void net_nat_guard_to_guest(struct net_nat *t, const uint8_t *frame, size_t len);
+/* The frame that says no to one that was to be refused. Returns its length. */
+size_t net_nat_refusal(const uint8_t *syn, uint8_t ret[NAT_REFUSAL_MAX]);
 
 #endif

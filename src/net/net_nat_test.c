@@ -217,6 +217,102 @@ START_TEST(the_router_s_address_is_the_host_s_loopback)
 }
 END_TEST
 
+/* RFC 1071: all ones when the checksum is right. */
+static unsigned sum_of(const uint8_t *p, size_t len, uint32_t sum)
+{
+    for (size_t i = 0; i < len; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    while (sum >> 16)
+        sum = (sum >> 16) + (sum & 0xffff);
+    return sum;
+}
+
+START_TEST(the_host_s_loopback_can_be_out_of_reach)
+{
+    static const char *const to[] = {"10.0.2.2", "127.0.0.1", "0.0.0.0", "255.255.255.255"};
+    struct fixture f;
+    uint8_t frame[100] = {0}, got[10];
+    uint16_t port;
+    int fd = listen_udp(&port);
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct net_forward forward = {.udp = true, .guest_port = 7};
+    int forwarded;
+
+    set_up(&f, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&f);
+    for (unsigned i = 0; i < ARRAY_SIZE(to); i++) {
+        ck_assert(card_send(f.n, frame, put_udp(frame, "10.0.2.15", to[i], 7, port, 5)));
+        turns(f.loop, 20);
+        ck_assert_int_lt(recv(fd, got, sizeof(got), 0), 0);
+    }
+    /* Who writes to the guest gets an answer, and nobody else. */
+    forwarded = net_nat_forward_add(f.n, &forward, NULL);
+    ck_assert_int_gt(forwarded, 0);
+    peer.sin_port = htons((uint16_t)forwarded);
+    f.card->count = 0;
+    ck_assert_int_eq(sendto(fd, "ping", 4, 0, (struct sockaddr *)&peer, sizeof(peer)), 4);
+    for (unsigned i = 0; i < 1000 && !last_udp(&f); i++)
+        turns(f.loop, 1);
+    ck_assert_ptr_nonnull(last_udp(&f));
+    ck_assert(card_send(f.n, frame, put_udp(frame, "10.0.2.15", "10.0.2.2", 8, port, 5)));
+    turns(f.loop, 20);
+    ck_assert_int_lt(recv(fd, got, sizeof(got), 0), 0);
+    memcpy(frame + 42, "pong!", 5);
+    ck_assert(card_send(f.n, frame, put_udp(frame, "10.0.2.15", "10.0.2.2", 7, port, 5)));
+    for (unsigned i = 0; i < 1000; i++) {
+        turns(f.loop, 1);
+        if (recv(fd, got, sizeof(got), MSG_PEEK) == 5)
+            break;
+    }
+    ck_assert_int_eq(recv(fd, got, sizeof(got), 0), 5);
+    ck_assert_mem_eq(got, "pong!", 5);
+    close(fd);
+    tear_down(&f);
+}
+END_TEST
+
+START_TEST(a_connection_to_the_host_s_loopback_is_refused)
+{
+    struct fixture f;
+    uint8_t frame[54] = {0};
+    const uint8_t *answer;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    set_up(&f, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&f);
+    f.card->count = 0;
+    memcpy(frame, "\x52\x55\x0a\x00\x02\x02", 6);
+    memcpy(frame + 6, guest_mac, 6);
+    memcpy(frame + 12, "\x08\x00\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00", 14);
+    memcpy(frame + 26, "\x0a\x00\x02\x0f\x0a\x00\x02\x02", 8);
+    memcpy(frame + 34, "\x12\x34", 2);
+    memcpy(frame + 36, &a.sin_port, 2);
+    memcpy(frame + 38, "\x01\x02\x03\xff", 4);
+    frame[46] = 0x50;
+    frame[47] = 2; /* SYN */
+    ck_assert(card_send(f.n, frame, sizeof(frame)));
+    for (unsigned i = 0; i < 100 && !f.card->count; i++)
+        turns(f.loop, 1);
+    ck_assert_int_lt(accept(fd, NULL, NULL), 0);
+    ck_assert_uint_gt(f.card->count, 0);
+    answer = f.card->frame[f.card->count - 1];
+    ck_assert_mem_eq(answer, guest_mac, 6);
+    ck_assert_mem_eq(answer + 26, "\x0a\x00\x02\x02\x0a\x00\x02\x0f", 8);
+    ck_assert_mem_eq(answer + 36, "\x12\x34", 2);
+    ck_assert_mem_eq(answer + 42, "\x01\x02\x04\x00", 4); /* one more than the SYN's */
+    ck_assert_uint_eq(answer[47], 0x14);                   /* RST, ACK */
+    ck_assert_uint_eq(sum_of(answer + 14, 20, 0), 0xffff);
+    ck_assert_uint_eq(sum_of(answer + 34, 20, 6 + 20 + 2 * (0x0a00 + 0x0200) + 0x02 + 0x0f), 0xffff);
+    close(fd);
+    tear_down(&f);
+}
+END_TEST
+
 START_TEST(forwards_lead_into_the_guest)
 {
     static const char *const hosts[] = {"127.0.0.1", "::1"};
@@ -311,6 +407,8 @@ static void add_tests(Suite *suite)
     UNIT_TEST(suite, dhcp_gives_an_address_and_the_host_knows_it);
     UNIT_TEST(suite, addresses_are_learned_from_arp_and_ipv6);
     UNIT_TEST(suite, the_router_s_address_is_the_host_s_loopback);
+    UNIT_TEST(suite, the_host_s_loopback_can_be_out_of_reach);
+    UNIT_TEST(suite, a_connection_to_the_host_s_loopback_is_refused);
     UNIT_TEST(suite, forwards_lead_into_the_guest);
     UNIT_TEST(suite, any_frames_are_survived);
     UNIT_TEST(suite, options_are_checked);

@@ -179,7 +179,7 @@ def test_a_lease_is_renewed_and_ports_are_forwarded(guest, initramfs, files):
         "kill -USR1 $dhcp; until grep renew /leases; do sleep 0.1; done; ping -c 3 10.0.2.2\n"
         f"netcheck echo-udp 7 & netcheck serve 99 /block {total}\n"
         "sleep 100000\n")  # the NAT may still have bytes for us when all is well in the guest
-    g = guest(initramfs(script, *files), "--net", "nat,host=on", "--forward", f"tcp:127.0.0.1:{tcp}:99",
+    g = guest(initramfs(script, *files), "--net", "nat", "--forward", f"tcp:127.0.0.1:{tcp}:99",
               "--forward", f"udp:127.0.0.1:{udp}:7")
     g.wait_for("listening")
     with socket.socket(type=socket.SOCK_DGRAM) as s:
