@@ -186,7 +186,7 @@ int guest_main(void)
     shootdown();
     command = 4;
     send(other_apic, 0x4070); /* may come before HLT: the next one wakes it then */
-    for (unsigned n = 0; n < 1000 && done != 4; n++) {
+    for (unsigned n = 0; n < 200000 && done != 4; n++) {
         send(other_apic, 0x4070);
         for (unsigned k = 0; k < 1000; k++)
             __asm__ volatile("pause");

@@ -298,6 +298,20 @@ static bool op_lea(struct translation *t, unsigned n)
     return true;
 }
 
+/* 0F C8-CF: the register is in the opcode. */
+static bool op_bswap(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    unsigned g = d->operand[0].reg, h = bring(t, n, g, H_R10);
+
+    if (d->osize < 4)
+        return false;
+    emit8(&t->e, 0x40 | (d->osize == 8 ? 8 : 0) | (h > 7));
+    emit8(&t->e, 0x0f), emit8(&t->e, 0xc8 | (h & 7));
+    put_back(t, n, g, H_R10);
+    return true;
+}
+
 /* ---- the stack ---- */
 
 /* Where a word is pushed to. */
@@ -571,6 +585,8 @@ bool jit_op(struct translation *t, unsigned n)
         return op_pop(t, n);
     case X86_OP_LEAVE:
         return op_leave(t, n);
+    case X86_OP_BSWAP:
+        return op_bswap(t, n);
     case X86_OP_JCC:
         return in_plain_form(t, n) && op_jcc(t, n);
     case X86_OP_JMP:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Real programs for scripts/bench: the host's own gzip, sqlite3 and so on, with the libraries they
+need, in an initramfs. Each does a fixed piece of work in /programs (natively: in a directory with
+the same files) and writes its result to standard output, whose checksum is compared."""
+import os
+import subprocess
+
+SQL = """CREATE TABLE t(a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+INSERT INTO t SELECT i, (i * 7919) % 10007, 'row ' || (i * 31 % 997) FROM n;
+CREATE INDEX tb ON t(b);
+SELECT count(*), sum(b), min(c), max(c) FROM t;
+SELECT c, count(*), avg(b) FROM t GROUP BY c ORDER BY 2 DESC, 1 LIMIT 20;
+SELECT sum(x.b + y.b) FROM t x JOIN t y ON x.b = y.a WHERE x.a < 30000;
+"""
+
+PYTHON = """words = {}
+text = [chr(97 + i * 7 % 26) * (i % 5 + 1) for i in range(2000)]
+for n in range(60):
+    for w in text:
+        words[w, n & 7] = words.get((w, n & 7), 0) + len(w)
+primes = [p for p in range(2, 6000) if all(p % q for q in range(2, int(p ** 0.5) + 1))]
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+x = 0.0
+for i in range(200000):
+    x = x * 0.99 + i % 17
+print(sorted(words.items())[:5], sum(primes), fib(21), round(x, 6))
+"""
+
+IMPORTED = "import sys; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', 0)))"
+
+
+def _output(*argv):
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _libraries(program):
+    found = (line.split() for line in _output("ldd", program).splitlines())
+    return [word for words in found for word in words if word.startswith("/")]
+
+
+def _cc1():
+    return _output("gcc", "-print-prog-name=cc1").strip()
+
+
+def rows(directory):
+    """{name: argv}; makes the files they work on."""
+    os.makedirs(directory, exist_ok=True)
+    with open("/usr/bin/python3", "rb") as f:
+        data = f.read(3 << 20)
+    for name, content in (("data", data), ("work.sql", SQL.encode()), ("work.py", PYTHON.encode())):
+        with open(os.path.join(directory, name), "wb") as f:
+            f.write(content)
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest.c")
+    subprocess.run(["gcc", "-E", "-P", "-o", os.path.join(directory, "work.i"), source], check=True)
+    return {
+        "gzip": ["/usr/bin/gzip", "-9nc", "data"],
+        "sha256sum": ["/usr/bin/sha256sum"] + ["data"] * 20,
+        "openssl": ["/usr/bin/openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-iter", "100000", "-S",
+                    "0102030405060708", "-k", "x", "-in", "data"],
+        "sqlite3": ["/usr/bin/sqlite3", ":memory:", ".read work.sql"],
+        "python3": ["/usr/bin/python3", "-S", "-E", "-B", "work.py"],
+        "gcc": [_cc1(), "-quiet", "-fpreprocessed", "-O2", "work.i", "-o", "-"],
+    }
+
+
+def files(directory, programs):
+    """What the initramfs needs: [(path here, path there)]."""
+    here = [(os.path.join(directory, name), "/programs/" + name) for name in os.listdir(directory)]
+    paths = set()
+    for argv in programs.values():
+        paths.update([argv[0], *_libraries(argv[0])])
+    paths.update(_output("/usr/bin/python3", "-S", "-E", "-c", IMPORTED).split())
+    return here + [(path, path) for path in sorted(paths)]
