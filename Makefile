@@ -31,6 +31,7 @@ help:
 	@echo '                the same in a sanitizer build, without the long boots'
 	@echo 'make bench      measure, beside QEMU'
 	@echo 'make endurance  30 minutes and more of real work in a guest, checked'
+	@echo 'make bench-kvm  measure on KVM in the emulated PC of check-kvm, beside QEMU'
 	@echo 'make deps       install all Debian packages any of these need (scripts/packages.txt)'
 	@echo 'make install    into PREFIX ($(PREFIX)), honours DESTDIR'
 	@echo 'make clean      remove build directories; cache/ keeps what was downloaded'
@@ -74,6 +75,11 @@ endurance: all
 	@sh scripts/deps build check demo
 	@/usr/bin/python3 scripts/endurance --vz $(BUILD)/vz $(ENDURANCE_ARGS)
 
+bench-kvm:
+	@sh scripts/deps build bench demo
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 scripts/bench-kvm --build $(BUILD) $(BENCH_ARGS)
+
 install: all
 	@$(MESON) configure -Dprefix=$(PREFIX) $(BUILD)
 	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD)
@@ -81,4 +87,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench endurance install clean
+.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench bench-kvm endurance install clean

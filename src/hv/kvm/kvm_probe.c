@@ -63,9 +63,10 @@ __asm__(".pushsection .rodata\n"
         "   mov $0xfee00000, %esi\n"
         "   movl $0x1ff, 0xf0(%rsi)\n"  /* enabled */
         "   movl $0xb, 0x3e0(%rsi)\n"   /* divide by 1 */
-        "   movl $0x40, 0x320(%rsi)\n"  /* one shot, vector 40h */
+        "   movl $0x20040, 0x320(%rsi)\n"  /* periodic (an emulated AMD-V may let one in before the
+                                       * HLT, in spite of STI's shadow), vector 40h */
         "   xor %ebx, %ebx\n"
-        "   movl $100000, 0x380(%rsi)\n"
+        "   movl $2000000, 0x380(%rsi)\n" /* ns */
         "1: sti\n"
         "   hlt\n"
         "   cli\n"
