@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the guest's CPUs are under KVM: by the written policy (docs/cpu-policy.md), less what this
  * processor or its KVM cannot do; or, when asked for, the host's CPU with all that KVM adds. */
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,40 @@ static void translate_amd(struct cpuid_table *supported)
         e->edx |= 1u << 31;
 }
 
+/* QEMU's emulated AMD processors do not intercept XSETBV: KVM never hears of it, and loads the XCR0 that it
+ * knows at each entry, so that a guest's XSAVE silently saves nothing but x87. On such a host there is no
+ * XSAVE; FXSAVE and SSE need no XCR0. */
+static bool host_misses_xsetbv(void)
+{
+    uint32_t eax, ebx, ecx, edx;
+
+    __cpuid(1, eax, ebx, ecx, edx);
+    if (!(ecx & 1u << 31))
+        return false;
+    __cpuid(0x40000000, eax, ebx, ecx, edx);
+    return !memcmp(&ebx, "TCGT", 4) && !memcmp(&ecx, "CGTC", 4) && !memcmp(&edx, "GTCG", 4);
+}
+
+static void hide_xsave(struct cpuid_table *supported)
+{
+    struct kvm_cpuid_entry2 *e = find(supported, 1, 0);
+
+    if (e) /* XSAVE, AVX, FMA, F16C */
+        e->ecx &= ~(1u << 26 | 1u << 28 | 1u << 12 | 1u << 29);
+    e = find(supported, 7, 0);
+    if (e) {
+        e->ebx &= ~(1u << 5); /* AVX2 */
+        e->ecx &= ~(1u << 9 | 1u << 10); /* VAES, VPCLMULQDQ */
+    }
+}
+
+static bool offers_xsave(struct cpuid_table *t)
+{
+    struct kvm_cpuid_entry2 *e = find(t, 1, 0);
+
+    return e && (e->ecx & 1u << 26);
+}
+
 static void add_own(const struct hv_vm *vm, struct cpuid_table *supported)
 {
     struct kvm_cpuid_entry2 *one = find(supported, 1, 0);
@@ -95,6 +130,17 @@ static void restrict_entry(struct cpuid_table *supported, struct kvm_cpuid_entry
             *entry_reg(e, feature_words[i].reg) &=
                 supported_bits(supported, e->function, e->index, feature_words[i].reg) |
                 feature_words[i].keep;
+    }
+}
+
+/* What is told of XSAVE, where there is none. */
+static void clear_xsave(struct cpuid_table *t)
+{
+    for (uint32_t i = 0; i < t->head.nent; i++) {
+        struct kvm_cpuid_entry2 *e = &t->entry[i];
+
+        if (e->function == 0xd)
+            e->eax = e->ebx = e->ecx = e->edx = 0;
     }
 }
 
@@ -240,6 +286,9 @@ static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu
     }
     if (!vm->irqchip)
         hide_apic(t);
+    vm->has_xsave = offers_xsave(t);
+    if (!vm->has_xsave)
+        clear_xsave(t);
     r = kvm_ioctl(v->fd, KVM_SET_CPUID2, t);
     if (r)
         return r;
@@ -321,6 +370,8 @@ int kvm_cpuid_init(struct hv_vm *vm, struct vz_error *err)
         if (!vm->host_cpu)
             translate_amd(supported);
         add_own(vm, supported);
+        if (host_misses_xsetbv())
+            hide_xsave(supported);
     }
     for (unsigned cpu = 0; !r && cpu < vm->vcpu_count; cpu++)
         r = set_cpu(vm, supported, cpu, &supported[1]);

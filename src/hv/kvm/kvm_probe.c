@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Does KVM work here? A /dev/kvm that opens proves little: some hosts offer one that cannot run an
  * ordinary kernel. So a throw-away machine of this very backend runs what kernels need: 64-bit code, an
- * exception through the IDT, CMPXCHG16B, XSETBV and XRSTOR, and an interrupt of the local APIC's
- * timer that wakes it from HLT. It says at a port how far it has come. Takes a few milliseconds. */
+ * exception through the IDT, CMPXCHG16B, XSETBV and XRSTOR (where they are offered), and an interrupt of
+ * the local APIC's timer that wakes it from HLT. It says at a port how far it has come. Takes a few
+ * milliseconds. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,8 +32,8 @@
 /* Numbers reported: what has worked. */
 enum step { STEP_NONE, STEP_LONG_MODE, STEP_EXCEPTION, STEP_CMPXCHG16B, STEP_XRSTOR, STEP_TIMER };
 
-/* Runs at CODE in 64-bit mode, CPL 0. Data at 9000h; the XSAVE area at a000h is zero, which is a valid
- * one. APIC: SDM vol. 3, 11.4.1. */
+/* Runs at CODE in 64-bit mode, CPL 0. Data at 9000h, of which 9020h says whether there is XSAVE; the area
+ * at a000h is zero, which is a valid one. APIC: SDM vol. 3, 11.4.1. */
 __asm__(".pushsection .rodata\n"
         "probe_code:\n"
         "   mov $1, %al\n"
@@ -53,11 +54,14 @@ __asm__(".pushsection .rodata\n"
         "   jne 9f\n"
         "   mov $3, %al\n"
         "   out %al, $0x80\n"
+        "   cmpl $0, 0x9020\n"
+        "   je 2f\n"
         "   xor %ecx, %ecx\n"
         "   xor %edx, %edx\n"
         "   mov $3, %eax\n"
         "   xsetbv\n"
         "   xrstor 0xa000\n"
+        "2: fxrstor 0xa000\n"
         "   mov $4, %al\n"
         "   out %al, $0x80\n"
         "   mov $0xfee00000, %esi\n"
@@ -180,7 +184,8 @@ static int start_state(struct hv_vcpu *v, struct x86_cpu_state *s)
     s->idtr = (struct x86_table){.base = IDT, .limit = 0xfff};
     s->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP;
     s->cr3 = PML4;
-    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXSAVE;
+    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | (v->vm->has_xsave ? X86_CR4_OSXSAVE : 0);
+    put64(v->vm->mem, 0x9020, v->vm->has_xsave);
     s->efer = X86_EFER_LME | X86_EFER_LMA;
     s->rip = CODE;
     s->gpr[X86_RSP] = STACK;
