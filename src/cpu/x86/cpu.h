@@ -86,13 +86,17 @@ enum x86_stop {
     X86_STOP_FETCH,    /* embedded only: no RAM to fetch from at fetch_gpa; nothing has happened */
 };
 
-/* What a vCPU counts, one list for the struct and for who prints it. insns is what was interpreted,
- * counted when a block ends; blocks when the main loop enters one. */
+/* What a vCPU counts, one list for the struct and for who prints it. insns_interpreted is counted when
+ * a block ends that was not translated; blocks when the main loop enters one, translated or not. Of
+ * translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups, jit_detours for
+ * instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
+ * code memory; how often translated code runs is not counted, which would slow it down. */
 #define X86_CPU_COUNTERS(X)                                                                        \
-    X(insns) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)                         \
+    X(insns_interpreted) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)             \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
-    X(exceptions) X(interrupts) X(halts) X(jit_blocks) X(jit_bytes)               \
-    X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)                         \
+    X(exceptions) X(interrupts) X(halts)                                                           \
+    X(jit_blocks) X(jit_bytes) X(jit_guest_bytes) X(jit_misses) X(jit_detours) X(jit_kills)        \
+    X(jit_full) X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)             \
     X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
 
 struct x86_cpu_counters {

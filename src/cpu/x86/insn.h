@@ -128,7 +128,7 @@ static always_inline struct block_end *insn_block_end(const struct insn *i)
  * BRANCH or SYSTEM), as the next two. */
 static always_inline void insn_end(struct x86_cpu *c, const struct insn *i)
 {
-    c->count.insns += insn_block_end(i)->insns;
+    c->count.insns_interpreted += insn_block_end(i)->insns;
     c->rip = insn_next_rip(c, i);
 }
 
@@ -153,7 +153,7 @@ static always_inline void insn_goto(struct x86_cpu *c, const struct insn *i, uns
     struct block_end *end = insn_block_end(i);
     struct block_link *link = &end->link[slot];
 
-    c->count.insns += end->insns;
+    c->count.insns_interpreted += end->insns;
     c->rip = rip;
     if (insn_may_chain(c) && likely(link->ctx == c->code_ctx[rip >> 63])) {
         insn_enter(c, link->to, rip);
@@ -167,7 +167,7 @@ static always_inline void insn_goto_indirect(struct x86_cpu *c, const struct ins
 {
     struct block_jump *jump = block_jump_slot(c, rip);
 
-    c->count.insns += insn_block_end(i)->insns;
+    c->count.insns_interpreted += insn_block_end(i)->insns;
     c->rip = rip;
     if (insn_may_chain(c) && likely(jump->rip == rip && jump->ctx == c->code_ctx[rip >> 63]))
         insn_enter(c, jump->to, rip);

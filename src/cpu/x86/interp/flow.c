@@ -33,14 +33,14 @@ static always_inline void jump64(struct x86_cpu *c, const struct insn *i, unsign
     struct block_link *link = &end->link[slot];
 
     if (insn_may_chain(c) && likely(link->ctx == c->code_ctx[rip >> 63])) {
-        c->count.insns += end->insns;
+        c->count.insns_interpreted += end->insns;
         c->rip = rip;
         insn_enter(c, link->to, rip);
         return;
     }
     if (unlikely(!is_canonical(rip)))
         INSN_GP0();
-    c->count.insns += end->insns;
+    c->count.insns_interpreted += end->insns;
     c->rip = rip;
     c->link = link;
 }

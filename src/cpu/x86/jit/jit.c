@@ -3,6 +3,8 @@
  * happens on a TLB miss. Code memory is one memory file mapped twice: executable, and writable
  * at another address; no page is ever both. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -165,10 +167,39 @@ static void unmap(void *p, size_t len)
         munmap(p, len);
 }
 
+/* Where perf looks for names of code that no file holds. All vCPUs append to it. */
+static int open_perf_map(void)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "/tmp/perf-%d.map", (int)getpid());
+    return open(name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+void jit_note_for_perf(struct x86_cpu *c, const struct block *b)
+{
+    const struct jit_exits *exits = ((const struct block_end *)(b->insn + b->count))->exits;
+    char line[96];
+    int len;
+
+    if (likely(c->jit->perf_map < 0))
+        return;
+    fpu_park(c);
+    len = snprintf(line, sizeof(line), "%llx %x guest_%s_%llx\n",
+                   (unsigned long long)(uintptr_t)exits->code, exits->code_bytes,
+                   c->cpl == 3 ? "user" : "kernel", (unsigned long long)b->home_rip);
+    if (write(c->jit->perf_map, line, (size_t)len) < 0) { /* no names then */
+        close(c->jit->perf_map);
+        c->jit->perf_map = -1;
+    }
+}
+
 void jit_destroy(struct x86_cpu *c)
 {
     if (!c->jit)
         return;
+    if (c->jit->perf_map >= 0)
+        close(c->jit->perf_map);
     unmap(c->jit->write, c->jit->code_bytes);
     unmap(c->jit->run, c->jit->code_bytes);
     unmap(c->jit->data, c->jit->data_bytes);
@@ -186,6 +217,7 @@ int jit_create(struct x86_cpu *c)
         return -ENOMEM;
     c->jit->code_bytes = align_up(c->vm->jit.cache_bytes, MEM_PAGE_SIZE);
     c->jit->data_bytes = 2 * c->jit->code_bytes;
+    c->jit->perf_map = c->vm->jit.perf ? open_perf_map() : -1;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
     if (r < 0) {
@@ -238,6 +270,7 @@ void jit_kill(struct x86_cpu *c, struct block *b)
         return;
     uint8_t *entry = writable(c->jit, b->code);
 
+    c->count.jit_kills++;
     entry[0] = 0xe9;
     aim(c->jit, entry + 1, b->entry.stale);
     b->code = NULL;
@@ -348,6 +381,7 @@ uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
 {
     uint64_t r = look_again(c, site, va);
 
+    c->count.jit_misses++;
     if (unlikely(c->check) && !r)
         c->jit_insn = jit_check_hand_over(c, c->jit_insn);
     return r;
@@ -357,6 +391,7 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
 {
     const struct jit_detour *d = container_of(i, struct jit_detour, back);
 
+    c->count.jit_detours++;
     /* It may have overwritten its own block. */
     if (unlikely(!d->block->code || !vector_state_as_before(c, d->guarded))) {
         c->rip = d->next_rip;

@@ -49,6 +49,10 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
         o->on = !strcmp(word, "on");
         return 0;
     }
+    if (!strcmp(word, "perf")) {
+        o->on = o->perf = true;
+        return 0;
+    }
     if (!strcmp(word, "check")) {
         o->on = o->check = true;
         return 0;

@@ -65,6 +65,7 @@ struct jit {
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
     size_t code_bytes, data_bytes;
+    int perf_map;             /* or -1 */
     unsigned next_slot;       /* to give out, of x86_cpu.slot[] */
     struct jit_detour missed; /* for the instruction of a site, while it is interpreted */
     struct translation *translation; /* of the block in hand */
@@ -93,6 +94,9 @@ static inline unsigned jit_host_reg(unsigned g)
 
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
 uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va);
+
+/* With --jit perf: b, which has just been translated, gets a name. */
+void jit_note_for_perf(struct x86_cpu *c, const struct block *b);
 
 insn_fn insn_jit_resume;
 

@@ -91,6 +91,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
 
     if (j->write + j->code_bytes - entry < (ptrdiff_t)JIT_BLOCK_CODE_MAX ||
         j->data + j->data_bytes - j->data_next < (ptrdiff_t)JIT_BLOCK_DATA_MAX) {
+        c->count.jit_full++;
         x86_cpu_post(c, X86_PENDING_FLUSH);
         return;
     }
@@ -125,4 +126,6 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     b->fixed = true;
     b->code = b->entry.kept;
     t->end->exits = t->exits;
+    c->count.jit_guest_bytes += b->insn[t->count].off + b->insn[t->count].len;
+    jit_note_for_perf(c, b);
 }

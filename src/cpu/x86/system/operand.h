@@ -27,7 +27,7 @@
 /* End a block whose last instruction has set rip itself. */
 static always_inline void insn_done(struct x86_cpu *c, const struct insn *i)
 {
-    c->count.insns += insn_block_end(i)->insns;
+    c->count.insns_interpreted += insn_block_end(i)->insns;
 }
 
 /* End the block of an instruction after which the next one may follow directly, unless something is
