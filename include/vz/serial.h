@@ -39,7 +39,8 @@ VZ_PUBLIC struct vz_serial_attachment *vz_file_serial_attachment_new(const char 
  * reads there waits. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err);
 
-/* A listening Unix stream socket, made when a machine starts (path must not exist) and removed in the end.
+/* A listening Unix stream socket, made when a machine starts and removed in the end. Nothing may be at path but a
+ * socket that nobody listens on any more, left by a process that was killed.
  * One peer at a time; without one, output is dropped. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path,
                                                                      struct vz_error *err);

@@ -25,8 +25,8 @@ VZ_DECLARE_COUNTED(socket_device);
 
 /* A port joined to a Unix stream socket of the host. */
 struct vz_socket_forward {
-    /* true: the machine listens at path while it runs (path must not exist, and is removed in the
-     * end), and who connects there reaches the guest's port. false: the guest's connections to this
+    /* true: the machine listens at path while it runs (nothing may be there but a socket that nobody
+     * listens on any more; removed in the end), and who connects there reaches the guest's port. false: the guest's connections to this
      * port of the host reach who listens at path. */
     bool to_guest;
     uint32_t port;    /* not 0xffffffff */

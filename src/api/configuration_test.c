@@ -187,7 +187,7 @@ START_TEST(config_checks_balloon_and_sockets)
     expect(&all, "socketDevices[0].forwards[0]: /nonexistent/socket: No such file");
     expect(&all, "socketDevices[0].forwards[1]: port 4294967295 is none");
     expect(&all, "socketDevices[0].forwards[1]: /etc: File exists");
-    expect(&all, "socketDevices[0].forwards[2]: /nonexistent/socket is in use by forwards[0]");
+    expect(&all, "socketDevices[0].forwards[2]: /nonexistent/socket is another socket's path too");
     expect(&all, "socketDevices[0].forwards[4]: port 7 is that of forwards[3]");
     vz_balloon_device_unref(balloon);
     vz_socket_device_unref(vsock);
@@ -236,6 +236,50 @@ START_TEST(config_refuses_a_disk_written_twice_and_odd_sizes)
     unlink(link);
     unlink(path);
     close(fd);
+}
+END_TEST
+
+START_TEST(config_sees_what_two_devices_cannot_share)
+{
+    struct vz_port_forward forward = {.host_port = 2222, .guest_port = 22};
+    struct vz_nat_options nat = VZ_NAT_OPTIONS_INIT;
+    struct vz_serial_attachment *a = vz_unix_serial_attachment_new("/tmp/vz-no-such-socket", NULL);
+    struct vz_serial_port *p = vz_virtio_serial_port_new(a, NULL);
+    struct vz_config *c = good();
+    struct problems all;
+
+    nat.forwards = &forward;
+    nat.forward_count = 1;
+    add_card(c, "02:00:00:00:00:01", vz_nat_attachment_new(&nat, NULL));
+    add_card(c, "02:00:00:00:00:02", vz_nat_attachment_new(&nat, NULL));
+    vz_config_add_serial_port(c, p);
+    vz_config_add_serial_port(c, p);
+    all = validate(c);
+    ck_assert_uint_eq(all.count, 2);
+    expect(&all, "networkDevices[1]: TCP port 2222 of 127.0.0.1 is forwarded twice");
+    expect(&all, ": /tmp/vz-no-such-socket is another socket's path too");
+    vz_config_unref(c);
+    vz_serial_port_unref(p);
+    vz_serial_attachment_unref(a);
+}
+END_TEST
+
+START_TEST(labels_are_counted_in_characters)
+{
+    struct vz_config *c;
+    char label[2 * 65 + 1] = "";
+
+    for (unsigned n = 1; n <= 65; n++) {
+        struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
+
+        strcat(label, "\xc3\xa9");
+        if (n < 64)
+            continue;
+        o.label = label;
+        c = vz_config_new(&o, NULL);
+        ck_assert_int_eq(strstr(validate(c).text, "label: ") == NULL, n == 64);
+        vz_config_unref(c);
+    }
 }
 END_TEST
 
@@ -466,6 +510,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, config_checks_balloon_and_sockets);
     UNIT_TEST(s, config_limits_memory_and_cpus);
     UNIT_TEST(s, config_refuses_a_disk_written_twice_and_odd_sizes);
+    UNIT_TEST(s, config_sees_what_two_devices_cannot_share);
+    UNIT_TEST(s, labels_are_counted_in_characters);
     UNIT_TEST(s, config_checks_network_sockets_and_duplicates);
     UNIT_TEST(s, options_grow_and_strings_are_copied);
     UNIT_TEST(s, references_keep_objects);

@@ -169,6 +169,15 @@ static bool finish(struct reader *r)
     return !r->failed;
 }
 
+/* What a constructor returned: its error does not know yet which member it is about. */
+static void *made(struct reader *r, void *object)
+{
+    if (!object && !r->failed && r->path[0])
+        error_prefix(r->err, "%s", r->path);
+    r->failed = r->failed || !object;
+    return object;
+}
+
 static struct reader reader_at(struct reader *parent, json_t *value, const char *fmt,
                                const char *name, unsigned index)
 {
@@ -219,25 +228,25 @@ static struct vz_serial_attachment *read_serial_attachment(struct reader *parent
     if (!strcmp(type, "fd")) {
         in = (int)get_int(&r, "readDescriptor", -1, INT_MAX);
         out = (int)get_int(&r, "writeDescriptor", -1, INT_MAX);
-        return finish(&r) ? vz_fd_serial_attachment_new(in, out, r.err) : NULL;
+        return finish(&r) ? made(&r, vz_fd_serial_attachment_new(in, out, r.err)) : NULL;
     }
     if (!strcmp(type, "file")) {
         path = get_string(&r, "path", true);
         append = get_bool(&r, "append");
-        return finish(&r) ? vz_file_serial_attachment_new(path, append, r.err) : NULL;
+        return finish(&r) ? made(&r, vz_file_serial_attachment_new(path, append, r.err)) : NULL;
     }
     if (!strcmp(type, "unix")) {
         path = get_string(&r, "path", true);
-        return finish(&r) ? vz_unix_serial_attachment_new(path, r.err) : NULL;
+        return finish(&r) ? made(&r, vz_unix_serial_attachment_new(path, r.err)) : NULL;
     }
     if (!finish(&r))
         return NULL;
     if (!strcmp(type, "null"))
-        return vz_null_serial_attachment_new(r.err);
+        return made(&r, vz_null_serial_attachment_new(r.err));
     if (!strcmp(type, "stdio"))
-        return vz_stdio_serial_attachment_new(r.err);
+        return made(&r, vz_stdio_serial_attachment_new(r.err));
     if (!strcmp(type, "pty"))
-        return vz_pty_serial_attachment_new(r.err);
+        return made(&r, vz_pty_serial_attachment_new(r.err));
     fail(&r, "type", "'%.40s' is not null, stdio, fd, file, pty or unix", type);
     return NULL;
 }
@@ -277,7 +286,7 @@ static struct vz_storage_attachment *read_disk_image(struct reader *r)
     o.sync = get_sync(r);
     if (caching && !json_caching_parse(caching, &o.caching))
         fail(r, "caching", "'%.40s' is not automatic, cached or uncached", caching);
-    return finish(r) ? vz_disk_image_attachment_new(path, &o, r->err) : NULL;
+    return finish(r) ? made(r, vz_disk_image_attachment_new(path, &o, r->err)) : NULL;
 }
 
 static struct vz_storage_attachment *read_storage_attachment(struct reader *parent)
@@ -301,7 +310,7 @@ static struct vz_storage_attachment *read_storage_attachment(struct reader *pare
     fd = (int)get_int(&r, "descriptor", -1, INT_MAX);
     o.read_only = get_bool(&r, "readOnly");
     o.sync = get_sync(&r);
-    return finish(&r) ? vz_block_device_attachment_new(fd, &o, r.err) : NULL;
+    return finish(&r) ? made(&r, vz_block_device_attachment_new(fd, &o, r.err)) : NULL;
 }
 
 static void *read_storage_device(struct reader *r)
@@ -314,7 +323,7 @@ static void *read_storage_device(struct reader *r)
     o.identifier = get_string(r, "identifier", false);
     a = read_storage_attachment(r);
     if (a && finish(r))
-        d = vz_virtio_block_device_new(a, &o, r->err);
+        d = made(r, vz_virtio_block_device_new(a, &o, r->err));
     vz_storage_attachment_unref(a);
     return d;
 }
@@ -354,7 +363,7 @@ static struct vz_network_attachment *read_nat(struct reader *r)
     if (!forward)
         error_set(r->err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     else if (ok && finish(r))
-        a = vz_nat_attachment_new(&o, r->err);
+        a = made(r, vz_nat_attachment_new(&o, r->err));
     free(forward);
     return a;
 }
@@ -370,14 +379,14 @@ static struct vz_network_attachment *read_network_attachment(struct reader *r)
     if (!strcmp(type, "fd")) {
         fd = (int)get_int(r, "descriptor", -1, INT_MAX);
         o.mtu = get_unsigned(r, "mtu", o.mtu, UINT_MAX);
-        return finish(r) ? vz_fd_network_attachment_new(fd, &o, r->err) : NULL;
+        return finish(r) ? made(r, vz_fd_network_attachment_new(fd, &o, r->err)) : NULL;
     }
     if (!strcmp(type, "tap") || !strcmp(type, "bridged")) {
         interface = get_string(r, "interface", true);
         if (!finish(r))
             return NULL;
-        return type[0] == 't' ? vz_tap_attachment_new(interface, r->err)
-                              : vz_bridged_attachment_new(interface, r->err);
+        return made(r, type[0] == 't' ? vz_tap_attachment_new(interface, r->err)
+                                      : vz_bridged_attachment_new(interface, r->err));
     }
     fail(r, "type", "'%.40s' is not nat, fd, tap or bridged", type);
     return NULL;
@@ -451,7 +460,7 @@ static void *read_console_device(struct reader *r)
 static void *read_entropy_device(struct reader *r)
 {
     get_type(r, "virtioEntropy");
-    return finish(r) ? vz_virtio_entropy_device_new(NULL, r->err) : NULL;
+    return finish(r) ? made(r, vz_virtio_entropy_device_new(NULL, r->err)) : NULL;
 }
 
 static void *read_balloon_device(struct reader *r)
@@ -463,7 +472,7 @@ static void *read_balloon_device(struct reader *r)
     o.minimum_size = get_size(r, "minimumSize");
     o.no_free_page_reporting = !get_switch(r, "freePageReporting");
     o.no_deflate_on_oom = !get_switch(r, "deflateOnOutOfMemory");
-    return finish(r) ? vz_virtio_balloon_device_new(&o, r->err) : NULL;
+    return finish(r) ? made(r, vz_virtio_balloon_device_new(&o, r->err)) : NULL;
 }
 
 static bool read_socket_forward(struct reader *parent, json_t *value, unsigned index,
@@ -496,7 +505,7 @@ static void *read_socket_device(struct reader *r)
     for (; ok && o.forward_count < json_array_size(list); o.forward_count++)
         ok = read_socket_forward(r, json_array_get(list, o.forward_count), o.forward_count,
                                  &forward[o.forward_count]);
-    return ok ? vz_virtio_socket_device_new(&o, r->err) : NULL;
+    return ok ? made(r, vz_virtio_socket_device_new(&o, r->err)) : NULL;
 }
 
 /* ---- The whole ------------------------------------------------------------------------------ */
@@ -553,7 +562,7 @@ static bool read_boot_loader(struct reader *root, struct vz_config *c)
     o.kernel = get_string(&r, "kernel", !o.disk);
     o.initrd = get_string(&r, "initrd", false);
     o.cmdline = get_string(&r, "cmdline", false);
-    b = finish(&r) ? vz_linux_boot_loader_new(&o, r.err) : NULL;
+    b = finish(&r) ? made(&r, vz_linux_boot_loader_new(&o, r.err)) : NULL;
     vz_config_set_boot_loader(c, b);
     vz_boot_loader_unref(b);
     return b != NULL;
@@ -575,7 +584,7 @@ static bool read_platform(struct reader *root, struct vz_config *c)
     if (text && vz_machine_identifier_parse(text, &id) < 0)
         fail(&r, "machineIdentifier", "'%.40s' is not a UUID", text);
     o.machine_identifier = text ? &id : NULL;
-    p = finish(&r) ? vz_generic_platform_new(&o, r.err) : NULL;
+    p = finish(&r) ? made(&r, vz_generic_platform_new(&o, r.err)) : NULL;
     vz_config_set_platform(c, p);
     vz_platform_unref(p);
     return p != NULL;

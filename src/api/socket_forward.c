@@ -11,6 +11,7 @@
 #include "api/config_impl.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/unix_socket.h"
 #include "loop/loop.h"
 #include "virtio/vsock.h"
 
@@ -70,19 +71,12 @@ static int open_peer(void *arg, uint32_t guest_port)
 
 static int listen_at(struct forward *f, struct loop *loop, struct vz_error *err)
 {
-    struct sockaddr_un a = address(f->what->path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
+    int fd = unix_socket_listen(f->what->path, BACKLOG);
 
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-        f->fd = fd; /* from now on path is ours to remove */
-        if (listen(fd, BACKLOG) == 0)
-            return loop_fd_add(loop, fd, 0, on_peer, f, &f->watch);
-    }
-    r = errno;
-    error_set(err, r, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(r));
-    if (fd >= 0 && f->fd < 0)
-        close(fd);
-    return -r;
+    if (fd < 0)
+        return error_set(err, -fd, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(-fd));
+    f->fd = fd; /* from now on path is ours to remove */
+    return loop_fd_add(loop, fd, 0, on_peer, f, &f->watch);
 }
 
 int socket_forwards_open(const struct vz_socket_device *d, struct loop *loop,

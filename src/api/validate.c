@@ -19,6 +19,10 @@
 #include "api/parts.h"
 #include "api/validate.h"
 #include "base/error.h"
+#include "base/unix_socket.h"
+
+/* So many sockets are compared with each other: every forward's, and more ports than fit into a machine. */
+#define SOCKETS_MAX (VZ_SOCKET_FORWARDS_MAX + 256)
 
 struct report {
     vz_problem_fn *fn;
@@ -26,6 +30,8 @@ struct report {
     struct vz_error first;
     unsigned count;
     char object[64]; /* the one being checked */
+    const char *socket[SOCKETS_MAX]; /* paths that will be listened on */
+    unsigned socket_count;
 };
 
 static void printf_like(2, 3) begin(struct report *r, const char *fmt, ...)
@@ -104,18 +110,38 @@ static void check_output_file(struct report *r, const char *path)
 
 static void check_new_socket(struct report *r, const char *path)
 {
-    if (access(path, F_OK) == 0)
-        problem(r, VZ_ERROR_IO, "%s: %s", path, strerror(EEXIST));
-    else
+    for (unsigned i = 0; i < r->socket_count; i++) {
+        if (!strcmp(r->socket[i], path)) {
+            problem(r, VZ_ERROR_INVALID, "%s is another socket's path too", path);
+            return;
+        }
+    }
+    if (r->socket_count < SOCKETS_MAX)
+        r->socket[r->socket_count++] = path;
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        problem(r, VZ_ERROR_INVALID, "%s: too long for a socket", path);
+    else if (access(path, F_OK) < 0)
         check_output_file(r, path);
+    else if (!unix_socket_is_stale(path))
+        problem(r, VZ_ERROR_IO, "%s: %s", path, strerror(EEXIST));
 }
 
 /* ---- One thing each ------------------------------------------------------------------------- */
 
+/* Of UTF-8. */
+static size_t characters(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += (*text & 0xc0) != 0x80;
+    return n;
+}
+
 static void check_label(struct report *r, const struct vz_config *c)
 {
     begin(r, "label");
-    if (c->label && (!c->label[0] || strlen(c->label) > 64 ||
+    if (c->label && (!c->label[0] || characters(c->label) > 64 ||
                      strspn(c->label, " \t") == strlen(c->label)))
         problem(r, VZ_ERROR_INVALID, "not 1 to 64 characters, one of them not a space");
 }
@@ -305,20 +331,36 @@ static void check_forward(struct report *r, const struct vz_port_forward *f)
         problem(r, VZ_ERROR_INVALID, "'%.80s' is not an IP address to forward from", f->host);
 }
 
-/* No two forwards of the machine may listen on the same port of the host. */
-static void check_forwards(struct report *r, const struct vz_network_attachment *a)
+/* Does one of the first count forwards of a listen where f does? */
+static bool forwards_too(const struct vz_network_attachment *a, unsigned count,
+                         const struct vz_port_forward *f)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct vz_port_forward *g = &a->forward[i];
+
+        if (g->udp == f->udp && g->host_port == f->host_port && !strcmp(g->host, f->host))
+            return true;
+    }
+    return false;
+}
+
+/* No two forwards, of this attachment or of one of the first count cards, may listen on the same port of the host. */
+static void check_forwards(struct report *r, const struct vz_config *c, unsigned count,
+                           const struct vz_network_attachment *a)
 {
     for (unsigned i = 0; i < a->forward_count; i++) {
         const struct vz_port_forward *f = &a->forward[i];
+        bool twice = forwards_too(a, i, f);
 
         check_forward(r, f);
-        for (unsigned k = 0; k < i; k++) {
-            const struct vz_port_forward *g = &a->forward[k];
+        for (unsigned k = 0; k < count && !twice; k++) {
+            const struct vz_network_attachment *b = config_network_device(c, k)->attachment;
 
-            if (g->udp == f->udp && g->host_port == f->host_port && !strcmp(g->host, f->host))
-                problem(r, VZ_ERROR_INVALID, "%s port %u of %s is forwarded twice",
-                        f->udp ? "UDP" : "TCP", f->host_port, f->host);
+            twice = b && b->kind == NETWORK_NAT && forwards_too(b, b->forward_count, f);
         }
+        if (twice)
+            problem(r, VZ_ERROR_INVALID, "%s port %u of %s is forwarded twice",
+                    f->udp ? "UDP" : "TCP", f->host_port, f->host);
     }
 }
 
@@ -337,7 +379,9 @@ static void check_network_fd(struct report *r, const struct vz_network_attachmen
         problem(r, VZ_ERROR_INVALID, "file descriptor %d is not a datagram socket", a->fd);
 }
 
-static void check_network_attachment(struct report *r, const struct vz_network_attachment *a)
+/* As that of the card behind the first count ones of c. */
+static void check_network_attachment(struct report *r, const struct vz_config *c, unsigned count,
+                                     const struct vz_network_attachment *a)
 {
     static const bool have[] = {
         [NETWORK_NAT] = PARTS_HAVE_NET_NAT, [NETWORK_FD] = PARTS_HAVE_NET_FD,
@@ -347,7 +391,7 @@ static void check_network_attachment(struct report *r, const struct vz_network_a
     if (!have[a->kind])
         problem(r, VZ_ERROR_UNSUPPORTED, "this build has no %s network attachment", name[a->kind]);
     if (a->kind == NETWORK_NAT)
-        check_forwards(r, a);
+        check_forwards(r, c, count, a);
     else if (a->kind == NETWORK_FD)
         check_network_fd(r, a);
     else if (strlen(a->interface) >= IF_NAMESIZE || strchr(a->interface, '/'))
@@ -382,7 +426,7 @@ static void check_network(struct report *r, const struct vz_config *c)
         begin(r, "networkDevices[%u]", i);
         check_mac(r, c, i);
         if (d->attachment)
-            check_network_attachment(r, d->attachment);
+            check_network_attachment(r, c, i, d->attachment);
         else if (!PARTS_HAVE_NET_FD)
             problem(r, VZ_ERROR_UNSUPPORTED, "this build has no virtio network device");
     }
@@ -460,15 +504,13 @@ static void check_socket_forward(struct report *r, const struct vz_socket_device
     begin(r, "socketDevices[0].forwards[%u]", i);
     if (f->port == UINT32_MAX)
         problem(r, VZ_ERROR_INVALID, "port %u is none", f->port);
-    if (strlen(f->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-        problem(r, VZ_ERROR_INVALID, "%s: too long for a socket", f->path);
-    else if (f->to_guest)
+    if (f->to_guest)
         check_new_socket(r, f->path);
+    else if (strlen(f->path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        problem(r, VZ_ERROR_INVALID, "%s: too long for a socket", f->path);
     for (unsigned k = 0; k < i; k++) {
         const struct vz_socket_forward *g = &d->forward[k];
 
-        if (f->to_guest && g->to_guest && !strcmp(f->path, g->path))
-            problem(r, VZ_ERROR_INVALID, "%s is in use by forwards[%u] too", f->path, k);
         if (!f->to_guest && !g->to_guest && f->port == g->port)
             problem(r, VZ_ERROR_INVALID, "port %u is that of forwards[%u] too", f->port, k);
     }
@@ -550,6 +592,6 @@ int validate_network_attachment(const struct vz_network_attachment *a, struct vz
 {
     struct report r = {.object = "attachment"};
 
-    check_network_attachment(&r, a);
+    check_network_attachment(&r, NULL, 0, a);
     return conclude(&r, err);
 }

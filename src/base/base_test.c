@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/unix_socket.h"
 #include "unit.h"
 
 START_TEST(sums_and_ranges_are_checked)
@@ -59,11 +64,43 @@ START_TEST(tsc_frequency_is_plausible)
 }
 END_TEST
 
+START_TEST(stale_sockets_are_replaced_and_nothing_else)
+{
+    char folder[] = "/tmp/vz-socket-test.XXXXXX", path[64], file[64], far[200];
+    int fd, other;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/socket", folder);
+    snprintf(file, sizeof(file), "%s/file", folder);
+    snprintf(far, sizeof(far), "%s/%0150d", folder, 0);
+    ck_assert(!unix_socket_is_stale(path));
+    fd = unix_socket_listen(path, 1);
+    ck_assert_int_ge(fd, 0);
+    ck_assert(!unix_socket_is_stale(path));
+    ck_assert_int_eq(unix_socket_listen(path, 1), -EADDRINUSE);
+    close(fd);
+    ck_assert(unix_socket_is_stale(path));
+    fd = unix_socket_listen(path, 1);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    unlink(path);
+
+    other = creat(file, 0600);
+    ck_assert(!unix_socket_is_stale(file));
+    ck_assert_int_eq(unix_socket_listen(file, 1), -EADDRINUSE);
+    ck_assert_int_eq(unix_socket_listen(far, 1), -ENAMETOOLONG);
+    close(other);
+    unlink(file);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, sums_and_ranges_are_checked);
     UNIT_TEST(s, errors_carry_context_in_front);
     UNIT_TEST(s, long_errors_are_cut_not_overrun);
+    UNIT_TEST(s, stale_sockets_are_replaced_and_nothing_else);
     UNIT_TEST(s, tsc_frequency_is_plausible);
 }
 

@@ -9,14 +9,15 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/unix_socket.h"
 #include "char/char_backend.h"
 #include "loop/loop.h"
 
 struct char_unix {
     struct char_dev c;
-    struct sockaddr_un addr;
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     int listen_fd, fd; /* fd: the peer, or -1 */
-    bool bound, in_wanted, out_wanted;
+    bool in_wanted, out_wanted;
     struct loop_fd *listen, *peer;
 };
 
@@ -140,10 +141,10 @@ static void unix_close(struct char_dev *c)
     loop_fd_remove(u->listen);
     if (u->fd >= 0)
         close(u->fd);
-    if (u->listen_fd >= 0)
+    if (u->listen_fd >= 0) {
         close(u->listen_fd);
-    if (u->bound)
-        unlink(u->addr.sun_path);
+        unlink(u->path);
+    }
 }
 
 static const struct char_ops unix_ops = {
@@ -152,13 +153,9 @@ static const struct char_ops unix_ops = {
 
 static int start_listening(struct char_unix *u)
 {
-    u->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (u->listen_fd < 0 ||
-        bind(u->listen_fd, (struct sockaddr *)&u->addr, sizeof(u->addr)) < 0)
-        return -errno;
-    u->bound = true;
-    if (listen(u->listen_fd, 4) < 0)
-        return -errno;
+    u->listen_fd = unix_socket_listen(u->path, 4);
+    if (u->listen_fd < 0)
+        return u->listen_fd;
     return loop_fd_add(u->c.loop, u->listen_fd, LOOP_READ, on_listen, u, &u->listen);
 }
 
@@ -168,7 +165,7 @@ int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
     struct char_unix *u;
     int r;
 
-    if (strlen(path) >= sizeof(u->addr.sun_path))
+    if (strlen(path) >= sizeof(u->path))
         return error_set(err, ENAMETOOLONG, VZ_ERROR_INVALID, "%s: too long for a Unix socket",
                          path);
     u = calloc(1, sizeof(*u));
@@ -177,9 +174,8 @@ int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     }
     u->fd = u->listen_fd = -1;
-    u->addr.sun_family = AF_UNIX;
-    strcpy(u->addr.sun_path, path);
-    u->c.path = u->addr.sun_path;
+    strcpy(u->path, path);
+    u->c.path = u->path;
     u->c.no_peer = true;
     r = start_listening(u);
     if (r < 0) {

@@ -44,6 +44,23 @@ def test_signals_restore_the_terminal(raw_vz, sig):
     assert termios.tcgetattr(slave) == before
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_sockets_go_with_the_machine(kernels, tmp_path, sig):
+    line, port = tmp_path / "line", tmp_path / "port"
+    args = [VZ, "run", "--kernel", kernels["cloud"], "--serial", f"unix:{line}",
+            "--vsock", f"connect=1:unix:{port}"]
+    for _ in range(2):  # what SIGKILL leaves is not in the way
+        with subprocess.Popen(args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as p:
+            try:
+                p.stderr.readline()  # where the serial port is: it runs
+                assert line.exists() and port.exists()
+                p.send_signal(sig)
+                assert p.wait(LIMIT_S) == -sig
+            finally:
+                p.kill()
+        assert line.exists() == port.exists() == (sig == signal.SIGKILL)
+
+
 def test_ctrl_a_x_leaves_and_restores(raw_vz):
     p, master, slave, before = raw_vz
     time.sleep(0.5)

@@ -84,6 +84,28 @@ def test_every_problem_has_a_line(vz, tmp_path):
         assert any(line.startswith("vz: " + name) for line in lines), (name, r)
 
 
+def test_several_consoles(vz):
+    c = printed(vz, "--kernel", "k", "--console", "null", "--console", "stdio", "--console", "pty")
+    assert [(p["type"], p["attachment"]["type"]) for p in c["serialPorts"]] == [
+        ("virtio", "null"), ("virtio", "stdio"), ("virtio", "pty")]
+    r = vz("run", "--kernel", "k", *["--console", "null"] * 17)
+    assert r.status == 2 and r.err.count("\n") == 1 and "--console" in r.err, r
+
+
+@pytest.mark.parametrize("text, named", [
+    ('{"bootLoader": {"type": "linux", "disk": "d", "kernel": "k"}}', "bootLoader: "),
+    ('{"serialPorts": [{"type": "uart", "attachment": {"type": "file", "path": ""}}]}',
+     "serialPorts[0].attachment: "),
+    ('{"networkDevices": [{"type": "virtioNet", "attachment": {"type": "tap", "interface": ""}}]}',
+     "networkDevices[0].attachment: "),
+])
+def test_values_that_no_object_takes_are_named(vz, tmp_path, text, named):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    r = vz("run", "--config", path)
+    assert r.status == 1 and r.err.count("\n") == 1 and named in r.err, r
+
+
 @pytest.mark.parametrize("text, named", [("", "line 1"), ("{}x", "line 1"), ('{"cpu": 1}', "cpu"),
                                          ('{"serialPorts": [{"type": "x"}]}', "serialPorts[0].type")])
 def test_bad_files_are_refused(vz, tmp_path, text, named):
@@ -102,6 +124,7 @@ def test_bad_files_are_refused(vz, tmp_path, text, named):
     (["--vsock", "cid=2"], "--vsock"), (["--vsock", "listen=1"], "--vsock"),
     (["--vsock", "listen=x:unix:y"], "--vsock"), (["--vsock", "connect=1:tcp:y"], "--vsock"),
     (["--balloon", "lots"], "--balloon"), (["--balloon", "reporting=maybe"], "--balloon"),
+    (["--net", "nat"] * 17, "--net"), (["--forward", "tcp:1:2"] * 65, "--forward"),
     (["--uuid", "1"], "--uuid"), (["--console", "x"], "--console"), (["-m"], "-m"),
 ])
 def test_wrong_device_options(vz, args, named):

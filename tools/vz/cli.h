@@ -60,6 +60,8 @@ struct vz_config;
 struct run_devices;
 struct run_sockets;
 
+#define CONSOLES_MAX 16u
+
 /* What the command line of `vz run` says. */
 struct run_options {
     struct vz_config *config; /* devices are added at once, the rest in the end */
@@ -70,7 +72,9 @@ struct run_options {
     char *boot_disk; /* NULL: none; owned */
     uint64_t memory_size; /* 0: not given, as the next */
     unsigned cpu_count;
-    const char *serial, *console; /* NULL: not given */
+    const char *serial; /* NULL: not given */
+    const char *console[CONSOLES_MAX];
+    unsigned console_count;
     bool no_reboot, debug_exit, stats, print_config;
     bool memory_preallocate, memory_huge_pages, host_cpu;
 };
@@ -110,9 +114,22 @@ bool run_sockets_finish(const struct run_sockets *s, struct vz_config *c);
 bool terminal_raw(void);
 void terminal_restore(void);
 
-/* keys.c ---------------------------------------------------------------------------------- */
+/* ending.c -------------------------------------------------------------------------------- */
 
 struct vz_machine;
+
+/* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but restore the terminal and are remembered
+ * until ending_start(); a second one ends it. Before there are other threads. False: no descriptors. */
+bool ending_prepare(void);
+/* Have a thread turn the machine off when such a signal comes, or has come. False: no thread. */
+bool ending_start(struct vz_machine *machine);
+/* Before the machine is freed. */
+void ending_stop(void);
+/* When all is tidy: end by the signal that came, if any. */
+void ending_finish(void);
+
+/* keys.c ---------------------------------------------------------------------------------- */
+
 struct keys;
 
 /* Watch standard input and output in a thread of its own, once keys_start() has been called. in_fd: a

@@ -67,6 +67,11 @@ static int start(struct run *run)
         cli_error("%s", err.text);
         return EXIT_FAILED;
     }
+    if (!ending_start(run->machine)) {
+        terminal_restore();
+        cli_error("cannot start a thread");
+        return EXIT_FAILED;
+    }
     if (run->keys && !keys_start(run->keys, run->machine)) {
         terminal_restore();
         cli_error("cannot start a thread");
@@ -125,6 +130,10 @@ static int run_machine(struct run *run)
         return status;
     if (!prepare_console(run))
         return EXIT_FAILED;
+    if (!ending_prepare()) {
+        cli_error("out of file descriptors");
+        return EXIT_FAILED;
+    }
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
@@ -166,8 +175,10 @@ int run_main(int argc, char **argv)
     if (run.keys && run.machine)
         vz_machine_stop(run.machine, NULL, NULL);
     keys_free(run.keys);
+    ending_stop();
     vz_machine_free(run.machine);
     run_options_free(&run.o);
     terminal_restore();
+    ending_finish();
     return status;
 }

@@ -154,7 +154,13 @@ static bool set_serial(void *arg, const char *name, const char *value)
 
 static bool set_console(void *arg, const char *name, const char *value)
 {
-    return set_line(&((struct run_options *)arg)->console, name, value);
+    struct run_options *o = arg;
+
+    if (o->console_count == CONSOLES_MAX) {
+        cli_error("--%s '%s': there are %u already", name, value, CONSOLES_MAX);
+        return false;
+    }
+    return set_line(&o->console[o->console_count++], name, value);
 }
 
 static bool set_disk(void *arg, const char *name, const char *value)
@@ -384,11 +390,19 @@ static bool add_serial(struct run_options *o, struct vz_error *err)
 {
     const char *serial = o->serial;
 
-    if (!serial && !o->config_file && !(o->console && !strcmp(o->console, "stdio")))
+    bool stdio_used = false;
+
+    for (unsigned i = 0; i < o->console_count; i++)
+        stdio_used = stdio_used || !strcmp(o->console[i], "stdio");
+    if (!serial && !o->config_file && !stdio_used)
         serial = "stdio";
     if (serial && !add_port(o->config, serial, false, err))
         return false;
-    return !o->console || add_port(o->config, o->console, OPT_ALWAYS, err);
+    for (unsigned i = 0; i < o->console_count; i++) {
+        if (!add_port(o->config, o->console[i], true, err))
+            return false;
+    }
+    return true;
 }
 
 static bool add_platform(struct run_options *o, struct vz_error *err)

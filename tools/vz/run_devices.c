@@ -38,6 +38,12 @@ static bool bad(const char *name, const char *value, const char *expected)
     return false;
 }
 
+static bool too_many(const char *name, const char *value, unsigned max)
+{
+    cli_error("--%s '%s': there are %u already", name, value, max);
+    return false;
+}
+
 static bool out_of_memory(void)
 {
     cli_error("out of memory");
@@ -185,7 +191,11 @@ bool run_devices_net(struct run_devices *d, const char *name, const char *value)
 
     if (!text)
         return out_of_memory();
-    ok = d->card_count < CARDS_MAX && card_kind(&card, opts_member(&rest));
+    if (d->card_count == CARDS_MAX) {
+        free(text);
+        return too_many(name, value, CARDS_MAX);
+    }
+    ok = card_kind(&card, opts_member(&rest));
     while (ok && (member = opts_member(&rest)))
         ok = card_member(&card, member);
     if (ok)
@@ -227,8 +237,8 @@ static bool parse_forward(char *text, struct vz_port_forward *f)
     if (port) {
         *port++ = '\0';
         f->host = text;
-        if (text[0] == '[' && strchr(text, ']')) {
-            *strchr(text, ']') = '\0';
+        if (text[0] == '[' && port[-2] == ']') {
+            port[-2] = '\0';
             f->host = text + 1;
         }
     }
@@ -238,9 +248,14 @@ static bool parse_forward(char *text, struct vz_port_forward *f)
 bool run_devices_forward(struct run_devices *d, const char *name, const char *value)
 {
     struct vz_port_forward f = {0};
-    char *text = d->forward_count < FORWARDS_MAX ? strdup(value) : NULL;
+    char *text;
 
-    if (!text || !parse_forward(text, &f)) {
+    if (d->forward_count == FORWARDS_MAX)
+        return too_many(name, value, FORWARDS_MAX);
+    text = strdup(value);
+    if (!text)
+        return out_of_memory();
+    if (!parse_forward(text, &f)) {
         free(text);
         return bad(name, value, "tcp:[HOST:]PORT:GUESTPORT or udp:...");
     }

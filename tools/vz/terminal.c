@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Raw mode for the terminal on standard input, and the promise that it is always undone.
  *
- * The saved modes are the one mutable state of this program outside of main()'s stack: signal
+ * The saved modes are mutable state outside of main()'s stack (ending.c has the rest of it): signal
  * handlers and atexit() have no other way to find them. What the handlers call (tcsetattr,
  * sigaction, raise, kill, tcgetpgrp) is async-signal-safe by POSIX. */
 #include "cli.h"
@@ -16,10 +16,9 @@
 static struct termios saved_modes, raw_modes;
 static volatile sig_atomic_t is_raw;   /* is the terminal ours to restore? */
 
-/* What ends a process: asked to, or by a bug. */
-static const int fatal_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGUSR1,
-                                    SIGUSR2, SIGXCPU, SIGXFSZ, SIGSEGV, SIGBUS, SIGILL, SIGFPE,
-                                    SIGABRT, SIGTRAP, SIGSYS};
+/* What ends a process at once; ending.c has what ends it in good order. */
+static const int fatal_signals[] = {SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+                                    SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGABRT, SIGTRAP, SIGSYS};
 
 void terminal_restore(void)
 {
