@@ -13,8 +13,8 @@
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
-#define HASH_BUCKETS 16384u
-#define PAGE_BUCKETS 4096u
+#define HASH_BUCKETS 65536u
+#define PAGE_BUCKETS 16384u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 5) * sizeof(struct insn))
 
 struct block_cache {

@@ -16,7 +16,7 @@
 #include "cpu/x86/insn.h"
 
 #define BLOCK_INSNS_MAX 64
-#define BLOCK_CACHE_BYTES (16u << 20)
+#define BLOCK_CACHE_BYTES (64u << 20)
 
 /* What decoding, binding and translation depend on besides the bytes: code size, flat segments, and
  * real or virtual-8086 mode, where some instructions do not exist. 4 bits. */

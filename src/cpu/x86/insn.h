@@ -72,7 +72,7 @@ struct block_jump {
     const void *code; /* of the block, or what interprets it (jit.h) */
 };
 
-#define BLOCK_JUMPS 8192u
+#define BLOCK_JUMPS 32768u
 
 static always_inline struct block_jump *block_jump_slot(struct x86_cpu *c, uint64_t rip)
 {

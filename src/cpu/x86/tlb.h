@@ -9,7 +9,7 @@
 
 #include "base/compiler.h"
 
-#define TLB_BITS    10
+#define TLB_BITS    12
 #define TLB_ENTRIES (1u << TLB_BITS)
 #define TLB_NO_TAG  UINT64_MAX
 

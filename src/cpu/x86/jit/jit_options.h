@@ -42,7 +42,7 @@ struct jit_options {
     uint16_t threshold;
 };
 
-#define JIT_CACHE_DEFAULT (12u << 20)
+#define JIT_CACHE_DEFAULT (64u << 20)
 #define JIT_CACHE_MIN     (64u << 10)
 #define JIT_CACHE_MAX     (1u << 30)
 #define JIT_THRESHOLD     24
