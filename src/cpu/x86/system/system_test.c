@@ -705,6 +705,31 @@ START_TEST(interrupts_wait_for_the_shadow_of_sti)
 }
 END_TEST
 
+/* The same IRET three times, the third with IF set, so that it could go on in its target directly,
+ * and that in what is behind it. */
+GUEST(held, ".code64",
+      "mov $3, %ebx\n mov $2, %edx\n"
+      "1: mov %rsp, %rax\n push $0x10\n push %rax\n push %rdx\n push $8\n"
+      "push $(0x8000 + held_target - held)\n mov $1000, %ecx\n iretq\n"
+      "held_target: cmpl $0, 0x5000\n jne 2f\n dec %ecx\n jnz held_target\n"
+      "dec %ebx\n cmp $1, %ebx\n jg 1b\n mov $0x202, %edx\n je 1b\n"
+      "2: mov %ecx, 0x5008\n cli\n hlt\n"
+      ".org held + 0x100\n incl 0x5000\n iretq\n");
+
+START_TEST(an_interrupt_comes_as_soon_as_iret_lets_it)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, 0x40, CODE + 0x100, 0x8e, 0);
+    x86_cpu_post(f.cpu, X86_PENDING_INTR);
+    stop_is(&f, RUN(&f, held), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 1);
+    ck_assert_uint_eq(result(&f, 1), 1000);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(state_that_no_cpu_can_hold_is_refused)
 {
     struct fixture f;
@@ -770,6 +795,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, descriptors_can_be_looked_at);
     UNIT_TEST(s, control_registers_refuse_nonsense);
     UNIT_TEST(s, interrupts_wait_for_the_shadow_of_sti);
+    UNIT_TEST(s, an_interrupt_comes_as_soon_as_iret_lets_it);
     UNIT_TEST(s, state_that_no_cpu_can_hold_is_refused);
     UNIT_TEST(s, descriptors_are_parsed);
 }
