@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* The library's version, "0.1.0": a static string. Since 0.1. */
+/* The library's version, "0.3.0": a static string. Since 0.1. */
 VZ_PUBLIC const char *vz_version(void);
 
 #ifdef __cplusplus

@@ -53,5 +53,5 @@ def checked(result, c_error):
 
 
 def version():
-    """The library's version, "0.1.0"."""
+    """The library's version, "0.3.0"."""
     return text(lib.vz_version())
