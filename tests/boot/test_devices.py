@@ -2,6 +2,7 @@
 """The devices that options of `vz run` make, used by Linux's own drivers with data through them."""
 import glob
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -33,18 +34,25 @@ def free_port():
         return s.getsockname()[1]
 
 
-def test_a_disk(kernels, initramfs, modules, tmp_path):
-    disk = tmp_path / "disk.img"
+def test_disks_by_path_and_by_descriptor(kernels, initramfs, modules, tmp_path):
+    config, first, disk = tmp_path / "config", tmp_path / "first.img", tmp_path / "disk.img"
     data = os.urandom(4 * MIB)
+    first.write_bytes(b"by descriptor".ljust(MIB, b"\0"))
     disk.write_bytes(data + bytes(4 * MIB))
-    script = LOAD + ("head -c 4194304 /dev/vda | sha256sum\n"
-                     "dd if=/dev/vda of=/dev/vda bs=1M count=4 seek=4 conv=notrunc 2>/dev/null\n"
-                     "sync; cat /sys/block/vda/size /sys/block/vda/serial; poweroff -f\n")
-    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--disk", f"{disk},id=vz-test")
+    script = LOAD + ("head -c 13 /dev/vda; echo written | dd of=/dev/vda bs=512 seek=1 2>/dev/null\n"
+                     "head -c 4194304 /dev/vdb | sha256sum\n"
+                     "dd if=/dev/vdb of=/dev/vdb bs=1M count=4 seek=4 conv=notrunc 2>/dev/null\n"
+                     "sync; cat /sys/block/vdb/size /sys/block/vdb/serial; poweroff -f\n")
+    with open(first, "r+b") as f:
+        config.write_text(json.dumps({"storageDevices": [{"type": "virtioBlock", "attachment": {
+            "type": "blockDevice", "descriptor": f.fileno()}}]}))
+        r = boots.run(kernels["cloud"], initramfs(script, *modules), "--config", config,
+                      "--serial", "stdio", "--disk", f"{disk},id=vz-test", pass_fds=[f.fileno()])
     assert r.status == 0, r.out + r.err
     assert hashlib.sha256(data).hexdigest() in r.out
-    assert "16384" in r.out and "vz-test" in r.out
+    assert "16384" in r.out and "vz-test" in r.out and "by descriptor" in r.out
     assert disk.read_bytes() == data + data
+    assert first.read_bytes()[512:520] == b"written\n"
 
 
 def test_a_reset_with_devices_in_use(kernels, initramfs, modules, tmp_path):
