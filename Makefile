@@ -70,6 +70,7 @@ bench:
 	@sh scripts/deps build bench demo
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
+	@/usr/bin/python3 scripts/bench-devices --build $(BUILD) $(BENCH_DEVICES_ARGS)
 
 endurance: all
 	@sh scripts/deps build check demo
