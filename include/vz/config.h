@@ -65,7 +65,7 @@ VZ_PUBLIC void vz_config_set_interpret_only(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_memory_preallocate(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_memory_huge_pages(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_host_cpu(struct vz_config *config, bool on);
-/* name is copied. Returns 0, or -1: no memory. Since 0.2. */
+/* name is copied; NULL: "auto". Returns 0, or -1: no memory. Since 0.2. */
 VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
 /* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1: no memory.
  * Since 0.2. */

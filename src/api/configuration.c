@@ -183,7 +183,7 @@ void vz_config_set_debug_exit(struct vz_config *config, bool on)
 
 int vz_config_set_accel(struct vz_config *config, const char *name)
 {
-    char *copy = strdup(name);
+    char *copy = strdup(name ? name : "auto");
 
     if (!copy)
         return -1;

@@ -95,6 +95,13 @@ START_TEST(config_that_is_fine_validates)
     ck_assert_msg(!all.count, "%s", all.text);
     vz_config_unref(c);
     vz_config_unref(NULL);
+    all = validate(NULL);
+    expect(&all, "configuration: there is none");
+    ck_assert_ptr_null(vz_config_to_json(NULL, NULL));
+    c = good();
+    ck_assert_int_eq(vz_config_set_accel(c, NULL), 0);
+    ck_assert_str_eq(c->accel, "auto");
+    vz_config_unref(c);
 }
 END_TEST
 

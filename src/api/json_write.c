@@ -182,7 +182,7 @@ static bool add_boot_loader(json_t *root, const struct vz_boot_loader *b)
 
 char *vz_config_to_json(const struct vz_config *c, struct vz_error *err)
 {
-    json_t *root = scalars(c);
+    json_t *root = c ? scalars(c) : NULL; /* without c: no text, as without memory */
     bool ok = root && add_boot_loader(root, c->boot_loader) &&
               add_list(root, "serialPorts", &c->serial_ports, serial_port) &&
               add_list(root, "storageDevices", &c->storage_devices, storage_device) &&

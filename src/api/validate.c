@@ -557,6 +557,11 @@ int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
     struct report r = {.fn = fn, .arg = arg};
     unsigned stdio_users = 0;
 
+    if (!c) { /* as one that could not be made, whose maker went on */
+        begin(&r, "configuration");
+        problem(&r, VZ_ERROR_INVALID, "there is none");
+        return conclude(&r, err);
+    }
     check_label(&r, c);
     check_accel(&r, c);
     check_jit(&r, c);
