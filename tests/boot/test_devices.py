@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """The devices that options of `vz run` make, used by Linux's own drivers with data through them."""
-import glob
 import hashlib
 import json
 import os
@@ -12,20 +11,18 @@ import time
 import pytest
 
 import boots
-from conftest import ROOT, SLOWER, VZ
+import guest_drivers
+from conftest import SLOWER, VZ
 
-DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "virtio_blk", "failover", "net_failover", "virtio_net", "virtio-rng", "virtio_console")
-LOAD = "".join(f"[ ! -f /mod/{m}.ko ] || insmod /mod/{m}.ko\n" for m in DRIVERS)
+DRIVERS = (*guest_drivers.VIRTIO, "virtio_blk", *guest_drivers.NETWORK, "virtio-rng",
+           "virtio_console")
+LOAD = guest_drivers.load(DRIVERS)
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("modules")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
-    return [(paths[0], f"mod/{m}.ko") for paths, m in found if paths]
+    return guest_drivers.files(tmp_path_factory.mktemp("modules"), DRIVERS)
 
 
 def free_port():

@@ -2,7 +2,6 @@
 """Linux's network driver and much data: through NAT both ways with every byte compared, names and
 leases, forwarded ports, two guests on one wire, and peers that vanish. netcheck.c is the guest's part."""
 import contextlib
-import glob
 import os
 import socket
 import struct
@@ -11,12 +10,13 @@ import threading
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ
+import guest_drivers
+
+from conftest import SLOWER, VZ
 
 LIMIT_S = 600 * SLOWER  # only against hanging
 MIB = 1 << 20
-DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "failover", "net_failover", "virtio_net")
+DRIVERS = (*guest_drivers.VIRTIO, *guest_drivers.NETWORK)
 BLOCK = os.urandom(MIB + 4099)
 ADDRESS = "ip link set lo up; ip link set eth0 up; ip addr add {}/24 dev eth0\n"
 NAT = ADDRESS.format("10.0.2.15") + (
@@ -27,21 +27,16 @@ NAT = ADDRESS.format("10.0.2.15") + (
 
 def load(**parameters):
     """Shell lines that load the drivers."""
-    return "".join(f"[ ! -f /mod/{m}.ko ] || insmod /mod/{m}.ko {parameters.get(m, '')}\n"
-                   for m in DRIVERS)
+    return guest_drivers.load(DRIVERS, **parameters)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Pairs of file and path in the guest, for initramfs()."""
     folder = tmp_path_factory.mktemp("files")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    subprocess.run(["gcc", "-O2", "-static", f"{ROOT}/tests/boot/netcheck.c", "-o",
-                    folder / "netcheck"], check=True)
     (folder / "block").write_bytes(BLOCK)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
-    return [(paths[0], f"mod/{m}.ko") for paths, m in found if paths] + [
-        (folder / "netcheck", "bin/netcheck"), (folder / "block", "block")]
+    return [*guest_drivers.files(folder, DRIVERS), (folder / "block", "block"),
+            guest_drivers.program(folder, "tests/boot/netcheck.c")]
 
 
 class Guest:

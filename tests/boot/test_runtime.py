@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Devices changed while the machine runs, as Linux's drivers see it: one guest, many changes."""
 import contextlib
-import glob
 import re
 import socket
 import subprocess
@@ -10,12 +9,13 @@ import time
 
 import pytest
 
-from conftest import BUILD, ROOT, SLOWER
+import guest_drivers
 
-DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "virtio_balloon", "virtio_console", "failover", "net_failover", "virtio_net", "vsock",
-           "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport")
-LOAD = "".join(f"[ ! -f /mod/{m}.ko ] || insmod /mod/{m}.ko\n" for m in DRIVERS)
+from conftest import BUILD, SLOWER
+
+DRIVERS = (*guest_drivers.VIRTIO, "virtio_balloon", "virtio_console", *guest_drivers.NETWORK,
+           *guest_drivers.SOCKETS)
+LOAD = guest_drivers.load(DRIVERS)
 LIMIT_S = 300 * SLOWER
 
 SCRIPT = LOAD + """
@@ -36,12 +36,8 @@ while read line; do eval "$line"; echo "= $?"; done
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    tool = folder / "vsocktool"
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    subprocess.run(["cc", "-O1", "-static", "-o", tool, f"{ROOT}/tests/virtio/vsocktool.c"],
-                   check=True)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
-    return [(tool, "bin/vsocktool")] + [(paths[0], f"mod/{m}.ko") for paths, m in found if paths]
+    return [guest_drivers.program(folder, "tests/virtio/vsocktool.c"),
+            *guest_drivers.files(folder, DRIVERS)]
 
 
 def until(condition):

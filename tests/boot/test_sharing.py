@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What host and guest share besides disks and networks: sockets (--vsock) and memory (--balloon)."""
 import contextlib
-import glob
 import os
 import re
 import socket
@@ -11,12 +10,12 @@ import time
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ
+import guest_drivers
 
-DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "virtio_balloon", "vsock", "vmw_vsock_virtio_transport_common",
-           "vmw_vsock_virtio_transport")
-LOAD = "".join(f"[ ! -f /mod/{m}.ko ] || insmod /mod/{m}.ko\n" for m in DRIVERS)
+from conftest import SLOWER, VZ
+
+DRIVERS = (*guest_drivers.VIRTIO, "virtio_balloon", *guest_drivers.SOCKETS)
+LOAD = guest_drivers.load(DRIVERS)
 LIMIT_S = 300 * SLOWER
 MIB = 1 << 20
 
@@ -25,12 +24,8 @@ MIB = 1 << 20
 def files(tmp_path_factory):
     """What the initramfs needs besides: the drivers, and a program that talks over AF_VSOCK."""
     folder = tmp_path_factory.mktemp("files")
-    tool = folder / "vsocktool"
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    subprocess.run(["cc", "-O1", "-static", "-o", tool, f"{ROOT}/tests/virtio/vsocktool.c"],
-                   check=True)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
-    return [(tool, "bin/vsocktool")] + [(paths[0], f"mod/{m}.ko") for paths, m in found if paths]
+    return [guest_drivers.program(folder, "tests/virtio/vsocktool.c"),
+            *guest_drivers.files(folder, DRIVERS)]
 
 
 class Guest:

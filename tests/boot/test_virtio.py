@@ -1,30 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Linux's drivers on the devices that exchange data with programs: entropy, console ports, sockets,
 and the balloon. tests/virtio has both sides."""
-import glob
 import subprocess
 
 import pytest
+
+import guest_drivers
 
 from conftest import BUILD, ROOT, SLOWER
 
 LIMIT_S = 900  # only against hanging
 HERE = f"{ROOT}/tests/virtio"
-DRIVERS = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "virtio-rng", "virtio_console", "virtio_balloon", "vsock",
-           "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport")
+DRIVERS = (*guest_drivers.VIRTIO, "virtio-rng", "virtio_console", "virtio_balloon",
+           *guest_drivers.SOCKETS)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Pairs of file and path in the guest, for initramfs()."""
     folder = tmp_path_factory.mktemp("files")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    subprocess.run(["gcc", "-O2", "-static", f"{HERE}/vsocktool.c", "-o", folder / "vsocktool"],
-                   check=True)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in DRIVERS]
-    return [(paths[0], f"lib/{m}.ko") for paths, m in found if paths] + [
-        (folder / "vsocktool", "bin/vsocktool")] + [
+    return [*guest_drivers.files(folder, DRIVERS, "lib"),
+            guest_drivers.program(folder, "tests/virtio/vsocktool.c")] + [
         (f"{HERE}/{name}", name) for name in ("test-balloon", "test-console", "test-vsock")]
 
 

@@ -2,18 +2,18 @@
 """The Python package: configurations, every way to wait for a machine, a guest that boots."""
 import asyncio
 import gc
-import glob
 import json
 import os
 import select
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import BUILD, ROOT
+import guest_drivers
+
+from conftest import BUILD
 
 os.environ["VZ_LIBRARY"] = f"{BUILD}/src/libvz.so"
 pytestmark = [
@@ -157,16 +157,10 @@ def test_boot_talk_pause_and_power_off(vz, talk):
 def vsock(tmp_path_factory):
     """What an initramfs needs for sockets and the balloon: the drivers, and a tool that talks."""
     folder = tmp_path_factory.mktemp("vsock")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    subprocess.run(["cc", "-O1", "-static", "-o", folder / "vsocktool",
-                    f"{ROOT}/tests/virtio/vsocktool.c"], check=True)
-    names = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
-             "virtio_pci", "virtio_balloon", "vsock", "vmw_vsock_virtio_transport_common",
-             "vmw_vsock_virtio_transport")
-    found = [(glob.glob(f"{folder}/**/{name}.ko", recursive=True), name) for name in names]
-    load = "".join(f"insmod /{name}.ko\n" for paths, name in found if paths)
-    return load, [(folder / "vsocktool", "bin/vsocktool")] + [
-        (paths[0], f"{name}.ko") for paths, name in found if paths]
+    names = (*guest_drivers.VIRTIO, "virtio_balloon", *guest_drivers.SOCKETS)
+    return guest_drivers.load(names), [
+        guest_drivers.program(folder, "tests/virtio/vsocktool.c"),
+        *guest_drivers.files(folder, names)]
 
 
 def patiently(call, error):

@@ -11,6 +11,9 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* One line "vz: ..." to standard error. */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Lines that many need: what an option's value should have been; no memory. Both return false. */
+bool cli_bad_value(const char *name, const char *value, const char *expected);
+bool cli_no_memory(void);
 
 /* A subcommand gets the arguments behind its name, and returns the exit status. */
 int run_main(int argc, char **argv);

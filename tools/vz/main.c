@@ -51,6 +51,18 @@ void cli_error(const char *fmt, ...)
     fprintf(stderr, "vz: %s\n", line);
 }
 
+bool cli_bad_value(const char *name, const char *value, const char *expected)
+{
+    cli_error("--%s '%s': expected %s", name, value, expected);
+    return false;
+}
+
+bool cli_no_memory(void)
+{
+    cli_error("out of memory");
+    return false;
+}
+
 /* The index of a command, or -1 after an error. */
 static int find_command(const char *name)
 {

@@ -32,21 +32,9 @@ struct run_devices {
     unsigned forward_count;
 };
 
-static bool bad(const char *name, const char *value, const char *expected)
-{
-    cli_error("--%s '%s': expected %s", name, value, expected);
-    return false;
-}
-
 static bool too_many(const char *name, const char *value, unsigned max)
 {
     cli_error("--%s '%s': there are %u already", name, value, max);
-    return false;
-}
-
-static bool out_of_memory(void)
-{
-    cli_error("out of memory");
     return false;
 }
 
@@ -124,7 +112,7 @@ bool run_devices_disk(struct vz_config *c, const char *name, const char *value, 
     bool ok = true;
 
     if (!text)
-        return out_of_memory();
+        return cli_no_memory();
     d.image.read_only = read_only;
     path = opts_member(&rest);
     ok = path[0];
@@ -133,7 +121,7 @@ bool run_devices_disk(struct vz_config *c, const char *name, const char *value, 
     if (ok)
         ok = add_disk(c, path, &d);
     else
-        bad(name, value, expected);
+        cli_bad_value(name, value, expected);
     free(text);
     return ok;
 }
@@ -190,7 +178,7 @@ bool run_devices_net(struct run_devices *d, const char *name, const char *value)
     bool ok;
 
     if (!text)
-        return out_of_memory();
+        return cli_no_memory();
     if (d->card_count == CARDS_MAX) {
         free(text);
         return too_many(name, value, CARDS_MAX);
@@ -201,7 +189,7 @@ bool run_devices_net(struct run_devices *d, const char *name, const char *value)
     if (ok)
         d->card[d->card_count++] = card;
     else
-        bad(name, value, expected);
+        cli_bad_value(name, value, expected);
     free(text);
     return ok;
 }
@@ -210,7 +198,7 @@ bool run_devices_mac(struct run_devices *d, const char *name, const char *value)
 {
     d->has_mac = true;
     return vz_mac_address_parse(value, &d->mac) == 0 ||
-           bad(name, value, "a MAC address like 02:00:00:00:00:01");
+           cli_bad_value(name, value, "a MAC address like 02:00:00:00:00:01");
 }
 
 static bool port_number(const char *text, uint16_t *ret)
@@ -254,10 +242,10 @@ bool run_devices_forward(struct run_devices *d, const char *name, const char *va
         return too_many(name, value, FORWARDS_MAX);
     text = strdup(value);
     if (!text)
-        return out_of_memory();
+        return cli_no_memory();
     if (!parse_forward(text, &f)) {
         free(text);
-        return bad(name, value, "tcp:[HOST:]PORT:GUESTPORT or udp:...");
+        return cli_bad_value(name, value, "tcp:[HOST:]PORT:GUESTPORT or udp:...");
     }
     d->forward_text[d->forward_count] = text;
     d->forward[d->forward_count++] = f;
@@ -337,5 +325,5 @@ bool run_devices_rng(struct vz_config *c)
     int r = vz_config_add_entropy_device(c, e);
 
     vz_entropy_device_unref(e);
-    return r == 0 || out_of_memory();
+    return r == 0 || cli_no_memory();
 }

@@ -7,18 +7,6 @@
 
 #include "cli.h"
 
-static bool bad(const char *name, const char *value, const char *expected)
-{
-    cli_error("--%s '%s': expected %s", name, value, expected);
-    return false;
-}
-
-static bool out_of_memory(void)
-{
-    cli_error("out of memory");
-    return false;
-}
-
 /* ---- Balloon -------------------------------------------------------------------------------- */
 
 static bool balloon_member(struct vz_virtio_balloon_options *o, const char *member)
@@ -45,7 +33,7 @@ static bool add_balloon(struct vz_config *c, const struct vz_virtio_balloon_opti
     int r = vz_config_add_balloon_device(c, b);
 
     vz_balloon_device_unref(b);
-    return r == 0 || out_of_memory();
+    return r == 0 || cli_no_memory();
 }
 
 bool run_devices_balloon(struct vz_config *c, const char *name, const char *value)
@@ -58,12 +46,12 @@ bool run_devices_balloon(struct vz_config *c, const char *name, const char *valu
         return add_balloon(c, &o);
     rest = text = strdup(value);
     if (!text)
-        return out_of_memory();
+        return cli_no_memory();
     while (ok && (member = opts_member(&rest)))
         ok = balloon_member(&o, member);
     free(text);
     if (!ok)
-        return bad(name, value, "SIZE, min=SIZE, reporting=on|off, oom=on|off, with commas between");
+        return cli_bad_value(name, value, "SIZE, min=SIZE, reporting=on|off, oom=on|off, with commas between");
     return add_balloon(c, &o);
 }
 
@@ -135,7 +123,7 @@ bool run_sockets_option(struct run_sockets *s, const char *name, const char *val
     while (ok && (member = opts_member(&rest)))
         ok = socket_member(s, member);
     free(text);
-    return ok || bad(name, value, "cid=N (3 or more), listen=PORT:unix:PATH, connect=PORT:unix:PATH, "
+    return ok || cli_bad_value(name, value, "cid=N (3 or more), listen=PORT:unix:PATH, connect=PORT:unix:PATH, "
                                   "with commas between");
 }
 
@@ -153,5 +141,5 @@ bool run_sockets_finish(const struct run_sockets *s, struct vz_config *c)
     d = vz_virtio_socket_device_new(&o, NULL);
     r = vz_config_add_socket_device(c, d);
     vz_socket_device_unref(d);
-    return r == 0 || out_of_memory();
+    return r == 0 || cli_no_memory();
 }
