@@ -51,7 +51,8 @@ bool run_devices_balloon(struct vz_config *c, const char *name, const char *valu
         ok = balloon_member(&o, member);
     free(text);
     if (!ok)
-        return cli_bad_value(name, value, "SIZE, min=SIZE, reporting=on|off, oom=on|off, with commas between");
+        return cli_bad_value(name, value,
+                             "SIZE, min=SIZE, reporting=on|off, oom=on|off, with commas between");
     return add_balloon(c, &o);
 }
 
@@ -123,8 +124,9 @@ bool run_sockets_option(struct run_sockets *s, const char *name, const char *val
     while (ok && (member = opts_member(&rest)))
         ok = socket_member(s, member);
     free(text);
-    return ok || cli_bad_value(name, value, "cid=N (3 or more), listen=PORT:unix:PATH, connect=PORT:unix:PATH, "
-                                  "with commas between");
+    return ok || cli_bad_value(name, value,
+                               "cid=N (3 or more), listen=PORT:unix:PATH, "
+                               "connect=PORT:unix:PATH, with commas between");
 }
 
 bool run_sockets_finish(const struct run_sockets *s, struct vz_config *c)
