@@ -36,6 +36,15 @@ struct diff_case {
     struct diff_state before;
 };
 
+/* 32-bit code in compatibility mode instead of 64-bit code: only the lower halves of the first eight
+ * registers count. */
+extern bool diff_narrow;
+
+static inline enum x86_code_size diff_code_size(void)
+{
+    return diff_narrow ? X86_CODE_32 : X86_CODE_64;
+}
+
 /* gen.c: a reproducible stream of cases. */
 uint64_t diff_random(void);
 void diff_seed(uint64_t seed);
@@ -46,6 +55,7 @@ unsigned diff_encodings(unsigned op);       /* how many were found */
 
 /* native.c: the host. Maps the pages; data[] is what the instruction sees and changes. */
 bool diff_native_init(void);
+bool diff_native_narrow_works(void); /* does the host let a 64-bit process run 32-bit code? */
 void diff_native_run(const struct diff_case *c, struct diff_state *ret);
 uint8_t *diff_native_data(void);
 

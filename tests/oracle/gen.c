@@ -64,6 +64,7 @@ const char *diff_why_excluded(unsigned op)
         return "enters the host's kernel";
     case X86_OP_MOV_TO_SEG: case X86_OP_POP_SEG: case X86_OP_LSS: case X86_OP_LFS:
     case X86_OP_LGS: case X86_OP_MOV_FROM_SEG: case X86_OP_PUSH_SEG: case X86_OP_JMP_FAR_IND:
+    case X86_OP_JMP_FAR: case X86_OP_CALL_FAR: case X86_OP_LDS: case X86_OP_LES:
     case X86_OP_CALL_FAR_IND: case X86_OP_RET_FAR: case X86_OP_IRET: case X86_OP_RDFSBASE:
     case X86_OP_RDGSBASE: case X86_OP_WRFSBASE: case X86_OP_WRGSBASE:
         return "depends on the host's segments";
@@ -80,8 +81,8 @@ const char *diff_why_excluded(unsigned op)
     }
     if (info->attr & X86_ATTR_PRIV)
         return "privileged";
-    if (info->attr & X86_ATTR_NO64)
-        return "not in 64-bit mode";
+    if (info->attr & (diff_narrow ? X86_ATTR_ONLY64 : X86_ATTR_NO64))
+        return diff_narrow ? "only in 64-bit mode" : "not in 64-bit mode";
     return strncmp(info->name, "vm", 2) || (info->attr & X86_ATTR_AVX) ? NULL
                                                                        : "talks to a hypervisor";
 }
@@ -108,11 +109,15 @@ static void random_encoding(uint8_t b[16])
     case 1: /* VEX, three bytes */
         b[n] = 0xc4;
         b[n + 1] = (uint8_t)((b[n + 1] & 0xe0) | (1 + diff_random() % 3));
+        if (diff_narrow)
+            b[n + 1] |= 0xc0; /* else it is LES */
         if (chance(2))
             b[n + 2] |= 0x78; /* vvvv unused */
         return;
     case 2:
         b[n] = 0xc5;
+        if (diff_narrow)
+            b[n + 1] |= 0xc0;
         if (chance(2))
             b[n + 1] |= 0x78;
         return;
@@ -139,21 +144,32 @@ static void random_encoding(uint8_t b[16])
     }
 }
 
+static void add_encoding(const uint8_t b[16])
+{
+    struct x86_decoded d;
+
+    if (x86_decode(b, 15, diff_code_size(), &d) != X86_DECODE_OK || excluded(d.op) ||
+        counts[d.op] == ENCODINGS_MAX ||
+        (d.has_mem && d.seg >= X86_FS) || (d.seg_override && (!diff_narrow || d.seg >= X86_FS)))
+        return;
+    memcpy(corpus[d.op][counts[d.op]].bytes, b, 16);
+    corpus[d.op][counts[d.op]++].len = d.len;
+}
+
 bool diff_make_corpus(void)
 {
+    static const uint8_t rare[][16] = {{0xf3, 0x0f, 0x1e, 0xfa}}; /* ENDBR64 */
+
     corpus = calloc(X86_OP_COUNT, sizeof(*corpus));
     if (!corpus)
         return false;
+    for (unsigned n = 0; n < sizeof(rare) / sizeof(rare[0]); n++)
+        add_encoding(rare[n]);
     for (unsigned n = 0; n < TRIES; n++) {
-        struct x86_decoded d;
         uint8_t b[16];
 
         random_encoding(b);
-        if (x86_decode(b, 15, X86_CODE_64, &d) != X86_DECODE_OK || excluded(d.op) ||
-            counts[d.op] == ENCODINGS_MAX || (d.has_mem && d.seg >= X86_FS) || d.seg_override)
-            continue;
-        memcpy(corpus[d.op][counts[d.op]].bytes, b, 16);
-        corpus[d.op][counts[d.op]++].len = d.len;
+        add_encoding(b);
     }
     for (unsigned op = 0; op < X86_OP_COUNT; op++)
         if (counts[op])
@@ -190,6 +206,12 @@ static uint64_t random_target(void)
     return at;
 }
 
+/* What a register of the code in hand holds of v. */
+static uint64_t in_width(uint64_t v)
+{
+    return diff_narrow ? (uint32_t)v : v;
+}
+
 static void write_le32(uint8_t *p, uint32_t v)
 {
     memcpy(p, &v, 4);
@@ -206,8 +228,10 @@ static bool aim(struct diff_case *c)
 {
     struct x86_decoded *d = &c->d;
     uint64_t *gpr = c->before.gpr, target = random_target();
-    unsigned modrm = d->opcode_off + 1u;
+    unsigned modrm = d->opcode_off + 1u, widest = diff_narrow ? 4 : 8;
 
+    if (d->asize == 2)
+        return false; /* nothing is mapped in the lowest 64 KiB */
     if (!d->has_modrm) { /* moffs */
         if (d->asize == 8)
             memcpy(c->bytes + d->opcode_off + 1, &target, 8);
@@ -226,17 +250,17 @@ static bool aim(struct diff_case *c)
     if (d->index != X86_NO_REG && !d->vsib) {
         gpr[d->index] = diff_random() % 64;
         if (d->base == d->index) {
-            gpr[d->base] = (target - (uint64_t)d->disp) / (1 + (UINT64_C(1) << d->scale));
+            gpr[d->base] = in_width(target - (uint64_t)d->disp) / (1 + (UINT64_C(1) << d->scale));
             return true;
         }
         if (d->base == X86_NO_REG) {
-            gpr[d->index] = (target - (uint64_t)d->disp) >> d->scale;
-            return d->asize == 8;
+            gpr[d->index] = in_width(target - (uint64_t)d->disp) >> d->scale;
+            return d->asize == widest;
         }
     }
     if (d->base == X86_NO_REG) {
-        if (!d->vsib)
-            write_le32(c->bytes + modrm + 2, (uint32_t)target);
+        if (!d->vsib) /* behind a SIB byte, or in 32-bit code without one */
+            write_le32(c->bytes + modrm + ((d->modrm & 7) == 4 ? 2 : 1), (uint32_t)target);
         return !d->vsib;
     }
     gpr[d->base] = target - (uint64_t)d->disp;
@@ -312,10 +336,18 @@ static void small_counts(struct diff_case *c)
 /* Where AMD and Intel (whom we follow) differ, and the host may be either. */
 static bool vendors_differ(const struct x86_decoded *d)
 {
-    const unsigned prefixes = X86_PREFIX_OPSIZE | X86_PREFIX_REP | X86_PREFIX_REPNE;
+    const unsigned repeated = X86_PREFIX_REP | X86_PREFIX_REPNE;
+    const unsigned prefixes = X86_PREFIX_OPSIZE | repeated;
 
-    if (d->info->attr & X86_ATTR_BRANCH && d->prefixes & prefixes)
-        return true; /* 66 makes 16-bit branches on AMD and is ignored by Intel */
+    /* 66 makes 16-bit branches on AMD and is ignored by Intel, in 64-bit code; with REP before it
+     * AMD's LOOPcc does not look at ZF. */
+    if (d->info->attr & X86_ATTR_BRANCH && d->prefixes & (diff_narrow ? repeated : prefixes))
+        return true;
+    if (d->asize == 2 && (d->op == X86_OP_MASKMOVQ || d->op == X86_OP_MASKMOVDQU ||
+                          d->op == X86_OP_VMASKMOVDQU))
+        return true; /* where nothing is mapped: which byte faults, and if one does, varies */
+    if (d->op == X86_OP_ARPL && d->seg == X86_CS)
+        return true; /* AMD faults only if there is something to write */
     if (d->map == X86_MAP_0F && d->opcode == 0x0d && d->mod == 3)
         return true; /* #UD on AMD, NOP on Intel */
     return false;
@@ -337,7 +369,7 @@ bool diff_next_case(struct diff_case *c, unsigned long n)
 
     memset(c, 0, sizeof(*c));
     memcpy(c->bytes, e->bytes, 16);
-    if (x86_decode(c->bytes, e->len, X86_CODE_64, &c->d) != X86_DECODE_OK)
+    if (x86_decode(c->bytes, e->len, diff_code_size(), &c->d) != X86_DECODE_OK)
         return false;
     if (branches_into_itself(&c->d) || vendors_differ(&c->d))
         return false;
@@ -356,6 +388,8 @@ bool diff_next_case(struct diff_case *c, unsigned long n)
     if (c->d.has_mem && !aim(c))
         return false;
     random_vectors(c);
+    for (unsigned r = 0; r < 16; r++)
+        c->before.gpr[r] = in_width(c->before.gpr[r]);
     /* aim() may have patched the displacement */
-    return x86_decode(c->bytes, e->len, X86_CODE_64, &c->d) == X86_DECODE_OK;
+    return x86_decode(c->bytes, e->len, diff_code_size(), &c->d) == X86_DECODE_OK;
 }

@@ -68,7 +68,31 @@ uint8_t *diff_native_data(void)
     return (uint8_t *)DIFF_DATA;
 }
 
+/* Linux's for 32-bit programs. */
+#define CODE_SEGMENT UINT64_C(0x23)
+#define DATA_SEGMENT "0x2b"
+
 #define LOAD(reg, n) "mov 0x30000000 + 8 * " #n ", %%" #reg "\n\t"
+
+/* Compatibility mode is entered by a far jump, with segments that 64-bit code has no use for. */
+static void enter_narrow(void)
+{
+    __asm__ volatile("mov $7, %%eax\n\t"
+                     "xor %%edx, %%edx\n\t"
+                     "mov $0x300000c0, %%ecx\n\t"
+                     "xrstor64 (%%rcx)\n\t"
+                     "mov $" DATA_SEGMENT ", %%eax\n\t"
+                     "mov %%eax, %%ds\n\t"
+                     "mov %%eax, %%es\n\t"
+                     "mov 0x30000080, %%rax\n\t"
+                     "mov %%rax, 0x30000000 + 1224\n\t"
+                     "mov $0x30000000 + 1224, %%esp\n\t"
+                     "popfq\n\t"
+                     LOAD(rax, 0) LOAD(rcx, 1) LOAD(rdx, 2) LOAD(rbx, 3) LOAD(rsp, 4)
+                     LOAD(rbp, 5) LOAD(rsi, 6) LOAD(rdi, 7)
+                     "ljmpl *0x30000088" : : : "memory");
+    __builtin_unreachable();
+}
 
 static void enter(void)
 {
@@ -97,10 +121,13 @@ void diff_native_run(const struct diff_case *c, struct diff_state *ret)
     memcpy((void *)DIFF_INSN, c->bytes, c->d.len);
     memcpy(e->gpr, c->before.gpr, sizeof(e->gpr));
     e->rflags = c->before.rflags;
-    e->target = DIFF_INSN;
+    e->target = DIFF_INSN | (diff_narrow ? CODE_SEGMENT << 32 : 0); /* a far pointer */
     memcpy(e->xsave, c->before.xsave, DIFF_XSAVE_LEN);
-    if (!sigsetjmp(back, 0))
+    if (!sigsetjmp(back, 0)) {
+        if (diff_narrow)
+            enter_narrow();
         enter();
+    }
     sigset_t none;
 
     sigemptyset(&none);
@@ -113,5 +140,21 @@ void diff_native_run(const struct diff_case *c, struct diff_state *ret)
     } else if (ret->vector == 3) {
         ret->vector = -1; /* a branch to itself, or before the first INT3 */
         ret->rip--;
+    } else if (ret->vector == 4) {
+        ret->rip = DIFF_INSN; /* INTO is a trap; the other side has not gone on yet */
     }
+}
+
+bool diff_native_narrow_works(void)
+{
+    static struct diff_case c;
+    static struct diff_state s;
+
+    c.bytes[0] = 0x90;
+    c.d.len = 1;
+    c.before.rflags = 0x202;
+    c.before.xsave[24] = 0x80, c.before.xsave[25] = 0x1f; /* MXCSR */
+    c.before.xsave[512] = 7;
+    diff_native_run(&c, &s);
+    return s.vector == -1 && s.rip == DIFF_INSN + 1;
 }

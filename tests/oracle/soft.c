@@ -66,7 +66,8 @@ static void map(uint64_t va, gpa_t gpa)
 
 static void long_mode_user(struct x86_cpu_state *s)
 {
-    const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x33, .attr = 0xa0fb};
+    const struct x86_segment code = {.limit = UINT32_MAX, .selector = diff_narrow ? 0x23 : 0x33,
+                                     .attr = diff_narrow ? 0xc0fb : 0xa0fb};
     const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x2b, .attr = 0xc0f3};
 
     s->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
@@ -130,32 +131,50 @@ static void load(const struct diff_case *c)
         abort();
 }
 
-/* The instruction has not finished: a string operation between two chunks, or the code caches are
- * full and must be emptied first. */
-static bool again(const struct diff_case *c)
+/* Were the code caches full? They are emptied then. */
+static bool flushed(void)
 {
-    if (cpu->pending & X86_PENDING_FLUSH) {
-        block_cache_empty(cpu);
-        cpu->pending &= ~(uint32_t)X86_PENDING_FLUSH;
-        return true;
-    }
-    return (c->d.prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)) &&
-           (c->d.info->attr & X86_ATTR_STRING);
+    if (!(cpu->pending & X86_PENDING_FLUSH))
+        return false;
+    block_cache_empty(cpu);
+    cpu->pending &= ~(uint32_t)X86_PENDING_FLUSH;
+    return true;
 }
 
-/* Translate the block that the instruction and the INT3 behind it make, then run it. */
-static void run_translated(const struct diff_case *c)
+/* The instruction has not finished: a string operation between two chunks, for example. */
+static bool again(const struct diff_case *c)
+{
+    return flushed() || ((c->d.prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)) &&
+                         (c->d.info->attr & X86_ATTR_STRING));
+}
+
+/* The block that the instruction and the INT3 behind it make. Code memory fills up with those of
+ * the cases before, which are dead, until it is emptied. */
+static const struct insn *find_translated(void)
 {
     const struct insn *first;
 
-    block_cache_empty(cpu);
+    for (unsigned off = 0; off < DIFF_CODE_LEN; off += 4096)
+        block_invalidate_page(cpu, guest_code + off);
+    cpu->link = NULL;
     first = block_find(cpu);
     if (!first)
-        return;
+        return NULL;
     struct block *b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
 
     b->tried = true;
     jit_translate(cpu, b);
+    return first;
+}
+
+static void run_translated(void)
+{
+    const struct insn *first = find_translated();
+
+    if (flushed())
+        first = find_translated();
+    if (!first)
+        return;
     fpu_make_live(cpu);
     first->fn(cpu, first);
     fpu_park(cpu);
@@ -170,7 +189,7 @@ void diff_soft_run(const struct diff_case *c, struct diff_state *ret)
 
     load(c);
     if (diff_jit) {
-        run_translated(c);
+        run_translated();
         goto done;
     }
     x86_cpu_post(cpu, X86_PENDING_SHADOW);

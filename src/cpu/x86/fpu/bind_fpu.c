@@ -174,6 +174,13 @@ static insn_fn *choose_handler(unsigned form, unsigned size)
     }
 }
 
+/* VBLENDVPS, VBLENDVPD and VPBLENDVB name a register in the upper half of the immediate. */
+static bool immediate_is_register(const struct x86_decoded *d)
+{
+    return d->map == X86_MAP_0F3A && (d->prefixes & X86_PREFIX_VEX) && d->opcode >= 0x4a &&
+           d->opcode <= 0x4c;
+}
+
 /* Make the thunk of d for i->imm. When there is no room, i becomes one that makes some. */
 static bool make_thunk(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
                        enum encode_gpr gpr, bool at_rsi, struct insn *i)
@@ -182,10 +189,23 @@ static bool make_thunk(const struct x86_cpu *c, const struct x86_decoded *d, con
 
     if (!c->thunks || !encode_thunk(d, bytes, gpr, at_rsi, &e))
         return false;
+    if (c->code_size != X86_CODE_64 && immediate_is_register(d))
+        e.bytes &= ~(UINT64_C(0x80) << (8 * (e.len - 1))); /* there are eight */
     i->imm = thunk_get(c->thunks, e.bytes, e.len);
     if (!i->imm)
         i->fn = fpu_thunks_full;
     return true;
+}
+
+/* Does VEX.W widen a general register, or what could be one? MOVD, CVTSI2xx, CVTxx2SI, PEXTRD,
+ * PINSRD, PCMPESTRx. */
+static bool w_widens(const struct x86_decoded *d)
+{
+    unsigned op = d->opcode;
+
+    if (d->map == X86_MAP_0F3A)
+        return op == 0x16 || op == 0x22 || is_string_compare(d);
+    return d->map == X86_MAP_0F && (op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e);
 }
 
 /* Outside 64-bit mode VEX.W does not widen general registers (rex_w is 0), but for other
@@ -208,7 +228,7 @@ static bool bind_data(const struct x86_cpu *c, const struct x86_decoded *d, cons
     struct x86_decoded plain = *d;
 
     if (d->prefixes & X86_PREFIX_VEX)
-        plain.rex_w = raw_vex_w(d, bytes) && !(f.gpr && c->code_size != X86_CODE_64);
+        plain.rex_w = raw_vex_w(d, bytes) && !(c->code_size != X86_CODE_64 && w_widens(d));
     i->aux = slow_mask(d, &f);
     i->vreg = form_bits(d, &f);
     i->rm = f.mem ? f.mem->size : 0;
@@ -343,6 +363,9 @@ static bool bind_special(const struct x86_cpu *c, const struct x86_decoded *d, c
     case X86_OP_LDMXCSR:  return bind_as(i, fpu_ldmxcsr, FPU_NOT_LIVE | FPU_TRAP_SSE, 0);
     case X86_OP_STMXCSR:  return bind_as(i, fpu_stmxcsr, FPU_NOT_LIVE | FPU_TRAP_SSE, 0);
     case X86_OP_VLDMXCSR: return bind_as(i, fpu_ldmxcsr, FPU_NOT_LIVE | FPU_TRAP_AVX, 0);
+    case X86_OP_VZEROUPPER: case X86_OP_VZEROALL:
+        *ok = bind_as(i, fpu_vzero_low, FPU_TRAP_AVX, d->op == X86_OP_VZEROALL);
+        return c->code_size != X86_CODE_64; /* all registers: as any other */
     case X86_OP_VSTMXCSR: return bind_as(i, fpu_stmxcsr, FPU_NOT_LIVE | FPU_TRAP_AVX, 0);
     case X86_OP_MASKMOVQ: case X86_OP_MASKMOVDQU: case X86_OP_VMASKMOVDQU:
         *ok = bind_maskmov_string(c, d, bytes, i);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Control words: FLDCW, FNSTSW AX, FNINIT, FWAIT, LDMXCSR, STMXCSR. FNSTCW, FNSTSW to memory and
+/* Control words: FLDCW, FNSTSW AX, FNINIT, FWAIT, LDMXCSR, STMXCSR; VZEROUPPER
+ * and VZEROALL in 32-bit code. FNSTCW, FNSTSW to memory and
  * FNCLEX need nothing of their own. struct insn as in fpu_exec.h. */
 #include "cpu/x86/fpu/fpu_exec.h"
 
@@ -131,3 +132,16 @@ BODY(fpu_stmxcsr)
     return fpu_write(c, i, ea.value, &mxcsr, 4);
 }
 HANDLER(fpu_stmxcsr)
+
+/* Outside 64-bit mode VZEROUPPER and VZEROALL (vreg 1) leave registers 8 to 15 alone. */
+BODY(fpu_vzero_low)
+{
+    if (!fpu_may_run(c, i))
+        return false;
+    fpu_park(c);
+    fpu_zero(c->xsave + XSAVE_AVX, 128);
+    if (i->vreg)
+        fpu_zero(c->xsave + XSAVE_XMM, 128);
+    return true;
+}
+HANDLER(fpu_vzero_low)

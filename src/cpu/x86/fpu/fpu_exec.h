@@ -136,7 +136,7 @@ insn_fn fpu_fast_store2, fpu_fast_store4, fpu_fast_store8, fpu_fast_store16, fpu
 insn_fn fpu_fast_store16_aligned, fpu_fast_store32_aligned;
 insn_fn fpu_fast_x87, fpu_fast_x87_flags, fpu_fast_x87_load, fpu_fast_x87_store;
 /* control.c */
-insn_fn fpu_fldcw, fpu_fnstsw_ax, fpu_fninit, fpu_fwait, fpu_ldmxcsr, fpu_stmxcsr;
+insn_fn fpu_fldcw, fpu_fnstsw_ax, fpu_fninit, fpu_fwait, fpu_ldmxcsr, fpu_stmxcsr, fpu_vzero_low;
 /* environment.c */
 insn_fn fpu_fnstenv, fpu_fldenv, fpu_fnsave, fpu_frstor;
 /* masked.c */
