@@ -143,47 +143,55 @@ struct vz_config *config_copy(const struct vz_config *config, struct vz_error *e
 
 void vz_config_set_memory_size(struct vz_config *config, uint64_t bytes)
 {
-    config->memory_size = bytes;
+    if (config)
+        config->memory_size = bytes;
 }
 
 void vz_config_set_cpu_count(struct vz_config *config, unsigned count)
 {
-    config->cpu_count = count;
+    if (config)
+        config->cpu_count = count;
 }
 
 void vz_config_set_stop_at_reset(struct vz_config *config, bool stop)
 {
-    config->stop_at_reset = stop;
+    if (config)
+        config->stop_at_reset = stop;
 }
 
 void vz_config_set_interpret_only(struct vz_config *config, bool on)
 {
-    config->interpret_only = on;
+    if (config)
+        config->interpret_only = on;
 }
 
 void vz_config_set_memory_preallocate(struct vz_config *config, bool on)
 {
-    config->memory_preallocate = on;
+    if (config)
+        config->memory_preallocate = on;
 }
 
 void vz_config_set_memory_huge_pages(struct vz_config *config, bool on)
 {
-    config->memory_huge_pages = on;
+    if (config)
+        config->memory_huge_pages = on;
 }
 
 void vz_config_set_host_cpu(struct vz_config *config, bool on)
 {
-    config->host_cpu = on;
+    if (config)
+        config->host_cpu = on;
 }
 
 void vz_config_set_debug_exit(struct vz_config *config, bool on)
 {
-    config->debug_exit = on;
+    if (config)
+        config->debug_exit = on;
 }
 
 int vz_config_set_accel(struct vz_config *config, const char *name)
 {
-    char *copy = strdup(name ? name : "auto");
+    char *copy = config ? strdup(name ? name : "auto") : NULL;
 
     if (!copy)
         return -1;
@@ -196,8 +204,10 @@ int vz_config_set_jit(struct vz_config *config, const char *how)
 {
     char *copy = how ? strdup(how) : NULL;
 
-    if (how && !copy)
+    if (!config || (how && !copy)) {
+        free(copy);
         return -1;
+    }
     free(config->jit);
     config->jit = copy;
     return 0;
@@ -205,6 +215,8 @@ int vz_config_set_jit(struct vz_config *config, const char *how)
 
 void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader)
 {
+    if (!config)
+        return;
     vz_boot_loader_ref(loader);
     vz_boot_loader_unref(config->boot_loader);
     config->boot_loader = loader;
@@ -212,7 +224,7 @@ void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *
 
 void vz_config_set_platform(struct vz_config *config, struct vz_platform *platform)
 {
-    if (!platform)
+    if (!config || !platform)
         return; /* there is always one; its identity stays */
     vz_platform_ref(platform);
     vz_platform_unref(config->platform);
@@ -222,7 +234,7 @@ void vz_config_set_platform(struct vz_config *config, struct vz_platform *platfo
 #define DEFINE_ADD(name)                                                                           \
     int vz_config_add_##name(struct vz_config *config, struct vz_##name *object)                   \
     {                                                                                              \
-        return list_add(&config->name##s, object);                                                 \
+        return config ? list_add(&config->name##s, object) : -1;                                   \
     }                                                                                              \
     struct vz_##name
 DEFINE_ADD(serial_port);
@@ -235,11 +247,11 @@ DEFINE_ADD(socket_device);
 
 bool vz_config_uses_stdio(const struct vz_config *c)
 {
-    for (unsigned i = 0; i < c->serial_ports.count; i++) {
+    for (unsigned i = 0; c && i < c->serial_ports.count; i++) {
         if (config_serial_port(c, i)->attachment->kind == SERIAL_STDIO)
             return true;
     }
-    for (unsigned i = 0; i < c->console_devices.count; i++) {
+    for (unsigned i = 0; c && i < c->console_devices.count; i++) {
         const struct vz_console_device *d = config_console_device(c, i);
 
         for (unsigned k = 0; k < d->port_count; k++) {
@@ -252,6 +264,8 @@ bool vz_config_uses_stdio(const struct vz_config *c)
 
 void vz_config_set_stdio(struct vz_config *config, int read_fd, int write_fd)
 {
+    if (!config)
+        return;
     config->stdio_read_fd = read_fd;
     config->stdio_write_fd = write_fd;
 }

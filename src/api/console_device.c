@@ -58,6 +58,8 @@ vz_virtio_console_device_new(const struct vz_virtio_console_options *options,
                   VZ_CONSOLE_PORTS_MAX);
         return NULL;
     }
+    if (o.port_count && !options_given(o.ports, "ports", err))
+        return NULL;
     d = object_new(sizeof(*d), destroy, err);
     if (!d)
         return NULL;

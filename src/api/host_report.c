@@ -64,12 +64,12 @@ void vz_host_free(struct vz_host *h)
 
 size_t vz_host_finding_count(const struct vz_host *h)
 {
-    return h->count;
+    return h ? h->count : 0;
 }
 
 const struct vz_host_finding *vz_host_finding(const struct vz_host *h, size_t index)
 {
-    return index < h->count ? &h->finding[index] : NULL;
+    return h && index < h->count ? &h->finding[index] : NULL;
 }
 
 static json_t *finding_json(const struct vz_host_finding *f)

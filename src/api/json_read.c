@@ -657,6 +657,8 @@ struct vz_config *vz_config_from_json(const char *text, size_t len, struct vz_er
     struct vz_config *c = NULL;
     json_error_t where;
 
+    if (!options_given(text, "text", err))
+        return NULL;
     root.object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
     if (!root.object) {
         error_set(err, EINVAL, VZ_ERROR_INVALID, "line %d, column %d: %s", where.line,

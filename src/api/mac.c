@@ -13,6 +13,8 @@ int vz_mac_address_parse(const char *text, struct vz_mac_address *ret)
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     struct vz_mac_address mac = {{0}};
 
+    if (!text || !ret)
+        return -1;
     for (unsigned i = 0; i < 18; i++) {
         const char *d;
 

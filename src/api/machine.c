@@ -149,7 +149,7 @@ static void begin(struct vz_machine *m, struct machine_op *op)
 static int begin_async(struct vz_machine *m, enum machine_op_kind kind, vz_machine_done_fn *fn,
                        void *arg)
 {
-    struct machine_op *op = calloc(1, sizeof(*op));
+    struct machine_op *op = m ? calloc(1, sizeof(*op)) : NULL;
 
     if (!op)
         return -1;
@@ -183,8 +183,11 @@ static void waiter_done(void *arg, struct vz_machine *machine, const struct vz_e
 static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz_error *err)
 {
     struct waiter w = {.done = false};
-    struct machine_op *op = calloc(1, sizeof(*op));
+    struct machine_op *op;
 
+    if (!options_given(m, "machine", err))
+        return -1;
+    op = calloc(1, sizeof(*op));
     if (!op || machine_is_current(m)) {
         error_set(err, 0, op ? VZ_ERROR_INVALID_STATE : VZ_ERROR_NO_MEMORY, "%s",
                   op ? "the machine's own thread cannot wait for it" : "out of memory");
@@ -221,7 +224,7 @@ static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz
     {                                                                                              \
         enum vz_machine_state through;                                                             \
                                                                                                    \
-        return machine_state_begin(vz_machine_state(m), kind, &through);                           \
+        return m && machine_state_begin(vz_machine_state(m), kind, &through);                      \
     }                                                                                              \
     struct vz_machine
 DEFINE_OP(start, MACHINE_OP_START);
@@ -244,13 +247,15 @@ enum vz_machine_state vz_machine_state(const struct vz_machine *machine)
 
 bool vz_machine_can_request_stop(const struct vz_machine *m)
 {
-    return vz_machine_state(m) == VZ_STATE_RUNNING;
+    return m && vz_machine_state(m) == VZ_STATE_RUNNING;
 }
 
 int vz_machine_request_stop(struct vz_machine *m, struct vz_error *err)
 {
     enum vz_machine_state state;
 
+    if (!options_given(m, "machine", err))
+        return -1;
     pthread_mutex_lock(&m->lock);
     state = m->state;
     m->want_button = m->want_button || state == VZ_STATE_RUNNING;
@@ -276,12 +281,12 @@ void vz_machine_wait(struct vz_machine *m, struct vz_machine_end *ret)
 
 int vz_machine_events_fd(const struct vz_machine *m)
 {
-    return m->events.fd;
+    return m ? m->events.fd : -1;
 }
 
 unsigned vz_machine_dispatch(struct vz_machine *m)
 {
-    return m->use_events_fd ? events_deliver(&m->events, m) : 0;
+    return m && m->use_events_fd ? events_deliver(&m->events, m) : 0;
 }
 
 /* ---- What else there is to know ------------------------------------------------------------- */
@@ -308,6 +313,8 @@ void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
     struct machine_stat stat[MACHINE_STATS_MAX];
     unsigned count;
 
+    if (!m || !fn)
+        return;
     pthread_mutex_lock(&m->lock);
     if (m->live)
         machine_collect_stats_locked(m);
@@ -323,6 +330,8 @@ int vz_machine_serial_path(struct vz_machine *m, unsigned index, char *ret, size
     const char *path = NULL;
     int r = -1;
 
+    if (!m || !ret)
+        return -1;
     pthread_mutex_lock(&m->lock);
     if (m->live && index < m->config->serial_ports.count)
         path = parts_serial_path(&m->parts, index);

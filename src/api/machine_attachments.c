@@ -34,6 +34,8 @@ int vz_machine_set_network_attachment(struct vz_machine *m, unsigned device,
 {
     struct network_call c = {device, attachment};
 
+    if (!options_given(m, "machine", err))
+        return -1;
     if (device >= m->config->network_devices.count)
         return no_device(err, "network device", device);
     if (attachment && validate_network_attachment(attachment, err) < 0)
@@ -53,7 +55,7 @@ struct vz_network_attachment *vz_machine_network_attachment(struct vz_machine *m
 {
     struct network_call c = {device, NULL};
 
-    if (device < m->config->network_devices.count)
+    if (m && device < m->config->network_devices.count)
         machine_call(m, get_network, &c, NULL); /* not live: none */
     return c.attachment;
 }
@@ -77,6 +79,8 @@ int vz_nat_guest_address(struct vz_machine *m, unsigned device, struct vz_guest_
 {
     struct address_call c = {.device = device};
 
+    if (!options_given(m, "machine", err) || !options_given(ret, "address", err))
+        return -1;
     if (device >= m->config->network_devices.count)
         return no_device(err, "network device", device);
     if (machine_call(m, get_address, &c, err) < 0)

@@ -57,6 +57,8 @@ int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz
     struct machine_call call = {.fn = fn, .arg = arg};
     enum vz_machine_state state;
 
+    if (!options_given(m, "machine", err))
+        return -1;
     if (machine_is_current(m)) /* then m->live does not change */
         return m->live ? run(m, fn, arg, err) : refuse(m, vz_machine_state(m), err);
     if (!append(m, &call, &state))

@@ -50,6 +50,8 @@ static int apply(struct vz_machine *m, void *arg, struct vz_error *err)
 
 int vz_machine_set_memory_target(struct vz_machine *m, uint64_t bytes, struct vz_error *err)
 {
+    if (!options_given(m, "machine", err))
+        return -1;
     if (!config_balloon(m->config))
         return no_balloon(err);
     pthread_mutex_lock(&m->lock);
@@ -72,8 +74,11 @@ int vz_machine_memory_state(struct vz_machine *m, struct vz_memory_state *ret,
                             struct vz_error *err)
 {
     struct vz_memory_state s = VZ_MEMORY_STATE_INIT;
-    size_t size = ret->size;
+    size_t size;
 
+    if (!options_given(m, "machine", err) || !options_given(ret, "memory state", err))
+        return -1;
+    size = ret->size;
     if (!config_balloon(m->config))
         return no_balloon(err);
     s.actual = m->config->memory_size;
@@ -81,5 +86,5 @@ int vz_machine_memory_state(struct vz_machine *m, struct vz_memory_state *ret,
     pthread_mutex_lock(&m->lock);
     s.target = m->memory_target;
     pthread_mutex_unlock(&m->lock);
-    return options_return(ret, size, &s, sizeof(s), err);
+    return options_return(ret, size, &s, sizeof(s), err) < 0 ? -1 : 0;
 }

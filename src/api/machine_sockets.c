@@ -209,6 +209,8 @@ int vz_machine_socket_listen(struct vz_machine *m, uint32_t port, vz_socket_acce
 {
     struct machine_listener *l;
 
+    if (!options_given(m, "machine", err) || !options_given(fn, "function", err))
+        return -1;
     if (!config_socket(m->config))
         return no_device(err);
     if (port == UINT32_MAX || is_forwarded(m->config, port)) {
@@ -230,6 +232,8 @@ void vz_machine_socket_unlisten(struct vz_machine *m, uint32_t port)
 {
     struct machine_listener *l;
 
+    if (!m)
+        return;
     pthread_mutex_lock(&m->lock);
     l = find_locked(m, port);
     if (l)
@@ -315,7 +319,7 @@ static int begin_connect(struct vz_machine *m, void *arg, struct vz_error *err)
 
 static int connect_guest(struct vz_machine *m, const struct connect_op *what)
 {
-    struct connect_op *op = malloc(sizeof(*op));
+    struct connect_op *op = m && what->fn ? malloc(sizeof(*op)) : NULL;
     int r = -1;
 
     if (!op)
@@ -365,6 +369,8 @@ vz_machine_socket_connect_wait(struct vz_machine *m, uint32_t port, struct vz_er
     struct waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     const struct connect_op op = {.guest_port = port, .fn = waiter_done, .arg = &w, .direct = true};
 
+    if (!options_given(m, "machine", err))
+        return NULL;
     if (machine_is_current(m)) {
         error_set(err, 0, VZ_ERROR_INVALID_STATE, "the machine's own thread cannot wait for it");
         return NULL;

@@ -65,6 +65,8 @@ struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options 
                   o.forward_count, FORWARDS_MAX);
         return NULL;
     }
+    if (o.forward_count && !options_given(o.forwards, "port forwards", err))
+        return NULL;
     a = attachment_new(NETWORK_NAT, err);
     if (a)
         a->host_loopback = o.host_loopback;

@@ -72,14 +72,19 @@ int options_return(void *dst, size_t dst_size, const void *src, size_t src_size,
     return 0;
 }
 
+bool options_given(const void *p, const char *what, struct vz_error *err)
+{
+    if (!p)
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "no %s given", what);
+    return p;
+}
+
 char *options_text(const char *text, const char *what, struct vz_error *err)
 {
     char *copy;
 
-    if (!text || !text[0]) {
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "no %s given", what);
+    if (!options_given(text && text[0] ? text : NULL, what, err))
         return NULL;
-    }
     copy = strdup(text);
     if (!copy)
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");

@@ -44,6 +44,9 @@ int options_copy(void *dst, size_t dst_size, const void *src, struct vz_error *e
 int options_return(void *dst, size_t dst_size, const void *src, size_t src_size,
                    struct vz_error *err) must_check;
 
+/* Is it there at all? false, with err, where what names it. */
+bool options_given(const void *p, const char *what, struct vz_error *err) must_check;
+
 /* A copy of text, which must not be NULL or empty: NULL with err, where what names it. */
 char *options_text(const char *text, const char *what, struct vz_error *err);
 

@@ -31,6 +31,8 @@ int vz_machine_identifier_parse(const char *text, struct vz_machine_identifier *
 {
     struct vz_machine_identifier id;
 
+    if (!text || !ret)
+        return -1;
     for (unsigned i = 0; i < sizeof(id.bytes); i++) {
         int high, low;
 

@@ -56,6 +56,8 @@ vz_virtio_socket_device_new(const struct vz_virtio_socket_options *options, stru
                   VZ_SOCKET_FORWARDS_MAX);
         return NULL;
     }
+    if (o.forward_count && !options_given(o.forwards, "forwards", err))
+        return NULL;
     d = object_new(sizeof(*d), destroy_device, err);
     if (!d)
         return NULL;
@@ -97,7 +99,7 @@ struct vz_socket_connection *socket_connection_new(int fd, uint32_t source_port,
 
 int vz_socket_connection_fd(const struct vz_socket_connection *c)
 {
-    return atomic_load(&c->fd);
+    return c ? atomic_load(&c->fd) : -1;
 }
 
 uint32_t vz_socket_connection_source_port(const struct vz_socket_connection *c)
@@ -112,7 +114,7 @@ uint32_t vz_socket_connection_destination_port(const struct vz_socket_connection
 
 void vz_socket_connection_close(struct vz_socket_connection *c)
 {
-    int fd = atomic_exchange(&c->fd, -1);
+    int fd = c ? atomic_exchange(&c->fd, -1) : -1;
 
     if (fd >= 0)
         close(fd);

@@ -97,8 +97,11 @@ vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)
 {
-    size_t len = strlen(identifier);
+    size_t len;
 
+    if (!options_given(identifier, "identifier", err))
+        return -1;
+    len = strlen(identifier);
     if (len > VZ_BLOCK_IDENTIFIER_MAX) {
         error_set(err, EINVAL, VZ_ERROR_INVALID, "identifier '%.80s' is longer than %d bytes",
                   identifier, VZ_BLOCK_IDENTIFIER_MAX);
