@@ -48,6 +48,20 @@ def test_sockets_and_balloon_as_json(vz):
          "targetSize": 64 << 20, "minimumSize": 32 << 20}]
 
 
+def test_two_commas_are_one_of_the_path(vz):
+    c = printed(vz, "--boot-disk", "/d,,1/a,,,,b,ro", "--disk", ",,x,,,id=1,,2", "--cdrom", "a,,",
+                "--vsock", "listen=7:unix:/s,,1,connect=8:unix:,,")
+    paths = [d["attachment"]["path"] for d in c["storageDevices"]]
+    assert c["bootLoader"]["disk"] == "/d,1/a,,b"
+    assert paths == ["/d,1/a,,b", ",x,", "a,"]
+    assert c["storageDevices"][0]["attachment"]["readOnly"] is True
+    assert c["storageDevices"][1]["identifier"] == "1,2"
+    assert [f["path"] for f in c["socketDevices"][0]["forwards"]] == ["/s,1", ","]
+    c = printed(vz, "--kernel", "k,k", "--serial", "file:a,b", "--console", "unix:c,d")
+    assert c["bootLoader"]["kernel"] == "k,k"
+    assert [p["attachment"]["path"] for p in c["serialPorts"]] == ["a,b", "c,d"]
+
+
 def test_a_value_that_looks_like_config_is_a_value(vz, tmp_path):
     assert printed(vz, "--kernel", "k", "--cmdline", "--config")["bootLoader"]["cmdline"] == "--config"
     path = tmp_path / "config.json"

@@ -48,7 +48,8 @@ bool opts_size(const char *text, uint64_t *ret);
 /* A decimal number. */
 bool opts_unsigned(const char *text, unsigned *ret);
 
-/* A list of comma-separated members: cut the first one off *list (changing it). NULL: no more. */
+/* A list of comma-separated members: cut the first one off *list (changing it). Two commas are one that belongs
+ * to the member. NULL: no more. */
 char *opts_member(char **list);
 
 /* The value of a member "key=...", or NULL. */

@@ -65,6 +65,7 @@ const char run_help[] =
     "  --stats           print counters to standard error at the end\n"
     "  --help            print this\n"
     "\n"
+    "Where commas separate, a comma that is part of a PATH is written twice.\n"
     "Options may be spelled --name VALUE or --name=VALUE. As in vftool: -k KERNEL, -i INITRD,\n"
     "-a CMDLINE, -d DISK, -c CDROM, -p CPUS, -m MEGABYTES, -t 0 (stdio) or -t 1 (pty).\n"
     "\n"

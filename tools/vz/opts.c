@@ -148,14 +148,16 @@ bool opts_unsigned(const char *text, unsigned *ret)
 
 char *opts_member(char **list)
 {
-    char *start = *list, *comma;
+    char *start = *list, *to = start, *from = start;
 
     if (!start)
         return NULL;
-    comma = strchr(start, ',');
-    if (comma)
-        *comma++ = '\0';
-    *list = comma;
+    while (*from && (*from != ',' || from[1] == ',')) {
+        from += *from == ',';
+        *to++ = *from++;
+    }
+    *list = *from ? from + 1 : NULL;
+    *to = '\0';
     return start;
 }
 

@@ -172,6 +172,7 @@ static bool set_disk(void *arg, const char *name, const char *value)
 static bool set_boot_disk(void *arg, const char *name, const char *value)
 {
     struct run_options *o = arg;
+    char *rest;
 
     if (o->boot_disk) {
         cli_error("--boot-disk is given twice");
@@ -179,10 +180,11 @@ static bool set_boot_disk(void *arg, const char *name, const char *value)
     }
     if (!run_devices_disk(o->config, name, value, false))
         return false;
-    o->boot_disk = strndup(value, strcspn(value, ","));
-    if (!o->boot_disk)
-        cli_error("out of memory");
-    return o->boot_disk != NULL;
+    rest = o->boot_disk = strdup(value);
+    if (!rest)
+        return cli_no_memory();
+    (void)opts_member(&rest); /* the first one is the path */
+    return true;
 }
 
 static bool set_cdrom(void *arg, const char *name, const char *value)
