@@ -25,10 +25,10 @@ class Result:
 def vz():
     """vz(ARG..., stdin=b"", timeout=300) runs vz to its end."""
 
-    def run(*args, stdin=b"", timeout=300, **more):
-        p = subprocess.run([VZ, *map(str, args)], input=stdin, stdout=subprocess.PIPE,
+    def run(*args, stdin=b"", timeout=300, stdout=subprocess.PIPE, **more):
+        p = subprocess.run([VZ, *map(str, args)], input=stdin, stdout=stdout,
                            stderr=subprocess.PIPE, timeout=timeout * SLOWER, **more)
-        return Result(p.returncode, p.stdout.decode(errors="replace"),
+        return Result(p.returncode, (p.stdout or b"").decode(errors="replace"),
                       p.stderr.decode(errors="replace"))
 
     return run

@@ -51,6 +51,7 @@ struct backends {
     struct backends_events events;
     struct line *line;  /* of the serial ports in their order, one of nothing, those of console ports */
     unsigned line_count;
+    _Atomic unsigned lost_output; /* how many lines have lost some, those replaced included */
     struct blk **blk;   /* of the storage devices */
     struct backends_card *card;
     struct backends_console *console;

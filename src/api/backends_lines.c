@@ -15,7 +15,7 @@ static int open_line(struct backends *b, struct vz_serial_attachment *a, struct 
                      struct vz_error *err)
 {
     *ret = &b->line[b->line_count++];
-    return line_open(*ret, b->loop, b->config, a, err);
+    return line_open(*ret, b->loop, b->config, a, &b->lost_output, err);
 }
 
 static int add_virtio_serial(struct backends *b, struct line *l, struct vz_error *err)
@@ -112,7 +112,7 @@ int backends_set_line(struct backends *b, struct line *l, struct uart *uart,
 {
     struct line old = *l;
     struct line new = {.console = l->console, .own_console = l->own_console, .port = l->port};
-    int r = line_open(&new, b->loop, b->config, a, err);
+    int r = line_open(&new, b->loop, b->config, a, &b->lost_output, err);
 
     if (r < 0) {
         line_close(&new);

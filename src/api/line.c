@@ -4,10 +4,9 @@
 #include "api/config_impl.h"
 #include "char/char.h"
 
-int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
-              const struct vz_serial_attachment *a, struct vz_error *err)
+static int open_dev(struct line *l, struct loop *loop, const struct vz_config *c,
+                    const struct vz_serial_attachment *a, struct vz_error *err)
 {
-    l->is_stdio = a && a->kind == SERIAL_STDIO;
     switch (a ? a->kind : SERIAL_NULL) {
     case SERIAL_STDIO:
         return char_fd_create(loop, c->stdio_read_fd, c->stdio_write_fd, &l->dev, err);
@@ -23,6 +22,17 @@ int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
     default:
         return char_null_create(loop, &l->dev, err);
     }
+}
+
+int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
+              const struct vz_serial_attachment *a, _Atomic unsigned *lost, struct vz_error *err)
+{
+    int r = open_dev(l, loop, c, a, err);
+
+    l->is_stdio = a && a->kind == SERIAL_STDIO;
+    if (!r)
+        char_account(l->dev, l->is_stdio ? "standard output" : a ? a->path : NULL, lost);
+    return r;
 }
 
 void line_close(struct line *l)

@@ -74,8 +74,9 @@ static int build(struct parts *p, struct vz_error *err)
 
     if (r < 0)
         return r;
-    if (loop_create(&p->loop) < 0)
-        return out_of_memory(err);
+    r = loop_create(&p->loop);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make the event loop: %s", strerror(-r));
     p->backends.loop = p->loop;
     r = backends_open(&p->backends, err);
     if (!r)
@@ -174,6 +175,7 @@ void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
     fn(arg, "bus.mmio_writes", atomic_load(&stats->mmio_writes));
     fn(arg, "bus.unclaimed_reads", atomic_load(&stats->unclaimed_reads));
     fn(arg, "bus.unclaimed_writes", atomic_load(&stats->unclaimed_writes));
+    fn(arg, "serial.lost_output", atomic_load(&p->backends.lost_output));
 }
 
 const char *parts_serial_path(const struct parts *p, unsigned index)

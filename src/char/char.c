@@ -3,6 +3,7 @@
 #include "char/char.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,21 @@ void char_attach(struct char_dev *c, const struct char_client *client, void *arg
         c->ops->want_input(c, false);
 }
 
+void char_account(struct char_dev *c, const char *name, _Atomic unsigned *lost)
+{
+    if (name) {
+        free(c->name);
+        c->name = strdup(name); /* without memory the kind of it will do */
+    }
+    c->lost = lost;
+}
+
+static void count_lost(struct char_dev *c)
+{
+    if (c->lost)
+        atomic_fetch_add(c->lost, 1);
+}
+
 /* Write one contiguous piece of the buffer. Only this side removes bytes, so they stay where they
  * are while the lock is not held. Returns whether there may be more to do at once. */
 static bool flush_some(struct char_dev *c)
@@ -43,9 +59,11 @@ static bool flush_some(struct char_dev *c)
     n = c->ops->write(c, c->buffer + head, len);
     if (n == -EAGAIN)
         return false;
-    if (n < 0)
-        log_error("serial output to %s failed, further output is dropped: %s", c->ops->name,
-                  strerror((int)-n));
+    if (n < 0) {
+        log_error("serial output to %s failed, further output is dropped: %s",
+                  c->name ? c->name : c->ops->name, strerror((int)-n));
+        count_lost(c);
+    }
     pthread_mutex_lock(&c->lock);
     if (n < 0) {
         c->dead = true;
@@ -176,8 +194,10 @@ int char_drain(struct char_dev *c, int timeout_ms)
             ;
         if (!c->used)
             return 0;
-        if (c->ops->wait(c, timeout_ms) < 0)
+        if (c->ops->wait(c, timeout_ms) < 0) {
+            count_lost(c);
             return -ETIMEDOUT;
+        }
     }
 }
 
@@ -186,6 +206,7 @@ static void free_posted(void *arg)
     struct char_dev *c = arg;
 
     pthread_mutex_destroy(&c->lock);
+    free(c->name);
     free(c);
 }
 

@@ -62,6 +62,10 @@ int char_pty_create(struct loop *loop, struct char_dev **ret, struct vz_error *e
 int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
                      struct vz_error *err) must_check;
 
+/* What messages call the host's end (copied; NULL: as before), and a counter that goes up by one when output for it is
+ * lost, since the host fails or takes none until the end. Before output is written. */
+void char_account(struct char_dev *c, const char *name, _Atomic unsigned *lost);
+
 /* Where a peer finds the line; NULL for lines without a name. Constant. */
 const char *char_path(const struct char_dev *c);
 /* Is there a peer? Always so for lines that have none. Loop thread. */

@@ -27,6 +27,8 @@ struct char_dev {
     struct loop *loop;
     const char *path;                 /* constant; NULL: none */
     bool no_peer;                     /* loop thread */
+    char *name;                       /* constant; NULL: as ops say */
+    _Atomic unsigned *lost;           /* constant; NULL: nobody counts */
     const struct char_client *client; /* loop thread */
     void *client_arg;
     pthread_mutex_t lock; /* for all that follows; a leaf: nothing is called under it */

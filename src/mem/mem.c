@@ -74,6 +74,7 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
 {
     uint64_t capacity = o->capacity;
     struct mem *mem;
+    int e;
 
     if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX - HUGE_PAGE)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
@@ -96,10 +97,11 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     *ret = mem;
     return 0;
 fail:
+    e = errno;
     mem_destroy(mem);
-    return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY,
-                     "the host cannot give %llu MiB of guest memory",
-                     (unsigned long long)(capacity / MIB));
+    return error_set(err, e, VZ_ERROR_NO_MEMORY,
+                     "the host cannot give %llu MiB of guest memory: %s",
+                     (unsigned long long)(capacity / MIB), strerror(e));
 }
 
 /* ---- memory that someone else owns ---- */

@@ -2,6 +2,7 @@
 /* `vz run`: one machine from the command line to its exit status. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
@@ -121,6 +122,12 @@ static void print_stats(struct run *run)
         fprintf(stderr, "%-32s %20s\n", "net.guest_ipv6", run->address.ipv6);
 }
 
+static void note_lost_output(void *arg, const char *name, uint64_t value)
+{
+    if (!strcmp(name, "serial.lost_output") && value)
+        *(int *)arg = EXIT_FAILED;
+}
+
 static int run_machine(struct run *run)
 {
     struct vz_machine_end end;
@@ -146,6 +153,8 @@ static int run_machine(struct run *run)
             cli_error("nobody reads standard output any more: the machine was turned off");
             status = EXIT_FAILED;
         }
+        if (status == EXIT_OK) /* what was lost has been said when it was */
+            vz_machine_stats(run->machine, note_lost_output, &status);
         if (run->o.stats)
             print_stats(run);
     }
