@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Guest memory on one memfd: see mem.h. */
+/* Guest memory as one mapping: see mem.h. */
 #include "mem/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
 
 #define HUGE_PAGE (2 * MIB)
 
-static void *reserve(uint64_t len, int flags, int fd)
+static void *reserve(uint64_t len)
 {
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -28,7 +27,6 @@ static struct mem *allocate(unsigned region_max)
 
     if (!mem)
         return NULL;
-    mem->fd = -1;
     mem->region_max = region_max;
     mem->region = calloc(region_max, sizeof(*mem->region));
     if (!mem->region) {
@@ -38,11 +36,11 @@ static struct mem *allocate(unsigned region_max)
     return mem;
 }
 
-/* Map the file at a multiple of the size of huge pages, or none of it could be one. */
-static void *map_aligned(uint64_t len, int fd)
+/* At a multiple of the size of huge pages, or the first and last of it could not be one. */
+static void *map_aligned(uint64_t len, bool pool)
 {
-    uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                      -1, 0), *at;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
 
     if (p == MAP_FAILED)
         return NULL;
@@ -50,24 +48,16 @@ static void *map_aligned(uint64_t len, int fd)
     if (at > p)
         munmap(p, (size_t)(at - p));
     munmap(at + len, (size_t)(p + len + HUGE_PAGE - (at + len)));
-    if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
-        MAP_FAILED) {
+    /* The pool's pages are reserved here, or it fails. */
+    if (mmap(at, len, PROT_READ | PROT_WRITE,
+             flags | MAP_FIXED | (pool ? MAP_HUGETLB : MAP_NORESERVE), -1, 0) == MAP_FAILED) {
         munmap(at, len);
         return NULL;
     }
     (void)madvise(at, len, MADV_HUGEPAGE); /* refused where the kernel has none */
+    /* A child process would have every page that the guest writes copied for it. */
+    (void)madvise(at, len, MADV_DONTFORK);
     return at;
-}
-
-static int open_file(const struct mem_options *o, uint64_t len)
-{
-    int fd = memfd_create("vz-guest-memory", MFD_CLOEXEC | (o->huge_pages ? MFD_HUGETLB : 0));
-
-    if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
 }
 
 int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_error *err)
@@ -83,15 +73,11 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     if (o->huge_pages)
         capacity = align_up(capacity, HUGE_PAGE);
-    mem->file_capacity = capacity;
-    mem->preallocate = o->preallocate || o->huge_pages; /* an empty pool is SIGBUS later */
-    mem->fd = open_file(o, capacity);
-    if (mem->fd < 0)
-        goto fail;
-    mem->base = map_aligned(capacity, mem->fd);
+    mem->capacity = capacity;
+    mem->preallocate = o->preallocate;
+    mem->base = map_aligned(capacity, o->huge_pages);
     /* Never written for most pages, so it costs address space, not memory. */
-    mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code),
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (!mem->base || !mem->code)
         goto fail;
     *ret = mem;
@@ -100,7 +86,9 @@ fail:
     e = errno;
     mem_destroy(mem);
     return error_set(err, e, VZ_ERROR_NO_MEMORY,
-                     "the host cannot give %llu MiB of guest memory: %s",
+                     o->huge_pages ? "the host's pool of huge pages has not enough of them for %llu MiB "
+                                     "(/proc/sys/vm/nr_hugepages): %s"
+                                   : "the host cannot give %llu MiB of guest memory: %s",
                      (unsigned long long)(capacity / MIB), strerror(e));
 }
 
@@ -141,7 +129,7 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
         return -ENOMEM;
     for (unsigned i = 0; i < count; i++) {
         new[i] = region[i];
-        new[i].code = reserve(code_bytes(&new[i]), MAP_PRIVATE | MAP_ANONYMOUS, -1);
+        new[i].code = reserve(code_bytes(&new[i]));
         if (!new[i].code) {
             free_regions(new, i);
             return -ENOMEM;
@@ -178,18 +166,30 @@ void mem_destroy(struct mem *mem)
     for (unsigned i = 0; i < mem->region_count; i++)
         free_code(&mem->region[i]);
     if (mem->code)
-        munmap((void *)mem->code, (mem->file_capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
+        munmap((void *)mem->code, (mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (mem->base)
-        munmap(mem->base, mem->file_capacity);
-    if (mem->fd >= 0)
-        close(mem->fd);
+        munmap(mem->base, mem->capacity);
     free(mem->region);
     free(mem);
+}
+
+/* Have the host's kernel find pages for all of it now. What is not there is an error as far as the kernel
+ * tells; on a host that promises more than it has, its out-of-memory killer may be what tells. */
+static int populate(uint8_t *at, uint64_t len)
+{
+    if (madvise(at, len, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    if (errno != EINVAL) /* EFAULT, EHWPOISON: pages that are not there */
+        return -ENOMEM;
+    for (uint64_t off = 0; off < len; off += MEM_PAGE_SIZE) /* before Linux 5.14 */
+        *(volatile uint8_t *)(at + off) = 0;
+    return 0;
 }
 
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
 {
     unsigned at = 0;
+    int r;
 
     if (!len || gpa % MEM_PAGE_SIZE || len % MEM_PAGE_SIZE || gpa > UINT64_MAX - len)
         return -EINVAL;
@@ -199,16 +199,17 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
         if (mem->region[i].gpa < gpa)
             at = i + 1;
     }
-    if (mem->region_count == mem->region_max || len > mem->file_capacity - mem->file_len)
+    if (mem->region_count == mem->region_max || len > mem->capacity - mem->used)
         return -ENOSPC;
-    if (mem->preallocate && fallocate(mem->fd, 0, (off_t)mem->file_len, (off_t)len) < 0)
-        return errno == ENOSPC ? -ENOMEM : -errno;
+    r = mem->preallocate ? populate(mem->base + mem->used, len) : 0;
+    if (r < 0)
+        return r;
     memmove(&mem->region[at + 1], &mem->region[at],
             (mem->region_count - at) * sizeof(mem->region[0]));
     mem->region[at] = (struct mem_region){
-        .gpa = gpa, .len = len, .host = mem->base + mem->file_len, .rom = rom};
+        .gpa = gpa, .len = len, .host = mem->base + mem->used, .rom = rom};
     mem->region_count++;
-    mem->file_len += len;
+    mem->used += len;
     return 0;
 }
 
@@ -351,10 +352,11 @@ void mem_written_at(struct mem *mem, const void *host, uint64_t len)
 
 int mem_discard(struct mem *mem, void *host, uint64_t len)
 {
-    off_t at = (uint8_t *)host - mem->base;
-
-    if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) < 0)
-        return -errno;
+    if (madvise(host, len, MADV_DONTNEED) < 0) {
+        if (errno != EINVAL)
+            return -errno;
+        memset(host, 0, len); /* parts of the pool's pages cannot be given back */
+    }
     mem_written_at(mem, host, len);
     return 0;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory: RAM as the guest's physical addresses see it.
  *
- * All RAM of a machine is one shared memory file, so that other processes and other mappings of
- * it are possible; regions are windows of it placed at guest-physical addresses. Regions do not
- * change once vCPUs run. ROM is RAM that the guest's CPUs may not write.
+ * All RAM of a machine is one anonymous mapping, which is what host kernels give huge pages to; regions
+ * are windows of it placed at guest-physical addresses. Regions do not change once vCPUs run. ROM is RAM
+ * that the guest's CPUs may not write. A process that is forked off does not have it.
  *
- * The other kind (mem_create_foreign()) has no file: its regions are windows of memory that someone
- * else owns, and all of them can be exchanged while no CPU looks (hv_ops.memory_changed).
+ * The other kind (mem_create_foreign()) has no mapping of its own: its regions are windows of memory that
+ * someone else owns, and all of them can be exchanged while no CPU looks (hv_ops.memory_changed).
  *
  * Everything that writes guest memory other than through a CPU's own stores ends in mem_written():
  * mem_write() does so itself, DMA through mem_ptr() must call it. That is how a CPU that caches
@@ -44,12 +44,11 @@ struct mem_region {
 struct mem {
     struct mem_region *region; /* sorted by gpa */
     unsigned region_count, region_max;
-    int fd;                 /* the memory file; -1: foreign */
-    uint64_t file_len;
-    uint64_t file_capacity; /* address space and file reserved at creation */
+    uint8_t *base;     /* the mapping; NULL: foreign */
+    uint64_t used;     /* bytes of it that regions have */
+    uint64_t capacity; /* bytes */
     bool preallocate;
-    uint8_t *base;          /* host address of file offset 0 */
-    mem_code_map *code;     /* one per page of the file */
+    mem_code_map *code; /* one per page of the mapping */
     /* Told of every write that hits a granule in code[]; NULL when no CPU caches code.
      * Any thread, after the bytes are in memory. */
     void (*code_written)(void *arg, gpa_t gpa, uint64_t len);
@@ -74,7 +73,7 @@ void mem_destroy(struct mem *mem); /* NULL is fine */
  * past the capacity or MEM_REGIONS_MAX, -ENOMEM where it is to be preallocated and cannot. */
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom) must_check;
 
-/* Memory without regions and without a file. 0 or -ENOMEM. */
+/* Memory without regions and without a mapping of its own. 0 or -ENOMEM. */
 int mem_create_foreign(struct mem **ret) must_check;
 
 /* Exchange all regions of a foreign mem for these: sorted, apart, host page aligned; code is set

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vguest.h"
@@ -132,17 +132,30 @@ static bool on_go(void *arg, int fd, uint32_t host_port, uint32_t guest_port)
     return loop_post(((struct vguest *)arg)->loop, connect_all, arg) == 0;
 }
 
+/* MiB of the guest's memory that the host has a page for. */
+static uint64_t resident_mib(const struct mem *mem)
+{
+    unsigned char in[MIB / MEM_PAGE_SIZE];
+    uint64_t pages = 0;
+
+    for (uint64_t at = 0; at < mem->used; at += MIB) {
+        if (mincore(mem->base + at, MIB, in))
+            return UINT64_MAX;
+        for (unsigned i = 0; i < ARRAY_SIZE(in); i++)
+            pages += in[i] & 1;
+    }
+    return pages * MEM_PAGE_SIZE / MIB;
+}
+
 /* A connection to 5002: how much of the guest's memory does the host have now? When
  * that is little enough, all is the guest's again. */
 static bool on_measure(void *arg, int fd, uint32_t host_port, uint32_t guest_port)
 {
     struct vguest *g = arg;
-    struct stat st;
-    bool is_good = !fstat(g->board->mem->fd, &st) && st.st_blocks * 512 < 156 * (int64_t)MIB &&
-                   balloon_actual(g->balloon) == 128 * MIB;
+    uint64_t mib = resident_mib(g->board->mem);
+    bool is_good = mib < 156 && balloon_actual(g->balloon) == 128 * MIB;
 
-    fprintf(stderr, "vguest: the guest has %lld MiB of the host's memory\n",
-            (long long)st.st_blocks * 512 / (long long)MIB);
+    fprintf(stderr, "vguest: the guest has %llu MiB of the host's memory\n", (unsigned long long)mib);
     if (is_good)
         balloon_set_target(g->balloon, 256 * MIB);
     if (write(fd, is_good ? "ok" : "no", 2) != 2)

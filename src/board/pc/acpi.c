@@ -179,7 +179,7 @@ static size_t add_mcfg(struct tables *t)
 
     store_le64(p, ECAM_BASE);
     p[10] = 0;
-    p[11] = 255;
+    p[11] = PCI_LAST_BUS;
     finish_table(t, at, HEADER_LEN + 8 + 16, "MCFG", 1);
     return at;
 }

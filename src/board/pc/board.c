@@ -37,10 +37,8 @@ static int make_memory(struct board *b, struct vz_error *err)
         r = mem_add(b->mem, HIGH_RAM_BASE, high, false);
     if (r < 0)
         return error_set(err, -r, r == -ENOMEM ? VZ_ERROR_NO_MEMORY : VZ_ERROR_INTERNAL,
-                         r != -ENOMEM         ? "cannot place guest memory"
-                         : options.huge_pages ? "the host's pool of huge pages has not enough of them "
-                                                "(/proc/sys/vm/nr_hugepages)"
-                                              : "the host has not so much memory to give at once");
+                         r != -ENOMEM ? "cannot place guest memory"
+                                      : "the host has not so much memory to give at once");
     b->e820_count = memory_map_e820(b->options.ram_size, b->e820);
     return 0;
 }

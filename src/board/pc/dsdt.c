@@ -61,7 +61,7 @@ static void write_windows(struct aml *a, unsigned phys_bits)
 
     aml_name(a, "_CRS");
     r = aml_begin_resources(a);
-    aml_bus_numbers(a, 0, 255);
+    aml_bus_numbers(a, 0, PCI_LAST_BUS);
     aml_io(a, 0xcf8, 8);
     aml_io_window(a, 0x0000, 0x0cf7);
     aml_io_window(a, 0x0d00, 0xffff);

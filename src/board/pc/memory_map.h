@@ -22,13 +22,16 @@
 #define LOADER_BASE   UINT64_C(0x100000) /* kernels and initrds go from here to the low RAM's end */
 
 /* Above low RAM: what is not RAM below 4 GiB. */
-#define ECAM_BASE     UINT64_C(0xb0000000) /* PCI configuration space, 256 buses */
+#define ECAM_BASE     UINT64_C(0xb0000000) /* PCI configuration space, room for 256 buses */
 #define ECAM_SIZE     (256 * MIB)
 #define PCI32_BASE    UINT64_C(0xc0000000) /* 32-bit BARs */
 #define PCI32_END     UINT64_C(0xfec00000)
 #define IOAPIC_BASE   UINT64_C(0xfec00000) /* the hypervisor backend's, and the next */
 #define LAPIC_BASE    UINT64_C(0xfee00000)
 #define APICS_END     UINT64_C(0xff000000)
+/* Linux looks through all buses that the tables name, one port access after the other: 16000 of them for 256
+ * buses, of which only the first has anything. */
+#define PCI_LAST_BUS  0
 /* 64-bit BARs: above any RAM, in the third quarter of what the CPUs can address. */
 #define PHYS_BITS_DEFAULT 46u
 

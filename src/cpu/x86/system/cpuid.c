@@ -222,6 +222,15 @@ static void leaf_7(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t 
     }
 }
 
+/* The caches of leaf 4 as descriptors: 32 KiB L1 (0x30 code, 0x2c data), 1 MiB L2 (0x87), 16 MiB L3
+ * (0x4d). With "use leaf 4" (0xff) the C library of every program that starts asks for both leaves over
+ * and over, and each CPUID leaves the guest. A register whose bit 31 is set does not count. */
+static void leaf_2(uint32_t ret[4])
+{
+    ret[EAX] = 0x4d2c3001;
+    ret[EBX] = 0x87;
+}
+
 /* Deterministic cache parameters: type, level, KiB, ways, shared by. Lines of 64 bytes. */
 static void leaf_4(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t ret[4])
 {
@@ -230,7 +239,7 @@ static void leaf_4(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t 
         bool shared;
         uint32_t kib;
     } cache[] = {
-        {1, 1, 8, false, 32}, {2, 1, 8, false, 32}, {3, 2, 16, false, 1024}, {3, 3, 16, true, 16384},
+        {1, 1, 8, false, 32}, {2, 1, 8, false, 32}, {3, 2, 8, false, 1024}, {3, 3, 16, true, 16384},
     };
     unsigned ids = 1u << log2_up(p->cpu_count);
 
@@ -334,7 +343,7 @@ static void leaf_basic(const struct cpuid_view *c, const struct x86_cpuid_policy
         add_features(p, 1, 0, ret);
         leaf_1(c, p, ret);
         break;
-    case 2: ret[EAX] = 0x00feff01; break; /* "use leaf 4" */
+    case 2: leaf_2(ret); break;
     case 4: leaf_4(p, subleaf, ret); break;
     case 6: ret[EAX] = 1u << 2; break; /* ARAT: the APIC timer never stops */
     case 7: leaf_7(p, subleaf, ret); break;
@@ -376,7 +385,7 @@ static void leaf_extended(const struct cpuid_view *c, const struct x86_cpuid_pol
     case 0x80000002: case 0x80000003: case 0x80000004:
         set_text(ret, brand + (leaf - 0x80000002) * 16, 4);
         break;
-    case 0x80000006: ret[ECX] = 64 | 8u << 12 | 1024u << 16; break;
+    case 0x80000006: ret[ECX] = 64 | 6u << 12 | 1024u << 16; break;
     case 0x80000007: add_features(p, leaf, 0, ret); break;
     case 0x80000008: ret[EAX] = p->phys_bits | 48u << 8; break;
     }

@@ -70,6 +70,33 @@ START_TEST(signature_and_names)
 }
 END_TEST
 
+/* Leaf 2's descriptors: SDM vol. 2, table 3-12. */
+START_TEST(both_leaves_tell_the_same_caches)
+{
+    static const struct {
+        uint8_t descriptor, leaf_2_byte, ways;
+        uint32_t kib;
+    } cache[] = {{0x2c, 2, 8, 32}, {0x30, 1, 8, 32}, {0x87, 4, 8, 1024}, {0x4d, 3, 16, 16384}};
+    struct fixture f;
+    uint32_t two[4], v[4];
+
+    setup(&f, 2000000, 1);
+    cpuid_query(f.cpu, 2, 0, two);
+    ck_assert_uint_eq(two[0] & 0xff, 1);
+    ck_assert_uint_eq((two[0] | two[1] | two[2] | two[3]) >> 31, 0);
+    for (unsigned n = 0; n < ARRAY_SIZE(cache); n++) {
+        unsigned at = cache[n].leaf_2_byte;
+
+        cpuid_query(f.cpu, 4, n, v);
+        ck_assert_uint_eq(two[at / 4] >> 8 * (at % 4) & 0xff, cache[n].descriptor);
+        ck_assert_uint_eq(v[1] >> 22, cache[n].ways - 1u);
+        ck_assert_uint_eq((v[1] & 0xfff) + 1, 64);
+        ck_assert_uint_eq((v[2] + 1) * cache[n].ways * 64 / 1024, cache[n].kib);
+    }
+    free(f.cpu);
+}
+END_TEST
+
 START_TEST(topology_counts_cores)
 {
     struct fixture f;
@@ -151,6 +178,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, tsc_frequency_survives_linux_arithmetic);
     UNIT_TEST(s, signature_and_names);
+    UNIT_TEST(s, both_leaves_tell_the_same_caches);
     UNIT_TEST(s, topology_counts_cores);
     UNIT_TEST(s, nothing_is_claimed_that_is_not_implemented);
     UNIT_TEST(s, bits_that_follow_the_mode);
