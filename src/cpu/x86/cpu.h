@@ -106,7 +106,8 @@ struct x86_cpu_counters {
 };
 
 struct x86_cpu {
-    /* The hot part: registers, then what every block looks at. */
+    /* The hot part: registers, then what every block looks at. Translated code reaches the first 256
+     * bytes with short displacements (jit_priv.h). */
     uint64_t reg[REG_COUNT];
     uint16_t af;                   /* arithmetic flags, AF_* */
     uint8_t cpl;
@@ -116,18 +117,18 @@ struct x86_cpu {
     struct tlb_entry *tlb[2];      /* data accesses now: lower and upper half (mmu.h) */
     uint64_t code_ctx[2];          /* identifies address space, mode and their age (block.h) */
     struct block_jump *jumps;      /* front cache of blocks (insn.h) */
-    uint64_t ea_base[EA_BASE_COUNT];
-    uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
-    struct block_link *link;       /* where the branch just taken wants its target written */
+    bool slots_used;               /* some slot may have a tag */
     uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
     uint16_t jit_flags;            /* scratch of translated code (jit/): flags, */
-    uint64_t jit_word;             /* anything, within an instruction, */
+    struct tlb_slot slot[TLB_SLOTS]; /* of which the stack's come first */
+    uint64_t jit_word;             /* scratch too: anything, within an instruction, */
     uint64_t jit_addend;           /* from guest address to host address, */
     const void *jit_resume;        /* where to go on, */
     const struct insn *jit_insn;   /* what to interpret, */
     uint8_t jit_bounce[32];        /* and a copy of what was read across pages */
-    bool slots_used;               /* some slot may have a tag */
-    struct tlb_slot slot[TLB_SLOTS];
+    uint64_t ea_base[EA_BASE_COUNT];
+    uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
+    struct block_link *link;       /* where the branch just taken wants its target written */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];

@@ -52,7 +52,7 @@ static void emit_enter(struct emit *e)
     for (unsigned n = 0; n < sizeof(kept); n++)
         emit_push(e, kept[n]);
     emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xec), emit8(e, 8); /* sub rsp, 8 */
-    emit_move(e, H_R15, H_RDI);
+    emit_lea(e, H_R15, H_RDI, H_NONE, 0, CPU_BIAS);
     emit_move(e, H_R11, H_RSI);
     emit_load_guest(e);
     emit8(e, 0x41), emit8(e, 0xff), emit8(e, 0xe3); /* jmp r11 */
@@ -69,7 +69,7 @@ static void emit_leave(struct emit *e)
 /* Jump to the function of the struct insn in rsi, as the interpreter would. */
 static void emit_to_insn(struct emit *e)
 {
-    emit_move(e, H_RDI, H_R15);
+    emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
     emit_pop_kept(e);
     emit8(e, 0xff), emit8(e, 0x26); /* jmp [rsi] */
 }
@@ -80,7 +80,7 @@ static void emit_interpret(struct emit *e, bool check)
     emit_spill_guest(e);
     emit_move(e, H_RSI, H_R10);
     if (check) {
-        emit_move(e, H_RDI, H_R15);
+        emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
         emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_check_hand_over);
         emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
         emit_move(e, H_RSI, H_RAX);
@@ -94,7 +94,7 @@ static void emit_slow(struct emit *e)
     uint8_t *again;
 
     emit_spill_guest(e);
-    emit_move(e, H_RDI, H_R15);
+    emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
     emit_move(e, H_RSI, H_R11);
     emit_move(e, H_RDX, H_R10);
     emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_slow);

@@ -6,7 +6,7 @@
  *
  *   rax rcx rdx rbx rbp rsi rdi r8 r9 r12 r13   the guest's registers of the same name
  *   r14                                        the guest's rsp
- *   r15                                        struct x86_cpu
+ *   r15                                        struct x86_cpu, plus CPU_BIAS
  *   r10 r11                                    scratch
  *   rsp                                        the host's stack
  *   EFLAGS                                     the guest's arithmetic flags

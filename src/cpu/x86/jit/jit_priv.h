@@ -89,8 +89,10 @@ static inline unsigned jit_host_reg(unsigned g)
     return g == X86_RSP ? H_R14 : g;
 }
 
-#define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field))
-#define REG_OFF(g) ((int32_t)(offsetof(struct x86_cpu, reg) + 8 * (g)))
+/* r15 points into struct x86_cpu, so that a displacement of one byte reaches all of its hot part. */
+#define CPU_BIAS 128
+#define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field) - CPU_BIAS)
+#define REG_OFF(g) (CPU_OFF(reg) + 8 * (int32_t)(g))
 
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
 uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va);
