@@ -150,6 +150,15 @@ static inline void emit_rel32(struct emit *e, const uint8_t *target)
     emit32(e, (uint32_t)(int32_t)(target - (emit_here(e) + 4)));
 }
 
+/* lea reg, [rip + ...]: the address of what is within 2 GiB of the code */
+static inline void emit_lea_rip(struct emit *e, unsigned reg, const void *of)
+{
+    emit8(e, 0x48 | (reg > 7) << 2);
+    emit8(e, 0x8d);
+    emit8(e, (reg & 7) << 3 | 5);
+    emit_rel32(e, of);
+}
+
 static inline void emit_jmp(struct emit *e, const uint8_t *target)
 {
     emit8(e, 0xe9);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Code memory, the stubs that translated code shares, links between translated blocks, and what
- * happens on a TLB miss. Code memory is one memory file mapped twice: executable, and writable
- * at another address; no page is ever both. */
+/* Code memory, links between translated blocks, and what happens on a TLB miss. Code memory is one
+ * memory file mapped twice: executable, and writable at another address; no page is ever both. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,132 +15,6 @@
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 
-/* Registers the C calling convention wants kept, in the order they are pushed. */
-static const uint8_t kept[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
-
-/* ---- stubs ---- */
-
-static void emit_load_guest(struct emit *e)
-{
-    emit_load_ax(e, H_R15, CPU_OFF(af));
-    emit_flags_from_ax(e);
-    for (unsigned g = 0; g < 16; g++)
-        if (!jit_in_memory(g))
-            emit_load(e, jit_host_reg(g), H_R15, REG_OFF(g));
-}
-
-static void emit_spill_guest(struct emit *e)
-{
-    for (unsigned g = 0; g < 16; g++)
-        if (!jit_in_memory(g))
-            emit_store(e, jit_host_reg(g), H_R15, REG_OFF(g));
-    emit_ax_from_flags(e);
-    emit_store_ax(e, H_R15, CPU_OFF(af));
-}
-
-static void emit_pop_kept(struct emit *e)
-{
-    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xc4), emit8(e, 8); /* add rsp, 8 */
-    for (unsigned n = sizeof(kept); n--;)
-        emit_pop(e, kept[n]);
-}
-
-/* void enter(struct x86_cpu *c, const void *code) */
-static void emit_enter(struct emit *e)
-{
-    for (unsigned n = 0; n < sizeof(kept); n++)
-        emit_push(e, kept[n]);
-    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xec), emit8(e, 8); /* sub rsp, 8 */
-    emit_lea(e, H_R15, H_RDI, H_NONE, 0, CPU_BIAS);
-    emit_move(e, H_R11, H_RSI);
-    emit_load_guest(e);
-    emit8(e, 0x41), emit8(e, 0xff), emit8(e, 0xe3); /* jmp r11 */
-}
-
-/* Back to the main loop; rip, and link if need be, are set. */
-static void emit_leave(struct emit *e)
-{
-    emit_spill_guest(e);
-    emit_pop_kept(e);
-    emit8(e, 0xc3);
-}
-
-/* Jump to the function of the struct insn in rsi, as the interpreter would. */
-static void emit_to_insn(struct emit *e)
-{
-    emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
-    emit_pop_kept(e);
-    emit8(e, 0xff), emit8(e, 0x26); /* jmp [rsi] */
-}
-
-/* Interpret from the struct insn in r10; block RIP is set. */
-static void emit_interpret(struct emit *e, bool check)
-{
-    emit_spill_guest(e);
-    emit_move(e, H_RSI, H_R10);
-    if (check) {
-        emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
-        emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_check_hand_over);
-        emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
-        emit_move(e, H_RSI, H_RAX);
-    }
-    emit_to_insn(e);
-}
-
-/* TLB miss: r10 the address, r11 the site. */
-static void emit_slow(struct emit *e)
-{
-    uint8_t *again;
-
-    emit_spill_guest(e);
-    emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
-    emit_move(e, H_RSI, H_R11);
-    emit_move(e, H_RDX, H_R10);
-    emit_const(e, H_RAX, (uint64_t)(uintptr_t)jit_slow);
-    emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
-    emit8(e, 0x85), emit8(e, 0xc0); /* test eax, eax */
-    again = emit_jcc_forward(e, 5);
-    emit_load(e, H_RSI, H_R15, CPU_OFF(jit_insn));
-    emit_to_insn(e);
-    emit_patch(e, again);
-    emit_load_guest(e);
-    emit_load(e, H_R11, H_R15, CPU_OFF(jit_addend));
-    emit_jmp_mem(e, H_R15, CPU_OFF(jit_resume));
-}
-
-/* An indirect branch found an untranslated block: r11 its struct block_jump; the flags are
- * kept. */
-static void emit_interpret_slot(struct emit *e, const struct jit *j, bool check)
-{
-    jit_emit_restore_flags(e);
-    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, rip));
-    if (check) { /* the end of a block, as any other */
-        emit_store(e, H_R10, H_R15, CPU_OFF(rip));
-        emit_jmp(e, j->leave);
-        return;
-    }
-    emit_store(e, H_R10, H_R15, REG_OFF(REG_BLOCK_RIP));
-    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, to));
-    emit_jmp(e, j->interpret);
-}
-
-static void emit_stubs(struct jit *j, bool check)
-{
-    struct emit e = {j->write, j->run - j->write};
-
-    j->enter = emit_here(&e);
-    emit_enter(&e);
-    j->leave = emit_here(&e);
-    emit_leave(&e);
-    j->interpret = emit_here(&e);
-    emit_interpret(&e, check);
-    j->slow = emit_here(&e);
-    emit_slow(&e);
-    j->interpret_slot = emit_here(&e);
-    emit_interpret_slot(&e, j, check);
-    j->first = e.w;
-}
-
 /* ---- life ---- */
 
 static int map_code(struct jit *j)
@@ -154,11 +27,19 @@ static int map_code(struct jit *j)
         return -errno;
     }
     j->write = mmap(NULL, j->code_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    j->run = mmap(NULL, j->code_bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    j->data = mmap(NULL, j->data_bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Code reaches the data behind it relative to RIP. */
+    j->run = mmap(NULL, j->code_bytes + j->data_bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (j->run != MAP_FAILED) {
+        j->data = j->run + j->code_bytes;
+        if (mmap(j->run, j->code_bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) ==
+            MAP_FAILED) {
+            munmap(j->run, j->code_bytes + j->data_bytes);
+            j->run = MAP_FAILED;
+        }
+    }
     close(fd);
-    return j->write == MAP_FAILED || j->run == MAP_FAILED || j->data == MAP_FAILED ? -ENOMEM : 0;
+    return j->write == MAP_FAILED || j->run == MAP_FAILED ? -ENOMEM : 0;
 }
 
 static void unmap(void *p, size_t len)
@@ -201,8 +82,7 @@ void jit_destroy(struct x86_cpu *c)
     if (c->jit->perf_map >= 0)
         close(c->jit->perf_map);
     unmap(c->jit->write, c->jit->code_bytes);
-    unmap(c->jit->run, c->jit->code_bytes);
-    unmap(c->jit->data, c->jit->data_bytes);
+    unmap(c->jit->run, c->jit->code_bytes + c->jit->data_bytes);
     free(c->jit->translation);
     free(c->jit);
     c->jit = NULL;
@@ -224,7 +104,8 @@ int jit_create(struct x86_cpu *c)
         jit_destroy(c);
         return r;
     }
-    emit_stubs(c->jit, c->check);
+    jit_emit_stubs(c->jit, c->check);
+    c->jit->rare = c->jit->write + align_down(c->jit->code_bytes / JIT_RARE_SHARE * (JIT_RARE_SHARE - 1), 64);
     jit_empty(c);
     return 0;
 }
@@ -234,6 +115,7 @@ void jit_empty(struct x86_cpu *c)
     if (!c->jit)
         return;
     c->jit->next = c->jit->first;
+    c->jit->rare_next = c->jit->rare;
     c->jit->data_next = c->jit->data;
 }
 
@@ -341,8 +223,27 @@ static const uint8_t *host_of(struct x86_cpu *c, const struct jit_site *site, ui
     return c->jit_bounce;
 }
 
-static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+/* The address that a site's access is at, from the registers. */
+static uint64_t address_of(const struct x86_cpu *c, const struct address *a)
 {
+    uint64_t va = a->at;
+
+    if (!a->fixed) {
+        va = (uint64_t)(int64_t)a->disp;
+        if (a->base < 16)
+            va += c->reg[a->base];
+        if (a->index < 16)
+            va += c->reg[a->index] << a->scale;
+        if (a->narrow)
+            va = (uint32_t)va;
+    }
+    return a->seg >= X86_FS && a->seg < X86_SEG_COUNT ? va + c->ea_base[a->seg] : va;
+}
+
+static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site)
+{
+    uint64_t va = address_of(c, &site->address);
+    const struct insn *i = &site->block->insn[site->index + 1];
     struct jit_detour *d = &c->jit->missed;
     const uint8_t *host;
 
@@ -355,14 +256,14 @@ static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site, uint6
         return 1;
     }
     c->reg[REG_BLOCK_RIP] = site->block->home_rip;
-    c->jit_insn = site->insn;
+    c->jit_insn = i;
     if (site->after) {
-        *d = (struct jit_detour){.insn = *site->insn,
+        *d = (struct jit_detour){.insn = *i,
                                  .back = {.fn = insn_jit_resume,
-                                          .imm = (uint64_t)(uintptr_t)site->after},
+                                          .imm = (uint64_t)(uintptr_t)site->hit + site->after},
                                  .block = site->block,
-                                 .next_rip = site->next_rip,
-                                 .next = site->next,
+                                 .next_rip = insn_next_rip(c, i),
+                                 .next = site->index + 1u,
                                  .guarded = site->guarded};
         c->jit_insn = &d->insn;
     }
@@ -377,9 +278,9 @@ static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
     return !(c->fpu_slow & guarded);
 }
 
-uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
+uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site)
 {
-    uint64_t r = look_again(c, site, va);
+    uint64_t r = look_again(c, site);
 
     c->count.jit_misses++;
     if (unlikely(c->check) && !r)

@@ -10,17 +10,17 @@ void *jit_data_alloc(struct translation *t, size_t len)
 {
     void *p = t->j->data_next;
 
-    t->j->data_next += (len + 31) & ~(size_t)31;
+    t->j->data_next += (len + 15) & ~(size_t)15;
     return p;
 }
 
 /* ---- leaving ---- */
 
-static void leave_at(struct translation *t, uint64_t rip)
+/* To a common stub, with r11 at the record. */
+static void jump_with(struct translation *t, const uint8_t *stub, const void *record)
 {
-    emit_const(&t->e, H_R10, rip);
-    emit_store(&t->e, H_R10, H_R15, CPU_OFF(rip));
-    emit_jmp(&t->e, t->j->leave);
+    emit_lea_rip(&t->e, H_R11, record);
+    emit_jmp(&t->e, stub);
 }
 
 /* Link contexts are checked by the interpreter at every use. Here a target in the block's own page
@@ -51,7 +51,7 @@ void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int conditi
     stub->kept = t->kept && !t->in_eflags;
 }
 
-static void emit_stubs(struct translation *t)
+static void emit_unlinked_exits(struct translation *t)
 {
     for (unsigned slot = 0; slot < 2; slot++) {
         struct stub *s = &t->stub[slot];
@@ -60,37 +60,28 @@ static void emit_stubs(struct translation *t)
             continue;
         t->exits->exit[slot] = (struct jit_exit){
             .rel = s->branch[0], .unlinked = emit_here(&t->e), .kept = s->kept,
-            .rip = s->rip};
+            .rip = s->rip, .link = &t->end->link[slot]};
         emit_patch(&t->e, s->branch[0]);
         if (s->branch[1])
             emit_patch(&t->e, s->branch[1]);
-        if (s->kept)
-            jit_emit_restore_flags(&t->e);
-        emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&t->end->link[slot]);
-        emit_store(&t->e, H_R10, H_R15, CPU_OFF(link));
-        leave_at(t, s->rip);
+        jump_with(t, t->j->exit[s->kept], &t->exits->exit[slot]);
     }
 }
 
 /* ---- handing over ---- */
 
-static void set_block_rip(struct translation *t)
+static void interpret_from(struct translation *t, unsigned n, bool kept)
 {
-    emit_const(&t->e, H_R11, t->b->home_rip);
-    emit_store(&t->e, H_R11, H_R15, REG_OFF(REG_BLOCK_RIP));
-}
+    struct jit_bail *bail = jit_data_alloc(t, sizeof(*bail));
 
-static void interpret_from(struct translation *t, unsigned n)
-{
-    set_block_rip(t);
-    emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&t->b->insn[n + 1]);
-    emit_jmp(&t->e, t->j->interpret);
+    *bail = (struct jit_bail){&t->b->insn[n + 1], t->b->home_rip};
+    jump_with(t, t->j->bail[kept], bail);
 }
 
 void jit_interpret_rest(struct translation *t, unsigned n)
 {
     jit_flags_restore(t, n);
-    interpret_from(t, n);
+    interpret_from(t, n, false);
 }
 
 static void bail_if(struct translation *t, unsigned n, unsigned cc)
@@ -101,10 +92,12 @@ static void bail_if(struct translation *t, unsigned n, unsigned cc)
 static void emit_bails(struct translation *t)
 {
     for (unsigned n = 0; n < t->bail_count; n++) {
-        emit_patch(&t->e, t->bail[n].branch);
-        if (t->bail[n].kept)
-            jit_emit_restore_flags(&t->e);
-        interpret_from(t, t->bail[n].index);
+        const struct bail *b = &t->bail[n];
+
+        emit_patch(&t->e, b->branch);
+        if (n + 1 < t->bail_count && b[1].index == b->index && b[1].kept == b->kept)
+            continue; /* shares the way out */
+        interpret_from(t, b->index, b->kept);
     }
 }
 
@@ -128,13 +121,12 @@ void jit_detour(struct translation *t, unsigned n)
 {
     struct jit_detour *d = jit_data_alloc(t, sizeof(*d));
 
-    *d = (struct jit_detour){.insn = t->b->insn[n + 1], .block = t->b,
+    *d = (struct jit_detour){.bail = {&d->insn, t->b->home_rip},
+                             .insn = t->b->insn[n + 1], .block = t->b,
                              .next_rip = insn_behind(t, n), .next = n + 1,
                              .guarded = t->guarded};
     jit_flags_restore(t, n);
-    set_block_rip(t);
-    emit_const(&t->e, H_R10, (uint64_t)(uintptr_t)&d->insn);
-    emit_jmp(&t->e, t->j->interpret);
+    jump_with(t, t->j->bail[false], &d->bail);
     d->back = (struct insn){.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)emit_here(&t->e)};
     t->in_eflags = true;
     t->kept = false;
@@ -187,13 +179,13 @@ static void look_for_events_by_rcx(struct translation *t)
     emit8(e, 0xe3), emit8(e, 0); /* jrcxz */
     quiet = e->w;
     emit_move(e, H_RCX, H_R11);
-    leave_at(t, t->b->home_rip);
+    jump_with(t, t->j->stale[false], t->exits);
     quiet[-1] = (uint8_t)(e->w - quiet);
     emit_move(e, H_RCX, H_R11);
 }
 
 /* Where the flags are when the body begins decides which of the entries have something to do; those
- * that do are behind the block. Flags that do not matter are everywhere at once. */
+ * that do are among what seldom runs. Flags that do not matter are everywhere at once. */
 void jit_emit_entry(struct translation *t)
 {
     struct jit_entries *at = &t->b->entry;
@@ -236,13 +228,12 @@ static void emit_other_entries(struct translation *t)
     /* Leaving, and where the entry of a dead block leads. */
     emit_patch(&t->e, t->looked_up);
     at->stale = emit_here(&t->e);
-    jit_emit_restore_flags(&t->e);
-    leave_at(t, t->b->home_rip);
+    jump_with(t, t->j->stale[true], t->exits);
 }
 
-void jit_emit_behind(struct translation *t)
+void jit_emit_rare(struct translation *t)
 {
-    emit_stubs(t);
+    emit_unlinked_exits(t);
     jit_emit_misses(t);
     emit_bails(t);
     emit_other_entries(t);

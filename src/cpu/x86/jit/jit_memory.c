@@ -180,14 +180,28 @@ static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access acces
     return branch;
 }
 
-/* The entry is that of the first byte's page, the tag is compared with the last byte's; or, where
- * alignment is demanded, with the first byte's address including the bits that must be 0. */
+/* r11 is the address of the first byte, whose page's entry it is, r10 that of the last, whose page is
+ * compared; or, where alignment is demanded, of the first including the bits that must be 0. */
+uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align)
+{
+    uint8_t *branch;
+
+    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12 - 5); /* shr r11, 7 */
+    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, (TLB_ENTRIES - 1) << 5);
+    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(tlb) + (upper ? 8 : 0));
+    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
+    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
+    emit_op_rm(e, 0x3b, H_R10, H_R11, tag_offset(access));
+    branch = emit_jcc_forward(e, 5);
+    emit_load(e, H_R11, H_R11, offsetof(struct tlb_entry, addend));
+    return branch;
+}
+
 static uint8_t *look_up(struct translation *t, const struct address *a, unsigned size,
                         enum mmu_access access, unsigned align)
 {
     struct emit *e = &t->e;
     int32_t last = align ? 0 : (int32_t)size - 1;
-    uint8_t *branch;
 
     if (is_direct(a) && last) {
         lea(e, H_R11, host_reg(a->base), host_reg(a->index), a->scale, a->disp);
@@ -198,15 +212,7 @@ static uint8_t *look_up(struct translation *t, const struct address *a, unsigned
         if (last)
             emit_lea(e, H_R10, H_R10, H_NONE, 0, last);
     }
-    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12 - 5); /* shr r11, 7 */
-    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, (TLB_ENTRIES - 1) << 5);
-    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(tlb) + (t->upper ? 8 : 0));
-    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
-    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
-    emit_op_rm(e, 0x3b, H_R10, H_R11, tag_offset(access));
-    branch = emit_jcc_forward(e, 5);
-    emit_load(e, H_R11, H_R11, offsetof(struct tlb_entry, addend));
-    return branch;
+    return jit_emit_look_up(e, t->upper, access, align);
 }
 
 /* ---- slots: the page used last ---- */
@@ -294,18 +300,32 @@ static uint8_t *look_into_slot(struct translation *t, const struct address *a, u
     return branch;
 }
 
-/* Not in the slot: look into the TLB, and put what it says into the slot. */
+void jit_emit_slots_used(struct emit *e)
+{
+    emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + slots_used], 1 */
+    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(slots_used));
+    emit8(e, 1);
+}
+
+/* Not in the slot: look into the TLB, and put what it says into the slot. Returns the branch for a
+ * miss there too, if any. */
 static uint8_t *fill_slot(struct translation *t, const struct miss *m)
 {
     struct emit *e = &t->e;
     const struct jit_site *s = m->site;
-    uint8_t *branch = look_up(t, &m->address, s->size, s->access, s->align);
+    uint8_t *branch;
+
+    if (m->slot < TLB_SLOT_FIRST_FREE && !s->align) {
+        jit_address(t, &s->address);
+        emit_lea_rip(e, H_R11, s);
+        emit_jmp(e, t->j->fill[s->access == MMU_WRITE][t->upper][__builtin_ctz(s->size)]);
+        return NULL;
+    }
+    branch = look_up(t, &s->address, s->size, s->access, s->align);
 
     emit_store(e, H_R10, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, tag));
     emit_store(e, H_R11, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, addend));
-    emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + slots_used], 1 */
-    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(slots_used));
-    emit8(e, 1);
+    jit_emit_slots_used(e);
     emit_jmp(e, s->hit);
     return branch;
 }
@@ -323,7 +343,6 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
                  tlb_page(a->at) == tlb_page(a->at + size - 1) && !(align && a->at & (align - 1));
 
     jit_flags_spare(t, n);
-    m->address = *a;
     m->slot = fixed ? -1 : slot_for(t, a, size, access);
     if (fixed)
         m->branch = look_up_fixed(&t->e, a->at, access);
@@ -332,11 +351,10 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
     else
         m->branch = look_up(t, a, size, access, align);
     m->site = jit_data_alloc(t, sizeof(*m->site));
-    *m->site = (struct jit_site){.insn = &t->b->insn[n + 1],
+    *m->site = (struct jit_site){.block = t->b,
                                  .hit = emit_here(&t->e),
-                                 .block = t->b,
-                                 .next_rip = insn_behind(t, n),
-                                 .next = (uint8_t)(n + 1),
+                                 .address = *a,
+                                 .index = (uint8_t)n,
                                  .access = (uint8_t)access,
                                  .size = (uint8_t)size,
                                  .align = (uint8_t)align,
@@ -354,10 +372,14 @@ void jit_emit_misses(struct translation *t)
         struct miss *m = &t->miss[n];
 
         emit_patch(&t->e, m->branch);
-        if (m->slot >= 0)
-            emit_patch(&t->e, fill_slot(t, m));
-        jit_address(t, &m->address);
-        emit_const(&t->e, H_R11, (uint64_t)(uintptr_t)m->site);
+        if (m->slot >= 0) {
+            uint8_t *branch = fill_slot(t, m);
+
+            if (!branch)
+                continue;
+            emit_patch(&t->e, branch);
+        }
+        emit_lea_rip(&t->e, H_R11, m->site);
         emit_jmp(&t->e, t->j->slow);
     }
 }

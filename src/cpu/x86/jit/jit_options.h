@@ -44,7 +44,7 @@ struct jit_options {
 
 #define JIT_CACHE_DEFAULT (64u << 20)
 #define JIT_CACHE_MIN     (64u << 10)
-#define JIT_CACHE_MAX     (1u << 30)
+#define JIT_CACHE_MAX     (512u << 20)
 #define JIT_THRESHOLD     24
 
 static inline bool jit_has(const struct jit_options *o, enum jit_opt opt)

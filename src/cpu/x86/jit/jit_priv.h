@@ -7,23 +7,43 @@
 #include "cpu/x86/jit/emit.h"
 #include "cpu/x86/jit/jit.h"
 
+/* A guest address, from registers or fixed. */
+struct address {
+    uint8_t base, index, scale, seg; /* guest registers or X86_NO_REG */
+    bool fixed;                      /* is `at`, plus a segment base */
+    bool narrow;                     /* wraps at 4 GiB */
+    union {
+        int32_t disp;
+        uint64_t at;
+    };
+};
+
+/* What seldom happens is a jump to a common stub with r11 at one of the following records, which lie
+ * in jit.data. */
+
 /* One translated access that may miss the TLB. */
 struct jit_site {
-    const struct insn *insn;  /* to interpret when it is no plain RAM, */
-    const struct block *block; /* of this block, */
-    uint64_t next_rip;        /* and where it goes on, */
-    uint8_t next;             /* with which instruction */
+    const struct block *block;
     const void *hit;          /* where to go on with the addend in r11 */
-    const void *after;        /* behind the instruction; NULL: it ends the block */
+    struct address address;
+    uint16_t after;           /* how far behind `hit` the instruction ends; 0: it ends the block */
+    uint8_t index;            /* of the instruction, to interpret when it is no plain RAM */
     uint8_t access;           /* enum mmu_access */
     uint8_t size, align;
     bool locked;
-    uint8_t guarded;          /* as in jit_detour */
     bool flags_kept;          /* the guest's flags are in jit_flags, not in EFLAGS */
+    uint8_t guarded;          /* as in jit_detour */
+};
+
+/* Where the interpreter takes over. */
+struct jit_bail {
+    const struct insn *insn;
+    uint64_t block_rip;
 };
 
 /* An instruction interpreted in the middle of a block: a copy of it, and what brings us back. */
 struct jit_detour {
+    struct jit_bail bail;     /* to `insn` */
     struct insn insn;
     struct insn back;         /* insn_jit_resume; imm: where to go on */
     const struct block *block;
@@ -44,6 +64,7 @@ struct jit_exit {
     const uint8_t *unlinked;  /* where it leads to leave for the main loop */
     bool kept;                /* with the flags in jit_flags */
     uint64_t rip;             /* where it leads when it is linked */
+    struct block_link *link;
 };
 
 struct jit_exits {
@@ -58,12 +79,17 @@ struct jit_exits {
 
 struct translation;
 
+#define JIT_FILL_SIZES 6 /* 1 to 32 bytes */
+
 struct jit {
     uint8_t *run, *write;     /* the two mappings */
-    uint8_t *next;            /* free from here, in the writable one */
+    uint8_t *next;            /* free from here, in the writable one, up to `rare` */
     uint8_t *first;           /* behind the common stubs */
+    uint8_t *rare, *rare_next; /* the part for what seldom runs, and its free rest */
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
+    const uint8_t *bail[2], *exit[2], *stale[2]; /* by: the flags are kept */
+    const uint8_t *fill[2][2][JIT_FILL_SIZES]; /* by: write, upper half, log2 of the size */
     size_t code_bytes, data_bytes;
     int perf_map;             /* or -1 */
     unsigned next_slot;       /* to give out, of x86_cpu.slot[] */
@@ -72,11 +98,16 @@ struct jit {
 };
 
 /* What one block may take. Room is kept for an instruction and the way out behind it, and for what
- * each access and guard adds behind the block. */
-#define JIT_BLOCK_CODE_MAX (20u << 10)
+ * each access and guard adds to what seldom runs. */
+#define JIT_BLOCK_CODE_MAX (16u << 10)
+#define JIT_BLOCK_RARE_MAX (16u << 10)
 #define JIT_INSN_CODE_MAX  1024u
-#define JIT_COLD_CODE_MAX  128u
+#define JIT_RARE_CODE_MAX  128u
+#define JIT_RARE_ENDS_MAX  512u
 #define JIT_BLOCK_DATA_MAX (24u << 10)
+
+/* One part in so many of the code memory is for what seldom runs. */
+#define JIT_RARE_SHARE 3
 
 /* Is guest register g in x86_cpu.reg[] only? */
 static inline bool jit_in_memory(unsigned g)
@@ -94,8 +125,11 @@ static inline unsigned jit_host_reg(unsigned g)
 #define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field) - CPU_BIAS)
 #define REG_OFF(g) (CPU_OFF(reg) + 8 * (int32_t)(g))
 
+/* The stubs that all translated code shares, at j->write; sets j->first. */
+void jit_emit_stubs(struct jit *j, bool check);
+
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
-uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site, uint64_t va);
+uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site);
 
 /* With --jit perf: b, which has just been translated, gets a name. */
 void jit_note_for_perf(struct x86_cpu *c, const struct block *b);

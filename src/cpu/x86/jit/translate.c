@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One block: decode it again, find out which flags matter where, emit its instructions and, behind
- * them, what is seldom needed. */
+/* One block: decode it again, find out which flags matter where, emit its instructions and, elsewhere,
+ * what is seldom needed. */
 #include "cpu/x86/jit/translate.h"
 
 static bool decode_again(struct translation *t)
@@ -27,16 +27,17 @@ static void set_after(struct translation *t, unsigned first_miss)
     bool back = !t->ended && translation_has(t, JIT_OPT_DETOUR);
 
     for (unsigned n = first_miss; n < t->miss_count; n++)
-        t->miss[n].site->after = back ? emit_here(&t->e) : NULL;
+        t->miss[n].site->after =
+            back ? (uint16_t)(emit_here(&t->e) - (const uint8_t *)t->miss[n].site->hit) : 0;
 }
 
-/* Is there room for another instruction, and for all that comes behind the block? */
+/* Is there room for another instruction, and for all that becomes of it elsewhere? */
 static bool has_room(const struct translation *t, const uint8_t *entry)
 {
-    size_t behind = (t->miss_count + t->bail_count) * (size_t)JIT_COLD_CODE_MAX;
+    unsigned rare = (t->miss_count + t->bail_count + 8) * JIT_RARE_CODE_MAX + JIT_RARE_ENDS_MAX;
 
-    return MAX(t->miss_count, t->bail_count) + 4 <= SITES_MAX &&
-           (size_t)(t->e.w - entry) + behind + JIT_INSN_CODE_MAX <= JIT_BLOCK_CODE_MAX;
+    return MAX(t->miss_count, t->bail_count) + 4 <= SITES_MAX && rare <= JIT_BLOCK_RARE_MAX &&
+           (size_t)(t->e.w - entry) + JIT_INSN_CODE_MAX <= JIT_BLOCK_CODE_MAX;
 }
 
 static void emit_body(struct translation *t, const uint8_t *entry)
@@ -87,9 +88,10 @@ void jit_translate(struct x86_cpu *c, struct block *b)
 {
     struct jit *j = c->jit;
     struct translation *t = j->translation;
-    uint8_t *entry = (uint8_t *)(((uintptr_t)j->next + 31) & ~(uintptr_t)31);
+    uint8_t *entry = (uint8_t *)(((uintptr_t)j->next + 15) & ~(uintptr_t)15);
 
-    if (j->write + j->code_bytes - entry < (ptrdiff_t)JIT_BLOCK_CODE_MAX ||
+    if (j->rare - entry < (ptrdiff_t)JIT_BLOCK_CODE_MAX ||
+        j->write + j->code_bytes - j->rare_next < (ptrdiff_t)JIT_BLOCK_RARE_MAX ||
         j->data + j->data_bytes - j->data_next < (ptrdiff_t)JIT_BLOCK_DATA_MAX) {
         c->count.jit_full++;
         x86_cpu_post(c, X86_PENDING_FLUSH);
@@ -117,12 +119,14 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     jit_look_for_loop(t);
     jit_emit_entry(t);
     emit_body(t, entry);
-    jit_emit_behind(t);
     j->next = t->e.w;
-    c->count.jit_blocks++;
     t->exits->code = entry + t->e.run_offset;
     t->exits->code_bytes = (uint32_t)(t->e.w - entry);
-    c->count.jit_bytes += t->exits->code_bytes;
+    t->e.w = j->rare_next;
+    jit_emit_rare(t);
+    c->count.jit_blocks++;
+    c->count.jit_bytes += t->exits->code_bytes + (uint64_t)(t->e.w - j->rare_next);
+    j->rare_next = t->e.w;
     b->fixed = true;
     b->code = b->entry.kept;
     t->end->exits = t->exits;

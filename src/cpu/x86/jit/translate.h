@@ -15,15 +15,6 @@
 
 #define SITES_MAX 128
 
-/* A guest address, from registers or fixed. */
-struct address {
-    uint8_t base, index, scale, seg; /* guest registers or X86_NO_REG */
-    bool fixed;                      /* is `at`, plus a segment base */
-    bool narrow;                     /* wraps at 4 GiB */
-    int32_t disp;
-    uint64_t at;
-};
-
 /* The same place for the host: [base + index << scale + disp], host registers or H_NONE. */
 struct place {
     uint8_t base, index, scale;
@@ -31,22 +22,21 @@ struct place {
     int32_t disp;
 };
 
-/* A TLB miss, to be emitted behind the block. */
+/* A TLB miss, to be emitted with what seldom runs. */
 struct miss {
     uint8_t *branch;         /* to patch */
     int slot;                /* of x86_cpu.slot[] that the page was looked for in, or -1 */
     struct jit_site *site;
-    struct address address;
 };
 
-/* A reason to interpret the rest of the block, to be emitted behind it. */
+/* A reason to interpret the rest of the block, to be emitted likewise. */
 struct bail {
     uint8_t *branch;
     uint8_t index;           /* of the instruction */
     bool kept;               /* the flags are */
 };
 
-/* An exit that is not linked, to be emitted behind the block. */
+/* An exit that is not linked. */
 struct stub {
     uint8_t *branch[2];      /* to patch; the second may be NULL */
     uint64_t rip;
@@ -171,6 +161,11 @@ void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct 
 
 void jit_emit_misses(struct translation *t);
 
+/* The look-up itself, see there: r11 = the addend, r10 = the page's tag; returns the branch that is
+ * taken if it misses. And a note that some slot has been filled. */
+uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align);
+void jit_emit_slots_used(struct emit *e);
+
 /* ---- jit_flow.c ---- */
 
 /* Go on at rip by link slot: leave for the main loop, which links. condition: of the Jcc that
@@ -189,9 +184,9 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow);
 void jit_detour(struct translation *t, unsigned n);
 void jit_interpret_rest(struct translation *t, unsigned n);
 
-/* The block's entries, up to its body; and what lies behind the block. */
+/* The block's entries, up to its body; and what seldom runs. */
 void jit_emit_entry(struct translation *t);
-void jit_emit_behind(struct translation *t);
+void jit_emit_rare(struct translation *t);
 
 void *jit_data_alloc(struct translation *t, size_t len);
 
