@@ -13,15 +13,17 @@
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
-#define HASH_BUCKETS 65536u
+#define HASH_BUCKETS (256u << 10)
 #define PAGE_BUCKETS 16384u
-#define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 5) * sizeof(struct insn))
+#define BLOCK_ALIGN 32u
+#define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
+#define PLACE_UNIT 16u
 
 struct block_cache {
     uint8_t *arena;
     size_t used;
-    struct block *hash[HASH_BUCKETS];
-    struct block *page[PAGE_BUCKETS];
+    uint32_t hash[HASH_BUCKETS];  /* places of blocks */
+    uint32_t page[PAGE_BUCKETS];
     struct block_jump jumps[BLOCK_JUMPS];
     struct block *single; /* scratch, outside the arena */
 };
@@ -33,6 +35,16 @@ static void zero(void *p, size_t len)
     __asm__ volatile("rep stosq" : "+D"(p), "+c"(words) : "a"(0) : "memory");
 }
 
+static void *at_place(const struct block_cache *cache, uint32_t place)
+{
+    return place ? cache->arena + (size_t)place * PLACE_UNIT : NULL;
+}
+
+static uint32_t place_of(const struct block_cache *cache, const void *p)
+{
+    return (uint32_t)((size_t)((const uint8_t *)p - cache->arena) / PLACE_UNIT);
+}
+
 int block_cache_create(struct x86_cpu *c)
 {
     struct block_cache *b = calloc(1, sizeof(*b));
@@ -40,6 +52,7 @@ int block_cache_create(struct x86_cpu *c)
     if (!b)
         return -ENOMEM;
     b->single = aligned_alloc(64, align_up(BLOCK_BYTES_MAX, 64));
+    b->used = BLOCK_ALIGN; /* place 0 is none */
     b->arena = mmap(NULL, BLOCK_CACHE_BYTES, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!b->single || b->arena == MAP_FAILED) {
@@ -67,7 +80,7 @@ void block_cache_empty(struct x86_cpu *c)
 {
     struct block_cache *b = c->blocks;
 
-    b->used = 0;
+    b->used = BLOCK_ALIGN;
     zero(b->hash, sizeof(b->hash));
     zero(b->page, sizeof(b->page));
     zero(b->jumps, sizeof(b->jumps));
@@ -79,10 +92,16 @@ void block_cache_empty(struct x86_cpu *c)
 
 /* ---- instructions of our own ---- */
 
-/* What every instruction of an invalidated block becomes. */
+/* What every instruction of an invalidated block becomes, */
 INSN(insn_stale)
 {
     c->rip = insn_rip(c, i);
+}
+
+/* and what leads into it. */
+INSN(insn_stale_entry)
+{
+    c->rip = c->reg[REG_BLOCK_RIP];
 }
 
 /* Behind the last instruction of a block that ends without a branch. */
@@ -97,8 +116,13 @@ static bool serves(const struct block *b, uint64_t rip)
     return !b->fixed || b->home_rip == rip;
 }
 
-/* In front of a block of 64-bit code, when there is a JIT: enter its translation, or count until it
- * is worth one. */
+/* In front of a block that will not be translated. */
+INSN(insn_block_plain)
+{
+    NEXT;
+}
+
+/* In front of one that may be: enter its translation, or count until it is worth one. */
 INSN(insn_block_entry)
 {
     struct block *b = container_of((struct insn *)(uintptr_t)i, struct block, insn[0]);
@@ -109,9 +133,9 @@ INSN(insn_block_entry)
         if (jump->to == i && jump->rip == b->home_rip)
             jump->code = b->code;
         if (unlikely(c->check))
-            jit_check_enter(c, b, 0, b->entry.flags_body);
+            jit_check_enter(c, b, 0, b->entry->flags_body);
         else
-            jit_enter(c, b->entry.flags_body);
+            jit_enter(c, b->entry->flags_body);
         return;
     }
     if (unlikely(!serves(b, c->reg[REG_BLOCK_RIP]))) {
@@ -176,32 +200,33 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
  * behind the first in the address space of now. */
 static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
-    struct block *b = c->blocks->hash[hash_of(host, block_mode(c))];
+    struct block_cache *cache = c->blocks;
+    struct block *b = at_place(cache, cache->hash[hash_of(host, block_mode(c))]);
     const uint8_t *second;
 
-    for (; b; b = b->hash_next) {
+    for (; b; b = at_place(cache, b->hash_next)) {
         if (b->host != host || b->mode != block_mode(c) || !serves(b, c->rip))
             continue;
-        if (!b->page[1])
+        if (!block_page(b, 1))
             return b;
         if (!mmu_fetch(c, (lin | (MEM_PAGE_SIZE - 1)) + 1, &second))
             return NULL; /* the fault is recorded */
-        if (second == b->page[1])
+        if (second == block_page(b, 1))
             return b;
     }
     return NULL;
 }
 
-static void insert(struct x86_cpu *c, struct block *b)
+static void insert(struct block_cache *cache, struct block *b)
 {
-    struct block **bucket = &c->blocks->hash[hash_of(b->host, b->mode)];
+    uint32_t *bucket = &cache->hash[hash_of(b->host, b->mode)];
 
     b->hash_next = *bucket;
-    *bucket = b;
-    for (unsigned n = 0; n < 2 && b->page[n]; n++) {
-        bucket = &c->blocks->page[page_bucket(b->page[n])];
+    *bucket = place_of(cache, b);
+    for (unsigned n = 0; n < 2 && block_page(b, n); n++) {
+        bucket = &cache->page[page_bucket(block_page(b, n))];
         b->page_next[n] = *bucket;
-        *bucket = b;
+        *bucket = place_of(cache, b);
     }
 }
 
@@ -213,7 +238,7 @@ static struct block *block_of(const struct insn *first)
 }
 
 /* Where the chain of links to a block goes on behind this one. */
-static struct block_link **link_next(struct block_link *link)
+static uint32_t *link_next(struct block_link *link)
 {
     unsigned slot = block_link_slot(link);
     struct block_end *end = container_of(link - slot, struct block_end, link[0]);
@@ -221,12 +246,12 @@ static struct block_link **link_next(struct block_link *link)
     return &end->next[slot];
 }
 
-static void unlink_from(struct block *b, struct block_link *link)
+static void unlink_from(struct block_cache *cache, struct block *b, struct block_link *link)
 {
-    struct block_link **at = &b->incoming;
+    uint32_t *at = &b->incoming, wanted = place_of(cache, link);
 
-    while (*at && *at != link)
-        at = link_next(*at);
+    while (*at && *at != wanted)
+        at = link_next(at_place(cache, *at));
     if (*at)
         *at = *link_next(link);
 }
@@ -248,10 +273,10 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
     if (link->to != to->insn) {
         jit_unlink(c, link);
         if (link->to)
-            unlink_from(block_of(link->to), link);
+            unlink_from(c->blocks, block_of(link->to), link);
         link->to = to->insn;
         *link_next(link) = to->incoming;
-        to->incoming = link;
+        to->incoming = place_of(c->blocks, link);
     }
     link->ctx = c->code_ctx[c->rip >> 63];
     jit_link(c, link, to);
@@ -259,46 +284,47 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
 
 /* ---- invalidation ---- */
 
-static void unhash(struct x86_cpu *c, struct block *b)
+static void unhash(struct block_cache *cache, struct block *b)
 {
-    struct block **at = &c->blocks->hash[hash_of(b->host, b->mode)];
+    uint32_t *at = &cache->hash[hash_of(b->host, b->mode)], wanted = place_of(cache, b);
 
-    while (*at && *at != b)
-        at = &(*at)->hash_next;
+    while (*at && *at != wanted)
+        at = &((struct block *)at_place(cache, *at))->hash_next;
     if (*at)
         *at = b->hash_next;
 }
 
 static void kill_block(struct x86_cpu *c, struct block *b)
 {
-    struct block_link *link = b->incoming, *next;
+    struct block_link *link;
 
     if (b->dead)
         return;
     b->dead = true;
-    unhash(c, b);
-    for (; link; link = next) {
-        next = *link_next(link);
+    unhash(c->blocks, b);
+    while ((link = at_place(c->blocks, b->incoming))) {
         jit_unlink(c, link);
         link->ctx = 0;
         link->to = NULL;
-        *link_next(link) = NULL;
+        b->incoming = *link_next(link);
+        *link_next(link) = 0;
     }
-    b->incoming = NULL;
     jit_kill(c, b);
-    for (unsigned n = 0; n < b->count; n++)
+    b->begin = insn_stale_entry;
+    for (unsigned n = 1; n < b->count; n++)
         b->insn[n].fn = insn_stale;
 }
 
 void block_invalidate_page(struct x86_cpu *c, const uint8_t *host)
 {
     const uint8_t *page = mem_page_of(host);
-    struct block **at = &c->blocks->page[page_bucket(page)], *b;
+    uint32_t *at = &c->blocks->page[page_bucket(page)];
+    struct block *b;
 
-    while ((b = *at)) {
-        unsigned n = b->page[0] == page ? 0 : b->page[1] == page ? 1 : 2;
-        bool chained_by_first = page_bucket(b->page[0]) == page_bucket(page);
-        struct block **next = &b->page_next[chained_by_first ? 0 : 1];
+    while ((b = at_place(c->blocks, *at))) {
+        unsigned n = block_page(b, 0) == page ? 0 : block_page(b, 1) == page ? 1 : 2;
+        bool chained_by_first = page_bucket(block_page(b, 0)) == page_bucket(page);
+        uint32_t *next = &b->page_next[chained_by_first ? 0 : 1];
 
         if (n < 2) {
             kill_block(c, b);
@@ -359,26 +385,20 @@ static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, const 
 static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint64_t lin,
                   unsigned max)
 {
-    struct insn *i = b->insn;
+    bool translatable = c->jit && jit_can_translate(c) && max > 1;
+    struct insn *i = b->insn + 1;
+    const uint8_t *second = NULL;
     struct x86_decoded d;
     unsigned count = 0, off = 0;
     bool ended = false, fault;
     uint8_t bytes[16];
-    struct block_end *end;
 
-    b->host = host;
-    b->home_rip = c->rip;
-    b->mode = block_mode(c);
-    b->dead = b->tried = false;
-    b->runs = 0;
-    b->code = NULL;
-    b->incoming = NULL;
-    b->page[0] = mem_page_of(host);
-    b->page[1] = NULL;
-    if (c->jit && jit_can_translate(c) && max > 1)
-        *i++ = (struct insn){.fn = insn_block_entry};
+    *b = (struct block){.host = host,
+                        .home_rip = c->rip,
+                        .begin = translatable ? insn_block_entry : insn_block_plain,
+                        .mode = block_mode(c) & 15};
     while (count < max && !ended) {
-        const uint8_t *at = host + off, *second;
+        const uint8_t *at = host + off;
         enum x86_decode_result r;
 
         if (count && (align_down(lin, MEM_PAGE_SIZE) != align_down(lin + off, MEM_PAGE_SIZE) ||
@@ -395,7 +415,6 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
         r = decode_one(c, lin + off, &at, bytes, &second, &d, &fault);
         if (fault)
             return false;
-        b->page[1] = second;
         *i = (struct insn){.off = (uint16_t)off, .len = d.len};
         if (r == X86_DECODE_LONG)
             i->fn = insn_too_long;
@@ -411,9 +430,9 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
     if (!ended)
         *i++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)off};
     b->fixed = leaves_page(b, &d, c->rip + off);
-    b->count = (uint16_t)(i - b->insn);
-    end = (struct block_end *)i;
-    *end = (struct block_end){.insns = count, .fixed = b->fixed};
+    b->count = (uint8_t)(i - b->insn);
+    *block_end(b) = (struct block_end){.insns = (uint8_t)count, .fixed = b->fixed,
+                                       .second_page = second};
     c->count.insns_decoded += count;
     c->count.blocks_decoded++;
     return true;
@@ -421,7 +440,7 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
 
 static size_t block_size(const struct block *b)
 {
-    return sizeof(*b) + b->count * sizeof(struct insn) + sizeof(struct block_end);
+    return offsetof(struct block, insn) + b->count * sizeof(struct insn) + sizeof(struct block_end);
 }
 
 static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
@@ -429,13 +448,13 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
     struct block_cache *cache = c->blocks;
     struct block *b;
 
-    if (cache->used + BLOCK_BYTES_MAX + 64 > BLOCK_CACHE_BYTES)
+    if (cache->used + BLOCK_BYTES_MAX > BLOCK_CACHE_BYTES)
         block_cache_empty(c);
     b = (struct block *)(cache->arena + cache->used);
     if (!build(c, b, host, lin, BLOCK_INSNS_MAX))
         return NULL;
-    cache->used += (block_size(b) + 63) & ~(size_t)63;
-    insert(c, b);
+    cache->used += align_up(block_size(b), BLOCK_ALIGN);
+    insert(cache, b);
     return b;
 }
 
@@ -447,7 +466,7 @@ const struct insn *block_find(struct x86_cpu *c)
     uint64_t lin;
 
     if (likely(jump->rip == c->rip && jump->ctx == c->code_ctx[c->rip >> 63] &&
-               jump->to->fn != insn_stale && serves(block_of(jump->to), c->rip))) {
+               !block_of(jump->to)->dead && serves(block_of(jump->to), c->rip))) {
         b = block_of(jump->to);
     } else {
         host = fetch(c, &lin);
@@ -478,5 +497,5 @@ const struct insn *block_single(struct x86_cpu *c)
     if (!host || !build(c, c->blocks->single, host, lin, 1))
         return NULL;
     c->reg[REG_BLOCK_RIP] = c->rip;
-    return c->blocks->single->insn;
+    return c->blocks->single->insn + 1;
 }

@@ -3,8 +3,8 @@
  *
  * A block is a run of instructions from one guest-physical page (the last may reach into the
  * next) up to a branch, a mode change or BLOCK_INSNS_MAX. Blocks are found by guest-physical
- * address (by the host's address of their first byte) and mode; a front cache maps (RIP, code_ctx) to them without translation.
- * code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
+ * address (by the host's address of their first byte) and mode; a front cache maps (RIP, code_ctx) to
+ * them without translation. code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
  * the mode may have changed, so nothing in front of it needs to be cleared.
  *
  * A block that is invalidated stays in memory until the whole cache is emptied, but each of its
@@ -16,7 +16,7 @@
 #include "cpu/x86/insn.h"
 
 #define BLOCK_INSNS_MAX 64
-#define BLOCK_CACHE_BYTES (64u << 20)
+#define BLOCK_CACHE_BYTES (128u << 20)
 
 /* What decoding, binding and translation depend on besides the bytes: code size, flat segments, and
  * real or virtual-8086 mode, where some instructions do not exist. 4 bits. */
@@ -33,23 +33,44 @@ struct jit_entries {
     const uint8_t *stale; /* where `kept` leads once the block is dead */
 };
 
+/* Blocks lie in the cache's arena, where they begin at multiples of 32 bytes; others are named by 32-bit
+ * places in there, in units of 16 bytes, 0 being none. What follows the header lies as the interpreter
+ * wants it: struct insn by struct insn, two in a cache line. */
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
-    struct block *hash_next;
-    struct block *page_next[2];    /* of other blocks in the pages it has bytes of */
-    const uint8_t *page[2];        /* page[1] is NULL unless the block crosses into it */
-    struct block_link *incoming;   /* links to this block, chained by block_end.next[] */
-    uint8_t mode;                  /* block_mode() */
-    bool dead;
-    bool fixed;                    /* goes on directly in another page: right at home_rip only */
-    bool tried;                    /* to translate it */
-    uint16_t count;                /* of insn[], without the block_end behind them */
-    uint16_t runs;                 /* interpreted so often, up to jit_options.threshold */
     uint64_t home_rip;             /* where it was first decoded for */
-    const uint8_t *code;           /* translated: entry.kept, where indirect branches enter */
-    struct jit_entries entry;
-    struct insn insn[] __attribute__((aligned(32)));
+    const uint8_t *code;           /* translated: entry->kept, where indirect branches enter */
+    const struct jit_entries *entry; /* valid with code */
+    union {
+        struct insn insn[0]; /* [0] is no instruction, only what leads into the block: */
+        struct {
+            insn_fn *begin;        /* insn[0].fn */
+            uint32_t hash_next;
+            uint32_t page_next[2]; /* of other blocks in the pages it has bytes of */
+            uint32_t incoming;     /* links to this block, chained by block_end.next[] */
+            uint16_t runs;         /* interpreted so often, up to jit_options.threshold */
+            uint8_t count;         /* of insn[], without the block_end behind them */
+            uint8_t mode : 4;      /* block_mode() */
+            bool dead : 1;
+            bool fixed : 1;        /* goes on directly in another page: right at home_rip only */
+            bool tried : 1;        /* to translate it */
+        };
+    };
 };
+
+_Static_assert(sizeof(struct block) == 64 && offsetof(struct block, insn) == 32,
+               "the first instruction begins a cache line");
+
+static inline struct block_end *block_end(const struct block *b)
+{
+    return (struct block_end *)(uintptr_t)(b->insn + b->count);
+}
+
+/* The pages that it has bytes of; the second is NULL unless its instruction crosses into it. */
+static inline const uint8_t *block_page(const struct block *b, unsigned n)
+{
+    return n ? block_end(b)->second_page : mem_page_of(b->host);
+}
 
 /* Which of its block_end's two links is this? block_end is aligned to 32 bytes and each of the
  * links takes 16. */

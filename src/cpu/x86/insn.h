@@ -57,10 +57,11 @@ struct jit_exits;
 
 struct block_end {
     struct block_link link[2];
-    struct block_link *next[2]; /* the next link to the same block (block.c) */
-    uint32_t insns;             /* in the block, for the counters */
+    uint32_t next[2];           /* place of the next link to the same block (block.h) */
+    uint8_t insns;              /* in the block, for the counters */
     bool fixed;                 /* block.fixed, when it was decoded */
     struct jit_exits *exits;    /* of the translated block, or NULL */
+    const uint8_t *second_page; /* block_page() */
 };
 
 _Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");
@@ -72,7 +73,7 @@ struct block_jump {
     const void *code; /* of the block, or what interprets it (jit.h) */
 };
 
-#define BLOCK_JUMPS 32768u
+#define BLOCK_JUMPS (128u << 10)
 
 static always_inline struct block_jump *block_jump_slot(struct x86_cpu *c, uint64_t rip)
 {

@@ -154,7 +154,7 @@ void jit_kill(struct x86_cpu *c, struct block *b)
 
     c->count.jit_kills++;
     entry[0] = 0xe9;
-    aim(c->jit, entry + 1, b->entry.stale);
+    aim(c->jit, entry + 1, b->entry->stale);
     b->code = NULL;
 }
 
@@ -186,9 +186,9 @@ void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to
         return;
     forward = to->home_rip > exits->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
     if (exit->kept)
-        aim(c->jit, exit->rel, forward ? to->entry.kept_body : to->entry.kept);
+        aim(c->jit, exit->rel, forward ? to->entry->kept_body : to->entry->kept);
     else
-        aim(c->jit, exit->rel, forward ? to->entry.flags_body : to->entry.flags);
+        aim(c->jit, exit->rel, forward ? to->entry->flags_body : to->entry->flags);
 }
 
 /* ---- misses and detours ---- */

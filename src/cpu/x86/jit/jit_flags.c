@@ -72,7 +72,7 @@ static uint16_t live_at_target(const struct translation *t, uint64_t rip)
 {
     if (rip >> MEM_PAGE_SHIFT != t->b->home_rip >> MEM_PAGE_SHIFT)
         return FLAGS_ALL;
-    return live_at(t->c, t->b->page[0] + (rip & (MEM_PAGE_SIZE - 1)));
+    return live_at(t->c, block_page(t->b, 0) + (rip & (MEM_PAGE_SIZE - 1)));
 }
 
 static uint16_t live_at_end(const struct translation *t)

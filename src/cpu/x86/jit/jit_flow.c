@@ -188,7 +188,7 @@ static void look_for_events_by_rcx(struct translation *t)
  * that do are among what seldom runs. Flags that do not matter are everywhere at once. */
 void jit_emit_entry(struct translation *t)
 {
-    struct jit_entries *at = &t->b->entry;
+    struct jit_entries *at = &t->exits->entry;
     bool live = t->live[0];
 
     t->kept = jit_wants_kept(t);
@@ -209,7 +209,7 @@ void jit_emit_entry(struct translation *t)
 
 static void emit_other_entries(struct translation *t)
 {
-    struct jit_entries *at = &t->b->entry;
+    struct jit_entries *at = &t->exits->entry;
 
     if (!at->flags) {
         at->flags = emit_here(&t->e);

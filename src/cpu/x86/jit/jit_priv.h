@@ -68,6 +68,7 @@ struct jit_exit {
 };
 
 struct jit_exits {
+    struct jit_entries entry;
     struct jit_exit exit[2];  /* by link slot */
     uint64_t from;            /* home_rip of the block */
     const uint8_t *code;      /* the block's translation */

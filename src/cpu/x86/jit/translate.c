@@ -108,7 +108,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->ended = false;
     t->upper = b->home_rip >> 63;
     t->narrow = !in_64bit(c);
-    if (b->page[1] || !decode_again(t))
+    if (block_page(b, 1) || !decode_again(t))
         return;
     t->exits = jit_data_alloc(t, sizeof(*t->exits));
     *t->exits = (struct jit_exits){.from = b->home_rip, .vector = has_vectors(t)};
@@ -128,7 +128,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     c->count.jit_bytes += t->exits->code_bytes + (uint64_t)(t->e.w - j->rare_next);
     j->rare_next = t->e.w;
     b->fixed = true;
-    b->code = b->entry.kept;
+    b->entry = &t->exits->entry;
+    b->code = b->entry->kept;
     t->end->exits = t->exits;
     c->count.jit_guest_bytes += b->insn[t->count].off + b->insn[t->count].len;
     jit_note_for_perf(c, b);
