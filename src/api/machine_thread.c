@@ -299,26 +299,34 @@ static bool serve_still(struct vz_machine *m)
     }
 }
 
-/* A device does not finish what it has under way, so there is no pause. What else wants the machine to stand still, an
- * end or a reset, goes on waiting. Returns whether nothing does. */
-static bool give_up_pause(struct vz_machine *m)
+/* A device does not finish what it has under way, so there is no pause. */
+static void give_up_pause(struct vz_machine *m)
 {
     struct machine_op *op = NULL;
     struct vz_error err;
-    bool more;
 
     error_set(&err, 0, VZ_ERROR_IO, "a disk has not answered for %u s; the machine runs on",
               m->end_timeout_ms / 1000);
     pthread_mutex_lock(&m->lock);
-    more = m->has_end || m->want_reset;
     if (!m->has_end && m->state == VZ_STATE_PAUSING)
         op = settle_locked(m, VZ_STATE_RUNNING);
-    m->parked = more;
     pthread_mutex_unlock(&m->lock);
     complete(m, op, &err);
-    if (more)
-        machine_wake(m);
-    return !more;
+}
+
+/* Let the CPUs go on, unless somebody wants the machine to stand still again: while it does, runner_park() has no
+ * effect. So looking and letting go are one step. Returns whether they do go on. */
+static bool release(struct vz_machine *m)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&m->lock);
+    wanted = m->has_end || m->want_reset || m->state == VZ_STATE_PAUSING;
+    m->parked = wanted;
+    if (!wanted)
+        runner_release(&m->runner);
+    pthread_mutex_unlock(&m->lock);
+    return !wanted;
 }
 
 /* The life of a started machine. */
@@ -332,13 +340,15 @@ static void run(struct vz_machine *m)
         m->quiescing = m->pause_hung = false;
         drop_timer(&m->end_timer);
         drop_timer(&m->pause_timer);
-        if (hung && !give_up_pause(m))
-            continue;
-        if (!hung && !serve_still(m))
+        if (hung)
+            give_up_pause(m);
+        else if (!serve_still(m))
             return;
-        parts_resume(&m->parts);
+        if (release(m))
+            parts_resume(&m->parts);
+        else
+            machine_wake(m); /* to come here again, once the devices are quiet, which most still are */
         deliver(m);
-        runner_release(&m->runner);
     }
 }
 
