@@ -89,6 +89,7 @@ typedef void hv_stats_fn(void *arg, const char *name, uint64_t value);
 struct hv_ops {
     const char *name; /* "soft", "kvm", "fake" */
     bool no_exec;     /* honours mem_region.no_exec */
+    bool nested_paging; /* each page of guest memory costs it a fault: large ones are better */
 
     /* Can this backend run an ordinary kernel here? Any thread. 0; -ENODEV: absent; -EACCES: not
      * for us; -ENOTSUP: there, but it does not work. err (may be NULL) says why. */

@@ -37,7 +37,7 @@ static struct mem *allocate(unsigned region_max)
 }
 
 /* At a multiple of the size of huge pages, or the first and last of it could not be one. */
-static void *map_aligned(uint64_t len, bool pool)
+static void *map_aligned(uint64_t len, bool pool, bool transparent)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
@@ -54,7 +54,8 @@ static void *map_aligned(uint64_t len, bool pool)
         munmap(at, len);
         return NULL;
     }
-    (void)madvise(at, len, MADV_HUGEPAGE); /* refused where the kernel has none */
+    if (transparent)
+        (void)madvise(at, len, MADV_HUGEPAGE); /* refused where the kernel has none */
     /* A child process would have every page that the guest writes copied for it. */
     (void)madvise(at, len, MADV_DONTFORK);
     return at;
@@ -75,7 +76,7 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
         capacity = align_up(capacity, HUGE_PAGE);
     mem->capacity = capacity;
     mem->preallocate = o->preallocate;
-    mem->base = map_aligned(capacity, o->huge_pages);
+    mem->base = map_aligned(capacity, o->huge_pages, o->transparent);
     /* Never written for most pages, so it costs address space, not memory. */
     mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (!mem->base || !mem->code)

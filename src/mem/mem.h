@@ -58,11 +58,11 @@ struct mem {
 struct mem_options {
     uint64_t capacity; /* bytes, whole pages: room for RAM and ROM together */
     bool huge_pages;   /* of the host's pool; fails where that has not enough */
+    bool transparent;  /* ask the host's kernel for transparent huge pages */
     bool preallocate;  /* mem_add() gives memory that is there, not only promised */
 };
 
-/* 0 or -errno. The host's kernel is asked for transparent huge pages in any case: guests touch most of
- * their memory, and a page fault or page walk less counts twice in a virtual machine. */
+/* 0 or -errno. */
 int mem_create_with(const struct mem_options *options, struct mem **ret,
                     struct vz_error *err) must_check;
 /* The same, with nothing but room. */

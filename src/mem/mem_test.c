@@ -165,7 +165,7 @@ END_TEST
 /* From a pool that may be empty: then it fails now, and not when the guest touches its memory. */
 START_TEST(huge_pages_are_there_or_refused)
 {
-    const struct mem_options o = {.capacity = 4 * MIB, .huge_pages = true};
+    const struct mem_options o = {.capacity = 4 * MIB, .huge_pages = true, .transparent = true};
     struct mem *mem;
     int r = mem_create_with(&o, &mem, NULL);
 

@@ -27,6 +27,7 @@ static int make_memory(struct board *b, struct vz_error *err)
     uint64_t high = memory_map_high(b->options.ram_size);
     const struct mem_options options = {.capacity = b->options.ram_size,
                                         .huge_pages = b->options.memory_huge_pages,
+                                        .transparent = b->options.hv->nested_paging,
                                         .preallocate = b->options.memory_preallocate};
     int r = mem_create_with(&options, &b->mem, err);
 

@@ -358,6 +358,7 @@ static void stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 
 const struct hv_ops hv_kvm_ops = {
     .name = "kvm",
+    .nested_paging = true,
     .probe = kvm_probe,
     .vm_create = vm_create,
     .vm_destroy = vm_destroy,
