@@ -77,6 +77,33 @@ static void remapped(void)
     CHECK("another page at the same address", ok);
 }
 
+/* An instruction, jumped to in its own page, whose last bytes are in a page that is replaced. */
+static void second_page_remapped(void)
+{
+    uint8_t *first = alloc_page(), *second[2] = {alloc_page(), alloc_page()};
+    uint8_t *at = (uint8_t *)0x52000000;
+    bool ok = true;
+
+    *page_entry((uint64_t)at) = (uint64_t)first | 3;
+    flush_page(at);
+    first[4000] = 0xeb; /* jmp to */
+    first[4001] = 4094 - 4002;
+    first[4094] = 0xb8; /* mov eax, 7 + a multiple of 256 */
+    first[4095] = 7;
+    for (int n = 0; n < 2; n++) {
+        second[n][0] = (uint8_t)(n + 1);
+        second[n][1] = second[n][2] = 0;
+        second[n][3] = 0xc3;
+    }
+    for (int n = 0; n < 6; n++) {
+        *page_entry((uint64_t)at + 4096) = (uint64_t)second[n & 1] | 3;
+        flush_page(at + 4096);
+        for (int k = 0; k < 100; k++)
+            ok &= ((fn *)(at + 4000))() == 7 + 256 * ((n & 1) + 1);
+    }
+    CHECK("an instruction whose second page is replaced", ok);
+}
+
 static void by_string(void)
 {
     uint8_t *code = alloc_page(), *other = alloc_page();
@@ -100,6 +127,7 @@ int guest_main(void)
     through_alias();
     across_pages();
     remapped();
+    second_page_remapped();
     by_string();
     return check_failures();
 }

@@ -149,8 +149,8 @@ void check_report(struct x86_cpu *c)
     print_state("interpreter", &k->interp);
     print_state("translated", &k->jit);
     fprintf(stderr, "guest code\n");
-    print_code(b->host, b->home_rip, b->insn[last].off + b->insn[last].len,
-               b->mode & 3);
+    if (!block_page(b, 1))
+        print_code(b->host, b->home_rip, b->insn[last].off + b->insn[last].len, b->mode & 3);
     fprintf(stderr, "translation\n");
     if (b->code)
         print_code(end->exits->code, (uint64_t)(uintptr_t)end->exits->code, end->exits->code_bytes, X86_CODE_64);

@@ -24,16 +24,16 @@ static void jump_with(struct translation *t, const uint8_t *stub, const void *re
 }
 
 /* Link contexts are checked by the interpreter at every use. Here a target in the block's own page
- * needs no check: what maps this code maps that. Another page's mapping may have changed. */
+ * needs no check: what maps this code maps that. Another page's mapping may have changed, also when
+ * the target only reaches into it. */
 void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition)
 {
     struct emit *e = &t->e;
     struct block_link *link = &t->end->link[slot];
     struct stub *stub = &t->stub[slot];
-    bool same_page = rip >> MEM_PAGE_SHIFT == t->b->home_rip >> MEM_PAGE_SHIFT;
 
     stub->branch[1] = NULL;
-    if (!same_page) {
+    if (!in_own_page(t, rip)) {
         jit_flags_spare(t, t->count);
         emit_const(e, H_R11, (uint64_t)(uintptr_t)link);
         emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + 8 * (int32_t)(rip >> 63));

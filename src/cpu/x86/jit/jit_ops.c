@@ -107,7 +107,7 @@ static void emit_opcode(struct emit *e, const struct x86_decoded *d, unsigned op
 static void emit_imm(struct translation *t, unsigned n)
 {
     struct parts p = find_parts(&t->d[n]);
-    const uint8_t *bytes = t->b->host + t->b->insn[n + 1].off;
+    const uint8_t *bytes = t->bytes + t->b->insn[n + 1].off;
 
     for (unsigned k = 0; k < p.imm_len; k++)
         emit8(&t->e, bytes[p.imm_at + k]);
@@ -416,11 +416,6 @@ static bool op_leave(struct translation *t, unsigned n)
 
 /* ---- branches ---- */
 
-static bool in_page(const struct translation *t, uint64_t rip)
-{
-    return rip >> MEM_PAGE_SHIFT == t->b->home_rip >> MEM_PAGE_SHIFT;
-}
-
 static bool op_jcc(struct translation *t, unsigned n)
 {
     unsigned cc = t->d[n].opcode & 15;
@@ -429,7 +424,7 @@ static bool op_jcc(struct translation *t, unsigned n)
     bool kept;
 
     jit_flags_op(t, n, H_R11);
-    if (in_page(t, target))
+    if (in_own_page(t, target))
         jit_exit_to(t, 0, target, (int)cc);
     else
         taken = emit_jcc_forward(&t->e, cc);

@@ -31,6 +31,7 @@ enum jit_opt {
     JIT_OPT_FORWARD,  /* do not look for events behind branches that lead forward */
     JIT_OPT_SPAN,     /* access memory across pages in translated code */
     JIT_OPT_SLOTS,    /* compare with the page used last, for the stack and in loops */
+    JIT_OPT_CROSS,    /* translate instructions that lie in two pages */
     JIT_OPTS
 };
 

@@ -3,14 +3,30 @@
  * what is seldom needed. */
 #include "cpu/x86/jit/translate.h"
 
+/* Where the bytes of the block are. An instruction that crosses into another page is alone in its
+ * block, and put together here. */
+static const uint8_t *block_bytes(struct translation *t)
+{
+    const uint8_t *host = t->b->host, *second = block_page(t->b, 1);
+    unsigned room = MEM_PAGE_SIZE - (unsigned)((uintptr_t)host & (MEM_PAGE_SIZE - 1));
+
+    if (!second)
+        return host;
+    for (unsigned n = 0; n < X86_INSN_MAX; n++)
+        t->crossing[n] = n < room ? host[n] : second[n - room];
+    return t->crossing;
+}
+
 static bool decode_again(struct translation *t)
 {
     unsigned off = 0;
 
     t->count = (unsigned)t->end->insns;
     for (unsigned n = 0; n < t->count; n++) {
-        const uint8_t *at = t->b->host + off;
-        unsigned room = MEM_PAGE_SIZE - (unsigned)((uintptr_t)at & (MEM_PAGE_SIZE - 1));
+        const uint8_t *at = t->bytes + off;
+        unsigned room = at == t->crossing ? X86_INSN_MAX
+                                          : MEM_PAGE_SIZE -
+                                                (unsigned)((uintptr_t)at & (MEM_PAGE_SIZE - 1));
 
         if (x86_decode(at, MIN(room, (unsigned)X86_INSN_MAX), t->c->code_size, &t->d[n]) !=
                 X86_DECODE_OK ||
@@ -108,7 +124,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->ended = false;
     t->upper = b->home_rip >> 63;
     t->narrow = !in_64bit(c);
-    if (block_page(b, 1) || !decode_again(t))
+    t->bytes = block_bytes(t);
+    if ((block_page(b, 1) && !translation_has(t, JIT_OPT_CROSS)) || !decode_again(t))
         return;
     t->exits = jit_data_alloc(t, sizeof(*t->exits));
     *t->exits = (struct jit_exits){.from = b->home_rip, .vector = has_vectors(t)};

@@ -50,6 +50,8 @@ struct translation {
     struct block *b;
     struct block_end *end;
     struct jit_exits *exits;
+    const uint8_t *bytes;                      /* of the guest's code; perhaps here: */
+    uint8_t crossing[X86_INSN_MAX];
     unsigned count;                            /* instructions */
     struct x86_decoded d[BLOCK_INSNS_MAX];
     uint16_t live[BLOCK_INSNS_MAX + 1];        /* flags that matter before instruction n */
@@ -97,6 +99,13 @@ static inline uint64_t rip_of(const struct translation *t, uint64_t rip)
 static inline uint64_t insn_behind(const struct translation *t, unsigned n)
 {
     return rip_of(t, insn_at(t, n) + t->d[n].len);
+}
+
+/* Does all of the instruction at rip, whichever it may be, lie in the block's own page? */
+static inline bool in_own_page(const struct translation *t, uint64_t rip)
+{
+    return rip >> MEM_PAGE_SHIFT == t->b->home_rip >> MEM_PAGE_SHIFT &&
+           (rip & (MEM_PAGE_SIZE - 1)) <= MEM_PAGE_SIZE - X86_INSN_MAX;
 }
 
 /* Of a direct branch. */

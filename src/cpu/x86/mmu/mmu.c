@@ -114,8 +114,10 @@ static void flush_space(struct x86_cpu *c, struct mmu_space *s)
     for (unsigned kind = 0; kind < MMU_KINDS; kind++)
         s->ready[kind] = false;
     s->generation = ++c->mmu->next_generation;
-    fill_words(&s->code, 0, sizeof(s->code) / 8);
-    fill_words(&s->large, 0, sizeof(s->large) / 8);
+    if (s->has_code)
+        fill_words(s->code, 0, sizeof(s->code) / 8);
+    s->has_code = false;
+    fill_words(s->large, 0, sizeof(s->large) / 8);
     s->has_1g = false;
     c->count.tlb_flushes++;
 }
@@ -236,7 +238,7 @@ static void drop_large(struct mmu_space *s, uint64_t vpn, unsigned shift)
 static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
 {
     uint64_t vpn = va >> 12;
-    bool large = s->has_1g || mmu_filter_has(&s->large, vpn >> 10);
+    bool large = s->has_1g || mmu_filter_has(s->large, MMU_LARGE_BITS, vpn >> 10);
 
     mmu_empty_slots(c);
     for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
@@ -247,7 +249,7 @@ static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
     }
     if (large)
         drop_large(s, vpn, s->has_1g ? 18 : 10);
-    if (large || mmu_filter_has(&s->code, vpn)) {
+    if (large || mmu_filter_has(s->code, MMU_CODE_BITS, vpn)) {
         s->generation = ++c->mmu->next_generation;
         if (s == c->mmu->current || s == &c->mmu->upper)
             select_tables(c);
@@ -327,7 +329,7 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
     if (may_write && (likely(!c->check) || jit_check_tag(c, e, access, host)))
         e->write = tlb_page(va);
     if (w->level == 2)
-        mmu_filter_add(&s->large, vpn >> 10);
+        mmu_filter_add(s->large, MMU_LARGE_BITS, vpn >> 10);
     else if (w->level == 3)
         s->has_1g = true;
     if (!w->global && s == &c->mmu->upper)
@@ -428,7 +430,8 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
     uint8_t *host;
     bool rom;
 
-    mmu_filter_add(&s->code, va >> 12);
+    s->has_code = true;
+    mmu_filter_add(s->code, MMU_CODE_BITS, va >> 12);
     if (unlikely(in_long_mode(c) && !is_canonical(va))) {
         cpu_raise(c, X86_GP, true, 0);
         return false;

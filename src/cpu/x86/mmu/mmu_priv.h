@@ -15,12 +15,10 @@ enum mmu_kind {
     MMU_KINDS,
 };
 
-/* Filters answer "may this half hold X?" with no false no: a bit per hashed page number. */
-#define MMU_FILTER_BITS 4096
-
-struct mmu_filter {
-    uint64_t word[MMU_FILTER_BITS / 64];
-};
+/* Filters answer "may this half hold X?" with no false no: a bit per hashed number. A false yes for
+ * code costs much: all code of that half is looked up anew. */
+#define MMU_CODE_BITS  65536
+#define MMU_LARGE_BITS 4096
 
 /* One half of one address space. */
 struct mmu_space {
@@ -28,8 +26,9 @@ struct mmu_space {
     bool ready[MMU_KINDS];              /* table holds no stale entry: else empty it before use */
     uint64_t generation;                /* code_ctx of this space, without the mode bits */
     uint16_t pcid;                      /* lower halves only */
-    struct mmu_filter code;             /* pages that instructions were fetched from */
-    struct mmu_filter large;            /* 4 MiB regions with entries of large pages */
+    bool has_code;                      /* some bit of code[] is set */
+    uint64_t code[MMU_CODE_BITS / 64];  /* filter of pages that instructions were fetched from */
+    uint64_t large[MMU_LARGE_BITS / 64]; /* and of 4 MiB regions with entries of large pages */
     bool has_1g;                        /* some entry comes from a 1 GiB page */
 };
 
@@ -85,19 +84,20 @@ struct xlat {
 bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
                    bool raise, struct xlat *ret) must_check;
 
-static inline unsigned mmu_filter_hash(uint64_t n)
+/* bits is a power of two */
+static inline unsigned mmu_filter_hash(unsigned bits, uint64_t n)
 {
-    return (unsigned)((n ^ (n >> 12) ^ (n >> 24)) & (MMU_FILTER_BITS - 1));
+    return (unsigned)((n ^ (n >> 12) ^ (n >> 24)) & (bits - 1));
 }
 
-static inline void mmu_filter_add(struct mmu_filter *f, uint64_t n)
+static inline void mmu_filter_add(uint64_t *filter, unsigned bits, uint64_t n)
 {
-    f->word[mmu_filter_hash(n) / 64] |= BIT(mmu_filter_hash(n) % 64);
+    filter[mmu_filter_hash(bits, n) / 64] |= BIT(mmu_filter_hash(bits, n) % 64);
 }
 
-static inline bool mmu_filter_has(const struct mmu_filter *f, uint64_t n)
+static inline bool mmu_filter_has(const uint64_t *filter, unsigned bits, uint64_t n)
 {
-    return f->word[mmu_filter_hash(n) / 64] & BIT(mmu_filter_hash(n) % 64);
+    return filter[mmu_filter_hash(bits, n) / 64] & BIT(mmu_filter_hash(bits, n) % 64);
 }
 
 static inline struct mmu_space *mmu_space_of(struct mmu *m, uint64_t va)
