@@ -2,7 +2,7 @@
 /* A virtual machine and its life. Apple's: VZVirtualMachine.
  *
  *     start:   stopped, error -> starting -> running     (or error: it could not start)
- *     pause:   running -> pausing -> paused
+ *     pause:   running -> pausing -> paused     (or running: a disk does not answer)
  *     resume:  paused -> resuming -> running
  *     stop:    running, paused -> stopping -> stopped
  *
@@ -139,7 +139,9 @@ typedef void vz_machine_done_fn(void *arg, struct vz_machine *machine, const str
  *   start: VZ_ERROR_IO, VZ_ERROR_INVALID, VZ_ERROR_NO_MEMORY, VZ_ERROR_UNSUPPORTED, and those of
  *          devices; the state is error then
  * start   build the machine, load the kernel, let the CPUs run
- * pause   CPUs and devices stand still when it completes, and the guest's clocks with them
+ * pause   CPUs and devices stand still when it completes, and the guest's clocks with them. What is
+ *         under way is finished first: a disk that does not answer for 30 s makes it fail with
+ *         VZ_ERROR_IO, and the machine runs on
  * resume  go on
  * stop    as pulling the plug would: the guest is not asked. What it wrote to its disks is there.
  *         A disk that does not answer for 30 s (also when the guest ends by itself) is given up:

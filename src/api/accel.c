@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "hv/hv.h"
 
 static const struct {
@@ -22,20 +23,38 @@ static int probe(const struct hv_ops *ops, struct vz_error *err)
     return ops->probe ? ops->probe(err) : 0;
 }
 
-static int find_automatic(const struct hv_ops **ret, struct vz_error *err)
+/* Could a person have this one by doing something about it? Else there is nothing to say when another one is taken. */
+static bool is_mendable(int error)
 {
-    int r = error_set(err, ENODEV, VZ_ERROR_UNSUPPORTED, "no accelerator");
+    return error == EACCES || error == EBUSY || error == EMFILE || error == ENFILE ||
+           error == ENOMEM || error == EAGAIN;
+}
+
+static int find_automatic(const struct hv_ops **ret, bool tell, struct vz_error *err)
+{
+    struct vz_error why = {0}; /* *err stays as it is where one is found */
+
+    int r = error_set(&why, ENODEV, VZ_ERROR_UNSUPPORTED, "no accelerator");
 
     for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
         if (!backends[i].automatic)
             continue;
-        r = probe(backends[i].ops, err);
+        r = probe(backends[i].ops, &why);
         if (r == 0) {
             *ret = backends[i].ops;
             return 0;
         }
+        if (tell && is_mendable(-r))
+            log_warn("%s; so it runs on another accelerator (vz doctor tells more)", why.text);
     }
+    if (err)
+        *err = why;
     return r; /* why the last one does not work */
+}
+
+int accel_choose(const char *name, const struct hv_ops **ret, struct vz_error *err)
+{
+    return strcmp(name, "auto") ? accel_find(name, ret, err) : find_automatic(ret, true, err);
 }
 
 int accel_named(const char *name, const struct hv_ops **ret, struct vz_error *err)
@@ -54,7 +73,7 @@ int accel_find(const char *name, const struct hv_ops **ret, struct vz_error *err
     int r;
 
     if (!strcmp(name, "auto"))
-        return find_automatic(ret, err);
+        return find_automatic(ret, false, err);
     for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
         if (strcmp(name, backends[i].ops->name))
             continue;

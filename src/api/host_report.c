@@ -25,8 +25,10 @@ static void try_accelerators(struct host_facts *f)
     const struct hv_ops *ops = NULL;
     struct vz_error err = {0};
 
-    if (!f->kvm.open_error && accel_find("kvm", &ops, &err) < 0) {
-        f->probe_error = err.code == VZ_ERROR_INVALID ? EINVAL : ENOTSUP;
+    int r = f->kvm.open_error ? 0 : accel_find("kvm", &ops, &err);
+
+    if (r < 0) {
+        f->probe_error = err.code == VZ_ERROR_INVALID ? EINVAL : r == -EINVAL ? ENOTSUP : -r;
         snprintf(f->probe_text, sizeof(f->probe_text), "%s", err.text);
     }
     if (accel_find("auto", &ops, NULL) == 0)

@@ -84,6 +84,8 @@ struct vz_machine {
     struct loop_timer *end_timer; /* limits the wait for devices at the end of a run */
     unsigned end_timeout_ms;
     bool hung;                    /* that was in vain: the parts are abandoned */
+    struct loop_timer *pause_timer; /* the same before a pause */
+    bool pause_hung;              /* likewise: the machine runs on */
 };
 
 /* machine_thread.c: the thread, from vz_machine_new() to quit. */

@@ -263,6 +263,45 @@ static void count_ports(void *arg, const char *name, uint64_t value)
         *(uint64_t *)arg = value;
 }
 
+/* Of a resume: at once something else, before the CPUs were let go. */
+static void pause_again(void *arg, struct vz_machine *m, const struct vz_error *err)
+{
+    _Atomic unsigned *left = arg;
+
+    ck_assert_ptr_null(err);
+    if (!vz_machine_can_pause(m)) { /* it is paused: a pause's completion */
+        ck_assert_int_eq(vz_machine_resume(m, pause_again, arg), 0);
+    } else if (*left && --*left) {
+        ck_assert_int_eq(vz_machine_pause(m, pause_again, arg), 0);
+    } else {
+        ck_assert_int_eq(vz_machine_stop(m, NULL, NULL), 0);
+    }
+}
+
+START_TEST(a_resume_may_be_followed_by_anything_at_once)
+{
+    struct vz_machine_end end;
+    struct file f = write_kernel(busy, 2);
+    struct vz_machine *m = make(f.path, 2, false);
+    _Atomic unsigned left = 20;
+
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    ck_assert_int_eq(vz_machine_pause(m, pause_again, &left), 0);
+    vz_machine_wait(m, &end);
+    ck_assert_int_eq(end.reason, VZ_END_STOPPED);
+    ck_assert_uint_eq(left, 0);
+    /* And from another thread, as it falls. */
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    for (unsigned n = 0; n < 1000; n++) {
+        ck_assert_int_eq(vz_machine_pause_wait(m, NULL), 0);
+        ck_assert_int_eq(vz_machine_resume_wait(m, NULL), 0);
+    }
+    ck_assert_int_eq(vz_machine_stop_wait(m, NULL), 0);
+    vz_machine_free(m);
+    unlink(f.path);
+}
+END_TEST
+
 START_TEST(paused_machine_stands_still)
 {
     struct file f = write_kernel(busy, 2);
@@ -511,6 +550,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, machine_refuses_what_does_not_validate);
     UNIT_TEST(s, every_operation_in_every_state);
     UNIT_TEST(s, paused_machine_stands_still);
+    UNIT_TEST(s, a_resume_may_be_followed_by_anything_at_once);
     UNIT_TEST(s, completions_come_exactly_once_each);
     UNIT_TEST(s, everything_can_be_driven_from_a_descriptor);
     UNIT_TEST(s, callbacks_may_call_back);

@@ -117,7 +117,10 @@ static void on_address(void *arg, unsigned device, const struct vz_guest_address
 
 static void on_quiet(void *arg)
 {
-    loop_stop(((struct vz_machine *)arg)->parts.loop);
+    struct vz_machine *m = arg;
+
+    if (m->quiescing) /* else that has been given up */
+        loop_stop(m->parts.loop);
 }
 
 static void on_end_timeout(void *arg)
@@ -128,13 +131,26 @@ static void on_end_timeout(void *arg)
     loop_stop(m->parts.loop);
 }
 
-/* The run is to end, and waits for its devices. */
-static void limit_end(struct vz_machine *m)
+static void on_pause_timeout(void *arg)
 {
-    if (m->end_timer ||
-        loop_timer_create(m->parts.loop, on_end_timeout, m, &m->end_timer) < 0)
+    struct vz_machine *m = arg;
+
+    m->pause_hung = true;
+    loop_stop(m->parts.loop);
+}
+
+/* The end of the run, or a pause, waits for devices. */
+static void limit(struct vz_machine *m, struct loop_timer **timer, void (*fn)(void *arg))
+{
+    if (*timer || loop_timer_create(m->parts.loop, fn, m, timer) < 0)
         return;
-    loop_timer_arm(m->end_timer, clock_mono_ns() + m->end_timeout_ms * NS_PER_MS);
+    loop_timer_arm(*timer, clock_mono_ns() + m->end_timeout_ms * NS_PER_MS);
+}
+
+static void drop_timer(struct loop_timer **timer)
+{
+    loop_timer_destroy(*timer);
+    *timer = NULL;
 }
 
 /* The wake descriptor, in the loop. */
@@ -142,7 +158,7 @@ static void on_wake(void *arg, unsigned events)
 {
     struct vz_machine *m = arg;
     eventfd_t ignored;
-    bool press, quiesce, ended;
+    bool press, quiesce, ended, pausing;
 
     eventfd_read(m->wake_fd, &ignored);
     backends_reap(&m->parts.backends);
@@ -152,6 +168,7 @@ static void on_wake(void *arg, unsigned events)
     m->want_button = false;
     quiesce = m->parked && !m->quiescing;
     ended = m->has_end;
+    pausing = m->state == VZ_STATE_PAUSING;
     pthread_mutex_unlock(&m->lock);
     if (press)
         parts_press_power_button(&m->parts);
@@ -160,7 +177,9 @@ static void on_wake(void *arg, unsigned events)
         parts_quiesce(&m->parts, on_quiet, m);
     }
     if (m->quiescing && ended)
-        limit_end(m);
+        limit(m, &m->end_timer, on_end_timeout);
+    else if (m->quiescing && pausing)
+        limit(m, &m->pause_timer, on_pause_timeout);
     deliver(m);
 }
 
@@ -280,19 +299,56 @@ static bool serve_still(struct vz_machine *m)
     }
 }
 
+/* A device does not finish what it has under way, so there is no pause. */
+static void give_up_pause(struct vz_machine *m)
+{
+    struct machine_op *op = NULL;
+    struct vz_error err;
+
+    error_set(&err, 0, VZ_ERROR_IO, "a disk has not answered for %u s; the machine runs on",
+              m->end_timeout_ms / 1000);
+    pthread_mutex_lock(&m->lock);
+    if (!m->has_end && m->state == VZ_STATE_PAUSING)
+        op = settle_locked(m, VZ_STATE_RUNNING);
+    pthread_mutex_unlock(&m->lock);
+    complete(m, op, &err);
+}
+
+/* Let the CPUs go on, unless somebody wants the machine to stand still again: while it does, runner_park() has no
+ * effect. So looking and letting go are one step. Returns whether they do go on. */
+static bool release(struct vz_machine *m)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&m->lock);
+    wanted = m->has_end || m->want_reset || m->state == VZ_STATE_PAUSING;
+    m->parked = wanted;
+    if (!wanted)
+        runner_release(&m->runner);
+    pthread_mutex_unlock(&m->lock);
+    return !wanted;
+}
+
 /* The life of a started machine. */
 static void run(struct vz_machine *m)
 {
     for (;;) {
+        bool hung;
+
         loop_run(m->parts.loop);
-        m->quiescing = false;
-        loop_timer_destroy(m->end_timer);
-        m->end_timer = NULL;
-        if (!serve_still(m))
+        hung = m->pause_hung;
+        m->quiescing = m->pause_hung = false;
+        drop_timer(&m->end_timer);
+        drop_timer(&m->pause_timer);
+        if (hung)
+            give_up_pause(m);
+        else if (!serve_still(m))
             return;
-        parts_resume(&m->parts);
+        if (release(m))
+            parts_resume(&m->parts);
+        else
+            machine_wake(m); /* to come here again, once the devices are quiet, which most still are */
         deliver(m);
-        runner_release(&m->runner);
     }
 }
 

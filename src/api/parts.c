@@ -70,7 +70,7 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
 
 static int build(struct parts *p, struct vz_error *err)
 {
-    int r = accel_find(p->config->accel, &p->hv, err);
+    int r = accel_choose(p->config->accel, &p->hv, err);
 
     if (r < 0)
         return r;

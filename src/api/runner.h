@@ -36,7 +36,7 @@ struct runner {
     unsigned count;
     struct runner_cpu cpu[HV_VCPUS_MAX];
 
-    pthread_mutex_t lock;    /* for what follows; a leaf, but for vcpu_kick() */
+    pthread_mutex_t lock;    /* for what follows; a leaf, but for vcpu_kick(). The owner's may be held. */
     pthread_cond_t changed;
     enum runner_mode mode;
     unsigned parked;

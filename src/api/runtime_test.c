@@ -426,6 +426,46 @@ START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
 }
 END_TEST
 
+static int unhang(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    m->parts.board->virtio[0]->queue[0].inflight--;
+    return 0;
+}
+
+START_TEST(a_device_that_hangs_fails_a_pause)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    start(&t);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+        ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_IO);
+        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
+        ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0);
+        t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+        ck_assert_msg(!vz_machine_pause_wait(t.m, &err), "%s", err.text);
+        ck_assert_msg(!vz_machine_resume_wait(t.m, &err), "%s", err.text);
+        t.m->end_timeout_ms = 50;
+    }
+    /* A stop that comes meanwhile has its own time. */
+    ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+    ck_assert_int_eq(vz_machine_pause(t.m, NULL, NULL), 0);
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_TRANSITION);
+    while (vz_machine_stop_wait(t.m, &err) < 0 && err.code == VZ_ERROR_INVALID_TRANSITION)
+        usleep(1000);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    end(&t);
+}
+END_TEST
+
 static unsigned entries(const char *folder)
 {
     DIR *d = opendir(folder);
@@ -563,6 +603,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_network_is_replaced_and_lost);
     if (!VZ_SANITIZED) /* it leaks, as it must */
         UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
+    UNIT_TEST(s, a_device_that_hangs_fails_a_pause);
     UNIT_TEST(s, nothing_leaks_with_every_device);
     UNIT_TEST(s, two_machines_with_every_device);
     UNIT_TEST(s, devices_that_are_not_there_are_not_found);

@@ -169,6 +169,7 @@ static void find_user(struct host_facts *f, struct text *t, const char *root)
         colon = colon ? strchr(colon + 1, ':') : NULL;
         if (colon && strtoul(colon + 1, NULL, 10) == f->uid) {
             copy_word(f->user, sizeof(f->user), line, ":\n");
+            f->user_listed = true;
             return;
         }
     }

@@ -33,7 +33,8 @@ struct host_facts {
     bool container;
     bool module_kvm, module_vendor; /* kvm, and kvm_intel or kvm_amd */
     bool modules_known, module_file; /* /lib/modules has this kernel's, with KVM among them */
-    char user[64];
+    char user[64];     /* the name; where /etc/passwd has none, the number */
+    bool user_listed;  /* it has one: what usermod can change */
     uid_t uid;
     bool cap_net_admin;
     bool seccomp;      /* a filter is on this process */
@@ -48,7 +49,7 @@ struct host_facts {
     uint64_t memory_total, memory_available, cgroup_limit, cgroup_used, address_space, locked;
     /* Found out by trying */
     int probe_error;         /* errno of the backend's probe, after /dev/kvm opened; EINVAL: this build
-                              * has no such backend */
+                              * has no such backend; those of a host that is full or in use as they are */
     char probe_text[256];
     int io_uring_error, jit_error; /* errno */
     char automatic[16];      /* the accelerator that "auto" chooses */

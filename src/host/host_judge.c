@@ -107,7 +107,13 @@ static void no_permission(const struct host_facts *f, struct host_findings *r)
 {
     const struct host_node *n = &f->kvm;
 
-    if ((n->mode & 060) != 060 || n->gid == 0) {
+    if (!f->user_listed && !n->in_group) {
+        mend(add(r, VZ_HOST_PROBLEM, "kvm", "no-permission",
+                 "/dev/kvm is there, but you may not use it: it is for the group %s (mode %03o), and "
+                 "your user is not one of this computer's own (/etc/passwd), which could be made a "
+                 "member. The command holds until the next boot.", n->group, (unsigned)n->mode),
+             "sudo setfacl -m u:%u:rw /dev/kvm", (unsigned)f->uid);
+    } else if ((n->mode & 060) != 060 || n->gid == 0) {
         mend(add(r, VZ_HOST_PROBLEM, "kvm", "no-permission",
                  "/dev/kvm is there, but only its owner may use it (mode %03o, group %s), and you are "
                  "%s. Usually it belongs to a group kvm, of which you would be a member.",
@@ -153,6 +159,23 @@ static void cannot_open(const struct host_facts *f, struct host_findings *r)
     }
 }
 
+/* The host could run the test machine, were there room. */
+static bool is_full(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN;
+}
+
+static void full(const struct host_facts *f, struct host_findings *r)
+{
+    struct host_finding *h =
+        add(r, VZ_HOST_PROBLEM, "kvm", "full",
+            "/dev/kvm opens, but there is no room for a test machine (%s). That is a limit of this %s, "
+            "not of KVM.", f->probe_text, f->probe_error == EMFILE ? "process" : "computer");
+
+    if (f->probe_error == EMFILE)
+        mend(h, "ulimit -n $(ulimit -Hn)");
+}
+
 static void judge_kvm(const struct host_facts *f, struct host_findings *r)
 {
     if (!f->kvm.exists)
@@ -162,6 +185,12 @@ static void judge_kvm(const struct host_facts *f, struct host_findings *r)
     else if (f->probe_error == EINVAL)
         add(r, VZ_HOST_NOTE, "kvm", "not-built",
             "/dev/kvm opens, but this build of vz has no KVM backend.");
+    else if (f->probe_error == EBUSY)
+        add(r, VZ_HOST_PROBLEM, "kvm", "in-use",
+            "%s. Another hypervisor, such as VirtualBox or VMware, has the CPU's %s to itself: end its "
+            "machines.", f->probe_text, extension(f));
+    else if (is_full(f->probe_error))
+        full(f, r);
     else if (f->probe_error)
         add(r, VZ_HOST_PROBLEM, "kvm", "broken",
             "%s. Some hosts that are virtual themselves offer such a /dev/kvm; nothing on this side "

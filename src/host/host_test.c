@@ -221,7 +221,8 @@ static struct host_facts good(void)
     return (struct host_facts){
         .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .module_kvm = true,
         .module_vendor = true, .modules_known = true, .module_file = true, .user = "ada",
-        .cap_net_admin = true, .automatic = "kvm", .thp = "madvise", .shmem = "advise",
+        .user_listed = true, .cap_net_admin = true, .automatic = "kvm",
+        .thp = "madvise", .shmem = "advise",
         .kvm = {.exists = true, .mode = 0660, .gid = 108, .group = "kvm"},
         .tun = {.exists = true, .mode = 0666}, .module_tun = true, .io_uring_disabled = 0,
         .memory_total = GIB, .memory_available = GIB / 2, .cgroup_limit = HOST_UNLIMITED,
@@ -311,6 +312,10 @@ START_TEST(test_no_permission)
     f.kvm.open_error = EACCES;
     h = judge_kvm(&f, "no-permission");
     ck_assert_str_eq(h->command, "sudo usermod -aG kvm ada");
+    f.user_listed = false;
+    f.uid = 4711;
+    ck_assert_str_eq(judge_kvm(&f, "no-permission")->command, "sudo setfacl -m u:4711:rw /dev/kvm");
+    f.user_listed = true;
     ck_assert_ptr_nonnull(strstr(h->text, "group kvm"));
     f.kvm.enlisted = true;
     ck_assert_str_eq(judge_kvm(&f, "log-in-again")->command, "newgrp kvm");
@@ -337,6 +342,12 @@ START_TEST(test_kvm_that_does_not_work)
     strcpy(f.probe_text, "/dev/kvm has no clock");
     ck_assert_ptr_nonnull(strstr(judge_kvm(&f, "broken")->text, "has no clock. "));
     ck_assert_int_eq(judge(&f, "accelerator", "soft")->level, VZ_HOST_NOTE);
+    f.probe_error = EBUSY;
+    judge_kvm(&f, "in-use");
+    f.probe_error = ENOMEM;
+    ck_assert_str_eq(judge_kvm(&f, "full")->command, "");
+    f.probe_error = EMFILE;
+    ck_assert_ptr_nonnull(strstr(judge_kvm(&f, "full")->command, "ulimit -n"));
     f.probe_error = EINVAL;
     judge_kvm(&f, "not-built");
     f.automatic[0] = '\0';

@@ -276,7 +276,9 @@ void virtio_quiesce(struct virtio_dev *dev, void (*done)(void *arg), void *arg)
 void virtio_resume(struct virtio_dev *dev)
 {
     dev->quiet = false;
+    dev->quiesced = NULL;
     lock(dev);
+    dev->stopping = dev->stopping && dev->pending.reset;
     if (dev->active)
         dev->pending.start = true;
     unlock(dev);

@@ -177,6 +177,7 @@ void virtio_broken(struct virtio_dev *dev, const char *fmt, ...) printf_like(2, 
 /* Stop taking requests, and call done(arg) once none is in flight: from the loop, or from inside
  * when that is so already. One at a time. Then the device may be saved. */
 void virtio_quiesce(struct virtio_dev *dev, void (*done)(void *arg), void *arg);
+/* Go on: also before done was called, which then does not come any more. */
 void virtio_resume(struct virtio_dev *dev);
 
 /* --- for transports --- */

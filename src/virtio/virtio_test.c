@@ -302,6 +302,52 @@ START_TEST(indirect_chains_are_followed)
 }
 END_TEST
 
+static void count_call(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+START_TEST(a_quiesce_can_be_given_up)
+{
+    unsigned calls = 0;
+    struct fv v;
+
+    fv_create(&v, &slow_ops, NULL);
+    fv_start(&v, 0, 16);
+    fv_add(&v, 0, &in16, 1);
+    fv_kick(&v, 0);
+    virtio_quiesce(&slow_of(&v)->dev, count_call, &calls);
+    fv_add(&v, 0, &in16, 1);
+    fv_kick(&v, 0);
+    ck_assert_uint_eq(slow_of(&v)->held_count, 1); /* takes nothing new */
+    virtio_resume(&slow_of(&v)->dev);
+    fv_turn(&v);
+    ck_assert_uint_eq(slow_of(&v)->held_count, 2);
+    slow_answer(&v, 0, 0);
+    slow_answer(&v, 0, 0);
+    fv_turn(&v);
+    ck_assert_uint_eq(calls, 0);
+    virtio_quiesce(&slow_of(&v)->dev, count_call, &calls);
+    ck_assert_uint_eq(calls, 1);
+    virtio_resume(&slow_of(&v)->dev);
+    fv_turn(&v);
+    /* A reset that waits goes on waiting. */
+    fv_add(&v, 0, &in16, 1);
+    fv_kick(&v, 0);
+    fv_wr(&v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+    fv_turn(&v);
+    virtio_quiesce(&slow_of(&v)->dev, count_call, &calls);
+    virtio_resume(&slow_of(&v)->dev);
+    fv_turn(&v);
+    ck_assert_uint_eq(slow_of(&v)->resets, 0);
+    slow_answer(&v, 0, 0);
+    fv_turn(&v);
+    ck_assert_uint_eq(slow_of(&v)->resets, 1);
+    ck_assert_uint_eq(calls, 1);
+    fv_destroy(&v);
+}
+END_TEST
+
 START_TEST(reset_waits_for_what_is_in_flight)
 {
     struct fv v;
@@ -501,6 +547,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, event_indexes_save_interrupts_and_kicks);
     UNIT_TEST(s, interrupts_can_be_switched_off);
     UNIT_TEST(s, indirect_chains_are_followed);
+    UNIT_TEST(s, a_quiesce_can_be_given_up);
     UNIT_TEST(s, reset_waits_for_what_is_in_flight);
     UNIT_TEST(s, a_queue_is_reset_alone);
     UNIT_TEST(s, a_quiet_device_takes_nothing);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The timers against the TSC (CPUID 15h tells its rate), and the ways their interrupts come: PIC with
- * and without AEOI, IOAPIC by edge and level, ExtINT. The host is shared and may be away at any time:
+ * and without AEOI, IOAPIC by edge and level, ExtINT, and end with KVM's flag. The host is shared and may be away at any time:
  * nothing here takes being late once for wrong. */
 #include "guest.h"
 
@@ -283,6 +283,65 @@ static void lapic(void)
         tsc_deadline();
 }
 
+/* ---- the end of an interrupt by KVM's flag: Linux, Documentation/virt/kvm/x86/msr.rst ---- */
+
+#define PV_EOI 0x4b564d04
+
+static volatile uint32_t eoi_flag;
+
+static void cpuid(uint32_t leaf, uint32_t v[4])
+{
+    __asm__ volatile("cpuid" : "=a"(v[0]), "=b"(v[1]), "=c"(v[2]), "=d"(v[3]) : "a"(leaf), "c"(0));
+}
+
+static bool has_pv_eoi(void)
+{
+    uint32_t v[4];
+
+    cpuid(0x40000100, v);
+    if (v[1] != 0x4b4d564b || v[2] != 0x564b4d56 || v[3] != 0x4d)
+        return false;
+    cpuid(0x40000101, v);
+    return v[0] >> 6 & 1;
+}
+
+static void on_flagged(struct frame *f)
+{
+    bool told;
+
+    ticks++;
+    __asm__ volatile("btrl $0, %1" : "=@ccc"(told), "+m"(eoi_flag));
+    if (!told)
+        apic_write(0xb0, 0);
+}
+
+static void write_flag_address(void *p)
+{
+    wrmsr(PV_EOI, (uint64_t)p);
+}
+
+static void flagged_ends(void)
+{
+    uint64_t address = (uint64_t)&eoi_flag | 1;
+
+    if (!has_pv_eoi())
+        return;
+    CHECK_EQ("no flag at first", rdmsr(PV_EOI), 0);
+    CHECK_EQ("  one that is not aligned is refused",
+             catch_exception(write_flag_address, (void *)(address | 2), NULL), 13);
+    wrmsr(PV_EOI, address);
+    CHECK_EQ("  reads back", rdmsr(PV_EOI), address);
+    set_handler(0x60, on_flagged);
+    ticks = 0;
+    for (unsigned n = 1; n <= 100 && ticks == n - 1; n++) {
+        apic_write(0x300, 0x44060); /* to itself */
+        wait_ticks(n, PATIENCE_MS);
+    }
+    CHECK_EQ("each interrupt ends and the next comes", ticks, 100);
+    CHECK_EQ("  ISR is empty", apic_read(0x130), 0);
+    wrmsr(PV_EOI, 0);
+}
+
 int guest_main(void)
 {
     uint32_t eax = 0x15, ebx, ecx = 0;
@@ -297,6 +356,7 @@ int guest_main(void)
     pit_pic();
     pit_ioapic();
     lapic();
+    flagged_ends();
     near("PM timer counts", counter_hz(read_pm_timer, 24, 1, false), 3579545);
     return check_failures();
 }

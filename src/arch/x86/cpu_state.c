@@ -70,6 +70,7 @@ static const struct state_field cpu_fields[] = {
     STATE_UINT(struct x86_cpu_state, tsc_deadline),
     STATE_UINT(struct x86_cpu_state, misc_enable),
     STATE_UINT(struct x86_cpu_state, spec_ctrl),
+    STATE_UINT(struct x86_cpu_state, kvm_pv_eoi),
     STATE_UINT(struct x86_cpu_state, mtrr_def_type),
     STATE_ARRAY(struct x86_cpu_state, mtrr_fixed),
     STATE_ARRAY(struct x86_cpu_state, mtrr_phys_base),
@@ -161,6 +162,7 @@ static void reset_common(struct x86_cpu_state *s)
     s->dr6 = X86_DR6_FIXED;
     s->dr7 = X86_DR7_FIXED;
     s->tsc_deadline = 0;
+    s->kvm_pv_eoi = 0;
     s->sti_shadow = s->mov_ss_shadow = false;
     s->nmi_blocked = s->nmi_pending = s->smi_pending = false;
     s->exception_pending = s->exception_has_error = false;

@@ -138,7 +138,7 @@ struct x86_cpu {
     uint64_t pdpte[4];             /* PAE paging's top level, as last loaded; mmu_load_pdptes() */
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl;
+    uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl, kvm_pv_eoi;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
     uint64_t tsc_offset;           /* guest TSC = host TSC + this */
 

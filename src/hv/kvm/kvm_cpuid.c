@@ -14,6 +14,10 @@
 
 #define ENTRIES_MAX 256u
 #define POLICY_PHYS_BITS 46u
+/* KVM's features in our own leaves: behind those that tell our name. */
+#define POLICY_KVM_BASE 0x40000100u
+#define POLICY_KVM_LEAF (POLICY_KVM_BASE + 1)
+#define KVM_FEATURES_LEAF 0x40000001u
 
 enum reg { EAX, EBX, ECX, EDX };
 
@@ -55,13 +59,15 @@ static const struct {
     /* Invariant TSC: where the host's is not (a virtual one may not promise it), KVM keeps the guest's
      * in step with the host's clock. */
     {0x80000007, 0, EDX, 1u << 8},
+    {POLICY_KVM_LEAF, 0, EAX, 0},
 };
 
 /* The bits that this KVM can give a guest. */
 static uint32_t supported_bits(struct cpuid_table *supported, uint32_t leaf, uint32_t subleaf,
                                enum reg reg)
 {
-    struct kvm_cpuid_entry2 *e = find(supported, leaf, subleaf);
+    struct kvm_cpuid_entry2 *e =
+        find(supported, leaf == POLICY_KVM_LEAF ? KVM_FEATURES_LEAF : leaf, subleaf);
 
     return e ? *entry_reg(e, reg) : 0;
 }
@@ -193,9 +199,12 @@ static void build_policy(struct hv_vm *vm, struct cpuid_table *supported, unsign
 
     cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
     p.phys_bits = vm->phys_bits;
+    if (!vm->irqchip)
+        cpuid_policy_no_apic(&p);
     t->head.nent = 0;
     add_range(t, &p, cpu, 0);
     add_range(t, &p, cpu, 0x40000000);
+    add_range(t, &p, cpu, POLICY_KVM_BASE);
     add_range(t, &p, cpu, 0x80000000);
     for (uint32_t i = 0; i < t->head.nent; i++)
         restrict_entry(supported, &t->entry[i]);
@@ -319,15 +328,17 @@ static const struct {
 #define LOW_MSRS  0x800u /* x2APIC's, which follow, cannot be filtered */
 #define HIGH_BASE 0xc0000000u
 #define HIGH_MSRS 0x200u
+#define KVM_MSRS_BASE (MSR_KVM_PV_EOI & ~7u) /* KVM's own: just this one */
 
 static int filter_msrs(struct hv_vm *vm)
 {
-    uint8_t low[LOW_MSRS / 8] = {0}, high[HIGH_MSRS / 8] = {0};
+    uint8_t low[LOW_MSRS / 8] = {0}, high[HIGH_MSRS / 8] = {0}, own[] = {1u << (MSR_KVM_PV_EOI & 7)};
     const uint32_t both = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
     struct kvm_msr_filter filter = {
         .flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {{.flags = both, .nmsrs = LOW_MSRS, .base = 0, .bitmap = low},
-                   {.flags = both, .nmsrs = HIGH_MSRS, .base = HIGH_BASE, .bitmap = high}}};
+                   {.flags = both, .nmsrs = HIGH_MSRS, .base = HIGH_BASE, .bitmap = high},
+                   {.flags = both, .nmsrs = 8, .base = KVM_MSRS_BASE, .bitmap = own}}};
     struct kvm_enable_cap to_us = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
                                    .args = {KVM_MSR_EXIT_REASON_FILTER}};
     int r;

@@ -51,7 +51,7 @@ static const struct state_msr state_msrs[] = {
     STATE_MSR(MSR_MTRR_FIX4K_C0000 + 7, mtrr_fixed[10]),
     STATE_MTRR(0), STATE_MTRR(1), STATE_MTRR(2), STATE_MTRR(3),
     STATE_MTRR(4), STATE_MTRR(5), STATE_MTRR(6), STATE_MTRR(7),
-    STATE_MSR(MSR_TSC_DEADLINE, tsc_deadline),
+    STATE_MSR(MSR_TSC_DEADLINE, tsc_deadline), STATE_MSR(MSR_KVM_PV_EOI, kvm_pv_eoi),
 };
 _Static_assert(ARRAY_SIZE(state_msrs) <= KVM_STATE_MSRS_MAX, "has_msr is too short");
 

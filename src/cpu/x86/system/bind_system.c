@@ -41,7 +41,8 @@ static insn_fn *const table[X86_OP_COUNT] = {
     [X86_OP_WRMSR] = op_wrmsr,
 
     [X86_OP_IN] = op_in, [X86_OP_OUT] = op_out, [X86_OP_INS] = op_ins, [X86_OP_OUTS] = op_outs,
-    /* Not offered, #UD: MONITOR, MWAIT, VMCALL, VMMCALL, RSM. */
+    [X86_OP_VMCALL] = op_vmcall, [X86_OP_VMMCALL] = op_vmcall,
+    /* Not offered, #UD: MONITOR, MWAIT, RSM. */
 };
 
 /* The explicit operand of a kind, or NULL. */

@@ -10,7 +10,14 @@
 #define SIGNATURE 0x000a06e1u /* family 6, model 0xae, stepping 1 */
 #define CRYSTAL_HZ 1000000000u
 #define LEAF_MAX 0x1fu
+#define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_LEAF_MAX 0x40000010u
+#define KVM_LEAF 0x40000100u /* guests look in steps of 100h */
+#define KVM_LEAF_MAX 0x40000101u
+#define HYPERVISOR_LEAVES_END 0x40010000u
+/* Linux, Documentation/virt/kvm/x86/cpuid.rst */
+#define KVM_NOP_IO_DELAY BIT(1)
+#define KVM_PV_EOI BIT(6)
 #define EXTENDED_LEAF_MAX 0x80000008u
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -357,7 +364,7 @@ static void leaf_basic(const struct cpuid_view *c, const struct x86_cpuid_policy
 static void leaf_hypervisor(const struct x86_cpuid_policy *p, uint32_t leaf, uint32_t ret[4])
 {
     switch (leaf) {
-    case 0x40000000:
+    case HYPERVISOR_LEAF:
         ret[EAX] = HYPERVISOR_LEAF_MAX;
         set_text(&ret[EBX], "vzvzvzvzvzvz", 3);
         break;
@@ -365,6 +372,13 @@ static void leaf_hypervisor(const struct x86_cpuid_policy *p, uint32_t leaf, uin
         ret[EAX] = p->tsc_khz;
         ret[EBX] = CRYSTAL_HZ / 1000;
         break;
+    case KVM_LEAF:
+        if (p->no_apic) /* what follows is about its interrupts */
+            break;
+        ret[EAX] = KVM_LEAF_MAX;
+        set_text(&ret[EBX], "KVMKVMKVM\0\0\0", 3);
+        break;
+    case KVM_LEAF_MAX: ret[EAX] = p->no_apic ? 0 : KVM_NOP_IO_DELAY | KVM_PV_EOI; break;
     }
 }
 
@@ -397,7 +411,7 @@ void cpuid_policy_query(const struct x86_cpuid_policy *p, const struct cpuid_vie
     ret[EAX] = ret[EBX] = ret[ECX] = ret[EDX] = 0;
     if (leaf >= 0x80000000u && leaf <= EXTENDED_LEAF_MAX)
         leaf_extended(view, p, leaf, ret);
-    else if (leaf >= 0x40000000u && leaf <= HYPERVISOR_LEAF_MAX)
+    else if (leaf >= HYPERVISOR_LEAF && leaf < HYPERVISOR_LEAVES_END)
         leaf_hypervisor(p, leaf, ret);
     else /* beyond the last leaf: as the last basic one, SDM vol. 2 */
         leaf_basic(view, p, leaf <= LEAF_MAX ? leaf : LEAF_MAX, subleaf, ret);

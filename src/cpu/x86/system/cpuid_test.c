@@ -64,6 +64,16 @@ START_TEST(signature_and_names)
     cpuid_query(f.cpu, 0x40000000, 0, v);
     ck_assert_int_eq(memcmp(&v[1], "vzvzvzvzvzvz", 12), 0);
     ck_assert_uint_eq(v[0], 0x40000010);
+    cpuid_query(f.cpu, 0x40000100, 0, v);
+    ck_assert_int_eq(memcmp(&v[1], "KVMKVMKVM\0\0\0", 12), 0);
+    ck_assert_uint_eq(v[0], 0x40000101);
+    cpuid_query(f.cpu, 0x40000101, 0, v);
+    ck_assert_uint_eq(v[0], BIT(1) | BIT(6));
+    cpuid_query(f.cpu, 0x40000200, 0, v); /* and nothing else where guests look */
+    ck_assert_uint_eq(v[0] | v[1] | v[2] | v[3], 0);
+    cpuid_policy_no_apic(&f.policy);
+    cpuid_query(f.cpu, 0x40000100, 0, v);
+    ck_assert_uint_eq(v[0] | v[1] | v[2] | v[3], 0);
     cpuid_query(f.cpu, 0x80000002, 0, v);
     ck_assert_int_eq(memcmp(v, "vz ", 3), 0);
     free(f.cpu);

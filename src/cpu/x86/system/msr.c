@@ -76,6 +76,12 @@ bool msr_mtrr_phys_valid(uint64_t base, uint64_t mask)
            !(mask >> MMU_PHYS_BITS) && !(mask & 0x7ff);
 }
 
+/* A flag of 4 bytes, aligned. Like KVM, look no closer while it is off. */
+bool msr_kvm_pv_eoi_valid(uint64_t value)
+{
+    return !(value & 2);
+}
+
 /* ---- reading ---- */
 
 static bool read_mtrr(const struct x86_cpu *c, uint32_t msr, uint64_t *ret)
@@ -121,6 +127,7 @@ bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
     case MSR_MISC_ENABLE: *ret = c->misc_enable; return true;
     case MSR_PAT: *ret = c->pat; return true;
     case MSR_MTRR_DEF_TYPE: *ret = c->mtrr_def_type; return true;
+    case MSR_KVM_PV_EOI: *ret = c->kvm_pv_eoi; return !c->vm->cpuid->no_apic;
     case MSR_EFER: *ret = c->efer; return true;
     case MSR_STAR: *ret = c->star; return true;
     case MSR_LSTAR: *ret = c->lstar; return true;
@@ -186,6 +193,17 @@ static bool write_mtrr(struct x86_cpu *c, uint32_t msr, uint64_t value)
     return set_if(msr_mtrr_phys_valid(value, 0), &c->mtrr_phys_base[n], value);
 }
 
+/* KVM may set the flag when it delivers an interrupt, and then the guest clears it instead of telling the local
+ * APIC of the interrupt's end. We never set it: here that would save nothing. */
+static bool write_kvm_pv_eoi(struct x86_cpu *c, uint64_t value)
+{
+    if (c->vm->cpuid->no_apic || !msr_kvm_pv_eoi_valid(value) ||
+        ((value & 1) && !mem_find(c->vm->mem, value & ~UINT64_C(1))))
+        return false;
+    c->kvm_pv_eoi = value;
+    return true;
+}
+
 static bool write_apic(struct x86_cpu *c, uint32_t msr, uint64_t value)
 {
     fpu_park(c);
@@ -210,6 +228,7 @@ bool msr_write(struct x86_cpu *c, uint32_t msr, uint64_t value)
     case MSR_PAT: return set_if(msr_pat_valid(value), &c->pat, value);
     case MSR_MTRR_DEF_TYPE:
         return set_if(msr_mtrr_def_type_valid(value), &c->mtrr_def_type, value);
+    case MSR_KVM_PV_EOI: return write_kvm_pv_eoi(c, value);
     case MSR_EFER: return write_efer(c, value);
     case MSR_STAR: c->star = value; return true;
     case MSR_LSTAR: return set_if(is_canonical(value), &c->lstar, value);

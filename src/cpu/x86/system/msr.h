@@ -22,6 +22,7 @@ bool msr_write(struct x86_cpu *c, uint32_t msr, uint64_t value) must_check;
 bool msr_pat_valid(uint64_t value);
 bool msr_mtrr_def_type_valid(uint64_t value);
 bool msr_mtrr_fixed_valid(uint64_t value);
+bool msr_kvm_pv_eoi_valid(uint64_t value);
 bool msr_mtrr_phys_valid(uint64_t base, uint64_t mask);
 
 #endif

@@ -59,6 +59,18 @@ void op_rdpid(struct x86_cpu *c, const struct insn *i)
     NEXT;
 }
 
+/* KVM's hypercalls, of which we have none (Linux, Documentation/virt/kvm/x86/hypercalls.rst): a guest that
+ * finds KVM in CPUID may try. */
+void op_vmcall(struct x86_cpu *c, const struct insn *i)
+{
+    int64_t r = c->cpl ? -1 /* EPERM */ : -1000 /* KVM_ENOSYS */;
+
+    if (c->vm->cpuid->no_apic)
+        INSN_UD();
+    c->reg[X86_RAX] = in_64bit(c) ? (uint64_t)r : (uint32_t)r;
+    insn_end(c, i);
+}
+
 /* There are no performance counters. */
 void op_rdpmc(struct x86_cpu *c, const struct insn *i)
 {

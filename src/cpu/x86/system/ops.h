@@ -23,7 +23,7 @@ insn_fn op_invlpg, op_invpcid, op_wbinvd, op_hlt, op_cli, op_sti, op_stac, op_cl
 insn_fn op_xgetbv, op_xsetbv;
 
 /* op_misc.c */
-insn_fn op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_rdpmc, op_rdmsr, op_wrmsr;
+insn_fn op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_rdpmc, op_rdmsr, op_wrmsr, op_vmcall;
 
 /* op_io.c */
 insn_fn op_in, op_out, op_ins, op_outs;

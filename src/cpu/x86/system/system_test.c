@@ -521,6 +521,28 @@ START_TEST(msrs_and_swapgs)
 }
 END_TEST
 
+/* KVM's MSR: a flag that is not aligned, or not in memory, is refused; and a hypercall. */
+GUEST(kvm, ".code64",
+      "mov $0x4b564d04, %ecx\n mov $0x5041, %eax\n xor %edx, %edx\n wrmsr\n"
+      "mov $0x5043, %eax\n wrmsr\n mov $0x5141, %eax\n mov $1, %edx\n wrmsr\n"
+      "rdmsr\n mov %eax, 0x5000\n mov %edx, 0x5008\n vmcall\n mov %rax, 0x5018\n hlt\n"
+      ".org kvm + 0x100\n incl 0x5010\n add $8, %rsp\n addq $2, (%rsp)\n iretq\n");
+
+START_TEST(kvms_own_msr_and_hypercalls)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_GP, CODE + 0x100, 0x8e, 0);
+    stop_is(&f, RUN(&f, kvm), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 0x5041);
+    ck_assert_uint_eq(result(&f, 1), 0);
+    ck_assert_uint_eq(result(&f, 2), 2);
+    ck_assert_int_eq((int64_t)result(&f, 3), -1000);
+    teardown(&f);
+}
+END_TEST
+
 GUEST(compat, ".code64",
       "push $0x23\n push $0x6000\n push $2\n push $0x1b\n push $(0x8000 + compat_user - compat)\n"
       "iretq\n"
@@ -787,6 +809,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, no_way_out_is_a_shutdown_that_says_why);
     UNIT_TEST(s, single_steps_trap_behind_each_instruction);
     UNIT_TEST(s, msrs_and_swapgs);
+    UNIT_TEST(s, kvms_own_msr_and_hypercalls);
     UNIT_TEST(s, compatibility_mode_and_back);
     UNIT_TEST(s, sysenter_and_sysexit);
     UNIT_TEST(s, debug_registers_break);

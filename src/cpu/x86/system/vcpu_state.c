@@ -18,7 +18,7 @@
     X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(dr6) X(dr7) X(efer) X(star) X(lstar)     \
     X(cstar) X(fmask) X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(pat)      \
     X(tsc_adjust) X(tsc_aux) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(sti_shadow)            \
-    X(mov_ss_shadow) X(nmi_blocked)
+    X(mov_ss_shadow) X(nmi_blocked) X(kvm_pv_eoi)
 #define SAME_ARRAYS(X) X(seg) X(dr) X(mtrr_fixed) X(mtrr_phys_base) X(mtrr_phys_mask)
 
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
@@ -84,7 +84,8 @@ static bool msrs_valid(const struct x86_cpu_state *s)
     for (unsigned n = 0; n < ARRAY_SIZE(s->mtrr_phys_base); n++)
         if (!msr_mtrr_phys_valid(s->mtrr_phys_base[n], s->mtrr_phys_mask[n]))
             return false;
-    return msr_pat_valid(s->pat) && msr_mtrr_def_type_valid(s->mtrr_def_type);
+    return msr_kvm_pv_eoi_valid(s->kvm_pv_eoi) && msr_pat_valid(s->pat) &&
+           msr_mtrr_def_type_valid(s->mtrr_def_type);
 }
 
 static bool segments_valid(const struct x86_cpu_state *s)
