@@ -142,7 +142,7 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
     return 0;
 }
 
-mem_code_map *mem_foreign_code_of(const struct mem *mem, const void *host)
+struct mem_code *mem_foreign_code_of(const struct mem *mem, const void *host)
 {
     for (unsigned i = 0; i < mem->region_count; i++) {
         uint64_t off = (uint64_t)((uintptr_t)host - (uintptr_t)mem->region[i].host);
@@ -331,7 +331,8 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
         /* Sequentially consistent: the bytes must be out before the map is looked at, against a
          * CPU that marks the granule and then reads the bytes. */
         atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load_explicit(mem_code_of(mem, host), memory_order_relaxed) & granules(off, n))
+        if (atomic_load_explicit(&mem_code_of(mem, host)->granules, memory_order_relaxed) &
+            granules(off, n))
             mem->code_written(mem->code_written_arg, gpa, n);
     }
 }

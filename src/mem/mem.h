@@ -28,9 +28,13 @@ typedef uint64_t gpa_t; /* guest-physical address */
 #define MEM_REGIONS_MAX 8
 #define MEM_FOREIGN_REGIONS_MAX 512
 
-/* Per page of RAM, which 64-byte granules hold guest code that some CPU has cached in decoded
- * form: bit n covers bytes [64 n, 64 n + 64) of the page. See cpu/x86/smc.h. */
-typedef _Atomic uint64_t mem_code_map;
+/* Per page of RAM, what CPUs that cache decoded guest code have to know of it: cpu/x86/smc.h. Bit n
+ * of the first two stands for the granule of bytes [64 n, 64 n + 64). All zero: no code. */
+struct mem_code {
+    _Atomic uint64_t granules; /* some CPU may have cached code of it, or had */
+    _Atomic uint64_t stale;    /* of these: written since, so that none has now */
+    _Atomic uint64_t writers;  /* CPUs (bit: index modulo 64) that may store there without looking */
+};
 
 struct mem_region {
     gpa_t gpa;
@@ -38,7 +42,7 @@ struct mem_region {
     uint8_t *host; /* mapped read-write for us, whatever the guest may do */
     bool rom;
     bool no_exec;       /* instruction fetches fail as they do outside RAM */
-    mem_code_map *code; /* foreign regions: one per page; else NULL, see mem.code */
+    struct mem_code *code; /* foreign regions: one per page; else NULL, see mem.code */
 };
 
 struct mem {
@@ -48,8 +52,8 @@ struct mem {
     uint64_t used;     /* bytes of it that regions have */
     uint64_t capacity; /* bytes */
     bool preallocate;
-    mem_code_map *code; /* one per page of the mapping */
-    /* Told of every write that hits a granule in code[]; NULL when no CPU caches code.
+    struct mem_code *code;  /* one per page of the mapping */
+    /* Told of every write that hits a granule of code[]; NULL when no CPU caches code.
      * Any thread, after the bytes are in memory. */
     void (*code_written)(void *arg, gpa_t gpa, uint64_t len);
     void *code_written_arg;
@@ -112,11 +116,11 @@ static inline const uint8_t *mem_page_of(const uint8_t *host)
 }
 
 /* mem_code_of() of foreign memory: the first region that has the page, so that all of its guest
- * addresses share one word. */
-mem_code_map *mem_foreign_code_of(const struct mem *mem, const void *host);
+ * addresses share one. */
+struct mem_code *mem_foreign_code_of(const struct mem *mem, const void *host);
 
-/* The code map word of the page that host (inside RAM) lies in. */
-static inline mem_code_map *mem_code_of(const struct mem *mem, const void *host)
+/* What is known of the code in the page that host (inside RAM) lies in. */
+static inline struct mem_code *mem_code_of(const struct mem *mem, const void *host)
 {
     if (unlikely(!mem->code))
         return mem_foreign_code_of(mem, host);

@@ -100,7 +100,7 @@ START_TEST(writes_to_code_are_told_and_others_are_not)
     ck_assert_int_eq(mem_add(mem, 0x4000, 0x4000, false), 0);
     mem->code_written = hear;
     mem->code_written_arg = &h;
-    *mem_code_of(mem, mem_ptr(mem, 0x5000, 1)) = UINT64_C(1) << 2;
+    mem_code_of(mem, mem_ptr(mem, 0x5000, 1))->granules = UINT64_C(1) << 2;
     ck_assert_int_eq(mem_write(mem, 0x5000 + 127, buf, 1), 0);
     ck_assert_int_eq(mem_write(mem, 0x5000 + 192, buf, 64), 0);
     ck_assert_uint_eq(h.calls, 0);
@@ -111,7 +111,7 @@ START_TEST(writes_to_code_are_told_and_others_are_not)
     ck_assert_int_eq(mem_write(mem, 0x4800, buf, 0x2000), 0);
     ck_assert_uint_eq(h.calls, 2);
     ck_assert_uint_eq(h.gpa, 0x5000);
-    *mem_code_of(mem, mem_ptr(mem, 0x5000, 1)) = UINT64_C(1) << 63;
+    mem_code_of(mem, mem_ptr(mem, 0x5000, 1))->granules = UINT64_C(1) << 63;
     ck_assert_int_eq(mem_zero(mem, 0x5fff, 1), 0);
     ck_assert_uint_eq(h.calls, 3);
     mem_destroy(mem);

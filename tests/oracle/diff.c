@@ -35,7 +35,9 @@ static uint64_t flags_compared(const struct diff_case *c)
 
     /* Translated code need not keep what the instruction is going to overwrite anyway; and what
      * the host has not in 64-bit mode we do by hand. */
-    return diff_jit || c->d.info->attr & X86_ATTR_NO64 ? flags & ~(uint64_t)c->d.info->flags_undefined : flags;
+    if (diff_jit || c->d.info->attr & X86_ATTR_NO64)
+        flags &= ~(uint64_t)c->d.info->flags_undefined;
+    return flags;
 }
 
 /* Gathers clear what lies above the elements they gather, SDM vol. 2. The host was seen to leave
@@ -81,8 +83,12 @@ static bool host_quirk(const struct diff_case *c, const struct diff_state *h,
     if (sha && h->vector == -1 && s->vector == X86_GP)
         return true; /* takes misaligned operands */
     if (h->vector == X86_UD && s->vector == -1 && diff_narrow &&
-        (c->d.op == X86_OP_VPEXTRD || c->d.op == X86_OP_VPINSRD) && c->bytes[c->d.opcode_off - 1] >> 7)
+        (c->d.op == X86_OP_VPEXTRD || c->d.op == X86_OP_VPINSRD) &&
+        c->bytes[c->d.opcode_off - 1] >> 7)
         return true; /* VEX.W outside 64-bit mode: ignored by Intel */
+    if (h->vector == -1 && s->vector == X86_GP &&
+        (c->d.op == X86_OP_LDMXCSR || c->d.op == X86_OP_VLDMXCSR))
+        return true; /* AMD's MXCSR has one bit more */
     /* pushes the return address before it looks whether the target is canonical */
     return c->d.op == X86_OP_CALL_IND && h->vector == X86_PF && s->vector == X86_GP;
 }
@@ -117,7 +123,8 @@ static bool compare(const struct diff_case *c, const struct diff_state *h,
     }
     if ((h->rflags ^ s->rflags) & flags_compared(c))
         note("rflags", c->before.rflags, h->rflags, s->rflags), same = false;
-    if (h->vector == X86_PF && ((h->cr2 != s->cr2 && !cr2_varies(c)) || (h->error & 2) != (s->error & 2)))
+    if (h->vector == X86_PF &&
+        ((h->cr2 != s->cr2 && !cr2_varies(c)) || (h->error & 2) != (s->error & 2)))
         note("cr2", h->error, h->cr2, s->cr2), same = false;
     if (!same_vector_state(c, h->xsave, s->xsave)) {
         for (unsigned at = 0; at < 832; at += 8)

@@ -36,8 +36,8 @@ struct diff_case {
     struct diff_state before;
 };
 
-/* 32-bit code in compatibility mode instead of 64-bit code: only the lower halves of the first eight
- * registers count. */
+/* 32-bit code in compatibility mode instead of 64-bit code: only the lower halves of the first
+ * eight registers count. */
 extern bool diff_narrow;
 
 static inline enum x86_code_size diff_code_size(void)

@@ -158,7 +158,8 @@ static void add_encoding(const uint8_t b[16])
 
 bool diff_make_corpus(void)
 {
-    static const uint8_t rare[][16] = {{0xf3, 0x0f, 0x1e, 0xfa}}; /* ENDBR64 */
+    static const uint8_t rare[][16] = {{0xf3, 0x0f, 0x1e, 0xfa}, /* ENDBR64, 32 */
+                                       {0xf3, 0x0f, 0x1e, 0xfb}};
 
     corpus = calloc(X86_OP_COUNT, sizeof(*corpus));
     if (!corpus)

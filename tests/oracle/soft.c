@@ -155,7 +155,7 @@ static const struct insn *find_translated(void)
     const struct insn *first;
 
     for (unsigned off = 0; off < DIFF_CODE_LEN; off += 4096)
-        block_invalidate_page(cpu, guest_code + off);
+        block_invalidate(cpu, guest_code + off, UINT64_MAX);
     cpu->link = NULL;
     first = block_find(cpu);
     if (!first)

@@ -315,18 +315,31 @@ static void kill_block(struct x86_cpu *c, struct block *b)
         b->insn[n].fn = insn_stale;
 }
 
-void block_invalidate_page(struct x86_cpu *c, const uint8_t *host)
+/* Granules of the page of RAM that b relies on: at least those claimed for it. */
+static uint64_t relied_on(const struct block *b, const uint8_t *page)
+{
+    unsigned left = MEM_PAGE_SIZE - (unsigned)(b->host - mem_page_of(b->host));
+    uint64_t granules = 0;
+
+    if (block_page(b, 0) == page)
+        granules |= smc_granules(b->host, MIN(left, b->insn[b->count - 1].off + X86_INSN_MAX)) |
+                    jit_granules(b);
+    if (block_page(b, 1) == page)
+        granules |= smc_granules(page, X86_INSN_MAX);
+    return granules;
+}
+
+void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
 {
     const uint8_t *page = mem_page_of(host);
     uint32_t *at = &c->blocks->page[page_bucket(page)];
     struct block *b;
 
     while ((b = at_place(c->blocks, *at))) {
-        unsigned n = block_page(b, 0) == page ? 0 : block_page(b, 1) == page ? 1 : 2;
         bool chained_by_first = page_bucket(block_page(b, 0)) == page_bucket(page);
         uint32_t *next = &b->page_next[chained_by_first ? 0 : 1];
 
-        if (n < 2) {
+        if (b->dead || relied_on(b, page) & granules) {
             kill_block(c, b);
             *at = *next;
         } else {

@@ -89,8 +89,8 @@ const struct insn *block_find(struct x86_cpu *c);
 /* A one-instruction block for single steps and shadows, valid until the next call. */
 const struct insn *block_single(struct x86_cpu *c);
 
-/* Forget all blocks with code in the page of RAM that host lies in. */
-void block_invalidate_page(struct x86_cpu *c, const uint8_t *host);
+/* Forget all blocks that rely on one of these granules (struct mem_code) of the page at host. */
+void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules);
 
 /* Forget everything. Not while a block runs. */
 void block_cache_empty(struct x86_cpu *c);

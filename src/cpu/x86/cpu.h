@@ -97,7 +97,7 @@ enum x86_stop {
     X(exceptions) X(interrupts) X(halts)                                                           \
     X(jit_blocks) X(jit_bytes) X(jit_guest_bytes) X(jit_misses) X(jit_detours) X(jit_kills)        \
     X(jit_full) X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)             \
-    X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs)
+    X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs) X(exclusives)
 
 struct x86_cpu_counters {
 #define X86_COUNTER_FIELD(name) uint64_t name;

@@ -10,11 +10,14 @@
 #include "cpu/x86/block.h"
 #include "cpu/x86/mmu.h"
 
-#define QUEUE_MAX 64
+#define QUEUE_MAX   512 /* Linux patches its code at 256 places between two IPIs */
+#define DATA_WRITES 128 /* so many in a row that hit nothing but stale granules of a page, and it may
+                         * be data */
 
 /* Pages that a vCPU was told about. Past QUEUE_MAX it forgets everything instead. */
 struct page_queue {
     const uint8_t *page[QUEUE_MAX];
+    uint64_t granules[QUEUE_MAX];
     unsigned count;
     bool overflow;
 };
@@ -25,12 +28,15 @@ struct sync_slot {
     _Atomic uint64_t done;   /* of these, how many it has acted on */
     _Atomic bool lock;       /* guards the queues */
     struct page_queue invalidate, protect;
+    const uint8_t *stale_page; /* where this vCPU last wrote to a stale granule, */
+    unsigned stale_writes;     /* and how often in a row */
 };
 
 struct sync_domain {
     struct x86_vm *vm;
     _Atomic unsigned claims;          /* smc_claim() calls that still wait */
     struct x86_cpu *_Atomic exclusive; /* who runs alone */
+    _Atomic bool code_lock;           /* guards struct mem_code's changes */
     struct sync_slot slot[];
 };
 
@@ -99,21 +105,26 @@ int sync_attach(struct x86_cpu *c)
 
 /* ---- telling and being told ---- */
 
-static void queue_add(struct page_queue *q, const uint8_t *page)
+static void queue_add(struct page_queue *q, const uint8_t *page, uint64_t granules)
 {
-    for (unsigned n = 0; n < q->count; n++)
-        if (q->page[n] == page)
-            return;
-    if (q->count == QUEUE_MAX)
+    unsigned n = q->count;
+
+    while (n && q->page[n - 1] != page)
+        n--;
+    if (n) {
+        q->granules[n - 1] |= granules;
+    } else if (q->count == QUEUE_MAX) {
         q->overflow = true;
-    else
-        q->page[q->count++] = page;
+    } else {
+        q->page[q->count] = page;
+        q->granules[q->count++] = granules;
+    }
 }
 
-static void post_invalidate(struct x86_cpu *to, const uint8_t *page)
+static void post_invalidate(struct x86_cpu *to, const uint8_t *page, uint64_t granules)
 {
     lock(to->sync);
-    queue_add(&to->sync->invalidate, page);
+    queue_add(&to->sync->invalidate, page, granules);
     unlock(to->sync);
     x86_cpu_post(to, X86_PENDING_SYNC);
 }
@@ -124,12 +135,14 @@ static uint64_t post_protect(struct x86_cpu *to, const uint8_t *page)
     uint64_t ticket;
 
     lock(to->sync);
-    queue_add(&to->sync->protect, page);
+    queue_add(&to->sync->protect, page, 0);
     ticket = ++to->sync->posted;
     unlock(to->sync);
     x86_cpu_post(to, X86_PENDING_SYNC);
     return ticket;
 }
+
+static void protect_here(struct x86_cpu *c, const uint8_t *page);
 
 static void serve_protect(struct x86_cpu *c)
 {
@@ -142,7 +155,7 @@ static void serve_protect(struct x86_cpu *c)
         mmu_flush_all(c);
     else
         for (unsigned n = 0; n < s->protect.count; n++)
-            mmu_protect_page(c, s->protect.page[n]);
+            protect_here(c, s->protect.page[n]);
     s->protect.count = 0;
     s->protect.overflow = false;
     __atomic_store_n((uint64_t *)&s->done, s->posted, __ATOMIC_SEQ_CST);
@@ -158,7 +171,7 @@ static void serve_invalidate(struct x86_cpu *c)
         block_cache_empty(c);
     else
         for (unsigned n = 0; n < s->invalidate.count; n++)
-            block_invalidate_page(c, s->invalidate.page[n]);
+            block_invalidate(c, s->invalidate.page[n], s->invalidate.granules[n]);
     s->invalidate.count = 0;
     s->invalidate.overflow = false;
     unlock(s);
@@ -205,26 +218,62 @@ void sync_service(struct x86_cpu *c)
 
 /* ---- code pages ---- */
 
-static uint64_t granules(const uint8_t *host, unsigned len)
+/* A spin lock for everything that changes struct mem_code. Held briefly, and nobody who has it waits
+ * for a vCPU. */
+static void code_lock(struct sync_domain *d)
 {
-    unsigned first = (unsigned)((uintptr_t)host & (MEM_PAGE_SIZE - 1)) / 64;
-    unsigned last = (unsigned)(((uintptr_t)host & (MEM_PAGE_SIZE - 1)) + len - 1) / 64;
-    uint64_t upto = last >= 63 ? UINT64_MAX : BIT(last + 1) - 1;
+    unsigned spins = 0;
 
-    return upto & ~(BIT(first) - 1);
+    while (__atomic_exchange_n((bool *)&d->code_lock, true, __ATOMIC_ACQUIRE))
+        relax(&spins);
 }
 
-static void protect_everywhere(struct x86_cpu *c, const uint8_t *page)
+static void code_unlock(struct sync_domain *d)
+{
+    __atomic_store_n((bool *)&d->code_lock, false, __ATOMIC_RELEASE);
+}
+
+static uint64_t load(const _Atomic uint64_t *p)
+{
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_SEQ_CST);
+}
+
+static void set_bits(_Atomic uint64_t *p, uint64_t bits)
+{
+    __atomic_fetch_or((uint64_t *)p, bits, __ATOMIC_SEQ_CST);
+}
+
+static void clear_bits(_Atomic uint64_t *p, uint64_t bits)
+{
+    __atomic_fetch_and((uint64_t *)p, ~bits, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t writer_bit(unsigned index)
+{
+    return BIT(index % 64);
+}
+
+/* Drop this vCPU's write tags for the page. */
+static void protect_here(struct x86_cpu *c, const uint8_t *page)
+{
+    mmu_protect_page(c, page);
+    if (c->vm->cpu_count <= 64) /* else it may be another's bit too */
+        clear_bits(&mem_code_of(c->vm->mem, page)->writers, writer_bit(c->index));
+}
+
+static void protect_everywhere(struct x86_cpu *c, struct mem_code *m, const uint8_t *page)
 {
     struct sync_domain *d = c->vm->sync;
+    uint64_t writers = load(&m->writers);
 
-    mmu_protect_page(c, page);
+    if (writers & writer_bit(c->index))
+        protect_here(c, page);
     for (unsigned n = 0; n < c->vm->cpu_count; n++) {
         struct sync_slot *s = &d->slot[n];
         unsigned spins = 0;
         uint64_t ticket;
 
-        if (n == c->index)
+        if (n == c->index || !(writers & writer_bit(n)))
             continue;
         ticket = post_protect(c->vm->cpu[n], page);
         while (__atomic_load_n((uint64_t *)&s->done, __ATOMIC_SEQ_CST) < ticket &&
@@ -235,20 +284,36 @@ static void protect_everywhere(struct x86_cpu *c, const uint8_t *page)
     }
 }
 
+/* Set the granules, as not stale. Was there no code in the page? */
+static bool first_claim(struct sync_domain *d, struct mem_code *m, uint64_t mask)
+{
+    bool first;
+
+    code_lock(d);
+    first = !load(&m->granules);
+    set_bits(&m->granules, mask);
+    clear_bits(&m->stale, mask);
+    code_unlock(d);
+    return first;
+}
+
 void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
 {
     struct sync_domain *d = c->vm->sync;
-    mem_code_map *map = mem_code_of(c->vm->mem, host);
-    uint64_t mask = granules(host, len), old;
+    struct mem_code *m = mem_code_of(c->vm->mem, host);
+    uint64_t mask = smc_granules(host, len);
     unsigned spins = 0;
 
-    if ((__atomic_load_n((uint64_t *)map, __ATOMIC_SEQ_CST) & mask) != mask) {
+    /* stale first: give_up() clears it last */
+    if (load(&m->stale) & mask || (load(&m->granules) & mask) != mask) {
+        bool first;
+
         __atomic_add_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
-        old = __atomic_fetch_or((uint64_t *)map, mask, __ATOMIC_SEQ_CST);
-        if (!old)
-            protect_everywhere(c, mem_page_of(host));
+        first = first_claim(d, m, mask);
+        if (first)
+            protect_everywhere(c, m, mem_page_of(host));
         __atomic_sub_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
-        if (!old)
+        if (first)
             return;
     }
     /* Another vCPU may have set the granules just now and still be waiting for the rest. */
@@ -258,43 +323,93 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
     }
 }
 
-bool smc_page_has_code(const struct x86_cpu *c, const uint8_t *host)
+bool smc_allows_plain_stores(const struct x86_cpu *c, const uint8_t *host)
 {
-    return __atomic_load_n((uint64_t *)mem_code_of(c->vm->mem, host), __ATOMIC_SEQ_CST);
+    struct mem_code *m = mem_code_of(c->vm->mem, host);
+
+    /* Before the granules are looked at: protect_everywhere() does it the other way round. */
+    if (!(load(&m->writers) & writer_bit(c->index)))
+        set_bits(&m->writers, writer_bit(c->index));
+    return !load(&m->granules);
+}
+
+/* With the lock. The granules have been written: which of them had code that somebody may rely on?
+ * All vCPUs but `by` (may be NULL) are told. */
+static uint64_t make_stale(struct x86_vm *vm, const struct x86_cpu *by, struct mem_code *m,
+                           const uint8_t *page, uint64_t mask)
+{
+    uint64_t hit = load(&m->granules) & mask & ~load(&m->stale);
+
+    if (!hit)
+        return 0;
+    set_bits(&m->stale, hit);
+    for (unsigned n = 0; n < vm->cpu_count; n++)
+        if (vm->cpu[n] != by)
+            post_invalidate(vm->cpu[n], page, hit);
+    return hit;
+}
+
+/* With the lock. If nobody relies on any code of the page, take it for data. */
+static void give_up(struct mem_code *m)
+{
+    if (load(&m->granules) & ~load(&m->stale))
+        return;
+    __atomic_store_n((uint64_t *)&m->granules, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n((uint64_t *)&m->stale, 0, __ATOMIC_SEQ_CST);
+}
+
+/* This vCPU wrote to granules that were stale already: is it time to take the page for data? */
+static bool many_stale_writes(struct sync_slot *s, const uint8_t *page)
+{
+    if (s->stale_page != page)
+        s->stale_writes = 0;
+    s->stale_page = page;
+    return ++s->stale_writes >= DATA_WRITES;
 }
 
 void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
 {
-    mem_code_map *map = mem_code_of(c->vm->mem, host);
+    struct sync_domain *d = c->vm->sync;
+    struct mem_code *m = mem_code_of(c->vm->mem, host);
+    uint64_t mask = smc_granules(host, len), hit;
 
     c->count.smc_slow_writes++;
     /* The store must be visible before the granules are read: smc_claim() does it the other way
      * round. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!(__atomic_load_n((uint64_t *)map, __ATOMIC_SEQ_CST) & granules(host, len)))
+    if (!(load(&m->granules) & mask))
         return;
-    __atomic_store_n((uint64_t *)map, 0, __ATOMIC_SEQ_CST);
+    code_lock(d); /* also where all is stale: the one who made it so may still be telling others */
+    hit = make_stale(c->vm, c, m, mem_page_of(host), mask);
+    if (hit)
+        c->sync->stale_page = NULL;
+    if (len == MEM_PAGE_SIZE || (!hit && many_stale_writes(c->sync, mem_page_of(host))))
+        give_up(m);
+    code_unlock(d);
+    if (!hit)
+        return;
     c->count.smc_invalidations++;
-    block_invalidate_page(c, mem_page_of(host));
-    for (unsigned n = 0; n < c->vm->cpu_count; n++)
-        if (n != c->index)
-            post_invalidate(c->vm->cpu[n], mem_page_of(host));
+    block_invalidate(c, mem_page_of(host), hit);
 }
 
 /* mem_written() hit a granule: a device, or a vCPU's own thread on a device's behalf. */
 static void vm_code_written(void *arg, gpa_t gpa, uint64_t len)
 {
     struct x86_vm *vm = arg;
-    uint64_t end = gpa + len;
 
-    for (gpa = gpa & ~(uint64_t)(MEM_PAGE_SIZE - 1); gpa < end; gpa += MEM_PAGE_SIZE) {
-        const uint8_t *page = mem_ptr(vm->mem, gpa, MEM_PAGE_SIZE);
+    for (uint64_t n; len; gpa += n, len -= n) {
+        const uint8_t *host;
+        struct mem_code *m;
 
-        if (!page || !__atomic_exchange_n((uint64_t *)mem_code_of(vm->mem, page), 0,
-                                          __ATOMIC_SEQ_CST))
+        n = MIN(len, MEM_PAGE_SIZE - gpa % MEM_PAGE_SIZE);
+        host = mem_ptr(vm->mem, gpa, n);
+        if (!host)
             continue;
-        for (unsigned n = 0; n < vm->cpu_count; n++)
-            post_invalidate(vm->cpu[n], page);
+        m = mem_code_of(vm->mem, host);
+        code_lock(vm->sync);
+        make_stale(vm, NULL, m, mem_page_of(host), smc_granules(host, (unsigned)n));
+        give_up(m);
+        code_unlock(vm->sync);
     }
 }
 
@@ -306,6 +421,7 @@ void sync_exclusive_begin(struct x86_cpu *c)
     struct x86_cpu *none = NULL;
     unsigned spins = 0;
 
+    c->count.exclusives++;
     sync_leave(c); /* two may want it at once: whoever waits does not hold up the other */
     while (!__atomic_compare_exchange_n((struct x86_cpu **)&d->exclusive, &none, c, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {

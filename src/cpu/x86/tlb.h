@@ -13,6 +13,10 @@
 #define TLB_ENTRIES (1u << TLB_BITS)
 #define TLB_NO_TAG  UINT64_MAX
 
+/* In a write tag, which matches no address then: stores are allowed, but to a page with code, which
+ * must be told (smc.h). Above the bits by which translated code checks alignment. */
+#define TLB_CODE    UINT64_C(0x800)
+
 struct tlb_entry {
     uint64_t read, write, exec; /* tlb_page() of the address, or TLB_NO_TAG */
     uint64_t addend;            /* host address = virtual address + addend (wraps) */

@@ -205,7 +205,8 @@ static bool w_widens(const struct x86_decoded *d)
 
     if (d->map == X86_MAP_0F3A)
         return op == 0x16 || op == 0x22 || is_string_compare(d);
-    return d->map == X86_MAP_0F && (op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e);
+    return d->map == X86_MAP_0F &&
+           (op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e);
 }
 
 /* Outside 64-bit mode VEX.W does not widen general registers (rex_w is 0), but for other

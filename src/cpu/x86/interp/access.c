@@ -2,6 +2,7 @@
 /* The slow halves of memory operands: segment checks, TLB misses, faults. The fast halves are the
  * macros in insn.h. SDM vol. 3, 5.3 (limits), 5.5 (types); vol. 1, 3.3.7 (wrapping). */
 #include "cpu/x86/interp/interp.h"
+#include "cpu/x86/mmu/mmu_priv.h"
 
 static struct loaded segment_fault(struct x86_cpu *c, unsigned seg)
 {
@@ -113,11 +114,34 @@ SLOW_ENTRY struct loaded insn_store_entry(struct x86_cpu *c, const struct insn *
     return (struct loaded){0, ok};
 }
 
+SLOW_ENTRY struct loaded insn_locked_host_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                                unsigned size)
+{
+    struct xlat x;
+
+    if (!is_canonical(va) || (!in_long_mode(c) && va > UINT32_MAX) ||
+        tlb_page(va) != tlb_page(va + size - 1) || c->dr7 & 0xff || mmu_checks_alignment(c) ||
+        !mmu_translate(c, va, MMU_WRITE, MMU_CURRENT, true, &x) || !x.host || x.rom)
+        return (struct loaded){0, false};
+    return (struct loaded){(uint64_t)(uintptr_t)x.host, x.plain};
+}
+
+SLOW_ENTRY struct loaded insn_locked_tell_entry(struct x86_cpu *c, const struct insn *i,
+                                                uint64_t host, unsigned size)
+{
+    smc_written(c, (const uint8_t *)(uintptr_t)host, size);
+    return (struct loaded){0, true};
+}
+
 SLOW_ENTRY struct loaded insn_locked_load_entry(struct x86_cpu *c, const struct insn *i,
                                                 uint64_t va, unsigned size)
 {
-    struct loaded r;
+    struct loaded r = {0, false};
 
+    if (c->fault.pending) { /* insn_locked_host() has found out already */
+        c->rip = insn_rip(c, i);
+        return r;
+    }
     sync_exclusive_begin(c);
     r = mmu_load_for_write(c, va, size, MMU_CURRENT, i->flags & INSN_EA_STACK);
     if (unlikely(!r.ok)) {

@@ -153,6 +153,10 @@ static noinline bool cmpxchg16b_slow(struct x86_cpu *c, const struct insn *i, ui
     bool stack = i->flags & INSN_EA_STACK, ok = false;
     struct loaded lo, hi = {0, 0};
 
+    if (c->fault.pending) {
+        c->rip = insn_rip(c, i);
+        return false;
+    }
     sync_exclusive_begin(c);
     lo = mmu_load_for_write(c, va, 8, MMU_CURRENT, stack);
     if (lo.ok)
@@ -175,13 +179,18 @@ static noinline bool cmpxchg16b_run(struct x86_cpu *c, const struct insn *i, uin
 {
     struct tlb_entry *e = tlb_slot(c->tlb, va);
     uint64_t old[2] = { c->reg[X86_RAX], c->reg[X86_RDX] };
+    struct loaded at = {va + e->addend, true};
 
-    if (likely(e->write == tlb_page(va))) { /* aligned: never crosses a page */
-        guest_u8 *p = (guest_u8 *)(uintptr_t)(va + e->addend);
+    if (unlikely(e->write != tlb_page(va))) /* aligned: never crosses a page */
+        at = insn_locked_host(c, i, va, 16);
+    if (likely(at.value)) {
+        guest_u8 *p = (guest_u8 *)(uintptr_t)at.value;
 
         __asm__ volatile("lock cmpxchg16b %[p]"
                          : [p] "+m"(*(unsigned __int128 *)p), "+a"(old[0]), "+d"(old[1])
                          : "b"(c->reg[X86_RBX]), "c"(c->reg[X86_RCX]));
+        if (unlikely(!at.ok))
+            insn_locked_tell(c, i, at.value, 16);
     } else if (!cmpxchg16b_slow(c, i, va, old)) {
         return false;
     }

@@ -152,13 +152,38 @@ static always_inline must_check bool insn_locked_store(struct x86_cpu *c, const 
     return SLOW_CALL_VALUE(insn_locked_store_entry, c, i, va, size, value).ok;
 }
 
+/* Where the TLB has no write tag: host address for a locked access (ok: it needs no telling), or 0:
+ * it has to be done as above; a page fault may be recorded already. */
+SLOW_ENTRY struct loaded insn_locked_host_entry(struct x86_cpu *c, const struct insn *i, uint64_t va,
+                                                unsigned size);
+/* A locked access has been done at this host address, where there may be code. */
+SLOW_ENTRY struct loaded insn_locked_tell_entry(struct x86_cpu *c, const struct insn *i,
+                                                uint64_t host, unsigned size);
+
+static always_inline struct loaded insn_locked_host(struct x86_cpu *c, const struct insn *i,
+                                                    uint64_t va, unsigned size)
+{
+    return SLOW_CALL(insn_locked_host_entry, c, i, va, size);
+}
+
+static always_inline void insn_locked_tell(struct x86_cpu *c, const struct insn *i, uint64_t host,
+                                           unsigned size)
+{
+    (void)SLOW_CALL(insn_locked_tell_entry, c, i, host, size);
+}
+
 /* Like RMW_AT of insn.h, atomic towards the other vCPUs: `direct` is an asm with a LOCK prefix. */
 #define LOCKED_AT(bits, va, direct, indirect)                                                      \
     do {                                                                                           \
         struct tlb_entry *e_ = tlb_slot(c->tlb, va);                                               \
-        if (likely(e_->write == tlb_page((va) + (bits) / 8 - 1))) {                                  \
-            guest_u##bits *p = (guest_u##bits *)(uintptr_t)((va) + e_->addend);                    \
+        struct loaded at_ = {(va) + e_->addend, true};                                             \
+        if (unlikely(e_->write != tlb_page((va) + (bits) / 8 - 1)))                                \
+            at_ = insn_locked_host(c, i, va, (bits) / 8);                                          \
+        if (likely(at_.value)) {                                                                   \
+            guest_u##bits *p = (guest_u##bits *)(uintptr_t)at_.value;                              \
             direct;                                                                                \
+            if (unlikely(!at_.ok))                                                                 \
+                insn_locked_tell(c, i, at_.value, (bits) / 8);                                     \
         } else {                                                                                   \
             struct loaded l_ = insn_locked_load(c, i, va, (bits) / 8);                             \
             uint##bits##_t v = (uint##bits##_t)l_.value;                                           \

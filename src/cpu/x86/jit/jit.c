@@ -146,6 +146,13 @@ static void aim(const struct jit *j, uint8_t *rel, const uint8_t *target)
     __builtin_memcpy(rel, &d, 4);
 }
 
+uint64_t jit_granules(const struct block *b)
+{
+    const struct jit_exits *exits = block_end(b)->exits;
+
+    return exits ? exits->granules : 0;
+}
+
 void jit_kill(struct x86_cpu *c, struct block *b)
 {
     if (!b->code)

@@ -43,6 +43,9 @@ static inline bool jit_can_translate(const struct x86_cpu *c)
  * block stays interpreted. When code memory is full, X86_PENDING_FLUSH is posted. */
 void jit_translate(struct x86_cpu *c, struct block *b);
 
+/* Granules (smc.h) of b's first page that its translation relies on, besides its own bytes. */
+uint64_t jit_granules(const struct block *b);
+
 /* b's code has changed: nothing may run it any more. It may be what is running. */
 void jit_kill(struct x86_cpu *c, struct block *b);
 

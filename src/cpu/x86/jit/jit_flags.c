@@ -40,9 +40,10 @@ static uint16_t live_before(const struct x86_decoded *d, uint16_t behind)
 }
 
 /* Which flags may matter at the code at host, looking ahead within its page? What is looked at is
- * claimed: if it changes, all blocks of the page die, the one that relies on it included. */
-static uint16_t live_at(struct x86_cpu *c, const uint8_t *host)
+ * claimed: if it changes, the block dies. */
+static uint16_t live_at(const struct translation *t, const uint8_t *host)
 {
+    struct x86_cpu *c = t->c;
     const uint8_t *end = (const uint8_t *)((uintptr_t)host | (MEM_PAGE_SIZE - 1)) + 1;
     uint16_t decided = 0, live = 0;
     struct x86_decoded d;
@@ -50,8 +51,10 @@ static uint16_t live_at(struct x86_cpu *c, const uint8_t *host)
     for (unsigned n = 0; n < SCAN_INSNS && decided != FLAGS_ALL; n++) {
         unsigned avail = MIN((unsigned)(end - host), (unsigned)X86_INSN_MAX);
 
-        if (avail)
+        if (avail) {
             smc_claim(c, host, avail);
+            t->exits->granules |= smc_granules(host, avail);
+        }
         if (!avail || x86_decode(host, avail, c->code_size, &d) != X86_DECODE_OK)
             break;
         live |= (uint16_t)(d.info->flags_used & ~decided);
@@ -72,7 +75,7 @@ static uint16_t live_at_target(const struct translation *t, uint64_t rip)
 {
     if (rip >> MEM_PAGE_SHIFT != t->b->home_rip >> MEM_PAGE_SHIFT)
         return FLAGS_ALL;
-    return live_at(t->c, block_page(t->b, 0) + (rip & (MEM_PAGE_SIZE - 1)));
+    return live_at(t, block_page(t->b, 0) + (rip & (MEM_PAGE_SIZE - 1)));
 }
 
 static uint16_t live_at_end(const struct translation *t)

@@ -71,6 +71,7 @@ struct jit_exits {
     struct jit_entries entry;
     struct jit_exit exit[2];  /* by link slot */
     uint64_t from;            /* home_rip of the block */
+    uint64_t granules;        /* of its first page that it relies on besides its own bytes */
     const uint8_t *code;      /* the block's translation */
     uint32_t code_bytes;
     const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */

@@ -309,10 +309,22 @@ static bool page_is_watched(const struct x86_cpu *c, uint64_t va)
     return false;
 }
 
-/* Write tags are given for writable dirty pages on the first read already, but never to ROM, MMIO
- * and pages with cached code. */
+/* How stores may be done. */
+enum stores { STORES_NO, STORES_TELL, STORES_PLAIN };
+
+static void set_write_tag(struct x86_cpu *c, struct tlb_entry *e, uint64_t va,
+                          enum mmu_access access, uint8_t *host, enum stores stores)
+{
+    if (stores == STORES_TELL)
+        e->write = tlb_page(va) | TLB_CODE;
+    else if (stores == STORES_PLAIN && (likely(!c->check) || jit_check_tag(c, e, access, host)))
+        e->write = tlb_page(va);
+}
+
+/* Write tags are given for writable dirty pages on the first read already, but never to ROM and
+ * MMIO. */
 static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
-                 const struct walk *w, uint8_t *host, bool may_write)
+                 const struct walk *w, uint8_t *host, enum stores stores)
 {
     struct mmu_space *s = mmu_space_of(c->mmu, va);
     uint64_t vpn = va >> 12;
@@ -326,8 +338,7 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
         e->exec = tlb_page(va);
     else
         e->read = tlb_page(va);
-    if (may_write && (likely(!c->check) || jit_check_tag(c, e, access, host)))
-        e->write = tlb_page(va);
+    set_write_tag(c, e, va, access, host, stores);
     if (w->level == 2)
         mmu_filter_add(s->large, MMU_LARGE_BITS, vpn >> 10);
     else if (w->level == 3)
@@ -336,14 +347,32 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
         c->mmu->upper_has_non_global = true;
 }
 
-/* May stores to the page go straight to memory from now on? */
-static bool may_write_plainly(const struct x86_cpu *c, enum mmu_access access, enum mmu_kind kind,
-                              const struct walk *w, const uint8_t *host, bool rom)
+static enum stores stores_to(const struct x86_cpu *c, const uint8_t *host)
+{
+    return smc_allows_plain_stores(c, host) ? STORES_PLAIN : STORES_TELL;
+}
+
+static enum stores stores_after(const struct x86_cpu *c, enum mmu_access access, enum mmu_kind kind,
+                                const struct walk *w, const uint8_t *host, bool rom)
 {
     bool writable = w->writable || (kind != MMU_USER && !(c->cr0 & X86_CR0_WP));
 
-    return (access == MMU_WRITE || (access == MMU_READ && w->dirty && writable)) && !rom &&
-           host && !smc_page_has_code(c, host);
+    if (!host || rom || !(access == MMU_WRITE || (access == MMU_READ && w->dirty && writable)))
+        return STORES_NO;
+    return stores_to(c, host);
+}
+
+/* A store to a page that had code when the tag was set: no need to walk. */
+static void find_code_page(struct x86_cpu *c, struct tlb_entry *e, uint64_t va, struct xlat *ret)
+{
+    enum stores stores;
+
+    ret->host = (uint8_t *)(uintptr_t)(va + e->addend);
+    ret->gpa = UINT64_MAX;
+    ret->rom = false;
+    stores = stores_to(c, ret->host);
+    ret->plain = stores == STORES_PLAIN;
+    set_write_tag(c, e, va, MMU_WRITE, ret->host, stores);
 }
 
 static void raise_page_fault(struct x86_cpu *c, uint64_t va, enum mmu_access access,
@@ -373,12 +402,17 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
     struct walk w;
     uint32_t error;
     bool rom = false;
+    enum stores stores;
 
     if (likely(tlb_has(e, va, access))) {
         ret->host = (uint8_t *)(uintptr_t)(va + e->addend);
         ret->gpa = UINT64_MAX; /* nobody needs it for plain RAM */
         ret->plain = true;
         ret->rom = false;
+        return true;
+    }
+    if (access == MMU_WRITE && e->write == (tlb_page(va) | TLB_CODE)) {
+        find_code_page(c, e, va, ret);
         return true;
     }
     c->count.tlb_misses++;
@@ -394,9 +428,10 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
         c->fault.pending = c->io_step = true;
         return false;
     }
-    ret->plain = may_write_plainly(c, access, kind, &w, ret->host, rom);
+    stores = stores_after(c, access, kind, &w, ret->host, rom);
+    ret->plain = stores == STORES_PLAIN;
     if (ret->host && !page_is_watched(c, va))
-        fill(c, va, access, kind, &w, ret->host, ret->plain);
+        fill(c, va, access, kind, &w, ret->host, stores);
     return true;
 }
 
@@ -446,7 +481,7 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
         host = mmu_ram(c, w.gpa, &rom);
         if (!host || mem_find(c->vm->mem, w.gpa)->no_exec)
             return fetch_outside_ram(c, w.gpa);
-        fill(c, va, MMU_EXEC, kind, &w, host, false);
+        fill(c, va, MMU_EXEC, kind, &w, host, STORES_NO);
     }
     *ret_host = host;
     return true;
