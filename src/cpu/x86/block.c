@@ -319,10 +319,11 @@ static void kill_block(struct x86_cpu *c, struct block *b)
 static uint64_t relied_on(const struct block *b, const uint8_t *page)
 {
     unsigned left = MEM_PAGE_SIZE - (unsigned)(b->host - mem_page_of(b->host));
+    unsigned end = b->insn[b->count - 1].off + (unsigned)X86_INSN_MAX;
     uint64_t granules = 0;
 
     if (block_page(b, 0) == page)
-        granules |= smc_granules(b->host, MIN(left, b->insn[b->count - 1].off + X86_INSN_MAX)) |
+        granules |= smc_granules(b->host, MIN(left, end)) |
                     jit_granules(b);
     if (block_page(b, 1) == page)
         granules |= smc_granules(page, X86_INSN_MAX);
