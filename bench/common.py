@@ -63,10 +63,10 @@ class Machine:
             with open(f"/proc/{self.process.pid}/smaps", encoding="ascii",
                       errors="replace") as smaps:
                 for line in smaps:
-                    head = re.match(r"([0-9a-f]+)-([0-9a-f]+) .{5}(.*)", line)
+                    head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
                     if head:
                         size = int(head[2], 16) - int(head[1], 16)
-                        is_ram = "vz-guest-memory" in head[3] or size == self.memory_mib << 20
+                        is_ram = size == self.memory_mib << 20
                     elif line.startswith("Rss:"):
                         kib = int(line.split()[1])
                         ram, extra = ram + kib * is_ram, extra + kib * (not is_ram)
