@@ -12,6 +12,7 @@
 #include "base/error.h"
 
 #define HUGE_PAGE (2 * MIB)
+#define GUARD     ((uint64_t)MEM_PAGE_SIZE)
 
 static void *reserve(uint64_t len)
 {
@@ -36,22 +37,26 @@ static struct mem *allocate(unsigned region_max)
     return mem;
 }
 
-/* At a multiple of the size of huge pages, or the first and last of it could not be one. */
+/* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on each side
+ * stays inaccessible: who runs over the end is caught, and a thread's stack that comes to lie in front does not end
+ * at such a multiple, where some hosts would give it a huge page. */
 static void *map_aligned(uint64_t len, bool pool, bool transparent)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
+    uint64_t all = len + HUGE_PAGE + 2 * GUARD;
+    uint8_t *p = mmap(NULL, all, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
 
     if (p == MAP_FAILED)
         return NULL;
-    at = (uint8_t *)align_up((uintptr_t)p, HUGE_PAGE);
-    if (at > p)
-        munmap(p, (size_t)(at - p));
-    munmap(at + len, (size_t)(p + len + HUGE_PAGE - (at + len)));
+    at = (uint8_t *)align_up((uintptr_t)p + GUARD, HUGE_PAGE);
+    if (at - GUARD > p)
+        munmap(p, (size_t)(at - GUARD - p));
+    if (p + all > at + len + GUARD)
+        munmap(at + len + GUARD, (size_t)(p + all - (at + len + GUARD)));
     /* The pool's pages are reserved here, or it fails. */
     if (mmap(at, len, PROT_READ | PROT_WRITE,
              flags | MAP_FIXED | (pool ? MAP_HUGETLB : MAP_NORESERVE), -1, 0) == MAP_FAILED) {
-        munmap(at, len);
+        munmap(at - GUARD, len + 2 * GUARD);
         return NULL;
     }
     if (transparent)
@@ -67,7 +72,7 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     struct mem *mem;
     int e;
 
-    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX - HUGE_PAGE)
+    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX - 2 * HUGE_PAGE)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
     mem = allocate(MEM_REGIONS_MAX);
     if (!mem)
@@ -169,7 +174,7 @@ void mem_destroy(struct mem *mem)
     if (mem->code)
         munmap((void *)mem->code, (mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (mem->base)
-        munmap(mem->base, mem->capacity);
+        munmap(mem->base - GUARD, mem->capacity + 2 * GUARD);
     free(mem->region);
     free(mem);
 }
