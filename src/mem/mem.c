@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,7 +81,7 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     if (o->huge_pages)
         capacity = align_up(capacity, HUGE_PAGE);
     mem->capacity = capacity;
-    mem->preallocate = o->preallocate;
+    mem->preallocate = o->preallocate && !o->huge_pages; /* the pool has them already */
     mem->base = map_aligned(capacity, o->huge_pages, o->transparent);
     /* Never written for most pages, so it costs address space, not memory. */
     mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
@@ -179,10 +180,28 @@ void mem_destroy(struct mem *mem)
     free(mem);
 }
 
-/* Have the host's kernel find pages for all of it now. What is not there is an error as far as the kernel
- * tells; on a host that promises more than it has, its out-of-memory killer may be what tells. */
+/* What the host's kernel thinks it can give (proc(5)), in bytes. */
+static uint64_t available(void)
+{
+    FILE *f = fopen("/proc/meminfo", "re");
+    unsigned long long kib;
+    uint64_t found = UINT64_MAX;
+    char line[128];
+
+    while (f && found == UINT64_MAX && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            found = kib * KIB;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+/* Have the host's kernel find pages for all of it now. Ask first: where there are not enough, it kills. */
 static int populate(uint8_t *at, uint64_t len)
 {
+    if (len > available())
+        return -ENOMEM;
     if (madvise(at, len, MADV_POPULATE_WRITE) == 0)
         return 0;
     if (errno != EINVAL) /* EFAULT, EHWPOISON: pages that are not there */
