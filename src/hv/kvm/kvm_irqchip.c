@@ -4,7 +4,7 @@
  *
  * What KVM cannot be told, and what becomes of it:
  * - an APIC timer of one shot that is over but unmasked would fire again: its initial count is lost;
- * - the phase of PIT channel 0: its period begins anew; one shot that is over fires once more. */
+ * - how far the PIT has counted: see read_pit(). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,6 +317,10 @@ static void channel_to(struct kvm_pit_channel_state *k, const struct pit_channel
     };
 }
 
+/* KVM counts by a timer of its own for channel 0, and by the time of the load for the others. It does not tell how far
+ * that timer is: count_load_time of channel 0 is what KVM_SET_PIT2 once stored there, which nothing uses. And
+ * KVM_SET_PIT2 starts all three from their beginning. So channel 0 is taken to have been loaded just now: a tick may
+ * come late, and a shot that is over once more, but none is lost. */
 static int read_pit(struct hv_vm *vm, struct pit *p)
 {
     struct kvm_pit_state2 k;
@@ -327,6 +331,7 @@ static int read_pit(struct hv_vm *vm, struct pit *p)
         return r;
     for (unsigned i = 0; i < 3; i++)
         channel_from(&p->channel[i], &k.channels[i]);
+    p->channel[0].start_ns = now;
     p->port61 = (uint8_t)((p->channel[2].gate ? PIT_61_GATE2 : 0) |
                           (k.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON ? PIT_61_SPEAKER : 0));
     pit_sync(p, now); /* KVM has raised these edges */

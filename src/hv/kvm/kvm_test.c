@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "irqchip/pit.h"
 #include "state/state.h"
 
 #define PROGRAM(name, text)                                                                        \
@@ -484,6 +485,34 @@ START_TEST(interrupt_controllers_travel)
 }
 END_TEST
 
+/* Channel 0: mode 0, and a count of 65535. */
+PROGRAM(one_shot, "mov $0x30, %al\n"
+                  "out %al, $0x43\n"
+                  "mov $0xff, %al\n"
+                  "out %al, $0x40\n"
+                  "out %al, $0x40\n" DONE);
+
+/* KVM says no more of it than that, so it has to be to come still. */
+START_TEST(a_pit_that_is_saved_has_its_tick_ahead)
+{
+    struct state_writer w = {0};
+    struct pit pit;
+    struct fx f;
+
+    fx_init(&f, &hv_kvm_ops, NULL, 1);
+    usleep(60000); /* more than the count is long */
+    fx_real_mode(&f, one_shot_begin, one_shot_end);
+    fx_run(&f);
+    ck_assert_int_eq(f.hv->irqchip_save(f.vm, &w), 0);
+    ck_assert_int_eq(state_load(w.data, w.len, &pit_state_desc, 0, &pit, NULL), 0);
+    ck_assert_uint_eq(pit.channel[0].mode, 0);
+    ck_assert_uint_eq(pit.channel[0].reload, 0xffff);
+    ck_assert_uint_lt(pit.channel[0].base_ticks, 0xffff);
+    state_writer_fini(&w);
+    fx_fini(&f);
+}
+END_TEST
+
 /* It either works or says in one line why not. */
 START_TEST(the_probe_decides)
 {
@@ -514,6 +543,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_state_comes_back_as_it_went);
     UNIT_TEST(s, impossible_states_are_refused);
     UNIT_TEST(s, interrupt_controllers_travel);
+    UNIT_TEST(s, a_pit_that_is_saved_has_its_tick_ahead);
     UNIT_TEST(s, the_probe_decides);
 }
 
