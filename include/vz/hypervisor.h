@@ -10,7 +10,7 @@
  *   number of VMs may exist in a process.
  * Threads: functions of a VM may be called from any thread, at any time. A vCPU belongs to the thread that
  *   created it: every function of it is called from there and gives VZ_HV_DENIED anywhere else, but
- *   for vz_hv_vcpu_cancel(). A thread has at most one vCPU of a VM. No thread of the library's ever calls
+ *   for vz_hv_vcpu_cancel(). A thread has at most one vCPU of a VM, and destroys it before it ends. No thread of the library's ever calls
  *   the program.
  * Results: VZ_HV_SUCCESS (0) or one of the codes below. What fails has changed nothing. NULL for an
  *   object or for memory that is to be filled in gives VZ_HV_BAD_ARGUMENT.
@@ -103,8 +103,8 @@ VZ_PUBLIC const char *vz_hv_vm_accelerator(const struct vz_hv_vm *vm);
  * @flags  VZ_HV_MEMORY_...; 0: as if not mapped, but taken. The guest's other accesses are exits: reads
  *         and writes VZ_HV_EXIT_MMIO_..., fetches VZ_HV_EXIT_MEMORY.
  * Returns VZ_HV_BAD_ARGUMENT (alignment, length 0, past the guest's address width, unknown flags), VZ_HV_FAULT
- * (no memory at host), VZ_HV_BUSY (part of it is mapped), VZ_HV_UNSUPPORTED (WRITE or EXEC without
- * READ; READ without EXEC where hardware runs the CPUs), VZ_HV_NO_RESOURCES (more than 512 pieces). */
+ * (no memory at host, or this process may not use it so itself), VZ_HV_BUSY (part of it is mapped, or is the IOAPIC's
+ * or the local APICs' with VZ_HV_VM_IRQCHIP), VZ_HV_UNSUPPORTED (WRITE or EXEC without READ; READ without EXEC where hardware runs the CPUs), VZ_HV_NO_RESOURCES (more than 512 pieces). */
 VZ_PUBLIC enum vz_hv_result vz_hv_vm_map(struct vz_hv_vm *vm, void *host, uint64_t gpa,
                                          uint64_t len, unsigned flags);
 
@@ -116,7 +116,7 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vm_unmap(struct vz_hv_vm *vm, uint64_t gpa, ui
 
 /**
  * Change the flags of mapped memory; also while vCPUs run: in force when it returns.
- * Returns as vz_hv_vm_unmap(), and VZ_HV_UNSUPPORTED as vz_hv_vm_map(). */
+ * Returns as vz_hv_vm_unmap(), and VZ_HV_UNSUPPORTED and VZ_HV_FAULT as vz_hv_vm_map(). */
 VZ_PUBLIC enum vz_hv_result vz_hv_vm_protect(struct vz_hv_vm *vm, uint64_t gpa, uint64_t len,
                                              unsigned flags);
 

@@ -2,12 +2,15 @@
 /* Guest-physical memory of <vz/hypervisor.h>: a sorted list of pieces, changed as a whole. A change is
  * made on a copy; then all vCPUs are held while the backend takes it over. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "api/hyp.h"
 #include "base/checked.h"
+#include "board/pc/memory_map.h"
 
 #define ALL_FLAGS (VZ_HV_MEMORY_READ | VZ_HV_MEMORY_WRITE | VZ_HV_MEMORY_EXEC)
 
@@ -34,8 +37,7 @@ static enum vz_hv_result check_flags(const struct vz_hv_vm *vm, unsigned flags)
     return VZ_HV_SUCCESS;
 }
 
-/* Is there memory at all of [host, host + len)? */
-static bool host_has(void *host, uint64_t len)
+static bool mincore_all(void *host, uint64_t len)
 {
     static const uint64_t step = 64 * MIB;
     unsigned char *present = malloc(step / VZ_HV_PAGE_SIZE);
@@ -45,6 +47,30 @@ static bool host_has(void *host, uint64_t len)
         ok = mincore((uint8_t *)host + at, MIN(step, len - at), present) == 0;
     free(present);
     return ok;
+}
+
+/* May this process use [host, host + len) as flags say? Guest code is executed by the guest's CPUs, not by ours, so
+ * executing it asks for nothing here. Mappings are listed by address; without the list, is there memory at all? */
+static bool host_has(void *host, uint64_t len, unsigned flags)
+{
+    uint64_t at = (uintptr_t)host, end = at + len;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512], mode[5];
+
+    if (!maps)
+        return mincore_all(host, len);
+    while (at < end && fgets(line, sizeof(line), maps)) {
+        uint64_t from, to;
+
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s", &from, &to, mode) != 3 || to <= at)
+            continue; /* also the rest of a line that is longer */
+        if (from > at || (flags && mode[0] != 'r') ||
+            ((flags & VZ_HV_MEMORY_WRITE) && mode[1] != 'w'))
+            break;
+        at = to;
+    }
+    fclose(maps);
+    return at >= end;
 }
 
 static bool mergeable(const struct hyp_piece *a, const struct hyp_piece *b)
@@ -164,6 +190,33 @@ static void edit(const struct vz_hv_vm *vm, enum what what, const struct hyp_pie
         append(ret, *new);
 }
 
+/* May the memory under pieces in [gpa, gpa + len) be used as flags say? */
+static bool pieces_have(const struct vz_hv_vm *vm, uint64_t gpa, uint64_t len, unsigned flags)
+{
+    bool ok = true;
+
+    for (unsigned n = 0; ok && n < vm->piece_count; n++) {
+        const struct hyp_piece *p = &vm->piece[n];
+        uint64_t from = gpa > p->gpa ? gpa : p->gpa;
+        uint64_t to = MIN(gpa + len, p->gpa + p->len);
+
+        ok = from >= to || host_has(p->host + (from - p->gpa), to - from, flags);
+    }
+    return ok;
+}
+
+/* Where the library's interrupt controllers are to be seen, there can be no memory. */
+static bool is_ours(const struct vz_hv_vm *vm, uint64_t gpa, uint64_t len)
+{
+    static const uint64_t pages[] = {IOAPIC_BASE, LAPIC_BASE};
+
+    for (unsigned n = 0; vm->irqchip && n < ARRAY_SIZE(pages); n++) {
+        if (gpa < pages[n] + VZ_HV_PAGE_SIZE && gpa + len > pages[n])
+            return true;
+    }
+    return false;
+}
+
 static enum vz_hv_result change(struct vz_hv_vm *vm, enum what what, const struct hyp_piece *new)
 {
     struct list *list = malloc(sizeof(*list));
@@ -178,6 +231,8 @@ static enum vz_hv_result change(struct vz_hv_vm *vm, enum what what, const struc
         r = VZ_HV_BUSY;
     else if (what != MAP && there != new->len)
         r = VZ_HV_BAD_ARGUMENT;
+    else if (what == PROTECT && !pieces_have(vm, new->gpa, new->len, new->flags))
+        r = VZ_HV_FAULT;
     if (!r) {
         edit(vm, what, new, list);
         r = commit(vm, list);
@@ -197,8 +252,10 @@ enum vz_hv_result vz_hv_vm_map(struct vz_hv_vm *vm, void *host, uint64_t gpa, ui
     r = check_flags(vm, flags);
     if (r)
         return r;
-    if (len > UINTPTR_MAX - (uintptr_t)host || !host_has(host, len))
+    if (len > UINTPTR_MAX - (uintptr_t)host || !host_has(host, len, flags))
         return VZ_HV_FAULT;
+    if (is_ours(vm, gpa, len))
+        return VZ_HV_BUSY;
     return change(vm, MAP, &(struct hyp_piece){gpa, len, host, flags});
 }
 

@@ -357,7 +357,8 @@ enum vz_hv_result vz_hv_vcpu_set_events(struct vz_hv_vcpu *v, const struct vz_hv
     if (r)
         return r;
     if ((e->exception_pending && (e->exception_vector > 31 || e->exception_vector == X86_NMI)) ||
-        (e->sti_shadow && e->mov_ss_shadow) || (e->halted && e->waits_for_sipi))
+        (e->sti_shadow && e->mov_ss_shadow) || (e->halted && e->waits_for_sipi) ||
+        (e->exception_pending && (e->halted || e->waits_for_sipi)))
         return VZ_HV_BAD_ARGUMENT;
     if ((e->halted || e->waits_for_sipi) && !v->vm->irqchip)
         return VZ_HV_UNSUPPORTED;

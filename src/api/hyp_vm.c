@@ -8,6 +8,7 @@
 
 #include "api/accel.h"
 #include "api/hyp.h"
+#include "api/object.h"
 #include "base/error.h"
 #include "loop/loop.h"
 
@@ -150,9 +151,12 @@ static int create_parts(struct vz_hv_vm *vm, struct vz_error *err)
 static int read_options(const struct vz_hv_vm_options *from, struct vz_hv_vm_options *ret,
                         struct vz_error *err)
 {
+    int r;
+
     *ret = (struct vz_hv_vm_options)VZ_HV_VM_OPTIONS_INIT;
-    if (from)
-        memcpy(ret, from, MIN(from->size, sizeof(*ret)));
+    r = options_copy(ret, sizeof(*ret), from, err);
+    if (r)
+        return r;
     if (!ret->vcpu_max)
         ret->vcpu_max = VCPU_MAX_DEFAULT;
     if (ret->flags & ~(VZ_HV_VM_IRQCHIP | VZ_HV_VM_UNPROBED))

@@ -370,12 +370,21 @@ bool kvm_msr_write(const struct hv_vm *vm, uint32_t msr, uint64_t value)
     return msr == MSR_MCG_STATUS && value == 0;
 }
 
+static uint64_t cr4_offered(const struct hv_vm *vm)
+{
+    struct x86_cpuid_policy p;
+
+    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    return vm->host_cpu ? UINT64_MAX : cpuid_cr4_offered(&p);
+}
+
 int kvm_cpuid_init(struct hv_vm *vm, struct vz_error *err)
 {
     struct cpuid_table *supported = calloc(2, sizeof(*supported));
     int r = supported ? get_supported(vm, supported) : -ENOMEM;
 
     if (!r) {
+        vm->cr4_offered = cr4_offered(vm);
         read_phys_bits(vm, supported);
         read_arch_capabilities(vm);
         if (!vm->host_cpu)

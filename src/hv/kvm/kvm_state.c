@@ -10,6 +10,7 @@
 #include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "base/le.h"
+#include "cpu/x86/cpu.h"
 #include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
 #include "irqchip/lapic_spec.h"
@@ -444,8 +445,7 @@ int kvm_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
     return r ? r : get_msrs(v, ret);
 }
 
-/* KVM takes some values that no CPU can hold. */
-static bool is_valid(const struct x86_cpu_state *s)
+static bool is_of_policy(const struct x86_cpu_state *s)
 {
     const uint64_t efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 
@@ -459,11 +459,22 @@ static bool is_valid(const struct x86_cpu_state *s)
            x86_cpu_state_desc.loaded((void *)s, NULL) == 0;
 }
 
+/* KVM takes some values that no CPU can hold. A program that sets registers is told so in the same way as by the
+ * software CPU; what KVM itself has come to, on whatever processor, is taken back as it is. */
+static bool is_valid(const struct hv_vcpu *v, const struct x86_cpu_state *s)
+{
+    if (v->vm->embedded && !x86_state_valid(s, v->vm->cr4_offered, UINT64_MAX))
+        return false;
+    if (v->vm->host_cpu)
+        return s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32;
+    return is_of_policy(s);
+}
+
 static int set_state(struct hv_vcpu *v, const struct x86_cpu_state *s, bool with_tsc)
 {
     int r;
 
-    if (!is_valid(s))
+    if (!is_valid(v, s))
         return -EINVAL;
     v->run->cr8 = s->cr8; /* KVM_RUN takes it from there if it has no local APIC (api 5) */
     r = set_sregs(v, s);

@@ -469,9 +469,17 @@ static void settle_tsc(struct hv_vcpu *v)
         irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
 }
 
+/* A CPU without a local APIC has the register all the same, but not what makes it an x2APIC. */
+static bool bare_base_valid(uint64_t base)
+{
+    uint64_t address = (BIT(MMU_PHYS_BITS) - 1) & ~(uint64_t)0xfff;
+
+    return !(base & ~(address | APIC_BASE_BSP | APIC_BASE_ENABLE));
+}
+
 static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
 {
-    int r = x86_cpu_set(v->cpu, state);
+    int r = v->vm->chip || bare_base_valid(state->apic_base) ? x86_cpu_set(v->cpu, state) : -EINVAL;
 
     settle_tsc(v);
     if (!r && !v->vm->chip) {

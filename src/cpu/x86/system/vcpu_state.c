@@ -96,17 +96,17 @@ static bool segments_valid(const struct x86_cpu_state *s)
     return s->seg[X86_CS].attr & SEG_ATTR_P;
 }
 
-static bool state_valid(const struct x86_cpu *c, const struct x86_cpu_state *s)
+bool x86_state_valid(const struct x86_cpu_state *s, uint64_t cr4_offered, uint64_t xcr0_offered)
 {
     uint64_t xcr0 = s->xcr0;
 
-    return modes_consistent(s) && !(s->cr4 & ~cpuid_cr4_offered(c->vm->cpuid)) && addresses_canonical(s) &&
-           msrs_valid(s) && segments_valid(s) && !(s->cr0 >> 32) && !(s->cr3 >> MMU_PHYS_BITS) &&
+    return modes_consistent(s) && !(s->cr4 & ~cr4_offered) && addresses_canonical(s) && msrs_valid(s) &&
+           segments_valid(s) && !(s->cr0 >> 32) && !(s->cr3 >> MMU_PHYS_BITS) &&
            !(s->efer & ~(uint64_t)(X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)) &&
            !(s->rflags & ~UINT64_C(0x3f7fd7)) && (s->rflags & X86_FLAG_1) &&
-           (xcr0 & X86_XCR0_X87) && !(xcr0 & ~(c->vm->cpuid->xcr0 | X86_XCR0_X87)) &&
+           (xcr0 & X86_XCR0_X87) && !(xcr0 & ~(xcr0_offered | X86_XCR0_X87)) &&
            (xcr0 & (X86_XCR0_SSE | X86_XCR0_AVX)) != X86_XCR0_AVX && !(s->dr6 >> 32) &&
-           !(s->dr7 >> 32) && s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
+           !(s->dr7 >> 32) && !(s->tsc_aux >> 32) && !(s->fmask >> 32) && s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
            !(s->sti_shadow && s->mov_ss_shadow);
 }
 
@@ -140,7 +140,7 @@ static void set_pending_nmi(struct x86_cpu *c, bool pending)
 int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
 {
     fpu_park(c);
-    if (!state_valid(c, s) || fpu_set(c, s->xsave))
+    if (!x86_state_valid(s, cpuid_cr4_offered(c->vm->cpuid), c->vm->cpuid->xcr0) || fpu_set(c, s->xsave))
         return -EINVAL;
     for (unsigned n = 0; n < 16; n++)
         c->reg[n] = s->gpr[n];
