@@ -84,9 +84,30 @@ void jit_interpret_rest(struct translation *t, unsigned n)
     interpret_from(t, n, false);
 }
 
-static void bail_if(struct translation *t, unsigned n, unsigned cc)
+void jit_bail_if(struct translation *t, unsigned n, unsigned cc)
 {
     t->bail[t->bail_count++] = (struct bail){emit_jcc_forward(&t->e, cc), (uint8_t)n, t->kept};
+}
+
+void jit_detour_if(struct translation *t, unsigned n, unsigned condition)
+{
+    jit_bail_if(t, n, condition);
+    t->bail[t->bail_count - 1].detour = translation_has(t, JIT_OPT_DETOUR);
+    t->bail[t->bail_count - 1].guarded = t->guarded;
+}
+
+/* Interpretation of instruction n, and back to `after`; begins with its struct jit_bail. */
+static struct jit_detour *make_detour(struct translation *t, unsigned n, uint8_t guarded,
+                                      const uint8_t *after)
+{
+    struct jit_detour *d = jit_data_alloc(t, sizeof(*d));
+
+    *d = (struct jit_detour){.bail = {&d->insn, t->b->home_rip},
+                             .insn = t->b->insn[n + 1], .block = t->b,
+                             .back = {.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)after},
+                             .next_rip = insn_behind(t, n), .next = n + 1,
+                             .guarded = guarded};
+    return d;
 }
 
 static void emit_bails(struct translation *t)
@@ -95,9 +116,13 @@ static void emit_bails(struct translation *t)
         const struct bail *b = &t->bail[n];
 
         emit_patch(&t->e, b->branch);
-        if (n + 1 < t->bail_count && b[1].index == b->index && b[1].kept == b->kept)
+        if (n + 1 < t->bail_count && b[1].index == b->index && b[1].kept == b->kept &&
+            b[1].detour == b->detour)
             continue; /* shares the way out */
-        interpret_from(t, b->index, b->kept);
+        if (b->detour)
+            jump_with(t, t->j->bail[b->kept], make_detour(t, b->index, b->guarded, b->after));
+        else
+            interpret_from(t, b->index, b->kept);
     }
 }
 
@@ -114,20 +139,16 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow)
     emit8(e, 0x41), emit8(e, 0xf6); /* test byte [r15 + fpu_slow], imm */
     emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(fpu_slow));
     emit8(e, slow);
-    bail_if(t, n, CC_NE);
+    jit_bail_if(t, n, CC_NE);
 }
 
 void jit_detour(struct translation *t, unsigned n)
 {
-    struct jit_detour *d = jit_data_alloc(t, sizeof(*d));
+    struct jit_detour *d = make_detour(t, n, t->guarded, NULL);
 
-    *d = (struct jit_detour){.bail = {&d->insn, t->b->home_rip},
-                             .insn = t->b->insn[n + 1], .block = t->b,
-                             .next_rip = insn_behind(t, n), .next = n + 1,
-                             .guarded = t->guarded};
     jit_flags_restore(t, n);
     jump_with(t, t->j->bail[false], &d->bail);
-    d->back = (struct insn){.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)emit_here(&t->e)};
+    d->back.imm = (uint64_t)(uintptr_t)emit_here(&t->e);
     t->in_eflags = true;
     t->kept = false;
 }
@@ -146,10 +167,10 @@ void jit_find_target(struct translation *t, unsigned n)
     emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xe3), emit8(e, 5);                /* shl r11, 5 */
     emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(jumps));
     emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, rip));
-    bail_if(t, n, CC_NE);
+    jit_bail_if(t, n, CC_NE);
     emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + (t->upper ? 8 : 0));
     emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, ctx));
-    bail_if(t, n, CC_NE);
+    jit_bail_if(t, n, CC_NE);
 }
 
 void jit_jump_to_target(struct translation *t)

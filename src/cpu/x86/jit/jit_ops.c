@@ -59,6 +59,7 @@ static bool is_plain(const struct x86_decoded *d)
     case X86_OP_ROR: case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
     case X86_OP_XADD: case X86_OP_CMPXCHG: case X86_OP_POPCNT: case X86_OP_BSF:
     case X86_OP_BSR: case X86_OP_TZCNT: case X86_OP_LZCNT: case X86_OP_XCHG:
+    case X86_OP_CRC32: case X86_OP_ADCX: case X86_OP_ADOX:
         return true;
     case X86_OP_MOVSXD:
         return d->osize >= 4;
@@ -97,10 +98,14 @@ static void emit_opcode(struct emit *e, const struct x86_decoded *d, unsigned op
     if (d->map == X86_MAP_0F && (d->opcode == 0xb8 || d->opcode == 0xbc || d->opcode == 0xbd) &&
         (d->prefixes & X86_PREFIX_REP))
         emit8(e, 0xf3);
+    if (d->map == X86_MAP_0F38 && d->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE))
+        emit8(e, d->prefixes & X86_PREFIX_REP ? 0xf3 : 0xf2);
     if (rex != 0x40 || (d->prefixes & X86_PREFIX_REX))
         emit8(e, rex);
-    if (d->map == X86_MAP_0F)
+    if (d->map != X86_MAP_1)
         emit8(e, 0x0f);
+    if (d->map == X86_MAP_0F38)
+        emit8(e, 0x38);
     emit8(e, opcode);
 }
 
@@ -116,6 +121,8 @@ static void emit_imm(struct translation *t, unsigned n)
 /* Is the ModRM reg field a register operand (and not an opcode extension)? */
 static bool reg_is_operand(const struct x86_decoded *d)
 {
+    if (d->map == X86_MAP_0F38)
+        return true;
     if (d->map == X86_MAP_0F)
         return d->opcode != 0xba && (d->opcode & 0xf0) != 0x90;
     switch (d->opcode) {
@@ -197,28 +204,39 @@ static bool op_register_form(struct translation *t, unsigned n)
     return true;
 }
 
+/* xchg al, ah and so on: flags stay */
+static void swap_bytes(struct emit *e, unsigned reg)
+{
+    emit8(e, 0x86), emit8(e, 0xc0 | reg << 3 | (reg + 4));
+}
+
 static bool op_memory_form(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
     const struct x86_operand *m = memory_operand(d);
-    bool uses_reg = reg_is_operand(d);
+    bool uses_reg = reg_is_operand(d), high = has_high_byte(d);
     unsigned reg = d->reg & 7;
     struct address a;
     struct place p;
 
-    if (!m || !m->size || m->size > 8 || !jit_address_is_plain(t, d) || has_high_byte(d))
+    if (!m || !m->size || m->size > 8 || !jit_address_is_plain(t, d) ||
+        (high && d->op == X86_OP_CMPXCHG))
         return false;
     a = jit_operand_address(t, n);
     p = jit_look_up(t, n, &a, m->size, m->written ? MMU_WRITE : MMU_READ, 0);
-    if (uses_reg && jit_in_memory(d->reg) && p.spare == H_NONE)
+    if (high || (uses_reg && jit_in_memory(d->reg) && p.spare == H_NONE))
         jit_fold(t, &p);
     jit_flags_op(t, n, p.spare);
-    if (uses_reg)
+    if (high) /* the address needs a REX prefix, with which there is no AH: do it in AL meanwhile */
+        swap_bytes(&t->e, reg &= 3);
+    else if (uses_reg)
         reg = bring(t, n, d->reg, p.spare);
     emit_opcode(&t->e, d, d->opcode, reg, p.base, p.index);
     emit_mem(&t->e, reg, p.base, p.index, p.scale, p.disp);
     emit_imm(t, n);
-    if (uses_reg)
+    if (high)
+        swap_bytes(&t->e, reg);
+    else if (uses_reg)
         put_back(t, n, d->reg, p.spare);
     return true;
 }
@@ -229,7 +247,7 @@ static bool op_plain(struct translation *t, unsigned n)
 
     if (t->narrow && d->map == X86_MAP_1 && d->opcode == 0x82)
         return false; /* 64-bit code has no such alias */
-    if (d->map > X86_MAP_0F || (d->prefixes & X86_PREFIX_VEX) || !d->has_modrm)
+    if (d->map > X86_MAP_0F38 || (d->prefixes & X86_PREFIX_VEX) || !d->has_modrm)
         return false;
     return d->has_mem ? op_memory_form(t, n) : op_register_form(t, n);
 }
@@ -244,13 +262,34 @@ static bool op_fixed(struct translation *t, unsigned n)
     return true;
 }
 
+static bool op_mov_imm8(struct translation *t, unsigned n)
+{
+    const struct x86_operand *o = &t->d[n].operand[0];
+    unsigned h = jit_host_reg(o->reg);
+    struct emit *e = &t->e;
+
+    if (o->high_byte) {
+        emit8(e, 0xb4 + o->reg);
+    } else if (jit_in_memory(o->reg)) {
+        emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + reg], */
+        emit_mem(e, 0, H_R15, H_NONE, 0, REG_OFF(o->reg));
+    } else {
+        emit8(e, 0x40 | (h > 7));
+        emit8(e, 0xb0 | (h & 7));
+    }
+    emit8(e, t->d[n].imm & 0xff);
+    return true;
+}
+
 /* B0-BF: the register is in the opcode. */
 static bool op_mov_imm(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
     unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R11 : jit_host_reg(g);
 
-    if (d->osize < 4 || d->opcode < 0xb8)
+    if (d->opcode < 0xb8)
+        return op_mov_imm8(t, n);
+    if (d->osize < 4)
         return false;
     emit_const(&t->e, h, d->osize == 8 ? d->imm : (uint32_t)d->imm);
     if (h == H_R11)
@@ -550,10 +589,11 @@ static bool accesses_memory(const struct x86_decoded *d)
 {
     switch (d->op) {
     case X86_OP_PUSH: case X86_OP_POP: case X86_OP_LEAVE: case X86_OP_CALL: case X86_OP_RET:
-    case X86_OP_CALL_IND:
+    case X86_OP_CALL_IND: case X86_OP_MOVS: case X86_OP_STOS: case X86_OP_PUSHF:
         return true;
     case X86_OP_NOP: case X86_OP_LEA: case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1:
-    case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA:
+    case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA: case X86_OP_PREFETCHW: case X86_OP_PREFETCHWT1:
+    case X86_OP_PREFETCH:
         return false;
     default:
         return d->has_mem;
@@ -570,7 +610,8 @@ bool jit_op(struct translation *t, unsigned n)
         return false;
     switch (d->op) {
     case X86_OP_NOP: case X86_OP_ENDBR64: case X86_OP_ENDBR32: case X86_OP_PREFETCHT0:
-    case X86_OP_PREFETCHT1: case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA:
+    case X86_OP_PREFETCHT1: case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA: case X86_OP_PREFETCHW:
+    case X86_OP_PREFETCHWT1: case X86_OP_PREFETCH:
         return true;
     case X86_OP_LEA:
         return op_lea(t, n);
@@ -607,6 +648,8 @@ bool jit_op(struct translation *t, unsigned n)
     }
     if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
         return translation_has(t, JIT_OPT_VECTOR) && jit_op_fpu(t, n);
+    if (jit_op_integer(t, n))
+        return true;
     if (is_fixed(d))
         return op_fixed(t, n);
     return is_plain(d) && op_plain(t, n);

@@ -13,7 +13,9 @@ static const char *const opt_names[JIT_OPTS] = {
     [JIT_OPT_MEMORY] = "memory", [JIT_OPT_VECTOR] = "vector",     [JIT_OPT_GUARD] = "guard",
     [JIT_OPT_DETOUR] = "detour", [JIT_OPT_FLAGS] = "flags",       [JIT_OPT_FORWARD] = "forward",
     [JIT_OPT_SPAN] = "span",     [JIT_OPT_SLOTS] = "slots",
-    [JIT_OPT_CROSS] = "cross",
+    [JIT_OPT_CROSS] = "cross",     [JIT_OPT_BMI] = "bmi",
+    [JIT_OPT_DIVIDE] = "divide", [JIT_OPT_STRING] = "string",
+    [JIT_OPT_IF] = "if",
 };
 
 #define WORD_MAX 32

@@ -32,6 +32,10 @@ enum jit_opt {
     JIT_OPT_SPAN,     /* access memory across pages in translated code */
     JIT_OPT_SLOTS,    /* compare with the page used last, for the stack and in loops */
     JIT_OPT_CROSS,    /* translate instructions that lie in two pages */
+    JIT_OPT_BMI,      /* translate BMI1 and BMI2 */
+    JIT_OPT_DIVIDE,   /* divide in translated code where that cannot fault */
+    JIT_OPT_STRING,   /* run short REP MOVS and REP STOS in translated code */
+    JIT_OPT_IF,       /* STI, CLI and PUSHF in translated code */
     JIT_OPTS
 };
 

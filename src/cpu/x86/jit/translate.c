@@ -38,13 +38,15 @@ static bool decode_again(struct translation *t)
 }
 
 /* The accesses that instruction n made come back here when the interpreter has done it. */
-static void set_after(struct translation *t, unsigned first_miss)
+static void set_after(struct translation *t, unsigned first_miss, unsigned first_bail)
 {
     bool back = !t->ended && translation_has(t, JIT_OPT_DETOUR);
 
     for (unsigned n = first_miss; n < t->miss_count; n++)
         t->miss[n].site->after =
             back ? (uint16_t)(emit_here(&t->e) - (const uint8_t *)t->miss[n].site->hit) : 0;
+    for (unsigned n = first_bail; n < t->bail_count; n++)
+        t->bail[n].after = emit_here(&t->e);
 }
 
 /* Is there room for another instruction, and for all that becomes of it elsewhere? */
@@ -59,7 +61,7 @@ static bool has_room(const struct translation *t, const uint8_t *entry)
 static void emit_body(struct translation *t, const uint8_t *entry)
 {
     for (unsigned n = 0; n < t->count && !t->ended; n++) {
-        unsigned first_miss = t->miss_count;
+        unsigned first_miss = t->miss_count, first_bail = t->bail_count;
 
         if (!has_room(t, entry)) {
             jit_interpret_rest(t, n);
@@ -68,7 +70,7 @@ static void emit_body(struct translation *t, const uint8_t *entry)
         if (jit_op(t, n)) {
             if (!translation_has(t, JIT_OPT_FLAGS))
                 jit_flags_restore(t, n + 1);
-            set_after(t, first_miss);
+            set_after(t, first_miss, first_bail);
             continue;
         }
         if (t->d[n].info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM) ||

@@ -29,11 +29,14 @@ struct miss {
     struct jit_site *site;
 };
 
-/* A reason to interpret the rest of the block, to be emitted likewise. */
+/* A reason to interpret an instruction and perhaps the rest of the block, to be emitted likewise. */
 struct bail {
     uint8_t *branch;
     uint8_t index;           /* of the instruction */
     bool kept;               /* the flags are */
+    bool detour;             /* come back, */
+    uint8_t guarded;         /* as in jit_detour, */
+    const uint8_t *after;    /* here, in the mapping that runs */
 };
 
 /* An exit that is not linked. */
@@ -78,6 +81,9 @@ static inline bool translation_has(const struct translation *t, enum jit_opt opt
 
 /* Emit instruction n. False: it is not one we translate. */
 bool jit_op(struct translation *t, unsigned n);
+
+/* Some of the integer ones of jit_op(): those of jit_integer.c. */
+bool jit_op_integer(struct translation *t, unsigned n);
 
 /* The vector and x87 instructions of jit_op(). */
 bool jit_op_fpu(struct translation *t, unsigned n);
@@ -188,6 +194,13 @@ void jit_jump_to_target(struct translation *t);
 
 /* Interpret from instruction n on if any of the bits slow is set in fpu_slow. */
 void jit_guard(struct translation *t, unsigned n, uint8_t slow);
+
+/* If the condition holds, interpret from instruction n on. */
+void jit_bail_if(struct translation *t, unsigned n, unsigned condition);
+
+/* If the condition holds, let the interpreter do instruction n, of which nothing has happened yet, and
+ * come back behind it. */
+void jit_detour_if(struct translation *t, unsigned n, unsigned condition);
 
 /* Interpret instruction n out of line and come back (detour), or for good (rest of the block). */
 void jit_detour(struct translation *t, unsigned n);

@@ -312,6 +312,7 @@ void op_wbinvd(struct x86_cpu *c, const struct insn *i)
 void op_hlt(struct x86_cpu *c, const struct insn *i)
 {
     REQUIRE_CPL0();
+    c->sti_shadow = false; /* over, even if the STI did not come by the main loop */
     c->run_state = X86_HALTED;
     insn_end(c, i);
 }
