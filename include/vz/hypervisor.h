@@ -308,8 +308,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_inject_nmi(struct vz_hv_vcpu *vcpu);
 
 /**
  * Raise an exception before the next instruction. For a page fault set CR2 yourself.
- * @vector     0 to 31, not 2
- * @has_error  does this exception push @error?
+ * @vector     0 to 31, but not 2 (an NMI), and not 3 and 4, which instructions end with
+ * @has_error  push @error, which only those do that have one, in protected mode: 8, 10 to 14, 17, 21, 29, 30
  * Returns VZ_HV_BUSY when one is pending, VZ_HV_BAD_ARGUMENT. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_inject_exception(struct vz_hv_vcpu *vcpu, unsigned vector,
                                                         bool has_error, uint32_t error);

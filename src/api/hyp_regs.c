@@ -350,13 +350,24 @@ enum vz_hv_result vz_hv_vcpu_get_events(struct vz_hv_vcpu *v, struct vz_hv_event
     return VZ_HV_SUCCESS;
 }
 
+/* Can it be raised from outside, with such an error code? Those that push one, in protected mode, are listed in SDM
+ * vol. 3, table 6-1; 29 and 30 are AMD's. An NMI is no exception, and #BP and #OF are the end of an instruction, whose
+ * length hardware wants to know. */
+static bool can_raise(unsigned vector, bool has_error)
+{
+    const uint32_t pushing = 1u << X86_DF | 0x1fu << X86_TS | 1u << X86_AC | 1u << 21 | 1u << 29 | 1u << 30;
+    const uint32_t never = 1u << X86_NMI | 1u << X86_BP | 1u << X86_OF;
+
+    return vector < 32 && !(never >> vector & 1) && (!has_error || (pushing >> vector & 1));
+}
+
 enum vz_hv_result vz_hv_vcpu_set_events(struct vz_hv_vcpu *v, const struct vz_hv_events *e)
 {
     enum vz_hv_result r = begin(v, e);
 
     if (r)
         return r;
-    if ((e->exception_pending && (e->exception_vector > 31 || e->exception_vector == X86_NMI)) ||
+    if ((e->exception_pending && !can_raise(e->exception_vector, e->exception_has_error)) ||
         (e->sti_shadow && e->mov_ss_shadow) || (e->halted && e->waits_for_sipi) ||
         (e->exception_pending && (e->halted || e->waits_for_sipi)))
         return VZ_HV_BAD_ARGUMENT;

@@ -453,11 +453,22 @@ START_TEST(a_device_that_hangs_fails_a_pause)
         ck_assert_msg(!vz_machine_resume_wait(t.m, &err), "%s", err.text);
         t.m->end_timeout_ms = 50;
     }
-    /* A stop that comes meanwhile has its own time. */
+    end(&t);
+}
+END_TEST
+
+START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    start(&t);
     ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
     ck_assert_int_eq(vz_machine_pause(t.m, NULL, NULL), 0);
-    ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
-    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_TRANSITION);
     while (vz_machine_stop_wait(t.m, &err) < 0 && err.code == VZ_ERROR_INVALID_TRANSITION)
         usleep(1000);
     ck_assert_int_eq(err.code, VZ_ERROR_IO);
@@ -601,8 +612,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
     UNIT_TEST(s, a_serial_port_leads_elsewhere);
     UNIT_TEST(s, a_network_is_replaced_and_lost);
-    if (!VZ_SANITIZED) /* it leaks, as it must */
+    if (!VZ_SANITIZED) { /* they leak, as they must */
         UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
+        UNIT_TEST(s, a_stop_after_a_pause_that_hangs_ends_too);
+    }
     UNIT_TEST(s, a_device_that_hangs_fails_a_pause);
     UNIT_TEST(s, nothing_leaks_with_every_device);
     UNIT_TEST(s, two_machines_with_every_device);

@@ -9,14 +9,17 @@
 #include <string.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static int open_to(unsigned cid, unsigned port, int listening)
 {
     struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
+    struct timeval patience = {.tv_sec = 300}; /* Linux gives up after 2 s otherwise */
     int fd = socket(AF_VSOCK, SOCK_STREAM, 0), r;
 
+    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof(patience));
     r = listening ? bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 512)
                   : connect(fd, (struct sockaddr *)&a, sizeof(a));
     if (r) {
@@ -57,7 +60,7 @@ static int exchange(int fd, size_t len, unsigned seed)
         struct pollfd p = {.fd = fd, .events = (short)(POLLIN | (sent < len ? POLLOUT : 0))};
         ssize_t n;
 
-        if (poll(&p, 1, 60000) <= 0)
+        if (poll(&p, 1, 300000) <= 0)
             return 2;
         if ((p.revents & POLLOUT) && sent < len) {
             size_t k = len - sent < sizeof(buf) ? len - sent : sizeof(buf);

@@ -381,9 +381,11 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
 
 static int set_events(struct hv_vcpu *v, const struct x86_cpu_state *s)
 {
+    bool has_error = s->exception_has_error && (s->cr0 & X86_CR0_PE); /* real mode pushes none */
     struct kvm_vcpu_events e = {
         .exception = {.injected = s->exception_pending, .nr = s->exception_vector,
-                      .has_error_code = s->exception_has_error, .error_code = s->exception_error},
+                      .has_error_code = has_error,
+                      .error_code = has_error ? s->exception_error : 0},
         .interrupt = {.shadow = (s->sti_shadow ? KVM_X86_SHADOW_INT_STI : 0) |
                                 (s->mov_ss_shadow ? KVM_X86_SHADOW_INT_MOV_SS : 0)},
         .nmi = {.pending = s->nmi_pending, .masked = s->nmi_blocked},
