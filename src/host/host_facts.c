@@ -263,8 +263,6 @@ static void read_settings(struct host_facts *f, struct text *t, const char *root
 
     f->io_uring_disabled = *s ? atoi(s) : -1;
     read_choice(f->thp, sizeof(f->thp), t, root, "/sys/kernel/mm/transparent_hugepage/enabled");
-    read_choice(f->shmem, sizeof(f->shmem), t, root,
-                "/sys/kernel/mm/transparent_hugepage/shmem_enabled");
     s = read_text(t, root, "/proc/meminfo");
     f->memory_total = meminfo(s, "MemTotal:") * KIB;
     f->memory_available = meminfo(s, "MemAvailable:") * KIB;

@@ -43,7 +43,7 @@ struct host_facts {
     bool module_tun;
     /* Settings */
     int io_uring_disabled;   /* the sysctl; -1: there is none */
-    char thp[16], shmem[16]; /* "always", "madvise", ...; "": the kernel has none */
+    char thp[16]; /* "always", "madvise", "never"; "": the kernel has none */
     uint64_t huge_total, huge_free, huge_kib; /* hugetlb pages, and their size */
     /* Memory, in bytes; HOST_UNLIMITED */
     uint64_t memory_total, memory_available, cgroup_limit, cgroup_used, address_space, locked;

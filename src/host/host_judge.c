@@ -271,16 +271,14 @@ static void judge_huge_pages(const struct host_facts *f, struct host_findings *r
     if (!f->thp[0])
         add(r, VZ_HOST_NOTE, "huge-pages", "none",
             "This kernel has no transparent huge pages; memory of guests is made of small pages.");
-    else if (!f->shmem[0] || !strcmp(f->shmem, "never") || !strcmp(f->shmem, "deny"))
+    else if (!strcmp(f->thp, "never"))
         mend(add(r, VZ_HOST_NOTE, "huge-pages", "off",
-                 "Memory of guests, which is shared memory, gets no transparent huge pages: they are "
-                 "off for it (shmem_enabled is %s). With them, machines with much memory run "
-                 "faster.", f->shmem[0] ? f->shmem : "missing"),
-             "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                 "Transparent huge pages are switched off (enabled is never). With them, machines with much "
+                 "memory run faster on KVM; the software CPU does not ask for them."),
+             "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
     else
         add(r, VZ_HOST_GOOD, "huge-pages", "on",
-            "Memory of guests may be made of transparent huge pages (shmem_enabled is %s).",
-            f->shmem);
+            "Memory of guests is made of transparent huge pages on KVM (enabled is %s).", f->thp);
 }
 
 static unsigned long long mib(uint64_t bytes)

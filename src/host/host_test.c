@@ -86,7 +86,6 @@ START_TEST(test_an_intel_laptop)
     put("/sys/module/kvm_intel/refcnt", "");
     put("/proc/sys/kernel/io_uring_disabled", "2\n");
     put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
-    put("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "always within_size [advise] never\n");
     put("/proc/meminfo", "MemTotal:  2048 kB\nMemAvailable:  1024 kB\nHugePages_Total:  4\n"
                          "HugePages_Free:  3\nHugepagesize:  2048 kB\n");
     put("/proc/self/limits", "Limit  Soft Limit  Hard Limit  Units\n"
@@ -101,7 +100,6 @@ START_TEST(test_an_intel_laptop)
     ck_assert(f.cap_net_admin && f.seccomp && f.module_kvm && f.module_vendor && f.module_file);
     ck_assert_int_eq(f.io_uring_disabled, 2);
     ck_assert_str_eq(f.thp, "madvise");
-    ck_assert_str_eq(f.shmem, "advise");
     ck_assert_uint_eq(f.memory_total, 2 * MIB);
     ck_assert(f.huge_total == 4 && f.huge_free == 3 && f.huge_kib == 2048);
     ck_assert_uint_eq(f.locked, 65536);
@@ -222,7 +220,7 @@ static struct host_facts good(void)
         .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .module_kvm = true,
         .module_vendor = true, .modules_known = true, .module_file = true, .user = "ada",
         .user_listed = true, .cap_net_admin = true, .automatic = "kvm",
-        .thp = "madvise", .shmem = "advise",
+        .thp = "madvise",
         .kvm = {.exists = true, .mode = 0660, .gid = 108, .group = "kvm"},
         .tun = {.exists = true, .mode = 0666}, .module_tun = true, .io_uring_disabled = 0,
         .memory_total = GIB, .memory_available = GIB / 2, .cgroup_limit = HOST_UNLIMITED,
@@ -382,10 +380,8 @@ START_TEST(test_huge_pages)
     judge(&f, "huge-pages", "on");
     f.huge_total = 8;
     judge(&f, "huge-pages", "reserved");
-    strcpy(f.shmem, "never");
-    ck_assert_ptr_nonnull(strstr(judge(&f, "huge-pages", "off")->command, "shmem_enabled"));
-    f.shmem[0] = '\0';
-    judge(&f, "huge-pages", "off");
+    strcpy(f.thp, "never");
+    ck_assert_ptr_nonnull(strstr(judge(&f, "huge-pages", "off")->command, "echo madvise"));
     f.thp[0] = '\0';
     judge(&f, "huge-pages", "none");
 }

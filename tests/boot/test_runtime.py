@@ -97,7 +97,7 @@ class Machine:
 
     def resident(self):
         with open(f"/proc/{self.p.pid}/status") as f:
-            return int(re.search(r"RssShmem:\s+(\d+)", f.read()).group(1)) >> 10
+            return sum(int(n) for n in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", f.read())) >> 10
 
     def text(self, name):
         return (self.folder / name).read_text(errors="replace").replace("\r", "")

@@ -58,7 +58,7 @@ class Guest:
     def resident(self):
         """MiB of guest memory the process holds."""
         with open(f"/proc/{self.p.pid}/status") as f:
-            return int(re.search(r"RssShmem:\s+(\d+)", f.read()).group(1)) >> 10
+            return sum(int(n) for n in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", f.read())) >> 10
 
 
 @contextlib.contextmanager
