@@ -330,23 +330,36 @@ static uint64_t relied_on(const struct block *b, const uint8_t *page)
     return granules;
 }
 
-void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
+/* page: NULL for all. */
+static void invalidate_bucket(struct x86_cpu *c, unsigned bucket, const uint8_t *page,
+                              uint64_t granules)
 {
-    const uint8_t *page = mem_page_of(host);
-    uint32_t *at = &c->blocks->page[page_bucket(page)];
+    uint32_t *at = &c->blocks->page[bucket];
     struct block *b;
 
     while ((b = at_place(c->blocks, *at))) {
-        bool chained_by_first = page_bucket(block_page(b, 0)) == page_bucket(page);
-        uint32_t *next = &b->page_next[chained_by_first ? 0 : 1];
+        uint32_t *next = &b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1];
 
-        if (b->dead || relied_on(b, page) & granules) {
+        if (b->dead || !page || relied_on(b, page) & granules) {
             kill_block(c, b);
             *at = *next;
         } else {
             at = next;
         }
     }
+}
+
+void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
+{
+    const uint8_t *page = mem_page_of(host);
+
+    invalidate_bucket(c, page_bucket(page), page, granules);
+}
+
+void block_invalidate_all(struct x86_cpu *c)
+{
+    for (unsigned bucket = 0; bucket < PAGE_BUCKETS; bucket++)
+        invalidate_bucket(c, bucket, NULL, 0);
 }
 
 /* ---- building ---- */
@@ -367,11 +380,28 @@ static bool leaves_page(const struct block *b, const struct x86_decoded *d, uint
     return rip >> MEM_PAGE_SHIFT != home;
 }
 
-/* Fetch and decode one instruction at lin, whose bytes up to the end of the page are at host.
- * bytes is where an instruction that crosses the page is put together. */
-static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, const uint8_t **host,
-                                         uint8_t bytes[16], const uint8_t **ret_second,
-                                         struct x86_decoded *d, bool *ret_fault)
+/* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are read
+ * at once: another vCPU may replace an instruction by a single store. */
+static void snapshot(uint8_t *to, const uint8_t *host, unsigned n)
+{
+    uint64_t word = 0;
+
+    for (unsigned k = 0; k < n; k++) {
+        unsigned at = (unsigned)(uintptr_t)(host + k) & 7;
+
+        if (!k || !at)
+            word = __atomic_load_n((const uint64_t *)((uintptr_t)(host + k) & ~(uintptr_t)7),
+                                   __ATOMIC_RELAXED);
+        to[k] = (uint8_t)(word >> 8 * at);
+    }
+}
+
+/* Fetch and decode one instruction at lin, whose bytes up to the end of the page are at host. They
+ * are put into bytes. X86_DECODE_MORE: it reaches into another page, and may_cross is false. */
+static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, bool may_cross,
+                                         const uint8_t *host, uint8_t bytes[16],
+                                         const uint8_t **ret_second, struct x86_decoded *d,
+                                         bool *ret_fault)
 {
     unsigned avail = MEM_PAGE_SIZE - (unsigned)(lin & (MEM_PAGE_SIZE - 1));
     unsigned n = MIN(avail, (unsigned)X86_INSN_MAX);
@@ -379,18 +409,17 @@ static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, const 
 
     *ret_fault = false;
     *ret_second = NULL;
-    smc_claim(c, *host, n);
-    r = x86_decode(*host, n, c->code_size, d);
-    if (r != X86_DECODE_MORE)
+    smc_claim(c, host, n);
+    snapshot(bytes, host, n);
+    r = x86_decode(bytes, n, c->code_size, d);
+    if (r != X86_DECODE_MORE || !may_cross)
         return r;
     if (!mmu_fetch(c, align_down(lin, MEM_PAGE_SIZE) + MEM_PAGE_SIZE, ret_second)) {
         *ret_fault = true;
         return r;
     }
     smc_claim(c, *ret_second, X86_INSN_MAX - n);
-    for (unsigned k = 0; k < X86_INSN_MAX; k++)
-        bytes[k] = k < n ? (*host)[k] : (*ret_second)[k - n];
-    *host = bytes;
+    snapshot(bytes + n, *ret_second, X86_INSN_MAX - n);
     return x86_decode(bytes, X86_INSN_MAX, c->code_size, d);
 }
 
@@ -412,27 +441,20 @@ static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint6
                         .begin = translatable ? insn_block_entry : insn_block_plain,
                         .mode = block_mode(c) & 15};
     while (count < max && !ended) {
-        const uint8_t *at = host + off;
         enum x86_decode_result r;
 
         if (count && (align_down(lin, MEM_PAGE_SIZE) != align_down(lin + off, MEM_PAGE_SIZE) ||
                       beyond_limit(c, c->rip + off)))
             break;
-        if (count && MEM_PAGE_SIZE - ((lin + off) & (MEM_PAGE_SIZE - 1)) < X86_INSN_MAX) {
-            /* The next one may cross the page: leave it to a block of its own if it does. */
-            unsigned avail = MEM_PAGE_SIZE - (unsigned)((lin + off) & (MEM_PAGE_SIZE - 1));
-
-            smc_claim(c, at, avail);
-            if (x86_decode(at, avail, c->code_size, &d) == X86_DECODE_MORE)
-                break;
-        }
-        r = decode_one(c, lin + off, &at, bytes, &second, &d, &fault);
+        r = decode_one(c, lin + off, !count, host + off, bytes, &second, &d, &fault);
+        if (r == X86_DECODE_MORE && !fault)
+            break; /* it gets a block of its own */
         if (fault)
             return false;
         *i = (struct insn){.off = (uint16_t)off, .len = d.len};
         if (r == X86_DECODE_LONG)
             i->fn = insn_too_long;
-        else if (r != X86_DECODE_OK || !insn_bind(c, &d, at, i))
+        else if (r != X86_DECODE_OK || !insn_bind(c, &d, bytes, i))
             i->fn = insn_undefined;
         ended = i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d);
         off += i->len;

@@ -92,7 +92,10 @@ const struct insn *block_single(struct x86_cpu *c);
 /* Forget all blocks that rely on one of these granules (struct mem_code) of the page at host. */
 void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules);
 
-/* Forget everything. Not while a block runs. */
+/* Forget all blocks. As the one before also while one runs, which ends behind its instruction then. */
+void block_invalidate_all(struct x86_cpu *c);
+
+/* Forget everything, and use the memory anew. Not while a block runs. */
 void block_cache_empty(struct x86_cpu *c);
 
 #endif

@@ -162,12 +162,15 @@ static void serve_protect(struct x86_cpu *c)
     unlock(s);
 }
 
-static void serve_invalidate(struct x86_cpu *c)
+/* running: a block is; it is not to go on behind a store of ours to what it is made of. */
+static void serve_invalidate(struct x86_cpu *c, bool running)
 {
     struct sync_slot *s = c->sync;
 
     lock(s);
-    if (s->invalidate.overflow)
+    if (s->invalidate.overflow && running)
+        block_invalidate_all(c);
+    else if (s->invalidate.overflow)
         block_cache_empty(c);
     else
         for (unsigned n = 0; n < s->invalidate.count; n++)
@@ -213,7 +216,7 @@ void sync_service(struct x86_cpu *c)
         sync_enter(c);
     }
     serve_protect(c);
-    serve_invalidate(c);
+    serve_invalidate(c, false);
 }
 
 /* ---- code pages ---- */
@@ -323,6 +326,12 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
     }
 }
 
+/* Blocks that this vCPU still has may be of code that others have written. */
+static bool has_been_told(const struct x86_cpu *c)
+{
+    return __atomic_load_n((const uint32_t *)&c->pending, __ATOMIC_SEQ_CST) & X86_PENDING_SYNC;
+}
+
 bool smc_allows_plain_stores(const struct x86_cpu *c, const uint8_t *host)
 {
     struct mem_code *m = mem_code_of(c->vm->mem, host);
@@ -330,7 +339,7 @@ bool smc_allows_plain_stores(const struct x86_cpu *c, const uint8_t *host)
     /* Before the granules are looked at: protect_everywhere() does it the other way round. */
     if (!(load(&m->writers) & writer_bit(c->index)))
         set_bits(&m->writers, writer_bit(c->index));
-    return !load(&m->granules);
+    return !load(&m->granules) && !has_been_told(c);
 }
 
 /* With the lock. The granules have been written: which of them had code that somebody may rely on?
@@ -377,6 +386,8 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
     /* The store must be visible before the granules are read: smc_claim() does it the other way
      * round. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (has_been_told(c)) /* the granules say nothing of our blocks until we have acted on that */
+        serve_invalidate(c, true);
     if (!(load(&m->granules) & mask))
         return;
     code_lock(d); /* also where all is stale: the one who made it so may still be telling others */
@@ -386,8 +397,10 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
     if (len == MEM_PAGE_SIZE || (!hit && many_stale_writes(c->sync, mem_page_of(host))))
         give_up(m);
     code_unlock(d);
-    if (!hit)
+    if (!hit) {
+        serve_invalidate(c, true); /* who made them stale has told us: act on it behind this store */
         return;
+    }
     c->count.smc_invalidations++;
     block_invalidate(c, mem_page_of(host), hit);
 }

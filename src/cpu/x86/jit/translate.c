@@ -3,38 +3,45 @@
  * what is seldom needed. */
 #include "cpu/x86/jit/translate.h"
 
-/* Where the bytes of the block are. An instruction that crosses into another page is alone in its
- * block, and put together here. */
-static const uint8_t *block_bytes(struct translation *t)
+/* Copy the block's bytes: another vCPU may be changing them. The number of bytes. */
+static unsigned copy_bytes(struct translation *t)
 {
+    const struct insn *last = &t->b->insn[t->count];
     const uint8_t *host = t->b->host, *second = block_page(t->b, 1);
     unsigned room = MEM_PAGE_SIZE - (unsigned)((uintptr_t)host & (MEM_PAGE_SIZE - 1));
+    unsigned len = (unsigned)last->off + last->len;
 
-    if (!second)
-        return host;
-    for (unsigned n = 0; n < X86_INSN_MAX; n++)
-        t->crossing[n] = n < room ? host[n] : second[n - room];
-    return t->crossing;
+    for (unsigned n = 0; n < len; n++)
+        t->bytes[n] = n < room ? host[n] : second[n - room];
+    return len;
 }
 
+/* Is instruction n of the block what has been decoded now? */
+static bool same_insn(const struct translation *t, unsigned n)
+{
+    const struct insn *was = &t->b->insn[n + 1];
+    struct insn now = {.off = was->off, .len = t->d[n].len};
+
+    return insn_bind(t->c, &t->d[n], t->bytes + was->off, &now) &&
+           !__builtin_memcmp(&now, was, sizeof(now));
+}
+
+/* False: there is something in it that cannot be translated, or the code has changed meanwhile. */
 static bool decode_again(struct translation *t)
 {
-    unsigned off = 0;
+    unsigned len, off = 0;
 
     t->count = (unsigned)t->end->insns;
+    if (!t->count)
+        return false;
+    len = copy_bytes(t);
     for (unsigned n = 0; n < t->count; n++) {
-        const uint8_t *at = t->bytes + off;
-        unsigned room = at == t->crossing ? X86_INSN_MAX
-                                          : MEM_PAGE_SIZE -
-                                                (unsigned)((uintptr_t)at & (MEM_PAGE_SIZE - 1));
-
-        if (x86_decode(at, MIN(room, (unsigned)X86_INSN_MAX), t->c->code_size, &t->d[n]) !=
-                X86_DECODE_OK ||
-            t->d[n].len != t->b->insn[n + 1].len || t->b->insn[n + 1].fn == insn_undefined)
+        if (x86_decode(t->bytes + off, MIN(len - off, (unsigned)X86_INSN_MAX), t->c->code_size,
+                       &t->d[n]) != X86_DECODE_OK || !same_insn(t, n))
             return false;
         off += t->d[n].len;
     }
-    return t->count;
+    return true;
 }
 
 /* The accesses that instruction n made come back here when the interpreter has done it. */
@@ -126,7 +133,6 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->ended = false;
     t->upper = b->home_rip >> 63;
     t->narrow = !in_64bit(c);
-    t->bytes = block_bytes(t);
     if ((block_page(b, 1) && !translation_has(t, JIT_OPT_CROSS)) || !decode_again(t))
         return;
     t->exits = jit_data_alloc(t, sizeof(*t->exits));

@@ -53,8 +53,7 @@ struct translation {
     struct block *b;
     struct block_end *end;
     struct jit_exits *exits;
-    const uint8_t *bytes;                      /* of the guest's code; perhaps here: */
-    uint8_t crossing[X86_INSN_MAX];
+    uint8_t bytes[BLOCK_INSNS_MAX * X86_INSN_MAX]; /* of the guest's code: a copy */
     unsigned count;                            /* instructions */
     struct x86_decoded d[BLOCK_INSNS_MAX];
     uint16_t live[BLOCK_INSNS_MAX + 1];        /* flags that matter before instruction n */
