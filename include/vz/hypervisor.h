@@ -150,7 +150,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vm_send_msi(struct vz_hv_vm *vm, uint64_t addr
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_create(struct vz_hv_vm *vm, unsigned index,
                                               struct vz_hv_vcpu **ret);
 
-/* Destroy a vCPU, in whatever state it is. NULL is fine. No vz_hv_vcpu_cancel() may come any more. */
+/* Destroy a vCPU, in whatever state it is. NULL is fine. No vz_hv_vcpu_cancel() may come any more; one whose exit has been
+ * seen may still be on its way out, as long as the VM lives. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_destroy(struct vz_hv_vcpu *vcpu);
 
 /* Put a vCPU back into power-up state; an access that waits for an answer is dropped. */

@@ -197,8 +197,11 @@ static enum vz_hv_result run(struct vz_hv_vcpu *v, uint64_t deadline_ns, struct 
             return VZ_HV_SUCCESS;
         told = false;
         if (!v->in_call) {
-            int r = hyp_regs_flush(v);
+            int r;
 
+            hyp_enter(v); /* a backend may look into memory for it */
+            r = hyp_regs_flush(v);
+            hyp_exit(v);
             if (r)
                 return r == -EINVAL ? VZ_HV_ILLEGAL_GUEST_STATE : hyp_result(r);
         } else if (v->changed) {
@@ -258,10 +261,16 @@ enum vz_hv_result vz_hv_vcpu_answer(struct vz_hv_vcpu *v, uint64_t value)
 
 enum vz_hv_result vz_hv_vcpu_cancel(struct vz_hv_vcpu *v)
 {
+    const struct hv_ops *ops;
+    struct hv_vcpu *hv;
+
     if (!v)
         return VZ_HV_BAD_ARGUMENT;
+    ops = v->ops;
+    hv = v->hv;
+    /* Its thread may see it at once, and destroy v; the backend's vCPU stays. */
     __atomic_store_n((bool *)&v->cancelled, true, __ATOMIC_SEQ_CST);
-    v->ops->vcpu_kick(v->hv);
+    ops->vcpu_kick(hv);
     return VZ_HV_SUCCESS;
 }
 

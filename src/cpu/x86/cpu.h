@@ -243,6 +243,12 @@ struct x86_vm {
     struct x86_cpu **cpu;
 };
 
+/* Other vCPUs' threads look at it when they are given a state. */
+static inline void cpu_set_tsc_offset(struct x86_cpu *c, uint64_t offset)
+{
+    __atomic_store_n(&c->tsc_offset, offset, __ATOMIC_RELAXED);
+}
+
 static inline bool in_64bit(const struct x86_cpu *c)
 {
     return c->code_size == 2; /* X86_CODE_64 */

@@ -460,11 +460,12 @@ static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
 static void settle_tsc(struct hv_vcpu *v)
 {
     const struct x86_cpu *first = v->vm->vcpu[0].cpu;
-    int64_t apart = (int64_t)(v->cpu->tsc_offset - first->tsc_offset);
+    uint64_t offset = __atomic_load_n(&first->tsc_offset, __ATOMIC_RELAXED);
+    int64_t apart = (int64_t)(v->cpu->tsc_offset - offset);
     int64_t second = (int64_t)v->cpu->vm->tsc_khz * 1000;
 
     if (apart > -second && apart < second)
-        v->cpu->tsc_offset = first->tsc_offset;
+        cpu_set_tsc_offset(v->cpu, offset);
     if (v->vm->chip)
         irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
 }

@@ -146,7 +146,7 @@ bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
 
 static void move_tsc(struct x86_cpu *c, uint64_t delta)
 {
-    c->tsc_offset += delta;
+    cpu_set_tsc_offset(c, c->tsc_offset + delta);
     c->tsc_adjust += delta;
     fpu_park(c);
     c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);

@@ -152,7 +152,7 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
     SAME_FIELDS(SET_FIELD)
     SAME_ARRAYS(SET_ARRAY)
     c->cr0 |= X86_CR0_ET;
-    c->tsc_offset = s->tsc - clock_tsc();
+    cpu_set_tsc_offset(c, s->tsc - clock_tsc());
     /* TSC deadlines are compared elsewhere; they must be by the same clock. */
     if (c->vm->host->tsc_changed)
         c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
@@ -192,7 +192,7 @@ void event_init(struct x86_cpu *c)
         snprintf(c->shutdown_text, sizeof(c->shutdown_text), "INIT state refused");
     }
     free(s);
-    c->tsc_offset = tsc_offset; /* the TSC has not stood still meanwhile */
+    cpu_set_tsc_offset(c, tsc_offset); /* the TSC has not stood still meanwhile */
 }
 
 void event_sipi(struct x86_cpu *c, uint8_t vector)
