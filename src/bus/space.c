@@ -99,7 +99,7 @@ void bus_remove(struct bus *bus, struct bus_range *r)
 /* One piece of an access: who answers it, where and how wide. */
 struct piece {
     struct bus_range *r; /* NULL: nobody */
-    uint64_t off;
+    uint64_t off, len;   /* of the piece in the range; of the range, which may be moved meanwhile */
     unsigned size;
 };
 
@@ -128,6 +128,7 @@ static struct piece find_piece(struct bus *bus, enum bus_space_kind space, uint6
         if (off < r->len) {
             p.r = r;
             p.off = off;
+            p.len = r->len;
             p.size = piece_size(off, MIN((uint64_t)len, r->len - off), r->max_size);
         }
     }
@@ -151,7 +152,7 @@ static uint64_t read_piece(const struct piece *p)
     unsigned wide = MAX(p->size, (unsigned)r->min_size);
     uint64_t off = align_down(p->off, wide), v = UINT64_MAX;
 
-    if (!range_fits(off, wide, r->len))
+    if (!range_fits(off, wide, p->len))
         return v;
     device_lock(r->dev);
     if (r->read_locked)

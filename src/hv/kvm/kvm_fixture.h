@@ -223,8 +223,12 @@ static inline void fx_expect(struct fx *f, unsigned n, bool mmio, bool write, ui
                              unsigned size, uint64_t value)
 {
     const struct fx_access *a = &f->log[n];
+    unsigned count;
 
-    ck_assert_uint_gt(f->count, n);
+    pthread_mutex_lock(&f->lock); /* the program may still run */
+    count = f->count;
+    pthread_mutex_unlock(&f->lock);
+    ck_assert_uint_gt(count, n);
     ck_assert_msg(a->mmio == mmio && a->write == write && a->addr == addr && a->size == size &&
                       a->value == value,
                   "access %u: %s %s of %u bytes at %#llx: %#llx", n, a->mmio ? "memory" : "port",
