@@ -2,14 +2,11 @@
 /* What the guest test programs stand on: a 64-bit kernel of a few hundred lines with a serial
  * console, an IDT whose exceptions can be expected, page tables that can be edited, and a verdict.
  *
- * A program defines guest_main(); it prints "ok NAME" or "FAIL NAME: ..." for each check and ends
- * through guest_exit() with the number of failures, which vz turns into its exit status. */
+ * A program defines guest_main(), which returns the number of failed checks (console.h). */
 #ifndef VZ_TESTS_GUEST_H
 #define VZ_TESTS_GUEST_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "console.h"
 
 struct frame {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -18,23 +15,12 @@ struct frame {
 
 int guest_main(void);
 void guest_ap_main(void);
-_Noreturn void guest_exit(int failures);
-
-void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s %d %u %x %lx %c */
-
-/* One check: prints its name and result. */
-#define CHECK(name, cond) check(name, cond, __FILE__, __LINE__)
-#define CHECK_EQ(name, got, want) check_eq(name, (uint64_t)(got), (uint64_t)(want), __LINE__)
-bool check(const char *name, bool ok, const char *file, int line);
-bool check_eq(const char *name, uint64_t got, uint64_t want, int line);
-int check_failures(void);
 
 /* Handlers: by default an exception or interrupt nobody expects ends the program as failed. */
 typedef void handler_fn(struct frame *f);
 void set_handler(unsigned vector, handler_fn *fn);
 void set_gate(unsigned vector, unsigned type, unsigned dpl, unsigned ist);
 
-void *memset(void *p, int c, size_t n);
 void load_idt(void); /* other CPUs call it themselves */
 
 /* Run fn(arg); an exception in it unwinds to here. Returns the vector, or -1 when there was none.
@@ -72,28 +58,6 @@ static inline void apic_write(unsigned reg, uint32_t v)
 void apic_enable(void); /* and mask the PICs */
 unsigned start_cpus(unsigned count); /* start count other CPUs; how many arrived */
 
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t v;
-
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
 static inline uint64_t rdmsr(uint32_t msr)
 {
     uint32_t lo, hi;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest32.h"
 
-#include <stdarg.h>
-
 struct gate {
     uint16_t offset_low, selector;
     uint8_t zero, type;
@@ -11,7 +9,6 @@ struct gate {
 
 static struct gate idt[256];
 static handler_fn *handlers[256];
-static int failures;
 struct tss main_tss;
 extern char vector_stubs[], real_base[], real_end[];
 void real_mode(void);
@@ -21,96 +18,6 @@ static struct {
     volatile bool active;
     struct frame frame;
 } catcher;
-
-void *memcpy(void *d, const void *s, size_t n);
-void *memset(void *p, int c, size_t n);
-
-void *memcpy(void *d, const void *s, size_t n)
-{
-    void *to = d;
-
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(s), "+c"(n) : : "memory");
-    return d;
-}
-
-void *memset(void *p, int c, size_t n)
-{
-    void *d = p;
-
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
-    return p;
-}
-
-static void put(char c)
-{
-    while (!(inb(0x3fd) & 0x20))
-        ;
-    outb(0x3f8, (uint8_t)c);
-}
-
-static void put_number(uint32_t v, unsigned base)
-{
-    char buf[12];
-    unsigned n = 0;
-
-    do {
-        buf[n++] = "0123456789abcdef"[v % base];
-        v /= base;
-    } while (v);
-    while (n)
-        put(buf[--n]);
-}
-
-void print(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    for (; *fmt; fmt++) {
-        if (*fmt != '%')
-            put(*fmt);
-        else if (*++fmt == 's')
-            for (const char *s = va_arg(ap, const char *); *s; s++)
-                put(*s);
-        else
-            put_number(va_arg(ap, uint32_t), *fmt == 'x' ? 16 : 10);
-    }
-    va_end(ap);
-}
-
-_Noreturn void guest_exit(int n)
-{
-    print(n ? "FAILED %d\n" : "PASSED\n", n);
-    for (;;) {
-        __asm__ volatile("outl %0, %1" : : "a"(n > 100 ? 100 : n), "d"((uint16_t)0xf4));
-        __asm__ volatile("cli; hlt");
-    }
-}
-
-bool check(const char *name, bool ok, int line)
-{
-    if (ok)
-        print("ok %s\n", name);
-    else
-        print("FAIL %s (line %d)\n", name, line);
-    failures += !ok;
-    return ok;
-}
-
-bool check_eq(const char *name, uint32_t got, uint32_t want, int line)
-{
-    if (got == want)
-        print("ok %s\n", name);
-    else
-        print("FAIL %s: expected %x, got %x (line %d)\n", name, want, got, line);
-    failures += got != want;
-    return got == want;
-}
-
-int check_failures(void)
-{
-    return failures;
-}
 
 /* ---- exceptions ---- */
 
@@ -129,7 +36,7 @@ void guest_exception(struct frame *f)
     }
     print("FAIL unexpected vector %d error %x at %x:%x cr2 %x\n", f->vector, f->error, f->cs, f->eip,
           READ_CR(2));
-    guest_exit(failures + 1);
+    guest_exit(check_failures() + 1);
 }
 
 void set_handler(unsigned vector, handler_fn *fn)

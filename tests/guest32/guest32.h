@@ -5,9 +5,7 @@
 #ifndef VZ_TESTS_GUEST32_H
 #define VZ_TESTS_GUEST32_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "../guest/console.h"
 
 struct frame {
     uint32_t gs, fs, es, ds;
@@ -18,14 +16,6 @@ struct frame {
 };
 
 int guest_main(void);
-_Noreturn void guest_exit(int failures);
-void print(const char *fmt, ...); /* %s %x %d, 32 bits each */
-
-#define CHECK(name, cond) check(name, cond, __LINE__)
-#define CHECK_EQ(name, got, want) check_eq(name, (uint32_t)(got), (uint32_t)(want), __LINE__)
-bool check(const char *name, bool ok, int line);
-bool check_eq(const char *name, uint32_t got, uint32_t want, int line);
-int check_failures(void);
 
 typedef void handler_fn(struct frame *f);
 void set_handler(unsigned vector, handler_fn *fn);
@@ -64,17 +54,6 @@ void apic_enable(void);
 static inline void apic_write(unsigned reg, uint32_t v)
 {
     *(volatile uint32_t *)(uintptr_t)(0xfee00000 + reg) = v;
-}
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t v;
-
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
 }
 #define READ_CR(n)                                                                                 \
     ({                                                                                             \
