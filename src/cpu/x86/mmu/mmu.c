@@ -20,6 +20,19 @@ static void fill_words(void *p, uint64_t value, size_t count)
     __asm__ volatile("rep stosq" : "+D"(p), "+c"(count) : "a"(value) : "memory");
 }
 
+/* NULL is no error: then all entries are looked at. */
+static uint16_t *map_stored(const struct mem *mem, size_t *ret_bytes)
+{
+    void *p;
+
+    if (!mem->code)
+        return NULL;
+    *ret_bytes = (size_t)(mem->capacity >> MEM_PAGE_SHIFT) * sizeof(uint16_t);
+    p = mmap(NULL, *ret_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+             0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
 int mmu_create(struct x86_cpu *c)
 {
     struct mmu *m = calloc(1, sizeof(*m));
@@ -34,6 +47,7 @@ int mmu_create(struct x86_cpu *c)
         return -ENOMEM;
     }
     m->tables = t;
+    m->stored = map_stored(c->vm->mem, &m->stored_bytes);
     m->nothing = t + (TABLE_COUNT - 1) * TLB_ENTRIES;
     for (unsigned n = 0; n <= MMU_ASIDS; n++) {
         struct mmu_space *s = n < MMU_ASIDS ? &m->lower[n] : &m->upper;
@@ -55,6 +69,8 @@ void mmu_destroy(struct x86_cpu *c)
     if (!c->mmu)
         return;
     munmap(c->mmu->tables, TABLES_BYTES);
+    if (c->mmu->stored)
+        munmap(c->mmu->stored, c->mmu->stored_bytes);
     free(c->mmu);
     c->mmu = NULL;
 }
@@ -271,12 +287,21 @@ void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va)
         flush_page_of(c, s, va);
 }
 
-static void protect_in(struct mmu_space *s, const uint8_t *page)
+/* Where write tags for the page may be: see mmu.stored. */
+static uint16_t *stored_at(const struct x86_cpu *c, const uint8_t *host)
+{
+    return c->mmu->stored
+               ? &c->mmu->stored[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT]
+               : NULL;
+}
+
+/* In the entries from first up to before end of each table. */
+static void protect_in(struct mmu_space *s, const uint8_t *page, unsigned first, unsigned end)
 {
     for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
         if (!s->ready[kind])
             continue;
-        for (unsigned n = 0; n < TLB_ENTRIES; n++) {
+        for (unsigned n = first; n < end; n++) {
             struct tlb_entry *e = &s->table[kind][n];
 
             if (e->write != TLB_NO_TAG &&
@@ -289,11 +314,19 @@ static void protect_in(struct mmu_space *s, const uint8_t *page)
 void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
 {
     const uint8_t *page = mem_page_of(host);
+    uint16_t *stored = stored_at(c, host);
+    unsigned first = 0, end = TLB_ENTRIES;
 
     mmu_empty_slots(c);
+    if (stored && !c->check && *stored != STORED_MANY) {
+        first = *stored ? *stored - 1u : 0;
+        end = *stored;
+    }
     for (unsigned n = 0; n < MMU_ASIDS; n++)
-        protect_in(&c->mmu->lower[n], page);
-    protect_in(&c->mmu->upper, page);
+        protect_in(&c->mmu->lower[n], page, first, end);
+    protect_in(&c->mmu->upper, page, first, end);
+    if (stored)
+        *stored = 0;
 }
 
 /* ---- filling ---- */
@@ -315,6 +348,11 @@ enum stores { STORES_NO, STORES_TELL, STORES_PLAIN };
 static void set_write_tag(struct x86_cpu *c, struct tlb_entry *e, uint64_t va,
                           enum mmu_access access, uint8_t *host, enum stores stores)
 {
+    uint16_t place = (uint16_t)(1 + (va >> MEM_PAGE_SHIFT & (TLB_ENTRIES - 1)));
+    uint16_t *stored = stores == STORES_PLAIN ? stored_at(c, host) : NULL;
+
+    if (stored && *stored != place)
+        *stored = *stored ? STORED_MANY : place;
     if (stores == STORES_TELL)
         e->write = tlb_page(va) | TLB_CODE;
     else if (stores == STORES_PLAIN && (likely(!c->check) || jit_check_tag(c, e, access, host)))

@@ -20,6 +20,8 @@ enum mmu_kind {
 #define MMU_CODE_BITS  65536
 #define MMU_LARGE_BITS 4096
 
+#define STORED_MANY UINT16_MAX /* in more than one place */
+
 /* One half of one address space. */
 struct mmu_space {
     struct tlb_entry *table[MMU_KINDS]; /* TLB_ENTRIES each */
@@ -42,6 +44,9 @@ struct mmu {
     uint64_t legacy_cs_base;
     struct tlb_entry *tables;     /* one mapping for all of them */
     struct tlb_entry *nothing;    /* a table that never holds anything: every access is slow */
+    uint16_t *stored;             /* per page of RAM: place in its table + 1 of the entries with a
+                                     write tag for it, or STORED_MANY; NULL for foreign RAM */
+    size_t stored_bytes;
 };
 
 /* A page's translation. */
