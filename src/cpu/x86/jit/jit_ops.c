@@ -176,6 +176,77 @@ static void put_back(struct translation *t, unsigned n, unsigned g, unsigned scr
         emit_store(&t->e, scratch, H_R15, REG_OFF(g));
 }
 
+/* Is g, which lives in memory, not written by d, or as a whole? What is narrower would have to clear
+ * the upper half, or be slow to read again. */
+static bool may_stay(const struct x86_decoded *d, unsigned g)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_GPR && d->operand[n].reg == g &&
+            d->operand[n].written && d->operand[n].size != 8)
+            return false;
+    return true;
+}
+
+/* Has d another meaning, or a lock, when rm is in memory? */
+static bool minds_memory(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_XCHG: case X86_OP_XADD: case X86_OP_CMPXCHG:
+        return true;
+    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+        return d->opcode != 0xba;
+    default:
+        return false;
+    }
+}
+
+/* The opcode with reg and rm exchanged, or 0. */
+static unsigned exchanged(const struct x86_decoded *d)
+{
+    if (d->map != X86_MAP_1)
+        return 0;
+    if ((d->opcode < 0x40 && (d->opcode & 7) < 4) || (d->opcode & 0xfc) == 0x88)
+        return d->opcode ^ 2u;
+    return (d->opcode & 0xfe) == 0x84 ? d->opcode : 0; /* TEST */
+}
+
+/* With a guest register that lives in memory as the host's memory operand. */
+static bool op_in_place(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    bool uses_reg = reg_is_operand(d);
+    unsigned opcode = d->opcode, reg = d->reg & 7, g = d->rm;
+
+    if (!translation_has(t, JIT_OPT_PLACE) || minds_memory(d) || (uses_reg && d->reg == d->rm))
+        return false;
+    if (jit_in_memory(d->rm)) {
+        if (!may_stay(d, d->rm))
+            return false;
+        jit_flags_op(t, n, H_R11);
+        if (uses_reg)
+            reg = bring(t, n, d->reg, H_R11);
+    } else if (uses_reg && jit_in_memory(d->reg) && exchanged(d) && may_stay(d, d->reg)) {
+        jit_flags_op(t, n, H_R11);
+        opcode = exchanged(d);
+        reg = jit_host_reg(d->rm);
+        g = d->reg;
+    } else {
+        return false;
+    }
+    emit_opcode(&t->e, d, opcode, reg, H_R15, H_NONE);
+    emit_mem(&t->e, reg, H_R15, H_NONE, 0, REG_OFF(g));
+    emit_imm(t, n);
+    if (uses_reg && g == d->rm)
+        put_back(t, n, d->reg, H_R11);
+    return true;
+}
+
+static bool is_zeroing(const struct x86_decoded *d)
+{
+    return d->op == X86_OP_XOR && d->osize >= 4 && (d->opcode == 0x31 || d->opcode == 0x33) &&
+           d->reg == d->rm && jit_in_memory(d->rm);
+}
+
 static bool op_register_form(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
@@ -185,7 +256,14 @@ static bool op_register_form(struct translation *t, unsigned n)
     if (has_high_byte(d) &&
         ((uses_reg && (jit_in_memory(d->reg) || d->reg == X86_RSP)) || d->rm > 7))
         return false;
+    if (!has_high_byte(d) && op_in_place(t, n))
+        return true;
     jit_flags_op(t, n, H_R11);
+    if (is_zeroing(d)) { /* it need not be loaded */
+        emit8(&t->e, 0x45), emit8(&t->e, 0x31), emit8(&t->e, 0xd2); /* xor r10d, r10d */
+        put_back(t, n, d->rm, H_R10);
+        return true;
+    }
     if (has_high_byte(d)) { /* AH..BH: copied, registers 0 to 7 are where they were */
         emit_opcode(&t->e, d, d->opcode, d->reg, d->rm, H_NONE);
         emit8(&t->e, 0xc0 | (d->reg & 7) << 3 | (d->rm & 7));
@@ -291,7 +369,15 @@ static bool op_mov_imm(struct translation *t, unsigned n)
         return op_mov_imm8(t, n);
     if (d->osize < 4)
         return false;
-    emit_const(&t->e, h, d->osize == 8 ? d->imm : (uint32_t)d->imm);
+    uint64_t value = d->osize == 8 ? d->imm : (uint32_t)d->imm;
+
+    if (h == H_R11 && value == (uint64_t)(int64_t)(int32_t)value) { /* mov qword [r15 + reg], */
+        emit8(&t->e, 0x49), emit8(&t->e, 0xc7);
+        emit_mem(&t->e, 0, H_R15, H_NONE, 0, REG_OFF(g));
+        emit32(&t->e, (uint32_t)value);
+        return true;
+    }
+    emit_const(&t->e, h, value);
     if (h == H_R11)
         emit_store(&t->e, H_R11, H_R15, REG_OFF(g));
     return true;
