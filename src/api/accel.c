@@ -33,7 +33,6 @@ static bool is_mendable(int error)
 static int find_automatic(const struct hv_ops **ret, bool tell, struct vz_error *err)
 {
     struct vz_error why = {0}; /* *err stays as it is where one is found */
-
     int r = error_set(&why, ENODEV, VZ_ERROR_UNSUPPORTED, "no accelerator");
 
     for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
@@ -54,7 +53,7 @@ static int find_automatic(const struct hv_ops **ret, bool tell, struct vz_error 
 
 int accel_choose(const char *name, const struct hv_ops **ret, struct vz_error *err)
 {
-    return strcmp(name, "auto") ? accel_find(name, ret, err) : find_automatic(ret, true, err);
+    return strcmp(name, "auto") ? accel_named(name, ret, err) : find_automatic(ret, true, err);
 }
 
 int accel_named(const char *name, const struct hv_ops **ret, struct vz_error *err)

@@ -146,6 +146,12 @@ static void check_label(struct report *r, const struct vz_config *c)
         problem(r, VZ_ERROR_INVALID, "not 1 to 64 characters, one of them not a space");
 }
 
+/* Then there is always one, and which it is does not matter before a start: a probe takes time. */
+static bool is_automatic(const struct vz_config *c)
+{
+    return c->accel && !strcmp(c->accel, "auto");
+}
+
 static void check_accel(struct report *r, const struct vz_config *c)
 {
     const struct hv_ops *hv;
@@ -154,7 +160,7 @@ static void check_accel(struct report *r, const struct vz_config *c)
     begin(r, "accel");
     if (!c->accel || !c->accel[0])
         problem(r, VZ_ERROR_INVALID, "no accelerator named");
-    else if (accel_find(c->accel, &hv, &err) < 0)
+    else if (!is_automatic(c) && accel_find(c->accel, &hv, &err) < 0)
         problem(r, err.code, "%s", err.text);
 }
 
@@ -164,8 +170,8 @@ static void check_jit(struct report *r, const struct vz_config *c)
     struct vz_error err = {0};
 
     begin(r, "jit");
-    if (c->jit && c->accel && accel_find(c->accel, &hv, NULL) == 0 && hv->jit_check &&
-        hv->jit_check(c->jit, &err) < 0)
+    if (c->jit && c->accel && accel_named(is_automatic(c) ? "soft" : c->accel, &hv, NULL) == 0 &&
+        hv->jit_check && hv->jit_check(c->jit, &err) < 0)
         problem(r, err.code, "%s", err.text);
 }
 
