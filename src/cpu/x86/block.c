@@ -122,6 +122,8 @@ INSN(insn_block_plain)
     NEXT;
 }
 
+static void link_translation(struct x86_cpu *c, struct block *b);
+
 /* In front of one that may be: enter its translation, or count until it is worth one. */
 INSN(insn_block_entry)
 {
@@ -145,6 +147,7 @@ INSN(insn_block_entry)
     if (!b->tried && ++b->runs >= c->vm->jit.threshold && b->home_rip == c->reg[REG_BLOCK_RIP]) {
         b->tried = true;
         jit_translate(c, b);
+        link_translation(c, b);
     }
     NEXT;
 }
@@ -280,6 +283,30 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
     }
     link->ctx = c->code_ctx[c->rip >> 63];
     jit_link(c, link, to);
+}
+
+/* b has just been translated, unless it could not be: make its links, and those to it, ones of translated
+ * code at once. Each would come by the main loop otherwise. */
+static void link_translation(struct x86_cpu *c, struct block *b)
+{
+    struct block_end *end = block_end(b);
+    struct block_link *link = at_place(c->blocks, b->incoming);
+    uint64_t rip = c->rip;
+
+    if (!b->code)
+        return;
+    c->rip = b->home_rip;
+    for (; link; link = at_place(c->blocks, *link_next(link)))
+        jit_link(c, link, b);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        const struct insn *to = end->link[slot].to;
+
+        if (!to)
+            continue;
+        c->rip = block_of(to)->home_rip;
+        jit_link(c, &end->link[slot], block_of(to));
+    }
+    c->rip = rip;
 }
 
 /* ---- invalidation ---- */
