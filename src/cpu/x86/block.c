@@ -144,7 +144,8 @@ INSN(insn_block_entry)
         c->rip = c->reg[REG_BLOCK_RIP]; /* linked from another mapping of the same page */
         return;
     }
-    if (!b->tried && ++b->runs >= c->vm->jit.threshold && b->home_rip == c->reg[REG_BLOCK_RIP]) {
+    if (!b->tried && ++b->runs >= c->vm->jit.threshold) {
+        b->home_rip = c->reg[REG_BLOCK_RIP]; /* another process may have it elsewhere by now */
         b->tried = true;
         jit_translate(c, b);
         link_translation(c, b);

@@ -38,7 +38,7 @@ struct jit_entries {
  * wants it: struct insn by struct insn, two in a cache line. */
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
-    uint64_t home_rip;             /* where it was first decoded for */
+    uint64_t home_rip;             /* where it was first decoded for, or is translated for */
     const uint8_t *code;           /* translated: entry->kept, where indirect branches enter */
     const struct jit_entries *entry; /* valid with code */
     union {
