@@ -59,7 +59,7 @@ bool json_sync_parse(const char *name, enum vz_disk_sync *ret)
 struct reader {
     json_t *object;
     char path[128]; /* "networkDevices[0]" */
-    const char *known[12];
+    const char *known[32]; /* more than any object has */
     unsigned known_count;
     struct vz_error *err;
     bool failed;
@@ -85,7 +85,8 @@ static json_t *member(struct reader *r, const char *name, bool required)
 {
     json_t *v = json_object_get(r->object, name);
 
-    r->known[r->known_count++] = name;
+    if (r->known_count < ARRAY_SIZE(r->known))
+        r->known[r->known_count++] = name;
     if (!v && required)
         fail(r, name, "is missing");
     return v;

@@ -11,8 +11,8 @@
 #include "cpu/x86/mmu.h"
 
 #define QUEUE_MAX   512 /* Linux patches its code at 256 places between two IPIs */
-#define DATA_WRITES 128 /* so many in a row that hit nothing but stale granules of a page, and it may
-                         * be data */
+#define DATA_WRITES 128 /* so many in a row to a page, none to code that is not stale, and it may be
+                         * data */
 
 /* Pages that a vCPU was told about. Past QUEUE_MAX it forgets everything instead. */
 struct page_queue {
@@ -29,7 +29,7 @@ struct sync_slot {
     _Atomic bool lock;       /* guards the queues */
     struct page_queue invalidate, protect;
     const uint8_t *stale_page; /* where this vCPU last wrote to a stale granule, */
-    unsigned stale_writes;     /* and how often in a row */
+    unsigned stale_writes;     /* and how often in the page since */
 };
 
 struct sync_domain {
@@ -367,19 +367,31 @@ static void give_up(struct mem_code *m)
     __atomic_store_n((uint64_t *)&m->stale, 0, __ATOMIC_SEQ_CST);
 }
 
-/* This vCPU wrote to granules that were stale already: is it time to take the page for data? */
-static bool many_stale_writes(struct sync_slot *s, const uint8_t *page)
+/* This vCPU wrote to the page, but not to code that is not stale: is it time to look whether the page
+ * is data? */
+static bool many_stale_writes(struct sync_slot *s)
 {
-    if (s->stale_page != page)
-        s->stale_writes = 0;
-    s->stale_page = page;
-    return ++s->stale_writes >= DATA_WRITES;
+    if (++s->stale_writes < DATA_WRITES)
+        return false;
+    s->stale_writes = 0;
+    return true;
+}
+
+/* A write to no granule with code, where the one before was to a stale one. */
+static void written_beside(struct x86_cpu *c, struct mem_code *m)
+{
+    if (!many_stale_writes(c->sync))
+        return;
+    code_lock(c->vm->sync);
+    give_up(m);
+    code_unlock(c->vm->sync);
 }
 
 void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
 {
     struct sync_domain *d = c->vm->sync;
     struct mem_code *m = mem_code_of(c->vm->mem, host);
+    const uint8_t *page = mem_page_of(host);
     uint64_t mask = smc_granules(host, len), hit;
 
     c->count.smc_slow_writes++;
@@ -388,13 +400,17 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (has_been_told(c)) /* the granules say nothing of our blocks until we have acted on that */
         serve_invalidate(c, true);
-    if (!(load(&m->granules) & mask))
+    if (!(load(&m->granules) & mask)) {
+        if (c->sync->stale_page == page)
+            written_beside(c, m);
         return;
+    }
     code_lock(d); /* also where all is stale: the one who made it so may still be telling others */
-    hit = make_stale(c->vm, c, m, mem_page_of(host), mask);
-    if (hit)
-        c->sync->stale_page = NULL;
-    if (len == MEM_PAGE_SIZE || (!hit && many_stale_writes(c->sync, mem_page_of(host))))
+    hit = make_stale(c->vm, c, m, page, mask);
+    if (hit || c->sync->stale_page != page)
+        c->sync->stale_writes = 0;
+    c->sync->stale_page = page;
+    if (len == MEM_PAGE_SIZE || (!hit && many_stale_writes(c->sync)))
         give_up(m);
     code_unlock(d);
     if (!hit) {
@@ -402,7 +418,7 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
         return;
     }
     c->count.smc_invalidations++;
-    block_invalidate(c, mem_page_of(host), hit);
+    block_invalidate(c, page, hit);
 }
 
 /* mem_written() hit a granule: a device, or a vCPU's own thread on a device's behalf. */

@@ -2,16 +2,13 @@
 /* Does --jit check find what is wrong with translated code? A block is translated, its host code is
  * changed as a bug in the translator would have it, and it must not run to its end. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/x86/block.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/jit_priv.h"
-#include "unit.h"
+#include "cpu/x86/long_rig.h"
 
-#define RAM    UINT64_C(0x800000)
-#define TABLES UINT64_C(0x1000)
 #define CODE   UINT64_C(0x10000)
 #define DATA   UINT64_C(0x20000)
 #define ROUNDS 50
@@ -23,71 +20,7 @@ static const uint8_t program[] = {0x48, 0x83, 0xc0, 0x01, 0x48, 0x89, 0x07, 0x88
                                   0x66, 0x48, 0x0f, 0x6e, 0xc0, 0x66, 0x0f, 0xd4, 0xc8,
                                   0x48, 0xff, 0xc9, 0x75, 0xe0, 0xf4};
 
-struct machine {
-    struct mem *mem;
-    struct x86_vm *vm;
-    struct x86_cpu *c;
-};
-
-static uint64_t none_read(void *arg, unsigned n, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void none_write(void *arg, unsigned n, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
-static int apic_read(void *arg, unsigned n, uint32_t msr, uint64_t *ret)
-{
-    *ret = 0xfee00900;
-    return 0;
-}
-
-static void none_tsc(void *arg, unsigned n, uint64_t offset)
-{
-}
-
-static const struct x86_host_ops host = {
-    .mmio_read = none_read, .mmio_write = none_write, .apic_msr_read = apic_read,
-    .tsc_changed = none_tsc};
-
-static void set_up(struct machine *m, const char *words)
-{
-    const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x8, .attr = 0xa09b};
-    const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x10, .attr = 0xc093};
-    struct x86_vm_desc desc = {.cpu_count = 1, .tsc_khz = 2000000, .host = &host};
-    struct x86_cpu_state *s = calloc(1, sizeof(*s));
-
-    ck_assert_int_eq(mem_create(RAM, &m->mem, NULL), 0);
-    ck_assert_int_eq(mem_add(m->mem, 0, RAM, false), 0);
-    ck_assert_int_eq(jit_options_parse(words, &desc.jit, NULL), 0);
-    desc.mem = m->mem;
-    ck_assert_int_eq(x86_vm_create(&desc, &m->vm), 0);
-    m->c = x86_vm_cpu(m->vm, 0);
-    *(uint64_t *)mem_ptr(m->mem, TABLES, 8) = (TABLES + 0x1000) | 0x67;
-    *(uint64_t *)mem_ptr(m->mem, TABLES + 0x1000, 8) = (TABLES + 0x2000) | 0x67;
-    for (unsigned n = 0; n < 4; n++) /* 2 MiB each */
-        *(uint64_t *)mem_ptr(m->mem, TABLES + 0x2000 + 8 * n, 8) = (uint64_t)n << 21 | 0xe7;
-    memcpy(mem_ptr(m->mem, CODE, sizeof(program)), program, sizeof(program));
-    x86_cpu_get(m->c, s);
-    s->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
-    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-    s->efer = X86_EFER_LME | X86_EFER_LMA;
-    s->cr3 = TABLES;
-    s->seg[X86_CS] = code;
-    s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = s->seg[X86_FS] = s->seg[X86_GS] = data;
-    ck_assert_int_eq(x86_cpu_set(m->c, s), 0);
-    free(s);
-}
-
-static void tear_down(struct machine *m)
-{
-    x86_vm_destroy(m->vm);
-    mem_destroy(m->mem);
-}
-
-static enum x86_stop run(struct machine *m)
+static enum x86_stop run(struct rig *m)
 {
     memset(mem_ptr(m->mem, DATA, 16), 0, 16);
     m->c->rip = CODE;
@@ -99,7 +32,7 @@ static enum x86_stop run(struct machine *m)
 }
 
 /* Replace bytes in the translation of the block at CODE, as the writable mapping shows them. */
-static void change(struct machine *m, const char *from, const char *to, size_t len)
+static void change(struct rig *m, const char *from, const char *to, size_t len)
 {
     const struct jit_exits *exits;
     const struct insn *first;
@@ -120,9 +53,9 @@ static void change(struct machine *m, const char *from, const char *to, size_t l
 
 START_TEST(right_code_runs)
 {
-    struct machine m;
+    struct rig m;
 
-    set_up(&m, "check,threshold=2");
+    rig_create(&m, "check,threshold=2", 1, CODE, program, sizeof(program));
     ck_assert_int_eq(run(&m), X86_STOP_HALT);
     ck_assert_uint_eq(m.c->reg[X86_RAX], UINT64_C(0x1122334455667700) + ROUNDS);
     if (m.c->jit) { /* not in sanitizer builds */
@@ -130,19 +63,19 @@ START_TEST(right_code_runs)
         ck_assert_uint_eq(m.c->count.jit_check_retries, 0);
         ck_assert_uint_eq(m.c->count.jit_unchecked, 0);
     }
-    tear_down(&m);
+    rig_destroy(&m);
 }
 END_TEST
 
 START_TEST(a_limit_is_kept)
 {
-    struct machine m;
+    struct rig m;
 
-    set_up(&m, "check=5,threshold=2");
+    rig_create(&m, "check=5,threshold=2", 1, CODE, program, sizeof(program));
     ck_assert_int_eq(run(&m), X86_STOP_HALT);
     if (m.c->jit)
         ck_assert_uint_eq(m.c->count.jit_checks, 5);
-    tear_down(&m);
+    rig_destroy(&m);
 }
 END_TEST
 
@@ -163,10 +96,10 @@ static const struct {
 
 START_TEST(wrong_code_is_found)
 {
-    struct machine m;
+    struct rig m;
 
     ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr)); /* reports */
-    set_up(&m, "check,threshold=2");
+    rig_create(&m, "check,threshold=2", 1, CODE, program, sizeof(program));
     ck_assert_int_eq(run(&m), X86_STOP_HALT);
     if (m.c->jit) {
         change(&m, bugs[_i].from, bugs[_i].to, bugs[_i].len);
@@ -175,7 +108,7 @@ START_TEST(wrong_code_is_found)
                       strstr(m.c->shutdown_text, bugs[_i].said), "%s: %s", bugs[_i].what,
                       m.c->shutdown_text);
     }
-    tear_down(&m);
+    rig_destroy(&m);
 }
 END_TEST
 
