@@ -409,8 +409,9 @@ static bool leaves_page(const struct block *b, const struct x86_decoded *d, uint
 }
 
 /* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are read
- * at once: another vCPU may replace an instruction by a single store. */
-static void snapshot(uint8_t *to, const uint8_t *host, unsigned n)
+ * at once: another vCPU may replace an instruction by a single store. Guests race as they like. */
+__attribute__((no_sanitize("thread"))) static void snapshot(uint8_t *to, const uint8_t *host,
+                                                            unsigned n)
 {
     uint64_t word = 0;
 
