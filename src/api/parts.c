@@ -8,6 +8,7 @@
 
 #include "api/accel.h"
 #include "api/config_impl.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "board/pc/board.h"
@@ -202,6 +203,32 @@ static void drop_frozen(struct parts *p)
     p->frozen = NULL;
 }
 
+/* Read the CPUs' states as of one moment. They are read one after the other, and this process may have had to wait in
+ * between, for seconds on a busy host; from then on their TSCs stand still, so those that are in step must be the
+ * same. In step: as far apart as the time between the readings was, which the host's TSC tells. */
+static int read_cpus(struct parts *p)
+{
+    uint64_t first_before = 0, first_after = 0, before, after;
+    struct x86_cpu_state *cpu = p->frozen->cpu;
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
+        const int64_t tolerance = INT64_C(1) << 30; /* less than a second */
+
+        before = clock_tsc();
+        r = p->hv->vcpu_get(p->vcpu[i], &cpu[i]);
+        after = clock_tsc();
+        if (!i) {
+            first_before = before;
+            first_after = after;
+        } else if ((int64_t)(cpu[i].tsc - cpu[0].tsc) > (int64_t)(before - first_after) - tolerance &&
+                   (int64_t)(cpu[i].tsc - cpu[0].tsc) < (int64_t)(after - first_before) + tolerance) {
+            cpu[i].tsc = cpu[0].tsc;
+        }
+    }
+    return r;
+}
+
 int parts_freeze(struct parts *p, struct vz_error *err)
 {
     unsigned count = p->config->cpu_count;
@@ -213,8 +240,8 @@ int parts_freeze(struct parts *p, struct vz_error *err)
         return out_of_memory(err);
     acpi_pm_freeze(p->board->pm);
     r = p->hv->irqchip_save(p->vm, &p->frozen->chips);
-    for (unsigned i = 0; !r && i < count; i++)
-        r = p->hv->vcpu_get(p->vcpu[i], &p->frozen->cpu[i]);
+    if (!r)
+        r = read_cpus(p);
     if (!r)
         return 0;
     drop_frozen(p);

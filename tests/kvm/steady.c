@@ -54,12 +54,18 @@ static int compute(unsigned long *rounds)
         }
         memcpy(&t, &d, sizeof(t));
         sum ^= t;
-        if (*rounds && sum != first)
+        if (*rounds && sum != first) {
+            printf("steady: the sum is %llx, not %llx\n", (unsigned long long)sum,
+                   (unsigned long long)first);
             return 1;
+        }
         first = sum;
         t = now();
-        if (t < last)
+        if (t < last) {
+            printf("steady: the clock went from %llu back to %llu\n", (unsigned long long)last,
+                   (unsigned long long)t);
             return 1;
+        }
         last = t;
     }
     return 0;

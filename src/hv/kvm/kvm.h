@@ -64,6 +64,7 @@ struct hv_vm {
     uint32_t tsc_khz;
     unsigned phys_bits;
     uint64_t arch_capabilities;
+    uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
     uint64_t cr4_offered; /* by the policy; the host may have less */
     bool has_xsave; /* offered to the guest */
     bool has_msr[KVM_STATE_MSRS_MAX]; /* by place in kvm_state.c's table */

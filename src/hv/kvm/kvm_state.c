@@ -146,18 +146,25 @@ static int tsc_offset(struct hv_vcpu *v, unsigned long request, uint64_t *offset
     return kvm_ioctl(v->fd, request, &a);
 }
 
+static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
+{
+    return a - b < distance || b - a < distance;
+}
+
 /* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones. Within a second, take it to be the first vCPU's. (Writing the MSR would
- * have KVM guess in the same way, but with what was written to this machine before.) */
+ * slightly different ones, and as very different ones where this process had to wait in between. If the
+ * states' TSCs are within a second, or else what comes out, take it to be the first vCPU's. (Writing the MSR
+ * would have KVM guess in the same way, but with what was written to this machine before.) */
 static int set_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
-    uint64_t offset = tsc - clock_tsc(), first;
-    int64_t second = (int64_t)v->vm->tsc_khz * 1000, apart;
+    uint64_t offset = tsc - clock_tsc(), first, second = (uint64_t)v->vm->tsc_khz * 1000;
 
-    if (v->index && !tsc_offset(&v->vm->vcpu[0], KVM_GET_DEVICE_ATTR, &first)) {
-        apart = (int64_t)(offset - first);
-        offset = apart > -second && apart < second ? first : offset;
-    }
+    if (!v->index)
+        v->vm->tsc_of_first = tsc;
+    else if (!tsc_offset(&v->vm->vcpu[0], KVM_GET_DEVICE_ATTR, &first) &&
+             (is_near(offset, first, second) ||
+              (!v->vm->embedded && is_near(tsc, v->vm->tsc_of_first, second))))
+        offset = first;
     if (!tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
         return 0;
     return kvm_set_msr(v, MSR_TSC, tsc); /* before Linux 5.16 */

@@ -38,6 +38,7 @@ struct hv_vcpu {
 };
 
 struct hv_vm {
+    uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
     struct x86_vm *x86;
     struct irqchip *chip; /* NULL: none */
     bool embedded;
@@ -454,17 +455,26 @@ static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
     return 0;
 }
 
+static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
+{
+    return a - b < distance || b - a < distance;
+}
+
 /* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones. Within a second, take it to be the first vCPU's: Linux tolerates no
+ * slightly different ones, and as very different ones where this process had to wait in between. If the
+ * states' TSCs are within a second, or else what comes out, take it to be the first vCPU's: Linux tolerates no
  * difference at all. */
-static void settle_tsc(struct hv_vcpu *v)
+static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
     const struct x86_cpu *first = v->vm->vcpu[0].cpu;
     uint64_t offset = __atomic_load_n(&first->tsc_offset, __ATOMIC_RELAXED);
-    int64_t apart = (int64_t)(v->cpu->tsc_offset - offset);
-    int64_t second = (int64_t)v->cpu->vm->tsc_khz * 1000;
+    uint64_t second = (uint64_t)v->cpu->vm->tsc_khz * 1000;
 
-    if (apart > -second && apart < second)
+    if (!v->index)
+        __atomic_store_n(&v->vm->tsc_of_first, tsc, __ATOMIC_RELAXED);
+    else if (is_near(v->cpu->tsc_offset, offset, second) ||
+             (!v->vm->embedded &&
+              is_near(tsc, __atomic_load_n(&v->vm->tsc_of_first, __ATOMIC_RELAXED), second)))
         cpu_set_tsc_offset(v->cpu, offset);
     if (v->vm->chip)
         irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
@@ -482,7 +492,7 @@ static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
 {
     int r = v->vm->chip || bare_base_valid(state->apic_base) ? x86_cpu_set(v->cpu, state) : -EINVAL;
 
-    settle_tsc(v);
+    settle_tsc(v, state->tsc);
     if (!r && !v->vm->chip) {
         v->cr8 = state->cr8 & 15;
         v->apic_base = state->apic_base;
@@ -538,15 +548,18 @@ static void soft_vm_reset(struct hv_vm *vm)
         return;
     for (unsigned n = 0; n < vm->vcpu_count; n++) {
         struct x86_cpu *c = vm->vcpu[n].cpu;
+        uint64_t offset;
 
         x86_cpu_state_reset(s, n == 0, false);
-        s->tsc = c->tsc_offset + clock_tsc();
+        offset = c->tsc_offset;
+        s->tsc = offset + clock_tsc();
         if (!vm->chip)
             s->run_state = X86_RUNNING;
         __atomic_store_n((uint32_t *)&c->pending, 0, __ATOMIC_SEQ_CST);
         if (x86_cpu_set(c, s))
             continue; /* the reset state is one that any CPU can hold */
-        settle_tsc(&vm->vcpu[n]);
+        cpu_set_tsc_offset(c, offset); /* the TSC goes on */
+        settle_tsc(&vm->vcpu[n], s->tsc);
     }
     free(s);
 }
