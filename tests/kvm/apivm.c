@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* apivm ACCEL CPU KERNEL INITRD FOLDER: everything that a program may do with a running machine, with a Linux guest
- * whose shell is at COM1 (do=shell in tests/kvm/guest-init). CPU is default or host; files go into FOLDER. Prints
+ * whose shell is at COM1 (do=shell in tests/kvm/guest-init). CPU is default or host; files go into FOLDER; APIVM_CPUS says how many CPUs it has (1). Prints
  * "NAME: ok" for each thing that works, and ends with status 1 at the first that does not. */
 #include <fcntl.h>
 #include <poll.h>
@@ -368,7 +368,7 @@ static struct vz_config *make_config(char **argv, int com1)
     bo.no_free_page_reporting = true; /* or nobody could tell which of the two it was */
     vz_config_set_accel(c, argv[1]);
     vz_config_set_host_cpu(c, !strcmp(argv[2], "host"));
-    vz_config_set_cpu_count(c, 2);
+    vz_config_set_cpu_count(c, getenv("APIVM_CPUS") ? (unsigned)atoi(getenv("APIVM_CPUS")) : 1);
     vz_config_set_memory_size(c, 256 * MIB);
     vz_config_set_boot_loader(c, vz_linux_boot_loader_new(&b, NULL));
     vz_config_add_serial_port(
