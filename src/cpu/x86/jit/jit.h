@@ -4,14 +4,14 @@
  *
  * Registers while translated code runs:
  *
- *   rax rcx rdx rbx rbp rsi rdi r8 r9 r12 r13   the guest's registers of the same name
- *   r14                                        the guest's rsp
+ *   rax rcx rdx rbx rbp rsi rdi r8 r9 r13 r14   the guest's registers of the same name
+ *   r12                                        the guest's rsp
  *   r15                                        struct x86_cpu, plus CPU_BIAS
  *   r10 r11                                    scratch
  *   rsp                                        the host's stack
  *   EFLAGS                                     the guest's arithmetic flags
  *
- * The guest's r10, r11, r14 and r15 stay in x86_cpu.reg[]. Where arithmetic flags matter across
+ * The guest's r10, r11, r12 and r15 stay in x86_cpu.reg[]. Where arithmetic flags matter across
  * something that clobbers EFLAGS they are in x86_cpu.jit_flags meanwhile. A memory operand becomes: a
  * look into the soft TLB, the page's addend in r11, and the guest's own instruction with that in its
  * operand. Whatever is not plain RAM leaves for the interpreter at that very instruction, before

@@ -370,7 +370,7 @@ static bool op_pushf(struct translation *t, unsigned n)
     emit8(e, 0x41), emit8(e, 0x83), emit8(e, 0xe2), emit8(e, 1);  /* and r10d, 1 */
     emit8(e, 0x41), emit8(e, 0xc1), emit8(e, 0xe2), emit8(e, 11); /* shl r10d, 11 */
     jit_emit_at(t, 0x09, H_R10, &p);                              /* or */
-    emit_lea(e, H_R14, H_R14, H_NONE, 0, -8);
+    emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, H_NONE, 0, -8);
     return true;
 }
 

@@ -450,9 +450,9 @@ static struct place push_place(struct translation *t, unsigned n)
 static void move_rsp(struct translation *t, int32_t by)
 {
     if (t->narrow)
-        emit_lea32(&t->e, H_R14, H_R14, H_NONE, 0, by);
+        emit_lea32(&t->e, H_GUEST_RSP, H_GUEST_RSP, H_NONE, 0, by);
     else
-        emit_lea(&t->e, H_R14, H_R14, H_NONE, 0, by);
+        emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, H_NONE, 0, by);
 }
 
 /* Can it be stored without a register? */
@@ -532,9 +532,9 @@ static bool op_leave(struct translation *t, unsigned n)
         return false;
     p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
     if (t->narrow)
-        emit_lea32(&t->e, H_R14, H_RBP, H_NONE, 0, 4);
+        emit_lea32(&t->e, H_GUEST_RSP, H_RBP, H_NONE, 0, 4);
     else
-        emit_lea(&t->e, H_R14, H_RBP, H_NONE, 0, 8);
+        emit_lea(&t->e, H_GUEST_RSP, H_RBP, H_NONE, 0, 8);
     jit_emit_at(t, 0x8b, H_RBP, &p);
     return true;
 }

@@ -111,15 +111,18 @@ struct jit {
 /* One part in so many of the code memory is for what seldom runs. */
 #define JIT_RARE_SHARE 3
 
-/* Is guest register g in x86_cpu.reg[] only? */
+#define H_GUEST_RSP H_R12
+
+/* Is guest register g in x86_cpu.reg[] only? r12 is the one of those that compilers keep variables in
+ * that they use least. */
 static inline bool jit_in_memory(unsigned g)
 {
-    return g == 10 || g == 11 || g == 14 || g == 15;
+    return g == 10 || g == 11 || g == 12 || g == 15;
 }
 
 static inline unsigned jit_host_reg(unsigned g)
 {
-    return g == X86_RSP ? H_R14 : g;
+    return g == X86_RSP ? H_GUEST_RSP : g;
 }
 
 /* r15 points into struct x86_cpu, so that a displacement of one byte reaches all of its hot part. */
