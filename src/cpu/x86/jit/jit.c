@@ -271,7 +271,8 @@ static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site)
                                  .block = site->block,
                                  .next_rip = insn_next_rip(c, i),
                                  .next = site->index + 1u,
-                                 .guarded = site->guarded};
+                                 .guarded = site->guarded,
+                                 .held = site->held};
         c->jit_insn = &d->insn;
     }
     return 0;
@@ -306,6 +307,7 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
         return;
     }
     c->jit_flags = c->af;
+    c->jit_word = c->reg[d->held];
     if (unlikely(c->check))
         jit_check_enter(c, d->block, d->next, (const void *)(uintptr_t)i->imm);
     else

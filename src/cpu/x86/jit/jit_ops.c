@@ -170,6 +170,26 @@ static unsigned bring(struct translation *t, unsigned n, unsigned g, unsigned sc
     return scratch;
 }
 
+/* r10 is left with guest register g: the next instruction need not load it. */
+static void hold(struct translation *t, unsigned n, unsigned g)
+{
+    if (jit_in_memory(g) && translation_has(t, JIT_OPT_HOLD)) {
+        t->held = (uint8_t)g;
+        t->held_for = n + 1;
+    }
+}
+
+static bool is_held(const struct translation *t, unsigned n, unsigned g)
+{
+    return t->held_for == n && t->held == g;
+}
+
+/* bring() to r10, by an instruction that has not changed it yet */
+static unsigned bring_held(struct translation *t, unsigned n, unsigned g)
+{
+    return is_held(t, n, g) ? H_R10 : bring(t, n, g, H_R10);
+}
+
 static void put_back(struct translation *t, unsigned n, unsigned g, unsigned scratch)
 {
     if (jit_in_memory(g) && written(&t->d[n], g))
@@ -217,7 +237,8 @@ static bool op_in_place(struct translation *t, unsigned n)
     bool uses_reg = reg_is_operand(d);
     unsigned opcode = d->opcode, reg = d->reg & 7, g = d->rm;
 
-    if (!translation_has(t, JIT_OPT_PLACE) || minds_memory(d) || (uses_reg && d->reg == d->rm))
+    if (!translation_has(t, JIT_OPT_PLACE) || minds_memory(d) || (uses_reg && d->reg == d->rm) ||
+        is_held(t, n, d->rm) || (uses_reg && is_held(t, n, d->reg)))
         return false;
     if (jit_in_memory(d->rm)) {
         if (!may_stay(d, d->rm))
@@ -251,6 +272,7 @@ static bool op_register_form(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
     bool uses_reg = reg_is_operand(d);
+    bool two = uses_reg && d->reg != d->rm && jit_in_memory(d->rm); /* r10 is for rm */
     unsigned reg = d->reg & 7, rm;
 
     if (has_high_byte(d) &&
@@ -270,15 +292,16 @@ static bool op_register_form(struct translation *t, unsigned n)
         emit_imm(t, n);
         return true;
     }
-    rm = bring(t, n, d->rm, H_R10);
+    rm = bring_held(t, n, d->rm);
     if (uses_reg)
-        reg = d->reg == d->rm && jit_in_memory(d->rm) ? rm : bring(t, n, d->reg, H_R11);
+        reg = d->reg == d->rm ? rm : two ? bring(t, n, d->reg, H_R11) : bring_held(t, n, d->reg);
     emit_opcode(&t->e, d, d->opcode, reg, rm, H_NONE);
     emit8(&t->e, 0xc0 | (reg & 7) << 3 | (rm & 7));
     emit_imm(t, n);
     put_back(t, n, d->rm, H_R10);
-    if (uses_reg && !(d->reg == d->rm))
-        put_back(t, n, d->reg, H_R11);
+    if (uses_reg && d->reg != d->rm)
+        put_back(t, n, d->reg, two ? H_R11 : H_R10);
+    hold(t, n, jit_in_memory(d->rm) || !uses_reg ? d->rm : d->reg);
     return true;
 }
 
@@ -316,6 +339,8 @@ static bool op_memory_form(struct translation *t, unsigned n)
         swap_bytes(&t->e, reg);
     else if (uses_reg)
         put_back(t, n, d->reg, p.spare);
+    if (uses_reg && !high && p.spare == H_R10)
+        hold(t, n, d->reg);
     return true;
 }
 
@@ -363,7 +388,7 @@ static bool op_mov_imm8(struct translation *t, unsigned n)
 static bool op_mov_imm(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
-    unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R11 : jit_host_reg(g);
+    unsigned g = d->operand[0].reg, h = jit_in_memory(g) ? H_R10 : jit_host_reg(g);
 
     if (d->opcode < 0xb8)
         return op_mov_imm8(t, n);
@@ -371,15 +396,16 @@ static bool op_mov_imm(struct translation *t, unsigned n)
         return false;
     uint64_t value = d->osize == 8 ? d->imm : (uint32_t)d->imm;
 
-    if (h == H_R11 && value == (uint64_t)(int64_t)(int32_t)value) { /* mov qword [r15 + reg], */
+    if (h == H_R10 && value == (uint64_t)(int64_t)(int32_t)value) { /* mov qword [r15 + reg], */
         emit8(&t->e, 0x49), emit8(&t->e, 0xc7);
         emit_mem(&t->e, 0, H_R15, H_NONE, 0, REG_OFF(g));
         emit32(&t->e, (uint32_t)value);
         return true;
     }
     emit_const(&t->e, h, value);
-    if (h == H_R11)
-        emit_store(&t->e, H_R11, H_R15, REG_OFF(g));
+    if (h == H_R10)
+        emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
+    hold(t, n, g);
     return true;
 }
 
@@ -420,6 +446,7 @@ static bool op_lea(struct translation *t, unsigned n)
     }
     if (h == H_R10)
         emit_store(&t->e, H_R10, H_R15, REG_OFF(d->reg));
+    hold(t, n, d->reg);
     return true;
 }
 
@@ -520,6 +547,7 @@ static bool op_pop(struct translation *t, unsigned n)
         move_rsp(t, (int32_t)word_size(t));
     if (h == H_R10)
         emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
+    hold(t, n, g);
     return true;
 }
 

@@ -32,7 +32,7 @@ struct jit_site {
     uint8_t size, align;
     bool locked;
     bool flags_kept;          /* the guest's flags are in jit_flags, not in EFLAGS */
-    uint8_t guarded;          /* as in jit_detour */
+    uint8_t guarded, held;    /* as in jit_detour */
 };
 
 /* Where the interpreter takes over. */
@@ -50,6 +50,7 @@ struct jit_detour {
     uint64_t next_rip;
     unsigned next;            /* index of the instruction there */
     uint8_t guarded;          /* bits of fpu_slow that must be clear then */
+    uint8_t held;             /* guest register expected in r10 then, if any needs to be */
 };
 
 /* What check.h wants to know of an instruction's flags. */

@@ -49,6 +49,7 @@ static void emit_enter(struct emit *e)
     emit_lea(e, H_R15, H_RDI, H_NONE, 0, CPU_BIAS);
     emit_move(e, H_R11, H_RSI);
     emit_load_guest(e);
+    emit_load(e, H_R10, H_R15, CPU_OFF(jit_word)); /* insn_jit_resume() */
     emit8(e, 0x41), emit8(e, 0xff), emit8(e, 0xe3); /* jmp r11 */
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One block: decode it again, find out which flags matter where, emit its instructions and, elsewhere,
  * what is seldom needed. */
+#include <limits.h>
+
 #include "cpu/x86/jit/translate.h"
 
 /* Copy the block's bytes: another vCPU may be changing them. The number of bytes. */
@@ -45,15 +47,20 @@ static bool decode_again(struct translation *t)
 }
 
 /* The accesses that instruction n made come back here when the interpreter has done it. */
-static void set_after(struct translation *t, unsigned first_miss, unsigned first_bail)
+static void set_after(struct translation *t, unsigned n, unsigned first_miss, unsigned first_bail)
 {
     bool back = !t->ended && translation_has(t, JIT_OPT_DETOUR);
 
-    for (unsigned n = first_miss; n < t->miss_count; n++)
-        t->miss[n].site->after =
-            back ? (uint16_t)(emit_here(&t->e) - (const uint8_t *)t->miss[n].site->hit) : 0;
-    for (unsigned n = first_bail; n < t->bail_count; n++)
-        t->bail[n].after = emit_here(&t->e);
+    for (unsigned k = first_bail; k < t->bail_count; k++) {
+        t->bail[k].after = emit_here(&t->e);
+        t->held_for = UINT_MAX; /* that way back does not hold anything */
+    }
+    for (unsigned k = first_miss; k < t->miss_count; k++) {
+        struct jit_site *site = t->miss[k].site;
+
+        site->after = back ? (uint16_t)(emit_here(&t->e) - (const uint8_t *)site->hit) : 0;
+        site->held = t->held_for == n + 1 ? t->held : 0;
+    }
 }
 
 /* Is there room for another instruction, and for all that becomes of it elsewhere? */
@@ -77,7 +84,7 @@ static void emit_body(struct translation *t, const uint8_t *entry)
         if (jit_op(t, n)) {
             if (!translation_has(t, JIT_OPT_FLAGS))
                 jit_flags_restore(t, n + 1);
-            set_after(t, first_miss, first_bail);
+            set_after(t, n, first_miss, first_bail);
             continue;
         }
         if (t->d[n].info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM) ||
@@ -130,6 +137,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->miss_count = t->bail_count = 0;
     t->stub[0].branch[0] = t->stub[1].branch[0] = NULL;
     t->guarded = 0;
+    t->held_for = UINT_MAX;
     t->ended = false;
     t->upper = b->home_rip >> 63;
     t->narrow = !in_64bit(c);

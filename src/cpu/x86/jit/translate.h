@@ -70,6 +70,8 @@ struct translation {
     uint16_t varying;                          /* registers change by more than small steps */
     bool narrow;                               /* 32-bit code with flat segments */
     bool upper;                                /* data is expected in the upper half */
+    uint8_t held;                              /* guest register in r10 for instruction */
+    unsigned held_for;                         /* this one, or UINT_MAX */
     bool ended;                                /* nothing may follow */
 };
 
