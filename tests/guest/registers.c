@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Model-specific registers, XCR0, the TSC, the local APIC's modes: what can be written, what reads
+/* Model-specific registers, XCR0, the TSC, the local APIC's modes, selectors: what can be written, what reads
  * back, what is refused. SDM vol. 3, 2.6, 10.4, 10.12, 17.17, and vol. 4. */
 #include "guest.h"
 
@@ -274,8 +274,22 @@ static void apic_timer_modes(void)
     CHECK_EQ("0 stops it", apic_read(0x390), 0);
 }
 
+/* REX.R means nothing where ModRM names a segment register. Often enough to be translated. */
+static void selectors(void)
+{
+    uint64_t plain, extended, wrong = 0;
+
+    for (unsigned n = 0; n < 1000; n++) {
+        __asm__ volatile("mov %%ss, %%eax" : "=a"(plain));
+        __asm__ volatile(".byte 0x44, 0x8c, 0xd0" : "=a"(extended));
+        wrong += (uint32_t)plain != (uint32_t)extended;
+    }
+    CHECK_EQ("MOV from SS with REX.R", wrong, 0);
+}
+
 int guest_main(void)
 {
+    selectors();
     model_specific();
     time_stamp();
     extended_state();

@@ -284,7 +284,8 @@ static bool op_cmpxchg_pair(struct translation *t, unsigned n)
 
 /* ---- the system's part ---- */
 
-/* The selector, zero-extended whatever the operand size; 16-bit results leave the rest. */
+/* The selector, zero-extended whatever the operand size; 16-bit results leave the rest. REX.R does
+ * not count. */
 static bool op_mov_from_seg(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
@@ -296,7 +297,7 @@ static bool op_mov_from_seg(struct translation *t, unsigned n)
     emit_rex_mem(e, 0, h, H_R15, H_NONE);
     emit8(e, 0x0f), emit8(e, 0xb7); /* movzx h, word */
     emit_mem(e, h, H_R15, H_NONE, 0,
-             CPU_OFF(seg) + (int32_t)(d->reg * sizeof(struct x86_segment) +
+             CPU_OFF(seg) + (int32_t)((d->reg & 7) * sizeof(struct x86_segment) +
                                       offsetof(struct x86_segment, selector)));
     put_back(t, d->rm, h);
     return true;
