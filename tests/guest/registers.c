@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Model-specific registers, XCR0, the TSC, the local APIC's modes, selectors: what can be written, what reads
+/* Model-specific registers, XCR0, the TSC, the local APIC's modes: what can be written, what reads
  * back, what is refused. SDM vol. 3, 2.6, 10.4, 10.12, 17.17, and vol. 4. */
 #include "guest.h"
 

@@ -224,6 +224,9 @@ enum x86_stop x86_cpu_run(struct x86_cpu *c)
     if (c->intr_held)
         x86_cpu_post(c, X86_PENDING_INTR);
     c->intr_held = false;
+    /* Translated code leaves it behind when it is over; no CPU has it like that. */
+    if (!c->vm->embedded && (c->mov_ss_shadow || !(c->rflags & X86_FLAG_IF)))
+        c->sti_shadow = false;
     fpu_park(c);
     sync_leave(c);
     if (unlikely(c->check))

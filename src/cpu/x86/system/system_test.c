@@ -752,6 +752,23 @@ START_TEST(an_interrupt_comes_as_soon_as_iret_lets_it)
 }
 END_TEST
 
+/* Translated code may leave it behind. The state must be one that a CPU takes again. */
+START_TEST(a_shadow_of_sti_that_is_over_is_not_told)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    ck_assert_int_eq(x86_cpu_set(f.cpu, &f.s), 0);
+    f.cpu->sti_shadow = f.cpu->mov_ss_shadow = true;
+    x86_cpu_post(f.cpu, X86_PENDING_KICK);
+    ck_assert_int_eq(x86_cpu_run(f.cpu), X86_STOP_KICK);
+    x86_cpu_get(f.cpu, &f.s);
+    ck_assert(!f.s.sti_shadow && f.s.mov_ss_shadow);
+    ck_assert_int_eq(x86_cpu_set(f.cpu, &f.s), 0);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(state_that_no_cpu_can_hold_is_refused)
 {
     struct fixture f;
@@ -819,6 +836,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, control_registers_refuse_nonsense);
     UNIT_TEST(s, interrupts_wait_for_the_shadow_of_sti);
     UNIT_TEST(s, an_interrupt_comes_as_soon_as_iret_lets_it);
+    UNIT_TEST(s, a_shadow_of_sti_that_is_over_is_not_told);
     UNIT_TEST(s, state_that_no_cpu_can_hold_is_refused);
     UNIT_TEST(s, descriptors_are_parsed);
 }
