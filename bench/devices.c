@@ -7,8 +7,8 @@
  *     dev NAME bytes B requests R ns T irqs I end
  *
  * after "dev NAME begin". irqs are those that /proc/interrupts counts for virtio devices and ttyS0.
- * The other ends of the streams (bench/devices.py) are told by one byte: 'r', send without end; 'w',
- * read up to the end, then close. PORT is that of TCP at the gateway and of AF_VSOCK. */
+ * The other ends of the streams (bench/devices.py) are told by one byte: 'r', send without end;
+ * 'w', read up to the end, then close. PORT is that of TCP at the gateway and of AF_VSOCK. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* hypervisor [ACCELERATOR]: the whole life of a virtual CPU. Its guest has a dozen instructions of real mode
- * and says hello through port 0x3f8. */
+/* hypervisor [ACCELERATOR]: the whole life of a virtual CPU. Its guest has a dozen instructions of
+ * real mode and says hello through port 0x3f8. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor PROGRAM [ACCELERATOR]: a tiny virtual machine monitor. Boots a Multiboot 1 program (ELF, 32-bit)
- * with 256 MiB of memory, interrupt controllers, and a serial port on standard output. The program ends
- * the machine by a write to port 0xf4, which is the exit status; a HLT without end or a triple fault does too. */
+/* monitor PROGRAM [ACCELERATOR]: a tiny virtual machine monitor. Boots a Multiboot 1 program (ELF,
+ * 32-bit) with 256 MiB of memory, interrupt controllers, and a serial port on standard output. The
+ * program ends the machine by a write to port 0xf4, which is the exit status; a HLT without end or
+ * a triple fault does too. */
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>

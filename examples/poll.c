@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* poll KERNEL: a machine inside a program that has a poll() loop of its own. Everything comes through one
- * descriptor; no callback runs in another thread. After ten seconds the guest is asked to stop, then made to. */
+/* poll KERNEL: a machine inside a program that has a poll() loop of its own. Everything comes
+ * through one descriptor; no callback runs in another thread. After ten seconds the guest is asked
+ * to stop, then made to. */
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fuzz target gives: libFuzzer's interface, so that the same file links with -fsanitize=fuzzer
- * or with mutate.c. */
+/* What a fuzz target gives: libFuzzer's interface, so that the same file links with
+ * -fsanitize=fuzzer or with mutate.c. */
 #ifndef VZ_FUZZ_FUZZ_H
 #define VZ_FUZZ_FUZZ_H
 
@@ -10,8 +10,8 @@
 /* Must return for every input; a crash or a sanitizer's report is the finding. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Inputs to start from, for a run without a corpus: fill in at most room bytes of the seed with this
- * number, return its length; 0: there is no such seed. */
+/* Inputs to start from, for a run without a corpus: fill in at most room bytes of the seed with
+ * this number, return its length; 0: there is no such seed. */
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A virtio device under a driver that does anything: the input is a program of register writes, ring
- * contents, packets and kicks. The device may break; the process may not, and a reset must end.
+/* A virtio device under a driver that does anything: the input is a program of register writes,
+ * ring contents, packets and kicks. The device may break; the process may not, and a reset must
+ * end.
  * Built once per device: FUZZ_RNG, FUZZ_CONSOLE, FUZZ_BALLOON or FUZZ_VSOCK. */
 #include <linux/virtio_vsock.h>
 #include <stdlib.h>

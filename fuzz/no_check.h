@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The fakes of the unit tests without Check, which works in its own tests only: what they assert ends
- * the process. Include it before them. */
+/* The fakes of the unit tests without Check, which works in its own tests only: what they assert
+ * ends the process. Include it before them. */
 #ifndef VZ_FUZZ_NO_CHECK_H
 #define VZ_FUZZ_NO_CHECK_H
 

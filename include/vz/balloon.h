@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A balloon in the guest's memory: it takes pages from the guest, which the host gets back, and returns
- * them when asked to. vz_machine_set_memory_target() moves it (<vz/runtime.h>).
- * Apple's: VZVirtioTraditionalMemoryBalloonDeviceConfiguration.
+/* A balloon in the guest's memory: it takes pages from the guest, which the host gets back, and
+ * returns them when asked to. vz_machine_set_memory_target() moves it (<vz/runtime.h>). Apple's:
+ * VZVirtioTraditionalMemoryBalloonDeviceConfiguration.
  * Lifetime: counted. Threads: any; does not change once made. */
 #ifndef VZ_BALLOON_H
 #define VZ_BALLOON_H

@@ -18,12 +18,13 @@ struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS
     const char *kernel;  /* a file: bzImage, ELF64 or Multiboot 1; required without disk */
     const char *initrd;  /* a file; NULL: none */
     const char *cmdline; /* NULL: empty */
-    /* A raw disk image or block device, instead of kernel and initrd: at each start and each reset of the
-     * machine both are read from its ext2, ext3 or ext4 file system (on the whole disk, or on the first
-     * partition with a kernel): the newest /boot/vmlinuz-VERSION and its initrd, else /vmlinuz and
-     * /initrd.img. So a kernel that the guest installs is the one it boots next. The disk is only read, and
-     * not made a device of the machine. A file system that was cut off is read as its journal's last
-     * checkpoint left it: that may be the kernel before. NULL: none. Since 0.3. */
+    /* A raw disk image or block device, instead of kernel and initrd: at each start and each reset
+     * of the machine both are read from its ext2, ext3 or ext4 file system (on the whole disk, or
+     * on the first partition with a kernel): the newest /boot/vmlinuz-VERSION and its initrd, else
+     * /vmlinuz and /initrd.img. So a kernel that the guest installs is the one it boots next. The
+     * disk is only read, and not made a device of the machine. A file system that was cut off is
+     * read as its journal's last checkpoint left it: that may be the kernel before. NULL: none.
+     * Since 0.3. */
     const char *disk;
 };
 #define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT {.size = sizeof(struct vz_linux_boot_loader_options)}

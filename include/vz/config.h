@@ -76,9 +76,9 @@ VZ_PUBLIC int vz_config_set_jit(struct vz_config *config, const char *how);
 VZ_PUBLIC void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader);
 VZ_PUBLIC void vz_config_set_platform(struct vz_config *config, struct vz_platform *platform);
 
-/* Add a device; the order is that in which the guest finds those of a kind. A reference is taken. Returns 0, or -1:
- * no memory, or the object is NULL (so that only the last of a chain of calls needs to be checked).
- * Since 0.2. */
+/* Add a device; the order is that in which the guest finds those of a kind. A reference is taken.
+ * Returns 0, or -1: no memory, or the object is NULL (so that only the last of a chain of calls
+ * needs to be checked). Since 0.2. */
 VZ_PUBLIC int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port);
 VZ_PUBLIC int vz_config_add_storage_device(struct vz_config *config,
                                            struct vz_storage_device *device);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A virtio console device with named ports: channels between programs of the host and the guest, which
- * sees each as /dev/virtio-ports/NAME, or as hvcN when it is a console.
- * Apple's: VZVirtioConsoleDeviceConfiguration, VZVirtioConsolePortConfiguration.
+/* A virtio console device with named ports: channels between programs of the host and the guest,
+ * which sees each as /dev/virtio-ports/NAME, or as hvcN when it is a console. Apple's:
+ * VZVirtioConsoleDeviceConfiguration, VZVirtioConsolePortConfiguration.
  * Lifetime: counted. Threads: any; does not change once made. */
 #ifndef VZ_CONSOLE_H
 #define VZ_CONSOLE_H

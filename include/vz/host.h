@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What this computer offers to virtual machines, in sentences, with the commands that mend what it does
- * not. `vz doctor` prints it.
- * Lifetime: vz_host_examine() makes a report, vz_host_free() frees it. Threads: any; a report does not
- * change. */
+/* What this computer offers to virtual machines, in sentences, with the commands that mend what it
+ * does not. `vz doctor` prints it.
+ * Lifetime: vz_host_examine() makes a report, vz_host_free() frees it. Threads: any; a report does
+ * not change. */
 #ifndef VZ_HOST_H
 #define VZ_HOST_H
 
@@ -19,11 +19,12 @@ enum vz_host_level {
     VZ_HOST_PROBLEM = 2, /* does not work; machines do without it */
 };
 
-/* Strings are the report's, and none is NULL. Words may be added; those there are keep their meaning. */
+/* Strings are the report's, and none is NULL. Words may be added; those there are keep their
+ * meaning. */
 struct vz_host_finding {
     enum vz_host_level level;
-    /* What it is about: "accelerator" (always the first: what "auto" chooses), "kvm", "software-cpu",
-     * "io_uring", "huge-pages", "memory", "tap". */
+    /* What it is about: "accelerator" (always the first: what "auto" chooses), "kvm",
+     * "software-cpu", "io_uring", "huge-pages", "memory", "tap". */
     const char *topic;
     const char *code;    /* for programs: one word of a topic, such as "no-permission" */
     const char *text;    /* for people: one or more sentences */

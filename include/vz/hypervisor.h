@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The level below <vz/machine.h>: guest-physical memory and virtual CPUs, for programs that bring the
- * rest of a machine themselves. What Apple's Hypervisor framework is to its Virtualization
+/* The level below <vz/machine.h>: guest-physical memory and virtual CPUs, for programs that bring
+ * the rest of a machine themselves. What Apple's Hypervisor framework is to its Virtualization
  * framework; the same on every accelerator.
  *
- *   create a VM - map memory - per vCPU, on a thread of its own: create, set registers, run, look at
- *   the exit, run again, ..., destroy - destroy the VM. examples/hypervisor.c is all of it.
+ *   create a VM - map memory - per vCPU, on a thread of its own: create, set registers, run, look
+ *   at the exit, run again, ..., destroy - destroy the VM. examples/hypervisor.c is all of it.
  *
- * Lifetime: a VM lives from vz_hv_vm_create() to vz_hv_vm_destroy(), which its vCPUs must not outlive. Any
- *   number of VMs may exist in a process.
- * Threads: functions of a VM may be called from any thread, at any time. A vCPU belongs to the thread that
- *   created it: every function of it is called from there and gives VZ_HV_DENIED anywhere else, but
- *   for vz_hv_vcpu_cancel(). A thread has at most one vCPU of a VM, and destroys it before it ends. No thread of the library's ever calls
- *   the program.
+ * Lifetime: a VM lives from vz_hv_vm_create() to vz_hv_vm_destroy(), which its vCPUs must not
+ *   outlive. Any number of VMs may exist in a process.
+ * Threads: functions of a VM may be called from any thread, at any time. A vCPU belongs to the
+ *   thread that created it: every function of it is called from there and gives VZ_HV_DENIED
+ *   anywhere else, but for vz_hv_vcpu_cancel(). A thread has at most one vCPU of a VM, and destroys
+ *   it before it ends. No thread of the library's ever calls the program.
  * Results: VZ_HV_SUCCESS (0) or one of the codes below. What fails has changed nothing. NULL for an
  *   object or for memory that is to be filled in gives VZ_HV_BAD_ARGUMENT.
  *
@@ -51,15 +51,15 @@ VZ_PUBLIC const char *vz_hv_result_text(enum vz_hv_result result);
 #define VZ_HV_VCPUS_MAX 64
 #define VZ_HV_PAGE_SIZE 4096
 
-/* vz_hv_vm_options.flags. With interrupt controllers (local APICs, IOAPIC, two 8259A) and an 8254 timer
- * in the library: the guest reaches them as on a PC (ports 0x20, 0x21, 0x40 to 0x43, 0x61, 0xa0,
- * 0xa1, 0x4d0, 0x4d1; 0xfec00000; the APIC page and MSRs) without exits; a halted vCPU sleeps inside
- * vz_hv_vcpu_run(); vCPU 0 starts, the others wait for INIT and SIPI. Without: CPUID shows no APIC, all
- * vCPUs start, HLT is an exit, and interrupts come from vz_hv_vcpu_inject_interrupt(). */
+/* vz_hv_vm_options.flags. With interrupt controllers (local APICs, IOAPIC, two 8259A) and an 8254
+ * timer in the library: the guest reaches them as on a PC (ports 0x20, 0x21, 0x40 to 0x43, 0x61,
+ * 0xa0, 0xa1, 0x4d0, 0x4d1; 0xfec00000; the APIC page and MSRs) without exits; a halted vCPU sleeps
+ * inside vz_hv_vcpu_run(); vCPU 0 starts, the others wait for INIT and SIPI. Without: CPUID shows
+ * no APIC, all vCPUs start, HLT is an exit, and interrupts come from vz_hv_vcpu_inject_interrupt(). */
 #define VZ_HV_VM_IRQCHIP 1u
 
-/* Do not try first whether the accelerator can run an ordinary kernel: some hosts' /dev/kvm cannot, and is
- * good for small programs nevertheless. Needs the accelerator's name. */
+/* Do not try first whether the accelerator can run an ordinary kernel: some hosts' /dev/kvm cannot,
+ * and is good for small programs nevertheless. Needs the accelerator's name. */
 #define VZ_HV_VM_UNPROBED 2u
 
 struct vz_hv_vm_options { /* start from VZ_HV_VM_OPTIONS_INIT */
@@ -150,8 +150,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vm_send_msi(struct vz_hv_vm *vm, uint64_t addr
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_create(struct vz_hv_vm *vm, unsigned index,
                                               struct vz_hv_vcpu **ret);
 
-/* Destroy a vCPU, in whatever state it is. NULL is fine. No vz_hv_vcpu_cancel() may come any more; one whose exit has been
- * seen may still be on its way out, as long as the VM lives. */
+/* Destroy a vCPU, in whatever state it is. NULL is fine. No vz_hv_vcpu_cancel() may come any more;
+ * one whose exit has been seen may still be on its way out, as long as the VM lives. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_destroy(struct vz_hv_vcpu *vcpu);
 
 /* Put a vCPU back into power-up state; an access that waits for an answer is dropped. */
@@ -196,8 +196,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_run(struct vz_hv_vcpu *vcpu, struct vz_hv
 
 #define VZ_HV_DEADLINE_FOREVER UINT64_MAX
 
-/* The same, but with VZ_HV_EXIT_DEADLINE soon after CLOCK_MONOTONIC has reached deadline_ns nanoseconds (in the
- * past: without running, unless an instruction must be completed first). Also
+/* The same, but with VZ_HV_EXIT_DEADLINE soon after CLOCK_MONOTONIC has reached deadline_ns
+ * nanoseconds (in the past: without running, unless an instruction must be completed first). Also
  * VZ_HV_NO_RESOURCES: no thread for the timer. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_run_until(struct vz_hv_vcpu *vcpu, uint64_t deadline_ns,
                                                  struct vz_hv_exit *exit);
@@ -253,17 +253,17 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_table(struct vz_hv_vcpu *vcpu, enum v
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_table(struct vz_hv_vcpu *vcpu, enum vz_hv_table_reg reg,
                                                  uint64_t base, uint16_t limit);
 
-/* Model-specific registers by their architectural number: TSC, TSC_ADJUST, TSC_AUX, APIC_BASE, TSC_DEADLINE,
- * SPEC_CTRL, SYSENTER_*, MISC_ENABLE, PAT, MTRRs, EFER, STAR, LSTAR, CSTAR, FMASK, FS_BASE, GS_BASE,
- * KERNEL_GS_BASE. Also VZ_HV_UNSUPPORTED: another one. */
+/* Model-specific registers by their architectural number: TSC, TSC_ADJUST, TSC_AUX, APIC_BASE,
+ * TSC_DEADLINE, SPEC_CTRL, SYSENTER_*, MISC_ENABLE, PAT, MTRRs, EFER, STAR, LSTAR, CSTAR, FMASK,
+ * FS_BASE, GS_BASE, KERNEL_GS_BASE. Also VZ_HV_UNSUPPORTED: another one. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_msr(struct vz_hv_vcpu *vcpu, uint32_t msr,
                                                uint64_t *ret);
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_msr(struct vz_hv_vcpu *vcpu, uint32_t msr,
                                                uint64_t value);
 
-/* x87, SSE and AVX state as XSAVE stores it, in the standard format (SDM vol. 1, 13.4). Transfers the first
- * len bytes, at least 576 (legacy area and header), at most VZ_HV_XSAVE_SIZE; state that lies beyond is
- * left alone when setting. */
+/* x87, SSE and AVX state as XSAVE stores it, in the standard format (SDM vol. 1, 13.4). Transfers
+ * the first len bytes, at least 576 (legacy area and header), at most VZ_HV_XSAVE_SIZE; state that
+ * lies beyond is left alone when setting. */
 #define VZ_HV_XSAVE_SIZE 4096
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_xsave(struct vz_hv_vcpu *vcpu, void *ret, size_t len);
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_xsave(struct vz_hv_vcpu *vcpu, const void *area,
@@ -300,8 +300,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_inject_interrupt(struct vz_hv_vcpu *vcpu,
  * VZ_HV_UNSUPPORTED with VZ_HV_VM_IRQCHIP. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_withdraw_interrupt(struct vz_hv_vcpu *vcpu);
 
-/* Ask for one VZ_HV_EXIT_INTERRUPT_WINDOW when nothing is queued and an interrupt would be taken at once; on
- * false, ask no more. VZ_HV_UNSUPPORTED with VZ_HV_VM_IRQCHIP. */
+/* Ask for one VZ_HV_EXIT_INTERRUPT_WINDOW when nothing is queued and an interrupt would be taken at
+ * once; on false, ask no more. VZ_HV_UNSUPPORTED with VZ_HV_VM_IRQCHIP. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_request_interrupt_window(struct vz_hv_vcpu *vcpu, bool on);
 
 /* Make an NMI pending; taken when none is being handled. */

@@ -7,15 +7,15 @@
  *     stop:    running, paused -> stopping -> stopped
  *
  * A guest that powers off takes the machine from running (pausing, ...) to stopped, and one that
- * cannot go on takes it to error, from where only start leads on. Each start builds the machine anew and
- * boots the guest from its beginning.
+ * cannot go on takes it to error, from where only start leads on. Each start builds the machine
+ * anew and boots the guest from its beginning.
  *
  * Threads. A machine runs threads of its own (one that is its event loop, one per CPU), with all
- * signals blocked except those that a fault raises. The functions below may be called from any thread.
- * Completions and events come on the machine's event thread; or, when the machine was made so, in the
- * thread that calls vz_machine_dispatch(). No lock is held meanwhile: they may call anything here but
- * vz_machine_free() and, on the event thread, the ..._wait() functions. They should return soon: on
- * the event thread the guest's devices wait for them. */
+ * signals blocked except those that a fault raises. The functions below may be called from any
+ * thread. Completions and events come on the machine's event thread; or, when the machine was made
+ * so, in the thread that calls vz_machine_dispatch(). No lock is held meanwhile: they may call
+ * anything here but vz_machine_free() and, on the event thread, the ..._wait() functions. They
+ * should return soon: on the event thread the guest's devices wait for them. */
 #ifndef VZ_MACHINE_H
 #define VZ_MACHINE_H
 
@@ -80,8 +80,8 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
     /* state is error. */
     void (*did_stop_with_error)(void *arg, struct vz_machine *machine,
                                 const struct vz_machine_end *end);
-    /* The host's end of a network card is gone (the peer hung up, the interface vanished): the guest sees the
-     * link down. device counts the configuration's network devices. */
+    /* The host's end of a network card is gone (the peer hung up, the interface vanished): the
+     * guest sees the link down. device counts the configuration's network devices. */
     void (*network_disconnected)(void *arg, struct vz_machine *machine, unsigned device,
                                  const struct vz_error *err);
     /* A program in the guest opened or closed a port of a console device. */
@@ -114,8 +114,8 @@ VZ_PUBLIC struct vz_machine *vz_machine_new(const struct vz_config *config,
                                             const struct vz_machine_options *options,
                                             struct vz_error *err);
 
-/* Stop it at once if it runs, wait for that, and let go of everything. Completions and events not yet
- * delivered come from inside. Not from completions and events. NULL is fine. Since 0.1. */
+/* Stop it at once if it runs, wait for that, and let go of everything. Completions and events not
+ * yet delivered come from inside. Not from completions and events. NULL is fine. Since 0.1. */
 VZ_PUBLIC void vz_machine_free(struct vz_machine *machine);
 
 /* ---- Its life ------------------------------------------------------------------------------- */
@@ -153,8 +153,8 @@ VZ_PUBLIC int vz_machine_pause(struct vz_machine *machine, vz_machine_done_fn *f
 VZ_PUBLIC int vz_machine_resume(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
 VZ_PUBLIC int vz_machine_stop(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg);
 
-/* The same, and wait for the end. Returns 0, or -1 with the errors above in err (may be NULL); on the
- * event thread: VZ_ERROR_INVALID_STATE. Since 0.2. */
+/* The same, and wait for the end. Returns 0, or -1 with the errors above in err (may be NULL); on
+ * the event thread: VZ_ERROR_INVALID_STATE. Since 0.2. */
 VZ_PUBLIC int vz_machine_start_wait(struct vz_machine *machine, struct vz_error *err);
 VZ_PUBLIC int vz_machine_pause_wait(struct vz_machine *machine, struct vz_error *err);
 VZ_PUBLIC int vz_machine_resume_wait(struct vz_machine *machine, struct vz_error *err);
@@ -165,8 +165,8 @@ VZ_PUBLIC int vz_machine_stop_wait(struct vz_machine *machine, struct vz_error *
  * Returns 0, or -1 with VZ_ERROR_INVALID_STATE (it is not running). Since 0.2. */
 VZ_PUBLIC int vz_machine_request_stop(struct vz_machine *machine, struct vz_error *err);
 
-/* Wait until it is stopped or in error, and tell how the last run ended; *ret may be NULL. Without a
- * run: VZ_END_STOPPED; when it could not start: VZ_END_ERROR. Not on the event thread. Since 0.1. */
+/* Wait until it is stopped or in error, and tell how the last run ended; *ret may be NULL. Without
+ * a run: VZ_END_STOPPED; when it could not start: VZ_END_ERROR. Not on the event thread. Since 0.1. */
 VZ_PUBLIC void vz_machine_wait(struct vz_machine *machine, struct vz_machine_end *ret);
 
 /* ---- Delivery through a descriptor ---------------------------------------------------------- */

@@ -51,8 +51,8 @@ struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
     size_t size;
     const struct vz_port_forward *forwards; /* of this many; copied */
     unsigned forward_count;
-    /* The router's address (10.0.2.2, fec0::2) reaches services on the host's 127.0.0.1, which trust who can
-     * reach them. false: it does not. */
+    /* The router's address (10.0.2.2, fec0::2) reaches services on the host's 127.0.0.1, which
+     * trust who can reach them. false: it does not. */
     bool host_loopback;
 };
 #define VZ_NAT_OPTIONS_INIT {.size = sizeof(struct vz_nat_options)}

@@ -14,8 +14,9 @@ extern "C" {
 
 VZ_DECLARE_COUNTED(platform);
 
-/* Tells machines apart: the guest sees it as its SMBIOS UUID, byte for byte in the order in which a UUID is
- * printed. Keep it with a machine's disks. Two running machines with the same one confuse guests. */
+/* Tells machines apart: the guest sees it as its SMBIOS UUID, byte for byte in the order in which a
+ * UUID is printed. Keep it with a machine's disks. Two running machines with the same one confuse
+ * guests. */
 struct vz_machine_identifier {
     uint8_t bytes[16];
 };

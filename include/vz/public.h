@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* What every public header needs.
  *
- * Option structs, everywhere: start from the VZ_..._OPTIONS_INIT of the struct, change members, hand
- * over a pointer; NULL stands for the defaults. The first member is the size of the struct as the
- * caller knows it, so a program keeps working with a library whose struct has grown.
+ * Option structs, everywhere: start from the VZ_..._OPTIONS_INIT of the struct, change members,
+ * hand over a pointer; NULL stands for the defaults. The first member is the size of the struct as
+ * the caller knows it, so a program keeps working with a library whose struct has grown.
  *
  * Reference counting, everywhere: vz_x_new() returns a reference, vz_x_ref() another one, and
- * vz_x_unref() gives one back (NULL is fine); any thread. Where an object is handed to another, that one
- * takes a reference of its own, so the caller may give back its own at once. Objects that
+ * vz_x_unref() gives one back (NULL is fine); any thread. Where an object is handed to another,
+ * that one takes a reference of its own, so the caller may give back its own at once. Objects that
  * describe devices do not change once made and may serve in several configurations.
  *
- * NULL where something is needed (an object, a text, what an array's count counts, a function, memory to fill in):
- * who can report an error reports VZ_ERROR_INVALID, or fails as for a bad value. The functions of configurations
- * without a result do nothing. So only the end of a chain of calls has to be checked. */
+ * NULL where something is needed (an object, a text, what an array's count counts, a function,
+ * memory to fill in): who can report an error reports VZ_ERROR_INVALID, or fails as for a bad
+ * value. The functions of configurations without a result do nothing. So only the end of a chain of
+ * calls has to be checked. */
 #ifndef VZ_PUBLIC_H
 #define VZ_PUBLIC_H
 

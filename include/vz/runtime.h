@@ -2,9 +2,9 @@
 /* The devices of a machine while it runs: the memory balloon, sockets, and where networks and ports
  * lead.
  *
- * Devices are counted as in the configuration, from 0. Threads: any; what needs the devices waits for
- * the machine's thread, which is busy only for moments (so hold nothing that your completions and
- * events wait for). "Live" is a machine that runs or is paused. */
+ * Devices are counted as in the configuration, from 0. Threads: any; what needs the devices waits
+ * for the machine's thread, which is busy only for moments (so hold nothing that your completions
+ * and events wait for). "Live" is a machine that runs or is paused. */
 #ifndef VZ_RUNTIME_H
 #define VZ_RUNTIME_H
 
@@ -59,8 +59,8 @@ VZ_PUBLIC int vz_machine_socket_listen(struct vz_machine *machine, uint32_t port
 /* No call of fn begins after this; connections that are there stay. Since 0.2. */
 VZ_PUBLIC void vz_machine_socket_unlisten(struct vz_machine *machine, uint32_t port);
 
-/* The end of vz_machine_socket_connect(): connection, of which a reference must be taken to keep it;
- * or NULL and err. */
+/* The end of vz_machine_socket_connect(): connection, of which a reference must be taken to keep
+ * it; or NULL and err. */
 typedef void vz_socket_connected_fn(void *arg, struct vz_machine *machine,
                                     struct vz_socket_connection *connection,
                                     const struct vz_error *err);

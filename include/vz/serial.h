@@ -15,8 +15,8 @@ extern "C" {
 VZ_DECLARE_COUNTED(serial_attachment);
 VZ_DECLARE_COUNTED(serial_port);
 
-/* Attachments. Each returns a new reference, or NULL with VZ_ERROR_INVALID (a path that is NULL or empty)
- * or VZ_ERROR_NO_MEMORY. Nothing is opened before a machine starts; strings are copied. */
+/* Attachments. Each returns a new reference, or NULL with VZ_ERROR_INVALID (a path that is NULL or
+ * empty) or VZ_ERROR_NO_MEMORY. Nothing is opened before a machine starts; strings are copied. */
 
 /* Nowhere: no input, and output is swallowed. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_null_serial_attachment_new(struct vz_error *err);
@@ -35,13 +35,13 @@ VZ_PUBLIC struct vz_serial_attachment *vz_fd_serial_attachment_new(int read_fd, 
 VZ_PUBLIC struct vz_serial_attachment *vz_file_serial_attachment_new(const char *path, bool append,
                                                                      struct vz_error *err);
 
-/* A new pseudo-terminal for each start of a machine; vz_machine_serial_path() tells its name. What nobody
- * reads there waits. Since 0.2. */
+/* A new pseudo-terminal for each start of a machine; vz_machine_serial_path() tells its name. What
+ * nobody reads there waits. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err);
 
-/* A listening Unix stream socket, made when a machine starts and removed in the end. Nothing may be at path but a
- * socket that nobody listens on any more, left by a process that was killed.
- * One peer at a time; without one, output is dropped. Since 0.2. */
+/* A listening Unix stream socket, made when a machine starts and removed in the end. Nothing may be
+ * at path but a socket that nobody listens on any more, left by a process that was killed. One peer
+ * at a time; without one, output is dropped. Since 0.2. */
 VZ_PUBLIC struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path,
                                                                      struct vz_error *err);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Stream sockets between host and guest without a network (AF_VSOCK): the guest has an address (CID)
- * and ports, and so has the host (CID 2). <vz/runtime.h> listens and connects; forwards need no
- * program of yours.
- * Apple's: VZVirtioSocketDeviceConfiguration, VZVirtioSocketConnection.
+/* Stream sockets between host and guest without a network (AF_VSOCK): the guest has an address
+ * (CID) and ports, and so has the host (CID 2). <vz/runtime.h> listens and connects; forwards need
+ * no program of yours. Apple's: VZVirtioSocketDeviceConfiguration, VZVirtioSocketConnection.
  * Lifetime: counted. Threads: any; devices do not change once made. */
 #ifndef VZ_SOCKET_H
 #define VZ_SOCKET_H
@@ -25,9 +24,9 @@ VZ_DECLARE_COUNTED(socket_device);
 
 /* A port joined to a Unix stream socket of the host. */
 struct vz_socket_forward {
-    /* true: the machine listens at path while it runs (nothing may be there but a socket that nobody
-     * listens on any more; removed in the end), and who connects there reaches the guest's port. false: the guest's connections to this
-     * port of the host reach who listens at path. */
+    /* true: the machine listens at path while it runs (nothing may be there but a socket that
+     * nobody listens on any more; removed in the end), and who connects there reaches the guest's
+     * port. false: the guest's connections to this port of the host reach who listens at path. */
     bool to_guest;
     uint32_t port;    /* not 0xffffffff */
     const char *path; /* up to 107 bytes */
@@ -54,8 +53,8 @@ vz_virtio_socket_device_new(const struct vz_virtio_socket_options *options, stru
 /* One end of a connection, that of the host. The last reference closes it. */
 VZ_DECLARE_COUNTED(socket_connection);
 
-/* A stream socket that blocks unless you change that: read, write, poll, shutdown (the guest sees a half
- * close). It is the connection's: do not close it. -1 once closed. Since 0.2. */
+/* A stream socket that blocks unless you change that: read, write, poll, shutdown (the guest sees a
+ * half close). It is the connection's: do not close it. -1 once closed. Since 0.2. */
 VZ_PUBLIC int vz_socket_connection_fd(const struct vz_socket_connection *connection);
 
 /* The port of who connected, and that connected to. Since 0.2. */

@@ -16,8 +16,8 @@ extern "C" {
 VZ_DECLARE_COUNTED(storage_attachment);
 VZ_DECLARE_COUNTED(storage_device);
 
-/* Does the host's page cache hold what the guest reads and writes? It makes no difference to what survives a
- * crash: that is vz_disk_sync's alone. */
+/* Does the host's page cache hold what the guest reads and writes? It makes no difference to what
+ * survives a crash: that is vz_disk_sync's alone. */
 enum vz_disk_caching {
     VZ_DISK_CACHING_AUTOMATIC = 0, /* cached, which is always safe */
     VZ_DISK_CACHING_UNCACHED = 1,  /* around the page cache (O_DIRECT) where the host can */

@@ -2,8 +2,9 @@
 /* libvz: virtual machines for programs. Everything a user of the library includes.
  *
  * A configuration says what hardware a machine has (config.h); a machine made from it runs
- * (machine.h), and its devices are spoken to (runtime.h); what fails says why in a struct vz_error (error.h). The library never exits,
- * keeps no state outside its objects, and runs any number of machines in one process. */
+ * (machine.h), and its devices are spoken to (runtime.h); what fails says why in a struct vz_error
+ * (error.h). The library never exits, keeps no state outside its objects, and runs any number of
+ * machines in one process. */
 #ifndef VZ_VZ_H
 #define VZ_VZ_H
 

@@ -23,7 +23,8 @@ static int probe(const struct hv_ops *ops, struct vz_error *err)
     return ops->probe ? ops->probe(err) : 0;
 }
 
-/* Could a person have this one by doing something about it? Else there is nothing to say when another one is taken. */
+/* Could a person have this one by doing something about it? Else there is nothing to say when
+ * another one is taken. */
 static bool is_mendable(int error)
 {
     return error == EACCES || error == EBUSY || error == EMFILE || error == ENFILE ||

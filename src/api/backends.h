@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a configuration's attachments are while a machine runs: open files, networks, lines; and the virtio
- * devices that have them. */
+/* What a configuration's attachments are while a machine runs: open files, networks, lines; and the
+ * virtio devices that have them. */
 #ifndef VZ_API_BACKENDS_H
 #define VZ_API_BACKENDS_H
 
@@ -81,8 +81,8 @@ void backends_watch_cards(struct backends *b);
 /* Let go of networks that were lost. Not from inside an event. */
 void backends_reap(struct backends *b);
 
-/* a: a reference is taken; NULL: pull the plug. 0; or -errno, and the network before is back, if that was
- * possible. */
+/* a: a reference is taken; NULL: pull the plug. 0; or -errno, and the network before is back, if
+ * that was possible. */
 int backends_set_network(struct backends *b, unsigned i, struct vz_network_attachment *a,
                          struct vz_error *err) must_check;
 
@@ -93,8 +93,8 @@ bool backends_guest_address(const struct backends_card *card, struct vz_guest_ad
 struct line *backends_serial_line(struct backends *b, unsigned index);
 struct line *backends_console_line(struct backends *b, unsigned device, unsigned port);
 
-/* Have a port lead to a (NULL: nowhere). uart: who has the line if no console has it. 0; or -errno, and
- * nothing has changed. */
+/* Have a port lead to a (NULL: nowhere). uart: who has the line if no console has it. 0; or -errno,
+ * and nothing has changed. */
 int backends_set_line(struct backends *b, struct line *l, struct uart *uart,
                       struct vz_serial_attachment *a, struct vz_error *err) must_check;
 

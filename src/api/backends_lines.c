@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines behind a machine's serial and console ports: opened, replaced, and how large their windows are. */
+/* Lines behind a machine's serial and console ports: opened, replaced, and how large their windows
+ * are. */
 #include <errno.h>
 
 #include "api/backends_impl.h"
@@ -8,7 +9,8 @@
 #include "char/char.h"
 #include "virtio/virtio_console.h"
 
-/* A reader that takes nothing for this long does not get the last output of a line that is replaced. */
+/* A reader that takes nothing for this long does not get the last output of a line that is
+ * replaced. */
 #define DRAIN_TIMEOUT_MS 100
 
 static int open_line(struct backends *b, struct vz_serial_attachment *a, struct line **ret,

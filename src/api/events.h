@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a machine has to tell its program: completions and events, in order, each once. They wait here
- * until the machine's thread, or vz_machine_dispatch(), delivers them. */
+/* What a machine has to tell its program: completions and events, in order, each once. They wait
+ * here until the machine's thread, or vz_machine_dispatch(), delivers them. */
 #ifndef VZ_API_EVENTS_H
 #define VZ_API_EVENTS_H
 

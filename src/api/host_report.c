@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The report of <vz/host.h>: facts and findings of src/host, and what the accelerators' own probes say. */
+/* The report of <vz/host.h>: facts and findings of src/host, and what the accelerators' own probes
+ * say. */
 #include <vz/host.h>
 
 #include <errno.h>

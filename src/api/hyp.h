@@ -2,10 +2,11 @@
 /* What the files behind <vz/hypervisor.h> share: hyp_vm.c, hyp_memory.c, hyp_vcpu.c (running),
  * hyp_regs.c (registers and events).
  *
- * A backend reaches devices by calls in the middle of vcpu_run(); the program wants exits. So each vCPU
- * runs its backend on a stack of its own (base/fiber.h). A write is noted, and the backend kicked: it returns
- * right behind the instruction, which has then been completed. A read, or a second access of the
- * same instruction, leaves the stack in the middle of the call and enters it again on the next run.
+ * A backend reaches devices by calls in the middle of vcpu_run(); the program wants exits. So each
+ * vCPU runs its backend on a stack of its own (base/fiber.h). A write is noted, and the backend
+ * kicked: it returns right behind the instruction, which has then been completed. A read, or a
+ * second access of the same instruction, leaves the stack in the middle of the call and enters it
+ * again on the next run.
  *
  * Locks: memory_lock (one change of memory at a time) before gate_lock (who runs, who exists). */
 #ifndef VZ_API_HYP_H
@@ -92,8 +93,8 @@ struct vz_hv_vcpu {
     struct hv_exit end;
     struct vz_hv_vcpu_stats stats;
 
-    /* Registers as of now, when loaded; what the program set since is marked byte by byte in dirty[],
-     * and put into the backend when the instruction is complete. */
+    /* Registers as of now, when loaded; what the program set since is marked byte by byte in
+     * dirty[], and put into the backend when the instruction is complete. */
     struct x86_cpu_state state;
     bool loaded, changed;
     uint8_t dirty[sizeof(struct x86_cpu_state)];
@@ -119,8 +120,8 @@ enum vz_hv_result hyp_check(const struct vz_hv_vcpu *v);
 
 /* ---- hyp_regs.c ---- */
 
-/* Put what the program has set into the backend; the last instruction is complete. 0 or -errno: then
- * it is still to be done. */
+/* Put what the program has set into the backend; the last instruction is complete. 0 or -errno:
+ * then it is still to be done. */
 int hyp_regs_flush(struct vz_hv_vcpu *v) must_check;
 /* What was read is no longer so. */
 void hyp_regs_forget(struct vz_hv_vcpu *v);

@@ -102,8 +102,8 @@ static bool pushes_error(unsigned vector)
     return (0x60227d00u >> vector) & 1; /* 8, 10 to 14, 17, 21, 29, 30 */
 }
 
-/* In real mode, where none pushes an error code whatever it does elsewhere. (31, which nothing raises, is one too many for
- * the AMD-V that QEMU emulates.) */
+/* In real mode, where none pushes an error code whatever it does elsewhere. (31, which nothing
+ * raises, is one too many for the AMD-V that QEMU emulates.) */
 START_TEST(every_exception_can_be_raised)
 {
     struct rig r;

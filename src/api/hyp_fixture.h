@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of <vz/hypervisor.h> share: a VM with RAM from address 0 and one vCPU, on every accelerator that works
- * here (each test runs once for each), and small programs for it. */
+/* What the tests of <vz/hypervisor.h> share: a VM with RAM from address 0 and one vCPU, on every
+ * accelerator that works here (each test runs once for each), and small programs for it. */
 #ifndef VZ_API_HYP_FIXTURE_H
 #define VZ_API_HYP_FIXTURE_H
 

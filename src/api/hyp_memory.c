@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Guest-physical memory of <vz/hypervisor.h>: a sorted list of pieces, changed as a whole. A change is
- * made on a copy; then all vCPUs are held while the backend takes it over. */
+/* Guest-physical memory of <vz/hypervisor.h>: a sorted list of pieces, changed as a whole. A change
+ * is made on a copy; then all vCPUs are held while the backend takes it over. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -49,8 +49,9 @@ static bool mincore_all(void *host, uint64_t len)
     return ok;
 }
 
-/* May this process use [host, host + len) as flags say? Guest code is executed by the guest's CPUs, not by ours, so
- * executing it asks for nothing here. Mappings are listed by address; without the list, is there memory at all? */
+/* May this process use [host, host + len) as flags say? Guest code is executed by the guest's CPUs,
+ * not by ours, so executing it asks for nothing here. Mappings are listed by address; without the
+ * list, is there memory at all? */
 static bool host_has(void *host, uint64_t len, unsigned flags)
 {
     uint64_t at = (uintptr_t)host, end = at + len;

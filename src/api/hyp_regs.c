@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Registers and events of <vz/hypervisor.h>. All of them are parts of the architectural state, which
- * is read from the backend when first asked for after a run and put back before the next. */
+/* Registers and events of <vz/hypervisor.h>. All of them are parts of the architectural state,
+ * which is read from the backend when first asked for after a run and put back before the next. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -350,9 +350,9 @@ enum vz_hv_result vz_hv_vcpu_get_events(struct vz_hv_vcpu *v, struct vz_hv_event
     return VZ_HV_SUCCESS;
 }
 
-/* Can it be raised from outside, with such an error code? Those that push one, in protected mode, are listed in SDM
- * vol. 3, table 6-1; 29 and 30 are AMD's. An NMI is no exception, and #BP and #OF are the end of an instruction, whose
- * length hardware wants to know. */
+/* Can it be raised from outside, with such an error code? Those that push one, in protected mode,
+ * are listed in SDM vol. 3, table 6-1; 29 and 30 are AMD's. An NMI is no exception, and #BP and #OF
+ * are the end of an instruction, whose length hardware wants to know. */
 static bool can_raise(unsigned vector, bool has_error)
 {
     const uint32_t pushing = 1u << X86_DF | 0x1fu << X86_TS | 1u << X86_AC | 1u << 21 | 1u << 29 | 1u << 30;

@@ -171,7 +171,8 @@ static void *cancel_one_by_one(void *arg)
     return NULL;
 }
 
-/* One exit for each, and none without: whether the guest is busy, or asleep in HLT inside the library. */
+/* One exit for each, and none without: whether the guest is busy, or asleep in HLT inside the
+ * library. */
 START_TEST(each_cancel_ends_one_run)
 {
     for (unsigned asleep = 0; asleep < 2; asleep++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Virtual CPUs of <vz/hypervisor.h>: making them, and running them from exit to exit. hyp.h says how
- * calls of the backend become exits. */
+/* Virtual CPUs of <vz/hypervisor.h>: making them, and running them from exit to exit. hyp.h says
+ * how calls of the backend become exits. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,8 +276,8 @@ enum vz_hv_result vz_hv_vcpu_cancel(struct vz_hv_vcpu *v)
 
 /* ---- life ---- */
 
-/* Complete the instruction the fiber stands in, if any, and forget all exits. Its further accesses lead
- * nowhere. */
+/* Complete the instruction the fiber stands in, if any, and forget all exits. Its further accesses
+ * lead nowhere. */
 static void drain(struct vz_hv_vcpu *v)
 {
     v->draining = true;

@@ -222,8 +222,8 @@ const char *vz_hv_vm_accelerator(const struct vz_hv_vm *vm)
 
 /* ---- holding vCPUs ---- */
 
-/* A vCPU says that it goes inside and then looks at `hold`; who holds sets that and then looks who is
- * inside: one of them sees the other. */
+/* A vCPU says that it goes inside and then looks at `hold`; who holds sets that and then looks who
+ * is inside: one of them sees the other. */
 void hyp_enter(struct vz_hv_vcpu *v)
 {
     struct vz_hv_vm *vm = v->vm;

@@ -54,8 +54,8 @@ bool json_sync_parse(const char *name, enum vz_disk_sync *ret)
 
 /* ---- Reading members, with a path for the errors -------------------------------------------- */
 
-/* An object of the text. get_*() count the members they find; finish() looks whether there are others. The
- * first error sticks, and what is read after it does not matter. */
+/* An object of the text. get_*() count the members they find; finish() looks whether there are
+ * others. The first error sticks, and what is read after it does not matter. */
 struct reader {
     json_t *object;
     char path[128]; /* "networkDevices[0]" */

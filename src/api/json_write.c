@@ -8,8 +8,8 @@
 #include "api/json.h"
 #include "base/error.h"
 
-/* jansson's json_pack() and _new functions take NULL for what could not be made and fail in turn, so
- * only the end needs to be checked for a lack of memory. */
+/* jansson's json_pack() and _new functions take NULL for what could not be made and fail in turn,
+ * so only the end needs to be checked for a lack of memory. */
 
 static json_t *serial_attachment(const struct vz_serial_attachment *a)
 {

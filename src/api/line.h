@@ -20,7 +20,8 @@ struct line {
     unsigned port;
 };
 
-/* a may be NULL: nowhere. *lost goes up when output is lost. line_close() also after a failure. 0 or -errno. */
+/* a may be NULL: nowhere. *lost goes up when output is lost. line_close() also after a failure. 0
+ * or -errno. */
 int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
               const struct vz_serial_attachment *a, _Atomic unsigned *lost, struct vz_error *err)
     must_check;

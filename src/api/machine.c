@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* vz_machine: what programs call. Calls check and note what is wanted; the machine's thread does it. */
+/* vz_machine: what programs call. Calls check and note what is wanted; the machine's thread does
+ * it. */
 #include <vz/machine.h>
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls into a machine's devices: programs come from any thread, devices are the machine's thread's.
- * The caller waits in between. */
+/* Calls into a machine's devices: programs come from any thread, devices are the machine's
+ * thread's. The caller waits in between. */
 #include "api/machine_impl.h"
 
 #include "base/error.h"
@@ -33,8 +33,8 @@ static bool append(struct vz_machine *m, struct machine_call *call, enum vz_mach
     return live;
 }
 
-/* The interrupt controllers of a paused machine get their state of before the pause back, so a device
- * that interrupts meanwhile does so between a thaw and a freeze. */
+/* The interrupt controllers of a paused machine get their state of before the pause back, so a
+ * device that interrupts meanwhile does so between a thaw and a freeze. */
 static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
 {
     struct vz_error e = {0};

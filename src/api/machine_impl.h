@@ -116,8 +116,9 @@ void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_er
 void machine_tell_address(struct vz_machine *m, unsigned device,
                           const struct vz_guest_address *address);
 
-/* machine_call.c: have fn called by the machine's thread, and wait; at once on that thread itself. What
- * fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not live. */
+/* machine_call.c: have fn called by the machine's thread, and wait; at once on that thread itself.
+ * What fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not
+ * live. */
 int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err);
 void machine_serve_calls(struct vz_machine *m); /* its thread */
 bool machine_is_current(const struct vz_machine *m);

@@ -26,8 +26,8 @@ static int no_device(struct vz_error *err)
 
 /* ---- Listeners ------------------------------------------------------------------------------ */
 
-/* Under the machine's lock, but for what is constant. In the list until the machine's thread has taken it
- * out, since the device points to it. */
+/* Under the machine's lock, but for what is constant. In the list until the machine's thread has
+ * taken it out, since the device points to it. */
 struct machine_listener {
     LIST_ENTRY(machine_listener) link;
     struct vz_machine *machine;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread of a machine: while nothing runs it waits for something to do; a start makes it build the machine,
- * and be its event loop. What needs the whole machine to stand still (a reset, a pause, the end) goes one
- * way: the CPUs park, then the devices get quiet, then the loop is left; and done is what was wanted. */
+/* The thread of a machine: while nothing runs it waits for something to do; a start makes it build
+ * the machine, and be its event loop. What needs the whole machine to stand still (a reset, a
+ * pause, the end) goes one way: the CPUs park, then the devices get quiet, then the loop is left;
+ * and done is what was wanted. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -195,8 +196,8 @@ static void wait_wake(struct vz_machine *m)
     eventfd_read(m->wake_fd, &ignored);
 }
 
-/* The operation under way is over with this move: both in one step, so that the next operation, which may
- * begin at once, is not taken for it. Returns the operation, or NULL. */
+/* The operation under way is over with this move: both in one step, so that the next operation,
+ * which may begin at once, is not taken for it. Returns the operation, or NULL. */
 static struct machine_op *settle_locked(struct vz_machine *m, enum vz_machine_state to)
 {
     struct machine_op *op = m->op;
@@ -314,8 +315,9 @@ static void give_up_pause(struct vz_machine *m)
     complete(m, op, &err);
 }
 
-/* Let the CPUs go on, unless somebody wants the machine to stand still again: while it does, runner_park() has no
- * effect. So looking and letting go are one step. Returns whether they do go on. */
+/* Let the CPUs go on, unless somebody wants the machine to stand still again: while it does,
+ * runner_park() has no effect. So looking and letting go are one step. Returns whether they do go
+ * on. */
 static bool release(struct vz_machine *m)
 {
     bool wanted;

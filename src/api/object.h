@@ -35,9 +35,9 @@ void object_unref(void *object); /* NULL is fine */
                                                                                                    \
     struct vz_##name
 
-/* Copy what the caller knows of options over dst, which has size dst_size and holds the defaults. src
- * may be NULL. A longer struct, of a program newer than this library, is fine when what we do not
- * know is zero. 0 or -errno. */
+/* Copy what the caller knows of options over dst, which has size dst_size and holds the defaults.
+ * src may be NULL. A longer struct, of a program newer than this library, is fine when what we do
+ * not know is zero. 0 or -errno. */
 int options_copy(void *dst, size_t dst_size, const void *src, struct vz_error *err) must_check;
 
 /* The other way: what the caller's struct, of dst_size bytes, has room for. 0 or -errno. */

@@ -186,10 +186,10 @@ const char *parts_serial_path(const struct parts *p, unsigned index)
 
 /* ---- Time stands still ---------------------------------------------------------------------- */
 
-/* While a machine is paused its TSCs, local APIC timers, PIT and ACPI timer stand still: what they were is
- * kept, and set again when it goes on, counted from then. So the guest's monotonic clock does not
- * jump, and no timer fires in a burst. The RTC follows the host's time, as a battery-backed clock does:
- * a guest that wants the time of day after a pause asks there or by NTP. */
+/* While a machine is paused its TSCs, local APIC timers, PIT and ACPI timer stand still: what they
+ * were is kept, and set again when it goes on, counted from then. So the guest's monotonic clock
+ * does not jump, and no timer fires in a burst. The RTC follows the host's time, as a
+ * battery-backed clock does: a guest that wants the time of day after a pause asks there or by NTP. */
 struct parts_frozen {
     struct state_writer chips;
     struct x86_cpu_state cpu[]; /* config->cpu_count */
@@ -203,9 +203,10 @@ static void drop_frozen(struct parts *p)
     p->frozen = NULL;
 }
 
-/* Read the CPUs' states as of one moment. They are read one after the other, and this process may have had to wait in
- * between, for seconds on a busy host; from then on their TSCs stand still, so those that are in step must be the
- * same. In step: as far apart as the time between the readings was, which the host's TSC tells. */
+/* Read the CPUs' states as of one moment. They are read one after the other, and this process may
+ * have had to wait in between, for seconds on a busy host; from then on their TSCs stand still, so
+ * those that are in step must be the same. In step: as far apart as the time between the readings
+ * was, which the host's TSC tells. */
 static int read_cpus(struct parts *p)
 {
     uint64_t first_before = 0, first_after = 0, before, after;

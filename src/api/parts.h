@@ -55,26 +55,26 @@ int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn
 /* NULL members are fine. Neither loop nor vCPUs run. */
 void parts_fini(struct parts *p);
 
-/* Instead: let go of everything without freeing it, since devices have requests under way that may still
- * write to guest memory. */
+/* Instead: let go of everything without freeing it, since devices have requests under way that may
+ * still write to guest memory. */
 void parts_abandon(struct parts *p);
 
 /* Load the kernel and set up the CPUs, which are in reset state and do not run. 0 or -errno. */
 int parts_boot(struct parts *p, struct vz_error *err) must_check;
 
-/* Put CPUs and devices into reset state, after parts_quiesce() and before parts_resume(). No vCPU runs,
- * nor does the loop. 0 or -errno. */
+/* Put CPUs and devices into reset state, after parts_quiesce() and before parts_resume(). No vCPU
+ * runs, nor does the loop. 0 or -errno. */
 int parts_reset(struct parts *p, struct vz_error *err) must_check;
 
-/* Have the devices finish what is under way and take nothing new; then done(arg) is called, maybe from
- * inside. On the loop; vCPUs stand still. */
+/* Have the devices finish what is under way and take nothing new; then done(arg) is called, maybe
+ * from inside. On the loop; vCPUs stand still. */
 void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg);
 /* Let the devices go on. The loop does not run. */
 void parts_resume(struct parts *p);
 
-/* Stop the guest's time and let it go on from there: TSCs, local APIC timers, PIT, ACPI timer; not the
- * RTC, which follows the host. Interrupts that are raised between the two are lost. vCPUs stand still
- * and the loop does not run from before the one until after the other. 0 or -errno. */
+/* Stop the guest's time and let it go on from there: TSCs, local APIC timers, PIT, ACPI timer; not
+ * the RTC, which follows the host. Interrupts that are raised between the two are lost. vCPUs stand
+ * still and the loop does not run from before the one until after the other. 0 or -errno. */
 int parts_freeze(struct parts *p, struct vz_error *err) must_check;
 int parts_thaw(struct parts *p, struct vz_error *err) must_check;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The threads of a machine's CPUs: they run guest code, meet and stand still when asked to, and go on or end.
+/* The threads of a machine's CPUs: they run guest code, meet and stand still when asked to, and go
+ * on or end.
  *
  * Whoever wants something done while no CPU runs calls runner_park(). Once all threads stand still,
  * parked() is called, and they stay so until runner_release() or runner_end(). */
@@ -50,8 +51,8 @@ void runner_fini(struct runner *r); /* after runner_end() */
 int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *const *vcpu,
                  unsigned count) must_check;
 
-/* Ask them to stand still. Any thread, also a CPU's in the middle of vcpu_run(). Does nothing when that was
- * asked for already, or no threads run. */
+/* Ask them to stand still. Any thread, also a CPU's in the middle of vcpu_run(). Does nothing when
+ * that was asked for already, or no threads run. */
 void runner_park(struct runner *r);
 void runner_release(struct runner *r);
 

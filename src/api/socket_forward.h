@@ -12,7 +12,8 @@ struct virtio_dev;
 struct vz_error;
 struct vz_socket_device;
 
-/* Make the sockets that d asks for (d outlives them). *ret is NULL if it asks for none. 0 or -errno. */
+/* Make the sockets that d asks for (d outlives them). *ret is NULL if it asks for none. 0 or
+ * -errno. */
 int socket_forwards_open(const struct vz_socket_device *d, struct loop *loop,
                          struct socket_forwards **ret, struct vz_error *err) must_check;
 /* Let connections through, once the device is there. 0 or -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Checking a configuration as a whole: each check reports its problems and goes on, so that a person sees
- * all of them at once. */
+/* Checking a configuration as a whole: each check reports its problems and goes on, so that a
+ * person sees all of them at once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -21,7 +21,8 @@
 #include "base/error.h"
 #include "base/unix_socket.h"
 
-/* So many sockets are compared with each other: every forward's, and more ports than fit into a machine. */
+/* So many sockets are compared with each other: every forward's, and more ports than fit into a
+ * machine. */
 #define SOCKETS_MAX (VZ_SOCKET_FORWARDS_MAX + 256)
 
 struct report {
@@ -350,7 +351,8 @@ static bool forwards_too(const struct vz_network_attachment *a, unsigned count,
     return false;
 }
 
-/* No two forwards, of this attachment or of one of the first count cards, may listen on the same port of the host. */
+/* No two forwards, of this attachment or of one of the first count cards, may listen on the same
+ * port of the host. */
 static void check_forwards(struct report *r, const struct vz_config *c, unsigned count,
                            const struct vz_network_attachment *a)
 {

@@ -17,8 +17,8 @@
 
 enum bus_space_kind { BUS_PORT, BUS_MMIO, BUS_SPACE_COUNT };
 
-/* An address in a range whose writes only say "look": where the backend can, they signal an eventfd,
- * and the range's handler is not called. See bus_bell_add(). */
+/* An address in a range whose writes only say "look": where the backend can, they signal an
+ * eventfd, and the range's handler is not called. See bus_bell_add(). */
 struct bus_bell {
     uint64_t off; /* in the range */
     int fd;
@@ -117,8 +117,8 @@ void irq_line_init(struct irq_line *line, struct bus *bus, unsigned gsi);
 /* Under the device's lock. */
 void irq_line_set(struct irq_line *line, bool level);
 
-/* Put bell, with off and fd set, on an MMIO range: whenever the range is on the bus it rings. False: the
- * backend has no such thing, nothing has changed. Under the device's lock, both. */
+/* Put bell, with off and fd set, on an MMIO range: whenever the range is on the bus it rings.
+ * False: the backend has no such thing, nothing has changed. Under the device's lock, both. */
 bool bus_bell_add(struct bus *bus, struct bus_range *r, struct bus_bell *bell) must_check;
 void bus_bell_remove(struct bus *bus, struct bus_range *r, struct bus_bell *bell);
 

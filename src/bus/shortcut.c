@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Shortcuts through the backend: eventfds that send interrupts, and eventfds that the guest's writes
- * signal. Where there are none, everything goes by calls, and nobody notices. See bus.h. */
+/* Shortcuts through the backend: eventfds that send interrupts, and eventfds that the guest's
+ * writes signal. Where there are none, everything goes by calls, and nobody notices. See bus.h. */
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

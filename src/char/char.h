@@ -52,18 +52,19 @@ int char_file_create(struct loop *loop, const char *path, struct char_dev **ret,
 int char_file_append_create(struct loop *loop, const char *path, struct char_dev **ret,
                             struct vz_error *err) must_check;
 
-/* A new pseudo-terminal in raw mode; char_path() is the name of the other end, which anyone may open
- * and close. While nobody has it open, output waits in the terminal's own buffer and then in ours.
- * 0 or -errno. */
+/* A new pseudo-terminal in raw mode; char_path() is the name of the other end, which anyone may
+ * open and close. While nobody has it open, output waits in the terminal's own buffer and then in
+ * ours. 0 or -errno. */
 int char_pty_create(struct loop *loop, struct char_dev **ret, struct vz_error *err) must_check;
 
-/* A listening Unix stream socket at path, which must not exist and is removed in the end. One peer at
- * a time; others are turned away. While there is none, output is dropped. 0 or -errno. */
+/* A listening Unix stream socket at path, which must not exist and is removed in the end. One peer
+ * at a time; others are turned away. While there is none, output is dropped. 0 or -errno. */
 int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
                      struct vz_error *err) must_check;
 
-/* What messages call the host's end (copied; NULL: as before), and a counter that goes up by one when output for it is
- * lost, since the host fails or takes none until the end. Before output is written. */
+/* What messages call the host's end (copied; NULL: as before), and a counter that goes up by one
+ * when output for it is lost, since the host fails or takes none until the end. Before output is
+ * written. */
 void char_account(struct char_dev *c, const char *name, _Atomic unsigned *lost);
 
 /* Where a peer finds the line; NULL for lines without a name. Constant. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A serial line as a pseudo-terminal. Our end never sees a hang-up, since we hold the other end open
- * ourselves: programs may open and close it at will. */
+/* A serial line as a pseudo-terminal. Our end never sees a hang-up, since we hold the other end
+ * open ourselves: programs may open and close it at will. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

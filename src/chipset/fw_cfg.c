@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* fw_cfg: how firmware and small kernels ask what the machine has (QEMU's docs/specs/fw_cfg). A key is
- * written to port 0x510, the item's bytes are read one after the other from port 0x511; behind its
- * end, and for keys nobody knows, come zeroes. There is no DMA interface and there are no files. */
+/* fw_cfg: how firmware and small kernels ask what the machine has (QEMU's docs/specs/fw_cfg). A key
+ * is written to port 0x510, the item's bytes are read one after the other from port 0x511; behind
+ * its end, and for keys nobody knows, come zeroes. There is no DMA interface and there are no
+ * files. */
 #include <errno.h>
 #include <stdlib.h>
 

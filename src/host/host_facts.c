@@ -302,8 +302,8 @@ static void tighten(struct host_facts *f, struct text *t, const char *root, cons
     f->cgroup_used = strtoull(read_text(t, root, path), NULL, 10);
 }
 
-/* A group's own limit and those of the groups around it, up to the mount. In a container the path may be
- * one of the host's, of which only the mount itself is to be seen. */
+/* A group's own limit and those of the groups around it, up to the mount. In a container the path
+ * may be one of the host's, of which only the mount itself is to be seen. */
 static void read_cgroup(struct host_facts *f, struct text *t, const char *root, const char *mount,
                         const char *group, bool v2)
 {

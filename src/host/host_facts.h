@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Facts about the computer we run on. Most are in files, which tests lay out as they like in a folder of
- * their own; the others come from trying (host_try()). What they mean is said in host_judge.h. */
+/* Facts about the computer we run on. Most are in files, which tests lay out as they like in a
+ * folder of their own; the others come from trying (host_try()). What they mean is said in
+ * host_judge.h. */
 #ifndef VZ_HOST_HOST_FACTS_H
 #define VZ_HOST_HOST_FACTS_H
 
@@ -55,12 +56,12 @@ struct host_facts {
     char automatic[16];      /* the accelerator that "auto" chooses */
 };
 
-/* Read what files say, below the folder root ("" for the real ones). Missing files are missing things;
- * nothing fails. */
+/* Read what files say, below the folder root ("" for the real ones). Missing files are missing
+ * things; nothing fails. */
 void host_facts_read(struct host_facts *f, const char *root);
 
-/* Try what can only be tried, apart from accelerators: open the device nodes, set up an io_uring, map
- * code. */
+/* Try what can only be tried, apart from accelerators: open the device nodes, set up an io_uring,
+ * map code. */
 void host_facts_try(struct host_facts *f);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See host_judge.h. Each function says one thing, first match wins; texts name what is the matter and
- * what follows from it, commands can be pasted into a shell. */
+/* See host_judge.h. Each function says one thing, first match wins; texts name what is the matter
+ * and what follows from it, commands can be pasted into a shell. */
 #include "host/host_judge.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What facts about the computer mean for virtual machines, in sentences: the findings of <vz/host.h>. */
+/* What facts about the computer mean for virtual machines, in sentences: the findings of
+ * <vz/host.h>. */
 #ifndef VZ_HOST_HOST_JUDGE_H
 #define VZ_HOST_HOST_JUDGE_H
 

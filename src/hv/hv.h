@@ -6,8 +6,8 @@
  *
  * The interrupt controllers (local APICs, IOAPIC, PICs) and the PIT belong to the backend, since
  * hardware backends bring their own (the backend answers ports 0x20-0x21, 0xa0-0xa1, 0x4d0-0x4d1,
- * 0x40-0x43, 0x61 and the APIC pages itself); the board raises lines by GSI and sends MSIs. Both kinds of
- * backend exchange the same architectural state (arch/x86/).
+ * 0x40-0x43, 0x61 and the APIC pages itself); the board raises lines by GSI and sends MSIs. Both
+ * kinds of backend exchange the same architectural state (arch/x86/).
  *
  * Port and memory-mapped accesses reach devices by a call from the vCPU's thread in the middle of
  * vcpu_run(), not by an exit: the software CPU can complete an instruction with several accesses
@@ -56,9 +56,9 @@ struct hv_vm_desc {
     bool no_irqchip;
     /* For <vz/hypervisor.h>, not a board. The calls of io may last (the caller's stack is left by a
      * switch and entered again), mem is a foreign one (mem_create_foreign()) and may change by
-     * memory_changed(), and in such a call vcpu_get() gives the registers the instruction began with. A
-     * kick from inside a call ends vcpu_run() right behind the instruction (of a repeated one:
-     * the iteration). Stores to ROM reach io->mmio_write; a fetch where there is nothing to
+     * memory_changed(), and in such a call vcpu_get() gives the registers the instruction began
+     * with. A kick from inside a call ends vcpu_run() right behind the instruction (of a repeated
+     * one: the iteration). Stores to ROM reach io->mmio_write; a fetch where there is nothing to
      * execute gives HV_EXIT_FETCH. */
     bool embedded;
 };
@@ -126,12 +126,12 @@ struct hv_ops {
     int (*vcpu_get)(struct hv_vcpu *cpu, struct x86_cpu_state *ret);
     int (*vcpu_set)(struct hv_vcpu *cpu, const struct x86_cpu_state *state);
 
-    /* no_irqchip; while vcpu_run() is not active. Queue an external interrupt: the guest takes it as
-     * soon as IF and shadows allow. -EBUSY: one is queued already. vector < 0: take the queued one
-     * back; -ENOENT: there is none. Optional: then no_irqchip is not offered. */
+    /* no_irqchip; while vcpu_run() is not active. Queue an external interrupt: the guest takes it
+     * as soon as IF and shadows allow. -EBUSY: one is queued already. vector < 0: take the queued
+     * one back; -ENOENT: there is none. Optional: then no_irqchip is not offered. */
     int (*vcpu_interrupt)(struct hv_vcpu *cpu, int vector);
-    /* Likewise. End vcpu_run() with HV_EXIT_WINDOW once, when nothing is queued and an interrupt would
-     * be taken at once. */
+    /* Likewise. End vcpu_run() with HV_EXIT_WINDOW once, when nothing is queued and an interrupt
+     * would be taken at once. */
     void (*vcpu_window)(struct hv_vcpu *cpu, bool on);
 
     /* Back to power-up state, interrupt controllers and all vCPUs. No vcpu_run() is active. */
@@ -146,7 +146,8 @@ struct hv_ops {
     unsigned (*phys_bits)(struct hv_vm *vm);
 
     /* desc.mem's regions are not what they were: take over what is mapped now. No vCPU executes
-     * guest code: each is outside vcpu_run() or, if embedded, in a call of io. 0 or -errno (then nothing outside the old and the new regions is mapped). */
+     * guest code: each is outside vcpu_run() or, if embedded, in a call of io. 0 or -errno (then
+     * nothing outside the old and the new regions is mapped). */
     int (*memory_changed)(struct hv_vm *vm);
 
     /* ---- Shortcuts between a device and the guest. All optional: NULL, or a failure of _add,
@@ -172,8 +173,9 @@ struct hv_ops {
     /* Begin or end to note which pages the guest's CPUs write (what devices write is not among
      * them: mem_written()). Any thread. 0 or -errno. */
     int (*dirty_log)(struct hv_vm *vm, bool on);
-    /* Set the bits of the pages of region mem->region[index] written since the last call, and perhaps
-     * of some that were only read; bit n of bitmap[n / 64] stands for its page n. Others are left. */
+    /* Set the bits of the pages of region mem->region[index] written since the last call, and
+     * perhaps of some that were only read; bit n of bitmap[n / 64] stands for its page n. Others
+     * are left. */
     int (*dirty_fetch)(struct hv_vm *vm, unsigned index, uint64_t *bitmap);
 
     /* Call fn for each counter. Any thread; the values are a snapshot. Optional. */

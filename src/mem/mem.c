@@ -38,9 +38,9 @@ static struct mem *allocate(unsigned region_max)
     return mem;
 }
 
-/* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on each side
- * stays inaccessible: who runs over the end is caught, and a thread's stack that comes to lie in front does not end
- * at such a multiple, where some hosts would give it a huge page. */
+/* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on
+ * each side stays inaccessible: who runs over the end is caught, and a thread's stack that comes to
+ * lie in front does not end at such a multiple, where some hosts would give it a huge page. */
 static void *map_aligned(uint64_t len, bool pool, bool transparent)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -197,7 +197,8 @@ static uint64_t available(void)
     return found;
 }
 
-/* Have the host's kernel find pages for all of it now. Ask first: where there are not enough, it kills. */
+/* Have the host's kernel find pages for all of it now. Ask first: where there are not enough, it
+ * kills. */
 static int populate(uint8_t *at, uint64_t len)
 {
     if (len > available())

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory: RAM as the guest's physical addresses see it.
  *
- * All RAM of a machine is one anonymous mapping, which is what host kernels give huge pages to; regions
- * are windows of it placed at guest-physical addresses. Regions do not change once vCPUs run. ROM is RAM
- * that the guest's CPUs may not write. A process that is forked off does not have it.
+ * All RAM of a machine is one anonymous mapping, which is what host kernels give huge pages to;
+ * regions are windows of it placed at guest-physical addresses. Regions do not change once vCPUs
+ * run. ROM is RAM that the guest's CPUs may not write. A process that is forked off does not have
+ * it.
  *
- * The other kind (mem_create_foreign()) has no mapping of its own: its regions are windows of memory that
- * someone else owns, and all of them can be exchanged while no CPU looks (hv_ops.memory_changed).
+ * The other kind (mem_create_foreign()) has no mapping of its own: its regions are windows of
+ * memory that someone else owns, and all of them can be exchanged while no CPU looks
+ * (hv_ops.memory_changed).
  *
  * Everything that writes guest memory other than through a CPU's own stores ends in mem_written():
  * mem_write() does so itself, DMA through mem_ptr() must call it. That is how a CPU that caches

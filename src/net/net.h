@@ -5,8 +5,8 @@
  *
  * A frame is an Ethernet frame without preamble and FCS. With it goes a struct virtio_net_hdr
  * (VIRTIO 1.2 5.1.6; host byte order, which is little-endian): a checksum still to be filled in
- * (NEEDS_CSUM), or a large TCP or UDP packet still to be cut into segments (gso_type). Both sides say
- * what they can take (NET_*); this layer does the rest (offload.h), so neither need care.
+ * (NEEDS_CSUM), or a large TCP or UDP packet still to be cut into segments (gso_type). Both sides
+ * say what they can take (NET_*); this layer does the rest (offload.h), so neither need care.
  *
  * Threads: all on the loop thread, or while the loop does not run. Nothing blocks. */
 #ifndef VZ_NET_NET_H
@@ -131,8 +131,8 @@ struct net_nat_options {
 int net_nat_create(struct loop *loop, const struct net_nat_options *options, struct net **ret,
                    struct vz_error *err) must_check;
 
-/* Start or end forwarding. Add returns the host's port (what the system chose for port 0). n must be
- * a NAT. */
+/* Start or end forwarding. Add returns the host's port (what the system chose for port 0). n must
+ * be a NAT. */
 int net_nat_forward_add(struct net *n, const struct net_forward *f, struct vz_error *err);
 int net_nat_forward_remove(struct net *n, const struct net_forward *f, struct vz_error *err);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* NAT through libslirp: a router, DHCP and DNS server made of ordinary sockets of this process.
  *
- * libslirp wants to be asked before each poll() which descriptors it waits for. They live in an epoll
- * set of our own, itself watched by the loop; after anything happened, one work (turn) lets slirp
- * serve what is ready and compares the set with what it waits for now.
+ * libslirp wants to be asked before each poll() which descriptors it waits for. They live in an
+ * epoll set of our own, itself watched by the loop; after anything happened, one work (turn) lets
+ * slirp serve what is ready and compares the set with what it waits for now.
  *
  * Frames for the guest wait in a queue, so that slirp never calls the guest's device from inside a
  * call of that device. While frames wait that the guest has no room for, slirp is not asked to read
@@ -71,8 +71,8 @@ static void pop_frame(struct net_nat *t)
     free(f);
 }
 
-/* The next frame and those behind it that continue it. Returns how many were taken; 0: the guest has
- * no room. */
+/* The next frame and those behind it that continue it. Returns how many were taken; 0: the guest
+ * has no room. */
 static unsigned deliver_some(struct net_nat *t)
 {
     struct virtio_net_hdr hdr = {0};

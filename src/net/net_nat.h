@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the NAT backend, for net_nat*.c only: the engine (net_nat.c), port forwards
- * (net_nat_forward.c), the guest's address (net_nat_address.c), and what of the host it may not reach
- * (net_nat_guard.c). */
+ * (net_nat_forward.c), the guest's address (net_nat_address.c), and what of the host it may not
+ * reach (net_nat_guard.c). */
 #ifndef VZ_NET_NET_NAT_H
 #define VZ_NET_NET_NAT_H
 

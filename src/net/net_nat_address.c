@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which address did the guest get? DHCP's acknowledgement tells (RFC 2131); a guest with an address
- * of its own choice says it in ARP (RFC 826), and its IPv6 address in neighbour discovery (RFC 4861)
- * or whatever else it sends from it. */
+ * of its own choice says it in ARP (RFC 826), and its IPv6 address in neighbour discovery (RFC
+ * 4861) or whatever else it sends from it. */
 #include <string.h>
 
 #include "net/net_nat.h"

@@ -62,8 +62,8 @@ static int parse(const struct net_forward *f, struct forward *ret, struct vz_err
     return 0;
 }
 
-/* A port nobody uses, for port 0: asked of the system, as slirp does not tell which it got. Somebody
- * else may take it in between; then adding the forward fails. */
+/* A port nobody uses, for port 0: asked of the system, as slirp does not tell which it got.
+ * Somebody else may take it in between; then adding the forward fails. */
 static int choose_port(struct forward *f)
 {
     int fd = socket(f->host.any.sa_family,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What keeps the guest away from the host's loopback interface, where services listen that trust
  * whoever reaches them. libslirp turns the router's address (and 255.255.255.255) into 127.0.0.1 or
- * ::1, and passes on 127.0.0.0/8 and ::1 as they are. Its own switch against the former also loses the
- * guest's answers to UDP forwards, as to it they are datagrams to the router like any other.
+ * ::1, and passes on 127.0.0.0/8 and ::1 as they are. Its own switch against the former also loses
+ * the guest's answers to UDP forwards, as to it they are datagrams to the router like any other.
  *
- * So frames are looked at here: no new TCP connection to the router, and of UDP only answers to what came
- * from there. DHCP, DNS, and what else the router answers itself pass. */
+ * So frames are looked at here: no new TCP connection to the router, and of UDP only answers to
+ * what came from there. DHCP, DNS, and what else the router answers itself pass. */
 #include <string.h>
 
 #include "net/net_nat.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A tap interface of the host: the guest's card is wired to the host's kernel, which takes large and
- * unfinished packets as a good card does. With a bridge, the tap becomes one of its ports. */
+/* A tap interface of the host: the guest's card is wired to the host's kernel, which takes large
+ * and unfinished packets as a good card does. With a bridge, the tap becomes one of its ports. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>

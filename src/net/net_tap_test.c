@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taps and bridges, in a network namespace of the test's own. Where the process may not have one, or
- * there is no /dev/net/tun, the tests of working taps have nothing to say. */
+/* Taps and bridges, in a network namespace of the test's own. Where the process may not have one,
+ * or there is no /dev/net/tun, the tests of working taps have nothing to say. */
 #include <arpa/inet.h>
 #include <linux/if.h>
 #include <linux/sockios.h>

@@ -10,8 +10,8 @@
 
 #include "base/compiler.h"
 
-/* Sum of len bytes as big-endian 16-bit words, an odd last byte as the high half (RFC 1071), added to
- * sum. offload_fold() makes the checksum of it. */
+/* Sum of len bytes as big-endian 16-bit words, an odd last byte as the high half (RFC 1071), added
+ * to sum. offload_fold() makes the checksum of it. */
 uint64_t offload_sum(const void *data, size_t len, uint64_t sum);
 uint16_t offload_fold(uint64_t sum); /* complemented; host byte order */
 
@@ -45,9 +45,9 @@ bool offload_split_begin(struct offload_split *s, const uint8_t *frame, size_t l
 /* The next segment, complete with checksums, into out (room for len). Its length; 0: no more. */
 size_t offload_split_next(struct offload_split *s, uint8_t *out) must_check;
 
-/* The way back: TCP segments that follow each other become one large packet, so that a guest handles
- * some dozens of them at the price of one. Frames must have right checksums: they are not looked at
- * again. */
+/* The way back: TCP segments that follow each other become one large packet, so that a guest
+ * handles some dozens of them at the price of one. Frames must have right checksums: they are not
+ * looked at again. */
 struct offload_merge {
     uint8_t *out;   /* room for NET_FRAME_MAX */
     size_t len;     /* so far; 0 while there is only the first */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The network card (VIRTIO 1.2 section 5.1): frames between the guest's rings and net/net.h. What the
- * network behind it cannot do with offloaded frames, net/ makes up for; so the same features are
- * offered whatever is behind, and the network may change while the guest runs. */
+/* The network card (VIRTIO 1.2 section 5.1): frames between the guest's rings and net/net.h. What
+ * the network behind it cannot do with offloaded frames, net/ makes up for; so the same features
+ * are offered whatever is behind, and the network may change while the guest runs. */
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>

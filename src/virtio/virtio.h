@@ -56,16 +56,17 @@ struct virtio_ops {
     /* Optional. The loop is not running; nothing is in flight but what the device itself gives up
      * here without pushing it. */
     void (*fini)(struct virtio_dev *dev);
-    /* Optional. The driver has set DRIVER_OK (or a saved state has been restored, or virtio_resume()
-     * was called): dev->driver_features are final, queues run. kick of every queue follows. */
+    /* Optional. The driver has set DRIVER_OK (or a saved state has been restored, or
+     * virtio_resume() was called): dev->driver_features are final, queues run. kick of every queue
+     * follows. */
     void (*start)(struct virtio_dev *dev);
     /* The driver added requests to queue index, perhaps: pop what there is, or what can be served.
      * Returning with requests left is fine; call again by virtio_kick(). A loop over virtq_pop() is
      * bounded: after some multiple of the queue's size it yields NULL and kick is called again
      * later. Optional for devices without queues. */
     void (*kick)(struct virtio_dev *dev, unsigned index);
-    /* Optional. The driver wrote bytes of the device configuration that dev->config_wmask allows. The
-     * new values are read by virtio_config_get(). */
+    /* Optional. The driver wrote bytes of the device configuration that dev->config_wmask allows.
+     * The new values are read by virtio_config_get(). */
     void (*config_written)(struct virtio_dev *dev);
     /* Optional. A reset or a quiesce waits for chains lent out: finish or cancel what is under way,
      * and give back chains held for later (virtq_unpop(), or virtq_push() with 0). Returns at once;
@@ -145,8 +146,8 @@ struct virtio_params {
     const void *options; /* for ops->init, read only there */
 };
 
-/* virtio_pci.c: make a device and its PCI function at devfn (INTA, MSI-X vector per queue and one for
- * the configuration). It belongs to the bus. 0 or -errno with err filled in. Before vCPUs run. */
+/* virtio_pci.c: make a device and its PCI function at devfn (INTA, MSI-X vector per queue and one
+ * for the configuration). It belongs to the bus. 0 or -errno with err filled in. Before vCPUs run. */
 int virtio_pci_create(struct pci_host *host, unsigned devfn, const struct virtio_ops *ops,
                       const struct virtio_params *params, struct virtio_dev **ret,
                       struct vz_error *err) must_check;
@@ -202,8 +203,8 @@ void virtio_notified(struct virtio_dev *dev, unsigned index);
 struct virtq *virtio_selected_queue_locked(struct virtio_dev *dev);
 void virtio_queue_enable_locked(struct virtio_dev *dev);
 void virtio_queue_reset_locked(struct virtio_dev *dev);
-/* The machine is being reset: at once for the registers, and as soon as nothing is in flight for the
- * rest. A machine quiesces its devices first. */
+/* The machine is being reset: at once for the registers, and as soon as nothing is in flight for
+ * the rest. A machine quiesces its devices first. */
 void virtio_machine_reset_locked(struct virtio_dev *dev);
 /* After a load. */
 int virtio_loaded_locked(struct virtio_dev *dev, struct vz_error *err);

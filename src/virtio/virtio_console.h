@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The console device (VIRTIO 1.2 section 5.3): one port, which Linux calls hvc0, or several with names
- * (/dev/virtio-ports/NAME), each with a line of char/ as the host's end. */
+/* The console device (VIRTIO 1.2 section 5.3): one port, which Linux calls hvc0, or several with
+ * names (/dev/virtio-ports/NAME), each with a line of char/ as the host's end. */
 #ifndef VZ_VIRTIO_CONSOLE_H
 #define VZ_VIRTIO_CONSOLE_H
 

@@ -10,8 +10,8 @@ struct virtio_dev;
 
 /* virtio_params.options of virtio_net_ops. Queues: one pair and the control queue. */
 struct virtio_net_options {
-    /* On the device's loop; the caller's, outlives the device or is replaced first. NULL: no link for
-     * now. */
+    /* On the device's loop; the caller's, outlives the device or is replaced first. NULL: no link
+     * for now. */
     struct net *net;
     uint8_t mac[6];  /* unicast; all zero: a random one, locally administered */
     unsigned mtu;    /* told to the driver: NET_MTU_MIN..NET_MTU_MAX; 0: the network's */
@@ -20,8 +20,8 @@ struct virtio_net_options {
 
 /* Loop thread, or while the loop does not run. */
 
-/* Wire the card to another network, or with NULL to none; the guest sees its link go down and up, and
- * announces itself to the new one. The old one is free to be destroyed when this returns. */
+/* Wire the card to another network, or with NULL to none; the guest sees its link go down and up,
+ * and announces itself to the new one. The old one is free to be destroyed when this returns. */
 void virtio_net_set_net(struct virtio_dev *dev, struct net *net);
 
 /* What the guest calls itself now. */

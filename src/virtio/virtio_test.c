@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The device core, the PCI transport and split rings, with a device that keeps its requests until it
- * is told to answer. */
+/* The device core, the PCI transport and split rings, with a device that keeps its requests until
+ * it is told to answer. */
 #include "virtio/virtio.h"
 
 #include "base/le.h"
@@ -201,8 +201,8 @@ START_TEST(interrupts_by_pin_and_by_message)
 }
 END_TEST
 
-/* Notifications by eventfd, wherever the BAR is, and only while the driver drives; the same requests get
- * through, and the backend is left as it was. */
+/* Notifications by eventfd, wherever the BAR is, and only while the driver drives; the same
+ * requests get through, and the backend is left as it was. */
 START_TEST(notifications_may_ring_a_bell)
 {
     struct fake_shortcuts s = {.bell_count = 0};

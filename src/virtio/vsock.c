@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The socket device: packets between the queues and the connections. See vsock.h; sections of VIRTIO
- * 1.2 in brackets.
+/* The socket device: packets between the queues and the connections. See vsock.h; sections of
+ * VIRTIO 1.2 in brackets.
  *
  * Toward the guest nothing is stored: a connection that has something to send (an owed packet, or
  * bytes in its socket and credit) waits in a list, and sends one packet a turn when the guest has a

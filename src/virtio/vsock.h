@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The socket device (VIRTIO 1.2 section 5.10), in user space: stream connections between ports of the
- * guest and of the host (CID 2). The host's end of each is a Unix stream socket: what a program
- * writes there the guest reads, shutdown() and close() reach the other side, and a slow reader holds
- * back the writer by the protocol's credit.
+/* The socket device (VIRTIO 1.2 section 5.10), in user space: stream connections between ports of
+ * the guest and of the host (CID 2). The host's end of each is a Unix stream socket: what a program
+ * writes there the guest reads, shutdown() and close() reach the other side, and a slow reader
+ * holds back the writer by the protocol's credit.
  *
  * Threads: loop thread, or while the loop does not run. */
 #ifndef VZ_VIRTIO_VSOCK_H
@@ -18,26 +18,26 @@ struct vsock_options {
 };
 
 /* Connect to a port of the guest. 0: done() comes once, later, on the loop thread: with err 0 and a
- * socket, which is the callee's then; or with -ECONNREFUSED (nobody listens), -ECONNRESET (the guest
- * reset the device, or the device goes away) and fd -1.
- * -ENOTCONN: the guest has no driver now; -EMFILE, -ENOMEM, -EAGAIN (VSOCK_CONNECTIONS_MAX). */
+ * socket, which is the callee's then; or with -ECONNREFUSED (nobody listens), -ECONNRESET (the
+ * guest reset the device, or the device goes away) and fd -1. -ENOTCONN: the guest has no driver
+ * now; -EMFILE, -ENOMEM, -EAGAIN (VSOCK_CONNECTIONS_MAX). */
 int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
                   void (*done)(void *arg, int err, int fd), void *arg) must_check;
 
 /* The host's port of the last vsock_connect() that succeeded. */
 uint32_t vsock_last_port(const struct virtio_dev *dev);
 
-/* Take the guest's connections to a port of the host. accept() gets a socket, and returns whether it
- * keeps it; false refuses the connection (and the socket is closed). It must not call back into the
- * device. -EADDRINUSE, -ENOMEM. */
+/* Take the guest's connections to a port of the host. accept() gets a socket, and returns whether
+ * it keeps it; false refuses the connection (and the socket is closed). It must not call back into
+ * the device. -EADDRINUSE, -ENOMEM. */
 int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
                  bool (*accept)(void *arg, int fd, uint32_t host_port, uint32_t guest_port),
                  void *arg) must_check;
 /* Connections that are there stay. */
 void vsock_unlisten(struct virtio_dev *dev, uint32_t host_port);
 
-/* As vsock_connect(), with a stream socket that is there as the host's end: fd is the device's from now
- * on, also after a failure, and is closed when the guest refuses. */
+/* As vsock_connect(), with a stream socket that is there as the host's end: fd is the device's from
+ * now on, also after a failure, and is closed when the guest refuses. */
 int vsock_connect_fd(struct virtio_dev *dev, uint32_t guest_port, int fd) must_check;
 
 /* As vsock_listen(): open() makes the host's end, a stream socket that is the device's then; or it
@@ -45,9 +45,9 @@ int vsock_connect_fd(struct virtio_dev *dev, uint32_t guest_port, int fd) must_c
 int vsock_listen_open(struct virtio_dev *dev, uint32_t host_port,
                       int (*open)(void *arg, uint32_t guest_port), void *arg) must_check;
 
-/* As vsock_listen(), for who cannot say at once: offered() gets a socket, which is the callee's, and the
- * guest waits until vsock_answer() is called with the same numbers. What is written meanwhile waits
- * too. */
+/* As vsock_listen(), for who cannot say at once: offered() gets a socket, which is the callee's,
+ * and the guest waits until vsock_answer() is called with the same numbers. What is written
+ * meanwhile waits too. */
 int vsock_listen_deferred(struct virtio_dev *dev, uint32_t host_port,
                           void (*offered)(void *arg, int fd, uint32_t host_port,
                                           uint32_t guest_port, uint64_t id),

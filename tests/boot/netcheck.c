@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs in a guest: netcheck COMMAND...
  *
- * Streams are a block of random bytes from a file, over and over; its length is odd, so that a lost,
- * doubled or swapped part cannot go unseen.
+ * Streams are a block of random bytes from a file, over and over; its length is odd, so that a
+ * lost, doubled or swapped part cannot go unseen.
  *
  *   pull HOST PORT BLOCK BYTES   connect, read so much, compare
- *   push HOST PORT BLOCK BYTES   connect, write so much, half-close, wait for the other side's close
- *   both HOST PORT BLOCK BYTES   connect, write so much, half-close, then read so much
- *   serve PORT BLOCK BYTES       take one connection, read so much up to a half-close, then write it
- *   echo-udp PORT                send datagrams back where they came from, for ever
- *   offloads INTERFACE           say what the driver leaves to the device
- *   resolve SERVER NAME          ask for the name's address by DNS, print it */
+ *   push HOST PORT BLOCK BYTES   connect, write so much, half-close, wait for the other side's
+ *   close both HOST PORT BLOCK BYTES   connect, write so much, half-close, then read so much serve
+ *   PORT BLOCK BYTES       take one connection, read so much up to a half-close, then write it
+ *   echo-udp PORT                send datagrams back where they came from, for ever offloads
+ *   INTERFACE           say what the driver leaves to the device resolve SERVER NAME          ask
+ *   for the name's address by DNS, print it */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

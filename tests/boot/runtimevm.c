@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* runtimevm KERNEL INITRD SOCKET FOLDER: a machine whose devices are changed while it runs, for
- * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0 and the port "channel" are files in FOLDER. Standard
- * input has commands, a line each; standard output an answer to each, and a line for each event. */
+ * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0 and the port "channel" are files in
+ * FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
+ * for each event. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* decoder_oracle random COUNT SEED | elf FILE | bzimage FILE | libc | raw FILE: compare the decoder with Zydis on
- * random byte strings, on the executable sections of a 64-bit ELF file (or of the C library in
- * use, or in a Linux bzImage), or on a plain file. Prints each kind of difference once, with its count; fails if there
- * is one. */
+/* decoder_oracle random COUNT SEED | elf FILE | bzimage FILE | libc | raw FILE: compare the decoder
+ * with Zydis on random byte strings, on the executable sections of a 64-bit ELF file (or of the C
+ * library in use, or in a Linux bzImage), or on a plain file. Prints each kind of difference once,
+ * with its count; fails if there is one. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>

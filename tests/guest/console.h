@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What guest test programs of either width say and judge with: a serial console, checks, a verdict; and
- * ports. Compiled for 64 and for 32 bits.
+/* What guest test programs of either width say and judge with: a serial console, checks, a verdict;
+ * and ports. Compiled for 64 and for 32 bits.
  *
  * A program prints "ok NAME" or "FAIL NAME: ..." for each check and ends through guest_exit() with
  * the number of failures, which vz turns into its exit status. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Two CPUs and code that changes: announced by an interrupt, patched under the running CPU as Linux does
- * it (INT3 first, then the rest, then the first byte), replaced by one store without a word, and
- * rewritten by both at once beside each other's. SDM vol. 3, 8.1.3. */
+/* Two CPUs and code that changes: announced by an interrupt, patched under the running CPU as Linux
+ * does it (INT3 first, then the rest, then the first byte), replaced by one store without a word,
+ * and rewritten by both at once beside each other's. SDM vol. 3, 8.1.3. */
 #include "guest.h"
 
 #define PATIENCE UINT64_C(40000000000) /* cycles: only against hanging */
@@ -101,8 +101,8 @@ static void on_sync(struct frame *f)
     apic_write(0xb0, 0);
 }
 
-/* As Linux's poke_int3_handler(), which does what the instruction does that is being patched in; here
- * either will do. */
+/* As Linux's poke_int3_handler(), which does what the instruction does that is being patched in;
+ * here either will do. */
 static void on_int3(struct frame *f)
 {
     if (f->rip != (uint64_t)site + 1) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When vector and x87 instructions fault, and what FXSAVE and XSAVE keep. SDM vol. 1, 8.7, 11.5, 13;
- * vol. 3, 2.5. */
+/* When vector and x87 instructions fault, and what FXSAVE and XSAVE keep. SDM vol. 1, 8.7, 11.5,
+ * 13; vol. 3, 2.5. */
 #include "guest.h"
 
 static uint8_t area[4096] __attribute__((aligned(64)));

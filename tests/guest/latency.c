@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How soon an interrupt is taken, in loops that never leave translated code by themselves: from the
- * deadline of the local APIC's timer to the handler's first look at the TSC. The host may be busy and
- * be late now and then; but of many, one must be on time. */
+ * deadline of the local APIC's timer to the handler's first look at the TSC. The host may be busy
+ * and be late now and then; but of many, one must be on time. */
 #include "guest.h"
 
 #define SHOTS    64u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Code that changes under the CPU, in all the ways one CPU can change its own: where the store is and
- * what it hits (the instruction behind it, one ahead or behind in the same block, another page, one
- * that crosses pages), by which address, by which kind of store, and under which block that was
+/* Code that changes under the CPU, in all the ways one CPU can change its own: where the store is
+ * and what it hits (the instruction behind it, one ahead or behind in the same block, another page,
+ * one that crosses pages), by which address, by which kind of store, and under which block that was
  * made in the belief that it would stay. Each often enough for the code to be translated. smp.c has
  * what another CPU changes. SDM vol. 3, 8.1.3. */
 #include "guest.h"
@@ -75,7 +75,8 @@ static void rewrite_ahead(void)
 }
 
 /* A loop whose end changes the immediate at its start, which the next round must add:
- *   xor eax, eax; 1: add eax, imm32 (at 3); inc dword [rip to the immediate]; dec edi; jnz 1b; ret */
+ *   xor eax, eax; 1: add eax, imm32 (at 3); inc dword [rip to the immediate]; dec edi; jnz 1b; ret
+ *   */
 static void rewrite_behind(void)
 {
     static const uint8_t bytes[] = {0x31, 0xc0, 0x05, 0, 0, 0, 0, 0xff, 0x05, 0xf6, 0xff, 0xff, 0xff,
@@ -132,7 +133,8 @@ static void flags_behind_a_jump(void)
     CHECK("code behind a jump begins to use flags", ok);
 }
 
-/* A long run of instructions; what is rewritten is in the middle, at either side of a 64-byte border. */
+/* A long run of instructions; what is rewritten is in the middle, at either side of a 64-byte
+ * border. */
 static void middle_of_a_block(void)
 {
     uint8_t *code = alloc_page();

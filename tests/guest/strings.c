@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* String instructions that are stopped in the middle: RCX, RSI and RDI must say exactly how far they
- * came, and going on must do the rest. SDM vol. 2, REP; vol. 1, 7.3.9.3. */
+/* String instructions that are stopped in the middle: RCX, RSI and RDI must say exactly how far
+ * they came, and going on must do the rest. SDM vol. 2, REP; vol. 1, 7.3.9.3. */
 #include "guest.h"
 
 #define VA UINT64_C(0x8000000000)

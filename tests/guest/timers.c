@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The timers against the TSC (CPUID 15h tells its rate), and the ways their interrupts come: PIC with
- * and without AEOI, IOAPIC by edge and level, ExtINT, and end with KVM's flag. The host is shared and may be away at any time:
- * nothing here takes being late once for wrong. */
+/* The timers against the TSC (CPUID 15h tells its rate), and the ways their interrupts come: PIC
+ * with and without AEOI, IOAPIC by edge and level, ExtINT, and end with KVM's flag. The host is
+ * shared and may be away at any time: nothing here takes being late once for wrong. */
 #include "guest.h"
 
 #define IOAPIC ((volatile uint32_t *)0xfec00000)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ways from one place to another: system calls, call gates, far returns, IRET, compatibility mode,
- * stacks by IST, and what user mode may look at. SDM vol. 2; vol. 3, 5.8 and 6.14. QEMU's TCG differs
- * in SYSENTER (as an AMD CPU), segment limits, error codes of INT n and flags of SYSCALL. */
+ * stacks by IST, and what user mode may look at. SDM vol. 2; vol. 3, 5.8 and 6.14. QEMU's TCG
+ * differs in SYSENTER (as an AMD CPU), segment limits, error codes of INT n and flags of SYSCALL. */
 #include "guest.h"
 
 #define LSTAR 0xc0000082

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The older kinds of paging: two levels of 32-bit entries with 4 MiB pages and PSE-36, and PAE with
- * NX. Every protection bit, error codes, accessed and dirty bits, global pages, the PDPTE registers.
- * SDM vol. 3, 4.3, 4.4, 4.6 to 4.10. */
+ * NX. Every protection bit, error codes, accessed and dirty bits, global pages, the PDPTE
+ * registers. SDM vol. 3, 4.3, 4.4, 4.6 to 4.10. */
 #include "guest32.h"
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* As tests/guest/smc.c, in 32-bit code with flat segments, often enough for it to be translated; and by
- * another address that segmentation makes. */
+/* As tests/guest/smc.c, in 32-bit code with flat segments, often enough for it to be translated;
+ * and by another address that segmentation makes. */
 #include "guest32.h"
 
 #define ROUNDS 300u

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* apivm ACCEL CPU KERNEL INITRD FOLDER: everything that a program may do with a running machine, with a
- * Linux guest whose shell is at COM1 (do=shell in tests/kvm/guest-init). CPU is default or host; files go
- * into FOLDER; APIVM_CPUS says how many CPUs it has (1). Prints "NAME: ok" for each thing that works, and
- * ends with status 1 at the first that does not. */
+/* apivm ACCEL CPU KERNEL INITRD FOLDER: everything that a program may do with a running machine,
+ * with a Linux guest whose shell is at COM1 (do=shell in tests/kvm/guest-init). CPU is default or
+ * host; files go into FOLDER; APIVM_CPUS says how many CPUs it has (1). Prints "NAME: ok" for each
+ * thing that works, and ends with status 1 at the first that does not. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>

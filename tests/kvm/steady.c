@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* In the guest: steady DISK: compute, write and read the disk, and look at the clock, until SIGTERM; then print
- * a line of what was done. Status 1 if a result was wrong, a byte did not come back, or the clock went back. */
+/* In the guest: steady DISK: compute, write and read the disk, and look at the clock, until
+ * SIGTERM; then print a line of what was done. Status 1 if a result was wrong, a byte did not come
+ * back, or the clock went back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

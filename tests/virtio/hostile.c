@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* hostile [SEED [ROUNDS]]: a driver that means harm owns the queues of every device of a whole board:
- * bad addresses, loops, huge lengths, wrong indexes, bad indirect tables, resets and queue resets in
- * mid-flight, queues reconfigured while they run, random registers, configuration space, MSI-X tables
- * and BARs on top of each other, storms of notifications. Whatever it does, the process lives; each
- * round ends with a reset of every device, after which a well-behaved driver must get its work done.
+/* hostile [SEED [ROUNDS]]: a driver that means harm owns the queues of every device of a whole
+ * board: bad addresses, loops, huge lengths, wrong indexes, bad indirect tables, resets and queue
+ * resets in mid-flight, queues reconfigured while they run, random registers, configuration space,
+ * MSI-X tables and BARs on top of each other, storms of notifications. Whatever it does, the
+ * process lives; each round ends with a reset of every device, after which a well-behaved driver
+ * must get its work done.
  *
  * Meant to be run in sanitizer builds too. */
 #include <linux/virtio_balloon.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A whole board with one device of every kind, and a driver of all of them that works from outside of
- * any guest: the test is the CPU. See hostile.c.
+/* A whole board with one device of every kind, and a driver of all of them that works from outside
+ * of any guest: the test is the CPU. See hostile.c.
  *
- * What the driver does goes through the board's bus, as a CPU's accesses do, while the devices work on
- * the loop's own thread. Guest memory is reached by volatile accesses which the thread sanitizer does
- * not look at: guests race with devices as they please. */
+ * What the driver does goes through the board's bus, as a CPU's accesses do, while the devices work
+ * on the loop's own thread. Guest memory is reached by volatile accesses which the thread sanitizer
+ * does not look at: guests race with devices as they please. */
 #ifndef VZ_TESTS_HOSTILE_H
 #define VZ_TESTS_HOSTILE_H
 

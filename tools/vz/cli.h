@@ -35,12 +35,13 @@ struct opt {
 };
 #define OPT(name, has_value, letter, set)  {name, has_value, letter, set}
 
-/* Parse "--name value", "--name=value", "--name", "-x value" and "-x"; anything else is an error. The table ends
- * with a NULL name. command ("vz run") is for the hint. Returns false after cli_error(). */
+/* Parse "--name value", "--name=value", "--name", "-x value" and "-x"; anything else is an error.
+ * The table ends with a NULL name. command ("vz run") is for the hint. Returns false after
+ * cli_error(). */
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg);
 
-/* The value of the option called name, the last time it is there, or NULL: for one that is wanted before
- * all others. What cannot be parsed ends the search, without an error. */
+/* The value of the option called name, the last time it is there, or NULL: for one that is wanted
+ * before all others. What cannot be parsed ends the search, without an error. */
 const char *opts_find(int argc, char **argv, const struct opt *table, const char *name);
 
 /* A decimal count of bytes with an optional K, M or G (and nothing else behind). */
@@ -48,8 +49,8 @@ bool opts_size(const char *text, uint64_t *ret);
 /* A decimal number. */
 bool opts_unsigned(const char *text, unsigned *ret);
 
-/* A list of comma-separated members: cut the first one off *list (changing it). Two commas are one that belongs
- * to the member. NULL: no more. */
+/* A list of comma-separated members: cut the first one off *list (changing it). Two commas are one
+ * that belongs to the member. NULL: no more. */
 char *opts_member(char **list);
 
 /* The value of a member "key=...", or NULL. */
@@ -122,8 +123,9 @@ void terminal_restore(void);
 
 struct vz_machine;
 
-/* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but restore the terminal and are remembered
- * until ending_start(); a second one ends it. Before there are other threads. False: no descriptors. */
+/* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but restore the terminal and are
+ * remembered until ending_start(); a second one ends it. Before there are other threads. False: no
+ * descriptors. */
 bool ending_prepare(void);
 /* Have a thread turn the machine off when such a signal comes, or has come. False: no thread. */
 bool ending_start(struct vz_machine *machine);
@@ -136,10 +138,10 @@ void ending_finish(void);
 
 struct keys;
 
-/* Watch standard input and output in a thread of its own, once keys_start() has been called. in_fd: a
- * terminal, whose keys are looked at for the escape keys and the rest offered at keys_fd(); -1: none.
- * out_fd: when its reader goes away the machine is stopped. Guests are told how large the terminal is.
- * Blocks SIGWINCH, so call it before there are other threads. */
+/* Watch standard input and output in a thread of its own, once keys_start() has been called. in_fd:
+ * a terminal, whose keys are looked at for the escape keys and the rest offered at keys_fd(); -1:
+ * none. out_fd: when its reader goes away the machine is stopped. Guests are told how large the
+ * terminal is. Blocks SIGWINCH, so call it before there are other threads. */
 struct keys *keys_new(int in_fd, int out_fd);
 /* out_fd's reader went away. */
 bool keys_abandoned(const struct keys *k);

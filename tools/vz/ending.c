@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What asks vz to end (kill, a closed terminal, Ctrl-C where the terminal is not raw) turns the machine off, so
- * that nothing is left behind: no sockets, and nothing the guest said that is not written. A second signal of the
- * kind ends the process at once.
+/* What asks vz to end (kill, a closed terminal, Ctrl-C where the terminal is not raw) turns the
+ * machine off, so that nothing is left behind: no sockets, and nothing the guest said that is not
+ * written. A second signal of the kind ends the process at once.
  *
- * Besides terminal.c the other place with mutable state outside of main()'s stack, for the same reason: signal
- * handlers have no other way to it. */
+ * Besides terminal.c the other place with mutable state outside of main()'s stack, for the same
+ * reason: signal handlers have no other way to it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

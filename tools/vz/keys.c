@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The terminal of a machine that has standard input and output: a thread that takes the escape keys out
- * of what is typed, tells the guest how large the window is, and sees when nobody reads any more. */
+/* The terminal of a machine that has standard input and output: a thread that takes the escape keys
+ * out of what is typed, tells the guest how large the window is, and sees when nobody reads any
+ * more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

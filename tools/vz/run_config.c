@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From the command line of `vz run` to a configuration. Options are only looked at one by one here; that the
- * whole makes sense is for vz_config_validate(). */
+/* From the command line of `vz run` to a configuration. Options are only looked at one by one here;
+ * that the whole makes sense is for vz_config_validate(). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The device options of `vz run`, one family: --NAME VALUE[,MEMBER[=VALUE]]..., each may be given many times, and
- * a device is there when it was asked for. */
+/* The device options of `vz run`, one family: --NAME VALUE[,MEMBER[=VALUE]]..., each may be given
+ * many times, and a device is there when it was asked for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

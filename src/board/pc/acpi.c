@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ACPI tables (ACPI 6.4 chapter 5): how a kernel learns about the board. Built in a buffer and copied
- * to TABLES_BASE, the RSDP first, where kernels that are not told look for it. */
+/* ACPI tables (ACPI 6.4 chapter 5): how a kernel learns about the board. Built in a buffer and
+ * copied to TABLES_BASE, the RSDP first, where kernels that are not told look for it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

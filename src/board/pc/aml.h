@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A tiny writer of ACPI Machine Language (ACPI 6.4 chapter 20) into a buffer of fixed size: just what
- * dsdt.c needs. Packages nest by aml_begin()/aml_end(), which fill in the lengths. */
+/* A tiny writer of ACPI Machine Language (ACPI 6.4 chapter 20) into a buffer of fixed size: just
+ * what dsdt.c needs. Packages nest by aml_begin()/aml_end(), which fill in the lengths. */
 #ifndef VZ_BOARD_PC_AML_H
 #define VZ_BOARD_PC_AML_H
 

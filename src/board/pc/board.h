@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The pc board: from a few numbers to a machine without its CPUs' threads. It makes guest memory, the
- * hypervisor's VM, and the devices (devices.c has the list), and writes the tables that tell the
- * guest about them. Whoever runs it (api/) makes the vCPUs, loads a kernel and turns the loop. */
+/* The pc board: from a few numbers to a machine without its CPUs' threads. It makes guest memory,
+ * the hypervisor's VM, and the devices (devices.c has the list), and writes the tables that tell
+ * the guest about them. Whoever runs it (api/) makes the vCPUs, loads a kernel and turns the loop. */
 #ifndef VZ_BOARD_PC_BOARD_H
 #define VZ_BOARD_PC_BOARD_H
 
@@ -22,8 +22,8 @@ struct board_virtio {
     const void *options; /* for ops->init; see the device's header */
     unsigned queues;     /* 0: the device's default */
     uint16_t queue_max;  /* likewise */
-    /* Where to leave the device, for its run-time functions (loop thread); NULL: nowhere. It lives as
-     * long as the board. */
+    /* Where to leave the device, for its run-time functions (loop thread); NULL: nowhere. It lives
+     * as long as the board. */
     struct virtio_dev **ret;
 };
 

@@ -29,8 +29,8 @@
 #define IOAPIC_BASE   UINT64_C(0xfec00000) /* the hypervisor backend's, and the next */
 #define LAPIC_BASE    UINT64_C(0xfee00000)
 #define APICS_END     UINT64_C(0xff000000)
-/* Linux looks through all buses that the tables name, one port access after the other: 16000 of them for 256
- * buses, of which only the first has anything. */
+/* Linux looks through all buses that the tables name, one port access after the other: 16000 of
+ * them for 256 buses, of which only the first has anything. */
 #define PCI_LAST_BUS  0
 /* 64-bit BARs: above any RAM, in the third quarter of what the CPUs can address. */
 #define PHYS_BITS_DEFAULT 46u
@@ -44,8 +44,8 @@ struct e820_entry {
 
 #define MEMORY_MAP_E820_MAX 8
 
-/* Fill in the E820 map of a machine with ram_size bytes (whole pages, RAM_SIZE_MIN or more), sorted,
- * without overlaps. Returns the count of entries. */
+/* Fill in the E820 map of a machine with ram_size bytes (whole pages, RAM_SIZE_MIN or more),
+ * sorted, without overlaps. Returns the count of entries. */
 unsigned memory_map_e820(uint64_t ram_size, struct e820_entry *ret /*[MEMORY_MAP_E820_MAX]*/);
 
 static inline uint64_t memory_map_pci64_base(unsigned phys_bits)

@@ -200,8 +200,9 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
 }
 
 /* A block of these bytes. The same code may be mapped at several addresses, and its links serve all
- * of them as long as they stay within its page; else it is decoded once per address. One that crosses a page fits only if its second page is still the one
- * behind the first in the address space of now. */
+ * of them as long as they stay within its page; else it is decoded once per address. One that
+ * crosses a page fits only if its second page is still the one behind the first in the address
+ * space of now. */
 static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
     struct block_cache *cache = c->blocks;
@@ -286,8 +287,8 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
     jit_link(c, link, to);
 }
 
-/* b has just been translated, unless it could not be: make its links, and those to it, ones of translated
- * code at once. Each would come by the main loop otherwise. */
+/* b has just been translated, unless it could not be: make its links, and those to it, ones of
+ * translated code at once. Each would come by the main loop otherwise. */
 static void link_translation(struct x86_cpu *c, struct block *b)
 {
     struct block_end *end = block_end(b);
@@ -408,8 +409,9 @@ static bool leaves_page(const struct block *b, const struct x86_decoded *d, uint
     return rip >> MEM_PAGE_SHIFT != home;
 }
 
-/* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are read
- * at once: another vCPU may replace an instruction by a single store. Guests race as they like. */
+/* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are
+ * read at once: another vCPU may replace an instruction by a single store. Guests race as they
+ * like. */
 __attribute__((no_sanitize("thread"))) static void snapshot(uint8_t *to, const uint8_t *host,
                                                             unsigned n)
 {

@@ -3,9 +3,10 @@
  *
  * A block is a run of instructions from one guest-physical page (the last may reach into the
  * next) up to a branch, a mode change or BLOCK_INSNS_MAX. Blocks are found by guest-physical
- * address (by the host's address of their first byte) and mode; a front cache maps (RIP, code_ctx) to
- * them without translation. code_ctx[half] is a number that changes whenever a mapping in that half of the address space or
- * the mode may have changed, so nothing in front of it needs to be cleared.
+ * address (by the host's address of their first byte) and mode; a front cache maps (RIP, code_ctx)
+ * to them without translation. code_ctx[half] is a number that changes whenever a mapping in that
+ * half of the address space or the mode may have changed, so nothing in front of it needs to be
+ * cleared.
  *
  * A block that is invalidated stays in memory until the whole cache is emptied, but each of its
  * instructions becomes one that leaves for the main loop with rip set. So a running block whose
@@ -33,9 +34,9 @@ struct jit_entries {
     const uint8_t *stale; /* where `kept` leads once the block is dead */
 };
 
-/* Blocks lie in the cache's arena, where they begin at multiples of 32 bytes; others are named by 32-bit
- * places in there, in units of 16 bytes, 0 being none. What follows the header lies as the interpreter
- * wants it: struct insn by struct insn, two in a cache line. */
+/* Blocks lie in the cache's arena, where they begin at multiples of 32 bytes; others are named by
+ * 32-bit places in there, in units of 16 bytes, 0 being none. What follows the header lies as the
+ * interpreter wants it: struct insn by struct insn, two in a cache line. */
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
     uint64_t home_rip;             /* where it was first decoded for, or is translated for */

@@ -86,11 +86,11 @@ enum x86_stop {
     X86_STOP_FETCH,    /* embedded only: no RAM to fetch from at fetch_gpa; nothing has happened */
 };
 
-/* What a vCPU counts, one list for the struct and for who prints it. insns_interpreted is counted when
- * a block ends that was not translated; blocks when the main loop enters one, translated or not. Of
- * translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups, jit_detours for
- * instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
- * code memory; how often translated code runs is not counted, which would slow it down. */
+/* What a vCPU counts, one list for the struct and for who prints it. insns_interpreted is counted
+ * when a block ends that was not translated; blocks when the main loop enters one, translated or
+ * not. Of translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups,
+ * jit_detours for instructions that are interpreted in between, jit_kills by changed code, jit_full
+ * for want of code memory; how often translated code runs is not counted, which would slow it down. */
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns_interpreted) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)             \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
@@ -106,8 +106,8 @@ struct x86_cpu_counters {
 };
 
 struct x86_cpu {
-    /* The hot part: registers, then what every block looks at. Translated code reaches the first 256
-     * bytes with short displacements (jit_priv.h). */
+    /* The hot part: registers, then what every block looks at. Translated code reaches the first
+     * 256 bytes with short displacements (jit_priv.h). */
     uint64_t reg[REG_COUNT];
     uint16_t af;                   /* arithmetic flags, AF_* */
     uint8_t cpl;
@@ -160,8 +160,8 @@ struct x86_cpu {
         uint8_t soft_len;              /* instruction length, added to rip when delivered */
         uint32_t error;
     } fault;
-    /* Embedded only. Blocks leave MMIO alone: an instruction that meets it is undone as if by a fault
-     * (io_retry makes it so, io_step says so) and done again by itself, with rip current. */
+    /* Embedded only. Blocks leave MMIO alone: an instruction that meets it is undone as if by a
+     * fault (io_retry makes it so, io_step says so) and done again by itself, with rip current. */
     bool io_retry, io_step;
     bool fetch_stop;               /* the fault is a fetch outside RAM, at fetch_gpa */
     gpa_t fetch_gpa;

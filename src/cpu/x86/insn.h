@@ -5,7 +5,8 @@
  * which jumps (a sibling call) to the next instruction of the block. It ends with `return` instead,
  * back to the main loop, when it
  *   - raised a fault: INSN_FAULT() has recorded it and set rip to the instruction itself;
- *   - ended the block: it has set rip to where to go on (insn_goto(), insn_goto_indirect(), insn_end()).
+ *   - ended the block: it has set rip to where to go on (insn_goto(), insn_goto_indirect(),
+ *   insn_end()).
  * Nothing architectural may have changed before a fault is raised.
  *
  * A function must not take the address of a local variable that is alive at NEXT: the compiler

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For unit tests: vCPUs in 64-bit mode with flat segments and the first 8 MiB mapped as they are, and a
- * program. */
+/* For unit tests: vCPUs in 64-bit mode with flat segments and the first 8 MiB mapped as they are,
+ * and a program. */
 #ifndef VZ_CPU_X86_LONG_RIG_H
 #define VZ_CPU_X86_LONG_RIG_H
 

@@ -221,8 +221,8 @@ void sync_service(struct x86_cpu *c)
 
 /* ---- code pages ---- */
 
-/* A spin lock for everything that changes struct mem_code. Held briefly, and nobody who has it waits
- * for a vCPU. */
+/* A spin lock for everything that changes struct mem_code. Held briefly, and nobody who has it
+ * waits for a vCPU. */
 static void code_lock(struct sync_domain *d)
 {
     unsigned spins = 0;
@@ -367,8 +367,8 @@ static void give_up(struct mem_code *m)
     __atomic_store_n((uint64_t *)&m->stale, 0, __ATOMIC_SEQ_CST);
 }
 
-/* This vCPU wrote to the page, but not to code that is not stale: is it time to look whether the page
- * is data? */
+/* This vCPU wrote to the page, but not to code that is not stale: is it time to look whether the
+ * page is data? */
 static bool many_stale_writes(struct sync_slot *s)
 {
     if (++s->stale_writes < DATA_WRITES)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Code that a device changes while a vCPU runs it, and pages that turn from code to data. What a guest
- * can do to its own code is in tests/guest. */
+/* Code that a device changes while a vCPU runs it, and pages that turn from code to data. What a
+ * guest can do to its own code is in tests/guest. */
 #include <pthread.h>
 #include <time.h>
 
@@ -69,8 +69,8 @@ START_TEST(what_a_device_writes_is_run)
 }
 END_TEST
 
-/* call CODE + 0x1000 (a return); then 4000 stores to that page from its start on, again and again 512 of 8
- * bytes:  mov esp, DATA + 0x100; call +; mov ecx, 4000; 1: mov eax, ecx; and eax, 0x1ff;
+/* call CODE + 0x1000 (a return); then 4000 stores to that page from its start on, again and again
+ * 512 of 8 bytes:  mov esp, DATA + 0x100; call +; mov ecx, 4000; 1: mov eax, ecx; and eax, 0x1ff;
  *         mov [CODE + 0x1000 + 8 * rax], rcx; dec ecx; jnz 1b; hlt */
 static const uint8_t reuse[] = {0xbc, 0x00, 0x01, 0x02, 0x00, 0xe8, 0xf6, 0x0f, 0x00, 0x00,
                                 0xb9, 0xa0, 0x0f, 0x00, 0x00, 0x89, 0xc8, 0x25, 0xff, 0x01, 0x00, 0x00,

@@ -22,8 +22,8 @@ struct tlb_entry {
     uint64_t addend;            /* host address = virtual address + addend (wraps) */
 };
 
-/* A page that some instructions of translated code used last (jit/jit_memory.c): a copy of what a table
- * in use says of it for one kind of access. */
+/* A page that some instructions of translated code used last (jit/jit_memory.c): a copy of what a
+ * table in use says of it for one kind of access. */
 struct tlb_slot {
     uint64_t tag, addend;
 };

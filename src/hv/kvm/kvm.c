@@ -13,8 +13,8 @@
 #include "base/error.h"
 #include "hv/kvm/kvm.h"
 
-/* Where KVM keeps three pages for itself on processors that cannot run real mode, and the page table
- * for that (api 4.35, 4.52). Nothing of a PC is there: between IOAPIC and LAPIC. */
+/* Where KVM keeps three pages for itself on processors that cannot run real mode, and the page
+ * table for that (api 4.35, 4.52). Nothing of a PC is there: between IOAPIC and LAPIC. */
 #define IDENTITY_MAP_GPA UINT64_C(0xfeffc000)
 #define TSS_GPA          0xfeffd000ul
 
@@ -126,8 +126,8 @@ static int create_chips(struct hv_vm *vm)
     return r ? r : kvm_irq_init(vm);
 }
 
-/* A fetch from where nothing is shall come to us at every privilege level. Older kernels tell of it at
- * level 0 only. */
+/* A fetch from where nothing is shall come to us at every privilege level. Older kernels tell of it
+ * at level 0 only. */
 static void want_failures(struct hv_vm *vm)
 {
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE

@@ -45,8 +45,8 @@ static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, uint32_t leaf, uint3
 
 /* ---- the policy ---- */
 
-/* Words of feature bits: where KVM has a say. keep: bits that are no features of the processor's, or
- * that KVM provides itself without saying so here. */
+/* Words of feature bits: where KVM has a say. keep: bits that are no features of the processor's,
+ * or that KVM provides itself without saying so here. */
 static const struct {
     uint32_t leaf, subleaf;
     uint8_t reg;
@@ -56,8 +56,8 @@ static const struct {
     {1, 0, ECX, 1u << 31 /* hypervisor */ | 1u << 21 /* x2APIC */},
     {7, 0, EBX, 0}, {7, 0, ECX, 0}, {7, 0, EDX, 0}, {7, 2, EDX, 0}, {0xd, 1, EAX, 0},
     {0x80000001, 0, ECX, 0}, {0x80000001, 0, EDX, 0},
-    /* Invariant TSC: where the host's is not (a virtual one may not promise it), KVM keeps the guest's
-     * in step with the host's clock. */
+    /* Invariant TSC: where the host's is not (a virtual one may not promise it), KVM keeps the
+     * guest's in step with the host's clock. */
     {0x80000007, 0, EDX, 1u << 8},
     {POLICY_KVM_LEAF, 0, EAX, 0},
 };
@@ -87,9 +87,9 @@ static void translate_amd(struct cpuid_table *supported)
         e->edx |= 1u << 31;
 }
 
-/* QEMU's emulated AMD processors do not intercept XSETBV: KVM never hears of it, and loads the XCR0 that it
- * knows at each entry, so that a guest's XSAVE silently saves nothing but x87. On such a host there is no
- * XSAVE; FXSAVE and SSE need no XCR0. */
+/* QEMU's emulated AMD processors do not intercept XSETBV: KVM never hears of it, and loads the XCR0
+ * that it knows at each entry, so that a guest's XSAVE silently saves nothing but x87. On such a
+ * host there is no XSAVE; FXSAVE and SSE need no XCR0. */
 static bool host_misses_xsetbv(void)
 {
     uint32_t eax, ebx, ecx, edx;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A guest in the middle of a computation moves from KVM to the software CPU and back, again and again:
- * registers, vector state, local APIC with its timer running (by KVM's PV EOI), TSC. Both CPUs of the guest compute, and
- * count the interrupts of their timers. At the end the results are compared with the host's.
+/* A guest in the middle of a computation moves from KVM to the software CPU and back, again and
+ * again: registers, vector state, local APIC with its timer running (by KVM's PV EOI), TSC. Both
+ * CPUs of the guest compute, and count the interrupts of their timers. At the end the results are
+ * compared with the host's.
  *
  * Where /dev/kvm runs small programs only, so does this: without vector state and interrupts. */
 #include "hv/kvm/kvm_fixture.h"

@@ -228,8 +228,8 @@ static bool window_open(struct hv_vcpu *v, struct hv_exit *exit)
     return false;
 }
 
-/* An interrupt that is queued wakes the guest. KVM should have told of the window before HLT, but not every
- * /dev/kvm looks at each instruction. */
+/* An interrupt that is queued wakes the guest. KVM should have told of the window before HLT, but
+ * not every /dev/kvm looks at each instruction. */
 static bool halted(struct hv_vcpu *v, struct hv_exit *exit)
 {
     if (v->vector >= 0 && v->run->if_flag && v->run->ready_for_interrupt_injection)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For the tests of the KVM backend: a machine of some pages of RAM that runs a few bytes of code, on
- * either backend, with a record of what it says at ports and addresses. */
+/* For the tests of the KVM backend: a machine of some pages of RAM that runs a few bytes of code,
+ * on either backend, with a record of what it says at ports and addresses. */
 #ifndef VZ_HV_KVM_KVM_FIXTURE_H
 #define VZ_HV_KVM_KVM_FIXTURE_H
 

@@ -3,8 +3,8 @@
  * 4.75); and eventfds that the guest's writes signal (ioeventfd, api 4.59).
  *
  * KVM knows messages by GSI numbers: the first 24 are the lines, the rest are given out here. Its
- * routing table is replaced as a whole with each change, which waits for all vCPUs to leave it: cheap
- * enough for drivers that set up their vectors once. */
+ * routing table is replaced as a whole with each change, which waits for all vCPUs to leave it:
+ * cheap enough for drivers that set up their vectors once. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,8 +79,8 @@ void kvm_irq_fini(struct hv_vm *vm)
     free(vm->irqfd);
 }
 
-/* A line that is as it was is left alone: after a load KVM does not know the levels of edge-triggered
- * lines, and would see an edge. */
+/* A line that is as it was is left alone: after a load KVM does not know the levels of
+ * edge-triggered lines, and would see an edge. */
 void kvm_irq_line(struct hv_vm *vm, unsigned gsi, bool level)
 {
     struct kvm_irq_level line = {.irq = gsi, .level = level};

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of KVM's interrupt controllers and PIT, in the sections of irqchip/: KVM's structures are
- * turned into the plain models there and back, so that either backend loads what the other saved.
+/* The state of KVM's interrupt controllers and PIT, in the sections of irqchip/: KVM's structures
+ * are turned into the plain models there and back, so that either backend loads what the other
+ * saved.
  *
  * What KVM cannot be told, and what becomes of it:
- * - an APIC timer of one shot that is over but unmasked would fire again: its initial count is lost;
+ * - an APIC timer of one shot that is over but unmasked would fire again: its initial count is
+ * lost;
  * - how far the PIT has counted: see read_pit(). */
 #include <errno.h>
 #include <stdlib.h>
@@ -317,10 +319,11 @@ static void channel_to(struct kvm_pit_channel_state *k, const struct pit_channel
     };
 }
 
-/* KVM counts by a timer of its own for channel 0, and by the time of the load for the others. It does not tell how far
- * that timer is: count_load_time of channel 0 is what KVM_SET_PIT2 once stored there, which nothing uses. And
- * KVM_SET_PIT2 starts all three from their beginning. So channel 0 is taken to have been loaded just now: a tick may
- * come late, and a shot that is over once more, but none is lost. */
+/* KVM counts by a timer of its own for channel 0, and by the time of the load for the others. It
+ * does not tell how far that timer is: count_load_time of channel 0 is what KVM_SET_PIT2 once
+ * stored there, which nothing uses. And KVM_SET_PIT2 starts all three from their beginning. So
+ * channel 0 is taken to have been loaded just now: a tick may come late, and a shot that is over
+ * once more, but none is lost. */
 static int read_pit(struct hv_vm *vm, struct pit *p)
 {
     struct kvm_pit_state2 k;
@@ -374,8 +377,8 @@ static int save_clock(struct hv_vm *vm, struct state_writer *w)
     return r ? r : state_save(w, &clock_desc, 0, &s);
 }
 
-/* Time has stood still for the guest: its clock goes on from where it was, and its watchdogs are told
- * that the gap was not its fault. A state from elsewhere has no such clock. */
+/* Time has stood still for the guest: its clock goes on from where it was, and its watchdogs are
+ * told that the gap was not its fault. A state from elsewhere has no such clock. */
 static int load_clock(struct hv_vm *vm, const void *data, size_t len)
 {
     struct clock_state s;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Does KVM work here? A /dev/kvm that opens proves little: some hosts offer one that cannot run an
- * ordinary kernel. So a throw-away machine of this very backend runs what kernels need: 64-bit code, an
- * exception through the IDT, CMPXCHG16B, XSETBV and XRSTOR (where they are offered), and an interrupt of
- * the local APIC's timer that wakes it from HLT. It says at a port how far it has come. Takes a few
- * milliseconds. */
+ * ordinary kernel. So a throw-away machine of this very backend runs what kernels need: 64-bit
+ * code, an exception through the IDT, CMPXCHG16B, XSETBV and XRSTOR (where they are offered), and
+ * an interrupt of the local APIC's timer that wakes it from HLT. It says at a port how far it has
+ * come. Takes a few milliseconds. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,8 +32,8 @@
 /* Numbers reported: what has worked. */
 enum step { STEP_NONE, STEP_LONG_MODE, STEP_EXCEPTION, STEP_CMPXCHG16B, STEP_XRSTOR, STEP_TIMER };
 
-/* Runs at CODE in 64-bit mode, CPL 0. Data at 9000h, of which 9020h says whether there is XSAVE; the area
- * at a000h is zero, which is a valid one. APIC: SDM vol. 3, 11.4.1. */
+/* Runs at CODE in 64-bit mode, CPL 0. Data at 9000h, of which 9020h says whether there is XSAVE;
+ * the area at a000h is zero, which is a valid one. APIC: SDM vol. 3, 11.4.1. */
 __asm__(".pushsection .rodata\n"
         "probe_code:\n"
         "   mov $1, %al\n"

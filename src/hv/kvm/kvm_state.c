@@ -2,8 +2,8 @@
 /* A vCPU's state between KVM's structures and struct x86_cpu_state.
  *
  * KVM may hold an interrupt that it has acknowledged at the local APIC but not yet delivered
- * (kvm_vcpu_events.interrupt.injected). No architecture has such a state, so reading a vCPU takes it
- * back: the vector goes from in service to requested again, from where it comes once more. */
+ * (kvm_vcpu_events.interrupt.injected). No architecture has such a state, so reading a vCPU takes
+ * it back: the vector goes from in service to requested again, from where it comes once more. */
 #include <errno.h>
 #include <string.h>
 
@@ -152,9 +152,10 @@ static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
 }
 
 /* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones, and as very different ones where this process had to wait in between. If the
- * states' TSCs are within a second, or else what comes out, take it to be the first vCPU's. (Writing the MSR
- * would have KVM guess in the same way, but with what was written to this machine before.) */
+ * slightly different ones, and as very different ones where this process had to wait in between. If
+ * the states' TSCs are within a second, or else what comes out, take it to be the first vCPU's.
+ * (Writing the MSR would have KVM guess in the same way, but with what was written to this machine
+ * before.) */
 static int set_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
     uint64_t offset = tsc - clock_tsc(), first, second = (uint64_t)v->vm->tsc_khz * 1000;
@@ -468,8 +469,9 @@ static bool is_of_policy(const struct x86_cpu_state *s)
            x86_cpu_state_desc.loaded((void *)s, NULL) == 0;
 }
 
-/* KVM takes some values that no CPU can hold. A program that sets registers is told so in the same way as by the
- * software CPU; what KVM itself has come to, on whatever processor, is taken back as it is. */
+/* KVM takes some values that no CPU can hold. A program that sets registers is told so in the same
+ * way as by the software CPU; what KVM itself has come to, on whatever processor, is taken back as
+ * it is. */
 static bool is_valid(const struct hv_vcpu *v, const struct x86_cpu_state *s)
 {
     if (v->vm->embedded && !x86_state_valid(s, v->vm->cr4_offered, UINT64_MAX))

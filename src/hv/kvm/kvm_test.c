@@ -171,8 +171,8 @@ PROGRAM(sum, "mov $0x300, %dx\n"
              "mov %bx, %ax\n"
              "out %ax, %dx\n" DONE);
 
-/* A kick in the middle of an access must neither repeat it nor lose its value, and the state in between
- * is one behind the instruction. */
+/* A kick in the middle of an access must neither repeat it nor lose its value, and the state in
+ * between is one behind the instruction. */
 START_TEST(a_kick_splits_no_access)
 {
     struct x86_cpu_state s;

@@ -461,9 +461,9 @@ static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
 }
 
 /* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones, and as very different ones where this process had to wait in between. If the
- * states' TSCs are within a second, or else what comes out, take it to be the first vCPU's: Linux tolerates no
- * difference at all. */
+ * slightly different ones, and as very different ones where this process had to wait in between. If
+ * the states' TSCs are within a second, or else what comes out, take it to be the first vCPU's:
+ * Linux tolerates no difference at all. */
 static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
     const struct x86_cpu *first = v->vm->vcpu[0].cpu;

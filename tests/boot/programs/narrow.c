@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ordinary C for 32-bit code without a library: hashing, sorting through function pointers, jump
- * tables, 64-bit arithmetic in pairs of registers, bytes and words, recursion, x87. Built for 32 bits
- * for the guest, and for 64 bits to say what it must print. */
+ * tables, 64-bit arithmetic in pairs of registers, bytes and words, recursion, x87. Built for 32
+ * bits for the guest, and for 64 bits to say what it must print. */
 #include <stdint.h>
 
 #define N 4096u

@@ -5,16 +5,17 @@
 
 #include "board/pc/boot/boot.h"
 
-/* Read from the raw image or block device at path, which is not trusted: from an ext2, ext3 or ext4 file
- * system on the whole disk, else on the first partition (MBR's primary ones, GPT) that has a kernel.
+/* Read from the raw image or block device at path, which is not trusted: from an ext2, ext3 or ext4
+ * file system on the whole disk, else on the first partition (MBR's primary ones, GPT) that has a
+ * kernel.
  *
  * The kernel is the newest vmlinuz-VERSION in /boot (on a boot partition: in /) that has an initrd
  * (initrd.img-VERSION, initramfs-VERSION.img, initrd-VERSION), or the newest at all; without any,
- * /vmlinuz and /initrd.img. A file system that was not unmounted is read as the last checkpoint of its
- * journal left it, which may be an older kernel than the one installed last.
+ * /vmlinuz and /initrd.img. A file system that was not unmounted is read as the last checkpoint of
+ * its journal left it, which may be an older kernel than the one installed last.
  *
- * 0 or -errno; on success kernel_file_free() gives both back; initrd->data is NULL where there is none.
- * Errors as boot_load()'s. */
+ * 0 or -errno; on success kernel_file_free() gives both back; initrd->data is NULL where there is
+ * none. Errors as boot_load()'s. */
 int boot_disk_read(const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
                    struct vz_error *err) must_check;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Kernels on disks: which one is taken, and what damaged file systems do. The images are made by mkfs.ext4. */
+/* Kernels on disks: which one is taken, and what damaged file systems do. The images are made by
+ * mkfs.ext4. */
 #include "board/pc/boot/boot_disk.h"
 
 #include <errno.h>

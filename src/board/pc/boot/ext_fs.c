@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* libext2fs, with a floor of our own under it: all it reads goes through here, from a descriptor that is open
- * already, inside the bounds of one partition, and no more than a budget of it. So a file system that leads
- * in circles ends in an error like any other. */
+/* libext2fs, with a floor of our own under it: all it reads goes through here, from a descriptor
+ * that is open already, inside the bounds of one partition, and no more than a budget of it. So a
+ * file system that leads in circles ends in an error like any other. */
 #include "board/pc/boot/ext_fs.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@
 
 #include "base/checked.h"
 
-/* How much may be read of one file system: two files of the size that is allowed, and what leads to them. */
+/* How much may be read of one file system: two files of the size that is allowed, and what leads to
+ * them. */
 #define BUDGET_BYTES (3 * GIB)
 #define BUDGET_CALLS (2u * 1024 * 1024)
 
@@ -126,8 +127,8 @@ struct floor {
     struct struct_io_manager manager;
 };
 
-/* The only thing that libext2fs hands from ext2fs_open2()'s caller to here is the name, so the name says
- * where our struct is. */
+/* The only thing that libext2fs hands from ext2fs_open2()'s caller to here is the name, so the name
+ * says where our struct is. */
 static errcode_t floor_open(const char *name, int flags, io_channel *ret)
 {
     struct floor *floor = calloc(1, sizeof(*floor));
@@ -164,7 +165,8 @@ static int result(errcode_t e, const char **ret_why)
                                          : -EIO;
 }
 
-/* Without the group descriptors, whose number the image chooses: they are read one by one when needed. */
+/* Without the group descriptors, whose number the image chooses: they are read one by one when
+ * needed. */
 #define OPEN_FLAGS (EXT2_FLAG_64BITS | EXT2_FLAG_SUPER_ONLY | EXT2_FLAG_SKIP_MMP)
 
 int ext_fs_open(int fd, uint64_t base, uint64_t end, struct ext_fs **ret, const char **ret_why)

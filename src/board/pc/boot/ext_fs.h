@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading files out of an ext2, ext3 or ext4 file system in a disk image, by libext2fs. The image is the guest's
- * and so not trusted: whatever is in it, reading ends after a bounded amount of work, with an error.
- * Nothing is written. A journal that was not replayed is not replayed here either: files are read as the
- * last checkpoint left them. */
+/* Reading files out of an ext2, ext3 or ext4 file system in a disk image, by libext2fs. The image
+ * is the guest's and so not trusted: whatever is in it, reading ends after a bounded amount of
+ * work, with an error. Nothing is written. A journal that was not replayed is not replayed here
+ * either: files are read as the last checkpoint left them. */
 #ifndef VZ_BOARD_PC_BOOT_EXT_FS_H
 #define VZ_BOARD_PC_BOOT_EXT_FS_H
 
@@ -15,9 +15,9 @@
 
 struct ext_fs;
 
-/* Open the file system that begins at byte base of fd and ends, at the latest, at byte end. fd stays the
- * caller's, and open until ext_fs_close(). One thread at a time. 0, -ENODATA: there is none (no
- * superblock), -ENOMEM, or -EIO: it cannot be read; ret_why, not NULL, then says why, and
+/* Open the file system that begins at byte base of fd and ends, at the latest, at byte end. fd
+ * stays the caller's, and open until ext_fs_close(). One thread at a time. 0, -ENODATA: there is
+ * none (no superblock), -ENOMEM, or -EIO: it cannot be read; ret_why, not NULL, then says why, and
  * stays valid. */
 int ext_fs_open(int fd, uint64_t base, uint64_t end, struct ext_fs **ret,
                 const char **ret_why) must_check;
@@ -31,7 +31,8 @@ bool ext_fs_needs_recovery(const struct ext_fs *fs);
 int ext_fs_find(struct ext_fs *fs, const char *path, uint32_t *ret_file,
                 const char **ret_why) must_check;
 
-/* Call fn for each name in a folder: NUL-terminated, of 1 to EXT_FS_NAME_MAX bytes, any but '/' and NUL. */
+/* Call fn for each name in a folder: NUL-terminated, of 1 to EXT_FS_NAME_MAX bytes, any but '/' and
+ * NUL. */
 typedef void ext_fs_name_fn(void *arg, const char *name);
 int ext_fs_list(struct ext_fs *fs, uint32_t folder, ext_fs_name_fn *fn, void *arg,
                 const char **ret_why) must_check;

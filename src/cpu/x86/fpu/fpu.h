@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest's x87, MMX, SSE and AVX state, and who holds it.
  *
- * While guest code runs, that state lives in the host's own registers (no FPU_NOT_LIVE), and the guest's
- * vector instructions run natively, one at a time, through generated thunks (thunk.h). So nothing
- * else on the vCPU thread may touch those registers: src/cpu/x86 is compiled with
- * -mgeneral-regs-only, and every call out of it (host ops, libc, locks) is preceded by
- * fpu_park(). The next vector instruction of the guest loads the state again. Signal handlers are
- * harmless: the kernel saves and restores the registers around them.
+ * While guest code runs, that state lives in the host's own registers (no FPU_NOT_LIVE), and the
+ * guest's vector instructions run natively, one at a time, through generated thunks (thunk.h). So
+ * nothing else on the vCPU thread may touch those registers: src/cpu/x86 is compiled with
+ * -mgeneral-regs-only, and every call out of it (host ops, libc, locks) is preceded by fpu_park().
+ * The next vector instruction of the guest loads the state again. Signal handlers are harmless: the
+ * kernel saves and restores the registers around them.
  *
  * In builds by Clang or with a sanitizer, where calls that the compiler adds may use vector
  * registers anywhere, every thunk parks behind itself (VZ_HIDDEN_CALLS). */

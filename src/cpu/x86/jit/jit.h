@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The JIT: hot blocks of 64-bit code, and of 32-bit code with flat segments, become host code that works on the same blocks, TLBs and caches
- * as the interpreter, and hands over to it for everything it does not do itself.
+/* The JIT: hot blocks of 64-bit code, and of 32-bit code with flat segments, become host code that
+ * works on the same blocks, TLBs and caches as the interpreter, and hands over to it for everything
+ * it does not do itself.
  *
  * Registers while translated code runs:
  *
@@ -12,10 +13,10 @@
  *   EFLAGS                                     the guest's arithmetic flags
  *
  * The guest's r10, r11, r12 and r15 stay in x86_cpu.reg[]. Where arithmetic flags matter across
- * something that clobbers EFLAGS they are in x86_cpu.jit_flags meanwhile. A memory operand becomes: a
- * look into the soft TLB, the page's addend in r11, and the guest's own instruction with that in its
- * operand. Whatever is not plain RAM leaves for the interpreter at that very instruction, before
- * anything of it has happened, so every fault is the interpreter's and exact.
+ * something that clobbers EFLAGS they are in x86_cpu.jit_flags meanwhile. A memory operand becomes:
+ * a look into the soft TLB, the page's addend in r11, and the guest's own instruction with that in
+ * its operand. Whatever is not plain RAM leaves for the interpreter at that very instruction,
+ * before anything of it has happened, so every fault is the interpreter's and exact.
  *
  * A translated block is right at one RIP only (its home_rip), and is entered through its first
  * struct insn, insn_block_entry, or from other translated blocks. One vCPU's code is its own. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How translated blocks are entered and left: entries, links to other blocks, indirect branches, and
- * handing over to the interpreter. */
+/* How translated blocks are entered and left: entries, links to other blocks, indirect branches,
+ * and handing over to the interpreter. */
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/translate.h"
 

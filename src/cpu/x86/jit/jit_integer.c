@@ -161,8 +161,8 @@ static bool op_movbe(struct translation *t, unsigned n)
 
 /* ---- division ---- */
 
-/* Only what cannot raise #DE is done here: of DIV, what has a quotient that fits; of IDIV, dividends
- * that are no longer than the divisor, divided by neither 0 nor -1. */
+/* Only what cannot raise #DE is done here: of DIV, what has a quotient that fits; of IDIV,
+ * dividends that are no longer than the divisor, divided by neither 0 nor -1. */
 static bool op_divide(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
@@ -202,8 +202,8 @@ static bool op_divide(struct translation *t, unsigned n)
 
 /* ---- REP MOVS and REP STOS ---- */
 
-/* r11 = the addend for the bytes from `first`, rcx << shift of them, if they lie in one page; else the
- * interpreter does it. Flags and r10 are clobbered. */
+/* r11 = the addend for the bytes from `first`, rcx << shift of them, if they lie in one page; else
+ * the interpreter does it. Flags and r10 are clobbered. */
 static void look_up_run(struct translation *t, unsigned n, unsigned first, unsigned shift,
                         int32_t tag)
 {
@@ -315,8 +315,8 @@ enum { OP_OR = 1, OP_AND = 4, OP_CMP = 7 };
 
 #define RFLAGS_BYTE_1 (CPU_OFF(rflags) + 1)
 
-/* For the kernel only. Blocks end behind them, as the interpreter wants it. check.h does not compare
- * IF, so there they are interpreted. */
+/* For the kernel only. Blocks end behind them, as the interpreter wants it. check.h does not
+ * compare IF, so there they are interpreted. */
 static bool op_cli_sti(struct translation *t, unsigned n)
 {
     struct emit *e = &t->e;
@@ -348,8 +348,8 @@ static bool op_cli_sti(struct translation *t, unsigned n)
     return true;
 }
 
-/* All arithmetic flags are wanted, so the look-up has kept them in jit_flags: all but OF in its upper
- * byte, OF in bit 0. */
+/* All arithmetic flags are wanted, so the look-up has kept them in jit_flags: all but OF in its
+ * upper byte, OF in bit 0. */
 static bool op_pushf(struct translation *t, unsigned n)
 {
     struct address a = jit_stack_address(t, -8);

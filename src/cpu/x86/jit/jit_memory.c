@@ -180,8 +180,8 @@ static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access acces
     return branch;
 }
 
-/* r11 is the address of the first byte, whose page's entry it is, r10 that of the last, whose page is
- * compared; or, where alignment is demanded, of the first including the bits that must be 0. */
+/* r11 is the address of the first byte, whose page's entry it is, r10 that of the last, whose page
+ * is compared; or, where alignment is demanded, of the first including the bits that must be 0. */
 uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align)
 {
     uint8_t *branch;

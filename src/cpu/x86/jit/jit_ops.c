@@ -196,8 +196,8 @@ static void put_back(struct translation *t, unsigned n, unsigned g, unsigned scr
         emit_store(&t->e, scratch, H_R15, REG_OFF(g));
 }
 
-/* Is g, which lives in memory, not written by d, or as a whole? What is narrower would have to clear
- * the upper half, or be slow to read again. */
+/* Is g, which lives in memory, not written by d, or as a whole? What is narrower would have to
+ * clear the upper half, or be slow to read again. */
 static bool may_stay(const struct x86_decoded *d, unsigned g)
 {
     for (unsigned n = 0; n < d->operand_count; n++)

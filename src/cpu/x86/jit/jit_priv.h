@@ -18,8 +18,8 @@ struct address {
     };
 };
 
-/* What seldom happens is a jump to a common stub with r11 at one of the following records, which lie
- * in jit.data. */
+/* What seldom happens is a jump to a common stub with r11 at one of the following records, which
+ * lie in jit.data. */
 
 /* One translated access that may miss the TLB. */
 struct jit_site {
@@ -114,8 +114,8 @@ struct jit {
 
 #define H_GUEST_RSP H_R12
 
-/* Is guest register g in x86_cpu.reg[] only? r12 is the one of those that compilers keep variables in
- * that they use least. */
+/* Is guest register g in x86_cpu.reg[] only? r12 is the one of those that compilers keep variables
+ * in that they use least. */
 static inline bool jit_in_memory(unsigned g)
 {
     return g == 10 || g == 11 || g == 12 || g == 15;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The stubs that all translated code shares: into it, out of it, and what it jumps to when something
- * seldom happens, with r11 at the record that says what (jit_priv.h). */
+/* The stubs that all translated code shares: into it, out of it, and what it jumps to when
+ * something seldom happens, with r11 at the record that says what (jit_priv.h). */
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
 #include "cpu/x86/jit/translate.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One block: decode it again, find out which flags matter where, emit its instructions and, elsewhere,
- * what is seldom needed. */
+/* One block: decode it again, find out which flags matter where, emit its instructions and,
+ * elsewhere, what is seldom needed. */
 #include <limits.h>
 
 #include "cpu/x86/jit/translate.h"

@@ -3,9 +3,9 @@
  * jit_ops.c (the instructions) share.
  *
  * The guest's arithmetic flags are in EFLAGS, in x86_cpu.jit_flags ("kept"), or in both. What
- * clobbers EFLAGS asks jit_flags_spare() before, so they are kept from then on, if they matter; what
- * uses or writes flags calls jit_flags_op() before. So a run of instructions between two that deal
- * with flags keeps them once, however many addresses it looks up. */
+ * clobbers EFLAGS asks jit_flags_spare() before, so they are kept from then on, if they matter;
+ * what uses or writes flags calls jit_flags_op() before. So a run of instructions between two that
+ * deal with flags keeps them once, however many addresses it looks up. */
 #ifndef VZ_CPU_X86_TRANSLATE_H
 #define VZ_CPU_X86_TRANSLATE_H
 
@@ -188,8 +188,8 @@ void jit_emit_slots_used(struct emit *e);
  * goes there, or -1. */
 void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition);
 
-/* Find the code for the address in r10: r11 becomes its struct block_jump, r10 is lost. It not being
- * there, or no longer, instruction n is interpreted: nothing of it may have happened yet. */
+/* Find the code for the address in r10: r11 becomes its struct block_jump, r10 is lost. It not
+ * being there, or no longer, instruction n is interpreted: nothing of it may have happened yet. */
 void jit_find_target(struct translation *t, unsigned n);
 void jit_jump_to_target(struct translation *t);
 
@@ -199,8 +199,8 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow);
 /* If the condition holds, interpret from instruction n on. */
 void jit_bail_if(struct translation *t, unsigned n, unsigned condition);
 
-/* If the condition holds, let the interpreter do instruction n, of which nothing has happened yet, and
- * come back behind it. */
+/* If the condition holds, let the interpreter do instruction n, of which nothing has happened yet,
+ * and come back behind it. */
 void jit_detour_if(struct translation *t, unsigned n, unsigned condition);
 
 /* Interpret instruction n out of line and come back (detour), or for good (rest of the block). */

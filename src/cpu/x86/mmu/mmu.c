@@ -473,8 +473,8 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
     return true;
 }
 
-/* Code in MMIO space: no machine we model has it, so the guest gets an exception; whoever embeds the
- * CPU is told. */
+/* Code in MMIO space: no machine we model has it, so the guest gets an exception; whoever embeds
+ * the CPU is told. */
 static cold bool fetch_outside_ram(struct x86_cpu *c, gpa_t gpa)
 {
     cpu_raise(c, X86_GP, true, 0);

@@ -126,8 +126,8 @@ static bool part_calls_in(const struct xlat *x)
     return !x->host;
 }
 
-/* Of an access across pages, byte by byte, what lies in RAM comes first: while a call for MMIO lasts
- * the layout of memory may change (hv_ops.memory_changed), and host addresses with it. */
+/* Of an access across pages, byte by byte, what lies in RAM comes first: while a call for MMIO
+ * lasts the layout of memory may change (hv_ops.memory_changed), and host addresses with it. */
 static uint64_t span_load(struct x86_cpu *c, const struct span *s, unsigned size)
 {
     uint64_t value = 0;

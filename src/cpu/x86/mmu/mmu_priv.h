@@ -57,8 +57,8 @@ struct walk {
 };
 
 /* Walk the page tables for va and access; sets A and D bits. False: *ret_error is the page-fault
- * error code's P and RSVD bits; nothing is raised. Permissions of the access itself (U/S, W, NX) are
- * checked too, as `who` is allowed. */
+ * error code's P and RSVD bits; nothing is raised. Permissions of the access itself (U/S, W, NX)
+ * are checked too, as `who` is allowed. */
 bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
               struct walk *ret, uint32_t *ret_error) must_check;
 

@@ -230,8 +230,8 @@ static void leaf_7(const struct x86_cpuid_policy *p, uint32_t subleaf, uint32_t 
 }
 
 /* The caches of leaf 4 as descriptors: 32 KiB L1 (0x30 code, 0x2c data), 1 MiB L2 (0x87), 16 MiB L3
- * (0x4d). With "use leaf 4" (0xff) the C library of every program that starts asks for both leaves over
- * and over, and each CPUID leaves the guest. A register whose bit 31 is set does not count. */
+ * (0x4d). With "use leaf 4" (0xff) the C library of every program that starts asks for both leaves
+ * over and over, and each CPUID leaves the guest. A register whose bit 31 is set does not count. */
 static void leaf_2(uint32_t ret[4])
 {
     ret[EAX] = 0x4d2c3001;

@@ -193,8 +193,8 @@ static bool write_mtrr(struct x86_cpu *c, uint32_t msr, uint64_t value)
     return set_if(msr_mtrr_phys_valid(value, 0), &c->mtrr_phys_base[n], value);
 }
 
-/* KVM may set the flag when it delivers an interrupt, and then the guest clears it instead of telling the local
- * APIC of the interrupt's end. We never set it: here that would save nothing. */
+/* KVM may set the flag when it delivers an interrupt, and then the guest clears it instead of
+ * telling the local APIC of the interrupt's end. We never set it: here that would save nothing. */
 static bool write_kvm_pv_eoi(struct x86_cpu *c, uint64_t value)
 {
     if (c->vm->cpuid->no_apic || !msr_kvm_pv_eoi_valid(value) ||

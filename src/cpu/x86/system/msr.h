@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Model-specific registers: which there are, and what may be written. docs/cpu-policy.md; SDM vol. 4.
+/* Model-specific registers: which there are, and what may be written. docs/cpu-policy.md; SDM vol.
+ * 4.
  * False: no such register, or not such a value: #GP(0), which the caller raises. */
 #ifndef VZ_CPU_X86_MSR_H
 #define VZ_CPU_X86_MSR_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Control and debug registers, TLB and cache control, HLT and the interrupt flag. SDM vol. 2; vol. 3,
- * 2.5, 4.10.4, 17.2. */
+/* Control and debug registers, TLB and cache control, HLT and the interrupt flag. SDM vol. 2; vol.
+ * 3, 2.5, 4.10.4, 17.2. */
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/system/operand.h"

@@ -59,8 +59,8 @@ void op_rdpid(struct x86_cpu *c, const struct insn *i)
     NEXT;
 }
 
-/* KVM's hypercalls, of which we have none (Linux, Documentation/virt/kvm/x86/hypercalls.rst): a guest that
- * finds KVM in CPUID may try. */
+/* KVM's hypercalls, of which we have none (Linux, Documentation/virt/kvm/x86/hypercalls.rst): a
+ * guest that finds KVM in CPUID may try. */
 void op_vmcall(struct x86_cpu *c, const struct insn *i)
 {
     int64_t r = c->cpl ? -1 /* EPERM */ : -1000 /* KVM_ENOSYS */;

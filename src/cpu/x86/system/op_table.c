@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptor tables and the instructions that look at descriptors: LGDT and kin, LLDT, LTR, LAR, LSL,
- * VERR, VERW, ARPL. SDM vol. 2. */
+/* Descriptor tables and the instructions that look at descriptors: LGDT and kin, LLDT, LTR, LAR,
+ * LSL, VERR, VERW, ARPL. SDM vol. 2. */
 #include "cpu/x86/system/operand.h"
 #include "cpu/x86/system/ops.h"
 #include "cpu/x86/system/segment.h"

@@ -6,8 +6,8 @@
 #include "cpu/x86/system/ops.h"
 #include "cpu/x86/system/segment.h"
 
-/* Go on at c->rip without the main loop, unless new flags want it: they may let in an interrupt that
- * is held back. */
+/* Go on at c->rip without the main loop, unless new flags want it: they may let in an interrupt
+ * that is held back. */
 static always_inline void go_on(struct x86_cpu *c, const struct insn *i)
 {
     if (unlikely(event_must_step(c) || c->fault.pending ||

@@ -127,9 +127,9 @@ void seg_set_null(struct x86_cpu *c, enum x86_seg seg, uint16_t selector);
 /* Data segments that code at the new, outer CPL may not use become null. */
 void seg_drop_inner(struct x86_cpu *c);
 
-/* Everything derived from segment registers, CR0, EFER and RFLAGS.VM: code_size, ea_base[], flatness,
- * and the MMU's idea of mode and privilege. Call after any change of them; cpl is set by the
- * caller. */
+/* Everything derived from segment registers, CR0, EFER and RFLAGS.VM: code_size, ea_base[],
+ * flatness, and the MMU's idea of mode and privilege. Call after any change of them; cpl is set by
+ * the caller. */
 void cpu_recompute(struct x86_cpu *c);
 
 /* The same after CS and SS have become flat and CPL or code size has changed, nothing else. */
