@@ -89,11 +89,16 @@ void jit_bail_if(struct translation *t, unsigned n, unsigned cc)
     t->bail[t->bail_count++] = (struct bail){emit_jcc_forward(&t->e, cc), (uint8_t)n, t->kept};
 }
 
+void jit_detour_at(struct translation *t, unsigned n, uint8_t *branch)
+{
+    t->bail[t->bail_count++] = (struct bail){.branch = branch, .index = (uint8_t)n,
+                                             .kept = t->kept, .guarded = t->guarded,
+                                             .detour = translation_has(t, JIT_OPT_DETOUR)};
+}
+
 void jit_detour_if(struct translation *t, unsigned n, unsigned condition)
 {
-    jit_bail_if(t, n, condition);
-    t->bail[t->bail_count - 1].detour = translation_has(t, JIT_OPT_DETOUR);
-    t->bail[t->bail_count - 1].guarded = t->guarded;
+    jit_detour_at(t, n, emit_jcc_forward(&t->e, condition));
 }
 
 /* Interpretation of instruction n, and back to `after`; begins with its struct jit_bail. */

@@ -8,15 +8,10 @@
 #define CC_BE 6
 #define CC_A  7
 
-static bool in_memory(unsigned g)
-{
-    return jit_in_memory(g);
-}
-
 /* The host register for guest register g, which is loaded into scratch if need be. */
 static unsigned source(struct translation *t, unsigned g, unsigned scratch)
 {
-    if (!in_memory(g))
+    if (!jit_in_memory(g))
         return jit_host_reg(g);
     emit_load(&t->e, scratch, H_R15, REG_OFF(g));
     return scratch;
@@ -24,12 +19,12 @@ static unsigned source(struct translation *t, unsigned g, unsigned scratch)
 
 static unsigned destination(unsigned g, unsigned scratch)
 {
-    return in_memory(g) ? scratch : jit_host_reg(g);
+    return jit_in_memory(g) ? scratch : jit_host_reg(g);
 }
 
 static void put_back(struct translation *t, unsigned g, unsigned h)
 {
-    if (in_memory(g))
+    if (jit_in_memory(g))
         emit_store(&t->e, h, H_R15, REG_OFF(g));
 }
 
@@ -150,7 +145,7 @@ static bool op_movbe(struct translation *t, unsigned n)
     }
     if (p.spare == H_NONE)
         jit_fold(t, &p);
-    if (in_memory(d->reg))
+    if (jit_in_memory(d->reg))
         emit_load(&t->e, p.spare, H_R15, REG_OFF(d->reg));
     else
         emit_move(&t->e, p.spare, jit_host_reg(d->reg));
@@ -205,19 +200,11 @@ static bool op_divide(struct translation *t, unsigned n)
 /* r11 = the addend for the bytes from `first`, rcx << shift of them, if they lie in one page; else
  * the interpreter does it. Flags and r10 are clobbered. */
 static void look_up_run(struct translation *t, unsigned n, unsigned first, unsigned shift,
-                        int32_t tag)
+                        enum mmu_access access)
 {
-    struct emit *e = &t->e;
-
-    emit_lea(e, H_R10, first, H_RCX, shift, -1);
-    emit_move(e, H_R11, first);
-    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12 - 5); /* shr r11, 7 */
-    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, (TLB_ENTRIES - 1) << 5);
-    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(tlb) + (t->upper ? 8 : 0));
-    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2), emit32(e, (uint32_t)-MEM_PAGE_SIZE);
-    emit_op_rm(e, 0x3b, H_R10, H_R11, tag);
-    jit_detour_if(t, n, CC_NE);
-    emit_load(e, H_R11, H_R11, offsetof(struct tlb_entry, addend));
+    emit_lea(&t->e, H_R10, first, H_RCX, shift, -1);
+    emit_move(&t->e, H_R11, first);
+    jit_detour_at(t, n, jit_emit_look_up(&t->e, t->upper, access, 0));
 }
 
 /* By the host's own instruction, between host addresses; with no more than a page to do it is soon
@@ -240,10 +227,10 @@ static bool op_string(struct translation *t, unsigned n)
     emit8(e, 0x48), emit8(e, 0x81), emit8(e, 0xf9), emit32(e, MEM_PAGE_SIZE); /* cmp rcx, */
     jit_detour_if(t, n, CC_A);
     if (movs) {
-        look_up_run(t, n, H_RSI, shift, offsetof(struct tlb_entry, read));
+        look_up_run(t, n, H_RSI, shift, MMU_READ);
         emit_store(e, H_R11, H_R15, CPU_OFF(jit_word));
     }
-    look_up_run(t, n, H_RDI, shift, offsetof(struct tlb_entry, write));
+    look_up_run(t, n, H_RDI, shift, MMU_WRITE);
     if (movs) {
         emit_op_rm(e, 0x03, H_RSI, H_R15, CPU_OFF(jit_word)); /* add */
     }

@@ -300,8 +300,10 @@ static uint8_t *look_into_slot(struct translation *t, const struct address *a, u
     return branch;
 }
 
-void jit_emit_slots_used(struct emit *e)
+void jit_emit_fill_slot(struct emit *e, int slot)
 {
+    emit_store(e, H_R10, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, tag));
+    emit_store(e, H_R11, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, addend));
     emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + slots_used], 1 */
     emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(slots_used));
     emit8(e, 1);
@@ -323,9 +325,7 @@ static uint8_t *fill_slot(struct translation *t, const struct miss *m)
     }
     branch = look_up(t, &s->address, s->size, s->access, s->align);
 
-    emit_store(e, H_R10, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, tag));
-    emit_store(e, H_R11, H_R15, slot_offset(m->slot) + (int32_t)offsetof(struct tlb_slot, addend));
-    jit_emit_slots_used(e);
+    jit_emit_fill_slot(e, m->slot);
     emit_jmp(e, s->hit);
     return branch;
 }

@@ -136,8 +136,6 @@ static void emit_slow(struct emit *e)
  * r11: the struct jit_site */
 static void emit_fill(struct emit *e, const struct jit *j, bool write, bool upper, unsigned size)
 {
-    int32_t slot = CPU_OFF(slot) + (write ? TLB_SLOT_STACK_WRITE : TLB_SLOT_STACK_READ) *
-                                       (int32_t)sizeof(struct tlb_slot);
     uint8_t *miss;
 
     emit_store(e, H_R11, H_R15, CPU_OFF(jit_resume)); /* free until jit_slow() sets it */
@@ -145,9 +143,7 @@ static void emit_fill(struct emit *e, const struct jit *j, bool write, bool uppe
     if (size > 1)
         emit_lea(e, H_R10, H_R10, H_NONE, 0, (int32_t)size - 1);
     miss = jit_emit_look_up(e, upper, write ? MMU_WRITE : MMU_READ, 0);
-    emit_store(e, H_R10, H_R15, slot + (int32_t)offsetof(struct tlb_slot, tag));
-    emit_store(e, H_R11, H_R15, slot + (int32_t)offsetof(struct tlb_slot, addend));
-    jit_emit_slots_used(e);
+    jit_emit_fill_slot(e, write ? TLB_SLOT_STACK_WRITE : TLB_SLOT_STACK_READ);
     emit_load(e, H_R10, H_R15, CPU_OFF(jit_resume));
     emit_jmp_mem(e, H_R10, offsetof(struct jit_site, hit));
     emit_patch(e, miss);

@@ -178,9 +178,9 @@ void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct 
 void jit_emit_misses(struct translation *t);
 
 /* The look-up itself, see there: r11 = the addend, r10 = the page's tag; returns the branch that is
- * taken if it misses. And a note that some slot has been filled. */
+ * taken if it misses. And what it has found put into a slot. */
 uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align);
-void jit_emit_slots_used(struct emit *e);
+void jit_emit_fill_slot(struct emit *e, int slot);
 
 /* ---- jit_flow.c ---- */
 
@@ -202,6 +202,9 @@ void jit_bail_if(struct translation *t, unsigned n, unsigned condition);
 /* If the condition holds, let the interpreter do instruction n, of which nothing has happened yet,
  * and come back behind it. */
 void jit_detour_if(struct translation *t, unsigned n, unsigned condition);
+
+/* The same for a branch that has been emitted and is to be aimed. */
+void jit_detour_at(struct translation *t, unsigned n, uint8_t *branch);
 
 /* Interpret instruction n out of line and come back (detour), or for good (rest of the block). */
 void jit_detour(struct translation *t, unsigned n);
