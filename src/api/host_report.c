@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/accel.h"
 #include "base/error.h"
 #include "host/host_judge.h"
+#include "hv/accel.h"
 #include "hv/hv.h"
 
 struct vz_host {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A second stack for a thread: a function that can be left in the middle and entered again. The
  * public hypervisor interface runs backends on one, so that a call they make can become a return
- * to the program (api/hyp_vcpu.c).
+ * to the program (hypervisor/hyp_vcpu.c).
  *
  * Threads: a fiber is entered by one thread at a time; code on it that was begun by one thread
  * must be ended by the same. Address and thread sanitizer are told of every switch. */

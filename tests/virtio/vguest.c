@@ -2,7 +2,7 @@
 /* vguest KERNEL INITRD CMDLINE FOLDER: boot Linux on a board with virtio devices, serial port on
  * standard output, and play the host's part in what tests/virtio/init does in the guest; what the
  * guest writes to its console ports is in FOLDER/hvc0 and FOLDER/flood. It uses the library from
- * inside, as src/api does. Exit status: 0 when the guest switched itself off, or 99. For
+ * inside, as src/machine does. Exit status: 0 when the guest switched itself off, or 99. For
  * tests/boot/test_virtio.py. */
 #include <errno.h>
 #include <pthread.h>

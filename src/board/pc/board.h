@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The pc board: from a few numbers to a machine without its CPUs' threads. It makes guest memory,
  * the hypervisor's VM, and the devices (devices.c has the list), and writes the tables that tell
- * the guest about them. Whoever runs it (api/) makes the vCPUs, loads a kernel and turns the loop. */
+ * the guest about them. Whoever runs it (machine/) makes the vCPUs, loads a kernel and turns the loop. */
 #ifndef VZ_BOARD_PC_BOARD_H
 #define VZ_BOARD_PC_BOARD_H
 

@@ -5,12 +5,11 @@
 #define VZ_BOARD_PC_MEMORY_MAP_H
 
 #include "base/compiler.h"
+#include "config/limits.h"
 
 /* RAM up to LOW_RAM_MAX lies at 0; what is more lies from HIGH_RAM_BASE on. */
 #define LOW_RAM_MAX   UINT64_C(0xb0000000)
 #define HIGH_RAM_BASE UINT64_C(0x100000000)
-#define RAM_SIZE_MIN  (2 * MIB)
-#define RAM_SIZE_MAX  (UINT64_C(1) << 40)
 
 /* The first MiB. Loaders may use [LOW_FREE_BASE, LOW_FREE_END). */
 #define LOW_FREE_BASE UINT64_C(0x1000)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "machine/events.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int events_init(struct events *e, bool with_fd)
+{
+    *e = (struct events){.fd = -1};
+    if (with_fd) {
+        e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (e->fd < 0)
+            return -errno;
+    }
+    e->last = &e->first;
+    pthread_mutex_init(&e->lock, NULL);
+    return 0;
+}
+
+void events_fini(struct events *e)
+{
+    if (e->fd >= 0)
+        close(e->fd);
+    pthread_mutex_destroy(&e->lock);
+}
+
+void events_push(struct events *e, struct event *event)
+{
+    pthread_mutex_lock(&e->lock);
+    event->next = NULL;
+    *e->last = event;
+    e->last = &event->next;
+    if (e->fd >= 0)
+        eventfd_write(e->fd, 1);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static struct event *pop(struct events *e)
+{
+    struct event *event;
+    eventfd_t ignored;
+
+    pthread_mutex_lock(&e->lock);
+    event = e->first;
+    if (event) {
+        e->first = event->next;
+        if (!e->first)
+            e->last = &e->first;
+    }
+    if (!e->first && e->fd >= 0)
+        eventfd_read(e->fd, &ignored);
+    pthread_mutex_unlock(&e->lock);
+    return event;
+}
+
+unsigned events_deliver(struct events *e, void *machine)
+{
+    struct event *event;
+    unsigned count = 0;
+
+    while ((event = pop(e))) {
+        event->fn(event, machine);
+        count++;
+    }
+    return count;
+}

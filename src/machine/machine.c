@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* vz_machine: what programs call. Calls check and note what is wanted; the machine's thread does
+ * it. */
+#include <vz/machine.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "machine/machine_impl.h"
+
+/* ---- Making and freeing --------------------------------------------------------------------- */
+
+static int copy_options(struct vz_machine *m, const struct vz_machine_options *options,
+                        struct vz_error *err)
+{
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    int r = options_copy(&o, sizeof(o), options, err);
+
+    m->delegate = (struct vz_machine_delegate)VZ_MACHINE_DELEGATE_INIT;
+    if (!r)
+        r = options_copy(&m->delegate, sizeof(m->delegate), o.delegate, err);
+    m->delegate_arg = o.delegate_arg;
+    m->use_events_fd = o.use_events_fd;
+    return r;
+}
+
+static int open_descriptors(struct vz_machine *m, struct vz_error *err)
+{
+    int r = 0;
+
+    m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (m->wake_fd < 0)
+        r = -errno;
+    if (!r)
+        r = events_init(&m->events, m->use_events_fd);
+    if (r < 0) {
+        if (m->wake_fd >= 0)
+            close(m->wake_fd);
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "no file descriptor for the machine: %s",
+                         strerror(-r));
+    }
+    return 0;
+}
+
+static struct vz_machine *allocate(const struct vz_config *config,
+                                   const struct vz_machine_options *options, struct vz_error *err)
+{
+    struct vz_machine *m = calloc(1, sizeof(*m));
+
+    if (!m) {
+        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    m->end.reason = VZ_END_STOPPED;
+    m->last_call = &m->first_call;
+    m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+    if (copy_options(m, options, err) < 0 || !(m->config = config_copy(config, err)) ||
+        open_descriptors(m, err) < 0) {
+        vz_config_unref(m->config);
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static void release(struct vz_machine *m)
+{
+    events_fini(&m->events);
+    machine_free_listeners(m);
+    runner_fini(&m->runner);
+    close(m->wake_fd);
+    vz_config_unref(m->config);
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+struct vz_machine *vz_machine_new(const struct vz_config *config,
+                                  const struct vz_machine_options *options, struct vz_error *err)
+{
+    struct vz_machine *m;
+    int r;
+
+    if (vz_config_validate(config, NULL, NULL, err) < 0)
+        return NULL;
+    m = allocate(config, options, err);
+    if (!m)
+        return NULL;
+    m->memory_target = machine_first_memory_target(m->config);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->changed, NULL);
+    machine_init_runner(m);
+    r = runner_start_thread(&m->thread, machine_thread, m);
+    if (r < 0) {
+        error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(-r));
+        release(m);
+        return NULL;
+    }
+    return m;
+}
+
+void vz_machine_free(struct vz_machine *m)
+{
+    if (!m)
+        return;
+    pthread_mutex_lock(&m->lock);
+    m->quit = true;
+    machine_end_locked(m, VZ_END_STOPPED, 0, "");
+    pthread_mutex_unlock(&m->lock);
+    runner_park(&m->runner);
+    machine_wake(m);
+    pthread_join(m->thread, NULL);
+    events_deliver(&m->events, m); /* those of a program that did not fetch them */
+    release(m);
+}
+
+/* ---- Operations ----------------------------------------------------------------------------- */
+
+/* Begin op; it completes in any case. */
+static void begin(struct vz_machine *m, struct machine_op *op)
+{
+    enum vz_machine_state through, from;
+    struct vz_error err;
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    from = m->state;
+    ok = !m->quit && machine_state_begin(from, op->kind, &through);
+    if (ok) {
+        m->op = op;
+        machine_move_locked(m, through);
+        if (op->kind == MACHINE_OP_STOP)
+            machine_end_locked(m, VZ_END_STOPPED, 0, "");
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (!ok) {
+        error_set(&err, 0, VZ_ERROR_INVALID_TRANSITION, "cannot %s a machine that is %s",
+                  machine_op_name(op->kind), vz_machine_state_name(from));
+        machine_op_complete(m, op, &err);
+    } else if (through == VZ_STATE_PAUSING || through == VZ_STATE_STOPPING) {
+        runner_park(&m->runner);
+    }
+    machine_wake(m);
+}
+
+static int begin_async(struct vz_machine *m, enum machine_op_kind kind, vz_machine_done_fn *fn,
+                       void *arg)
+{
+    struct machine_op *op = m ? calloc(1, sizeof(*op)) : NULL;
+
+    if (!op)
+        return -1;
+    op->kind = kind;
+    op->fn = fn;
+    op->arg = arg;
+    begin(m, op);
+    return 0;
+}
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done, failed;
+    struct vz_error err;
+};
+
+static void waiter_done(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct waiter *w = arg;
+
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    w->failed = err != NULL;
+    if (err)
+        w->err = *err;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz_error *err)
+{
+    struct waiter w = {.done = false};
+    struct machine_op *op;
+
+    if (!options_given(m, "machine", err))
+        return -1;
+    op = calloc(1, sizeof(*op));
+    if (!op || machine_is_current(m)) {
+        error_set(err, 0, op ? VZ_ERROR_INVALID_STATE : VZ_ERROR_NO_MEMORY, "%s",
+                  op ? "the machine's own thread cannot wait for it" : "out of memory");
+        free(op);
+        return -1;
+    }
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.changed, NULL);
+    *op = (struct machine_op){.kind = kind, .fn = waiter_done, .arg = &w, .direct = true};
+    begin(m, op);
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.changed, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_cond_destroy(&w.changed);
+    pthread_mutex_destroy(&w.lock);
+    if (w.failed && err)
+        *err = w.err;
+    return w.failed ? -1 : 0;
+}
+
+#define DEFINE_OP(name, kind)                                                                      \
+    int vz_machine_##name(struct vz_machine *m, vz_machine_done_fn *fn, void *arg)                 \
+    {                                                                                              \
+        return begin_async(m, kind, fn, arg);                                                      \
+    }                                                                                              \
+                                                                                                   \
+    int vz_machine_##name##_wait(struct vz_machine *m, struct vz_error *err)                       \
+    {                                                                                              \
+        return begin_wait(m, kind, err);                                                           \
+    }                                                                                              \
+                                                                                                   \
+    bool vz_machine_can_##name(const struct vz_machine *m)                                         \
+    {                                                                                              \
+        enum vz_machine_state through;                                                             \
+                                                                                                   \
+        return m && machine_state_begin(vz_machine_state(m), kind, &through);                      \
+    }                                                                                              \
+    struct vz_machine
+DEFINE_OP(start, MACHINE_OP_START);
+DEFINE_OP(pause, MACHINE_OP_PAUSE);
+DEFINE_OP(resume, MACHINE_OP_RESUME);
+DEFINE_OP(stop, MACHINE_OP_STOP);
+
+/* ---- The rest of its life ------------------------------------------------------------------- */
+
+enum vz_machine_state vz_machine_state(const struct vz_machine *machine)
+{
+    struct vz_machine *m = (struct vz_machine *)machine; /* its lock is not part of its value */
+    enum vz_machine_state state;
+
+    pthread_mutex_lock(&m->lock);
+    state = m->state;
+    pthread_mutex_unlock(&m->lock);
+    return state;
+}
+
+bool vz_machine_can_request_stop(const struct vz_machine *m)
+{
+    return m && vz_machine_state(m) == VZ_STATE_RUNNING;
+}
+
+int vz_machine_request_stop(struct vz_machine *m, struct vz_error *err)
+{
+    enum vz_machine_state state;
+
+    if (!options_given(m, "machine", err))
+        return -1;
+    pthread_mutex_lock(&m->lock);
+    state = m->state;
+    m->want_button = m->want_button || state == VZ_STATE_RUNNING;
+    pthread_mutex_unlock(&m->lock);
+    if (state != VZ_STATE_RUNNING) {
+        error_set(err, 0, VZ_ERROR_INVALID_STATE, "a machine that is %s has no guest to ask",
+                  vz_machine_state_name(state));
+        return -1;
+    }
+    machine_wake(m);
+    return 0;
+}
+
+void vz_machine_wait(struct vz_machine *m, struct vz_machine_end *ret)
+{
+    pthread_mutex_lock(&m->lock);
+    while (m->state != VZ_STATE_STOPPED && m->state != VZ_STATE_ERROR)
+        pthread_cond_wait(&m->changed, &m->lock);
+    if (ret)
+        *ret = m->end;
+    pthread_mutex_unlock(&m->lock);
+}
+
+int vz_machine_events_fd(const struct vz_machine *m)
+{
+    return m ? m->events.fd : -1;
+}
+
+unsigned vz_machine_dispatch(struct vz_machine *m)
+{
+    return m && m->use_events_fd ? events_deliver(&m->events, m) : 0;
+}
+
+/* ---- What else there is to know ------------------------------------------------------------- */
+
+static void add_stat(void *arg, const char *name, uint64_t value)
+{
+    struct vz_machine *m = arg;
+
+    if (m->stat_count < MACHINE_STATS_MAX)
+        m->stat[m->stat_count++] = (struct machine_stat){name, value};
+}
+
+void machine_collect_stats_locked(struct vz_machine *m)
+{
+    m->stat_count = 0;
+    add_stat(m, "machine.resets", m->resets);
+    parts_stats(&m->parts, add_stat, m);
+    if (m->parts.hv->stats)
+        m->parts.hv->stats(m->parts.vm, add_stat, m);
+}
+
+void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
+{
+    struct machine_stat stat[MACHINE_STATS_MAX];
+    unsigned count;
+
+    if (!m || !fn)
+        return;
+    pthread_mutex_lock(&m->lock);
+    if (m->live)
+        machine_collect_stats_locked(m);
+    count = m->stat_count;
+    memcpy(stat, m->stat, count * sizeof(*stat));
+    pthread_mutex_unlock(&m->lock);
+    for (unsigned i = 0; i < count; i++)
+        fn(arg, stat[i].name, stat[i].value);
+}
+
+int vz_machine_serial_path(struct vz_machine *m, unsigned index, char *ret, size_t len)
+{
+    const char *path = NULL;
+    int r = -1;
+
+    if (!m || !ret)
+        return -1;
+    pthread_mutex_lock(&m->lock);
+    if (m->live && index < m->config->serial_ports.count)
+        path = parts_serial_path(&m->parts, index);
+    if (path && strlen(path) < len) {
+        strcpy(ret, path);
+        r = 0;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine from the inside. machine.c is what programs call, machine_thread.c the thread that does
+ * it; docs/threads.md tells how they meet. */
+#ifndef VZ_MACHINE_MACHINE_IMPL_H
+#define VZ_MACHINE_MACHINE_IMPL_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "config/config_impl.h"
+#include "machine/events.h"
+#include "machine/machine_state.h"
+#include "machine/parts.h"
+#include "machine/runner.h"
+
+/* An operation under way, from its call to its completion. */
+struct machine_op {
+    struct event event; /* completes it */
+    enum machine_op_kind kind;
+    vz_machine_done_fn *fn; /* may be NULL */
+    void *arg;
+    bool direct;            /* of a ..._wait(): completed by the machine's thread itself */
+    bool failed;
+    struct vz_error err;
+};
+
+/* On the machine's thread, with devices there. 0, or below 0 with *err. */
+typedef int machine_call_fn(struct vz_machine *m, void *arg, struct vz_error *err);
+
+/* A call from another thread, which waits for it. */
+struct machine_call {
+    struct machine_call *next;
+    machine_call_fn *fn;
+    void *arg;
+    int result;
+    struct vz_error err;
+    bool done; /* under the machine's lock */
+};
+
+struct machine_listener;
+
+/* A disk that has not answered for so long after the end of a run will not. */
+#define MACHINE_END_TIMEOUT_MS 30000u
+
+#define MACHINE_STATS_MAX 256
+
+struct machine_stat {
+    const char *name;
+    uint64_t value;
+};
+
+struct vz_machine {
+    /* Fixed once made. */
+    struct vz_config *config;
+    struct vz_machine_delegate delegate;
+    void *delegate_arg;
+    bool use_events_fd;
+    int wake_fd; /* an eventfd the machine's thread always watches */
+    pthread_t thread;
+
+    struct events events;
+
+    pthread_mutex_t lock;   /* for what follows. Under it: leaves, and vcpu_kick(); no device */
+    pthread_cond_t changed; /* state */
+    enum vz_machine_state state;
+    struct machine_op *op;  /* under way; NULL in states that wait for nothing */
+    bool quit;              /* vz_machine_free() */
+    bool live;              /* parts are whole */
+    bool want_reset, want_button;
+    bool parked;            /* all CPUs stand still */
+    bool has_end;           /* the run is to end, as end says */
+    struct vz_machine_end end;
+    uint64_t resets;
+    struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
+    unsigned stat_count;
+    struct machine_call *first_call, **last_call;
+    LIST_HEAD(, machine_listener) listeners;
+    uint64_t memory_target; /* bytes */
+
+    /* The machine's thread's, changed while not live; others look only when live. */
+    struct parts parts;
+    struct runner runner;
+    bool quiescing;
+    struct loop_timer *end_timer; /* limits the wait for devices at the end of a run */
+    unsigned end_timeout_ms;
+    bool hung;                    /* that was in vain: the parts are abandoned */
+    struct loop_timer *pause_timer; /* the same before a pause */
+    bool pause_hung;              /* likewise: the machine runs on */
+};
+
+/* machine_thread.c: the thread, from vz_machine_new() to quit. */
+void *machine_thread(void *arg);
+
+/* Connect the runner to the machine; before the thread starts. */
+void machine_init_runner(struct vz_machine *m);
+
+/* Have the thread look at what is wanted. Any thread. */
+void machine_wake(struct vz_machine *m);
+
+/* The move must be in the table; tells the delegate. */
+void machine_move_locked(struct vz_machine *m, enum vz_machine_state to);
+
+/* Note that the run is to end; the first reason counts. Returns whether this was it; then call
+ * runner_park() and machine_wake() with the lock dropped. */
+bool machine_end_locked(struct vz_machine *m, enum vz_end_reason reason, uint32_t code,
+                        const char *text);
+
+/* Complete op: err NULL is success. The op is gone when this returns, or soon after. No lock held. */
+void machine_op_complete(struct vz_machine *m, struct machine_op *op, const struct vz_error *err);
+
+/* Events for the delegate; no lock is needed. */
+void machine_tell_state(struct vz_machine *m, enum vz_machine_state state);
+void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end);
+void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open);
+void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_error *err);
+void machine_tell_address(struct vz_machine *m, unsigned device,
+                          const struct vz_guest_address *address);
+
+/* machine_call.c: have fn called by the machine's thread, and wait; at once on that thread itself.
+ * What fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not
+ * live. */
+int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err);
+void machine_serve_calls(struct vz_machine *m); /* its thread */
+bool machine_is_current(const struct vz_machine *m);
+
+/* machine_memory.c */
+uint64_t machine_memory_minimum(const struct vz_config *c); /* bytes; it has a balloon */
+uint64_t machine_first_memory_target(const struct vz_config *c);
+void machine_apply_memory_target(struct vz_machine *m); /* its thread */
+
+/* machine_sockets.c */
+void machine_apply_listeners(struct vz_machine *m);  /* to the device; its thread */
+void machine_forget_listeners(struct vz_machine *m); /* the device is gone */
+void machine_free_listeners(struct vz_machine *m);
+
+/* Read the counters of a live machine. */
+void machine_collect_stats_locked(struct vz_machine *m);
+
+#endif

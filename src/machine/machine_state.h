@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine's life as a table: framework reference 1.15. */
+#ifndef VZ_MACHINE_MACHINE_STATE_H
+#define VZ_MACHINE_MACHINE_STATE_H
+
+#include <vz/machine.h>
+
+#include "base/compiler.h"
+
+#define MACHINE_STATE_COUNT (VZ_STATE_RESTORING + 1)
+
+enum machine_op_kind {
+    MACHINE_OP_START,
+    MACHINE_OP_PAUSE,
+    MACHINE_OP_RESUME,
+    MACHINE_OP_STOP,
+    MACHINE_OP_COUNT
+};
+
+/* Is there such a move at all? */
+bool machine_state_move_ok(enum vz_machine_state from, enum vz_machine_state to);
+
+/* May the operation begin in this state? Then *ret is the state while it is under way. */
+bool machine_state_begin(enum vz_machine_state from, enum machine_op_kind op,
+                         enum vz_machine_state *ret);
+
+/* Is some operation under way in this state? */
+bool machine_state_is_busy(enum vz_machine_state state);
+
+const char *machine_op_name(enum machine_op_kind op);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine's completions and events: how each reaches the program. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "machine/machine_impl.h"
+
+/* ---- Completions ---------------------------------------------------------------------------- */
+
+static void call_done(struct event *e, void *machine)
+{
+    struct machine_op *op = container_of(e, struct machine_op, event);
+
+    if (op->fn)
+        op->fn(op->arg, machine, op->failed ? &op->err : NULL);
+    free(op);
+}
+
+void machine_op_complete(struct vz_machine *m, struct machine_op *op, const struct vz_error *err)
+{
+    op->failed = err != NULL;
+    if (err)
+        op->err = *err;
+    if (op->direct) {
+        call_done(&op->event, m);
+        return;
+    }
+    op->event.fn = call_done;
+    events_push(&m->events, &op->event);
+}
+
+/* ---- Events --------------------------------------------------------------------------------- */
+
+struct notice {
+    struct event event;
+    enum vz_machine_state state;
+    struct vz_machine_end end;
+    unsigned device, port;
+    bool open;
+    struct vz_error err;
+    struct vz_guest_address address;
+};
+
+static void push_notice(struct vz_machine *m, const struct notice *what)
+{
+    struct notice *n = malloc(sizeof(*n));
+
+    if (!n) {
+        log_warn("an event of the machine is lost: out of memory");
+        return;
+    }
+    *n = *what;
+    events_push(&m->events, &n->event);
+}
+
+static void call_state(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.state_changed(m->delegate_arg, m, n->state);
+    free(n);
+}
+
+void machine_tell_state(struct vz_machine *m, enum vz_machine_state state)
+{
+    if (m->delegate.state_changed)
+        push_notice(m, &(struct notice){.event.fn = call_state, .state = state});
+}
+
+static void call_end(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    if (n->end.reason == VZ_END_ERROR)
+        m->delegate.did_stop_with_error(m->delegate_arg, m, &n->end);
+    else
+        m->delegate.guest_did_stop(m->delegate_arg, m, &n->end);
+    free(n);
+}
+
+void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end)
+{
+    bool wanted = end->reason == VZ_END_ERROR ? m->delegate.did_stop_with_error != NULL
+                                              : m->delegate.guest_did_stop != NULL;
+
+    if (wanted && end->reason != VZ_END_STOPPED)
+        push_notice(m, &(struct notice){.event.fn = call_end, .end = *end});
+}
+
+static void call_port(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    (n->open ? m->delegate.console_port_opened
+             : m->delegate.console_port_closed)(m->delegate_arg, m, n->device, n->port);
+    free(n);
+}
+
+void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open)
+{
+    if (open ? m->delegate.console_port_opened : m->delegate.console_port_closed)
+        push_notice(m, &(struct notice){.event.fn = call_port, .device = device, .port = port,
+                                        .open = open});
+}
+
+static void call_lost(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.network_disconnected(m->delegate_arg, m, n->device, &n->err);
+    free(n);
+}
+
+void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_error *err)
+{
+    if (m->delegate.network_disconnected)
+        push_notice(m, &(struct notice){.event.fn = call_lost, .device = device, .err = *err});
+}
+
+static void call_address(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.guest_address_changed(m->delegate_arg, m, n->device, &n->address);
+    free(n);
+}
+
+void machine_tell_address(struct vz_machine *m, unsigned device,
+                          const struct vz_guest_address *address)
+{
+    if (m->delegate.guest_address_changed)
+        push_notice(m, &(struct notice){.event.fn = call_address, .device = device,
+                                        .address = *address});
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* Building a machine's parts and taking them apart. */
+#include "machine/parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "board/pc/board.h"
+#include "board/pc/boot/boot.h"
+#include "char/char.h"
+#include "config/config_impl.h"
+#include "hv/accel.h"
+#include "loop/loop.h"
+#include "state/state.h"
+
+static int out_of_memory(struct vz_error *err)
+{
+    return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+}
+
+static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t value)
+{
+    static const enum parts_request kinds[] = {
+        [CHIPSET_POWER_OFF] = PARTS_POWER_OFF,
+        [CHIPSET_RESET] = PARTS_RESET,
+        [CHIPSET_DEBUG_EXIT] = PARTS_DEBUG_EXIT,
+    };
+    struct parts *p = arg;
+
+    p->request(p->request_arg, kinds[kind], value);
+}
+
+static int create_board(struct parts *p, struct vz_error *err)
+{
+    const struct vz_config *c = p->config;
+    struct board_options options = {
+        .ram_size = c->memory_size,
+        .vcpu_count = c->cpu_count,
+        .hv = p->hv,
+        .loop = p->loop,
+        .serial = backends_com1(&p->backends),
+        .debug_exit = c->debug_exit,
+        .jit = c->interpret_only ? "off" : c->jit,
+        .memory_preallocate = c->memory_preallocate,
+        .memory_huge_pages = c->memory_huge_pages,
+        .host_cpu = c->host_cpu,
+        .requests = {.request = on_chipset_request, .arg = p},
+        .virtio = p->backends.device,
+        .virtio_count = p->backends.device_count,
+    };
+
+    memcpy(options.uuid, c->platform->identifier.bytes, sizeof(options.uuid));
+    return board_create(&options, &p->board, err);
+}
+
+static int create_vcpus(struct parts *p, struct vz_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
+        r = p->hv->vcpu_create(p->vm, i, &p->vcpu[i]);
+        if (r < 0)
+            error_set(err, -r, VZ_ERROR_NO_MEMORY, "CPU %u: %s", i, strerror(-r));
+    }
+    return r;
+}
+
+static int build(struct parts *p, struct vz_error *err)
+{
+    int r = accel_choose(p->config->accel, &p->hv, err);
+
+    if (r < 0)
+        return r;
+    r = loop_create(&p->loop);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make the event loop: %s", strerror(-r));
+    p->backends.loop = p->loop;
+    r = backends_open(&p->backends, err);
+    if (!r)
+        r = create_board(p, err);
+    if (!r)
+        r = backends_start(&p->backends, err);
+    if (r < 0)
+        return r;
+    p->vm = p->board->vm;
+    return create_vcpus(p, err);
+}
+
+int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
+               const struct backends_events *events, void *arg, struct vz_error *err)
+{
+    *p = (struct parts){.config = config, .request = request, .request_arg = arg,
+                        .backends = {.config = config, .events = *events}};
+    return build(p, err); /* the caller calls parts_fini() in any case */
+}
+
+static void drop_frozen(struct parts *p);
+
+void parts_fini(struct parts *p)
+{
+    for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
+        p->hv->vcpu_destroy(p->vcpu[i]);
+    board_destroy(p->board);
+    backends_close(&p->backends);
+    loop_fd_remove(p->wake);
+    loop_destroy(p->loop);
+    drop_frozen(p);
+    *p = (struct parts){.config = p->config};
+}
+
+void parts_abandon(struct parts *p)
+{
+    loop_fd_remove(p->wake);
+    *p = (struct parts){.config = p->config};
+}
+
+int parts_boot(struct parts *p, struct vz_error *err)
+{
+    const struct vz_config *c = p->config;
+    const struct vz_boot_loader *b = c->boot_loader;
+    struct boot_params params = {.kernel_path = b->kernel, .initrd_path = b->initrd, .disk_path = b->disk,
+                                 .cmdline = b->cmdline, .ram_size = c->memory_size,
+                                 .rsdp_gpa = p->board->rsdp};
+    struct x86_cpu_state state;
+    int r = p->hv->vcpu_get(p->vcpu[0], &state);
+
+    if (!r)
+        r = boot_load(&params, p->board->mem, &state, err);
+    if (r < 0)
+        return r;
+    r = p->hv->vcpu_set(p->vcpu[0], &state);
+    for (unsigned i = 1; !r && i < c->cpu_count; i++) {
+        r = p->hv->vcpu_get(p->vcpu[i], &state);
+        boot_prepare_cpu(&state);
+        if (!r)
+            r = p->hv->vcpu_set(p->vcpu[i], &state);
+    }
+    if (r < 0)
+        error_set(err, -r, VZ_ERROR_INTERNAL, "CPU state refused: %s", strerror(-r));
+    return r;
+}
+
+int parts_reset(struct parts *p, struct vz_error *err)
+{
+    int r = board_reset(p->board);
+
+    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r)) : 0;
+}
+
+void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg)
+{
+    board_quiesce(p->board, done, arg);
+}
+
+void parts_resume(struct parts *p)
+{
+    board_resume(p->board);
+}
+
+void parts_press_power_button(struct parts *p)
+{
+    acpi_pm_power_button(p->board->pm);
+}
+
+void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
+{
+    const struct bus_stats *stats = &p->board->bus->stats;
+
+    fn(arg, "bus.port_reads", atomic_load(&stats->port_reads));
+    fn(arg, "bus.port_writes", atomic_load(&stats->port_writes));
+    fn(arg, "bus.mmio_reads", atomic_load(&stats->mmio_reads));
+    fn(arg, "bus.mmio_writes", atomic_load(&stats->mmio_writes));
+    fn(arg, "bus.unclaimed_reads", atomic_load(&stats->unclaimed_reads));
+    fn(arg, "bus.unclaimed_writes", atomic_load(&stats->unclaimed_writes));
+    fn(arg, "serial.lost_output", atomic_load(&p->backends.lost_output));
+}
+
+const char *parts_serial_path(const struct parts *p, unsigned index)
+{
+    return char_path(p->backends.line[index].dev);
+}
+
+/* ---- Time stands still ---------------------------------------------------------------------- */
+
+/* While a machine is paused its TSCs, local APIC timers, PIT and ACPI timer stand still: what they
+ * were is kept, and set again when it goes on, counted from then. So the guest's monotonic clock
+ * does not jump, and no timer fires in a burst. The RTC follows the host's time, as a
+ * battery-backed clock does: a guest that wants the time of day after a pause asks there or by NTP. */
+struct parts_frozen {
+    struct state_writer chips;
+    struct x86_cpu_state cpu[]; /* config->cpu_count */
+};
+
+static void drop_frozen(struct parts *p)
+{
+    if (p->frozen)
+        state_writer_fini(&p->frozen->chips);
+    free(p->frozen);
+    p->frozen = NULL;
+}
+
+/* Read the CPUs' states as of one moment. They are read one after the other, and this process may
+ * have had to wait in between, for seconds on a busy host; from then on their TSCs stand still, so
+ * those that are in step must be the same. In step: as far apart as the time between the readings
+ * was, which the host's TSC tells. */
+static int read_cpus(struct parts *p)
+{
+    uint64_t first_before = 0, first_after = 0, before, after;
+    struct x86_cpu_state *cpu = p->frozen->cpu;
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
+        const int64_t tolerance = INT64_C(1) << 30; /* less than a second */
+
+        before = clock_tsc();
+        r = p->hv->vcpu_get(p->vcpu[i], &cpu[i]);
+        after = clock_tsc();
+        if (!i) {
+            first_before = before;
+            first_after = after;
+        } else if ((int64_t)(cpu[i].tsc - cpu[0].tsc) > (int64_t)(before - first_after) - tolerance &&
+                   (int64_t)(cpu[i].tsc - cpu[0].tsc) < (int64_t)(after - first_before) + tolerance) {
+            cpu[i].tsc = cpu[0].tsc;
+        }
+    }
+    return r;
+}
+
+int parts_freeze(struct parts *p, struct vz_error *err)
+{
+    unsigned count = p->config->cpu_count;
+    int r;
+
+    drop_frozen(p);
+    p->frozen = calloc(1, sizeof(*p->frozen) + count * sizeof(p->frozen->cpu[0]));
+    if (!p->frozen)
+        return out_of_memory(err);
+    acpi_pm_freeze(p->board->pm);
+    r = p->hv->irqchip_save(p->vm, &p->frozen->chips);
+    if (!r)
+        r = read_cpus(p);
+    if (!r)
+        return 0;
+    drop_frozen(p);
+    return error_set(err, -r, VZ_ERROR_INTERNAL, "pause: %s", strerror(-r));
+}
+
+/* The CPUs first: the local APICs' timers count by their TSCs. */
+int parts_thaw(struct parts *p, struct vz_error *err)
+{
+    int r = 0;
+
+    if (!p->frozen)
+        return 0;
+    for (unsigned i = 0; !r && i < p->config->cpu_count; i++)
+        r = p->hv->vcpu_set(p->vcpu[i], &p->frozen->cpu[i]);
+    if (r < 0)
+        error_set(err, -r, VZ_ERROR_INTERNAL, "resume: %s", strerror(-r));
+    else
+        r = p->hv->irqchip_load(p->vm, p->frozen->chips.data, p->frozen->chips.len, err);
+    acpi_pm_thaw(p->board->pm);
+    drop_frozen(p);
+    return r;
+}
+
+/* A reader that takes nothing for this long has gone away. */
+#define DRAIN_TIMEOUT_MS 2000
+
+void parts_drain(struct parts *p)
+{
+    for (unsigned i = 0; i < p->backends.line_count; i++) {
+        if (p->backends.line[i].dev && char_drain(p->backends.line[i].dev, DRAIN_TIMEOUT_MS) < 0)
+            log_warn("the guest's last output could not be written");
+    }
+}

@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: MIT */
+/* The devices of machines from outside, without a guest that drives them (the fake backend). What
+ * Linux does with them is tested in tests/boot. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "machine/machine_fixture.h"
+#include "machine/machine_impl.h"
+
+static const struct fake_op waiting[] = {{FAKE_WAIT}};
+
+struct machine {
+    struct file kernel;
+    struct vz_config *config;
+    struct vz_machine *m;
+};
+
+static void begin(struct machine *t)
+{
+    t->kernel = write_kernel(waiting, 1);
+    t->config = make_config(t->kernel.path, 2, false);
+    vz_config_set_memory_size(t->config, 128 << 20);
+}
+
+static void make_machine(struct machine *t)
+{
+    struct vz_error err = {0};
+
+    t->m = vz_machine_new(t->config, NULL, &err);
+    ck_assert_msg(t->m != NULL, "%s", err.text);
+}
+
+static void end(struct machine *t)
+{
+    vz_machine_free(t->m);
+    vz_config_unref(t->config);
+    unlink(t->kernel.path);
+}
+
+static void start(struct machine *t)
+{
+    struct vz_error err = {0};
+
+    ck_assert_msg(vz_machine_start_wait(t->m, &err) == 0, "%s", err.text);
+}
+
+/* ---- Balloon -------------------------------------------------------------------------------- */
+
+static void add_balloon(struct machine *t, uint64_t target, uint64_t minimum)
+{
+    struct vz_virtio_balloon_options o = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
+    struct vz_balloon_device *b;
+
+    o.target_size = target;
+    o.minimum_size = minimum;
+    b = vz_virtio_balloon_device_new(&o, NULL);
+    vz_config_add_balloon_device(t->config, b);
+    vz_balloon_device_unref(b);
+}
+
+static struct vz_memory_state memory(struct machine *t)
+{
+    struct vz_memory_state s = VZ_MEMORY_STATE_INIT;
+
+    ck_assert_int_eq(vz_machine_memory_state(t->m, &s, NULL), 0);
+    return s;
+}
+
+START_TEST(memory_target_is_rounded_clamped_and_kept)
+{
+    struct machine t;
+
+    begin(&t);
+    add_balloon(&t, (100 << 20) + 5, 40 << 20);
+    make_machine(&t);
+    ck_assert_uint_eq(memory(&t).target, 100 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, 0, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 40 << 20);
+    start(&t);
+    ck_assert_uint_eq(memory(&t).target, 40 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, (64 << 20) - 1, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 63 << 20);
+    ck_assert_uint_eq(memory(&t).actual, 128 << 20); /* no driver follows */
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, UINT64_MAX, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 128 << 20);
+    ck_assert_int_eq(vz_machine_set_memory_target(t.m, 50 << 20, NULL), 0);
+    ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    ck_assert_uint_eq(memory(&t).target, 50 << 20);
+    end(&t);
+}
+END_TEST
+
+/* ---- Sockets -------------------------------------------------------------------------------- */
+
+static void add_sockets(struct machine *t, const struct vz_socket_forward *forwards, unsigned count)
+{
+    struct vz_virtio_socket_options o = VZ_VIRTIO_SOCKET_OPTIONS_INIT;
+    struct vz_socket_device *d;
+
+    o.forwards = forwards;
+    o.forward_count = count;
+    d = vz_virtio_socket_device_new(&o, NULL);
+    vz_config_add_socket_device(t->config, d);
+    vz_socket_device_unref(d);
+}
+
+static bool on_accept(void *arg, struct vz_machine *m, struct vz_socket_connection *c)
+{
+    return false;
+}
+
+struct seen {
+    pthread_mutex_t lock;
+    unsigned count;
+    enum vz_error_code code;
+};
+
+static void on_connected(void *arg, struct vz_machine *m, struct vz_socket_connection *c,
+                         const struct vz_error *err)
+{
+    struct seen *seen = arg;
+
+    pthread_mutex_lock(&seen->lock);
+    ck_assert_ptr_null(c);
+    seen->count++;
+    seen->code = err->code;
+    pthread_mutex_unlock(&seen->lock);
+}
+
+START_TEST(sockets_without_a_guest)
+{
+    struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_sockets(&t, &(struct vz_socket_forward){false, 9, "/nonexistent/socket"}, 1);
+    make_machine(&t);
+    ck_assert_int_eq(vz_machine_socket_listen(t.m, 9, on_accept, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    ck_assert_int_eq(vz_machine_socket_listen(t.m, UINT32_MAX, on_accept, NULL, &err), -1);
+    for (unsigned run = 0; run < 2; run++) {
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE); /* stopped */
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 10, on_accept, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 11, on_accept, NULL, &err), 0);
+        vz_machine_socket_unlisten(t.m, 11);
+        start(&t);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 10, on_accept, &t, &err), 0);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 12, on_accept, NULL, &err), 0);
+        vz_machine_socket_unlisten(t.m, 10);
+        vz_machine_socket_unlisten(t.m, 10);
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE); /* no driver */
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    }
+    ck_assert_int_eq(vz_machine_socket_connect(t.m, 1, on_connected, &seen), 0);
+    end(&t); /* delivers */
+    ck_assert_uint_eq(seen.count, 1);
+    ck_assert_int_eq(seen.code, VZ_ERROR_INVALID_STATE);
+}
+END_TEST
+
+/* Who connects while the guest has no driver is turned away; the socket goes with the machine. */
+START_TEST(forwards_have_their_socket_while_it_runs)
+{
+    char folder[] = "/tmp/vz-runtime-test.XXXXXX";
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct machine t;
+    char byte;
+    int fd;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s/socket", folder);
+    begin(&t);
+    add_sockets(&t, &(struct vz_socket_forward){true, 22, a.sun_path}, 1);
+    make_machine(&t);
+    for (unsigned run = 0; run < 2; run++) {
+        ck_assert_int_eq(access(a.sun_path, F_OK), -1);
+        start(&t);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        ck_assert_int_le(read(fd, &byte, 1), 0);
+        close(fd);
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    }
+    ck_assert_int_eq(access(a.sun_path, F_OK), -1);
+    end(&t);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+/* ---- Attachments ---------------------------------------------------------------------------- */
+
+/* Writes to COM1 for ever. */
+static const struct fake_op talking[] = {{FAKE_PORT_WRITE, 1, 0x3f8, 'x'},
+                                         {FAKE_JUMP, 0, LOAD_ADDR, 0}};
+
+static void wait_for_byte(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte = 0;
+
+    ck_assert_int_eq(poll(&p, 1, 30000), 1);
+    ck_assert_int_eq(read(fd, &byte, 1), 1);
+    ck_assert_int_eq(byte, 'x');
+}
+
+static void drain(int fd)
+{
+    char bytes[4096];
+
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        ;
+}
+
+START_TEST(a_serial_port_leads_elsewhere)
+{
+    int pair[3][2];
+    struct vz_serial_attachment *a[3];
+    struct vz_serial_port *port;
+    struct vz_error err = {0};
+    struct machine t;
+
+    t.kernel = write_kernel(talking, 2);
+    t.config = make_config(t.kernel.path, 1, false);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair[i]), 0);
+        a[i] = vz_fd_serial_attachment_new(pair[i][0], pair[i][0], NULL);
+    }
+    port = vz_uart_serial_port_new(a[0], NULL);
+    vz_config_add_serial_port(t.config, port);
+    vz_serial_port_unref(port);
+    make_machine(&t);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, a[1], &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    start(&t);
+    wait_for_byte(pair[0][1]);
+    for (unsigned i = 1; i < 20; i++) {
+        ck_assert_msg(!vz_machine_set_serial_attachment(t.m, 0, a[i % 3], &err), "%s", err.text);
+        wait_for_byte(pair[i % 3][1]);
+        drain(pair[i % 3][1]);
+    }
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, NULL, &err), 0);
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, a[2], &err), 0);
+    drain(pair[2][1]);
+    ck_assert_int_eq(vz_machine_resume_wait(t.m, NULL), 0);
+    wait_for_byte(pair[2][1]);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 1, a[0], &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_int_eq(vz_machine_set_console_port_attachment(t.m, 0, 0, a[0], &err), -1);
+    ck_assert_int_eq(vz_machine_set_serial_window(t.m, 0, 80, 25, &err), 0);
+    end(&t);
+    for (unsigned i = 0; i < 3; i++) {
+        vz_serial_attachment_unref(a[i]);
+        close(pair[i][0]);
+        close(pair[i][1]);
+    }
+}
+END_TEST
+
+struct lost {
+    pthread_mutex_t lock;
+    unsigned count;
+};
+
+static void on_lost(void *arg, struct vz_machine *m, unsigned device, const struct vz_error *err)
+{
+    struct lost *lost = arg;
+
+    ck_assert_uint_eq(device, 0);
+    ck_assert_int_eq(err->code, VZ_ERROR_NETWORK);
+    ck_assert_ptr_null(vz_machine_network_attachment(m, 0));
+    pthread_mutex_lock(&lost->lock);
+    lost->count++;
+    pthread_mutex_unlock(&lost->lock);
+}
+
+static unsigned count_of(struct lost *lost)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&lost->lock);
+    count = lost->count;
+    pthread_mutex_unlock(&lost->lock);
+    return count;
+}
+
+static bool is_attached(struct machine *t, struct vz_network_attachment *a)
+{
+    struct vz_network_attachment *now = vz_machine_network_attachment(t->m, 0);
+    bool is = now == a;
+
+    vz_network_attachment_unref(now);
+    return is;
+}
+
+START_TEST(a_network_is_replaced_and_lost)
+{
+    struct lost lost = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct vz_guest_address address = VZ_GUEST_ADDRESS_INIT;
+    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL), *fd, *tap;
+    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+    struct vz_error err = {0};
+    struct machine t;
+    int pair[2];
+
+    begin(&t);
+    vz_config_add_network_device(t.config, card);
+    vz_network_device_unref(card);
+    delegate.network_disconnected = on_lost;
+    o.delegate = &delegate;
+    o.delegate_arg = &lost;
+    t.m = vz_machine_new(t.config, &o, NULL);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    fd = vz_fd_network_attachment_new(pair[0], NULL, NULL);
+    tap = vz_tap_attachment_new("no/name", NULL);
+    start(&t);
+    ck_assert(is_attached(&t, nat));
+    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), 0);
+    ck_assert_str_eq(address.ipv4, "");
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0); /* once more */
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, tap, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    ck_assert(is_attached(&t, nat));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, NULL, &err), 0);
+    ck_assert(is_attached(&t, NULL));
+    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_UNSUPPORTED);
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 1, fd, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_msg(!vz_machine_set_network_attachment(t.m, 0, fd, &err), "%s", err.text);
+    ck_assert(is_attached(&t, fd));
+    close(pair[1]); /* the peer hangs up */
+    while (!count_of(&lost))
+        usleep(1000);
+    ck_assert(is_attached(&t, NULL));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0);
+    ck_assert(is_attached(&t, nat));
+    end(&t);
+    ck_assert_uint_eq(lost.count, 1);
+    vz_network_attachment_unref(nat);
+    vz_network_attachment_unref(fd);
+    vz_network_attachment_unref(tap);
+    close(pair[0]);
+}
+END_TEST
+
+START_TEST(devices_that_are_not_there_are_not_found)
+{
+    struct vz_memory_state state = VZ_MEMORY_STATE_INIT;
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    make_machine(&t);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(vz_machine_set_memory_target(t.m, 0, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        ck_assert_int_eq(vz_machine_memory_state(t.m, &state, &err), -1);
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 1, on_accept, NULL, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        ck_assert_ptr_null(vz_machine_socket_connect_wait(t.m, 1, &err));
+        ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+        vz_machine_socket_unlisten(t.m, 1);
+        if (!i)
+            start(&t);
+    }
+    end(&t);
+}
+END_TEST
+
+/* ---- Ends ----------------------------------------------------------------------------------- */
+
+static void add_rng(struct machine *t)
+{
+    struct vz_entropy_device *e = vz_virtio_entropy_device_new(NULL, NULL);
+
+    vz_config_add_entropy_device(t->config, e);
+    vz_entropy_device_unref(e);
+}
+
+/* As if a request were under way that does not end. */
+static int hang(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    m->parts.board->virtio[0]->queue[0].inflight++;
+    return 0;
+}
+
+START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    for (unsigned i = 0; i < 2; i++) {
+        start(&t);
+        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_IO);
+        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    }
+    t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+    start(&t);
+    ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), 0);
+    end(&t);
+}
+END_TEST
+
+static int unhang(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    m->parts.board->virtio[0]->queue[0].inflight--;
+    return 0;
+}
+
+START_TEST(a_device_that_hangs_fails_a_pause)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    start(&t);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+        ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_IO);
+        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
+        ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0);
+        t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+        ck_assert_msg(!vz_machine_pause_wait(t.m, &err), "%s", err.text);
+        ck_assert_msg(!vz_machine_resume_wait(t.m, &err), "%s", err.text);
+        t.m->end_timeout_ms = 50;
+    }
+    t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS; /* it ends in good order, however slowly */
+    end(&t);
+}
+END_TEST
+
+START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->end_timeout_ms = 50;
+    start(&t);
+    ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+    ck_assert_int_eq(vz_machine_pause(t.m, NULL, NULL), 0);
+    while (vz_machine_stop_wait(t.m, &err) < 0 && err.code == VZ_ERROR_INVALID_TRANSITION)
+        usleep(1000);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    end(&t);
+}
+END_TEST
+
+static unsigned entries(const char *folder)
+{
+    DIR *d = opendir(folder);
+    unsigned n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* Every kind of device. */
+static void add_everything(struct machine *t, const char *disk, const char *socket_path)
+{
+    const struct vz_socket_forward forward = {true, 22, socket_path};
+    struct vz_serial_attachment *pty = vz_pty_serial_attachment_new(NULL);
+    struct vz_serial_port *com1 = vz_uart_serial_port_new(NULL, NULL);
+    struct vz_serial_port *hvc0 = vz_virtio_serial_port_new(pty, NULL);
+    struct vz_storage_attachment *image = vz_disk_image_attachment_new(disk, NULL, NULL);
+    struct vz_storage_device *block = vz_virtio_block_device_new(image, NULL, NULL);
+    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+
+    vz_config_add_serial_port(t->config, com1);
+    vz_config_add_serial_port(t->config, hvc0);
+    vz_config_add_storage_device(t->config, block);
+    vz_config_add_network_device(t->config, card);
+    add_rng(t);
+    add_balloon(t, 0, 0);
+    add_sockets(t, &forward, 1);
+    vz_serial_attachment_unref(pty);
+    vz_serial_port_unref(com1);
+    vz_serial_port_unref(hvc0);
+    vz_storage_attachment_unref(image);
+    vz_storage_device_unref(block);
+    vz_network_attachment_unref(nat);
+    vz_network_device_unref(card);
+}
+
+struct place {
+    char folder[40], disk[64], socket[64];
+};
+
+static void make_place(struct place *p)
+{
+    int fd;
+
+    strcpy(p->folder, "/tmp/vz-runtime-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(p->folder));
+    snprintf(p->disk, sizeof(p->disk), "%s/disk", p->folder);
+    snprintf(p->socket, sizeof(p->socket), "%s/socket", p->folder);
+    fd = open(p->disk, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+}
+
+static void remove_place(struct place *p)
+{
+    unlink(p->disk);
+    ck_assert_int_eq(rmdir(p->folder), 0);
+}
+
+static void live_once(struct place *p, unsigned i)
+{
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    add_everything(&t, p->disk, p->socket);
+    make_machine(&t);
+    if (i % 3)
+        start(&t);
+    if (i % 3 == 2) {
+        ck_assert_int_eq(vz_machine_socket_listen(t.m, 7, on_accept, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 1, NULL, &err), 0);
+        ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    }
+    end(&t); /* stopped, running or paused */
+}
+
+START_TEST(nothing_leaks_with_every_device)
+{
+    unsigned fds, threads;
+    struct place p;
+    uint64_t bytes;
+
+    make_place(&p);
+    for (unsigned i = 0; i < 9; i++)
+        live_once(&p, i);
+    fds = entries("/proc/self/fd");
+    threads = entries("/proc/self/task");
+    bytes = mallinfo2().uordblks;
+    for (unsigned i = 0; i < 200; i++)
+        live_once(&p, i);
+    ck_assert_uint_eq(entries("/proc/self/fd"), fds);
+    ck_assert_uint_eq(entries("/proc/self/task"), threads);
+    if (!VZ_SANITIZED) /* whose leak checker sees more */
+        ck_assert_uint_le(mallinfo2().uordblks, bytes + 200 * 16);
+    remove_place(&p);
+}
+END_TEST
+
+START_TEST(two_machines_with_every_device)
+{
+    struct place p[2];
+    struct machine t[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        make_place(&p[i]);
+        begin(&t[i]);
+        add_everything(&t[i], p[i].disk, p[i].socket);
+        make_machine(&t[i]);
+        start(&t[i]);
+    }
+    ck_assert_int_eq(vz_machine_set_memory_target(t[0].m, 64 << 20, NULL), 0);
+    ck_assert_uint_eq(memory(&t[1]).target, 128 << 20);
+    ck_assert_int_eq(vz_machine_stop_wait(t[0].m, NULL), 0);
+    ck_assert_int_eq(access(p[0].socket, F_OK), -1);
+    ck_assert_int_eq(access(p[1].socket, F_OK), 0);
+    ck_assert_int_eq(vz_machine_state(t[1].m), VZ_STATE_RUNNING);
+    for (unsigned i = 0; i < 2; i++) {
+        end(&t[i]);
+        remove_place(&p[i]);
+    }
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
+    UNIT_TEST(s, sockets_without_a_guest);
+    UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
+    UNIT_TEST(s, a_serial_port_leads_elsewhere);
+    UNIT_TEST(s, a_network_is_replaced_and_lost);
+    if (!VZ_SANITIZED) { /* they leak, as they must */
+        UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
+        UNIT_TEST(s, a_stop_after_a_pause_that_hangs_ends_too);
+    }
+    UNIT_TEST(s, a_device_that_hangs_fails_a_pause);
+    UNIT_TEST(s, nothing_leaks_with_every_device);
+    UNIT_TEST(s, two_machines_with_every_device);
+    UNIT_TEST(s, devices_that_are_not_there_are_not_found);
+}
+
+UNIT_TEST_MAIN("runtime", add_tests)
