@@ -106,10 +106,10 @@ static void enter_handler(struct x86_cpu *c, const struct gate *g, const struct 
                           const struct stack *s, unsigned cpl, bool switched)
 {
     if (switched && (c->rflags & X86_FLAG_VM)) {
-        seg_set_null(c, X86_ES, 0);
-        seg_set_null(c, X86_DS, 0);
-        seg_set_null(c, X86_FS, 0);
-        seg_set_null(c, X86_GS, 0);
+        seg_invalidate(c, X86_ES);
+        seg_invalidate(c, X86_DS);
+        seg_invalidate(c, X86_FS);
+        seg_invalidate(c, X86_GS);
     }
     if (switched)
         c->seg[X86_SS] = s->ss;

@@ -176,10 +176,10 @@ bool seg_load(struct x86_cpu *c, enum x86_seg seg, uint16_t selector)
     return true;
 }
 
-static void drop(struct x86_cpu *c, unsigned seg)
+void seg_invalidate(struct x86_cpu *c, enum x86_seg seg)
 {
-    seg_set_null(c, seg, 0);
-    c->ea_base[seg] = 0;
+    c->seg[seg].selector = 0;
+    c->seg[seg].attr &= (uint16_t)~SEG_ATTR_P;
 }
 
 void seg_drop_inner(struct x86_cpu *c)
@@ -191,9 +191,9 @@ void seg_drop_inner(struct x86_cpu *c)
         bool conforming = (s->attr & (SEG_TYPE_CODE | SEG_TYPE_CONFORMING)) ==
                           (SEG_TYPE_CODE | SEG_TYPE_CONFORMING);
 
-        if ((s->attr & SEG_ATTR_P) && !conforming &&
-            (s->attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT < c->cpl)
-            drop(c, data[n]);
+        if (!(s->attr & SEG_ATTR_P) ||
+            (!conforming && (s->attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT < c->cpl))
+            seg_invalidate(c, data[n]);
     }
 }
 

@@ -121,10 +121,16 @@ bool seg_read_stack(struct x86_cpu *c, uint16_t selector, unsigned cpl, uint8_t 
 void seg_load_real(struct x86_cpu *c, enum x86_seg seg, uint16_t selector);
 void seg_load_v86(struct x86_cpu *c, enum x86_seg seg, uint16_t selector);
 
-/* Set a register to the null selector. */
+/* Load a register with a null selector. Intel's processors clear the base too. */
 void seg_set_null(struct x86_cpu *c, enum x86_seg seg, uint16_t selector);
 
-/* Data segments that code at the new, outer CPL may not use become null. */
+/* What returns to an outer level and exits from virtual-8086 mode do to a register that may not be
+ * used any more: selector 0, not usable, but base and limit stay, and 64-bit code sees the base of
+ * FS and GS. */
+void seg_invalidate(struct x86_cpu *c, enum x86_seg seg);
+
+/* Invalidate data segments that code at the new, outer CPL may not use, and null ones, whose
+ * selector may be 1 to 3. */
 void seg_drop_inner(struct x86_cpu *c);
 
 /* Everything derived from segment registers, CR0, EFER and RFLAGS.VM: code_size, ea_base[],

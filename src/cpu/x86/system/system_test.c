@@ -395,6 +395,10 @@ START_TEST(virtual_8086_mode_and_out_by_gate)
     stop_is(&f, RUN(&f, v86), X86_STOP_HALT);
     ck_assert_uint_eq(result(&f, 0) & 0xffff, 0x500);
     ck_assert_uint_eq(result(&f, 1) & X86_FLAG_VM, X86_FLAG_VM);
+    ck_assert_uint_eq(f.cpu->seg[X86_ES].selector, 0);
+    ck_assert_uint_eq(f.cpu->seg[X86_GS].selector, 0);
+    ck_assert_uint_eq(f.cpu->seg[X86_GS].attr & SEG_ATTR_P, 0);
+    ck_assert_uint_eq(f.cpu->seg[X86_GS].limit, 0xffff);
     teardown(&f);
 }
 END_TEST
