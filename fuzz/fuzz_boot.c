@@ -21,7 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t initrd_bytes[] = "initrd";
     const struct boot_file kernel = {"KERNEL", data, size};
-    const struct boot_file initrd = {"INITRD", initrd_bytes, sizeof(initrd_bytes)};
+    const struct boot_file initrd[] = {
+        {"INITRD", initrd_bytes, sizeof(initrd_bytes), NULL},
+        {"MODULE", initrd_bytes, sizeof(initrd_bytes), "with a text"}};
     const struct boot_params params = {.cmdline = "a=b", .ram_size = RAM, .rsdp_gpa = TABLES_BASE};
     struct x86_cpu_state cpu = {0};
     struct vz_error err = {0};
@@ -32,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (mem_add(mem, 0, RAM, false))
         abort();
-    r = boot_load_files(&params, &kernel, size & 1 ? &initrd : NULL, mem, &cpu, &err);
+    r = boot_load_files(&params, &kernel, initrd, size % 3, mem, &cpu, &err);
     if (r ? (!err.text[0] || !err.code || cpu.rip) : cpu.rip >= RAM)
         abort();
     mem_destroy(mem);

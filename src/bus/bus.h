@@ -63,9 +63,12 @@ struct bus_space {
 };
 
 /* Of the whole machine; read at any time. */
+/* More than any kernel asks where nothing is while it looks for devices. */
+#define BUS_UNCLAIMED_TOO_MANY 1000000u
+
 struct bus_stats {
     _Atomic uint64_t port_reads, port_writes, mmio_reads, mmio_writes;
-    _Atomic uint64_t unclaimed_reads, unclaimed_writes;
+    _Atomic uint64_t unclaimed_reads, unclaimed_writes; /* one warning at BUS_UNCLAIMED_TOO_MANY */
 };
 
 struct bus {

@@ -2,6 +2,8 @@
 #include "bus/bus.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "fake_machine.h"
 #include "fake_shortcuts.h"
@@ -75,6 +77,46 @@ START_TEST(nothing_reads_as_ones_and_is_counted)
     fake_out(&m, 0xffff, 4, 0);
     ck_assert_uint_eq(m.bus->stats.unclaimed_reads, 3);
     ck_assert_uint_eq(m.bus->stats.unclaimed_writes, 1);
+    fake_machine_fini(&m);
+}
+END_TEST
+
+/* What fn(m) writes to standard error. */
+static void stderr_of(void (*fn)(struct fake_machine *m), struct fake_machine *m, char *ret,
+                      size_t len)
+{
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    size_t n;
+
+    dup2(fileno(file), STDERR_FILENO);
+    fn(m);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    rewind(file);
+    n = fread(ret, 1, len - 1, file);
+    ret[n] = 0;
+    fclose(file);
+}
+
+static void read_until_too_many(struct fake_machine *m)
+{
+    for (unsigned i = 0; i < BUS_UNCLAIMED_TOO_MANY; i++)
+        fake_read(m, 0xfffff000, 4);
+}
+
+START_TEST(a_guest_that_asks_for_nothing_a_million_times_is_told_of_once)
+{
+    struct fake_machine m;
+    char text[512];
+
+    fake_machine_init(&m);
+    fake_in(&m, 0x1234, 1);
+    stderr_of(read_until_too_many, &m, text, sizeof(text));
+    ck_assert_str_eq(text, "vz: the guest has read 1000000 times where no device is, last at "
+                           "address 0xfffff000\n");
+    stderr_of(read_until_too_many, &m, text, sizeof(text));
+    ck_assert_str_eq(text, "");
     fake_machine_fini(&m);
 }
 END_TEST
@@ -247,6 +289,7 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, nothing_reads_as_ones_and_is_counted);
+    UNIT_TEST(s, a_guest_that_asks_for_nothing_a_million_times_is_told_of_once);
     UNIT_TEST(s, accesses_are_split_to_what_the_range_takes);
     UNIT_TEST(s, narrow_reads_are_cut_out_and_narrow_writes_dropped);
     UNIT_TEST(s, ranges_do_not_overlap_and_can_move);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/log.h"
 #include "bus/bus.h"
 #include "bus/shortcut.h"
 
@@ -141,6 +142,16 @@ static void count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* A guest that keeps asking where nothing is has lost its way, and shows it in no other manner. */
+static void count_unclaimed(_Atomic uint64_t *counter, enum bus_space_kind space, uint64_t addr,
+                            const char *what)
+{
+    if (atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1 == BUS_UNCLAIMED_TOO_MANY)
+        log_warn("the guest has %s %u times where no device is, last at %s 0x%llx", what,
+                 BUS_UNCLAIMED_TOO_MANY, space == BUS_PORT ? "port" : "address",
+                 (unsigned long long)addr);
+}
+
 static uint64_t low_mask(unsigned size)
 {
     return size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
@@ -174,7 +185,7 @@ static uint64_t space_read(struct bus *bus, enum bus_space_kind space, uint64_t 
         if (p.r)
             v = read_piece(&p);
         else if (done == 0)
-            count(&bus->stats.unclaimed_reads);
+            count_unclaimed(&bus->stats.unclaimed_reads, space, addr, "read");
         value |= (v & low_mask(n)) << (8 * done);
     }
     return value;
@@ -193,7 +204,7 @@ static void space_write(struct bus *bus, enum bus_space_kind space, uint64_t add
                 p.r->write_locked(p.r, p.off, n, (value >> (8 * done)) & low_mask(n));
             device_unlock(p.r->dev);
         } else if (p.r || done == 0) {
-            count(&bus->stats.unclaimed_writes);
+            count_unclaimed(&bus->stats.unclaimed_writes, space, addr, "written");
         }
     }
 }

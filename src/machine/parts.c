@@ -122,7 +122,9 @@ int parts_boot(struct parts *p, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
     const struct vz_boot_loader *b = c->boot_loader;
-    struct boot_params params = {.kernel_path = b->kernel, .initrd_path = b->initrd, .disk_path = b->disk,
+    const struct boot_module initrd = {.path = b->initrd};
+    struct boot_params params = {.kernel_path = b->kernel, .modules = &initrd,
+                                 .module_count = b->initrd != NULL, .disk_path = b->disk,
                                  .cmdline = b->cmdline, .ram_size = c->memory_size,
                                  .rsdp_gpa = p->board->rsdp};
     struct x86_cpu_state state;

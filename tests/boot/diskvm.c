@@ -116,7 +116,8 @@ static struct board *make_board(unsigned count, struct blk **disks, struct char_
 
 static void load(struct board *b, char **argv)
 {
-    const struct boot_params params = {.kernel_path = argv[1], .initrd_path = argv[2],
+    const struct boot_module initrd = {.path = argv[2]};
+    const struct boot_params params = {.kernel_path = argv[1], .modules = &initrd, .module_count = 1,
                                        .cmdline = argv[3], .ram_size = RAM_SIZE,
                                        .rsdp_gpa = b->rsdp};
     struct x86_cpu_state state;

@@ -31,7 +31,8 @@ static void *loop_main(void *arg)
 
 static int boot(struct vguest *g, char **argv, struct vz_error *err)
 {
-    struct boot_params params = {.kernel_path = argv[1], .initrd_path = argv[2],
+    const struct boot_module initrd = {.path = argv[2]};
+    struct boot_params params = {.kernel_path = argv[1], .modules = &initrd, .module_count = 1,
                                  .cmdline = argv[3], .ram_size = g->board->options.ram_size,
                                  .rsdp_gpa = g->board->rsdp};
     struct x86_cpu_state state;

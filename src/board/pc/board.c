@@ -70,7 +70,9 @@ static int prepare_guest(struct board *b)
 
     pci_assign_bars(b->pci);
     r = acpi_write_tables(b->mem, b->options.vcpu_count, b->phys_bits, &b->rsdp);
-    return r ? r : smbios_write_tables(b->mem, &b->options);
+    if (!r)
+        r = smbios_write_tables(b->mem, &b->options);
+    return r ? r : bios_data_write(b->mem);
 }
 
 static void resume_all(void *arg)

@@ -97,9 +97,10 @@ int board_load(struct board *board, const void *data, size_t len,
 /* devices.c: put the machine's devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 
-/* acpi.c, smbios.c: write the tables into guest memory. 0 or -errno. */
+/* acpi.c, smbios.c, bios_data.c: write the tables into guest memory. 0 or -errno. */
 int acpi_write_tables(struct mem *mem, unsigned vcpu_count, unsigned phys_bits,
                       gpa_t *ret_rsdp) must_check;
 int smbios_write_tables(struct mem *mem, const struct board_options *options) must_check;
+int bios_data_write(struct mem *mem) must_check;
 
 #endif

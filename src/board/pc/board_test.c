@@ -210,6 +210,31 @@ START_TEST(smbios_says_who_the_machine_is)
 }
 END_TEST
 
+START_TEST(memory_looks_as_a_bios_leaves_it)
+{
+    struct fixture f;
+    const uint8_t *vector, *handler;
+
+    setup(&f, 64 * MIB, 1);
+    for (unsigned v = 0; v < 256; v++) {
+        vector = at(&f, 4 * v, 4);
+        handler = at(&f, load_le16(vector + 2) * UINT64_C(16) + load_le16(vector), 1);
+        if ((v >= 8 && v < 16) || (v >= 0x70 && v < 0x78))
+            ck_assert_uint_eq(*handler, 0x50); /* saves what it uses to end the interrupt */
+        else
+            ck_assert_uint_eq(*handler, 0xcf); /* IRET */
+    }
+    ck_assert_uint_eq(load_le16(at(&f, 0x400, 2)), 0x3f8);
+    ck_assert_uint_eq(load_le16(at(&f, 0x402, 2)), 0);
+    ck_assert_uint_eq(load_le16(at(&f, 0x40e, 2)) * 16, LOW_FREE_END);
+    ck_assert_uint_eq(load_le16(at(&f, 0x413, 2)), LOW_FREE_END / KIB);
+    ck_assert_uint_eq(f.board->e820[0].len, LOW_FREE_END);
+    ck_assert_uint_eq(*at(&f, LOW_FREE_END, 1), 1);
+    ck_assert_uint_eq(*at(&f, 0xffffe, 1), 0xfc);
+    teardown(&f);
+}
+END_TEST
+
 static uint32_t in(struct fixture *f, uint16_t port, unsigned size)
 {
     return bus_io_ops.port_read(f->board->bus, port, size);
@@ -309,6 +334,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_largest_machine_has_tables_too);
     UNIT_TEST(s, the_dsdt_disassembles);
     UNIT_TEST(s, smbios_says_who_the_machine_is);
+    UNIT_TEST(s, memory_looks_as_a_bios_leaves_it);
     UNIT_TEST(s, every_device_is_at_its_place);
     UNIT_TEST(s, reset_brings_back_devices_and_tables);
     UNIT_TEST(s, a_board_loads_what_another_saved);

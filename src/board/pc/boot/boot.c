@@ -64,6 +64,27 @@ static int boot_elf(struct boot_ctx *ctx)
     return pvh_boot(ctx, elf);
 }
 
+static int boot_any(struct boot_ctx *ctx);
+
+/* A kernel packed by gzip, of any format, is unpacked as boot loaders do it. */
+static int boot_packed(struct boot_ctx *ctx)
+{
+    const struct boot_file *packed = ctx->kernel;
+    uint64_t max = MIN(ctx->params->ram_size, (uint64_t)KERNEL_FILE_MAX);
+    struct decompressed out = {0};
+    struct boot_file kernel;
+    int r = decompress(packed->data, packed->len, max, &out, ctx->err);
+
+    if (r)
+        return r;
+    kernel = (struct boot_file){.name = packed->name, .data = out.data, .len = out.len};
+    ctx->kernel = &kernel;
+    r = decompress_detect(kernel.data, kernel.len) == DECOMPRESS_GZIP ? refuse(ctx) : boot_any(ctx);
+    ctx->kernel = packed;
+    decompress_free(&out);
+    return r;
+}
+
 static int boot_any(struct boot_ctx *ctx)
 {
     if (bzimage_detect(ctx->kernel))
@@ -72,21 +93,25 @@ static int boot_any(struct boot_ctx *ctx)
         return boot_elf(ctx);
     if (multiboot_detect(ctx->kernel))
         return multiboot_boot(ctx);
+    if (decompress_detect(ctx->kernel->data, ctx->kernel->len) == DECOMPRESS_GZIP)
+        return boot_packed(ctx);
     return refuse(ctx);
 }
 
 int boot_load_files(const struct boot_params *params, const struct boot_file *kernel,
-                    const struct boot_file *initrd, struct mem *mem, struct x86_cpu_state *bsp,
-                    struct vz_error *err)
+                    const struct boot_file *modules, unsigned count, struct mem *mem,
+                    struct x86_cpu_state *bsp, struct vz_error *err)
 {
     struct x86_cpu_state cpu = *bsp;
     struct boot_ctx ctx = {
         .params = params, .cmdline = params->cmdline ? params->cmdline : "", .kernel = kernel,
-        .initrd = initrd, .mem = mem, .cpu = &cpu, .err = err};
+        .module = modules, .module_count = count, .mem = mem, .cpu = &cpu, .err = err};
     int r;
 
     if (params->ram_size < RAM_SIZE_MIN || params->ram_size > RAM_SIZE_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "RAM size out of range");
+    if (count > BOOT_MODULES_MAX)
+        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
     ctx.e820_count = memory_map_e820(params->ram_size, ctx.e820);
     r = boot_any(&ctx);
     if (r) {
@@ -98,29 +123,50 @@ int boot_load_files(const struct boot_params *params, const struct boot_file *ke
     return 0;
 }
 
-static int read_files(const struct boot_params *params, struct boot_file *kernel,
-                      struct boot_file *initrd, struct vz_error *err)
+/* What a start reads: the kernel and its modules. */
+struct boot_files {
+    struct boot_file kernel, module[BOOT_MODULES_MAX];
+    unsigned module_count;
+};
+
+static int read_from_disk(const struct boot_params *params, struct boot_files *f,
+                          struct vz_error *err)
+{
+    int r = boot_disk_read(params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
+                           params->ram_size, &f->kernel, &f->module[0], err);
+
+    f->module_count = !r && f->module[0].data;
+    return r;
+}
+
+static int read_files(const struct boot_params *params, struct boot_files *f, struct vz_error *err)
 {
     int r;
 
     if (params->disk_path)
-        return boot_disk_read(params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
-                              params->ram_size, kernel, initrd, err);
-    r = kernel_file_read("kernel", params->kernel_path, KERNEL_FILE_MAX, kernel, err);
-    if (!r && params->initrd_path)
-        r = kernel_file_read("initrd", params->initrd_path, params->ram_size, initrd, err);
+        return read_from_disk(params, f, err);
+    if (params->module_count > BOOT_MODULES_MAX)
+        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
+    r = kernel_file_read("kernel", params->kernel_path, KERNEL_FILE_MAX, &f->kernel, err);
+    for (unsigned i = 0; i < params->module_count && !r; i++) {
+        r = kernel_file_read("initrd", params->modules[i].path, params->ram_size, &f->module[i],
+                             err);
+        f->module[i].text = params->modules[i].text;
+        f->module_count = i + 1;
+    }
     return r;
 }
 
 int boot_load(const struct boot_params *params, struct mem *mem, struct x86_cpu_state *bsp,
               struct vz_error *err)
 {
-    struct boot_file kernel = {0}, initrd = {0};
-    int r = read_files(params, &kernel, &initrd, err);
+    struct boot_files f = {.module_count = 0};
+    int r = read_files(params, &f, err);
 
     if (!r)
-        r = boot_load_files(params, &kernel, initrd.data ? &initrd : NULL, mem, bsp, err);
-    kernel_file_free(&initrd);
-    kernel_file_free(&kernel);
+        r = boot_load_files(params, &f.kernel, f.module, f.module_count, mem, bsp, err);
+    for (unsigned i = 0; i < f.module_count; i++)
+        kernel_file_free(&f.module[i]);
+    kernel_file_free(&f.kernel);
     return r;
 }

@@ -2,8 +2,8 @@
 /* Direct boot: put a kernel, its initrd and its command line into guest memory, and the bootstrap
  * CPU at its first instruction, as a boot loader and firmware would have left it.
  *
- * Formats: Linux bzImage (boot protocol 2.06 and later), ELF64 with a PVH entry or Linux's 64-bit
- * entry, Multiboot 1. Files are not trusted. */
+ * Formats: Linux bzImage (boot protocol 2.02 and later), ELF64 with a PVH entry or Linux's 64-bit
+ * entry, Multiboot 1; each also packed by gzip. Files are not trusted. */
 #ifndef VZ_BOARD_PC_BOOT_BOOT_H
 #define VZ_BOARD_PC_BOOT_BOOT_H
 
@@ -13,9 +13,18 @@ struct mem;
 struct vz_error;
 struct x86_cpu_state;
 
+#define BOOT_MODULES_MAX 32u
+
+/* A file that a kernel finds in memory: an initrd, or a module of a Multiboot or PVH kernel. */
+struct boot_module {
+    const char *path;
+    const char *text; /* what the kernel is told of it; or NULL: path */
+};
+
 struct boot_params {
     const char *kernel_path;
-    const char *initrd_path; /* or NULL: none */
+    const struct boot_module *modules; /* Linux sees them as one initrd, one behind the other */
+    unsigned module_count;   /* at most BOOT_MODULES_MAX */
     const char *disk_path;   /* or NULL; else both are read from this disk, see boot_disk.h */
     const char *cmdline;     /* or NULL: empty */
     uint64_t ram_size;       /* bytes, as for memory_map_e820() */
@@ -27,6 +36,7 @@ struct boot_file {
     const char *name;
     const uint8_t *data;
     uint64_t len;
+    const char *text; /* of a module; or NULL: name */
 };
 
 /* Load into mem, whose RAM is laid out as the memory map says. *bsp comes in its reset state
@@ -38,11 +48,11 @@ struct boot_file {
 int boot_load(const struct boot_params *params, struct mem *mem, struct x86_cpu_state *bsp,
               struct vz_error *err) must_check;
 
-/* The same with files already in memory; the paths in params are not looked at. initrd may be
- * NULL. */
+/* The same with files already in memory; the paths in params are not looked at. count modules, at
+ * most BOOT_MODULES_MAX. */
 int boot_load_files(const struct boot_params *params, const struct boot_file *kernel,
-                    const struct boot_file *initrd, struct mem *mem, struct x86_cpu_state *bsp,
-                    struct vz_error *err) must_check;
+                    const struct boot_file *modules, unsigned count, struct mem *mem,
+                    struct x86_cpu_state *bsp, struct vz_error *err) must_check;
 
 /* What firmware does on every CPU before a kernel runs: MTRRs on, write-back by default. Called by
  * boot_load() for the bootstrap CPU; the board calls it for the others, since Linux wants all CPUs

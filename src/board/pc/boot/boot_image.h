@@ -13,6 +13,7 @@
 #include "board/pc/memory_map.h"
 
 #define BOOT_USED_MAX 96
+#define BOOT_INITRD_ALIGN 4 /* Linux looks for the next cpio archive there */
 
 struct boot_range {
     uint64_t addr, len;
@@ -22,7 +23,8 @@ struct boot_ctx {
     const struct boot_params *params;
     const char *cmdline; /* never NULL */
     const struct boot_file *kernel;
-    const struct boot_file *initrd; /* or NULL */
+    const struct boot_file *module; /* module_count of them: initrds */
+    unsigned module_count;
     struct mem *mem;
     struct x86_cpu_state *cpu; /* a copy, handed to the caller on success */
     struct vz_error *err;
@@ -30,7 +32,9 @@ struct boot_ctx {
     unsigned e820_count;
     struct boot_range used[BOOT_USED_MAX];
     unsigned used_count;
-    uint64_t initrd_gpa, initrd_len; /* set by boot_place_initrd() */
+    /* Set by boot_place_modules(): where they lie, each and all. */
+    struct boot_range module_at[BOOT_MODULES_MAX];
+    uint64_t initrd_gpa, initrd_len;
     bool err_named; /* the error is not the kernel file's and says itself whose it is */
 };
 
@@ -50,8 +54,11 @@ int boot_put_low(struct boot_ctx *ctx, const void *buf, uint64_t len, uint64_t a
 /* Copy len bytes of the kernel file (inside it) to gpa and zero up to mem_len. */
 int boot_load_bytes(struct boot_ctx *ctx, uint64_t gpa, const uint8_t *src, uint64_t len,
                     uint64_t mem_len) must_check;
-/* The initrd, if there is one, goes to the top of low RAM, its last byte at max or below. */
-int boot_place_initrd(struct boot_ctx *ctx, uint64_t max) must_check;
+/* The modules go to the top of low RAM, one behind the other, each at a multiple of align (a power
+ * of two, a page at most), zeros between; the last byte at max or below. */
+int boot_place_modules(struct boot_ctx *ctx, uint64_t align, uint64_t max) must_check;
+/* What the kernel is told of module i, zero-terminated. */
+int boot_put_module_text(struct boot_ctx *ctx, unsigned i, uint64_t *ret) must_check;
 /* The command line, zero-terminated, of at most max bytes without the zero, prefix in front. */
 int boot_place_cmdline(struct boot_ctx *ctx, const char *prefix, uint64_t max,
                        uint64_t *ret) must_check;

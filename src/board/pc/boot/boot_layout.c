@@ -119,28 +119,61 @@ static uint64_t largest_room(const struct boot_ctx *ctx, uint64_t end)
     return low * MEM_PAGE_SIZE;
 }
 
-int boot_place_initrd(struct boot_ctx *ctx, uint64_t max)
+/* Where each module begins, from the first one's start on. Returns their length together. */
+static uint64_t measure_modules(struct boot_ctx *ctx, uint64_t align)
 {
-    uint64_t end = memory_map_low(ctx->params->ram_size);
+    uint64_t len = 0;
+
+    for (unsigned i = 0; i < ctx->module_count; i++) {
+        len = align_up(len, align);
+        ctx->module_at[i] = (struct boot_range){len, ctx->module[i].len};
+        len += ctx->module[i].len; /* files: their sum is far from wrapping */
+    }
+    return len;
+}
+
+static int no_room_for_modules(struct boot_ctx *ctx, uint64_t end)
+{
+    const char *name = ctx->module[0].name;
+    uint64_t room = largest_room(ctx, end) / 1024, len = (ctx->initrd_len + 1023) / 1024;
+
+    ctx->err_named = true;
+    if (ctx->module_count == 1)
+        return boot_invalid(ctx, "initrd %s: does not fit: %" PRIu64 " KiB, room for %" PRIu64
+                            " KiB beside the kernel", name, len, room);
+    return boot_invalid(ctx, "initrd %s and %u more: do not fit: %" PRIu64 " KiB, room for %" PRIu64
+                        " KiB beside the kernel", name, ctx->module_count - 1, len, room);
+}
+
+int boot_place_modules(struct boot_ctx *ctx, uint64_t align, uint64_t max)
+{
+    uint64_t end = memory_map_low(ctx->params->ram_size), next;
     int r;
 
-    if (!ctx->initrd || !ctx->initrd->len)
+    ctx->initrd_len = measure_modules(ctx, align);
+    if (!ctx->initrd_len)
         return 0;
     if (max < end)
         end = max + 1;
-    ctx->initrd_len = ctx->initrd->len;
     ctx->initrd_gpa = find_high(ctx, ctx->initrd_len, end);
-    if (!ctx->initrd_gpa) {
-        ctx->err_named = true;
-        return boot_invalid(ctx, "initrd %s: does not fit: %" PRIu64 " KiB, room for %" PRIu64
-                            " KiB beside the kernel", ctx->initrd->name,
-                            (ctx->initrd_len + 1023) / 1024, largest_room(ctx, end) / 1024);
-    }
+    if (!ctx->initrd_gpa)
+        return no_room_for_modules(ctx, end);
     r = boot_claim(ctx, ctx->initrd_gpa, ctx->initrd_len, "initrd");
-    if (r)
-        return r;
-    return boot_load_bytes(ctx, ctx->initrd_gpa, ctx->initrd->data, ctx->initrd_len,
-                           ctx->initrd_len);
+    for (unsigned i = 0; i < ctx->module_count && !r; i++) {
+        next = i + 1 < ctx->module_count ? ctx->module_at[i + 1].addr : ctx->initrd_len;
+        r = boot_load_bytes(ctx, ctx->initrd_gpa + ctx->module_at[i].addr, ctx->module[i].data,
+                            ctx->module[i].len, next - ctx->module_at[i].addr);
+        ctx->module_at[i].addr += ctx->initrd_gpa;
+    }
+    return r;
+}
+
+int boot_put_module_text(struct boot_ctx *ctx, unsigned i, uint64_t *ret)
+{
+    const struct boot_file *m = &ctx->module[i];
+    const char *text = m->text ? m->text : m->name;
+
+    return boot_put_low(ctx, text, strlen(text) + 1, 4, "module's text", ret);
 }
 
 int boot_place_cmdline(struct boot_ctx *ctx, const char *prefix, uint64_t max, uint64_t *ret)

@@ -35,8 +35,8 @@ struct machine {
     struct x86_cpu_state cpu;
     struct vz_error err;
     struct boot_params params;
-    struct boot_file initrd;
-    bool has_initrd;
+    struct boot_file module[3];
+    unsigned module_count;
 };
 
 static void machine_init(struct machine *m)
@@ -51,9 +51,9 @@ static void machine_init(struct machine *m)
 
 static int load(struct machine *m, const struct image *image)
 {
-    struct boot_file kernel = {"KERNEL", image->data, image->len};
+    struct boot_file kernel = {"KERNEL", image->data, image->len, NULL};
 
-    return boot_load_files(&m->params, &kernel, m->has_initrd ? &m->initrd : NULL, m->mem, &m->cpu,
+    return boot_load_files(&m->params, &kernel, m->module, m->module_count, m->mem, &m->cpu,
                            &m->err);
 }
 
@@ -281,7 +281,7 @@ START_TEST(damaged_bzimages_are_refused)
         refused(&im, "unknown compression");
     }
     make_bzimage(&im, pack_zstd);
-    im.len -= 100;
+    im.len -= 16;
     refused(&im, "truncated");
     im.len = 0x208;
     refused(&im, "truncated in its setup header");
@@ -289,8 +289,8 @@ START_TEST(damaged_bzimages_are_refused)
     store_le32(im.data + 0x24c, UINT32_MAX);
     refused(&im, "payload lies outside");
     make_bzimage(&im, pack_zstd);
-    store_le16(im.data + 0x206, 0x203);
-    refused(&im, "boot protocol 2.03");
+    store_le16(im.data + 0x206, 0x201);
+    refused(&im, "boot protocol 2.01");
     make_bzimage(&im, pack_zstd);
     im.data[0x211] = 0;
     refused(&im, "zImage");
@@ -322,6 +322,138 @@ START_TEST(bzimages_without_a_decompressor_are_loaded_whole)
 }
 END_TEST
 
+/* Multiboot by addresses: the file's text goes to 1 MiB, the header at file offset 64. */
+static void make_multiboot(struct image *im)
+{
+    uint32_t header[8] = {0x1badb002, 0x10003, -(0x1badb002u + 0x10003u), 0x100000 + 64, 0x100000,
+                          0x100000 + TEXT_LEN, 0x100000 + 2 * TEXT_LEN, 0x100000 + 0x100};
+
+    memset(im, 0, sizeof(*im));
+    for (unsigned i = 0; i < TEXT_LEN; i++)
+        im->data[i] = text_byte(i);
+    memcpy(im->data + 64, header, sizeof(header));
+    im->len = TEXT_LEN;
+}
+
+/* A bzImage of the given protocol version that tells no payload and has text behind its header. */
+static void make_plain_bzimage(struct image *im, unsigned version)
+{
+    make_bzimage(im, pack_zstd);
+    store_le16(im->data + 0x206, (uint16_t)version);
+    store_le16(im->data + 0x236, 0);
+    im->data[0x234] = 0;
+    store_le32(im->data + 0x248, 0);
+    store_le32(im->data + 0x24c, 0);
+}
+
+/* syssize counts paragraphs of 16 bytes; old protocols and programs that are no Linux say anything
+ * there. */
+START_TEST(bzimages_may_be_shorter_or_longer_than_their_syssize)
+{
+    static const struct {
+        unsigned version, missing;
+        bool loads;
+    } shorter[] = {{0x20f, 15, true}, {0x20f, 500, true}, {0x203, 500, true}, {0x202, 15, true},
+                   {0x206, 15, true}, {0x206, 16, false}, {0x204, 500, false}};
+    struct image im;
+    struct machine m;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(shorter); i++) {
+        make_plain_bzimage(&im, shorter[i].version);
+        im.len -= shorter[i].missing;
+        if (!shorter[i].loads) {
+            refused(&im, "truncated");
+            continue;
+        }
+        machine_init(&m);
+        ck_assert_msg(!load(&m, &im), "%u: %s", i, m.err.text);
+        ck_assert_uint_eq(m.cpu.rip, 0x100000);
+        ck_assert_mem_eq(at(&m, 0x100000, im.len - SETUP), im.data + SETUP, im.len - SETUP);
+        mem_destroy(m.mem);
+    }
+    machine_init(&m); /* Linux, trimmed or signed */
+    make_bzimage(&im, pack_zstd);
+    im.len = SETUP + PAYLOAD + load_le32(im.data + 0x24c);
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    im.len += 1000;
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    mem_destroy(m.mem);
+}
+END_TEST
+
+START_TEST(old_kernels_have_the_limits_of_their_protocol)
+{
+    struct image im;
+    struct machine m;
+    char text[257];
+
+    memset(text, 'a', sizeof(text));
+    text[256] = 0;
+    machine_init(&m);
+    m.params.cmdline = text;
+    make_plain_bzimage(&im, 0x202);
+    ck_assert_int_eq(load(&m, &im), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(m.err.text, "this kernel takes 255"));
+    text[255] = 0;
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    mem_destroy(m.mem);
+}
+END_TEST
+
+START_TEST(kernels_packed_by_gzip_are_unpacked)
+{
+    struct image im, packed = {.len = 0};
+    struct machine m;
+
+    make_multiboot(&im);
+    packed.len = pack_gzip(&im, packed.data, sizeof(packed.data));
+    machine_init(&m);
+    ck_assert_msg(!load(&m, &packed), "%s", m.err.text);
+    ck_assert_uint_eq(m.cpu.gpr[X86_RAX], 0x2badb002);
+    ck_assert_str_eq((const char *)at(&m, load_le32(at(&m, m.cpu.gpr[X86_RBX] + 16, 4)), 32),
+                     "KERNEL hello world");
+    mem_destroy(m.mem);
+
+    packed.data[packed.len / 2] ^= 0xff;
+    refused(&packed, "damaged");
+    packed.len = 0;
+    im.len = pack_gzip(&im, packed.data, sizeof(packed.data));
+    memcpy(im.data, packed.data, im.len);
+    packed.len = pack_gzip(&im, packed.data, sizeof(packed.data)); /* twice: GRUB would not */
+    refused(&packed, "gzip-compressed");
+}
+END_TEST
+
+START_TEST(linux_sees_several_initrds_as_one)
+{
+    struct image im;
+    struct machine m;
+    const uint8_t *zp;
+
+    machine_init(&m);
+    m.module_count = 3;
+    m.module[0] = (struct boot_file){"A", (const uint8_t *)"abcde", 5, NULL};
+    m.module[1] = (struct boot_file){"B", (const uint8_t *)"fg", 2, NULL};
+    m.module[2] = (struct boot_file){"C", (const uint8_t *)"h", 1, NULL};
+    make_bzimage(&im, pack_zstd);
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    zp = at(&m, m.cpu.gpr[X86_RSI], 4096);
+    ck_assert_uint_eq(load_le32(zp + 0x21c), 13);
+    ck_assert_mem_eq(at(&m, load_le32(zp + 0x218), 13), "abcde\0\0\0fg\0\0h", 13);
+    make_elf64(&im, true);
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    ck_assert_uint_eq(load_le32(at(&m, m.cpu.gpr[X86_RBX] + 12, 4)), 1);
+    m.module[1].text = "second"; /* a kernel that tells modules apart */
+    ck_assert_msg(!load(&m, &im), "%s", m.err.text);
+    ck_assert_uint_eq(load_le32(at(&m, m.cpu.gpr[X86_RBX] + 12, 4)), 3);
+    zp = at(&m, load_le64(at(&m, m.cpu.gpr[X86_RBX] + 16, 8)), 96);
+    ck_assert_mem_eq(at(&m, load_le64(zp + 32), 2), "fg", 2);
+    ck_assert_str_eq((const char *)at(&m, load_le64(zp + 48), 8), "second");
+    ck_assert_str_eq((const char *)at(&m, load_le64(zp + 16), 8), "A");
+    mem_destroy(m.mem);
+}
+END_TEST
+
 START_TEST(initrds_go_to_the_top_of_allowed_ram)
 {
     static uint8_t big[65 * MIB];
@@ -330,8 +462,8 @@ START_TEST(initrds_go_to_the_top_of_allowed_ram)
     const uint8_t *zp;
 
     machine_init(&m);
-    m.has_initrd = true;
-    m.initrd = (struct boot_file){"INITRD", big, 5000};
+    m.module_count = 1;
+    m.module[0] = (struct boot_file){"INITRD", big, 5000, NULL};
     memset(big, 0x5a, 5000);
     make_bzimage(&im, pack_zstd);
     ck_assert_int_eq(load(&m, &im), 0);
@@ -342,7 +474,7 @@ START_TEST(initrds_go_to_the_top_of_allowed_ram)
     store_le32(im.data + 0x22c, 0x1fffffff & (32 * MIB - 1));
     ck_assert_int_eq(load(&m, &im), 0);
     ck_assert_uint_eq(load_le32(at(&m, m.cpu.gpr[X86_RSI] + 0x218, 4)), 32 * MIB - 8192);
-    m.initrd.len = sizeof(big);
+    m.module[0].len = sizeof(big);
     ck_assert_int_eq(load(&m, &im), -EINVAL);
     ck_assert_ptr_nonnull(strstr(m.err.text, "initrd INITRD: does not fit: 66560 KiB, room for"));
     mem_destroy(m.mem);
@@ -375,8 +507,8 @@ START_TEST(elf_kernels_prefer_the_pvh_entry)
     const uint8_t *info;
 
     machine_init(&m);
-    m.has_initrd = true;
-    m.initrd = (struct boot_file){"INITRD", (const uint8_t *)"abc", 3};
+    m.module_count = 1;
+    m.module[0] = (struct boot_file){"INITRD", (const uint8_t *)"abc", 3, NULL};
     make_elf64(&im, true);
     ck_assert_msg(!load(&m, &im), "%s", m.err.text);
     ck_assert_uint_eq(m.cpu.rip, KERNEL_GPA + 0x20);
@@ -450,28 +582,16 @@ START_TEST(damaged_elf_files_are_refused)
 }
 END_TEST
 
-/* Multiboot by addresses: the file's text goes to 1 MiB, the header at file offset 64. */
-static void make_multiboot(struct image *im)
-{
-    uint32_t header[8] = {0x1badb002, 0x10003, -(0x1badb002u + 0x10003u), 0x100000 + 64, 0x100000,
-                          0x100000 + TEXT_LEN, 0x100000 + 2 * TEXT_LEN, 0x100000 + 0x100};
-
-    memset(im, 0, sizeof(*im));
-    for (unsigned i = 0; i < TEXT_LEN; i++)
-        im->data[i] = text_byte(i);
-    memcpy(im->data + 64, header, sizeof(header));
-    im->len = TEXT_LEN;
-}
-
 START_TEST(multiboot_kernels_get_their_information)
 {
     struct image im;
     struct machine m;
-    const uint8_t *info;
+    const uint8_t *info, *module;
 
     machine_init(&m);
-    m.has_initrd = true;
-    m.initrd = (struct boot_file){"INITRD", (const uint8_t *)"abc", 3};
+    m.module_count = 2;
+    m.module[1] = (struct boot_file){"M", (const uint8_t *)"defg", 4, "second quiet"};
+    m.module[0] = (struct boot_file){"INITRD", (const uint8_t *)"abc", 3, NULL};
     make_multiboot(&im);
     ck_assert_msg(!load(&m, &im), "%s", m.err.text);
     ck_assert_uint_eq(m.cpu.rip, 0x100100);
@@ -481,8 +601,15 @@ START_TEST(multiboot_kernels_get_their_information)
     ck_assert_uint_eq(load_le32(info) & 0x24d, 0x24d);
     ck_assert_uint_eq(load_le32(info + 8), (RAM - MIB) / 1024);
     ck_assert_str_eq((const char *)at(&m, load_le32(info + 16), 32), "KERNEL hello world");
-    ck_assert_uint_eq(load_le32(info + 20), 1);
-    ck_assert_mem_eq(at(&m, load_le32(at(&m, load_le32(info + 24), 16)), 3), "abc", 3);
+    ck_assert_uint_eq(load_le32(info + 20), 2);
+    module = at(&m, load_le32(info + 24), 32);
+    ck_assert_mem_eq(at(&m, load_le32(module), 3), "abc", 3);
+    ck_assert_uint_eq(load_le32(module + 4) - load_le32(module), 3);
+    ck_assert_str_eq((const char *)at(&m, load_le32(module + 8), 8), "INITRD");
+    ck_assert_mem_eq(at(&m, load_le32(module + 16), 4), "defg", 4);
+    ck_assert_uint_eq(load_le32(module + 16) % 4096, 0);
+    ck_assert_uint_eq(load_le32(module + 20) - load_le32(module + 16), 4);
+    ck_assert_str_eq((const char *)at(&m, load_le32(module + 24), 16), "second quiet");
     ck_assert_uint_eq(load_le32(at(&m, load_le32(info + 48), 4)), 20);
     ck_assert_uint_eq(load_le32(info + 44) % 24, 0);
     mem_destroy(m.mem);
@@ -562,11 +689,13 @@ END_TEST
 
 static void refused_path(const char *kernel, const char *initrd, const char *text)
 {
+    const struct boot_module module = {.path = initrd};
     struct machine m;
 
     machine_init(&m);
     m.params.kernel_path = kernel;
-    m.params.initrd_path = initrd;
+    m.params.modules = &module;
+    m.params.module_count = initrd != NULL;
     ck_assert_int_lt(boot_load(&m.params, m.mem, &m.cpu, &m.err), 0);
     ck_assert_msg(strstr(m.err.text, text), "%s", m.err.text);
     mem_destroy(m.mem);
@@ -598,6 +727,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, bzimages_of_every_compression_start_at_the_64_bit_entry);
     UNIT_TEST(s, damaged_bzimages_are_refused);
     UNIT_TEST(s, bzimages_without_a_decompressor_are_loaded_whole);
+    UNIT_TEST(s, bzimages_may_be_shorter_or_longer_than_their_syssize);
+    UNIT_TEST(s, old_kernels_have_the_limits_of_their_protocol);
+    UNIT_TEST(s, kernels_packed_by_gzip_are_unpacked);
+    UNIT_TEST(s, linux_sees_several_initrds_as_one);
     UNIT_TEST(s, initrds_go_to_the_top_of_allowed_ram);
     UNIT_TEST(s, command_lines_beyond_the_kernels_limit_are_refused);
     UNIT_TEST(s, elf_kernels_prefer_the_pvh_entry);

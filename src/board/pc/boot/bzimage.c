@@ -21,7 +21,11 @@
 #define PE_CHECKSUM      88
 #define PE_CERTIFICATES  168   /* data directory 4 */
 
-#define VERSION_MIN      0x206 /* cmdline_size */
+#define VERSION_MIN      0x202 /* cmd_line_ptr */
+#define VERSION_INITRD   0x203 /* initrd_addr_max */
+#define VERSION_SYSSIZE  0x204 /* syssize can be trusted */
+#define VERSION_MOVES    0x205 /* relocatable_kernel */
+#define VERSION_CMDLINE  0x206 /* cmdline_size */
 #define VERSION_PAYLOAD  0x208
 #define VERSION_INIT     0x20a /* pref_address, init_size */
 #define VERSION_XLOAD    0x20c
@@ -29,11 +33,15 @@
 #define SETUP_SECTS_OLD  4u    /* what 0 means */
 #define ENTRY_64_OFFSET  0x200u
 #define DECOMPRESSED_MAX GIB
+#define INITRD_MAX_OLD   0x37ffffffu /* what kernels took before they said */
+#define CMDLINE_MAX_OLD  255u
+#define PARAGRAPH        16u /* bytes, in which syssize counts */
 
 struct bzimage {
     const uint8_t *data;
     unsigned version;
     uint64_t code_off, code_len;       /* the protected-mode part, in the file */
+    bool is_short;                     /* the file ends before syssize does */
     uint64_t payload_off, payload_len; /* in the file; 0: none */
     uint64_t initrd_max, cmdline_max;
     uint64_t pref_address, init_size;  /* 0: not told */
@@ -48,12 +56,45 @@ bool bzimage_detect(const struct boot_file *file)
 /* The fields that exist from some version of the protocol on. */
 static void read_newer_fields(struct bzimage *b)
 {
+    b->initrd_max = b->version >= VERSION_INITRD ? load_le32(b->data + ZP_INITRD_ADDR_MAX)
+                                                 : INITRD_MAX_OLD;
+    b->cmdline_max = b->version >= VERSION_CMDLINE ? load_le32(b->data + ZP_CMDLINE_SIZE)
+                                                   : CMDLINE_MAX_OLD;
+    b->relocatable = b->version >= VERSION_MOVES && b->data[ZP_RELOCATABLE];
     if (b->version >= VERSION_INIT) {
         b->pref_address = load_le64(b->data + ZP_PREF_ADDRESS);
         b->init_size = load_le32(b->data + ZP_INIT_SIZE);
     }
     b->is_64 = b->version >= VERSION_XLOAD &&
                (load_le16(b->data + ZP_XLOADFLAGS) & ZP_XLF_KERNEL_64);
+}
+
+/* Is a file that ends so many bytes before its header's syssize whole all the same? syssize is
+ * rounded up, and could not be trusted before VERSION_SYSSIZE. Who tells a payload has it checked
+ * below; programs that are no Linux (memory testers, boot loaders) tell none and are loose here. */
+static bool may_be_short(const struct bzimage *b, uint64_t missing)
+{
+    return missing < PARAGRAPH || b->version < VERSION_SYSSIZE ||
+           (b->version >= VERSION_PAYLOAD && !load_le32(b->data + ZP_PAYLOAD_LENGTH));
+}
+
+/* What follows syssize's end, as signatures do, is not the kernel's. */
+static int read_code_place(struct boot_ctx *ctx, struct bzimage *b)
+{
+    uint64_t len = ctx->kernel->len, said;
+
+    if (b->version >= VERSION_SYSSIZE)
+        said = load_le32(b->data + ZP_SYSSIZE) * (uint64_t)PARAGRAPH;
+    else
+        said = len > b->code_off ? len - b->code_off : 1;
+    if (!said)
+        return boot_invalid(ctx, "its setup header is damaged: it says that there is no kernel");
+    b->is_short = !range_fits(b->code_off, said, len);
+    if (b->is_short && (len <= b->code_off || !may_be_short(b, b->code_off + said - len)))
+        return boot_invalid(ctx, "is truncated: %" PRIu64 " bytes where its header says %" PRIu64,
+                            len, b->code_off + said);
+    b->code_len = b->is_short ? len - b->code_off : said;
+    return 0;
 }
 
 static int read_payload_place(struct boot_ctx *ctx, struct bzimage *b)
@@ -74,29 +115,22 @@ static int parse(struct boot_ctx *ctx, struct bzimage *b)
 {
     const struct boot_file *file = ctx->kernel;
     unsigned sects;
+    int r;
 
     *b = (struct bzimage){.data = file->data};
     if (file->len < ZP_HEADER_END_MAX)
         return boot_invalid(ctx, "is truncated in its setup header");
     b->version = load_le16(b->data + ZP_VERSION);
     if (b->version < VERSION_MIN)
-        return boot_unsupported(ctx, "has Linux boot protocol %u.%02u; vz needs 2.06",
+        return boot_unsupported(ctx, "has Linux boot protocol %u.%02u; vz needs 2.02",
                                 b->version >> 8, b->version & 0xff);
     if (!(b->data[ZP_LOADFLAGS] & ZP_LOADED_HIGH))
         return boot_unsupported(ctx, "is a zImage; vz boots bzImages");
     sects = b->data[ZP_SETUP_SECTS] ? b->data[ZP_SETUP_SECTS] : SETUP_SECTS_OLD;
     b->code_off = (sects + 1) * SECTOR;
-    b->code_len = load_le32(b->data + ZP_SYSSIZE) * UINT64_C(16);
-    if (!b->code_len)
-        return boot_invalid(ctx, "its setup header is damaged: it says that there is no kernel");
-    if (!range_fits(b->code_off, b->code_len, file->len))
-        return boot_invalid(ctx, "is truncated: %" PRIu64 " bytes where its header says %" PRIu64,
-                            file->len, b->code_off + b->code_len);
-    b->initrd_max = load_le32(b->data + ZP_INITRD_ADDR_MAX);
-    b->cmdline_max = load_le32(b->data + ZP_CMDLINE_SIZE);
-    b->relocatable = b->data[ZP_RELOCATABLE];
     read_newer_fields(b);
-    return read_payload_place(ctx, b);
+    r = read_code_place(ctx, b);
+    return r ? r : read_payload_place(ctx, b);
 }
 
 /* Is the kernel's version, as its header tells it, at most the last one that surely has a CRC? */
@@ -115,7 +149,7 @@ static bool has_crc(const struct bzimage *b)
     return v[0] >= 2 && (v[0] < CRC_MAJOR || (v[0] == CRC_MAJOR && v[1] <= CRC_MINOR));
 }
 
-/* The CRC-32 over the file up to syssize's end, itself included, is 0 before the final inversion
+/* The CRC-32 over the file up to syssize's end, itself included (so a short file has lost it), is 0 before the final inversion
  * (Linux boot protocol, "The Image Checksum"). Some payloads (legacy LZ4) carry none of their own.
  * Signing for secure boot came later: what it wrote into the PE header counts as zeros. */
 static int check_crc(struct boot_ctx *ctx, const struct bzimage *b)
@@ -124,7 +158,7 @@ static int check_crc(struct boot_ctx *ctx, const struct bzimage *b)
     uint64_t end = b->code_off + b->code_len, pe = load_le32(b->data + PE_POINTER), left;
     uLong crc;
 
-    if (!has_crc(b))
+    if (b->is_short || !has_crc(b))
         return 0;
     memcpy(head, b->data, sizeof(head));
     if (pe <= sizeof(head) - PE_CERTIFICATES - 8 && !memcmp(head + pe, "PE\0\0", 4)) {
@@ -149,7 +183,7 @@ static int put_parameters(struct boot_ctx *ctx, const struct bzimage *b)
 
     end = MIN(MAX(end, (uint64_t)ZP_CMDLINE_SIZE), (uint64_t)ZP_HEADER_END_MAX);
     memcpy(page + ZP_SETUP_SECTS, b->data + ZP_SETUP_SECTS, end - ZP_SETUP_SECTS);
-    r = boot_place_initrd(ctx, b->initrd_max);
+    r = boot_place_modules(ctx, BOOT_INITRD_ALIGN, b->initrd_max);
     if (!r)
         r = boot_place_cmdline(ctx, "", b->cmdline_max, &cmdline_gpa);
     if (!r)

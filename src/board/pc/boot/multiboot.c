@@ -7,6 +7,7 @@
 #include "arch/x86/cpu_state.h"
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/elf.h"
+#include "mem/mem.h"
 
 #define SEARCH_LEN    8192u
 #define HEADER_MAGIC  0x1badb002u
@@ -107,24 +108,26 @@ static int load_elf(struct boot_ctx *ctx, uint64_t *ret_entry)
     return r ? r : elf_entry_gpa(ctx, elf, elf->entry, ret_entry);
 }
 
-static int put_module(struct boot_ctx *ctx, struct multiboot_info *info)
+static int put_modules(struct boot_ctx *ctx, struct multiboot_info *info)
 {
-    struct multiboot_module module = {.start = (uint32_t)ctx->initrd_gpa,
-                                      .end = (uint32_t)(ctx->initrd_gpa + ctx->initrd_len)};
-    char name[PREFIX_MAX];
-    uint64_t gpa;
-    int r;
+    struct multiboot_module list[BOOT_MODULES_MAX];
+    uint64_t gpa = 0;
+    int r = 0;
 
     info->flags |= INFO_MODS; /* valid with none too */
-    if (!ctx->initrd_len)
+    if (!ctx->module_count)
         return 0;
-    snprintf(name, sizeof(name), "%s", ctx->initrd->name);
-    r = boot_put_low(ctx, name, strlen(name) + 1, 4, "module name", &gpa);
-    if (r)
-        return r;
-    module.string = (uint32_t)gpa;
-    r = boot_put_low(ctx, &module, sizeof(module), 16, "module list", &gpa);
-    info->mods_count = 1;
+    for (unsigned i = 0; i < ctx->module_count && !r; i++) {
+        const struct boot_range *at = &ctx->module_at[i];
+
+        r = boot_put_module_text(ctx, i, &gpa);
+        list[i] = (struct multiboot_module){.start = (uint32_t)at->addr,
+                                            .end = (uint32_t)(at->addr + at->len),
+                                            .string = (uint32_t)gpa};
+    }
+    if (!r)
+        r = boot_put_low(ctx, list, ctx->module_count * sizeof(list[0]), 16, "module list", &gpa);
+    info->mods_count = ctx->module_count;
     info->mods_addr = (uint32_t)gpa;
     return r;
 }
@@ -188,9 +191,9 @@ int multiboot_boot(struct boot_ctx *ctx)
     int r = load_image(ctx, &entry);
 
     if (!r)
-        r = boot_place_initrd(ctx, UINT32_MAX);
+        r = boot_place_modules(ctx, MEM_PAGE_SIZE, UINT32_MAX);
     if (!r)
-        r = put_module(ctx, &info);
+        r = put_modules(ctx, &info);
     if (!r)
         r = put_memory(ctx, &info);
     if (!r)

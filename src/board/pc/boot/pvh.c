@@ -7,6 +7,7 @@
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/elf.h"
 #include "board/pc/boot/zero_page.h"
+#include "mem/mem.h"
 
 #define START_MAGIC 0x336ec578u
 #define LINUX_CMDLINE_MAX 2047
@@ -27,13 +28,44 @@ struct hvm_memmap_entry {
     uint32_t type, reserved;
 };
 
+/* Linux looks at the first module alone, so that several initrds are one. Kernels that tell modules
+ * apart are given texts to tell them by. */
+static bool has_texts(const struct boot_ctx *ctx)
+{
+    for (unsigned i = 0; i < ctx->module_count; i++)
+        if (ctx->module[i].text)
+            return true;
+    return false;
+}
+
+static int put_initrd(struct boot_ctx *ctx, struct hvm_start_info *info)
+{
+    const struct hvm_modlist_entry entry = {.paddr = ctx->initrd_gpa, .size = ctx->initrd_len};
+
+    info->nr_modules = 1;
+    return boot_put_low(ctx, &entry, sizeof(entry), 16, "module list", &info->modlist_paddr);
+}
+
+static int put_modules(struct boot_ctx *ctx, struct hvm_start_info *info)
+{
+    struct hvm_modlist_entry list[BOOT_MODULES_MAX];
+    int r = 0;
+
+    for (unsigned i = 0; i < ctx->module_count && !r; i++) {
+        list[i] = (struct hvm_modlist_entry){.paddr = ctx->module_at[i].addr,
+                                             .size = ctx->module_at[i].len};
+        r = boot_put_module_text(ctx, i, &list[i].cmdline_paddr);
+    }
+    info->nr_modules = ctx->module_count;
+    return r ? r : boot_put_low(ctx, list, ctx->module_count * sizeof(list[0]), 16, "module list",
+                                &info->modlist_paddr);
+}
+
 static int put_start_info(struct boot_ctx *ctx, uint64_t cmdline_gpa, uint64_t *ret)
 {
     struct hvm_memmap_entry map[MEMORY_MAP_E820_MAX] = {0};
-    struct hvm_modlist_entry module = {.paddr = ctx->initrd_gpa, .size = ctx->initrd_len};
     struct hvm_start_info info = {
-        .magic = START_MAGIC, .version = 1, .nr_modules = ctx->initrd_len ? 1 : 0,
-        .cmdline_paddr = cmdline_gpa, .rsdp_paddr = ctx->params->rsdp_gpa,
+        .magic = START_MAGIC, .version = 1, .cmdline_paddr = cmdline_gpa, .rsdp_paddr = ctx->params->rsdp_gpa,
         .memmap_entries = ctx->e820_count};
     int r;
 
@@ -42,8 +74,8 @@ static int put_start_info(struct boot_ctx *ctx, uint64_t cmdline_gpa, uint64_t *
                                            0};
     r = boot_put_low(ctx, map, ctx->e820_count * sizeof(map[0]), 16, "memory map",
                      &info.memmap_paddr);
-    if (!r && info.nr_modules)
-        r = boot_put_low(ctx, &module, sizeof(module), 16, "module list", &info.modlist_paddr);
+    if (!r && ctx->initrd_len)
+        r = has_texts(ctx) ? put_modules(ctx, &info) : put_initrd(ctx, &info);
     return r ? r : boot_put_low(ctx, &info, sizeof(info), 16, "start info", ret);
 }
 
@@ -87,7 +119,8 @@ int pvh_boot(struct boot_ctx *ctx, const struct elf_image *elf)
     int r = elf_load(ctx, ctx->kernel, elf, &end);
 
     if (!r)
-        r = boot_place_initrd(ctx, INITRD_ADDR_MAX);
+        r = boot_place_modules(ctx, has_texts(ctx) ? MEM_PAGE_SIZE : BOOT_INITRD_ALIGN,
+                               INITRD_ADDR_MAX);
     if (r)
         return r;
     return elf->has_pvh ? enter_pvh(ctx, elf) : enter_linux(ctx, elf);
