@@ -29,46 +29,18 @@ static void note(const char *name, uint64_t before, uint64_t host, uint64_t ours
              before, host, ours);
 }
 
-static uint64_t flags_compared(const struct diff_case *c)
+static void note_vectors(const struct diff_case *c, const struct diff_state *h,
+                         const struct diff_state *s)
 {
-    uint64_t flags = X86_FLAGS_ARITH | X86_FLAG_DF;
+    for (unsigned at = 0; at < 832; at += 8) {
+        char name[16];
 
-    /* Translated code need not keep what the instruction is going to overwrite anyway; and what
-     * the host has not in 64-bit mode we do by hand. */
-    if (diff_jit || c->d.info->attr & X86_ATTR_NO64)
-        flags &= ~(uint64_t)c->d.info->flags_undefined;
-    return flags;
-}
-
-/* Gathers clear what lies above the elements they gather, SDM vol. 2. The host was seen to leave
- * it as it was. */
-static bool same_but_cleared(const uint8_t *before, const uint8_t *host, const uint8_t *ours,
-                             unsigned len)
-{
-    static const uint8_t zero[8];
-    bool same = true;
-
-    for (unsigned at = 0; at < len; at += 8)
-        same &= !memcmp(host + at, ours + at, 8) ||
-                (!memcmp(ours + at, zero, 8) && !memcmp(host + at, before + at, 8));
-    return same;
-}
-
-static bool same_vector_state(const struct diff_case *c, const uint8_t *host, const uint8_t *ours)
-{
-    /* FCW, FSW, FTW; MXCSR; ST0-7 (10 bytes of each 16); XMM; upper YMM. Not FOP, FIP, FDP. */
-    const uint8_t *before = c->before.xsave;
-    bool same = !memcmp(host, ours, 5) && !memcmp(host + 24, ours + 24, 4);
-    bool host_avx = host[512] & 4, our_avx = ours[512] & 4;
-    static const uint8_t zero[256];
-
-    for (unsigned n = 0; n < 8; n++)
-        same &= !memcmp(host + 32 + 16 * n, ours + 32 + 16 * n, 10);
-    if (c->d.vsib && our_avx)
-        return same && same_but_cleared(before + 160, host + 160, ours + 160, 256) &&
-               same_but_cleared(before + 576, host + 576, ours + 576, 256);
-    same &= !memcmp(host + 160, ours + 160, 256);
-    return same && !memcmp(host_avx ? host + 576 : zero, our_avx ? ours + 576 : zero, 256);
+        if ((at >= 416 && at < 576) || !memcmp(h->xsave + at, s->xsave + at, 8))
+            continue; /* what the host's kernel has in a signal frame, and the header */
+        snprintf(name, sizeof(name), "xs+%u", at);
+        note(name, *(const uint64_t *)(c->before.xsave + at), *(const uint64_t *)(h->xsave + at),
+             *(const uint64_t *)(s->xsave + at));
+    }
 }
 
 /* What the host does and its manual does not say, seen on AMD's Zen 4. */
@@ -116,29 +88,22 @@ static bool compare(const struct diff_case *c, const struct diff_state *h,
         return false;
     }
     for (unsigned n = 0; n < 16; n++)
-        if (h->gpr[n] != s->gpr[n])
+        if ((h->gpr[n] ^ s->gpr[n]) & ~diff_undefined_register(c, h, n))
             note(names[n], c->before.gpr[n], h->gpr[n], s->gpr[n]), same = false;
     if (h->rip != s->rip) {
         note("rip", DIFF_INSN, h->rip, s->rip), same = false;
         note("rcx", c->before.gpr[X86_RCX], h->gpr[X86_RCX], s->gpr[X86_RCX]);
         note("rflags", c->before.rflags, h->rflags, s->rflags);
     }
-    if ((h->rflags ^ s->rflags) & flags_compared(c))
+    if ((h->rflags ^ s->rflags) & ~diff_undefined_flags(c, h) &
+        (X86_FLAGS_ARITH | X86_FLAG_DF))
         note("rflags", c->before.rflags, h->rflags, s->rflags), same = false;
     if (h->vector == X86_PF &&
         ((h->cr2 != s->cr2 && !cr2_varies(c)) || (h->error & 2) != (s->error & 2)))
         note("cr2", h->error, h->cr2, s->cr2), same = false;
-    if (!same_vector_state(c, h->xsave, s->xsave)) {
-        for (unsigned at = 0; at < 832; at += 8)
-            if (memcmp(h->xsave + at, s->xsave + at, 8)) {
-                char name[16];
-
-                snprintf(name, sizeof(name), "xs+%u", at);
-                note(name, *(const uint64_t *)(c->before.xsave + at),
-                     *(const uint64_t *)(h->xsave + at), *(const uint64_t *)(s->xsave + at));
-            }
-        same = false;
-    }
+    if (!diff_same_vectors(c, h, s))
+        note_vectors(c, h, s), same = false;
+    diff_allow_memory(c, h);
     if (memcmp(diff_native_data(), diff_soft_data(), DIFF_DATA_LEN)) {
         for (unsigned at = 0; at < DIFF_DATA_LEN; at++)
             if (diff_native_data()[at] != diff_soft_data()[at]) {

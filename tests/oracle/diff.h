@@ -53,6 +53,16 @@ bool diff_next_case(struct diff_case *ret, unsigned long n);
 const char *diff_why_excluded(unsigned op); /* NULL: it is compared */
 unsigned diff_encodings(unsigned op);       /* how many were found */
 
+/* allowed.c: in what the two may differ, since the manuals leave it undefined (decode.h) or the
+ * host's way is an accident. host: after c; both have ended in the same way. */
+uint64_t diff_undefined_flags(const struct diff_case *c, const struct diff_state *host);
+uint64_t diff_undefined_register(const struct diff_case *c, const struct diff_state *host,
+                                 unsigned n); /* bits of general register n */
+bool diff_same_vectors(const struct diff_case *c, const struct diff_state *host,
+                       const struct diff_state *ours);
+/* Make ours of memory what the host has, where it may have it. */
+void diff_allow_memory(const struct diff_case *c, const struct diff_state *host);
+
 /* native.c: the host. Maps the pages; data[] is what the instruction sees and changes. */
 bool diff_native_init(void);
 bool diff_native_narrow_works(void); /* does the host let a 64-bit process run 32-bit code? */

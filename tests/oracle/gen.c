@@ -340,6 +340,8 @@ static bool vendors_differ(const struct x86_decoded *d)
     const unsigned repeated = X86_PREFIX_REP | X86_PREFIX_REPNE;
     const unsigned prefixes = X86_PREFIX_OPSIZE | repeated;
 
+    if (x86_undefined_encoding(d))
+        return true;
     /* 66 makes 16-bit branches on AMD and is ignored by Intel, in 64-bit code; with REP before it
      * AMD's LOOPcc does not look at ZF. */
     if (d->info->attr & X86_ATTR_BRANCH && d->prefixes & (diff_narrow ? repeated : prefixes))

@@ -92,6 +92,10 @@ enum x86_op_attr {
     X86_ATTR_ALIGNED = BIT(12),  /* a memory operand of 16 or more bytes must be aligned to its
                                     size: else #GP(0) */
     X86_ATTR_YMM_AVX2 = BIT(13), /* the 256-bit form needs AVX2 */
+    /* What the manuals leave open, besides flags_undefined. */
+    X86_ATTR_UNDEF_COUNT = BIT(14),  /* the count decides which of flags_undefined are */
+    X86_ATTR_UNDEF_RESULT = BIT(15), /* so is the result with some operands */
+    X86_ATTR_PARTIAL = BIT(16),      /* if it faults, it may have done a part of its work */
 };
 
 /* CPUID bits an instruction depends on; the interpreter raises #UD where it is not offered. */
@@ -114,7 +118,7 @@ struct x86_op_info {
     uint8_t feature;            /* enum x86_feature */
     uint16_t flags_used;        /* X86_FLAG_* arithmetic flags read */
     uint16_t flags_set;         /* arithmetic flags written with a defined value */
-    uint16_t flags_undefined;   /* arithmetic flags left undefined */
+    uint16_t flags_undefined;   /* arithmetic flags that may be left undefined */
 };
 
 enum x86_decode_result {
@@ -132,6 +136,22 @@ enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned avail, enum x86
                                   struct x86_decoded *ret);
 
 const struct x86_op_info *x86_op_info(unsigned op);
+
+/* What Intel's or AMD's manual leaves undefined, so that processors differ and programs may not
+ * care. We leave there what the host does, which may depend on the encoding; who compares two ways
+ * of executing an instruction masks exactly this.
+ *
+ * Arithmetic flags undefined after d completes. cl: of before, NULL: not known, which gives all
+ * that may be. */
+uint16_t x86_undefined_flags(const struct x86_decoded *d, const uint8_t *cl);
+
+/* Bits of the first operand (a register: all 64) undefined after d completes; flags: after it. With
+ * a source of 0, BSF and BSR leave the destination alone by AMD's manual and in all processors, but
+ * for the upper half in 32-bit form. */
+uint64_t x86_undefined_result(const struct x86_decoded *d, uint8_t cl, uint64_t flags);
+
+/* Does d itself mean different things to the two makers, and neither manual say what? */
+bool x86_undefined_encoding(const struct x86_decoded *d);
 
 /* A printable form for traces and error messages, Intel syntax; not meant to be assembled. */
 void x86_format(const struct x86_decoded *d, uint64_t rip, char *buf, unsigned len);

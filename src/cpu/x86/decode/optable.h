@@ -41,15 +41,15 @@
     X(IMUL, "imul", BASE, 0, 0, fO | fC, fS | fZ | fA | fP) \
     X(DIV, "div", BASE, 0, 0, 0, fALL) \
     X(IDIV, "idiv", BASE, 0, 0, 0, fALL) \
-    X(ROL, "rol", BASE, 0, 0, fO | fC, 0) \
-    X(ROR, "ror", BASE, 0, 0, fO | fC, 0) \
-    X(RCL, "rcl", BASE, 0, fC, fO | fC, 0) \
-    X(RCR, "rcr", BASE, 0, fC, fO | fC, 0) \
-    X(SHL, "shl", BASE, 0, 0, fALL & ~fA, fA) \
-    X(SHR, "shr", BASE, 0, 0, fALL & ~fA, fA) \
-    X(SAR, "sar", BASE, 0, 0, fALL & ~fA, fA) \
-    X(SHLD, "shld", BASE, 0, 0, fALL & ~fA, fA) \
-    X(SHRD, "shrd", BASE, 0, 0, fALL & ~fA, fA) \
+    X(ROL, "rol", BASE, aUCNT, 0, fO | fC, fO) \
+    X(ROR, "ror", BASE, aUCNT, 0, fO | fC, fO) \
+    X(RCL, "rcl", BASE, aUCNT, fC, fO | fC, fO) \
+    X(RCR, "rcr", BASE, aUCNT, fC, fO | fC, fO) \
+    X(SHL, "shl", BASE, aUCNT, 0, fALL & ~fA, fO | fA | fC) \
+    X(SHR, "shr", BASE, aUCNT, 0, fALL & ~fA, fO | fA | fC) \
+    X(SAR, "sar", BASE, aUCNT, 0, fALL & ~fA, fO | fA) \
+    X(SHLD, "shld", BASE, aUCNT | aUDST, 0, fALL & ~fA, fALL) \
+    X(SHRD, "shrd", BASE, aUCNT | aUDST, 0, fALL & ~fA, fALL) \
     X(MOV, "mov", BASE, 0, 0, 0, 0) \
     X(MOVZX, "movzx", BASE, 0, 0, 0, 0) \
     X(MOVSX, "movsx", BASE, 0, 0, 0, 0) \
@@ -68,8 +68,8 @@
     X(BTS, "bts", BASE, aLOCK, 0, fC, fO | fS | fA | fP) \
     X(BTR, "btr", BASE, aLOCK, 0, fC, fO | fS | fA | fP) \
     X(BTC, "btc", BASE, aLOCK, 0, fC, fO | fS | fA | fP) \
-    X(BSF, "bsf", BASE, 0, 0, fZ, fALL & ~fZ) \
-    X(BSR, "bsr", BASE, 0, 0, fZ, fALL & ~fZ) \
+    X(BSF, "bsf", BASE, aUDST, 0, fZ, fALL & ~fZ) \
+    X(BSR, "bsr", BASE, aUDST, 0, fZ, fALL & ~fZ) \
     X(SETCC, "set", BASE, 0, fALL & ~fA, 0, 0) \
     X(CMOVCC, "cmov", BASE, 0, fALL & ~fA, 0, 0) \
     X(CBW, "cbw", BASE, 0, 0, 0, 0) \
@@ -141,7 +141,7 @@
     X(JMP_FAR, "jmp far", BASE, aBR | aSYS | aNO64, 0, 0, 0) \
     X(JMP_FAR_IND, "jmp far", BASE, aBR | aSYS, 0, 0, 0) \
     X(CALL, "call", BASE, aBR, 0, 0, 0) \
-    X(CALL_IND, "call", BASE, aBR, 0, 0, 0) \
+    X(CALL_IND, "call", BASE, aBR | aPART, 0, 0, 0) \
     X(CALL_FAR, "call far", BASE, aBR | aSYS | aNO64, 0, 0, 0) \
     X(CALL_FAR_IND, "call far", BASE, aBR | aSYS, 0, 0, 0) \
     X(RET, "ret", BASE, aBR, 0, 0, 0) \

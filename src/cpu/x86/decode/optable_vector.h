@@ -546,14 +546,14 @@
     X(VPSRAVD, "vpsravd", AVX2, aAVX, 0, 0, 0) \
     X(VPSLLVD, "vpsllvd", AVX2, aAVX, 0, 0, 0) \
     X(VPSLLVQ, "vpsllvq", AVX2, aAVX, 0, 0, 0) \
-    X(VPGATHERDD, "vpgatherdd", AVX2, aAVX, 0, 0, 0) \
-    X(VPGATHERDQ, "vpgatherdq", AVX2, aAVX, 0, 0, 0) \
-    X(VPGATHERQD, "vpgatherqd", AVX2, aAVX, 0, 0, 0) \
-    X(VPGATHERQQ, "vpgatherqq", AVX2, aAVX, 0, 0, 0) \
-    X(VGATHERDPS, "vgatherdps", AVX2, aAVX, 0, 0, 0) \
-    X(VGATHERDPD, "vgatherdpd", AVX2, aAVX, 0, 0, 0) \
-    X(VGATHERQPS, "vgatherqps", AVX2, aAVX, 0, 0, 0) \
-    X(VGATHERQPD, "vgatherqpd", AVX2, aAVX, 0, 0, 0) \
+    X(VPGATHERDD, "vpgatherdd", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VPGATHERDQ, "vpgatherdq", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VPGATHERQD, "vpgatherqd", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VPGATHERQQ, "vpgatherqq", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VGATHERDPS, "vgatherdps", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VGATHERDPD, "vgatherdpd", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VGATHERQPS, "vgatherqps", AVX2, aAVX | aPART, 0, 0, 0) \
+    X(VGATHERQPD, "vgatherqpd", AVX2, aAVX | aPART, 0, 0, 0) \
     X(VFMADDSUB132PS, "vfmaddsub132ps", FMA, aAVX, 0, 0, 0) \
     X(VFMADDSUB132PD, "vfmaddsub132pd", FMA, aAVX, 0, 0, 0) \
     X(VFMSUBADD132PS, "vfmsubadd132ps", FMA, aAVX, 0, 0, 0) \

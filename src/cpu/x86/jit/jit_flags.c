@@ -118,7 +118,7 @@ const struct jit_flags *jit_note_flags(struct translation *t)
 
         flags[n] = (struct jit_flags){.live = t->live[n],
                                       .set = shift_may_keep_flags(d) ? 0 : d->info->flags_set,
-                                      .undefined = d->info->flags_undefined};
+                                      .undefined = x86_undefined_flags(d, NULL)};
     }
     flags[t->count].live = t->live[t->count];
     return flags;
