@@ -1,41 +1,137 @@
 /* SPDX-License-Identifier: MIT */
 #include "device/line.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
 #include "char/char.h"
 #include "config/config_impl.h"
 
-static int open_dev(struct line *l, struct loop *loop, const struct vz_config *c,
-                    const struct vz_serial_attachment *a, struct vz_error *err)
+/* A reader that takes nothing for this long has gone away; a shorter time for a line that is
+ * replaced while the machine waits. */
+#define DRAIN_END_MS     2000
+#define DRAIN_REPLACE_MS 100
+
+static int open_dev(struct device_env *env, const struct vz_serial_attachment *a,
+                    struct char_dev **ret, struct vz_error *err)
 {
     switch (a ? a->kind : SERIAL_NULL) {
     case SERIAL_STDIO:
-        return char_fd_create(loop, c->stdio_read_fd, c->stdio_write_fd, &l->dev, err);
+        return char_fd_create(env->loop, env->stdio_read_fd, env->stdio_write_fd, ret, err);
     case SERIAL_FD:
-        return char_fd_create(loop, a->read_fd, a->write_fd, &l->dev, err);
+        return char_fd_create(env->loop, a->read_fd, a->write_fd, ret, err);
     case SERIAL_FILE:
-        return a->append ? char_file_append_create(loop, a->path, &l->dev, err)
-                         : char_file_create(loop, a->path, &l->dev, err);
+        return a->append ? char_file_append_create(env->loop, a->path, ret, err)
+                         : char_file_create(env->loop, a->path, ret, err);
     case SERIAL_PTY:
-        return char_pty_create(loop, &l->dev, err);
+        return char_pty_create(env->loop, ret, err);
     case SERIAL_UNIX:
-        return char_unix_create(loop, a->path, &l->dev, err);
+        return char_unix_create(env->loop, a->path, ret, err);
     default:
-        return char_null_create(loop, &l->dev, err);
+        return char_null_create(env->loop, ret, err);
     }
 }
 
-int line_open(struct line *l, struct loop *loop, const struct vz_config *c,
-              const struct vz_serial_attachment *a, _Atomic unsigned *lost, struct vz_error *err)
+static int open_line(struct device_slot *s, const struct vz_serial_attachment *a, struct line *ret,
+                     struct vz_error *err)
 {
-    int r = open_dev(l, loop, c, a, err);
+    struct line l = {.is_stdio = a && a->kind == SERIAL_STDIO};
+    int r = open_dev(s->env, a, &l.dev, err);
 
-    l->is_stdio = a && a->kind == SERIAL_STDIO;
-    if (!r)
-        char_account(l->dev, l->is_stdio ? "standard output" : a ? a->path : NULL, lost);
-    return r;
+    if (r < 0)
+        return r;
+    char_account(l.dev, l.is_stdio ? "standard output" : a ? a->path : NULL, &s->lost_output);
+    *ret = l;
+    return 0;
 }
 
-void line_close(struct line *l)
+int lines_allocate(struct device_slot *s, unsigned count, struct vz_error *err)
 {
-    char_destroy(l->dev);
+    struct lines *lines = calloc(1, sizeof(*lines) + count * sizeof(lines->line[0]));
+
+    if (!lines)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    lines->count = count;
+    s->host = lines;
+    return 0;
+}
+
+int lines_open(struct device_slot *s, unsigned i, const struct vz_serial_attachment *a,
+               struct vz_error *err)
+{
+    return open_line(s, a, &((struct lines *)s->host)->line[i], err);
+}
+
+static bool has_part(const struct device_slot *s, unsigned part, struct vz_error *err)
+{
+    bool has = part < ((const struct lines *)s->host)->count;
+
+    if (!has)
+        error_set(err, ENODEV, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no such port");
+    return has;
+}
+
+int lines_change(struct device_slot *s, unsigned i, const struct vz_serial_attachment *a,
+                 void (*set)(struct device_slot *s, unsigned i, struct char_dev *line),
+                 struct vz_error *err)
+{
+    struct line *l, old, new;
+    int r;
+
+    if (!has_part(s, i, err))
+        return -ENODEV;
+    r = open_line(s, a, &new, err);
+    if (r < 0)
+        return r;
+    l = &((struct lines *)s->host)->line[i];
+    old = *l;
+    *l = new;
+    set(s, i, new.dev);
+    if (char_drain(old.dev, DRAIN_REPLACE_MS) < 0)
+        log_warn("the last output of a serial line could not be written");
+    char_destroy(old.dev);
+    return 0;
+}
+
+int lines_resize(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
+                 void (*fn)(struct device_slot *s, unsigned i, uint16_t columns, uint16_t rows),
+                 struct vz_error *err)
+{
+    const struct lines *lines = s->host;
+
+    if (part != DEVICE_PART_STDIO && !has_part(s, part, err))
+        return -ENODEV;
+    for (unsigned i = 0; fn && i < lines->count; i++) {
+        if (i == part || (part == DEVICE_PART_STDIO && lines->line[i].is_stdio))
+            fn(s, i, columns, rows);
+    }
+    return 0;
+}
+
+void lines_drain(struct device_slot *s)
+{
+    const struct lines *lines = s->host;
+
+    for (unsigned i = 0; i < lines->count; i++) {
+        if (char_drain(lines->line[i].dev, DRAIN_END_MS) < 0)
+            log_warn("the guest's last output could not be written");
+    }
+}
+
+const char *lines_path(const struct device_slot *s, unsigned part)
+{
+    const struct lines *lines = s->host;
+
+    return part < lines->count ? char_path(lines->line[part].dev) : NULL;
+}
+
+void lines_close(struct device_slot *s)
+{
+    struct lines *lines = s->host;
+
+    for (unsigned i = 0; lines && i < lines->count; i++)
+        char_destroy(lines->line[i].dev);
+    free(lines);
 }

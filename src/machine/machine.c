@@ -328,18 +328,13 @@ void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
 
 int vz_machine_serial_path(struct vz_machine *m, unsigned index, char *ret, size_t len)
 {
-    const char *path = NULL;
     int r = -1;
 
     if (!m || !ret)
         return -1;
     pthread_mutex_lock(&m->lock);
-    if (m->live && index < m->config->serial_ports.count)
-        path = parts_serial_path(&m->parts, index);
-    if (path && strlen(path) < len) {
-        strcpy(ret, path);
-        r = 0;
-    }
+    if (m->live)
+        r = device_slots_path(m->parts.slots, "serialPorts", index, 0, ret, len);
     pthread_mutex_unlock(&m->lock);
-    return r;
+    return r < 0 ? -1 : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "config/validate.h"
+#include "device/net_kind.h"
 #include "machine/machine_impl.h"
 
 static int no_device(struct vz_error *err, const char *what, unsigned index)
@@ -14,25 +15,35 @@ static int no_device(struct vz_error *err, const char *what, unsigned index)
     return -1;
 }
 
-/* ---- Network -------------------------------------------------------------------------------- */
+static int no_port(struct vz_error *err)
+{
+    error_set(err, 0, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no such port");
+    return -1;
+}
 
-struct network_call {
-    unsigned device;
-    struct vz_network_attachment *attachment;
+/* A device, or a part of it. */
+struct part_call {
+    const char *list;
+    unsigned device, part;
+    void *attachment;
+    uint16_t columns, rows;
 };
 
-static int set_network(struct vz_machine *m, void *arg, struct vz_error *err)
+static int change(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    const struct network_call *c = arg;
+    const struct part_call *c = arg;
+    struct device_slot *s = device_slots_find(m->parts.slots, c->list, c->device);
 
-    return backends_set_network(&m->parts.backends, c->device, c->attachment, err);
+    return s && s->kind->change ? s->kind->change(s, c->part, c->attachment, err) : no_port(err);
 }
+
+/* ---- Network -------------------------------------------------------------------------------- */
 
 int vz_machine_set_network_attachment(struct vz_machine *m, unsigned device,
                                       struct vz_network_attachment *attachment,
                                       struct vz_error *err)
 {
-    struct network_call c = {device, attachment};
+    struct part_call c = {.list = "networkDevices", .device = device, .attachment = attachment};
 
     if (!options_given(m, "machine", err))
         return -1;
@@ -40,20 +51,25 @@ int vz_machine_set_network_attachment(struct vz_machine *m, unsigned device,
         return no_device(err, "network device", device);
     if (attachment && validate_network_attachment(attachment, err) < 0)
         return -1;
-    return machine_call(m, set_network, &c, err) < 0 ? -1 : 0;
+    return machine_call(m, change, &c, err) < 0 ? -1 : 0;
+}
+
+static struct device_slot *card(struct vz_machine *m, unsigned device)
+{
+    return device_slots_find(m->parts.slots, "networkDevices", device);
 }
 
 static int get_network(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    struct network_call *c = arg;
+    struct part_call *c = arg;
 
-    c->attachment = vz_network_attachment_ref(m->parts.backends.card[c->device].attachment);
+    c->attachment = vz_network_attachment_ref(net_slot_attachment(card(m, c->device)));
     return 0;
 }
 
 struct vz_network_attachment *vz_machine_network_attachment(struct vz_machine *m, unsigned device)
 {
-    struct network_call c = {device, NULL};
+    struct part_call c = {.device = device};
 
     if (m && device < m->config->network_devices.count)
         machine_call(m, get_network, &c, NULL); /* not live: none */
@@ -70,7 +86,7 @@ static int get_address(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     struct address_call *c = arg;
 
-    c->is_nat = backends_guest_address(&m->parts.backends.card[c->device], &c->address);
+    c->is_nat = net_slot_guest_address(card(m, c->device), &c->address);
     return 0;
 }
 
@@ -94,45 +110,19 @@ int vz_nat_guest_address(struct vz_machine *m, unsigned device, struct vz_guest_
 
 /* ---- Serial and console ports --------------------------------------------------------------- */
 
-/* A serial port, or a port of a console device. */
-struct port_call {
-    bool of_console;
-    unsigned device, port;
-    struct vz_serial_attachment *attachment;
-    uint16_t columns, rows;
-};
-
-static struct line *find(struct vz_machine *m, const struct port_call *c, struct vz_error *err)
+static int set_attachment(struct vz_machine *m, struct part_call *c, struct vz_error *err)
 {
-    struct backends *b = &m->parts.backends;
-    struct line *l = c->of_console ? backends_console_line(b, c->device, c->port)
-                                   : backends_serial_line(b, c->device);
-
-    if (!l)
-        error_set(err, 0, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no such port");
-    return l;
-}
-
-static int set_line(struct vz_machine *m, void *arg, struct vz_error *err)
-{
-    const struct port_call *c = arg;
-    struct line *l = find(m, c, err);
-
-    return l ? backends_set_line(&m->parts.backends, l, m->parts.board->com1, c->attachment, err)
-             : -1;
-}
-
-static int set_attachment(struct vz_machine *m, struct port_call *c, struct vz_error *err)
-{
+    if (!options_given(m, "machine", err))
+        return -1;
     if (c->attachment && validate_serial_attachment(m->config, c->attachment, err) < 0)
         return -1;
-    return machine_call(m, set_line, c, err) < 0 ? -1 : 0;
+    return machine_call(m, change, c, err) < 0 ? -1 : 0;
 }
 
 int vz_machine_set_serial_attachment(struct vz_machine *m, unsigned index,
                                      struct vz_serial_attachment *attachment, struct vz_error *err)
 {
-    struct port_call c = {.device = index, .attachment = attachment};
+    struct part_call c = {.list = "serialPorts", .device = index, .attachment = attachment};
 
     return set_attachment(m, &c, err);
 }
@@ -141,51 +131,50 @@ int vz_machine_set_console_port_attachment(struct vz_machine *m, unsigned device
                                            struct vz_serial_attachment *attachment,
                                            struct vz_error *err)
 {
-    struct port_call c = {.of_console = true, .device = device, .port = port,
+    struct part_call c = {.list = "consoleDevices", .device = device, .part = port,
                           .attachment = attachment};
 
     return set_attachment(m, &c, err);
 }
 
-static int set_window(struct vz_machine *m, void *arg, struct vz_error *err)
+static int resize(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    const struct port_call *c = arg;
-    struct line *l = find(m, c, err);
+    const struct part_call *c = arg;
+    struct device_slot *s = device_slots_find(m->parts.slots, c->list, c->device);
 
-    if (l)
-        backends_set_window(l, c->columns, c->rows);
-    return l ? 0 : -1;
+    return s && s->kind->resize ? s->kind->resize(s, c->part, c->columns, c->rows, err)
+                                : no_port(err);
 }
 
 int vz_machine_set_serial_window(struct vz_machine *m, unsigned index, uint16_t columns,
                                  uint16_t rows, struct vz_error *err)
 {
-    struct port_call c = {.device = index, .columns = columns, .rows = rows};
+    struct part_call c = {.list = "serialPorts", .device = index, .columns = columns, .rows = rows};
 
-    return machine_call(m, set_window, &c, err);
+    return machine_call(m, resize, &c, err);
 }
 
 int vz_machine_set_console_port_window(struct vz_machine *m, unsigned device, unsigned port,
                                        uint16_t columns, uint16_t rows, struct vz_error *err)
 {
-    struct port_call c = {.of_console = true, .device = device, .port = port, .columns = columns,
-                          .rows = rows};
+    struct part_call c = {.list = "consoleDevices", .device = device, .part = port,
+                          .columns = columns, .rows = rows};
 
-    return machine_call(m, set_window, &c, err);
+    return machine_call(m, resize, &c, err);
 }
 
-static int set_stdio_window(struct vz_machine *m, void *arg, struct vz_error *err)
+static int resize_stdio(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    const struct port_call *c = arg;
+    const struct part_call *c = arg;
 
-    backends_set_stdio_window(&m->parts.backends, c->columns, c->rows);
+    device_slots_resize_stdio(m->parts.slots, c->columns, c->rows);
     return 0;
 }
 
 int vz_machine_set_stdio_window(struct vz_machine *m, uint16_t columns, uint16_t rows,
                                 struct vz_error *err)
 {
-    struct port_call c = {.columns = columns, .rows = rows};
+    struct part_call c = {.columns = columns, .rows = rows};
 
-    return machine_call(m, set_stdio_window, &c, err);
+    return machine_call(m, resize_stdio, &c, err);
 }

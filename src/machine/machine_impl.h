@@ -111,10 +111,8 @@ void machine_op_complete(struct vz_machine *m, struct machine_op *op, const stru
 /* Events for the delegate; no lock is needed. */
 void machine_tell_state(struct vz_machine *m, enum vz_machine_state state);
 void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end);
-void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open);
-void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_error *err);
-void machine_tell_address(struct vz_machine *m, unsigned device,
-                          const struct vz_guest_address *address);
+/* parts_owner.tell: arg is the machine. */
+void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e);
 
 /* machine_call.c: have fn called by the machine's thread, and wait; at once on that thread itself.
  * What fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not

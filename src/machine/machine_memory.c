@@ -3,6 +3,7 @@
 #include <vz/runtime.h>
 
 #include "base/error.h"
+#include "device/device_kinds.h"
 #include "machine/machine_impl.h"
 #include "virtio/balloon.h"
 
@@ -33,13 +34,15 @@ uint64_t machine_first_memory_target(const struct vz_config *c)
 
 void machine_apply_memory_target(struct vz_machine *m)
 {
+    struct device_slot *s;
     uint64_t target;
 
     pthread_mutex_lock(&m->lock);
     target = m->memory_target;
     pthread_mutex_unlock(&m->lock);
-    if (m->parts.backends.balloon)
-        balloon_set_target(m->parts.backends.balloon, target);
+    s = device_slots_find_kind(m->parts.slots, &balloon_kind);
+    if (s)
+        balloon_set_target(s->model, target);
 }
 
 static int apply(struct vz_machine *m, void *arg, struct vz_error *err)
@@ -63,10 +66,11 @@ int vz_machine_set_memory_target(struct vz_machine *m, uint64_t bytes, struct vz
 
 static int query(struct vz_machine *m, void *arg, struct vz_error *err)
 {
+    struct virtio_dev *balloon = device_slots_find_kind(m->parts.slots, &balloon_kind)->model;
     struct vz_memory_state *s = arg;
 
-    s->actual = balloon_actual(m->parts.backends.balloon);
-    s->freed = balloon_freed(m->parts.backends.balloon);
+    s->actual = balloon_actual(balloon);
+    s->freed = balloon_freed(balloon);
     return 0;
 }
 

@@ -10,12 +10,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/socket_connection.h"
+#include "device/device_kinds.h"
 #include "machine/machine_impl.h"
 #include "virtio/vsock.h"
 
+/* NULL: the machine has none. */
 static struct virtio_dev *device(const struct vz_machine *m)
 {
-    return m->parts.backends.socket;
+    const struct device_slot *s = device_slots_find_kind(m->parts.slots, &vsock_kind);
+
+    return s ? s->model : NULL;
 }
 
 static int no_device(struct vz_error *err)

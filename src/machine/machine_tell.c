@@ -99,13 +99,6 @@ static void call_port(struct event *e, void *machine)
     free(n);
 }
 
-void machine_tell_port(struct vz_machine *m, unsigned device, unsigned port, bool open)
-{
-    if (open ? m->delegate.console_port_opened : m->delegate.console_port_closed)
-        push_notice(m, &(struct notice){.event.fn = call_port, .device = device, .port = port,
-                                        .open = open});
-}
-
 static void call_lost(struct event *e, void *machine)
 {
     struct notice *n = container_of(e, struct notice, event);
@@ -113,12 +106,6 @@ static void call_lost(struct event *e, void *machine)
 
     m->delegate.network_disconnected(m->delegate_arg, m, n->device, &n->err);
     free(n);
-}
-
-void machine_tell_lost(struct vz_machine *m, unsigned device, const struct vz_error *err)
-{
-    if (m->delegate.network_disconnected)
-        push_notice(m, &(struct notice){.event.fn = call_lost, .device = device, .err = *err});
 }
 
 static void call_address(struct event *e, void *machine)
@@ -130,10 +117,30 @@ static void call_address(struct event *e, void *machine)
     free(n);
 }
 
-void machine_tell_address(struct vz_machine *m, unsigned device,
-                          const struct vz_guest_address *address)
+void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e)
 {
-    if (m->delegate.guest_address_changed)
-        push_notice(m, &(struct notice){.event.fn = call_address, .device = device,
-                                        .address = *address});
+    struct vz_machine *m = arg;
+    const struct vz_machine_delegate *d = &m->delegate;
+    struct notice n = {.device = s->index, .port = e->part, .open = e->open};
+    bool wanted = false;
+
+    switch (e->what) {
+    case DEVICE_PORT_OPENED:
+        n.event.fn = call_port;
+        wanted = e->open ? d->console_port_opened : d->console_port_closed;
+        break;
+    case DEVICE_NETWORK_LOST:
+        n.event.fn = call_lost;
+        n.err = *e->err;
+        wanted = d->network_disconnected;
+        break;
+    case DEVICE_GUEST_ADDRESS:
+        n.event.fn = call_address;
+        n.address = *e->address;
+        wanted = d->guest_address_changed;
+        break;
+    }
+    if (wanted)
+        push_notice(m, &n);
+    machine_wake(m);
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "board/pc/board.h"
 #include "loop/loop.h"
 #include "machine/machine_impl.h"
 
@@ -49,15 +50,15 @@ static void deliver(struct vz_machine *m)
 
 /* ---- What CPUs and devices ask for, on their threads ---------------------------------------- */
 
-/* parts_request_fn: on a vCPU thread, under a device's lock. */
-static void on_request(void *arg, enum parts_request kind, uint32_t value)
+/* On a vCPU thread, under a device's lock. */
+static void on_request(void *arg, enum chipset_request kind, uint32_t value)
 {
     struct vz_machine *m = arg;
 
     pthread_mutex_lock(&m->lock);
-    if (kind == PARTS_POWER_OFF)
+    if (kind == CHIPSET_POWER_OFF)
         machine_end_locked(m, VZ_END_POWEROFF, 0, "");
-    else if (kind == PARTS_DEBUG_EXIT)
+    else if (kind == CHIPSET_DEBUG_EXIT)
         machine_end_locked(m, VZ_END_DEBUG_EXIT, value, "");
     else if (m->config->stop_at_reset)
         machine_end_locked(m, VZ_END_RESET, 0, "");
@@ -92,26 +93,6 @@ void machine_init_runner(struct vz_machine *m)
     const struct runner_owner owner = {.parked = on_parked, .failed = on_failed, .arg = m};
 
     runner_init(&m->runner, &owner);
-}
-
-/* ---- What devices tell, on the loop: struct backends_events --------------------------------- */
-
-static void on_port(void *arg, unsigned device, unsigned port, bool open)
-{
-    machine_tell_port(arg, device, port, open);
-    machine_wake(arg);
-}
-
-static void on_lost(void *arg, unsigned device, const struct vz_error *err)
-{
-    machine_tell_lost(arg, device, err);
-    machine_wake(arg);
-}
-
-static void on_address(void *arg, unsigned device, const struct vz_guest_address *address)
-{
-    machine_tell_address(arg, device, address);
-    machine_wake(arg);
 }
 
 /* ---- In the loop ---------------------------------------------------------------------------- */
@@ -162,7 +143,6 @@ static void on_wake(void *arg, unsigned events)
     bool press, quiesce, ended, pausing;
 
     eventfd_read(m->wake_fd, &ignored);
-    backends_reap(&m->parts.backends);
     machine_serve_calls(m);
     pthread_mutex_lock(&m->lock);
     press = m->want_button;
@@ -172,10 +152,10 @@ static void on_wake(void *arg, unsigned events)
     pausing = m->state == VZ_STATE_PAUSING;
     pthread_mutex_unlock(&m->lock);
     if (press)
-        parts_press_power_button(&m->parts);
+        acpi_pm_power_button(m->parts.board->pm);
     if (quiesce) {
         m->quiescing = true;
-        parts_quiesce(&m->parts, on_quiet, m);
+        device_slots_quiesce(m->parts.slots, on_quiet, m);
     }
     if (m->quiescing && ended)
         limit(m, &m->end_timer, on_end_timeout);
@@ -264,9 +244,11 @@ static void be_paused(struct vz_machine *m)
 static void reset(struct vz_machine *m)
 {
     struct vz_error err = {0};
-    int r = parts_reset(&m->parts, &err);
+    int r = board_reset(m->parts.board);
 
-    if (!r)
+    if (r < 0)
+        error_set(&err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r));
+    else
         r = parts_boot(&m->parts, &err);
     pthread_mutex_lock(&m->lock);
     m->resets++;
@@ -347,7 +329,7 @@ static void run(struct vz_machine *m)
         else if (!serve_still(m))
             return;
         if (release(m))
-            parts_resume(&m->parts);
+            device_slots_resume(m->parts.slots);
         else
             machine_wake(m); /* to come here again, once the devices are quiet, which most still are */
         deliver(m);
@@ -365,10 +347,10 @@ static void apply_settings(struct vz_machine *m)
 
 static int build(struct vz_machine *m, struct vz_error *err)
 {
-    const struct backends_events events = {.port_opened = on_port, .network_lost = on_lost,
-                                           .guest_address = on_address, .arg = m};
+    const struct parts_owner owner = {.request = on_request, .tell = machine_tell_device,
+                                      .arg = m};
     struct parts *p = &m->parts;
-    int r = parts_init(p, m->config, on_request, &events, m, err);
+    int r = parts_init(p, m->config, &owner, err);
 
     if (!r)
         r = parts_boot(p, err);
@@ -431,7 +413,7 @@ static void finish(struct vz_machine *m)
     bool stopped;
 
     runner_end(&m->runner);
-    parts_drain(&m->parts);
+    device_slots_drain(m->parts.slots);
     pthread_mutex_lock(&m->lock);
     machine_collect_stats_locked(m);
     m->live = false; /* no call is added any more */

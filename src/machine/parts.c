@@ -8,10 +8,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
-#include "char/char.h"
 #include "config/config_impl.h"
 #include "hv/accel.h"
 #include "loop/loop.h"
@@ -22,19 +20,21 @@ static int out_of_memory(struct vz_error *err)
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
-static void on_chipset_request(void *arg, enum chipset_request kind, uint32_t value)
+static int open_slots(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
-    static const enum parts_request kinds[] = {
-        [CHIPSET_POWER_OFF] = PARTS_POWER_OFF,
-        [CHIPSET_RESET] = PARTS_RESET,
-        [CHIPSET_DEBUG_EXIT] = PARTS_DEBUG_EXIT,
-    };
-    struct parts *p = arg;
+    const struct vz_config *c = p->config;
+    const struct device_env env = {.loop = p->loop, .cpu_count = c->cpu_count,
+                                   .ram_size = c->memory_size,
+                                   .stdio_read_fd = c->stdio_read_fd,
+                                   .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell,
+                                   .arg = owner->arg};
 
-    p->request(p->request_arg, kinds[kind], value);
+    if (device_slots_new(&env, &p->slots) < 0)
+        return out_of_memory(err);
+    return device_slots_open(p->slots, pc_device_kinds, c, err);
 }
 
-static int create_board(struct parts *p, struct vz_error *err)
+static int create_board(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
     struct board_options options = {
@@ -42,19 +42,21 @@ static int create_board(struct parts *p, struct vz_error *err)
         .vcpu_count = c->cpu_count,
         .hv = p->hv,
         .loop = p->loop,
-        .serial = backends_com1(&p->backends),
+        .slots = p->slots,
         .debug_exit = c->debug_exit,
         .jit = c->interpret_only ? "off" : c->jit,
         .memory_preallocate = c->memory_preallocate,
         .memory_huge_pages = c->memory_huge_pages,
         .host_cpu = c->host_cpu,
-        .requests = {.request = on_chipset_request, .arg = p},
-        .virtio = p->backends.device,
-        .virtio_count = p->backends.device_count,
+        .requests = {.request = owner->request, .arg = owner->arg},
     };
+    int r;
 
     memcpy(options.uuid, c->platform->identifier.bytes, sizeof(options.uuid));
-    return board_create(&options, &p->board, err);
+    r = board_create(&options, &p->board, err);
+    if (!r)
+        p->vm = p->board->vm;
+    return r;
 }
 
 static int create_vcpus(struct parts *p, struct vz_error *err)
@@ -69,7 +71,8 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
     return r;
 }
 
-static int build(struct parts *p, struct vz_error *err)
+/* Ask the host for all that the machine needs of it. */
+static int open_all(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
     int r = accel_choose(p->config->accel, &p->hv, err);
 
@@ -78,24 +81,22 @@ static int build(struct parts *p, struct vz_error *err)
     r = loop_create(&p->loop);
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make the event loop: %s", strerror(-r));
-    p->backends.loop = p->loop;
-    r = backends_open(&p->backends, err);
-    if (!r)
-        r = create_board(p, err);
-    if (!r)
-        r = backends_start(&p->backends, err);
-    if (r < 0)
-        return r;
-    p->vm = p->board->vm;
-    return create_vcpus(p, err);
+    r = open_slots(p, owner, err);
+    return r ? r : create_board(p, owner, err);
 }
 
-int parts_init(struct parts *p, const struct vz_config *config, parts_request_fn *request,
-               const struct backends_events *events, void *arg, struct vz_error *err)
+int parts_init(struct parts *p, const struct vz_config *config, const struct parts_owner *owner,
+               struct vz_error *err)
 {
-    *p = (struct parts){.config = config, .request = request, .request_arg = arg,
-                        .backends = {.config = config, .events = *events}};
-    return build(p, err); /* the caller calls parts_fini() in any case */
+    int r;
+
+    *p = (struct parts){.config = config};
+    r = open_all(p, owner, err);
+    if (!r)
+        r = board_populate(p->board, err);
+    if (!r)
+        r = device_slots_start(p->slots, err);
+    return r ? r : create_vcpus(p, err); /* the caller calls parts_fini() in any case */
 }
 
 static void drop_frozen(struct parts *p);
@@ -105,7 +106,7 @@ void parts_fini(struct parts *p)
     for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
         p->hv->vcpu_destroy(p->vcpu[i]);
     board_destroy(p->board);
-    backends_close(&p->backends);
+    device_slots_free(p->slots);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
     drop_frozen(p);
@@ -146,28 +147,6 @@ int parts_boot(struct parts *p, struct vz_error *err)
     return r;
 }
 
-int parts_reset(struct parts *p, struct vz_error *err)
-{
-    int r = board_reset(p->board);
-
-    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r)) : 0;
-}
-
-void parts_quiesce(struct parts *p, void (*done)(void *arg), void *arg)
-{
-    board_quiesce(p->board, done, arg);
-}
-
-void parts_resume(struct parts *p)
-{
-    board_resume(p->board);
-}
-
-void parts_press_power_button(struct parts *p)
-{
-    acpi_pm_power_button(p->board->pm);
-}
-
 void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
 {
     const struct bus_stats *stats = &p->board->bus->stats;
@@ -178,12 +157,7 @@ void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
     fn(arg, "bus.mmio_writes", atomic_load(&stats->mmio_writes));
     fn(arg, "bus.unclaimed_reads", atomic_load(&stats->unclaimed_reads));
     fn(arg, "bus.unclaimed_writes", atomic_load(&stats->unclaimed_writes));
-    fn(arg, "serial.lost_output", atomic_load(&p->backends.lost_output));
-}
-
-const char *parts_serial_path(const struct parts *p, unsigned index)
-{
-    return char_path(p->backends.line[index].dev);
+    fn(arg, "serial.lost_output", device_slots_lost_output(p->slots));
 }
 
 /* ---- Time stands still ---------------------------------------------------------------------- */
@@ -267,15 +241,4 @@ int parts_thaw(struct parts *p, struct vz_error *err)
     acpi_pm_thaw(p->board->pm);
     drop_frozen(p);
     return r;
-}
-
-/* A reader that takes nothing for this long has gone away. */
-#define DRAIN_TIMEOUT_MS 2000
-
-void parts_drain(struct parts *p)
-{
-    for (unsigned i = 0; i < p->backends.line_count; i++) {
-        if (p->backends.line[i].dev && char_drain(p->backends.line[i].dev, DRAIN_TIMEOUT_MS) < 0)
-            log_warn("the guest's last output could not be written");
-    }
 }

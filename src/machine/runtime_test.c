@@ -18,6 +18,7 @@
 
 #include "machine/machine_fixture.h"
 #include "machine/machine_impl.h"
+#include "virtio/virtio.h"
 
 static const struct fake_op waiting[] = {{FAKE_WAIT}};
 
@@ -396,10 +397,15 @@ static void add_rng(struct machine *t)
     vz_entropy_device_unref(e);
 }
 
+static struct virtio_dev *rng(struct vz_machine *m)
+{
+    return device_slots_find(m->parts.slots, "entropyDevices", 0)->model;
+}
+
 /* As if a request were under way that does not end. */
 static int hang(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    m->parts.board->virtio[0]->queue[0].inflight++;
+    rng(m)->queue[0].inflight++;
     return 0;
 }
 
@@ -428,7 +434,7 @@ END_TEST
 
 static int unhang(struct vz_machine *m, void *arg, struct vz_error *err)
 {
-    m->parts.board->virtio[0]->queue[0].inflight--;
+    rng(m)->queue[0].inflight--;
     return 0;
 }
 

@@ -34,6 +34,4 @@ int balloon_stats(struct virtio_dev *dev,
                   void (*done)(void *arg, const uint64_t stat[VIRTIO_BALLOON_S_NR]),
                   void *arg) must_check;
 
-extern const struct virtio_ops virtio_balloon_ops;
-
 #endif

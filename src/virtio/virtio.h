@@ -211,13 +211,13 @@ int virtio_loaded_locked(struct virtio_dev *dev, struct vz_error *err);
 
 extern const struct state_field virtio_dev_state[];
 
-/* --- the devices (virtio_devices.c) --- */
+/* --- the devices, with what params.options points to --- */
 
-extern const struct virtio_ops virtio_blk_ops; /* options: struct virtio_blk_options, virtio_blk.h */
-extern const struct virtio_ops virtio_net_ops; /* options: struct virtio_net_options, virtio_net.h */
-extern const struct virtio_ops virtio_rng_ops;
-
-/* All of them; ends with NULL. */
-extern const struct virtio_ops *const virtio_devices[];
+extern const struct virtio_ops virtio_balloon_ops; /* struct balloon_options, balloon.h */
+extern const struct virtio_ops virtio_blk_ops;     /* struct virtio_blk_options, virtio_blk.h */
+extern const struct virtio_ops virtio_console_ops; /* struct console_options, virtio_console.h */
+extern const struct virtio_ops virtio_net_ops;     /* struct virtio_net_options, virtio_net.h */
+extern const struct virtio_ops virtio_rng_ops;     /* nothing */
+extern const struct virtio_ops virtio_vsock_ops;   /* struct vsock_options, vsock.h */
 
 #endif

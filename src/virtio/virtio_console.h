@@ -42,6 +42,4 @@ void console_resize(struct virtio_dev *dev, unsigned port, uint16_t cols, uint16
 void console_set_line(struct virtio_dev *dev, unsigned port, struct char_dev *line);
 bool console_is_open(const struct virtio_dev *dev, unsigned port); /* by the guest */
 
-extern const struct virtio_ops virtio_console_ops;
-
 #endif

@@ -58,6 +58,4 @@ void vsock_answer(struct virtio_dev *dev, uint32_t host_port, uint32_t guest_por
 
 unsigned vsock_connections(const struct virtio_dev *dev);
 
-extern const struct virtio_ops virtio_vsock_ops;
-
 #endif

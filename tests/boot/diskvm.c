@@ -17,7 +17,7 @@
 #include "block/blk_raw.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
-#include "char/char.h"
+#include "given_slot.h"
 #include "hv/hv.h"
 #include "loop/loop.h"
 #include "virtio/virtio.h"
@@ -95,22 +95,30 @@ static void *run_cpu(void *arg)
     return NULL;
 }
 
-static struct board *make_board(unsigned count, struct blk **disks, struct char_dev *serial)
+static struct device_slots *make_slots(unsigned count, struct blk **disks)
 {
-    struct virtio_blk_options blk[DISKS_MAX] = {0};
-    struct board_virtio virtio[DISKS_MAX] = {0};
-    const struct board_options o = {
-        .ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops, .loop = loop, .serial = serial,
-        .requests = {.request = on_request}, .virtio = virtio, .virtio_count = count};
-    struct board *b;
+    static struct virtio_blk_options blk[DISKS_MAX];
+    static struct given given[DISKS_MAX];
+    struct device_slots *slots;
 
     for (unsigned i = 0; i < count; i++) {
         blk[i].blk = disks[i];
         snprintf(blk[i].identifier, sizeof(blk[i].identifier), "disk-%u", i);
-        virtio[i] = (struct board_virtio){.ops = &virtio_blk_ops, .options = &blk[i],
-                                          .queues = 1 + i % 2};
+        given[i] = (struct given){.ops = &virtio_blk_ops, .options = &blk[i], .queues = 1 + i % 2};
     }
+    check(given_slots(loop, STDOUT_FILENO, given, count, &slots, &error));
+    return slots;
+}
+
+static struct board *make_board(struct device_slots *slots)
+{
+    const struct board_options o = {
+        .ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops, .loop = loop, .slots = slots,
+        .requests = {.request = on_request}};
+    struct board *b;
+
     check(board_create(&o, &b, &error));
+    check(board_populate(b, &error));
     return b;
 }
 
@@ -132,28 +140,29 @@ int main(int argc, char **argv)
 {
     unsigned count = argc > 4 ? (unsigned)argc - 4 : 0;
     struct blk *disks[DISKS_MAX];
-    struct char_dev *serial;
+    struct device_slots *slots;
     struct board *board;
     pthread_t thread;
 
     if (argc < 5 || count > DISKS_MAX)
         return 2;
     check(loop_create(&loop));
-    check(char_fd_create(loop, -1, STDOUT_FILENO, &serial, &error));
     for (unsigned i = 0; i < count; i++)
         disks[i] = open_disk(argv[4 + i]);
-    board = make_board(count, disks, serial);
+    slots = make_slots(count, disks);
+    board = make_board(slots);
     load(board, argv);
     check(-pthread_create(&thread, NULL, run_cpu, NULL));
     loop_run(loop);
     pthread_join(thread, NULL);
-    if (char_drain(serial, 2000) < 0)
+    device_slots_drain(slots);
+    if (device_slots_lost_output(slots))
         return 1;
     hv_soft_ops.vcpu_destroy(cpu);
     board_destroy(board);
     for (unsigned i = 0; i < count; i++)
         blk_close(disks[i]);
-    char_destroy(serial);
+    device_slots_free(slots);
     loop_destroy(loop);
     return 0;
 }

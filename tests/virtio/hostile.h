@@ -48,7 +48,8 @@ struct victim {
 struct world {
     struct loop *loop;
     pthread_t loop_thread;
-    struct char_dev *serial, *line;
+    struct device_slots *slots;
+    struct char_dev *line;
     struct blk *blk;
     struct net *net;
     struct board *board;

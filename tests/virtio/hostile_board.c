@@ -15,6 +15,7 @@
 #include "block/blk_filters.h"
 #include "block/blk_mem.h"
 #include "char/char.h"
+#include "given_slot.h"
 #include "hostile.h"
 #include "hv/hv.h"
 #include "loop/loop.h"
@@ -63,7 +64,6 @@ static void make_hosts(struct world *w)
     struct vz_error err = {0};
     int pair[2];
 
-    must(char_null_create(w->loop, &w->serial, &err), &err);
     must(blk_mem_create(&disk, w->loop, &w->blk), NULL);
     must(blk_delay_create(w->blk, delay, &w->blk), NULL); /* so that resets meet requests */
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), NULL);
@@ -107,14 +107,13 @@ void world_create(struct world *w)
     struct console_port_options port[2] = {{.console = true}, {.name = "second"}};
     struct console_options console = {.port = port, .port_count = 2, .multiport = true};
     struct virtio_dev *dev[KINDS];
-    const struct board_virtio list[KINDS] = {
-        {&virtio_blk_ops, &blk, 2, 0, &dev[0]}, {&virtio_net_ops, &net, 0, 0, &dev[1]},
-        {&virtio_console_ops, &console, console_queues(&console), 0, &dev[2]},
-        {&virtio_rng_ops, NULL, 0, 0, &dev[3]}, {&virtio_balloon_ops, &balloon, 0, 0, &dev[4]},
-        {&virtio_vsock_ops, &vsock, 0, 0, &dev[5]}};
+    const struct given list[KINDS] = {
+        {&virtio_blk_ops, &blk, 2, &dev[0]}, {&virtio_net_ops, &net, 0, &dev[1]},
+        {&virtio_console_ops, &console, console_queues(&console), &dev[2]},
+        {&virtio_rng_ops, NULL, 0, &dev[3]}, {&virtio_balloon_ops, &balloon, 0, &dev[4]},
+        {&virtio_vsock_ops, &vsock, 0, &dev[5]}};
     struct board_options o = {.ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops,
-                              .requests = {.request = on_request}, .virtio = list,
-                              .virtio_count = KINDS};
+                              .requests = {.request = on_request}};
     struct vz_error err = {0};
 
     must(loop_create(&w->loop), NULL);
@@ -123,8 +122,10 @@ void world_create(struct world *w)
     net.net = w->net;
     port[0].line = w->line;
     o.loop = w->loop;
-    o.serial = w->serial;
+    must(given_slots(w->loop, -1, list, KINDS, &w->slots, &err), &err);
+    o.slots = w->slots;
     must(board_create(&o, &w->board, &err), &err);
+    must(board_populate(w->board, &err), &err);
     must(hv_soft_ops.vcpu_create(w->board->vm, 0, &w->cpu), NULL); /* interrupts go there */
     must(vsock_listen(dev[VSOCK], 5, on_accept, w), NULL);
     for (unsigned i = 0; i < KINDS; i++)
@@ -140,7 +141,7 @@ void world_destroy(struct world *w)
     blk_close(w->blk);
     net_destroy(w->net);
     char_destroy(w->line);
-    char_destroy(w->serial);
+    device_slots_free(w->slots);
     loop_destroy(w->loop);
 }
 

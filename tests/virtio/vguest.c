@@ -52,13 +52,13 @@ static int create(struct vguest *g, struct vz_error *err)
     int r = loop_create(&g->loop);
 
     if (!r)
-        r = char_fd_create(g->loop, -1, STDOUT_FILENO, &g->serial, err);
+        r = vguest_devices(g, err);
     if (r < 0)
         return r;
     o.loop = g->loop;
-    o.serial = g->serial;
-    o.virtio_count = vguest_devices(g, &o.virtio);
-    return board_create(&o, &g->board, err);
+    o.slots = g->slots;
+    r = board_create(&o, &g->board, err);
+    return r ? r : board_populate(g->board, err);
 }
 
 static void run(struct vguest *g)
@@ -93,11 +93,11 @@ int main(int argc, char **argv)
     run(&g);
     loop_stop(g.loop);
     pthread_join(thread, NULL);
-    char_drain(g.serial, 1000);
+    device_slots_drain(g.slots);
     hv_soft_ops.vcpu_destroy(g.cpu);
     vguest_end(&g);
     board_destroy(g.board);
-    char_destroy(g.serial);
+    device_slots_free(g.slots);
     vguest_gone(&g);
     loop_destroy(g.loop);
     return g.status;

@@ -16,7 +16,7 @@
 struct vguest {
     const char *folder;
     struct loop *loop;
-    struct char_dev *serial;
+    struct device_slots *slots;
     struct board *board;
     struct hv_vcpu *cpu;
     _Atomic bool end;
@@ -26,8 +26,8 @@ struct vguest {
     struct virtio_dev *vsock, *balloon;
 };
 
-/* The devices to have. */
-unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret);
+/* Make the slots. 0 or -errno. */
+int vguest_devices(struct vguest *g, struct vz_error *err);
 void vguest_begin(struct vguest *g); /* before the loop runs */
 void vguest_end(struct vguest *g);   /* after it; the board is still there */
 void vguest_gone(struct vguest *g);  /* the board is gone, the loop still there */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "given_slot.h"
 #include "vguest.h"
 #include "virtio/balloon.h"
 #include "virtio/virtio_console.h"
@@ -164,13 +165,13 @@ static bool on_measure(void *arg, int fd, uint32_t host_port, uint32_t guest_por
     return true;
 }
 
-unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
+int vguest_devices(struct vguest *g, struct vz_error *err)
 {
     static struct console_port_options port[3];
     static struct console_options console;
     static const struct vsock_options vsock = {.guest_cid = 3};
     static const struct balloon_options balloon = {.ram_size = 256 * MIB};
-    static struct board_virtio list[4];
+    static struct given list[4];
     static int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
@@ -185,15 +186,14 @@ unsigned vguest_devices(struct vguest *g, const struct board_virtio **ret)
                                        .cols = 132, .rows = 43, .opened = on_port};
     pthread_create(&g->echo, NULL, echo, &pair[1]);
     pthread_detach(g->echo);
-    list[0] = (struct board_virtio){.ops = &virtio_rng_ops};
-    list[1] = (struct board_virtio){.ops = &virtio_console_ops, .options = &console,
+    list[0] = (struct given){.ops = &virtio_rng_ops};
+    list[1] = (struct given){.ops = &virtio_console_ops, .options = &console,
                                     .queues = console_queues(&console)};
-    list[2] = (struct board_virtio){.ops = &virtio_vsock_ops, .options = &vsock,
+    list[2] = (struct given){.ops = &virtio_vsock_ops, .options = &vsock,
                                     .ret = &g->vsock};
-    list[3] = (struct board_virtio){.ops = &virtio_balloon_ops, .options = &balloon,
+    list[3] = (struct given){.ops = &virtio_balloon_ops, .options = &balloon,
                                     .ret = &g->balloon};
-    *ret = list;
-    return ARRAY_SIZE(list);
+    return given_slots(g->loop, STDOUT_FILENO, list, ARRAY_SIZE(list), &g->slots, err);
 }
 
 void vguest_begin(struct vguest *g)

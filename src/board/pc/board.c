@@ -75,14 +75,6 @@ static int prepare_guest(struct board *b)
     return r ? r : bios_data_write(b->mem);
 }
 
-static void resume_all(void *arg)
-{
-    struct board *b = arg;
-
-    for (unsigned i = 0; i < b->virtio_count; i++)
-        virtio_resume(b->virtio[i]);
-}
-
 int board_create(const struct board_options *options, struct board **ret, struct vz_error *err)
 {
     struct board *b;
@@ -105,17 +97,6 @@ int board_create(const struct board_options *options, struct board **ret, struct
     r = make_vm(b, err);
     if (r < 0)
         goto fail;
-    r = board_add_devices(b, err);
-    b->options.virtio = NULL; /* the caller's, for this call only */
-    if (r < 0)
-        goto fail;
-    r = prepare_guest(b);
-    if (r < 0) {
-        error_set(err, -r, VZ_ERROR_INTERNAL, "cannot write the firmware's tables: %s",
-                  strerror(-r));
-        goto fail;
-    }
-    b->resume = (struct loop_work){.fn = resume_all, .arg = b};
     *ret = b;
     return 0;
 fail:
@@ -123,38 +104,27 @@ fail:
     return r;
 }
 
+int board_populate(struct board *b, struct vz_error *err)
+{
+    int r = board_add_devices(b, err);
+
+    if (r < 0)
+        return r;
+    r = prepare_guest(b);
+    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "cannot write the firmware's tables: %s",
+                             strerror(-r))
+                 : 0;
+}
+
 void board_destroy(struct board *b)
 {
     if (!b)
         return;
-    if (b->options.loop)
-        loop_work_cancel(b->options.loop, &b->resume);
     /* Devices first: they lower their lines in the VM. */
     bus_destroy(b->bus);
     b->options.hv->vm_destroy(b->vm);
     mem_destroy(b->mem);
     free(b);
-}
-
-static void one_quiet(void *arg)
-{
-    struct board_rest *rest = &((struct board *)arg)->rest;
-
-    if (--rest->waiting == 0)
-        rest->done(rest->arg);
-}
-
-void board_quiesce(struct board *b, void (*done)(void *arg), void *arg)
-{
-    b->rest = (struct board_rest){.waiting = 1 + b->virtio_count, .done = done, .arg = arg};
-    for (unsigned i = 0; i < b->virtio_count; i++)
-        virtio_quiesce(b->virtio[i], one_quiet, b);
-    one_quiet(b);
-}
-
-void board_resume(struct board *b)
-{
-    loop_work_queue(b->options.loop, &b->resume);
 }
 
 int board_reset(struct board *b)

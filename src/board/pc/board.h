@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The pc board: from a few numbers to a machine without its CPUs' threads. It makes guest memory,
- * the hypervisor's VM, and the devices (devices.c has the list), and writes the tables that tell
- * the guest about them. Whoever runs it (machine/) makes the vCPUs, loads a kernel and turns the loop. */
+ * the hypervisor's VM, and the devices: the chipset, and what the machine's slots hold (device/).
+ * It writes the tables that tell the guest about them. Whoever runs it (machine/) opens the slots,
+ * makes the vCPUs, loads a kernel and turns the loop. */
 #ifndef VZ_BOARD_PC_BOARD_H
 #define VZ_BOARD_PC_BOARD_H
 
@@ -9,49 +10,28 @@
 #include "board/pc/memory_map.h"
 #include "bus/bus.h"
 #include "chipset/chipset.h"
+#include "device/device_slots.h"
 #include "pci/pci.h"
-#include "virtio/virtio.h"
 
-struct char_dev;
-
-#define BOARD_VIRTIO_MAX 30u /* PCI slots 1 to 30 */
-
-/* A virtio device to have. */
-struct board_virtio {
-    const struct virtio_ops *ops;
-    const void *options; /* for ops->init; see the device's header */
-    unsigned queues;     /* 0: the device's default */
-    uint16_t queue_max;  /* likewise */
-    /* Where to leave the device, for its run-time functions (loop thread); NULL: nowhere. It lives
-     * as long as the board. */
-    struct virtio_dev **ret;
-};
+/* The kinds of devices that a configuration can give a pc; ends with NULL. Those on PCI get their
+ * places in this order. */
+extern const struct device_kind *const pc_device_kinds[];
 
 struct board_options {
     uint64_t ram_size;       /* bytes, whole pages, RAM_SIZE_MIN..RAM_SIZE_MAX */
     unsigned vcpu_count;     /* 1..HV_VCPUS_MAX */
     const struct hv_ops *hv;
     struct loop *loop;       /* outlives the board; not running while it is made or destroyed */
-    struct char_dev *serial; /* COM1's line; the caller's, outlives the board */
+    struct device_slots *slots; /* opened; outlive the board */
     uint8_t uuid[16];        /* of the machine, in the order it is printed */
     bool debug_exit;         /* have port 0xf4 */
     bool memory_preallocate, memory_huge_pages; /* see struct mem_options */
     bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit;         /* see struct hv_vm_desc; used by board_create() only */
     struct chipset_requests requests;
-    /* Devices get PCI slots in this order, from 1 on. Read by board_create() only. */
-    const struct board_virtio *virtio;
-    unsigned virtio_count; /* up to BOARD_VIRTIO_MAX */
 };
 
-/* board_quiesce() at work. Loop thread. */
-struct board_rest {
-    unsigned waiting; /* for so many devices, and one for the asking itself */
-    void (*done)(void *arg);
-    void *arg;
-};
-
-/* Constant once made, but for rest. */
+/* Constant once made. */
 struct board {
     struct board_options options;
     struct mem *mem;
@@ -59,33 +39,26 @@ struct board {
     struct hv_vm *vm;
     struct pci_host *pci;
     struct acpi_pm *pm;
-    struct uart *com1;
     struct rtc *rtc;
     struct e820_entry e820[MEMORY_MAP_E820_MAX]; /* for the loaders */
     unsigned e820_count;
-    struct virtio_dev *virtio[BOARD_VIRTIO_MAX];
-    unsigned virtio_count;
-    struct board_rest rest;
-    struct loop_work resume;
     unsigned phys_bits; /* of guest-physical addresses */
     gpa_t rsdp; /* ACPI's root pointer, for the loaders */
 };
 
-/* Make everything, in the state after power-up with tables written. 0 or -errno. */
+/* Make guest memory and the VM: the last that the board asks of the host. 0 or -errno. */
 int board_create(const struct board_options *options, struct board **ret,
                  struct vz_error *err) must_check;
+/* Make the devices, in the state after power-up with tables written. Opens nothing. 0 or -errno;
+ * then only board_destroy() is left. */
+int board_populate(struct board *board, struct vz_error *err) must_check;
 /* vCPUs are destroyed, the loop does not run. NULL is fine. */
 void board_destroy(struct board *board);
 
-/* Let all devices finish what they have under way and take nothing new: before board_reset(),
- * board_save() and board_load() of a machine that has run, since a disk may still write to guest
- * memory. Loop thread; done(arg) comes on the loop thread, maybe from inside. */
-void board_quiesce(struct board *board, void (*done)(void *arg), void *arg);
-/* Any thread. */
-void board_resume(struct board *board);
-
 /* Back to power-up: devices, the VM with its vCPUs and interrupt controllers, BARs, tables. Guest
- * memory otherwise stays; the loader writes what it needs. No vCPU runs. 0 or -errno. */
+ * memory otherwise stays; the loader writes what it needs. No vCPU runs, and devices are quiet
+ * (device_slots_quiesce()), as for the next two: a disk might still write to guest memory. 0 or
+ * -errno. */
 int board_reset(struct board *board) must_check;
 
 /* All devices and interrupt controllers; not vCPUs, not memory. No vCPU runs, and nothing runs on
@@ -94,7 +67,7 @@ int board_save(struct board *board, struct state_writer *w) must_check;
 int board_load(struct board *board, const void *data, size_t len,
                struct vz_error *err) must_check;
 
-/* devices.c: put the machine's devices on board->bus. 0 or -errno with err filled in. */
+/* devices.c: put the devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 
 /* acpi.c, smbios.c, bios_data.c: write the tables into guest memory. 0 or -errno. */

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/le.h"
-#include "char/char.h"
 #include "fake_machine.h"
+#include "given_slot.h"
 #include "unit.h"
 
 static int on_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct vz_error *err)
@@ -47,7 +47,7 @@ static const struct hv_ops board_hv = {
 
 struct fixture {
     struct loop *loop;
-    struct char_dev *serial;
+    struct device_slots *slots;
     struct board *board;
     unsigned requests[3];
 };
@@ -61,7 +61,7 @@ static struct board_options options_of(struct fixture *f, uint64_t ram, unsigned
 {
     return (struct board_options){
         .ram_size = ram, .vcpu_count = cpus, .hv = &board_hv, .loop = f->loop,
-        .serial = f->serial, .debug_exit = true, .requests = {on_request, f},
+        .slots = f->slots, .debug_exit = true, .requests = {on_request, f},
         .uuid = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc,
                  0xdd, 0xee, 0xff}};
 }
@@ -73,15 +73,16 @@ static void setup(struct fixture *f, uint64_t ram, unsigned cpus)
 
     memset(f, 0, sizeof(*f));
     ck_assert_int_eq(loop_create(&f->loop), 0);
-    ck_assert_int_eq(char_null_create(f->loop, &f->serial, NULL), 0);
+    ck_assert_int_eq(given_slots(f->loop, -1, NULL, 0, &f->slots, NULL), 0);
     o = options_of(f, ram, cpus);
     ck_assert_msg(board_create(&o, &f->board, &err) == 0, "%s", err.text);
+    ck_assert_msg(board_populate(f->board, &err) == 0, "%s", err.text);
 }
 
 static void teardown(struct fixture *f)
 {
     board_destroy(f->board);
-    char_destroy(f->serial);
+    device_slots_free(f->slots);
     fake_loop_turn(f->loop);
     loop_destroy(f->loop);
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of a pc's devices: the one place that knows which they are. */
-#include "board/pc/board.h"
-
-#include <errno.h>
+/* The devices of a pc: the list of what it can be given, and what is soldered on. */
 #include <string.h>
 
 #include "base/error.h"
+#include "board/pc/board.h"
+#include "device/device_kinds.h"
+
+const struct device_kind *const pc_device_kinds[] = {
+    &uart_kind, &disk_kind, &net_kind, &virtio_serial_kind, &console_kind, &entropy_kind,
+    &balloon_kind, &vsock_kind, NULL,
+};
 
 /* What firmware leaves in CMOS about memory: kilobytes above 1 MiB, 64 KiB units above 16 MiB, and
  * 64 KiB units above 4 GiB. */
@@ -32,13 +36,9 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
 {
     const struct board_options *o = &b->options;
     const struct rtc_options rtc = {.loop = o->loop};
-    const struct uart_options com1 = {.port = UART_COM1_PORT, .gsi = UART_COM1_GSI,
-                                      .line = o->serial, .loop = o->loop};
     int r;
 
     r = rtc_create(b->bus, &rtc, &b->rtc);
-    if (!r)
-        r = uart_create(b->bus, &com1, &b->com1);
     if (!r)
         r = i8042_create(b->bus, &o->requests);
     if (!r)
@@ -56,28 +56,6 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
     return r;
 }
 
-static int add_virtio(struct board *b, struct vz_error *err)
-{
-    const struct board_options *o = &b->options;
-    int r = 0;
-
-    if (o->virtio_count > BOARD_VIRTIO_MAX)
-        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u virtio devices",
-                         BOARD_VIRTIO_MAX);
-    for (unsigned i = 0; i < o->virtio_count && !r; i++) {
-        const struct board_virtio *v = &o->virtio[i];
-        const struct virtio_params params = {.loop = o->loop, .mem = b->mem, .queues = v->queues,
-                                             .queue_max = v->queue_max, .options = v->options};
-
-        r = virtio_pci_create(b->pci, PCI_DEVFN(1 + i, 0), v->ops, &params, &b->virtio[i], err);
-        if (!r)
-            b->virtio_count++;
-        if (!r && v->ret)
-            *v->ret = b->virtio[i];
-    }
-    return r;
-}
-
 int board_add_devices(struct board *b, struct vz_error *err)
 {
     struct pci_host_options pci = {
@@ -86,6 +64,7 @@ int board_add_devices(struct board *b, struct vz_error *err)
         .mem64_end = memory_map_pci64_end(b->phys_bits), .io_base = 0x1000,
         .reset_port = {.read = reset_ctl_read, .write = reset_ctl_write},
         .pm_base = acpi_pm_set_base};
+    struct device_env *env = device_slots_env(b->options.slots);
     struct reset_ctl *reset = NULL;
     int r = add_chipset(b, &reset);
 
@@ -97,5 +76,8 @@ int board_add_devices(struct board *b, struct vz_error *err)
     }
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot make the devices: %s", strerror(-r));
-    return add_virtio(b, err);
+    env->mem = b->mem;
+    env->bus = b->bus;
+    env->pci = b->pci;
+    return device_slots_create(b->options.slots, err);
 }

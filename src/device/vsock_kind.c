@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "device/socket_forward.h"
-
+/* The socket device, and ports of it joined to Unix sockets of the host. The device reads and writes
+ * those sockets itself; nothing is copied here. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +12,22 @@
 #include "base/log.h"
 #include "base/unix_socket.h"
 #include "config/config_impl.h"
+#include "device/device_kinds.h"
+#include "device/virtio_slot.h"
 #include "loop/loop.h"
 #include "virtio/vsock.h"
 
 #define BACKLOG 128
 
 struct forward {
-    struct socket_forwards *all;
+    struct device_slot *slot;
     const struct vz_socket_forward *what;
     int fd; /* listens at path; -1: to the host */
     struct loop_fd *watch;
 };
 
-struct socket_forwards {
-    struct virtio_dev *dev;
+/* slot->host */
+struct forwards {
     unsigned count;
     struct forward forward[];
 };
@@ -46,7 +48,7 @@ static void on_peer(void *arg, unsigned events)
 
     if (fd < 0)
         return;
-    r = vsock_connect_fd(f->all->dev, f->what->port, fd);
+    r = vsock_connect_fd(f->slot->model, f->what->port, fd);
     if (r < 0)
         log_debug("%s: not connected to the guest's port %u: %s", f->what->path, f->what->port,
                   strerror(-r));
@@ -69,55 +71,56 @@ static int open_peer(void *arg, uint32_t guest_port)
     return r;
 }
 
-static int listen_at(struct forward *f, struct loop *loop, struct vz_error *err)
+static int listen_at(struct forward *f, struct vz_error *err)
 {
     int fd = unix_socket_listen(f->what->path, BACKLOG);
 
     if (fd < 0)
         return error_set(err, -fd, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(-fd));
     f->fd = fd; /* from now on path is ours to remove */
-    return loop_fd_add(loop, fd, 0, on_peer, f, &f->watch);
+    return loop_fd_add(f->slot->env->loop, fd, 0, on_peer, f, &f->watch);
 }
 
-int socket_forwards_open(const struct vz_socket_device *d, struct loop *loop,
-                         struct socket_forwards **ret, struct vz_error *err)
+static int vsock_open(struct device_slot *s, struct vz_error *err)
 {
-    struct socket_forwards *all;
+    const struct vz_socket_device *d = s->config;
+    struct forwards *all = calloc(1, sizeof(*all) + d->forward_count * sizeof(all->forward[0]));
     int r = 0;
 
-    *ret = NULL;
-    if (!d || !d->forward_count)
-        return 0;
-    all = calloc(1, sizeof(*all) + d->forward_count * sizeof(all->forward[0]));
     if (!all)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    s->host = all;
     for (; !r && all->count < d->forward_count; all->count++) {
         struct forward *f = &all->forward[all->count];
 
-        *f = (struct forward){.all = all, .what = &d->forward[all->count], .fd = -1};
+        *f = (struct forward){.slot = s, .what = &d->forward[all->count], .fd = -1};
         if (f->what->to_guest)
-            r = listen_at(f, loop, err);
+            r = listen_at(f, err);
     }
-    if (r < 0)
-        socket_forwards_close(all);
-    else
-        *ret = all;
     return r;
 }
 
-int socket_forwards_start(struct socket_forwards *all, struct virtio_dev *dev,
-                          struct vz_error *err)
+static int vsock_create(struct device_slot *s, struct vz_error *err)
 {
-    for (unsigned i = 0; all && i < all->count; i++) {
-        struct forward *f = &all->forward[i];
-        int r;
+    const struct vz_socket_device *d = s->config;
+    const struct vsock_options o = {.guest_cid = d->guest_cid};
 
-        all->dev = dev;
-        if (f->fd >= 0) {
+    return virtio_slot_create(s, &virtio_vsock_ops, &o, 0, err);
+}
+
+/* Let connections through. */
+static int vsock_start(struct device_slot *s, struct vz_error *err)
+{
+    struct forwards *all = s->host;
+
+    for (unsigned i = 0; i < all->count; i++) {
+        struct forward *f = &all->forward[i];
+        int r = 0;
+
+        if (f->fd >= 0)
             loop_fd_set(f->watch, LOOP_READ);
-            continue;
-        }
-        r = vsock_listen_open(dev, f->what->port, open_peer, f);
+        else
+            r = vsock_listen_open(s->model, f->what->port, open_peer, f);
         if (r < 0)
             return error_set(err, -r, VZ_ERROR_INTERNAL, "port %u: %s", f->what->port,
                              strerror(-r));
@@ -125,8 +128,10 @@ int socket_forwards_start(struct socket_forwards *all, struct virtio_dev *dev,
     return 0;
 }
 
-void socket_forwards_close(struct socket_forwards *all)
+static void vsock_close(struct device_slot *s)
 {
+    struct forwards *all = s->host;
+
     for (unsigned i = 0; all && i < all->count; i++) {
         struct forward *f = &all->forward[i];
 
@@ -138,3 +143,7 @@ void socket_forwards_close(struct socket_forwards *all)
     }
     free(all);
 }
+
+const struct device_kind vsock_kind = {
+    DEVICE_LIST("socketDevices", socket_devices), VIRTIO_SLOT, .model = "virtio/vsock",
+    .open = vsock_open, .create = vsock_create, .start = vsock_start, .close = vsock_close};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Console devices: several named ports, each with a line of its own. */
+#include "base/error.h"
+#include "config/config_impl.h"
+#include "device/device_kinds.h"
+#include "device/line.h"
+#include "device/virtio_slot.h"
+#include "virtio/virtio_console.h"
+
+static int console_open(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_console_device *d = s->config;
+    int r = lines_allocate(s, d->port_count, err);
+
+    for (unsigned i = 0; !r && i < d->port_count; i++) {
+        r = lines_open(s, i, d->port[i].attachment, err);
+        if (r < 0)
+            error_prefix(err, ".ports[%u]", i);
+    }
+    return r;
+}
+
+static void on_port(void *arg, unsigned port, bool open)
+{
+    device_slot_tell(arg, &(struct device_event){.what = DEVICE_PORT_OPENED, .part = port,
+                                                 .open = open});
+}
+
+static int console_create(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_console_device *d = s->config;
+    struct console_port_options port[VZ_CONSOLE_PORTS_MAX];
+    const struct console_options o = {.port = port, .port_count = d->port_count,
+                                      .multiport = true, .opened = on_port, .opened_arg = s};
+
+    for (unsigned i = 0; i < d->port_count; i++)
+        port[i] = (struct console_port_options){.name = d->port[i].name,
+                                                .console = d->port[i].is_console,
+                                                .line = lines_dev(s, i)};
+    return virtio_slot_create(s, &virtio_console_ops, &o, console_queues(&o), err);
+}
+
+static void set_line(struct device_slot *s, unsigned i, struct char_dev *line)
+{
+    console_set_line(s->model, i, line);
+}
+
+static int console_change(struct device_slot *s, unsigned part, void *attachment,
+                          struct vz_error *err)
+{
+    return lines_change(s, part, attachment, set_line, err);
+}
+
+static void resize_line(struct device_slot *s, unsigned i, uint16_t columns, uint16_t rows)
+{
+    console_resize(s->model, i, columns, rows);
+}
+
+static int resize(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
+                  struct vz_error *err)
+{
+    return lines_resize(s, part, columns, rows, resize_line, err);
+}
+
+const struct device_kind console_kind = {
+    DEVICE_LIST("consoleDevices", console_devices), VIRTIO_SLOT,
+    .model = "virtio/virtio_console", .open = console_open, .create = console_create,
+    .change = console_change, .resize = resize, .drain = lines_drain, .path = lines_path,
+    .close = lines_close};

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* What a kind of device is to a machine, and what one device of a machine is from open to close.
+ *
+ * A kind joins three things that know nothing of each other: an object of the configuration, the
+ * host's end (block/, net/, char/, sockets) and the model that the guest sees (virtio/, chipset/).
+ * One file x_kind.c per kind; the board lists those that it can have (board/pc/devices.c). The
+ * smallest is entropy_kind.c: copy it to start one.
+ *
+ * A slot stands for itself: it points to no other slot, and what it uses of the machine is in its
+ * env. So it can come and go while the machine runs, and live in a process of its own.
+ *
+ * Threads: all calls come on the machine's loop thread, or while the loop does not run. */
+#ifndef VZ_DEVICE_DEVICE_KIND_H
+#define VZ_DEVICE_DEVICE_KIND_H
+
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "base/compiler.h"
+
+struct bus;
+struct device_slot;
+struct loop;
+struct mem;
+struct pci_host;
+struct vz_error;
+struct vz_guest_address;
+
+/* What a device has to tell whoever runs the machine. */
+struct device_event {
+    enum {
+        DEVICE_PORT_OPENED,   /* the guest opened (open) or closed the port part */
+        DEVICE_NETWORK_LOST,  /* the host's end is gone; err says why */
+        DEVICE_GUEST_ADDRESS, /* the guest behind NAT has another address */
+    } what;
+    unsigned part;
+    bool open;
+    const struct vz_error *err;
+    const struct vz_guest_address *address;
+};
+
+/* What the devices of a machine are given of it; outlives them. */
+struct device_env {
+    /* Constant from the start. */
+    struct loop *loop;
+    unsigned cpu_count;
+    uint64_t ram_size;                 /* bytes */
+    int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
+    /* Optional. In the middle of what the slot does, so it is for telling somebody. */
+    void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
+    void *arg;
+    /* The board's, there before any create(). */
+    struct mem *mem;
+    struct bus *bus;
+    struct pci_host *pci;
+};
+
+/* One device of a machine. */
+struct device_slot {
+    /* Constant once added. */
+    const struct device_kind *kind;
+    const void *config;     /* the configuration's object; outlives the slot. NULL: has none */
+    unsigned index;         /* in its list: "storageDevices[1]" */
+    unsigned place;         /* DEVICE_ON_PCI: the number of its PCI slot */
+    struct device_env *env;
+    /* The kind's. */
+    void *host;  /* by open() */
+    void *model; /* by create(); virtio_slot.h: its struct virtio_dev */
+    _Atomic unsigned lost_output; /* how many lines have lost some, those replaced included */
+    /* device_slots.c's. */
+    TAILQ_ENTRY(device_slot) link;
+    struct device_slots *slots;
+    bool created;
+    bool resting; /* between quiesce() and device_slot_quiet() */
+};
+
+enum device_bus {
+    DEVICE_ON_PORTS, /* at a fixed place */
+    DEVICE_ON_PCI,   /* in the next free slot */
+};
+
+/* Functions return 0, or -errno with err filled in. Optional ones say so. */
+struct device_kind {
+    /* The name of its list in a configuration ("storageDevices"), and where in struct vz_config
+     * that is; NULL: none. Several kinds may share a list. */
+    const char *list;
+    size_t list_at;
+    /* Optional: is an object of the list of this kind? */
+    bool (*takes)(const void *config);
+    bool always; /* there is one even where none is configured; then its config is NULL */
+    enum device_bus bus;
+    /* The model's source without its suffix ("virtio/rng"): its tests, its saved state and its fuzz
+     * program (fuzz_rng) go by it; see kinds_test.c. */
+    const char *model;
+
+    /* Optional. Open files, sockets, interfaces: the host is asked here and in change() only. After
+     * a failure close() follows. The loop may run. */
+    int (*open)(struct device_slot *s, struct vz_error *err);
+    /* Make the model, on the bus, which owns it. Opens nothing. No vCPU runs. */
+    int (*create)(struct device_slot *s, struct vz_error *err);
+    /* Optional. The machine is whole: let the host's end come in. No vCPU runs. */
+    int (*start)(struct device_slot *s, struct vz_error *err);
+    /* Optional, both or none. Finish what is under way and take nothing new; then, maybe from
+     * inside, call device_slot_quiet(). Go on; also before that, which then does not come. */
+    void (*quiesce)(struct device_slot *s);
+    void (*resume)(struct device_slot *s);
+    /* Optional: what is changed while it runs. attachment: the configuration's kind of object for
+     * it, checked; NULL: none. After a failure it is as before, if that was possible. */
+    int (*change)(struct device_slot *s, unsigned part, void *attachment, struct vz_error *err);
+    /* Optional. What the guest shows at the host's end has another size there. part may be
+     * DEVICE_PART_STDIO: whatever leads to standard output, if anything. */
+    int (*resize)(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
+                  struct vz_error *err);
+    /* Optional. Wait, not for ever, until the guest's last output has reached the host. The loop
+     * does not run. */
+    void (*drain)(struct device_slot *s);
+    /* Optional. Where a peer finds the host's end of part; NULL: nowhere. */
+    const char *(*path)(const struct device_slot *s, unsigned part);
+    /* Optional. Take the model off the bus, while the machine goes on; without it the device cannot
+     * be removed. It is quiet, and no vCPU runs. */
+    void (*remove)(struct device_slot *s);
+    /* Optional. The model is gone, or was never made: close the host's end. Loop not running. */
+    void (*close)(struct device_slot *s);
+};
+
+#define DEVICE_PART_STDIO (~0u)
+
+/* For kinds: quiesce() is done. s is the slot; void *, so that it can be a callback. */
+void device_slot_quiet(void *s);
+
+/* For kinds: "storageDevices[1]: " in front of a message. */
+void device_slot_prefix(const struct device_slot *s, struct vz_error *err);
+
+/* For kinds. */
+static inline void device_slot_tell(const struct device_slot *s, const struct device_event *e)
+{
+    if (s->env->tell)
+        s->env->tell(s->env->arg, s, e);
+}
+
+#endif

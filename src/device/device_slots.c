@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "device/device_slots.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "config/config_impl.h"
+#include "loop/loop.h"
+
+struct device_slots {
+    struct device_env env;
+    pthread_mutex_t lock; /* a leaf: the loop thread changes the list under it, others look */
+    TAILQ_HEAD(, device_slot) slot;
+    uint32_t places; /* bit per PCI slot that is taken */
+    struct loop_work resume;
+    /* device_slots_quiesce() at work. */
+    unsigned waiting; /* for so many slots, and one for the asking itself */
+    void (*quiet)(void *arg);
+    void *quiet_arg;
+};
+
+static void resume_all(void *arg)
+{
+    struct device_slots *slots = arg;
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        s->resting = false;
+        if (s->created && s->kind->resume)
+            s->kind->resume(s);
+    }
+}
+
+int device_slots_new(const struct device_env *env, struct device_slots **ret)
+{
+    struct device_slots *slots = calloc(1, sizeof(*slots));
+
+    if (!slots)
+        return -ENOMEM;
+    slots->env = *env;
+    slots->resume = (struct loop_work){.fn = resume_all, .arg = slots};
+    pthread_mutex_init(&slots->lock, NULL);
+    TAILQ_INIT(&slots->slot);
+    *ret = slots;
+    return 0;
+}
+
+struct device_env *device_slots_env(struct device_slots *slots)
+{
+    return &slots->env;
+}
+
+void device_slot_prefix(const struct device_slot *s, struct vz_error *err)
+{
+    if (!err || !s->kind->list)
+        return;
+    /* ".ports[2]: ..." of a kind goes on where we end. */
+    if (err->text[0] == '.') {
+        struct vz_error inner = *err;
+
+        error_set(err, 0, inner.code, "%s[%u]%s", s->kind->list, s->index, inner.text);
+    } else {
+        error_prefix(err, "%s[%u]", s->kind->list, s->index);
+    }
+}
+
+/* ---- One by one ------------------------------------------------------------------------------ */
+
+static int take_place(struct device_slots *slots, struct device_slot *s, struct vz_error *err)
+{
+    if (s->kind->bus != DEVICE_ON_PCI)
+        return 0;
+    for (unsigned i = 1; i <= DEVICE_PLACES_MAX; i++) {
+        if (slots->places & BIT(i))
+            continue;
+        slots->places |= (uint32_t)BIT(i);
+        s->place = i;
+        return 0;
+    }
+    return error_set(err, ENOSPC, VZ_ERROR_INVALID, "more devices than the PCI bus has room for");
+}
+
+/* The model is gone. */
+static void destroy(struct device_slots *slots, struct device_slot *s)
+{
+    if (s->kind->close)
+        s->kind->close(s);
+    if (s->place)
+        slots->places &= ~(uint32_t)BIT(s->place);
+    free(s);
+}
+
+static int open_host(struct device_slot *s, struct vz_error *err)
+{
+    int r = s->kind->open ? s->kind->open(s, err) : 0;
+
+    if (r < 0)
+        device_slot_prefix(s, err);
+    return r;
+}
+
+int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
+                     const void *config, unsigned index, struct device_slot **ret,
+                     struct vz_error *err)
+{
+    struct device_slot *s = calloc(1, sizeof(*s));
+    int r;
+
+    if (!s)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    s->kind = kind;
+    s->config = config;
+    s->index = index;
+    s->env = &slots->env;
+    s->slots = slots;
+    r = take_place(slots, s, err);
+    if (!r)
+        r = open_host(s, err);
+    if (r < 0) {
+        destroy(slots, s);
+        return r;
+    }
+    pthread_mutex_lock(&slots->lock);
+    TAILQ_INSERT_TAIL(&slots->slot, s, link);
+    pthread_mutex_unlock(&slots->lock);
+    if (ret)
+        *ret = s;
+    return 0;
+}
+
+int device_slots_remove(struct device_slots *slots, struct device_slot *s)
+{
+    if (s->created && !s->kind->remove)
+        return -ENOTSUP;
+    if (s->created)
+        s->kind->remove(s);
+    pthread_mutex_lock(&slots->lock);
+    TAILQ_REMOVE(&slots->slot, s, link);
+    pthread_mutex_unlock(&slots->lock);
+    destroy(slots, s);
+    return 0;
+}
+
+struct device_slot *device_slots_find(struct device_slots *slots, const char *list, unsigned index)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->config && s->index == index && s->kind->list && !strcmp(s->kind->list, list))
+            return s;
+    }
+    return NULL;
+}
+
+struct device_slot *device_slots_find_kind(struct device_slots *slots,
+                                           const struct device_kind *kind)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->kind == kind)
+            return s;
+    }
+    return NULL;
+}
+
+/* ---- All -------------------------------------------------------------------------------------- */
+
+static int open_kind(struct device_slots *slots, const struct device_kind *kind,
+                     const struct vz_config *config, struct vz_error *err)
+{
+    const struct object_list *list = (const void *)((const char *)config + kind->list_at);
+    unsigned count = 0;
+    int r = 0;
+
+    for (unsigned i = 0; !r && kind->list && i < list->count; i++) {
+        if (kind->takes && !kind->takes(list->item[i]))
+            continue;
+        r = device_slots_add(slots, kind, list->item[i], i, NULL, err);
+        count++;
+    }
+    if (!r && kind->always && !count)
+        r = device_slots_add(slots, kind, NULL, 0, NULL, err);
+    return r;
+}
+
+int device_slots_open(struct device_slots *slots, const struct device_kind *const kinds[],
+                      const struct vz_config *config, struct vz_error *err)
+{
+    int r = 0;
+
+    for (; !r && *kinds; kinds++)
+        r = open_kind(slots, *kinds, config, err);
+    return r;
+}
+
+int device_slots_create(struct device_slots *slots, struct vz_error *err)
+{
+    struct device_slot *s;
+    int r = 0;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->created)
+            continue;
+        r = s->kind->create(s, err);
+        if (r < 0)
+            return r;
+        s->created = true;
+    }
+    return 0;
+}
+
+int device_slots_start(struct device_slots *slots, struct vz_error *err)
+{
+    struct device_slot *s;
+    int r;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        r = s->kind->start ? s->kind->start(s, err) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+void device_slots_free(struct device_slots *slots)
+{
+    struct device_slot *s;
+
+    if (!slots)
+        return;
+    loop_work_cancel(slots->env.loop, &slots->resume);
+    while ((s = TAILQ_FIRST(&slots->slot))) {
+        TAILQ_REMOVE(&slots->slot, s, link);
+        destroy(slots, s);
+    }
+    pthread_mutex_destroy(&slots->lock);
+    free(slots);
+}
+
+static void one_quiet(struct device_slots *slots)
+{
+    if (--slots->waiting == 0)
+        slots->quiet(slots->quiet_arg);
+}
+
+void device_slot_quiet(void *slot)
+{
+    struct device_slot *s = slot;
+
+    if (!s->resting)
+        return; /* resumed meanwhile */
+    s->resting = false;
+    one_quiet(s->slots);
+}
+
+void device_slots_quiesce(struct device_slots *slots, void (*done)(void *arg), void *arg)
+{
+    struct device_slot *s;
+
+    loop_work_cancel(slots->env.loop, &slots->resume);
+    slots->quiet = done;
+    slots->quiet_arg = arg;
+    slots->waiting = 1;
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (!s->created || !s->kind->quiesce)
+            continue;
+        slots->waiting++;
+        s->resting = true;
+        s->kind->quiesce(s);
+    }
+    one_quiet(slots);
+}
+
+void device_slots_resume(struct device_slots *slots)
+{
+    loop_work_queue(slots->env.loop, &slots->resume);
+}
+
+void device_slots_drain(struct device_slots *slots)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->kind->drain)
+            s->kind->drain(s);
+    }
+}
+
+unsigned device_slots_lost_output(struct device_slots *slots)
+{
+    const struct device_slot *s;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&slots->lock);
+    TAILQ_FOREACH(s, &slots->slot, link)
+        count += atomic_load(&s->lost_output);
+    pthread_mutex_unlock(&slots->lock);
+    return count;
+}
+
+int device_slots_path(struct device_slots *slots, const char *list, unsigned index, unsigned part,
+                      char *ret, size_t len)
+{
+    const struct device_slot *s;
+    const char *path = NULL;
+    bool fits;
+
+    pthread_mutex_lock(&slots->lock);
+    s = device_slots_find(slots, list, index);
+    if (s && s->kind->path)
+        path = s->kind->path(s, part);
+    fits = path && strlen(path) < len;
+    if (fits)
+        strcpy(ret, path);
+    pthread_mutex_unlock(&slots->lock);
+    return fits ? 0 : -ENOENT;
+}
+
+void device_slots_resize_stdio(struct device_slots *slots, uint16_t columns, uint16_t rows)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->kind->resize)
+            (void)s->kind->resize(s, DEVICE_PART_STDIO, columns, rows, NULL);
+    }
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The devices of a machine: opened, made, quieted and closed together, and one by one while it runs.
+ *
+ * Order of life: device_slots_open() asks the host for everything; then there is a line, behind
+ * which nothing is opened any more (machine/parts.c); device_slots_create() makes the models.
+ * Threads as in device_kind.h. */
+#ifndef VZ_DEVICE_DEVICE_SLOTS_H
+#define VZ_DEVICE_DEVICE_SLOTS_H
+
+#include "device/device_kind.h"
+
+struct device_slots;
+struct vz_config;
+
+#define DEVICE_PLACES_MAX 30u /* PCI slots 1 to 30; the others are the board's own */
+
+/* *env is copied; the board adds its part by device_slots_env(). 0 or -errno. */
+int device_slots_new(const struct device_env *env, struct device_slots **ret) must_check;
+struct device_env *device_slots_env(struct device_slots *slots);
+
+/* Open a slot for each object of config (which outlives them) whose kind is in the list (ended by
+ * NULL), in the list's order. 0 or -errno; device_slots_free() follows in any case. */
+int device_slots_open(struct device_slots *slots, const struct device_kind *const kinds[],
+                      const struct vz_config *config, struct vz_error *err) must_check;
+
+/* Make the models of all slots that have none, in their order. The board has filled in its part of
+ * the env. device_slots_start() once all is there. 0 or -errno. */
+int device_slots_create(struct device_slots *slots, struct vz_error *err) must_check;
+int device_slots_start(struct device_slots *slots, struct vz_error *err) must_check;
+
+/* Close what is open. The models are gone, with the bus. NULL is fine. */
+void device_slots_free(struct device_slots *slots);
+
+/* ---- One by one ------------------------------------------------------------------------------ */
+
+/* Open one more: PCI kinds get the lowest free place. Nothing of it is on the bus until
+ * device_slots_create(). 0 or -errno, and there is no slot: -ENOSPC. */
+int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
+                     const void *config, unsigned index, struct device_slot **ret,
+                     struct vz_error *err) must_check;
+
+/* Take one away: its model off the bus, its host's end closed, its place free. It is quiet
+ * (device_slots_quiesce()), no vCPU runs, nor does the loop. -ENOTSUP: its kind cannot be removed,
+ * and nothing has changed. */
+int device_slots_remove(struct device_slots *slots, struct device_slot *s) must_check;
+
+/* NULL: there is none. list: a kind's, by its text. */
+struct device_slot *device_slots_find(struct device_slots *slots, const char *list, unsigned index);
+struct device_slot *device_slots_find_kind(struct device_slots *slots,
+                                           const struct device_kind *kind);
+
+/* ---- All -------------------------------------------------------------------------------------- */
+
+/* Let all devices finish what they have under way and take nothing new: before anything that needs
+ * guest memory to stand still. done(arg) comes on the loop thread, maybe from inside. */
+void device_slots_quiesce(struct device_slots *slots, void (*done)(void *arg), void *arg);
+/* Go on, soon, on the loop. Any thread. */
+void device_slots_resume(struct device_slots *slots);
+
+void device_slots_drain(struct device_slots *slots);
+/* Any thread, these two. Copy where a peer finds the host's end of a part: 0, or -ENOENT: there is
+ * no such thing, or no room for it. */
+unsigned device_slots_lost_output(struct device_slots *slots);
+int device_slots_path(struct device_slots *slots, const char *list, unsigned index, unsigned part,
+                      char *ret, size_t len);
+void device_slots_resize_stdio(struct device_slots *slots, uint16_t columns, uint16_t rows);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Disks: an image or block device of the host behind a virtio block device. */
+#include <string.h>
+
+#include "block/blk_raw.h"
+#include "config/config_impl.h"
+#include "device/device_kinds.h"
+#include "device/virtio_slot.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_blk.h"
+
+static int disk_open(struct device_slot *s, struct vz_error *err)
+{
+    static const enum blk_caching caching[] = {BLK_CACHING_AUTOMATIC, BLK_CACHING_UNCACHED,
+                                               BLK_CACHING_CACHED};
+    static const enum blk_sync sync[] = {BLK_SYNC_FULL, BLK_SYNC_FULL, BLK_SYNC_FSYNC,
+                                         BLK_SYNC_NONE};
+    const struct vz_storage_device *d = s->config;
+    const struct vz_storage_attachment *a = d->attachment;
+    const struct blk_raw_options raw = {.path = a->path, .fd = a->fd, .read_only = a->read_only,
+                                        .caching = caching[a->caching], .sync = sync[a->sync]};
+    struct blk *blk;
+    int r = blk_raw_open(&raw, s->env->loop, &blk, err);
+
+    if (!r)
+        s->host = blk;
+    return r;
+}
+
+static int disk_create(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    struct virtio_blk_options o = {.blk = s->host, .read_only = d->attachment->read_only};
+
+    if (d->identifier)
+        strncpy(o.identifier, d->identifier, sizeof(o.identifier) - 1);
+    /* Linux gives each CPU a queue of its own, and more than there are CPUs are of no use. */
+    return virtio_slot_create(s, &virtio_blk_ops, &o,
+                              MIN(s->env->cpu_count, VIRTIO_BLK_QUEUES_MAX), err);
+}
+
+static void disk_close(struct device_slot *s)
+{
+    blk_close(s->host);
+}
+
+const struct device_kind disk_kind = {
+    DEVICE_LIST("storageDevices", storage_devices), VIRTIO_SLOT, .model = "virtio/blk",
+    .open = disk_open, .create = disk_create, .close = disk_close};

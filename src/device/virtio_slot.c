@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include "device/virtio_slot.h"
+
+#include "pci/pci.h"
+#include "virtio/virtio.h"
+
+int virtio_slot_create(struct device_slot *s, const struct virtio_ops *ops, const void *options,
+                       unsigned queues, struct vz_error *err)
+{
+    const struct virtio_params params = {.loop = s->env->loop, .mem = s->env->mem,
+                                         .queues = queues, .options = options};
+    struct virtio_dev *dev;
+    int r = virtio_pci_create(s->env->pci, PCI_DEVFN(s->place, 0), ops, &params, &dev, err);
+
+    if (!r)
+        s->model = dev;
+    return r;
+}
+
+void virtio_slot_quiesce(struct device_slot *s)
+{
+    virtio_quiesce(s->model, device_slot_quiet, s);
+}
+
+void virtio_slot_resume(struct device_slot *s)
+{
+    virtio_resume(s->model);
+}
