@@ -54,13 +54,10 @@ START_TEST(long_errors_are_cut_not_overrun)
 }
 END_TEST
 
-START_TEST(tsc_frequency_is_plausible)
+START_TEST(products_saturate)
 {
-    uint32_t khz = clock_measure_tsc_khz();
-
-    ck_assert_uint_gt(khz, 500000);
-    ck_assert_uint_lt(khz, 10000000);
     ck_assert_uint_eq(mul_div_u64(UINT64_MAX, 2, 2), UINT64_MAX);
+    ck_assert_uint_eq(mul_div_u64(UINT64_MAX, 2, 1), UINT64_MAX);
 }
 END_TEST
 
@@ -101,7 +98,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, errors_carry_context_in_front);
     UNIT_TEST(s, long_errors_are_cut_not_overrun);
     UNIT_TEST(s, stale_sockets_are_replaced_and_nothing_else);
-    UNIT_TEST(s, tsc_frequency_is_plausible);
+    UNIT_TEST(s, products_saturate);
 }
 
 UNIT_TEST_MAIN("base", add_tests)

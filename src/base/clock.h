@@ -19,10 +19,6 @@ static inline uint64_t clock_tsc(void)
     return __builtin_ia32_rdtsc();
 }
 
-/* The host's TSC frequency in kHz, measured against CLOCK_MONOTONIC. Measures for about 10 ms at
- * each call: ask once per machine. */
-uint32_t clock_measure_tsc_khz(void);
-
 /* v * num / den without overflow in between; den is not 0; saturates. */
 static inline uint64_t mul_div_u64(uint64_t v, uint64_t num, uint64_t den)
 {

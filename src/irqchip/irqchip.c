@@ -134,7 +134,7 @@ int irqchip_create(const struct irqchip_config *config, struct irqchip **ret)
     size_t size = sizeof(*chip) + count * sizeof(chip->lapic[0]);
     int err;
 
-    if (!count || count > IRQCHIP_CPUS_MAX || !config->tsc_khz || config->phys_addr_bits < 36 ||
+    if (!count || count > IRQCHIP_CPUS_MAX || !config->tsc || config->phys_addr_bits < 36 ||
         config->phys_addr_bits > 52)
         return -EINVAL;
     chip = aligned_alloc(64, (size + 63) & ~(size_t)63);
@@ -145,7 +145,7 @@ int irqchip_create(const struct irqchip_config *config, struct irqchip **ret)
     chip->loop = config->loop;
     chip->ops = config->ops;
     chip->ops_arg = config->ops_arg;
-    chip->tsc_khz = config->tsc_khz;
+    chip->tsc = config->tsc;
     chip->phys_addr_bits = config->phys_addr_bits;
     chip->ioapic.deliver = irqchip_deliver;
     chip->ioapic.deliver_arg = chip;

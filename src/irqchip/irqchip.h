@@ -22,6 +22,7 @@
 struct irqchip;
 struct loop;
 struct state_writer;
+struct tsc_rate;
 struct vz_error;
 
 #define IRQCHIP_CPUS_MAX   64
@@ -50,7 +51,7 @@ struct irqchip_cpu_ops {
 struct irqchip_config {
     struct loop *loop;       /* outlives the irqchip */
     unsigned vcpu_count;     /* 1..IRQCHIP_CPUS_MAX; APIC id = index, vCPU 0 is the BSP */
-    uint32_t tsc_khz;        /* of guest and host TSC alike; not 0 */
+    struct tsc_rate *tsc;    /* of guest and host TSC alike; outlives the irqchip */
     unsigned phys_addr_bits; /* MAXPHYADDR, 36..52: reserved bits of IA32_APIC_BASE */
     const struct irqchip_cpu_ops *ops;
     void *ops_arg;

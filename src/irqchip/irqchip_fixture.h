@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/tsc_rate.h"
 #include "irqchip/irqchip.h"
 #include "irqchip/lapic_spec.h"
 #include "loop/loop.h"
@@ -19,6 +20,7 @@ struct fixture {
     struct loop *loop;
     pthread_t thread;
     struct irqchip *chip;
+    struct tsc_rate tsc;
     uint32_t khz;
     _Atomic unsigned told[IRQCHIP_CPUS_MAX]; /* bits of IRQCHIP_* */
     _Atomic unsigned intr_count;
@@ -47,7 +49,9 @@ static inline void fixture_start(struct fixture *f, unsigned cpus)
     struct irqchip_config config = {.vcpu_count = cpus, .phys_addr_bits = 39, .ops = &ops};
 
     memset(f, 0, sizeof(*f));
-    f->khz = config.tsc_khz = clock_measure_tsc_khz();
+    tsc_rate_start(&f->tsc);
+    f->khz = tsc_rate_khz(&f->tsc);
+    config.tsc = &f->tsc;
     ck_assert_int_eq(loop_create(&f->loop), 0);
     config.loop = f->loop;
     config.ops_arg = f;

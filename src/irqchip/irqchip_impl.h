@@ -48,7 +48,7 @@ struct irqchip {
     struct loop *loop;
     const struct irqchip_cpu_ops *ops;
     void *ops_arg;
-    uint32_t tsc_khz;
+    struct tsc_rate *tsc;
     unsigned phys_addr_bits;
 
     struct pic_pair pic;

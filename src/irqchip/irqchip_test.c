@@ -329,7 +329,8 @@ END_TEST
 
 START_TEST(bad_configurations_are_refused)
 {
-    struct irqchip_config c = {.vcpu_count = 65, .tsc_khz = 1, .phys_addr_bits = 39};
+    struct tsc_rate tsc = {.khz = 1};
+    struct irqchip_config c = {.vcpu_count = 65, .tsc = &tsc, .phys_addr_bits = 39};
     struct irqchip *chip;
 
     ck_assert_int_eq(irqchip_create(&c, &chip), -EINVAL);

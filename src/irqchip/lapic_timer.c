@@ -2,6 +2,7 @@
 /* The timer of a local APIC, SDM vol. 3, 11.5.4. Counts are computed from the clock; the host
  * timer is armed only while an expiry would be seen, that is, while the LVT entry is unmasked. */
 #include "base/clock.h"
+#include "base/tsc_rate.h"
 #include "irqchip/irqchip_impl.h"
 #include "loop/loop.h"
 
@@ -74,7 +75,7 @@ static uint64_t deadline_ns(const struct lapic *l)
 
     if (l->tsc_deadline <= tsc)
         return now;
-    left = mul_div_u64(l->tsc_deadline - tsc, NS_PER_MS, l->chip->tsc_khz);
+    left = mul_div_u64(l->tsc_deadline - tsc, NS_PER_MS, tsc_rate_khz(l->chip->tsc));
     return left >= UINT64_MAX - now ? UINT64_MAX : now + left + 1; /* rounded up */
 }
 

@@ -3,10 +3,13 @@
  * which would have to measure it by timers that an emulator on a busy host delivers late. */
 #include <stdio.h>
 
-#include "base/clock.h"
+#include "base/tsc_rate.h"
 
 int main(void)
 {
-    printf("%u\n", clock_measure_tsc_khz());
+    struct tsc_rate tsc;
+
+    tsc_rate_start(&tsc);
+    printf("%u\n", tsc_rate_khz(&tsc));
     return 0;
 }

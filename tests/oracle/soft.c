@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/fpu/fpu.h"
@@ -84,7 +85,8 @@ static void long_mode_user(struct x86_cpu_state *s)
 bool diff_soft_init(void)
 {
     static struct x86_cpu_state s;
-    const struct x86_vm_desc desc = {.cpu_count = 1, .tsc_khz = 2000000, .host = &host};
+    static struct tsc_rate tsc = {.khz = 2000000};
+    const struct x86_vm_desc desc = {.cpu_count = 1, .tsc = &tsc, .host = &host};
     struct x86_vm_desc d = desc;
 
     if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))

@@ -31,6 +31,7 @@ struct block_link;
 struct jit;
 struct jit_check;
 struct thunk_cache;
+struct tsc_rate;
 
 /* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
  * parked; arg is x86_vm_desc.host_arg, cpu the vCPU's index. */
@@ -188,7 +189,7 @@ struct x86_cpu {
 struct x86_vm_desc {
     struct mem *mem;
     unsigned cpu_count;
-    uint32_t tsc_khz;
+    struct tsc_rate *tsc;      /* the host's; outlives the machine */
     struct jit_options jit;    /* optimised builds only */
     bool no_apic;              /* CPUID shows no local APIC */
     /* What runs the machine wants to know the CPU's state in the middle of host calls for ports and
@@ -233,7 +234,7 @@ struct x86_vm {
     struct mem *mem;
     const struct x86_host_ops *host;
     void *host_arg;
-    uint32_t tsc_khz;
+    struct tsc_rate *tsc;
     unsigned cpu_count;
     struct jit_options jit;
     bool embedded;

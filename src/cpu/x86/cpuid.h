@@ -6,11 +6,12 @@
 #include "base/compiler.h"
 #include "cpu/x86/decode/decode.h"
 
+struct tsc_rate;
 struct x86_cpu;
 
 struct x86_cpuid_policy {
     bool feature[X86_FEATURE_COUNT]; /* offered: in the allow-list and, where native, on the host */
-    uint32_t tsc_khz;
+    struct tsc_rate *tsc;
     unsigned cpu_count;
     bool no_apic;
     unsigned phys_bits;       /* width of guest-physical addresses */
@@ -19,7 +20,8 @@ struct x86_cpuid_policy {
     uint32_t xsave_offset[64];
 };
 
-void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count);
+/* tsc is asked when a leaf is that says its rate, and stays the caller's. */
+void cpuid_policy_init(struct x86_cpuid_policy *p, struct tsc_rate *tsc, unsigned cpu_count);
 
 /* For CPUs without local APIC: leaf 1 says so. */
 void cpuid_policy_no_apic(struct x86_cpuid_policy *p);

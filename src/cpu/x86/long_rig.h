@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "unit.h"
 
@@ -48,7 +49,8 @@ static void rig_create(struct rig *m, const char *words, unsigned cpus, gpa_t at
 {
     const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x8, .attr = 0xa09b};
     const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x10, .attr = 0xc093};
-    struct x86_vm_desc desc = {.cpu_count = cpus, .tsc_khz = 2000000, .host = &host};
+    static struct tsc_rate tsc = {.khz = 2000000};
+    struct x86_vm_desc desc = {.cpu_count = cpus, .tsc = &tsc, .host = &host};
     struct x86_cpu_state *s = calloc(1, sizeof(*s));
 
     ck_assert_int_eq(mem_create(RIG_RAM, &m->mem, NULL), 0);

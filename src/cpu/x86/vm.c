@@ -78,7 +78,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->mem = desc->mem;
     vm->host = desc->host;
     vm->host_arg = desc->host_arg;
-    vm->tsc_khz = desc->tsc_khz;
+    vm->tsc = desc->tsc;
     vm->cpu_count = desc->cpu_count;
     vm->jit = desc->jit;
     vm->jit.on &= VZ_TAIL_CALLS;
@@ -88,7 +88,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     if (vm->cpuid && vm->cpu)
         r = sync_create(vm);
     if (!r)
-        cpuid_policy_init(vm->cpuid, desc->tsc_khz, desc->cpu_count);
+        cpuid_policy_init(vm->cpuid, desc->tsc, desc->cpu_count);
     if (!r && desc->no_apic)
         cpuid_policy_no_apic(vm->cpuid);
     for (unsigned n = 0; !r && n < desc->cpu_count; n++)

@@ -176,7 +176,10 @@ static int create_vcpus(struct hv_vm *vm, unsigned count)
         vm->run_len >= (size_t)(page + 1) * MEM_PAGE_SIZE)
         vm->ring = (void *)((uint8_t *)vm->vcpu[0].run + (size_t)page * MEM_PAGE_SIZE);
     khz = kvm_ioctl_value(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
-    vm->tsc_khz = khz > 0 ? (uint32_t)khz : clock_measure_tsc_khz();
+    if (khz > 0)
+        vm->tsc.khz = (uint32_t)khz;
+    else
+        tsc_rate_start(&vm->tsc);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "base/tsc_rate.h"
 #include "hv/hv.h"
 
 struct irqchip;
@@ -61,7 +62,7 @@ struct hv_vm {
     bool host_cpu, irqchip, embedded;
     unsigned vcpu_count; /* of those made */
     size_t run_len;
-    uint32_t tsc_khz;
+    struct tsc_rate tsc;
     unsigned phys_bits;
     uint64_t arch_capabilities;
     uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
@@ -116,7 +117,7 @@ void kvm_irqfd_remove(struct hv_irqfd *irq);
 int kvm_ioeventfd_add(struct hv_vm *vm, gpa_t gpa, int fd);
 void kvm_ioeventfd_remove(struct hv_vm *vm, gpa_t gpa, int fd);
 
-/* kvm_cpuid.c: what the guest's CPUs are. vm->tsc_khz is set. */
+/* kvm_cpuid.c: what the guest's CPUs are. vm->tsc is set. */
 int kvm_cpuid_init(struct hv_vm *vm, struct vz_error *err);
 /* An MSR that KVM leaves to us. False: #GP. */
 bool kvm_msr_read(const struct hv_vm *vm, uint32_t msr, uint64_t *ret);

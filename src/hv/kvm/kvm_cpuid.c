@@ -197,7 +197,7 @@ static void build_policy(struct hv_vm *vm, struct cpuid_table *supported, unsign
 {
     struct x86_cpuid_policy p;
 
-    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    cpuid_policy_init(&p, &vm->tsc, vm->vcpu_count);
     p.phys_bits = vm->phys_bits;
     if (!vm->irqchip)
         cpuid_policy_no_apic(&p);
@@ -218,7 +218,7 @@ static void place_cpu(struct hv_vm *vm, unsigned cpu, struct cpuid_table *t)
     const struct cpuid_view view = {.index = cpu};
     struct x86_cpuid_policy p;
 
-    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    cpuid_policy_init(&p, &vm->tsc, vm->vcpu_count);
     for (uint32_t i = 0; i < t->head.nent; i++) {
         struct kvm_cpuid_entry2 *e = &t->entry[i];
         uint32_t v[4];
@@ -370,11 +370,11 @@ bool kvm_msr_write(const struct hv_vm *vm, uint32_t msr, uint64_t value)
     return msr == MSR_MCG_STATUS && value == 0;
 }
 
-static uint64_t cr4_offered(const struct hv_vm *vm)
+static uint64_t cr4_offered(struct hv_vm *vm)
 {
     struct x86_cpuid_policy p;
 
-    cpuid_policy_init(&p, vm->tsc_khz, vm->vcpu_count);
+    cpuid_policy_init(&p, &vm->tsc, vm->vcpu_count);
     return vm->host_cpu ? UINT64_MAX : cpuid_cr4_offered(&p);
 }
 

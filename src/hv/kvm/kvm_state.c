@@ -158,7 +158,7 @@ static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
  * before.) */
 static int set_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
-    uint64_t offset = tsc - clock_tsc(), first, second = (uint64_t)v->vm->tsc_khz * 1000;
+    uint64_t offset = tsc - clock_tsc(), first, second = (uint64_t)tsc_rate_khz(&v->vm->tsc) * 1000;
 
     if (!v->index)
         v->vm->tsc_of_first = tsc;

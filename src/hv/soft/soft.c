@@ -13,6 +13,7 @@
 #include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
@@ -38,6 +39,7 @@ struct hv_vcpu {
 };
 
 struct hv_vm {
+    struct tsc_rate tsc;
     uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
     struct x86_vm *x86;
     struct irqchip *chip; /* NULL: none */
@@ -305,16 +307,16 @@ static void soft_vm_destroy(struct hv_vm *vm)
 static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
 {
     static const struct irqchip_cpu_ops chip_ops = {.notify = chip_notify};
-    uint32_t tsc_khz = clock_measure_tsc_khz();
     struct jit_options jit;
     int r = jit_options_parse(desc->jit, &jit, NULL);
 
     if (r)
         return r;
+    tsc_rate_start(&vm->tsc);
     if (!desc->no_irqchip)
         r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
                                                     .vcpu_count = desc->vcpu_count,
-                                                    .tsc_khz = tsc_khz,
+                                                    .tsc = &vm->tsc,
                                                     .phys_addr_bits = MMU_PHYS_BITS,
                                                     .ops = &chip_ops,
                                                     .ops_arg = vm},
@@ -324,7 +326,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
         return r;
     return x86_vm_create(&(struct x86_vm_desc){.mem = desc->mem,
                                                .cpu_count = desc->vcpu_count,
-                                               .tsc_khz = tsc_khz,
+                                               .tsc = &vm->tsc,
                                                .jit = jit,
                                                .no_apic = desc->no_irqchip,
                                                .embedded = desc->embedded,
@@ -468,7 +470,7 @@ static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
     const struct x86_cpu *first = v->vm->vcpu[0].cpu;
     uint64_t offset = __atomic_load_n(&first->tsc_offset, __ATOMIC_RELAXED);
-    uint64_t second = (uint64_t)v->cpu->vm->tsc_khz * 1000;
+    uint64_t second = v->index ? (uint64_t)tsc_rate_khz(&v->vm->tsc) * 1000 : 0;
 
     if (!v->index)
         __atomic_store_n(&v->vm->tsc_of_first, tsc, __ATOMIC_RELAXED);

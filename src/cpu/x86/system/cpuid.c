@@ -4,6 +4,7 @@
 
 #include <cpuid.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
 
@@ -141,10 +142,10 @@ static void drop_dependents(struct x86_cpuid_policy *p)
             p->feature[table[n].feature] = false;
 }
 
-void cpuid_policy_init(struct x86_cpuid_policy *p, uint32_t tsc_khz, unsigned cpu_count)
+void cpuid_policy_init(struct x86_cpuid_policy *p, struct tsc_rate *tsc, unsigned cpu_count)
 {
     *p = (struct x86_cpuid_policy){
-        .tsc_khz = tsc_khz, .cpu_count = cpu_count, .phys_bits = MMU_PHYS_BITS};
+        .tsc = tsc, .cpu_count = cpu_count, .phys_bits = MMU_PHYS_BITS};
     p->feature[X86_FEATURE_BASE] = true;
     for (unsigned n = 0; n < X86_FEATURE_COUNT; n++)
         if (feature_bits[n].leaf)
@@ -316,12 +317,12 @@ static void leaf_xsave(const struct cpuid_view *c, const struct x86_cpuid_policy
 static void leaf_tsc(const struct x86_cpuid_policy *p, uint32_t ret[4])
 {
     const uint64_t crystal_khz = CRYSTAL_HZ / 1000;
-    uint64_t best_error = UINT64_MAX, best_den = 1;
+    uint64_t best_error = UINT64_MAX, best_den = 1, khz = tsc_rate_khz(p->tsc);
 
     ret[ECX] = CRYSTAL_HZ;
     for (uint64_t den = 1; den < 4294; den++) {
-        uint64_t num = (p->tsc_khz * den + crystal_khz / 2) / crystal_khz;
-        uint64_t is = num * crystal_khz, should = p->tsc_khz * den;
+        uint64_t num = (khz * den + crystal_khz / 2) / crystal_khz;
+        uint64_t is = num * crystal_khz, should = khz * den;
         uint64_t error = is > should ? is - should : should - is;
 
         if (num * crystal_khz > UINT32_MAX)
@@ -357,7 +358,7 @@ static void leaf_basic(const struct cpuid_view *c, const struct x86_cpuid_policy
     case 0xb: case 0x1f: leaf_topology(c, p, subleaf, ret); break;
     case 0xd: leaf_xsave(c, p, subleaf, ret); break;
     case 0x15: leaf_tsc(p, ret); break;
-    case 0x16: ret[EAX] = ret[EBX] = p->tsc_khz / 1000; ret[ECX] = 100; break;
+    case 0x16: ret[EAX] = ret[EBX] = tsc_rate_khz(p->tsc) / 1000; ret[ECX] = 100; break;
     }
 }
 
@@ -369,7 +370,7 @@ static void leaf_hypervisor(const struct x86_cpuid_policy *p, uint32_t leaf, uin
         set_text(&ret[EBX], "vzvzvzvzvzvz", 3);
         break;
     case 0x40000010:
-        ret[EAX] = p->tsc_khz;
+        ret[EAX] = tsc_rate_khz(p->tsc);
         ret[EBX] = CRYSTAL_HZ / 1000;
         break;
     case KVM_LEAF:

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/cpuid.h"
 #include "unit.h"
 
 struct fixture {
     struct x86_cpuid_policy policy;
+    struct tsc_rate tsc;
     struct x86_vm vm;
     struct x86_cpu *cpu;
 };
@@ -25,7 +27,8 @@ static void setup(struct fixture *f, uint32_t tsc_khz, unsigned cpus)
     ck_assert_ptr_nonnull(f->cpu);
     memset(f->cpu, 0, sizeof(*f->cpu));
     memset(&f->vm, 0, sizeof(f->vm));
-    cpuid_policy_init(&f->policy, tsc_khz, cpus);
+    f->tsc.khz = tsc_khz;
+    cpuid_policy_init(&f->policy, &f->tsc, cpus);
     f->vm.cpuid = &f->policy;
     f->vm.host = &host;
     f->cpu->vm = &f->vm;
@@ -48,6 +51,29 @@ START_TEST(tsc_frequency_survives_linux_arithmetic)
         ck_assert_msg(got + 1 >= khz[n] && got <= khz[n] + 1, "%u for %u", got, khz[n]);
         free(f.cpu);
     }
+}
+END_TEST
+
+/* Which may take time: see tsc_rate.h. */
+START_TEST(only_leaves_that_tell_the_rate_measure_it)
+{
+    static const uint32_t tells[] = {0x15, 0x16, 0x40000010};
+    struct fixture f;
+    uint32_t v[4];
+
+    setup(&f, 0, 2);
+    for (uint32_t leaf = 0; leaf < 0x40; leaf++) {
+        tsc_rate_start(&f.tsc);
+        cpuid_query(f.cpu, leaf, 0, v);
+        cpuid_query(f.cpu, 0x80000000 + leaf, 0, v);
+        ck_assert_int_eq(f.tsc.khz != 0, leaf == tells[0] || leaf == tells[1]);
+    }
+    for (unsigned n = 0; n < ARRAY_SIZE(tells); n++) {
+        tsc_rate_start(&f.tsc);
+        cpuid_query(f.cpu, tells[n], 0, v);
+        ck_assert_uint_ne(f.tsc.khz, 0);
+    }
+    free(f.cpu);
 }
 END_TEST
 
@@ -187,6 +213,7 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, tsc_frequency_survives_linux_arithmetic);
+    UNIT_TEST(s, only_leaves_that_tell_the_rate_measure_it);
     UNIT_TEST(s, signature_and_names);
     UNIT_TEST(s, both_leaves_tell_the_same_caches);
     UNIT_TEST(s, topology_counts_cores);

@@ -2,6 +2,7 @@
 /* CPUID, time-stamp and model-specific registers as instructions. SDM vol. 2. */
 #include "base/clock.h"
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/system/msr.h"
 #include "cpu/x86/system/operand.h"
 #include "cpu/x86/system/ops.h"
@@ -10,6 +11,7 @@ static noinline void run_cpuid(struct x86_cpu *c)
 {
     uint32_t v[4];
 
+    fpu_park(c); /* the answer may be the local APIC's or take time */
     cpuid_query(c, (uint32_t)c->reg[X86_RAX], (uint32_t)c->reg[X86_RCX], v);
     c->reg[X86_RAX] = v[0];
     c->reg[X86_RBX] = v[1];

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/system/segment.h"
 #include "unit.h"
@@ -111,7 +112,8 @@ static uint64_t result(struct fixture *f, unsigned n)
 
 static void setup(struct fixture *f)
 {
-    struct x86_vm_desc desc = {.cpu_count = 1, .tsc_khz = 2000000, .host = &host, .host_arg = f};
+    static struct tsc_rate tsc = {.khz = 2000000};
+    struct x86_vm_desc desc = {.cpu_count = 1, .tsc = &tsc, .host = &host, .host_arg = f};
 
     memset(f, 0, sizeof(*f));
     ck_assert_int_eq(mem_create(RAM_LEN, &f->mem, NULL), 0);
