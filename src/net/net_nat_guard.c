@@ -8,21 +8,11 @@
  * what came from there. DHCP, DNS, and what else the router answers itself pass. */
 #include <string.h>
 
+#include "base/be.h"
 #include "net/net_nat.h"
 
 enum { ETH = 14, IPV4 = 20, IPV6 = 40, TCP = 20, UDP = 8 };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
-
-static unsigned get16(const uint8_t *p)
-{
-    return (unsigned)p[0] << 8 | p[1];
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
 
 /* ---- Who in the host has written to the guest by UDP ---------------------------------------- */
 
@@ -39,8 +29,8 @@ static bool is_peer(const struct net_nat *t, bool v6, unsigned guest_port, unsig
 
 static void remember_peer(struct net_nat *t, bool v6, const uint8_t *udp)
 {
-    struct nat_peer p = {.v6 = v6, .host_port = (uint16_t)get16(udp),
-                         .guest_port = (uint16_t)get16(udp + 2)};
+    struct nat_peer p = {.v6 = v6, .host_port = (uint16_t)load_be16(udp),
+                         .guest_port = (uint16_t)load_be16(udp + 2)};
 
     if (is_peer(t, v6, p.guest_port, p.host_port))
         return;
@@ -55,10 +45,10 @@ void net_nat_guard_to_guest(struct net_nat *t, const uint8_t *frame, size_t len)
 
     if (!t->guarded || len < ETH + IPV4 + UDP)
         return;
-    if (get16(frame + 12) == 0x0800 && ip[0] == 0x45 && ip[9] == IPPROTO_UDP &&
-        memcmp(ip + 12, &t->router, 4) == 0 && !(get16(ip + 6) & 0x1fff))
+    if (load_be16(frame + 12) == 0x0800 && ip[0] == 0x45 && ip[9] == IPPROTO_UDP &&
+        memcmp(ip + 12, &t->router, 4) == 0 && !(load_be16(ip + 6) & 0x1fff))
         remember_peer(t, false, ip + IPV4);
-    else if (get16(frame + 12) == 0x86dd && len >= ETH + IPV6 + UDP && ip[6] == IPPROTO_UDP &&
+    else if (load_be16(frame + 12) == 0x86dd && len >= ETH + IPV6 + UDP && ip[6] == IPPROTO_UDP &&
              memcmp(ip + 8, &t->router6, 16) == 0)
         remember_peer(t, true, ip + IPV6);
 }
@@ -81,8 +71,8 @@ static enum nat_verdict judge_transport(const struct net_nat *t, bool v6, uint8_
 
         if (len < UDP)
             return NAT_DROP;
-        return get16(p + 2) == service || is_peer(t, v6, get16(p), get16(p + 2)) ? NAT_PASS
-                                                                                : NAT_DROP;
+        return load_be16(p + 2) == service || is_peer(t, v6, load_be16(p), load_be16(p + 2))
+                   ? NAT_PASS : NAT_DROP;
     }
     return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? NAT_PASS : NAT_DROP;
 }
@@ -98,10 +88,10 @@ static enum nat_verdict judge_ipv4(const struct net_nat *t, const uint8_t *ip, s
         return NAT_DROP;
     if (memcmp(ip + 16, &t->router, 4) != 0 && memcmp(ip + 16, everybody, 4) != 0)
         return NAT_PASS;
-    if (get16(ip + 6) & 0x3fff) { /* in pieces: the first one tells the ports, TCP has no need */
+    if (load_be16(ip + 6) & 0x3fff) { /* in pieces: the first has the ports, TCP has no need */
         if (ip[9] == IPPROTO_TCP)
             return NAT_DROP;
-        if (get16(ip + 6) & 0x1fff)
+        if (load_be16(ip + 6) & 0x1fff)
             return NAT_PASS;
     }
     header = 4u * (ip[0] & 0xf);
@@ -126,7 +116,7 @@ enum nat_verdict net_nat_guard_from_guest(const struct net_nat *t, const uint8_t
 {
     if (!t->guarded || len < ETH)
         return NAT_PASS;
-    switch (get16(frame + 12)) {
+    switch (load_be16(frame + 12)) {
     case 0x0800: return judge_ipv4(t, frame + ETH, len - ETH);
     case 0x86dd: return judge_ipv6(t, frame + ETH, len - ETH);
     default: return NAT_PASS;
@@ -135,28 +125,15 @@ enum nat_verdict net_nat_guard_from_guest(const struct net_nat *t, const uint8_t
 
 /* ---- Connection refused --------------------------------------------------------------------- */
 
-static uint32_t add_words(uint32_t sum, const uint8_t *p, size_t len)
-{
-    for (size_t i = 0; i < len; i += 2)
-        sum += get16(p + i);
-    return sum;
-}
-
-static unsigned fold(uint32_t sum)
-{
-    sum = (sum >> 16) + (sum & 0xffff);
-    return ~((sum >> 16) + sum) & 0xffff;
-}
-
-/* RFC 9293, 3.5.2: a reset that acknowledges the SYN. Both addresses and both ports change places. */
+/* RFC 9293, 3.5.2: a reset that acknowledges the SYN. Addresses and ports change places. */
 size_t net_nat_refusal(const uint8_t *syn, uint8_t ret[NAT_REFUSAL_MAX])
 {
-    bool v6 = get16(syn + 12) == 0x86dd;
+    bool v6 = load_be16(syn + 12) == 0x86dd;
     size_t ip = v6 ? IPV6 : IPV4, at = v6 ? 8 : 12, address = v6 ? 16 : 4;
     size_t syn_ip = v6 ? IPV6 : 4u * (syn[ETH] & 0xf);
     const uint8_t *from = syn + ETH + syn_ip;
     uint8_t *to = ret + ETH + ip;
-    uint32_t ack = (uint32_t)get16(from + 4) << 16 | get16(from + 6);
+    uint32_t ack = load_be32(from + 4) + 1;
 
     memset(ret, 0, NAT_REFUSAL_MAX);
     memcpy(ret, syn + 6, 6);
@@ -166,22 +143,21 @@ size_t net_nat_refusal(const uint8_t *syn, uint8_t ret[NAT_REFUSAL_MAX])
     memcpy(ret + ETH + at, syn + ETH + at + address, address);
     memcpy(ret + ETH + at + address, syn + ETH + at, address);
     if (v6) {
-        put16(ret + ETH + 4, TCP);
+        store_be16(ret + ETH + 4, TCP);
         ret[ETH + 6] = IPPROTO_TCP;
         ret[ETH + 7] = 64;
     } else {
-        put16(ret + ETH + 2, IPV4 + TCP);
+        store_be16(ret + ETH + 2, IPV4 + TCP);
         ret[ETH + 8] = 64;
         ret[ETH + 9] = IPPROTO_TCP;
-        put16(ret + ETH + 10, fold(add_words(0, ret + ETH, IPV4)));
+        store_be16(ret + ETH + 10, offload_fold(offload_sum(ret + ETH, IPV4, 0)));
     }
     memcpy(to, from + 2, 2);
     memcpy(to + 2, from, 2);
-    put16(to + 8, (ack + 1) >> 16);
-    put16(to + 10, (ack + 1) & 0xffff);
+    store_be32(to + 8, ack);
     to[12] = TCP / 4 << 4;
     to[13] = TCP_RST | TCP_ACK;
-    put16(to + 16, fold(add_words(add_words(TCP + IPPROTO_TCP, ret + ETH + at, 2 * address), to,
-                                  TCP)));
+    store_be16(to + 16, offload_fold(offload_sum(to, TCP, offload_sum(ret + ETH + at, 2 * address,
+                                                                      TCP + IPPROTO_TCP))));
     return ETH + ip + TCP;
 }

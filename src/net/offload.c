@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "net/net.h"
 
 enum { ETH_HEADER = 14, ETH_TYPE_IPV4 = 0x0800, ETH_TYPE_IPV6 = 0x86dd, ETH_TYPE_VLAN = 0x8100,
@@ -13,28 +14,6 @@ enum { ETH_HEADER = 14, ETH_TYPE_IPV4 = 0x0800, ETH_TYPE_IPV6 = 0x86dd, ETH_TYPE
 enum { IPV4_HEADER = 20, IPV6_HEADER = 40, TCP_HEADER = 20, UDP_HEADER = 8 };
 enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80 };
 #define IPV6_EXTENSIONS_MAX 8u /* more than any sender uses */
-
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v & 0xffff);
-}
 
 /* Sums do not mind byte order until the end (RFC 1071 2.B), so add native words, four bytes at a
  * time, and swap once. */
@@ -101,7 +80,7 @@ static bool parse_ipv4(const uint8_t *frame, size_t len, struct offload_headers 
     if (len < h->l3 + IPV4_HEADER || ip[0] >> 4 != 4)
         return false;
     header = (ip[0] & 15u) * 4;
-    if (header < IPV4_HEADER || (get16(ip + 6) & 0x3fff)) /* more fragments, or an offset */
+    if (header < IPV4_HEADER || (load_be16(ip + 6) & 0x3fff)) /* more fragments, or an offset */
         return false;
     h->l4 = h->l3 + header;
     *ret_protocol = ip[9];
@@ -115,12 +94,12 @@ bool offload_parse(const uint8_t *frame, size_t len, struct offload_headers *ret
 
     if (len < ETH_HEADER)
         return false;
-    type = get16(frame + 12);
+    type = load_be16(frame + 12);
     for (unsigned i = 0; i < 2 && (type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ); i++) {
         h.l3 += 4;
         if (len < h.l3)
             return false;
-        type = get16(frame + h.l3 - 2);
+        type = load_be16(frame + h.l3 - 2);
     }
     h.ipv6 = type == ETH_TYPE_IPV6;
     if (!h.ipv6 && type != ETH_TYPE_IPV4)
@@ -149,7 +128,7 @@ bool offload_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr *h
     /* The field holds the sum of the pseudo header already. A UDP checksum of 0 would mean none
      * (RFC 768), and all ones are as good a zero for everybody else. */
     sum = offload_fold(offload_sum(frame + start, len - start, 0));
-    put16(frame + at, sum ? sum : 0xffff);
+    store_be16(frame + at, sum ? sum : 0xffff);
     return true;
 }
 
@@ -163,19 +142,19 @@ static void finish_packet(uint8_t *frame, size_t len, const struct offload_heade
     uint16_t folded;
 
     if (h->ipv6) {
-        put16(ip + 4, (unsigned)(len - h->l3 - IPV6_HEADER));
+        store_be16(ip + 4, (unsigned)(len - h->l3 - IPV6_HEADER));
         sum = offload_sum(ip + 8, 32, sum);
     } else {
-        put16(ip + 2, (unsigned)(len - h->l3));
-        put16(ip + 10, 0);
-        put16(ip + 10, offload_fold(offload_sum(ip, h->l4 - h->l3, 0)));
+        store_be16(ip + 2, (unsigned)(len - h->l3));
+        store_be16(ip + 10, 0);
+        store_be16(ip + 10, offload_fold(offload_sum(ip, h->l4 - h->l3, 0)));
         sum = offload_sum(ip + 12, 8, sum);
     }
     if (!h->tcp)
-        put16(l4 + 4, (unsigned)l4_len);
-    put16(check, 0);
+        store_be16(l4 + 4, (unsigned)l4_len);
+    store_be16(check, 0);
     folded = offload_fold(offload_sum(l4, l4_len, sum));
-    put16(check, !folded && !h->tcp ? 0xffff : folded);
+    store_be16(check, !folded && !h->tcp ? 0xffff : folded);
 }
 
 /* Is the frame what gso_type says? */
@@ -229,14 +208,14 @@ size_t offload_split_next(struct offload_split *s, uint8_t *out)
     if (h->tcp) {
         uint8_t *tcp = out + h->l4;
 
-        put32(tcp + 4, get32(tcp + 4) + (uint32_t)(s->pos - h->payload));
+        store_be32(tcp + 4, load_be32(tcp + 4) + (uint32_t)(s->pos - h->payload));
         if (!last)
             tcp[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
         if (s->index)
             tcp[13] &= (uint8_t)~TCP_CWR; /* RFC 3168 6.1.2: once */
     }
     if (!h->ipv6)
-        put16(out + h->l3 + 4, get16(out + h->l3 + 4) + s->index);
+        store_be16(out + h->l3 + 4, load_be16(out + h->l3 + 4) + s->index);
     finish_packet(out, len, h);
     s->pos += size;
     s->index++;

@@ -3,32 +3,17 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "net/net.h"
 #include "net/offload.h"
 
 enum { TCP_PSH = 0x08, TCP_ACK = 0x10, TCP_HEADER = 20, IPV6_HEADER = 40 };
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
 /* Data and nothing special, without padding behind it? */
 static bool is_plain_data(const uint8_t *frame, size_t len, const struct offload_headers *h)
 {
-    size_t ip_len = h->ipv6 ? get16(frame + h->l3 + 4) + (size_t)IPV6_HEADER
-                            : get16(frame + h->l3 + 2);
+    size_t ip_len = h->ipv6 ? load_be16(frame + h->l3 + 4) + (size_t)IPV6_HEADER
+                            : load_be16(frame + h->l3 + 2);
 
     return h->tcp && len > h->payload && ip_len == len - h->l3 &&
            (frame[h->l4 + 13] & ~TCP_PSH) == TCP_ACK;
@@ -40,7 +25,7 @@ void offload_merge_begin(struct offload_merge *m, uint8_t *out, const uint8_t *f
     if (!offload_parse(frame, len, &m->headers) || !is_plain_data(frame, len, &m->headers))
         return;
     m->gso_size = len - m->headers.payload;
-    m->next_seq = get32(frame + m->headers.l4 + 4) + (uint32_t)m->gso_size;
+    m->next_seq = load_be32(frame + m->headers.l4 + 4) + (uint32_t)m->gso_size;
     m->open = !(frame[m->headers.l4 + 13] & TCP_PSH);
 }
 
@@ -70,7 +55,7 @@ bool offload_merge_add(struct offload_merge *m, const uint8_t *frame, size_t len
         h.ipv6 != m->headers.ipv6 || !same_flow(m->first, frame, &h))
         return false;
     payload = len - h.payload;
-    if (payload > m->gso_size || get32(frame + h.l4 + 4) != m->next_seq ||
+    if (payload > m->gso_size || load_be32(frame + h.l4 + 4) != m->next_seq ||
         so_far - h.l3 + payload > 65535u)
         return false;
     if (!m->len)
@@ -91,15 +76,15 @@ static void finish(struct offload_merge *m)
     uint64_t sum = m->len - h->l4 + IPPROTO_TCP;
 
     if (h->ipv6) {
-        put16(ip + 4, (unsigned)(m->len - h->l3 - IPV6_HEADER));
+        store_be16(ip + 4, (unsigned)(m->len - h->l3 - IPV6_HEADER));
         sum = offload_sum(ip + 8, 32, sum);
     } else {
-        put16(ip + 2, (unsigned)(m->len - h->l3));
-        put16(ip + 10, 0);
-        put16(ip + 10, offload_fold(offload_sum(ip, h->l4 - h->l3, 0)));
+        store_be16(ip + 2, (unsigned)(m->len - h->l3));
+        store_be16(ip + 10, 0);
+        store_be16(ip + 10, offload_fold(offload_sum(ip, h->l4 - h->l3, 0)));
         sum = offload_sum(ip + 12, 8, sum);
     }
-    put16(m->out + h->l4 + 16, (uint16_t)~offload_fold(sum));
+    store_be16(m->out + h->l4 + 16, (uint16_t)~offload_fold(sum));
 }
 
 const uint8_t *offload_merge_end(struct offload_merge *m, struct virtio_net_hdr *ret_hdr,
