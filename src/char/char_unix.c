@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/unix_socket.h"
 #include "char/char_backend.h"
+#include "loop/listener.h"
 #include "loop/loop.h"
 
 struct char_unix {
@@ -18,7 +19,8 @@ struct char_unix {
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     int listen_fd, fd; /* fd: the peer, or -1 */
     bool in_wanted, out_wanted;
-    struct loop_fd *listen, *peer;
+    struct loop_listener *listen;
+    struct loop_fd *peer;
 };
 
 static struct char_unix *to_unix(struct char_dev *c)
@@ -85,13 +87,10 @@ static void check_peer(struct char_unix *u)
         peer_gone(u);
 }
 
-static void on_listen(void *arg, unsigned events)
+static void on_connection(void *arg, int fd)
 {
     struct char_unix *u = arg;
-    int fd = accept4(u->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (fd < 0)
-        return;
     check_peer(u);
     if (u->fd >= 0 || loop_fd_add(u->c.loop, fd, 0, peer_event, u, &u->peer) < 0) {
         close(fd);
@@ -138,7 +137,7 @@ static void unix_close(struct char_dev *c)
     struct char_unix *u = to_unix(c);
 
     loop_fd_remove(u->peer);
-    loop_fd_remove(u->listen);
+    loop_listener_destroy(u->listen);
     if (u->fd >= 0)
         close(u->fd);
     if (u->listen_fd >= 0) {
@@ -153,10 +152,15 @@ static const struct char_ops unix_ops = {
 
 static int start_listening(struct char_unix *u)
 {
-    u->listen_fd = unix_socket_listen(u->path, 4);
+    int r;
+
+    u->listen_fd = unix_socket_listen(u->path, LISTENER_BACKLOG);
     if (u->listen_fd < 0)
         return u->listen_fd;
-    return loop_fd_add(u->c.loop, u->listen_fd, LOOP_READ, on_listen, u, &u->listen);
+    r = loop_listener_create(u->c.loop, u->listen_fd, on_connection, u, &u->listen);
+    if (!r)
+        loop_listener_set(u->listen, true);
+    return r;
 }
 
 int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,

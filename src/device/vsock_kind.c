@@ -14,16 +14,14 @@
 #include "config/config_impl.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
-#include "loop/loop.h"
+#include "loop/listener.h"
 #include "virtio/vsock.h"
-
-#define BACKLOG 128
 
 struct forward {
     struct device_slot *slot;
     const struct vz_socket_forward *what;
     int fd; /* listens at path; -1: to the host */
-    struct loop_fd *watch;
+    struct loop_listener *listener;
 };
 
 /* slot->host */
@@ -41,14 +39,11 @@ static struct sockaddr_un address(const char *path)
 }
 
 /* Somebody at path: the guest's port is asked. */
-static void on_peer(void *arg, unsigned events)
+static void on_peer(void *arg, int fd)
 {
     struct forward *f = arg;
-    int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), r;
+    int r = vsock_connect_fd(f->slot->model, f->what->port, fd);
 
-    if (fd < 0)
-        return;
-    r = vsock_connect_fd(f->slot->model, f->what->port, fd);
     if (r < 0)
         log_debug("%s: not connected to the guest's port %u: %s", f->what->path, f->what->port,
                   strerror(-r));
@@ -73,12 +68,12 @@ static int open_peer(void *arg, uint32_t guest_port)
 
 static int listen_at(struct forward *f, struct vz_error *err)
 {
-    int fd = unix_socket_listen(f->what->path, BACKLOG);
+    int fd = unix_socket_listen(f->what->path, LISTENER_BACKLOG);
 
     if (fd < 0)
         return error_set(err, -fd, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(-fd));
     f->fd = fd; /* from now on path is ours to remove */
-    return loop_fd_add(f->slot->env->loop, fd, 0, on_peer, f, &f->watch);
+    return loop_listener_create(f->slot->env->loop, fd, on_peer, f, &f->listener);
 }
 
 static int vsock_open(struct device_slot *s, struct vz_error *err)
@@ -118,7 +113,7 @@ static int vsock_start(struct device_slot *s, struct vz_error *err)
         int r = 0;
 
         if (f->fd >= 0)
-            loop_fd_set(f->watch, LOOP_READ);
+            loop_listener_set(f->listener, true);
         else
             r = vsock_listen_open(s->model, f->what->port, open_peer, f);
         if (r < 0)
@@ -135,7 +130,7 @@ static void vsock_close(struct device_slot *s)
     for (unsigned i = 0; all && i < all->count; i++) {
         struct forward *f = &all->forward[i];
 
-        loop_fd_remove(f->watch);
+        loop_listener_destroy(f->listener);
         if (f->fd >= 0) {
             close(f->fd);
             unlink(f->what->path);
