@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's end of a network card: where the guest's frames go to and come from. Clients:
- * virtio/net. Backends: null, nat (libslirp), dgram (a socket of frames), tap, bridge (a tap in a
+ * virtio/net. Backends: nat (libslirp), dgram (a socket of frames), tap, bridge (a tap in a
  * bridge).
  *
  * A frame is an Ethernet frame without preamble and FCS. With it goes a struct virtio_net_hdr
@@ -84,9 +84,6 @@ const struct net_stats *net_stats(const struct net *n);
 void net_destroy(struct net *n);
 
 /* ---- Backends: 0 or -errno with err filled in ----------------------------------------------- */
-
-/* Swallows everything, has a link. */
-int net_null_create(struct loop *loop, struct net **ret, struct vz_error *err) must_check;
 
 /* A connected datagram (or seqpacket) socket: each datagram is a frame. It stays the caller's, must
  * outlive the network, and its flags are not changed. */

@@ -10,6 +10,7 @@
  * more from its sockets: the senders feel it, and nothing is dropped. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,7 +24,7 @@
 #define QUEUE_BYTES_STOP ((size_t)256 * 1024)  /* no more reading from sockets beyond this */
 #define QUEUE_BYTES_MAX  ((size_t)4096 * 1024) /* answers to the guest's own frames are dropped */
 #define READY_MAX 128
-#define NS_PER_MS UINT64_C(1000000)
+#define ACCEPTS_PER_TURN 32u
 
 struct nat_timer {
     struct net_nat *nat;
@@ -124,7 +125,7 @@ static int from_epoll(uint32_t events)
            (events & EPOLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
-static bool grow_fds(struct net_nat *t, int fd)
+bool net_nat_know_fd(struct net_nat *t, int fd)
 {
     unsigned count = MAX(t->fd_count * 2, (unsigned)fd + 64);
     struct nat_fd *fds;
@@ -145,7 +146,7 @@ static int add_poll(int fd, int events, void *arg)
 {
     struct net_nat *t = arg;
 
-    if (fd < 0 || !grow_fds(t, fd))
+    if (fd < 0 || !net_nat_know_fd(t, fd))
         return -1;
     t->fds[fd].wanted |= to_epoll(events);
     t->fds[fd].round = t->round;
@@ -196,7 +197,7 @@ static void sync_fd(struct net_nat *t, int fd)
 }
 
 /* Ask slirp what it waits for, and bring the set and the timer in line with that. */
-static void update_wait(struct net_nat *t)
+void net_nat_update_wait(struct net_nat *t)
 {
     uint32_t timeout_ms = UINT32_MAX;
 
@@ -216,8 +217,27 @@ static void collect_ready(struct net_nat *t)
     struct epoll_event ev[READY_MAX];
     int count = epoll_wait(t->epoll_fd, ev, READY_MAX, 0);
 
-    for (int i = 0; i < count; i++)
+    t->knocked = false;
+    for (int i = 0; i < count; i++) {
         t->fds[ev[i].data.fd].ready = ev[i].events;
+        t->knocked |= t->fds[ev[i].data.fd].listens;
+    }
+}
+
+/* slirp takes one connection from a port in each round, so it gets more rounds for whoever else has
+ * come to it. Nothing else is ready in them. */
+static bool more_have_come(struct net_nat *t)
+{
+    bool any = false;
+
+    for (unsigned fd = 0; fd < t->fd_count; fd++) {
+        struct pollfd p = {.fd = (int)fd, .events = POLLIN};
+
+        t->fds[fd].ready = t->fds[fd].listens && (t->fds[fd].ready & EPOLLIN) &&
+                           poll(&p, 1, 0) > 0 && (p.revents & POLLIN) ? EPOLLIN : 0u;
+        any |= t->fds[fd].ready != 0;
+    }
+    return any;
 }
 
 /* ---- Turns ---------------------------------------------------------------------------------- */
@@ -230,7 +250,9 @@ static void turn(void *arg)
     if (t->queued_bytes <= QUEUE_BYTES_STOP) {
         collect_ready(t);
         slirp_pollfds_poll(t->slirp, 0, get_revents, t);
-        update_wait(t);
+        for (unsigned i = 1; i < ACCEPTS_PER_TURN && t->knocked && more_have_come(t); i++)
+            slirp_pollfds_poll(t->slirp, 0, get_revents, t);
+        net_nat_update_wait(t);
         loop_fd_set(t->watch, LOOP_READ);
         deliver(t);
     } else {
@@ -358,6 +380,8 @@ static void nat_close(struct net *n)
 {
     struct net_nat *t = container_of(n, struct net_nat, net);
 
+    net_nat_fronts_close(t);
+    net_relays_close(&t->relays);
     if (t->slirp)
         slirp_cleanup(t->slirp);
     n->client = NULL;
@@ -450,6 +474,7 @@ int net_nat_create(struct loop *loop, const struct net_nat_options *options, str
     t->epoll_fd = -1;
     t->last = &t->first;
     t->work = (struct loop_work){.fn = turn, .arg = t};
+    t->relays.loop = loop;
     pthread_mutex_init(&t->lock, NULL);
     r = check_options(t, o, err);
     if (!r) {

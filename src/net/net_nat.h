@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the NAT backend, for net_nat*.c only: the engine (net_nat.c), port forwards
- * (net_nat_forward.c), the guest's address (net_nat_address.c), and what of the host it may not
- * reach (net_nat_guard.c). */
+ * (net_nat_forward.c; net_nat_front.c where host and guest differ in IP version), the guest's
+ * address (net_nat_address.c), and what of the host it may not reach (net_nat_guard.c). */
 #ifndef VZ_NET_NET_NAT_H
 #define VZ_NET_NET_NAT_H
 
@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "net/net_backend.h"
+#include "net/net_relay.h"
 
 struct nat_frame {
     struct nat_frame *next;
@@ -22,6 +23,7 @@ struct nat_fd {
     uint32_t watched; /* what the epoll set has; 0: not in it */
     uint32_t ready;
     uint32_t round;
+    bool listens;     /* slirp takes TCP connections there */
 };
 
 #define NAT_PEERS_MAX 256u
@@ -32,6 +34,21 @@ struct nat_peer {
     bool v6;
     uint16_t host_port, guest_port;
 };
+
+union nat_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* A forward, read. */
+struct nat_forward {
+    bool udp;
+    union nat_address host, guest;
+    socklen_t host_len, guest_len;
+};
+
+struct nat_front;
 
 enum nat_verdict { NAT_PASS, NAT_DROP, NAT_REFUSE };
 
@@ -51,12 +68,15 @@ struct net_nat {
     struct loop_work work;
     struct nat_fd *fds;
     unsigned fd_count;
+    bool knocked;                    /* somebody is at a port, in this turn */
     uint32_t round;
     struct nat_frame *first, **last; /* for the guest */
     size_t queued_bytes;
     bool wanted;                     /* the guest has room */
     uint8_t *gathered;               /* NET_FRAME_MAX: a frame of the guest's in one piece */
     uint8_t *merged;                 /* NET_FRAME_MAX: a large packet for the guest */
+    struct net_relays relays;
+    LIST_HEAD(, nat_front) fronts;
     bool address_changed;
     void (*on_address)(void *arg);
     void *on_address_arg;
@@ -64,6 +84,24 @@ struct net_nat {
     pthread_mutex_t lock; /* a leaf */
     struct net_nat_address address;
 };
+
+/* Make fds[fd] exist. false: no memory. */
+bool net_nat_know_fd(struct net_nat *t, int fd) must_check;
+
+/* Bring what is waited for in line with what slirp waits for now. */
+void net_nat_update_wait(struct net_nat *t);
+
+/* Have slirp forward f. Returns the descriptor it listens on, which is slirp's, or -errno. Both ends
+ * must be of one IP version: slirp takes others and then serves nobody. */
+int net_nat_slirp_forward(struct net_nat *t, const struct nat_forward *f) must_check;
+int net_nat_slirp_unforward(struct net_nat *t, bool udp, const union nat_address *host,
+                            socklen_t host_len);
+
+/* Forward f, whose ends are of different IP versions. Returns the host's port, or -errno. */
+int net_nat_front_add(struct net_nat *t, const struct nat_forward *f) must_check;
+/* false: there is none at that address of the host. */
+bool net_nat_front_remove(struct net_nat *t, bool udp, const union nat_address *host);
+void net_nat_fronts_close(struct net_nat *t);
 
 /* Look at a frame for what it says about the guest's address. Any content. */
 void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t len);

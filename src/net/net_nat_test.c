@@ -1,115 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The NAT with a guest made of hand-written frames. Traffic goes to the loopback interface only. */
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "net/net_fixture.h"
-#include "net/offload.h"
-
-static const uint8_t guest_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
-static const uint8_t ones[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-struct fixture {
-    struct loop *loop;
-    struct net *n;
-    struct card *card;
-    unsigned told;
-};
-
-static void told(void *arg)
-{
-    ((struct fixture *)arg)->told++;
-}
-
-static void set_up(struct fixture *f, const struct net_nat_options *o)
-{
-    *f = (struct fixture){0};
-    ck_assert_int_eq(loop_create(&f->loop), 0);
-    ck_assert_int_eq(net_nat_create(f->loop, o, &f->n, NULL), 0);
-    f->card = calloc(1, sizeof(*f->card));
-    f->card->room = 16;
-    net_attach(f->n, &card_client, f->card);
-    net_nat_on_address(f->n, told, f);
-    turns(f->loop, 3);
-    f->card->count = 0;
-}
-
-static void tear_down(struct fixture *f)
-{
-    net_attach(f->n, NULL, NULL);
-    net_destroy(f->n);
-    loop_destroy(f->loop);
-    free(f->card);
-}
-
-static size_t put_udp(uint8_t *f, const char *from, const char *to, unsigned from_port,
-                      unsigned to_port, size_t payload)
-{
-    struct virtio_net_hdr hdr = {.gso_type = NET_GSO_UDP_L4, .gso_size = 1};
-    struct in_addr a;
-
-    memcpy(f + 6, guest_mac, 6);
-    memcpy(f, "\x52\x55\x0a\x00\x02\x02", 6);
-    memcpy(f + 12, "\x08\x00\x45\x00\x00\x00\x00\x00\x00\x00\x40\x11\x00\x00", 14);
-    inet_pton(AF_INET, from, &a);
-    memcpy(f + 26, &a, 4);
-    inet_pton(AF_INET, to, &a);
-    memcpy(f + 30, &a, 4);
-    f[34] = (uint8_t)(from_port >> 8);
-    f[35] = (uint8_t)from_port;
-    f[36] = (uint8_t)(to_port >> 8);
-    f[37] = (uint8_t)to_port;
-    ck_assert(offload_complete(f, 42 + payload, &hdr)); /* lengths and checksums */
-    return 42 + payload;
-}
-
-/* type: 1 DISCOVER, 3 REQUEST of 10.0.2.15. */
-static void send_dhcp(struct fixture *f, uint8_t type)
-{
-    uint8_t frame[400] = {0}, *b = frame + 42, *o = b + 236;
-    size_t len;
-
-    b[0] = 1;
-    b[1] = 1;
-    b[2] = 6;
-    memcpy(b + 4, "wxyz", 4);
-    memcpy(b + 28, guest_mac, 6);
-    memcpy(o, "\x63\x82\x53\x63\x35\x01", 6);
-    o[6] = type;
-    o += 7;
-    if (type == 3) {
-        memcpy(o, "\x32\x04\x0a\x00\x02\x0f", 6);
-        o += 6;
-    }
-    *o = 255;
-    len = put_udp(frame, "0.0.0.0", "255.255.255.255", 68, 67, 300);
-    memcpy(frame, ones, 6);
-    ck_assert(card_send(f->n, frame, len));
-    turns(f->loop, 3);
-}
-
-/* The last UDP frame for the guest, or NULL. */
-static const uint8_t *last_udp(const struct fixture *f)
-{
-    for (unsigned i = f->card->count; i-- > 0;) {
-        const uint8_t *frame = f->card->frame[i];
-
-        if (frame[12] == 8 && frame[13] == 0 && frame[23] == 17)
-            return frame;
-    }
-    return NULL;
-}
-
-static void get_lease(struct fixture *f)
-{
-    send_dhcp(f, 1);
-    send_dhcp(f, 3);
-}
+#include "net/net_nat_fixture.h"
 
 START_TEST(dhcp_gives_an_address_and_the_host_knows_it)
 {
-    struct fixture f;
+    struct nat_fixture f;
     struct net_nat_address address;
     const uint8_t *offer, *ack;
 
@@ -140,7 +34,7 @@ END_TEST
 
 START_TEST(addresses_are_learned_from_arp_and_ipv6)
 {
-    struct fixture f;
+    struct nat_fixture f;
     struct net_nat_address address;
     uint8_t arp[42] = {0}, v6[100] = {0};
 
@@ -187,7 +81,7 @@ static int listen_udp(uint16_t *ret_port)
 
 START_TEST(the_router_s_address_is_the_host_s_loopback)
 {
-    struct fixture f;
+    struct nat_fixture f;
     uint8_t frame[100] = {0};
     char got[10];
     struct sockaddr_in from;
@@ -230,7 +124,7 @@ static unsigned sum_of(const uint8_t *p, size_t len, uint32_t sum)
 START_TEST(the_host_s_loopback_can_be_out_of_reach)
 {
     static const char *const to[] = {"10.0.2.2", "127.0.0.1", "0.0.0.0", "255.255.255.255"};
-    struct fixture f;
+    struct nat_fixture f;
     uint8_t frame[100] = {0}, got[10];
     uint16_t port;
     int fd = listen_udp(&port);
@@ -273,7 +167,7 @@ END_TEST
 
 START_TEST(a_connection_to_the_host_s_loopback_is_refused)
 {
-    struct fixture f;
+    struct nat_fixture f;
     uint8_t frame[54] = {0};
     const uint8_t *answer;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -313,55 +207,9 @@ START_TEST(a_connection_to_the_host_s_loopback_is_refused)
 }
 END_TEST
 
-START_TEST(forwards_lead_into_the_guest)
-{
-    static const char *const hosts[] = {"127.0.0.1", "::1"};
-    struct net_forward forward = {.udp = true, .guest_port = 7};
-    struct fixture f;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0), port;
-
-    set_up(&f, &(struct net_nat_options){0});
-    get_lease(&f);
-    port = net_nat_forward_add(f.n, &forward, NULL);
-    ck_assert_int_gt(port, 0);
-    to.sin_port = htons((uint16_t)port);
-    turns(f.loop, 2);
-    f.card->count = 0;
-    ck_assert_int_eq(sendto(fd, "ping", 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
-    for (unsigned i = 0; i < 1000 && !last_udp(&f); i++)
-        turns(f.loop, 1);
-    ck_assert_ptr_nonnull(last_udp(&f));
-    ck_assert_mem_eq(last_udp(&f) + 30, "\x0a\x00\x02\x0f", 4);
-    ck_assert_uint_eq(last_udp(&f)[37], 7);
-    ck_assert_mem_eq(last_udp(&f) + 42, "ping", 4);
-    forward.host_port = (uint16_t)port;
-    ck_assert_int_eq(net_nat_forward_remove(f.n, &forward, NULL), 0);
-    ck_assert_int_lt(net_nat_forward_remove(f.n, &forward, NULL), 0);
-    close(fd);
-
-    for (unsigned i = 0; i < 2; i++) { /* TCP: a SYN reaches the guest */
-        struct net_forward tcp = {.host = hosts[i], .guest_port = 80,
-                                  .guest = i ? "fec0::5054:ff:fe12:3456" : NULL};
-        struct vz_error err = {0};
-
-        port = net_nat_forward_add(f.n, &tcp, &err);
-        if (i && port < 0)
-            break; /* a host without IPv6 */
-        ck_assert_int_gt(port, 0);
-        tcp.host_port = (uint16_t)port;
-        ck_assert_int_lt(net_nat_forward_add(f.n, &tcp, &err), 0); /* taken */
-        ck_assert_int_eq(err.code, VZ_ERROR_IO);
-    }
-    ck_assert_int_lt(net_nat_forward_add(f.n, &(struct net_forward){.host = "localhost"}, NULL),
-                     0);
-    tear_down(&f);
-}
-END_TEST
-
 START_TEST(any_frames_are_survived)
 {
-    struct fixture f;
+    struct nat_fixture f;
     uint8_t frame[2000];
 
     set_up(&f, &(struct net_nat_options){.isolated = true});
@@ -409,7 +257,6 @@ static void add_tests(Suite *suite)
     UNIT_TEST(suite, the_router_s_address_is_the_host_s_loopback);
     UNIT_TEST(suite, the_host_s_loopback_can_be_out_of_reach);
     UNIT_TEST(suite, a_connection_to_the_host_s_loopback_is_refused);
-    UNIT_TEST(suite, forwards_lead_into_the_guest);
     UNIT_TEST(suite, any_frames_are_survived);
     UNIT_TEST(suite, options_are_checked);
 }

@@ -5,12 +5,14 @@
  * lost, doubled or swapped part cannot go unseen.
  *
  *   pull HOST PORT BLOCK BYTES   connect, read so much, compare
- *   push HOST PORT BLOCK BYTES   connect, write so much, half-close, wait for the other side's
- *   close both HOST PORT BLOCK BYTES   connect, write so much, half-close, then read so much serve
- *   PORT BLOCK BYTES       take one connection, read so much up to a half-close, then write it
- *   echo-udp PORT                send datagrams back where they came from, for ever offloads
- *   INTERFACE           say what the driver leaves to the device resolve SERVER NAME          ask
- *   for the name's address by DNS, print it */
+ *   push HOST PORT BLOCK BYTES   connect, write so much, half-close, wait for the other side's close
+ *   both HOST PORT BLOCK BYTES   connect, write so much, half-close, then read so much
+ *   serve PORT BLOCK BYTES       take one connection, read so much up to a half-close, then write it
+ *   greet PORT                   say hello to everybody who connects, for ever
+ *   echo-udp PORT                send datagrams back where they came from, for ever
+ *   offloads INTERFACE           say what the driver leaves to the device
+ *   resolve SERVER NAME          ask for the name's address by DNS, print it
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -68,20 +70,39 @@ static int call(const char *host, const char *port)
     return fd;
 }
 
-static int be_called(const char *port)
+static int listen_at(const char *port)
 {
     struct sockaddr_in a = address(NULL, port);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1, c;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4096) < 0)
         die("listen");
     printf("netcheck: listening\n");
     fflush(stdout);
-    c = accept(fd, NULL, NULL);
+    return fd;
+}
+
+static int be_called(const char *port)
+{
+    int c = accept(listen_at(port), NULL, NULL);
+
     if (c < 0)
         die("accept");
     return c;
+}
+
+static void greet(const char *port)
+{
+    int fd = listen_at(port);
+
+    for (;;) {
+        int c = accept(fd, NULL, NULL);
+
+        if (c < 0 || write(c, "hello", 5) != 5)
+            die("greet");
+        close(c);
+    }
 }
 
 static void pull(int fd, uint64_t bytes)
@@ -227,6 +248,8 @@ int main(int argc, char **argv)
         expect_end(fd);
         push(fd, strtoull(argv[4], NULL, 0));
         wait_until_acknowledged(fd);
+    } else if (!strcmp(what, "greet") && argc == 3) {
+        greet(argv[2]);
     } else if (!strcmp(what, "echo-udp") && argc == 3) {
         echo_udp(argv[2]);
     } else if (!strcmp(what, "offloads") && argc == 3) {
