@@ -27,7 +27,7 @@ VZ_DECLARE_COUNTED(config);
 struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     size_t size;
     const char *label;    /* for people: at most 64 characters; NULL: none */
-    const char *accel;    /* what runs the CPUs: "auto", or a backend's name: "kvm", "soft" */
+    const char *accel;    /* what runs the CPUs: a backend's name: "kvm", "soft"; or "auto", as NULL */
     uint64_t memory_size; /* bytes: a multiple of 1 MiB, within vz_config_memory_min() and _max() */
     unsigned cpu_count;   /* 1 to vz_config_cpu_max() */
     bool stop_at_reset;   /* a guest's reset stops the machine instead of rebooting it */
@@ -50,6 +50,13 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
  * VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC struct vz_config *vz_config_new(const struct vz_config_options *options,
                                           struct vz_error *err);
+
+/**
+ * Another configuration that says the same, identities included, and has the same objects: change
+ * the one, and the other one stays.
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (@config is NULL) or VZ_ERROR_NO_MEMORY.
+ * Since 0.4. */
+VZ_PUBLIC struct vz_config *vz_config_copy(const struct vz_config *config, struct vz_error *err);
 
 /* What this host allows: bytes of memory, CPUs. Since 0.1. */
 VZ_PUBLIC uint64_t vz_config_memory_min(void);

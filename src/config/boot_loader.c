@@ -1,54 +1,97 @@
 /* SPDX-License-Identifier: MIT */
+/* What a machine runs first. */
 #include <vz/boot_loader.h>
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
+#include <fcntl.h>
 
 #include "base/error.h"
 #include "config/config_impl.h"
+#include "config/report.h"
 
-OBJECT_DEFINE_COUNTED(boot_loader);
-
-static void destroy(void *object)
+static const struct vz_linux_boot_loader_options *options_of(const void *object)
 {
-    struct vz_boot_loader *b = object;
+    return &((const struct vz_boot_loader *)object)->options;
+}
 
-    free(b->kernel);
-    free(b->initrd);
-    free(b->cmdline);
-    free(b->disk);
+static int complete(void *object, struct vz_error *err)
+{
+    const struct vz_linux_boot_loader_options *o = options_of(object);
+
+    if (o->disk && (o->kernel || o->initrd))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "kernel or initrd given, and a disk to read them from");
+    return 0;
+}
+
+static void check_kernel(struct report *r, const void *object)
+{
+    if (options_of(object)->kernel)
+        report_opens(r, options_of(object)->kernel, O_RDONLY);
+    else if (!options_of(object)->disk)
+        report_problem(r, VZ_ERROR_INVALID, "no kernel given");
+}
+
+static void check_initrd(struct report *r, const void *object)
+{
+    if (options_of(object)->initrd)
+        report_opens(r, options_of(object)->initrd, O_RDONLY);
+}
+
+static void check_disk(struct report *r, const void *object)
+{
+    if (options_of(object)->disk)
+        report_opens(r, options_of(object)->disk, O_RDONLY);
+}
+
+static const struct schema_field linux_fields[] = {
+    FIELD_PATH(struct vz_boot_loader, options.kernel, "kernel", .required = true,
+               .unless = "disk", .check = check_kernel, .option = "kernel", .letter = 'k',
+               .heading = "Kernel", .value = "FILE",
+               .text = "a Linux bzImage (as in /boot), an ELF64 kernel such as vmlinux, or a "
+                       "Multiboot 1 kernel"),
+    FIELD_PATH(struct vz_boot_loader, options.initrd, "initrd", .check = check_initrd,
+               .option = "initrd", .letter = 'i', .heading = "Kernel", .value = "FILE",
+               .text = "its initial RAM disk or initramfs (Multiboot: the first module)"),
+    FIELD_STRING(struct vz_boot_loader, options.cmdline, "cmdline", .initial_text = "",
+                 .option = "cmdline", .letter = 'a', .heading = "Kernel", .value = "STRING",
+                 .text = "its command line; Linux wants console=ttyS0 to be heard on COM1"),
+    FIELD_PATH(struct vz_boot_loader, options.disk, "disk", .check = check_disk,
+               .text = "a raw image or block device whose file system has kernel and initrd, "
+                       "instead of both",
+               .more = "At each start and reset the newest /boot/vmlinuz-* and its initrd (or "
+                       "/vmlinuz and /initrd.img) are read from an ext2, ext3 or ext4 file system "
+                       "on the whole disk, or on the first partition that has a kernel. So the "
+                       "guest boots what it has installed. A file system that was cut off is read "
+                       "as its journal's last checkpoint left it, which may be an older kernel "
+                       "than the last one installed."),
+    FIELD_END};
+const struct schema_type config_linux_type = {
+    .name = "linux", .json = "linux", .size = sizeof(struct vz_boot_loader),
+    .fields = linux_fields, .complete = complete,
+    .text = "the direct boot of a kernel: bzImage, ELF64 or Multiboot 1"};
+
+static const struct schema_type *const boot_loaders_types[] = {&config_linux_type, NULL};
+const struct schema_class config_boot_loaders = {.types = boot_loaders_types};
+
+struct vz_boot_loader *vz_boot_loader_ref(struct vz_boot_loader *object)
+{
+    return object_ref(object);
+}
+
+void vz_boot_loader_unref(struct vz_boot_loader *object)
+{
+    object_unref(object);
 }
 
 struct vz_boot_loader *
 vz_linux_boot_loader_new(const struct vz_linux_boot_loader_options *options, struct vz_error *err)
 {
     struct vz_linux_boot_loader_options o = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
-    struct vz_boot_loader *b;
+    struct vz_boot_loader b = {.object = {0}};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    b = object_new(sizeof(*b), destroy, err);
-    if (!b)
-        return NULL;
-    if (o.disk && (o.kernel || o.initrd)) {
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "kernel or initrd given, and a disk to read them from");
-        goto fail;
-    }
-    if (o.disk)
-        b->disk = options_text(o.disk, "disk", err);
-    else
-        b->kernel = options_text(o.kernel, "kernel", err);
-    if (!b->kernel && !b->disk)
-        goto fail;
-    b->initrd = o.initrd ? strdup(o.initrd) : NULL;
-    b->cmdline = strdup(o.cmdline ? o.cmdline : "");
-    if (!b->cmdline || (o.initrd && !b->initrd)) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-        goto fail;
-    }
-    return b;
-fail:
-    vz_boot_loader_unref(b);
-    return NULL;
+    b.options = o;
+    return schema_make(&config_linux_type, &b, err);
 }

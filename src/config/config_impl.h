@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration objects from the inside: for what validates them, writes them out, and builds
- * machines from them. All but struct vz_config are constant once made; strings are their own. */
+/* The configuration objects from the inside: for what validates them and builds machines from them.
+ * Their tables (schema.h) are in the files of their names. All but struct vz_config are constant
+ * once made; strings are their own. */
 #ifndef VZ_CONFIG_CONFIG_IMPL_H
 #define VZ_CONFIG_CONFIG_IMPL_H
 
 #include <vz/config.h>
 
 #include "config/object.h"
+#include "config/schema.h"
 
 struct vz_boot_loader {
     struct object object;
-    char *kernel, *initrd, *cmdline; /* initrd may be NULL; kernel is where disk is not */
-    char *disk;                      /* to read both from, or NULL */
+    struct vz_linux_boot_loader_options options; /* kernel is there where disk is not */
 };
 
 struct vz_platform {
@@ -26,7 +27,6 @@ enum serial_attachment_kind {
     SERIAL_FILE,
     SERIAL_PTY,
     SERIAL_UNIX,
-    SERIAL_KIND_COUNT
 };
 
 struct vz_serial_attachment {
@@ -51,8 +51,8 @@ struct console_port {
 
 struct vz_console_device {
     struct object object;
-    unsigned port_count;
-    struct console_port port[VZ_CONSOLE_PORTS_MAX];
+    unsigned port_count; /* at most VZ_CONSOLE_PORTS_MAX */
+    struct console_port *port;
 };
 
 enum storage_attachment_kind { STORAGE_DISK_IMAGE, STORAGE_BLOCK_DEVICE };
@@ -70,7 +70,7 @@ struct vz_storage_attachment {
 struct vz_storage_device {
     struct object object;
     struct vz_storage_attachment *attachment; /* never NULL */
-    char *identifier;                         /* may be NULL */
+    const char *identifier;                   /* may be NULL */
 };
 
 enum network_attachment_kind { NETWORK_NAT, NETWORK_FD, NETWORK_TAP, NETWORK_BRIDGED };
@@ -78,12 +78,12 @@ enum network_attachment_kind { NETWORK_NAT, NETWORK_FD, NETWORK_TAP, NETWORK_BRI
 struct vz_network_attachment {
     struct object object;
     enum network_attachment_kind kind;
-    struct vz_port_forward *forward; /* NETWORK_NAT; host strings are our own, never NULL */
+    const struct vz_port_forward *forward; /* NETWORK_NAT; hosts are never NULL */
     unsigned forward_count;
     bool host_loopback; /* NETWORK_NAT */
-    int fd;          /* NETWORK_FD */
-    unsigned mtu;    /* bytes */
-    char *interface; /* NETWORK_TAP, NETWORK_BRIDGED */
+    int fd;             /* NETWORK_FD */
+    unsigned mtu;       /* bytes */
+    char *interface;    /* NETWORK_TAP, NETWORK_BRIDGED */
 };
 
 struct vz_network_device {
@@ -104,25 +104,13 @@ struct vz_balloon_device {
 struct vz_socket_device {
     struct object object;
     uint32_t guest_cid;
-    struct vz_socket_forward *forward; /* paths are our own, never NULL */
+    const struct vz_socket_forward *forward; /* paths are never NULL */
     unsigned forward_count;
-};
-
-/* Objects of one kind that a configuration has; each holds a reference. */
-struct object_list {
-    void **item;
-    unsigned count;
 };
 
 struct vz_config {
     struct object object;
-    char *label; /* may be NULL */
-    char *accel; /* may be NULL, which does not validate */
-    char *jit;   /* may be NULL */
-    uint64_t memory_size;
-    unsigned cpu_count;
-    bool stop_at_reset, debug_exit, interpret_only;
-    bool memory_preallocate, memory_huge_pages, host_cpu;
+    struct vz_config_options options;
     int stdio_read_fd, stdio_write_fd;
     struct vz_boot_loader *boot_loader; /* may be NULL, which does not validate */
     struct vz_platform *platform;       /* never NULL */
@@ -130,32 +118,66 @@ struct vz_config {
         entropy_devices, balloon_devices, socket_devices;
 };
 
-/* A configuration of its own with references to the same objects. NULL, with err, without memory. */
-struct vz_config *config_copy(const struct vz_config *config, struct vz_error *err);
+/* The whole, and what its members and lists take: a type each for what can be there. */
+extern const struct schema_type config_machine_type;
+extern const struct schema_type config_linux_type, config_generic_platform_type;
+extern const struct schema_type config_uart_type, config_virtio_serial_type;
+extern const struct schema_type config_virtio_block_type, config_virtio_net_type;
+extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
+extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
+extern const struct schema_class config_boot_loaders, config_platforms, config_serial_ports,
+    config_serial_attachments, config_storage_devices, config_network_devices,
+    config_console_devices, config_entropy_devices, config_balloon_devices, config_socket_devices;
+
+/* A device of a configuration: in which list, which of it, and of which type. */
+struct config_device {
+    const char *list; /* "storageDevices" */
+    unsigned index;
+    const struct schema_type *type;
+    const void *object;
+};
+
+/* Call fn for each device, list by list in the order of the JSON form, until it returns something
+ * else than 0, which is returned. */
+int config_each_device(const struct vz_config *config,
+                       int (*fn)(void *arg, const struct config_device *device), void *arg);
+
+/* For vz_config_add_...(): 0, or -1: no memory, or object is NULL. */
+int config_add(struct object_list *list, void *object);
 
 /* Access to the lists with their types. */
-#define CONFIG_DEFINE_ITEM(name)                                                                   \
-    static inline const struct vz_##name *config_##name(const struct vz_config *c, unsigned i)     \
-    {                                                                                              \
-        return c->name##s.item[i];                                                                 \
-    }                                                                                              \
-    struct vz_##name
-CONFIG_DEFINE_ITEM(serial_port);
-CONFIG_DEFINE_ITEM(storage_device);
-CONFIG_DEFINE_ITEM(network_device);
-CONFIG_DEFINE_ITEM(console_device);
-CONFIG_DEFINE_ITEM(balloon_device);
-CONFIG_DEFINE_ITEM(socket_device);
+static inline const struct vz_serial_port *config_serial_port(const struct vz_config *c, unsigned i)
+{
+    return c->serial_ports.item[i];
+}
+
+static inline const struct vz_storage_device *config_storage_device(const struct vz_config *c,
+                                                                    unsigned i)
+{
+    return c->storage_devices.item[i];
+}
+
+static inline const struct vz_network_device *config_network_device(const struct vz_config *c,
+                                                                    unsigned i)
+{
+    return c->network_devices.item[i];
+}
+
+static inline const struct vz_console_device *config_console_device(const struct vz_config *c,
+                                                                    unsigned i)
+{
+    return c->console_devices.item[i];
+}
 
 /* The machine's only one, or NULL. */
 static inline const struct vz_balloon_device *config_balloon(const struct vz_config *c)
 {
-    return c->balloon_devices.count ? config_balloon_device(c, 0) : NULL;
+    return c->balloon_devices.count ? c->balloon_devices.item[0] : NULL;
 }
 
 static inline const struct vz_socket_device *config_socket(const struct vz_config *c)
 {
-    return c->socket_devices.count ? config_socket_device(c, 0) : NULL;
+    return c->socket_devices.count ? c->socket_devices.item[0] : NULL;
 }
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* vz_config: what is set and added to it. Whether it makes sense is for validate.c. */
+/* vz_config: the whole. Whether it makes sense is for validate.c and the checks here. */
 #include "config/config_impl.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -10,9 +11,9 @@
 
 #include "base/error.h"
 #include "config/limits.h"
+#include "config/report.h"
+#include "hv/accel.h"
 #include "hv/hv.h"
-
-OBJECT_DEFINE_COUNTED(config);
 
 uint64_t vz_config_memory_min(void)
 {
@@ -35,182 +36,298 @@ unsigned vz_config_cpu_max(void)
     return HV_VCPUS_MAX;
 }
 
-/* All lists, for what is done to each alike. */
-#define LISTS(c)                                                                                   \
-    {                                                                                              \
-        &(c)->serial_ports, &(c)->storage_devices, &(c)->network_devices, &(c)->console_devices,   \
-            &(c)->entropy_devices, &(c)->balloon_devices, &(c)->socket_devices                     \
-    }
+/* ---- Checks --------------------------------------------------------------------------------- */
 
-static void destroy(void *object)
+/* Of UTF-8. */
+static size_t characters(const char *text)
 {
-    struct vz_config *c = object;
-    struct object_list *lists[] = LISTS(c);
+    size_t n = 0;
 
-    free(c->label);
-    free(c->accel);
-    free(c->jit);
-    vz_boot_loader_unref(c->boot_loader);
-    vz_platform_unref(c->platform);
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-        for (unsigned k = 0; k < lists[i]->count; k++)
-            object_unref(lists[i]->item[k]);
-        free(lists[i]->item);
+    for (; *text; text++)
+        n += (*text & 0xc0) != 0x80;
+    return n;
+}
+
+static const struct vz_config_options *options_of(const void *object)
+{
+    return &((const struct vz_config *)object)->options;
+}
+
+static void check_label(struct report *r, const void *object)
+{
+    const char *label = options_of(object)->label;
+
+    if (label && (!label[0] || characters(label) > 64 || strspn(label, " \t") == strlen(label)))
+        report_problem(r, VZ_ERROR_INVALID, "not 1 to 64 characters, one of them not a space");
+}
+
+/* Then there is always one, and which it is does not matter before a start: a probe takes time. */
+static bool is_automatic(const char *accel)
+{
+    return !strcmp(accel, "auto");
+}
+
+static void check_accel(struct report *r, const void *object)
+{
+    const char *accel = options_of(object)->accel;
+    const struct hv_ops *hv;
+    struct vz_error err = {0};
+
+    if (!accel[0])
+        report_problem(r, VZ_ERROR_INVALID, "no accelerator named");
+    else if (!is_automatic(accel) && accel_find(accel, &hv, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
+}
+
+static void check_jit(struct report *r, const void *object)
+{
+    const struct vz_config_options *o = options_of(object);
+    const struct hv_ops *hv;
+    struct vz_error err = {0};
+
+    if (o->jit && accel_named(is_automatic(o->accel) ? "soft" : o->accel, &hv, NULL) == 0 &&
+        hv->jit_check && hv->jit_check(o->jit, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
+}
+
+/* "512 MiB", "4 KiB", "5 bytes". */
+static const char *size_text(uint64_t bytes, char ret[32])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB"};
+    unsigned i = 0;
+
+    for (; i + 1 < ARRAY_SIZE(units) && bytes && !(bytes % KIB); i++)
+        bytes /= KIB;
+    snprintf(ret, 32, "%llu %s", (unsigned long long)bytes, units[i]);
+    return ret;
+}
+
+static void check_memory(struct report *r, const void *object)
+{
+    uint64_t size = options_of(object)->memory_size;
+    uint64_t min = vz_config_memory_min(), max = vz_config_memory_max();
+    char text[3][32];
+
+    if (size < min || size > max)
+        report_problem(r, VZ_ERROR_INVALID, "memory size %s is not between %s and %s",
+                       size_text(size, text[0]), size_text(min, text[1]),
+                       size_text(max, text[2]));
+    if (size % MIB)
+        report_problem(r, VZ_ERROR_INVALID, "memory size %llu is not a multiple of 1 MiB",
+                       (unsigned long long)size);
+}
+
+static void check_boot_loader(struct report *r, const void *object)
+{
+    if (!((const struct vz_config *)object)->boot_loader)
+        report_problem(r, VZ_ERROR_INVALID, "no boot loader, so no kernel given");
+}
+
+static int count_slot(void *count, const struct config_device *d)
+{
+    *(unsigned *)count += d->type != &config_uart_type;
+    return 0;
+}
+
+static void check_slots(struct report *r, const void *object)
+{
+    unsigned count = 0;
+    size_t back = report_enter(r, "machine", -1);
+
+    config_each_device(object, count_slot, &count);
+    if (count > PCI_DEVICES_MAX)
+        report_problem(r, VZ_ERROR_INVALID, "%u devices, and the PCI bus has room for %u", count,
+                       PCI_DEVICES_MAX);
+    report_leave(r, back);
+}
+
+/* ---- What there is -------------------------------------------------------------------------- */
+
+#define MACHINE .heading = "Machine"
+static const char *const accel_words[] = {"auto", "kvm", "soft", NULL};
+static const char *const cpu_words[] = {"default", "host", NULL};
+
+static const struct schema_field machine_fields[] = {
+    FIELD_STRING(struct vz_config, options.label, "label", .check = check_label, .option = "name",
+                 MACHINE, .value = "NAME", .text = "a name for people, of 1 to 64 characters"),
+    FIELD_STRING(struct vz_config, options.accel, "accel", .initial_text = "auto",
+                 .words = accel_words, .check = check_accel, .option = "accel", MACHINE,
+                 .text = "what runs the CPUs",
+                 .more = "kvm is the host's processor by way of /dev/kvm, soft the software CPU, "
+                         "which needs nothing of the host; auto tries in a few milliseconds "
+                         "whether KVM can run what kernels need, takes it if so, and else soft."),
+    FIELD_UINT(struct vz_config, options.cpu_count, "cpus", .min = 1, .max = HV_VCPUS_MAX,
+               .initial = 1, .noun = "CPU count", .option = "cpus", .letter = 'p', MACHINE,
+               .value = "N", .text = "how many CPUs, 1 to 64"),
+    FIELD_SIZE(struct vz_config, options.memory_size, "memory", .initial = GIB,
+               .check = check_memory, .option = "memory", MACHINE,
+               .text = "the guest's memory, a multiple of 1 MiB"),
+    FIELD_BOOL(struct vz_config, options.stop_at_reset, "stopAtReset", .option = "no-reboot",
+               .heading = "Ending",
+               .text = "a guest's reset ends the machine instead of rebooting it"),
+    FIELD_BOOL(struct vz_config, options.debug_exit, "debugExit", .option = "debug-exit",
+               .heading = "Ending",
+               .text = "a byte v that the guest writes to port 0xf4 ends the machine; vz's status "
+                       "is (v << 1) | 1, of which the system keeps the low 8 bits"),
+    FIELD_BOOL(struct vz_config, options.interpret_only, "interpretOnly",
+               .text = "the software CPU translates no code, as with jit off"),
+    FIELD_BOOL(struct vz_config, options.memory_preallocate, "memoryPreallocate",
+               .option = "memory-prealloc", MACHINE,
+               .text = "take all memory from the host at the start, or fail",
+               .more = "Without it, memory is taken page by page as the guest comes to use it."),
+    FIELD_BOOL(struct vz_config, options.memory_huge_pages, "memoryHugePages",
+               .option = "memory-huge", MACHINE,
+               .text = "take memory from the host's pool of huge pages",
+               .more = "/proc/sys/vm/nr_hugepages makes the pool. Without it, the kernel is asked "
+                       "for huge pages where it can give some."),
+    FIELD_BOOL(struct vz_config, options.host_cpu, "hostCpu", .words = cpu_words, .option = "cpu",
+               MACHINE,
+               .text = "the guest's processor: the same everywhere, or with KVM the host's own",
+               .more = "With the host's own, and what KVM adds to it, such as its clock, a machine "
+                       "may not be moved to another accelerator or host."),
+    FIELD_STRING(struct vz_config, options.jit, "jit", .check = check_jit, .option = "jit", MACHINE,
+                 .value = "WORDS",
+                 .text = "software CPU: on (translate hot code, the default), off (interpret "
+                         "everything), and words for experts, with commas between: see vz(1)"),
+    FIELD_ONE(struct vz_config, platform, "platform", &config_platforms,
+              .text = "what kind of computer it is"),
+    FIELD_ONE(struct vz_config, boot_loader, "bootLoader", &config_boot_loaders,
+              .check = check_boot_loader, .text = "what it runs first"),
+    FIELD_LIST(struct vz_config, serial_ports, "serialPorts", &config_serial_ports,
+               .text = "its serial ports"),
+    FIELD_LIST(struct vz_config, storage_devices, "storageDevices", &config_storage_devices,
+               .text = "its disks"),
+    FIELD_LIST(struct vz_config, network_devices, "networkDevices", &config_network_devices,
+               .text = "its network cards"),
+    FIELD_LIST(struct vz_config, console_devices, "consoleDevices", &config_console_devices,
+               .text = "its consoles with named ports"),
+    FIELD_LIST(struct vz_config, entropy_devices, "entropyDevices", &config_entropy_devices,
+               .text = "its sources of random numbers"),
+    FIELD_LIST(struct vz_config, balloon_devices, "memoryBalloonDevices", &config_balloon_devices,
+               .max = 1, .text = "its memory balloon"),
+    FIELD_LIST(struct vz_config, socket_devices, "socketDevices", &config_socket_devices, .max = 1,
+               .text = "its socket device"),
+    FIELD_END};
+const struct schema_type config_machine_type = {
+    .name = "configuration", .size = sizeof(struct vz_config), .fields = machine_fields,
+    .check = check_slots, .text = "a machine"};
+
+int config_each_device(const struct vz_config *config,
+                       int (*fn)(void *arg, const struct config_device *device), void *arg)
+{
+    int r = 0;
+
+    for (const struct schema_field *f = machine_fields; !r && f->kind; f++) {
+        const struct object_list *list = f->kind == SCHEMA_LIST ? schema_at(f, config) : NULL;
+
+        for (unsigned i = 0; !r && list && i < list->count; i++) {
+            struct config_device d = {f->json, i, schema_type_of(list->item[i]), list->item[i]};
+
+            r = fn(arg, &d);
+        }
     }
+    return r;
+}
+
+/* ---- Making, changing ----------------------------------------------------------------------- */
+
+struct vz_config *vz_config_ref(struct vz_config *object)
+{
+    return object_ref(object);
+}
+
+void vz_config_unref(struct vz_config *object)
+{
+    object_unref(object);
 }
 
 struct vz_config *vz_config_new(const struct vz_config_options *options, struct vz_error *err)
 {
     struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
-    struct vz_config *c;
+    struct vz_config c = {.stdio_read_fd = STDIN_FILENO, .stdio_write_fd = STDOUT_FILENO};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    c = object_new(sizeof(*c), destroy, err);
-    if (!c)
-        return NULL;
-    c->memory_size = o.memory_size;
-    c->cpu_count = o.cpu_count;
-    c->stop_at_reset = o.stop_at_reset;
-    c->debug_exit = o.debug_exit;
-    c->interpret_only = o.interpret_only;
-    c->memory_preallocate = o.memory_preallocate;
-    c->memory_huge_pages = o.memory_huge_pages;
-    c->host_cpu = o.host_cpu;
-    c->stdio_read_fd = STDIN_FILENO;
-    c->stdio_write_fd = STDOUT_FILENO;
-    c->label = o.label ? strdup(o.label) : NULL;
-    c->accel = o.accel ? strdup(o.accel) : NULL;
-    c->jit = o.jit ? strdup(o.jit) : NULL;
-    c->platform = vz_generic_platform_new(NULL, err);
-    if (!c->platform || (o.label && !c->label) || (o.accel && !c->accel) ||
-        (o.jit && !c->jit)) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-        vz_config_unref(c);
-        return NULL;
-    }
-    return c;
+    c.options = o;
+    return schema_make(&config_machine_type, &c, err);
 }
 
-static int list_add(struct object_list *list, void *object)
+struct vz_config *vz_config_copy(const struct vz_config *config, struct vz_error *err)
 {
-    void **item;
-
-    if (!object)
-        return -1;
-    item = reallocarray(list->item, list->count + 1, sizeof(*item));
-    if (!item)
-        return -1;
-    list->item = item;
-    item[list->count++] = object_ref(object);
-    return 0;
-}
-
-struct vz_config *config_copy(const struct vz_config *config, struct vz_error *err)
-{
-    struct vz_config_options o = {.size = sizeof(o), .label = config->label,
-                                  .accel = config->accel, .memory_size = config->memory_size,
-                                  .cpu_count = config->cpu_count,
-                                  .stop_at_reset = config->stop_at_reset,
-                                  .debug_exit = config->debug_exit,
-                                  .interpret_only = config->interpret_only,
-                                  .memory_preallocate = config->memory_preallocate,
-                                  .memory_huge_pages = config->memory_huge_pages,
-                                  .host_cpu = config->host_cpu,
-                                  .jit = config->jit};
-    struct vz_config *c = vz_config_new(&o, err);
-    struct object_list *to[] = LISTS(c);
-    const struct object_list *from[] = LISTS(config);
-    int r = 0;
-
-    if (!c)
-        return NULL;
-    c->stdio_read_fd = config->stdio_read_fd;
-    c->stdio_write_fd = config->stdio_write_fd;
-    vz_config_set_boot_loader(c, config->boot_loader);
-    vz_config_set_platform(c, config->platform);
-    for (size_t i = 0; i < ARRAY_SIZE(to); i++) {
-        for (unsigned k = 0; !r && k < from[i]->count; k++)
-            r = list_add(to[i], from[i]->item[k]);
-    }
-    if (r < 0) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-        vz_config_unref(c);
-        return NULL;
-    }
-    return c;
+    return options_given(config, "configuration", err)
+               ? schema_make(&config_machine_type, config, err)
+               : NULL;
 }
 
 void vz_config_set_memory_size(struct vz_config *config, uint64_t bytes)
 {
     if (config)
-        config->memory_size = bytes;
+        config->options.memory_size = bytes;
 }
 
 void vz_config_set_cpu_count(struct vz_config *config, unsigned count)
 {
     if (config)
-        config->cpu_count = count;
+        config->options.cpu_count = count;
 }
 
 void vz_config_set_stop_at_reset(struct vz_config *config, bool stop)
 {
     if (config)
-        config->stop_at_reset = stop;
+        config->options.stop_at_reset = stop;
 }
 
 void vz_config_set_interpret_only(struct vz_config *config, bool on)
 {
     if (config)
-        config->interpret_only = on;
+        config->options.interpret_only = on;
 }
 
 void vz_config_set_memory_preallocate(struct vz_config *config, bool on)
 {
     if (config)
-        config->memory_preallocate = on;
+        config->options.memory_preallocate = on;
 }
 
 void vz_config_set_memory_huge_pages(struct vz_config *config, bool on)
 {
     if (config)
-        config->memory_huge_pages = on;
+        config->options.memory_huge_pages = on;
 }
 
 void vz_config_set_host_cpu(struct vz_config *config, bool on)
 {
     if (config)
-        config->host_cpu = on;
+        config->options.host_cpu = on;
 }
 
 void vz_config_set_debug_exit(struct vz_config *config, bool on)
 {
     if (config)
-        config->debug_exit = on;
+        config->options.debug_exit = on;
+}
+
+static int set_text(struct vz_config *config, const char *name, const char *text)
+{
+    const struct schema_field *f = schema_find(&config_machine_type, name);
+    char *copy = text ? strdup(text) : NULL;
+
+    if (!config || (text && !copy)) {
+        free(copy);
+        return -1;
+    }
+    schema_set_string(f, config, copy);
+    return 0;
 }
 
 int vz_config_set_accel(struct vz_config *config, const char *name)
 {
-    char *copy = config ? strdup(name ? name : "auto") : NULL;
-
-    if (!copy)
-        return -1;
-    free(config->accel);
-    config->accel = copy;
-    return 0;
+    return set_text(config, "accel", name ? name : "auto");
 }
 
 int vz_config_set_jit(struct vz_config *config, const char *how)
 {
-    char *copy = how ? strdup(how) : NULL;
-
-    if (!config || (how && !copy)) {
-        free(copy);
-        return -1;
-    }
-    free(config->jit);
-    config->jit = copy;
-    return 0;
+    return set_text(config, "jit", how);
 }
 
 void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader)
@@ -231,19 +348,10 @@ void vz_config_set_platform(struct vz_config *config, struct vz_platform *platfo
     config->platform = platform;
 }
 
-#define DEFINE_ADD(name)                                                                           \
-    int vz_config_add_##name(struct vz_config *config, struct vz_##name *object)                   \
-    {                                                                                              \
-        return config ? list_add(&config->name##s, object) : -1;                                   \
-    }                                                                                              \
-    struct vz_##name
-DEFINE_ADD(serial_port);
-DEFINE_ADD(storage_device);
-DEFINE_ADD(network_device);
-DEFINE_ADD(console_device);
-DEFINE_ADD(entropy_device);
-DEFINE_ADD(balloon_device);
-DEFINE_ADD(socket_device);
+int config_add(struct object_list *list, void *object)
+{
+    return object && object_list_add(list, object) == 0 ? 0 : -1;
+}
 
 bool vz_config_uses_stdio(const struct vz_config *c)
 {

@@ -100,7 +100,7 @@ START_TEST(config_that_is_fine_validates)
     ck_assert_ptr_null(vz_config_to_json(NULL, NULL));
     c = good();
     ck_assert_int_eq(vz_config_set_accel(c, NULL), 0);
-    ck_assert_str_eq(c->accel, "auto");
+    ck_assert_str_eq(c->options.accel, "auto");
     vz_config_unref(c);
 }
 END_TEST
@@ -149,8 +149,8 @@ START_TEST(config_names_every_problem_in_one_pass)
     expect(&all, "storageDevices[0]: identifier '123456789012345678901' is longer than 20");
     expect(&all, "storageDevices[1]: /etc: ");
     expect(&all, "networkDevices[0]: MAC address 01:00:00:00:00:01 is not a unicast");
-    expect(&all, "networkDevices[0]: 'nowhere' is not an IP address");
-    expect(&all, "networkDevices[0]: a forwarded port is 0");
+    expect(&all, "networkDevices[0].attachment.forwards[0]: 'nowhere' is not an IP address");
+    expect(&all, "networkDevices[0].attachment.forwards[0]: forwarded port 0 is not between 1");
     expect(&all, "networkDevices[1]: MAC address is all zeros");
     expect(&all, "networkDevices[1]: MTU 1499 is not between 1500 and 65535");
     expect(&all, "networkDevices[1]: file descriptor -1 is not open");
@@ -263,7 +263,8 @@ START_TEST(config_sees_what_two_devices_cannot_share)
     vz_config_add_serial_port(c, p);
     all = validate(c);
     ck_assert_uint_eq(all.count, 2);
-    expect(&all, "networkDevices[1]: TCP port 2222 of 127.0.0.1 is forwarded twice");
+    expect(&all, "networkDevices[1].attachment.forwards[0]: TCP port 2222 of 127.0.0.1 is "
+                 "forwarded twice");
     expect(&all, ": /tmp/vz-no-such-socket is another socket's path too");
     vz_config_unref(c);
     vz_serial_port_unref(p);
@@ -327,8 +328,8 @@ START_TEST(options_grow_and_strings_are_copied)
     newer.o.size = offsetof(struct vz_linux_boot_loader_options, initrd); /* an older program */
     b = vz_linux_boot_loader_new(&newer.o, NULL);
     kernel[0] = 'X';
-    ck_assert_str_eq(b->kernel, "vmlinuz");
-    ck_assert_ptr_null(b->initrd);
+    ck_assert_str_eq(b->options.kernel, "vmlinuz");
+    ck_assert_ptr_null(b->options.initrd);
     vz_boot_loader_unref(b);
 
     newer.o.size = sizeof(newer); /* a newer one: fine while it asks for nothing new */
@@ -353,7 +354,7 @@ START_TEST(references_keep_objects)
     ck_assert_int_eq(vz_config_add_serial_port(c, p), 0);
     vz_serial_port_unref(p);
     ck_assert_int_eq(vz_config_add_serial_port(c, NULL), -1);
-    d = config_copy(c, NULL);
+    d = vz_config_copy(c, NULL);
     vz_config_unref(c);
     ck_assert_str_eq(config_serial_port(d, 0)->attachment->path, "log");
     ck_assert_ptr_eq(vz_config_ref(d), d);
@@ -434,7 +435,7 @@ START_TEST(json_goes_round)
     char *text, *again;
 
     ck_assert_msg(c != NULL, "%s", err.text);
-    ck_assert_uint_eq(c->cpu_count, 3);
+    ck_assert_uint_eq(c->options.cpu_count, 3);
     ck_assert_int_eq(config_storage_device(c, 0)->attachment->sync, VZ_DISK_SYNC_NONE);
     ck_assert_int_eq(config_storage_device(c, 1)->attachment->sync, VZ_DISK_SYNC_FULL);
     ck_assert_str_eq(config_network_device(c, 0)->attachment->forward[1].host, "127.0.0.1");
@@ -458,38 +459,80 @@ START_TEST(json_goes_round)
 }
 END_TEST
 
+/* As some programs write all their numbers. */
+START_TEST(json_takes_whole_numbers_in_any_form)
+{
+    static const char text[] = "{\"cpus\": 2.0, \"memory\": 1.34217728e8}";
+    struct vz_config *c = vz_config_from_json(text, strlen(text), NULL);
+
+    ck_assert_uint_eq(c->options.cpu_count, 2);
+    ck_assert_uint_eq(c->options.memory_size, 128 << 20);
+    vz_config_unref(c);
+    c = vz_config_from_json("{\"cpus\": 1e1}", 13, NULL);
+    ck_assert_uint_eq(c->options.cpu_count, 10);
+    vz_config_unref(c);
+}
+END_TEST
+
 START_TEST(json_errors_name_the_member)
 {
     static const char *const bad[][2] = {
         {"", "line 1"},
         {"[]", "is not an object"},
         {"{\"cpus\": 1, \"cpus\": 2}", "line 1"},
-        {"{\"cpu\": 1}", "cpu: is not known here"},
+        {"{\"cpu\": 1}", "cpu: is not known here; did you mean 'cpus'?"},
+        {"{\"colour\": 1}", "colour: is not known here"},
+        {"{\"memroy\": 1}", "memroy: is not known here; did you mean 'memory'?"},
         {"{\"cpus\": \"1\"}", "cpus: is not a number"},
         {"{\"cpus\": -1}", "cpus: is below 0"},
+        {"{\"cpus\": 1.5}", "cpus: is not a whole number up to 4294967295"},
+        {"{\"cpus\": 4294967296}", "cpus: is not a number up to 4294967295"},
+        {"{\"cpus\": 1e300}", "cpus: is not a whole number up to 4294967295"},
+        {"{\"memory\": -1}", "memory: is below 0"},
+        {"{\"memory\": -1.0}", "memory: is below 0"},
+        {"{\"memory\": 1e19}", "memory: is not a whole number up to 9223372036854775807"},
+        {"{\"memory\": \"1G\"}", "memory: is not a number up to 9223372036854775807"},
+        {"{\"label\": \"a\\u0000b\"}", "line 1"},
         {"{\"accel\": 1}", "accel: is not a string"},
         {"{\"debugExit\": 1}", "debugExit: is not true or false"},
         {"{\"platform\": {\"type\": \"mac\"}}", "platform.type: 'mac' is not 'generic'"},
         {"{\"platform\": {\"type\": \"generic\", \"machineIdentifier\": \"1\"}}",
          "platform.machineIdentifier"},
+        {"{\"platform\": {}}", "platform.type: is missing"},
+        {"{\"platform\": 1}", "platform: is not an object"},
         {"{\"bootLoader\": {\"type\": \"linux\"}}", "bootLoader.kernel: is missing"},
+        {"{\"bootLoader\": {\"type\": \"linux\", \"kernel\": \"k\", \"disk\": \"d\"}}",
+         "bootLoader: kernel or initrd given, and a disk to read them from"},
+        {"{\"bootLoader\": {\"type\": \"linux\", \"kernel\": \"\"}}", "bootLoader: no kernel given"},
         {"{\"serialPorts\": 1}", "serialPorts: is not an array"},
         {"{\"serialPorts\": [1]}", "serialPorts[0]: is not an object"},
-        {"{\"serialPorts\": [{\"type\": \"x\"}]}", "serialPorts[0].type"},
+        {"{\"serialPorts\": [{\"type\": \"x\"}]}", "serialPorts[0].type: 'x' is not uart or virtio"},
         {"{\"serialPorts\": [{\"type\": \"uart\", \"attachment\": {\"type\": \"x\"}}]}",
-         "serialPorts[0].attachment.type"},
+         "serialPorts[0].attachment.type: 'x' is not null, stdio, fd, file, pty or unix"},
+        {"{\"serialPorts\": [{\"type\": \"uart\", \"attachment\": {\"type\": \"fd\","
+         " \"readDescriptor\": -2}}]}",
+         "serialPorts[0].attachment.readDescriptor: is below -1"},
+        {"{\"storageDevices\": [{\"type\": \"virtioBlock\", \"attachment\": {\"type\": \"diskImage\","
+         " \"path\": \"d\", \"synchronization\": \"maybe\"}}]}",
+         "storageDevices[0].attachment.synchronization: 'maybe' is not full, fsync or none"},
+        {"{\"storageDevices\": [{\"type\": \"virtioBlock\", \"attachment\": {\"type\": \"diskImage\","
+         " \"path\": \"d\", \"caching\": \"x\"}}]}",
+         "storageDevices[0].attachment.caching: 'x' is not automatic, uncached or cached"},
         {"{\"serialPorts\": [{\"type\": \"uart\", \"attachment\": {\"type\": \"pty\", \"x\": 1}}]}",
          "serialPorts[0].attachment.x: is not known"},
         {"{\"storageDevices\": [{\"type\": \"virtioBlock\"}]}",
          "storageDevices[0].attachment: is missing"},
         {"{\"networkDevices\": [{\"type\": \"virtioNet\"}, {\"type\": \"virtioNet\", \"mac\": \"1\"}]}",
-         "networkDevices[1].mac"},
+         "networkDevices[1].mac: '1' is not a MAC address like 02:00:00:00:00:01"},
+        {"{\"networkDevices\": [{\"type\": \"virtioNet\", \"attachment\": {\"type\": \"nat\","
+         " \"forwards\": [{\"protocol\": \"sctp\"}]}}]}",
+         "networkDevices[0].attachment.forwards[0].protocol: 'sctp' is not tcp or udp"},
         {"{\"networkDevices\": [{\"type\": \"virtioNet\", \"attachment\": {\"type\": \"nat\","
          " \"forwards\": [{\"hostPort\": 65536}]}}]}",
-         "networkDevices[0].attachment.forwards[0].hostPort"},
+         "networkDevices[0].attachment.forwards[0].hostPort: is not a number up to 65535"},
         {"{\"consoleDevices\": [{\"type\": \"virtioConsole\", \"ports\": [{\"name\": 1}]}]}",
          "consoleDevices[0].ports[0].name"},
-        {"{\"entropyDevices\": [{\"type\": \"rng\"}]}", "entropyDevices[0].type"},
+        {"{\"entropyDevices\": [{\"type\": \"rng\"}]}", "entropyDevices[0].type: 'rng' is not 'virtioEntropy'"},
         {"{\"memoryBalloonDevices\": [{\"type\": \"virtioBalloon\", \"targetSize\": -1}]}",
          "memoryBalloonDevices[0].targetSize: is below 0"},
         {"{\"socketDevices\": [{\"type\": \"virtioSocket\", \"forwards\": [{\"to\": \"x\"}]}]}",
@@ -510,6 +553,27 @@ START_TEST(json_errors_name_the_member)
 }
 END_TEST
 
+START_TEST(a_copy_has_a_life_of_its_own)
+{
+    struct vz_config *c = vz_config_from_json(everything, strlen(everything), NULL);
+    struct vz_config *d = vz_config_copy(c, NULL);
+    char *one = vz_config_to_json(c, NULL), *two = vz_config_to_json(d, NULL);
+
+    ck_assert_str_eq(one, two);
+    ck_assert_ptr_eq(config_storage_device(c, 0), config_storage_device(d, 0));
+    vz_config_set_accel(d, "kvm");
+    vz_config_set_boot_loader(d, NULL);
+    ck_assert_str_eq(c->options.accel, "soft");
+    ck_assert_ptr_nonnull(c->boot_loader);
+    vz_config_unref(c);
+    ck_assert_str_eq(config_socket(d)->forward[1].path, "b");
+    vz_config_unref(d);
+    ck_assert_ptr_null(vz_config_copy(NULL, NULL));
+    free(one);
+    free(two);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, config_that_is_fine_validates);
@@ -524,7 +588,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, references_keep_objects);
     UNIT_TEST(s, addresses_and_identifiers_parse_and_print);
     UNIT_TEST(s, json_goes_round);
+    UNIT_TEST(s, json_takes_whole_numbers_in_any_form);
     UNIT_TEST(s, json_errors_name_the_member);
+    UNIT_TEST(s, a_copy_has_a_life_of_its_own);
 }
 
 UNIT_TEST_MAIN("configuration", add_tests)

@@ -78,15 +78,3 @@ bool options_given(const void *p, const char *what, struct vz_error *err)
         error_set(err, EINVAL, VZ_ERROR_INVALID, "no %s given", what);
     return p;
 }
-
-char *options_text(const char *text, const char *what, struct vz_error *err)
-{
-    char *copy;
-
-    if (!options_given(text && text[0] ? text : NULL, what, err))
-        return NULL;
-    copy = strdup(text);
-    if (!copy)
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    return copy;
-}

@@ -8,32 +8,20 @@
 
 #include "base/compiler.h"
 
+struct schema_type;
 struct vz_error;
 
 /* At the start of each object's struct. */
 struct object {
     atomic_uint refs;
     void (*destroy)(void *object); /* let go of what it holds; not of its memory */
+    const struct schema_type *type; /* of a configuration's object: schema.h; NULL: of none */
 };
 
 /* size bytes of zeros with a count of 1; NULL, with err, without memory. */
 void *object_new(size_t size, void (*destroy)(void *object), struct vz_error *err);
 void *object_ref(void *object);
 void object_unref(void *object); /* NULL is fine */
-
-/* Defines vz_NAME_ref() and vz_NAME_unref(). */
-#define OBJECT_DEFINE_COUNTED(name)                                                                \
-    struct vz_##name *vz_##name##_ref(struct vz_##name *object)                                    \
-    {                                                                                              \
-        return object_ref(object);                                                                 \
-    }                                                                                              \
-                                                                                                   \
-    void vz_##name##_unref(struct vz_##name *object)                                               \
-    {                                                                                              \
-        object_unref(object);                                                                      \
-    }                                                                                              \
-                                                                                                   \
-    struct vz_##name
 
 /* Copy what the caller knows of options over dst, which has size dst_size and holds the defaults.
  * src may be NULL. A longer struct, of a program newer than this library, is fine when what we do
@@ -46,8 +34,5 @@ int options_return(void *dst, size_t dst_size, const void *src, size_t src_size,
 
 /* Is it there at all? false, with err, where what names it. */
 bool options_given(const void *p, const char *what, struct vz_error *err) must_check;
-
-/* A copy of text, which must not be NULL or empty: NULL with err, where what names it. */
-char *options_text(const char *text, const char *what, struct vz_error *err);
 
 #endif

@@ -9,8 +9,6 @@
 
 #include "config/config_impl.h"
 
-OBJECT_DEFINE_COUNTED(platform);
-
 void vz_machine_identifier_random(struct vz_machine_identifier *ret)
 {
     /* The kernel gives up to 256 bytes at once without fail once it has booted. */
@@ -63,6 +61,28 @@ void vz_machine_identifier_format(const struct vz_machine_identifier *id,
     }
 }
 
+static const struct schema_field generic_fields[] = {
+    FIELD_UUID(struct vz_platform, identifier, "machineIdentifier", .option = "uuid",
+               .heading = "Machine", .value = "UUID",
+               .text = "the machine's identity, which the guest sees in SMBIOS"),
+    FIELD_END};
+const struct schema_type config_generic_platform_type = {
+    .name = "generic_platform", .json = "generic", .size = sizeof(struct vz_platform),
+    .fields = generic_fields, .text = "a PC for Linux and other guests"};
+
+static const struct schema_type *const platforms_types[] = {&config_generic_platform_type, NULL};
+const struct schema_class config_platforms = {.types = platforms_types, .otherwise = &config_generic_platform_type};
+
+struct vz_platform *vz_platform_ref(struct vz_platform *object)
+{
+    return object_ref(object);
+}
+
+void vz_platform_unref(struct vz_platform *object)
+{
+    object_unref(object);
+}
+
 struct vz_platform *vz_generic_platform_new(const struct vz_generic_platform_options *options,
                                             struct vz_error *err)
 {
@@ -71,13 +91,9 @@ struct vz_platform *vz_generic_platform_new(const struct vz_generic_platform_opt
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    p = object_new(sizeof(*p), NULL, err);
-    if (!p)
-        return NULL;
-    if (o.machine_identifier)
+    p = schema_new(&config_generic_platform_type, err);
+    if (p && o.machine_identifier)
         p->identifier = *o.machine_identifier;
-    else
-        vz_machine_identifier_random(&p->identifier);
     return p;
 }
 

@@ -2,111 +2,204 @@
 /* Serial ports and their attachments. */
 #include <vz/serial.h>
 
-#include <stdlib.h>
+#include <fcntl.h>
 
 #include "config/config_impl.h"
+#include "config/report.h"
 
-OBJECT_DEFINE_COUNTED(serial_attachment);
-OBJECT_DEFINE_COUNTED(serial_port);
+/* ---- Checks --------------------------------------------------------------------------------- */
 
-static void destroy_attachment(void *object)
+static void check_stdio(struct report *r, const void *object)
 {
-    free(((struct vz_serial_attachment *)object)->path);
+    if (++r->stdio_users == 2)
+        report_problem(r, VZ_ERROR_INVALID, "standard input and output are in use by another port");
 }
 
-static struct vz_serial_attachment *attachment_new(enum serial_attachment_kind kind,
-                                                   struct vz_error *err)
+static void check_fd(struct report *r, const void *object)
 {
-    struct vz_serial_attachment *a = object_new(sizeof(*a), destroy_attachment, err);
+    const struct vz_serial_attachment *a = object;
 
-    if (a) {
-        a->kind = kind;
-        a->read_fd = a->write_fd = -1;
+    if (a->read_fd >= 0)
+        report_fd(r, a->read_fd, O_RDONLY);
+    if (a->write_fd >= 0)
+        report_fd(r, a->write_fd, O_WRONLY);
+}
+
+static void check_file(struct report *r, const void *object)
+{
+    report_output_file(r, ((const struct vz_serial_attachment *)object)->path);
+}
+
+static void check_unix(struct report *r, const void *object)
+{
+    report_new_socket(r, ((const struct vz_serial_attachment *)object)->path);
+}
+
+static void check_uart(struct report *r, const void *object)
+{
+    unsigned before = 0;
+
+    for (unsigned i = 0; i < r->index; i++)
+        before += !config_serial_port(r->whole, i)->is_virtio;
+    if (before == 1)
+        report_problem(r, VZ_ERROR_INVALID, "there can be only one port of type uart");
+}
+
+/* ---- Attachments ---------------------------------------------------------------------------- */
+
+#define ATTACHMENT_TYPE(name_, word, ...)                                                          \
+    {                                                                                              \
+        .name = (name_), .json = (word), .option = (word),                                         \
+        .size = sizeof(struct vz_serial_attachment), __VA_ARGS__                                   \
     }
-    return a;
+
+static const struct schema_field null_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_NULL), FIELD_END};
+static const struct schema_type null_type = ATTACHMENT_TYPE(
+    "null", "null", .fields = null_fields, .text = "nowhere: no input, and output is swallowed");
+
+static const struct schema_field stdio_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_STDIO), FIELD_END};
+static const struct schema_type stdio_type =
+    ATTACHMENT_TYPE("stdio", "stdio", .fields = stdio_fields, .check = check_stdio,
+                    .text = "standard input and output");
+
+static const struct schema_field fd_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_FD),
+    FIELD_FD(struct vz_serial_attachment, read_fd, "readDescriptor", .option = "read",
+             .text = "where input comes from; -1: there is none"),
+    FIELD_FD(struct vz_serial_attachment, write_fd, "writeDescriptor", .option = "write",
+             .text = "where output goes; -1: nowhere"),
+    FIELD_END};
+static const struct schema_type fd_type = ATTACHMENT_TYPE(
+    "fd", "fd", .fields = fd_fields, .check = check_fd, .text = "open file descriptors");
+
+static const struct schema_field file_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_FILE),
+    FIELD_PATH(struct vz_serial_attachment, path, "path", .required = true, .option = "",
+               .text = "a file that is created, or truncated"),
+    FIELD_BOOL(struct vz_serial_attachment, append, "append",
+               .text = "output goes to the file's end instead of replacing it"),
+    FIELD_END};
+static const struct schema_type file_type = ATTACHMENT_TYPE(
+    "file", "file", .fields = file_fields, .check = check_file, .text = "output to a file");
+
+static const struct schema_field pty_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_PTY), FIELD_END};
+static const struct schema_type pty_type =
+    ATTACHMENT_TYPE("pty", "pty", .fields = pty_fields,
+                    .text = "a new pseudo-terminal at each start, whose name is told");
+
+static const struct schema_field unix_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_UNIX),
+    FIELD_PATH(struct vz_serial_attachment, path, "path", .required = true, .option = "",
+               .text = "where nothing may be but a socket that nobody listens on any more"),
+    FIELD_END};
+static const struct schema_type unix_type =
+    ATTACHMENT_TYPE("unix", "unix", .fields = unix_fields, .check = check_unix,
+                    .text = "a Unix socket to connect to");
+
+static const struct schema_type *const serial_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type, NULL};
+const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type};
+
+struct vz_serial_attachment *vz_serial_attachment_ref(struct vz_serial_attachment *object)
+{
+    return object_ref(object);
+}
+
+void vz_serial_attachment_unref(struct vz_serial_attachment *object)
+{
+    object_unref(object);
 }
 
 struct vz_serial_attachment *vz_null_serial_attachment_new(struct vz_error *err)
 {
-    return attachment_new(SERIAL_NULL, err);
+    return schema_new(&null_type, err);
 }
 
 struct vz_serial_attachment *vz_stdio_serial_attachment_new(struct vz_error *err)
 {
-    return attachment_new(SERIAL_STDIO, err);
+    return schema_new(&stdio_type, err);
 }
 
 struct vz_serial_attachment *vz_fd_serial_attachment_new(int read_fd, int write_fd,
                                                          struct vz_error *err)
 {
-    struct vz_serial_attachment *a = attachment_new(SERIAL_FD, err);
+    struct vz_serial_attachment a = {.read_fd = read_fd, .write_fd = write_fd};
 
-    if (a) {
-        a->read_fd = read_fd;
-        a->write_fd = write_fd;
-    }
-    return a;
+    return schema_make(&fd_type, &a, err);
 }
 
 struct vz_serial_attachment *vz_file_serial_attachment_new(const char *path, bool append,
                                                            struct vz_error *err)
 {
-    char *copy = options_text(path, "path", err);
-    struct vz_serial_attachment *a = copy ? attachment_new(SERIAL_FILE, err) : NULL;
+    struct vz_serial_attachment a = {.path = (char *)path, .append = append};
 
-    if (!a) {
-        free(copy);
-        return NULL;
-    }
-    a->path = copy;
-    a->append = append;
-    return a;
+    return schema_make(&file_type, &a, err);
 }
 
 struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_error *err)
 {
-    return attachment_new(SERIAL_PTY, err);
+    return schema_new(&pty_type, err);
 }
 
 struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path, struct vz_error *err)
 {
-    struct vz_serial_attachment *a = vz_file_serial_attachment_new(path, false, err);
+    struct vz_serial_attachment a = {.path = (char *)path};
 
-    if (a)
-        a->kind = SERIAL_UNIX;
-    return a;
+    return schema_make(&unix_type, &a, err);
 }
 
-static void destroy_port(void *object)
+/* ---- Ports ---------------------------------------------------------------------------------- */
+
+#define FIELD_ATTACHMENT                                                                           \
+    FIELD_ONE(struct vz_serial_port, attachment, "attachment", &config_serial_attachments,         \
+              .text = "where it leads")
+
+static const struct schema_field uart_fields[] = {
+    FIELD_CONST(struct vz_serial_port, is_virtio, false), FIELD_ATTACHMENT, FIELD_END};
+const struct schema_type config_uart_type = {
+    .name = "uart", .json = "uart", .size = sizeof(struct vz_serial_port), .fields = uart_fields,
+    .check = check_uart, .option = "serial", .heading = "Devices",
+    .text = "COM1, Linux's ttyS0; at most one"};
+
+static const struct schema_field virtio_serial_fields[] = {
+    FIELD_CONST(struct vz_serial_port, is_virtio, true), FIELD_ATTACHMENT, FIELD_END};
+const struct schema_type config_virtio_serial_type = {
+    .name = "virtio_serial", .json = "virtio", .size = sizeof(struct vz_serial_port),
+    .fields = virtio_serial_fields, .option = "console", .heading = "Devices",
+    .text = "a virtio console: hvc0, hvc1, ... in their order"};
+
+static const struct schema_type *const serial_ports_types[] = {&config_uart_type, &config_virtio_serial_type, NULL};
+const struct schema_class config_serial_ports = {.types = serial_ports_types};
+
+struct vz_serial_port *vz_serial_port_ref(struct vz_serial_port *object)
 {
-    vz_serial_attachment_unref(((struct vz_serial_port *)object)->attachment);
+    return object_ref(object);
 }
 
-static struct vz_serial_port *port_new(struct vz_serial_attachment *attachment, bool is_virtio,
-                                       struct vz_error *err)
+void vz_serial_port_unref(struct vz_serial_port *object)
 {
-    struct vz_serial_port *p = object_new(sizeof(*p), destroy_port, err);
-
-    if (!p)
-        return NULL;
-    p->is_virtio = is_virtio;
-    p->attachment = attachment ? vz_serial_attachment_ref(attachment)
-                               : vz_null_serial_attachment_new(err);
-    if (!p->attachment) {
-        vz_serial_port_unref(p);
-        return NULL;
-    }
-    return p;
+    object_unref(object);
 }
 
 struct vz_serial_port *vz_uart_serial_port_new(struct vz_serial_attachment *attachment,
                                                struct vz_error *err)
 {
-    return port_new(attachment, false, err);
+    struct vz_serial_port p = {.attachment = attachment};
+
+    return schema_make(&config_uart_type, &p, err);
 }
 
 struct vz_serial_port *vz_virtio_serial_port_new(struct vz_serial_attachment *attachment,
                                                  struct vz_error *err)
 {
-    return port_new(attachment, true, err);
+    struct vz_serial_port p = {.attachment = attachment};
+
+    return schema_make(&config_virtio_serial_type, &p, err);
+}
+
+int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port)
+{
+    return config ? config_add(&config->serial_ports, port) : -1;
 }

@@ -3,18 +3,129 @@
 #include <vz/storage.h>
 
 #include <errno.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "config/config_impl.h"
+#include "config/report.h"
 
-OBJECT_DEFINE_COUNTED(storage_attachment);
-OBJECT_DEFINE_COUNTED(storage_device);
+/* ---- Checks --------------------------------------------------------------------------------- */
 
-static void destroy_attachment(void *object)
+static void check_disk_image(struct report *r, const void *object)
 {
-    free(((struct vz_storage_attachment *)object)->path);
+    const struct vz_storage_attachment *a = object;
+    struct stat st;
+    int fd = open(a->path, (a->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) {
+        report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
+        return;
+    }
+    if (fstat(fd, &st) < 0)
+        report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
+    else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: neither a file nor a block device",
+                       a->path);
+    else if (S_ISREG(st.st_mode) && (!st.st_size || st.st_size % 512))
+        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE,
+                       "%s: its size, %lld bytes, is not a multiple of 512 above 0", a->path,
+                       (long long)st.st_size);
+    close(fd);
+}
+
+static void check_block_device(struct report *r, const void *object)
+{
+    const struct vz_storage_attachment *a = object;
+
+    report_fd(r, a->fd, a->read_only ? O_RDONLY : O_RDWR);
+}
+
+static void check_identifier(struct report *r, const void *object)
+{
+    const struct vz_storage_device *d = object;
+    struct vz_error err;
+
+    if (d->identifier && vz_block_identifier_validate(d->identifier, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
+}
+
+/* Is another disk the same file, and one of the two written? The last of them reports it. */
+static void check_shared(struct report *r, const void *object)
+{
+    const struct vz_storage_attachment *a = ((const struct vz_storage_device *)object)->attachment;
+    struct stat mine, theirs;
+
+    if (a->kind != STORAGE_DISK_IMAGE || stat(a->path, &mine) < 0)
+        return;
+    for (unsigned k = 0; k < r->index; k++) {
+        const struct vz_storage_attachment *b = config_storage_device(r->whole, k)->attachment;
+
+        if (b->kind != STORAGE_DISK_IMAGE || (a->read_only && b->read_only))
+            continue;
+        if (stat(b->path, &theirs) == 0 && theirs.st_dev == mine.st_dev &&
+            theirs.st_ino == mine.st_ino)
+            report_problem(r, VZ_ERROR_INVALID,
+                           "%s is in use by storageDevices[%u] too, and written", a->path, k);
+    }
+}
+
+/* ---- Attachments ---------------------------------------------------------------------------- */
+
+static const char *const caching_words[] = {"automatic", "uncached", "cached", NULL};
+static const char *const sync_words[] = {"full", "fsync", "none", NULL};
+
+#define FIELD_READ_ONLY                                                                            \
+    FIELD_BOOL(struct vz_storage_attachment, read_only, "readOnly", .option = "ro",                \
+               .text = "the guest cannot write to it")
+#define FIELD_SYNC                                                                                 \
+    FIELD_ENUM(struct vz_storage_attachment, sync, "synchronization", sync_words,                  \
+               .first_word = VZ_DISK_SYNC_FULL, .initial = VZ_DISK_SYNC_FULL, .option = "sync",    \
+               .noun = "synchronization mode",                                                     \
+               .text = "what a flush of the guest does",                                           \
+               .more = "With full and fsync the data is on stable storage before the guest hears " \
+                       "of it; with none a crash of the host may destroy the guest's file systems.")
+
+static const struct schema_field disk_image_fields[] = {
+    FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_DISK_IMAGE),
+    FIELD_PATH(struct vz_storage_attachment, path, "path", .required = true, .option = "",
+               .noun = "path of a disk image", .text = "a raw image, or a block device"),
+    FIELD_READ_ONLY,
+    FIELD_ENUM(struct vz_storage_attachment, caching, "caching", caching_words, .option = "cache",
+               .noun = "caching mode", .text = "whether the host's page cache is used",
+               .more = "It makes no difference to what survives a crash."),
+    FIELD_SYNC,
+    FIELD_END};
+static const struct schema_type disk_image_type = {
+    .name = "disk_image", .json = "diskImage", .size = sizeof(struct vz_storage_attachment),
+    .fields = disk_image_fields, .check = check_disk_image,
+    .text = "a raw image or block device, by its path"};
+
+static const struct schema_field block_device_fields[] = {
+    FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_BLOCK_DEVICE),
+    FIELD_FD(struct vz_storage_attachment, fd, "descriptor", .required = true,
+             .text = "a disk of the host, already open"),
+    FIELD_READ_ONLY,
+    FIELD_SYNC,
+    FIELD_END};
+static const struct schema_type block_device_type = {
+    .name = "block_device", .json = "blockDevice", .size = sizeof(struct vz_storage_attachment),
+    .fields = block_device_fields, .check = check_block_device,
+    .text = "a disk of the host that is open already, by a helper with more rights"};
+
+static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type, NULL};
+static const struct schema_class storage_attachments = {.types = storage_attachments_types};
+
+struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
+{
+    return object_ref(object);
+}
+
+void vz_storage_attachment_unref(struct vz_storage_attachment *object)
+{
+    object_unref(object);
 }
 
 struct vz_storage_attachment *
@@ -22,24 +133,14 @@ vz_disk_image_attachment_new(const char *path, const struct vz_disk_image_option
                              struct vz_error *err)
 {
     struct vz_disk_image_options o = VZ_DISK_IMAGE_OPTIONS_INIT;
-    struct vz_storage_attachment *a;
+    struct vz_storage_attachment a = {.path = (char *)path, .fd = -1};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    a = object_new(sizeof(*a), destroy_attachment, err);
-    if (!a)
-        return NULL;
-    a->kind = STORAGE_DISK_IMAGE;
-    a->fd = -1;
-    a->read_only = o.read_only;
-    a->caching = o.caching;
-    a->sync = o.sync;
-    a->path = options_text(path, "path of a disk image", err);
-    if (!a->path) {
-        vz_storage_attachment_unref(a);
-        return NULL;
-    }
-    return a;
+    a.read_only = o.read_only;
+    a.caching = o.caching;
+    a.sync = o.sync;
+    return schema_make(&disk_image_type, &a, err);
 }
 
 struct vz_storage_attachment *
@@ -47,26 +148,42 @@ vz_block_device_attachment_new(int fd, const struct vz_block_device_options *opt
                                struct vz_error *err)
 {
     struct vz_block_device_options o = VZ_BLOCK_DEVICE_OPTIONS_INIT;
-    struct vz_storage_attachment *a;
+    struct vz_storage_attachment a = {.fd = fd};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    a = object_new(sizeof(*a), destroy_attachment, err);
-    if (!a)
-        return NULL;
-    a->kind = STORAGE_BLOCK_DEVICE;
-    a->fd = fd;
-    a->read_only = o.read_only;
-    a->sync = o.sync;
-    return a;
+    a.read_only = o.read_only;
+    a.sync = o.sync;
+    return schema_make(&block_device_type, &a, err);
 }
 
-static void destroy_device(void *object)
-{
-    struct vz_storage_device *d = object;
+/* ---- Devices -------------------------------------------------------------------------------- */
 
-    vz_storage_attachment_unref(d->attachment);
-    free(d->identifier);
+static const struct schema_field virtio_block_fields[] = {
+    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,
+              .required = true, .noun = "attachment of the disk", .text = "where its bytes are"),
+    FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",
+                 .value = "NAME", .check = check_identifier,
+                 .text = "its serial number, up to 20 ASCII characters",
+                 .more = "Linux shows it as /dev/disk/by-id/virtio-NAME."),
+    FIELD_END};
+const struct schema_type config_virtio_block_type = {
+    .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
+    .fields = virtio_block_fields, .check = check_shared,
+    .option = "disk", .letter = 'd', .heading = "Devices",
+    .text = "a virtio disk: vda, vdb, ... in their order"};
+
+static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, NULL};
+const struct schema_class config_storage_devices = {.types = storage_devices_types};
+
+struct vz_storage_device *vz_storage_device_ref(struct vz_storage_device *object)
+{
+    return object_ref(object);
+}
+
+void vz_storage_device_unref(struct vz_storage_device *object)
+{
+    object_unref(object);
 }
 
 struct vz_storage_device *
@@ -74,25 +191,12 @@ vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
                            const struct vz_virtio_block_options *options, struct vz_error *err)
 {
     struct vz_virtio_block_options o = VZ_VIRTIO_BLOCK_OPTIONS_INIT;
-    struct vz_storage_device *d;
+    struct vz_storage_device d = {.attachment = attachment};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    if (!attachment) {
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "a disk without an attachment");
-        return NULL;
-    }
-    d = object_new(sizeof(*d), destroy_device, err);
-    if (!d)
-        return NULL;
-    d->attachment = vz_storage_attachment_ref(attachment);
-    d->identifier = o.identifier ? strdup(o.identifier) : NULL;
-    if (o.identifier && !d->identifier) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-        vz_storage_device_unref(d);
-        return NULL;
-    }
-    return d;
+    d.identifier = o.identifier;
+    return schema_make(&config_virtio_block_type, &d, err);
 }
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)
@@ -115,4 +219,9 @@ int vz_block_identifier_validate(const char *identifier, struct vz_error *err)
         }
     }
     return 0;
+}
+
+int vz_config_add_storage_device(struct vz_config *config, struct vz_storage_device *device)
+{
+    return config ? config_add(&config->storage_devices, device) : -1;
 }

@@ -58,7 +58,7 @@ static struct vz_machine *allocate(const struct vz_config *config,
     m->end.reason = VZ_END_STOPPED;
     m->last_call = &m->first_call;
     m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
-    if (copy_options(m, options, err) < 0 || !(m->config = config_copy(config, err)) ||
+    if (copy_options(m, options, err) < 0 || !(m->config = vz_config_copy(config, err)) ||
         open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
         free(m);

@@ -49,7 +49,7 @@ int vz_machine_set_network_attachment(struct vz_machine *m, unsigned device,
         return -1;
     if (device >= m->config->network_devices.count)
         return no_device(err, "network device", device);
-    if (attachment && validate_network_attachment(attachment, err) < 0)
+    if (attachment && validate_attachment(attachment, err) < 0)
         return -1;
     return machine_call(m, change, &c, err) < 0 ? -1 : 0;
 }
@@ -114,7 +114,7 @@ static int set_attachment(struct vz_machine *m, struct part_call *c, struct vz_e
 {
     if (!options_given(m, "machine", err))
         return -1;
-    if (c->attachment && validate_serial_attachment(m->config, c->attachment, err) < 0)
+    if (c->attachment && validate_attachment(c->attachment, err) < 0)
         return -1;
     return machine_call(m, change, c, err) < 0 ? -1 : 0;
 }

@@ -22,14 +22,14 @@ uint64_t machine_memory_minimum(const struct vz_config *c)
 
 static uint64_t clamp(const struct vz_config *c, uint64_t bytes)
 {
-    return MAX(MIN(bytes & ~(MIB - 1), c->memory_size), machine_memory_minimum(c));
+    return MAX(MIN(bytes & ~(MIB - 1), c->options.memory_size), machine_memory_minimum(c));
 }
 
 uint64_t machine_first_memory_target(const struct vz_config *c)
 {
     const struct vz_balloon_device *b = config_balloon(c);
 
-    return b && b->options.target_size ? clamp(c, b->options.target_size) : c->memory_size;
+    return b && b->options.target_size ? clamp(c, b->options.target_size) : c->options.memory_size;
 }
 
 void machine_apply_memory_target(struct vz_machine *m)
@@ -85,7 +85,7 @@ int vz_machine_memory_state(struct vz_machine *m, struct vz_memory_state *ret,
     size = ret->size;
     if (!config_balloon(m->config))
         return no_balloon(err);
-    s.actual = m->config->memory_size;
+    s.actual = m->config->options.memory_size;
     machine_call(m, query, &s, NULL); /* not live: as it is */
     pthread_mutex_lock(&m->lock);
     s.target = m->memory_target;

@@ -60,7 +60,7 @@ static void on_request(void *arg, enum chipset_request kind, uint32_t value)
         machine_end_locked(m, VZ_END_POWEROFF, 0, "");
     else if (kind == CHIPSET_DEBUG_EXIT)
         machine_end_locked(m, VZ_END_DEBUG_EXIT, value, "");
-    else if (m->config->stop_at_reset)
+    else if (m->config->options.stop_at_reset)
         machine_end_locked(m, VZ_END_RESET, 0, "");
     else
         m->want_reset = true;
@@ -359,7 +359,7 @@ static int build(struct vz_machine *m, struct vz_error *err)
     apply_settings(m);
     r = loop_fd_add(p->loop, m->wake_fd, LOOP_READ, on_wake, m, &p->wake);
     if (!r)
-        r = runner_start(&m->runner, p->hv, p->vcpu, m->config->cpu_count);
+        r = runner_start(&m->runner, p->hv, p->vcpu, m->config->options.cpu_count);
     if (r < 0)
         error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(-r));
     return r;

@@ -23,8 +23,8 @@ static int out_of_memory(struct vz_error *err)
 static int open_slots(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
-    const struct device_env env = {.loop = p->loop, .cpu_count = c->cpu_count,
-                                   .ram_size = c->memory_size,
+    const struct device_env env = {.loop = p->loop, .cpu_count = c->options.cpu_count,
+                                   .ram_size = c->options.memory_size,
                                    .stdio_read_fd = c->stdio_read_fd,
                                    .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell,
                                    .arg = owner->arg};
@@ -38,16 +38,16 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
 {
     const struct vz_config *c = p->config;
     struct board_options options = {
-        .ram_size = c->memory_size,
-        .vcpu_count = c->cpu_count,
+        .ram_size = c->options.memory_size,
+        .vcpu_count = c->options.cpu_count,
         .hv = p->hv,
         .loop = p->loop,
         .slots = p->slots,
-        .debug_exit = c->debug_exit,
-        .jit = c->interpret_only ? "off" : c->jit,
-        .memory_preallocate = c->memory_preallocate,
-        .memory_huge_pages = c->memory_huge_pages,
-        .host_cpu = c->host_cpu,
+        .debug_exit = c->options.debug_exit,
+        .jit = c->options.interpret_only ? "off" : c->options.jit,
+        .memory_preallocate = c->options.memory_preallocate,
+        .memory_huge_pages = c->options.memory_huge_pages,
+        .host_cpu = c->options.host_cpu,
         .requests = {.request = owner->request, .arg = owner->arg},
     };
     int r;
@@ -63,7 +63,7 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
 {
     int r = 0;
 
-    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
+    for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++) {
         r = p->hv->vcpu_create(p->vm, i, &p->vcpu[i]);
         if (r < 0)
             error_set(err, -r, VZ_ERROR_NO_MEMORY, "CPU %u: %s", i, strerror(-r));
@@ -74,7 +74,7 @@ static int create_vcpus(struct parts *p, struct vz_error *err)
 /* Ask the host for all that the machine needs of it. */
 static int open_all(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
-    int r = accel_choose(p->config->accel, &p->hv, err);
+    int r = accel_choose(p->config->options.accel, &p->hv, err);
 
     if (r < 0)
         return r;
@@ -123,10 +123,10 @@ int parts_boot(struct parts *p, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
     const struct vz_boot_loader *b = c->boot_loader;
-    const struct boot_module initrd = {.path = b->initrd};
-    struct boot_params params = {.kernel_path = b->kernel, .modules = &initrd,
-                                 .module_count = b->initrd != NULL, .disk_path = b->disk,
-                                 .cmdline = b->cmdline, .ram_size = c->memory_size,
+    const struct boot_module initrd = {.path = b->options.initrd};
+    struct boot_params params = {.kernel_path = b->options.kernel, .modules = &initrd,
+                                 .module_count = b->options.initrd != NULL, .disk_path = b->options.disk,
+                                 .cmdline = b->options.cmdline, .ram_size = c->options.memory_size,
                                  .rsdp_gpa = p->board->rsdp};
     struct x86_cpu_state state;
     int r = p->hv->vcpu_get(p->vcpu[0], &state);
@@ -136,7 +136,7 @@ int parts_boot(struct parts *p, struct vz_error *err)
     if (r < 0)
         return r;
     r = p->hv->vcpu_set(p->vcpu[0], &state);
-    for (unsigned i = 1; !r && i < c->cpu_count; i++) {
+    for (unsigned i = 1; !r && i < c->options.cpu_count; i++) {
         r = p->hv->vcpu_get(p->vcpu[i], &state);
         boot_prepare_cpu(&state);
         if (!r)
@@ -168,7 +168,7 @@ void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
  * battery-backed clock does: a guest that wants the time of day after a pause asks there or by NTP. */
 struct parts_frozen {
     struct state_writer chips;
-    struct x86_cpu_state cpu[]; /* config->cpu_count */
+    struct x86_cpu_state cpu[]; /* config->options.cpu_count */
 };
 
 static void drop_frozen(struct parts *p)
@@ -189,7 +189,7 @@ static int read_cpus(struct parts *p)
     struct x86_cpu_state *cpu = p->frozen->cpu;
     int r = 0;
 
-    for (unsigned i = 0; !r && i < p->config->cpu_count; i++) {
+    for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++) {
         const int64_t tolerance = INT64_C(1) << 30; /* less than a second */
 
         before = clock_tsc();
@@ -208,7 +208,7 @@ static int read_cpus(struct parts *p)
 
 int parts_freeze(struct parts *p, struct vz_error *err)
 {
-    unsigned count = p->config->cpu_count;
+    unsigned count = p->config->options.cpu_count;
     int r;
 
     drop_frozen(p);
@@ -232,7 +232,7 @@ int parts_thaw(struct parts *p, struct vz_error *err)
 
     if (!p->frozen)
         return 0;
-    for (unsigned i = 0; !r && i < p->config->cpu_count; i++)
+    for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++)
         r = p->hv->vcpu_set(p->vcpu[i], &p->frozen->cpu[i]);
     if (r < 0)
         error_set(err, -r, VZ_ERROR_INTERNAL, "resume: %s", strerror(-r));
