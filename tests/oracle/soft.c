@@ -12,6 +12,7 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/jit.h"
+#include "cpu/x86/no_host.h"
 #include "cpu/x86/smc.h"
 
 #define RAM     UINT64_C(0x1000000)
@@ -25,27 +26,6 @@ static struct x86_vm *vm;
 static struct x86_cpu *cpu;
 static struct mem *mem;
 static uint8_t *guest_code, *guest_data;
-
-static uint64_t no_mmio_read(void *arg, unsigned n, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void no_mmio_write(void *arg, unsigned n, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
-static void no_tsc(void *arg, unsigned n, uint64_t offset)
-{
-}
-
-static int no_apic(void *arg, unsigned n, uint32_t msr, uint64_t *ret)
-{
-    return -EINVAL;
-}
-
-static const struct x86_host_ops host = {.mmio_read = no_mmio_read, .mmio_write = no_mmio_write,
-                                         .apic_msr_read = no_apic, .tsc_changed = no_tsc};
 
 /* Map one page; tables are taken one after the other from TABLES. */
 static void map(uint64_t va, gpa_t gpa)
@@ -86,7 +66,7 @@ bool diff_soft_init(void)
 {
     static struct x86_cpu_state s;
     static struct tsc_rate tsc = {.khz = 2000000};
-    const struct x86_vm_desc desc = {.cpu_count = 1, .tsc = &tsc, .host = &host};
+    const struct x86_vm_desc desc = {.cpu_count = 1, .tsc = &tsc, .host = &no_host};
     struct x86_vm_desc d = desc;
 
     if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/tsc_rate.h"
-#include "cpu/x86/cpu.h"
+#include "cpu/x86/no_host.h"
 #include "unit.h"
 
 #define RIG_RAM    UINT64_C(0x800000)
@@ -20,28 +20,15 @@ struct rig {
     struct x86_cpu *c; /* the first */
 };
 
-static uint64_t none_read(void *arg, unsigned n, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void none_write(void *arg, unsigned n, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
 static int apic_read(void *arg, unsigned n, uint32_t msr, uint64_t *ret)
 {
     *ret = 0xfee00900;
     return 0;
 }
 
-static void none_tsc(void *arg, unsigned n, uint64_t offset)
-{
-}
-
 static const struct x86_host_ops host = {
-    .mmio_read = none_read, .mmio_write = none_write, .apic_msr_read = apic_read,
-    .tsc_changed = none_tsc};
+    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .apic_msr_read = apic_read,
+    .tsc_changed = no_tsc_changed};
 
 /* words: as for vz run --jit. */
 static void rig_create(struct rig *m, const char *words, unsigned cpus, gpa_t at,

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "cpu/x86/jit/check_priv.h"
 #include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/no_host.h"
 #include "cpu/x86/smc.h"
 
 #define ATTEMPTS 3
@@ -318,69 +319,6 @@ static void load(struct x86_cpu *c, const struct check_state *s, bool vector)
 
 /* ---- the interpreter's turn ---- */
 
-static uint64_t no_mmio_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static uint32_t no_port_read(void *arg, unsigned cpu, uint16_t port, unsigned size)
-{
-    return UINT32_MAX;
-}
-
-static void no_port_write(void *arg, unsigned cpu, uint16_t port, unsigned size, uint32_t value)
-{
-}
-
-static void no_mmio_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
-static int no_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
-{
-    return -EINVAL;
-}
-
-static int no_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
-{
-    return -EINVAL;
-}
-
-static uint64_t no_cr8_read(void *arg, unsigned cpu)
-{
-    return 0;
-}
-
-static void no_cr8_write(void *arg, unsigned cpu, uint64_t value)
-{
-}
-
-static bool no_interrupt_pending(void *arg, unsigned cpu)
-{
-    return false;
-}
-
-static int no_interrupt_ack(void *arg, unsigned cpu)
-{
-    return -1;
-}
-
-static void no_init_taken(void *arg, unsigned cpu)
-{
-}
-
-static void no_tsc_changed(void *arg, unsigned cpu, uint64_t offset)
-{
-}
-
-/* A replay that reaches for a device differs from translated code, which never does. */
-static const struct x86_host_ops no_host = {
-    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .port_read = no_port_read,
-    .port_write = no_port_write, .apic_msr_read = no_msr_read, .apic_msr_write = no_msr_write,
-    .cr8_read = no_cr8_read, .cr8_write = no_cr8_write,
-    .interrupt_pending = no_interrupt_pending, .interrupt_ack = no_interrupt_ack,
-    .init_taken = no_init_taken, .tsc_changed = no_tsc_changed};
-
 static void differ(struct x86_cpu *c, const char *what, unsigned n)
 {
     fpu_park(c);
@@ -430,7 +368,7 @@ static bool replay(struct x86_cpu *c)
 
     k->replaying = true;
     k->touched_device = k->fell = false;
-    c->vm->host = &no_host;
+    c->vm->host = &no_host; /* translated code never reaches for a device */
     c->reg[REG_BLOCK_RIP] = k->block->home_rip;
     for (unsigned n = k->first; good && n < k->end; n++) {
         for (unsigned half = 0; half < 2; half++) {

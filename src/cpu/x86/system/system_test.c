@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/tsc_rate.h"
-#include "cpu/x86/cpu.h"
+#include "cpu/x86/no_host.h"
 #include "cpu/x86/system/segment.h"
 #include "unit.h"
 
@@ -31,15 +31,6 @@ struct fixture {
     unsigned port_count;
 };
 
-static uint64_t no_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void no_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
 static uint32_t port_read(void *arg, unsigned cpu, uint16_t port, unsigned size)
 {
     return 0x11223300u + port;
@@ -53,28 +44,9 @@ static void port_write(void *arg, unsigned cpu, uint16_t port, unsigned size, ui
         f->port_value[f->port_count++] = value;
 }
 
-static int apic_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
-{
-    return -EINVAL;
-}
-
-static int apic_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
-{
-    return -EINVAL;
-}
-
 static uint64_t cr8_read(void *arg, unsigned cpu)
 {
     return 5;
-}
-
-static void cr8_write(void *arg, unsigned cpu, uint64_t value)
-{
-}
-
-static bool pending(void *arg, unsigned cpu)
-{
-    return false;
 }
 
 static int ack(void *arg, unsigned cpu)
@@ -82,19 +54,12 @@ static int ack(void *arg, unsigned cpu)
     return 0x40;
 }
 
-static void init_taken(void *arg, unsigned cpu)
-{
-}
-
-static void tsc_changed(void *arg, unsigned cpu, uint64_t offset)
-{
-}
-
 static const struct x86_host_ops host = {
-    .mmio_read = no_read, .mmio_write = no_write, .port_read = port_read,
-    .port_write = port_write, .apic_msr_read = apic_read, .apic_msr_write = apic_write,
-    .cr8_read = cr8_read, .cr8_write = cr8_write, .interrupt_pending = pending,
-    .interrupt_ack = ack, .init_taken = init_taken, .tsc_changed = tsc_changed,
+    .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .port_read = port_read,
+    .port_write = port_write, .apic_msr_read = no_apic_msr_read,
+    .apic_msr_write = no_apic_msr_write, .cr8_read = cr8_read, .cr8_write = no_cr8_write,
+    .interrupt_pending = no_interrupt_pending, .interrupt_ack = ack,
+    .init_taken = no_init_taken, .tsc_changed = no_tsc_changed,
 };
 
 static void put(struct fixture *f, uint32_t at, uint64_t value, unsigned len)
