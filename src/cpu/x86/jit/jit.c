@@ -12,6 +12,7 @@
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
+#include "cpu/x86/jit/record.h"
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 
@@ -81,6 +82,8 @@ void jit_destroy(struct x86_cpu *c)
         return;
     if (c->jit->perf_map >= 0)
         close(c->jit->perf_map);
+    if (c->jit->record >= 0)
+        close(c->jit->record);
     unmap(c->jit->write, c->jit->code_bytes);
     unmap(c->jit->run, c->jit->code_bytes + c->jit->data_bytes);
     free(c->jit->translation);
@@ -98,6 +101,7 @@ int jit_create(struct x86_cpu *c)
     c->jit->code_bytes = align_up(c->vm->jit.cache_bytes, MEM_PAGE_SIZE);
     c->jit->data_bytes = 2 * c->jit->code_bytes;
     c->jit->perf_map = c->vm->jit.perf ? open_perf_map() : -1;
+    c->jit->record = c->vm->jit.record ? jit_record_open() : -1;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
     if (r < 0) {

@@ -56,6 +56,10 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
         o->on = o->perf = true;
         return 0;
     }
+    if (!strcmp(word, "record")) {
+        o->on = o->record = true;
+        return 0;
+    }
     if (!strcmp(word, "check")) {
         o->on = o->check = true;
         return 0;

@@ -6,6 +6,7 @@
  *   check            interpret what is translated too, and stop where they differ (check.h)
  *   check=N          likewise, but no block more than N times
  *   perf             name translated code in /tmp/perf-PID.map, for perf
+ *   record           write what is translated to /tmp/vz-code-PID (record.h)
  *   no-NAME          without one optimisation, see enum jit_opt
  *   cache=SIZE       bytes of code memory per vCPU, with K or M behind; at least 64K
  *   threshold=N      translate a block after so many times it was interpreted; at least 1
@@ -42,7 +43,7 @@ enum jit_opt {
 };
 
 struct jit_options {
-    bool on, check, perf;
+    bool on, check, perf, record;
     uint32_t check_limit;  /* 0: none */
     uint32_t without;      /* bits 1 << enum jit_opt */
     uint32_t cache_bytes;

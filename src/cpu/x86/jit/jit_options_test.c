@@ -43,6 +43,8 @@ START_TEST(each_optimisation_has_a_switch)
     ck_assert(o.check && o.check_limit == 7);
     ck_assert_int_eq(jit_options_parse("perf", &o, NULL), 0);
     ck_assert(o.on && o.perf);
+    ck_assert_int_eq(jit_options_parse("record", &o, NULL), 0);
+    ck_assert(o.on && o.record && !o.perf);
 }
 END_TEST
 

@@ -94,7 +94,7 @@ struct jit {
     const uint8_t *bail[2], *exit[2], *stale[2]; /* by: the flags are kept */
     const uint8_t *fill[2][2][JIT_FILL_SIZES]; /* by: write, upper half, log2 of the size */
     size_t code_bytes, data_bytes;
-    int perf_map;             /* or -1 */
+    int perf_map, record;     /* files, or -1 */
     unsigned next_slot;       /* to give out, of x86_cpu.slot[] */
     struct jit_detour missed; /* for the instruction of a site, while it is interpreted */
     struct translation *translation; /* of the block in hand */

@@ -3,6 +3,7 @@
  * elsewhere, what is seldom needed. */
 #include <limits.h>
 
+#include "cpu/x86/jit/record.h"
 #include "cpu/x86/jit/translate.h"
 
 /* Copy the block's bytes: another vCPU may be changing them. The number of bytes. */
@@ -166,4 +167,5 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->end->exits = t->exits;
     c->count.jit_guest_bytes += b->insn[t->count].off + b->insn[t->count].len;
     jit_note_for_perf(c, b);
+    jit_record_block(c, b);
 }
