@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/tsc_rate.h"
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/decode/optable.h"
@@ -39,7 +40,8 @@ static void fail(const char *what)
 
 static void make_cpu(const char *options)
 {
-    struct x86_vm_desc d = {.cpu_count = 1, .tsc_khz = 2000000, .host = &no_host};
+    static struct tsc_rate tsc = {.khz = 2000000};
+    struct x86_vm_desc d = {.cpu_count = 1, .tsc = &tsc, .host = &no_host};
 
     if (mem_create(RAM, &mem, NULL) || mem_add(mem, 0, RAM, false))
         fail("no memory");

@@ -4,8 +4,6 @@
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/translate.h"
 
-#define CC_NE 5
-
 void *jit_data_alloc(struct translation *t, size_t len)
 {
     void *p = t->j->data_next;
@@ -37,16 +35,11 @@ void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int conditi
         jit_flags_spare(t, t->count);
         emit_const(e, H_R11, (uint64_t)(uintptr_t)link);
         emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + 8 * (int32_t)(rip >> 63));
-        emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_link, ctx)); /* cmp */
+        emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_link, ctx)));
         stub->branch[1] = emit_jcc_forward(e, CC_NE);
     }
-    if (condition < 0) {
-        emit8(e, 0xe9);
-        emit32(e, 0);
-        stub->branch[0] = e->w - 4;
-    } else {
-        stub->branch[0] = emit_jcc_forward(e, (unsigned)condition);
-    }
+    stub->branch[0] = condition < 0 ? emit_jmp_forward(e)
+                                    : emit_jcc_forward(e, (unsigned)condition);
     stub->rip = rip;
     stub->kept = t->kept && !t->in_eflags;
 }
@@ -141,9 +134,7 @@ void jit_guard(struct translation *t, unsigned n, uint8_t slow)
     if (translation_has(t, JIT_OPT_GUARD))
         t->guarded |= slow |= t->guard;
     jit_flags_spare(t, n);
-    emit8(e, 0x41), emit8(e, 0xf6); /* test byte [r15 + fpu_slow], imm */
-    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(fpu_slow));
-    emit8(e, slow);
+    emit_mi(e, XO_TEST8_I, W32, CPU(fpu_slow), slow);
     jit_bail_if(t, n, CC_NE);
 }
 
@@ -168,13 +159,13 @@ void jit_find_target(struct translation *t, unsigned n)
 
     jit_flags_spare(t, n);
     emit_move(e, H_R11, H_R10);
-    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, BLOCK_JUMPS - 1); /* and r11d */
-    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xe3), emit8(e, 5);                /* shl r11, 5 */
-    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(jumps));
-    emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, rip));
+    emit_ri(e, XO_AND_I, W32, H_R11, BLOCK_JUMPS - 1);
+    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump));
+    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, rip)));
     jit_bail_if(t, n, CC_NE);
     emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + (t->upper ? 8 : 0));
-    emit_op_rm(e, 0x3b, H_R10, H_R11, offsetof(struct block_jump, ctx));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, ctx)));
     jit_bail_if(t, n, CC_NE);
 }
 
@@ -187,9 +178,7 @@ void jit_jump_to_target(struct translation *t)
 
 static void look_for_events(struct translation *t)
 {
-    emit8(&t->e, 0x41), emit8(&t->e, 0x83); /* cmp dword [r15 + pending], 0 */
-    emit_mem(&t->e, 7, H_R15, H_NONE, 0, CPU_OFF(pending));
-    emit8(&t->e, 0);
+    emit_mi(&t->e, XO_CMP_I8, W32, CPU(pending), 0);
     t->looked_up = emit_jcc_forward(&t->e, CC_NE);
 }
 
@@ -200,13 +189,11 @@ static void look_for_events_by_rcx(struct translation *t)
     uint8_t *quiet;
 
     emit_move(e, H_R11, H_RCX);
-    emit8(e, 0x41), emit8(e, 0x8b); /* mov ecx, [r15 + pending] */
-    emit_mem(e, H_RCX, H_R15, H_NONE, 0, CPU_OFF(pending));
-    emit8(e, 0xe3), emit8(e, 0); /* jrcxz */
-    quiet = e->w;
+    emit_rm(e, XO_MOV, W32, H_RCX, CPU(pending));
+    quiet = emit_jrcxz_forward(e);
     emit_move(e, H_RCX, H_R11);
     jump_with(t, t->j->stale[false], t->exits);
-    quiet[-1] = (uint8_t)(e->w - quiet);
+    emit_patch8(e, quiet);
     emit_move(e, H_RCX, H_R11);
 }
 

@@ -61,8 +61,7 @@ uint8_t jit_guard_of(const struct insn *i)
 /* The thunk without its RET. */
 static void emit_thunk(struct translation *t, const uint8_t *thunk, unsigned len)
 {
-    for (unsigned k = 0; k < len; k++)
-        emit8(&t->e, thunk[k]);
+    emit_bytes(&t->e, thunk, len);
 }
 
 /* The thunk with p for its memory operand. Its VEX prefix, if any, has three bytes. */
@@ -76,13 +75,13 @@ static void emit_thunk_at(struct translation *t, const uint8_t *thunk,
         emit8(&t->e, thunk[1] & ~(x << 6 | b << 5));
         at = 2;
     } else {
-        if (thunk[at] == 0x66 || thunk[at] == 0xf2 || thunk[at] == 0xf3)
+        if (thunk[at] == PREFIX_OPSIZE || thunk[at] == PREFIX_REPNE || thunk[at] == PREFIX_REP)
             emit8(&t->e, thunk[at++]);
         emit8(&t->e, 0x40 | (inner->prefixes & X86_PREFIX_REX ? thunk[at++] : 0) | x << 1 | b);
     }
     while (at <= inner->opcode_off)
         emit8(&t->e, thunk[at++]);
-    emit_mem(&t->e, inner->reg, p->base, p->index, p->scale, p->disp);
+    emit_modrm(&t->e, inner->reg, place_mem(p));
     for (at++; at < inner->len; at++)
         emit8(&t->e, thunk[at]);
 }
@@ -94,9 +93,7 @@ static void emit_record(struct translation *t, unsigned n, const struct insn *i,
 
     emit_const(e, H_R11, insn_at(t, n));
     emit_store(e, H_R11, H_R15, CPU_OFF(x87_ip));
-    emit8(e, 0x66), emit8(e, 0x41), emit8(e, 0xc7); /* mov word [r15 + x87_op], imm */
-    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(x87_op));
-    emit8(e, (i->imm >> 48) & 0xff), emit8(e, i->imm >> 56);
+    emit_mi(e, XO_MOV16_I, W16, CPU(x87_op), i->imm >> 48);
     if (memory) {
         emit_load(e, H_R11, H_R15, CPU_OFF(jit_word));
         emit_store(e, H_R11, H_R15, CPU_OFF(x87_dp));

@@ -96,11 +96,7 @@ void jit_address(struct translation *t, const struct address *a)
 
 void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct place *p)
 {
-    struct emit *e = &t->e;
-
-    emit_rex_mem(e, !t->narrow, reg, p->base, p->index);
-    emit8(e, op);
-    emit_mem(e, reg, p->base, p->index, p->scale, p->disp);
+    emit_rm(&t->e, op, word_width(t), reg, place_mem(p));
 }
 
 void jit_fold(struct translation *t, struct place *p)
@@ -167,15 +163,13 @@ static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access acces
     uint8_t *branch;
 
     emit_load(e, H_R11, H_R15, CPU_OFF(tlb) + (at >> 63 ? 8 : 0));
-    if (page == (uint64_t)(int64_t)(int32_t)page) { /* cmp qword [r11 + entry], page */
-        emit8(e, 0x49), emit8(e, 0x81);
-        emit_mem(e, 7, H_R11, H_NONE, 0, entry + tag_offset(access));
-        emit32(e, (uint32_t)page);
+    if (page == (uint64_t)(int64_t)(int32_t)page) {
+        emit_mi(e, XO_CMP_I, W64, host_mem(H_R11, entry + tag_offset(access)), page);
     } else {
         emit_const(e, H_R10, page);
-        emit_op_rm(e, 0x3b, H_R10, H_R11, entry + tag_offset(access));
+        emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, entry + tag_offset(access)));
     }
-    branch = emit_jcc_forward(e, 5);
+    branch = emit_jcc_forward(e, CC_NE);
     emit_load(e, H_R11, H_R11, entry + (int32_t)offsetof(struct tlb_entry, addend));
     return branch;
 }
@@ -186,13 +180,12 @@ uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, un
 {
     uint8_t *branch;
 
-    emit8(e, 0x49), emit8(e, 0xc1), emit8(e, 0xeb), emit8(e, 12 - 5); /* shr r11, 7 */
-    emit8(e, 0x41), emit8(e, 0x81), emit8(e, 0xe3), emit32(e, (TLB_ENTRIES - 1) << 5);
-    emit_op_rm(e, 0x03, H_R11, H_R15, CPU_OFF(tlb) + (upper ? 8 : 0));
-    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
-    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
-    emit_op_rm(e, 0x3b, H_R10, H_R11, tag_offset(access));
-    branch = emit_jcc_forward(e, 5);
+    emit_ri(e, XO_SHR_I8, W64, H_R11, MEM_PAGE_SHIFT - LOG2_OF(struct tlb_entry));
+    emit_ri(e, XO_AND_I, W32, H_R11, (TLB_ENTRIES - 1) << LOG2_OF(struct tlb_entry));
+    emit_rm(e, XO_ADD, W64, H_R11, CPU_BEHIND(tlb, upper ? 8 : 0));
+    emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, tag_offset(access)));
+    branch = emit_jcc_forward(e, CC_NE);
     emit_load(e, H_R11, H_R11, offsetof(struct tlb_entry, addend));
     return branch;
 }
@@ -280,11 +273,6 @@ static int slot_for(struct translation *t, const struct address *a, unsigned siz
     return (int)t->j->next_slot;
 }
 
-static int32_t slot_offset(int slot)
-{
-    return CPU_OFF(slot) + slot * (int32_t)sizeof(struct tlb_slot);
-}
-
 /* An access that is not aligned to its size might reach into another page: it misses. */
 static uint8_t *look_into_slot(struct translation *t, const struct address *a, unsigned size, int slot)
 {
@@ -292,21 +280,18 @@ static uint8_t *look_into_slot(struct translation *t, const struct address *a, u
     uint8_t *branch;
 
     offset_part(e, a, 0);
-    emit8(e, 0x49), emit8(e, 0x81), emit8(e, 0xe2); /* and r10, imm */
-    emit32(e, (uint32_t)-MEM_PAGE_SIZE | (size - 1));
-    emit_op_rm(e, 0x3b, H_R10, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, tag));
-    branch = emit_jcc_forward(e, 5);
-    emit_load(e, H_R11, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, addend));
+    emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t)-MEM_PAGE_SIZE | (size - 1));
+    emit_rm(e, XO_CMP, W64, H_R10, CPU(slot[slot].tag));
+    branch = emit_jcc_forward(e, CC_NE);
+    emit_load(e, H_R11, H_R15, CPU_OFF(slot[slot].addend));
     return branch;
 }
 
 void jit_emit_fill_slot(struct emit *e, int slot)
 {
-    emit_store(e, H_R10, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, tag));
-    emit_store(e, H_R11, H_R15, slot_offset(slot) + (int32_t)offsetof(struct tlb_slot, addend));
-    emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + slots_used], 1 */
-    emit_mem(e, 0, H_R15, H_NONE, 0, CPU_OFF(slots_used));
-    emit8(e, 1);
+    emit_store(e, H_R10, H_R15, CPU_OFF(slot[slot].tag));
+    emit_store(e, H_R11, H_R15, CPU_OFF(slot[slot].addend));
+    emit_mi(e, XO_MOV8_I, W32, CPU(slots_used), true);
 }
 
 /* Not in the slot: look into the TLB, and put what it says into the slot. Returns the branch for a
@@ -362,7 +347,7 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
                                  .guarded = t->guarded,
                                  .flags_kept = t->kept};
     if (a->seg >= X86_FS)
-        emit_op_rm(&t->e, 0x03, H_R11, H_R15, CPU_OFF(ea_base) + 8 * a->seg);
+        emit_rm(&t->e, XO_ADD, W64, H_R11, CPU(ea_base[a->seg]));
     return place_of(&t->e, a);
 }
 

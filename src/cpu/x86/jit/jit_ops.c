@@ -85,37 +85,36 @@ static bool is_fixed(const struct x86_decoded *d)
 }
 
 /* Prefixes, REX, escape and opcode; reg, rm and index are host registers. */
-static void emit_opcode(struct emit *e, const struct x86_decoded *d, unsigned opcode,
+static void copy_opcode(struct emit *e, const struct x86_decoded *d, unsigned opcode,
                         unsigned reg, unsigned rm, unsigned index)
 {
     unsigned rex = 0x40u | (unsigned)d->rex_w << 3 | (reg > 7) << 2 |
                    (index != H_NONE && index > 7) << 1 | (rm > 7);
 
     if (d->prefixes & X86_PREFIX_LOCK)
-        emit8(e, 0xf0);
+        emit8(e, PREFIX_LOCK);
     if (d->prefixes & X86_PREFIX_OPSIZE)
-        emit8(e, 0x66);
+        emit8(e, PREFIX_OPSIZE);
     if (d->map == X86_MAP_0F && (d->opcode == 0xb8 || d->opcode == 0xbc || d->opcode == 0xbd) &&
         (d->prefixes & X86_PREFIX_REP))
-        emit8(e, 0xf3);
+        emit8(e, PREFIX_REP);
     if (d->map == X86_MAP_0F38 && d->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE))
-        emit8(e, d->prefixes & X86_PREFIX_REP ? 0xf3 : 0xf2);
+        emit8(e, d->prefixes & X86_PREFIX_REP ? PREFIX_REP : PREFIX_REPNE);
     if (rex != 0x40 || (d->prefixes & X86_PREFIX_REX))
         emit8(e, rex);
     if (d->map != X86_MAP_1)
-        emit8(e, 0x0f);
+        emit8(e, ESCAPE_0F);
     if (d->map == X86_MAP_0F38)
-        emit8(e, 0x38);
+        emit8(e, ESCAPE_38);
     emit8(e, opcode);
 }
 
-static void emit_imm(struct translation *t, unsigned n)
+static void copy_imm(struct translation *t, unsigned n)
 {
     struct parts p = find_parts(&t->d[n]);
     const uint8_t *bytes = t->bytes + t->b->insn[n + 1].off;
 
-    for (unsigned k = 0; k < p.imm_len; k++)
-        emit8(&t->e, bytes[p.imm_at + k]);
+    emit_bytes(&t->e, bytes + p.imm_at, p.imm_len);
 }
 
 /* Is the ModRM reg field a register operand (and not an opcode extension)? */
@@ -254,9 +253,9 @@ static bool op_in_place(struct translation *t, unsigned n)
     } else {
         return false;
     }
-    emit_opcode(&t->e, d, opcode, reg, H_R15, H_NONE);
-    emit_mem(&t->e, reg, H_R15, H_NONE, 0, REG_OFF(g));
-    emit_imm(t, n);
+    copy_opcode(&t->e, d, opcode, reg, H_R15, H_NONE);
+    emit_modrm(&t->e, reg, GUEST_REG(g));
+    copy_imm(t, n);
     if (uses_reg && g == d->rm)
         put_back(t, n, d->reg, H_R11);
     return true;
@@ -282,22 +281,22 @@ static bool op_register_form(struct translation *t, unsigned n)
         return true;
     jit_flags_op(t, n, H_R11);
     if (is_zeroing(d)) { /* it need not be loaded */
-        emit8(&t->e, 0x45), emit8(&t->e, 0x31), emit8(&t->e, 0xd2); /* xor r10d, r10d */
+        emit_rr(&t->e, XO_XOR_M, W32, H_R10, H_R10);
         put_back(t, n, d->rm, H_R10);
         return true;
     }
     if (has_high_byte(d)) { /* AH..BH: copied, registers 0 to 7 are where they were */
-        emit_opcode(&t->e, d, d->opcode, d->reg, d->rm, H_NONE);
-        emit8(&t->e, 0xc0 | (d->reg & 7) << 3 | (d->rm & 7));
-        emit_imm(t, n);
+        copy_opcode(&t->e, d, d->opcode, d->reg, d->rm, H_NONE);
+        emit_modrm_reg(&t->e, d->reg, d->rm);
+        copy_imm(t, n);
         return true;
     }
     rm = bring_held(t, n, d->rm);
     if (uses_reg)
         reg = d->reg == d->rm ? rm : two ? bring(t, n, d->reg, H_R11) : bring_held(t, n, d->reg);
-    emit_opcode(&t->e, d, d->opcode, reg, rm, H_NONE);
-    emit8(&t->e, 0xc0 | (reg & 7) << 3 | (rm & 7));
-    emit_imm(t, n);
+    copy_opcode(&t->e, d, d->opcode, reg, rm, H_NONE);
+    emit_modrm_reg(&t->e, reg, rm);
+    copy_imm(t, n);
     put_back(t, n, d->rm, H_R10);
     if (uses_reg && d->reg != d->rm)
         put_back(t, n, d->reg, two ? H_R11 : H_R10);
@@ -308,7 +307,7 @@ static bool op_register_form(struct translation *t, unsigned n)
 /* xchg al, ah and so on: flags stay */
 static void swap_bytes(struct emit *e, unsigned reg)
 {
-    emit8(e, 0x86), emit8(e, 0xc0 | reg << 3 | (reg + 4));
+    emit_op(e, XO_XCHG8), emit_modrm_reg(e, reg, reg + 4);
 }
 
 static bool op_memory_form(struct translation *t, unsigned n)
@@ -332,9 +331,9 @@ static bool op_memory_form(struct translation *t, unsigned n)
         swap_bytes(&t->e, reg &= 3);
     else if (uses_reg)
         reg = bring(t, n, d->reg, p.spare);
-    emit_opcode(&t->e, d, d->opcode, reg, p.base, p.index);
-    emit_mem(&t->e, reg, p.base, p.index, p.scale, p.disp);
-    emit_imm(t, n);
+    copy_opcode(&t->e, d, d->opcode, reg, p.base, p.index);
+    emit_modrm(&t->e, reg, place_mem(&p));
+    copy_imm(t, n);
     if (high)
         swap_bytes(&t->e, reg);
     else if (uses_reg)
@@ -360,27 +359,25 @@ static bool op_fixed(struct translation *t, unsigned n)
     const struct x86_decoded *d = &t->d[n];
 
     jit_flags_op(t, n, H_R11);
-    emit_opcode(&t->e, d, d->opcode, 0, 0, H_NONE);
-    emit_imm(t, n);
+    copy_opcode(&t->e, d, d->opcode, 0, 0, H_NONE);
+    copy_imm(t, n);
     return true;
 }
 
 static bool op_mov_imm8(struct translation *t, unsigned n)
 {
     const struct x86_operand *o = &t->d[n].operand[0];
-    unsigned h = jit_host_reg(o->reg);
+    unsigned value = t->d[n].imm & 0xff;
     struct emit *e = &t->e;
 
-    if (o->high_byte) {
-        emit8(e, 0xb4 + o->reg);
+    if (o->high_byte) { /* where there is no REX prefix */
+        emit_o(e, XO_MOV8_O, W32, o->reg + 4u);
+        emit8(e, value);
     } else if (jit_in_memory(o->reg)) {
-        emit8(e, 0x41), emit8(e, 0xc6); /* mov byte [r15 + reg], */
-        emit_mem(e, 0, H_R15, H_NONE, 0, REG_OFF(o->reg));
+        emit_mi(e, XO_MOV8_I, W32, GUEST_REG(o->reg), value);
     } else {
-        emit8(e, 0x40 | (h > 7));
-        emit8(e, 0xb0 | (h & 7));
+        emit_const8(e, jit_host_reg(o->reg), value);
     }
-    emit8(e, t->d[n].imm & 0xff);
     return true;
 }
 
@@ -396,10 +393,8 @@ static bool op_mov_imm(struct translation *t, unsigned n)
         return false;
     uint64_t value = d->osize == 8 ? d->imm : (uint32_t)d->imm;
 
-    if (h == H_R10 && value == (uint64_t)(int64_t)(int32_t)value) { /* mov qword [r15 + reg], */
-        emit8(&t->e, 0x49), emit8(&t->e, 0xc7);
-        emit_mem(&t->e, 0, H_R15, H_NONE, 0, REG_OFF(g));
-        emit32(&t->e, (uint32_t)value);
+    if (h == H_R10 && value == (uint64_t)(int64_t)(int32_t)value) {
+        emit_mi(&t->e, XO_MOV_I, W64, GUEST_REG(g), value);
         return true;
     }
     emit_const(&t->e, h, value);
@@ -418,8 +413,8 @@ static bool op_short_incdec(struct translation *t, unsigned n)
     if (d->prefixes & X86_PREFIX_LOCK)
         return false;
     jit_flags_op(t, n, H_R11);
-    emit_opcode(&t->e, d, 0xff, 0, h, H_NONE);
-    emit8(&t->e, 0xc0 | (d->op == X86_OP_DEC) << 3 | (h & 7));
+    copy_opcode(&t->e, d, XO_INCDEC, 0, h, H_NONE);
+    emit_modrm_reg(&t->e, d->op == X86_OP_DEC, h);
     return true;
 }
 
@@ -428,6 +423,7 @@ static bool op_lea(struct translation *t, unsigned n)
     const struct x86_decoded *d = &t->d[n];
     unsigned h = jit_in_memory(d->reg) ? H_R10 : jit_host_reg(d->reg);
     struct address a = jit_operand_address(t, n);
+    enum emit_width w = emit_width(d->osize == 8);
 
     if (d->asize != word_size(t) || d->osize < 4 || d->disp != (int32_t)d->disp)
         return false;
@@ -436,13 +432,12 @@ static bool op_lea(struct translation *t, unsigned n)
         emit_const(&t->e, h, d->osize == 8 ? a.at : (uint32_t)a.at);
     } else if ((a.base < 16 && jit_in_memory(a.base)) || (a.index < 16 && jit_in_memory(a.index))) {
         jit_address(t, &a);
-        emit_move_sized(&t->e, h, H_R10, d->osize == 8);
+        emit_move_sized(&t->e, h, H_R10, w);
     } else {
         unsigned base = a.base < 16 ? jit_host_reg(a.base) : H_NONE;
 
-        emit_rex_mem(&t->e, d->osize == 8, h, base, a.index < 16 ? a.index : H_NONE);
-        emit8(&t->e, 0x8d);
-        emit_mem(&t->e, h, base, a.index < 16 ? a.index : H_NONE, a.scale, a.disp);
+        emit_rm(&t->e, XO_LEA, w, h,
+                host_mem_indexed(base, a.index < 16 ? a.index : H_NONE, a.scale, a.disp));
     }
     if (h == H_R10)
         emit_store(&t->e, H_R10, H_R15, REG_OFF(d->reg));
@@ -458,8 +453,7 @@ static bool op_bswap(struct translation *t, unsigned n)
 
     if (d->osize < 4)
         return false;
-    emit8(&t->e, 0x40 | (d->osize == 8 ? 8 : 0) | (h > 7));
-    emit8(&t->e, 0x0f), emit8(&t->e, 0xc8 | (h & 7));
+    emit_bswap(&t->e, h, emit_width(d->osize == 8));
     put_back(t, n, g, H_R10);
     return true;
 }
@@ -492,11 +486,10 @@ static bool is_short(const struct translation *t, uint64_t value)
 static void store_const(struct translation *t, const struct place *p, uint64_t value)
 {
     if (is_short(t, value)) {
-        jit_emit_at(t, 0xc7, 0, p);
-        emit32(&t->e, (uint32_t)value);
+        emit_mi(&t->e, XO_MOV_I, word_width(t), place_mem(p), value);
     } else {
         emit_const(&t->e, p->spare, value);
-        jit_emit_at(t, 0x89, p->spare, p);
+        jit_emit_at(t, XO_MOV_M, p->spare, p);
     }
 }
 
@@ -506,7 +499,7 @@ static void load_operand(struct translation *t, unsigned n)
     struct address a = jit_operand_address(t, n);
     struct place p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
 
-    jit_emit_at(t, 0x8b, H_R10, &p);
+    jit_emit_at(t, XO_MOV, H_R10, &p);
     emit_store(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
 }
 
@@ -522,9 +515,9 @@ static bool op_push(struct translation *t, unsigned n)
     p = push_place(t, n);
     if (d->has_mem) {
         emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
-        jit_emit_at(t, 0x89, H_R10, &p);
+        jit_emit_at(t, XO_MOV_M, H_R10, &p);
     } else if (d->operand[0].kind == X86_OPERAND_GPR) {
-        jit_emit_at(t, 0x89, bring(t, n, d->operand[0].reg, p.spare), &p);
+        jit_emit_at(t, XO_MOV_M, bring(t, n, d->operand[0].reg, p.spare), &p);
     } else {
         store_const(t, &p, d->imm);
     }
@@ -542,7 +535,7 @@ static bool op_pop(struct translation *t, unsigned n)
     if (d->osize != word_size(t) || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
         return false;
     p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
-    jit_emit_at(t, 0x8b, h, &p);
+    jit_emit_at(t, XO_MOV, h, &p);
     if (g != X86_RSP)
         move_rsp(t, (int32_t)word_size(t));
     if (h == H_R10)
@@ -563,7 +556,7 @@ static bool op_leave(struct translation *t, unsigned n)
         emit_lea32(&t->e, H_GUEST_RSP, H_RBP, H_NONE, 0, 4);
     else
         emit_lea(&t->e, H_GUEST_RSP, H_RBP, H_NONE, 0, 8);
-    jit_emit_at(t, 0x8b, H_RBP, &p);
+    jit_emit_at(t, XO_MOV, H_RBP, &p);
     return true;
 }
 
@@ -616,7 +609,7 @@ static bool op_ret(struct translation *t, unsigned n)
     struct address a = jit_stack_address(t, 0);
     struct place p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
 
-    jit_emit_at(t, 0x8b, H_R10, &p);
+    jit_emit_at(t, XO_MOV, H_R10, &p);
     jit_find_target(t, n);
     move_rsp(t, (int32_t)word_size(t) + (int32_t)(t->d[n].imm & 0xffff));
     jit_jump_to_target(t);
@@ -636,12 +629,12 @@ static bool load_target(struct translation *t, unsigned n)
         if (!jit_address_is_plain(t, d))
             return false;
         p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
-        jit_emit_at(t, 0x8b, H_R10, &p);
+        jit_emit_at(t, XO_MOV, H_R10, &p);
     } else {
         unsigned h = bring(t, n, d->rm, H_R10);
 
         if (h != H_R10)
-            emit_move_sized(&t->e, H_R10, h, !t->narrow);
+            emit_move_sized(&t->e, H_R10, h, word_width(t));
     }
     return true;
 }

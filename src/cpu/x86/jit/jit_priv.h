@@ -131,6 +131,14 @@ static inline unsigned jit_host_reg(unsigned g)
 #define CPU_OFF(field) ((int32_t)offsetof(struct x86_cpu, field) - CPU_BIAS)
 #define REG_OFF(g) (CPU_OFF(reg) + 8 * (int32_t)(g))
 
+/* Of a size that is a power of 2: as a shift. */
+#define LOG2_OF(type) ((unsigned)__builtin_ctzl(sizeof(type)))
+
+/* The same as operands, a guest register's place in memory too. */
+#define CPU(field)          CPU_BEHIND(field, 0)
+#define CPU_BEHIND(field, n) host_mem(H_R15, CPU_OFF(field) + (int32_t)(n))
+#define GUEST_REG(g)        host_mem(H_R15, REG_OFF(g))
+
 /* The stubs that all translated code shares, at j->write; sets j->first. */
 void jit_emit_stubs(struct jit *j, bool check);
 

@@ -28,7 +28,7 @@ static void emit_spill_guest(struct emit *e)
 
 static void emit_pop_kept(struct emit *e)
 {
-    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xc4), emit8(e, 8); /* add rsp, 8 */
+    emit_ri(e, XO_ADD_I8, W64, H_RSP, 8);
     for (unsigned n = sizeof(kept); n--;)
         emit_pop(e, kept[n]);
 }
@@ -37,7 +37,7 @@ static void emit_call(struct emit *e, const void *function)
 {
     emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
     emit_const(e, H_RAX, (uint64_t)(uintptr_t)function);
-    emit8(e, 0xff), emit8(e, 0xd0); /* call rax */
+    emit_r(e, XO_CALL, W32, H_RAX);
 }
 
 /* void enter(struct x86_cpu *c, const void *code) */
@@ -45,12 +45,12 @@ static void emit_enter(struct emit *e)
 {
     for (unsigned n = 0; n < sizeof(kept); n++)
         emit_push(e, kept[n]);
-    emit8(e, 0x48), emit8(e, 0x83), emit8(e, 0xec), emit8(e, 8); /* sub rsp, 8 */
+    emit_ri(e, XO_SUB_I8, W64, H_RSP, 8); /* to a multiple of 16 */
     emit_lea(e, H_R15, H_RDI, H_NONE, 0, CPU_BIAS);
     emit_move(e, H_R11, H_RSI);
     emit_load_guest(e);
     emit_load(e, H_R10, H_R15, CPU_OFF(jit_word)); /* insn_jit_resume() */
-    emit8(e, 0x41), emit8(e, 0xff), emit8(e, 0xe3); /* jmp r11 */
+    emit_r(e, XO_JMP, W32, H_R11);
 }
 
 /* Back to the main loop; rip, and link if need be, are set. */
@@ -58,7 +58,7 @@ static void emit_leave(struct emit *e)
 {
     emit_spill_guest(e);
     emit_pop_kept(e);
-    emit8(e, 0xc3);
+    emit_op(e, XO_RET);
 }
 
 /* Jump to the function of the struct insn in rsi, as the interpreter would. */
@@ -66,7 +66,7 @@ static void emit_to_insn(struct emit *e)
 {
     emit_lea(e, H_RDI, H_R15, H_NONE, 0, -CPU_BIAS);
     emit_pop_kept(e);
-    emit8(e, 0xff), emit8(e, 0x26); /* jmp [rsi] */
+    emit_jmp_mem(e, H_RSI, offsetof(struct insn, fn));
 }
 
 /* Interpret from the struct insn in r10; block RIP is set. */
@@ -122,8 +122,8 @@ static void emit_slow(struct emit *e)
     emit_spill_guest(e);
     emit_move(e, H_RSI, H_R11);
     emit_call(e, jit_slow);
-    emit8(e, 0x85), emit8(e, 0xc0); /* test eax, eax */
-    again = emit_jcc_forward(e, 5);
+    emit_op(e, XO_TEST), emit_modrm_reg(e, H_RAX, H_RAX); /* eax */
+    again = emit_jcc_forward(e, CC_NE);
     emit_load(e, H_RSI, H_R15, CPU_OFF(jit_insn));
     emit_to_insn(e);
     emit_patch(e, again);

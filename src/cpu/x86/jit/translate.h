@@ -22,6 +22,11 @@ struct place {
     int32_t disp;
 };
 
+static inline struct host_mem place_mem(const struct place *p)
+{
+    return host_mem_indexed(p->base, p->index, p->scale, p->disp);
+}
+
 /* A TLB miss, to be emitted with what seldom runs. */
 struct miss {
     uint8_t *branch;         /* to patch */
@@ -125,6 +130,11 @@ static inline uint64_t insn_target(const struct translation *t, unsigned n)
 static inline unsigned word_size(const struct translation *t)
 {
     return t->narrow ? 4 : 8;
+}
+
+static inline enum emit_width word_width(const struct translation *t)
+{
+    return t->narrow ? W32 : W64;
 }
 
 /* ---- jit_flags.c ---- */
