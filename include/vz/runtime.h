@@ -66,7 +66,7 @@ typedef void vz_socket_connected_fn(void *arg, struct vz_machine *machine,
                                     const struct vz_error *err);
 
 /**
- * Connect to a port of the guest. fn is called exactly once, as a completion, never from inside:
+ * Connect to a port of the guest, by a stream. fn is called exactly once, as a completion, never from inside:
  *   VZ_ERROR_DEVICE_NOT_FOUND  no socket device
  *   VZ_ERROR_INVALID_STATE     the machine is not live, or its guest has no driver yet
  *   VZ_ERROR_NETWORK           nobody in the guest listens there, or the guest or the machine ended

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Stream sockets between host and guest without a network (AF_VSOCK): the guest has an address
- * (CID) and ports, and so has the host (CID 2). <vz/runtime.h> listens and connects; forwards need
+/* Sockets between host and guest without a network (AF_VSOCK): the guest has an address (CID) and
+ * ports, and so has the host (CID 2). <vz/runtime.h> listens and connects; forwards need
  * no program of yours. Apple's: VZVirtioSocketDeviceConfiguration, VZVirtioSocketConnection.
  * Lifetime: counted. Threads: any; devices do not change once made. */
 #ifndef VZ_SOCKET_H
@@ -22,11 +22,12 @@ VZ_DECLARE_COUNTED(socket_device);
 #define VZ_SOCKET_CID_MAX     0xfffffffeu
 #define VZ_SOCKET_FORWARDS_MAX 256u
 
-/* A port joined to a Unix stream socket of the host. */
+/* A port joined to a Unix socket of the host. */
 struct vz_socket_forward {
     /* true: the machine listens at path while it runs (nothing may be there but a socket that
      * nobody listens on any more; removed in the end), and who connects there reaches the guest's
-     * port. false: the guest's connections to this port of the host reach who listens at path. */
+     * port, by a stream. false: the guest's connections to this port of the host reach who listens
+     * at path, with a socket of the type that the guest uses: SOCK_STREAM or SOCK_SEQPACKET. */
     bool to_guest;
     uint32_t port;    /* not 0xffffffff */
     const char *path; /* up to 107 bytes */
@@ -53,8 +54,10 @@ vz_virtio_socket_device_new(const struct vz_virtio_socket_options *options, stru
 /* One end of a connection, that of the host. The last reference closes it. */
 VZ_DECLARE_COUNTED(socket_connection);
 
-/* A stream socket that blocks unless you change that: read, write, poll, shutdown (the guest sees a
- * half close). It is the connection's: do not close it. -1 once closed. Since 0.2. */
+/* A socket that blocks unless you change that: read, write, poll, shutdown (the guest sees a half
+ * close). A stream, unless the guest connected with SOCK_SEQPACKET: then one of messages too
+ * (SO_TYPE tells), each up to the guest's buffer, 256 KiB on Linux; a longer one ends the
+ * connection. It is the connection's: do not close it. -1 once closed. Since 0.2. */
 VZ_PUBLIC int vz_socket_connection_fd(const struct vz_socket_connection *connection);
 
 /* The port of who connected, and that connected to. Since 0.2. */

@@ -49,12 +49,12 @@ static void on_peer(void *arg, int fd)
                   strerror(-r));
 }
 
-/* The guest at port: somebody at path is asked. */
-static int open_peer(void *arg, uint32_t guest_port)
+/* The guest at port: somebody at path is asked, who must take sockets of that type. */
+static int open_peer(void *arg, uint32_t guest_port, int type)
 {
     const struct forward *f = arg;
     struct sockaddr_un a = address(f->what->path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
 
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
         return fd;

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -20,6 +21,7 @@ enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT };
 #define HDR_LEN      sizeof(struct virtio_vsock_hdr)
 #define PACKET_IOVS  32u
 #define PORT_FIRST   0xc0000000u
+#define VSOCK_F_STREAM 0 /* [5.10.3], which older headers lack */
 #define SHUTDOWN_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
 static struct vsock *to_vsock(struct virtio_dev *dev)
@@ -33,14 +35,19 @@ static struct virtio_vsock_hdr header(const struct vsock *v, uint32_t host_port,
                                       uint32_t guest_port, uint16_t op)
 {
     return (struct virtio_vsock_hdr){.src_cid = VSOCK_HOST_CID, .dst_cid = v->guest_cid,
-                                     .src_port = host_port, .dst_port = guest_port,
-                                     .type = VIRTIO_VSOCK_TYPE_STREAM, .op = op};
+                                     .src_port = host_port, .dst_port = guest_port, .op = op};
+}
+
+static uint16_t type_of(const struct vsock_conn *c)
+{
+    return c->seqpacket ? VIRTIO_VSOCK_TYPE_SEQPACKET : VIRTIO_VSOCK_TYPE_STREAM;
 }
 
 static struct virtio_vsock_hdr conn_header(struct vsock_conn *c, uint16_t op)
 {
     struct virtio_vsock_hdr h = header(c->vsock, c->host_port, c->guest_port, op);
 
+    h.type = type_of(c);
     h.buf_alloc = VSOCK_BUFFER;
     h.fwd_cnt = c->fwd_told = c->fwd_cnt;
     return h;
@@ -69,45 +76,71 @@ static void send_owed(struct vsock_conn *c, struct virtq_chain *p)
         vsock_conn_update(c);
 }
 
-/* The host's end has no more bytes: for now, for good, or because it was closed. */
-static void end_of_input(struct vsock_conn *c, ssize_t n)
+/* The host's end has no more bytes: for now (err EAGAIN), for good (0), or because it was closed. */
+static void end_of_input(struct vsock_conn *c, int err)
 {
     struct pollfd p = {.fd = c->fd};
 
     c->readable = false;
-    if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+    if (err == EMSGSIZE) {
+        c->owed |= OWE_RST;
+    } else if (err != EAGAIN && err != EINTR) {
         c->shutdown_sent |= VIRTIO_VSOCK_SHUTDOWN_SEND;
-        if (n < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))))
+        if (err || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))))
             c->shutdown_sent = SHUTDOWN_BOTH;
         c->owed |= OWE_SHUTDOWN;
     }
     vsock_conn_update(c);
 }
 
-/* Returns false when p was not used. */
-static bool send_bytes(struct vsock_conn *c, struct virtq_chain *p)
+/* A packet of data is in p, but for its header. */
+static void push_bytes(struct vsock_conn *c, struct virtq_chain *p, uint32_t len, uint32_t flags)
 {
-    struct virtio_vsock_hdr h;
-    struct iovec iov[PACKET_IOVS];
-    unsigned count = iov_slice(p->in, p->in_count, HDR_LEN, vsock_conn_credit(c), iov, PACKET_IOVS);
-    ssize_t n = count ? readv(c->fd, iov, (int)count) : 0;
+    struct virtio_vsock_hdr h = conn_header(c, VIRTIO_VSOCK_OP_RW);
 
-    if (!count) {
-        virtio_broken(&c->vsock->dev, "a buffer without room for a packet");
-        return false;
-    }
-    if (n <= 0) {
-        end_of_input(c, n);
-        return false;
-    }
-    h = conn_header(c, VIRTIO_VSOCK_OP_RW);
-    h.len = (uint32_t)n;
-    c->tx_cnt += h.len;
+    h.len = len;
+    h.flags = flags;
+    c->tx_cnt += len;
     push(c->vsock, p, &h);
     /* To the end of the list: everyone has a turn. */
     TAILQ_REMOVE(&c->vsock->ready, c, ready_link);
     TAILQ_INSERT_TAIL(&c->vsock->ready, c, ready_link);
     vsock_conn_update(c);
+}
+
+static bool send_message(struct vsock_conn *c, struct virtq_chain *p, uint32_t room)
+{
+    uint32_t flags, len;
+    int r = vsock_seq_fill(c);
+
+    if (r < 0) {
+        end_of_input(c, r == -EPIPE ? 0 : -r);
+        return false;
+    }
+    len = vsock_seq_put(c, p, HDR_LEN, room, &flags);
+    push_bytes(c, p, len, flags);
+    return true;
+}
+
+/* Returns false when p was not used. */
+static bool send_bytes(struct vsock_conn *c, struct virtq_chain *p)
+{
+    struct iovec iov[PACKET_IOVS];
+    unsigned count = iov_slice(p->in, p->in_count, HDR_LEN, vsock_conn_credit(c), iov, PACKET_IOVS);
+    ssize_t n;
+
+    if (!count) {
+        virtio_broken(&c->vsock->dev, "a buffer without room for a packet");
+        return false;
+    }
+    if (c->seqpacket)
+        return send_message(c, p, (uint32_t)iov_length(iov, count));
+    n = readv(c->fd, iov, (int)count);
+    if (n <= 0) {
+        end_of_input(c, n < 0 ? errno : 0);
+        return false;
+    }
+    push_bytes(c, p, (uint32_t)n, 0);
     return true;
 }
 
@@ -116,6 +149,7 @@ static void send_stray(struct vsock *v, struct virtq_chain *p)
     const struct vsock_stray *s = &v->stray[--v->stray_count];
     struct virtio_vsock_hdr h = header(v, s->host_port, s->guest_port, VIRTIO_VSOCK_OP_RST);
 
+    h.src_cid = s->cid;
     h.type = s->type;
     push(v, p, &h);
 }
@@ -159,9 +193,9 @@ void vsock_pump(struct vsock *v)
 static void stray(struct vsock *v, const struct virtio_vsock_hdr *h)
 {
     if (h->op != VIRTIO_VSOCK_OP_RST && v->stray_count < VSOCK_STRAYS)
-        v->stray[v->stray_count++] = (struct vsock_stray){.host_port = h->dst_port,
-                                                          .guest_port = h->src_port,
-                                                          .type = h->type};
+        v->stray[v->stray_count++] = (struct vsock_stray){
+            .cid = h->dst_cid, .host_port = h->dst_port, .guest_port = h->src_port,
+            .type = h->type};
 }
 
 static struct vsock_listener *find_listener(struct vsock *v, uint32_t port)
@@ -180,9 +214,10 @@ static struct vsock_conn *new_request(struct vsock *v, const struct vsock_listen
                                       const struct virtio_vsock_hdr *h)
 {
     struct vsock_conn *c;
-    int fd = l->open ? l->open(l->arg, h->src_port) : -1;
+    int type = h->type == VIRTIO_VSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
+    int fd = l->open ? l->open(l->arg, h->src_port, type) : -1;
 
-    if ((l->open && fd < 0) || vsock_conn_new(v, h->dst_port, h->src_port, fd, &c) < 0)
+    if ((l->open && fd < 0) || vsock_conn_new(v, h->dst_port, h->src_port, type, fd, &c) < 0)
         return NULL;
     c->peer_alloc = h->buf_alloc;
     c->peer_fwd = h->fwd_cnt;
@@ -230,12 +265,23 @@ static void on_response(struct vsock_conn *c)
         done(c->done_arg, 0, fd);
 }
 
+static void on_bytes(struct vsock_conn *c, const struct virtio_vsock_hdr *h,
+                     const struct virtq_chain *p)
+{
+    struct iovec iov[PACKET_IOVS];
+    unsigned count = iov_slice(p->out, p->out_count, HDR_LEN, h->len, iov, PACKET_IOVS);
+
+    if (iov_length(iov, count) != h->len ||
+        !(c->seqpacket ? vsock_seq_send(c, iov, count, h->len, h->flags)
+                       : vsock_conn_send(c, iov, count, h->len)))
+        c->owed |= OWE_RST;
+    else if (c->fwd_cnt - c->fwd_told >= VSOCK_BUFFER / 4)
+        c->owed |= OWE_CREDIT;
+}
+
 static void on_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h,
                       const struct virtq_chain *p)
 {
-    struct iovec iov[PACKET_IOVS];
-    unsigned count;
-
     c->peer_alloc = h->buf_alloc;
     c->peer_fwd = h->fwd_cnt;
     switch (h->op) {
@@ -245,18 +291,18 @@ static void on_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h,
         c->shutdown_got |= h->flags & SHUTDOWN_BOTH;
         vsock_conn_shutdown(c);
         break;
-    case VIRTIO_VSOCK_OP_RW:
-        count = iov_slice(p->out, p->out_count, HDR_LEN, h->len, iov, PACKET_IOVS);
-        if (iov_length(iov, count) != h->len || !vsock_conn_send(c, iov, count, h->len))
-            c->owed |= OWE_RST;
-        else if (c->fwd_cnt - c->fwd_told >= VSOCK_BUFFER / 4)
-            c->owed |= OWE_CREDIT;
-        break;
+    case VIRTIO_VSOCK_OP_RW: on_bytes(c, h, p); break;
     case VIRTIO_VSOCK_OP_CREDIT_UPDATE: break;
     case VIRTIO_VSOCK_OP_CREDIT_REQUEST: c->owed |= OWE_CREDIT; break;
     default: c->owed |= OWE_RST;
     }
     vsock_conn_update(c);
+}
+
+static bool is_known_type(const struct vsock *v, unsigned type)
+{
+    return type == VIRTIO_VSOCK_TYPE_STREAM ||
+           (type == VIRTIO_VSOCK_TYPE_SEQPACKET && virtio_has(&v->dev, VIRTIO_VSOCK_F_SEQPACKET));
 }
 
 static void receive(struct vsock *v, const struct virtq_chain *p)
@@ -268,7 +314,7 @@ static void receive(struct vsock *v, const struct virtq_chain *p)
     if (virtq_read(p, 0, &h, sizeof(h)) < sizeof(h) || h.src_cid != v->guest_cid)
         return;
     c = vsock_conn_find(v, h.dst_port, h.src_port);
-    if (h.dst_cid != VSOCK_HOST_CID || h.type != VIRTIO_VSOCK_TYPE_STREAM)
+    if (h.dst_cid != VSOCK_HOST_CID || !is_known_type(v, h.type) || (c && h.type != type_of(c)))
         stray(v, &h);
     else if (c && h.op != VIRTIO_VSOCK_OP_REQUEST)
         on_packet(c, &h, p);
@@ -368,8 +414,8 @@ static int vsock_loaded(struct virtio_dev *dev, struct vz_error *err)
 
 /* --- for the host --- */
 
-/* Ask the guest; fd as in vsock_conn_new(). */
-static int connect_guest(struct virtio_dev *dev, uint32_t guest_port, int fd,
+/* Ask the guest; type and fd as in vsock_conn_new(). */
+static int connect_guest(struct virtio_dev *dev, uint32_t guest_port, int type, int fd,
                          struct vsock_conn **ret)
 {
     struct vsock *v = to_vsock(dev);
@@ -381,7 +427,7 @@ static int connect_guest(struct virtio_dev *dev, uint32_t guest_port, int fd,
         if (!vsock_conn_find(v, v->next_port, guest_port))
             break;
     }
-    r = vsock_conn_new(v, v->next_port, guest_port, fd, ret);
+    r = vsock_conn_new(v, v->next_port, guest_port, type, fd, ret);
     if (r < 0)
         return r;
     vsock_conn_owe(*ret, OWE_REQUEST);
@@ -397,7 +443,7 @@ int vsock_connect(struct virtio_dev *dev, uint32_t guest_port,
 
     if (!dev->active)
         return -ENOTCONN;
-    r = connect_guest(dev, guest_port, -1, &c);
+    r = connect_guest(dev, guest_port, SOCK_STREAM, -1, &c);
     if (r < 0)
         return r;
     c->done = done;
@@ -413,9 +459,13 @@ uint32_t vsock_last_port(const struct virtio_dev *dev)
 int vsock_connect_fd(struct virtio_dev *dev, uint32_t guest_port, int fd)
 {
     struct vsock_conn *c;
+    int type = SOCK_STREAM;
+    socklen_t len = sizeof(type);
 
-    if (dev->active)
-        return connect_guest(dev, guest_port, fd, &c);
+    (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    if (dev->active &&
+        (type == SOCK_STREAM || virtio_has(dev, VIRTIO_VSOCK_F_SEQPACKET)))
+        return connect_guest(dev, guest_port, type, fd, &c);
     close(fd);
     return -ENOTCONN;
 }
@@ -457,7 +507,7 @@ int vsock_listen(struct virtio_dev *dev, uint32_t host_port,
 }
 
 int vsock_listen_open(struct virtio_dev *dev, uint32_t host_port,
-                      int (*open)(void *arg, uint32_t guest_port), void *arg)
+                      int (*open)(void *arg, uint32_t guest_port, int type), void *arg)
 {
     return add_listener(dev, &(struct vsock_listener){.port = host_port, .open = open,
                                                       .arg = arg});
@@ -494,7 +544,8 @@ static const struct state_field vsock_state[] = {
 
 const struct virtio_ops virtio_vsock_ops = {
     .name = "virtio-vsock", .id = VIRTIO_ID_VSOCK, .class_code = 0x028000, .queues = 3,
-    .queue_max = 256, .config_len = sizeof(struct virtio_vsock_config),
+    .queue_max = 256, .features = BIT(VSOCK_F_STREAM) | BIT(VIRTIO_VSOCK_F_SEQPACKET),
+    .config_len = sizeof(struct virtio_vsock_config),
     .size = sizeof(struct vsock), .init = vsock_init, .fini = vsock_fini, .kick = vsock_kick,
     .reset = vsock_reset, .state = vsock_state, .state_version = 1, .loaded = vsock_loaded,
 };

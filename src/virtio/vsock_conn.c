@@ -34,6 +34,12 @@ uint32_t vsock_conn_credit(const struct vsock_conn *c)
     return used < c->peer_alloc ? c->peer_alloc - used : 0;
 }
 
+/* Is there something for the host that can go? */
+static bool has_output(const struct vsock_conn *c)
+{
+    return c->seqpacket ? c->complete : c->used;
+}
+
 static bool wants_to_read(const struct vsock_conn *c)
 {
     return c->connected && !c->dying && !(c->shutdown_sent & VIRTIO_VSOCK_SHUTDOWN_SEND) &&
@@ -43,10 +49,11 @@ static bool wants_to_read(const struct vsock_conn *c)
 void vsock_conn_update(struct vsock_conn *c)
 {
     struct vsock *v = c->vsock;
-    bool ready = !c->dying && (c->owed || (c->readable && wants_to_read(c)));
+    bool more = c->readable || c->message;
+    bool ready = !c->dying && (c->owed || (more && wants_to_read(c)));
 
-    loop_fd_set(c->watch, (wants_to_read(c) && !c->readable ? LOOP_READ : 0) |
-                              (c->used ? LOOP_WRITE : 0));
+    loop_fd_set(c->watch, (wants_to_read(c) && !more ? LOOP_READ : 0) |
+                              (has_output(c) ? LOOP_WRITE : 0));
     if (ready && !c->in_ready)
         TAILQ_INSERT_TAIL(&v->ready, c, ready_link);
     else if (!ready && c->in_ready)
@@ -95,7 +102,7 @@ bool vsock_conn_send(struct vsock_conn *c, const struct iovec *iov, unsigned cou
 
 void vsock_conn_shutdown(struct vsock_conn *c)
 {
-    if (c->used)
+    if (has_output(c))
         return; /* again when the buffer is empty */
     if ((c->shutdown_got & SHUTDOWN_BOTH) == SHUTDOWN_BOTH)
         vsock_conn_owe(c, OWE_RST); /* and with that sent it ends */
@@ -132,8 +139,11 @@ static void on_event(void *arg, unsigned events)
     if (events & LOOP_READ)
         c->readable = true;
     if (events & LOOP_WRITE) {
-        flush(c);
-        if (c->dying && !c->used) {
+        if (c->seqpacket)
+            vsock_seq_flush(c);
+        else
+            flush(c);
+        if (c->dying && !has_output(c)) {
             vsock_conn_free(c, 0);
             return;
         }
@@ -146,16 +156,19 @@ static void on_event(void *arg, unsigned events)
 
 /* --- life --- */
 
-int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int fd,
+int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int type, int fd,
                    struct vsock_conn **ret)
 {
     struct vsock_conn *c = NULL;
+    const int buffer = 2 * VSOCK_BUFFER; /* a message goes whole or not at all */
     int pair[2] = {fd, -1}, r = -EAGAIN;
 
     if (v->conn_count >= VSOCK_CONNECTIONS_MAX)
         goto fail;
-    if (fd < 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    if (fd < 0 && socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
+    for (unsigned i = 0; i < 2 && type == SOCK_SEQPACKET; i++)
+        (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     (void)fcntl(pair[0], F_SETFL, O_NONBLOCK); /* ours; the user chooses for the other */
     c = calloc(1, sizeof(*c));
     if (!c) {
@@ -163,7 +176,8 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int
         goto fail;
     }
     *c = (struct vsock_conn){.vsock = v, .host_port = host_port, .guest_port = guest_port,
-                             .fd = pair[0], .user_fd = pair[1], .id = ++v->next_id};
+                             .seqpacket = type == SOCK_SEQPACKET, .fd = pair[0],
+                             .user_fd = pair[1], .id = ++v->next_id};
     r = loop_fd_add(v->dev.loop, c->fd, 0, on_event, c, &c->watch);
     if (r < 0)
         goto fail;
@@ -195,12 +209,13 @@ void vsock_conn_free(struct vsock_conn *c, int err)
     if (c->done)
         c->done(c->done_arg, err, -1);
     free(c->buffer);
+    free(c->message);
     free(c);
 }
 
 void vsock_conn_finish(struct vsock_conn *c)
 {
-    if (!c->used) {
+    if (!has_output(c)) {
         vsock_conn_free(c, -ECONNREFUSED);
         return;
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/virtio_vsock.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 
 struct fixture {
     struct fv v;
+    uint16_t type; /* of what send_op() sends and expect() expects */
+    uint32_t credit, fwd_cnt;
+    uint64_t cid;  /* to whom send_op() sends */
     int fd, err;
     unsigned calls;
     unsigned next_rx;
@@ -39,12 +43,15 @@ static void on_done(void *arg, int err, int fd)
     f->fd = fd;
 }
 
-static void setup(struct fixture *f)
+static void setup_features(struct fixture *f, uint64_t features)
 {
     memset(f, 0, sizeof(*f));
     f->fd = -1;
+    f->type = VIRTIO_VSOCK_TYPE_STREAM;
+    f->credit = 16;
+    f->cid = VSOCK_HOST_CID;
     fv_create(&f->v, &virtio_vsock_ops, &options);
-    fv_start(&f->v, 0, 256);
+    fv_start(&f->v, features, 256);
     for (unsigned i = 0; i < 256; i++) {
         struct fv_buf b = {RX + i * 4096, 4096, true};
 
@@ -55,12 +62,17 @@ static void setup(struct fixture *f)
     ck_assert_int_eq(vsock_listen(f->v.dev, 5000, on_accept, f), -EADDRINUSE);
 }
 
+static void setup(struct fixture *f)
+{
+    setup_features(f, 0);
+}
+
 static void send_op(struct fixture *f, uint32_t guest_port, uint32_t host_port, uint16_t op,
                     uint32_t flags, const char *data)
 {
-    struct virtio_vsock_hdr h = {.src_cid = 3, .dst_cid = 2, .src_port = guest_port,
-                                 .dst_port = host_port, .type = 1, .op = op, .flags = flags,
-                                 .buf_alloc = 16, .len = (uint32_t)strlen(data)};
+    struct virtio_vsock_hdr h = {.src_cid = 3, .dst_cid = f->cid, .src_port = guest_port,
+                                 .dst_port = host_port, .type = f->type, .op = op, .flags = flags,
+                                 .buf_alloc = f->credit, .fwd_cnt = f->fwd_cnt, .len = (uint32_t)strlen(data)};
     struct fv_buf b = {TX, sizeof(h) + h.len, false};
 
     memcpy(fv_at(&f->v, TX), &h, sizeof(h));
@@ -78,7 +90,8 @@ static struct virtio_vsock_hdr expect(struct fixture *f, uint16_t op, const char
     ck_assert_msg(fv_used(&f->v, 0, &e), "nothing came");
     memcpy(&h, fv_at(&f->v, RX + e.id * 4096), sizeof(h));
     ck_assert_uint_eq(h.op, op);
-    ck_assert_uint_eq(h.src_cid, 2);
+    ck_assert_uint_eq(h.type, f->type);
+    ck_assert_uint_eq(h.src_cid, f->cid);
     ck_assert_uint_eq(h.dst_cid, 3);
     ck_assert_uint_eq(h.len, strlen(data));
     ck_assert_uint_eq(e.len, sizeof(h) + h.len);
@@ -138,6 +151,201 @@ START_TEST(who_is_not_expected_is_reset)
     send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
     expect(&f, VIRTIO_VSOCK_OP_RST, "");
     fv_destroy(&f.v);
+}
+END_TEST
+
+START_TEST(who_calls_nobody_s_address_is_reset_by_that_address)
+{
+    static const uint64_t others[] = {0, 1, 4, UINT32_MAX, UINT64_MAX};
+    struct fixture f;
+
+    setup(&f);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        f.cid = others[i];
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+        expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    }
+    f.cid = VSOCK_HOST_CID;
+    for (f.type = 0; f.type < 5; f.type++) { /* the second was not negotiated */
+        if (f.type == VIRTIO_VSOCK_TYPE_STREAM)
+            continue;
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+        expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    }
+    ck_assert_uint_eq(f.calls, 0);
+    fv_destroy(&f.v);
+}
+END_TEST
+
+/* ---- Messages ------------------------------------------------------------------------------- */
+
+#define EOM VIRTIO_VSOCK_SEQ_EOM
+
+static void setup_messages(struct fixture *f, uint32_t credit)
+{
+    setup_features(f, BIT(VIRTIO_VSOCK_F_SEQPACKET));
+    f->type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+    f->credit = credit;
+    send_op(f, 1000, 5000, VIRTIO_VSOCK_OP_REQUEST, 0, "");
+    expect(f, VIRTIO_VSOCK_OP_RESPONSE, "");
+}
+
+static void finish_messages(struct fixture *f)
+{
+    close(f->fd);
+    fv_destroy(&f->v);
+}
+
+START_TEST(messages_keep_their_ends_both_ways)
+{
+    struct fixture f;
+    char got[64];
+    int type;
+    socklen_t len = sizeof(type);
+
+    setup_messages(&f, 16);
+    ck_assert_int_eq(getsockopt(f.fd, SOL_SOCKET, SO_TYPE, &type, &len), 0);
+    ck_assert_int_eq(type, SOCK_SEQPACKET);
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, "one");
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, "two in ");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 3);
+    ck_assert_int_lt(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 0); /* not whole */
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, "three ");
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM | VIRTIO_VSOCK_SEQ_EOR, "parts");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 18);
+    ck_assert_mem_eq(got, "two in three parts", 18);
+
+    ck_assert_int_eq(write(f.fd, "ab", 2), 2);
+    ck_assert_int_eq(write(f.fd, "cde", 3), 3);
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_RW, "ab").flags, EOM);
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_RW, "cde").flags, EOM);
+    ck_assert_int_eq(write(f.fd, "longer than room", 16), 16); /* of 16 five are not given back */
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_RW, "longer than").flags, 0);
+    expect_nothing(&f);
+    f.fwd_cnt = 5;
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, "");
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_RW, " room").flags, EOM);
+    finish_messages(&f);
+}
+END_TEST
+
+START_TEST(messages_wait_for_a_slow_reader_in_order)
+{
+    struct fixture f;
+    char text[16], got[64];
+    unsigned sent = 0;
+
+    setup_messages(&f, 16);
+    for (; sent < 3000; sent++) { /* more than a Unix socket takes */
+        snprintf(text, sizeof(text), "%u", sent);
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, text);
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, "!");
+    }
+    for (unsigned i = 0; i < sent; i++) {
+        ssize_t n = recv(f.fd, got, sizeof(got), MSG_DONTWAIT);
+
+        snprintf(text, sizeof(text), "%u!", i);
+        ck_assert_int_eq(n, strlen(text));
+        ck_assert_mem_eq(got, text, strlen(text));
+        if (i % 100 == 0)
+            fv_turn(&f.v);
+    }
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_SHUTDOWN, 3, "");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 0);
+    finish_messages(&f);
+}
+END_TEST
+
+/* The guest may send a message as long as all it is told to have room for, at any time. */
+START_TEST(a_message_may_be_as_long_as_the_credit)
+{
+    struct fixture f;
+    static char part[4000], got[300000];
+    uint32_t len = 0;
+
+    memset(part, 'x', sizeof(part) - 1);
+    setup_messages(&f, 16);
+    for (unsigned i = 0; i < 15; i++) { /* not yet told to be free */
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, part);
+        ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 3999);
+    }
+    expect_nothing(&f);
+    while (len + 3999 < 256 * 1024 - 15 * 3999) {
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, part);
+        len += 3999;
+    }
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, "").fwd_cnt, 15 * 3999);
+    while (len + 3999 < 256 * 1024) {
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, part);
+        len += 3999;
+    }
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, "end");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), (int)len + 3);
+    expect(&f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, "");
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, "next");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 4);
+    finish_messages(&f);
+}
+END_TEST
+
+START_TEST(a_message_longer_than_the_guest_takes_ends_the_connection)
+{
+    struct fixture f;
+    char got[16];
+
+    setup_messages(&f, 16);
+    ck_assert_int_eq(write(f.fd, "more than the guest has room for", 32), 32);
+    expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    ck_assert_uint_eq(vsock_connections(f.v.dev), 0);
+    ck_assert_int_le(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 0);
+    finish_messages(&f);
+}
+END_TEST
+
+START_TEST(any_pieces_of_messages_are_survived)
+{
+    static const uint32_t lengths[] = {0, 0, 1, 1, 2, 31, 32, 33, 3000};
+    struct fixture f;
+    static char part[4000], got[300000];
+
+    memset(part, 'x', sizeof(part));
+    srand(1);
+    for (unsigned round = 0; round < 20; round++) {
+        setup_messages(&f, (uint32_t)rand());
+        for (unsigned i = 0; i < 4000; i++) {
+            uint32_t len = lengths[(unsigned)rand() % ARRAY_SIZE(lengths)];
+            struct vring_used_elem e;
+
+            part[len] = 0;
+            send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, (uint32_t)rand() & (round & 1 ? 3 : 2), part);
+            part[len] = 'x';
+            while (fv_used(&f.v, 0, &e))
+                fv_offer(&f.v, 0, (uint16_t)e.id);
+            if (round & 2 && i % 8 == 0)
+                (void)!recv(f.fd, got, sizeof(got), MSG_DONTWAIT);
+        }
+        finish_messages(&f);
+    }
+}
+END_TEST
+
+START_TEST(the_end_and_empty_messages_are_told_apart)
+{
+    struct fixture f;
+
+    setup_messages(&f, 16);
+    ck_assert_int_eq(send(f.fd, "", 0, 0), 0);
+    ck_assert_int_eq(write(f.fd, "more", 4), 4);
+    expect(&f, VIRTIO_VSOCK_OP_RW, "more");
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, ""); /* and the other way */
+    expect_nothing(&f);
+    shutdown(f.fd, SHUT_WR);
+    ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_SHUTDOWN, "").flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
+    f.type = VIRTIO_VSOCK_TYPE_STREAM; /* no packet of this connection */
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, "x");
+    expect(&f, VIRTIO_VSOCK_OP_RST, "");
+    ck_assert_uint_eq(vsock_connections(f.v.dev), 1);
+    finish_messages(&f);
 }
 END_TEST
 
@@ -225,13 +433,13 @@ START_TEST(an_answer_may_come_later)
 }
 END_TEST
 
-static int on_open(void *arg, uint32_t guest_port)
+static int on_open(void *arg, uint32_t guest_port, int type)
 {
     int pair[2];
 
     if (guest_port == 666)
         return -ECONNREFUSED;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, type, 0, pair), 0);
     *(int *)arg = pair[0];
     return pair[1];
 }
@@ -253,16 +461,19 @@ START_TEST(sockets_of_the_host_become_connections)
     expect(&f, VIRTIO_VSOCK_OP_RW, "to guest");
     close(fd);
     ck_assert_uint_eq(expect(&f, VIRTIO_VSOCK_OP_SHUTDOWN, "").flags, 3);
+    fd = -1;
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0, SOCK_SEQPACKET)), -ENOTCONN);
+    close(fd); /* messages were not negotiated */
     send_op(&f, 1000, 7000, VIRTIO_VSOCK_OP_RST, 0, "");
 
-    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0)), 0);
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0, SOCK_STREAM)), 0);
     ck_assert_int_eq(write(fd, "hello", 5), 5);
     h = expect(&f, VIRTIO_VSOCK_OP_REQUEST, "");
     expect_nothing(&f);
     send_op(&f, 22, h.src_port, VIRTIO_VSOCK_OP_RESPONSE, 0, "");
     expect(&f, VIRTIO_VSOCK_OP_RW, "hello");
     gone = fd;
-    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 23, on_open(&fd, 0)), 0);
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 23, on_open(&fd, 0, SOCK_STREAM)), 0);
     h = expect(&f, VIRTIO_VSOCK_OP_REQUEST, "");
     send_op(&f, 23, h.src_port, VIRTIO_VSOCK_OP_RST, 0, ""); /* nobody there */
     ck_assert_int_eq(read(fd, got, sizeof(got)), 0);
@@ -270,7 +481,7 @@ START_TEST(sockets_of_the_host_become_connections)
     close(gone);
     fv_wr(&f.v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
     fv_turn(&f.v);
-    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0)), -ENOTCONN);
+    ck_assert_int_eq(vsock_connect_fd(f.v.dev, 22, on_open(&fd, 0, SOCK_STREAM)), -ENOTCONN);
     ck_assert_int_eq(read(fd, got, sizeof(got)), 0);
     close(fd);
     fv_destroy(&f.v);
@@ -361,6 +572,13 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, the_guest_connects_talks_and_leaves);
     UNIT_TEST(s, who_is_not_expected_is_reset);
+    UNIT_TEST(s, who_calls_nobody_s_address_is_reset_by_that_address);
+    UNIT_TEST(s, messages_keep_their_ends_both_ways);
+    UNIT_TEST(s, messages_wait_for_a_slow_reader_in_order);
+    UNIT_TEST(s, a_message_may_be_as_long_as_the_credit);
+    UNIT_TEST(s, a_message_longer_than_the_guest_takes_ends_the_connection);
+    UNIT_TEST(s, any_pieces_of_messages_are_survived);
+    UNIT_TEST(s, the_end_and_empty_messages_are_told_apart);
     UNIT_TEST(s, the_host_connects_and_closes);
     UNIT_TEST(s, an_answer_may_come_later);
     UNIT_TEST(s, sockets_of_the_host_become_connections);

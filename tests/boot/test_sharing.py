@@ -159,6 +159,39 @@ def test_sockets_both_ways(kernels, initramfs, files, tmp_path):
     assert not guest_path.exists()
 
 
+def test_messages_and_strangers(kernels, initramfs, files, tmp_path):
+    """SOCK_SEQPACKET keeps the ends of messages; a stream does not reach who takes messages; and an
+    address that is nobody's is reset at once, where Linux would wait for two seconds."""
+    script = LOAD + ("vsocktool messages 5000; echo \"guest: status $?\"\n"
+                     "vsocktool connect 5000 1 1 || echo refused\n"
+                     "time vsocktool stranger 9\n"
+                     "echo serving; read x; poweroff -f\n")
+
+    def serve(listener):
+        with listener:
+            c, _ = listener.accept()
+            with c:
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+                kept = []  # all of them first, so that some have to wait
+                while data := c.recv(1 << 20):
+                    kept.append(data)
+                    if len(kept) == 10:
+                        for k in kept:
+                            c.sendall(k)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "host"))
+        listener.listen()
+        threading.Thread(target=serve, args=(listener.dup(),), daemon=True).start()
+        with running("--kernel", kernels["cloud"], "--initrd", initramfs(script, *files),
+                     "--cmdline", "console=ttyS0 quiet", "--vsock",
+                     f"listen=5000:unix:{tmp_path}/host") as g:
+            g.wait_for("serving")
+            assert "guest: status 0" in g.out and "refused" in g.out, g.out
+            assert "stranger: Connection reset by peer" in g.out, g.out
+            assert g.end() == 0, g.out
+
+
 def test_free_memory_returns_by_itself(kernels, initramfs, files):
     """Free page reporting: what a guest has used and freed leaves the process."""
     script = LOAD + ("mkdir /t; mount -t tmpfs -o size=400M tmpfs /t\n"

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* In the guest: vsocktool echo PORT: take connections, send back what comes, half-close after the
  * peer did. vsocktool connect PORT COUNT BYTES: COUNT connections to the host at once, each sends
- * BYTES, half-closes, and expects them back. vsocktool go PORT: connect, wait for "ok". */
+ * BYTES, half-closes, and expects them back. vsocktool go PORT: connect, wait for "ok". vsocktool
+ * messages PORT: by SOCK_SEQPACKET, send messages of many lengths and expect each back. vsocktool
+ * stranger CID: connect to an address that is nobody's, say how that ends. */
+#include <errno.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,11 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int open_to(unsigned cid, unsigned port, int listening)
+static int open_type(unsigned cid, unsigned port, int listening, int type)
 {
     struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
     struct timeval patience = {.tv_sec = 300}; /* Linux gives up after 2 s otherwise */
-    int fd = socket(AF_VSOCK, SOCK_STREAM, 0), r;
+    int fd = socket(AF_VSOCK, type, 0), r;
 
     setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof(patience));
     r = listening ? bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 512)
@@ -27,6 +30,11 @@ static int open_to(unsigned cid, unsigned port, int listening)
         exit(1);
     }
     return fd;
+}
+
+static int open_to(unsigned cid, unsigned port, int listening)
+{
+    return open_type(cid, port, listening, SOCK_STREAM);
 }
 
 static int echo(int fd)
@@ -85,6 +93,36 @@ static int exchange(int fd, size_t len, unsigned seed)
     return read(fd, buf, 1) == 0 ? 0 : 5; /* and then the end */
 }
 
+static int messages(unsigned port)
+{
+    static const size_t len[] = {1, 2, 100, 4096, 65536, 65537, 150000, 3, 250000, 1};
+    static char out[250000], in[sizeof(out) + 1];
+    int fd = open_type(VMADDR_CID_HOST, port, 0, SOCK_SEQPACKET);
+
+    for (size_t i = 0; i < sizeof(out); i++)
+        out[i] = pattern(i, 7);
+    for (unsigned i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+        if (send(fd, out, len[i], 0) != (ssize_t)len[i])
+            return 1;
+    }
+    for (unsigned i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+        if (recv(fd, in, sizeof(in), 0) != (ssize_t)len[i] || memcmp(in, out, len[i]))
+            return 1;
+    }
+    shutdown(fd, SHUT_WR);
+    return recv(fd, in, sizeof(in), 0) == 0 ? 0 : 1;
+}
+
+static int stranger(unsigned cid)
+{
+    struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = 1};
+
+    errno = 0;
+    (void)!connect(socket(AF_VSOCK, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof(a));
+    printf("stranger: %s\n", strerror(errno));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     unsigned port = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
@@ -103,6 +141,10 @@ int main(int argc, char **argv)
             close(c);
         }
     }
+    if (!strcmp(argv[1], "messages"))
+        return messages(port);
+    if (!strcmp(argv[1], "stranger"))
+        return stranger(port);
     if (!strcmp(argv[1], "go"))
         return read(open_to(VMADDR_CID_HOST, port, 0), buf, 2) == 2 && buf[0] == 'o' ? 0 : 1;
     for (int i = 0; i < atoi(argv[3]); i++) {
