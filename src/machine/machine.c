@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "board/pc/board.h"
 #include "machine/machine_impl.h"
 
 /* ---- Making and freeing --------------------------------------------------------------------- */
@@ -57,7 +58,6 @@ static struct vz_machine *allocate(const struct vz_config *config,
     }
     m->end.reason = VZ_END_STOPPED;
     m->last_call = &m->first_call;
-    m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
     if (copy_options(m, options, err) < 0 || !(m->config = vz_config_copy(config, err)) ||
         open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
@@ -93,7 +93,7 @@ struct vz_machine *vz_machine_new(const struct vz_config *config,
     m->memory_target = machine_first_memory_target(m->config);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);
-    machine_init_runner(m);
+    machine_init_still(m);
     r = runner_start_thread(&m->thread, machine_thread, m);
     if (r < 0) {
         error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(-r));
@@ -111,7 +111,6 @@ void vz_machine_free(struct vz_machine *m)
     m->quit = true;
     machine_end_locked(m, VZ_END_STOPPED, 0, "");
     pthread_mutex_unlock(&m->lock);
-    runner_park(&m->runner);
     machine_wake(m);
     pthread_join(m->thread, NULL);
     events_deliver(&m->events, m); /* those of a program that did not fetch them */
@@ -119,6 +118,17 @@ void vz_machine_free(struct vz_machine *m)
 }
 
 /* ---- Operations ----------------------------------------------------------------------------- */
+
+static void begin_locked(struct vz_machine *m, struct machine_op *op,
+                         enum vz_machine_state through)
+{
+    m->op = op;
+    machine_move_locked(m, through);
+    if (op->kind == MACHINE_OP_STOP)
+        machine_end_locked(m, VZ_END_STOPPED, 0, "");
+    else if (op->kind != MACHINE_OP_START)
+        machine_ask_locked(m, op);
+}
 
 /* Begin op; it completes in any case. */
 static void begin(struct vz_machine *m, struct machine_op *op)
@@ -130,19 +140,13 @@ static void begin(struct vz_machine *m, struct machine_op *op)
     pthread_mutex_lock(&m->lock);
     from = m->state;
     ok = !m->quit && machine_state_begin(from, op->kind, &through);
-    if (ok) {
-        m->op = op;
-        machine_move_locked(m, through);
-        if (op->kind == MACHINE_OP_STOP)
-            machine_end_locked(m, VZ_END_STOPPED, 0, "");
-    }
+    if (ok)
+        begin_locked(m, op, through);
     pthread_mutex_unlock(&m->lock);
     if (!ok) {
         error_set(&err, 0, VZ_ERROR_INVALID_TRANSITION, "cannot %s a machine that is %s",
                   machine_op_name(op->kind), vz_machine_state_name(from));
         machine_op_complete(m, op, &err);
-    } else if (through == VZ_STATE_PAUSING || through == VZ_STATE_STOPPING) {
-        runner_park(&m->runner);
     }
     machine_wake(m);
 }
@@ -161,29 +165,14 @@ static int begin_async(struct vz_machine *m, enum machine_op_kind kind, vz_machi
     return 0;
 }
 
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool done, failed;
-    struct vz_error err;
-};
-
-static void waiter_done(void *arg, struct vz_machine *machine, const struct vz_error *err)
+static void wait_done(void *arg, struct vz_machine *machine, const struct vz_error *err)
 {
-    struct waiter *w = arg;
-
-    pthread_mutex_lock(&w->lock);
-    w->done = true;
-    w->failed = err != NULL;
-    if (err)
-        w->err = *err;
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    waiter_done(arg, err);
 }
 
 static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz_error *err)
 {
-    struct waiter w = {.done = false};
+    struct waiter w = WAITER_INIT;
     struct machine_op *op;
 
     if (!options_given(m, "machine", err))
@@ -195,43 +184,77 @@ static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz
         free(op);
         return -1;
     }
-    pthread_mutex_init(&w.lock, NULL);
-    pthread_cond_init(&w.changed, NULL);
-    *op = (struct machine_op){.kind = kind, .fn = waiter_done, .arg = &w, .direct = true};
+    *op = (struct machine_op){.kind = kind, .fn = wait_done, .arg = &w, .direct = true};
     begin(m, op);
-    pthread_mutex_lock(&w.lock);
-    while (!w.done)
-        pthread_cond_wait(&w.changed, &w.lock);
-    pthread_mutex_unlock(&w.lock);
-    pthread_cond_destroy(&w.changed);
-    pthread_mutex_destroy(&w.lock);
-    if (w.failed && err)
-        *err = w.err;
-    return w.failed ? -1 : 0;
+    return waiter_wait(&w, err);
 }
 
-#define DEFINE_OP(name, kind)                                                                      \
-    int vz_machine_##name(struct vz_machine *m, vz_machine_done_fn *fn, void *arg)                 \
-    {                                                                                              \
-        return begin_async(m, kind, fn, arg);                                                      \
-    }                                                                                              \
-                                                                                                   \
-    int vz_machine_##name##_wait(struct vz_machine *m, struct vz_error *err)                       \
-    {                                                                                              \
-        return begin_wait(m, kind, err);                                                           \
-    }                                                                                              \
-                                                                                                   \
-    bool vz_machine_can_##name(const struct vz_machine *m)                                         \
-    {                                                                                              \
-        enum vz_machine_state through;                                                             \
-                                                                                                   \
-        return m && machine_state_begin(vz_machine_state(m), kind, &through);                      \
-    }                                                                                              \
-    struct vz_machine
-DEFINE_OP(start, MACHINE_OP_START);
-DEFINE_OP(pause, MACHINE_OP_PAUSE);
-DEFINE_OP(resume, MACHINE_OP_RESUME);
-DEFINE_OP(stop, MACHINE_OP_STOP);
+static bool can_begin(const struct vz_machine *m, enum machine_op_kind kind)
+{
+    enum vz_machine_state through;
+
+    return m && machine_state_begin(vz_machine_state(m), kind, &through);
+}
+
+int vz_machine_start(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg)
+{
+    return begin_async(machine, MACHINE_OP_START, fn, arg);
+}
+
+int vz_machine_start_wait(struct vz_machine *machine, struct vz_error *err)
+{
+    return begin_wait(machine, MACHINE_OP_START, err);
+}
+
+bool vz_machine_can_start(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_START);
+}
+
+int vz_machine_pause(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg)
+{
+    return begin_async(machine, MACHINE_OP_PAUSE, fn, arg);
+}
+
+int vz_machine_pause_wait(struct vz_machine *machine, struct vz_error *err)
+{
+    return begin_wait(machine, MACHINE_OP_PAUSE, err);
+}
+
+bool vz_machine_can_pause(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_PAUSE);
+}
+
+int vz_machine_resume(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg)
+{
+    return begin_async(machine, MACHINE_OP_RESUME, fn, arg);
+}
+
+int vz_machine_resume_wait(struct vz_machine *machine, struct vz_error *err)
+{
+    return begin_wait(machine, MACHINE_OP_RESUME, err);
+}
+
+bool vz_machine_can_resume(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_RESUME);
+}
+
+int vz_machine_stop(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg)
+{
+    return begin_async(machine, MACHINE_OP_STOP, fn, arg);
+}
+
+int vz_machine_stop_wait(struct vz_machine *machine, struct vz_error *err)
+{
+    return begin_wait(machine, MACHINE_OP_STOP, err);
+}
+
+bool vz_machine_can_stop(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_STOP);
+}
 
 /* ---- The rest of its life ------------------------------------------------------------------- */
 
@@ -251,23 +274,22 @@ bool vz_machine_can_request_stop(const struct vz_machine *m)
     return m && vz_machine_state(m) == VZ_STATE_RUNNING;
 }
 
+static int press_power_button(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    acpi_pm_power_button(m->parts.board->pm);
+    return 0;
+}
+
 int vz_machine_request_stop(struct vz_machine *m, struct vz_error *err)
 {
-    enum vz_machine_state state;
-
     if (!options_given(m, "machine", err))
         return -1;
-    pthread_mutex_lock(&m->lock);
-    state = m->state;
-    m->want_button = m->want_button || state == VZ_STATE_RUNNING;
-    pthread_mutex_unlock(&m->lock);
-    if (state != VZ_STATE_RUNNING) {
+    if (!vz_machine_can_request_stop(m)) {
         error_set(err, 0, VZ_ERROR_INVALID_STATE, "a machine that is %s has no guest to ask",
-                  vz_machine_state_name(state));
+                  vz_machine_state_name(vz_machine_state(m)));
         return -1;
     }
-    machine_wake(m);
-    return 0;
+    return machine_call(m, press_power_button, NULL, err);
 }
 
 void vz_machine_wait(struct vz_machine *m, struct vz_machine_end *ret)
@@ -317,7 +339,7 @@ void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
     if (!m || !fn)
         return;
     pthread_mutex_lock(&m->lock);
-    if (m->live)
+    if (machine_is_live_locked(m))
         machine_collect_stats_locked(m);
     count = m->stat_count;
     memcpy(stat, m->stat, count * sizeof(*stat));
@@ -333,7 +355,7 @@ int vz_machine_serial_path(struct vz_machine *m, unsigned index, char *ret, size
     if (!m || !ret)
         return -1;
     pthread_mutex_lock(&m->lock);
-    if (m->live)
+    if (machine_is_live_locked(m))
         r = device_slots_path(m->parts.slots, "serialPorts", index, 0, ret, len);
     pthread_mutex_unlock(&m->lock);
     return r < 0 ? -1 : 0;

@@ -10,11 +10,18 @@ bool machine_is_current(const struct vz_machine *m)
     return pthread_equal(pthread_self(), m->thread);
 }
 
-static int refuse(const struct vz_machine *m, enum vz_machine_state state, struct vz_error *err)
+static int refuse(enum vz_machine_state state, struct vz_error *err)
 {
     error_set(err, 0, VZ_ERROR_INVALID_STATE, "a machine that is %s has no running devices",
               vz_machine_state_name(state));
     return -1;
+}
+
+/* Are there devices? Else *ret_state is what the machine is in the meantime. */
+static bool is_live_locked(const struct vz_machine *m, enum vz_machine_state *ret_state)
+{
+    *ret_state = m->ending.waiting ? VZ_STATE_STOPPING : m->state;
+    return machine_is_live_locked(m);
 }
 
 /* Queue it, unless there are no devices. */
@@ -23,8 +30,7 @@ static bool append(struct vz_machine *m, struct machine_call *call, enum vz_mach
     bool live;
 
     pthread_mutex_lock(&m->lock);
-    live = m->live;
-    *ret_state = m->state;
+    live = is_live_locked(m, ret_state);
     if (live) {
         *m->last_call = call;
         m->last_call = &call->next;
@@ -47,30 +53,35 @@ static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_e
         pthread_mutex_lock(&m->lock);
         machine_end_locked(m, VZ_END_ERROR, 0, e.text);
         pthread_mutex_unlock(&m->lock);
-        machine_wake(m);
     }
     return result;
 }
 
+/* On the machine's thread. */
+static int run_if_live(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+{
+    enum vz_machine_state state;
+    bool live;
+
+    pthread_mutex_lock(&m->lock);
+    live = is_live_locked(m, &state);
+    pthread_mutex_unlock(&m->lock);
+    return live ? run(m, fn, arg, err) : refuse(state, err);
+}
+
 int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
 {
-    struct machine_call call = {.fn = fn, .arg = arg};
+    struct machine_call call = {.fn = fn, .arg = arg, .waiter = WAITER_INIT};
     enum vz_machine_state state;
 
     if (!options_given(m, "machine", err))
         return -1;
-    if (machine_is_current(m)) /* then m->live does not change */
-        return m->live ? run(m, fn, arg, err) : refuse(m, vz_machine_state(m), err);
+    if (machine_is_current(m))
+        return run_if_live(m, fn, arg, err);
     if (!append(m, &call, &state))
-        return refuse(m, state, err);
+        return refuse(state, err);
     machine_wake(m);
-    pthread_mutex_lock(&m->lock);
-    while (!call.done)
-        pthread_cond_wait(&m->changed, &m->lock);
-    pthread_mutex_unlock(&m->lock);
-    if (call.result < 0 && err)
-        *err = call.err;
-    return call.result;
+    return waiter_wait(&call.waiter, err) < 0 ? -1 : call.result;
 }
 
 static struct machine_call *pop(struct vz_machine *m)
@@ -93,11 +104,9 @@ void machine_serve_calls(struct vz_machine *m)
     struct machine_call *call;
 
     while ((call = pop(m))) {
-        call->result = m->live ? run(m, call->fn, call->arg, &call->err)
-                               : refuse(m, VZ_STATE_STOPPED, &call->err);
-        pthread_mutex_lock(&m->lock);
-        call->done = true; /* and with the lock dropped it is gone */
-        pthread_cond_broadcast(&m->changed);
-        pthread_mutex_unlock(&m->lock);
+        struct vz_error err = {0};
+
+        call->result = run_if_live(m, call->fn, call->arg, &err);
+        waiter_done(&call->waiter, call->result < 0 ? &err : NULL); /* now it is gone */
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A machine from the inside. machine.c is what programs call, machine_thread.c the thread that does
- * it; docs/threads.md tells how they meet. */
+ * it, machine_still.c how all comes to rest for it; docs/threads.md tells how they meet. */
 #ifndef VZ_MACHINE_MACHINE_IMPL_H
 #define VZ_MACHINE_MACHINE_IMPL_H
 
@@ -12,10 +12,13 @@
 #include "machine/machine_state.h"
 #include "machine/parts.h"
 #include "machine/runner.h"
+#include "machine/still.h"
+#include "machine/waiter.h"
 
 /* An operation under way, from its call to its completion. */
 struct machine_op {
     struct event event; /* completes it */
+    struct still still; /* of what needs the machine at rest */
     enum machine_op_kind kind;
     vz_machine_done_fn *fn; /* may be NULL */
     void *arg;
@@ -33,14 +36,13 @@ struct machine_call {
     machine_call_fn *fn;
     void *arg;
     int result;
-    struct vz_error err;
-    bool done; /* under the machine's lock */
+    struct waiter waiter;
 };
 
 struct machine_listener;
 
-/* A disk that has not answered for so long after the end of a run will not. */
-#define MACHINE_END_TIMEOUT_MS 30000u
+/* A disk that has not answered for so long will not. */
+#define MACHINE_LATE_MS 30000u
 
 #define MACHINE_STATS_MAX 256
 
@@ -65,11 +67,9 @@ struct vz_machine {
     enum vz_machine_state state;
     struct machine_op *op;  /* under way; NULL in states that wait for nothing */
     bool quit;              /* vz_machine_free() */
-    bool live;              /* parts are whole */
-    bool want_reset, want_button;
-    bool parked;            /* all CPUs stand still */
-    bool has_end;           /* the run is to end, as end says */
-    struct vz_machine_end end;
+    struct still_queue still;
+    struct still reset, ending; /* requests that come without an operation */
+    struct vz_machine_end end;  /* of the last run, or of this one once ending waits */
     uint64_t resets;
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
@@ -77,35 +77,65 @@ struct vz_machine {
     LIST_HEAD(, machine_listener) listeners;
     uint64_t memory_target; /* bytes */
 
-    /* The machine's thread's, changed while not live; others look only when live. */
+    /* The machine's thread's, changed while idle; others look only when it is not. */
     struct parts parts;
     struct runner runner;
-    bool quiescing;
-    struct loop_timer *end_timer; /* limits the wait for devices at the end of a run */
-    unsigned end_timeout_ms;
-    bool hung;                    /* that was in vain: the parts are abandoned */
-    struct loop_timer *pause_timer; /* the same before a pause */
-    bool pause_hung;              /* likewise: the machine runs on */
+    struct loop_timer *late; /* fires when devices take too long to be quiet */
+    unsigned late_ms;
 };
+
+/* Are its parts whole? On the machine's thread that stays so. */
+static inline bool machine_is_live_locked(const struct vz_machine *m)
+{
+    return m->still.phase != STILL_IDLE;
+}
 
 /* machine_thread.c: the thread, from vz_machine_new() to quit. */
 void *machine_thread(void *arg);
 
-/* Connect the runner to the machine; before the thread starts. */
-void machine_init_runner(struct vz_machine *m);
-
-/* Have the thread look at what is wanted. Any thread. */
+/* Have the thread look at what is wanted; and, on it, wait until somebody does so. */
 void machine_wake(struct vz_machine *m);
+void machine_sleep(struct vz_machine *m);
 
-/* The move must be in the table; tells the delegate. */
+/* The move must be in the table of states, or the process ends; tells the delegate. */
 void machine_move_locked(struct vz_machine *m, enum vz_machine_state to);
 
-/* Note that the run is to end; the first reason counts. Returns whether this was it; then call
- * runner_park() and machine_wake() with the lock dropped. */
-bool machine_end_locked(struct vz_machine *m, enum vz_end_reason reason, uint32_t code,
+/* The operation under way is over with this move: both in one step, so that the next one, which may
+ * begin at once, is not taken for it. Returns the operation, or NULL. */
+struct machine_op *machine_settle_locked(struct vz_machine *m, enum vz_machine_state to);
+
+/* machine_still.c: before the thread starts. */
+void machine_init_still(struct vz_machine *m);
+
+/* Have the machine come to rest for op. Any thread. */
+void machine_ask_locked(struct vz_machine *m, struct machine_op *op);
+
+/* The run is to end; the first reason counts, the others are forgotten. Any thread. */
+void machine_end_locked(struct vz_machine *m, enum vz_end_reason reason, uint32_t code,
                         const char *text);
 
-/* Complete op: err NULL is success. The op is gone when this returns, or soon after. No lock held. */
+/* A device asks for something: chipset's and others'. On a vCPU thread, under the device's lock. */
+void machine_on_request(void *arg, enum chipset_request kind, uint32_t value);
+
+/* On the machine's thread: make what the phases need, which is gone with the parts; 0 or -errno */
+int machine_still_prepare(struct vz_machine *m) must_check;
+void machine_still_release(struct vz_machine *m);
+
+/* Start the CPUs. 0 or -errno. */
+int machine_go_locked(struct vz_machine *m) must_check;
+
+/* In the loop: look at the phase. */
+void machine_still_step(struct vz_machine *m);
+
+/* The loop has been left: serve who waits, then let all go on. Returns false when the run ends, and
+ * all rests, or is stuck. */
+bool machine_still_serve(struct vz_machine *m);
+
+/* machine_tell.c: deliver what waits, unless the program fetches it. */
+void machine_deliver(struct vz_machine *m);
+
+/* Complete op, which may be NULL; err NULL is success. It is gone when this returns, or soon after.
+ * No lock held. */
 void machine_op_complete(struct vz_machine *m, struct machine_op *op, const struct vz_error *err);
 
 /* Events for the delegate; no lock is needed. */

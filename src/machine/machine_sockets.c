@@ -345,33 +345,25 @@ int vz_machine_socket_connect(struct vz_machine *m, uint32_t port, vz_socket_con
     return connect_guest(m, &(struct connect_op){.guest_port = port, .fn = fn, .arg = arg});
 }
 
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool done;
+struct connect_wait {
+    struct waiter waiter;
     struct vz_socket_connection *connection;
-    struct vz_error err;
 };
 
-static void waiter_done(void *arg, struct vz_machine *m, struct vz_socket_connection *connection,
-                        const struct vz_error *err)
+static void connect_done(void *arg, struct vz_machine *m, struct vz_socket_connection *connection,
+                         const struct vz_error *err)
 {
-    struct waiter *w = arg;
+    struct connect_wait *w = arg;
 
-    pthread_mutex_lock(&w->lock);
-    w->done = true;
     w->connection = vz_socket_connection_ref(connection);
-    if (err)
-        w->err = *err;
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    waiter_done(&w->waiter, err);
 }
 
 struct vz_socket_connection *
 vz_machine_socket_connect_wait(struct vz_machine *m, uint32_t port, struct vz_error *err)
 {
-    struct waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    const struct connect_op op = {.guest_port = port, .fn = waiter_done, .arg = &w, .direct = true};
+    struct connect_wait w = {.waiter = WAITER_INIT};
+    const struct connect_op op = {.guest_port = port, .fn = connect_done, .arg = &w, .direct = true};
 
     if (!options_given(m, "machine", err))
         return NULL;
@@ -383,11 +375,5 @@ vz_machine_socket_connect_wait(struct vz_machine *m, uint32_t port, struct vz_er
         error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
         return NULL;
     }
-    pthread_mutex_lock(&w.lock);
-    while (!w.done)
-        pthread_cond_wait(&w.changed, &w.lock);
-    pthread_mutex_unlock(&w.lock);
-    if (!w.connection && err)
-        *err = w.err;
-    return w.connection;
+    return waiter_wait(&w.waiter, err) < 0 ? NULL : w.connection;
 }

@@ -25,16 +25,20 @@ static const uint64_t moves[MACHINE_STATE_COUNT] = {
     [VZ_STATE_RESTORING] = TO(PAUSED) | TO(STOPPED) | TO(ERROR),
 };
 
-/* The operations: from where, and through which state. */
+/* The operations: from where, through which state, to which one, and to which when they fail. */
 static const struct {
     const char *name;
     uint64_t from;
-    enum vz_machine_state through;
+    enum vz_machine_state through, to, failed;
 } ops[MACHINE_OP_COUNT] = {
-    [MACHINE_OP_START] = {"start", TO(STOPPED) | TO(ERROR), VZ_STATE_STARTING},
-    [MACHINE_OP_PAUSE] = {"pause", TO(RUNNING), VZ_STATE_PAUSING},
-    [MACHINE_OP_RESUME] = {"resume", TO(PAUSED), VZ_STATE_RESUMING},
-    [MACHINE_OP_STOP] = {"stop", TO(RUNNING) | TO(PAUSED), VZ_STATE_STOPPING},
+    [MACHINE_OP_START] = {"start", TO(STOPPED) | TO(ERROR), VZ_STATE_STARTING, VZ_STATE_RUNNING,
+                          VZ_STATE_ERROR},
+    [MACHINE_OP_PAUSE] = {"pause", TO(RUNNING), VZ_STATE_PAUSING, VZ_STATE_PAUSED,
+                          VZ_STATE_RUNNING},
+    [MACHINE_OP_RESUME] = {"resume", TO(PAUSED), VZ_STATE_RESUMING, VZ_STATE_RUNNING,
+                           VZ_STATE_ERROR},
+    [MACHINE_OP_STOP] = {"stop", TO(RUNNING) | TO(PAUSED), VZ_STATE_STOPPING, VZ_STATE_STOPPED,
+                         VZ_STATE_ERROR},
 };
 
 const char *vz_machine_state_name(enum vz_machine_state state)
@@ -61,8 +65,7 @@ bool machine_state_begin(enum vz_machine_state from, enum machine_op_kind op,
     return true;
 }
 
-bool machine_state_is_busy(enum vz_machine_state state)
+enum vz_machine_state machine_state_after(enum machine_op_kind op, bool ok)
 {
-    return BIT(state) & (TO(STARTING) | TO(PAUSING) | TO(RESUMING) | TO(STOPPING) | TO(SAVING) |
-                         TO(RESTORING));
+    return ok ? ops[op].to : ops[op].failed;
 }

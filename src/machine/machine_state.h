@@ -24,8 +24,8 @@ bool machine_state_move_ok(enum vz_machine_state from, enum vz_machine_state to)
 bool machine_state_begin(enum vz_machine_state from, enum machine_op_kind op,
                          enum vz_machine_state *ret);
 
-/* Is some operation under way in this state? */
-bool machine_state_is_busy(enum vz_machine_state state);
+/* Where the operation leads when it succeeds, or fails. VZ_STATE_ERROR: the run ends. */
+enum vz_machine_state machine_state_after(enum machine_op_kind op, bool ok);
 
 const char *machine_op_name(enum machine_op_kind op);
 

@@ -5,6 +5,12 @@
 #include "base/log.h"
 #include "machine/machine_impl.h"
 
+void machine_deliver(struct vz_machine *m)
+{
+    if (!m->use_events_fd)
+        events_deliver(&m->events, m);
+}
+
 /* ---- Completions ---------------------------------------------------------------------------- */
 
 static void call_done(struct event *e, void *machine)
@@ -18,6 +24,8 @@ static void call_done(struct event *e, void *machine)
 
 void machine_op_complete(struct vz_machine *m, struct machine_op *op, const struct vz_error *err)
 {
+    if (!op)
+        return;
     op->failed = err != NULL;
     if (err)
         op->err = *err;

@@ -302,6 +302,47 @@ START_TEST(a_resume_may_be_followed_by_anything_at_once)
 }
 END_TEST
 
+/* A guest that resets itself all the time, under a program that pauses it all the time and presses
+ * its power button meanwhile: requests of both kinds in one queue. */
+static void *press_and_pause(void *arg)
+{
+    struct vz_machine *m = arg;
+
+    for (unsigned i = 0; i < 300; i++) {
+        vz_machine_request_stop(m, NULL); /* refused while it is paused, and ignored by the guest */
+        ck_assert_int_eq(vz_machine_pause_wait(m, NULL), 0);
+        if (i % 5 == 0)
+            usleep(500);
+        ck_assert_int_eq(vz_machine_resume_wait(m, NULL), 0);
+    }
+    return NULL;
+}
+
+START_TEST(resets_and_pauses_do_not_lose_each_other)
+{
+    static const struct fake_op ops[] = {{FAKE_PORT_WRITE, 1, 0x64, 0xfe}, {FAKE_WAIT}};
+    struct file f = write_kernel(ops, 2);
+    struct vz_machine *m = make(f.path, 3, false);
+    uint64_t before = 0, after = 0;
+    pthread_t thread;
+
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, press_and_pause, m), 0);
+    for (unsigned i = 0; i < 300; i++)
+        vz_machine_request_stop(m, NULL);
+    pthread_join(thread, NULL);
+    vz_machine_stats(m, count_resets, &before);
+    ck_assert_uint_gt(before, 0);
+    while (after <= before) { /* and it still resets itself */
+        usleep(1000);
+        vz_machine_stats(m, count_resets, &after);
+    }
+    ck_assert_int_eq(vz_machine_stop_wait(m, NULL), 0);
+    vz_machine_free(m);
+    unlink(f.path);
+}
+END_TEST
+
 START_TEST(paused_machine_stands_still)
 {
     struct file f = write_kernel(busy, 2);
@@ -549,6 +590,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, machine_that_cannot_start_is_in_error);
     UNIT_TEST(s, machine_refuses_what_does_not_validate);
     UNIT_TEST(s, every_operation_in_every_state);
+    UNIT_TEST(s, resets_and_pauses_do_not_lose_each_other);
     UNIT_TEST(s, paused_machine_stands_still);
     UNIT_TEST(s, a_resume_may_be_followed_by_anything_at_once);
     UNIT_TEST(s, completions_come_exactly_once_each);

@@ -221,6 +221,7 @@ int parts_freeze(struct parts *p, struct vz_error *err)
         r = read_cpus(p);
     if (!r)
         return 0;
+    acpi_pm_thaw(p->board->pm);
     drop_frozen(p);
     return error_set(err, -r, VZ_ERROR_INTERNAL, "pause: %s", strerror(-r));
 }

@@ -128,10 +128,10 @@ int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *cons
         err = runner_start_thread(&r->cpu[i].thread, cpu_thread, &r->cpu[i]);
         threads += !err;
     }
-    if (err < 0)
+    if (err < 0) {
         r->count = threads;
-    if (err < 0)
         r->mode = RUNNER_END; /* before any has seen RUN */
+    }
     pthread_mutex_unlock(&r->lock);
     if (err < 0)
         join(r, threads);

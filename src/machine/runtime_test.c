@@ -417,7 +417,7 @@ START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
     begin(&t);
     add_rng(&t);
     make_machine(&t);
-    t.m->end_timeout_ms = 50;
+    t.m->late_ms = 50;
     for (unsigned i = 0; i < 2; i++) {
         start(&t);
         ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
@@ -425,7 +425,7 @@ START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
         ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
     }
-    t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+    t.m->late_ms = MACHINE_LATE_MS;
     start(&t);
     ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), 0);
     end(&t);
@@ -446,7 +446,7 @@ START_TEST(a_device_that_hangs_fails_a_pause)
     begin(&t);
     add_rng(&t);
     make_machine(&t);
-    t.m->end_timeout_ms = 50;
+    t.m->late_ms = 50;
     start(&t);
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
@@ -454,12 +454,12 @@ START_TEST(a_device_that_hangs_fails_a_pause)
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
         ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
         ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0);
-        t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS;
+        t.m->late_ms = MACHINE_LATE_MS;
         ck_assert_msg(!vz_machine_pause_wait(t.m, &err), "%s", err.text);
         ck_assert_msg(!vz_machine_resume_wait(t.m, &err), "%s", err.text);
-        t.m->end_timeout_ms = 50;
+        t.m->late_ms = 50;
     }
-    t.m->end_timeout_ms = MACHINE_END_TIMEOUT_MS; /* it ends in good order, however slowly */
+    t.m->late_ms = MACHINE_LATE_MS; /* it ends in good order, however slowly */
     end(&t);
 }
 END_TEST
@@ -472,7 +472,7 @@ START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
     begin(&t);
     add_rng(&t);
     make_machine(&t);
-    t.m->end_timeout_ms = 50;
+    t.m->late_ms = 50;
     start(&t);
     ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
     ck_assert_int_eq(vz_machine_pause(t.m, NULL, NULL), 0);
@@ -480,6 +480,33 @@ START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
         usleep(1000);
     ck_assert_int_eq(err.code, VZ_ERROR_IO);
     ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    end(&t);
+}
+END_TEST
+
+/* The pause fails, the reset waits on, and the end is not held up by it. */
+START_TEST(a_reset_that_hangs_fails_pauses_and_does_not_hold_up_a_stop)
+{
+    static const struct fake_op resetting[] = {{FAKE_PORT_WRITE, 1, 0x64, 0xfe}, {FAKE_WAIT}};
+    struct vz_error err = {0};
+    struct machine t;
+
+    t.kernel = write_kernel(resetting, 2);
+    t.config = make_config(t.kernel.path, 2, false);
+    add_rng(&t);
+    make_machine(&t);
+    t.m->late_ms = 50;
+    start(&t);
+    ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
+        ck_assert_int_eq(err.code, VZ_ERROR_IO);
+        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
+        ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0); /* calls are served */
+        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
+    }
+    ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
     end(&t);
 }
 END_TEST
@@ -622,6 +649,7 @@ static void add_tests(Suite *s)
     if (!VZ_SANITIZED) { /* they leak, as they must */
         UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
         UNIT_TEST(s, a_stop_after_a_pause_that_hangs_ends_too);
+        UNIT_TEST(s, a_reset_that_hangs_fails_pauses_and_does_not_hold_up_a_stop);
     }
     UNIT_TEST(s, a_device_that_hangs_fails_a_pause);
     UNIT_TEST(s, nothing_leaks_with_every_device);
