@@ -1,7 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* Shifts and rotates: ROL ROR RCL RCR SHL SHR SAR SHLD SHRD. The guest's flags go in, so a count
- * of 0, the flags that rotates leave alone and the undefined ones come out as the host has them. */
+ * of 0 and the flags that rotates leave alone come out right, and the undefined ones as the host
+ * has them. */
 #include "cpu/x86/interp/interp.h"
+
+/* ROL and ROR of a register by an immediate: on some Intel processors the undefined OF is another
+ * one than by CL, or of memory. Translated code has the guest's instruction, and a guest may save
+ * its flags somewhere, so the two must agree: here is a piece of code for each count, of this many
+ * bytes. */
+#define STUB_SIZE 8
+#define ROTATE_STUBS(op, bits, reg)                                                                \
+    __asm__(".pushsection .text\n"                                                                 \
+            ".balign 8\n"                                                                          \
+            #op #bits "_stubs:\n"                                                                  \
+            ".set count, 0\n"                                                                      \
+            ".rept 64\n"                                                                           \
+            #op SFX##bits " $count, %" #reg "\n"                                                   \
+            "ret\n"                                                                                \
+            ".balign 8\n"                                                                          \
+            ".set count, count + 1\n"                                                              \
+            ".endr\n"                                                                              \
+            ".popsection\n");                                                                      \
+    extern const uint8_t op##bits##_stubs[64][STUB_SIZE]                                            \
+        __attribute__((visibility("hidden")));
+ROTATE_STUBS(rol, 8, dl) ROTATE_STUBS(rol, 16, dx) ROTATE_STUBS(rol, 32, edx) ROTATE_STUBS(rol, 64, rdx)
+ROTATE_STUBS(ror, 8, dl) ROTATE_STUBS(ror, 16, dx) ROTATE_STUBS(ror, 32, edx) ROTATE_STUBS(ror, 64, rdx)
+
+#define EXEC_ROTATE(op, bits, dst, count)                                                          \
+    __asm__(FLAGS_LOAD "call *%[stub]" FLAGS_SAVE                                                  \
+            : "+d"(dst), "+&a"(f)                                                                  \
+            : [stub] "r"(op##bits##_stubs[(count) & 63]))
 
 #define EXEC_SHIFT(op, bits, dst, con, count)                                                      \
     __asm__(FLAGS_LOAD #op SFX##bits " %%cl, %[d]" FLAGS_SAVE                                      \
@@ -47,7 +75,25 @@
     SHIFT_M(op##bits##_mc, op, bits, COUNT_CL)
 #define SHIFTS(op) SHIFT(op, 8) SHIFT(op, 16) SHIFT(op, 32) SHIFT(op, 64)
 
-SHIFTS(rol) SHIFTS(ror) SHIFTS(rcl) SHIFTS(rcr) SHIFTS(shl) SHIFTS(shr) SHIFTS(sar)
+SHIFTS(rcl) SHIFTS(rcr) SHIFTS(shl) SHIFTS(shr) SHIFTS(sar)
+
+#define ROTATE(op, bits)                                                                           \
+    INSN(op##bits##_ri)                                                                            \
+    {                                                                                              \
+        uint##bits##_t d = R##bits(i->rm);                                                         \
+        uint16_t f = c->af;                                                                        \
+                                                                                                   \
+        EXEC_ROTATE(op, bits, d, i->imm);                                                          \
+        SET_R##bits(i->rm, d);                                                                     \
+        c->af = f;                                                                                 \
+        NEXT;                                                                                      \
+    }                                                                                              \
+    SHIFT_M(op##bits##_mi, op, bits, COUNT_IMM)                                                    \
+    SHIFT_R(op##bits##_rc, op, bits, COUNT_CL)                                                     \
+    SHIFT_M(op##bits##_mc, op, bits, COUNT_CL)
+#define ROTATES(op) ROTATE(op, 8) ROTATE(op, 16) ROTATE(op, 32) ROTATE(op, 64)
+
+ROTATES(rol) ROTATES(ror)
 
 #define DOUBLE_R(name, op, bits, COUNT)                                                            \
     INSN(name)                                                                                     \

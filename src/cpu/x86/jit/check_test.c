@@ -67,6 +67,26 @@ START_TEST(right_code_runs)
 }
 END_TEST
 
+/* start: rol eax, 7; seto [rdi]; ror r10, 9; seto [rdi + 1]; rol dword [rdi + 4], 5; seto [rdi + 2];
+ *        rol ebx, cl; seto [rdi + 3]; add r10, rax; add ebx, eax; dec rcx; jnz start; hlt
+ * OF is undefined after these, and must be the interpreter's all the same. */
+static const uint8_t rotates[] = {0xc1, 0xc0, 0x07, 0x0f, 0x90, 0x07, 0x49, 0xc1, 0xca, 0x09,
+                                  0x0f, 0x90, 0x47, 0x01, 0xc1, 0x47, 0x04, 0x05,
+                                  0x0f, 0x90, 0x47, 0x02, 0xd3, 0xc3, 0x0f, 0x90, 0x47, 0x03,
+                                  0x49, 0x01, 0xc2, 0x01, 0xc3, 0x48, 0xff, 0xc9, 0x75, 0xda, 0xf4};
+
+START_TEST(undefined_flags_agree)
+{
+    struct rig m;
+
+    rig_create(&m, "check,threshold=2", 1, CODE, rotates, sizeof(rotates));
+    ck_assert_int_eq(run(&m), X86_STOP_HALT);
+    if (m.c->jit)
+        ck_assert_uint_gt(m.c->count.jit_checks, ROUNDS / 2);
+    rig_destroy(&m);
+}
+END_TEST
+
 START_TEST(a_limit_is_kept)
 {
     struct rig m;
@@ -117,6 +137,7 @@ static void add_tests(Suite *s)
     TCase *t = tcase_create("wrong code");
 
     UNIT_TEST(s, right_code_runs);
+    UNIT_TEST(s, undefined_flags_agree);
     UNIT_TEST(s, a_limit_is_kept);
     tcase_add_loop_test(t, wrong_code_is_found, 0, sizeof(bugs) / sizeof(bugs[0]));
     suite_add_tcase(s, t);

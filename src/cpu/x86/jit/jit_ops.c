@@ -214,6 +214,8 @@ static bool minds_memory(const struct x86_decoded *d)
         return true;
     case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
         return d->opcode != 0xba;
+    case X86_OP_ROL: case X86_OP_ROR: /* by an immediate: another undefined OF, interp/shift.c */
+        return (d->opcode & 0xfe) == 0xc0;
     default:
         return false;
     }
