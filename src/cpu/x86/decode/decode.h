@@ -42,6 +42,7 @@ struct x86_operand {
     bool high_byte;
     bool read, written;
     bool implicit; /* fixed by the opcode, not encoded (rAX of MUL, CL of SHL) */
+    bool modrm_reg; /* a general register that ModRM.reg names */
 };
 
 enum x86_prefix_bits {
@@ -96,6 +97,32 @@ enum x86_op_attr {
     X86_ATTR_UNDEF_COUNT = BIT(14),  /* the count decides which of flags_undefined are */
     X86_ATTR_UNDEF_RESULT = BIT(15), /* so is the result with some operands */
     X86_ATTR_PARTIAL = BIT(16),      /* if it faults, it may have done a part of its work */
+    /* Memory. */
+    X86_ATTR_MEMORY = BIT(17),       /* accessed besides an operand's: the stack, strings, XLAT */
+    X86_ATTR_ADDRESS = BIT(18),      /* a memory operand is not accessed: LEA, prefetches */
+    X86_ATTR_MINDS_MEMORY = BIT(19), /* with a memory operand it locks, or is done otherwise */
+    X86_ATTR_BIT_STRING = BIT(20),   /* with a bit's number in a register, a memory operand is a
+                                        string of bits that begins there */
+    X86_ATTR_UNALIGNED = BIT(21),    /* legacy encoding, but 16 bytes may lie anywhere */
+    /* For the translator (jit/jit_ops.c): the host's own instruction does it, */
+    X86_ATTR_COPY = BIT(22),         /* with other registers and another memory operand; */
+    X86_ATTR_FIXED = BIT(23),        /* on the registers that its opcode names */
+    X86_ATTR_MAY_KEEP = BIT(24),     /* the destination, though only written, may keep its value */
+    /* For what runs on the host's vector registers (fpu/bind_fpu.c). */
+    X86_ATTR_SIMD = BIT(25),         /* may raise a SIMD floating-point exception */
+    X86_ATTR_WIDE = BIT(26),         /* VEX.W widens a general register, or what could be one */
+    X86_ATTR_STRING_COMPARE = BIT(27), /* PCMPESTRI and so on: result in ECX or XMM0 */
+    X86_ATTR_IMM_REG = BIT(28),      /* the immediate's upper half names a register */
+};
+
+/* Who executes an operation: the file of interp/, or system/ or fpu/. */
+enum x86_family {
+    X86_FAMILY_MOV, X86_FAMILY_ALU, X86_FAMILY_FLOW, X86_FAMILY_STACK, X86_FAMILY_COND,
+    X86_FAMILY_SHIFT, X86_FAMILY_MULDIV, X86_FAMILY_BIT, X86_FAMILY_BMI, X86_FAMILY_ATOMIC,
+    X86_FAMILY_STRING, X86_FAMILY_MISC, X86_FAMILY_BCD, X86_FAMILY_SYSTEM,
+    X86_FAMILY_FPU,       /* x87, MMX, SSE, AVX */
+    X86_FAMILY_FPU_STATE, /* FXSAVE, XSAVE and so on */
+    X86_FAMILY_COUNT,
 };
 
 /* CPUID bits an instruction depends on; the interpreter raises #UD where it is not offered. */
@@ -116,6 +143,7 @@ struct x86_op_info {
     const char *name;           /* Intel mnemonic, lower case */
     uint32_t attr;              /* enum x86_op_attr */
     uint8_t feature;            /* enum x86_feature */
+    uint8_t family;             /* enum x86_family */
     uint16_t flags_used;        /* X86_FLAG_* arithmetic flags read */
     uint16_t flags_set;         /* arithmetic flags written with a defined value */
     uint16_t flags_undefined;   /* arithmetic flags that may be left undefined */

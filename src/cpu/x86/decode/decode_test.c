@@ -189,8 +189,328 @@ START_TEST(format_fits)
 }
 END_TEST
 
+/* ---- the columns against what the code said before there were any ---- */
+
+static bool old_plain(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_ADD: case X86_OP_ADC: case X86_OP_SUB: case X86_OP_SBB: case X86_OP_AND:
+    case X86_OP_OR: case X86_OP_XOR: case X86_OP_CMP: case X86_OP_TEST: case X86_OP_INC:
+    case X86_OP_DEC: case X86_OP_NEG: case X86_OP_NOT: case X86_OP_MOV: case X86_OP_MOVZX:
+    case X86_OP_MOVSX: case X86_OP_IMUL: case X86_OP_MUL: case X86_OP_SETCC:
+    case X86_OP_CMOVCC: case X86_OP_SHL: case X86_OP_SHR: case X86_OP_SAR: case X86_OP_ROL:
+    case X86_OP_ROR: case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
+    case X86_OP_XADD: case X86_OP_CMPXCHG: case X86_OP_POPCNT: case X86_OP_BSF:
+    case X86_OP_BSR: case X86_OP_TZCNT: case X86_OP_LZCNT: case X86_OP_XCHG:
+    case X86_OP_CRC32: case X86_OP_ADCX: case X86_OP_ADOX:
+        return true;
+    case X86_OP_MOVSXD:
+        return d->osize >= 4;
+    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+        return !d->has_mem || d->opcode == 0xba; /* bit strings reach beyond the operand */
+    default:
+        return false;
+    }
+}
+
+static bool old_fixed(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_CBW: case X86_OP_CWD: case X86_OP_CLC: case X86_OP_STC: case X86_OP_CMC:
+    case X86_OP_LAHF: case X86_OP_SAHF:
+        return true;
+    default: /* al/ax/eax/rax, immediate */
+        return d->map == X86_MAP_1 && !d->has_modrm &&
+               ((d->opcode < 0x40 && (d->opcode & 6) == 4) || d->opcode == 0xa8 ||
+                d->opcode == 0xa9);
+    }
+}
+
+static bool old_reg_is_operand(const struct x86_decoded *d)
+{
+    if (d->map == X86_MAP_0F38)
+        return true;
+    if (d->map == X86_MAP_0F)
+        return d->opcode != 0xba && (d->opcode & 0xf0) != 0x90;
+    switch (d->opcode) {
+    case 0x80: case 0x81: case 0x83: case 0xc0: case 0xc1: case 0xc6: case 0xc7:
+    case 0xd0: case 0xd1: case 0xd2: case 0xd3: case 0xf6: case 0xf7: case 0xfe: case 0xff:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool old_minds(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_XCHG: case X86_OP_XADD: case X86_OP_CMPXCHG:
+        return true;
+    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+        return d->opcode != 0xba;
+    default:
+        return false;
+    }
+}
+
+static bool old_accesses(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_PUSH: case X86_OP_POP: case X86_OP_LEAVE: case X86_OP_CALL: case X86_OP_RET:
+    case X86_OP_CALL_IND: case X86_OP_MOVS: case X86_OP_STOS: case X86_OP_PUSHF:
+        return true;
+    case X86_OP_NOP: case X86_OP_LEA: case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1:
+    case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA: case X86_OP_PREFETCHW: case X86_OP_PREFETCHWT1:
+    case X86_OP_PREFETCH:
+        return false;
+    default:
+        return d->has_mem;
+    }
+}
+
+static bool old_shift(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_SHL: case X86_OP_SHR: case X86_OP_SAR: case X86_OP_ROL: case X86_OP_ROR:
+    case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool old_vex(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_ANDN: case X86_OP_BZHI: case X86_OP_BEXTR: case X86_OP_PEXT: case X86_OP_PDEP:
+    case X86_OP_SARX: case X86_OP_SHLX: case X86_OP_SHRX: case X86_OP_RORX: case X86_OP_MULX:
+    case X86_OP_BLSR: case X86_OP_BLSI: case X86_OP_BLSMSK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool old_simd(const struct x86_decoded *d)
+{
+    unsigned op = d->opcode;
+
+    switch (d->map) {
+    case X86_MAP_0F:
+        return (op >= 0x2a && op <= 0x2f && op != 0x2b) || op == 0x51 ||
+               (op >= 0x58 && op <= 0x5f) || op == 0xc2 || op == 0x7c || op == 0x7d || op == 0xd0 ||
+               op == 0xe6;
+    case X86_MAP_0F38:
+        return op == 0x13 || (op >= 0x96 && op <= 0xbf);
+    case X86_MAP_0F3A:
+        return (op >= 0x08 && op <= 0x0b) || op == 0x1d || op == 0x40 || op == 0x41;
+    default:
+        return false;
+    }
+}
+static bool old_scmp(const struct x86_decoded *d)
+{
+    return d->map == X86_MAP_0F3A && d->opcode >= 0x60 && d->opcode <= 0x63;
+}
+static bool old_is4(const struct x86_decoded *d)
+{
+    return d->map == X86_MAP_0F3A && (d->prefixes & X86_PREFIX_VEX) && d->opcode >= 0x4a &&
+           d->opcode <= 0x4c;
+}
+static bool old_wide(const struct x86_decoded *d)
+{
+    unsigned op = d->opcode;
+
+    if (d->map == X86_MAP_0F3A)
+        return op == 0x16 || op == 0x22 || old_scmp(d);
+    return d->map == X86_MAP_0F &&
+           (op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e);
+}
+
+static bool old_alignment(const struct x86_decoded *d, const struct x86_operand *mem)
+{
+    if (mem->size < 16)
+        return false;
+    if (d->info->attr & X86_ATTR_ALIGNED)
+        return true;
+    if (d->prefixes & X86_PREFIX_VEX)
+        return false;
+    switch (d->op) {
+    case X86_OP_MOVUPS: case X86_OP_MOVUPD: case X86_OP_MOVDQU: case X86_OP_LDDQU:
+        return false;
+    default:
+        return !old_scmp(d);
+    }
+}
+
+static bool old_gpr_place(const struct x86_decoded *d)
+{
+    if (d->map != X86_MAP_0F)
+        return false;
+    switch (d->opcode) {
+    case 0x2c: case 0x2d: case 0x50: case 0xc5: case 0xd7:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int old_family(const struct x86_decoded *d)
+{
+    if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
+        return 2;
+#define SYSTEM_CASE(id, name, feature, family, attr, used, set, undefined) case X86_OP_##id:
+    switch (d->op) {
+    case X86_OP_XSAVE: case X86_OP_XRSTOR: case X86_OP_XSAVEOPT: case X86_OP_XSAVEC:
+    case X86_OP_FXSAVE: case X86_OP_FXRSTOR:
+        return 2;
+    default:
+        break;
+    }
+    switch (d->op) {
+    X86_OPS_SYSTEM(SYSTEM_CASE)
+    case X86_OP_PUSH_SEG: case X86_OP_POP_SEG: case X86_OP_MOV_TO_SEG: case X86_OP_MOV_FROM_SEG:
+    case X86_OP_LES: case X86_OP_LDS: case X86_OP_LSS: case X86_OP_LFS: case X86_OP_LGS:
+    case X86_OP_ARPL: case X86_OP_IN: case X86_OP_OUT: case X86_OP_INS: case X86_OP_OUTS:
+    case X86_OP_JMP_FAR: case X86_OP_JMP_FAR_IND: case X86_OP_CALL_FAR:
+    case X86_OP_CALL_FAR_IND: case X86_OP_RET_FAR: case X86_OP_INT: case X86_OP_INT1:
+    case X86_OP_INT3: case X86_OP_INTO: case X86_OP_IRET: case X86_OP_SYSCALL:
+    case X86_OP_SYSRET: case X86_OP_SYSENTER: case X86_OP_SYSEXIT: case X86_OP_RSM:
+        return 1;
+    default:
+        return 0;
+    }
+#undef SYSTEM_CASE
+}
+
+
+static bool is_vector(const struct x86_decoded *d)
+{
+    return d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX);
+}
+
+static const struct x86_operand *find_kind(const struct x86_decoded *d, unsigned kind)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == kind && !d->operand[n].implicit)
+            return &d->operand[n];
+    return NULL;
+}
+
+#define SAME(a, b) ck_assert_msg(!(a) == !(b), "%s: %s", #b, text)
+
+static bool bit_string(const struct x86_decoded *d)
+{
+    return d->info->attr & X86_ATTR_BIT_STRING && d->operand[1].kind == X86_OPERAND_GPR;
+}
+
+static void compare_integer(const struct x86_decoded *d, const char *text)
+{
+    uint32_t attr = d->info->attr;
+    bool copied = attr & X86_ATTR_COPY && !(d->has_mem && bit_string(d)) &&
+                  !(d->op == X86_OP_MOVSXD && d->osize < 4);
+    bool reg = false;
+
+    for (unsigned n = 0; n < d->operand_count; n++)
+        reg |= d->operand[n].modrm_reg;
+    SAME(old_plain(d), copied);
+    SAME(old_fixed(d), attr & X86_ATTR_FIXED ||
+         (attr & X86_ATTR_COPY && !d->has_modrm && d->operand[0].implicit &&
+          d->operand[1].kind == X86_OPERAND_IMM));
+    if (copied && d->has_modrm && d->opcode != 0x82) /* never copied */
+        SAME(old_reg_is_operand(d), reg);
+    SAME(old_minds(d), attr & X86_ATTR_MINDS_MEMORY || bit_string(d));
+    SAME(old_shift(d), d->info->family == X86_FAMILY_SHIFT);
+    SAME(old_vex(d), d->prefixes & X86_PREFIX_VEX && d->info->family != X86_FAMILY_FPU);
+}
+
+static void compare_vector(const struct x86_decoded *d, const char *text)
+{
+    uint32_t attr = d->info->attr;
+    const struct x86_operand *gpr = find_kind(d, X86_OPERAND_GPR);
+    const struct x86_operand *mem = find_kind(d, X86_OPERAND_MEM);
+
+    if (find_kind(d, X86_OPERAND_XMM) || find_kind(d, X86_OPERAND_YMM))
+        SAME(old_simd(d), attr & X86_ATTR_SIMD);
+    if (d->prefixes & X86_PREFIX_VEX && d->op != X86_OP_VMOVQ) /* which ignores W */
+        SAME(old_wide(d), attr & X86_ATTR_WIDE);
+    SAME(old_scmp(d), attr & X86_ATTR_STRING_COMPARE);
+    SAME(old_is4(d), attr & X86_ATTR_IMM_REG);
+    if (gpr)
+        SAME(old_gpr_place(d), gpr->modrm_reg);
+    if (mem && mem->size >= 16)
+        SAME(old_alignment(d, mem), attr & X86_ATTR_ALIGNED ||
+             !(d->prefixes & X86_PREFIX_VEX || attr & X86_ATTR_UNALIGNED));
+}
+
+static void compare(const uint8_t *bytes, enum x86_code_size mode)
+{
+    struct x86_decoded d;
+    char text[100];
+    unsigned family;
+
+    if (x86_decode(bytes, 16, mode, &d) != X86_DECODE_OK)
+        return;
+    x86_format(&d, 0x1000, text, sizeof(text));
+    family = d.info->family;
+    ck_assert_msg(old_family(&d) == (family == X86_FAMILY_SYSTEM ? 1 :
+                  family == X86_FAMILY_FPU || family == X86_FAMILY_FPU_STATE ? 2 : 0), "%s", text);
+    SAME(is_vector(&d), family == X86_FAMILY_FPU);
+    if (is_vector(&d))
+        compare_vector(&d, text);
+    else
+        compare_integer(&d, text);
+    if (d.info->attr & X86_ATTR_ADDRESS)
+        ck_assert_msg(!old_accesses(&d), "%s", text);
+    else if (d.has_mem)
+        ck_assert_msg(old_accesses(&d), "%s", text);
+    else if (old_accesses(&d))
+        ck_assert_msg(d.info->attr & X86_ATTR_MEMORY, "%s", text);
+}
+
+static unsigned put_legacy(uint8_t *b, unsigned prefix, unsigned map)
+{
+    static const uint8_t prefixes[] = {0x66, 0xf3, 0xf2};
+    unsigned n = 0;
+
+    if (prefix & 3)
+        b[n++] = prefixes[(prefix & 3) - 1];
+    if (prefix & 4)
+        b[n++] = 0x48;
+    if (map)
+        b[n++] = 0x0f;
+    if (map > 1)
+        b[n++] = map == 2 ? 0x38 : 0x3a;
+    return n;
+}
+
+START_TEST(columns_say_what_the_code_said)
+{
+    for (unsigned code = 0; code < 0x10000 * 3; code++) {
+        enum x86_code_size mode = code >> 16;
+
+        for (unsigned k = 0; k < 8 * 4; k++) {
+            uint8_t b[16] = {0};
+            unsigned n = put_legacy(b, k & 7, k >> 3);
+
+            b[n++] = (uint8_t)code;
+            b[n++] = (uint8_t)(code >> 8);
+            if (mode == X86_CODE_64 || !(k & 4))
+                compare(b, mode);
+        }
+        for (unsigned k = 0; k < 3 * 32; k++) {
+            uint8_t b[16] = {0xc4, 0xe0 | (k % 3 + 1),
+                             (k / 3 & 7) | (k / 24 & 1) << 7 | (k / 48 ? 0x78 : 0x70),
+                             (uint8_t)code, (uint8_t)(code >> 8)};
+            compare(b, mode);
+        }
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, columns_say_what_the_code_said);
     UNIT_TEST(s, decode_samples);
     UNIT_TEST(s, decode_truncated);
     UNIT_TEST(s, format_fits);

@@ -222,7 +222,7 @@ static enum x86_decode_result set_operand(struct decoder *s, const struct operan
         return X86_DECODE_OK;
     }
     switch (place) {
-    case AT_REG:     set_gpr(s, o, d->reg); break;
+    case AT_REG:     set_gpr(s, o, d->reg); o->modrm_reg = true; break;
     case AT_RM:      set_gpr(s, o, d->rm); break;
     case AT_MEM:     return X86_DECODE_INVALID; /* mod is 3 */
     case AT_RM_REG:  set_gpr(s, o, d->rm); return d->mod == 3 ? X86_DECODE_OK : X86_DECODE_INVALID;

@@ -10,6 +10,10 @@ enum {
     aO64 = X86_ATTR_ONLY64, aSYS = X86_ATTR_SYSTEM, aSTR = X86_ATTR_STRING, aREP = X86_ATTR_REP,
     aALN = X86_ATTR_ALIGNED, aY2 = X86_ATTR_YMM_AVX2,
     aUCNT = X86_ATTR_UNDEF_COUNT, aUDST = X86_ATTR_UNDEF_RESULT, aPART = X86_ATTR_PARTIAL,
+    aMEM = X86_ATTR_MEMORY, aADR = X86_ATTR_ADDRESS, aMM = X86_ATTR_MINDS_MEMORY,
+    aBITS = X86_ATTR_BIT_STRING, aUNA = X86_ATTR_UNALIGNED, aCOPY = X86_ATTR_COPY,
+    aFIX = X86_ATTR_FIXED, aKEEP = X86_ATTR_MAY_KEEP, aSIMD = X86_ATTR_SIMD,
+    aWIDE = X86_ATTR_WIDE, aSCMP = X86_ATTR_STRING_COMPARE, aIS4 = X86_ATTR_IMM_REG,
 };
 
 enum {
@@ -17,8 +21,8 @@ enum {
     fO = X86_FLAG_OF, fALL = X86_FLAGS_ARITH,
 };
 
-#define INFO(id, text, feat, a, used, set, undefined)                                              \
-    [X86_OP_##id] = { text, a, X86_FEATURE_##feat, used, set, undefined },
+#define INFO(id, text, feat, fam, a, used, set, undefined)                                              \
+    [X86_OP_##id] = { text, a, X86_FEATURE_##feat, X86_FAMILY_##fam, used, set, undefined },
 
 static const struct x86_op_info op_info[X86_OP_COUNT] = { X86_OPS(INFO) };
 

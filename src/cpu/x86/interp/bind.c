@@ -50,7 +50,7 @@ static insn_bind_fn *family(const struct x86_decoded *d)
 {
     if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
         return bind_fpu;
-#define SYSTEM_CASE(id, name, feature, attr, used, set, undefined) case X86_OP_##id:
+#define SYSTEM_CASE(id, name, feature, family, attr, used, set, undefined) case X86_OP_##id:
     switch (d->op) {
     case X86_OP_XSAVE: case X86_OP_XRSTOR: case X86_OP_XSAVEOPT: case X86_OP_XSAVEC:
     case X86_OP_FXSAVE: case X86_OP_FXRSTOR:

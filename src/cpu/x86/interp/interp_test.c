@@ -294,11 +294,10 @@ static bool wanted(const struct x86_decoded *d)
         return false;
     if (d->has_mem && (d->base != X86_RBX || d->seg >= X86_FS || d->asize != 8))
         return false;
-#define SYSTEM_CASE(id, name, feature, attr, used, set, undefined) case X86_OP_##id:
+    if (d->info->family == X86_FAMILY_SYSTEM || d->info->family == X86_FAMILY_FPU_STATE)
+        return false;
     switch (d->op) {
-    X86_OPS_SYSTEM(SYSTEM_CASE)
-    case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_IN: case X86_OP_OUT:
-    case X86_OP_ENTER: case X86_OP_LEAVE: case X86_OP_MOV_FROM_SEG: case X86_OP_PUSH_SEG:
+    case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_ENTER: case X86_OP_LEAVE:
     case X86_OP_CMPXCHG16B: case X86_OP_XLAT: case X86_OP_PUSHF: case X86_OP_NOP: /* 0F 0D */
         return false;
     default:
