@@ -8,8 +8,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "arch/x86/chips.h"
+#include "arch/x86/regs.h"
 #include "base/checked.h"
-#include "board/pc/memory_map.h"
 #include "hypervisor/hyp.h"
 
 #define ALL_FLAGS (VZ_HV_MEMORY_READ | VZ_HV_MEMORY_WRITE | VZ_HV_MEMORY_EXEC)
@@ -209,7 +210,7 @@ static bool pieces_have(const struct vz_hv_vm *vm, uint64_t gpa, uint64_t len, u
 /* Where the library's interrupt controllers are to be seen, there can be no memory. */
 static bool is_ours(const struct vz_hv_vm *vm, uint64_t gpa, uint64_t len)
 {
-    static const uint64_t pages[] = {IOAPIC_BASE, LAPIC_BASE};
+    static const uint64_t pages[] = {IOAPIC_BASE, APIC_DEFAULT_BASE};
 
     for (unsigned n = 0; vm->irqchip && n < ARRAY_SIZE(pages); n++) {
         if (gpa < pages[n] + VZ_HV_PAGE_SIZE && gpa + len > pages[n])

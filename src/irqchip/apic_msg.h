@@ -3,19 +3,8 @@
 #ifndef VZ_IRQCHIP_APIC_MSG_H
 #define VZ_IRQCHIP_APIC_MSG_H
 
+#include "arch/x86/lapic_spec.h"
 #include "base/compiler.h"
-
-/* Delivery modes, SDM vol. 3, 11.6.1; the same numbers everywhere. */
-enum apic_mode {
-    APIC_MODE_FIXED,
-    APIC_MODE_LOWEST,
-    APIC_MODE_SMI,
-    APIC_MODE_RESERVED,
-    APIC_MODE_NMI,
-    APIC_MODE_INIT,
-    APIC_MODE_SIPI,
-    APIC_MODE_EXTINT,
-};
 
 struct apic_msg {
     uint32_t dest;

@@ -3,11 +3,6 @@
  * local APIC takes leaves Remote IRR clear and is tried again at the pin's next event. */
 #include "irqchip/ioapic.h"
 
-#include <string.h>
-
-#include "irqchip/ioapic_spec.h"
-#include "state/state.h"
-
 /* Only fixed and lowest-priority messages are answered by an EOI. */
 static bool wants_eoi(uint64_t e)
 {
@@ -16,7 +11,7 @@ static bool wants_eoi(uint64_t e)
 
 static void send(struct ioapic *io, unsigned pin)
 {
-    uint64_t *e = &io->redir[pin];
+    uint64_t *e = &io->reg.redir[pin];
     struct apic_msg msg = {
         .dest = IOAPIC_DEST(*e),
         .logical = *e & IOAPIC_LOGICAL,
@@ -32,9 +27,10 @@ static void send(struct ioapic *io, unsigned pin)
 /* Send what the level of a pin asks for. */
 static void service_level(struct ioapic *io, unsigned pin)
 {
-    uint64_t e = io->redir[pin];
+    uint64_t e = io->reg.redir[pin];
 
-    if ((io->level & BIT(pin)) && (e & IOAPIC_LEVEL) && !(e & (IOAPIC_MASKED | IOAPIC_REMOTE_IRR)))
+    if ((io->reg.level & BIT(pin)) && (e & IOAPIC_LEVEL) &&
+        !(e & (IOAPIC_MASKED | IOAPIC_REMOTE_IRR)))
         send(io, pin);
 }
 
@@ -46,20 +42,20 @@ void ioapic_set_pin(struct ioapic *io, unsigned pin, bool level)
     if (pin >= IOAPIC_PINS)
         return;
     bit = (uint32_t)1 << pin;
-    rises = level && !(io->level & bit);
-    io->level = level ? io->level | bit : io->level & ~bit;
+    rises = level && !(io->reg.level & bit);
+    io->reg.level = level ? io->reg.level | bit : io->reg.level & ~bit;
     if (!rises)
         return;
-    if (io->redir[pin] & IOAPIC_LEVEL)
+    if (io->reg.redir[pin] & IOAPIC_LEVEL)
         service_level(io, pin);
-    else if (!(io->redir[pin] & IOAPIC_MASKED))
+    else if (!(io->reg.redir[pin] & IOAPIC_MASKED))
         send(io, pin);
 }
 
 void ioapic_eoi(struct ioapic *io, uint8_t vector)
 {
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
-        uint64_t *e = &io->redir[pin];
+        uint64_t *e = &io->reg.redir[pin];
 
         if ((*e & IOAPIC_VECTOR) != vector || !(*e & IOAPIC_REMOTE_IRR))
             continue;
@@ -75,7 +71,7 @@ static void write_redir(struct ioapic *io, unsigned reg, uint32_t v)
 
     if (pin >= IOAPIC_PINS)
         return;
-    e = &io->redir[pin];
+    e = &io->reg.redir[pin];
     *e = (*e & ~mask) | ((uint64_t)v << shift & mask);
     if (!(*e & IOAPIC_LEVEL))
         *e &= ~IOAPIC_REMOTE_IRR;
@@ -87,21 +83,21 @@ static uint32_t read_reg(const struct ioapic *io, unsigned reg)
     switch (reg) {
     case IOAPIC_REG_ID:
     case IOAPIC_REG_ARB: /* there is no APIC bus to arbitrate: it is the id */
-        return io->id;
+        return io->reg.id;
     case IOAPIC_REG_VER:
         return IOAPIC_VERSION | (IOAPIC_PINS - 1) << 16;
     default:
         if (reg < IOAPIC_REG_REDIR || reg >= IOAPIC_REG_REDIR + 2 * IOAPIC_PINS)
             return 0;
-        return (uint32_t)(io->redir[(reg - IOAPIC_REG_REDIR) / 2] >> (reg & 1 ? 32 : 0));
+        return (uint32_t)(io->reg.redir[(reg - IOAPIC_REG_REDIR) / 2] >> (reg & 1 ? 32 : 0));
     }
 }
 
 uint32_t ioapic_read(struct ioapic *io, unsigned offset)
 {
     switch (offset) {
-    case IOAPIC_REGSEL: return io->regsel;
-    case IOAPIC_WIN: return read_reg(io, io->regsel);
+    case IOAPIC_REGSEL: return io->reg.regsel;
+    case IOAPIC_WIN: return read_reg(io, io->reg.regsel);
     default: return 0;
     }
 }
@@ -110,13 +106,13 @@ void ioapic_write(struct ioapic *io, unsigned offset, uint32_t v)
 {
     switch (offset) {
     case IOAPIC_REGSEL:
-        io->regsel = (uint8_t)v;
+        io->reg.regsel = (uint8_t)v;
         break;
     case IOAPIC_WIN:
-        if (io->regsel == IOAPIC_REG_ID)
-            io->id = v & IOAPIC_ID_MASK;
-        else if (io->regsel >= IOAPIC_REG_REDIR)
-            write_redir(io, io->regsel, v);
+        if (io->reg.regsel == IOAPIC_REG_ID)
+            io->reg.id = v & IOAPIC_ID_MASK;
+        else if (io->reg.regsel >= IOAPIC_REG_REDIR)
+            write_redir(io, io->reg.regsel, v);
         break;
     case IOAPIC_EOI:
         ioapic_eoi(io, (uint8_t)v);
@@ -128,38 +124,5 @@ void ioapic_write(struct ioapic *io, unsigned offset, uint32_t v)
 
 bool ioapic_is_masked(const struct ioapic *io, unsigned pin)
 {
-    return io->redir[pin] & IOAPIC_MASKED;
+    return io->reg.redir[pin] & IOAPIC_MASKED;
 }
-
-void ioapic_reset(struct ioapic *io)
-{
-    io->id = 0;
-    io->regsel = 0;
-    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
-        io->redir[pin] = IOAPIC_MASKED;
-}
-
-static const struct state_field ioapic_fields[] = {
-    STATE_UINT_MAX(struct ioapic, id, IOAPIC_ID_MASK),
-    STATE_UINT(struct ioapic, regsel),
-    STATE_UINT_MAX(struct ioapic, level, BIT(IOAPIC_PINS) - 1),
-    STATE_ARRAY(struct ioapic, redir),
-    STATE_END,
-};
-
-static int ioapic_loaded(void *object, struct vz_error *err)
-{
-    struct ioapic *io = object;
-
-    io->id &= IOAPIC_ID_MASK;
-    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
-        io->redir[pin] &= IOAPIC_WRITABLE | IOAPIC_REMOTE_IRR;
-    return 0;
-}
-
-const struct state_desc ioapic_state_desc = {
-    .name = "ioapic",
-    .version = 1,
-    .fields = ioapic_fields,
-    .loaded = ioapic_loaded,
-};

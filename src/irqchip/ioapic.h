@@ -4,25 +4,15 @@
 #ifndef VZ_IRQCHIP_IOAPIC_H
 #define VZ_IRQCHIP_IOAPIC_H
 
+#include "arch/x86/chips.h"
 #include "irqchip/apic_msg.h"
-
-struct state_desc;
-
-#define IOAPIC_PINS 24
 
 struct ioapic {
     apic_deliver_fn *deliver;
     void *deliver_arg;
-
-    uint32_t id;    /* bits 27:24 */
-    uint8_t regsel;
-    uint32_t level; /* state of the input lines, bit per pin */
-    uint64_t redir[IOAPIC_PINS];
+    struct ioapic_regs reg;
 };
 
-extern const struct state_desc ioapic_state_desc;
-
-void ioapic_reset(struct ioapic *io); /* lines keep their level: they are the devices' */
 void ioapic_set_pin(struct ioapic *io, unsigned pin, bool level);
 /* The local APICs' EOI message, or a write of the EOI register. */
 void ioapic_eoi(struct ioapic *io, uint8_t vector);

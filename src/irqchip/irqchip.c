@@ -7,16 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/pic_spec.h"
+#include "arch/x86/pit_spec.h"
 #include "arch/x86/regs.h"
 #include "base/clock.h"
-#include "irqchip/ioapic_spec.h"
+#include "base/error.h"
 #include "irqchip/irqchip_impl.h"
-#include "irqchip/pic_spec.h"
-#include "irqchip/pit_spec.h"
 #include "loop/loop.h"
-#include "state/state.h"
-
-#define PIT_PIN 2 /* IOAPIC pin of ISA line 0 */
 
 static void lock(struct irqchip *chip)
 {
@@ -40,7 +37,7 @@ static void pic_changed(struct irqchip *chip)
         if (chip->pic_out)
             lapic_local(&chip->lapic[i], LVT_LINT0);
         else
-            chip->lapic[i].extint = false;
+            chip->lapic[i].reg.extint = false;
         lapic_update(&chip->lapic[i]);
     }
     ioapic_set_pin(&chip->ioapic, 0, chip->pic_out);
@@ -56,7 +53,7 @@ static void isa_line(struct irqchip *chip, unsigned irq, bool level)
 /* Would an edge of ISA line 0 change anything? One that waits in the PIC hides further ones. */
 static bool pit_is_visible(const struct irqchip *chip)
 {
-    const struct pic *master = &chip->pic.chip[0];
+    const struct pic_regs *master = &chip->pic.reg.chip[0];
 
     return !ioapic_is_masked(&chip->ioapic, PIT_PIN) || (!(master->imr & 1) && !(master->irr & 1));
 }
@@ -108,7 +105,7 @@ static void reset_locked(struct irqchip *chip)
 
     pic_reset(&chip->pic);
     chip->pic_out = false;
-    ioapic_reset(&chip->ioapic);
+    ioapic_regs_reset(&chip->ioapic.reg);
     ioapic_set_pin(&chip->ioapic, 0, false);
     pit_reset(&chip->pit, now);
     for (unsigned i = 0; i < chip->lapic_count; i++)
@@ -240,7 +237,7 @@ void irqchip_msi(struct irqchip *chip, uint64_t address, uint32_t data)
 
 void irqchip_irq_line(struct irqchip *chip, unsigned gsi, bool level)
 {
-    if (gsi >= IRQCHIP_PINS)
+    if (gsi >= IOAPIC_PINS)
         return;
     lock(chip);
     if (gsi < 16 && gsi != PIC_CASCADE_IRQ)
@@ -308,7 +305,7 @@ uint64_t irqchip_cr8_get(struct irqchip *chip, unsigned cpu)
     uint64_t v;
 
     lock(chip);
-    v = chip->lapic[cpu].tpr >> 4;
+    v = chip->lapic[cpu].reg.tpr >> 4;
     unlock(chip);
     return v;
 }
@@ -316,7 +313,7 @@ uint64_t irqchip_cr8_get(struct irqchip *chip, unsigned cpu)
 void irqchip_cr8_set(struct irqchip *chip, unsigned cpu, uint64_t value)
 {
     lock(chip);
-    chip->lapic[cpu].tpr = (value & 15) << 4;
+    chip->lapic[cpu].reg.tpr = (value & 15) << 4;
     lapic_update(&chip->lapic[cpu]);
     unlock(chip);
 }
@@ -327,7 +324,7 @@ void irqchip_set_tsc_offset(struct irqchip *chip, unsigned cpu, uint64_t offset)
 
     lock(chip);
     l->tsc_offset = offset;
-    if (l->tsc_deadline)
+    if (l->reg.tsc_deadline)
         lapic_timer_rearm(l);
     unlock(chip);
 }
@@ -398,7 +395,7 @@ uint64_t irqchip_lapic_gpa(const struct irqchip *chip, unsigned cpu)
 
 static bool in_ioapic(uint64_t gpa)
 {
-    return gpa - IRQCHIP_IOAPIC_GPA < 4096;
+    return gpa - IOAPIC_BASE < 4096;
 }
 
 bool irqchip_mmio_read(struct irqchip *chip, unsigned cpu, uint64_t gpa, unsigned size,
@@ -423,7 +420,8 @@ bool irqchip_mmio_read(struct irqchip *chip, unsigned cpu, uint64_t gpa, unsigne
 
 static void ioapic_mmio_write(struct irqchip *chip, unsigned off, unsigned size, uint32_t v)
 {
-    bool is_pit = off == IOAPIC_WIN && (chip->ioapic.regsel & ~1u) == IOAPIC_REG_REDIR + 2 * PIT_PIN;
+    bool is_pit = off == IOAPIC_WIN &&
+                  (chip->ioapic.reg.regsel & ~1u) == IOAPIC_REG_REDIR + 2 * PIT_PIN;
 
     /* The register number is a byte, and some write it as one. */
     if (size != 4 && off != IOAPIC_REGSEL)
@@ -462,7 +460,7 @@ int irqchip_msr_read(struct irqchip *chip, unsigned cpu, uint32_t msr, uint64_t 
 
     lock(chip);
     if (msr == MSR_APIC_BASE)
-        *ret = l->apic_base;
+        *ret = l->reg.apic_base;
     else if (msr == MSR_TSC_DEADLINE)
         *ret = lapic_timer_read_deadline(l);
     else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
@@ -497,9 +495,9 @@ int irqchip_apic_base_restore(struct irqchip *chip, unsigned cpu, uint64_t value
     int err = 0;
 
     lock(chip);
-    if (!lapic_base_valid(l, value))
+    if (!lapic_base_valid(value, chip->phys_addr_bits))
         err = -EINVAL;
-    else if (value != l->apic_base)
+    else if (value != l->reg.apic_base)
         lapic_base_set(l, value);
     unlock(chip);
     return err;
@@ -507,50 +505,45 @@ int irqchip_apic_base_restore(struct irqchip *chip, unsigned cpu, uint64_t value
 
 /* ---- State ---------------------------------------------------------------------------------- */
 
-static int save_lapic(struct state_writer *w, const struct lapic *l)
-{
-    struct lapic copy;
-
-    memcpy(&copy, l, sizeof(copy));
-    copy.timer_remaining_ns = lapic_timer_remaining(l);
-    return state_save(w, &lapic_state_desc, l->id, &copy);
-}
-
 int irqchip_save(struct irqchip *chip, struct state_writer *w)
 {
-    struct pit pit;
-    int ret = 0;
+    struct x86_chips *now = x86_chips_new(chip->lapic_count, chip->phys_addr_bits);
+    int ret;
 
+    if (!now)
+        return -ENOMEM;
     lock(chip);
     pit_take_edges(chip); /* owed to the lines anyway */
-    for (unsigned i = 0; !ret && i < chip->lapic_count; i++) {
+    for (unsigned i = 0; i < chip->lapic_count; i++) {
         lapic_timer_sync(&chip->lapic[i]);
-        ret = save_lapic(w, &chip->lapic[i]);
+        now->lapic[i] = chip->lapic[i].reg;
+        now->lapic[i].timer_remaining_ns = lapic_timer_remaining(&chip->lapic[i]);
     }
-    pit = chip->pit;
-    pit_freeze(&pit, clock_mono_ns());
-    if (!ret)
-        ret = state_save(w, &ioapic_state_desc, 0, &chip->ioapic);
-    if (!ret)
-        ret = state_save(w, &pic_state_desc, 0, &chip->pic);
-    if (!ret)
-        ret = state_save(w, &pit_state_desc, 0, &pit);
+    now->ioapic = chip->ioapic.reg;
+    now->pic = chip->pic.reg;
+    pit_save(&chip->pit, clock_mono_ns(), &now->pit);
     unlock(chip);
+    ret = x86_chips_save(now, w);
+    free(now);
     return ret;
 }
 
-/* What is not in the tables: times, derived outputs. */
-static void after_load(struct irqchip *chip)
+/* Run on from these registers, and what follows from them: times, outputs. */
+static void take_over(struct irqchip *chip, const struct x86_chips *from)
 {
     uint64_t now = clock_mono_ns();
 
+    chip->ioapic.reg = from->ioapic;
+    chip->pic.reg = from->pic;
+    pic_update(&chip->pic);
     chip->pic_out = chip->pic.out;
-    pit_thaw(&chip->pit, now);
+    pit_load(&chip->pit, now, &from->pit);
     for (unsigned i = 0; i < chip->lapic_count; i++) {
         struct lapic *l = &chip->lapic[i];
 
-        l->timer_expiry_ns = now + l->timer_remaining_ns;
-        lapic_base_set(l, l->apic_base);
+        l->reg = from->lapic[i];
+        l->timer_expiry_ns = now + l->reg.timer_remaining_ns;
+        lapic_base_set(l, l->reg.apic_base);
         lapic_timer_rearm(l);
     }
     chip->pit_armed_ns = 0;
@@ -559,23 +552,16 @@ static void after_load(struct irqchip *chip)
 
 int irqchip_load(struct irqchip *chip, const void *data, size_t len, struct vz_error *err)
 {
-    int ret = 0;
+    struct x86_chips *from = x86_chips_new(chip->lapic_count, chip->phys_addr_bits);
+    int ret = from ? x86_chips_load(from, data, len, err)
+                   : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 
     lock(chip);
     reset_locked(chip);
-    for (unsigned i = 0; !ret && i < chip->lapic_count; i++)
-        ret = state_load(data, len, &lapic_state_desc, i, &chip->lapic[i], err);
     if (!ret)
-        ret = state_load(data, len, &ioapic_state_desc, 0, &chip->ioapic, err);
-    if (!ret)
-        ret = state_load(data, len, &pic_state_desc, 0, &chip->pic, err);
-    if (!ret)
-        ret = state_load(data, len, &pit_state_desc, 0, &chip->pit, err);
-    if (!ret)
-        after_load(chip);
-    else
-        reset_locked(chip);
+        take_over(chip, from);
     unlock(chip);
+    free(from);
     return ret;
 }
 

@@ -25,11 +25,7 @@ struct state_writer;
 struct tsc_rate;
 struct vz_error;
 
-#define IRQCHIP_CPUS_MAX   64
-#define IRQCHIP_PINS       24
-#define IRQCHIP_IOAPIC_GPA UINT64_C(0xfec00000)
-/* CPUID leaf 15h must give this as the core crystal clock: the input of the LAPIC timer. */
-#define IRQCHIP_TIMER_HZ   UINT64_C(1000000000)
+#define IRQCHIP_CPUS_MAX 255 /* APIC ids of 8 bits, of which the last means all */
 
 /* What a vCPU is told; bits. */
 enum {

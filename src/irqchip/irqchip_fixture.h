@@ -7,14 +7,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "arch/x86/chips.h"
+#include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "base/tsc_rate.h"
 #include "irqchip/irqchip.h"
-#include "irqchip/lapic_spec.h"
 #include "loop/loop.h"
 #include "unit.h"
 
-#define LAPIC_GPA UINT64_C(0xfee00000)
+#define LAPIC_GPA ((uint64_t)APIC_DEFAULT_BASE)
 
 struct fixture {
     struct loop *loop;

@@ -7,15 +7,14 @@
 
 #include <pthread.h>
 
+#include "arch/x86/chips.h"
 #include "irqchip/apic_msg.h"
 #include "irqchip/ioapic.h"
 #include "irqchip/irqchip.h"
-#include "irqchip/lapic_spec.h"
 #include "irqchip/pic.h"
 #include "irqchip/pit.h"
 
 struct loop_timer;
-struct state_desc;
 
 /* A timer of a period shorter than this fires this often: the guest chooses the period, but not
  * how much of the loop thread it takes. */
@@ -27,20 +26,10 @@ struct lapic {
     _Atomic bool pending;   /* read without the lock: irqchip_has_interrupt() */
     _Atomic uint64_t gpa;   /* read without the lock: irqchip_lapic_gpa() */
 
-    uint64_t apic_base;
-    uint32_t tpr, ldr, dfr, svr, esr, esr_pending;
-    uint64_t icr;
-    uint32_t lvt[LVT_COUNT];
-    uint32_t isr[8], tmr[8], irr[8];
-    bool extint;            /* an ExtINT message came: ask the PIC */
-
+    struct lapic_regs reg;
     struct loop_timer *timer;
-    uint32_t tmict, tdcr;
-    bool timer_running;     /* one-shot and periodic */
-    uint64_t timer_expiry_ns;
-    uint64_t timer_remaining_ns; /* only in saved states: what timer_expiry_ns comes to */
-    uint64_t tsc_deadline;  /* 0: not armed */
-    uint64_t tsc_offset;    /* the CPU's, not saved here */
+    uint64_t timer_expiry_ns; /* reg.timer_remaining_ns is what it comes to, in saved states */
+    uint64_t tsc_offset;      /* the CPU's, not saved here */
 } __attribute__((aligned(64)));
 
 struct irqchip {
@@ -70,8 +59,6 @@ static inline void irqchip_notify(struct lapic *l, unsigned what, uint8_t vector
 }
 
 /* lapic.c */
-extern const struct state_desc lapic_state_desc;
-
 void lapic_reset(struct lapic *l, bool is_init);
 void lapic_update(struct lapic *l); /* recompute pending; notify when it became true */
 bool lapic_matches(const struct lapic *l, const struct apic_msg *msg);
@@ -85,17 +72,16 @@ void lapic_mmio_write(struct lapic *l, unsigned reg, uint32_t v);
 int lapic_msr_read(struct lapic *l, unsigned reg, uint64_t *ret);
 int lapic_msr_write(struct lapic *l, unsigned reg, uint64_t v);
 int lapic_base_write(struct lapic *l, uint64_t v);
-bool lapic_base_valid(const struct lapic *l, uint64_t v);
 void lapic_base_set(struct lapic *l, uint64_t v);
 
 static inline bool lapic_is_enabled(const struct lapic *l)
 {
-    return l->apic_base & 0x800;
+    return l->reg.apic_base & 0x800;
 }
 
 static inline bool lapic_is_x2(const struct lapic *l)
 {
-    return l->apic_base & 0x400;
+    return l->reg.apic_base & 0x400;
 }
 
 /* lapic_timer.c */

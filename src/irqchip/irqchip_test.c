@@ -29,8 +29,8 @@ static void start_pics(struct fixture *f, uint8_t master_mask)
 
 static void ioapic_write_reg(struct fixture *f, unsigned reg, uint32_t v)
 {
-    ck_assert(irqchip_mmio_write(f->chip, 0, IRQCHIP_IOAPIC_GPA, 4, reg));
-    ck_assert(irqchip_mmio_write(f->chip, 0, IRQCHIP_IOAPIC_GPA + 0x10, 4, v));
+    ck_assert(irqchip_mmio_write(f->chip, 0, IOAPIC_BASE, 4, reg));
+    ck_assert(irqchip_mmio_write(f->chip, 0, IOAPIC_BASE + 0x10, 4, v));
 }
 
 static uint64_t guest_tsc_plus_us(struct fixture *f, uint64_t offset, uint64_t us)
@@ -211,7 +211,7 @@ START_TEST(a_level_line_through_the_ioapic)
     ck_assert_int_eq(irqchip_ack(f.chip, 0), 0x55);
     apic_write(&f, 0, APIC_EOI, 0);
     ck_assert_int_eq(irqchip_ack(f.chip, 0), -1);
-    ck_assert(irqchip_mmio_write(f.chip, 0, IRQCHIP_IOAPIC_GPA + 0x40, 4, 0x55));
+    ck_assert(irqchip_mmio_write(f.chip, 0, IOAPIC_BASE + 0x40, 4, 0x55));
     ck_assert_int_eq(irqchip_ack(f.chip, 0), 0x55);
     fixture_stop(&f);
 }
@@ -330,7 +330,7 @@ END_TEST
 START_TEST(bad_configurations_are_refused)
 {
     struct tsc_rate tsc = {.khz = 1};
-    struct irqchip_config c = {.vcpu_count = 65, .tsc = &tsc, .phys_addr_bits = 39};
+    struct irqchip_config c = {.vcpu_count = 256, .tsc = &tsc, .phys_addr_bits = 39};
     struct irqchip *chip;
 
     ck_assert_int_eq(irqchip_create(&c, &chip), -EINVAL);

@@ -2,12 +2,9 @@
 /* A local APIC: registers in both modes, priorities, acceptance, IPIs. SDM vol. 3, chapter 11; the
  * timer is in lapic_timer.c. */
 #include <errno.h>
-#include <string.h>
 
 #include "arch/x86/regs.h"
-#include "base/error.h"
 #include "irqchip/irqchip_impl.h"
-#include "state/state.h"
 
 static void set_bit(uint32_t *map, unsigned n)
 {
@@ -38,16 +35,16 @@ static int highest(const uint32_t *map)
 
 uint32_t lapic_ppr(const struct lapic *l)
 {
-    int isrv = highest(l->isr);
+    int isrv = highest(l->reg.isr);
     uint32_t in_service = isrv < 0 ? 0 : (uint32_t)isrv & 0xf0;
 
-    return (l->tpr & 0xf0) >= in_service ? l->tpr : in_service;
+    return (l->reg.tpr & 0xf0) >= in_service ? l->reg.tpr : in_service;
 }
 
 /* The vector to deliver from the IRR, or -1. */
 static int deliverable(const struct lapic *l)
 {
-    int irrv = highest(l->irr);
+    int irrv = highest(l->reg.irr);
 
     if (irrv < 0 || !lapic_is_enabled(l) || ((uint32_t)irrv & 0xf0) <= (lapic_ppr(l) & 0xf0))
         return -1;
@@ -57,13 +54,13 @@ static int deliverable(const struct lapic *l)
 /* Does the PIC's INTR reach the CPU? Without a local APIC it is wired to the BSP. */
 static bool has_extint(const struct lapic *l)
 {
-    uint32_t lint0 = l->lvt[LVT_LINT0];
+    uint32_t lint0 = l->reg.lvt[LVT_LINT0];
 
     if (!l->chip->pic_out)
         return false;
     if (!lapic_is_enabled(l))
-        return l->apic_base & APIC_BASE_BSP;
-    return l->extint || (!(lint0 & LVT_MASKED) && LVT_MODE(lint0) == APIC_MODE_EXTINT);
+        return l->reg.apic_base & APIC_BASE_BSP;
+    return l->reg.extint || (!(lint0 & LVT_MASKED) && LVT_MODE(lint0) == APIC_MODE_EXTINT);
 }
 
 void lapic_update(struct lapic *l)
@@ -83,13 +80,13 @@ int lapic_ack(struct lapic *l)
     int vector;
 
     if (has_extint(l)) {
-        l->extint = false;
+        l->reg.extint = false;
         return -2;
     }
     vector = deliverable(l);
     if (vector >= 0) {
-        clear_bit(l->irr, (unsigned)vector);
-        set_bit(l->isr, (unsigned)vector);
+        clear_bit(l->reg.irr, (unsigned)vector);
+        set_bit(l->reg.isr, (unsigned)vector);
     }
     lapic_update(l);
     return vector;
@@ -97,20 +94,20 @@ int lapic_ack(struct lapic *l)
 
 static void eoi(struct lapic *l)
 {
-    int vector = highest(l->isr);
+    int vector = highest(l->reg.isr);
 
     l->chip->stats.eois++;
     if (vector < 0)
         return;
-    clear_bit(l->isr, (unsigned)vector);
-    if (test_bit(l->tmr, (unsigned)vector) && !(l->svr & SVR_NO_BROADCAST))
+    clear_bit(l->reg.isr, (unsigned)vector);
+    if (test_bit(l->reg.tmr, (unsigned)vector) && !(l->reg.svr & SVR_NO_BROADCAST))
         ioapic_eoi(&l->chip->ioapic, (uint8_t)vector);
     lapic_update(l);
 }
 
 static void set_tpr(struct lapic *l, uint32_t v)
 {
-    l->tpr = v & 0xff;
+    l->reg.tpr = v & 0xff;
     lapic_update(l);
 }
 
@@ -119,16 +116,16 @@ static void set_tpr(struct lapic *l, uint32_t v)
 static void raise_error(struct lapic *l, uint32_t bit)
 {
     /* An error LVT with an illegal vector must not report itself for ever. */
-    bool again = l->esr_pending & bit;
+    bool again = l->reg.esr_pending & bit;
 
-    l->esr_pending |= bit;
+    l->reg.esr_pending |= bit;
     if (!again)
         lapic_local(l, LVT_ERROR);
 }
 
 bool lapic_takes_fixed(const struct lapic *l)
 {
-    return lapic_is_enabled(l) && (l->svr & SVR_ENABLED);
+    return lapic_is_enabled(l) && (l->reg.svr & SVR_ENABLED);
 }
 
 static bool accept_fixed(struct lapic *l, uint8_t vector, bool level)
@@ -140,10 +137,10 @@ static bool accept_fixed(struct lapic *l, uint8_t vector, bool level)
         return false;
     }
     if (level)
-        set_bit(l->tmr, vector);
+        set_bit(l->reg.tmr, vector);
     else
-        clear_bit(l->tmr, vector);
-    set_bit(l->irr, vector);
+        clear_bit(l->reg.tmr, vector);
+    set_bit(l->reg.irr, vector);
     lapic_update(l);
     return true;
 }
@@ -169,7 +166,7 @@ bool lapic_accept(struct lapic *l, const struct apic_msg *msg)
         irqchip_notify(l, IRQCHIP_SIPI, msg->vector);
         return true;
     case APIC_MODE_EXTINT:
-        l->extint = true;
+        l->reg.extint = true;
         lapic_update(l);
         return true;
     default:
@@ -179,7 +176,7 @@ bool lapic_accept(struct lapic *l, const struct apic_msg *msg)
 
 void lapic_local(struct lapic *l, unsigned lvt)
 {
-    uint32_t v = l->lvt[lvt];
+    uint32_t v = l->reg.lvt[lvt];
     /* Timer and error entries have no delivery mode: fixed. */
     unsigned mode = lvt == LVT_TIMER || lvt == LVT_ERROR ? APIC_MODE_FIXED : LVT_MODE(v);
     struct apic_msg msg = {.mode = (uint8_t)mode, .vector = LVT_VECTOR(v)};
@@ -193,11 +190,11 @@ void lapic_local(struct lapic *l, unsigned lvt)
 /* 11.6.2.2: logical destinations of 8 bits in xAPIC mode. */
 static bool matches_logical_x1(const struct lapic *l, uint32_t dest)
 {
-    uint32_t id = l->ldr >> 24;
+    uint32_t id = l->reg.ldr >> 24;
 
     if (dest == 0xff)
         return true;
-    if (l->dfr >> 28 == 0xf)
+    if (l->reg.dfr >> 28 == 0xf)
         return id & dest;
     return (id >> 4 == dest >> 4 || dest >> 4 == 0xf) && (id & dest & 0xf);
 }
@@ -207,7 +204,7 @@ static bool matches_logical_x2(const struct lapic *l, const struct apic_msg *msg
 {
     if (msg->dest == (msg->wide ? UINT32_MAX : 0xff))
         return true;
-    return msg->dest >> 16 == l->ldr >> 16 && (msg->dest & l->ldr & 0xffff);
+    return msg->dest >> 16 == l->reg.ldr >> 16 && (msg->dest & l->reg.ldr & 0xffff);
 }
 
 bool lapic_matches(const struct lapic *l, const struct apic_msg *msg)
@@ -248,7 +245,7 @@ static void send_others(struct lapic *l, const struct apic_msg *msg, bool self_t
 
 static void send_ipi(struct lapic *l)
 {
-    uint32_t lo = (uint32_t)l->icr, hi = (uint32_t)(l->icr >> 32);
+    uint32_t lo = (uint32_t)l->reg.icr, hi = (uint32_t)(l->reg.icr >> 32);
     struct apic_msg msg = {
         .dest = lapic_is_x2(l) ? hi : hi >> 24,
         .wide = lapic_is_x2(l),
@@ -288,43 +285,32 @@ static void self_ipi(struct lapic *l, uint8_t vector)
 
 /* ---- Registers common to both modes --------------------------------------------------------- */
 
-static uint32_t lvt_writable(unsigned i)
-{
-    switch (i) {
-    case LVT_TIMER: return 0x700ff; /* vector, mask, mode */
-    case LVT_LINT0:
-    case LVT_LINT1: return 0x1a7ff; /* vector, mode, polarity, trigger, mask */
-    case LVT_ERROR: return 0x100ff;
-    default: return 0x107ff;
-    }
-}
-
 static void write_lvt(struct lapic *l, unsigned i, uint32_t v)
 {
-    v &= lvt_writable(i);
-    if (!(l->svr & SVR_ENABLED))
+    v &= lapic_lvt_writable(i);
+    if (!(l->reg.svr & SVR_ENABLED))
         v |= LVT_MASKED; /* 11.4.7.2 */
     if (i == LVT_TIMER) {
         lapic_timer_write_lvt(l, v);
     } else {
-        l->lvt[i] = v;
+        l->reg.lvt[i] = v;
         lapic_update(l);
     }
 }
 
 static void write_svr(struct lapic *l, uint32_t v)
 {
-    l->svr = v & SVR_WRITABLE;
-    if (l->svr & SVR_ENABLED)
+    l->reg.svr = v & SVR_WRITABLE;
+    if (l->reg.svr & SVR_ENABLED)
         return;
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        write_lvt(l, i, l->lvt[i]);
+        write_lvt(l, i, l->reg.lvt[i]);
 }
 
 static void write_esr(struct lapic *l)
 {
-    l->esr = l->esr_pending;
-    l->esr_pending = 0;
+    l->reg.esr = l->reg.esr_pending;
+    l->reg.esr_pending = 0;
 }
 
 /* The registers that both modes have, but ID, LDR and ICR; false: not one of them. */
@@ -332,19 +318,19 @@ static bool read_common(struct lapic *l, unsigned reg, uint32_t *ret)
 {
     switch (reg) {
     case APIC_VERSION: *ret = APIC_VERSION_VALUE; return true;
-    case APIC_TPR: *ret = l->tpr; return true;
+    case APIC_TPR: *ret = l->reg.tpr; return true;
     case APIC_PPR: *ret = lapic_ppr(l); return true;
-    case APIC_SVR: *ret = l->svr; return true;
-    case APIC_ISR ... APIC_ISR + 0x70: *ret = l->isr[(reg - APIC_ISR) / 16]; return true;
-    case APIC_TMR ... APIC_TMR + 0x70: *ret = l->tmr[(reg - APIC_TMR) / 16]; return true;
-    case APIC_IRR ... APIC_IRR + 0x70: *ret = l->irr[(reg - APIC_IRR) / 16]; return true;
-    case APIC_ESR: *ret = l->esr; return true;
+    case APIC_SVR: *ret = l->reg.svr; return true;
+    case APIC_ISR ... APIC_ISR + 0x70: *ret = l->reg.isr[(reg - APIC_ISR) / 16]; return true;
+    case APIC_TMR ... APIC_TMR + 0x70: *ret = l->reg.tmr[(reg - APIC_TMR) / 16]; return true;
+    case APIC_IRR ... APIC_IRR + 0x70: *ret = l->reg.irr[(reg - APIC_IRR) / 16]; return true;
+    case APIC_ESR: *ret = l->reg.esr; return true;
     case APIC_LVT_TIMER ... APIC_LVT_ERROR:
-        *ret = l->lvt[(reg - APIC_LVT_TIMER) / 16];
+        *ret = l->reg.lvt[(reg - APIC_LVT_TIMER) / 16];
         return true;
-    case APIC_TMICT: *ret = l->tmict; return true;
+    case APIC_TMICT: *ret = l->reg.tmict; return true;
     case APIC_TMCCT: *ret = lapic_timer_count(l); return true;
-    case APIC_TDCR: *ret = l->tdcr; return true;
+    case APIC_TDCR: *ret = l->reg.tdcr; return true;
     default: return false;
     }
 }
@@ -377,10 +363,10 @@ uint32_t lapic_mmio_read(struct lapic *l, unsigned reg)
     switch (reg) {
     case APIC_ID: return l->id << 24;
     case APIC_APR: return lapic_ppr(l);
-    case APIC_LDR: return l->ldr;
-    case APIC_DFR: return l->dfr;
-    case APIC_ICR: return (uint32_t)l->icr;
-    case APIC_ICR2: return (uint32_t)(l->icr >> 32);
+    case APIC_LDR: return l->reg.ldr;
+    case APIC_DFR: return l->reg.dfr;
+    case APIC_ICR: return (uint32_t)l->reg.icr;
+    case APIC_ICR2: return (uint32_t)(l->reg.icr >> 32);
     case APIC_EOI:
     case APIC_RRD: return 0;
     default: raise_error(l, ESR_REGISTER); return 0;
@@ -393,17 +379,17 @@ void lapic_mmio_write(struct lapic *l, unsigned reg, uint32_t v)
         return;
     switch (reg) {
     case APIC_LDR:
-        l->ldr = v & 0xff000000u;
+        l->reg.ldr = v & 0xff000000u;
         break;
     case APIC_DFR:
-        l->dfr = v | 0x0fffffffu;
+        l->reg.dfr = v | 0x0fffffffu;
         break;
     case APIC_ICR:
-        l->icr = (l->icr & ~(uint64_t)UINT32_MAX) | (v & ICR_WRITABLE);
+        l->reg.icr = (l->reg.icr & ~(uint64_t)UINT32_MAX) | (v & ICR_WRITABLE);
         send_ipi(l);
         break;
     case APIC_ICR2:
-        l->icr = (uint64_t)(v & 0xff000000u) << 32 | (uint32_t)l->icr;
+        l->reg.icr = (uint64_t)(v & 0xff000000u) << 32 | (uint32_t)l->reg.icr;
         break;
     case APIC_ID: /* read-only here, as in recent processors */
     case APIC_VERSION:
@@ -433,8 +419,8 @@ int lapic_msr_read(struct lapic *l, unsigned reg, uint64_t *ret)
     }
     switch (reg) {
     case APIC_ID: *ret = l->id; return 0;
-    case APIC_LDR: *ret = l->ldr; return 0;
-    case APIC_ICR: *ret = l->icr; return 0;
+    case APIC_LDR: *ret = l->reg.ldr; return 0;
+    case APIC_ICR: *ret = l->reg.icr; return 0;
     default: return -EINVAL;
     }
 }
@@ -450,7 +436,7 @@ static uint64_t msr_writable(unsigned reg)
     case APIC_ICR: return (uint64_t)UINT32_MAX << 32 | ICR_WRITABLE;
     case APIC_LVT_TIMER ... APIC_LVT_ERROR:
         /* read-only status bits are ignored, not reserved */
-        return lvt_writable((reg - APIC_LVT_TIMER) / 16) | 0x1000 |
+        return lapic_lvt_writable((reg - APIC_LVT_TIMER) / 16) | 0x1000 |
                (reg == APIC_LVT_TIMER + 0x30 || reg == APIC_LVT_TIMER + 0x40 ? 0x4000 : 0);
     case APIC_TDCR: return TDCR_WRITABLE;
     case APIC_SELF_IPI: return 0xff;
@@ -464,7 +450,7 @@ int lapic_msr_write(struct lapic *l, unsigned reg, uint64_t v)
         return -EINVAL;
     switch (reg) {
     case APIC_ICR:
-        l->icr = v;
+        l->reg.icr = v;
         send_ipi(l);
         return 0;
     case APIC_SELF_IPI:
@@ -477,21 +463,13 @@ int lapic_msr_write(struct lapic *l, unsigned reg, uint64_t v)
 
 /* ---- IA32_APIC_BASE ------------------------------------------------------------------------- */
 
-bool lapic_base_valid(const struct lapic *l, uint64_t v)
-{
-    uint64_t known = APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE |
-                     ((BIT(l->chip->phys_addr_bits) - 1) & ~UINT64_C(0xfff));
-
-    return !(v & ~known) && (!(v & APIC_BASE_X2APIC) || (v & APIC_BASE_ENABLE));
-}
-
 /* The mode as it is in v, with what follows from it. */
 void lapic_base_set(struct lapic *l, uint64_t v)
 {
-    l->apic_base = v;
+    l->reg.apic_base = v;
     l->gpa = lapic_is_enabled(l) && !lapic_is_x2(l) ? v & ~UINT64_C(0xfff) : UINT64_MAX;
     if (lapic_is_x2(l))
-        l->ldr = (l->id & ~(uint32_t)0xf) << 12 | (uint32_t)1 << (l->id & 0xf);
+        l->reg.ldr = (l->id & ~(uint32_t)0xf) << 12 | (uint32_t)1 << (l->id & 0xf);
     lapic_update(l);
 }
 
@@ -500,20 +478,20 @@ int lapic_base_write(struct lapic *l, uint64_t v)
 {
     bool x2 = v & APIC_BASE_X2APIC, on = v & APIC_BASE_ENABLE;
 
-    if (!lapic_base_valid(l, v))
+    if (!lapic_base_valid(v, l->chip->phys_addr_bits))
         return -EINVAL;
     if (x2 && !lapic_is_enabled(l))
         return -EINVAL; /* disabled to x2APIC: by way of xAPIC only */
     if (lapic_is_x2(l) && on && !x2)
         return -EINVAL; /* x2APIC to xAPIC: by way of disabled only */
     if (lapic_is_enabled(l) && !on) {
-        uint32_t tpr = l->tpr; /* CR8 goes on working without an APIC */
+        uint32_t tpr = l->reg.tpr; /* CR8 goes on working without an APIC */
 
         lapic_reset(l, true);
-        l->tpr = tpr;
+        l->reg.tpr = tpr;
     }
     if (x2 && !lapic_is_x2(l))
-        l->icr = (uint32_t)l->icr;
+        l->reg.icr = (uint32_t)l->reg.icr;
     lapic_base_set(l, v);
     return 0;
 }
@@ -521,64 +499,6 @@ int lapic_base_write(struct lapic *l, uint64_t v)
 void lapic_reset(struct lapic *l, bool is_init)
 {
     lapic_timer_reset(l);
-    l->tpr = l->esr = l->esr_pending = 0;
-    l->icr = 0;
-    l->ldr = 0;
-    l->dfr = UINT32_MAX;
-    l->svr = 0xff;
-    l->extint = false;
-    memset(l->isr, 0, sizeof(l->isr));
-    memset(l->tmr, 0, sizeof(l->tmr));
-    memset(l->irr, 0, sizeof(l->irr));
-    for (unsigned i = 0; i < LVT_COUNT; i++)
-        l->lvt[i] = LVT_MASKED;
-    if (!is_init && l->id == 0)
-        l->lvt[LVT_LINT0] = APIC_MODE_EXTINT << 8; /* virtual wire mode, see irqchip.h */
-    if (!is_init)
-        l->apic_base =
-            APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (l->id == 0 ? APIC_BASE_BSP : 0);
-    lapic_base_set(l, l->apic_base);
+    lapic_regs_reset(&l->reg, l->id, is_init);
+    lapic_base_set(l, l->reg.apic_base);
 }
-
-static const struct state_field lapic_fields[] = {
-    STATE_UINT(struct lapic, apic_base),
-    STATE_UINT_MAX(struct lapic, tpr, 0xff),
-    STATE_UINT(struct lapic, ldr),
-    STATE_UINT(struct lapic, dfr),
-    STATE_UINT_MAX(struct lapic, svr, SVR_WRITABLE),
-    STATE_UINT_MAX(struct lapic, esr, 0xff),
-    STATE_UINT_MAX(struct lapic, esr_pending, 0xff),
-    STATE_UINT(struct lapic, icr),
-    STATE_ARRAY_MAX(struct lapic, lvt, 0x7ffff),
-    STATE_ARRAY(struct lapic, isr),
-    STATE_ARRAY(struct lapic, tmr),
-    STATE_ARRAY(struct lapic, irr),
-    STATE_BOOL(struct lapic, extint),
-    STATE_UINT(struct lapic, tmict),
-    STATE_UINT_MAX(struct lapic, tdcr, TDCR_WRITABLE),
-    STATE_BOOL(struct lapic, timer_running),
-    STATE_UINT_MAX(struct lapic, timer_remaining_ns, (uint64_t)UINT32_MAX * 128),
-    STATE_UINT(struct lapic, tsc_deadline),
-    STATE_END,
-};
-
-static int lapic_loaded(void *object, struct vz_error *err)
-{
-    struct lapic *l = object;
-
-    if (!lapic_base_valid(l, l->apic_base))
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "apic_base: impossible value");
-    for (unsigned i = 0; i < LVT_COUNT; i++)
-        l->lvt[i] &= lvt_writable(i);
-    l->isr[0] &= 0xffff0000u; /* vectors below 16 cannot be */
-    l->irr[0] &= 0xffff0000u;
-    l->tmr[0] &= 0xffff0000u;
-    return 0;
-}
-
-const struct state_desc lapic_state_desc = {
-    .name = "lapic",
-    .version = 1,
-    .fields = lapic_fields,
-    .loaded = lapic_loaded,
-};

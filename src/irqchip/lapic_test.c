@@ -230,8 +230,8 @@ START_TEST(odd_accesses)
     for (unsigned off = 0; off < 4096; off++) {
         irqchip_mmio_write(f.chip, 0, LAPIC_GPA + off, 4, 0xffffffff);
         irqchip_mmio_read(f.chip, 0, LAPIC_GPA + off, 8, &v);
-        irqchip_mmio_write(f.chip, 0, IRQCHIP_IOAPIC_GPA + off, 4, 0xffffffff);
-        irqchip_mmio_read(f.chip, 0, IRQCHIP_IOAPIC_GPA + off, 2, &v);
+        irqchip_mmio_write(f.chip, 0, IOAPIC_BASE + off, 4, 0xffffffff);
+        irqchip_mmio_read(f.chip, 0, IOAPIC_BASE + off, 2, &v);
     }
     fixture_stop(&f);
 }

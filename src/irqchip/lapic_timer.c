@@ -8,20 +8,17 @@
 
 static uint32_t mode(const struct lapic *l)
 {
-    return l->lvt[LVT_TIMER] & LVT_TIMER_MODE;
+    return lapic_timer_mode(&l->reg);
 }
 
-/* Nanoseconds per count: the input clock is 1 GHz. Divide configuration, figure 11-10. */
 static uint64_t divisor(const struct lapic *l)
 {
-    unsigned code = (l->tdcr & 3) | (l->tdcr & 8) >> 1;
-
-    return code == 7 ? 1 : UINT64_C(2) << code;
+    return lapic_timer_divisor(&l->reg);
 }
 
 static uint64_t period_ns(const struct lapic *l)
 {
-    return l->tmict * divisor(l);
+    return l->reg.tmict * divisor(l);
 }
 
 static uint64_t guest_tsc(const struct lapic *l)
@@ -33,12 +30,12 @@ static uint64_t guest_tsc(const struct lapic *l)
 static void expire(struct lapic *l, uint64_t now)
 {
     l->chip->stats.timer_fires++;
-    if (mode(l) == LVT_TIMER_PERIODIC && l->tmict) {
+    if (mode(l) == LVT_TIMER_PERIODIC && l->reg.tmict) {
         uint64_t period = period_ns(l);
 
         l->timer_expiry_ns += ((now - l->timer_expiry_ns) / period + 1) * period;
     } else {
-        l->timer_running = false;
+        l->reg.timer_running = false;
     }
     lapic_local(l, LVT_TIMER);
 }
@@ -48,14 +45,14 @@ void lapic_timer_sync(struct lapic *l)
     uint64_t now;
 
     if (mode(l) == LVT_TIMER_DEADLINE) {
-        if (l->tsc_deadline && guest_tsc(l) >= l->tsc_deadline) {
-            l->tsc_deadline = 0;
+        if (l->reg.tsc_deadline && guest_tsc(l) >= l->reg.tsc_deadline) {
+            l->reg.tsc_deadline = 0;
             l->chip->stats.timer_fires++;
             lapic_local(l, LVT_TIMER);
         }
         return;
     }
-    if (!l->timer_running)
+    if (!l->reg.timer_running)
         return;
     now = clock_mono_ns();
     if (now >= l->timer_expiry_ns)
@@ -73,20 +70,20 @@ static uint64_t deadline_ns(const struct lapic *l)
 {
     uint64_t now = clock_mono_ns(), tsc = guest_tsc(l), left;
 
-    if (l->tsc_deadline <= tsc)
+    if (l->reg.tsc_deadline <= tsc)
         return now;
-    left = mul_div_u64(l->tsc_deadline - tsc, NS_PER_MS, tsc_rate_khz(l->chip->tsc));
+    left = mul_div_u64(l->reg.tsc_deadline - tsc, NS_PER_MS, tsc_rate_khz(l->chip->tsc));
     return left >= UINT64_MAX - now ? UINT64_MAX : now + left + 1; /* rounded up */
 }
 
 void lapic_timer_rearm(struct lapic *l)
 {
     lapic_timer_sync(l);
-    if (l->lvt[LVT_TIMER] & LVT_MASKED) {
+    if (l->reg.lvt[LVT_TIMER] & LVT_MASKED) {
         loop_timer_disarm(l->timer);
-    } else if (mode(l) == LVT_TIMER_DEADLINE && l->tsc_deadline) {
+    } else if (mode(l) == LVT_TIMER_DEADLINE && l->reg.tsc_deadline) {
         arm(l, deadline_ns(l));
-    } else if (mode(l) != LVT_TIMER_DEADLINE && l->timer_running) {
+    } else if (mode(l) != LVT_TIMER_DEADLINE && l->reg.timer_running) {
         uint64_t at = l->timer_expiry_ns;
 
         if (mode(l) == LVT_TIMER_PERIODIC && period_ns(l) < IRQCHIP_MIN_PERIOD_NS)
@@ -110,11 +107,11 @@ uint64_t lapic_timer_remaining(const struct lapic *l)
 {
     uint64_t now = clock_mono_ns(), late, period;
 
-    if (!l->timer_running)
+    if (!l->reg.timer_running)
         return 0;
     if (now < l->timer_expiry_ns)
         return l->timer_expiry_ns - now;
-    if (mode(l) != LVT_TIMER_PERIODIC || !l->tmict)
+    if (mode(l) != LVT_TIMER_PERIODIC || !l->reg.tmict)
         return 0;
     period = period_ns(l);
     late = (now - l->timer_expiry_ns) % period;
@@ -127,7 +124,7 @@ uint32_t lapic_timer_count(const struct lapic *l)
 
     if (mode(l) == LVT_TIMER_DEADLINE)
         return 0;
-    return (uint32_t)MIN((lapic_timer_remaining(l) + div - 1) / div, (uint64_t)l->tmict);
+    return (uint32_t)MIN((lapic_timer_remaining(l) + div - 1) / div, (uint64_t)l->reg.tmict);
 }
 
 void lapic_timer_write_tmict(struct lapic *l, uint32_t v)
@@ -135,8 +132,8 @@ void lapic_timer_write_tmict(struct lapic *l, uint32_t v)
     lapic_timer_sync(l);
     if (mode(l) == LVT_TIMER_DEADLINE)
         return; /* 11.5.4.1: ignored */
-    l->tmict = v;
-    l->timer_running = v;
+    l->reg.tmict = v;
+    l->reg.timer_running = v;
     l->timer_expiry_ns = clock_mono_ns() + period_ns(l);
     lapic_timer_rearm(l);
 }
@@ -148,8 +145,8 @@ void lapic_timer_write_tdcr(struct lapic *l, uint32_t v)
 
     lapic_timer_sync(l);
     count = lapic_timer_count(l);
-    l->tdcr = v & TDCR_WRITABLE;
-    if (l->timer_running) {
+    l->reg.tdcr = v & TDCR_WRITABLE;
+    if (l->reg.timer_running) {
         l->timer_expiry_ns = clock_mono_ns() + count * divisor(l);
         lapic_timer_rearm(l);
     }
@@ -160,11 +157,11 @@ void lapic_timer_write_lvt(struct lapic *l, uint32_t v)
 {
     lapic_timer_sync(l);
     if ((mode(l) == LVT_TIMER_DEADLINE) != ((v & LVT_TIMER_MODE) == LVT_TIMER_DEADLINE)) {
-        l->timer_running = false;
-        l->tmict = 0;
-        l->tsc_deadline = 0;
+        l->reg.timer_running = false;
+        l->reg.tmict = 0;
+        l->reg.tsc_deadline = 0;
     }
-    l->lvt[LVT_TIMER] = v;
+    l->reg.lvt[LVT_TIMER] = v;
     lapic_timer_rearm(l);
 }
 
@@ -173,7 +170,7 @@ uint64_t lapic_timer_read_deadline(struct lapic *l)
     if (mode(l) != LVT_TIMER_DEADLINE)
         return 0;
     lapic_timer_sync(l);
-    return l->tsc_deadline;
+    return l->reg.tsc_deadline;
 }
 
 void lapic_timer_write_deadline(struct lapic *l, uint64_t v)
@@ -181,17 +178,13 @@ void lapic_timer_write_deadline(struct lapic *l, uint64_t v)
     if (mode(l) != LVT_TIMER_DEADLINE)
         return;
     /* No sync first: a write before the old deadline was noticed replaces it. */
-    l->tsc_deadline = v;
+    l->reg.tsc_deadline = v;
     lapic_timer_rearm(l);
 }
 
 void lapic_timer_reset(struct lapic *l)
 {
-    l->tmict = l->tdcr = 0;
-    l->timer_running = false;
     l->timer_expiry_ns = 0;
-    l->timer_remaining_ns = 0;
-    l->tsc_deadline = 0;
     if (l->timer)
         loop_timer_disarm(l->timer);
 }

@@ -3,11 +3,10 @@
  * level triggering. An edge stays latched when its line falls again before the acknowledge. */
 #include "irqchip/pic.h"
 
-#include "irqchip/pic_spec.h"
-#include "state/state.h"
+#include "arch/x86/pic_spec.h"
 
 /* Priority order position of the highest set bit of mask: 0 (highest) .. 7; 8 when none. */
-static unsigned best_rank(const struct pic *c, uint8_t mask)
+static unsigned best_rank(const struct pic_regs *c, uint8_t mask)
 {
     unsigned rank = 0;
 
@@ -18,13 +17,13 @@ static unsigned best_rank(const struct pic *c, uint8_t mask)
     return rank;
 }
 
-static unsigned line_of(const struct pic *c, unsigned rank)
+static unsigned line_of(const struct pic_regs *c, unsigned rank)
 {
     return (c->lowest + 1 + rank) & 7;
 }
 
 /* The line this chip asks to have served now, or -1. */
-static int chip_request(const struct pic *c, bool is_master)
+static int chip_request(const struct pic_regs *c, bool is_master)
 {
     unsigned rank = best_rank(c, c->irr & (uint8_t)~c->imr), in_service;
     uint8_t isr = c->isr;
@@ -41,7 +40,7 @@ static int chip_request(const struct pic *c, bool is_master)
     return rank < in_service ? (int)line_of(c, rank) : -1;
 }
 
-static void chip_set_line(struct pic *c, unsigned line, bool level)
+static void chip_set_line(struct pic_regs *c, unsigned line, bool level)
 {
     uint8_t bit = (uint8_t)(1 << line);
 
@@ -53,10 +52,10 @@ static void chip_set_line(struct pic *c, unsigned line, bool level)
 }
 
 /* Carry the slave's output to the master, and the master's to the CPU. */
-static void update(struct pic_pair *p)
+void pic_update(struct pic_pair *p)
 {
-    struct pic *master = &p->chip[0];
-    bool slave_out = chip_request(&p->chip[1], false) >= 0;
+    struct pic_regs *master = &p->reg.chip[0];
+    bool slave_out = chip_request(&p->reg.chip[1], false) >= 0;
     uint8_t bit = 1 << PIC_CASCADE_IRQ;
 
     /* The cascade is a level: it falls when the slave has nothing more to ask. */
@@ -65,14 +64,14 @@ static void update(struct pic_pair *p)
     p->out = chip_request(master, true) >= 0;
 }
 
-static void chip_eoi(struct pic *c, unsigned line, bool rotate)
+static void chip_eoi(struct pic_regs *c, unsigned line, bool rotate)
 {
     c->isr &= (uint8_t) ~(1 << line);
     if (rotate)
         c->lowest = (uint8_t)line;
 }
 
-static void chip_ack(struct pic *c, unsigned line)
+static void chip_ack(struct pic_regs *c, unsigned line)
 {
     uint8_t bit = (uint8_t)(1 << line);
 
@@ -88,7 +87,7 @@ static void chip_ack(struct pic *c, unsigned line)
 
 uint8_t pic_ack(struct pic_pair *p)
 {
-    struct pic *master = &p->chip[0], *slave = &p->chip[1];
+    struct pic_regs *master = &p->reg.chip[0], *slave = &p->reg.chip[1];
     int line = chip_request(master, true), vector;
 
     if (line < 0)
@@ -102,7 +101,7 @@ uint8_t pic_ack(struct pic_pair *p)
             chip_ack(slave, (unsigned)slave_line);
         vector = slave->base + (slave_line >= 0 ? slave_line : 7);
     }
-    update(p);
+    pic_update(p);
     return (uint8_t)vector;
 }
 
@@ -110,13 +109,13 @@ void pic_set_irq(struct pic_pair *p, unsigned irq, bool level)
 {
     if (irq == PIC_CASCADE_IRQ || irq > 15)
         return;
-    chip_set_line(&p->chip[irq >> 3], irq & 7, level);
-    update(p);
+    chip_set_line(&p->reg.chip[irq >> 3], irq & 7, level);
+    pic_update(p);
 }
 
 /* ICW1 starts the initialisation sequence (data sheet, "Initialization Command Words"). Lines and
  * ELCR are not the chip's to reset. */
-static void chip_icw1(struct pic *c, uint8_t v)
+static void chip_icw1(struct pic_regs *c, uint8_t v)
 {
     c->irr = c->level & c->elcr;
     c->imr = c->isr = 0;
@@ -126,7 +125,7 @@ static void chip_icw1(struct pic *c, uint8_t v)
     c->icw_next = 2;
 }
 
-static void chip_ocw2(struct pic *c, uint8_t v)
+static void chip_ocw2(struct pic_regs *c, uint8_t v)
 {
     unsigned op = v >> 5, line = v & 7, rank;
 
@@ -154,7 +153,7 @@ static void chip_ocw2(struct pic *c, uint8_t v)
     }
 }
 
-static void chip_ocw3(struct pic *c, uint8_t v)
+static void chip_ocw3(struct pic_regs *c, uint8_t v)
 {
     if (v & PIC_OCW3_ESMM)
         c->special_mask = v & PIC_OCW3_SMM;
@@ -164,7 +163,7 @@ static void chip_ocw3(struct pic *c, uint8_t v)
         c->read_isr = v & PIC_OCW3_RIS;
 }
 
-static void chip_write_cmd(struct pic *c, uint8_t v)
+static void chip_write_cmd(struct pic_regs *c, uint8_t v)
 {
     if (v & PIC_ICW1_INIT)
         chip_icw1(c, v);
@@ -174,7 +173,7 @@ static void chip_write_cmd(struct pic *c, uint8_t v)
         chip_ocw2(c, v);
 }
 
-static void chip_write_data(struct pic *c, uint8_t v)
+static void chip_write_data(struct pic_regs *c, uint8_t v)
 {
     switch (c->icw_next) {
     case 2:
@@ -195,7 +194,7 @@ static void chip_write_data(struct pic *c, uint8_t v)
     }
 }
 
-static void chip_write_elcr(struct pic *c, uint8_t v)
+static void chip_write_elcr(struct pic_regs *c, uint8_t v)
 {
     c->elcr = v;
     c->irr |= c->level & c->elcr;
@@ -204,35 +203,35 @@ static void chip_write_elcr(struct pic *c, uint8_t v)
 void pic_write(struct pic_pair *p, uint16_t port, uint8_t v)
 {
     switch (port) {
-    case PIC_MASTER_CMD: chip_write_cmd(&p->chip[0], v); break;
-    case PIC_SLAVE_CMD: chip_write_cmd(&p->chip[1], v); break;
-    case PIC_MASTER_DATA: chip_write_data(&p->chip[0], v); break;
-    case PIC_SLAVE_DATA: chip_write_data(&p->chip[1], v); break;
-    case PIC_ELCR0: chip_write_elcr(&p->chip[0], v & PIC_ELCR0_MASK); break;
-    case PIC_ELCR1: chip_write_elcr(&p->chip[1], v & PIC_ELCR1_MASK); break;
+    case PIC_MASTER_CMD: chip_write_cmd(&p->reg.chip[0], v); break;
+    case PIC_SLAVE_CMD: chip_write_cmd(&p->reg.chip[1], v); break;
+    case PIC_MASTER_DATA: chip_write_data(&p->reg.chip[0], v); break;
+    case PIC_SLAVE_DATA: chip_write_data(&p->reg.chip[1], v); break;
+    case PIC_ELCR0: chip_write_elcr(&p->reg.chip[0], v & PIC_ELCR0_MASK); break;
+    case PIC_ELCR1: chip_write_elcr(&p->reg.chip[1], v & PIC_ELCR1_MASK); break;
     default: return;
     }
-    update(p);
+    pic_update(p);
 }
 
 /* Poll mode: a read acknowledges; bit 7 says whether there was a request. */
 static uint8_t chip_poll(struct pic_pair *p, unsigned which)
 {
-    struct pic *c = &p->chip[which];
+    struct pic_regs *c = &p->reg.chip[which];
     int line = chip_request(c, which == 0);
 
     c->poll = false;
     if (line < 0)
         return 0;
     chip_ack(c, (unsigned)line);
-    update(p);
+    pic_update(p);
     return (uint8_t)(0x80 | line);
 }
 
 uint8_t pic_read(struct pic_pair *p, uint16_t port)
 {
     unsigned which = port == PIC_SLAVE_CMD || port == PIC_SLAVE_DATA || port == PIC_ELCR1;
-    struct pic *c = &p->chip[which];
+    struct pic_regs *c = &p->reg.chip[which];
 
     if (port == PIC_ELCR0 || port == PIC_ELCR1)
         return c->elcr;
@@ -243,54 +242,8 @@ uint8_t pic_read(struct pic_pair *p, uint16_t port)
     return c->read_isr ? c->isr : c->irr;
 }
 
-/* Power-up leaves the real chip undefined; all lines masked is the only harmless choice. The lines
- * keep their level: they are the devices'. */
 void pic_reset(struct pic_pair *p)
 {
-    for (unsigned i = 0; i < 2; i++)
-        p->chip[i] = (struct pic){.imr = 0xff, .lowest = 7, .level = p->chip[i].level};
-    update(p);
+    pic_regs_reset(&p->reg);
+    pic_update(p);
 }
-
-static const struct state_field chip_fields[] = {
-    STATE_UINT(struct pic, irr),
-    STATE_UINT(struct pic, imr),
-    STATE_UINT(struct pic, isr),
-    STATE_UINT(struct pic, level),
-    STATE_UINT(struct pic, elcr),
-    STATE_UINT_MAX(struct pic, lowest, 7),
-    STATE_UINT_MAX(struct pic, base, 0xf8),
-    STATE_UINT_MAX(struct pic, icw_next, 4),
-    STATE_UINT(struct pic, icw1),
-    STATE_BOOL(struct pic, read_isr),
-    STATE_BOOL(struct pic, poll),
-    STATE_BOOL(struct pic, special_mask),
-    STATE_BOOL(struct pic, sfnm),
-    STATE_BOOL(struct pic, auto_eoi),
-    STATE_BOOL(struct pic, rotate_auto_eoi),
-    STATE_END,
-};
-
-static const struct state_field pair_fields[] = {
-    STATE_STRUCT_ARRAY(struct pic_pair, chip, chip_fields),
-    STATE_END,
-};
-
-static int pic_loaded(void *object, struct vz_error *err)
-{
-    struct pic_pair *p = object;
-
-    p->chip[0].elcr &= PIC_ELCR0_MASK;
-    p->chip[1].elcr &= PIC_ELCR1_MASK;
-    p->chip[0].base &= 0xf8;
-    p->chip[1].base &= 0xf8;
-    update(p);
-    return 0;
-}
-
-const struct state_desc pic_state_desc = {
-    .name = "pic",
-    .version = 1,
-    .fields = pair_fields,
-    .loaded = pic_loaded,
-};

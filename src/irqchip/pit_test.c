@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "irqchip/pit_spec.h"
+#include "arch/x86/pit_spec.h"
 #include "state/state.h"
 #include "unit.h"
 
@@ -123,18 +123,18 @@ END_TEST
 START_TEST(state_survives_a_round_trip)
 {
     const uint64_t later = 77 * T0;
-    struct pit p, copy, got;
+    struct pit p, got;
+    struct pit_regs saved, loaded;
     struct state_writer w = {0};
 
     pit_reset(&p, T0);
     program(&p, 0, 0x34, 1000);
     pit_sync(&p, at(5300));
-    copy = p;
-    pit_freeze(&copy, at(5300));
-    ck_assert_int_eq(state_save(&w, &pit_state_desc, 0, &copy), 0);
-    pit_reset(&got, later);
-    ck_assert_int_eq(state_load(w.data, w.len, &pit_state_desc, 0, &got, NULL), 0);
-    pit_thaw(&got, later);
+    pit_save(&p, at(5300), &saved);
+    ck_assert_int_eq(state_save(&w, &pit_state_desc, 0, &saved), 0);
+    pit_regs_reset(&loaded);
+    ck_assert_int_eq(state_load(w.data, w.len, &pit_state_desc, 0, &loaded, NULL), 0);
+    pit_load(&got, later, &loaded);
     ck_assert_uint_eq(pit_sync(&got, later), 0);
     ck_assert_uint_eq(pit_next_edge(&got, later) - later, at(700) - T0);
     ck_assert_uint_eq(latched(&got, 0, later + (at(100) - T0)), 600);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/regs.h"
 #include "base/checked.h"
 #include "base/le.h"
 #include "board/pc/board.h"
@@ -151,7 +152,7 @@ static size_t add_madt(struct tables *t, unsigned vcpu_count)
     size_t at = place(t, 16);
     uint8_t *p = t->data + at + HEADER_LEN;
 
-    store_le32(p, (uint32_t)LAPIC_BASE);
+    store_le32(p, APIC_DEFAULT_BASE);
     store_le32(p + 4, 1); /* there are 8259s too */
     p += 8;
     for (unsigned i = 0; i < vcpu_count; i++) {

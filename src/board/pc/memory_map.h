@@ -4,6 +4,7 @@
 #ifndef VZ_BOARD_PC_MEMORY_MAP_H
 #define VZ_BOARD_PC_MEMORY_MAP_H
 
+#include "arch/x86/chips.h"
 #include "base/compiler.h"
 #include "config/limits.h"
 
@@ -24,9 +25,7 @@
 #define ECAM_BASE     UINT64_C(0xb0000000) /* PCI configuration space, room for 256 buses */
 #define ECAM_SIZE     (256 * MIB)
 #define PCI32_BASE    UINT64_C(0xc0000000) /* 32-bit BARs */
-#define PCI32_END     UINT64_C(0xfec00000)
-#define IOAPIC_BASE   UINT64_C(0xfec00000) /* the hypervisor backend's, and the next */
-#define LAPIC_BASE    UINT64_C(0xfee00000)
+#define PCI32_END     IOAPIC_BASE          /* the APICs, which are the backend's, follow */
 #define APICS_END     UINT64_C(0xff000000)
 /* Linux looks through all buses that the tables name, one port access after the other: 16000 of
  * them for 256 buses, of which only the first has anything. */

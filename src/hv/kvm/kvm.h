@@ -15,9 +15,6 @@
 #include "base/tsc_rate.h"
 #include "hv/hv.h"
 
-struct irqchip;
-struct x86_cpuid_policy;
-
 #define KVM_STATE_MSRS_MAX 64
 
 /* Per vCPU; written by its thread only. */

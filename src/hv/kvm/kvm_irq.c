@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/chips.h"
 #include "hv/kvm/kvm.h"
 
 #define ROUTES_MAX 1024u /* of messages: 64 devices with 16 vectors in use each */
-#define PIT_PIN    2u    /* as irqchip.h says: ISA line 0 is at IOAPIC pin 2 */
 
 static struct kvm_irq_routing_entry pin_entry(unsigned gsi, unsigned chip, unsigned pin)
 {
@@ -20,7 +20,7 @@ static struct kvm_irq_routing_entry pin_entry(unsigned gsi, unsigned chip, unsig
                                           .u.irqchip = {.irqchip = chip, .pin = pin}};
 }
 
-/* The wiring of irqchip.h. Returns the count. */
+/* The wiring that irqchip.h describes. Returns the count. */
 static unsigned add_pins(struct kvm_irq_routing_entry *e)
 {
     unsigned n = 0;

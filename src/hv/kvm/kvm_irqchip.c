@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of KVM's interrupt controllers and PIT, in the sections of irqchip/: KVM's structures
- * are turned into the plain models there and back, so that either backend loads what the other
- * saved.
+/* The state of KVM's interrupt controllers and PIT: KVM's structures are turned into the plain
+ * registers of arch/x86/chips.h and back, so that either backend loads what the other saved.
  *
  * What KVM cannot be told, and what becomes of it:
  * - an APIC timer of one shot that is over but unmasked would fire again: its initial count is
@@ -11,40 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/chips.h"
+#include "arch/x86/pic_spec.h"
+#include "arch/x86/pit_spec.h"
 #include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "hv/kvm/kvm.h"
-#include "irqchip/ioapic_spec.h"
-#include "irqchip/irqchip_impl.h"
-#include "irqchip/pic_spec.h"
-#include "irqchip/pit_spec.h"
 #include "state/state.h"
 
-#define PIT_ISA_LINE   1u /* bits: whose level is the PIT's, which KVM pulses */
-#define PIT_IOAPIC_PIN 4u
-
-/* A set of models in reset state, without timers and notifications; for free(). */
-static struct irqchip *model_new(const struct hv_vm *vm)
-{
-    size_t size = sizeof(struct irqchip) + vm->vcpu_count * sizeof(struct lapic);
-    struct irqchip *m = aligned_alloc(64, (size + 63) & ~(size_t)63);
-
-    if (!m)
-        return NULL;
-    memset(m, 0, size);
-    m->phys_addr_bits = vm->phys_bits;
-    m->lapic_count = vm->vcpu_count;
-    pic_reset(&m->pic);
-    ioapic_reset(&m->ioapic);
-    pit_reset(&m->pit, clock_mono_ns());
-    for (unsigned n = 0; n < vm->vcpu_count; n++) {
-        m->lapic[n].chip = m;
-        m->lapic[n].id = n;
-        lapic_reset(&m->lapic[n], false);
-    }
-    return m;
-}
+/* Bits: whose level is the PIT's, which KVM pulses. */
+#define PIT_ISA_LINE  1u
+#define PIT_PIN_LEVEL (1u << PIT_PIN)
 
 /* ---- local APIC ---- */
 
@@ -73,20 +50,7 @@ static void map_set(struct kvm_lapic_state *k, unsigned reg, const uint32_t map[
         reg_set(k, reg + 16 * i, map[i]);
 }
 
-/* Nanoseconds per count, as in lapic_timer.c: KVM's clock is 1 GHz too. */
-static uint64_t divisor(const struct lapic *l)
-{
-    unsigned code = (l->tdcr & 3) | (l->tdcr & 8) >> 1;
-
-    return code == 7 ? 1 : UINT64_C(2) << code;
-}
-
-static uint32_t timer_mode(const struct lapic *l)
-{
-    return l->lvt[LVT_TIMER] & LVT_TIMER_MODE;
-}
-
-static void lapic_from(struct lapic *l, const struct kvm_lapic_state *k)
+static void lapic_from(struct lapic_regs *l, const struct kvm_lapic_state *k)
 {
     uint32_t count = reg_get(k, APIC_TMCCT);
 
@@ -103,24 +67,24 @@ static void lapic_from(struct lapic *l, const struct kvm_lapic_state *k)
     map_get(k, APIC_IRR, l->irr);
     l->tmict = reg_get(k, APIC_TMICT);
     l->tdcr = reg_get(k, APIC_TDCR) & TDCR_WRITABLE;
-    l->timer_running = timer_mode(l) != LVT_TIMER_DEADLINE && l->tmict &&
-                       (count || timer_mode(l) == LVT_TIMER_PERIODIC);
-    l->timer_remaining_ns = l->timer_running ? count * divisor(l) : 0;
+    l->timer_running = lapic_timer_mode(l) != LVT_TIMER_DEADLINE && l->tmict &&
+                       (count || lapic_timer_mode(l) == LVT_TIMER_PERIODIC);
+    l->timer_remaining_ns = l->timer_running ? count * lapic_timer_divisor(l) : 0;
 }
 
-static void timer_to(struct kvm_lapic_state *k, const struct lapic *l)
+static void timer_to(struct kvm_lapic_state *k, const struct lapic_regs *l)
 {
-    uint64_t count = l->timer_remaining_ns / divisor(l);
-    bool over = timer_mode(l) == LVT_TIMER_ONE_SHOT && !l->timer_running;
+    uint64_t count = l->timer_remaining_ns / lapic_timer_divisor(l);
+    bool over = lapic_timer_mode(l) == LVT_TIMER_ONE_SHOT && !l->timer_running;
 
     reg_set(k, APIC_TDCR, l->tdcr);
     reg_set(k, APIC_TMICT, over && !(l->lvt[LVT_TIMER] & LVT_MASKED) ? 0 : l->tmict);
     reg_set(k, APIC_TMCCT, l->timer_running ? (uint32_t)MAX(count, UINT64_C(1)) : 0);
 }
 
-static void lapic_to(struct kvm_lapic_state *k, const struct lapic *l)
+static void lapic_to(struct kvm_lapic_state *k, const struct lapic_regs *l, unsigned id)
 {
-    reg_set(k, APIC_ID, l->id << 24); /* in either mode (api, KVM_CAP_X2APIC_API) */
+    reg_set(k, APIC_ID, id << 24); /* in either mode (api, KVM_CAP_X2APIC_API) */
     reg_set(k, APIC_VERSION, APIC_VERSION_VALUE);
     reg_set(k, APIC_TPR, l->tpr);
     reg_set(k, APIC_LDR, l->ldr);
@@ -137,7 +101,7 @@ static void lapic_to(struct kvm_lapic_state *k, const struct lapic *l)
     timer_to(k, l);
 }
 
-static int read_lapic(struct hv_vcpu *v, struct lapic *l)
+static int read_lapic(struct hv_vcpu *v, struct lapic_regs *l)
 {
     struct kvm_lapic_state k;
     struct kvm_sregs s;
@@ -156,7 +120,7 @@ static int read_lapic(struct hv_vcpu *v, struct lapic *l)
         return r;
     l->apic_base = s.apic_base;
     lapic_from(l, &k);
-    if (timer_mode(l) == LVT_TIMER_DEADLINE)
+    if (lapic_timer_mode(l) == LVT_TIMER_DEADLINE)
         return kvm_get_msr(v, MSR_TSC_DEADLINE, &l->tsc_deadline);
     return 0;
 }
@@ -172,7 +136,7 @@ static int set_apic_base(struct hv_vcpu *v, uint64_t base)
     return kvm_ioctl(v->fd, KVM_SET_SREGS, &s);
 }
 
-static int write_lapic(struct hv_vcpu *v, const struct lapic *l)
+static int write_lapic(struct hv_vcpu *v, const struct lapic_regs *l)
 {
     struct kvm_lapic_state k;
     int r = set_apic_base(v, l->apic_base); /* the registers' form depends on the mode */
@@ -180,16 +144,16 @@ static int write_lapic(struct hv_vcpu *v, const struct lapic *l)
     if (r)
         return r;
     memset(&k, 0, sizeof(k));
-    lapic_to(&k, l);
+    lapic_to(&k, l, v->index);
     r = kvm_ioctl(v->fd, KVM_SET_LAPIC, &k);
-    if (!r && timer_mode(l) == LVT_TIMER_DEADLINE)
+    if (!r && lapic_timer_mode(l) == LVT_TIMER_DEADLINE)
         r = kvm_set_msr(v, MSR_TSC_DEADLINE, l->tsc_deadline);
     return r;
 }
 
 /* ---- IOAPIC ---- */
 
-static int read_ioapic(struct hv_vm *vm, struct ioapic *io)
+static int read_ioapic(struct hv_vm *vm, struct ioapic_regs *io)
 {
     struct kvm_irqchip k = {.chip_id = KVM_IRQCHIP_IOAPIC};
     int r = kvm_ioctl(vm->fd, KVM_GET_IRQCHIP, &k);
@@ -199,20 +163,20 @@ static int read_ioapic(struct hv_vm *vm, struct ioapic *io)
     io->id = (k.chip.ioapic.id << 24) & IOAPIC_ID_MASK;
     io->regsel = (uint8_t)k.chip.ioapic.ioregsel;
     /* KVM forgets the level of an edge once it is served; we know it. */
-    io->level = vm->lines & ~(PIT_ISA_LINE | PIT_IOAPIC_PIN);
+    io->level = vm->lines & ~(PIT_ISA_LINE | PIT_PIN_LEVEL);
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
         io->redir[pin] = k.chip.ioapic.redirtbl[pin].bits & (IOAPIC_WRITABLE | IOAPIC_REMOTE_IRR);
     return 0;
 }
 
-static int write_ioapic(struct hv_vm *vm, const struct ioapic *io)
+static int write_ioapic(struct hv_vm *vm, const struct ioapic_regs *io)
 {
     struct kvm_irqchip k = {.chip_id = KVM_IRQCHIP_IOAPIC};
 
-    k.chip.ioapic.base_address = IRQCHIP_IOAPIC_GPA;
+    k.chip.ioapic.base_address = IOAPIC_BASE;
     k.chip.ioapic.id = io->id >> 24;
     k.chip.ioapic.ioregsel = io->regsel;
-    vm->lines = io->level & ~(PIT_ISA_LINE | PIT_IOAPIC_PIN);
+    vm->lines = io->level & ~(PIT_ISA_LINE | PIT_PIN_LEVEL);
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
         k.chip.ioapic.redirtbl[pin].bits = io->redir[pin];
         /* A level is served again; an edge has been. */
@@ -226,9 +190,9 @@ static int write_ioapic(struct hv_vm *vm, const struct ioapic *io)
 
 static const uint32_t pic_ids[2] = {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE};
 
-static void pic_from(struct pic *c, const struct kvm_pic_state *k)
+static void pic_from(struct pic_regs *c, const struct kvm_pic_state *k)
 {
-    *c = (struct pic){
+    *c = (struct pic_regs){
         .irr = k->irr, .imr = k->imr, .isr = k->isr, .level = k->last_irr, .elcr = k->elcr,
         .lowest = (k->priority_add + 7) & 7, .base = k->irq_base & 0xf8,
         .icw_next = k->init_state ? (k->init_state + 1) & 7 : 0,
@@ -239,7 +203,7 @@ static void pic_from(struct pic *c, const struct kvm_pic_state *k)
     };
 }
 
-static void pic_to(struct kvm_pic_state *k, const struct pic *c, unsigned which)
+static void pic_to(struct kvm_pic_state *k, const struct pic_regs *c, unsigned which)
 {
     *k = (struct kvm_pic_state){
         .irr = c->irr, .imr = c->imr, .isr = c->isr, .last_irr = c->level, .elcr = c->elcr,
@@ -254,7 +218,7 @@ static void pic_to(struct kvm_pic_state *k, const struct pic *c, unsigned which)
         k->last_irr &= (uint8_t)~PIT_ISA_LINE;
 }
 
-static int read_pics(struct hv_vm *vm, struct pic_pair *p)
+static int read_pics(struct hv_vm *vm, struct pic_pair_regs *p)
 {
     int r = 0;
 
@@ -267,7 +231,7 @@ static int read_pics(struct hv_vm *vm, struct pic_pair *p)
     return r;
 }
 
-static int write_pics(struct hv_vm *vm, const struct pic_pair *p)
+static int write_pics(struct hv_vm *vm, const struct pic_pair_regs *p)
 {
     int r = 0;
 
@@ -288,9 +252,11 @@ static uint8_t byte_state(uint8_t rw, bool msb_next)
     return rw == PIT_RW_BOTH ? (msb_next ? 4 : 3) : rw;
 }
 
-static void channel_from(struct pit_channel *c, const struct kvm_pit_channel_state *k)
+/* ticks: the age of its count, where that goes on. */
+static void channel_from(struct pit_channel_regs *c, const struct kvm_pit_channel_state *k,
+                         uint64_t ticks)
 {
-    *c = (struct pit_channel){
+    *c = (struct pit_channel_regs){
         .reload = (uint16_t)k->count, .mode = k->mode > 5 ? 3 : k->mode,
         .rw = k->rw_mode >= PIT_RW_LSB && k->rw_mode <= PIT_RW_BOTH ? k->rw_mode : PIT_RW_BOTH,
         .bcd = k->bcd, .gate = k->gate, .loaded = true, .triggered = k->gate,
@@ -298,11 +264,13 @@ static void channel_from(struct pit_channel *c, const struct kvm_pit_channel_sta
         .write_lsb = k->write_latch, .latch = k->latched_count,
         .latch_bytes = !k->count_latched ? 0 : k->count_latched == 3 ? 2 : 1,
         .status_latched = k->status_latched, .status = k->status,
-        .start_ns = k->count_load_time > 0 ? (uint64_t)k->count_load_time : 0,
+        .base_ticks = k->gate ? ticks : 0,
     };
+    pit_fold_age(c);
 }
 
-static void channel_to(struct kvm_pit_channel_state *k, const struct pit_channel *c, uint64_t now)
+static void channel_to(struct kvm_pit_channel_state *k, const struct pit_channel_regs *c,
+                       uint64_t now)
 {
     uint64_t age = mul_div_u64(c->base_ticks, NS_PER_SEC, PIT_HZ);
 
@@ -319,12 +287,19 @@ static void channel_to(struct kvm_pit_channel_state *k, const struct pit_channel
     };
 }
 
+static uint64_t ticks_since(int64_t load_ns, uint64_t now)
+{
+    uint64_t since = load_ns > 0 ? (uint64_t)load_ns : 0;
+
+    return since < now ? mul_div_u64(now - since, PIT_HZ, NS_PER_SEC) : 0;
+}
+
 /* KVM counts by a timer of its own for channel 0, and by the time of the load for the others. It
  * does not tell how far that timer is: count_load_time of channel 0 is what KVM_SET_PIT2 once
  * stored there, which nothing uses. And KVM_SET_PIT2 starts all three from their beginning. So
  * channel 0 is taken to have been loaded just now: a tick may come late, and a shot that is over
  * once more, but none is lost. */
-static int read_pit(struct hv_vm *vm, struct pit *p)
+static int read_pit(struct hv_vm *vm, struct pit_regs *p)
 {
     struct kvm_pit_state2 k;
     uint64_t now = clock_mono_ns();
@@ -333,16 +308,14 @@ static int read_pit(struct hv_vm *vm, struct pit *p)
     if (r)
         return r;
     for (unsigned i = 0; i < 3; i++)
-        channel_from(&p->channel[i], &k.channels[i]);
-    p->channel[0].start_ns = now;
+        channel_from(&p->channel[i], &k.channels[i],
+                     i ? ticks_since(k.channels[i].count_load_time, now) : 0);
     p->port61 = (uint8_t)((p->channel[2].gate ? PIT_61_GATE2 : 0) |
                           (k.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON ? PIT_61_SPEAKER : 0));
-    pit_sync(p, now); /* KVM has raised these edges */
-    pit_freeze(p, now);
     return 0;
 }
 
-static int write_pit(struct hv_vm *vm, const struct pit *p)
+static int write_pit(struct hv_vm *vm, const struct pit_regs *p)
 {
     struct kvm_pit_state2 k = {
         .flags = p->port61 & PIT_61_SPEAKER ? KVM_PIT_FLAGS_SPEAKER_DATA_ON : 0};
@@ -396,87 +369,61 @@ static int load_clock(struct hv_vm *vm, const void *data, size_t len)
 
 /* ---- all ---- */
 
-static int read_model(struct hv_vm *vm, struct irqchip *m)
+static int read_chips(struct hv_vm *vm, struct x86_chips *chips)
 {
     int r = 0;
 
     kvm_irq_settle(vm);
     for (unsigned n = 0; !r && n < vm->vcpu_count; n++)
-        r = read_lapic(&vm->vcpu[n], &m->lapic[n]);
+        r = read_lapic(&vm->vcpu[n], &chips->lapic[n]);
     if (!r)
-        r = read_ioapic(vm, &m->ioapic);
+        r = read_ioapic(vm, &chips->ioapic);
     if (!r)
-        r = read_pics(vm, &m->pic);
-    return r ? r : read_pit(vm, &m->pit);
+        r = read_pics(vm, &chips->pic);
+    return r ? r : read_pit(vm, &chips->pit);
 }
 
 /* LAPICs first: the others send them what waits. */
-static int write_model(struct hv_vm *vm, const struct irqchip *m)
+static int write_chips(struct hv_vm *vm, const struct x86_chips *chips)
 {
     int r = 0;
 
     for (unsigned n = 0; !r && n < vm->vcpu_count; n++)
-        r = write_lapic(&vm->vcpu[n], &m->lapic[n]);
+        r = write_lapic(&vm->vcpu[n], &chips->lapic[n]);
     if (!r)
-        r = write_pics(vm, &m->pic);
+        r = write_pics(vm, &chips->pic);
     if (!r)
-        r = write_ioapic(vm, &m->ioapic);
-    return r ? r : write_pit(vm, &m->pit);
-}
-
-static int save_model(const struct irqchip *m, struct state_writer *w)
-{
-    int r = 0;
-
-    for (unsigned n = 0; !r && n < m->lapic_count; n++)
-        r = state_save(w, &lapic_state_desc, n, &m->lapic[n]);
-    if (!r)
-        r = state_save(w, &ioapic_state_desc, 0, &m->ioapic);
-    if (!r)
-        r = state_save(w, &pic_state_desc, 0, &m->pic);
-    return r ? r : state_save(w, &pit_state_desc, 0, &m->pit);
-}
-
-static int load_model(struct irqchip *m, const void *data, size_t len, struct vz_error *err)
-{
-    int r = 0;
-
-    for (unsigned n = 0; !r && n < m->lapic_count; n++)
-        r = state_load(data, len, &lapic_state_desc, n, &m->lapic[n], err);
-    if (!r)
-        r = state_load(data, len, &ioapic_state_desc, 0, &m->ioapic, err);
-    if (!r)
-        r = state_load(data, len, &pic_state_desc, 0, &m->pic, err);
-    return r ? r : state_load(data, len, &pit_state_desc, 0, &m->pit, err);
+        r = write_ioapic(vm, &chips->ioapic);
+    return r ? r : write_pit(vm, &chips->pit);
 }
 
 int kvm_irqchip_save(struct hv_vm *vm, struct state_writer *w)
 {
-    struct irqchip *m = model_new(vm);
-    int r = m ? read_model(vm, m) : -ENOMEM;
+    struct x86_chips *chips = x86_chips_new(vm->vcpu_count, vm->phys_bits);
+    int r = chips ? read_chips(vm, chips) : -ENOMEM;
 
     if (!r)
-        r = save_model(m, w);
-    free(m);
+        r = x86_chips_save(chips, w);
+    free(chips);
     return r ? r : save_clock(vm, w);
 }
 
 int kvm_irqchip_load(struct hv_vm *vm, const void *data, size_t len, struct vz_error *err)
 {
-    struct irqchip *m = model_new(vm);
+    struct x86_chips *chips = x86_chips_new(vm->vcpu_count, vm->phys_bits);
     int r;
 
-    if (!m)
+    if (!chips)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    r = load_model(m, data, len, err);
+    r = x86_chips_load(chips, data, len, err);
     if (!r) {
-        r = write_model(vm, m);
+        r = write_chips(vm, chips);
         if (!r)
             r = load_clock(vm, data, len);
         if (r)
             error_set(err, -r, VZ_ERROR_INTERNAL, "KVM: interrupt controllers: %s", strerror(-r));
     }
-    free(m);
+    free(chips);
     if (r)
         (void)kvm_irqchip_reset(vm);
     return r;
@@ -484,15 +431,15 @@ int kvm_irqchip_load(struct hv_vm *vm, const void *data, size_t len, struct vz_e
 
 int kvm_irqchip_reset(struct hv_vm *vm)
 {
-    struct irqchip *m = model_new(vm);
+    struct x86_chips *chips = x86_chips_new(vm->vcpu_count, vm->phys_bits);
     int r;
 
-    if (!m)
+    if (!chips)
         return -ENOMEM;
-    m->ioapic.level = vm->lines; /* the lines are the devices' */
-    m->pic.chip[0].level = (uint8_t)vm->lines;
-    m->pic.chip[1].level = (uint8_t)(vm->lines >> 8);
-    r = write_model(vm, m);
-    free(m);
+    chips->ioapic.level = vm->lines; /* the lines are the devices' */
+    chips->pic.chip[0].level = (uint8_t)vm->lines;
+    chips->pic.chip[1].level = (uint8_t)(vm->lines >> 8);
+    r = write_chips(vm, chips);
+    free(chips);
     return r;
 }

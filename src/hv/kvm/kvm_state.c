@@ -7,13 +7,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arch/x86/lapic_spec.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/tsc.h"
 #include "base/clock.h"
 #include "base/le.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
-#include "irqchip/lapic_spec.h"
 #include "state/state.h"
 
 #define XSTATE_BV_AT 512u
@@ -146,26 +147,18 @@ static int tsc_offset(struct hv_vcpu *v, unsigned long request, uint64_t *offset
     return kvm_ioctl(v->fd, request, &a);
 }
 
-static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
-{
-    return a - b < distance || b - a < distance;
-}
-
-/* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones, and as very different ones where this process had to wait in between. If
- * the states' TSCs are within a second, or else what comes out, take it to be the first vCPU's.
- * (Writing the MSR would have KVM guess in the same way, but with what was written to this machine
- * before.) */
+/* Writing the MSR would have KVM guess as tsc_settle() does, but with what was written to this
+ * machine before. */
 static int set_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
-    uint64_t offset = tsc - clock_tsc(), first, second = (uint64_t)tsc_rate_khz(&v->vm->tsc) * 1000;
+    struct tsc_first first = {.tsc = v->vm->tsc_of_first, .together = !v->vm->embedded,
+                              .khz = v->index ? tsc_rate_khz(&v->vm->tsc) : 0};
+    uint64_t offset = tsc - clock_tsc();
 
     if (!v->index)
         v->vm->tsc_of_first = tsc;
-    else if (!tsc_offset(&v->vm->vcpu[0], KVM_GET_DEVICE_ATTR, &first) &&
-             (is_near(offset, first, second) ||
-              (!v->vm->embedded && is_near(tsc, v->vm->tsc_of_first, second))))
-        offset = first;
+    else if (!tsc_offset(&v->vm->vcpu[0], KVM_GET_DEVICE_ATTR, &first.offset))
+        offset = tsc_settle(&first, tsc, offset);
     if (!tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
         return 0;
     return kvm_set_msr(v, MSR_TSC, tsc); /* before Linux 5.16 */

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "irqchip/pit.h"
+#include "arch/x86/chips.h"
 #include "state/state.h"
 
 #define PROGRAM(name, text)                                                                        \
@@ -496,7 +496,7 @@ PROGRAM(one_shot, "mov $0x30, %al\n"
 START_TEST(a_pit_that_is_saved_has_its_tick_ahead)
 {
     struct state_writer w = {0};
-    struct pit pit;
+    struct pit_regs pit;
     struct fx f;
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);

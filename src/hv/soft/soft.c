@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "arch/x86/regs.h"
+#include "arch/x86/tsc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/tsc_rate.h"
@@ -20,9 +21,6 @@
 #include "hv/hv.h"
 #include "irqchip/irqchip.h"
 #include "state/state.h"
-
-/* What a CPU state says of the local APIC where there is none: the power-up value. */
-#define BARE_APIC_BASE UINT64_C(0xfee00000)
 
 struct hv_vcpu {
     struct hv_vm *vm;
@@ -358,7 +356,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
         vm->vcpu[n].vector = -1;
         if (desc->no_irqchip) {
             vm->vcpu[n].cpu->run_state = X86_RUNNING;
-            vm->vcpu[n].apic_base = BARE_APIC_BASE;
+            vm->vcpu[n].apic_base = APIC_DEFAULT_BASE; /* as at power-up */
         }
     }
     *ret = vm;
@@ -457,27 +455,18 @@ static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
     return 0;
 }
 
-static bool is_near(uint64_t a, uint64_t b, uint64_t distance)
-{
-    return a - b < distance || b - a < distance;
-}
-
-/* States are read and set one vCPU after the other, so the same TSC on all of them comes out as
- * slightly different ones, and as very different ones where this process had to wait in between. If
- * the states' TSCs are within a second, or else what comes out, take it to be the first vCPU's:
- * Linux tolerates no difference at all. */
 static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
 {
-    const struct x86_cpu *first = v->vm->vcpu[0].cpu;
-    uint64_t offset = __atomic_load_n(&first->tsc_offset, __ATOMIC_RELAXED);
-    uint64_t second = v->index ? (uint64_t)tsc_rate_khz(&v->vm->tsc) * 1000 : 0;
+    const struct x86_cpu *cpu = v->vm->vcpu[0].cpu;
+    const struct tsc_first first = {
+        .offset = __atomic_load_n(&cpu->tsc_offset, __ATOMIC_RELAXED),
+        .tsc = __atomic_load_n(&v->vm->tsc_of_first, __ATOMIC_RELAXED),
+        .together = !v->vm->embedded, .khz = v->index ? tsc_rate_khz(&v->vm->tsc) : 0};
 
     if (!v->index)
         __atomic_store_n(&v->vm->tsc_of_first, tsc, __ATOMIC_RELAXED);
-    else if (is_near(v->cpu->tsc_offset, offset, second) ||
-             (!v->vm->embedded &&
-              is_near(tsc, __atomic_load_n(&v->vm->tsc_of_first, __ATOMIC_RELAXED), second)))
-        cpu_set_tsc_offset(v->cpu, offset);
+    else
+        cpu_set_tsc_offset(v->cpu, tsc_settle(&first, tsc, v->cpu->tsc_offset));
     if (v->vm->chip)
         irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
 }

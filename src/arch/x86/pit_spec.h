@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Intel 8254 programmable interval timer (data sheet 231164) and the PC's port 61h. */
-#ifndef VZ_IRQCHIP_PIT_SPEC_H
-#define VZ_IRQCHIP_PIT_SPEC_H
+#ifndef VZ_ARCH_X86_PIT_SPEC_H
+#define VZ_ARCH_X86_PIT_SPEC_H
 
 #define PIT_HZ 1193182u
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* I/O APIC: Intel 82093AA data sheet (290566), with version 20h's EOI register (ICH data sheets). */
-#ifndef VZ_IRQCHIP_IOAPIC_SPEC_H
-#define VZ_IRQCHIP_IOAPIC_SPEC_H
+/* I/O APIC: Intel 82093AA data sheet (290566), with version 20h's EOI register (ICH data
+ * sheets). */
+#ifndef VZ_ARCH_X86_IOAPIC_SPEC_H
+#define VZ_ARCH_X86_IOAPIC_SPEC_H
 
 #define IOAPIC_REGSEL 0x00
 #define IOAPIC_WIN    0x10

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Local APIC, Intel SDM vol. 3, chapter 11 (APIC). Offsets in the xAPIC page; the x2APIC MSR is
  * 800h + offset / 16. */
-#ifndef VZ_IRQCHIP_LAPIC_SPEC_H
-#define VZ_IRQCHIP_LAPIC_SPEC_H
+#ifndef VZ_ARCH_X86_LAPIC_SPEC_H
+#define VZ_ARCH_X86_LAPIC_SPEC_H
 
 #define APIC_ID        0x020
 #define APIC_VERSION   0x030
@@ -40,6 +40,18 @@ enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_CO
 
 /* Version: an integrated APIC, with suppression of EOI broadcasts (11.8.5) */
 #define APIC_VERSION_VALUE (0x14u | (LVT_COUNT - 1) << 16 | 1u << 24)
+
+/* Delivery modes, SDM vol. 3, 11.6.1; the same numbers everywhere. */
+enum apic_mode {
+    APIC_MODE_FIXED,
+    APIC_MODE_LOWEST,
+    APIC_MODE_SMI,
+    APIC_MODE_RESERVED,
+    APIC_MODE_NMI,
+    APIC_MODE_INIT,
+    APIC_MODE_SIPI,
+    APIC_MODE_EXTINT,
+};
 
 #define SVR_ENABLED      0x100u
 #define SVR_NO_BROADCAST 0x1000u

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Intel 8259A programmable interrupt controller (data sheet 231468) and the edge/level control
  * registers of PCI chipsets. */
-#ifndef VZ_IRQCHIP_PIC_SPEC_H
-#define VZ_IRQCHIP_PIC_SPEC_H
+#ifndef VZ_ARCH_X86_PIC_SPEC_H
+#define VZ_ARCH_X86_PIC_SPEC_H
 
 #define PIC_MASTER_CMD  0x20
 #define PIC_MASTER_DATA 0x21
