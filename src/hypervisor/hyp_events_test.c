@@ -97,6 +97,50 @@ START_TEST(nmis_and_exceptions_are_delivered)
 }
 END_TEST
 
+/* How many NMIs the guest takes from now on, until none waits. A KVM that is no hardware may be late, and let it
+ * halt first. */
+static unsigned handled_nmis(struct rig *r)
+{
+    struct vz_hv_events e;
+    unsigned count = 0;
+
+    do {
+        OK(vz_hv_vcpu_run(r->cpu, &r->exit));
+        if (r->exit.reason == VZ_HV_EXIT_PORT_WRITE) {
+            count++;
+            continue;
+        }
+        ck_assert_int_eq(r->exit.reason, VZ_HV_EXIT_HALT);
+        set(r->cpu, VZ_HV_REG_RIP, 0x1000);
+        OK(vz_hv_vcpu_get_events(r->cpu, &e));
+    } while (count < 10 && (r->exit.reason != VZ_HV_EXIT_HALT || e.nmi_pending));
+    return count;
+}
+
+/* Two together are two, three are two, and those that come in the handler are one. */
+START_TEST(two_nmis_are_kept_and_one_while_one_is_handled)
+{
+    static const unsigned injected[] = {1, 2, 3}, handled[] = {1, 2, 2};
+    struct rig r;
+
+    if (!rig_open(&r, _i, 0))
+        return;
+    real_vectors(&r, 0, 32);
+    REAL(&r, 0x90, 0xf4);
+    for (unsigned n = 0; n < 3; n++) {
+        for (unsigned k = 0; k < injected[n]; k++)
+            OK(vz_hv_vcpu_inject_nmi(r.cpu));
+        ck_assert_uint_eq(handled_nmis(&r), handled[n]);
+    }
+    OK(vz_hv_vcpu_inject_nmi(r.cpu));
+    expect(&r, VZ_HV_EXIT_PORT_WRITE);
+    OK(vz_hv_vcpu_inject_nmi(r.cpu));
+    OK(vz_hv_vcpu_inject_nmi(r.cpu));
+    ck_assert_uint_eq(handled_nmis(&r), 1);
+    rig_close(&r);
+}
+END_TEST
+
 static bool pushes_error(unsigned vector)
 {
     return (0x60227d00u >> vector) & 1; /* 8, 10 to 14, 17, 21, 29, 30 */
@@ -181,6 +225,7 @@ static void add_tests(Suite *s)
     EACH(s, interrupts_wait_for_if);
     EACH(s, windows_open_when_an_interrupt_fits);
     EACH(s, nmis_and_exceptions_are_delivered);
+    EACH(s, two_nmis_are_kept_and_one_while_one_is_handled);
     EACH(s, every_exception_can_be_raised);
     EACH(s, a_triple_fault_is_the_end);
     EACH(s, with_controllers_the_library_interrupts);

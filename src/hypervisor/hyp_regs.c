@@ -361,6 +361,12 @@ static bool can_raise(unsigned vector, bool has_error)
     return vector < 32 && !(never >> vector & 1) && (!has_error || (pushing >> vector & 1));
 }
 
+static void set_second_nmi(struct vz_hv_vcpu *v, bool pending)
+{
+    v->state.nmi_second = pending;
+    mark(v, &v->state.nmi_second, sizeof(v->state.nmi_second));
+}
+
 enum vz_hv_result vz_hv_vcpu_set_events(struct vz_hv_vcpu *v, const struct vz_hv_events *e)
 {
     enum vz_hv_result r = begin(v, e);
@@ -377,6 +383,9 @@ enum vz_hv_result vz_hv_vcpu_set_events(struct vz_hv_vcpu *v, const struct vz_hv
     v->state.name = e->name;                                                                       \
     mark(v, &v->state.name, sizeof(v->state.name));
     EVENT_FIELDS(SET_EVENT)
+    /* One behind the first stays as it is, where it may be. */
+    if (!e->nmi_pending || e->nmi_blocked)
+        set_second_nmi(v, false);
     if (v->state.run_state != X86_SHUTDOWN) {
         v->state.run_state = e->halted ? X86_HALTED : e->waits_for_sipi ? X86_WAIT_FOR_SIPI
                                                                         : X86_RUNNING;
@@ -391,6 +400,8 @@ enum vz_hv_result vz_hv_vcpu_inject_nmi(struct vz_hv_vcpu *v)
 
     if (r)
         return r;
+    if (v->state.nmi_pending && !v->state.nmi_blocked)
+        set_second_nmi(v, true);
     v->state.nmi_pending = true;
     mark(v, &v->state.nmi_pending, sizeof(v->state.nmi_pending));
     return VZ_HV_SUCCESS;

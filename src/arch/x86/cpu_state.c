@@ -80,6 +80,7 @@ static const struct state_field cpu_fields[] = {
     STATE_BOOL(struct x86_cpu_state, mov_ss_shadow),
     STATE_BOOL(struct x86_cpu_state, nmi_blocked),
     STATE_BOOL(struct x86_cpu_state, nmi_pending),
+    STATE_BOOL(struct x86_cpu_state, nmi_second),
     STATE_BOOL(struct x86_cpu_state, smi_pending),
     STATE_BOOL(struct x86_cpu_state, exception_pending),
     STATE_UINT_MAX(struct x86_cpu_state, exception_vector, 31),
@@ -164,7 +165,7 @@ static void reset_common(struct x86_cpu_state *s)
     s->tsc_deadline = 0;
     s->kvm_pv_eoi = 0;
     s->sti_shadow = s->mov_ss_shadow = false;
-    s->nmi_blocked = s->nmi_pending = s->smi_pending = false;
+    s->nmi_blocked = s->nmi_pending = s->nmi_second = s->smi_pending = false;
     s->exception_pending = s->exception_has_error = false;
     s->exception_vector = 0;
     s->exception_error = 0;

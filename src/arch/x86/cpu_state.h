@@ -74,6 +74,7 @@ struct x86_cpu_state {
     bool mov_ss_shadow;      /* the instruction after MOV/POP SS: and debug traps too */
     bool nmi_blocked;        /* until IRET */
     bool nmi_pending;
+    bool nmi_second;         /* another one behind it: only while none is blocked */
     bool smi_pending;
     bool exception_pending;  /* one to deliver before the next instruction */
     uint8_t exception_vector;

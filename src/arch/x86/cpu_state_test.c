@@ -100,7 +100,8 @@ static void fill(struct x86_cpu_state *s)
     s->tsc = n++, s->tsc_adjust = n++, s->tsc_aux = n++, s->tsc_deadline = n++;
     s->spec_ctrl = n++, s->mtrr_def_type = n++;
     s->run_state = X86_HALTED;
-    s->sti_shadow = s->mov_ss_shadow = s->nmi_blocked = s->nmi_pending = s->smi_pending = true;
+    s->sti_shadow = s->mov_ss_shadow = s->nmi_blocked = s->nmi_pending = true;
+    s->nmi_second = s->smi_pending = true;
     s->exception_pending = s->exception_has_error = true;
     s->exception_vector = 14, s->exception_error = 7;
 }

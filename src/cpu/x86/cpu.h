@@ -54,7 +54,7 @@ struct x86_host_ops {
 /* Reasons to look up from running blocks: bits of x86_cpu.pending. */
 enum x86_pending {
     X86_PENDING_INTR = 1,    /* ask host ops interrupt_pending() when IF allows */
-    X86_PENDING_NMI = 2,
+    X86_PENDING_NMI = 2,     /* by x86_cpu_post_nmi(): they are counted */
     X86_PENDING_INIT = 4,
     X86_PENDING_SIPI = 8,    /* vector in sipi_vector */
     X86_PENDING_KICK = 16,   /* leave x86_cpu_run() */
@@ -178,6 +178,8 @@ struct x86_cpu {
 
     struct x86_vm *vm;
     unsigned index;                /* also the APIC id */
+    _Atomic uint32_t nmi_queued;   /* any thread: NMIs that nmi_count does not have yet */
+    uint8_t nmi_count;             /* that wait; at most 2, see cpu_count_nmis() */
     struct mmu *mmu;
     struct block_cache *blocks;
     struct thunk_cache *thunks;
@@ -213,6 +215,8 @@ enum x86_stop x86_cpu_run(struct x86_cpu *c);
 
 /* Set bits of pending. Any thread, signal handlers too. Does not wake a sleeper: hv does. */
 void x86_cpu_post(struct x86_cpu *c, uint32_t bits);
+/* One NMI more. The same threads. */
+void x86_cpu_post_nmi(struct x86_cpu *c);
 
 /* While x86_cpu_run() is not active on it. Values that no CPU can hold give -EINVAL. cr8,
  * apic_base and tsc_deadline are the local APIC's and are left alone. */
@@ -248,6 +252,17 @@ struct x86_vm {
 static inline void cpu_set_tsc_offset(struct x86_cpu *c, uint64_t offset)
 {
     __atomic_store_n(&c->tsc_offset, offset, __ATOMIC_RELAXED);
+}
+
+/* Take those queued into nmi_count. The architecture keeps one NMI pending. Like KVM, as a virtual
+ * CPU may react later than a real one, keep two where the first could be taken at once: two that
+ * come together are two (Linux, process_nmi() in arch/x86/kvm/x86.c). */
+static inline void cpu_count_nmis(struct x86_cpu *c)
+{
+    uint32_t limit = c->nmi_blocked ? 1 : 2;
+    uint32_t queued = __atomic_exchange_n((uint32_t *)&c->nmi_queued, 0, __ATOMIC_SEQ_CST);
+
+    c->nmi_count = (uint8_t)MIN(c->nmi_count + MIN(queued, limit), limit);
 }
 
 static inline bool in_64bit(const struct x86_cpu *c)

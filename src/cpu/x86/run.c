@@ -18,6 +18,12 @@ void x86_cpu_post(struct x86_cpu *c, uint32_t bits)
     __atomic_or_fetch((uint32_t *)&c->pending, bits, __ATOMIC_SEQ_CST);
 }
 
+void x86_cpu_post_nmi(struct x86_cpu *c)
+{
+    __atomic_add_fetch((uint32_t *)&c->nmi_queued, 1, __ATOMIC_SEQ_CST);
+    x86_cpu_post(c, X86_PENDING_NMI);
+}
+
 static uint32_t pending(struct x86_cpu *c)
 {
     return __atomic_load_n((uint32_t *)&c->pending, __ATOMIC_SEQ_CST);
@@ -53,9 +59,15 @@ static enum next take_interrupt(struct x86_cpu *c)
     return delivered(event_deliver_interrupt(c, (uint8_t)vector));
 }
 
+/* The bit is cleared before counting, so that one that comes in between is not lost. */
 static enum next take_nmi(struct x86_cpu *c)
 {
     clear(c, X86_PENDING_NMI);
+    cpu_count_nmis(c);
+    if (!c->nmi_count)
+        return NEXT_AGAIN;
+    if (--c->nmi_count)
+        x86_cpu_post(c, X86_PENDING_NMI);
     c->run_state = X86_RUNNING;
     c->link = NULL;
     return delivered(event_deliver_nmi(c));
@@ -105,6 +117,8 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
         return NEXT_BLOCK;
     if ((what & X86_PENDING_NMI) && !c->nmi_blocked && !shadow)
         return take_nmi(c);
+    if (what & X86_PENDING_NMI)
+        cpu_count_nmis(c); /* what comes while one is handled is one */
     if ((what & X86_PENDING_INTR) && (c->rflags & X86_FLAG_IF) && !shadow)
         return take_interrupt(c);
     if ((what & X86_PENDING_INTR) && !(c->rflags & X86_FLAG_IF)) {

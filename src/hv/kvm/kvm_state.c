@@ -363,6 +363,7 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
 {
     struct kvm_vcpu_events e;
     int r = kvm_ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e);
+    unsigned nmis;
 
     if (!r)
         r = take_back_interrupt(v, &e);
@@ -370,8 +371,10 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
         return r;
     s->mov_ss_shadow = e.interrupt.shadow == KVM_X86_SHADOW_INT_MOV_SS;
     s->sti_shadow = e.interrupt.shadow && !s->mov_ss_shadow; /* AMD tells no difference */
-    s->nmi_pending = e.nmi.pending || e.nmi.injected;
+    nmis = e.nmi.pending + e.nmi.injected; /* before Linux 6.1 pending does not count */
+    s->nmi_pending = nmis;
     s->nmi_blocked = e.nmi.masked && !e.nmi.injected;
+    s->nmi_second = nmis > 1 && !s->nmi_blocked;
     s->smi_pending = false;
     s->exception_pending = e.exception.injected || e.exception.pending;
     s->exception_vector = s->exception_pending ? e.exception.nr & 31 : 0;
@@ -389,7 +392,7 @@ static int set_events(struct hv_vcpu *v, const struct x86_cpu_state *s)
                       .error_code = has_error ? s->exception_error : 0},
         .interrupt = {.shadow = (s->sti_shadow ? KVM_X86_SHADOW_INT_STI : 0) |
                                 (s->mov_ss_shadow ? KVM_X86_SHADOW_INT_MOV_SS : 0)},
-        .nmi = {.pending = s->nmi_pending, .masked = s->nmi_blocked},
+        .nmi = {.pending = s->nmi_pending + s->nmi_second, .masked = s->nmi_blocked},
         .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
     };
 

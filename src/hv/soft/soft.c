@@ -75,8 +75,10 @@ static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
 
     if (what & IRQCHIP_INTR)
         bits |= X86_PENDING_INTR;
-    if (what & IRQCHIP_NMI)
+    if (what & IRQCHIP_NMI) {
+        x86_cpu_post_nmi(v->cpu);
         bits |= X86_PENDING_NMI;
+    }
     if (what & IRQCHIP_INIT)
         bits |= X86_PENDING_INIT;
     if (what & IRQCHIP_SIPI) {

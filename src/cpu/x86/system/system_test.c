@@ -75,6 +75,11 @@ static uint64_t result(struct fixture *f, unsigned n)
     return v;
 }
 
+static void set_result(struct fixture *f, unsigned n, uint64_t v)
+{
+    ck_assert_int_eq(mem_write(f->mem, RESULT + 8 * n, &v, 8), 0);
+}
+
 static void setup(struct fixture *f)
 {
     static struct tsc_rate tsc = {.khz = 2000000};
@@ -690,10 +695,74 @@ START_TEST(interrupts_wait_for_the_shadow_of_sti)
     stop_is(&f, RUN(&f, interrupts), X86_STOP_HALT);
     ck_assert_uint_eq(result(&f, 0), CODE + 2);
     ck_assert_uint_eq(result(&f, 1) & (X86_FLAG_IF | X86_FLAG_RF), X86_FLAG_IF);
-    x86_cpu_post(f.cpu, X86_PENDING_NMI);
+    x86_cpu_post_nmi(f.cpu);
     stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT);
     ck_assert_uint_eq(result(&f, 2), 1);
     ck_assert(!f.cpu->nmi_blocked);
+    teardown(&f);
+}
+END_TEST
+
+/* The handler at 0x140 counts, and stops in itself to have more come meanwhile. */
+GUEST(nmis, ".code64",
+      "hlt\n jmp nmis\n"
+      ".org nmis + 0x140\n incl 0x5000\n cmpl $1, 0x5008\n jne 1f\n hlt\n 1: iretq\n");
+
+/* Two that come together are two, as on KVM; three are not three; and what comes while one is
+ * handled is one. */
+START_TEST(two_nmis_that_come_together_are_two)
+{
+    static const unsigned handled[] = {0, 1, 3, 5};
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_NMI, CODE + 0x140, 0x8e, 0);
+    stop_is(&f, RUN(&f, nmis), X86_STOP_HALT);
+    for (unsigned n = 1; n <= 3; n++) {
+        for (unsigned k = 0; k < n; k++)
+            x86_cpu_post_nmi(f.cpu);
+        stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT);
+        ck_assert_uint_eq(result(&f, 0), handled[n]);
+    }
+    set_result(&f, 1, 1);
+    x86_cpu_post_nmi(f.cpu);
+    stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT); /* in the handler */
+    ck_assert(f.cpu->nmi_blocked);
+    set_result(&f, 1, 0);
+    for (unsigned k = 0; k < 3; k++)
+        x86_cpu_post_nmi(f.cpu);
+    x86_cpu_get(f.cpu, &f.s);
+    ck_assert(f.s.nmi_pending && !f.s.nmi_second);
+    ck_assert_uint_eq(result(&f, 0), 6);
+    f.cpu->run_state = X86_RUNNING; /* on with the handler, as an interrupt would have it */
+    stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 7);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(waiting_nmis_are_part_of_the_state)
+{
+    struct fixture f;
+
+    setup_long(&f);
+    set_gate(&f, X86_NMI, CODE + 0x140, 0x8e, 0);
+    stop_is(&f, RUN(&f, nmis), X86_STOP_HALT);
+    x86_cpu_post_nmi(f.cpu);
+    x86_cpu_post_nmi(f.cpu);
+    x86_cpu_get(f.cpu, &f.s);
+    ck_assert(f.s.nmi_pending && f.s.nmi_second);
+    f.s.nmi_pending = false;
+    ck_assert_int_eq(x86_cpu_set(f.cpu, &f.s), -EINVAL); /* a second without a first */
+    f.s.nmi_pending = true;
+    ck_assert_int_eq(x86_cpu_set(f.cpu, &f.s), 0);
+    stop_is(&f, x86_cpu_run(f.cpu), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), 2);
+    x86_cpu_post_nmi(f.cpu);
+    f.s.nmi_pending = f.s.nmi_second = false;
+    ck_assert_int_eq(x86_cpu_set(f.cpu, &f.s), 0);
+    x86_cpu_get(f.cpu, &f.s);
+    ck_assert(!f.s.nmi_pending); /* what a state has not got is gone */
     teardown(&f);
 }
 END_TEST
@@ -806,6 +875,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, descriptors_can_be_looked_at);
     UNIT_TEST(s, control_registers_refuse_nonsense);
     UNIT_TEST(s, interrupts_wait_for_the_shadow_of_sti);
+    UNIT_TEST(s, two_nmis_that_come_together_are_two);
+    UNIT_TEST(s, waiting_nmis_are_part_of_the_state);
     UNIT_TEST(s, an_interrupt_comes_as_soon_as_iret_lets_it);
     UNIT_TEST(s, a_shadow_of_sti_that_is_over_is_not_told);
     UNIT_TEST(s, state_that_no_cpu_can_hold_is_refused);

@@ -35,7 +35,9 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
     fpu_get(c, ret->xsave);
     ret->tsc = clock_tsc() + c->tsc_offset;
     ret->run_state = c->run_state;
-    ret->nmi_pending = __atomic_load_n((uint32_t *)&c->pending, __ATOMIC_SEQ_CST) & X86_PENDING_NMI;
+    cpu_count_nmis(c);
+    ret->nmi_pending = c->nmi_count;
+    ret->nmi_second = c->nmi_count > 1;
     ret->smi_pending = false;
     ret->exception_pending = c->fault.pending;
     ret->exception_vector = c->fault.pending ? c->fault.vector : 0;
@@ -107,7 +109,8 @@ bool x86_state_valid(const struct x86_cpu_state *s, uint64_t cr4_offered, uint64
            (xcr0 & X86_XCR0_X87) && !(xcr0 & ~(xcr0_offered | X86_XCR0_X87)) &&
            (xcr0 & (X86_XCR0_SSE | X86_XCR0_AVX)) != X86_XCR0_AVX && !(s->dr6 >> 32) &&
            !(s->dr7 >> 32) && !(s->tsc_aux >> 32) && !(s->fmask >> 32) && s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
-           !(s->sti_shadow && s->mov_ss_shadow);
+           !(s->sti_shadow && s->mov_ss_shadow) &&
+           !(s->nmi_second && (s->nmi_blocked || !s->nmi_pending));
 }
 
 /* CPL is not a field of the state: the modes and SS say what it is. */
@@ -129,12 +132,13 @@ static void set_fault(struct x86_cpu *c, const struct x86_cpu_state *s)
     c->fault.error = s->exception_error;
 }
 
-static void set_pending_nmi(struct x86_cpu *c, bool pending)
+static void set_pending_nmis(struct x86_cpu *c, uint8_t count)
 {
-    if (pending)
-        __atomic_or_fetch((uint32_t *)&c->pending, X86_PENDING_NMI, __ATOMIC_SEQ_CST);
-    else
-        __atomic_and_fetch((uint32_t *)&c->pending, ~(uint32_t)X86_PENDING_NMI, __ATOMIC_SEQ_CST);
+    __atomic_and_fetch((uint32_t *)&c->pending, ~(uint32_t)X86_PENDING_NMI, __ATOMIC_SEQ_CST);
+    __atomic_store_n((uint32_t *)&c->nmi_queued, 0, __ATOMIC_SEQ_CST);
+    c->nmi_count = count;
+    if (count)
+        x86_cpu_post(c, X86_PENDING_NMI);
 }
 
 int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
@@ -157,7 +161,7 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
     if (c->vm->host->tsc_changed)
         c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
     c->run_state = (uint8_t)s->run_state;
-    set_pending_nmi(c, s->nmi_pending);
+    set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
     set_fault(c, s);
     c->cpl = cpl_of(s);
     fpu_mode_changed(c);
