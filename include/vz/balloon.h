@@ -23,7 +23,7 @@ struct vz_virtio_balloon_options { /* start from VZ_VIRTIO_BALLOON_OPTIONS_INIT 
                                   * memory goes back to the host by itself */
     bool no_deflate_on_oom; /* a guest out of memory may not take pages back by itself */
 };
-#define VZ_VIRTIO_BALLOON_OPTIONS_INIT {.size = sizeof(struct vz_virtio_balloon_options)}
+#define VZ_VIRTIO_BALLOON_OPTIONS_INIT VZ_INIT_(struct vz_virtio_balloon_options, )
 
 /**
  * Describe the virtio device. At most one per machine.

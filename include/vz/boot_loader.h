@@ -27,7 +27,7 @@ struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS
      * Since 0.3. */
     const char *disk;
 };
-#define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT {.size = sizeof(struct vz_linux_boot_loader_options)}
+#define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT VZ_INIT_(struct vz_linux_boot_loader_options, )
 
 /**
  * Describe a direct boot of a kernel. Strings are copied. Opens no file: vz_config_validate() looks

@@ -39,10 +39,10 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     bool host_cpu;        /* KVM: show the guest the host's CPU, not the one that is the same everywhere */
 };
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
-    {                                                                                              \
-        .size = sizeof(struct vz_config_options), .accel = "auto",                                 \
-        .memory_size = (uint64_t)1 << 30, .cpu_count = 1                                           \
-    }
+    VZ_INIT_(struct vz_config_options,                                                             \
+             VZ_SET_(accel, "auto")                                                                \
+             VZ_SET_(memory_size, (uint64_t)1 << 30)                                               \
+             VZ_SET_(cpu_count, 1))
 
 /**
  * A configuration without boot loader and devices. Values are checked by vz_config_validate().

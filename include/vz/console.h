@@ -25,14 +25,14 @@ struct vz_console_port_options { /* start from VZ_CONSOLE_PORT_OPTIONS_INIT */
     bool is_console;                         /* the guest may log in here */
     struct vz_serial_attachment *attachment; /* a reference is taken; NULL: nowhere */
 };
-#define VZ_CONSOLE_PORT_OPTIONS_INIT {.size = sizeof(struct vz_console_port_options)}
+#define VZ_CONSOLE_PORT_OPTIONS_INIT VZ_INIT_(struct vz_console_port_options, )
 
 struct vz_virtio_console_options { /* start from VZ_VIRTIO_CONSOLE_OPTIONS_INIT */
     size_t size;
     const struct vz_console_port_options *ports; /* of this many; each is copied */
     unsigned port_count;
 };
-#define VZ_VIRTIO_CONSOLE_OPTIONS_INIT {.size = sizeof(struct vz_virtio_console_options)}
+#define VZ_VIRTIO_CONSOLE_OPTIONS_INIT VZ_INIT_(struct vz_virtio_console_options, )
 
 /**
  * Describe a console device. Names and numbers of ports are checked by vz_config_validate().

@@ -17,7 +17,7 @@ VZ_DECLARE_COUNTED(entropy_device);
 struct vz_virtio_entropy_options { /* start from VZ_VIRTIO_ENTROPY_OPTIONS_INIT */
     size_t size;
 };
-#define VZ_VIRTIO_ENTROPY_OPTIONS_INIT {.size = sizeof(struct vz_virtio_entropy_options)}
+#define VZ_VIRTIO_ENTROPY_OPTIONS_INIT VZ_INIT_(struct vz_virtio_entropy_options, )
 
 /**
  * Describe the virtio device. Any number of them; one is enough.

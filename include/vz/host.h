@@ -19,9 +19,10 @@ enum vz_host_level {
     VZ_HOST_PROBLEM = 2, /* does not work; machines do without it */
 };
 
-/* Strings are the report's, and none is NULL. Words may be added; those there are keep their
- * meaning. */
+/* The report's, as are the strings, of which none is NULL. Words may be added; those there are keep
+ * their meaning. */
 struct vz_host_finding {
+    size_t size;         /* of this struct, as the library knows it: it may grow */
     enum vz_host_level level;
     /* What it is about: "accelerator" (always the first: what "auto" chooses), "kvm",
      * "software-cpu", "io_uring", "huge-pages", "memory", "tap". */

@@ -14,6 +14,10 @@
  *   it before it ends. No thread of the library's ever calls the program.
  * Results: VZ_HV_SUCCESS (0) or one of the codes below. What fails has changed nothing. NULL for an
  *   object or for memory that is to be filled in gives VZ_HV_BAD_ARGUMENT.
+ * Structs: options start with their size, statistics are asked for with it. What else a later
+ *   version may have more to say in ends in `reserved` members, which become named ones: programs
+ *   neither read nor copy them singly, and what is handed in has zeros there (begin with {0}, or
+ *   with what vz_hv_vcpu_get_events() gave), which will mean what holds today. Sizes stay.
  *
  * All of it since 0.2. */
 #ifndef VZ_HYPERVISOR_H
@@ -68,7 +72,7 @@ struct vz_hv_vm_options { /* start from VZ_HV_VM_OPTIONS_INIT */
     unsigned flags;          /* VZ_HV_VM_... */
     unsigned vcpu_max;       /* vCPUs are numbered 0 to this - 1; 1 to VZ_HV_VCPUS_MAX; 0 means 8 */
 };
-#define VZ_HV_VM_OPTIONS_INIT {sizeof(struct vz_hv_vm_options), NULL, 0, 0}
+#define VZ_HV_VM_OPTIONS_INIT VZ_INIT_(struct vz_hv_vm_options, )
 
 /**
  * Create a virtual machine without memory and vCPUs.
@@ -172,13 +176,15 @@ enum vz_hv_exit_reason {
     VZ_HV_EXIT_COUNT
 };
 
-/* Why vz_hv_vcpu_run() returned. Members that a reason does not name are 0. */
+/* Why vz_hv_vcpu_run() returned. Members that a reason does not name are 0. Filled in as a whole:
+ * whatever was in it before. */
 struct vz_hv_exit {
     enum vz_hv_exit_reason reason;
     unsigned size;    /* PORT, MMIO: bytes: 1, 2, 4 or 8 (ports: not 8); wider accesses come in pieces */
     uint64_t address; /* PORT: the port; MMIO, MEMORY: the guest-physical address */
     uint64_t value;   /* PORT_WRITE, MMIO_WRITE: what was written */
     char text[512];   /* SHUTDOWN, ERROR: what the vCPU was doing, one line */
+    uint64_t reserved[8]; /* 0; see "Structs" above */
 };
 
 /**
@@ -233,6 +239,7 @@ enum vz_hv_segment_reg {
     VZ_HV_ES, VZ_HV_CS, VZ_HV_SS, VZ_HV_DS, VZ_HV_FS, VZ_HV_GS, VZ_HV_LDTR, VZ_HV_TR,
     VZ_HV_SEGMENT_COUNT
 };
+/* Complete as the architecture has it: it will not grow. */
 struct vz_hv_segment {
     uint64_t base;
     uint32_t limit;    /* in bytes, granularity applied */
@@ -281,6 +288,7 @@ struct vz_hv_events {
     bool exception_has_error;
     uint8_t exception_vector;
     uint32_t exception_error;
+    uint64_t reserved[4];   /* 0; see "Structs" above */
 };
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_events(struct vz_hv_vcpu *vcpu,
                                                   struct vz_hv_events *ret);
@@ -304,7 +312,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_withdraw_interrupt(struct vz_hv_vcpu *vcp
  * once; on false, ask no more. VZ_HV_UNSUPPORTED with VZ_HV_VM_IRQCHIP. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_request_interrupt_window(struct vz_hv_vcpu *vcpu, bool on);
 
-/* Make an NMI pending; taken when none is being handled. */
+/* Make an NMI pending; taken when none is being handled. One more is kept behind it unless one is
+ * being handled, as two of a machine's devices may raise theirs together; further ones are lost. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_inject_nmi(struct vz_hv_vcpu *vcpu);
 
 /**

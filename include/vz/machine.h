@@ -67,7 +67,7 @@ struct vz_guest_address { /* start from VZ_GUEST_ADDRESS_INIT */
     char ipv4[16];
     char ipv6[46]; /* a routable one */
 };
-#define VZ_GUEST_ADDRESS_INIT {.size = sizeof(struct vz_guest_address)}
+#define VZ_GUEST_ADDRESS_INIT VZ_INIT_(struct vz_guest_address, )
 
 /* What a program hears of a machine without asking. All members are optional; arg is that of the
  * options. */
@@ -93,7 +93,7 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
     void (*guest_address_changed)(void *arg, struct vz_machine *machine, unsigned device,
                                   const struct vz_guest_address *address);
 };
-#define VZ_MACHINE_DELEGATE_INIT {.size = sizeof(struct vz_machine_delegate)}
+#define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 
 struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
     size_t size;
@@ -101,7 +101,7 @@ struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
     void *delegate_arg;
     bool use_events_fd; /* completions and events wait for vz_machine_dispatch() */
 };
-#define VZ_MACHINE_OPTIONS_INIT {.size = sizeof(struct vz_machine_options)}
+#define VZ_MACHINE_OPTIONS_INIT VZ_INIT_(struct vz_machine_options, )
 
 /**
  * Make a machine. The configuration must validate, and is copied. Nothing is opened and no memory taken before it

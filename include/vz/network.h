@@ -55,7 +55,7 @@ struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
      * trust who can reach them. false: it does not. */
     bool host_loopback;
 };
-#define VZ_NAT_OPTIONS_INIT {.size = sizeof(struct vz_nat_options)}
+#define VZ_NAT_OPTIONS_INIT VZ_INIT_(struct vz_nat_options, )
 
 /**
  * The guest reaches what the host reaches, through a router in this process that also answers DHCP and
@@ -68,7 +68,7 @@ struct vz_fd_network_options { /* start from VZ_FD_NETWORK_OPTIONS_INIT */
     size_t size;
     unsigned mtu; /* bytes, VZ_MTU_MIN to VZ_MTU_MAX */
 };
-#define VZ_FD_NETWORK_OPTIONS_INIT {.size = sizeof(struct vz_fd_network_options), .mtu = VZ_MTU_MIN}
+#define VZ_FD_NETWORK_OPTIONS_INIT VZ_INIT_(struct vz_fd_network_options, VZ_SET_(mtu, VZ_MTU_MIN))
 
 /**
  * A connected datagram (or SOCK_SEQPACKET) socket on which each datagram is an Ethernet frame. Give it a
@@ -100,7 +100,7 @@ struct vz_virtio_network_options { /* start from VZ_VIRTIO_NETWORK_OPTIONS_INIT 
     size_t size;
     const struct vz_mac_address *mac; /* copied; unicast, not zero; NULL: a random one */
 };
-#define VZ_VIRTIO_NETWORK_OPTIONS_INIT {.size = sizeof(struct vz_virtio_network_options)}
+#define VZ_VIRTIO_NETWORK_OPTIONS_INIT VZ_INIT_(struct vz_virtio_network_options, )
 
 /**
  * A virtio network card.

@@ -35,7 +35,7 @@ struct vz_generic_platform_options { /* start from VZ_GENERIC_PLATFORM_OPTIONS_I
     size_t size;
     const struct vz_machine_identifier *machine_identifier; /* copied; NULL: a random one */
 };
-#define VZ_GENERIC_PLATFORM_OPTIONS_INIT {.size = sizeof(struct vz_generic_platform_options)}
+#define VZ_GENERIC_PLATFORM_OPTIONS_INIT VZ_INIT_(struct vz_generic_platform_options, )
 
 /**
  * Describe a PC for Linux and other generic guests. A configuration without a platform gets one of

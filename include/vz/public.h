@@ -23,6 +23,17 @@
 
 #define VZ_PUBLIC __attribute__((visibility("default")))
 
+/* For the VZ_..._INIT macros: a struct's size, and what does not start as zero; in C, and in every
+ * C++ since C++11, which has no designators before C++20. */
+#ifdef __cplusplus
+#define VZ_INIT_(type, set)                                                                        \
+    []() -> type { type vz_init_ = {}; vz_init_.size = sizeof(vz_init_); set return vz_init_; }()
+#define VZ_SET_(member, value) vz_init_.member = value;
+#else
+#define VZ_INIT_(type, set) {.size = sizeof(type) set}
+#define VZ_SET_(member, value) , .member = value
+#endif
+
 /* Declares vz_NAME_ref() and vz_NAME_unref(). Since 0.2. */
 #define VZ_DECLARE_COUNTED(name)                                                                   \
     struct vz_##name;                                                                              \

@@ -34,7 +34,7 @@ struct vz_memory_state { /* start from VZ_MEMORY_STATE_INIT */
     uint64_t actual; /* bytes the guest has now, as it says; all when it has no driver or does not run */
     uint64_t freed;  /* bytes that went back to the host in this run so far, some maybe many times */
 };
-#define VZ_MEMORY_STATE_INIT {.size = sizeof(struct vz_memory_state)}
+#define VZ_MEMORY_STATE_INIT VZ_INIT_(struct vz_memory_state, )
 
 /* Returns 0; or -1 with VZ_ERROR_DEVICE_NOT_FOUND (no balloon) or VZ_ERROR_INVALID (a struct of an
  * unknown size). Since 0.2. */

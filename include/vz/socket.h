@@ -40,7 +40,7 @@ struct vz_virtio_socket_options { /* start from VZ_VIRTIO_SOCKET_OPTIONS_INIT */
     unsigned forward_count;
 };
 #define VZ_VIRTIO_SOCKET_OPTIONS_INIT                                                              \
-    {.size = sizeof(struct vz_virtio_socket_options), .guest_cid = VZ_SOCKET_CID_MIN}
+    VZ_INIT_(struct vz_virtio_socket_options, VZ_SET_(guest_cid, VZ_SOCKET_CID_MIN))
 
 /**
  * Describe the virtio device. At most one per machine.

@@ -40,7 +40,7 @@ struct vz_disk_image_options { /* start from VZ_DISK_IMAGE_OPTIONS_INIT */
     enum vz_disk_sync sync;
 };
 #define VZ_DISK_IMAGE_OPTIONS_INIT                                                                 \
-    {.size = sizeof(struct vz_disk_image_options), .sync = VZ_DISK_SYNC_FULL}
+    VZ_INIT_(struct vz_disk_image_options, VZ_SET_(sync, VZ_DISK_SYNC_FULL))
 
 /**
  * A raw disk image: a file whose size is a multiple of 512 bytes; or a block device, by its path. A machine
@@ -57,7 +57,7 @@ struct vz_block_device_options { /* start from VZ_BLOCK_DEVICE_OPTIONS_INIT */
     enum vz_disk_sync sync;
 };
 #define VZ_BLOCK_DEVICE_OPTIONS_INIT                                                               \
-    {.size = sizeof(struct vz_block_device_options), .sync = VZ_DISK_SYNC_FULL}
+    VZ_INIT_(struct vz_block_device_options, VZ_SET_(sync, VZ_DISK_SYNC_FULL))
 
 /**
  * A disk of the host (or anything else that can be read and written by position), already open, for example by a
@@ -75,7 +75,7 @@ struct vz_virtio_block_options { /* start from VZ_VIRTIO_BLOCK_OPTIONS_INIT */
     const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, the guest's serial
                                number of the disk (/dev/disk/by-id/virtio-...); NULL: none */
 };
-#define VZ_VIRTIO_BLOCK_OPTIONS_INIT {.size = sizeof(struct vz_virtio_block_options)}
+#define VZ_VIRTIO_BLOCK_OPTIONS_INIT VZ_INIT_(struct vz_virtio_block_options, )
 
 /**
  * A virtio disk: the guest's vda, vdb, ... in the order they are added to a configuration.

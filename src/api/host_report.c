@@ -54,8 +54,9 @@ struct vz_host *vz_host_examine(struct vz_error *err)
     for (size_t i = 0; i < h->count; i++) {
         const struct host_finding *from = &h->findings.item[i];
 
-        h->finding[i] = (struct vz_host_finding){from->level, from->topic, from->code, from->text,
-                                                 from->command};
+        h->finding[i] = (struct vz_host_finding){
+            .size = sizeof(h->finding[i]), .level = from->level, .topic = from->topic,
+            .code = from->code, .text = from->text, .command = from->command};
     }
     return h;
 }

@@ -32,7 +32,11 @@ START_TEST(unanswered_reads_give_all_ones)
     if (!rig_open(&r, _i, 0))
         return;
     REAL(&r, 0xe5, 0x10, 0xf4); /* in ax, 0x10; hlt */
+    memset(&r.exit, 0xff, sizeof(r.exit));
     expect(&r, VZ_HV_EXIT_PORT_READ);
+    ck_assert(!r.exit.text[0] && !r.exit.value); /* all of it is filled in */
+    for (unsigned n = 0; n < sizeof(r.exit.reserved) / sizeof(r.exit.reserved[0]); n++)
+        ck_assert_uint_eq(r.exit.reserved[n], 0);
     expect(&r, VZ_HV_EXIT_HALT);
     ck_assert_uint_eq(get(r.cpu, VZ_HV_REG_RAX) & 0xffff, 0xffff);
     rig_close(&r);

@@ -230,6 +230,7 @@ enum vz_hv_result vz_hv_vcpu_run_until(struct vz_hv_vcpu *v, uint64_t deadline_n
     to->size = 0;
     to->address = to->value = 0;
     to->text[0] = 0;
+    memset(to->reserved, 0, sizeof(to->reserved));
     start = clock_mono_ns();
     r = run(v, deadline_ns, to);
     v->stats.exec_time_ns += clock_mono_ns() - start;
