@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/calendar.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "chipset/chipset.h"
@@ -91,19 +91,16 @@ static unsigned decode_hour(const struct rtc *rtc, uint8_t v)
 /* The clock into the time registers. */
 static void latch_time(struct rtc *rtc)
 {
-    time_t s = (time_t)(guest_ns(rtc) / NS_PER_SEC);
-    struct tm tm;
-    unsigned year;
+    uint64_t s = guest_ns(rtc) / NS_PER_SEC, days = s / DAY_S;
+    struct calendar_date date = calendar_date((int64_t)days);
+    unsigned of_day = (unsigned)(s % DAY_S), year = (unsigned)date.year;
 
-    if (!gmtime_r(&s, &tm))
-        return;
-    year = (unsigned)tm.tm_year + 1900;
-    rtc->cmos[SECONDS] = encode(rtc, (unsigned)tm.tm_sec);
-    rtc->cmos[MINUTES] = encode(rtc, (unsigned)tm.tm_min);
-    rtc->cmos[HOURS] = encode_hour(rtc, (unsigned)tm.tm_hour);
-    rtc->cmos[WEEKDAY] = encode(rtc, (unsigned)tm.tm_wday + 1);
-    rtc->cmos[DAY] = encode(rtc, (unsigned)tm.tm_mday);
-    rtc->cmos[MONTH] = encode(rtc, (unsigned)tm.tm_mon + 1);
+    rtc->cmos[SECONDS] = encode(rtc, of_day % 60);
+    rtc->cmos[MINUTES] = encode(rtc, of_day / 60 % 60);
+    rtc->cmos[HOURS] = encode_hour(rtc, of_day / 3600);
+    rtc->cmos[WEEKDAY] = encode(rtc, (unsigned)((days + 4) % 7) + 1); /* 1970 began on a Thursday */
+    rtc->cmos[DAY] = encode(rtc, date.day);
+    rtc->cmos[MONTH] = encode(rtc, date.month);
     rtc->cmos[YEAR] = encode(rtc, year % 100);
     rtc->cmos[CENTURY] = encode(rtc, year / 100);
 }
@@ -111,16 +108,10 @@ static void latch_time(struct rtc *rtc)
 /* The time registers, whatever the guest put there, into the clock. Fractions start at fraction. */
 static void apply_time(struct rtc *rtc, uint64_t fraction_ns)
 {
-    struct tm tm = {
-        .tm_sec = (int)decode(rtc, rtc->cmos[SECONDS]),
-        .tm_min = (int)decode(rtc, rtc->cmos[MINUTES]),
-        .tm_hour = (int)decode_hour(rtc, rtc->cmos[HOURS]),
-        .tm_mday = (int)decode(rtc, rtc->cmos[DAY]),
-        .tm_mon = (int)decode(rtc, rtc->cmos[MONTH]) - 1,
-        .tm_year = (int)(decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR])) -
-                   1900,
-    };
-    time_t s = timegm(&tm);
+    unsigned year = decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]);
+    int64_t days = calendar_days(year, decode(rtc, rtc->cmos[MONTH]), decode(rtc, rtc->cmos[DAY]));
+    int64_t s = days * DAY_S + decode_hour(rtc, rtc->cmos[HOURS]) * 3600 +
+                decode(rtc, rtc->cmos[MINUTES]) * 60 + decode(rtc, rtc->cmos[SECONDS]);
     uint64_t ns;
 
     /* Beyond what nanoseconds in 64 bits hold (1970 to 2554) the clock starts over. */

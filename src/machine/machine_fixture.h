@@ -20,8 +20,8 @@ struct file {
     char path[64];
 };
 
-/* Write an ELF64 kernel that consists of ops. */
-static inline struct file write_kernel(const struct fake_op *ops, size_t count)
+/* Write an ELF64 kernel that consists of len bytes. */
+static inline struct file write_elf(const void *code, size_t len)
 {
     Elf64_Ehdr eh = {.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
                      .e_entry = LOAD_ADDR, .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh),
@@ -35,13 +35,19 @@ static inline struct file write_kernel(const struct fake_op *ops, size_t count)
     eh.e_ident[EI_CLASS] = ELFCLASS64;
     eh.e_ident[EI_DATA] = ELFDATA2LSB;
     eh.e_ident[EI_VERSION] = EV_CURRENT;
-    ph.p_filesz = ph.p_memsz = sizeof(*ops) * count;
+    ph.p_filesz = ph.p_memsz = len;
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(pwrite(fd, &eh, sizeof(eh), 0), sizeof(eh));
     ck_assert_int_eq(pwrite(fd, &ph, sizeof(ph), sizeof(eh)), sizeof(ph));
-    ck_assert_int_eq(pwrite(fd, ops, ph.p_filesz, 4096), ph.p_filesz);
+    ck_assert_int_eq(pwrite(fd, code, ph.p_filesz, 4096), ph.p_filesz);
     close(fd);
     return f;
+}
+
+/* Of ops. */
+static inline struct file write_kernel(const struct fake_op *ops, size_t count)
+{
+    return write_elf(ops, sizeof(*ops) * count);
 }
 
 static inline struct vz_config *make_config(const char *kernel, unsigned cpus, bool stop_at_reset)

@@ -53,6 +53,7 @@ struct machine_stat {
 
 struct vz_machine {
     /* Fixed once made. */
+    int (*opened)(void *machine, struct vz_error *err); /* see struct parts_owner; NULL: nothing */
     struct vz_config *config;
     struct vz_machine_delegate delegate;
     void *delegate_arg;

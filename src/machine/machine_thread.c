@@ -85,6 +85,7 @@ static void apply_settings(struct vz_machine *m)
 static int build(struct vz_machine *m, struct vz_error *err)
 {
     const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device,
+                                      .opened = m->opened,
                                       .arg = m};
     struct parts *p = &m->parts;
     int r = parts_init(p, m->config, &owner, err);

@@ -34,6 +34,27 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
     return device_slots_open(p->slots, pc_device_kinds, c, err);
 }
 
+/* params points to *initrd. */
+static struct boot_params boot_params_of(const struct parts *p, struct boot_module *initrd)
+{
+    const struct vz_config *c = p->config;
+    const struct vz_boot_loader *b = c->boot_loader;
+
+    *initrd = (struct boot_module){.path = b->options.initrd};
+    return (struct boot_params){.kernel_path = b->options.kernel, .modules = initrd,
+                                .module_count = b->options.initrd != NULL,
+                                .disk_path = b->options.disk, .cmdline = b->options.cmdline,
+                                .ram_size = c->options.memory_size};
+}
+
+static int open_boot_files(struct parts *p, struct vz_error *err)
+{
+    struct boot_module initrd;
+    const struct boot_params params = boot_params_of(p, &initrd);
+
+    return boot_open(&params, &p->boot, err);
+}
+
 static int create_board(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
@@ -82,6 +103,8 @@ static int open_all(struct parts *p, const struct parts_owner *owner, struct vz_
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make the event loop: %s", strerror(-r));
     r = open_slots(p, owner, err);
+    if (!r)
+        r = open_boot_files(p, err);
     return r ? r : create_board(p, owner, err);
 }
 
@@ -92,6 +115,9 @@ int parts_init(struct parts *p, const struct vz_config *config, const struct par
 
     *p = (struct parts){.config = config};
     r = open_all(p, owner, err);
+    if (!r && owner->opened)
+        r = owner->opened(owner->arg, err);
+    /* ---- The line: from here on no file is opened, no socket made, no interface asked for. ---- */
     if (!r)
         r = board_populate(p->board, err);
     if (!r)
@@ -107,6 +133,7 @@ void parts_fini(struct parts *p)
         p->hv->vcpu_destroy(p->vcpu[i]);
     board_destroy(p->board);
     device_slots_free(p->slots);
+    boot_close(&p->boot);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
     drop_frozen(p);
@@ -115,28 +142,25 @@ void parts_fini(struct parts *p)
 
 void parts_abandon(struct parts *p)
 {
+    boot_close(&p->boot);
     loop_fd_remove(p->wake);
     *p = (struct parts){.config = p->config};
 }
 
 int parts_boot(struct parts *p, struct vz_error *err)
 {
-    const struct vz_config *c = p->config;
-    const struct vz_boot_loader *b = c->boot_loader;
-    const struct boot_module initrd = {.path = b->options.initrd};
-    struct boot_params params = {.kernel_path = b->options.kernel, .modules = &initrd,
-                                 .module_count = b->options.initrd != NULL, .disk_path = b->options.disk,
-                                 .cmdline = b->options.cmdline, .ram_size = c->options.memory_size,
-                                 .rsdp_gpa = p->board->rsdp};
+    struct boot_module initrd;
+    struct boot_params params = boot_params_of(p, &initrd);
     struct x86_cpu_state state;
     int r = p->hv->vcpu_get(p->vcpu[0], &state);
 
+    params.rsdp_gpa = p->board->rsdp;
     if (!r)
-        r = boot_load(&params, p->board->mem, &state, err);
+        r = boot_load(&params, &p->boot, p->board->mem, &state, err);
     if (r < 0)
         return r;
     r = p->hv->vcpu_set(p->vcpu[0], &state);
-    for (unsigned i = 1; !r && i < c->options.cpu_count; i++) {
+    for (unsigned i = 1; !r && i < p->config->options.cpu_count; i++) {
         r = p->hv->vcpu_get(p->vcpu[i], &state);
         boot_prepare_cpu(&state);
         if (!r)

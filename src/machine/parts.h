@@ -5,6 +5,7 @@
 #define VZ_MACHINE_PARTS_H
 
 #include "base/compiler.h"
+#include "board/pc/boot/boot.h"
 #include "chipset/chipset.h"
 #include "device/device_slots.h"
 #include "hv/hv.h"
@@ -23,6 +24,9 @@ struct parts_owner {
     void (*request)(void *arg, enum chipset_request kind, uint32_t value);
     /* What devices tell: see struct device_env. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
+    /* Optional. Everything that the host has to give is open (see parts_init()): whoever wants the
+     * process locked up closes the door here. 0; or -errno with err, and there is no machine. */
+    int (*opened)(void *arg, struct vz_error *err);
     void *arg;
 };
 
@@ -31,6 +35,7 @@ struct parts {
     const struct hv_ops *hv;
     struct loop *loop;
     struct device_slots *slots;
+    struct boot_sources boot;
     struct loop_fd *wake; /* the machine's, which sets it */
     struct parts_frozen *frozen;
     struct board *board;
@@ -39,7 +44,12 @@ struct parts {
 };
 
 /* Fills in *p, which stays where it is until parts_fini(); that follows also after a failure.
- * 0 or -errno. */
+ *
+ * Two halves with a line between them. Before it the host is asked for all it has to give: the
+ * devices' files, sockets and interfaces, the kernel's files, the VM. Behind it, also at a reset or
+ * a resume, nothing is opened any more, but for what a person asks for meanwhile (another network
+ * or line: device_kind.change, a device more: device_slots_add()) and what a guest's connections
+ * need of the host (NAT's sockets, the socket device's forwards to it). 0 or -errno. */
 int parts_init(struct parts *p, const struct vz_config *config, const struct parts_owner *owner,
                struct vz_error *err) must_check;
 

@@ -128,11 +128,13 @@ static void load(struct board *b, char **argv)
     const struct boot_params params = {.kernel_path = argv[1], .modules = &initrd, .module_count = 1,
                                        .cmdline = argv[3], .ram_size = RAM_SIZE,
                                        .rsdp_gpa = b->rsdp};
+    struct boot_sources sources;
     struct x86_cpu_state state;
 
+    check(boot_open(&params, &sources, &error));
     check(hv_soft_ops.vcpu_create(b->vm, 0, &cpu));
     check(hv_soft_ops.vcpu_get(cpu, &state));
-    check(boot_load(&params, b->mem, &state, &error));
+    check(boot_load(&params, &sources, b->mem, &state, &error));
     check(hv_soft_ops.vcpu_set(cpu, &state));
 }
 

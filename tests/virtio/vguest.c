@@ -35,13 +35,17 @@ static int boot(struct vguest *g, char **argv, struct vz_error *err)
     struct boot_params params = {.kernel_path = argv[1], .modules = &initrd, .module_count = 1,
                                  .cmdline = argv[3], .ram_size = g->board->options.ram_size,
                                  .rsdp_gpa = g->board->rsdp};
+    struct boot_sources sources = {0};
     struct x86_cpu_state state;
     int r = hv_soft_ops.vcpu_create(g->board->vm, 0, &g->cpu);
 
     if (!r)
         r = hv_soft_ops.vcpu_get(g->cpu, &state);
     if (!r)
-        r = boot_load(&params, g->board->mem, &state, err);
+        r = boot_open(&params, &sources, err);
+    if (!r)
+        r = boot_load(&params, &sources, g->board->mem, &state, err);
+    boot_close(&sources);
     return r ? r : hv_soft_ops.vcpu_set(g->cpu, &state);
 }
 

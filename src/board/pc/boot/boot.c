@@ -3,6 +3,7 @@
 #include "board/pc/boot/boot.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "arch/x86/cpu_state.h"
 #include "board/pc/boot/boot_disk.h"
@@ -129,39 +130,73 @@ struct boot_files {
     unsigned module_count;
 };
 
-static int read_from_disk(const struct boot_params *params, struct boot_files *f,
-                          struct vz_error *err)
+static int open_one(struct boot_sources *s, const char *what, const char *path,
+                    struct vz_error *err)
 {
-    int r = boot_disk_read(params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
+    int r = kernel_file_open(what, path, &s->fd[s->count], err);
+
+    if (!r)
+        s->count++;
+    return r;
+}
+
+int boot_open(const struct boot_params *params, struct boot_sources *ret, struct vz_error *err)
+{
+    struct boot_sources s = {.count = 0};
+    int r;
+
+    if (params->module_count > BOOT_MODULES_MAX)
+        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
+    r = params->disk_path ? open_one(&s, "disk", params->disk_path, err)
+                          : open_one(&s, "kernel", params->kernel_path, err);
+    for (unsigned i = 0; !r && !params->disk_path && i < params->module_count; i++)
+        r = open_one(&s, "initrd", params->modules[i].path, err);
+    if (r < 0)
+        boot_close(&s);
+    else
+        *ret = s;
+    return r;
+}
+
+void boot_close(struct boot_sources *s)
+{
+    while (s->count)
+        close(s->fd[--s->count]);
+}
+
+static int read_from_disk(const struct boot_params *params, const struct boot_sources *s,
+                          struct boot_files *f, struct vz_error *err)
+{
+    int r = boot_disk_read(s->fd[0], params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
                            params->ram_size, &f->kernel, &f->module[0], err);
 
     f->module_count = !r && f->module[0].data;
     return r;
 }
 
-static int read_files(const struct boot_params *params, struct boot_files *f, struct vz_error *err)
+static int read_files(const struct boot_params *params, const struct boot_sources *s,
+                      struct boot_files *f, struct vz_error *err)
 {
     int r;
 
     if (params->disk_path)
-        return read_from_disk(params, f, err);
-    if (params->module_count > BOOT_MODULES_MAX)
-        return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
-    r = kernel_file_read("kernel", params->kernel_path, KERNEL_FILE_MAX, &f->kernel, err);
-    for (unsigned i = 0; i < params->module_count && !r; i++) {
-        r = kernel_file_read("initrd", params->modules[i].path, params->ram_size, &f->module[i],
-                             err);
+        return read_from_disk(params, s, f, err);
+    r = kernel_file_read("kernel", params->kernel_path, s->fd[0], KERNEL_FILE_MAX, &f->kernel,
+                         err);
+    for (unsigned i = 0; i < s->count - 1 && !r; i++) {
+        r = kernel_file_read("initrd", params->modules[i].path, s->fd[1 + i], params->ram_size,
+                             &f->module[i], err);
         f->module[i].text = params->modules[i].text;
         f->module_count = i + 1;
     }
     return r;
 }
 
-int boot_load(const struct boot_params *params, struct mem *mem, struct x86_cpu_state *bsp,
-              struct vz_error *err)
+int boot_load(const struct boot_params *params, const struct boot_sources *sources,
+              struct mem *mem, struct x86_cpu_state *bsp, struct vz_error *err)
 {
     struct boot_files f = {.module_count = 0};
-    int r = read_files(params, &f, err);
+    int r = read_files(params, sources, &f, err);
 
     if (!r)
         r = boot_load_files(params, &f.kernel, f.module, f.module_count, mem, bsp, err);

@@ -39,14 +39,27 @@ struct boot_file {
     const char *text; /* of a module; or NULL: name */
 };
 
+/* The files that params name, open. All zero: none. */
+struct boot_sources {
+    unsigned count;
+    int fd[1 + BOOT_MODULES_MAX]; /* the disk's or the kernel's, then the modules' */
+};
+
+/* A machine opens its files once, when it starts; each reset reads the same ones again, whatever
+ * their names lead to by then. 0; or -errno with *err naming the file, VZ_ERROR_IO, and nothing is
+ * open. */
+int boot_open(const struct boot_params *params, struct boot_sources *ret,
+              struct vz_error *err) must_check;
+void boot_close(struct boot_sources *sources);
+
 /* Load into mem, whose RAM is laid out as the memory map says. *bsp comes in its reset state
  * (x86_cpu_state_reset()); on success it is at the kernel's entry, on failure untouched. RAM may
  * have been written in part on failure. May block on file I/O; any thread, no CPU running.
  * Returns 0 or -errno with *err naming the file: VZ_ERROR_IO for a file that cannot be read,
  * VZ_ERROR_INVALID for one that is damaged, foreign or does not fit, VZ_ERROR_UNSUPPORTED for a
  * sound one that vz cannot boot, VZ_ERROR_NO_MEMORY. */
-int boot_load(const struct boot_params *params, struct mem *mem, struct x86_cpu_state *bsp,
-              struct vz_error *err) must_check;
+int boot_load(const struct boot_params *params, const struct boot_sources *sources,
+              struct mem *mem, struct x86_cpu_state *bsp, struct vz_error *err) must_check;
 
 /* The same with files already in memory; the paths in params are not looked at. count modules, at
  * most BOOT_MODULES_MAX. */

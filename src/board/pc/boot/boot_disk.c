@@ -257,21 +257,16 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
                             : "no ext2, ext3 or ext4 file system", damage ? damage : "");
 }
 
-int boot_disk_read(const char *path, uint64_t kernel_max, uint64_t initrd_max,
+int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd, struct vz_error *err)
 {
     struct boot_file k = {0}, i = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    off_t size = lseek(fd, 0, SEEK_END);
+    int r;
 
-    if (size < 0) {
-        r = error_set(err, errno, VZ_ERROR_IO, "disk %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return r;
-    }
+    if (size < 0)
+        return error_set(err, errno, VZ_ERROR_IO, "disk %s: %s", path, strerror(errno));
     r = read_disk(fd, (uint64_t)size, path, kernel_max, initrd_max, &k, &i, err);
-    close(fd);
     if (r) {
         free((void *)k.data);
         free((void *)i.data);

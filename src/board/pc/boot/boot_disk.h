@@ -5,7 +5,8 @@
 
 #include "board/pc/boot/boot.h"
 
-/* Read from the raw image or block device at path, which is not trusted: from an ext2, ext3 or ext4
+/* Read from the raw image or block device that is open as fd, which is not trusted (path is for
+ * messages): from an ext2, ext3 or ext4
  * file system on the whole disk, else on the first partition (MBR's primary ones, GPT) that has a
  * kernel.
  *
@@ -16,7 +17,7 @@
  *
  * 0 or -errno; on success kernel_file_free() gives both back; initrd->data is NULL where there is
  * none. Errors as boot_load()'s. */
-int boot_disk_read(const char *path, uint64_t kernel_max, uint64_t initrd_max,
+int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
                    struct vz_error *err) must_check;
 

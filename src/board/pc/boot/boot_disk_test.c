@@ -68,7 +68,11 @@ static void make(const struct rig *r)
 
 static int read_it(struct rig *r)
 {
-    return boot_disk_read(r->image, 1024, 1024, &r->kernel, &r->initrd, &r->err);
+    int fd = open(r->image, O_RDONLY | O_CLOEXEC), result;
+
+    result = boot_disk_read(fd, r->image, 1024, 1024, &r->kernel, &r->initrd, &r->err);
+    close(fd);
+    return result;
 }
 
 static void expect(struct rig *r, const char *kernel, const char *initrd)

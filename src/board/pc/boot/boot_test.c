@@ -690,13 +690,19 @@ END_TEST
 static void refused_path(const char *kernel, const char *initrd, const char *text)
 {
     const struct boot_module module = {.path = initrd};
+    struct boot_sources sources = {0};
     struct machine m;
+    int r;
 
     machine_init(&m);
     m.params.kernel_path = kernel;
     m.params.modules = &module;
     m.params.module_count = initrd != NULL;
-    ck_assert_int_lt(boot_load(&m.params, m.mem, &m.cpu, &m.err), 0);
+    r = boot_open(&m.params, &sources, &m.err);
+    if (!r)
+        r = boot_load(&m.params, &sources, m.mem, &m.cpu, &m.err);
+    boot_close(&sources);
+    ck_assert_int_lt(r, 0);
     ck_assert_msg(strstr(m.err.text, text), "%s", m.err.text);
     mem_destroy(m.mem);
 }

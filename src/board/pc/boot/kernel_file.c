@@ -32,7 +32,7 @@ static int read_all(int fd, uint8_t *buf, uint64_t len)
     uint64_t done = 0;
 
     while (done < len) {
-        ssize_t n = read(fd, buf + done, len - done);
+        ssize_t n = pread(fd, buf + done, len - done, (off_t)done);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -45,8 +45,19 @@ static int read_all(int fd, uint8_t *buf, uint64_t len)
     return 0;
 }
 
-static int read_fd(int fd, const char *what, const char *path, uint64_t max_len,
-                   struct boot_file *ret, struct vz_error *err)
+int kernel_file_open(const char *what, const char *path, int *ret_fd, struct vz_error *err)
+{
+    /* O_NONBLOCK: opening a FIFO must not hang before its kind is seen. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return error_set(err, errno, VZ_ERROR_IO, "%s %s: %s", what, path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+}
+
+int kernel_file_read(const char *what, const char *path, int fd, uint64_t max_len,
+                     struct boot_file *ret, struct vz_error *err)
 {
     struct stat st;
     uint8_t *buf;
@@ -69,20 +80,6 @@ static int read_fd(int fd, const char *what, const char *path, uint64_t max_len,
     }
     *ret = (struct boot_file){.name = path, .data = buf, .len = (uint64_t)st.st_size};
     return 0;
-}
-
-int kernel_file_read(const char *what, const char *path, uint64_t max_len, struct boot_file *ret,
-                     struct vz_error *err)
-{
-    /* O_NONBLOCK: opening a FIFO must not hang before its kind is seen. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int r;
-
-    if (fd < 0)
-        return error_set(err, errno, VZ_ERROR_IO, "%s %s: %s", what, path, strerror(errno));
-    r = read_fd(fd, what, path, max_len, ret, err);
-    close(fd);
-    return r;
 }
 
 void kernel_file_free(struct boot_file *file)

@@ -5,10 +5,14 @@
 
 #include "board/pc/boot/boot.h"
 
-/* Read the regular file at path, of 1 to max_len bytes. what ("kernel") and path open the messages;
- * path must outlive *ret. 0 or -errno; on success kernel_file_free() gives the bytes back. */
-int kernel_file_read(const char *what, const char *path, uint64_t max_len, struct boot_file *ret,
+/* Open the file at path for reading; its kind is looked at when it is read. 0 or -errno. */
+int kernel_file_open(const char *what, const char *path, int *ret_fd,
                      struct vz_error *err) must_check;
+
+/* Read the regular file of 1 to max_len bytes that is open as fd, from its beginning. what ("kernel") and path open the messages;
+ * path must outlive *ret. 0 or -errno; on success kernel_file_free() gives the bytes back. */
+int kernel_file_read(const char *what, const char *path, int fd, uint64_t max_len,
+                     struct boot_file *ret, struct vz_error *err) must_check;
 void kernel_file_free(struct boot_file *file); /* all-zero is fine */
 
 #endif
