@@ -19,5 +19,5 @@ static int balloon_create(struct device_slot *s, struct vz_error *err)
 }
 
 const struct device_kind balloon_kind = {
-    DEVICE_LIST("memoryBalloonDevices", balloon_devices), VIRTIO_SLOT, .model = "virtio/balloon",
+    .type = &config_virtio_balloon_type, VIRTIO_SLOT, .model = "virtio/balloon",
     .create = balloon_create};

@@ -13,7 +13,6 @@
 #ifndef VZ_DEVICE_DEVICE_KIND_H
 #define VZ_DEVICE_DEVICE_KIND_H
 
-#include <stddef.h>
 #include <sys/queue.h>
 
 #include "base/compiler.h"
@@ -23,6 +22,7 @@ struct device_slot;
 struct loop;
 struct mem;
 struct pci_host;
+struct schema_type;
 struct vz_error;
 struct vz_guest_address;
 
@@ -60,7 +60,8 @@ struct device_slot {
     /* Constant once added. */
     const struct device_kind *kind;
     const void *config;     /* the configuration's object; outlives the slot. NULL: has none */
-    unsigned index;         /* in its list: "storageDevices[1]" */
+    const char *list;       /* where it is there: "storageDevices"[1]; NULL: nowhere */
+    unsigned index;
     unsigned place;         /* DEVICE_ON_PCI: the number of its PCI slot */
     struct device_env *env;
     /* The kind's. */
@@ -81,12 +82,7 @@ enum device_bus {
 
 /* Functions return 0, or -errno with err filled in. Optional ones say so. */
 struct device_kind {
-    /* The name of its list in a configuration ("storageDevices"), and where in struct vz_config
-     * that is; NULL: none. Several kinds may share a list. */
-    const char *list;
-    size_t list_at;
-    /* Optional: is an object of the list of this kind? */
-    bool (*takes)(const void *config);
+    const struct schema_type *type; /* of slot->config */
     bool always; /* there is one even where none is configured; then its config is NULL */
     enum device_bus bus;
     /* The model's source without its suffix ("virtio/rng"): its tests, its saved state and its fuzz

@@ -8,7 +8,4 @@
 extern const struct device_kind balloon_kind, console_kind, disk_kind, entropy_kind, net_kind,
     uart_kind, virtio_serial_kind, vsock_kind;
 
-/* The members list and list_at of a kind, for the file that has config_impl.h. */
-#define DEVICE_LIST(json, member) .list = (json), .list_at = offsetof(struct vz_config, member)
-
 #endif

@@ -56,15 +56,15 @@ struct device_env *device_slots_env(struct device_slots *slots)
 
 void device_slot_prefix(const struct device_slot *s, struct vz_error *err)
 {
-    if (!err || !s->kind->list)
+    if (!err || !s->list)
         return;
     /* ".ports[2]: ..." of a kind goes on where we end. */
     if (err->text[0] == '.') {
         struct vz_error inner = *err;
 
-        error_set(err, 0, inner.code, "%s[%u]%s", s->kind->list, s->index, inner.text);
+        error_set(err, 0, inner.code, "%s[%u]%s", s->list, s->index, inner.text);
     } else {
-        error_prefix(err, "%s[%u]", s->kind->list, s->index);
+        error_prefix(err, "%s[%u]", s->list, s->index);
     }
 }
 
@@ -104,7 +104,7 @@ static int open_host(struct device_slot *s, struct vz_error *err)
 }
 
 int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
-                     const void *config, unsigned index, struct device_slot **ret,
+                     const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err)
 {
     struct device_slot *s = calloc(1, sizeof(*s));
@@ -113,8 +113,11 @@ int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
     if (!s)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     s->kind = kind;
-    s->config = config;
-    s->index = index;
+    if (device) {
+        s->config = device->object;
+        s->list = device->list;
+        s->index = device->index;
+    }
     s->env = &slots->env;
     s->slots = slots;
     r = take_place(slots, s, err);
@@ -150,7 +153,7 @@ struct device_slot *device_slots_find(struct device_slots *slots, const char *li
     struct device_slot *s;
 
     TAILQ_FOREACH(s, &slots->slot, link) {
-        if (s->config && s->index == index && s->kind->list && !strcmp(s->kind->list, list))
+        if (s->list && s->index == index && !strcmp(s->list, list))
             return s;
     }
     return NULL;
@@ -170,22 +173,22 @@ struct device_slot *device_slots_find_kind(struct device_slots *slots,
 
 /* ---- All -------------------------------------------------------------------------------------- */
 
-static int open_kind(struct device_slots *slots, const struct device_kind *kind,
-                     const struct vz_config *config, struct vz_error *err)
-{
-    const struct object_list *list = (const void *)((const char *)config + kind->list_at);
-    unsigned count = 0;
-    int r = 0;
+struct opening {
+    struct device_slots *slots;
+    const struct device_kind *kind;
+    unsigned count;
+    struct vz_error *err;
+};
 
-    for (unsigned i = 0; !r && kind->list && i < list->count; i++) {
-        if (kind->takes && !kind->takes(list->item[i]))
-            continue;
-        r = device_slots_add(slots, kind, list->item[i], i, NULL, err);
-        count++;
-    }
-    if (!r && kind->always && !count)
-        r = device_slots_add(slots, kind, NULL, 0, NULL, err);
-    return r;
+/* A device of the configuration; ours is each of one kind. */
+static int open_device(void *arg, const struct config_device *device)
+{
+    struct opening *o = arg;
+
+    if (device->type != o->kind->type)
+        return 0;
+    o->count++;
+    return device_slots_add(o->slots, o->kind, device, NULL, o->err);
 }
 
 int device_slots_open(struct device_slots *slots, const struct device_kind *const kinds[],
@@ -193,8 +196,13 @@ int device_slots_open(struct device_slots *slots, const struct device_kind *cons
 {
     int r = 0;
 
-    for (; !r && *kinds; kinds++)
-        r = open_kind(slots, *kinds, config, err);
+    for (; !r && *kinds; kinds++) {
+        struct opening o = {.slots = slots, .kind = *kinds, .err = err};
+
+        r = config_each_device(config, open_device, &o);
+        if (!r && (*kinds)->always && !o.count)
+            r = device_slots_add(slots, *kinds, NULL, NULL, err);
+    }
     return r;
 }
 

@@ -9,6 +9,7 @@
 
 #include "device/device_kind.h"
 
+struct config_device;
 struct device_slots;
 struct vz_config;
 
@@ -33,10 +34,10 @@ void device_slots_free(struct device_slots *slots);
 
 /* ---- One by one ------------------------------------------------------------------------------ */
 
-/* Open one more: PCI kinds get the lowest free place. Nothing of it is on the bus until
+/* Open one more, which the configuration describes so (NULL: it does not): PCI kinds get the lowest free place. Nothing of it is on the bus until
  * device_slots_create(). 0 or -errno, and there is no slot: -ENOSPC. */
 int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
-                     const void *config, unsigned index, struct device_slot **ret,
+                     const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err) must_check;
 
 /* Take one away: its model off the bus, its host's end closed, its place free. It is quiet
@@ -44,7 +45,7 @@ int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
  * and nothing has changed. */
 int device_slots_remove(struct device_slots *slots, struct device_slot *s) must_check;
 
-/* NULL: there is none. list: a kind's, by its text. */
+/* NULL: there is none. list: as in a configuration. */
 struct device_slot *device_slots_find(struct device_slots *slots, const char *list, unsigned index);
 struct device_slot *device_slots_find_kind(struct device_slots *slots,
                                            const struct device_kind *kind);

@@ -45,5 +45,5 @@ static void disk_close(struct device_slot *s)
 }
 
 const struct device_kind disk_kind = {
-    DEVICE_LIST("storageDevices", storage_devices), VIRTIO_SLOT, .model = "virtio/blk",
+    .type = &config_virtio_block_type, VIRTIO_SLOT, .model = "virtio/blk",
     .open = disk_open, .create = disk_create, .close = disk_close};

@@ -11,5 +11,5 @@ static int entropy_create(struct device_slot *s, struct vz_error *err)
 }
 
 const struct device_kind entropy_kind = {
-    DEVICE_LIST("entropyDevices", entropy_devices), VIRTIO_SLOT, .model = "virtio/rng",
+    .type = &config_virtio_entropy_type, VIRTIO_SLOT, .model = "virtio/rng",
     .create = entropy_create};

@@ -217,5 +217,5 @@ bool net_slot_guest_address(const struct device_slot *s, struct vz_guest_address
 }
 
 const struct device_kind net_kind = {
-    DEVICE_LIST("networkDevices", network_devices), VIRTIO_SLOT, .model = "virtio/net",
+    .type = &config_virtio_net_type, VIRTIO_SLOT, .model = "virtio/net",
     .open = net_open, .create = net_create, .change = net_change, .close = net_close};

@@ -20,11 +20,6 @@ static int serial_open(struct device_slot *s, struct vz_error *err)
 
 /* ---- COM1 ----------------------------------------------------------------------------------- */
 
-static bool is_uart(const void *config)
-{
-    return !((const struct vz_serial_port *)config)->is_virtio;
-}
-
 static int uart_kind_create(struct device_slot *s, struct vz_error *err)
 {
     const struct uart_options o = {.port = UART_COM1_PORT, .gsi = UART_COM1_GSI,
@@ -57,17 +52,11 @@ static int uart_resize(struct device_slot *s, unsigned part, uint16_t columns, u
 }
 
 const struct device_kind uart_kind = {
-    DEVICE_LIST("serialPorts", serial_ports), .takes = is_uart, .always = true,
-    .bus = DEVICE_ON_PORTS, .model = "chipset/uart", .open = serial_open,
+    .type = &config_uart_type, .always = true, .bus = DEVICE_ON_PORTS, .model = "chipset/uart", .open = serial_open,
     .create = uart_kind_create, .change = uart_change, .resize = uart_resize, .drain = lines_drain,
     .path = lines_path, .close = lines_close};
 
 /* ---- Virtio --------------------------------------------------------------------------------- */
-
-static bool is_virtio(const void *config)
-{
-    return ((const struct vz_serial_port *)config)->is_virtio;
-}
 
 static int virtio_serial_create(struct device_slot *s, struct vz_error *err)
 {
@@ -100,7 +89,6 @@ static int virtio_serial_resize(struct device_slot *s, unsigned part, uint16_t c
 }
 
 const struct device_kind virtio_serial_kind = {
-    DEVICE_LIST("serialPorts", serial_ports), VIRTIO_SLOT, .takes = is_virtio,
-    .model = "virtio/virtio_console", .open = serial_open, .create = virtio_serial_create,
+    .type = &config_virtio_serial_type, VIRTIO_SLOT, .model = "virtio/virtio_console", .open = serial_open, .create = virtio_serial_create,
     .change = virtio_serial_change, .resize = virtio_serial_resize, .drain = lines_drain,
     .path = lines_path, .close = lines_close};

@@ -140,5 +140,5 @@ static void vsock_close(struct device_slot *s)
 }
 
 const struct device_kind vsock_kind = {
-    DEVICE_LIST("socketDevices", socket_devices), VIRTIO_SLOT, .model = "virtio/vsock",
+    .type = &config_virtio_socket_type, VIRTIO_SLOT, .model = "virtio/vsock",
     .open = vsock_open, .create = vsock_create, .start = vsock_start, .close = vsock_close};

@@ -35,15 +35,19 @@ static inline int given_slots(struct loop *loop, int serial_fd, const struct giv
                               unsigned count, struct device_slots **ret, struct vz_error *err)
 {
     static struct vz_serial_attachment to_stdio = {.kind = SERIAL_STDIO};
-    static const struct vz_serial_port com1 = {.attachment = &to_stdio};
+    static const struct vz_serial_port port = {.attachment = &to_stdio};
+    static const struct config_device com1 = {.object = &port};
     const struct device_env env = {.loop = loop, .cpu_count = 1, .stdio_read_fd = -1,
                                    .stdio_write_fd = serial_fd};
     int r = device_slots_new(&env, ret);
 
     if (!r)
-        r = device_slots_add(*ret, &uart_kind, serial_fd < 0 ? NULL : &com1, 0, NULL, err);
-    for (unsigned i = 0; !r && i < count; i++)
-        r = device_slots_add(*ret, &given_kind, &list[i], i, NULL, err);
+        r = device_slots_add(*ret, &uart_kind, serial_fd < 0 ? NULL : &com1, NULL, err);
+    for (unsigned i = 0; !r && i < count; i++) {
+        const struct config_device device = {.object = &list[i], .index = i};
+
+        r = device_slots_add(*ret, &given_kind, &device, NULL, err);
+    }
     return r;
 }
 
