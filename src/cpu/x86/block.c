@@ -18,6 +18,8 @@
 #define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
 #define PLACE_UNIT 16u
+/* Blocks of the same bytes at the same address that differ in their second page only. */
+#define SECOND_PAGES_MAX 4u
 
 struct block_cache {
     uint8_t *arena;
@@ -122,7 +124,7 @@ INSN(insn_block_plain)
     NEXT;
 }
 
-static void link_translation(struct x86_cpu *c, struct block *b);
+static void translate(struct x86_cpu *c, struct block *b);
 
 /* In front of one that may be: enter its translation, or count until it is worth one. */
 INSN(insn_block_entry)
@@ -144,12 +146,8 @@ INSN(insn_block_entry)
         c->rip = c->reg[REG_BLOCK_RIP]; /* linked from another mapping of the same page */
         return;
     }
-    if (!b->tried && ++b->runs >= c->vm->jit.threshold) {
-        b->home_rip = c->reg[REG_BLOCK_RIP]; /* another process may have it elsewhere by now */
-        b->tried = true;
-        jit_translate(c, b);
-        link_translation(c, b);
-    }
+    if (!b->tried && ++b->runs >= c->vm->jit.threshold)
+        translate(c, b);
     NEXT;
 }
 
@@ -161,11 +159,19 @@ INSN(insn_too_long)
 
 /* ---- finding ---- */
 
-static unsigned hash_of(const uint8_t *host, unsigned mode)
+/* Blocks that are right at one address only are found by it too: every process that has a library
+ * elsewhere leaves such blocks of it, thousands of the same bytes. rip: 0 for the others. */
+static unsigned hash_of(const uint8_t *host, unsigned mode, uint64_t rip)
 {
     uint64_t v = (uint64_t)(uintptr_t)host;
+    uint64_t page = (rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (unsigned)((v ^ (v >> 14) ^ mode) & (HASH_BUCKETS - 1));
+    return (unsigned)((v ^ (v >> 14) ^ mode ^ (page >> 40)) & (HASH_BUCKETS - 1));
+}
+
+static uint32_t *bucket_of(struct block_cache *cache, const struct block *b)
+{
+    return &cache->hash[hash_of(b->host, b->mode, b->fixed ? b->home_rip : 0)];
 }
 
 static unsigned page_bucket(const uint8_t *page)
@@ -199,35 +205,75 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
     return mmu_fetch(c, *ret_lin, &host) ? host : NULL;
 }
 
+static void kill_block(struct x86_cpu *c, struct block *b);
+
+/* Of one hash chain: a block of these bytes that may run at RIP. *ret_fault: its second page cannot be
+ * fetched, which is recorded. */
+static struct block *lookup_in(struct x86_cpu *c, const uint8_t *host, uint64_t lin, bool fixed,
+                               bool *ret_fault)
+{
+    struct block_cache *cache = c->blocks;
+    struct block *b = at_place(cache, cache->hash[hash_of(host, block_mode(c), fixed ? c->rip : 0)]);
+    struct block *other = NULL;
+    unsigned others = 0;
+    const uint8_t *second;
+
+    for (; b; b = at_place(cache, b->hash_next)) {
+        c->count.block_steps++;
+        if (b->host != host || b->mode != block_mode(c) || b->fixed != fixed || !serves(b, c->rip))
+            continue;
+        if (!block_page(b, 1))
+            return b;
+        *ret_fault = !mmu_fetch(c, (lin | (MEM_PAGE_SIZE - 1)) + 1, &second);
+        if (*ret_fault)
+            return NULL;
+        if (second == block_page(b, 1))
+            return b;
+        other = b;
+        others++;
+    }
+    if (others >= SECOND_PAGES_MAX)
+        kill_block(c, other); /* the oldest */
+    return NULL;
+}
+
 /* A block of these bytes. The same code may be mapped at several addresses, and its links serve all
  * of them as long as they stay within its page; else it is decoded once per address. One that
  * crosses a page fits only if its second page is still the one behind the first in the address
  * space of now. */
 static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
-    struct block_cache *cache = c->blocks;
-    struct block *b = at_place(cache, cache->hash[hash_of(host, block_mode(c))]);
-    const uint8_t *second;
+    bool fault = false;
+    struct block *b;
 
-    for (; b; b = at_place(cache, b->hash_next)) {
-        if (b->host != host || b->mode != block_mode(c) || !serves(b, c->rip))
-            continue;
-        if (!block_page(b, 1))
-            return b;
-        if (!mmu_fetch(c, (lin | (MEM_PAGE_SIZE - 1)) + 1, &second))
-            return NULL; /* the fault is recorded */
-        if (second == block_page(b, 1))
-            return b;
-    }
-    return NULL;
+    c->count.block_lookups++;
+    b = lookup_in(c, host, lin, true, &fault);
+    return b || fault ? b : lookup_in(c, host, lin, false, &fault);
+}
+
+static void hash_in(struct block_cache *cache, struct block *b)
+{
+    uint32_t *bucket = bucket_of(cache, b);
+
+    b->hash_next = *bucket;
+    *bucket = place_of(cache, b);
+}
+
+static void hash_out(struct block_cache *cache, struct block *b)
+{
+    uint32_t *at = bucket_of(cache, b), wanted = place_of(cache, b);
+
+    while (*at && *at != wanted)
+        at = &((struct block *)at_place(cache, *at))->hash_next;
+    if (*at)
+        *at = b->hash_next;
 }
 
 static void insert(struct block_cache *cache, struct block *b)
 {
-    uint32_t *bucket = &cache->hash[hash_of(b->host, b->mode)];
+    uint32_t *bucket;
 
-    b->hash_next = *bucket;
-    *bucket = place_of(cache, b);
+    hash_in(cache, b);
     for (unsigned n = 0; n < 2 && block_page(b, n); n++) {
         bucket = &cache->page[page_bucket(block_page(b, n))];
         b->page_next[n] = *bucket;
@@ -311,17 +357,18 @@ static void link_translation(struct x86_cpu *c, struct block *b)
     c->rip = rip;
 }
 
-/* ---- invalidation ---- */
-
-static void unhash(struct block_cache *cache, struct block *b)
+/* Where it runs now: another process may have had it elsewhere. */
+static void translate(struct x86_cpu *c, struct block *b)
 {
-    uint32_t *at = &cache->hash[hash_of(b->host, b->mode)], wanted = place_of(cache, b);
-
-    while (*at && *at != wanted)
-        at = &((struct block *)at_place(cache, *at))->hash_next;
-    if (*at)
-        *at = b->hash_next;
+    hash_out(c->blocks, b);
+    b->home_rip = c->reg[REG_BLOCK_RIP];
+    b->tried = true;
+    jit_translate(c, b);
+    hash_in(c->blocks, b);
+    link_translation(c, b);
 }
+
+/* ---- invalidation ---- */
 
 static void kill_block(struct x86_cpu *c, struct block *b)
 {
@@ -330,7 +377,7 @@ static void kill_block(struct x86_cpu *c, struct block *b)
     if (b->dead)
         return;
     b->dead = true;
-    unhash(c->blocks, b);
+    hash_out(c->blocks, b);
     while ((link = at_place(c->blocks, b->incoming))) {
         jit_unlink(c, link);
         link->ctx = 0;

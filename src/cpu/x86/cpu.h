@@ -89,11 +89,13 @@ enum x86_stop {
 
 /* What a vCPU counts, one list for the struct and for who prints it. insns_interpreted is counted
  * when a block ends that was not translated; blocks when the main loop enters one, translated or
- * not. Of translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups,
- * jit_detours for instructions that are interpreted in between, jit_kills by changed code, jit_full
- * for want of code memory; how often translated code runs is not counted, which would slow it down. */
+ * not; block_lookups where the front cache does not know it, and block_steps along hash chains then.
+ * Of translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups, jit_detours
+ * for instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
+ * code memory; how often translated code runs is not counted, which would slow it down. */
 #define X86_CPU_COUNTERS(X)                                                                        \
-    X(insns_interpreted) X(blocks) X(blocks_decoded) X(insns_decoded) X(cache_flushes)             \
+    X(insns_interpreted) X(blocks) X(blocks_decoded) X(block_lookups) X(block_steps)               \
+    X(insns_decoded) X(cache_flushes)                                                              \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
     X(exceptions) X(interrupts) X(halts)                                                           \
     X(jit_blocks) X(jit_bytes) X(jit_guest_bytes) X(jit_misses) X(jit_detours) X(jit_kills)        \

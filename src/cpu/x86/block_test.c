@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* How blocks are found where the same code is mapped again and again. What code does is elsewhere. */
+#include "cpu/x86/block.h"
+
+#include "cpu/x86/long_rig.h"
+#include "cpu/x86/mmu.h"
+
+#define CODE  UINT64_C(0x10000) /* two pages, of which the first jumps into the second */
+#define SPARE UINT64_C(0x400000)
+#define PT    UINT64_C(0x8000)
+#define AT    (UINT64_C(1) << 30)
+#define PAIRS 256u
+
+static void set_entry(struct rig *m, gpa_t at, uint64_t value)
+{
+    *(uint64_t *)mem_ptr(m->mem, at, 8) = value;
+}
+
+/* A page table for the 2 MiB at AT. */
+static void add_table(struct rig *m)
+{
+    set_entry(m, RIG_TABLES + 0x1000 + 8, (PT + 0x1000) | 0x67);
+    set_entry(m, PT + 0x1000, PT | 0x67);
+}
+
+static void map(struct rig *m, unsigned page, gpa_t gpa)
+{
+    set_entry(m, PT + 8 * page, gpa | 0x67);
+}
+
+static uint64_t steps_of_run(struct rig *m, uint64_t rip)
+{
+    uint64_t steps = m->c->count.block_steps;
+
+    m->c->rip = rip;
+    m->c->run_state = X86_RUNNING;
+    ck_assert_int_eq(x86_cpu_run(m->c), X86_STOP_HALT);
+    return m->c->count.block_steps - steps;
+}
+
+static void many_addresses(const char *words)
+{
+    /* mov ecx, 40; jmp to the second page: 1: dec ecx; jnz 1b; hlt */
+    static const uint8_t first[] = {0xb9, 40, 0, 0, 0, 0xe9, 0xf6, 0x0f, 0, 0};
+    static const uint8_t second[] = {0xff, 0xc9, 0x75, 0xfc, 0xf4};
+    uint64_t early = 0, late = 0;
+    struct rig m;
+
+    rig_create(&m, words, 1, CODE, first, sizeof(first));
+    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE, sizeof(second)), second, sizeof(second));
+    add_table(&m);
+    for (unsigned n = 0; n < PAIRS; n++) {
+        map(&m, 2 * n, CODE);
+        map(&m, 2 * n + 1, CODE + MEM_PAGE_SIZE);
+    }
+    for (unsigned n = 0; n < PAIRS; n++) {
+        uint64_t steps = steps_of_run(&m, AT + n * UINT64_C(2) * MEM_PAGE_SIZE);
+
+        early += n < 32 ? steps : 0;
+        late += n >= PAIRS - 32 ? steps : 0;
+    }
+    ck_assert_msg(late <= early + 64, "%s: %llu steps at first, %llu at last", words,
+                  (unsigned long long)early, (unsigned long long)late);
+    /* And they are all there still, but for some that served many addresses until translated. */
+    early = m.c->count.blocks_decoded;
+    for (unsigned n = 0; n < PAIRS; n++)
+        ck_assert_uint_le(steps_of_run(&m, AT + n * UINT64_C(2) * MEM_PAGE_SIZE), 16);
+    ck_assert_uint_le(m.c->count.blocks_decoded, early + PAIRS / 16);
+    rig_destroy(&m);
+}
+
+START_TEST(code_at_many_addresses_is_found_as_fast_as_at_one)
+{
+    many_addresses("off");
+    many_addresses("on,threshold=1");
+    many_addresses("on");
+}
+END_TEST
+
+/* An instruction that crosses into a page which is another one each time. */
+START_TEST(second_pages_that_change_leave_no_trail)
+{
+    static const uint8_t mov[] = {0xb8, 1, 2, 3, 4, 0xf4}; /* mov eax, imm32; hlt */
+    struct rig m;
+
+    rig_create(&m, "on,threshold=1", 1, CODE, mov, sizeof(mov));
+    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE - 2, 2), mov, 2);
+    add_table(&m);
+    map(&m, 0, CODE);
+    for (unsigned n = 0; n < 64; n++) {
+        uint8_t *second = mem_ptr(m.mem, SPARE + n * MEM_PAGE_SIZE, MEM_PAGE_SIZE);
+
+        memcpy(second, mov + 2, 4);
+        second[0] = (uint8_t)n;
+        map(&m, 1, SPARE + n * MEM_PAGE_SIZE);
+        mmu_flush_all(m.c);
+        ck_assert_uint_le(steps_of_run(&m, AT + MEM_PAGE_SIZE - 2), 16);
+        ck_assert_uint_eq(m.c->reg[X86_RAX], 0x04030001 + (n << 8));
+    }
+    rig_destroy(&m);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, code_at_many_addresses_is_found_as_fast_as_at_one);
+    UNIT_TEST(s, second_pages_that_change_leave_no_trail);
+}
+
+UNIT_TEST_MAIN("block", add_tests)
