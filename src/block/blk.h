@@ -16,10 +16,10 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "loop/loop.h"
 
 struct blk;
 struct blk_req;
-struct loop;
 struct loop_fd;
 struct vz_error;
 
@@ -114,8 +114,7 @@ struct blk {
     void *client_arg;
     unsigned inflight, plugged;
     struct blk_drain *drains;
-    struct loop_fd *watch;
-    int event_fd;
+    struct loop_work work;
 
     /* Guarded by lock, a leaf: requests that wait for done(), in order of completion. */
     pthread_mutex_t lock;
@@ -157,9 +156,8 @@ void blk_close(struct blk *b);
 /* ---- For backends --------------------------------------------------------------------------- */
 
 /* Fill in the base: child NULL, or for a filter the disk below, whose properties it takes over and
- * which it owns from here on. Properties are set by the caller. 0 or -errno. */
-int blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop,
-             struct blk *child) must_check;
+ * which it owns from here on. Properties are set by the caller. */
+void blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struct blk *child);
 void blk_fini(struct blk *b); /* closes no child; for a failed open, and the core */
 
 /* Any thread, any time: have done(err) called on the loop thread soon. */

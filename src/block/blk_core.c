@@ -2,19 +2,16 @@
 /* What all disks share: checks, counters, and the way from a completion on any thread to done() on
  * the loop thread. See blk.h.
  *
- * Completed requests wait in a list; an eventfd brings the loop to it. Neither can fail, which is
- * why this does not use loop_post(). */
+ * Completed requests wait in a list, and a work brings the loop to it: neither can fail. */
 #include "block/blk.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "loop/loop.h"
 
-static void deliver_event(void *arg, unsigned events);
+static void deliver_work(void *arg);
 
 /* The disk under a filter changed its size. */
 static void child_resized(void *arg)
@@ -26,21 +23,12 @@ static void child_resized(void *arg)
 
 static const struct blk_client filter_client = {.resized = child_resized};
 
-int blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struct blk *child)
+void blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struct blk *child)
 {
-    int r;
-
     b->ops = ops;
     b->loop = loop;
     b->last = &b->first;
-    b->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->event_fd < 0)
-        return -errno;
-    r = loop_fd_add(loop, b->event_fd, LOOP_READ, deliver_event, b, &b->watch);
-    if (r < 0) {
-        close(b->event_fd);
-        return r;
-    }
+    b->work = (struct loop_work){.fn = deliver_work, .arg = b};
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->some, NULL);
     if (child) {
@@ -53,13 +41,11 @@ int blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struct
         b->discard_granularity = child->discard_granularity;
         b->read_only = child->read_only;
     }
-    return 0;
 }
 
 void blk_fini(struct blk *b)
 {
-    loop_fd_remove(b->watch);
-    close(b->event_fd);
+    loop_work_cancel(b->loop, &b->work);
     pthread_cond_destroy(&b->some);
     pthread_mutex_destroy(&b->lock);
 }
@@ -162,7 +148,7 @@ void blk_cancel(struct blk *b, struct blk_req *req)
 
 static void wake(struct blk *b)
 {
-    eventfd_write(b->event_fd, 1); /* fails only when it is at its maximum: awake anyway */
+    loop_work_queue(b->loop, &b->work);
 }
 
 void blk_complete(struct blk_req *req, int err)
@@ -237,12 +223,10 @@ static bool deliver(struct blk *b)
     return true;
 }
 
-static void deliver_event(void *arg, unsigned events)
+static void deliver_work(void *arg)
 {
     struct blk *b = arg;
-    eventfd_t ignored;
 
-    eventfd_read(b->event_fd, &ignored);
     deliver(b);
     tell_idle(b);
 }

@@ -230,12 +230,14 @@ START_TEST(completes_on_the_loop_thread)
 {
     struct blk *b = make(false, 0);
     struct posted p = {.b = b};
+    struct loop_work work;
     uint8_t data[512];
     pthread_t thread;
 
     job_init(&p.job, b, BLK_READ, 0, data, 512);
     p.job.req.done = posted_done;
-    ck_assert_int_eq(loop_post(loop, submit_posted, &p), 0);
+    work = (struct loop_work){.fn = submit_posted, .arg = &p};
+    loop_work_queue(loop, &work);
     pthread_create(&thread, NULL, run_loop, loop);
     pthread_join(thread, NULL);
     ck_assert(pthread_equal(p.on, thread));

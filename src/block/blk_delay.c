@@ -97,13 +97,11 @@ int blk_delay_create(struct blk *child, const uint32_t delay_ms[BLK_OP_COUNT], s
     for (unsigned i = 0; i < BLK_OP_COUNT; i++)
         d->delay_ms[i] = delay_ms[i];
     r = loop_timer_create(child->loop, timer_fired, d, &d->timer);
-    if (!r)
-        r = blk_init(&d->b, &delay_ops, child->loop, child);
     if (r < 0) {
-        loop_timer_destroy(d->timer);
         free(d);
         return r;
     }
+    blk_init(&d->b, &delay_ops, child->loop, child);
     *ret = &d->b;
     return 0;
 }

@@ -134,12 +134,11 @@ int blk_fault_create(struct blk *child, const struct blk_fault *faults, unsigned
         return -ENOMEM;
     d->random = 0x9e3779b9;
     r = blk_fault_set(&d->b, faults, count);
-    if (!r)
-        r = blk_init(&d->b, &fault_ops, child->loop, child);
     if (r < 0) {
         free(d);
         return r;
     }
+    blk_init(&d->b, &fault_ops, child->loop, child);
     *ret = &d->b;
     return 0;
 }

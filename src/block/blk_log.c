@@ -88,17 +88,12 @@ int blk_log_create(struct blk *child, void (*line)(void *arg, const char *text),
                    struct blk **ret)
 {
     struct blk_logger *d = calloc(1, sizeof(*d));
-    int r;
 
     if (!d)
         return -ENOMEM;
     d->line = line;
     d->arg = arg;
-    r = blk_init(&d->b, &log_ops, child->loop, child);
-    if (r < 0) {
-        free(d);
-        return r;
-    }
+    blk_init(&d->b, &log_ops, child->loop, child);
     *ret = &d->b;
     return 0;
 }

@@ -80,7 +80,6 @@ int blk_mem_create(const struct blk_mem_options *o, struct loop *loop, struct bl
 {
     uint32_t block_size = o->block_size ? o->block_size : BLK_SECTOR;
     struct blk_mem *m;
-    int r = -ENOMEM;
 
     if (!is_power_of_two(block_size) || block_size < BLK_SECTOR || block_size > BLK_BLOCK_MAX ||
         !is_size(o->size, block_size))
@@ -89,23 +88,18 @@ int blk_mem_create(const struct blk_mem_options *o, struct loop *loop, struct bl
     if (!m)
         return -ENOMEM;
     m->data = map(o->size);
-    if (m->data == MAP_FAILED)
-        goto fail;
+    if (m->data == MAP_FAILED) {
+        free(m);
+        return -ENOMEM;
+    }
     m->b.size = o->size;
     m->b.block_size = block_size;
     m->b.physical_block_size = PAGE;
     m->b.discard_granularity = PAGE;
     m->b.read_only = o->read_only;
-    r = blk_init(&m->b, &mem_ops, loop, NULL);
-    if (r < 0) {
-        munmap(m->data, o->size);
-        goto fail;
-    }
+    blk_init(&m->b, &mem_ops, loop, NULL);
     *ret = &m->b;
     return 0;
-fail:
-    free(m);
-    return r;
 }
 
 void *blk_mem_data(struct blk *b)

@@ -25,7 +25,6 @@ static const struct blk_ops null_ops = {.name = "null", .submit = null_submit,
 int blk_null_create(uint64_t size, struct loop *loop, struct blk **ret)
 {
     struct blk *b;
-    int r;
 
     if (!size || size % BLK_SECTOR)
         return -EINVAL;
@@ -34,11 +33,7 @@ int blk_null_create(uint64_t size, struct loop *loop, struct blk **ret)
         return -ENOMEM;
     b->size = size;
     b->block_size = b->physical_block_size = BLK_SECTOR;
-    r = blk_init(b, &null_ops, loop, NULL);
-    if (r < 0) {
-        free(b);
-        return r;
-    }
+    blk_init(b, &null_ops, loop, NULL);
     *ret = b;
     return 0;
 }

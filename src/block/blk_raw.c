@@ -155,11 +155,7 @@ int blk_raw_open(const struct blk_raw_options *o, struct loop *loop, struct blk 
     raw->b.physical_block_size = raw->image.physical_block_size;
     raw->b.discard_granularity = raw->image.discard_granularity;
     raw->b.read_only = o->read_only;
-    r = blk_init(&raw->b, &raw_ops, loop, NULL);
-    if (r < 0) {
-        error_set(err, -r, VZ_ERROR_IO, "cannot make a disk's descriptors: %s", strerror(-r));
-        goto fail_base;
-    }
+    blk_init(&raw->b, &raw_ops, loop, NULL);
     r = make_engine(raw, o->engine, err);
     if (r < 0)
         goto fail_engine;
@@ -171,7 +167,6 @@ fail_engine:
     blk_uring_destroy(raw->uring);
     blk_pool_destroy(raw->pool);
     blk_fini(&raw->b);
-fail_base:
     blk_image_close(&raw->image);
 fail_image:
     free(raw);

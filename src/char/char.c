@@ -11,10 +11,15 @@
 #include "char/char_backend.h"
 #include "loop/loop.h"
 
+static void flush_work(void *arg);
+static void input_work(void *arg);
+
 int char_backend_init(struct char_dev *c, const struct char_ops *ops, struct loop *loop)
 {
     c->ops = ops;
     c->loop = loop;
+    c->flush_work = (struct loop_work){.fn = flush_work, .arg = c};
+    c->input_work = (struct loop_work){.fn = input_work, .arg = c};
     return -pthread_mutex_init(&c->lock, NULL);
 }
 
@@ -92,15 +97,9 @@ static void flush(struct char_dev *c)
         c->client->writable(c->client_arg);
 }
 
-static void flush_posted(void *arg)
+static void flush_work(void *arg)
 {
-    struct char_dev *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    c->flush_posted = false;
-    pthread_mutex_unlock(&c->lock);
-    if (!c->closed)
-        flush(c);
+    flush(arg);
 }
 
 void char_backend_writable(struct char_dev *c)
@@ -130,33 +129,24 @@ size_t char_write(struct char_dev *c, const void *data, size_t len)
         taken = put_locked(c, data, len);
         if (taken < len)
             c->starved = true;
-        /* When posting fails for want of memory the next write tries again. */
-        if (c->used && !c->flush_posted)
-            c->flush_posted = loop_post(c->loop, flush_posted, c) == 0;
+        if (c->used)
+            loop_work_queue(c->loop, &c->flush_work);
     }
     pthread_mutex_unlock(&c->lock);
     return taken;
 }
 
-static void input_posted(void *arg)
+static void input_work(void *arg)
 {
     struct char_dev *c = arg;
 
-    pthread_mutex_lock(&c->lock);
-    c->input_posted = false;
-    pthread_mutex_unlock(&c->lock);
-    if (!c->closed)
-        c->ops->want_input(c, char_backend_room(c) > 0);
+    c->ops->want_input(c, char_backend_room(c) > 0);
 }
 
 void char_accept_input(struct char_dev *c)
 {
-    if (!c->ops->want_input)
-        return;
-    pthread_mutex_lock(&c->lock);
-    if (!c->input_posted)
-        c->input_posted = loop_post(c->loop, input_posted, c) == 0;
-    pthread_mutex_unlock(&c->lock);
+    if (c->ops->want_input)
+        loop_work_queue(c->loop, &c->input_work);
 }
 
 size_t char_backend_room(struct char_dev *c)
@@ -201,25 +191,15 @@ int char_drain(struct char_dev *c, int timeout_ms)
     }
 }
 
-static void free_posted(void *arg)
-{
-    struct char_dev *c = arg;
-
-    pthread_mutex_destroy(&c->lock);
-    free(c->name);
-    free(c);
-}
-
 void char_destroy(struct char_dev *c)
 {
     if (!c)
         return;
     if (c->ops->close)
         c->ops->close(c);
-    c->closed = true;
-    /* Calls still posted hold c; the memory goes behind the last of them. */
-    if (!c->flush_posted && !c->input_posted)
-        free_posted(c);
-    else if (loop_post(c->loop, free_posted, c) < 0)
-        log_error("out of memory: a serial line is leaked");
+    loop_work_cancel(c->loop, &c->flush_work);
+    loop_work_cancel(c->loop, &c->input_work);
+    pthread_mutex_destroy(&c->lock);
+    free(c->name);
+    free(c);
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "char/char.h"
+#include "loop/loop.h"
 
 /* All on the loop thread, except where the loop does not run. */
 struct char_ops {
@@ -31,13 +32,12 @@ struct char_dev {
     _Atomic unsigned *lost;           /* constant; NULL: nobody counts */
     const struct char_client *client; /* loop thread */
     void *client_arg;
+    struct loop_work flush_work, input_work;
     pthread_mutex_t lock; /* for all that follows; a leaf: nothing is called under it */
     uint8_t buffer[CHAR_BUFFER_SIZE];
     size_t head, used;    /* bytes waiting for the host: used of them from head on, in a ring */
-    bool flush_posted, input_posted;
     bool starved;         /* a short write; writable() is owed */
     bool dead;            /* the host end failed: output is dropped */
-    bool closed;          /* char_destroy() came; calls still posted do nothing */
 };
 
 /* c lies at the start of its backend's struct, which char_destroy() frees. */

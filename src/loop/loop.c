@@ -5,8 +5,7 @@
  * neither wakes nor waits for the loop thread. They are edge-triggered, so an expiry needs no read.
  * Disarming is a flag only: the timerfd may still go off once, and is then ignored.
  *
- * Posted calls and works wait in lists; an eventfd wakes the loop, and is written to only when the
- * loop sleeps.
+ * Works wait in a list; an eventfd wakes the loop, and is written to only when the loop sleeps.
  *
  * What a handler removes may still be named by events of the same epoll_wait(), so removed
  * sources are marked dead and freed after the round. */
@@ -49,19 +48,12 @@ struct loop_timer {
     uint64_t deadline_ns;
 };
 
-struct post {
-    struct post *next;
-    void (*fn)(void *arg);
-    void *arg;
-};
-
 struct loop {
     int epoll_fd, event_fd;
     _Atomic bool stop;
     _Atomic uintptr_t thread; /* pthread_self() of loop_run(), 0 when not running */
 
-    pthread_mutex_t lock; /* leaf; guards the posts, the works and asleep */
-    struct post *first, **last;
+    pthread_mutex_t lock; /* leaf; guards the works and asleep */
     struct loop_work *first_work, **last_work;
     bool asleep; /* waits, or is about to, and nobody has woken it yet */
 
@@ -83,7 +75,6 @@ int loop_create(struct loop **ret)
     if (!loop)
         return -ENOMEM;
     pthread_mutex_init(&loop->lock, NULL);
-    loop->last = &loop->first;
     loop->last_work = &loop->first_work;
     loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -107,28 +98,6 @@ static void bury(struct loop *loop)
         loop->dead = source->next_dead;
         free(source);
     }
-}
-
-/* Run all calls posted so far; false when there were none. */
-static bool run_posts(struct loop *loop)
-{
-    struct post *post;
-
-    pthread_mutex_lock(&loop->lock);
-    post = loop->first;
-    loop->first = NULL;
-    loop->last = &loop->first;
-    pthread_mutex_unlock(&loop->lock);
-    if (!post)
-        return false;
-    while (post) {
-        struct post *next = post->next;
-
-        post->fn(post->arg);
-        free(post);
-        post = next;
-    }
-    return true;
 }
 
 /* Run the works queued so far, but none that is queued meanwhile: those come in the next round,
@@ -158,8 +127,6 @@ void loop_destroy(struct loop *loop)
 {
     if (!loop)
         return;
-    while (run_posts(loop))
-        ;
     bury(loop);
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
@@ -181,24 +148,6 @@ static bool take_sleep_locked(struct loop *loop)
 
     loop->asleep = false;
     return was_asleep;
-}
-
-int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
-{
-    struct post *post = malloc(sizeof(*post));
-    bool was_asleep;
-
-    if (!post)
-        return -ENOMEM;
-    *post = (struct post){.fn = fn, .arg = arg};
-    pthread_mutex_lock(&loop->lock);
-    *loop->last = post;
-    loop->last = &post->next;
-    was_asleep = take_sleep_locked(loop);
-    pthread_mutex_unlock(&loop->lock);
-    if (was_asleep)
-        wake(loop);
-    return 0;
 }
 
 void loop_work_queue(struct loop *loop, struct loop_work *work)
@@ -270,14 +219,13 @@ static void run_round(struct loop *loop)
     bool idle;
 
     pthread_mutex_lock(&loop->lock);
-    idle = !loop->first && !loop->first_work && !loop->stop;
+    idle = !loop->first_work && !loop->stop;
     loop->asleep = idle;
     pthread_mutex_unlock(&loop->lock);
     count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, idle ? -1 : 0);
     pthread_mutex_lock(&loop->lock);
     loop->asleep = false;
     pthread_mutex_unlock(&loop->lock);
-    run_posts(loop);
     run_works(loop);
     for (int i = 0; i < count; i++) {
         struct source *source = ev[i].data.ptr;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The event loop: one thread per machine waits here for file descriptors, timers, and calls that
- * other threads post. Host backends and device timers live on it. Nothing called from it blocks. */
+ * other threads queue. Host backends and device timers live on it. Nothing called from it blocks. */
 #ifndef VZ_LOOP_LOOP_H
 #define VZ_LOOP_LOOP_H
 
@@ -27,13 +27,8 @@ void loop_stop(struct loop *loop);
 /* Is the caller on the loop thread? */
 bool loop_is_current(const struct loop *loop);
 
-/* Call fn(arg) soon on the loop thread, in the order posted. Any thread. A call still queued when
- * the loop stops is run by loop_destroy() (so that ownership in arg is never lost).
- * 0 or -ENOMEM. */
-int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg) must_check;
-
-/* A call that is queued again and again: the caller's memory, so queueing cannot fail. Set fn and
- * arg; the rest is the loop's and starts as zero. */
+/* A call from any thread: the caller's memory, so queueing cannot fail. Set fn and arg; the rest is
+ * the loop's and starts as zero. */
 struct loop_work {
     void (*fn)(void *arg);
     void *arg;
@@ -41,8 +36,8 @@ struct loop_work {
     bool queued;
 };
 
-/* Call work->fn soon on the loop thread, once, however often this is called before it begins. Any
- * thread, also under locks; a system call only when the loop sleeps. */
+/* Call work->fn soon on the loop thread, in the order queued, and once, however often this is called
+ * before it begins. Any thread, also under locks; a system call only when the loop sleeps. */
 void loop_work_queue(struct loop *loop, struct loop_work *work);
 /* Take it back if it has not begun. Loop thread, or while loop_run() is not running: then no call
  * comes after this. */

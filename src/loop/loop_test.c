@@ -53,21 +53,54 @@ static void second_cb(void *arg)
     f->order[f->posted++] = 2;
 }
 
-START_TEST(posts_run_in_order_on_the_loop)
+START_TEST(works_run_once_and_in_order_on_the_loop)
 {
     struct fixture f = {0};
+    struct loop_work first = {.fn = first_cb, .arg = &f}, second = {.fn = second_cb, .arg = &f},
+                     stop = {.fn = stop_cb, .arg = &f}, never = {.fn = count_cb, .arg = &f};
 
     ck_assert_int_eq(loop_create(&f.loop), 0);
-    ck_assert_int_eq(loop_post(f.loop, first_cb, &f), 0);
-    ck_assert_int_eq(loop_post(f.loop, second_cb, &f), 0);
-    ck_assert_int_eq(loop_post(f.loop, stop_cb, &f), 0);
+    loop_work_queue(f.loop, &first);
+    loop_work_queue(f.loop, &never);
+    loop_work_queue(f.loop, &second);
+    loop_work_queue(f.loop, &first); /* is there already */
+    loop_work_queue(f.loop, &stop);
+    loop_work_cancel(f.loop, &never);
+    loop_work_cancel(f.loop, &never);
     ck_assert(!loop_is_current(f.loop));
     loop_run(f.loop);
     ck_assert(f.posted == 2 && f.order[0] == 1 && f.order[1] == 2 && f.on_loop);
-    ck_assert_int_eq(loop_post(f.loop, first_cb, &f), 0);
-    loop_stop(f.loop);
+    ck_assert_uint_eq(f.fired, 0);
     loop_destroy(f.loop);
-    ck_assert_uint_eq(f.posted, 3); /* a call left over is run, not lost */
+}
+END_TEST
+
+struct restless {
+    struct fixture f;
+    struct loop_work work;
+    unsigned rounds;
+};
+
+static void again_cb(void *arg)
+{
+    struct restless *r = arg;
+
+    r->rounds++;
+    loop_work_queue(r->f.loop, &r->work);
+}
+
+START_TEST(a_work_that_queues_itself_leaves_room_for_others)
+{
+    struct restless r = {.work = {.fn = again_cb, .arg = &r}};
+
+    ck_assert_int_eq(loop_create(&r.f.loop), 0);
+    ck_assert_int_eq(loop_timer_create(r.f.loop, stop_cb, &r.f, &r.f.timer), 0);
+    loop_timer_arm(r.f.timer, clock_mono_ns() + NS_PER_MS);
+    loop_work_queue(r.f.loop, &r.work);
+    loop_run(r.f.loop);
+    ck_assert_uint_gt(r.rounds, 0);
+    loop_timer_destroy(r.f.timer);
+    loop_destroy(r.f.loop);
 }
 END_TEST
 
@@ -208,7 +241,8 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
-    UNIT_TEST(s, posts_run_in_order_on_the_loop);
+    UNIT_TEST(s, works_run_once_and_in_order_on_the_loop);
+    UNIT_TEST(s, a_work_that_queues_itself_leaves_room_for_others);
     UNIT_TEST(s, timer_fires_once_and_not_early);
     UNIT_TEST(s, timers_are_armed_from_other_threads);
     UNIT_TEST(s, fds_are_watched_until_told_otherwise);

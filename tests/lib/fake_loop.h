@@ -30,11 +30,6 @@ struct loop_timer {
 };
 
 struct loop {
-    struct {
-        void (*fn)(void *arg);
-        void *arg;
-    } posted[FAKE_LOOP_MAX];
-    unsigned posted_count;
     struct loop_work *work[FAKE_LOOP_MAX];
     unsigned work_count;
     struct loop_fd *fd[FAKE_LOOP_MAX];
@@ -58,15 +53,6 @@ void loop_stop(struct loop *loop) {}
 bool loop_is_current(const struct loop *loop)
 {
     return true;
-}
-
-int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
-{
-    if (loop->posted_count == FAKE_LOOP_MAX)
-        return -ENOMEM;
-    loop->posted[loop->posted_count].fn = fn;
-    loop->posted[loop->posted_count++].arg = arg;
-    return 0;
 }
 
 void loop_work_queue(struct loop *loop, struct loop_work *work)
@@ -177,17 +163,11 @@ static inline unsigned fake_loop_fire(struct loop *loop)
     return count;
 }
 
-/* One turn: what was posted, then every descriptor that is ready. */
+/* One turn: what was queued, then every descriptor that is ready. */
 static inline void fake_loop_turn(struct loop *loop)
 {
-    unsigned count = loop->posted_count;
+    unsigned count = loop->work_count;
 
-    for (unsigned i = 0; i < count; i++)
-        loop->posted[i].fn(loop->posted[i].arg);
-    loop->posted_count -= count;
-    for (unsigned i = 0; i < loop->posted_count; i++)
-        loop->posted[i] = loop->posted[i + count];
-    count = loop->work_count;
     for (unsigned i = 0; i < count; i++) {
         struct loop_work *work = loop->work[i];
 

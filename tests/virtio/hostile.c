@@ -319,7 +319,7 @@ static void host_attacks(struct world *w, struct victim *d)
 
     (void)!write(w->net_peer, frame, 14 + below(w, sizeof(frame) - 14));
     (void)!write(w->line_peer, frame, below(w, sizeof(frame)));
-    (void)!loop_post(w->loop, on_host, w);
+    loop_work_queue(w->loop, &w->host_work);
 }
 
 static void (*const attacks[])(struct world *w, struct victim *d) = {
@@ -534,6 +534,7 @@ int main(int argc, char **argv)
     w.alone = true;
     w.random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
     world_create(&w);
+    w.host_work = (struct loop_work){.fn = on_host, .arg = &w};
     world_begin(&w);
     check_all(&w);
     for (unsigned i = 0; i < rounds; i++) {

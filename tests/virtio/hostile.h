@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "board/pc/board.h"
+#include "loop/loop.h"
 #include "virtio/virtio.h"
 
 #define RAM_SIZE   (32 * MIB)
@@ -47,6 +48,7 @@ struct victim {
 
 struct world {
     struct loop *loop;
+    struct loop_work host_work; /* what the host does meanwhile */
     pthread_t loop_thread;
     struct device_slots *slots;
     struct char_dev *line;

@@ -16,6 +16,7 @@
 struct vguest {
     const char *folder;
     struct loop *loop;
+    struct loop_work go;
     struct device_slots *slots;
     struct board *board;
     struct hv_vcpu *cpu;

@@ -129,8 +129,12 @@ static void connect_all(void *arg)
 
 static bool on_go(void *arg, int fd, uint32_t host_port, uint32_t guest_port)
 {
+    struct vguest *g = arg;
+
     go_fd = fd;
-    return loop_post(((struct vguest *)arg)->loop, connect_all, arg) == 0;
+    g->go = (struct loop_work){.fn = connect_all, .arg = g};
+    loop_work_queue(g->loop, &g->go);
+    return true;
 }
 
 /* MiB of the guest's memory that the host has a page for. */
