@@ -141,6 +141,61 @@ VZ_PUBLIC struct vz_config *vz_config_from_json(const char *text, size_t len,
  * given to free(), or NULL with VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC char *vz_config_to_json(const struct vz_config *config, struct vz_error *err);
 
+/**
+ * One member of the JSON form.
+ * @path  "memory", "networkDevices[0].mac"
+ * Returns text to be given to free(): a string as it is, anything else in JSON ("2", "true", a whole
+ * object); or NULL with VZ_ERROR_INVALID (there is no such thing, or it is not set) or
+ * VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC char *vz_config_get(const struct vz_config *config, const char *path,
+                              struct vz_error *err);
+
+/* ---- Options, and what there is to configure ------------------------------------------------ */
+
+/**
+ * What an option of `vz run` does: add a device ("disk", "data.img,ro"), or set a member ("memory",
+ * "2G"). vz(1) lists them; so does vz_config_describe().
+ * @option  its name, without dashes
+ * @value   NULL: none; a comma that belongs to one of several values is doubled
+ * Returns 0, or -1, and the configuration is as before, with
+ *   VZ_ERROR_INVALID  no such option, or a value that it does not take: what was expected
+ *   VZ_ERROR_NO_MEMORY
+ * Since 0.4. */
+VZ_PUBLIC int vz_config_add(struct vz_config *config, const char *option, const char *value,
+                            struct vz_error *err);
+
+enum vz_description_kind {
+    VZ_DESCRIBES_OBJECT, /* what a configuration can have; its members follow */
+    VZ_DESCRIBES_MEMBER,
+    VZ_DESCRIBES_OPTION, /* for vz_config_add() */
+};
+
+/* Strings live until the function returns that gets them; NULL where there is nothing to say. */
+struct vz_description {
+    size_t size; /* of this struct, as the library knows it */
+    enum vz_description_kind kind;
+    const char *object;  /* OBJECT, MEMBER: the object's name, unique ("disk_image"). OPTION: that of
+                            the device that it adds */
+    const char *name;    /* OBJECT: its "type" in JSON. MEMBER: in JSON. OPTION: without dashes */
+    const char *type;    /* MEMBER: boolean, number, size (bytes), descriptor, string, path, word,
+                            mac, uuid, object, or list */
+    const char *of;      /* MEMBER: objects that may stand there, "|" between their names */
+    const char *value;   /* OPTION: what its value looks like; NULL: it has none. MEMBER: words */
+    const char *initial; /* MEMBER, OPTION: the default */
+    const char *option;  /* MEMBER: its name in the value of an option */
+    const char *heading; /* OPTION: what belongs together */
+    char letter;         /* OPTION: "-k" means the same; 0: none */
+    bool required;       /* MEMBER */
+    bool optional;       /* OPTION: it may do without its value */
+    bool repeats;        /* OPTION: may be given several times */
+    const char *text;    /* one sentence, without a full stop */
+    const char *more;    /* whole sentences */
+};
+typedef void vz_describe_fn(void *arg, const struct vz_description *description);
+
+/* Call fn for everything that can be configured, and then for every option. Since 0.4. */
+VZ_PUBLIC void vz_config_describe(vz_describe_fn *fn, void *arg);
+
 #ifdef __cplusplus
 }
 #endif

@@ -21,6 +21,10 @@ extern "C" {
 /* The library's version, "0.3.0": a static string. Since 0.1. */
 VZ_PUBLIC const char *vz_version(void);
 
+/* For "did you mean": which of words, a list that ends with NULL, word was probably meant to be; NULL:
+ * none is close. Since 0.4. */
+VZ_PUBLIC const char *vz_closest_word(const char *word, const char *const *words);
+
 #ifdef __cplusplus
 }
 #endif

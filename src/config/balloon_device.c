@@ -32,7 +32,7 @@ static const struct schema_field fields[] = {
     FIELD_END};
 const struct schema_type config_virtio_balloon_type = {
     .name = "balloon", .json = "virtioBalloon", .size = sizeof(struct vz_balloon_device),
-    .fields = fields, .check = check_sizes, .option = "balloon", .heading = "Devices",
+    .fields = fields, .single = true, .check = check_sizes, .option = "balloon", .heading = "Devices",
     .text = "a virtio memory balloon, which moves memory between guest and host; at most one"};
 
 static const struct schema_type *const balloon_devices_types[] = {&config_virtio_balloon_type, NULL};

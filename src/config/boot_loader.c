@@ -24,6 +24,15 @@ static int complete(void *object, struct vz_error *err)
     return 0;
 }
 
+/* As options make one, member by member. */
+static void check_combination(struct report *r, const void *object)
+{
+    struct vz_error err;
+
+    if (complete((void *)(uintptr_t)object, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
+}
+
 static void check_kernel(struct report *r, const void *object)
 {
     if (options_of(object)->kernel)
@@ -68,7 +77,7 @@ static const struct schema_field linux_fields[] = {
     FIELD_END};
 const struct schema_type config_linux_type = {
     .name = "linux", .json = "linux", .size = sizeof(struct vz_boot_loader),
-    .fields = linux_fields, .complete = complete,
+    .fields = linux_fields, .complete = complete, .check = check_combination,
     .text = "the direct boot of a kernel: bzImage, ELF64 or Multiboot 1"};
 
 static const struct schema_type *const boot_loaders_types[] = {&config_linux_type, NULL};

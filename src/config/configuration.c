@@ -204,8 +204,8 @@ static const struct schema_field machine_fields[] = {
     FIELD_LIST(struct vz_config, entropy_devices, "entropyDevices", &config_entropy_devices,
                .text = "its sources of random numbers"),
     FIELD_LIST(struct vz_config, balloon_devices, "memoryBalloonDevices", &config_balloon_devices,
-               .max = 1, .text = "its memory balloon"),
-    FIELD_LIST(struct vz_config, socket_devices, "socketDevices", &config_socket_devices, .max = 1,
+               .text = "its memory balloon"),
+    FIELD_LIST(struct vz_config, socket_devices, "socketDevices", &config_socket_devices,
                .text = "its socket device"),
     FIELD_END};
 const struct schema_type config_machine_type = {

@@ -144,7 +144,7 @@ START_TEST(config_names_every_problem_in_one_pass)
     expect(&all, "memory: memory size 67112960 is not a multiple of 1 MiB");
     expect(&all, "bootLoader: no boot loader");
     expect(&all, "serialPorts[0]: /nonexistent/log: No such file");
-    expect(&all, "serialPorts[1]: there can be only one port of type uart");
+    expect(&all, "serialPorts[1]: a machine has at most 1 device of type uart");
     expect(&all, "storageDevices[0]: /nonexistent/disk: No such file");
     expect(&all, "storageDevices[0]: identifier '123456789012345678901' is longer than 20");
     expect(&all, "storageDevices[1]: /etc: ");

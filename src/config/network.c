@@ -77,7 +77,7 @@ static bool parse_forward(char *text, void *element)
     char *guest = strrchr(text, ':'), *port, *host;
 
     f->udp = !strncmp(text, "udp:", 4);
-    if ((!f->udp && strncmp(text, "tcp:", 4)) || guest < text + 4)
+    if ((!f->udp && strncmp(text, "tcp:", 4)) || !guest || guest < text + 4)
         return false;
     *guest++ = '\0';
     text += 4;
@@ -115,8 +115,9 @@ static const char *const forward_options[] = {"forward", NULL};
 static const struct schema_field nat_fields[] = {
     FIELD_CONST(struct vz_network_attachment, kind, NETWORK_NAT),
     FIELD_ARRAY(struct vz_network_attachment, forward, forward_count, "forwards", &forward_type,
-                .max = 1024, .words = forward_options, .noun = "port forwards",
-                .text = "ports of the host that lead to the guest"),
+                .max = 1024, .words = forward_options, .noun = "port forwards", .value = "...",
+                .text = "ports of the host that lead to the guest",
+                .more = "In an option each is written as for --forward."),
     FIELD_BOOL(struct vz_network_attachment, host_loopback, "hostLoopback", .option = "host",
                .text = "the guest reaches the host's own 127.0.0.1 as 10.0.2.2 (fec0::2)",
                .more = "Services there trust who can reach them."),

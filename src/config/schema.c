@@ -376,14 +376,25 @@ static int copy_members(const struct schema_type *type, void *to, const void *fr
     return r;
 }
 
-void *schema_make(const struct schema_type *type, const void *from, struct vz_error *err)
+void *schema_copy(const struct schema_type *type, const void *from, struct vz_error *err)
 {
     struct object *o = allocate(type, err);
 
     if (!o)
         return NULL;
     memcpy((char *)o + sizeof(*o), (const char *)from + sizeof(*o), type->size - sizeof(*o));
-    if (copy_members(type, o, from, err) < 0 || schema_complete(type, o, err) < 0) {
+    if (copy_members(type, o, from, err) < 0) {
+        object_unref(o);
+        return NULL;
+    }
+    return o;
+}
+
+void *schema_make(const struct schema_type *type, const void *from, struct vz_error *err)
+{
+    void *o = schema_copy(type, from, err);
+
+    if (o && schema_complete(type, o, err) < 0) {
         object_unref(o);
         return NULL;
     }

@@ -52,12 +52,15 @@ struct schema_field {
     uint16_t at, size, count_at; /* offset, bytes (ARRAY: of an element), offset of the count */
     bool required;         /* JSON and options must have it; text must not be empty */
     const char *unless;    /* then required only where this other member is not there */
-    /* UINT: what validates, where max is not 0. LIST, ARRAY: at most max, where it is not 0. */
+    /* UINT: what validates, where max is not 0. ARRAY: at most max, where it is not 0. */
     uint64_t min, max;
     uint64_t initial;      /* unless something else is said; FIELD_FD sets it */
     const char *initial_text; /* STRING, likewise; NULL: none */
-    const char *const *words; /* ENUM: ends with NULL after first_word. BOOL: what options say */
-    uint64_t first_word;   /* of words[0] */
+    /* They end with NULL. ENUM: of the values from first_word on. BOOL, STRING: what options may
+     * say, and JSON does not. ARRAY: what options call an element; which of them it is is the value
+     * of the element's first member. */
+    const char *const *words;
+    uint64_t first_word;
     const struct schema_class *class;  /* ONE, LIST */
     const struct schema_type *element; /* ARRAY */
     /* Optional, for what ranges do not say. object: the one that has the member. */
@@ -78,6 +81,7 @@ struct schema_type {
     const char *name;   /* unique: "disk_image"; Python's class is DiskImage */
     const char *json;   /* its "type"; NULL: an element, or the whole */
     size_t size;        /* of its struct */
+    bool single;        /* a list has at most one of this type; its option changes the one */
     const struct schema_field *fields; /* ends with SCHEMA_END */
     /* Optional: members that are there once others are, and combinations that make no object. 0, or
      * -errno with err. */
@@ -98,6 +102,7 @@ struct schema_type {
 struct schema_class {
     const struct schema_type *const *types;  /* ends with NULL */
     const struct schema_type *otherwise;     /* what is there when nothing is said; NULL: nothing */
+    bool colon; /* options say "file:PATH", with a path in which commas do not separate */
 };
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
@@ -158,6 +163,9 @@ void *schema_new(const struct schema_type *type, struct vz_error *err);
  * which everything is copied or referred to once more. NULL with err: something required is not
  * there ("no path given"), too many of something, or no memory. */
 void *schema_make(const struct schema_type *type, const void *from, struct vz_error *err);
+
+/* The same, but as complete as from is. */
+void *schema_copy(const struct schema_type *type, const void *from, struct vz_error *err);
 
 /* Fill in what stands for nothing said, and see whether it is all there. 0 or -errno. */
 int schema_complete(const struct schema_type *type, void *object, struct vz_error *err) must_check;

@@ -207,7 +207,8 @@ void schema_expected(const struct schema_field *f, char *ret, size_t len)
         snprintf(ret, len, "a number from %llu to %llu", (unsigned long long)f->min,
                  (unsigned long long)(f->max ? f->max : schema_uint_max(f)));
     else
-        snprintf(ret, len, "%s", plain_expectation(f));
+        snprintf(ret, len, "%s", f->kind == SCHEMA_STRING && f->value ? f->value
+                                                                      : plain_expectation(f));
 }
 
 int schema_text_error(const struct schema_field *f, const char *text, struct vz_error *err)

@@ -35,16 +35,6 @@ static void check_unix(struct report *r, const void *object)
     report_new_socket(r, ((const struct vz_serial_attachment *)object)->path);
 }
 
-static void check_uart(struct report *r, const void *object)
-{
-    unsigned before = 0;
-
-    for (unsigned i = 0; i < r->index; i++)
-        before += !config_serial_port(r->whole, i)->is_virtio;
-    if (before == 1)
-        report_problem(r, VZ_ERROR_INVALID, "there can be only one port of type uart");
-}
-
 /* ---- Attachments ---------------------------------------------------------------------------- */
 
 #define ATTACHMENT_TYPE(name_, word, ...)                                                          \
@@ -100,7 +90,8 @@ static const struct schema_type unix_type =
                     .text = "a Unix socket to connect to");
 
 static const struct schema_type *const serial_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type, NULL};
-const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type};
+const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type,
+                                                      .colon = true};
 
 struct vz_serial_attachment *vz_serial_attachment_ref(struct vz_serial_attachment *object)
 {
@@ -160,7 +151,7 @@ static const struct schema_field uart_fields[] = {
     FIELD_CONST(struct vz_serial_port, is_virtio, false), FIELD_ATTACHMENT, FIELD_END};
 const struct schema_type config_uart_type = {
     .name = "uart", .json = "uart", .size = sizeof(struct vz_serial_port), .fields = uart_fields,
-    .check = check_uart, .option = "serial", .heading = "Devices",
+    .single = true, .option = "serial", .heading = "Devices",
     .text = "COM1, Linux's ttyS0; at most one"};
 
 static const struct schema_field virtio_serial_fields[] = {

@@ -98,7 +98,7 @@ static const struct schema_field device_fields[] = {
     FIELD_END};
 const struct schema_type config_virtio_socket_type = {
     .name = "socket", .json = "virtioSocket", .size = sizeof(struct vz_socket_device),
-    .fields = device_fields, .check = check_forwards, .option = "vsock", .heading = "Devices",
+    .fields = device_fields, .single = true, .check = check_forwards, .option = "vsock", .heading = "Devices",
     .text = "sockets between guest and host without a network; at most one device"};
 
 static const struct schema_type *const socket_devices_types[] = {&config_virtio_socket_type, NULL};

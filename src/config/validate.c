@@ -27,6 +27,16 @@ static void check_word(struct report *r, const struct schema_field *f, const voi
                        (int)v);
 }
 
+/* How many of the items before it are of item i's type? */
+static unsigned of_type_before(const struct object_list *list, unsigned i)
+{
+    unsigned count = 0;
+
+    for (unsigned k = 0; k < i; k++)
+        count += schema_type_of(list->item[k]) == schema_type_of(list->item[i]);
+    return count;
+}
+
 static void check_list(struct report *r, const struct schema_field *f, const void *members)
 {
     const struct object_list *list = schema_at(f, members);
@@ -36,9 +46,9 @@ static void check_list(struct report *r, const struct schema_field *f, const voi
         size_t back = report_enter(r, f->json, (int)i);
 
         r->index = i;
-        if (f->max && i == f->max)
-            report_problem(r, VZ_ERROR_INVALID, "a machine has at most %u of these",
-                           (unsigned)f->max);
+        if (schema_type_of(list->item[i])->single && of_type_before(list, i) == 1)
+            report_problem(r, VZ_ERROR_INVALID, "a machine has at most 1 device of type %s",
+                           schema_type_of(list->item[i])->json);
         check_members(r, schema_type_of(list->item[i]), list->item[i]);
         report_leave(r, back);
     }

@@ -97,6 +97,73 @@ def test_every_problem_has_a_line(vz, tmp_path):
         assert any(line.startswith("vz: " + name) for line in lines), (name, r)
 
 
+def test_print_config_says_what_run_would_refuse(vz, tmp_path):
+    mac = "02:00:00:00:00:01"
+    r = vz("run", "--kernel", "k", "--net", f"nat,mac={mac}", "--net", f"nat,mac={mac}",
+           "--print-config")
+    assert r.status == 1 and len(json.loads(r.out)["networkDevices"]) == 2, r
+    assert r.err == f"vz: networkDevices[1]: MAC address {mac} is that of networkDevices[0] too\n", r
+
+
+def test_check_looks_at_files_too(vz, tmp_path):
+    r = vz("run", "--kernel", tmp_path / "none", "--check")
+    assert r.status == 1 and r.out == "" and r.err.startswith("vz: bootLoader.kernel: "), r
+    r = vz("run", "--kernel", "/dev/null", "--check")
+    assert (r.status, r.out, r.err) == (0, "", ""), r
+
+
+def test_a_configuration_from_standard_input(vz):
+    form = json.dumps({"cpus": 2, "bootLoader": {"type": "linux", "kernel": "k"}})
+    r = vz("run", "--config", "-", "--name", "web", "--print-config", stdin=form.encode())
+    assert r.status == 0 and (json.loads(r.out)["cpus"], json.loads(r.out)["label"]) == (2, "web"), r
+    r = vz("run", "--config", "-", stdin=b"{")
+    assert r.status == 1 and r.err.startswith("vz: standard input: line 1"), r
+
+
+@pytest.mark.parametrize("text, size", [("64M", 64), ("64MB", 64), ("64MiB", 64), ("64m", 64), ("0.5G", 512),
+                                        ("1.5G", 1536), ("1GiB", 1024), ("67108864", 64)])
+def test_sizes_as_people_write_them(vz, text, size):
+    assert printed(vz, "--kernel", "k", "--memory", text)["memory"] == size << 20
+
+
+def test_members_are_spelled_as_in_json_too(vz):
+    c = printed(vz, "--kernel", "k", "--disk",
+                "d,read-only,caching=cached,synchronization=fsync,identifier=a", "--balloon",
+                "target-size=64M,free-page-reporting=off", "--net", "nat,host-loopback,forward=udp:5:6")
+    assert c["storageDevices"] == [{"type": "virtioBlock", "identifier": "a", "attachment": {
+        "type": "diskImage", "path": "d", "readOnly": True, "caching": "cached",
+        "synchronization": "fsync"}}]
+    assert c["memoryBalloonDevices"][0]["targetSize"] == 64 << 20
+    assert c["memoryBalloonDevices"][0]["freePageReporting"] is False
+    nat = c["networkDevices"][0]["attachment"]
+    assert nat == {"type": "nat", "hostLoopback": True, "forwards": [
+        {"protocol": "udp", "host": "127.0.0.1", "hostPort": 5, "guestPort": 6}]}
+
+
+def test_options_change_what_a_file_says(vz, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(printed(vz, "--kernel", "k", "--initrd", "i", "--net", "nat,mac=02:00:00:00:00:01",
+                                       "--vsock", "cid=9", "--no-reboot")))
+    c = printed(vz, "--config", path, "--serial", "null", "--forward", "tcp:1:2", "--vsock",
+                "listen=7:unix:/a", "--kernel", "other")
+    assert [p["attachment"]["type"] for p in c["serialPorts"]] == ["null"]
+    assert c["networkDevices"][0]["mac"] == "02:00:00:00:00:01" and len(c["networkDevices"]) == 1
+    assert len(c["networkDevices"][0]["attachment"]["forwards"]) == 1
+    assert c["socketDevices"][0]["guestCid"] == 9 and len(c["socketDevices"][0]["forwards"]) == 1
+    assert c["bootLoader"] == {"type": "linux", "kernel": "other", "cmdline": ""}
+    assert c["stopAtReset"] is True
+
+
+def test_mac_is_for_the_first_card_without(vz):
+    mac = "02:00:00:00:00:09"
+    c = printed(vz, "--kernel", "k", "--mac", mac, "--net", "nat,mac=02:00:00:00:00:01", "--net", "tap=t")
+    assert [d["mac"] for d in c["networkDevices"]] == ["02:00:00:00:00:01", mac]
+    c = printed(vz, "--kernel", "k", "--mac", mac, "--forward", "tcp:1:2")
+    assert [(d["mac"], d["attachment"]["type"]) for d in c["networkDevices"]] == [(mac, "nat")]
+    r = vz("run", "--kernel", "k", "--mac", mac, "--net", f"nat,mac={mac}")
+    assert r.status == 2 and "--mac" in r.err, r
+
+
 def test_several_consoles(vz):
     c = printed(vz, "--kernel", "k", "--console", "null", "--console", "stdio", "--console", "pty")
     assert [(p["type"], p["attachment"]["type"]) for p in c["serialPorts"]] == [

@@ -11,6 +11,9 @@ import pytest
     (["help", "run"], ["Usage: vz run"]),
     (["run", "--kernel", "x", "--help"], ["Usage: vz run"]),
     (["--version"], ["vz 0."]),
+    (["-V"], ["vz 0."]),
+    (["version"], ["vz 0."]),
+    (["help", "doctor"], ["Usage: vz doctor", "--json"]),
 ])
 def test_help_is_on_stdout(vz, args, words):
     r = vz(*args)
@@ -20,6 +23,37 @@ def test_help_is_on_stdout(vz, args, words):
 
 
 RUN = ["run", "--kernel", "k"]
+
+
+@pytest.mark.parametrize("args, line", [
+    (["rnu"], "unknown command 'rnu'; did you mean 'run'? (see 'vz --help')"),
+    (RUN + ["--memroy", "1G"], "unknown option '--memroy'; did you mean '--memory'? (see 'vz run --help')"),
+    (RUN + ["--mem=1G"], "unknown option '--mem'; did you mean '--memory'? (see 'vz run --help')"),
+    (RUN + ["--frobnicate"], "unknown option '--frobnicate' (see 'vz run --help')"),
+    (RUN + ["--memory", "512"], "--memory '512': 512 of what? For mebibytes say 512M"),
+    (RUN + ["--memory", "4K"], "--memory '4K': memory size 4 KiB is not between 2 MiB and "),
+    (RUN + ["--cpus", "two"], "--cpus 'two': expected a number from 1 to 64"),
+    (RUN + ["--accel", "warp"], "--accel 'warp': expected auto, kvm or soft"),
+    (RUN + ["--disk", "a,cahce=x"], "--disk 'a,cahce=x': 'cahce' is not known here; did you mean 'cache'?"),
+    (RUN + ["--disk", "a,redaonly"], "--disk 'a,redaonly': 'redaonly' is not known here; did you mean 'read-only'?"),
+    (RUN + ["--disk", "a,b"], "--disk 'a,b': 'b' is not known here: expected PATH[,ro][,cache="),
+    (RUN + ["--disk", "a,sync=x"], "--disk 'a,sync=x': sync: expected full, fsync or none"),
+    (RUN + ["--disk", ""], "--disk '': expected PATH[,ro]"),
+    (RUN + ["--net", "wifi"], "--net 'wifi': expected nat[,forward=...]...[,host]|fd=N[,mtu=N]|tap=NAME|bridge=NAME"
+                              "[,mac=MAC]"),
+    (RUN + ["--net", "fd=3,mtu=9"], "--net 'fd=3,mtu=9': mtu: expected a number from 1500 to 65535"),
+    (RUN + ["--serial", "x"], "--serial 'x': expected null|stdio|fd[,read=N][,write=N]|file:PATH|pty|unix:PATH"),
+    (RUN + ["--balloon", "5"], "--balloon '5': 5 of what? For mebibytes say 5M"),
+    (RUN + ["--vsock", "cid=2"], "--vsock 'cid=2': cid: expected a number from 3 to 4294967294"),
+    (RUN + ["--forward", "tcp:0:2"], "--forward 'tcp:0:2': expected tcp|udp:[HOST:]PORT:GUESTPORT"),
+    (RUN + ["--uuid", "1"], "--uuid '1': expected a UUID like "),
+    (RUN + ["--kernel", ""], "--kernel '': expected a path"),
+    (["run"], "nothing to run: give --kernel FILE, --boot-disk PATH or --config FILE (see 'vz run --help')"),
+    (["run", "--boot-disk", "d", "--kernel", "k"], "--kernel and --boot-disk: the kernel and initrd are the disk's"),
+])
+def test_what_is_wrong_and_what_helps(vz, args, line):
+    r = vz(*args)
+    assert r.status == 2 and r.err.startswith("vz: " + line), r
 
 
 @pytest.mark.parametrize("args, named", [

@@ -6,20 +6,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* One line "vz: ..." to standard error. */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Lines that many need: what an option's value should have been; no memory. Both return false. */
-bool cli_bad_value(const char *name, const char *value, const char *expected);
+/* It lacks memory. Returns false. */
 bool cli_no_memory(void);
+#define CLI_SUGGESTION_MAX 128
+/* "; did you mean '--memory'?", or nothing: which of words was probably meant by word. dashes stand
+ * in front of it. */
+const char *cli_suggestion(const char *dashes, const char *word, const char *const *words,
+                           char buffer[CLI_SUGGESTION_MAX]);
 
-/* A subcommand gets the arguments behind its name, and returns the exit status. */
+/* A subcommand gets the arguments behind its name, and returns the exit status. help prints what
+ * `vz help COMMAND` says. */
 int run_main(int argc, char **argv);
-extern const char run_help[];
+void run_help(FILE *to);
 int doctor_main(int argc, char **argv);
-extern const char doctor_help[];
+void doctor_help(FILE *to);
 
 /* opts.c ---------------------------------------------------------------------------------- */
 
@@ -27,61 +33,53 @@ extern const char doctor_help[];
 enum opt_value { OPT_NEVER, OPT_ALWAYS, OPT_MAYBE };
 
 struct opt {
-    const char *name; /* without the dashes */
-    enum opt_value has_value;
+    const char *name; /* without the dashes; "": it has a letter only */
     char letter;      /* 0: none; "-x VALUE" means the same as "--name VALUE" */
-    /* value is NULL when there is none. Returns whether it is fine, after cli_error(). */
-    bool (*set)(void *arg, const char *name, const char *value);
+    enum opt_value has_value;
+    const char *value;   /* what help calls it; NULL: there is none */
+    const char *heading; /* under which help lists it */
+    const char *text;    /* one sentence, without a full stop */
+    const char *more;    /* whole sentences for the man page; may be NULL */
+    unsigned max;        /* how many times at most; 0: any number */
 };
-#define OPT(name, has_value, letter, set)  {name, has_value, letter, set}
+
+/* An option that was given. */
+struct given {
+    const struct opt *opt; /* NULL: the list ends */
+    const char *value;     /* NULL: none */
+};
 
 /* Parse "--name value", "--name=value", "--name", "-x value" and "-x"; anything else is an error.
- * The table ends with a NULL name. command ("vz run") is for the hint. Returns false after
- * cli_error(). */
-bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg);
+ * The table ends with a NULL name; ret has room for argc + 1, in the order they were given. command
+ * ("vz run") is for the hint. Returns false after cli_error(). */
+bool opts_parse(int argc, char **argv, const struct opt *table, const char *command,
+                struct given *ret);
 
-/* The value of the option called name, the last time it is there, or NULL: for one that is wanted
- * before all others. What cannot be parsed ends the search, without an error. */
-const char *opts_find(int argc, char **argv, const struct opt *table, const char *name);
+/* The last time that the option called name was given; NULL: never. */
+const struct given *opts_given(const struct given *list, const char *name);
 
-/* A decimal count of bytes with an optional K, M or G (and nothing else behind). */
-bool opts_size(const char *text, uint64_t *ret);
-/* A decimal number. */
-bool opts_unsigned(const char *text, unsigned *ret);
+/* What help says of the options under a heading; how the option is written. */
+void opts_help(FILE *to, const struct opt *table, const char *heading);
 
-/* A list of comma-separated members: cut the first one off *list (changing it). Two commas are one
- * that belongs to the member. NULL: no more. */
-char *opts_member(char **list);
+/* Words in lines of at most width columns, which begin at column indent; the first one is there
+ * already. Ends the last line. */
+void opts_wrap(FILE *to, const char *text, int indent, int width);
 
-/* The value of a member "key=...", or NULL. */
-const char *opts_value_of(const char *member, const char *key);
-/* "on" or "off". */
-bool opts_switch(const char *text, bool *ret);
+/* run_opts.c ------------------------------------------------------------------------------ */
+
+/* All options of `vz run`: ours, and what the library's tables have. NULL without memory. */
+struct opt *run_opts_new(void);
+void run_opts_free(struct opt *table);
 
 /* run_config.c ---------------------------------------------------------------------------- */
 
 struct vz_config;
 
-struct run_devices;
-struct run_sockets;
-
-#define CONSOLES_MAX 16u
-
 /* What the command line of `vz run` says. */
 struct run_options {
-    struct vz_config *config; /* devices are added at once, the rest in the end */
-    struct run_devices *devices; /* what cannot be added at once */
-    struct run_sockets *sockets; /* likewise */
-    const char *config_file;
-    const char *kernel, *initrd, *cmdline, *accel, *jit, *uuid;
-    char *boot_disk; /* NULL: none; owned */
-    uint64_t memory_size; /* 0: not given, as the next */
-    unsigned cpu_count;
-    const char *serial; /* NULL: not given */
-    const char *console[CONSOLES_MAX];
-    unsigned console_count;
-    bool no_reboot, debug_exit, stats, print_config;
-    bool memory_preallocate, memory_huge_pages, host_cpu;
+    struct opt *table;
+    struct given *given;
+    struct vz_config *config;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit
@@ -89,27 +87,8 @@ struct run_options {
 bool run_options_parse(int argc, char **argv, struct run_options *ret, int *ret_status);
 void run_options_free(struct run_options *o);
 
-/* run_devices.c --------------------------------------------------------------------------- */
-
-/* Each takes an option's value, and returns false after cli_error(). */
-struct run_devices *run_devices_new(void); /* NULL without memory */
-void run_devices_free(struct run_devices *d);
-bool run_devices_disk(struct vz_config *c, const char *name, const char *value, bool read_only);
-bool run_devices_net(struct run_devices *d, const char *name, const char *value);
-bool run_devices_mac(struct run_devices *d, const char *name, const char *value);
-bool run_devices_forward(struct run_devices *d, const char *name, const char *value);
-bool run_devices_rng(struct vz_config *c);
-/* All options have been seen. */
-bool run_devices_finish(struct run_devices *d, struct vz_config *c);
-
-/* run_devices_guest.c --------------------------------------------------------------------- */
-
-/* value may be NULL. */
-bool run_devices_balloon(struct vz_config *c, const char *name, const char *value);
-struct run_sockets *run_sockets_new(void); /* NULL without memory */
-void run_sockets_free(struct run_sockets *s);
-bool run_sockets_option(struct run_sockets *s, const char *name, const char *value);
-bool run_sockets_finish(const struct run_sockets *s, struct vz_config *c);
+/* Was an option without a value given? */
+bool run_options_flag(const struct run_options *o, const char *name);
 
 /* terminal.c ------------------------------------------------------------------------------ */
 

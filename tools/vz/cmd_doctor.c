@@ -12,49 +12,25 @@
 #define WIDTH  78
 #define INDENT 10
 
-const char doctor_help[] =
-    "Usage: vz doctor [--json]\n"
-    "\n"
-    "Say what this computer offers to virtual machines, what is missing, and which commands mend it:\n"
-    "hardware virtualization, the software CPU, io_uring, huge pages, memory limits, tap interfaces.\n"
-    "Changes nothing. What needs mending is never needed to run machines, only to run them faster or\n"
-    "with what needs it.\n"
-    "\n"
-    "  --json  the same for programs\n"
-    "  --help  print this\n"
-    "\n"
-    "Exit status:\n"
-    "  0  machines can run here\n"
-    "  1  they cannot, or something failed\n"
-    "  2  wrong usage\n";
+static const struct opt options[] = {
+    {"json", 'j', OPT_NEVER, NULL, "Options", "the same for programs", NULL, 0}, {.name = NULL}};
 
-static bool set_json(void *arg, const char *name, const char *value)
+void doctor_help(FILE *to)
 {
-    (void)name;
-    (void)value;
-    *(bool *)arg = true;
-    return true;
-}
-
-/* Words, in lines that begin where the first one did. */
-static void print_wrapped(const char *text)
-{
-    int column = INDENT;
-
-    while (*text) {
-        int len = (int)strcspn(text, " ");
-
-        if (column > INDENT && column + 1 + len > WIDTH) {
-            printf("\n%*s", INDENT, "");
-            column = INDENT;
-        } else if (column > INDENT) {
-            column += printf(" ");
-        }
-        column += printf("%.*s", len, text);
-        text += len;
-        text += strspn(text, " ");
-    }
-    printf("\n");
+    fputs("Usage: vz doctor [--json]\n"
+          "\n"
+          "Say what this computer offers to virtual machines, what is missing, and which commands mend\n"
+          "it: hardware virtualization, the software CPU, io_uring, huge pages, memory limits, tap\n"
+          "interfaces. Changes nothing. What needs mending is never needed to run machines, only to run\n"
+          "them faster or with what needs it.\n",
+          to);
+    opts_help(to, options, "Options");
+    fputs("\n"
+          "Exit status:\n"
+          "  0  machines can run here\n"
+          "  1  they cannot, or something failed\n"
+          "  2  wrong usage\n",
+          to);
 }
 
 static void print_commands(const char *commands)
@@ -75,7 +51,7 @@ static void print_report(const struct vz_host *host)
 
     for (size_t i = 0; (f = vz_host_finding(host, i)); i++) {
         printf("%-*s", INDENT, words[f->level]);
-        print_wrapped(f->text);
+        opts_wrap(stdout, f->text, INDENT, WIDTH);
         print_commands(f->command);
     }
 }
@@ -96,14 +72,18 @@ static int print_json(const struct vz_host *host)
 
 int doctor_main(int argc, char **argv)
 {
-    static const struct opt options[] = {OPT("json", false, 0, set_json), {0}};
+    struct given *given = calloc((size_t)argc + 1, sizeof(*given));
     struct vz_error err = {0};
     struct vz_host *host;
-    bool json = false;
+    bool json;
     int status = EXIT_OK;
 
-    if (!opts_parse(argc, argv, options, "vz doctor", &json))
+    if (!given || !opts_parse(argc, argv, options, "vz doctor", given)) {
+        free(given);
         return EXIT_USAGE;
+    }
+    json = opts_given(given, "json");
+    free(given);
     host = vz_host_examine(&err);
     if (!host) {
         cli_error("%s", err.text);

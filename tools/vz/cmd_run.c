@@ -155,22 +155,53 @@ static int run_machine(struct run *run)
         }
         if (status == EXIT_OK) /* what was lost has been said when it was */
             vz_machine_stats(run->machine, note_lost_output, &status);
-        if (run->o.stats)
+        if (run_options_flag(&run->o, "stats"))
             print_stats(run);
     }
     return status;
+}
+
+/* What is wrong with it, to standard error. */
+static int check_config(const struct vz_config *config)
+{
+    int status = EXIT_FAILED;
+
+    return vz_config_validate(config, on_problem, &status, NULL) < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+/* What makes no machine anywhere. That a file is not there is a matter of time and place, and what is
+ * printed may be meant for others. */
+static void on_contradiction(void *arg, const struct vz_problem *p)
+{
+    if (p->code == VZ_ERROR_IO || p->code == VZ_ERROR_NETWORK || p->code == VZ_ERROR_UNSUPPORTED)
+        return;
+    cli_error("%s: %s", p->object, p->text);
+    *(int *)arg = EXIT_FAILED;
 }
 
 static int print_config(const struct vz_config *config)
 {
     struct vz_error err;
     char *text = vz_config_to_json(config, &err);
+    int status = EXIT_OK;
     bool ok = text && printf("%s\n", text) >= 0 && fflush(stdout) == 0;
 
     if (!ok)
         cli_error("%s", text ? "standard output cannot be written" : err.text);
     free(text);
-    return ok ? EXIT_OK : EXIT_FAILED;
+    if (!ok)
+        return EXIT_FAILED;
+    vz_config_validate(config, on_contradiction, &status, NULL);
+    return status;
+}
+
+static int run_or_tell(struct run *run)
+{
+    if (run_options_flag(&run->o, "print-config"))
+        return print_config(run->o.config);
+    if (run_options_flag(&run->o, "check"))
+        return check_config(run->o.config);
+    return run_machine(run);
 }
 
 int run_main(int argc, char **argv)
@@ -179,7 +210,7 @@ int run_main(int argc, char **argv)
     int status;
 
     if (run_options_parse(argc, argv, &run.o, &status))
-        status = run.o.print_config ? print_config(run.o.config) : run_machine(&run);
+        status = run_or_tell(&run);
     /* The machine may still be asked to stop by a key: the keys go first, then the machine. */
     if (run.keys && run.machine)
         vz_machine_stop(run.machine, NULL, NULL);

@@ -1,73 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* `vz run --help`. docs/man/vz.1 says the same at more length; keep them together. */
+/* `vz run --help`: the options from their tables, and what is to be said around them. */
 #include "cli.h"
 
-const char run_help[] =
+static const char head[] =
     "Usage: vz run --kernel FILE [OPTION]...\n"
     "       vz run --boot-disk PATH [OPTION]...\n"
     "       vz run --config FILE [OPTION]...\n"
     "\n"
     "Boot a kernel in a new virtual machine whose first serial port (COM1, Linux's ttyS0) is\n"
-    "this terminal. It runs until the guest powers off.\n"
+    "this terminal. It runs until the guest powers off. vz(1) says more about each option.\n";
+
+static const char tail[] =
     "\n"
-    "Kernel:\n"
-    "  --kernel FILE     a Linux bzImage (as in /boot), an ELF64 kernel such as vmlinux, or a\n"
-    "                    Multiboot 1 kernel\n"
-    "  --initrd FILE     initial RAM disk or initramfs (Multiboot: the first module)\n"
-    "  --boot-disk PATH  a --disk whose file system (ext2, 3 or 4) has kernel and initrd in /boot:\n"
-    "                    instead of --kernel and --initrd, at each start and reset the newest\n"
-    "  --cmdline STRING  the kernel's command line; Linux wants console=ttyS0 to be heard here\n"
-    "\n"
-    "Machine:\n"
-    "  --memory SIZE     memory in bytes, or with K, M, G behind the number (default 1G)\n"
-    "  --memory-prealloc take all of it from the host at the start; fails where it has not so much\n"
-    "  --memory-huge     of the host's pool of huge pages\n"
-    "  --cpus N          how many CPUs, 1 to 64 (default 1)\n"
-    "  --accel NAME      what runs the CPUs: kvm, soft (the software CPU), or auto (default):\n"
-    "                    kvm where it works, else soft\n"
-    "  --cpu NAME        the guest's processor: default, the same everywhere, or host (KVM only)\n"
-    "  --jit WORDS       software CPU: on (translate hot code, the default), off (interpret\n"
-    "                    everything), and words for experts, with commas between: see vz(1)\n"
-    "  --uuid UUID       the machine's identity (default: a random one)\n"
-    "  --config FILE     a whole machine, as --print-config prints it; options change or add to it\n"
-    "  --print-config    print the machine as JSON, and do not start it\n"
-    "\n"
-    "Devices (each but --serial, --mac and --balloon may be given several times; none is there\n"
-    "unless asked for, but COM1):\n"
-    "  --serial WHERE    COM1 (ttyS0): stdio (default), null (nowhere), pty, file:PATH (output\n"
-    "                    only), unix:PATH (a socket to connect to)\n"
-    "  --console WHERE   virtio console (hvc0, hvc1, ...), likewise; with stdio COM1 leads nowhere\n"
-    "  --disk PATH[,ro][,id=NAME][,cache=automatic|cached|uncached][,sync=full|fsync|none]\n"
-    "                    a raw image or block device as virtio disk (vda, vdb, ...); sync=none\n"
-    "                    may lose data when the host crashes\n"
-    "  --cdrom PATH      a disk that cannot be written\n"
-    "  --net nat[,host=on|off]|fd=N[,mtu=N]|tap=NAME|bridge=NAME[,mac=MAC]\n"
-    "                    virtio network card: NAT in this process, a datagram socket of Ethernet\n"
-    "                    frames, a tap interface, or a tap in a bridge. With host=on a guest\n"
-    "                    behind NAT reaches the host's own 127.0.0.1 as 10.0.2.2\n"
-    "  --mac MAC         of the first network card that has none (default: random)\n"
-    "  --forward tcp:[HOST:]PORT:GUESTPORT\n"
-    "                    (or udp:) connections to PORT of the host (127.0.0.1) reach the guest by\n"
-    "                    NAT\n"
-    "  --vsock [cid=N][,listen=PORT:unix:PATH]...[,connect=PORT:unix:PATH]...\n"
-    "                    sockets between guest (CID N, default 3) and host (CID 2). listen: the\n"
-    "                    guest's connections to PORT of the host reach the Unix socket PATH.\n"
-    "                    connect: who connects to PATH, which vz makes, reaches PORT of the guest\n"
-    "  --balloon [SIZE][,min=SIZE][,reporting=on|off][,oom=on|off]\n"
-    "                    memory balloon: the guest is to use SIZE of its memory; what it does not\n"
-    "                    use goes back to the host by itself unless reporting=off\n"
-    "  --rng             virtio entropy source\n"
-    "\n"
-    "Ending:\n"
-    "  --no-reboot       a guest's reset ends vz instead of rebooting the machine\n"
-    "  --debug-exit      a byte v that the guest writes to port 0xf4 ends vz with the status\n"
-    "                    (v << 1) | 1, of which the system keeps the low 8 bits\n"
-    "  --stats           print counters to standard error at the end\n"
-    "  --help            print this\n"
-    "\n"
-    "Where commas separate, a comma that is part of a PATH is written twice.\n"
-    "Options may be spelled --name VALUE or --name=VALUE. As in vftool: -k KERNEL, -i INITRD,\n"
-    "-a CMDLINE, -d DISK, -c CDROM, -p CPUS, -m MEGABYTES, -t 0 (stdio) or -t 1 (pty).\n"
+    "Sizes are written 512M, 1.5G or 1T, by powers of two. Where commas separate, a comma that is\n"
+    "part of a PATH is written twice. Options may be spelled --name VALUE or --name=VALUE.\n"
     "\n"
     "When standard input is a terminal, all keys go to the guest (Ctrl-C too) except:\n"
     "  Ctrl-A x          leave: turn the machine off at once\n"
@@ -85,3 +31,16 @@ const char run_help[] =
     "Examples:\n"
     "  vz run --kernel /boot/vmlinuz --initrd initrd.img --cmdline console=ttyS0 --memory 2G\n"
     "  vz run --kernel test.elf --debug-exit --serial file:log.txt --no-reboot\n";
+
+static const char *const headings[] = {"Kernel", "Machine", "Devices", "Ending", "As in vftool"};
+
+void run_help(FILE *to)
+{
+    struct opt *table = run_opts_new();
+
+    fputs(head, to);
+    for (size_t i = 0; table && i < sizeof(headings) / sizeof(headings[0]); i++)
+        opts_help(to, table, headings[i]);
+    fputs(tail, to);
+    run_opts_free(table);
+}

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Option parsing by table. Names are spelled out: an abbreviation that works today would stop
- * working when an option is added. One-letter options are a family of their own, see cli.h. */
-#include <ctype.h>
+/* Option parsing by table, and help from it. Names are spelled out: an abbreviation that works today
+ * would stop working when an option is added. */
 #include <string.h>
 
 #include "cli.h"
+
+#define COLUMN 20 /* where help's texts begin */
+#define WIDTH  98
+
+/* ---- Parsing -------------------------------------------------------------------------------- */
 
 static const struct opt *find(const struct opt *table, const char *name, size_t len)
 {
@@ -46,132 +50,140 @@ static const struct opt *look(int argc, char **argv, const struct opt *table, in
     return o;
 }
 
-/* Handle argv[0]; returns how many arguments it took, 0 after an error. */
-static int parse_one(int argc, char **argv, const struct opt *table, const char *command,
-                     void *arg)
+/* The option that text was probably meant to be: "; did you mean '--memory'?", or nothing. */
+static const char *suggest(const struct opt *table, const char *text,
+                           char buffer[CLI_SUGGESTION_MAX])
 {
-    const char *text = argv[0], *value;
-    int took;
-    const struct opt *o = look(argc, argv, table, &took, &value);
+    const char *words[128];
+    char name[64];
+    size_t count = 0;
 
-    if (!o) {
-        cli_error("%s '%.*s' (see '%s --help')",
-                  text[0] == '-' ? "unknown option" : "unexpected argument",
-                  (int)(text[0] == '-' ? strcspn(text, "=") : strlen(text)), text, command);
-        return 0;
-    }
-    if (o->has_value == OPT_NEVER && value) {
-        cli_error("option '--%s' takes no value (see '%s --help')", o->name, command);
-        return 0;
-    }
-    if (o->has_value == OPT_ALWAYS && !value) {
+    for (const struct opt *o = table; o->name && count < 127; o++) {
         if (o->name[0])
-            cli_error("option '--%s' needs a value (see '%s --help')", o->name, command);
-        else
-            cli_error("option '-%c' needs a value (see '%s --help')", o->letter, command);
-        return 0;
+            words[count++] = o->name;
     }
-    return o->set(arg, o->name, value) ? took : 0;
+    words[count] = NULL;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
+    return strncmp(name, "--", 2) ? "" : cli_suggestion("--", name + 2, words, buffer);
 }
 
-bool opts_parse(int argc, char **argv, const struct opt *table, const char *command, void *arg)
+static bool refuse(const struct opt *table, const char *text, const char *command)
 {
-    while (argc > 0) {
-        int took = parse_one(argc, argv, table, command, arg);
+    char buffer[CLI_SUGGESTION_MAX];
+    bool option = text[0] == '-';
 
-        if (!took)
-            return false;
-        argc -= took;
-        argv += took;
-    }
-    return true;
+    cli_error("%s '%.*s'%s (see '%s --help')", option ? "unknown option" : "unexpected argument",
+              (int)(option ? strcspn(text, "=") : strlen(text)), text,
+              suggest(table, text, buffer), command);
+    return false;
 }
 
-const char *opts_find(int argc, char **argv, const struct opt *table, const char *name)
+/* How a person would call it. */
+static const char *spelling(const struct opt *o, char buffer[64])
 {
-    const char *found = NULL, *value;
-    const struct opt *o;
+    snprintf(buffer, 64, o->name[0] ? "--%s" : "-%.0s%c", o->name, o->letter);
+    return buffer;
+}
+
+static bool check(const struct opt *o, const char *value, unsigned times, const char *command)
+{
+    char name[64];
+
+    spelling(o, name);
+    if (o->has_value == OPT_NEVER && value)
+        cli_error("option '%s' takes no value (see '%s --help')", name, command);
+    else if (o->has_value == OPT_ALWAYS && !value)
+        cli_error("option '%s' needs a value (see '%s --help')", name, command);
+    else if (o->max && times >= o->max)
+        cli_error("%s '%s': there are %u already", name, value ? value : "", o->max);
+    else
+        return true;
+    return false;
+}
+
+bool opts_parse(int argc, char **argv, const struct opt *table, const char *command,
+                struct given *ret)
+{
+    unsigned count = 0;
     int took;
 
-    for (; argc > 0 && (o = look(argc, argv, table, &took, &value)); argc -= took, argv += took) {
-        if (!strcmp(o->name, name))
-            found = value;
-    }
-    return found;
-}
+    for (; argc > 0; argc -= took, argv += took) {
+        const char *value;
+        const struct opt *o = look(argc, argv, table, &took, &value);
+        unsigned times = 0;
 
-/* Decimal digits; *end is what follows them. */
-static bool number(const char *text, uint64_t *ret, const char **end)
-{
-    uint64_t v = 0;
-
-    if (!isdigit((unsigned char)*text))
-        return false;
-    for (; isdigit((unsigned char)*text); text++) {
-        if (__builtin_mul_overflow(v, (uint64_t)10, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
+        if (!o)
+            return refuse(table, argv[0], command);
+        for (unsigned i = 0; i < count; i++)
+            times += ret[i].opt == o;
+        if (!check(o, value, times, command))
             return false;
+        ret[count++] = (struct given){o, value};
     }
-    *ret = v;
-    *end = text;
+    ret[count] = (struct given){NULL, NULL};
     return true;
 }
 
-bool opts_size(const char *text, uint64_t *ret)
+const struct given *opts_given(const struct given *list, const char *name)
 {
-    static const char units[] = "kmg";
-    const char *end, *unit;
-    uint64_t v;
+    const struct given *last = NULL;
 
-    if (!number(text, &v, &end))
-        return false;
-    if (*end) {
-        unit = strchr(units, tolower((unsigned char)*end));
-        if (!unit || end[1] ||
-            __builtin_mul_overflow(v, (uint64_t)1 << (10 * (unit - units + 1)), &v))
-            return false;
+    for (; list->opt; list++) {
+        if (!strcmp(list->opt->name, name))
+            last = list;
     }
-    *ret = v;
-    return true;
+    return last;
 }
 
-bool opts_unsigned(const char *text, unsigned *ret)
+/* ---- Help ----------------------------------------------------------------------------------- */
+
+void opts_wrap(FILE *to, const char *text, int indent, int width)
 {
-    const char *end;
-    uint64_t v;
+    int column = indent;
 
-    if (!number(text, &v, &end) || *end || v > UINT32_MAX)
-        return false;
-    *ret = (unsigned)v;
-    return true;
-}
+    while (*text) {
+        int len = (int)strcspn(text, " ");
 
-char *opts_member(char **list)
-{
-    char *start = *list, *to = start, *from = start;
-
-    if (!start)
-        return NULL;
-    while (*from && (*from != ',' || from[1] == ',')) {
-        from += *from == ',';
-        *to++ = *from++;
+        if (column > indent && column + 1 + len > width) {
+            fprintf(to, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            column += fprintf(to, " ");
+        }
+        column += fprintf(to, "%.*s", len, text);
+        text += len;
+        text += strspn(text, " ");
     }
-    *list = *from ? from + 1 : NULL;
-    *to = '\0';
-    return start;
+    fprintf(to, "\n");
 }
 
-const char *opts_value_of(const char *member, const char *key)
+/* "  -k, --kernel FILE"; returns how many columns it takes. */
+static int print_name(FILE *to, const struct opt *o)
 {
-    size_t len = strlen(key);
+    int n = fprintf(to, "  ");
 
-    return !strncmp(member, key, len) && member[len] == '=' ? member + len + 1 : NULL;
+    if (o->letter)
+        n += fprintf(to, "-%c%s", o->letter, o->name[0] ? ", " : "");
+    if (o->name[0])
+        n += fprintf(to, "--%s", o->name);
+    if (o->value)
+        n += fprintf(to, o->has_value == OPT_MAYBE && o->value[0] != '[' ? " [%s]" : " %s",
+                     o->value);
+    return n;
 }
 
-bool opts_switch(const char *text, bool *ret)
+void opts_help(FILE *to, const struct opt *table, const char *heading)
 {
-    if (strcmp(text, "on") && strcmp(text, "off"))
-        return false;
-    *ret = text[1] == 'n';
-    return true;
+    fprintf(to, "\n%s:\n", heading);
+    for (const struct opt *o = table; o->name; o++) {
+        int n;
+
+        if (strcmp(o->heading, heading))
+            continue;
+        n = print_name(to, o);
+        if (n > COLUMN - 2)
+            n = fprintf(to, "\n") - 1;
+        fprintf(to, "%*s", COLUMN - n, "");
+        opts_wrap(to, o->text, COLUMN, WIDTH);
+    }
 }

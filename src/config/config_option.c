@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Options of the command line on a configuration: those of the tables, and shortcuts, which do more
+ * than one thing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/closest.h"
+#include "base/error.h"
+#include "config/config_impl.h"
+#include "config/config_option.h"
+
+static int apply(struct vz_config *c, const char *name, const char *value, struct vz_error *err)
+{
+    struct schema_option o;
+
+    if (!schema_find_option(&config_machine_type, name, &o))
+        return -ENOENT;
+    return schema_apply_option(&o, c, value, err);
+}
+
+/* ---- Shortcuts ------------------------------------------------------------------------------ */
+
+/* The disk that was added last, which nobody else knows yet. */
+static struct vz_storage_attachment *last_disk(struct vz_config *c)
+{
+    return config_storage_device(c, c->storage_devices.count - 1)->attachment;
+}
+
+static int add_cdrom(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    int r = apply(c, "disk", value, err);
+
+    if (!r)
+        last_disk(c)->read_only = true;
+    return r;
+}
+
+static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_linux_boot_loader_options o = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
+    struct vz_boot_loader *b;
+    int r;
+
+    if (c->boot_loader) {
+        o = c->boot_loader->options;
+        if (o.disk)
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "the kernel is on %s already", o.disk);
+    }
+    r = apply(c, "disk", value, err);
+    if (r < 0)
+        return r;
+    o.disk = last_disk(c)->path;
+    b = vz_linux_boot_loader_new(&o, err);
+    if (!b) {
+        object_unref(c->storage_devices.item[--c->storage_devices.count]);
+        return -EINVAL;
+    }
+    vz_config_set_boot_loader(c, b);
+    vz_boot_loader_unref(b);
+    return 0;
+}
+
+/* The first card behind NAT; NULL: none is. */
+static void **find_nat(struct vz_config *c)
+{
+    for (unsigned i = 0; i < c->network_devices.count; i++) {
+        const struct vz_network_attachment *a = config_network_device(c, i)->attachment;
+
+        if (a && a->kind == NETWORK_NAT)
+            return &c->network_devices.item[i];
+    }
+    return NULL;
+}
+
+/* A copy of a card, with one more forward. */
+static struct vz_network_device *with_forward(const struct vz_network_device *card,
+                                              const char *value, struct vz_error *err)
+{
+    const struct schema_type *type = schema_type_of(card->attachment);
+    struct vz_network_device *d = schema_copy(schema_type_of(card), card, err);
+    struct vz_network_attachment *a = schema_copy(type, card->attachment, err);
+
+    if (!d || !a || schema_add_element(schema_find(type, "forwards"), a, 0, value, err) < 0) {
+        vz_network_attachment_unref(a);
+        vz_network_device_unref(d);
+        return NULL;
+    }
+    vz_network_attachment_unref(d->attachment);
+    d->attachment = a;
+    return d;
+}
+
+static int add_forward(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    bool alone = !c->network_devices.count;
+    struct vz_network_device *card;
+    void **nat;
+    int r = alone ? apply(c, "net", "nat", err) : 0;
+
+    if (r < 0)
+        return r;
+    nat = find_nat(c);
+    if (!nat)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "no network card is behind NAT; add one with --net nat");
+    card = with_forward(*nat, value ? value : "", err);
+    if (!card) {
+        if (alone)
+            object_unref(c->network_devices.item[--c->network_devices.count]);
+        return -EINVAL;
+    }
+    object_unref(*nat);
+    *nat = card;
+    return 0;
+}
+
+const struct config_shortcut config_shortcuts[] = {
+    {"boot-disk", 0, "PATH[,...]", "Kernel",
+     "a --disk whose file system (ext2, 3 or 4) has kernel and initrd in /boot, instead of --kernel "
+     "and --initrd: at each start and reset the newest",
+     "Newest by the version in the names /boot/vmlinuz-* and their initrd (or /vmlinuz and "
+     "/initrd.img), on the whole disk, or on the first partition that has a kernel. So the guest "
+     "boots what it has installed. The command line is still --cmdline's: root=/dev/vda. A file "
+     "system that was cut off is read as its journal's last checkpoint left it, which may be an "
+     "older kernel than the last one installed.",
+     add_boot_disk},
+    {"cdrom", 'c', "PATH[,...]", "Devices", "a --disk that cannot be written", NULL, add_cdrom},
+    {"forward", 0, "tcp|udp:[HOST:]PORT:GUESTPORT", "Devices",
+     "connections to PORT of the host (127.0.0.1) reach the guest by NAT",
+     "They belong to the first network card behind NAT, and bring one along where there is no "
+     "card.",
+     add_forward},
+    {.name = NULL},
+};
+
+/* ---- Public --------------------------------------------------------------------------------- */
+
+static int try_option(void *like, const struct schema_option *o)
+{
+    closest_try(like, o->name);
+    return 0;
+}
+
+static int refuse(const char *name, struct vz_error *err)
+{
+    struct closest like = {.word = name};
+
+    schema_each_option(&config_machine_type, try_option, &like);
+    for (const struct config_shortcut *s = config_shortcuts; s->name; s++)
+        closest_try(&like, s->name);
+    if (like.best)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "there is no option '%.40s'; did you mean '%s'?", name, like.best);
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "there is no option '%.40s'", name);
+}
+
+int vz_config_add(struct vz_config *config, const char *option, const char *value,
+                  struct vz_error *err)
+{
+    int r;
+
+    if (!options_given(config, "configuration", err) || !options_given(option, "option", err))
+        return -1;
+    for (const struct config_shortcut *s = config_shortcuts; s->name; s++) {
+        if (!strcmp(s->name, option))
+            return s->apply(config, value, err) < 0 ? -1 : 0;
+    }
+    r = apply(config, option, value, err);
+    if (r == -ENOENT)
+        r = refuse(option, err);
+    return r < 0 ? -1 : 0;
+}

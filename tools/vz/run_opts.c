@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of `vz run`: what a machine consists of is in the library's tables; what is left is
+ * how this command goes about it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <vz/vz.h>
+
+#include "cli.h"
+
+#define OPTS_MAX 128u
+
+static const struct opt own[] = {
+    {"config", 0, OPT_ALWAYS, "FILE", "Machine",
+     "a whole machine in JSON, as --print-config prints it (-: from standard input)",
+     "Other options change it or add devices to it.", 1},
+    {"print-config", 0, OPT_NEVER, NULL, "Machine", "print the machine as JSON, and do not start it",
+     "The status is 1 when it contradicts itself, so that it could be started nowhere; why goes to "
+     "standard error.", 0},
+    {"check", 0, OPT_NEVER, NULL, "Machine", "say what is wrong with the machine, and do not start it",
+     "Files that do not open included. The status is 0 when nothing is wrong, and else 1.", 0},
+    {"mac", 0, OPT_ALWAYS, "MAC", "Devices",
+     "the address of the first --net that has none (default random)",
+     "It brings along a network card behind NAT where there is no --net.", 0},
+    {"stats", 0, OPT_NEVER, NULL, "Ending", "print counters to standard error at the end",
+     "And the addresses the guest had behind NAT.", 0},
+    {"", 'm', OPT_ALWAYS, "N", "As in vftool", "--memory in megabytes, or with a unit", NULL, 0},
+    {"", 't', OPT_ALWAYS, "0|1", "As in vftool", "--serial stdio, or --serial pty", NULL, 0},
+};
+
+/* More than this are a mistake. */
+static const struct {
+    const char *name;
+    unsigned max;
+} limits[] = {{"net", 16}, {"console", 16}, {"forward", 64}};
+
+struct table {
+    struct opt *opt;
+    unsigned count;
+    bool failed;
+};
+
+static const char *copy(struct table *t, const char *text)
+{
+    char *c = text ? strdup(text) : NULL;
+
+    t->failed = t->failed || (text && !c);
+    return c;
+}
+
+/* With the default, where that says something. */
+static const char *text_of(struct table *t, const struct vz_description *d)
+{
+    char text[512];
+
+    if (!d->initial || !d->value)
+        return copy(t, d->text);
+    snprintf(text, sizeof(text), "%s (default %s)", d->text, d->initial);
+    return copy(t, text);
+}
+
+static void add(void *arg, const struct vz_description *d)
+{
+    struct table *t = arg;
+    struct opt *o = &t->opt[t->count];
+
+    if (d->kind != VZ_DESCRIBES_OPTION || t->count == OPTS_MAX)
+        return;
+    *o = (struct opt){.name = copy(t, d->name), .letter = d->letter, .value = copy(t, d->value),
+                      .has_value = !d->value ? OPT_NEVER : d->optional ? OPT_MAYBE : OPT_ALWAYS,
+                      .heading = copy(t, d->heading), .text = text_of(t, d),
+                      .more = copy(t, d->more)};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        if (!strcmp(limits[i].name, d->name))
+            o->max = limits[i].max;
+    }
+    t->count += o->name != NULL;
+}
+
+struct opt *run_opts_new(void)
+{
+    const unsigned owned = sizeof(own) / sizeof(own[0]);
+    struct table t = {.opt = calloc(OPTS_MAX + owned + 1, sizeof(struct opt))};
+
+    if (!t.opt)
+        return NULL;
+    vz_config_describe(add, &t);
+    memcpy(&t.opt[t.count], own, sizeof(own));
+    if (!t.failed)
+        return t.opt;
+    run_opts_free(t.opt);
+    return NULL;
+}
+
+/* Ours come behind all that was copied. */
+void run_opts_free(struct opt *table)
+{
+    for (struct opt *o = table; o && o->name && o->name != own[0].name; o++) {
+        free((char *)o->name);
+        free((char *)o->value);
+        free((char *)o->heading);
+        free((char *)o->text);
+        free((char *)o->more);
+    }
+    free(table);
+}
