@@ -175,8 +175,9 @@ static void tx_push(struct uart *u, uint8_t byte)
         u->thre_pending = true;
         return;
     }
-    /* A guest that does not look at THRE overwrites the newest byte, as the hardware lets it. */
-    if (u->tx_count == fifo_size(u))
+    /* A guest that does not look at THRE overwrites the newest byte, as the hardware lets it. There
+     * may be more than fit, of before a reset, which switches the FIFO off. */
+    if (u->tx_count >= fifo_size(u))
         u->tx_count--;
     u->tx[u->tx_count++] = byte;
     tx_flush(u);
@@ -350,7 +351,7 @@ static int uart_loaded(void *object, struct vz_error *err)
 {
     struct uart *u = object;
 
-    if (u->rx_count > fifo_size(u) || u->tx_count > fifo_size(u))
+    if (u->rx_count > fifo_size(u))
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "uart: more bytes than the FIFO holds");
     arm_timeout(u);
     if (u->tx_count)

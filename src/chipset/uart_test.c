@@ -206,6 +206,37 @@ START_TEST(a_stuck_host_keeps_the_transmitter_busy)
 }
 END_TEST
 
+/* A reset keeps what the host has not taken yet, and switches the FIFO off: what a guest writes then
+ * must find its place, and the state must load. */
+START_TEST(a_reset_with_a_full_fifo_keeps_its_bounds)
+{
+    struct state_writer w = {0};
+    struct fixture f, g;
+    unsigned sent = 0;
+
+    setup(&f);
+    setup(&g);
+    out(&f, 2, 0x01);
+    for (unsigned i = 0; i < 10000000 && (in(&f, 5) & 0x20); i++) {
+        out(&f, 0, 'x');
+        if (++sent % 1024 == 0)
+            turns(&f);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        out(&f, 0, 'y');
+    ck_assert_uint_eq(in(&f, 5) & 0x20, 0);
+    bus_reset(f.m.bus);
+    for (unsigned i = 0; i < 1000; i++)
+        out(&f, 0, 0xff);
+    ck_assert_uint_eq(in(&f, 5), 0); /* busy still, and nothing was received */
+    ck_assert_int_eq(bus_save(f.m.bus, &w), 0);
+    ck_assert_int_eq(bus_load(g.m.bus, w.data, w.len, NULL), 0);
+    state_writer_fini(&w);
+    teardown(&f);
+    teardown(&g);
+}
+END_TEST
+
 START_TEST(divisor_and_scratch_are_registers)
 {
     struct fixture f;
@@ -260,6 +291,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, receive_interrupt_has_trigger_and_timeout);
     UNIT_TEST(s, loopback_wires_outputs_to_inputs);
     UNIT_TEST(s, a_stuck_host_keeps_the_transmitter_busy);
+    UNIT_TEST(s, a_reset_with_a_full_fifo_keeps_its_bounds);
     UNIT_TEST(s, divisor_and_scratch_are_registers);
     UNIT_TEST(s, state_survives_and_hostile_accesses_break_nothing);
 }
