@@ -26,3 +26,9 @@ void virtio_slot_resume(struct device_slot *s)
 {
     virtio_resume(s->model);
 }
+
+void virtio_slot_remove(struct device_slot *s)
+{
+    virtio_pci_destroy(s->model);
+    s->model = NULL;
+}

@@ -15,9 +15,11 @@ int virtio_slot_create(struct device_slot *s, const struct virtio_ops *ops, cons
 
 void virtio_slot_quiesce(struct device_slot *s);
 void virtio_slot_resume(struct device_slot *s);
+void virtio_slot_remove(struct device_slot *s);
 
 /* The members of a virtio kind's table that are always the same. */
 #define VIRTIO_SLOT                                                                                \
-    .bus = DEVICE_ON_PCI, .quiesce = virtio_slot_quiesce, .resume = virtio_slot_resume
+    .bus = DEVICE_ON_PCI, .quiesce = virtio_slot_quiesce, .resume = virtio_slot_resume,            \
+    .remove = virtio_slot_remove
 
 #endif

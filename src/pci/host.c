@@ -52,6 +52,14 @@ static void dev_destroy(struct device *dev)
     free(pci);
 }
 
+void pci_dev_destroy(struct pci_dev *pci)
+{
+    device_lock(&pci->dev);
+    pci_intx_locked(pci, false); /* others may share the GSI */
+    device_unlock(&pci->dev);
+    dev_destroy(&pci->dev);
+}
+
 /* Read-only bits keep what this machine's function has: a file does not change identities. */
 static int dev_loaded(void *object, struct vz_error *err)
 {

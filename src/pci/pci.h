@@ -136,9 +136,12 @@ struct pci_host_options {
 int pci_host_create(struct bus *bus, const struct pci_host_options *options,
                     struct pci_host **ret) must_check;
 
-/* Make a function. -EEXIST: the place is taken. Before vCPUs run. */
+/* Make a function, with BARs that are nowhere yet. -EEXIST: the place is taken. No vCPU runs. */
 int pci_dev_create(struct pci_host *host, const struct pci_ops *ops, unsigned devfn,
                    struct pci_dev **ret) must_check;
+
+/* Take it off the bus and free it. Nothing of it is in flight, and no vCPU runs. */
+void pci_dev_destroy(struct pci_dev *pci);
 
 /* Do what firmware does: give every BAR an address and enable decoding. After a reset, when no
  * firmware will run. No vCPU runs. */

@@ -147,10 +147,12 @@ struct virtio_params {
 };
 
 /* virtio_pci.c: make a device and its PCI function at devfn (INTA, MSI-X vector per queue and one
- * for the configuration). It belongs to the bus. 0 or -errno with err filled in. Before vCPUs run. */
+ * for the configuration). It belongs to the bus. 0 or -errno with err filled in. No vCPU runs. */
 int virtio_pci_create(struct pci_host *host, unsigned devfn, const struct virtio_ops *ops,
                       const struct virtio_params *params, struct virtio_dev **ret,
                       struct vz_error *err) must_check;
+/* Take it off the bus and free it, while the machine goes on. It is quiet, and no vCPU runs. */
+void virtio_pci_destroy(struct virtio_dev *dev);
 
 /* --- for devices; loop thread, or where the loop does not run --- */
 

@@ -429,3 +429,8 @@ int virtio_pci_create(struct pci_host *host, unsigned devfn, const struct virtio
         *ret = vp->dev;
     return 0;
 }
+
+void virtio_pci_destroy(struct virtio_dev *dev)
+{
+    pci_dev_destroy(pci_of(dev));
+}
