@@ -346,13 +346,12 @@ typedef uint64_t guest_u64 __attribute__((may_alias, aligned(1)));
 
 /* Fill in i->fn and what the form needs for a decoded instruction; everything common (address,
  * registers, imm, len, flags) is filled in already. False: not implemented, becomes #UD. One per
- * family of ops; bind.c's table says which op belongs to which. */
+ * family of operations, of which the table of operations names each one's (enum x86_family). */
 typedef bool insn_bind_fn(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
                           struct insn *i);
 
 insn_bind_fn insn_bind;        /* the entry point: any op (bind.c) */
-insn_bind_fn bind_integer;     /* interp/bind_integer.c: all unprivileged integer operations */
-insn_bind_fn bind_system;      /* interp/bind_system.c: control transfers beyond near, segments,
+insn_bind_fn bind_system;      /* system/bind_system.c: control transfers beyond near, segments,
                                   control registers, MSRs, I/O, interrupts */
 insn_bind_fn bind_fpu;         /* fpu/: x87, MMX, SSE, AVX, XSAVE family */
 

@@ -101,6 +101,7 @@ enum x86_op_attr {
     X86_ATTR_MEMORY = BIT(17),       /* accessed besides an operand's: the stack, strings, XLAT */
     X86_ATTR_ADDRESS = BIT(18),      /* a memory operand is not accessed: LEA, prefetches */
     X86_ATTR_MINDS_MEMORY = BIT(19), /* with a memory operand it locks, or is done otherwise */
+    X86_ATTR_MINDS_IMM = BIT(29),    /* with an immediate it leaves other undefined flags there */
     X86_ATTR_BIT_STRING = BIT(20),   /* with a bit's number in a register, a memory operand is a
                                         string of bits that begins there */
     X86_ATTR_UNALIGNED = BIT(21),    /* legacy encoding, but 16 bytes may lie anywhere */

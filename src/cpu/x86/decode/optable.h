@@ -41,8 +41,8 @@
     X(IMUL, "imul", BASE, MULDIV, aCOPY, 0, fO | fC, fS | fZ | fA | fP) \
     X(DIV, "div", BASE, MULDIV, 0, 0, 0, fALL) \
     X(IDIV, "idiv", BASE, MULDIV, 0, 0, 0, fALL) \
-    X(ROL, "rol", BASE, SHIFT, aUCNT | aCOPY, 0, fO | fC, fO) \
-    X(ROR, "ror", BASE, SHIFT, aUCNT | aCOPY, 0, fO | fC, fO) \
+    X(ROL, "rol", BASE, SHIFT, aUCNT | aCOPY | aMMI, 0, fO | fC, fO) \
+    X(ROR, "ror", BASE, SHIFT, aUCNT | aCOPY | aMMI, 0, fO | fC, fO) \
     X(RCL, "rcl", BASE, SHIFT, aUCNT | aCOPY, fC, fO | fC, fO) \
     X(RCR, "rcr", BASE, SHIFT, aUCNT | aCOPY, fC, fO | fC, fO) \
     X(SHL, "shl", BASE, SHIFT, aUCNT | aCOPY, 0, fALL & ~fA, fO | fA | fC) \

@@ -30,38 +30,6 @@ static struct form find_operands(const struct x86_decoded *d)
     return f;
 }
 
-/* Can it raise a SIMD floating-point exception? SDM vol. 2, table 2-17 and each description. */
-static bool may_raise_simd(const struct x86_decoded *d)
-{
-    unsigned op = d->opcode;
-
-    switch (d->map) {
-    case X86_MAP_0F:
-        return (op >= 0x2a && op <= 0x2f && op != 0x2b) || op == 0x51 ||
-               (op >= 0x58 && op <= 0x5f) || op == 0xc2 || op == 0x7c || op == 0x7d || op == 0xd0 ||
-               op == 0xe6;
-    case X86_MAP_0F38:
-        return op == 0x13 || (op >= 0x96 && op <= 0xbf);
-    case X86_MAP_0F3A:
-        return (op >= 0x08 && op <= 0x0b) || op == 0x1d || op == 0x40 || op == 0x41;
-    default:
-        return false;
-    }
-}
-
-/* Which field of ModRM names the general register when it is not in memory. */
-static enum encode_gpr gpr_place(const struct x86_decoded *d)
-{
-    if (d->map != X86_MAP_0F)
-        return ENCODE_GPR_RM;
-    switch (d->opcode) {
-    case 0x2c: case 0x2d: case 0x50: case 0xc5: case 0xd7:
-        return ENCODE_GPR_REG;
-    default:
-        return ENCODE_GPR_RM;
-    }
-}
-
 /* FPU_* that this instruction has to look at. */
 static uint8_t slow_mask(const struct x86_decoded *d, const struct form *f)
 {
@@ -74,32 +42,19 @@ static uint8_t slow_mask(const struct x86_decoded *d, const struct form *f)
         mask |= FPU_TRAP_SSE;
     if (f->mmx || attr & X86_ATTR_X87 || (attr & X86_ATTR_MMX))
         mask |= FPU_TRAP_X87 | FPU_X87_UNMASKED;
-    if (f->xmm && may_raise_simd(d))
+    if (f->xmm && attr & X86_ATTR_SIMD)
         mask |= FPU_MXCSR_UNMASKED;
     return (uint8_t)mask;
 }
 
-static bool is_string_compare(const struct x86_decoded *d)
-{
-    return d->map == X86_MAP_0F3A && d->opcode >= 0x60 && d->opcode <= 0x63;
-}
-
-/* Legacy instructions fault on the host when a 16-byte operand is misaligned, but for these. What
- * the table says is not enough: a wrong row must not become a fault of ours. */
+/* Legacy instructions fault on the host when a 16-byte operand is misaligned, but for those that
+ * the table names: a row that says nothing must not become a fault of ours. */
 static bool needs_alignment(const struct x86_decoded *d, const struct x86_operand *mem)
 {
     if (mem->size < 16)
         return false;
-    if (d->info->attr & X86_ATTR_ALIGNED)
-        return true;
-    if (d->prefixes & X86_PREFIX_VEX)
-        return false;
-    switch (d->op) {
-    case X86_OP_MOVUPS: case X86_OP_MOVUPD: case X86_OP_MOVDQU: case X86_OP_LDDQU:
-        return false;
-    default:
-        return !is_string_compare(d);
-    }
+    return d->info->attr & X86_ATTR_ALIGNED ||
+           !(d->prefixes & X86_PREFIX_VEX || d->info->attr & X86_ATTR_UNALIGNED);
 }
 
 static uint8_t form_bits(const struct x86_decoded *d, const struct form *f)
@@ -119,7 +74,7 @@ static uint8_t form_bits(const struct x86_decoded *d, const struct form *f)
         form |= FORM_X87;
     if (f->mmx || info->attr & X86_ATTR_MMX)
         form |= FORM_MMX;
-    if (is_string_compare(d)) {
+    if (info->attr & X86_ATTR_STRING_COMPARE) {
         if (d->opcode & 1)
             form |= FORM_GPR_OUT;
         if (d->opcode <= 0x61)
@@ -174,13 +129,6 @@ static insn_fn *choose_handler(unsigned form, unsigned size)
     }
 }
 
-/* VBLENDVPS, VBLENDVPD and VPBLENDVB name a register in the upper half of the immediate. */
-static bool immediate_is_register(const struct x86_decoded *d)
-{
-    return d->map == X86_MAP_0F3A && (d->prefixes & X86_PREFIX_VEX) && d->opcode >= 0x4a &&
-           d->opcode <= 0x4c;
-}
-
 /* Make the thunk of d for i->imm. When there is no room, i becomes one that makes some. */
 static bool make_thunk(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
                        enum encode_gpr gpr, bool at_rsi, struct insn *i)
@@ -189,24 +137,12 @@ static bool make_thunk(const struct x86_cpu *c, const struct x86_decoded *d, con
 
     if (!c->thunks || !encode_thunk(d, bytes, gpr, at_rsi, &e))
         return false;
-    if (c->code_size != X86_CODE_64 && immediate_is_register(d))
+    if (c->code_size != X86_CODE_64 && d->info->attr & X86_ATTR_IMM_REG)
         e.bytes &= ~(UINT64_C(0x80) << (8 * (e.len - 1))); /* there are eight */
     i->imm = thunk_get(c->thunks, e.bytes, e.len);
     if (!i->imm)
         i->fn = fpu_thunks_full;
     return true;
-}
-
-/* Does VEX.W widen a general register, or what could be one? MOVD, CVTSI2xx, CVTxx2SI, PEXTRD,
- * PINSRD, PCMPESTRx. */
-static bool w_widens(const struct x86_decoded *d)
-{
-    unsigned op = d->opcode;
-
-    if (d->map == X86_MAP_0F3A)
-        return op == 0x16 || op == 0x22 || is_string_compare(d);
-    return d->map == X86_MAP_0F &&
-           (op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e);
 }
 
 /* Outside 64-bit mode VEX.W does not widen general registers (rex_w is 0), but for other
@@ -225,11 +161,13 @@ static bool bind_data(const struct x86_cpu *c, const struct x86_decoded *d, cons
                       struct insn *i)
 {
     struct form f = find_operands(d);
-    enum encode_gpr gpr = f.gpr ? gpr_place(d) : ENCODE_NO_GPR;
+    enum encode_gpr gpr = !f.gpr ? ENCODE_NO_GPR :
+                          f.gpr->modrm_reg ? ENCODE_GPR_REG : ENCODE_GPR_RM;
     struct x86_decoded plain = *d;
 
     if (d->prefixes & X86_PREFIX_VEX)
-        plain.rex_w = raw_vex_w(d, bytes) && !(c->code_size != X86_CODE_64 && w_widens(d));
+        plain.rex_w = raw_vex_w(d, bytes) &&
+                      !(c->code_size != X86_CODE_64 && d->info->attr & X86_ATTR_WIDE);
     i->aux = slow_mask(d, &f);
     i->vreg = form_bits(d, &f);
     i->rm = f.mem ? f.mem->size : 0;
@@ -392,7 +330,6 @@ static bool is_offered(const struct x86_cpu *c, const struct x86_decoded *d)
 bool bind_fpu(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
               struct insn *i)
 {
-    uint32_t data = X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX;
     bool ok;
 
     if (!is_offered(c, d))
@@ -401,5 +338,5 @@ bool bind_fpu(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_
         return false;
     if (bind_special(c, d, bytes, i, &ok))
         return ok;
-    return (d->info->attr & data) && bind_data(c, d, bytes, i);
+    return d->info->family == X86_FAMILY_FPU && bind_data(c, d, bytes, i);
 }

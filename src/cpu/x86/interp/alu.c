@@ -223,7 +223,8 @@ static bool bind1(const struct x86_decoded *d, struct insn *i, insn_fn *const ta
     return true;
 }
 
-bool alu_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool alu_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+              struct insn *i)
 {
     switch (d->op) {
     case X86_OP_ADD: return bind2(d, i, add_fn);

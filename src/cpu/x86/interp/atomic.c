@@ -217,7 +217,8 @@ INSN(cmpxchg16b)
 
 #define FORM_SIZES(op, form) { op##8_##form, op##16_##form, op##32_##form, op##64_##form }
 
-bool atomic_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool atomic_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                 struct insn *i)
 {
     static insn_fn *const xchg[2][4] = { FORM_SIZES(xchg, rr), FORM_SIZES(xchg, mr) };
     static insn_fn *const xadd[3][4] = {

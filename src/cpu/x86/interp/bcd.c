@@ -89,7 +89,8 @@ INSN(aad)
     NEXT;
 }
 
-bool bcd_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool bcd_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+              struct insn *i)
 {
     switch (d->op) {
     case X86_OP_AAA: i->fn = aaa; return true;

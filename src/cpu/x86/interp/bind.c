@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a decoded instruction to a bound one: fills in what all forms share, checks that the CPU
- * offers the instruction, and asks the operation's family for the function. */
+ * offers the instruction, and asks the operation's family for the function. And the analysis of
+ * operands that the families of interp/ share. */
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/interp/interp.h"
 
@@ -46,33 +47,46 @@ static void bind_address(const struct x86_cpu *c, const struct x86_decoded *d, s
         i->base = REG_BLOCK_RIP;
 }
 
-static insn_bind_fn *family(const struct x86_decoded *d)
+enum form insn_form(const struct x86_decoded *d, struct insn *i)
 {
-    if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
-        return bind_fpu;
-#define SYSTEM_CASE(id, name, feature, family, attr, used, set, undefined) case X86_OP_##id:
-    switch (d->op) {
-    case X86_OP_XSAVE: case X86_OP_XRSTOR: case X86_OP_XSAVEOPT: case X86_OP_XSAVEC:
-    case X86_OP_FXSAVE: case X86_OP_FXRSTOR:
-        return bind_fpu;
-    default:
-        break;
+    const struct x86_operand *a = &d->operand[0], *b = &d->operand[1];
+    bool a_reg = a->kind == X86_OPERAND_GPR, a_mem = a->kind == X86_OPERAND_MEM;
+
+    if (!a_reg && !a_mem)
+        return FORM_OTHER;
+    if (d->operand_count < 2 || b->kind == X86_OPERAND_NONE) {
+        if (a_reg)
+            i->rm = reg_code(a);
+        return a_reg ? FORM_R : FORM_M;
     }
-    switch (d->op) {
-    X86_OPS_SYSTEM(SYSTEM_CASE)
-    case X86_OP_PUSH_SEG: case X86_OP_POP_SEG: case X86_OP_MOV_TO_SEG: case X86_OP_MOV_FROM_SEG:
-    case X86_OP_LES: case X86_OP_LDS: case X86_OP_LSS: case X86_OP_LFS: case X86_OP_LGS:
-    case X86_OP_ARPL: case X86_OP_IN: case X86_OP_OUT: case X86_OP_INS: case X86_OP_OUTS:
-    case X86_OP_JMP_FAR: case X86_OP_JMP_FAR_IND: case X86_OP_CALL_FAR:
-    case X86_OP_CALL_FAR_IND: case X86_OP_RET_FAR: case X86_OP_INT: case X86_OP_INT1:
-    case X86_OP_INT3: case X86_OP_INTO: case X86_OP_IRET: case X86_OP_SYSCALL:
-    case X86_OP_SYSRET: case X86_OP_SYSENTER: case X86_OP_SYSEXIT: case X86_OP_RSM:
-        return bind_system;
+    switch (b->kind) {
+    case X86_OPERAND_GPR:
+        i->reg = reg_code(b);
+        if (a_reg)
+            i->rm = reg_code(a);
+        return a_reg ? FORM_RR : FORM_MR;
+    case X86_OPERAND_MEM:
+        i->reg = reg_code(a);
+        return a_reg ? FORM_RM : FORM_OTHER;
+    case X86_OPERAND_IMM:
+        if (a_reg)
+            i->rm = reg_code(a);
+        return a_reg ? FORM_RI : FORM_MI;
     default:
-        return bind_integer;
+        return FORM_OTHER;
     }
-#undef SYSTEM_CASE
 }
+
+static insn_bind_fn *const families[X86_FAMILY_COUNT] = {
+    [X86_FAMILY_MOV] = mov_bind,       [X86_FAMILY_ALU] = alu_bind,
+    [X86_FAMILY_FLOW] = flow_bind,     [X86_FAMILY_STACK] = stack_bind,
+    [X86_FAMILY_COND] = cond_bind,     [X86_FAMILY_SHIFT] = shift_bind,
+    [X86_FAMILY_MULDIV] = muldiv_bind, [X86_FAMILY_BIT] = bit_bind,
+    [X86_FAMILY_BMI] = bmi_bind,       [X86_FAMILY_ATOMIC] = atomic_bind,
+    [X86_FAMILY_STRING] = string_bind, [X86_FAMILY_MISC] = misc_bind,
+    [X86_FAMILY_BCD] = bcd_bind,       [X86_FAMILY_SYSTEM] = bind_system,
+    [X86_FAMILY_FPU] = bind_fpu,       [X86_FAMILY_FPU_STATE] = bind_fpu,
+};
 
 bool insn_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
                struct insn *i)
@@ -100,7 +114,7 @@ bool insn_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8
         bind_address(c, d, i);
     if (!c->vm->cpuid->feature[d->feature] && d->feature != X86_FEATURE_BASE)
         return true; /* not offered: #UD, as bound above */
-    if (family(d)(c, d, bytes, i))
+    if (families[d->info->family](c, d, bytes, i))
         return true;
     i->fn = insn_undefined;
     return false;

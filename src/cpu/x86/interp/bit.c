@@ -207,7 +207,8 @@ static bool bind_crc(const struct x86_decoded *d, struct insn *i)
     return true;
 }
 
-bool bit_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool bit_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+              struct insn *i)
 {
     switch (d->op) {
     case X86_OP_BT: return bind_bit(d, i, bt_fn);

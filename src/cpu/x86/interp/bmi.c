@@ -73,7 +73,8 @@ VEX(shrx, EXEC_QUIET, VED, reg)
     }
 RORX(32) RORX(64)
 
-bool bmi_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool bmi_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+              struct insn *i)
 {
 #define CASE(OP, name)                                                                             \
     case X86_OP_##OP:                                                                              \

@@ -93,7 +93,8 @@ static bool cond_bind_cmov(const struct x86_decoded *d, struct insn *i)
     return true;
 }
 
-bool cond_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool cond_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+               struct insn *i)
 {
     switch (d->op) {
     case X86_OP_SETCC: return cond_bind_setcc(d, i);

@@ -254,13 +254,12 @@ static bool bind_indirect(const struct x86_decoded *d, struct insn *i, insn_fn *
     return true;
 }
 
-bool flow_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool flow_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+               struct insn *i)
 {
     static insn_fn *const jcc64[16] = { FOR_CONDITIONS(JCC_ENTRY) };
     bool is64 = in_64bit(c);
 
-    if (!(d->info->attr & X86_ATTR_BRANCH))
-        return false;
     i->vreg = is64 ? 8 : d->osize;
     switch (d->op) {
     case X86_OP_JCC:

@@ -294,22 +294,20 @@ static inline unsigned size_index(unsigned bytes)
     return bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3;
 }
 
-/* ---- families; each sets i->fn for the operations it knows and says whether it did ---- */
+/* ---- families: each sets i->fn for the operations that the table gives it (bind.c) ---- */
 
-typedef bool family_bind_fn(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i);
-
-family_bind_fn alu_bind;
-family_bind_fn mov_bind;
-family_bind_fn cond_bind;
-family_bind_fn shift_bind;
-family_bind_fn muldiv_bind;
-family_bind_fn bit_bind;
-family_bind_fn bmi_bind;
-family_bind_fn stack_bind;
-family_bind_fn flow_bind;
-family_bind_fn atomic_bind;
-family_bind_fn string_bind;
-family_bind_fn misc_bind;
-family_bind_fn bcd_bind;
+insn_bind_fn mov_bind;
+insn_bind_fn alu_bind;
+insn_bind_fn flow_bind;
+insn_bind_fn stack_bind;
+insn_bind_fn cond_bind;
+insn_bind_fn shift_bind;
+insn_bind_fn muldiv_bind;
+insn_bind_fn bit_bind;
+insn_bind_fn bmi_bind;
+insn_bind_fn atomic_bind;
+insn_bind_fn string_bind;
+insn_bind_fn misc_bind;
+insn_bind_fn bcd_bind;
 
 #endif

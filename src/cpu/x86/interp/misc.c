@@ -77,7 +77,8 @@ RANDOM(rdseed, 16) RANDOM(rdseed, 32) RANDOM(rdseed, 64)
     }
 BOUND(16) BOUND(32)
 
-bool misc_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool misc_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+               struct insn *i)
 {
     static insn_fn *const rdrand[] = { rdrand16, rdrand32, rdrand64 };
     static insn_fn *const rdseed[] = { rdseed16, rdseed32, rdseed64 };

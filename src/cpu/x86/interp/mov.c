@@ -241,7 +241,8 @@ INSN(xlat)
     NEXT;
 }
 
-bool mov_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool mov_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+              struct insn *i)
 {
     static insn_fn *const cbw[] = { cbw16, cbw32, cbw64 };
     static insn_fn *const cwd[] = { cwd16, cwd32, cwd64 };

@@ -232,7 +232,8 @@ static bool bind_one(const struct x86_decoded *d, struct insn *i, insn_fn *const
     return true;
 }
 
-bool muldiv_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool muldiv_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                 struct insn *i)
 {
     static insn_fn *const mulx[2][2] = { { mulx32_r, mulx64_r }, { mulx32_m, mulx64_m } };
 

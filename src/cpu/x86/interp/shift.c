@@ -171,7 +171,8 @@ static bool bind_count(const struct x86_decoded *d, struct insn *i, unsigned n,
     return i->fn != NULL;
 }
 
-bool shift_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool shift_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                struct insn *i)
 {
     switch (d->op) {
     case X86_OP_ROL: return bind_count(d, i, 1, rol_fn);

@@ -359,7 +359,8 @@ static bool bind_pop(const struct x86_cpu *c, const struct x86_decoded *d, struc
     return true;
 }
 
-bool stack_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool stack_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                struct insn *i)
 {
     /* Stack operations have no 32-bit form in 64-bit mode. */
     unsigned size = in_64bit(c) && d->osize == 4 ? 8 : d->osize;

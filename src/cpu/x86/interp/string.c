@@ -344,7 +344,8 @@ STRING(lods, STRING_LODS)
 STRING(cmps, STRING_CMPS)
 STRING(scas, STRING_SCAS)
 
-bool string_bind(const struct x86_cpu *c, const struct x86_decoded *d, struct insn *i)
+bool string_bind(const struct x86_cpu *c, const struct x86_decoded *d, const uint8_t *bytes,
+                 struct insn *i)
 {
     switch (d->op) {
     case X86_OP_MOVS: i->fn = movs; break;

@@ -9,17 +9,6 @@
 
 /* ---- which matter ---- */
 
-static bool shift_may_keep_flags(const struct x86_decoded *d)
-{
-    switch (d->op) {
-    case X86_OP_SHL: case X86_OP_SHR: case X86_OP_SAR: case X86_OP_ROL: case X86_OP_ROR:
-    case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static uint16_t written_by(const struct x86_decoded *d)
 {
     return d->info->flags_set | d->info->flags_undefined;
@@ -28,7 +17,7 @@ static uint16_t written_by(const struct x86_decoded *d)
 /* Flags that d overwrites whatever happens: a count of 0 changes none. */
 static uint16_t killed_by(const struct x86_decoded *d)
 {
-    if (shift_may_keep_flags(d) || (d->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)))
+    if (d->info->family == X86_FAMILY_SHIFT || (d->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE)))
         return 0;
     return written_by(d);
 }
@@ -117,7 +106,8 @@ const struct jit_flags *jit_note_flags(struct translation *t)
         const struct x86_decoded *d = &t->d[n];
 
         flags[n] = (struct jit_flags){.live = t->live[n],
-                                      .set = shift_may_keep_flags(d) ? 0 : d->info->flags_set,
+                                      .set = d->info->family == X86_FAMILY_SHIFT
+                                                 ? 0 : d->info->flags_set,
                                       .undefined = x86_undefined_flags(d, NULL)};
     }
     flags[t->count].live = t->live[t->count];

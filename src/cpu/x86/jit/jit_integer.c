@@ -25,18 +25,6 @@ static void put_back(struct translation *t, unsigned g, unsigned h)
 
 /* ---- BMI1 and BMI2 ---- */
 
-static bool is_vex(const struct x86_decoded *d)
-{
-    switch (d->op) {
-    case X86_OP_ANDN: case X86_OP_BZHI: case X86_OP_BEXTR: case X86_OP_PEXT: case X86_OP_PDEP:
-    case X86_OP_SARX: case X86_OP_SHLX: case X86_OP_SHRX: case X86_OP_RORX: case X86_OP_MULX:
-    case X86_OP_BLSR: case X86_OP_BLSI: case X86_OP_BLSMSK:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* VEX.pp, which is the last byte before the opcode in both forms of the prefix. */
 static unsigned vex_pp(const struct translation *t, unsigned n)
 {
@@ -299,7 +287,7 @@ bool jit_op_integer(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
 
-    if (is_vex(d))
+    if (d->prefixes & X86_PREFIX_VEX)
         return translation_has(t, JIT_OPT_BMI) && op_vex(t, n);
     switch (d->op) {
     case X86_OP_MOVBE:

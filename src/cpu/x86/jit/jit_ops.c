@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One instruction: its own encoding with other registers and another memory operand. Only
- * operations in the list below are ever emitted. */
+/* One instruction: its own encoding with other registers and another memory operand. That is done to
+ * what the table of operations says can be copied (X86_ATTR_COPY, X86_ATTR_FIXED); the others have a
+ * function here or in jit_integer.c, or are interpreted. */
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/jit/translate.h"
 
@@ -47,41 +48,18 @@ static bool has_high_byte(const struct x86_decoded *d)
     return false;
 }
 
-/* Plain operations: ModRM with a general register or an opcode extension in reg. */
-static bool is_plain(const struct x86_decoded *d)
+/* Is its memory operand a string of bits, which reaches beyond it? */
+static bool is_bit_string(const struct x86_decoded *d)
 {
-    switch (d->op) {
-    case X86_OP_ADD: case X86_OP_ADC: case X86_OP_SUB: case X86_OP_SBB: case X86_OP_AND:
-    case X86_OP_OR: case X86_OP_XOR: case X86_OP_CMP: case X86_OP_TEST: case X86_OP_INC:
-    case X86_OP_DEC: case X86_OP_NEG: case X86_OP_NOT: case X86_OP_MOV: case X86_OP_MOVZX:
-    case X86_OP_MOVSX: case X86_OP_IMUL: case X86_OP_MUL: case X86_OP_SETCC:
-    case X86_OP_CMOVCC: case X86_OP_SHL: case X86_OP_SHR: case X86_OP_SAR: case X86_OP_ROL:
-    case X86_OP_ROR: case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHLD: case X86_OP_SHRD:
-    case X86_OP_XADD: case X86_OP_CMPXCHG: case X86_OP_POPCNT: case X86_OP_BSF:
-    case X86_OP_BSR: case X86_OP_TZCNT: case X86_OP_LZCNT: case X86_OP_XCHG:
-    case X86_OP_CRC32: case X86_OP_ADCX: case X86_OP_ADOX:
-        return true;
-    case X86_OP_MOVSXD:
-        return d->osize >= 4;
-    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
-        return !d->has_mem || d->opcode == 0xba; /* bit strings reach beyond the operand */
-    default:
-        return false;
-    }
+    return d->info->attr & X86_ATTR_BIT_STRING && d->operand[1].kind == X86_OPERAND_GPR;
 }
 
-/* Copied as they are: fixed registers only, which have their own host registers. */
+/* Of AL, AX, EAX or RAX and an immediate, or of other registers that are the host's too. */
 static bool is_fixed(const struct x86_decoded *d)
 {
-    switch (d->op) {
-    case X86_OP_CBW: case X86_OP_CWD: case X86_OP_CLC: case X86_OP_STC: case X86_OP_CMC:
-    case X86_OP_LAHF: case X86_OP_SAHF:
-        return true;
-    default: /* al/ax/eax/rax, immediate */
-        return d->map == X86_MAP_1 && !d->has_modrm &&
-               ((d->opcode < 0x40 && (d->opcode & 6) == 4) || d->opcode == 0xa8 ||
-                d->opcode == 0xa9);
-    }
+    return d->info->attr & X86_ATTR_FIXED ||
+           (d->info->attr & X86_ATTR_COPY && !d->has_modrm && d->operand[0].implicit &&
+            d->operand[1].kind == X86_OPERAND_IMM);
 }
 
 /* Prefixes, REX, escape and opcode; reg, rm and index are host registers. */
@@ -120,17 +98,10 @@ static void copy_imm(struct translation *t, unsigned n)
 /* Is the ModRM reg field a register operand (and not an opcode extension)? */
 static bool reg_is_operand(const struct x86_decoded *d)
 {
-    if (d->map == X86_MAP_0F38)
-        return true;
-    if (d->map == X86_MAP_0F)
-        return d->opcode != 0xba && (d->opcode & 0xf0) != 0x90;
-    switch (d->opcode) {
-    case 0x80: case 0x81: case 0x83: case 0xc0: case 0xc1: case 0xc6: case 0xc7:
-    case 0xd0: case 0xd1: case 0xd2: case 0xd3: case 0xf6: case 0xf7: case 0xfe: case 0xff:
-        return false;
-    default:
-        return true;
-    }
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].modrm_reg)
+            return true;
+    return false;
 }
 
 static bool written(const struct x86_decoded *d, unsigned g)
@@ -156,7 +127,7 @@ static bool overwritten(const struct x86_decoded *d, unsigned g)
             return false;
         whole = true;
     }
-    return whole && d->op != X86_OP_CMOVCC && d->op != X86_OP_BSF && d->op != X86_OP_BSR;
+    return whole && !(d->info->attr & X86_ATTR_MAY_KEEP);
 }
 
 /* Host register for guest register g; one that lives in memory is loaded into scratch. */
@@ -206,21 +177,6 @@ static bool may_stay(const struct x86_decoded *d, unsigned g)
     return true;
 }
 
-/* Has d another meaning, or a lock, when rm is in memory? */
-static bool minds_memory(const struct x86_decoded *d)
-{
-    switch (d->op) {
-    case X86_OP_XCHG: case X86_OP_XADD: case X86_OP_CMPXCHG:
-        return true;
-    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
-        return d->opcode != 0xba;
-    case X86_OP_ROL: case X86_OP_ROR: /* by an immediate: another undefined OF, interp/shift.c */
-        return (d->opcode & 0xfe) == 0xc0;
-    default:
-        return false;
-    }
-}
-
 /* The opcode with reg and rm exchanged, or 0. */
 static unsigned exchanged(const struct x86_decoded *d)
 {
@@ -229,6 +185,15 @@ static unsigned exchanged(const struct x86_decoded *d)
     if ((d->opcode < 0x40 && (d->opcode & 7) < 4) || (d->opcode & 0xfc) == 0x88)
         return d->opcode ^ 2u;
     return (d->opcode & 0xfe) == 0x84 ? d->opcode : 0; /* TEST */
+}
+
+/* Does it lock, mean something else, or leave other undefined flags (interp/shift.c), when a register
+ * of its is in memory? */
+static bool minds_memory(const struct x86_decoded *d)
+{
+    return d->info->attr & X86_ATTR_MINDS_MEMORY || is_bit_string(d) ||
+           (d->info->attr & X86_ATTR_MINDS_IMM && d->operand[1].kind == X86_OPERAND_IMM &&
+            !d->operand[1].implicit);
 }
 
 /* With a guest register that lives in memory as the host's memory operand. */
@@ -351,7 +316,8 @@ static bool op_plain(struct translation *t, unsigned n)
 
     if (t->narrow && d->map == X86_MAP_1 && d->opcode == 0x82)
         return false; /* 64-bit code has no such alias */
-    if (d->map > X86_MAP_0F38 || (d->prefixes & X86_PREFIX_VEX) || !d->has_modrm)
+    if (!(d->info->attr & X86_ATTR_COPY) || !d->has_modrm || (d->has_mem && is_bit_string(d)) ||
+        (d->op == X86_OP_MOVSXD && d->osize < 4)) /* makers differ in what it reads */
         return false;
     return d->has_mem ? op_memory_form(t, n) : op_register_form(t, n);
 }
@@ -696,17 +662,7 @@ static bool has_indirect(const struct translation *t)
 /* Does translated code look into the TLB for it? */
 static bool accesses_memory(const struct x86_decoded *d)
 {
-    switch (d->op) {
-    case X86_OP_PUSH: case X86_OP_POP: case X86_OP_LEAVE: case X86_OP_CALL: case X86_OP_RET:
-    case X86_OP_CALL_IND: case X86_OP_MOVS: case X86_OP_STOS: case X86_OP_PUSHF:
-        return true;
-    case X86_OP_NOP: case X86_OP_LEA: case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1:
-    case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA: case X86_OP_PREFETCHW: case X86_OP_PREFETCHWT1:
-    case X86_OP_PREFETCH:
-        return false;
-    default:
-        return d->has_mem;
-    }
+    return d->info->attr & X86_ATTR_MEMORY || (d->has_mem && !(d->info->attr & X86_ATTR_ADDRESS));
 }
 
 bool jit_op(struct translation *t, unsigned n)
@@ -755,11 +711,11 @@ bool jit_op(struct translation *t, unsigned n)
     default:
         break;
     }
-    if (d->info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
+    if (d->info->family == X86_FAMILY_FPU)
         return translation_has(t, JIT_OPT_VECTOR) && jit_op_fpu(t, n);
     if (jit_op_integer(t, n))
         return true;
     if (is_fixed(d))
         return op_fixed(t, n);
-    return is_plain(d) && op_plain(t, n);
+    return op_plain(t, n);
 }

@@ -112,7 +112,7 @@ static uint8_t guards_of(const struct block *b, unsigned count)
 static bool has_vectors(const struct translation *t)
 {
     for (unsigned n = 0; n < t->count; n++)
-        if (t->d[n].info->attr & (X86_ATTR_X87 | X86_ATTR_MMX | X86_ATTR_SSE | X86_ATTR_AVX))
+        if (t->d[n].info->family == X86_FAMILY_FPU)
             return true;
     return false;
 }
