@@ -445,17 +445,6 @@ static bool ends_block(const struct x86_decoded *d)
     return d->info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM);
 }
 
-/* Does a block whose last instruction is d, ending at rip, go on directly in another page? */
-static bool leaves_page(const struct block *b, const struct x86_decoded *d, uint64_t rip)
-{
-    uint64_t home = b->home_rip >> MEM_PAGE_SHIFT;
-
-    for (unsigned n = 0; n < d->operand_count; n++)
-        if (d->operand[n].kind == X86_OPERAND_REL && (rip + d->imm) >> MEM_PAGE_SHIFT != home)
-            return true;
-    return rip >> MEM_PAGE_SHIFT != home;
-}
-
 /* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are
  * read at once: another vCPU may replace an instruction by a single store. Guests race as they
  * like. */
@@ -501,54 +490,102 @@ static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, bool m
     return x86_decode(bytes, X86_INSN_MAX, c->code_size, d);
 }
 
-/* Decode up to max instructions at rip into b. False: the first one could not be fetched, the
- * fault is recorded. */
-static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint64_t lin,
-                  unsigned max)
+/* A block in the making. */
+struct building {
+    struct block *b;
+    uint64_t lin;          /* of its first byte */
+    unsigned off, count;   /* bytes and instructions so far */
+    const uint8_t *second; /* the page that the last one crosses into */
+    bool leaves;           /* it goes on directly in another page */
+};
+
+enum added {
+    ADDED,
+    ADDED_LAST,  /* nothing may follow in the block: the instruction itself says where to go on, */
+    ADDED_CROSS, /* or it lies in two pages, */
+    NOT_HERE,    /* or it has not been added: it gets a block of its own */
+    NOT_FETCHED, /* the fault is recorded */
+};
+
+static void begin_building(struct x86_cpu *c, struct block *b, const uint8_t *host, bool single)
 {
-    bool translatable = c->jit && jit_can_translate(c) && max > 1;
-    struct insn *i = b->insn + 1;
-    const uint8_t *second = NULL;
-    struct x86_decoded d;
-    unsigned count = 0, off = 0;
-    bool ended = false, fault;
-    uint8_t bytes[16];
+    bool translatable = c->jit && jit_can_translate(c) && !single;
 
     *b = (struct block){.host = host,
                         .home_rip = c->rip,
                         .begin = translatable ? insn_block_entry : insn_block_plain,
                         .mode = block_mode(c) & 15};
-    while (count < max && !ended) {
-        enum x86_decode_result r;
+}
 
-        if (count && (align_down(lin, MEM_PAGE_SIZE) != align_down(lin + off, MEM_PAGE_SIZE) ||
-                      beyond_limit(c, c->rip + off)))
-            break;
-        r = decode_one(c, lin + off, !count, host + off, bytes, &second, &d, &fault);
-        if (r == X86_DECODE_MORE && !fault)
-            break; /* it gets a block of its own */
-        if (fault)
-            return false;
-        *i = (struct insn){.off = (uint16_t)off, .len = d.len};
-        if (r == X86_DECODE_LONG)
-            i->fn = insn_too_long;
-        else if (r != X86_DECODE_OK || !insn_bind(c, &d, bytes, i))
-            i->fn = insn_undefined;
-        ended = i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d);
-        off += i->len;
-        i++;
-        count++;
-        if (second)
-            break;
-    }
-    if (!ended)
-        *i++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)off};
-    b->fixed = leaves_page(b, &d, c->rip + off);
-    b->count = (uint8_t)(i - b->insn);
-    *block_end(b) = (struct block_end){.insns = (uint8_t)count, .fixed = b->fixed,
-                                       .second_page = second};
-    c->count.insns_decoded += count;
+/* Does d, which ends at rip, branch directly to another page than the block's? */
+static bool branches_away(const struct block *b, const struct x86_decoded *d, uint64_t rip)
+{
+    for (unsigned n = 0; n < d->operand_count; n++)
+        if (d->operand[n].kind == X86_OPERAND_REL)
+            return (rip + d->imm) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
+    return false;
+}
+
+/* Decode and bind the next instruction. What cannot be executed is bound to what faults. */
+static enum added add_insn(struct x86_cpu *c, struct building *s)
+{
+    struct insn *i = &s->b->insn[1 + s->count];
+    uint64_t lin = s->lin + s->off;
+    enum x86_decode_result r;
+    struct x86_decoded d;
+    uint8_t bytes[16];
+    bool fault;
+
+    if (s->count && (align_down(s->lin, MEM_PAGE_SIZE) != align_down(lin, MEM_PAGE_SIZE) ||
+                     beyond_limit(c, c->rip + s->off)))
+        return NOT_HERE;
+    r = decode_one(c, lin, !s->count, s->b->host + s->off, bytes, &s->second, &d, &fault);
+    if (fault)
+        return NOT_FETCHED;
+    if (r == X86_DECODE_MORE)
+        return NOT_HERE;
+    *i = (struct insn){.off = (uint16_t)s->off, .len = d.len};
+    if (r == X86_DECODE_LONG)
+        i->fn = insn_too_long;
+    else if (r != X86_DECODE_OK || !insn_bind(c, &d, bytes, i))
+        i->fn = insn_undefined;
+    s->off += i->len;
+    s->count++;
+    s->leaves = branches_away(s->b, &d, c->rip + s->off);
+    if (i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d))
+        return ADDED_LAST;
+    return s->second ? ADDED_CROSS : ADDED;
+}
+
+static void end_building(struct x86_cpu *c, struct building *s, bool branch)
+{
+    struct insn *behind = &s->b->insn[1 + s->count];
+    struct block *b = s->b;
+
+    if (!branch)
+        *behind++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)s->off};
+    b->fixed = s->leaves || (c->rip + s->off) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
+    b->count = (uint8_t)(behind - b->insn);
+    *block_end(b) = (struct block_end){.insns = (uint8_t)s->count, .fixed = b->fixed,
+                                       .second_page = s->second};
+    c->count.insns_decoded += s->count;
     c->count.blocks_decoded++;
+}
+
+/* Decode up to max instructions at rip into b. False: the first one could not be fetched, the
+ * fault is recorded. */
+static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint64_t lin,
+                  unsigned max)
+{
+    struct building s = {.b = b, .lin = lin};
+    enum added added = ADDED;
+
+    begin_building(c, b, host, max == 1);
+    while (added == ADDED && s.count < max)
+        added = add_insn(c, &s);
+    if (added == NOT_FETCHED)
+        return false;
+    end_building(c, &s, added == ADDED_LAST);
     return true;
 }
 

@@ -16,12 +16,6 @@
 #define NO_TABLE UINT64_MAX
 #define RESERVED_PHYS (((BIT(52) - 1) & ~PHYS_MASK))
 
-struct level {
-    uint8_t shift; /* of the index in the address */
-    uint8_t bits;  /* of the index */
-    bool may_map;  /* PS may be set, or it is the last level */
-};
-
 /* Rights accumulate from the top: writable and user only if every level says so. */
 struct rights {
     bool writable, user, executable;
@@ -168,68 +162,108 @@ static gpa_t page_address(uint64_t entry, unsigned shift, unsigned entry_size)
     return entry & PHYS_MASK & ~(BIT(shift) - 1);
 }
 
-bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
-              struct walk *ret, uint32_t *ret_error)
-{
+/* How far a walk has come: the entry that was read last, at host. */
+struct position {
     gpa_t table;
-    unsigned entry_size, levels, shift;
-    struct rights rights;
+    unsigned level, entry_size;
+    struct rights rights; /* of all entries so far */
     uint64_t entry;
     uint8_t *host;
     bool rom, maps;
+};
+
+enum outcome {
+    FOUND,
+    FAULT,   /* *ret_error says which */
+    CHANGED, /* an entry, by another CPU: walk again */
+};
+
+static unsigned shift_of(const struct position *p)
+{
+    return level_shift(p->level, p->entry_size);
+}
+
+/* Read and check the entry for va in the table in hand. False: a fault. */
+static bool read_level(struct x86_cpu *c, uint64_t va, struct position *p, uint32_t *ret_error)
+{
+    unsigned index = (va >> shift_of(p)) & (p->entry_size == 8 ? 511 : 1023);
+
+    p->host = mmu_ram(c, p->table + index * p->entry_size, &p->rom);
+    if (!read_entry(p->host, p->entry_size, &p->entry) || !(p->entry & X86_PTE_P)) {
+        *ret_error = 0;
+        return false;
+    }
+    p->maps = entry_maps(c, p->entry, p->level, p->entry_size);
+    if (p->entry & reserved_bits(c, p->entry_size, shift_of(p), p->maps)) {
+        *ret_error = X86_PF_P | X86_PF_RSVD;
+        return false;
+    }
+    p->rights.writable &= !!(p->entry & X86_PTE_W);
+    p->rights.user &= !!(p->entry & X86_PTE_U);
+    p->rights.executable &= p->entry_size == 4 || !(p->entry & X86_PTE_NX);
+    return true;
+}
+
+/* From the top to the entry that maps the page. Those above it become accessed. */
+static enum outcome descend(struct x86_cpu *c, uint64_t va, struct position *p, uint32_t *ret_error)
+{
+    *p = (struct position){.rights = {true, true, true}};
+    p->level = walk_start(c, va, &p->table, &p->entry_size);
+    *ret_error = 0;
+    if (p->table == NO_TABLE)
+        return FAULT;
+    while (read_level(c, va, p, ret_error)) {
+        if (p->maps)
+            return FOUND;
+        if (!(p->entry & X86_PTE_A) &&
+            !set_bits(p->host, p->rom, p->entry_size, p->entry, X86_PTE_A))
+            return CHANGED;
+        p->table = p->entry & (p->entry_size == 4 ? 0xfffff000u : PHYS_MASK & ~UINT64_C(0xfff));
+        p->level--;
+    }
+    return FAULT;
+}
+
+static enum outcome walk_once(struct x86_cpu *c, uint64_t va, enum mmu_access access,
+                              enum mmu_kind kind, struct walk *ret, uint32_t *ret_error)
+{
+    uint64_t want = X86_PTE_A | (access == MMU_WRITE ? X86_PTE_D : 0);
+    struct position p;
+    enum outcome outcome = descend(c, va, &p, ret_error);
+    unsigned shift = shift_of(&p);
+
+    if (outcome != FOUND)
+        return outcome;
+    if (!allowed(c, &p.rights, access, kind)) {
+        *ret_error = X86_PF_P;
+        return FAULT;
+    }
+    if ((p.entry & want) != want && !set_bits(p.host, p.rom, p.entry_size, p.entry, want))
+        return CHANGED;
+    *ret = (struct walk){
+        .gpa = page_address(p.entry, shift, p.entry_size) | (va & (BIT(shift) - 1)),
+        .user = p.rights.user,
+        .writable = p.rights.writable,
+        .executable = p.rights.executable,
+        .dirty = (p.entry | want) & X86_PTE_D,
+        .global = (p.entry & X86_PTE_G) && (c->cr4 & X86_CR4_PGE),
+        .level = (uint8_t)(shift == 12 ? 1 : shift == 30 ? 3 : 2),
+    };
+    return FOUND;
+}
+
+bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
+              struct walk *ret, uint32_t *ret_error)
+{
+    enum outcome outcome;
 
     c->count.page_walks++;
     if (!(c->cr0 & X86_CR0_PG)) {
         no_paging(va, ret);
         return true;
     }
-again:
-    rights = (struct rights){true, true, true};
-    levels = walk_start(c, va, &table, &entry_size);
-    if (table == NO_TABLE) {
-        *ret_error = 0;
-        return false;
-    }
-    for (unsigned level = levels;; level--) {
-        shift = level_shift(level, entry_size);
-        host = mmu_ram(c, table + ((va >> shift) & (entry_size == 8 ? 511 : 1023)) * entry_size,
-                       &rom);
-        if (!read_entry(host, entry_size, &entry) || !(entry & X86_PTE_P)) {
-            *ret_error = 0;
-            return false;
-        }
-        maps = entry_maps(c, entry, level, entry_size);
-        if (entry & reserved_bits(c, entry_size, shift, maps)) {
-            *ret_error = X86_PF_P | X86_PF_RSVD;
-            return false;
-        }
-        rights.writable &= !!(entry & X86_PTE_W);
-        rights.user &= !!(entry & X86_PTE_U);
-        rights.executable &= entry_size == 4 || !(entry & X86_PTE_NX);
-        if (maps)
-            break;
-        if (!(entry & X86_PTE_A) && !set_bits(host, rom, entry_size, entry, X86_PTE_A))
-            goto again;
-        table = entry & PHYS_MASK & ~UINT64_C(0xfff);
-        if (entry_size == 4)
-            table &= 0xfffff000u;
-    }
-    if (!allowed(c, &rights, access, kind)) {
-        *ret_error = X86_PF_P;
-        return false;
-    }
-    uint64_t want = X86_PTE_A | (access == MMU_WRITE ? X86_PTE_D : 0);
-
-    if ((entry & want) != want && !set_bits(host, rom, entry_size, entry, want))
-        goto again;
-    *ret = (struct walk){
-        .gpa = page_address(entry, shift, entry_size) | (va & (BIT(shift) - 1)),
-        .user = rights.user,
-        .writable = rights.writable,
-        .executable = rights.executable,
-        .dirty = (entry | want) & X86_PTE_D,
-        .global = (entry & X86_PTE_G) && (c->cr4 & X86_CR4_PGE),
-        .level = (uint8_t)(shift == 12 ? 1 : shift == 30 ? 3 : 2),
-    };
-    return true;
+    do
+        outcome = walk_once(c, va, access, kind, ret, ret_error);
+    while (outcome == CHANGED);
+    return outcome == FOUND;
 }
