@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""generate.py COMPILER INCLUDE OUTPUT: make the module vz._vz from the public headers.
+"""generate.py COMPILER INCLUDE SONAME OUTPUT: make the module vz._vz from the public headers.
 
 The module is cffi's out-of-line form for use without a compiler: what the headers declare, parsed
 once, here, so that the bindings cannot disagree with the library they were built beside.
@@ -34,13 +34,15 @@ def constants(compiler, include):
 
 
 def main():
-    *compiler, include, output = sys.argv[1:]
+    *compiler, include, soname, output = sys.argv[1:]
     declarations = preprocess(compiler, include)
     declarations = re.sub(r"__attribute__\s*\(\(.*?\)\)\)?", "", declarations)
     ffi = cffi.FFI()
     ffi.set_source("vz._vz", None)
     ffi.cdef("\n".join(constants(compiler, include)) + "\n" + declarations + "void free(void *);")
     ffi.emit_python_code(output)
+    with open(output, "a", encoding="utf-8") as f:
+        f.write(f'SONAME = "{soname}"\n')
 
 
 main()

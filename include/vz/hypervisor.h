@@ -254,6 +254,7 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_segment(struct vz_hv_vcpu *vcpu,
                                                    enum vz_hv_segment_reg reg,
                                                    const struct vz_hv_segment *value);
 
+/* The descriptor tables' registers. */
 enum vz_hv_table_reg { VZ_HV_GDTR, VZ_HV_IDTR, VZ_HV_TABLE_COUNT };
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_table(struct vz_hv_vcpu *vcpu, enum vz_hv_table_reg reg,
                                                  uint64_t *ret_base, uint16_t *ret_limit);

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* The library's version, "0.3.0": a static string. Since 0.1. */
+/* The library's version, "0.4.0": a static string. Since 0.1. */
 VZ_PUBLIC const char *vz_version(void);
 
 /* For "did you mean": which of words, a list that ends with NULL, word was probably meant to be; NULL:

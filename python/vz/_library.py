@@ -3,10 +3,10 @@
 import enum
 import os
 
-from ._vz import ffi
+from ._vz import SONAME, ffi
 
 # VZ_LIBRARY names another file, for programs that run beside a build directory.
-lib = ffi.dlopen(os.environ.get("VZ_LIBRARY", "libvz.so.0"))
+lib = ffi.dlopen(os.environ.get("VZ_LIBRARY", SONAME))
 
 
 def enumeration(name, c_name, prefix):
@@ -53,5 +53,5 @@ def checked(result, c_error):
 
 
 def version():
-    """The library's version, "0.3.0"."""
+    """The library's version, "0.4.0"."""
     return text(lib.vz_version())
