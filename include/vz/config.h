@@ -180,9 +180,11 @@ struct vz_description {
     const char *type;    /* MEMBER: boolean, number, size (bytes), descriptor, string, path, word,
                             mac, uuid, object, or list */
     const char *of;      /* MEMBER: objects that may stand there, "|" between their names */
-    const char *value;   /* OPTION: what its value looks like; NULL: it has none. MEMBER: words */
+    const char *value;   /* What its value looks like in options; OPTION, NULL: it has none. Words, of
+                            which it is one, have "|" between them */
     const char *initial; /* MEMBER, OPTION: the default */
-    const char *option;  /* MEMBER: its name in the value of an option */
+    const char *option;  /* In the value of an option, MEMBER: its name. OBJECT: the word that the
+                            value begins with to have this one attached */
     const char *heading; /* OPTION: what belongs together */
     char letter;         /* OPTION: "-k" means the same; 0: none */
     bool required;       /* MEMBER */
@@ -195,6 +197,12 @@ typedef void vz_describe_fn(void *arg, const struct vz_description *description)
 
 /* Call fn for everything that can be configured, and then for every option. Since 0.4. */
 VZ_PUBLIC void vz_config_describe(vz_describe_fn *fn, void *arg);
+
+/* The same as JSON: {"objects": [{"name", "type", "text", "members": [{"name", "type", ...}]}],
+ * "options": [...]}, with the names above ("default" is initial, "adds" an option's object, "words" the
+ * value of a word); what there is nothing to say about is left out. Returns text for free(), or NULL
+ * with VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC char *vz_config_schema(struct vz_error *err);
 
 #ifdef __cplusplus
 }

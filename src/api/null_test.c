@@ -43,6 +43,11 @@ START_TEST(texts_must_be_there)
     INVALID(!vz_unix_serial_attachment_new(NULL, &err));
     INVALID(!vz_virtio_block_device_new(NULL, NULL, &err));
     INVALID(!vz_config_from_json(NULL, 5, &err));
+    INVALID(!vz_config_copy(NULL, &err));
+    INVALID(!vz_config_get(NULL, "cpus", &err));
+    INVALID(vz_config_add(NULL, "rng", NULL, &err) < 0);
+    ck_assert_ptr_null(vz_closest_word(NULL, NULL));
+    vz_config_describe(NULL, NULL);
 }
 END_TEST
 

@@ -33,7 +33,8 @@ static const struct schema_field fields[] = {
 const struct schema_type config_virtio_balloon_type = {
     .name = "balloon", .json = "virtioBalloon", .size = sizeof(struct vz_balloon_device),
     .fields = fields, .single = true, .check = check_sizes, .option = "balloon", .heading = "Devices",
-    .text = "a virtio memory balloon, which moves memory between guest and host; at most one"};
+    .text = "a virtio memory balloon: the guest is to use SIZE of its memory, and what it does not "
+            "use goes back to the host by itself unless reporting=off"};
 
 static const struct schema_type *const balloon_devices_types[] = {&config_virtio_balloon_type, NULL};
 const struct schema_class config_balloon_devices = {.types = balloon_devices_types};

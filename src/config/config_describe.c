@@ -91,7 +91,7 @@ static void describe_member(struct describe *d, const struct schema_type *type,
 
     names_of(f, of, sizeof(of));
     what.of = of[0] ? of : NULL;
-    if (f->kind == SCHEMA_ENUM) {
+    if (!what.of) {
         schema_value_synopsis(f, value, sizeof(value));
         what.value = value;
     }
@@ -106,8 +106,9 @@ static void describe_member(struct describe *d, const struct schema_type *type,
 static void describe_type(struct describe *d, const struct schema_type *type)
 {
     struct vz_description what = {.size = sizeof(what), .kind = VZ_DESCRIBES_OBJECT,
-                                  .object = type->name, .name = type->json, .text = type->text,
-                                  .more = type->more};
+                                  .object = type->name, .name = type->json,
+                                  .option = type->heading ? NULL : type->option,
+                                  .text = type->text, .more = type->more};
 
     for (unsigned i = 0; i < d->count; i++) {
         if (d->seen[i] == type)
@@ -163,6 +164,8 @@ void vz_config_describe(vz_describe_fn *fn, void *arg)
 {
     struct describe d = {.fn = fn, .arg = arg};
 
+    if (!fn)
+        return;
     describe_type(&d, &config_machine_type);
     schema_each_option(&config_machine_type, describe_option, &d);
     for (const struct config_shortcut *s = config_shortcuts; s->name; s++) {

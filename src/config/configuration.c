@@ -79,6 +79,15 @@ static void check_accel(struct report *r, const void *object)
         report_problem(r, err.code, "%s", err.text);
 }
 
+static void check_host_cpu(struct report *r, const void *object)
+{
+    const struct vz_config_options *o = options_of(object);
+
+    if (o->host_cpu && !strcmp(o->accel, "soft"))
+        report_problem(r, VZ_ERROR_INVALID,
+                       "the software CPU cannot be the host's: that takes accel kvm");
+}
+
 static void check_jit(struct report *r, const void *object)
 {
     const struct vz_config_options *o = options_of(object);
@@ -152,10 +161,10 @@ static const struct schema_field machine_fields[] = {
                  MACHINE, .value = "NAME", .text = "a name for people, of 1 to 64 characters"),
     FIELD_STRING(struct vz_config, options.accel, "accel", .initial_text = "auto",
                  .words = accel_words, .check = check_accel, .option = "accel", MACHINE,
-                 .text = "what runs the CPUs",
-                 .more = "kvm is the host's processor by way of /dev/kvm, soft the software CPU, "
-                         "which needs nothing of the host; auto tries in a few milliseconds "
-                         "whether KVM can run what kernels need, takes it if so, and else soft."),
+                 .text = "what runs the CPUs: the host's processor by KVM, our software CPU, or the first of "
+                         "the two that works",
+                 .more = "The software CPU needs nothing of the host. auto tries in a few milliseconds "
+                         "whether KVM can run what kernels need."),
     FIELD_UINT(struct vz_config, options.cpu_count, "cpus", .min = 1, .max = HV_VCPUS_MAX,
                .initial = 1, .noun = "CPU count", .option = "cpus", .letter = 'p', MACHINE,
                .value = "N", .text = "how many CPUs, 1 to 64"),
@@ -180,15 +189,15 @@ static const struct schema_field machine_fields[] = {
                .text = "take memory from the host's pool of huge pages",
                .more = "/proc/sys/vm/nr_hugepages makes the pool. Without it, the kernel is asked "
                        "for huge pages where it can give some."),
-    FIELD_BOOL(struct vz_config, options.host_cpu, "hostCpu", .words = cpu_words, .option = "cpu",
-               MACHINE,
-               .text = "the guest's processor: the same everywhere, or with KVM the host's own",
+    FIELD_BOOL(struct vz_config, options.host_cpu, "hostCpu", .words = cpu_words,
+               .check = check_host_cpu, .option = "cpu", MACHINE,
+               .text = "the guest's processor: the same everywhere, or the host's own, with KVM only",
                .more = "With the host's own, and what KVM adds to it, such as its clock, a machine "
                        "may not be moved to another accelerator or host."),
     FIELD_STRING(struct vz_config, options.jit, "jit", .check = check_jit, .option = "jit", MACHINE,
                  .value = "WORDS",
-                 .text = "software CPU: on (translate hot code, the default), off (interpret "
-                         "everything), and words for experts, with commas between: see vz(1)"),
+                 .text = "how the software CPU translates: on (hot code, the default), off (interpret "
+                         "everything), and words for experts with commas between: see vz(1)"),
     FIELD_ONE(struct vz_config, platform, "platform", &config_platforms,
               .text = "what kind of computer it is"),
     FIELD_ONE(struct vz_config, boot_loader, "bootLoader", &config_boot_loaders,

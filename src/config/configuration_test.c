@@ -204,6 +204,20 @@ START_TEST(config_checks_balloon_and_sockets)
 }
 END_TEST
 
+START_TEST(config_does_not_ignore_the_host_cpu_in_silence)
+{
+    struct vz_config *c = good();
+    struct problems all;
+
+    vz_config_set_host_cpu(c, true);
+    vz_config_set_accel(c, "soft");
+    all = validate(c);
+    ck_assert_uint_eq(all.count, 1);
+    expect(&all, "hostCpu: the software CPU cannot be the host's");
+    vz_config_unref(c);
+}
+END_TEST
+
 START_TEST(config_limits_memory_and_cpus)
 {
     static const struct {
@@ -579,6 +593,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, config_that_is_fine_validates);
     UNIT_TEST(s, config_names_every_problem_in_one_pass);
     UNIT_TEST(s, config_checks_balloon_and_sockets);
+    UNIT_TEST(s, config_does_not_ignore_the_host_cpu_in_silence);
     UNIT_TEST(s, config_limits_memory_and_cpus);
     UNIT_TEST(s, config_refuses_a_disk_written_twice_and_odd_sizes);
     UNIT_TEST(s, config_sees_what_two_devices_cannot_share);

@@ -119,8 +119,7 @@ static const struct schema_field nat_fields[] = {
                 .text = "ports of the host that lead to the guest",
                 .more = "In an option each is written as for --forward."),
     FIELD_BOOL(struct vz_network_attachment, host_loopback, "hostLoopback", .option = "host",
-               .text = "the guest reaches the host's own 127.0.0.1 as 10.0.2.2 (fec0::2)",
-               .more = "Services there trust who can reach them."),
+               .text = "the guest reaches the host's own 127.0.0.1 as 10.0.2.2 (fec0::2)"),
     FIELD_END};
 static const struct schema_type nat_type = {
     .name = "nat", .json = "nat", .size = sizeof(struct vz_network_attachment),
@@ -267,7 +266,10 @@ static const struct schema_field virtio_net_fields[] = {
 const struct schema_type config_virtio_net_type = {
     .name = "network", .json = "virtioNet", .size = sizeof(struct vz_network_device),
     .fields = virtio_net_fields, .option = "net", .heading = "Devices",
-    .text = "a virtio network card"};
+    .text = "a virtio network card: behind NAT in this process, on a datagram socket of Ethernet "
+            "frames, on a tap interface, or on one in a bridge",
+    .more = "Behind NAT the host's own 127.0.0.1 is out of the guest's reach, since services there "
+            "trust who can reach them; \"host\" opens it as 10.0.2.2 (fec0::2)."};
 
 static const struct schema_type *const network_devices_types[] = {&config_virtio_net_type, NULL};
 const struct schema_class config_network_devices = {.types = network_devices_types};

@@ -152,14 +152,17 @@ static const struct schema_field uart_fields[] = {
 const struct schema_type config_uart_type = {
     .name = "uart", .json = "uart", .size = sizeof(struct vz_serial_port), .fields = uart_fields,
     .single = true, .option = "serial", .heading = "Devices",
-    .text = "COM1, Linux's ttyS0; at most one"};
+    .text = "where COM1 (ttyS0) leads: to the terminal, nowhere, to a new pseudo-terminal, into a "
+            "file, or to a socket to connect to (default stdio)",
+    .more = "\"file=PATH,append\" adds to a file instead of replacing it."};
 
 static const struct schema_field virtio_serial_fields[] = {
     FIELD_CONST(struct vz_serial_port, is_virtio, true), FIELD_ATTACHMENT, FIELD_END};
 const struct schema_type config_virtio_serial_type = {
     .name = "virtio_serial", .json = "virtio", .size = sizeof(struct vz_serial_port),
     .fields = virtio_serial_fields, .option = "console", .heading = "Devices",
-    .text = "a virtio console: hvc0, hvc1, ... in their order"};
+    .text = "a virtio console, hvc0, hvc1, ... in their order, likewise; with stdio COM1 leads "
+            "nowhere"};
 
 static const struct schema_type *const serial_ports_types[] = {&config_uart_type, &config_virtio_serial_type, NULL};
 const struct schema_class config_serial_ports = {.types = serial_ports_types};

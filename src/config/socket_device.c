@@ -92,14 +92,17 @@ static const struct schema_field device_fields[] = {
     FIELD_ARRAY(struct vz_socket_device, forward, forward_count, "forwards", &forward_type,
                 .max = VZ_SOCKET_FORWARDS_MAX, .words = forward_options, .noun = "forwards",
                 .text = "ports that are joined to Unix sockets of the host",
-                .more = "listen: the guest's connections to PORT of the host reach the Unix socket "
-                        "PATH. connect: who connects to PATH, which the machine makes, reaches "
-                        "PORT of the guest."),
+                .more = "Options call them listen (to host) and connect (to guest)."),
     FIELD_END};
 const struct schema_type config_virtio_socket_type = {
     .name = "socket", .json = "virtioSocket", .size = sizeof(struct vz_socket_device),
     .fields = device_fields, .single = true, .check = check_forwards, .option = "vsock", .heading = "Devices",
-    .text = "sockets between guest and host without a network; at most one device"};
+    .text = "sockets between guest and host without a network; listen: the guest's connections to "
+            "PORT of the host reach the socket PATH; connect: who connects to PATH, which vz makes, "
+            "reaches PORT of the guest",
+    .more = "The guest's address is cid, the host's is 2. Nothing may be at a PATH that vz makes but a "
+            "socket that nobody listens on any more; it is removed in the end. Several options make "
+            "one device."};
 
 static const struct schema_type *const socket_devices_types[] = {&config_virtio_socket_type, NULL};
 const struct schema_class config_socket_devices = {.types = socket_devices_types};

@@ -171,7 +171,8 @@ const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
     .fields = virtio_block_fields, .check = check_shared,
     .option = "disk", .letter = 'd', .heading = "Devices",
-    .text = "a virtio disk: vda, vdb, ... in their order"};
+    .text = "a virtio disk, vda, vdb, ... in their order: a raw image or a block device; with "
+            "sync=none a crash of the host may destroy the guest's file systems"};
 
 static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, NULL};
 const struct schema_class config_storage_devices = {.types = storage_devices_types};

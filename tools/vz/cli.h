@@ -20,13 +20,6 @@ bool cli_no_memory(void);
 const char *cli_suggestion(const char *dashes, const char *word, const char *const *words,
                            char buffer[CLI_SUGGESTION_MAX]);
 
-/* A subcommand gets the arguments behind its name, and returns the exit status. help prints what
- * `vz help COMMAND` says. */
-int run_main(int argc, char **argv);
-void run_help(FILE *to);
-int doctor_main(int argc, char **argv);
-void doctor_help(FILE *to);
-
 /* opts.c ---------------------------------------------------------------------------------- */
 
 /* OPT_MAYBE: what follows is its value unless it begins with a dash. */
@@ -64,6 +57,28 @@ void opts_help(FILE *to, const struct opt *table, const char *heading);
 /* Words in lines of at most width columns, which begin at column indent; the first one is there
  * already. Ends the last line. */
 void opts_wrap(FILE *to, const char *text, int indent, int width);
+
+/* main.c, cmd_*.c ------------------------------------------------------------------------- */
+
+/* A subcommand gets the arguments behind its name, and returns the exit status. help prints what
+ * `vz help COMMAND` says, with the options of its table. */
+struct command {
+    const char *name;
+    int (*main)(int argc, char **argv);
+    void (*help)(FILE *to, const struct opt *options);
+    const struct opt *options; /* NULL: those of run_opts_new() */
+    const char *text;          /* one sentence, without a full stop */
+};
+
+int run_main(int argc, char **argv);
+void run_help(FILE *to, const struct opt *options);
+int doctor_main(int argc, char **argv);
+void doctor_help(FILE *to, const struct opt *options);
+extern const struct opt doctor_options[];
+
+/* help_json.c: all that help says, for programs: {"commands": [...], "configuration": ...}. commands
+ * ends with a NULL name. False after cli_error(). */
+bool help_json(FILE *to, const struct command *commands, const struct opt *run_options);
 
 /* run_opts.c ------------------------------------------------------------------------------ */
 

@@ -12,10 +12,10 @@
 #define WIDTH  78
 #define INDENT 10
 
-static const struct opt options[] = {
+const struct opt doctor_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "the same for programs", NULL, 0}, {.name = NULL}};
 
-void doctor_help(FILE *to)
+void doctor_help(FILE *to, const struct opt *options)
 {
     fputs("Usage: vz doctor [--json]\n"
           "\n"
@@ -78,7 +78,7 @@ int doctor_main(int argc, char **argv)
     bool json;
     int status = EXIT_OK;
 
-    if (!given || !opts_parse(argc, argv, options, "vz doctor", given)) {
+    if (!given || !opts_parse(argc, argv, doctor_options, "vz doctor", given)) {
         free(given);
         return EXIT_USAGE;
     }

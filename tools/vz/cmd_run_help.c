@@ -34,13 +34,10 @@ static const char tail[] =
 
 static const char *const headings[] = {"Kernel", "Machine", "Devices", "Ending", "As in vftool"};
 
-void run_help(FILE *to)
+void run_help(FILE *to, const struct opt *options)
 {
-    struct opt *table = run_opts_new();
-
     fputs(head, to);
-    for (size_t i = 0; table && i < sizeof(headings) / sizeof(headings[0]); i++)
-        opts_help(to, table, headings[i]);
+    for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++)
+        opts_help(to, options, headings[i]);
     fputs(tail, to);
-    run_opts_free(table);
 }

@@ -12,34 +12,48 @@
 
 #include "cli.h"
 
-static const char main_help[] =
-    "Usage: vz COMMAND [OPTION]...\n"
-    "       vz help [COMMAND]\n"
-    "       vz version\n"
-    "\n"
-    "Run virtual machines. The CPUs are the host's where KVM works, and else software of our own,\n"
-    "so this needs neither root nor hardware virtualization.\n"
-    "\n"
-    "Commands:\n"
-    "  run      boot a kernel and connect its serial console to the terminal\n"
-    "  doctor   say what this computer offers to machines, and what would mend what it does not\n"
-    "  help     say more about a command: the same as 'vz COMMAND --help'\n"
-    "  version  say which version this is: the same as 'vz --version' and 'vz -V'\n"
-    "\n"
-    "Example:\n"
-    "  vz run --kernel vmlinuz --initrd initrd.img --cmdline console=ttyS0\n"
-    "\n"
-    "Exit status: 0 when all went well, 1 when something failed, 2 for wrong usage; each command's\n"
-    "help says more.\n";
+static const struct opt no_options[] = {{.name = NULL}};
+static const struct opt help_options[] = {
+    {"json", 'j', OPT_NEVER, NULL, "Options", "all commands, options and objects, for programs", NULL,
+     0},
+    {.name = NULL}};
 
-static const struct {
-    const char *name;
-    int (*main)(int argc, char **argv);
-    void (*help)(FILE *to);
-} commands[] = {
-    {"run", run_main, run_help},
-    {"doctor", doctor_main, doctor_help},
+static int help_main(int argc, char **argv);
+static int version_main(int argc, char **argv);
+static void main_help(FILE *to, const struct opt *options);
+
+static const struct command commands[] = {
+    {"run", run_main, run_help, NULL, "boot a kernel and connect its serial console to the terminal"},
+    {"doctor", doctor_main, doctor_help, doctor_options,
+     "say what this computer offers to machines, and what would mend what it does not"},
+    {"help", help_main, main_help, help_options,
+     "say more about a command: the same as 'vz COMMAND --help'"},
+    {"version", version_main, main_help, no_options,
+     "say which version this is: the same as 'vz --version' and 'vz -V'"},
+    {.name = NULL},
 };
+
+static void main_help(FILE *to, const struct opt *options)
+{
+    fputs("Usage: vz COMMAND [OPTION]...\n"
+          "       vz help [COMMAND | --json]\n"
+          "       vz version\n"
+          "\n"
+          "Run virtual machines. The CPUs are the host's where KVM works, and else software of our own,\n"
+          "so this needs neither root nor hardware virtualization.\n"
+          "\n"
+          "Commands:\n",
+          to);
+    for (const struct command *c = commands; c->name; c++)
+        fprintf(to, "  %-8s %s\n", c->name, c->text);
+    fputs("\n"
+          "Example:\n"
+          "  vz run --kernel vmlinuz --initrd initrd.img --cmdline console=ttyS0\n"
+          "\n"
+          "Exit status: 0 when all went well, 1 when something failed, 2 for wrong usage; each\n"
+          "command's help says more.\n",
+          to);
+}
 
 void cli_error(const char *fmt, ...)
 {
@@ -69,58 +83,71 @@ const char *cli_suggestion(const char *dashes, const char *word, const char *con
     return buffer;
 }
 
-/* The index of a command, or -1 after an error. */
-static int find_command(const char *name)
+/* NULL after an error. */
+static const struct command *find_command(const char *name)
 {
-    static const char *const words[] = {"run", "doctor", "help", "version", NULL};
+    const char *words[sizeof(commands) / sizeof(commands[0])];
     char buffer[CLI_SUGGESTION_MAX];
+    size_t n = 0;
 
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (!strcmp(name, commands[i].name))
-            return (int)i;
+    for (const struct command *c = commands; c->name; c++) {
+        if (!strcmp(name, c->name))
+            return c;
+        words[n++] = c->name;
     }
+    words[n] = NULL;
     cli_error("unknown %s '%s'%s (see 'vz --help')", name[0] == '-' ? "option" : "command", name,
               name[0] == '-' ? "" : cli_suggestion("", name, words, buffer));
-    return -1;
+    return NULL;
 }
 
-static int print(const char *text, void (*help)(FILE *to))
+/* Is all of it on standard output? Then the exit status of success. */
+static int finish_output(void)
 {
-    if (text)
-        fputs(text, stdout);
-    if (help)
-        help(stdout);
-    if (fflush(stdout) < 0 || ferror(stdout)) {
-        cli_error("standard output: %s", strerror(errno));
-        return EXIT_FAILED;
-    }
-    return EXIT_OK;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_OK;
+    cli_error("standard output: %s", strerror(errno));
+    return EXIT_FAILED;
+}
+
+/* What c's help says; c NULL: that of all commands, for programs. */
+static int print_help(const struct command *c)
+{
+    struct opt *run = c && c->options ? NULL : run_opts_new();
+    bool ok = (c && c->options) || run;
+
+    if (!ok)
+        cli_no_memory();
+    else if (c)
+        c->help(stdout, c->options ? c->options : run);
+    else
+        ok = help_json(stdout, commands, run);
+    run_opts_free(run);
+    return ok ? finish_output() : EXIT_FAILED;
 }
 
 static int version_main(int argc, char **argv)
 {
-    char line[64];
-
     if (argc > 0) {
         cli_error("unexpected argument '%s' (see 'vz --help')", argv[0]);
         return EXIT_USAGE;
     }
-    snprintf(line, sizeof(line), "vz %s\n", vz_version());
-    return print(line, NULL);
+    printf("vz %s\n", vz_version());
+    return finish_output();
 }
 
 static int help_main(int argc, char **argv)
 {
-    int i;
+    const struct command *c;
 
     if (argc > 1) {
         cli_error("help takes one command, not '%s' too", argv[1]);
         return EXIT_USAGE;
     }
-    if (argc == 0 || !strcmp(argv[0], "help") || !strcmp(argv[0], "version"))
-        return print(main_help, NULL);
-    i = find_command(argv[0]);
-    return i < 0 ? EXIT_USAGE : print(NULL, commands[i].help);
+    if (argc == 1 && (!strcmp(argv[0], "--json") || !strcmp(argv[0], "-j")))
+        return print_help(NULL);
+    c = find_command(argc ? argv[0] : "help");
+    return c ? print_help(c) : EXIT_USAGE;
 }
 
 static bool wants_help(int argc, char **argv)
@@ -144,7 +171,7 @@ static bool fill_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-    int i;
+    const struct command *c;
 
     if (!fill_standard_fds())
         return EXIT_FAILED;
@@ -153,15 +180,13 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-        return print(main_help, NULL);
-    if (!strcmp(argv[1], "help"))
-        return help_main(argc - 2, argv + 2);
-    if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+        return help_main(0, NULL);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
         return version_main(argc - 2, argv + 2);
-    i = find_command(argv[1]);
-    if (i < 0)
+    c = find_command(argv[1]);
+    if (!c)
         return EXIT_USAGE;
     if (wants_help(argc - 2, argv + 2))
-        return print(NULL, commands[i].help);
-    return commands[i].main(argc - 2, argv + 2);
+        return print_help(c);
+    return c->main(argc - 2, argv + 2);
 }

@@ -14,6 +14,7 @@
 #include "arch/x86/tsc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
@@ -340,6 +341,8 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
     struct hv_vm *vm = calloc(1, sizeof(*vm) + desc->vcpu_count * sizeof(vm->vcpu[0]));
     int r;
 
+    if (desc->host_cpu)
+        log_warn("the guest's processor is not the host's: the software CPU runs the machine");
     if (!vm)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "no memory for the virtual machine");
     vm->io = desc->io;
