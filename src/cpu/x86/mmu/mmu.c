@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The soft TLBs: which table serves which access, filling, and every kind of invalidation. */
+/* The soft TLBs: which table serves which access, and filling. What empties them is in flush.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -53,10 +53,10 @@ int mmu_create(struct x86_cpu *c)
         struct mmu_space *s = n < MMU_ASIDS ? &m->lower[n] : &m->upper;
 
         for (unsigned kind = 0; kind < MMU_KINDS; kind++)
-            s->table[kind] = t + (n * MMU_KINDS + kind) * TLB_ENTRIES;
+            tlb_table_init(&s->table[kind], t + (n * MMU_KINDS + kind) * TLB_ENTRIES);
         s->generation = ++m->next_generation;
     }
-    m->current = &m->lower[0];
+    mmu_use_space(m, &m->lower[0]);
     m->mode_key[0] = UINT64_MAX;
     c->mmu = m;
     c->slots_used = true;
@@ -84,18 +84,9 @@ enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who)
     return who == MMU_CURRENT && (c->rflags & X86_FLAG_AC) ? MMU_SUPER_USER : MMU_SUPER;
 }
 
-static struct tlb_entry *space_table(struct mmu_space *s, enum mmu_kind kind)
+struct tlb_table *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind)
 {
-    if (unlikely(!s->ready[kind])) {
-        fill_words(s->table[kind], TLB_NO_TAG, TLB_ENTRIES * sizeof(struct tlb_entry) / 8);
-        s->ready[kind] = true;
-    }
-    return s->table[kind];
-}
-
-struct tlb_entry *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind)
-{
-    return space_table(mmu_space_of(c->mmu, va), kind);
+    return tlb_table_ready(&mmu_space_of(c->mmu, va)->table[kind]);
 }
 
 /* Few guests ever ask for it, so it takes no memory before. */
@@ -106,8 +97,7 @@ static struct tlb_entry *empty_table(struct mmu *m)
     return m->nothing;
 }
 
-/* Point the CPU at the tables and contexts of now. */
-static void select_tables(struct x86_cpu *c)
+void mmu_select_tables(struct x86_cpu *c)
 {
     struct mmu *m = c->mmu;
     enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
@@ -117,216 +107,11 @@ static void select_tables(struct x86_cpu *c)
     if (unlikely(mmu_checks_alignment(c))) {
         c->tlb[0] = c->tlb[1] = empty_table(m);
     } else {
-        c->tlb[0] = space_table(m->current, kind);
-        c->tlb[1] = space_table(&m->upper, kind);
+        c->tlb[0] = tlb_table_ready(&m->current->table[kind])->entry;
+        c->tlb[1] = tlb_table_ready(&m->upper.table[kind])->entry;
     }
     c->code_ctx[0] = m->current->generation << CTX_MODE_BITS | mode;
     c->code_ctx[1] = m->upper.generation << CTX_MODE_BITS | mode;
-}
-
-/* Forget everything about a half. The tables in use now must be selected again afterwards. */
-static void flush_space(struct x86_cpu *c, struct mmu_space *s)
-{
-    for (unsigned kind = 0; kind < MMU_KINDS; kind++)
-        s->ready[kind] = false;
-    s->generation = ++c->mmu->next_generation;
-    if (s->has_code)
-        fill_words(s->code, 0, sizeof(s->code) / 8);
-    s->has_code = false;
-    fill_words(s->large, 0, sizeof(s->large) / 8);
-    s->has_1g = false;
-    c->count.tlb_flushes++;
-}
-
-static void flush_upper_non_global(struct x86_cpu *c)
-{
-    if (!c->mmu->upper_has_non_global)
-        return;
-    c->mmu->upper_has_non_global = false;
-    flush_space(c, &c->mmu->upper);
-}
-
-static void flush_lower_all(struct x86_cpu *c)
-{
-    for (unsigned n = 0; n < MMU_ASIDS; n++)
-        flush_space(c, &c->mmu->lower[n]);
-}
-
-void mmu_flush_all(struct x86_cpu *c)
-{
-    flush_lower_all(c);
-    flush_space(c, &c->mmu->upper);
-    c->mmu->upper_has_non_global = false;
-    select_tables(c);
-}
-
-void mmu_flush_non_global(struct x86_cpu *c)
-{
-    flush_lower_all(c);
-    flush_upper_non_global(c);
-    select_tables(c);
-}
-
-void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid)
-{
-    struct mmu_space *s = &c->mmu->lower[pcid % MMU_ASIDS];
-
-    if (s->pcid == pcid)
-        flush_space(c, s);
-    flush_upper_non_global(c);
-    select_tables(c);
-}
-
-void mmu_cr3_written(struct x86_cpu *c, uint64_t value, bool keep)
-{
-    struct mmu *m = c->mmu;
-    uint16_t pcid = c->cr4 & X86_CR4_PCIDE ? value & X86_CR3_PCID : 0;
-    struct mmu_space *s = &m->lower[pcid % MMU_ASIDS];
-
-    c->cr3 = value & ~X86_CR3_NOFLUSH;
-    if (!keep || s->pcid != pcid)
-        flush_space(c, s);
-    s->pcid = pcid;
-    m->current = s;
-    flush_upper_non_global(c);
-    select_tables(c);
-}
-
-void mmu_privilege_changed(struct x86_cpu *c)
-{
-    select_tables(c);
-}
-
-void mmu_mode_changed(struct x86_cpu *c)
-{
-    struct mmu *m = c->mmu;
-    uint64_t key[3] = {
-        (c->cr0 & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE)) | (c->efer << 32),
-        c->cr4 & (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP |
-                  X86_CR4_SMAP),
-        c->cr3,
-    };
-
-    if (key[0] != m->mode_key[0] || key[1] != m->mode_key[1]) {
-        uint16_t pcid = c->cr4 & X86_CR4_PCIDE ? c->cr3 & X86_CR3_PCID : 0;
-
-        m->mode_key[0] = key[0];
-        m->mode_key[1] = key[1];
-        m->current = &m->lower[pcid % MMU_ASIDS];
-        mmu_flush_all(c);
-        m->current->pcid = pcid;
-    }
-    /* Blocks are looked up by offset, not by linear address: a moved CS makes all of them stale. */
-    if (m->legacy_cs_base != c->seg[X86_CS].base) {
-        m->legacy_cs_base = c->seg[X86_CS].base;
-        m->current->generation = ++m->next_generation;
-        m->upper.generation = ++m->next_generation;
-    }
-    select_tables(c);
-}
-
-/* ---- single pages ---- */
-
-static void drop_entry(struct tlb_entry *e)
-{
-    e->read = e->write = e->exec = TLB_NO_TAG;
-}
-
-static bool entry_is(const struct tlb_entry *e, uint64_t vpn, unsigned shift)
-{
-    return (e->read != TLB_NO_TAG && e->read >> (12 + shift) == vpn >> shift) ||
-           (e->write != TLB_NO_TAG && e->write >> (12 + shift) == vpn >> shift) ||
-           (e->exec != TLB_NO_TAG && e->exec >> (12 + shift) == vpn >> shift);
-}
-
-/* Drop all 4 KiB pieces of the large page that may hold vpn (shift: log2 of its pages). */
-static void drop_large(struct mmu_space *s, uint64_t vpn, unsigned shift)
-{
-    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
-        if (!s->ready[kind])
-            continue;
-        for (unsigned n = 0; n < TLB_ENTRIES; n++)
-            if (entry_is(&s->table[kind][n], vpn, shift))
-                drop_entry(&s->table[kind][n]);
-    }
-}
-
-static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
-{
-    uint64_t vpn = va >> 12;
-    bool large = s->has_1g || mmu_filter_has(s->large, MMU_LARGE_BITS, vpn >> 10);
-
-    mmu_empty_slots(c);
-    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
-        struct tlb_entry *e = &s->table[kind][vpn & (TLB_ENTRIES - 1)];
-
-        if (s->ready[kind] && entry_is(e, vpn, 0))
-            drop_entry(e);
-    }
-    if (large)
-        drop_large(s, vpn, s->has_1g ? 18 : 10);
-    if (large || mmu_filter_has(s->code, MMU_CODE_BITS, vpn)) {
-        s->generation = ++c->mmu->next_generation;
-        if (s == c->mmu->current || s == &c->mmu->upper)
-            select_tables(c);
-    }
-}
-
-void mmu_flush_page(struct x86_cpu *c, uint64_t va)
-{
-    if (!in_long_mode(c))
-        va = (uint32_t)va;
-    flush_page_of(c, mmu_space_of(c->mmu, va), va);
-}
-
-void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va)
-{
-    struct mmu_space *s = va >> 63 ? &c->mmu->upper : &c->mmu->lower[pcid % MMU_ASIDS];
-
-    if (va >> 63 || s->pcid == pcid)
-        flush_page_of(c, s, va);
-}
-
-/* Where write tags for the page may be: see mmu.stored. */
-static uint16_t *stored_at(const struct x86_cpu *c, const uint8_t *host)
-{
-    return c->mmu->stored
-               ? &c->mmu->stored[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT]
-               : NULL;
-}
-
-/* In the entries from first up to before end of each table. */
-static void protect_in(struct mmu_space *s, const uint8_t *page, unsigned first, unsigned end)
-{
-    for (unsigned kind = 0; kind < MMU_KINDS; kind++) {
-        if (!s->ready[kind])
-            continue;
-        for (unsigned n = first; n < end; n++) {
-            struct tlb_entry *e = &s->table[kind][n];
-
-            if (e->write != TLB_NO_TAG &&
-                (const uint8_t *)(uintptr_t)(e->write + e->addend) == page)
-                e->write = TLB_NO_TAG;
-        }
-    }
-}
-
-void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
-{
-    const uint8_t *page = mem_page_of(host);
-    uint16_t *stored = stored_at(c, host);
-    unsigned first = 0, end = TLB_ENTRIES;
-
-    mmu_empty_slots(c);
-    if (stored && !c->check && *stored != STORED_MANY) {
-        first = *stored ? *stored - 1u : 0;
-        end = *stored;
-    }
-    for (unsigned n = 0; n < MMU_ASIDS; n++)
-        protect_in(&c->mmu->lower[n], page, first, end);
-    protect_in(&c->mmu->upper, page, first, end);
-    if (stored)
-        *stored = 0;
 }
 
 /* ---- filling ---- */
@@ -349,7 +134,7 @@ static void set_write_tag(struct x86_cpu *c, struct tlb_entry *e, uint64_t va,
                           enum mmu_access access, uint8_t *host, enum stores stores)
 {
     uint16_t place = (uint16_t)(1 + (va >> MEM_PAGE_SHIFT & (TLB_ENTRIES - 1)));
-    uint16_t *stored = stores == STORES_PLAIN ? stored_at(c, host) : NULL;
+    uint16_t *stored = stores == STORES_PLAIN ? mmu_stored_at(c, host) : NULL;
 
     if (stored && *stored != place)
         *stored = *stored ? STORED_MANY : place;
@@ -365,22 +150,21 @@ static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mm
                  const struct walk *w, uint8_t *host, enum stores stores)
 {
     struct mmu_space *s = mmu_space_of(c->mmu, va);
-    uint64_t vpn = va >> 12;
-    struct tlb_entry *e = &space_table(s, kind)[vpn & (TLB_ENTRIES - 1)];
-    uint64_t addend = (uint64_t)(uintptr_t)host - va;
+    struct tlb_table *t = tlb_table_ready(&s->table[kind]);
+    struct tlb_entry *e =
+        tlb_table_take(t, va >> 12, (uint64_t)(uintptr_t)host - va, w->level > 1);
 
-    if (!entry_is(e, vpn, 0) || e->addend != addend)
-        drop_entry(e);
-    e->addend = addend;
     if (access == MMU_EXEC)
         e->exec = tlb_page(va);
     else
         e->read = tlb_page(va);
     set_write_tag(c, e, va, access, host, stores);
-    if (w->level == 2)
-        mmu_filter_add(s->large, MMU_LARGE_BITS, vpn >> 10);
-    else if (w->level == 3)
-        s->has_1g = true;
+    s->has_large |= w->level > 1;
+    s->has_1g |= w->level > 2;
+    if (access == MMU_EXEC && w->level > 1)
+        mmu_filter_add(&s->code, mmu_filter_number(va >> 12, w->level));
+    if (stores != STORES_NO && !w->writable)
+        c->mmu->unprotected = true;
     if (!w->global && s == &c->mmu->upper)
         c->mmu->upper_has_non_global = true;
 }
@@ -436,7 +220,7 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
                       bool raise, struct xlat *ret)
 {
     enum mmu_kind kind = mmu_kind_now(c, who);
-    struct tlb_entry *e = &mmu_table(c, va, kind)[(va >> 12) & (TLB_ENTRIES - 1)];
+    struct tlb_entry *e = tlb_table_entry(mmu_table(c, va, kind), va >> 12);
     struct walk w;
     uint32_t error;
     bool rom = false;
@@ -497,14 +281,13 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
 {
     enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT) == MMU_USER ? MMU_USER : MMU_SUPER;
     struct mmu_space *s = mmu_space_of(c->mmu, va);
-    struct tlb_entry *e = &space_table(s, kind)[(va >> 12) & (TLB_ENTRIES - 1)];
+    struct tlb_entry *e = tlb_table_entry(mmu_table(c, va, kind), va >> 12);
     struct walk w;
     uint32_t error;
     uint8_t *host;
     bool rom;
 
-    s->has_code = true;
-    mmu_filter_add(s->code, MMU_CODE_BITS, va >> 12);
+    mmu_filter_add(&s->code, mmu_filter_number(va >> 12, 1));
     if (unlikely(in_long_mode(c) && !is_canonical(va))) {
         cpu_raise(c, X86_GP, true, 0);
         return false;

@@ -4,6 +4,7 @@
 #define VZ_CPU_X86_MMU_PRIV_H
 
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/mmu/tlb_table.h"
 
 #define MMU_ASIDS 16 /* address spaces whose translations are kept; direct mapped by PCID */
 
@@ -15,32 +16,35 @@ enum mmu_kind {
     MMU_KINDS,
 };
 
-/* Filters answer "may this half hold X?" with no false no: a bit per hashed number. A false yes for
- * code costs much: all code of that half is looked up anew. */
-#define MMU_CODE_BITS  65536
-#define MMU_LARGE_BITS 4096
-
 #define STORED_MANY UINT16_MAX /* in more than one place */
+
+/* Filters answer "may this half hold X?" with no false no: a bit per hashed number. A false yes costs
+ * much: all code of that half is looked up anew. words has a bit for each word that is not 0. */
+#define MMU_FILTER_WORDS 1024u
+
+struct mmu_filter {
+    uint64_t words[MMU_FILTER_WORDS / 64];
+    uint64_t bits[MMU_FILTER_WORDS];
+};
 
 /* One half of one address space. */
 struct mmu_space {
-    struct tlb_entry *table[MMU_KINDS]; /* TLB_ENTRIES each */
-    bool ready[MMU_KINDS];              /* table holds no stale entry: else empty it before use */
-    uint64_t generation;                /* code_ctx of this space, without the mode bits */
-    uint16_t pcid;                      /* lower halves only */
-    bool has_code;                      /* some bit of code[] is set */
-    uint64_t code[MMU_CODE_BITS / 64];  /* filter of pages that instructions were fetched from */
-    uint64_t large[MMU_LARGE_BITS / 64]; /* and of 4 MiB regions with entries of large pages */
-    bool has_1g;                        /* some entry comes from a 1 GiB page */
+    struct tlb_table table[MMU_KINDS];
+    uint64_t generation;       /* code_ctx of this space, without the mode bits */
+    uint16_t pcid;             /* lower halves only */
+    struct mmu_filter code;    /* mmu_filter_number() of pages that instructions were fetched from */
+    bool has_large, has_1g;    /* some entry may come from a page of 2 MiB or more, of 1 GiB */
 };
 
 struct mmu {
     struct mmu_space lower[MMU_ASIDS];
     struct mmu_space upper;
     struct mmu_space *current;    /* lower half in use */
+    uint32_t lower_used;          /* bits of those that may hold anything; the others are empty */
     bool upper_has_non_global;
+    bool unprotected;             /* a write tag may rely on CR0.WP being clear */
     uint64_t next_generation;
-    uint64_t mode_key[3];         /* registers that translation depends on, as last seen */
+    uint64_t mode_key[2];         /* registers that translation depends on, as last seen */
     uint64_t legacy_cs_base;
     struct tlb_entry *tables;     /* one mapping for all of them */
     struct tlb_entry *nothing;    /* a table that never holds anything: every access is slow */
@@ -73,8 +77,8 @@ static inline bool mmu_checks_alignment(const struct x86_cpu *c)
 
 enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who);
 
-/* The table for va and kind, emptied if it was stale. */
-struct tlb_entry *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind);
+/* The table for va and kind, ready for use. */
+struct tlb_table *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind);
 
 /* What an access found out. host is NULL for MMIO. */
 struct xlat {
@@ -89,20 +93,52 @@ struct xlat {
 bool mmu_translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_who who,
                    bool raise, struct xlat *ret) must_check;
 
-/* bits is a power of two */
-static inline unsigned mmu_filter_hash(unsigned bits, uint64_t n)
+/* Point the CPU at the tables and contexts of now. */
+void mmu_select_tables(struct x86_cpu *c);
+
+/* ---- filters ---- */
+
+static inline unsigned mmu_filter_bit(uint64_t number)
 {
-    return (unsigned)((n ^ (n >> 12) ^ (n >> 24)) & (bits - 1));
+    return (unsigned)((number ^ (number >> 12) ^ (number >> 24)) & (MMU_FILTER_WORDS * 64 - 1));
 }
 
-static inline void mmu_filter_add(uint64_t *filter, unsigned bits, uint64_t n)
+static inline void mmu_filter_add(struct mmu_filter *f, uint64_t number)
 {
-    filter[mmu_filter_hash(bits, n) / 64] |= BIT(mmu_filter_hash(bits, n) % 64);
+    unsigned bit = mmu_filter_bit(number), word = bit / 64;
+
+    f->bits[word] |= BIT(bit % 64);
+    f->words[word / 64] |= BIT(word % 64);
 }
 
-static inline bool mmu_filter_has(const uint64_t *filter, unsigned bits, uint64_t n)
+static inline bool mmu_filter_has(const struct mmu_filter *f, uint64_t number)
 {
-    return filter[mmu_filter_hash(bits, n) / 64] & BIT(mmu_filter_hash(bits, n) % 64);
+    unsigned bit = mmu_filter_bit(number);
+
+    return f->bits[bit / 64] & BIT(bit % 64);
+}
+
+/* The numbers by which mmu_space.code knows a page, and the large ones of level 2 and 3 that it may be
+ * a piece of. */
+static inline uint64_t mmu_filter_number(uint64_t vpn, unsigned level)
+{
+    return level == 1 ? vpn : level == 2 ? ~(vpn >> 10) : ~(vpn >> 18) ^ 0x5555;
+}
+
+/* ---- spaces ---- */
+
+static inline void mmu_use_space(struct mmu *m, struct mmu_space *lower)
+{
+    m->current = lower;
+    m->lower_used |= 1u << (lower - m->lower);
+}
+
+/* Where write tags for the page may be: see mmu.stored. */
+static inline uint16_t *mmu_stored_at(const struct x86_cpu *c, const uint8_t *host)
+{
+    return c->mmu->stored
+               ? &c->mmu->stored[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT]
+               : NULL;
 }
 
 static inline struct mmu_space *mmu_space_of(struct mmu *m, uint64_t va)

@@ -51,10 +51,10 @@ static bool write_cr0(struct x86_cpu *c, uint64_t value)
     if (changed & X86_CR0_PE)
         c->cpl = 0;
     fpu_mode_changed(c);
-    if (changed & ~(uint64_t)(X86_CR0_TS | X86_CR0_MP | X86_CR0_EM | X86_CR0_NE)) {
+    if (changed & (X86_CR0_PG | X86_CR0_PE))
         cpu_recompute(c);
+    if (changed & (X86_CR0_PG | X86_CR0_PE | X86_CR0_WP | X86_CR0_AM))
         mmu_mode_changed(c);
-    }
     return true;
 }
 
