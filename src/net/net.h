@@ -118,13 +118,16 @@ struct net_nat_options {
     bool no_ipv6;
     bool isolated;                /* no way out: only DHCP, DNS and forwards */
     bool no_host_loopback;        /* the router's address does not reach the host's 127.0.0.1 */
+    const char *resolv_conf;      /* NULL: /etc/resolv.conf */
+    uint16_t dns_port;            /* of the host's name servers; 0: 53 */
     const char *hostname;         /* for DHCP to tell the guest; NULL: none */
     const struct net_forward *forwards;
     unsigned forward_count;
 };
 
 /* A router in this process: at network + 2, DNS at + 3, DHCP gives + 15; IPv6 with router
- * advertisements in fec0::/64. */
+ * advertisements in fec0::/64. Names are asked for where the host asks: of all its name servers, of
+ * both versions of IP, also when they change; its search domains are told by DHCP. */
 int net_nat_create(struct loop *loop, const struct net_nat_options *options, struct net **ret,
                    struct vz_error *err) must_check;
 

@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "net/net_nat.h"
+#include "net/net_nat_dns.h"
 
 #define QUEUE_BYTES_STOP ((size_t)256 * 1024)  /* no more reading from sockets beyond this */
 #define QUEUE_BYTES_MAX  ((size_t)4096 * 1024) /* answers to the guest's own frames are dropped */
@@ -35,29 +35,33 @@ struct nat_timer {
 
 /* ---- The queue to the guest ----------------------------------------------------------------- */
 
-static ssize_t send_packet(const void *data, size_t len, void *arg)
+void net_nat_to_guest(struct net_nat *t, const void *data, size_t len)
 {
-    struct net_nat *t = arg;
-    struct nat_frame *f;
+    struct nat_frame *f = NULL;
 
-    net_nat_learn_from_router(t, data, len);
-    net_nat_guard_to_guest(t, data, len);
-    if (!t->net.client || len > NET_FRAME_MAX || t->queued_bytes > QUEUE_BYTES_MAX) {
-        t->net.stats.dropped++;
-        return (ssize_t)len;
-    }
-    f = malloc(sizeof(*f) + len);
+    if (t->net.client && len <= NET_FRAME_MAX && t->queued_bytes <= QUEUE_BYTES_MAX)
+        f = malloc(sizeof(*f) + len);
     if (!f) {
         t->net.stats.dropped++;
-        return (ssize_t)len;
+        return;
     }
     f->next = NULL;
     f->len = len;
     memcpy(f->data, data, len);
+    nat_dns_to_guest(t->dns, f->data, len);
     *t->last = f;
     t->last = &f->next;
     t->queued_bytes += len;
     loop_work_queue(t->net.loop, &t->work);
+}
+
+static ssize_t send_packet(const void *data, size_t len, void *arg)
+{
+    struct net_nat *t = arg;
+
+    net_nat_learn_from_router(t, data, len);
+    net_nat_guard_to_guest(t, data, len);
+    net_nat_to_guest(t, data, len);
     return (ssize_t)len;
 }
 
@@ -293,7 +297,10 @@ static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struc
     }
     net_nat_learn_from_guest(t, t->gathered, len);
     switch (net_nat_guard_from_guest(t, t->gathered, len)) {
-    case NAT_PASS: slirp_input(t->slirp, t->gathered, (int)len); break;
+    case NAT_PASS:
+        if (!nat_dns_from_guest(t->dns, t->gathered, len))
+            slirp_input(t->slirp, t->gathered, (int)len);
+        break;
     case NAT_REFUSE: refuse(t); break;
     case NAT_DROP: t->net.stats.dropped++; break;
     }
@@ -381,6 +388,8 @@ static void nat_close(struct net *n)
     struct net_nat *t = container_of(n, struct net_nat, net);
 
     net_nat_fronts_close(t);
+    nat_dns_destroy(t->dns);
+    t->dns = NULL;
     net_relays_close(&t->relays);
     if (t->slirp)
         slirp_cleanup(t->slirp);
@@ -409,8 +418,21 @@ static struct in_addr host_number(const struct net_nat *t, uint32_t number)
     return (struct in_addr){t->network.s_addr | htonl(number)};
 }
 
+/* What DHCP tells of the host's search domains, options 15 and 119: as they are now. */
+static void set_search(SlirpConfig *c, const struct resolv *r,
+                       const char *list[RESOLV_SEARCH_MAX + 1])
+{
+    for (unsigned i = 0; i < r->search_count; i++)
+        list[i] = r->search[i];
+    if (!r->search_count)
+        return;
+    c->vdnssearch = list;
+    c->vdomainname = list[0];
+}
+
 static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
 {
+    const char *search[RESOLV_SEARCH_MAX + 1] = {NULL};
     SlirpConfig c = {
         .version = 4, .restricted = o->isolated, .in_enabled = true, .vnetwork = t->network,
         .vnetmask = t->mask, .vhost = host_number(t, 2), .vdhcp_start = host_number(t, 15),
@@ -424,6 +446,12 @@ static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
     t->router = c.vhost;
     t->router6 = c.vhost6;
     t->guarded = o->no_host_loopback;
+    t->dns = nat_dns_create(t, o->resolv_conf, o->dns_port);
+    if (!t->dns)
+        return -ENOMEM;
+    t->dns->address4 = c.vnameserver;
+    t->dns->address6 = c.vnameserver6;
+    set_search(&c, &t->dns->resolv, search);
     t->slirp = slirp_new(&c, &callbacks, t);
     return t->slirp ? 0 : -EINVAL;
 }

@@ -48,6 +48,7 @@ struct nat_forward {
     socklen_t host_len, guest_len;
 };
 
+struct nat_dns;
 struct nat_front;
 
 enum nat_verdict { NAT_PASS, NAT_DROP, NAT_REFUSE };
@@ -77,6 +78,7 @@ struct net_nat {
     uint8_t *merged;                 /* NET_FRAME_MAX: a large packet for the guest */
     struct net_relays relays;
     LIST_HEAD(, nat_front) fronts;
+    struct nat_dns *dns;
     bool address_changed;
     void (*on_address)(void *arg);
     void *on_address_arg;
@@ -102,6 +104,9 @@ int net_nat_front_add(struct net_nat *t, const struct nat_forward *f) must_check
 /* false: there is none at that address of the host. */
 bool net_nat_front_remove(struct net_nat *t, bool udp, const union nat_address *host);
 void net_nat_fronts_close(struct net_nat *t);
+
+/* Queue a frame for the guest. */
+void net_nat_to_guest(struct net_nat *t, const void *frame, size_t len);
 
 /* Look at a frame for what it says about the guest's address. Any content. */
 void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t len);

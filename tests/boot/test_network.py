@@ -257,10 +257,11 @@ def answer_names(s):
 
 
 def test_names_are_resolved(guest, initramfs, files, tmp_path):
-    """The guest asks the NAT's server, which asks the host's; here that is one of our own."""
+    """The guest asks the NAT's server, which asks the host's; here that is one of our own, behind one
+    that is dead."""
     server_address = f"127.{os.getpid() >> 8 & 127}.{os.getpid() & 255}.53"
     conf = tmp_path / "resolv.conf"
-    conf.write_text(f"nameserver {server_address}\n")
+    conf.write_text(f"nameserver 127.255.255.254\nnameserver {server_address}\n")
     mount = ["unshare", "-rm", "sh", "-c", f"mount --bind {conf} /etc/resolv.conf && exec \"$@\"", "-"]
     if subprocess.run([*mount, "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no mount namespaces here")
