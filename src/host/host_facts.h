@@ -53,6 +53,7 @@ struct host_facts {
                               * has no such backend; those of a host that is full or in use as they are */
     char probe_text[256];
     int io_uring_error, jit_error; /* errno */
+    int ping_error, raw_error;     /* errno of a socket for pings, and of a raw one */
     char automatic[16];      /* the accelerator that "auto" chooses */
 };
 

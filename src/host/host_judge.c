@@ -327,6 +327,18 @@ static void judge_tap(const struct host_facts *f, struct host_findings *r)
         add(r, VZ_HOST_GOOD, "tap", "works", "Tap interfaces and bridges can be used.");
 }
 
+/* Guests behind NAT ping the world by a socket of this process. */
+static void judge_ping(const struct host_facts *f, struct host_findings *r)
+{
+    if (!f->ping_error || !f->raw_error)
+        add(r, VZ_HOST_GOOD, "ping", "works", "Guests behind NAT can ping the world.");
+    else
+        mend(add(r, VZ_HOST_NOTE, "ping", "no-permission",
+                 "This process may not send pings (%s), so guests behind NAT get \"Packet filtered\" for "
+                 "theirs. All else works.", strerror(f->ping_error)),
+             "sudo sysctl net.ipv4.ping_group_range=\"0 2147483647\"");
+}
+
 void host_judge(const struct host_facts *f, struct host_findings *ret)
 {
     ret->count = 0;
@@ -337,4 +349,5 @@ void host_judge(const struct host_facts *f, struct host_findings *ret)
     judge_huge_pages(f, ret);
     judge_memory(f, ret);
     judge_tap(f, ret);
+    judge_ping(f, ret);
 }

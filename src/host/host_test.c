@@ -260,7 +260,7 @@ START_TEST(test_all_is_well)
         ck_assert_int_eq(judged.item[i].level, VZ_HOST_GOOD);
         ck_assert_str_eq(judged.item[i].command, "");
     }
-    ck_assert_uint_eq(judged.count, 7);
+    ck_assert_uint_eq(judged.count, 8);
 }
 END_TEST
 
@@ -350,6 +350,19 @@ START_TEST(test_kvm_that_does_not_work)
     judge_kvm(&f, "not-built");
     f.automatic[0] = '\0';
     ck_assert_int_eq(judge(&f, "accelerator", "none")->level, VZ_HOST_PROBLEM);
+}
+END_TEST
+
+START_TEST(test_ping)
+{
+    struct host_facts f = good();
+
+    judge(&f, "ping", "works");
+    f.ping_error = EACCES;
+    judge(&f, "ping", "works"); /* by a raw socket */
+    f.raw_error = EPERM;
+    ck_assert_ptr_nonnull(strstr(judge(&f, "ping", "no-permission")->command,
+                                 "net.ipv4.ping_group_range"));
 }
 END_TEST
 
@@ -445,6 +458,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_no_virtualization);
     UNIT_TEST(s, test_no_permission);
     UNIT_TEST(s, test_kvm_that_does_not_work);
+    UNIT_TEST(s, test_ping);
     UNIT_TEST(s, test_io_uring);
     UNIT_TEST(s, test_huge_pages);
     UNIT_TEST(s, test_memory);

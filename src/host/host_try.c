@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -48,10 +50,22 @@ static int try_code(void)
     return error;
 }
 
+static int try_ping(int type)
+{
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, IPPROTO_ICMP);
+
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
 void host_facts_try(struct host_facts *f)
 {
     f->kvm.open_error = try_open("/dev/kvm");
     f->tun.open_error = try_open("/dev/net/tun");
     f->io_uring_error = try_io_uring();
     f->jit_error = try_code();
+    f->ping_error = try_ping(SOCK_DGRAM);
+    f->raw_error = try_ping(SOCK_RAW);
 }

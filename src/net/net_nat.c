@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "net/net_nat_dns.h"
+#include "net/net_nat_icmp.h"
 
 #define QUEUE_BYTES_STOP ((size_t)256 * 1024)  /* no more reading from sockets beyond this */
 #define QUEUE_BYTES_MAX  ((size_t)4096 * 1024) /* answers to the guest's own frames are dropped */
@@ -174,12 +175,18 @@ static void unregister_fd(int fd, void *arg)
         return;
     if (t->fds[fd].watched)
         epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    if (t->fds[fd].tells)
+        epoll_ctl(t->error_fd, EPOLL_CTL_DEL, fd, NULL);
     t->fds[fd] = (struct nat_fd){0};
 }
 
 static void register_fd(int fd, void *arg)
 {
-    unregister_fd(fd, arg);
+    struct net_nat *t = arg;
+
+    unregister_fd(fd, t);
+    if (t->input)
+        nat_errors_watch(t, fd, t->input);
 }
 
 static void sync_fd(struct net_nat *t, int fd)
@@ -251,6 +258,7 @@ static void turn(void *arg)
     struct net_nat *t = arg;
 
     deliver(t);
+    nat_errors_collect(t);
     if (t->queued_bytes <= QUEUE_BYTES_STOP) {
         collect_ready(t);
         slirp_pollfds_poll(t->slirp, 0, get_revents, t);
@@ -284,6 +292,21 @@ static void refuse(struct net_nat *t)
     send_packet(frame, net_nat_refusal(t->gathered, frame), t);
 }
 
+/* A frame of the guest's, in t->gathered: to who sees to it. */
+static void input(struct net_nat *t, size_t len)
+{
+    struct nat_packet p;
+    bool known = nat_packet_parse(t->gathered, len, &p);
+
+    if (known && (nat_dns_from_guest(t->dns, t->gathered, &p) || nat_ping_from_guest(t->ping, &p)))
+        return;
+    t->input = known ? &p : NULL;
+    if (known && p.protocol == IPPROTO_UDP)
+        nat_errors_collect(t); /* an old error would be taken for one of sending this */
+    slirp_input(t->slirp, t->gathered, (int)len);
+    t->input = NULL;
+}
+
 static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struct iovec *iov,
                     unsigned count, size_t len)
 {
@@ -297,10 +320,7 @@ static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struc
     }
     net_nat_learn_from_guest(t, t->gathered, len);
     switch (net_nat_guard_from_guest(t, t->gathered, len)) {
-    case NAT_PASS:
-        if (!nat_dns_from_guest(t->dns, t->gathered, len))
-            slirp_input(t->slirp, t->gathered, (int)len);
-        break;
+    case NAT_PASS: input(t, len); break;
     case NAT_REFUSE: refuse(t); break;
     case NAT_DROP: t->net.stats.dropped++; break;
     }
@@ -388,6 +408,7 @@ static void nat_close(struct net *n)
     struct net_nat *t = container_of(n, struct net_nat, net);
 
     net_nat_fronts_close(t);
+    nat_ping_destroy(t->ping);
     nat_dns_destroy(t->dns);
     t->dns = NULL;
     net_relays_close(&t->relays);
@@ -401,6 +422,8 @@ static void nat_close(struct net *n)
     loop_fd_remove(t->watch);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);
+    if (t->error_fd >= 0)
+        close(t->error_fd);
     free(t->fds);
     free(t->gathered);
     free(t->merged);
@@ -478,10 +501,13 @@ static int make_parts(struct net_nat *t, struct loop *loop, const struct net_nat
 
     t->gathered = malloc(NET_FRAME_MAX);
     t->merged = malloc(NET_FRAME_MAX);
-    t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (r < 0 || !t->gathered || !t->merged)
+    t->ping = nat_ping_create(t);
+    t->isolated = o->isolated;
+    if (r < 0 || !t->gathered || !t->merged || !t->ping)
         return -ENOMEM;
-    if (t->epoll_fd < 0)
+    t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    t->error_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (t->epoll_fd < 0 || t->error_fd < 0)
         return -errno;
     r = loop_fd_add(loop, t->epoll_fd, LOOP_READ, on_ready, t, &t->watch);
     if (!r)
@@ -499,7 +525,7 @@ int net_nat_create(struct loop *loop, const struct net_nat_options *options, str
 
     if (!t)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    t->epoll_fd = -1;
+    t->epoll_fd = t->error_fd = -1;
     t->last = &t->first;
     t->work = (struct loop_work){.fn = turn, .arg = t};
     t->relays.loop = loop;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "net/net_backend.h"
+#include "net/net_nat_packet.h"
 #include "net/net_relay.h"
 
 struct nat_frame {
@@ -24,6 +25,10 @@ struct nat_fd {
     uint32_t ready;
     uint32_t round;
     bool listens;     /* slirp takes TCP connections there */
+    /* Errors of a UDP socket are told to the guest: who sends by it. See net_nat_errors.c. */
+    bool tells, v6;
+    uint16_t guest_port;
+    uint8_t headers[NAT_HEADERS_MAX]; /* of a datagram of its */
 };
 
 #define NAT_PEERS_MAX 256u
@@ -49,6 +54,7 @@ struct nat_forward {
 };
 
 struct nat_dns;
+struct nat_ping;
 struct nat_front;
 
 enum nat_verdict { NAT_PASS, NAT_DROP, NAT_REFUSE };
@@ -61,6 +67,7 @@ struct net_nat {
     struct in_addr router;
     struct in6_addr prefix6, router6; /* the former of 64 bits */
     bool guarded;                     /* the host's loopback is out of reach */
+    bool isolated;                    /* and so is the rest of the world */
     struct nat_peer peers[NAT_PEERS_MAX];
     unsigned peer_count, next_peer;
     int epoll_fd;
@@ -79,6 +86,9 @@ struct net_nat {
     struct net_relays relays;
     LIST_HEAD(, nat_front) fronts;
     struct nat_dns *dns;
+    struct nat_ping *ping;
+    const struct nat_packet *input;  /* the guest's, while slirp has it */
+    int error_fd;                    /* an epoll set of sockets that may have errors */
     bool address_changed;
     void (*on_address)(void *arg);
     void *on_address_arg;

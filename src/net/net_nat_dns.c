@@ -266,26 +266,21 @@ static void begin(struct nat_dns *d, const struct nat_packet *p, const uint8_t *
     nat_dns_wake(d);
 }
 
-bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, size_t len)
+bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_packet *p)
 {
-    struct nat_packet p;
     const uint8_t *message;
-    size_t message_len;
+    size_t len;
 
-    if (!nat_packet_parse(frame, len, &p))
+    if (is_for_us(d, p, IPPROTO_TCP, 20))
+        nat_dns_tcp_from_guest(d, frame, p);
+    if (!is_for_us(d, p, IPPROTO_UDP, NAT_UDP))
         return false;
-    if (is_for_us(d, &p, IPPROTO_TCP, 20)) {
-        nat_dns_tcp_from_guest(d, frame, len);
-        return false;
-    }
-    if (!is_for_us(d, &p, IPPROTO_UDP, NAT_UDP))
-        return false;
-    message = frame + p.l4 + NAT_UDP;
-    message_len = MIN((size_t)load_be16(frame + p.l4 + 4), p.l4_len);
-    if (message_len < NAT_UDP + DNS_HEADER || (message[2] & DNS_QR))
+    message = frame + p->l4 + NAT_UDP;
+    len = MIN((size_t)load_be16(frame + p->l4 + 4), p->l4_len);
+    if (len < NAT_UDP + DNS_HEADER || (message[2] & DNS_QR))
         return true;
-    if (!is_under_way(d, &p, message))
-        begin(d, &p, message, message_len - NAT_UDP);
+    if (!is_under_way(d, p, message))
+        begin(d, p, message, len - NAT_UDP);
     return true;
 }
 

@@ -44,14 +44,14 @@ struct nat_dns {
 struct nat_dns *nat_dns_create(struct net_nat *t, const char *path, uint16_t port);
 void nat_dns_destroy(struct nat_dns *d); /* NULL is fine */
 
-/* A frame of the guest's. true: it was a query, and is taken care of. Otherwise it may have been
- * changed. Any content. */
-bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, size_t len);
+/* A packet of the guest's, in frame. true: it was a query, and is taken care of. Otherwise frame may
+ * have been changed. Any content. */
+bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_packet *p);
 /* A frame for the guest; it may be changed. */
 void nat_dns_to_guest(struct nat_dns *d, uint8_t *frame, size_t len);
 
 /* net_nat_dns_tcp.c */
-void nat_dns_tcp_from_guest(struct nat_dns *d, uint8_t *frame, size_t len);
+void nat_dns_tcp_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_packet *p);
 void nat_dns_tcp_close(struct nat_dns *d);
 void nat_dns_tcp_tick(struct nat_dns *d, uint64_t now);
 

@@ -190,16 +190,12 @@ static void redirect(uint8_t *frame, const struct nat_packet *p, const uint8_t *
     }
 }
 
-void nat_dns_tcp_from_guest(struct nat_dns *d, uint8_t *frame, size_t len)
+void nat_dns_tcp_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_packet *p)
 {
-    struct nat_packet p;
-    uint16_t port;
+    uint16_t port = door_of(d, p->v6);
 
-    if (!nat_packet_parse(frame, len, &p))
-        return;
-    port = door_of(d, p.v6);
     if (port)
-        redirect(frame, &p, p.to, router_of(d, p.v6), 2, port);
+        redirect(frame, p, p->to, router_of(d, p->v6), 2, port);
 }
 
 void nat_dns_to_guest(struct nat_dns *d, uint8_t *frame, size_t len)

@@ -10,6 +10,7 @@
  *   serve PORT BLOCK BYTES       take one connection, read so much up to a half-close, then write it
  *   greet PORT                   say hello to everybody who connects, for ever
  *   echo-udp PORT                send datagrams back where they came from, for ever
+ *   knock-udp HOST PORT          send a datagram to who is not there, say what comes of it
  *   offloads INTERFACE           say what the driver leaves to the device
  *   resolve SERVER NAME          ask for the name's address by DNS, print it
  */
@@ -220,6 +221,20 @@ static void resolve(const char *server, const char *name)
     printf("netcheck: %s is %u.%u.%u.%u\n", name, p[0], p[1], p[2], p[3]);
 }
 
+static void knock_udp(const char *host, const char *port)
+{
+    struct sockaddr_in a = address(host, port);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    char c;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 30}, sizeof(struct timeval));
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || send(fd, "?", 1, 0) < 0)
+        die("send");
+    errno = 0;
+    (void)!recv(fd, &c, 1, 0);
+    printf("netcheck: knock: %s\n", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -252,6 +267,8 @@ int main(int argc, char **argv)
         greet(argv[2]);
     } else if (!strcmp(what, "echo-udp") && argc == 3) {
         echo_udp(argv[2]);
+    } else if (!strcmp(what, "knock-udp") && argc == 4) {
+        knock_udp(argv[2], argv[3]);
     } else if (!strcmp(what, "offloads") && argc == 3) {
         printf("netcheck: checksums %u, segments %u\n", ethtool(argv[2], ETHTOOL_GTXCSUM),
                ethtool(argv[2], ETHTOOL_GTSO));

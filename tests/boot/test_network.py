@@ -247,6 +247,16 @@ def echoed(s, text):
         return False
 
 
+def test_who_is_not_there_is_told(guest, initramfs, files):
+    """A closed port, and a router that is as far as a packet may go: at once, not by waiting."""
+    script = load() + NAT + (
+        f"netcheck knock-udp 10.0.2.2 {free_port(socket.SOCK_DGRAM)}\n"
+        "ping -c 1 -t 1 -W 2 203.0.113.9; echo status $?\npoweroff -f\n")
+    out = guest(initramfs(script, *files), "--net", "nat,host=on").end()
+    assert "knock: Connection refused" in out and "status 1" in out, out
+    assert "1 packets transmitted, 0 packets received" in out, out
+
+
 def answer_names(s):
     """A server that knows one address, 192.0.2.77, for every name."""
     with contextlib.suppress(OSError):
