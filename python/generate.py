@@ -15,7 +15,7 @@ import cffi
 STANDARD = ("stdbool.h", "stddef.h", "stdint.h")  # what they define is known to cffi already
 
 
-def preprocess(compiler, include, *options, text="#include <vz/vz.h>\n"):
+def preprocess(compiler, include, *options, text="#include <vz/vz.h>\n#include <vz/hypervisor.h>\n"):
     with tempfile.TemporaryDirectory() as empty:
         for name in STANDARD:
             open(os.path.join(empty, name), "w").close()
@@ -33,10 +33,16 @@ def constants(compiler, include):
             yield f"#define {name} {number[1]}"
 
 
+def signed(match):
+    """The value of an enum that C casts to int, which cffi's parser does not."""
+    return str(int.from_bytes(int(match[1], 16).to_bytes(4, "little"), "little", signed=True))
+
+
 def main():
     *compiler, include, soname, output = sys.argv[1:]
     declarations = preprocess(compiler, include)
     declarations = re.sub(r"__attribute__\s*\(\(.*?\)\)\)?", "", declarations)
+    declarations = re.sub(r"\(int\)(0x[0-9a-fA-F]+)", signed, declarations)
     ffi = cffi.FFI()
     ffi.set_source("vz._vz", None)
     ffi.cdef("\n".join(constants(compiler, include)) + "\n" + declarations + "void free(void *);")

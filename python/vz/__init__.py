@@ -19,15 +19,21 @@ from .config import (Config, Problem, balloon, block, block_device, bridged, con
                      disk_image, entropy, fd, fd_network, file, forward, generic_platform, linux,
                      nat, network, null, pty, socket, stdio, tap, uart, unix, virtio_serial)
 from .connection import Connection
-from .machine import Delegate, End, EndReason, Machine, MemoryState, State
+from .events import Delegate, End, EndReason, GuestAddress, State
+from .host import Finding, HostReport, host_report
+from .identity import mac_address, random_mac_address, random_machine_identifier
+from .machine import Machine
+from .runtime import MemoryState
 
 MiB = 1 << 20
 GiB = 1 << 30
 
 __version__ = version()
 __all__ = [
-    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "GiB", "Machine", "MemoryState",
+    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode",
+    "Finding", "GiB", "GuestAddress", "HostReport", "Machine", "MemoryState",
     "MiB", "Problem", "State", "balloon", "block", "block_device", "bridged", "console", "console_port",
-    "disk_image", "entropy", "fd", "fd_network", "file", "forward", "generic_platform", "linux",
-    "nat", "network", "null", "pty", "socket", "stdio", "tap", "uart", "unix", "virtio_serial",
+    "disk_image", "entropy", "fd", "fd_network", "file", "forward", "generic_platform",
+    "host_report", "linux", "mac_address", "nat", "network", "null", "pty", "random_mac_address",
+    "random_machine_identifier", "socket", "stdio", "tap", "uart", "unix", "virtio_serial",
 ]

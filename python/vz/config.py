@@ -177,6 +177,9 @@ class Config:
         made = checked(lib.vz_config_from_json(data, len(data), err), err)
         self.c = ffi.gc(made, lib.vz_config_unref)
 
+    def __repr__(self):
+        return f"vz.Config.from_json({self.to_dict()!r})"
+
     def to_json(self):
         """The complete JSON form; identities that were chosen at random are in it."""
         err = new_error()

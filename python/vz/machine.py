@@ -1,211 +1,88 @@
 # SPDX-License-Identifier: MIT
 """A virtual machine and its life: struct vz_machine of <vz/machine.h>, which says what the
-operations do and when they are allowed.
-
-Delegates and completions are called in the machine's event thread, where the guest's devices wait
-for them; or, for a Machine made with use_events_fd, in the thread that calls dispatch().
-"""
-import asyncio
+operations do and when they are allowed. What its devices do while it runs is in runtime.py, its
+life for asyncio in aio.py."""
 import atexit
-import itertools
 import threading
-import weakref
-from typing import NamedTuple
+import time
+from typing import Any, Callable, Dict, Optional, Set
 
-from ._library import checked, enumeration, error_of, ffi, lib, new_error, text
-from .connection import Connection
+from ._library import Error, checked, error_of, ffi, lib, new_error, text
+from .aio import Async
+from .config import Config
+from .events import (End, State, c_delegate, done, end_of, is_in_callback, live, numbers, waiting)
+from .runtime import Runtime, called
 
-State = enumeration("State", "vz_machine_state", "VZ_STATE_")
-EndReason = enumeration("EndReason", "vz_end_reason", "VZ_END_")
-
-OPERATIONS = ("start", "pause", "resume", "stop")
-
-_live = weakref.WeakValueDictionary()  # number -> Machine: what C hands back to our callbacks
-_numbers = itertools.count(1)
-_in_callback = threading.local()
+POLL_S = 0.02  # with use_events_fd nobody tells us of the end while we wait
 
 
-class End(NamedTuple):
-    """How a run ended."""
-    reason: EndReason
-    debug_code: int
-    text: str
-
-
-class MemoryState(NamedTuple):
-    """How a guest's memory stands; all in bytes."""
-    target: int  # as set, after rounding
-    actual: int  # what the guest has now, as it says
-    freed: int   # what went back to the host in this run
-
-
-class Delegate:
-    """What a program may hear of a machine; override what is of interest. (Any object that has
-    some of these methods will do.)"""
-
-    def state_changed(self, machine, state):
-        pass
-
-    def guest_did_stop(self, machine, end):
-        """The guest ended by itself."""
-
-    def did_stop_with_error(self, machine, end):
-        pass
-
-    def network_disconnected(self, machine, device, error):
-        """The host's end of network device number device is gone."""
-
-    def console_port_opened(self, machine, device, port):
-        """A program in the guest opened it."""
-
-    def console_port_closed(self, machine, device, port):
-        pass
-
-
-def _end(c_end):
-    return End(EndReason(c_end.reason), c_end.debug_code, text(c_end.text))
-
-
-def _number(arg):
-    return int(ffi.cast("uintptr_t", arg))
-
-
-def _tell(arg, method, *values):
-    machine = _live.get(_number(arg))
-    call = getattr(machine and machine.delegate, method, None)
-    if call:
-        _in_callback.now = True
-        try:
-            call(machine, *values)
-        finally:
-            _in_callback.now = False
-
-
-def _callback(c_type):
-    return lambda function: ffi.callback(c_type, function)
-
-
-@_callback("void(void *, struct vz_machine *, enum vz_machine_state)")
-def _state_changed(arg, _, state):
-    _tell(arg, "state_changed", State(state))
-
-
-@_callback("void(void *, struct vz_machine *, const struct vz_machine_end *)")
-def _guest_did_stop(arg, _, end):
-    _tell(arg, "guest_did_stop", _end(end))
-
-
-@_callback("void(void *, struct vz_machine *, const struct vz_machine_end *)")
-def _did_stop_with_error(arg, _, end):
-    _tell(arg, "did_stop_with_error", _end(end))
-
-
-@_callback("void(void *, struct vz_machine *, unsigned, const struct vz_error *)")
-def _network_disconnected(arg, _, device, err):
-    _tell(arg, "network_disconnected", device, error_of(err))
-
-
-@_callback("void(void *, struct vz_machine *, unsigned, unsigned)")
-def _console_port_opened(arg, _, device, port):
-    _tell(arg, "console_port_opened", device, port)
-
-
-@_callback("void(void *, struct vz_machine *, unsigned, unsigned)")
-def _console_port_closed(arg, _, device, port):
-    _tell(arg, "console_port_closed", device, port)
-
-
-_waiting = {}  # number -> what to call at an operation's end
-
-
-@_callback("vz_machine_done_fn")
-def _done(arg, _, err):
-    call = _waiting.pop(_number(arg))
-    _in_callback.now = True
-    try:
-        call(error_of(err))
-    finally:
-        _in_callback.now = False
-
-
-_listeners = {}  # number -> what to call with a connection
-
-
-@_callback("vz_socket_accept_fn")
-def _accept(arg, _, connection):
-    call = _listeners.get(_number(arg))
-    if not call:
-        return False
-    _in_callback.now = True
-    try:
-        return call(Connection.of(connection, borrowed=True)) is not False
-    finally:
-        _in_callback.now = False
-
-
-@_callback("vz_machine_stats_fn")
-def _counter(arg, name, value):
+@ffi.callback("vz_machine_stats_fn")
+def _counter(arg: Any, name: Any, value: int) -> None:
     ffi.from_handle(arg)[text(name)] = value
 
 
-class Machine:
+class Machine(Runtime, Async):
     """A machine made from a Config. Use it in a with statement, or close() it in the end."""
 
-    def __init__(self, config, delegate=None, use_events_fd=False):
+    def __init__(self, config: Config, delegate: Any = None, use_events_fd: bool = False) -> None:
         self.delegate = delegate
         self._c = None
-        self._index = next(_numbers)
-        self._listening = {}  # port -> number in _listeners
-        functions = ffi.new("struct vz_machine_delegate *", {
-            "size": ffi.sizeof("struct vz_machine_delegate"),
-            "state_changed": _state_changed,
-            "guest_did_stop": _guest_did_stop,
-            "did_stop_with_error": _did_stop_with_error,
-            "network_disconnected": _network_disconnected,
-            "console_port_opened": _console_port_opened,
-            "console_port_closed": _console_port_closed,
-        })
+        self._index = next(numbers)
+        self._listening: Dict[int, int] = {}
+        self._hearers: Set[Callable[..., None]] = set()
+        self._moved = threading.Condition()
+        self._uses_events_fd = use_events_fd
         options = ffi.new("struct vz_machine_options *", {
             "size": ffi.sizeof("struct vz_machine_options"),
-            "delegate": functions if delegate else ffi.NULL,
+            "delegate": ffi.NULL if use_events_fd and not delegate else c_delegate(),
             "delegate_arg": ffi.cast("void *", self._index),
             "use_events_fd": use_events_fd,
         })
         err = new_error()
         self._c = checked(lib.vz_machine_new(config.c, options, err), err)
-        _live[self._index] = self
+        live[self._index] = self
+
+    def __repr__(self) -> str:
+        return f"<vz.Machine {self.state.name.lower()}>" if self._c else "<vz.Machine closed>"
 
     @property
-    def c(self):
+    def c(self) -> Any:
         """The struct vz_machine *, for functions of the library that have no method here."""
         if not self._c:
             raise ValueError("the machine is closed")
         return self._c
 
-    def close(self):
+    def _heard(self, method: str, *values: Any) -> None:
+        if method == "state_changed":
+            with self._moved:
+                self._moved.notify_all()
+        for hear in list(self._hearers):
+            hear(method, *values)
+        call = getattr(self.delegate, method, None)
+        if call:
+            call(self, *values)
+
+    def close(self) -> None:
         """Stop it at once if it runs, and let go of everything. Not in delegates or completions."""
         c, self._c = self._c, None
         if c:
             lib.vz_machine_free(c)
         self._forget_listeners()
+        with self._moved:
+            self._moved.notify_all()
 
-    def _forget_listeners(self):
-        for number in self._listening.values():
-            _listeners.pop(number, None)
-        self._listening.clear()
-
-    def __enter__(self):
+    def __enter__(self) -> "Machine":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         c, self._c = self._c, None
         if not c:
             return
         self._forget_listeners()
-        if getattr(_in_callback, "now", False):  # its own thread cannot wait for its own end
+        if is_in_callback():  # its own thread cannot wait for its own end
             threading.Thread(target=lib.vz_machine_free, args=(c,)).start()
         else:
             lib.vz_machine_free(c)
@@ -213,123 +90,104 @@ class Machine:
     # ---- Its life ------------------------------------------------------------------------------
 
     @property
-    def state(self):
+    def state(self) -> Any:
         return State(lib.vz_machine_state(self.c))
 
-    def can(self, operation):
-        """Would "start", "pause", "resume", "stop" or "request_stop" be accepted now?"""
-        return bool(getattr(lib, f"vz_machine_can_{operation}")(self.c))
+    @property
+    def has_ended(self) -> bool:
+        """Is it stopped or in error, so that wait() would return at once?"""
+        return self.state in (State.STOPPED, State.ERROR)
 
-    def begin(self, operation, done=None):
-        """Begin "start", "pause", "resume" or "stop"; done(error) is called at its end, with None
-        when it succeeded."""
-        if operation not in OPERATIONS:
-            raise ValueError(f"no operation: {operation}")
-        number = next(_numbers)
-        _waiting[number] = done or (lambda error: None)
-        function = getattr(lib, f"vz_machine_{operation}")
-        if function(self.c, _done, ffi.cast("void *", number)) < 0:
-            raise _waiting.pop(number) and error_of(new_error())
+    @property
+    def can_start(self) -> bool:
+        return bool(lib.vz_machine_can_start(self.c))
 
-    async def perform(self, operation):
-        """begin() for asyncio: await machine.perform("start"). Not with use_events_fd."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
+    @property
+    def can_pause(self) -> bool:
+        return bool(lib.vz_machine_can_pause(self.c))
 
-        def settle(error):
-            if future.cancelled():
-                return
-            if error:
-                future.set_exception(error)
-            else:
-                future.set_result(None)
+    @property
+    def can_resume(self) -> bool:
+        return bool(lib.vz_machine_can_resume(self.c))
 
-        self.begin(operation, lambda error: loop.call_soon_threadsafe(settle, error))
-        await future
+    @property
+    def can_stop(self) -> bool:
+        return bool(lib.vz_machine_can_stop(self.c))
 
-    def _wait_for(self, operation):
-        err = new_error()
-        checked(getattr(lib, f"vz_machine_{operation}_wait")(self.c, err), err)
+    @property
+    def can_request_stop(self) -> bool:
+        return bool(lib.vz_machine_can_request_stop(self.c))
 
-    def start(self):
-        self._wait_for("start")
+    def _begin(self, operation: str, call: Callable[[Optional[Error]], None]) -> None:
+        number = next(numbers)
+        waiting[number] = call
+        if getattr(lib, f"vz_machine_{operation}")(self.c, done, ffi.cast("void *", number)) < 0:
+            del waiting[number]
+            raise error_of(new_error()) or MemoryError()
 
-    def pause(self):
-        self._wait_for("pause")
+    def begin_start(self, call: Callable[[Optional[Error]], None]) -> None:
+        """Begin to start it; call(error) is called at the end, with None when it succeeded."""
+        self._begin("start", call)
 
-    def resume(self):
-        self._wait_for("resume")
+    def begin_pause(self, call: Callable[[Optional[Error]], None]) -> None:
+        self._begin("pause", call)
 
-    def stop(self):
-        self._wait_for("stop")
+    def begin_resume(self, call: Callable[[Optional[Error]], None]) -> None:
+        self._begin("resume", call)
 
-    def request_stop(self):
+    def begin_stop(self, call: Callable[[Optional[Error]], None]) -> None:
+        self._begin("stop", call)
+
+    def start(self) -> None:
+        called(lib.vz_machine_start_wait, self.c)
+
+    def pause(self) -> None:
+        called(lib.vz_machine_pause_wait, self.c)
+
+    def resume(self) -> None:
+        called(lib.vz_machine_resume_wait, self.c)
+
+    def stop(self) -> None:
+        """Pull the plug."""
+        called(lib.vz_machine_stop_wait, self.c)
+
+    def request_stop(self) -> None:
         """Press the power button."""
-        err = new_error()
-        checked(lib.vz_machine_request_stop(self.c, err), err)
+        called(lib.vz_machine_request_stop, self.c)
 
-    def wait(self):
-        """Wait until it is stopped or in error; how the last run ended, as an End."""
+    def wait(self, timeout: Optional[float] = None) -> End:
+        """Wait until it is stopped or in error; how the last run ended. Ctrl-C ends the waiting,
+        not the machine; so does TimeoutError after timeout seconds."""
+        limit = None if timeout is None else time.monotonic() + timeout
+        with self._moved:
+            while not self.has_ended:
+                left = None if limit is None else limit - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError("the machine has not ended yet")
+                self._moved.wait(min(left or POLL_S, POLL_S) if self._uses_events_fd else left)
         end = ffi.new("struct vz_machine_end *")
         lib.vz_machine_wait(self.c, end)
-        return _end(end)
-
-    # ---- Its memory and its sockets ------------------------------------------------------------
-
-    def set_memory_target(self, size):
-        """How many bytes the guest should have left; needs a balloon."""
-        err = new_error()
-        checked(lib.vz_machine_set_memory_target(self.c, size, err), err)
-
-    def memory_state(self):
-        err = new_error()
-        state = ffi.new("struct vz_memory_state *", {"size": ffi.sizeof("struct vz_memory_state")})
-        checked(lib.vz_machine_memory_state(self.c, state, err), err)
-        return MemoryState(state.target, state.actual, state.freed)
-
-    def connect(self, port):
-        """Connect to a port of the guest and wait: a Connection."""
-        err = new_error()
-        return Connection.of(checked(lib.vz_machine_socket_connect_wait(self.c, port, err), err),
-                             borrowed=False)
-
-    def listen(self, port, accept):
-        """Take the guest's connections to a port of the host: accept(connection) is called as a
-        delegate is, and refuses by returning False."""
-        number, err = next(_numbers), new_error()
-        _listeners[number] = accept
-        try:
-            checked(lib.vz_machine_socket_listen(self.c, port, _accept,
-                                                 ffi.cast("void *", number), err), err)
-        except Exception:
-            del _listeners[number]
-            raise
-        _listeners.pop(self._listening.get(port), None)
-        self._listening[port] = number
-
-    def unlisten(self, port):
-        lib.vz_machine_socket_unlisten(self.c, port)
-        _listeners.pop(self._listening.pop(port, None), None)
+        return end_of(end)
 
     # ---- Delivery through a descriptor ---------------------------------------------------------
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Readable while completions or events wait; -1 without use_events_fd."""
-        return lib.vz_machine_events_fd(self.c)
+        return int(lib.vz_machine_events_fd(self.c))
 
-    def dispatch(self):
+    def dispatch(self) -> int:
         """Deliver what waits, in this thread; how many."""
-        return lib.vz_machine_dispatch(self.c)
+        return int(lib.vz_machine_dispatch(self.c))
 
     # ---- What else there is to know ------------------------------------------------------------
 
-    def stats(self):
+    def stats(self) -> Dict[str, int]:
         """Counters by name."""
-        counters = {}
+        counters: Dict[str, int] = {}
         lib.vz_machine_stats(self.c, _counter, ffi.new_handle(counters))
         return counters
 
-    def serial_path(self, index=0):
+    def serial_path(self, index: int = 0) -> Optional[str]:
         """The name of a serial port's pseudo-terminal, or None."""
         name = ffi.new("char[256]")
         if lib.vz_machine_serial_path(self.c, index, name, len(name)) < 0:
@@ -338,7 +196,7 @@ class Machine:
 
 
 @atexit.register
-def _close_all():
+def _close_all() -> None:
     """Threads of machines must not call into an interpreter that is being taken down."""
-    for machine in list(_live.values()):
+    for machine in list(live.values()):
         machine.close()

@@ -5,7 +5,10 @@ import gc
 import json
 import os
 import select
+import shutil
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -13,7 +16,7 @@ import pytest
 
 import guest_drivers
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 
 os.environ["VZ_LIBRARY"] = f"{BUILD}/src/libvz.so"
 pytestmark = [
@@ -129,14 +132,14 @@ def test_boot_talk_pause_and_power_off(vz, talk):
 
     listener = Listener()
     with vz.Machine(config, listener) as machine:
-        assert machine.state == vz.State.STOPPED and machine.can("start")
+        assert machine.state == vz.State.STOPPED and machine.can_start
         with pytest.raises(vz.Error) as e:
             machine.pause()
         assert e.value.code == vz.ErrorCode.INVALID_TRANSITION
         machine.start()
         console.until(b"ready")
         machine.pause()
-        assert machine.state == vz.State.PAUSED and machine.can("resume")
+        assert machine.state == vz.State.PAUSED and machine.can_resume
         machine.resume()
         console.send(b"python\n")
         console.until(b"heard python")
@@ -233,15 +236,150 @@ def test_asyncio(vz, talk):
 
     async def life():
         with vz.Machine(config) as machine:
-            await machine.perform("start")
-            with pytest.raises(vz.Error):
-                await machine.perform("resume")
-            await asyncio.to_thread(console.until, b"ready")
-            await machine.perform("pause")
-            await machine.perform("stop")
-            return machine.state
+            heard = []
 
-    assert asyncio.run(life()) == vz.State.STOPPED
+            async def listen():
+                async for event in machine.events():
+                    heard.append(event)
+                    if event.values == (vz.State.STOPPED,) and len(heard) > 1:
+                        return
+
+            listening = asyncio.create_task(listen())
+            await asyncio.sleep(0)  # it hears from here on
+            await machine.start_async()
+            with pytest.raises(vz.Error):
+                await machine.resume_async()
+            await asyncio.to_thread(console.until, b"ready")
+            await machine.pause_async()
+            waiting = asyncio.create_task(machine.wait_async())
+            await machine.stop_async()
+            assert (await waiting).reason == vz.EndReason.STOPPED
+            await listening
+            return [event.values[0] for event in heard if event.name == "state_changed"]
+
+    states = asyncio.run(life())
+    assert states[0] == states[-1] == vz.State.STOPPED
+    assert vz.State.RUNNING in states and vz.State.PAUSED in states
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_machine(vz, talk):
+    config, console = talk("echo ready; read word")
+    with vz.Machine(config) as machine:
+        machine.start()
+        console.until(b"ready")
+        with pytest.raises(TimeoutError):
+            machine.wait(timeout=0.05)
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            machine.wait()
+        assert machine.state == vz.State.RUNNING
+        console.send(b"\n")
+        assert machine.wait(timeout=LIMIT_S).reason == vz.EndReason.POWEROFF
+
+
+def test_names_are_printed(vz):
+    assert f"{vz.State.RUNNING} {vz.EndReason.POWEROFF}" == "State.RUNNING EndReason.POWEROFF"
+    assert repr(vz.Error(vz.ErrorCode.IO, "no")) == "vz.Error(ErrorCode.IO, 'no')"
+    config = vz.Config(cpus=2, boot_loader=vz.linux("/k"))
+    assert eval(repr(config), {"vz": vz}).to_dict() == config.to_dict()
+
+
+def test_identities(vz):
+    mac = vz.random_mac_address()
+    assert vz.mac_address(mac.upper()) == mac and int(mac[:2], 16) & 3 == 2
+    with pytest.raises(vz.Error, match="'x' is not a MAC address"):
+        vz.mac_address("x")
+    identifier = vz.random_machine_identifier()
+    assert identifier.version == 4
+    form = vz.Config(platform=vz.generic_platform(identifier)).to_dict()
+    assert form["platform"]["machineIdentifier"] == str(identifier)
+
+
+def test_the_host_is_reported(vz):
+    report = vz.host_report()
+    assert report.accelerator in ("kvm", "soft")
+    assert report.findings[0].topic == "accelerator" and report.findings[0].text
+
+
+def test_devices_of_a_running_machine_lead_elsewhere(vz, talk, vsock, tmp_path):
+    names = (*guest_drivers.VIRTIO, *guest_drivers.NETWORK)
+    folder = tmp_path / "drivers"
+    folder.mkdir()
+    config, console = talk(
+        guest_drivers.load(names) + "ip link set eth0 up; udhcpc -i eth0 -n -q -t 10 -s /bin/true >/dev/null 2>&1\n"
+        "echo ready; read x; echo moved; echo later >/dev/ttyS0; read x",
+        guest_drivers.files(folder, names), network_devices=[vz.network(vz.nat())])
+    addresses = []
+
+    class Listener(vz.Delegate):
+        def guest_address_changed(self, machine, device, address):
+            addresses.append((device, address.ipv4))
+
+    with vz.Machine(config, Listener()) as machine:
+        machine.start()
+        console.until(b"ready")
+        patiently(lambda: addresses.index((0, "10.0.2.15")), ValueError)
+        assert machine.guest_address().ipv4 == "10.0.2.15"
+        machine.set_network_attachment(0, None)
+        machine.set_network_attachment(0, vz.nat([vz.forward("tcp", free_port(), 22)]))
+        with pytest.raises(vz.Error, match="none of"):
+            machine.set_network_attachment(0, {"type": "string"})
+        with pytest.raises(vz.Error) as e:
+            machine.set_serial_window(1, 80, 24)
+        assert e.value.code == vz.ErrorCode.DEVICE_NOT_FOUND
+        machine.set_stdio_window(80, 24)
+        console.send(b"\n")
+        console.until(b"moved")
+        machine.set_serial_attachment(0, vz.file(str(tmp_path / "log")))
+        machine.set_serial_attachment(0, vz.pty())
+        assert machine.serial_path().startswith("/dev/pts/")
+        machine.stop()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_the_package_builds_without_meson(tmp_path):
+    """What `pip install ./python` does."""
+    subprocess.run(["/usr/bin/python3", "setup.py", "-q", "build", "-b", str(tmp_path)], check=True,
+                   cwd=shutil.copytree(f"{ROOT}/python", tmp_path / "tree/python"),
+                   env={**os.environ, "VZ_TREE": ROOT})
+    out = subprocess.run(["/usr/bin/python3", "-c", "import vz; print(vz.version())"],
+                         env={**os.environ, "PYTHONPATH": str(tmp_path / "lib")}, check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    assert out.strip()
+    assert (tmp_path / "lib/vz/py.typed").exists()
+
+
+def test_virtual_cpus(vz):
+    from vz import hypervisor as hv
+    hello = bytes.fromhex("ba f803 b0 48 ee e4 80 f4")  # H to port 0x3f8, a byte from 0x80, HLT
+    with hv.VM("soft") as vm:
+        ram = vm.memory(0, 0x10000)
+        ram[0x1000:0x1000 + len(hello)] = hello
+        with vm.vcpu(0) as vcpu:
+            vcpu.set_segment(hv.SegmentReg.CS, hv.Segment(limit=0xffff, access=0x9b))
+            vcpu[hv.Reg.RIP] = 0x1000
+            exit = vcpu.run()
+            assert (exit.reason, exit.address, exit.value) == (hv.ExitReason.PORT_WRITE, 0x3f8, 0x48)
+            assert vcpu.run().reason == hv.ExitReason.PORT_READ
+            vcpu.answer(0x5a)
+            assert vcpu.run().reason == hv.ExitReason.HALT
+            assert vcpu[hv.Reg.RAX] & 0xff == 0x5a
+            vcpu.set_events(nmi_blocked=True)
+            assert vcpu.events()["nmi_blocked"] and vcpu.table(hv.TableReg.IDTR)[0] == 0
+            assert vcpu.segment(hv.SegmentReg.CS).limit == 0xffff and len(vcpu.xsave()) == 4096
+            with pytest.raises(hv.HypervisorError) as e:
+                vcpu.msr(0x12345)
+            assert e.value.result == hv.Result.UNSUPPORTED
+            with pytest.raises(hv.HypervisorError) as e:
+                vm.close()
+            assert e.value.result == hv.Result.BUSY
+    with pytest.raises(hv.HypervisorError, match="unknown"):
+        hv.VM("abacus")
 
 
 def test_everything_through_a_descriptor(vz, talk):
@@ -253,7 +391,7 @@ def test_everything_through_a_descriptor(vz, talk):
             heard.append(("end", end.reason, threading.current_thread()))
 
     machine = vz.Machine(config, Listener(), use_events_fd=True)
-    machine.begin("start", lambda error: heard.append(("start", error, threading.current_thread())))
+    machine.begin_start(lambda error: heard.append(("start", error, threading.current_thread())))
     while len(heard) < 2:
         assert select.select([machine], [], [], LIMIT_S)[0], f"saw {heard}"
         machine.dispatch()

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""What this computer offers to machines: <vz/host.h>, and what `vz doctor` prints."""
+import json
+from typing import List, NamedTuple
+
+from ._library import checked, ffi, lib, new_error, text
+
+
+class Finding(NamedTuple):
+    """One thing about this computer."""
+    level: str    # "good", "note", "problem"
+    topic: str    # "kvm", "memory", ...
+    code: str     # one word, for programs
+    text: str     # sentences, for people
+    command: str  # shell command lines that mend it, or ""
+
+
+class HostReport(NamedTuple):
+    accelerator: str  # what "auto" chooses here
+    findings: List[Finding]
+
+
+def host_report() -> HostReport:
+    """Look at this computer; takes some milliseconds and changes nothing."""
+    err = new_error()
+    host = ffi.gc(checked(lib.vz_host_examine(err), err), lib.vz_host_free)
+    form = checked(lib.vz_host_to_json(host, err), err)
+    try:
+        report = json.loads(text(form) or "")
+    finally:
+        lib.free(form)
+    return HostReport(report["accelerator"],
+                      [Finding(f["level"], f["topic"], f["code"], f["text"], f.get("command", ""))
+                       for f in report["findings"]])

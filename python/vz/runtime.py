@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The devices of a machine while it runs, <vz/runtime.h>: a part of Machine."""
+from typing import Any, Callable, Dict, NamedTuple, Optional
+
+from ._library import checked, ffi, lib, new_error
+from .attachments import Form, network_attachment, serial_attachment
+from .connection import Connection
+from .events import GuestAddress, accept, address_of, listeners, numbers
+
+
+class MemoryState(NamedTuple):
+    """How a guest's memory stands; all in bytes."""
+    target: int  # as set, after rounding
+    actual: int  # what the guest has now, as it says
+    freed: int   # what went back to the host in this run
+
+
+def called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of the library returns that takes a struct vz_error * in the end."""
+    err = new_error()
+    return checked(function(*arguments, err), err)
+
+
+class Runtime:
+    c: Any  # of Machine
+    _listening: Dict[int, int]  # port -> number in listeners
+
+    # ---- Memory --------------------------------------------------------------------------------
+
+    def set_memory_target(self, size: int) -> None:
+        """How many bytes the guest should have left; needs a balloon."""
+        called(lib.vz_machine_set_memory_target, self.c, size)
+
+    def memory_state(self) -> MemoryState:
+        state = ffi.new("struct vz_memory_state *", {"size": ffi.sizeof("struct vz_memory_state")})
+        called(lib.vz_machine_memory_state, self.c, state)
+        return MemoryState(state.target, state.actual, state.freed)
+
+    # ---- Sockets -------------------------------------------------------------------------------
+
+    def connect(self, port: int) -> Connection:
+        """Connect to a port of the guest and wait."""
+        return Connection.of(called(lib.vz_machine_socket_connect_wait, self.c, port),
+                             borrowed=False)
+
+    def listen(self, port: int, take: Callable[[Connection], Any]) -> None:
+        """Take the guest's connections to a port of the host: take(connection) is called as a
+        delegate is, and refuses by returning False."""
+        number = next(numbers)
+        listeners[number] = take
+        try:
+            called(lib.vz_machine_socket_listen, self.c, port, accept,
+                   ffi.cast("void *", number))
+        except Exception:
+            del listeners[number]
+            raise
+        listeners.pop(self._listening.get(port, 0), None)
+        self._listening[port] = number
+
+    def unlisten(self, port: int) -> None:
+        lib.vz_machine_socket_unlisten(self.c, port)
+        listeners.pop(self._listening.pop(port, 0), None)
+
+    def _forget_listeners(self) -> None:
+        for number in self._listening.values():
+            listeners.pop(number, None)
+        self._listening.clear()
+
+    # ---- Networks ------------------------------------------------------------------------------
+
+    def set_network_attachment(self, device: int, attachment: Optional[Form]) -> None:
+        """Wire a network card elsewhere, until the machine stops: nat(), tap(), ...; None pulls
+        the plug."""
+        called(lib.vz_machine_set_network_attachment, self.c, device,
+               network_attachment(attachment))
+
+    def guest_address(self, device: int = 0) -> GuestAddress:
+        """Which address the guest behind a NAT has; the delegate hears when there is another."""
+        address = ffi.new("struct vz_guest_address *",
+                          {"size": ffi.sizeof("struct vz_guest_address")})
+        called(lib.vz_nat_guest_address, self.c, device, address)
+        return address_of(address)
+
+    # ---- Serial and console ports --------------------------------------------------------------
+
+    def set_serial_attachment(self, index: int, attachment: Optional[Form]) -> None:
+        """Have a serial port lead elsewhere, until the machine stops: pty(), file(), ...; None:
+        nowhere."""
+        called(lib.vz_machine_set_serial_attachment, self.c, index, serial_attachment(attachment))
+
+    def set_console_port_attachment(self, device: int, port: int,
+                                    attachment: Optional[Form]) -> None:
+        called(lib.vz_machine_set_console_port_attachment, self.c, device, port,
+               serial_attachment(attachment))
+
+    def set_serial_window(self, index: int, columns: int, rows: int) -> None:
+        """Tell the guest how large the terminal at the host's end of a virtio port is."""
+        called(lib.vz_machine_set_serial_window, self.c, index, columns, rows)
+
+    def set_console_port_window(self, device: int, port: int, columns: int, rows: int) -> None:
+        called(lib.vz_machine_set_console_port_window, self.c, device, port, columns, rows)
+
+    def set_stdio_window(self, columns: int, rows: int) -> None:
+        """The same for every port that leads to standard input and output."""
+        called(lib.vz_machine_set_stdio_window, self.c, columns, rows)
