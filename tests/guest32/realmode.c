@@ -33,7 +33,7 @@ CODE(software_interrupt,
 CODE(limits,
      "movw $caught - limits + 0x7000, 13 * 4\n movw $0, 13 * 4 + 2\n"
      "movw $caught - limits + 0x7000, 12 * 4\n movw $0, 12 * 4 + 2\n"
-     "mov %sp, %di\n mov $0x10000, %ebx\n addr32 mov (%ebx), %al\n movl $1, 0x5000\n jmp 1f\n"
+     "mov %sp, %di\n mov $0x10000, %ebx\n mov (%ebx), %al\n movl $1, 0x5000\n jmp 1f\n"
      "caught: mov %di, %sp\n movl $13, 0x5000\n 1:");
 
 CODE(word_at_the_end,

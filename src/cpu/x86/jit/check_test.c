@@ -103,6 +103,7 @@ static const struct {
     const char *what, *from, *to;
     size_t len;
     const char *said;
+    bool behind_vectors;
 } bugs[] = {
     {"wrong immediate", "\x48\x83\xc0\x01", "\x48\x83\xc0\x02", 4, "RAX"},
     {"narrow store", "\x4a\x89\x04\x1f", "\x42\x89\x04\x1f", 4, "memory"},
@@ -110,8 +111,8 @@ static const struct {
     {"wide store", "\x42\x88\x44\x1f\x08", "\x42\x89\x44\x1f\x08", 5, "memory"},
     {"wrong register", "\x4a\x89\x04\x1f", "\x4a\x89\x14\x1f", 4, "memory"},
     {"lost carry", "\x48\x83\xd2\x00", "\x48\x83\xc2\x00", 4, "RDX"},
-    {"wrong vector", "\x66\x0f\xd4\xc8", "\x66\x0f\xd4\xc9", 4, "vector"},
-    {"flags lost", "\x48\xff\xc9", "\x48\x90\x90", 3, "RCX"},
+    {"wrong vector", "\x66\x0f\xd4\xc8", "\x66\x0f\xd4\xc9", 4, "vector", true},
+    {"flags lost", "\x48\xff\xc9", "\x48\x90\x90", 3, "RCX", true},
 };
 
 START_TEST(wrong_code_is_found)
@@ -121,7 +122,8 @@ START_TEST(wrong_code_is_found)
     ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr)); /* reports */
     rig_create(&m, "check,threshold=2", 1, CODE, program, sizeof(program));
     ck_assert_int_eq(run(&m), X86_STOP_HALT);
-    if (m.c->jit) {
+    /* Where the compiler may use vector registers, translated code stops at the first of them. */
+    if (m.c->jit && !(bugs[_i].behind_vectors && VZ_HIDDEN_CALLS)) {
         change(&m, bugs[_i].from, bugs[_i].to, bugs[_i].len);
         ck_assert_msg(run(&m) == X86_STOP_SHUTDOWN, "%s: not found", bugs[_i].what);
         ck_assert_msg(strstr(m.c->shutdown_text, "jit check: block at 0x10000:") &&
