@@ -25,6 +25,9 @@ help:
 	@echo 'make demo-initramfs'
 	@echo '                the quick one: only a kernel and a shell'
 	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
+	@echo 'make ci         what continuous integration runs: make check, and the unit tests built by Clang'
+	@echo '                (no warning is let through) and with the address and undefined-behaviour'
+	@echo '                sanitizers; one last line for all'
 	@echo 'make check-kvm  only the tests that need KVM: in a PC with AMD-V that QEMU emulates, or on'
 	@echo '                /dev/kvm where that works'
 	@echo 'make check-asan, check-ubsan, check-tsan'
@@ -54,6 +57,10 @@ check:
 	@sh scripts/deps rig || echo 'check: without QEMU the tests that need KVM are skipped'
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@/usr/bin/python3 scripts/check --build $(BUILD) $(CHECK_ARGS)
+
+ci:
+	@sh scripts/deps build check demo ci
+	@$(MAKE) --no-print-directory check CHECK_ARGS='--ci $(CHECK_ARGS)'
 
 check-kvm:
 	@sh scripts/deps build check demo rig
@@ -86,6 +93,6 @@ install: all
 	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD)
 
 clean:
-	@rm -rf build build-asan build-ubsan build-tsan
+	@rm -rf build build-asan build-ubsan build-tsan build-asan-ubsan build-clang
 
-.PHONY: all help deps demo demo-initramfs check check-kvm check-asan check-ubsan check-tsan bench bench-kvm endurance install clean
+.PHONY: all help deps demo demo-initramfs check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm endurance install clean
