@@ -18,7 +18,6 @@
 
 #include "machine/machine_fixture.h"
 #include "machine/machine_impl.h"
-#include "virtio/virtio.h"
 
 static const struct fake_op waiting[] = {{FAKE_WAIT}};
 
@@ -397,120 +396,6 @@ static void add_rng(struct machine *t)
     vz_entropy_device_unref(e);
 }
 
-static struct virtio_dev *rng(struct vz_machine *m)
-{
-    return device_slots_find(m->parts.slots, "entropyDevices", 0)->model;
-}
-
-/* As if a request were under way that does not end. */
-static int hang(struct vz_machine *m, void *arg, struct vz_error *err)
-{
-    rng(m)->queue[0].inflight++;
-    return 0;
-}
-
-START_TEST(a_device_that_hangs_does_not_hold_up_a_stop)
-{
-    struct vz_error err = {0};
-    struct machine t;
-
-    begin(&t);
-    add_rng(&t);
-    make_machine(&t);
-    t.m->late_ms = 50;
-    for (unsigned i = 0; i < 2; i++) {
-        start(&t);
-        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
-        ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
-        ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
-    }
-    t.m->late_ms = MACHINE_LATE_MS;
-    start(&t);
-    ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), 0);
-    end(&t);
-}
-END_TEST
-
-static int unhang(struct vz_machine *m, void *arg, struct vz_error *err)
-{
-    rng(m)->queue[0].inflight--;
-    return 0;
-}
-
-START_TEST(a_device_that_hangs_fails_a_pause)
-{
-    struct vz_error err = {0};
-    struct machine t;
-
-    begin(&t);
-    add_rng(&t);
-    make_machine(&t);
-    t.m->late_ms = 50;
-    start(&t);
-    for (unsigned i = 0; i < 3; i++) {
-        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
-        ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
-        ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
-        ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0);
-        t.m->late_ms = MACHINE_LATE_MS;
-        ck_assert_msg(!vz_machine_pause_wait(t.m, &err), "%s", err.text);
-        ck_assert_msg(!vz_machine_resume_wait(t.m, &err), "%s", err.text);
-        t.m->late_ms = 50;
-    }
-    t.m->late_ms = MACHINE_LATE_MS; /* it ends in good order, however slowly */
-    end(&t);
-}
-END_TEST
-
-START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
-{
-    struct vz_error err = {0};
-    struct machine t;
-
-    begin(&t);
-    add_rng(&t);
-    make_machine(&t);
-    t.m->late_ms = 50;
-    start(&t);
-    ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
-    ck_assert_int_eq(vz_machine_pause(t.m, NULL, NULL), 0);
-    while (vz_machine_stop_wait(t.m, &err) < 0 && err.code == VZ_ERROR_INVALID_TRANSITION)
-        usleep(1000);
-    ck_assert_int_eq(err.code, VZ_ERROR_IO);
-    ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
-    end(&t);
-}
-END_TEST
-
-/* The pause fails, the reset waits on, and the end is not held up by it. */
-START_TEST(a_reset_that_hangs_fails_pauses_and_does_not_hold_up_a_stop)
-{
-    static const struct fake_op resetting[] = {{FAKE_PORT_WRITE, 1, 0x64, 0xfe}, {FAKE_WAIT}};
-    struct vz_error err = {0};
-    struct machine t;
-
-    t.kernel = write_kernel(resetting, 2);
-    t.config = make_config(t.kernel.path, 2, false);
-    add_rng(&t);
-    make_machine(&t);
-    t.m->late_ms = 50;
-    start(&t);
-    ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
-        ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
-        ck_assert_int_eq(machine_call(t.m, unhang, NULL, NULL), 0); /* calls are served */
-        ck_assert_int_eq(machine_call(t.m, hang, NULL, NULL), 0);
-    }
-    ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
-    ck_assert_int_eq(err.code, VZ_ERROR_IO);
-    end(&t);
-}
-END_TEST
-
 static unsigned entries(const char *folder)
 {
     DIR *d = opendir(folder);
@@ -647,11 +532,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_serial_port_leads_elsewhere);
     UNIT_TEST(s, a_network_is_replaced_and_lost);
     if (!VZ_SANITIZED) { /* they leak, as they must */
-        UNIT_TEST(s, a_device_that_hangs_does_not_hold_up_a_stop);
-        UNIT_TEST(s, a_stop_after_a_pause_that_hangs_ends_too);
-        UNIT_TEST(s, a_reset_that_hangs_fails_pauses_and_does_not_hold_up_a_stop);
-    }
-    UNIT_TEST(s, a_device_that_hangs_fails_a_pause);
+                }
     UNIT_TEST(s, nothing_leaks_with_every_device);
     UNIT_TEST(s, two_machines_with_every_device);
     UNIT_TEST(s, devices_that_are_not_there_are_not_found);
