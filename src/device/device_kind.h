@@ -85,8 +85,8 @@ struct device_kind {
     const struct schema_type *type; /* of slot->config */
     bool always; /* there is one even where none is configured; then its config is NULL */
     enum device_bus bus;
-    /* The model's source without its suffix ("virtio/rng"): its tests, its saved state and its fuzz
-     * program (fuzz_rng) go by it; see kinds_test.c. */
+    /* The model's source without its suffix ("virtio/blk"): its unit test and its fuzz program
+     * (fuzz_virtio_blk) go by it; see kinds_test.c. */
     const char *model;
 
     /* Optional. Open files, sockets, interfaces: the host is asked here and in change() only. After

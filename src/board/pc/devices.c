@@ -6,10 +6,9 @@
 #include "board/pc/board.h"
 #include "device/device_kinds.h"
 
-const struct device_kind *const pc_device_kinds[] = {
-    &uart_kind, &disk_kind, &net_kind, &virtio_serial_kind, &console_kind, &entropy_kind,
-    &balloon_kind, &vsock_kind, NULL,
-};
+/* Every kind there is: there is none yet that a pc cannot have. */
+#define KIND(name) &name##_kind,
+const struct device_kind *const pc_device_kinds[] = {DEVICE_KINDS(KIND) NULL};
 
 /* What firmware leaves in CMOS about memory: kilobytes above 1 MiB, 64 KiB units above 16 MiB, and
  * 64 KiB units above 4 GiB. */
