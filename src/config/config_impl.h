@@ -108,14 +108,27 @@ struct vz_socket_device {
     unsigned forward_count;
 };
 
+/* The lists of a configuration, in the order of its JSON form: member, which its class is named
+ * after; name; text. */
+#define CONFIG_LISTS(X)                                                                            \
+    X(serial_ports, "serialPorts", "its serial ports")                                             \
+    X(storage_devices, "storageDevices", "its disks")                                              \
+    X(network_devices, "networkDevices", "its network cards")                                      \
+    X(console_devices, "consoleDevices", "its consoles with named ports")                          \
+    X(entropy_devices, "entropyDevices", "its sources of random numbers")                          \
+    X(balloon_devices, "memoryBalloonDevices", "its memory balloon")                               \
+    X(socket_devices, "socketDevices", "its socket device")
+
+#define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
+#define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
+
 struct vz_config {
     struct object object;
     struct vz_config_options options;
     int stdio_read_fd, stdio_write_fd;
     struct vz_boot_loader *boot_loader; /* may be NULL, which does not validate */
     struct vz_platform *platform;       /* never NULL */
-    struct object_list serial_ports, storage_devices, network_devices, console_devices,
-        entropy_devices, balloon_devices, socket_devices;
+    CONFIG_LISTS(CONFIG_LIST_MEMBER)
 };
 
 /* The whole, and what its members and lists take: a type each for what can be there. */
@@ -125,9 +138,8 @@ extern const struct schema_type config_uart_type, config_virtio_serial_type;
 extern const struct schema_type config_virtio_block_type, config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
-extern const struct schema_class config_boot_loaders, config_platforms, config_serial_ports,
-    config_serial_attachments, config_storage_devices, config_network_devices,
-    config_console_devices, config_entropy_devices, config_balloon_devices, config_socket_devices;
+extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
+CONFIG_LISTS(CONFIG_LIST_CLASS)
 
 /* A device of a configuration: in which list, which of it, and of which type. */
 struct config_device {

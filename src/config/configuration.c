@@ -156,6 +156,9 @@ static void check_slots(struct report *r, const void *object)
 static const char *const accel_words[] = {"auto", "kvm", "soft", NULL};
 static const char *const cpu_words[] = {"default", "host", NULL};
 
+#define LIST_ROW(member, json_name, what)                                                          \
+    FIELD_LIST(struct vz_config, member, json_name, &config_##member, .text = what),
+
 static const struct schema_field machine_fields[] = {
     FIELD_STRING(struct vz_config, options.label, "label", .check = check_label, .option = "name",
                  MACHINE, .value = "NAME", .text = "a name for people, of 1 to 64 characters"),
@@ -202,20 +205,7 @@ static const struct schema_field machine_fields[] = {
               .text = "what kind of computer it is"),
     FIELD_ONE(struct vz_config, boot_loader, "bootLoader", &config_boot_loaders,
               .check = check_boot_loader, .text = "what it runs first"),
-    FIELD_LIST(struct vz_config, serial_ports, "serialPorts", &config_serial_ports,
-               .text = "its serial ports"),
-    FIELD_LIST(struct vz_config, storage_devices, "storageDevices", &config_storage_devices,
-               .text = "its disks"),
-    FIELD_LIST(struct vz_config, network_devices, "networkDevices", &config_network_devices,
-               .text = "its network cards"),
-    FIELD_LIST(struct vz_config, console_devices, "consoleDevices", &config_console_devices,
-               .text = "its consoles with named ports"),
-    FIELD_LIST(struct vz_config, entropy_devices, "entropyDevices", &config_entropy_devices,
-               .text = "its sources of random numbers"),
-    FIELD_LIST(struct vz_config, balloon_devices, "memoryBalloonDevices", &config_balloon_devices,
-               .text = "its memory balloon"),
-    FIELD_LIST(struct vz_config, socket_devices, "socketDevices", &config_socket_devices,
-               .text = "its socket device"),
+    CONFIG_LISTS(LIST_ROW)
     FIELD_END};
 const struct schema_type config_machine_type = {
     .name = "configuration", .size = sizeof(struct vz_config), .fields = machine_fields,

@@ -9,13 +9,14 @@
 
 #include "base/error.h"
 #include "config/config_impl.h"
+#include "config/limits.h"
 #include "loop/loop.h"
 
 struct device_slots {
     struct device_env env;
     pthread_mutex_t lock; /* a leaf: the loop thread changes the list under it, others look */
     TAILQ_HEAD(, device_slot) slot;
-    uint32_t places; /* bit per PCI slot that is taken */
+    uint32_t places; /* bit per PCI slot that is taken: 1 to PCI_DEVICES_MAX */
     struct loop_work resume;
     /* device_slots_quiesce() at work. */
     unsigned waiting; /* for so many slots, and one for the asking itself */
@@ -74,7 +75,7 @@ static int take_place(struct device_slots *slots, struct device_slot *s, struct 
 {
     if (s->kind->bus != DEVICE_ON_PCI)
         return 0;
-    for (unsigned i = 1; i <= DEVICE_PLACES_MAX; i++) {
+    for (unsigned i = 1; i <= PCI_DEVICES_MAX; i++) {
         if (slots->places & BIT(i))
             continue;
         slots->places |= (uint32_t)BIT(i);

@@ -13,8 +13,6 @@ struct config_device;
 struct device_slots;
 struct vz_config;
 
-#define DEVICE_PLACES_MAX 30u /* PCI slots 1 to 30; the others are the board's own */
-
 /* *env is copied; the board adds its part by device_slots_env(). 0 or -errno. */
 int device_slots_new(const struct device_env *env, struct device_slots **ret) must_check;
 struct device_env *device_slots_env(struct device_slots *slots);

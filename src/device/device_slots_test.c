@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "config/config_impl.h"
+#include "config/limits.h"
 #include "device/device_kinds.h"
 #include "fake_virtio_driver.h"
 #include "given_slot.h"
@@ -202,13 +203,13 @@ END_TEST
 
 START_TEST(places_are_given_and_taken_back)
 {
-    struct device_slot *s[DEVICE_PLACES_MAX], *again;
+    struct device_slot *s[PCI_DEVICES_MAX], *again;
     struct vz_error err;
     struct fixture f;
 
     setup(&f);
     memset(&f.story, 0, sizeof(f.story));
-    for (unsigned i = 0; i < DEVICE_PLACES_MAX; i++) {
+    for (unsigned i = 0; i < PCI_DEVICES_MAX; i++) {
         f.story.text[0] = '\0';
         f.story.fail_at = -1;
         ck_assert_int_eq(add(&f, &pci, i, &s[i], &err), 0);
@@ -222,7 +223,7 @@ START_TEST(places_are_given_and_taken_back)
     ck_assert_uint_eq(again->place, 5);
     ck_assert_ptr_eq(device_slots_find(f.slots, "things", 4), again);
     memset(f.story.text, 0, sizeof(f.story.text));
-    for (unsigned i = 0; i < DEVICE_PLACES_MAX; i++) {
+    for (unsigned i = 0; i < PCI_DEVICES_MAX; i++) {
         f.story.text[0] = '\0';
         ck_assert_int_eq(device_slots_remove(f.slots, i == 4 ? again : s[i]), 0);
     }
