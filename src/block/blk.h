@@ -99,6 +99,7 @@ struct blk_drain {
 struct blk {
     const struct blk_ops *ops;
     struct loop *loop;
+    uint32_t trace;               /* base/trace.h */
     struct blk *child;            /* of a filter, which owns it; or NULL */
 
     /* What devices tell their guests. Loop thread; only size changes. */

@@ -7,8 +7,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
+#include "base/trace.h"
+#include "block/blk_filters.h"
 #include "loop/loop.h"
 
 static void deliver_work(void *arg);
@@ -27,6 +30,7 @@ void blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struc
 {
     b->ops = ops;
     b->loop = loop;
+    b->trace = trace_mask();
     b->last = &b->first;
     b->work = (struct loop_work){.fn = deliver_work, .arg = b};
     pthread_mutex_init(&b->lock, NULL);
@@ -100,6 +104,10 @@ static void count_req(struct blk *b, const struct blk_req *req)
 void blk_submit(struct blk *b, struct blk_req *req)
 {
     int err = req->op < BLK_OP_COUNT ? check_req(b, req) : -EINVAL;
+
+    TRACE(b->trace, block, b->ops->name, b, "%s %llu+%llu",
+          req->op < BLK_OP_COUNT ? blk_op_name(req->op) : "?", (unsigned long long)req->offset,
+          (unsigned long long)req->len);
 
     req->blk = b;
     req->moved = 0;
@@ -188,6 +196,8 @@ void blk_finish(struct blk_req *req, int err)
 {
     struct blk *b = req->blk;
 
+    TRACE(b->trace, block, b->ops->name, b, "%s %llu: %s", blk_op_name(req->op),
+          (unsigned long long)req->offset, err ? strerror(-err) : "done");
     if (err)
         b->stats.errors++;
     else if (req->op == BLK_READ)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "char/char_backend.h"
 #include "loop/loop.h"
 
@@ -18,6 +19,7 @@ int char_backend_init(struct char_dev *c, const struct char_ops *ops, struct loo
 {
     c->ops = ops;
     c->loop = loop;
+    c->trace = trace_mask();
     c->flush_work = (struct loop_work){.fn = flush_work, .arg = c};
     c->input_work = (struct loop_work){.fn = input_work, .arg = c};
     return -pthread_mutex_init(&c->lock, NULL);
@@ -133,6 +135,7 @@ size_t char_write(struct char_dev *c, const void *data, size_t len)
             loop_work_queue(c->loop, &c->flush_work);
     }
     pthread_mutex_unlock(&c->lock);
+    TRACE(c->trace, char, c->ops->name, c, "from the guest %zu of %zu", taken, len);
     return taken;
 }
 
@@ -156,12 +159,14 @@ size_t char_backend_room(struct char_dev *c)
 
 void char_backend_receive(struct char_dev *c, const uint8_t *data, size_t len)
 {
+    TRACE(c->trace, char, c->ops->name, c, "to the guest %zu", len);
     if (c->client)
         c->client->receive(c->client_arg, data, len);
 }
 
 void char_backend_opened(struct char_dev *c, bool open)
 {
+    TRACE(c->trace, char, c->ops->name, c, "peer %s", open ? "came" : "went");
     c->no_peer = !open;
     if (c->client && c->client->opened)
         c->client->opened(c->client_arg, open);

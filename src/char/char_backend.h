@@ -26,6 +26,7 @@ struct char_ops {
 struct char_dev {
     const struct char_ops *ops;
     struct loop *loop;
+    uint32_t trace;                   /* base/trace.h; constant */
     const char *path;                 /* constant; NULL: none */
     bool no_peer;                     /* loop thread */
     char *name;                       /* constant; NULL: as ops say */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "chipset/chipset.h"
 #include "loop/loop.h"
 
@@ -87,8 +88,10 @@ static void write_cnt_high(struct acpi_pm *pm, uint8_t v)
 
     /* SLP_EN is write-only and reads as 0. */
     pm->pm1_cnt = (uint16_t)((pm->pm1_cnt & 0xff) | (cnt & CNT_SLP_TYP));
-    if ((cnt & CNT_SLP_EN) && (cnt & CNT_SLP_TYP) >> CNT_SLP_TYP_SHIFT == ACPI_S5_TYPE)
+    if ((cnt & CNT_SLP_EN) && (cnt & CNT_SLP_TYP) >> CNT_SLP_TYP_SHIFT == ACPI_S5_TYPE) {
+        TRACE(trace_mask(), chipset, "acpi-pm", pm, "the guest turns itself off");
         pm->requests.request(pm->requests.arg, CHIPSET_POWER_OFF, 0);
+    }
 }
 
 static void write_byte(struct acpi_pm *pm, unsigned off, uint8_t v)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/trace.h"
 #include "chipset/chipset.h"
 
 enum { RST_SYS = 0x02, RST_CPU = 0x04, RST_FULL = 0x08, RST_KEPT = 0x0e };
@@ -13,9 +14,16 @@ struct reset_ctl {
     struct device dev;
     struct bus_range range;
     struct chipset_requests requests;
+    uint32_t trace; /* base/trace.h */
     uint8_t rst_cnt;
     uint8_t port92;
 };
+
+static void ask_for_reset(struct reset_ctl *c)
+{
+    TRACE(c->trace, chipset, "reset", c, "the guest asks for a reset");
+    c->requests.request(c->requests.arg, CHIPSET_RESET, 0);
+}
 
 /* Under the lock of the PCI host bridge; a byte of our own needs no more. */
 uint8_t reset_ctl_read(void *reset_ctl)
@@ -36,7 +44,7 @@ void reset_ctl_write(void *reset_ctl, uint8_t value)
     device_lock(&c->dev);
     /* The rising edge of RST_CPU resets, whatever kind SYS and FULL ask for. */
     if (value & ~c->rst_cnt & RST_CPU)
-        c->requests.request(c->requests.arg, CHIPSET_RESET, 0);
+        ask_for_reset(c);
     c->rst_cnt = value & RST_KEPT;
     device_unlock(&c->dev);
 }
@@ -51,7 +59,7 @@ static void port92_write(struct bus_range *r, uint64_t off, unsigned size, uint6
     struct reset_ctl *c = container_of(r, struct reset_ctl, range);
 
     if (value & ~(uint64_t)c->port92 & PORT92_RESET)
-        c->requests.request(c->requests.arg, CHIPSET_RESET, 0);
+        ask_for_reset(c);
     c->port92 = value & (PORT92_RESET | PORT92_A20);
 }
 
@@ -94,6 +102,7 @@ int reset_ctl_create(struct bus *bus, const struct chipset_requests *requests,
     if (!c)
         return -ENOMEM;
     c->requests = *requests;
+    c->trace = trace_mask();
     r = device_init(&c->dev, &reset_ctl_ops, bus, 0);
     if (r < 0) {
         free(c);

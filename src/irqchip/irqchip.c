@@ -12,6 +12,7 @@
 #include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/trace.h"
 #include "irqchip/irqchip_impl.h"
 #include "loop/loop.h"
 
@@ -138,6 +139,7 @@ int irqchip_create(const struct irqchip_config *config, struct irqchip **ret)
     if (!chip)
         return -ENOMEM;
     memset(chip, 0, size);
+    chip->trace = trace_mask();
     pthread_mutex_init(&chip->lock, NULL);
     chip->loop = config->loop;
     chip->ops = config->ops;
@@ -201,6 +203,8 @@ bool irqchip_deliver(void *arg, const struct apic_msg *msg)
     struct irqchip *chip = arg;
     bool taken = false;
 
+    TRACE(chip->trace, irq, "apic", chip, "mode %u vector %#x to %s%#x", msg->mode, msg->vector,
+          msg->logical ? "set " : "", msg->dest);
     if (!msg->logical && msg->dest < chip->lapic_count)
         return lapic_accept(&chip->lapic[msg->dest], msg);
     if (msg->mode == APIC_MODE_LOWEST)

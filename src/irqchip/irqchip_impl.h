@@ -35,6 +35,7 @@ struct lapic {
 struct irqchip {
     pthread_mutex_t lock;
     struct loop *loop;
+    uint32_t trace; /* base/trace.h */
     const struct irqchip_cpu_ops *ops;
     void *ops_arg;
     struct tsc_rate *tsc;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/trace.h"
 #include "board/pc/board.h"
 #include "machine/machine_impl.h"
 
@@ -90,6 +91,8 @@ struct vz_machine *vz_machine_new(const struct vz_config *config,
     m = allocate(config, options, err);
     if (!m)
         return NULL;
+    trace_check();
+    m->trace = trace_mask();
     m->memory_target = machine_first_memory_target(m->config);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);

@@ -72,6 +72,7 @@ struct vz_machine {
     struct still reset, ending; /* requests that come without an operation */
     struct vz_machine_end end;  /* of the last run, or of this one once ending waits */
     uint64_t resets;
+    uint32_t trace; /* base/trace.h; constant */
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
     struct machine_call *first_call, **last_call;

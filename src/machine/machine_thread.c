@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "loop/loop.h"
 #include "machine/machine_impl.h"
 
@@ -37,6 +38,8 @@ void machine_move_locked(struct vz_machine *m, enum vz_machine_state to)
         log_error("bug: a machine went from %s to %s", vz_machine_state_name(m->state),
                   vz_machine_state_name(to));
     assert(ok);
+    TRACE(m->trace, machine, "machine", m, "%s, was %s", vz_machine_state_name(to),
+          vz_machine_state_name(m->state));
     m->state = to;
     pthread_cond_broadcast(&m->changed);
     machine_tell_state(m, to);

@@ -45,6 +45,7 @@ struct net {
     struct net_pending tx, rx;
     struct loop_work input_work;
     struct net_stats stats;
+    uint32_t trace; /* base/trace.h */
 };
 
 /* n lies at the start of its backend's struct, which net_destroy() frees. 0 or -ENOMEM. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trace.h"
 #include "net/net_backend.h"
 
 static void input_work(void *arg);
@@ -34,6 +35,7 @@ int net_backend_init(struct net *n, const struct net_ops *ops, struct loop *loop
     n->loop = loop;
     n->mtu = mtu;
     n->plugged = true;
+    n->trace = trace_mask();
     n->input_work = (struct loop_work){.fn = input_work, .arg = n};
     return pending_init(&n->tx) < 0 || pending_init(&n->rx) < 0 ? -ENOMEM : 0;
 }
@@ -142,6 +144,7 @@ static int send_now(struct net *n, const struct virtio_net_hdr *hdr, const struc
         net_backend_failed(n, r);
         return 0;
     }
+    TRACE(n->trace, net, n->ops->name, n, "sent %zu", len);
     n->stats.sent_frames++;
     n->stats.sent_bytes += len;
     return 0;
@@ -214,10 +217,12 @@ static bool receive_now(struct net *n, const struct virtio_net_hdr *hdr, const u
                         size_t len)
 {
     if (!n->client->receive(n->client_arg, hdr, frame, len)) {
+        TRACE(n->trace, net, n->ops->name, n, "the guest has no room");
         n->full = true;
         n->ops->want_input(n, false);
         return false;
     }
+    TRACE(n->trace, net, n->ops->name, n, "received %zu", len);
     n->stats.received_frames++;
     n->stats.received_bytes += len;
     return true;
@@ -300,6 +305,8 @@ void net_set_offloads(struct net *n, unsigned offloads)
 
 static void tell_link(struct net *n, int err)
 {
+    TRACE(n->trace, net, n->ops->name, n, "link %s%s%s", net_link_up(n) ? "up" : "down",
+          err ? ": " : "", err ? strerror(-err) : "");
     if (n->client && n->client->link_changed)
         n->client->link_changed(n->client_arg, err);
 }

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/le.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "pci/pci_host.h"
 
 #define ADDRESS_ENABLE UINT32_C(0x80000000)
@@ -177,6 +178,7 @@ static void config_write(struct pci_host *host, unsigned devfn, unsigned off, un
 
     if (!pci || off + size > PCI_CONFIG_SIZE)
         return;
+    TRACE(host->trace, pci, pci->ops->name, pci, "configuration %#x.%u = %#x", off, size, v);
     device_lock(&pci->dev);
     pci_config_write_locked(pci, off, size, v);
     device_unlock(&pci->dev);
@@ -334,6 +336,7 @@ int pci_host_create(struct bus *bus, const struct pci_host_options *options, str
     if (!host)
         return -ENOMEM;
     host->options = *options;
+    host->trace = trace_mask();
     r = device_init(&host->dev, &host_ops, bus, 0);
     if (r < 0) {
         free(host);

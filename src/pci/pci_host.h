@@ -14,6 +14,7 @@ struct pci_host {
     struct pci_host_options options;
     struct pci_dev *slot[256]; /* by devfn; constant once vCPUs run */
     uint32_t address;          /* CONFIG_ADDRESS */
+    uint32_t trace;            /* base/trace.h */
 };
 
 extern const struct pci_ops pci_mch_ops, pci_lpc_ops; /* bridges.c */

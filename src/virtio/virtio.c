@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 #define KICK_BUDGET 2u /* times the queue's size */
 
@@ -71,6 +72,7 @@ void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)
     char text[200];
     va_list args;
 
+    TRACE(dev->trace, virtio, dev->ops->name, dev, "needs reset");
     for (unsigned i = 0; i < dev->queue_count; i++)
         virtq_stop(&dev->queue[i]);
     lock(dev);
@@ -138,6 +140,7 @@ static void kick(struct virtio_dev *dev, unsigned index)
 
     if (!q->running || !dev->ops->kick || !virtio_is_live(dev))
         return;
+    TRACE(dev->trace, virtio, dev->ops->name, dev, "serve queue %u", index);
     q->budget = KICK_BUDGET * q->size;
     dev->ops->kick(dev, index);
     q->budget = UINT32_MAX;
@@ -293,6 +296,7 @@ int virtio_init(struct virtio_dev *dev, const struct virtio_params *params, stru
     int r = 0;
 
     dev->loop = params->loop;
+    dev->trace = trace_mask();
     dev->mem = params->mem;
     dev->features = dev->ops->features;
     dev->work = (struct loop_work){.fn = work, .arg = dev};
@@ -355,6 +359,7 @@ void virtio_status_write_locked(struct virtio_dev *dev, uint8_t value)
 {
     uint8_t set = value & (uint8_t)~dev->status & (uint8_t)~VIRTIO_S_NEEDS_RESET;
 
+    TRACE(dev->trace, virtio, dev->ops->name, dev, "status %#x, was %#x", value, dev->status);
     if (dev->pending.reset)
         return;
     if (!value) {

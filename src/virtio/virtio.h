@@ -132,6 +132,7 @@ struct virtio_dev {
     bool quiet;    /* quiesced */
     bool ready;    /* init is done */
     bool warned;   /* the driver's mistake was logged */
+    uint32_t trace; /* base/trace.h */
     void (*quiesced)(void *arg);
     void *quiesced_arg;
 

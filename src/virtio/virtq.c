@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/trace.h"
 #include "virtio/virtio.h"
 
 /* --- chains --- */
@@ -332,6 +333,8 @@ void virtq_notify(struct virtq *q)
     wanted = wants_interrupt(q);
     q->signalled = q->next_used;
     q->signalled_valid = true;
+    TRACE(q->dev->trace, virtio, q->dev->ops->name, q->dev, "queue %u used up to %u%s", q->index,
+          q->next_used, wanted ? ", interrupt" : "");
     if (wanted)
         q->dev->transport->queue_interrupt(q->dev, q->index);
 }

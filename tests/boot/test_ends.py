@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How guests end: power-off, reset, panic; and what is said when they cannot go on."""
+import os
 import re
+import subprocess
 
 import pytest
 
 import boots
+
+from conftest import VZ
 
 
 def reboots(kernels, initrd, cmdline="console=ttyS0 quiet"):
@@ -65,3 +69,19 @@ def test_stats_are_printed(kernels, initramfs):
     r = boots.run(kernels["cloud"], initramfs("poweroff -f\n"), "--stats", "--serial", "null")
     assert r.status == 0 and r.out == "", r
     assert re.search(r"^machine\.resets +0$", r.err, re.M), r
+
+
+def test_what_happens_can_be_traced(kernels, initramfs):
+    """VZ_TRACE: layers that are named, and no others; a name that is none is said to be none."""
+    argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd", initramfs("poweroff -f\n"), "--rng",
+            "--accel", "soft", "--cmdline", "console=ttyS0 quiet"]
+    p = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True,
+                       text=True, errors="replace", timeout=600,
+                       env={**os.environ, "VZ_TRACE": "machine,chipset,pci,irqs"})
+    line = re.compile(r"^vz: \d+\.\d{6} (\w+) \S+:[0-9a-f]{4} (.*)$", re.M)
+    events = line.findall(p.stderr)
+    assert p.returncode == 0, p.stderr[-3000:]
+    assert {layer for layer, _ in events} == {"machine", "chipset", "pci"}, p.stderr[-3000:]
+    assert ("machine", "running, was starting") in events, events[-20:]
+    assert ("chipset", "the guest turns itself off") in events, events[-20:]
+    assert "there is no layer 'irqs'" in p.stderr
