@@ -71,7 +71,7 @@ struct device_slot {
     /* device_slots.c's. */
     TAILQ_ENTRY(device_slot) link;
     struct device_slots *slots;
-    bool created;
+    bool created, started;
     bool resting; /* between quiesce() and device_slot_quiet() */
 };
 

@@ -5,7 +5,7 @@
 
 #include "device/device_kind.h"
 
-/* All of them. A machine's devices on PCI get their places in this order, so a new kind comes last. */
+/* All of them. Devices on PCI get their places in this order, so a new kind comes last. */
 #define DEVICE_KINDS(X)                                                                            \
     X(uart) X(disk) X(net) X(virtio_serial) X(console) X(entropy) X(balloon) X(vsock)
 

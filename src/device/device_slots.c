@@ -69,7 +69,7 @@ void device_slot_prefix(const struct device_slot *s, struct vz_error *err)
     }
 }
 
-/* ---- One by one ------------------------------------------------------------------------------ */
+/* ---- One by one ----------------------------------------------------------------------------- */
 
 static int take_place(struct device_slots *slots, struct device_slot *s, struct vz_error *err)
 {
@@ -172,7 +172,7 @@ struct device_slot *device_slots_find_kind(struct device_slots *slots,
     return NULL;
 }
 
-/* ---- All -------------------------------------------------------------------------------------- */
+/* ---- All ------------------------------------------------------------------------------------ */
 
 struct opening {
     struct device_slots *slots;
@@ -229,9 +229,12 @@ int device_slots_start(struct device_slots *slots, struct vz_error *err)
     int r;
 
     TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->started)
+            continue;
         r = s->kind->start ? s->kind->start(s, err) : 0;
         if (r < 0)
             return r;
+        s->started = true;
     }
     return 0;
 }

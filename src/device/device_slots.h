@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The devices of a machine: opened, made, quieted and closed together, and one by one while it runs.
+/* The devices of a machine: opened, made, quieted and closed together; and one by one while it
+ * runs.
  *
  * Order of life: device_slots_open() asks the host for everything; then there is a line, behind
  * which nothing is opened any more (machine/parts.c); device_slots_create() makes the models.
@@ -23,17 +24,18 @@ int device_slots_open(struct device_slots *slots, const struct device_kind *cons
                       const struct vz_config *config, struct vz_error *err) must_check;
 
 /* Make the models of all slots that have none, in their order. The board has filled in its part of
- * the env. device_slots_start() once all is there. 0 or -errno. */
+ * the env. device_slots_start(), once all is there, starts those that were not. 0 or -errno. */
 int device_slots_create(struct device_slots *slots, struct vz_error *err) must_check;
 int device_slots_start(struct device_slots *slots, struct vz_error *err) must_check;
 
 /* Close what is open. The models are gone, with the bus. NULL is fine. */
 void device_slots_free(struct device_slots *slots);
 
-/* ---- One by one ------------------------------------------------------------------------------ */
+/* ---- One by one ----------------------------------------------------------------------------- */
 
-/* Open one more, which the configuration describes so (NULL: it does not): PCI kinds get the lowest free place. Nothing of it is on the bus until
- * device_slots_create(). 0 or -errno, and there is no slot: -ENOSPC. */
+/* Open one more, which the configuration describes so (NULL: it does not): PCI kinds get the lowest
+ * free place. Nothing of it is on the bus until device_slots_create(). 0 or -errno, and there is no
+ * slot: -ENOSPC. */
 int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
                      const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err) must_check;
@@ -48,7 +50,7 @@ struct device_slot *device_slots_find(struct device_slots *slots, const char *li
 struct device_slot *device_slots_find_kind(struct device_slots *slots,
                                            const struct device_kind *kind);
 
-/* ---- All -------------------------------------------------------------------------------------- */
+/* ---- All ------------------------------------------------------------------------------------ */
 
 /* Let all devices finish what they have under way and take nothing new: before anything that needs
  * guest memory to stand still. done(arg) comes on the loop thread, maybe from inside. */

@@ -49,6 +49,12 @@ static int on_create(struct device_slot *s, struct vz_error *err)
     return 0;
 }
 
+static int on_start(struct device_slot *s, struct vz_error *err)
+{
+    note(s, 's');
+    return 0;
+}
+
 static void on_quiesce(struct device_slot *s)
 {
     note(s, 'q');
@@ -72,8 +78,8 @@ static void on_close(struct device_slot *s)
 }
 
 static const struct device_kind pci = {
-    .bus = DEVICE_ON_PCI, .open = on_open, .create = on_create, .quiesce = on_quiesce,
-    .resume = on_resume, .remove = on_remove, .close = on_close};
+    .bus = DEVICE_ON_PCI, .open = on_open, .create = on_create, .start = on_start,
+    .quiesce = on_quiesce, .resume = on_resume, .remove = on_remove, .close = on_close};
 static const struct device_kind fixed = {.bus = DEVICE_ON_PORTS, .open = on_open,
                                          .create = on_create, .close = on_close};
 
@@ -122,7 +128,12 @@ START_TEST(all_is_opened_before_anything_is_made)
     ck_assert_int_eq(add(&f, &fixed, 1, NULL, NULL), 0);
     create(&f);
     create(&f); /* there is nothing left to make */
-    ck_assert_str_eq(f.story.text, "o0o1c0c1");
+    ck_assert_int_eq(device_slots_start(f.slots, NULL), 0);
+    ck_assert_str_eq(f.story.text, "o0o1c0c1s0");
+    ck_assert_int_eq(add(&f, &pci, 2, NULL, NULL), 0); /* one that comes later */
+    create(&f);
+    ck_assert_int_eq(device_slots_start(f.slots, NULL), 0);
+    ck_assert_str_eq(f.story.text, "o0o1c0c1s0o2c2s2");
     teardown(&f);
 }
 END_TEST

@@ -156,7 +156,7 @@ static int net_create(struct device_slot *s, struct vz_error *err)
     return r;
 }
 
-/* Both may want the same port or interface, so the old one goes first; and comes back if it must. */
+/* Both may want the same port or interface: the old one goes first, and comes back if it must. */
 static int exchange(struct device_slot *s, struct vz_network_attachment *a, struct vz_error *err)
 {
     struct card *card = s->host;

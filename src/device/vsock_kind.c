@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The socket device, and ports of it joined to Unix sockets of the host. The device reads and writes
- * those sockets itself; nothing is copied here. */
+/* The socket device, and ports of it joined to Unix sockets of the host. The device reads and
+ * writes those sockets itself; nothing is copied here. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
