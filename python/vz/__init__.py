@@ -15,9 +15,9 @@
 Functions of the library that fail raise vz.Error, which has its code and its text.
 """
 from ._library import Error, ErrorCode, version
-from .config import (Config, Problem, balloon, block, block_device, bridged, console, console_port,
-                     disk_image, entropy, fd, fd_network, file, forward, generic_platform, linux,
-                     nat, network, null, pty, socket, stdio, tap, uart, unix, virtio_serial)
+from ._object import Object
+from .config import *  # noqa: F401,F403  the objects of a configuration, under both their names
+from .config import Config, Problem, console, fd, objects, schema
 from .connection import Connection
 from .events import Delegate, End, EndReason, GuestAddress, State
 from .host import Finding, HostReport, host_report
@@ -30,10 +30,8 @@ GiB = 1 << 30
 
 __version__ = version()
 __all__ = [
-    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode",
-    "Finding", "GiB", "GuestAddress", "HostReport", "Machine", "MemoryState",
-    "MiB", "Problem", "State", "balloon", "block", "block_device", "bridged", "console", "console_port",
-    "disk_image", "entropy", "fd", "fd_network", "file", "forward", "generic_platform",
-    "host_report", "linux", "mac_address", "nat", "network", "null", "pty", "random_mac_address",
-    "random_machine_identifier", "socket", "stdio", "tap", "uart", "unix", "virtio_serial",
+    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding", "GiB",
+    "GuestAddress", "HostReport", "Machine", "MemoryState", "MiB", "Object", "Problem", "State",
+    "host_report", "mac_address", "random_mac_address", "random_machine_identifier", "schema",
+    *objects.__all__,
 ]

@@ -1,145 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""What a machine consists of. A configuration is built from plain dicts, those of its JSON form
-(docs/config-json.md), so everything the library knows can be said here too; the functions below
-make the dicts. Their keyword arguments are the members of that form in snake_case; what is None
-is left out."""
+"""What a machine consists of. Everything the library knows can be said here: the classes of its
+objects are made from its own tables (objects.py), and are dicts, those of the JSON form
+(docs/config-json.md). Their arguments are the members of that form in snake_case. Each has a second
+name, as a function would: vz.nat() is vz.Nat()."""
 import json
-import os
-import re
-from typing import NamedTuple
+from typing import Any, NamedTuple, Optional
 
+from . import objects
 from ._library import checked, ffi, lib, new_error, text
+from ._object import Descriptor, Object
+from .objects import *  # noqa: F401,F403
+from .objects import schema  # noqa: F401
 
 
-def _members(values):
-    camel = {re.sub("_(.)", lambda m: m[1].upper(), name): value for name, value in values.items()}
-    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value
-            for name, value in camel.items() if value is not None}
+def fd(read: Descriptor = -1, write: Descriptor = -1) -> Object:
+    """Where the bytes of a port go: descriptors, or files with a fileno(), which must stay open
+    while a machine uses them."""
+    return objects.Fd(read_descriptor=read, write_descriptor=write)
 
 
-def _object(kind, **members):
-    return {"type": kind, **_members(members)}
-
-
-# ---- Boot loader and platform ------------------------------------------------------------------
-
-def linux(kernel=None, initrd=None, cmdline=None, **more):
-    """Direct boot of a kernel: bzImage, ELF64 or Multiboot 1."""
-    return _object("linux", kernel=kernel, initrd=initrd, cmdline=cmdline, **more)
-
-
-def generic_platform(machine_identifier=None, **more):
-    """A PC; machine_identifier: a UUID, which the guest sees as its own."""
-    return _object("generic", machine_identifier=machine_identifier and str(machine_identifier),
-                   **more)
-
-
-# ---- Where the bytes of serial and console ports go ---------------------------------------------
-
-def null():
-    return _object("null")
-
-
-def stdio():
-    return _object("stdio")
-
-
-def fd(read=-1, write=-1):
-    """Descriptors, or files with a fileno(); they must stay open while a machine uses them."""
-    return _object("fd", read_descriptor=_descriptor(read), write_descriptor=_descriptor(write))
-
-
-def file(path, append=None):
-    return _object("file", path=path, append=append)
-
-
-def pty():
-    """A new pseudo-terminal at each start; Machine.serial_path() tells its name."""
-    return _object("pty")
-
-
-def unix(path):
-    """A listening Unix stream socket."""
-    return _object("unix", path=path)
-
-
-# ---- Devices -----------------------------------------------------------------------------------
-
-def uart(attachment=None):
-    """A 16550A: the guest's ttyS0."""
-    return _object("uart", attachment=attachment or null())
-
-
-def virtio_serial(attachment=None):
-    """The guest's hvc0, hvc1, ..."""
-    return _object("virtio", attachment=attachment or null())
-
-
-def disk_image(path, read_only=None, caching=None, synchronization=None, **more):
-    return _object("diskImage", path=path, read_only=read_only, caching=caching,
-                   synchronization=synchronization, **more)
-
-
-def block_device(descriptor, read_only=None, synchronization=None, **more):
-    return _object("blockDevice", descriptor=_descriptor(descriptor), read_only=read_only,
-                   synchronization=synchronization, **more)
-
-
-def block(attachment, identifier=None, **more):
-    """A virtio disk: the guest's vda, vdb, ..."""
-    return _object("virtioBlock", attachment=attachment, identifier=identifier, **more)
-
-
-def forward(protocol, host_port, guest_port, host=None):
-    return _members({"protocol": protocol, "host": host, "host_port": host_port,
-                     "guest_port": guest_port})
-
-
-def nat(forwards=None, **more):
-    """The host's network behind a router of our own; forwards: of forward()."""
-    return _object("nat", forwards=None if forwards is None else list(forwards), **more)
-
-
-def fd_network(descriptor, mtu=None):
-    """A connected datagram socket on which each datagram is an Ethernet frame."""
-    return _object("fd", descriptor=_descriptor(descriptor), mtu=mtu)
-
-
-def tap(interface):
-    return _object("tap", interface=interface)
-
-
-def bridged(interface):
-    return _object("bridged", interface=interface)
-
-
-def network(attachment=None, mac=None, **more):
-    """A virtio network card; without an attachment it has no link."""
-    return _object("virtioNet", attachment=attachment, mac=mac, **more)
-
-
-def console_port(name=None, attachment=None, console=None):
-    return _members({"name": name, "attachment": attachment, "console": console})
-
-
-def console(*ports):
-    return _object("virtioConsole", ports=list(ports))
-
-
-def entropy(**more):
-    return _object("virtioEntropy", **more)
-
-
-def balloon(**more):
-    return _object("virtioBalloon", **more)
-
-
-def socket(**more):
-    return _object("virtioSocket", **more)
-
-
-def _descriptor(of):
-    return of if isinstance(of, int) else of.fileno()
+def console(*ports: Object) -> Object:
+    """A virtio console device with these ports."""
+    return objects.Console(ports=ports)
 
 
 # ---- The whole ---------------------------------------------------------------------------------
@@ -159,11 +41,11 @@ def _collect(arg, problem):
 class Config:
     """A machine's configuration; does not change once made.
 
-    Config(cpus=2, boot_loader=vz.linux(...), ...): members of the JSON form in snake_case.
+    Config(cpus=2, boot_loader=vz.linux(...), ...): see vz.Configuration for all it can have.
     """
 
-    def __init__(self, **members):
-        self._take(json.dumps(_members(members)))
+    def __init__(self, **members: Any) -> None:
+        self._take(json.dumps(objects.Configuration(**members)))
 
     @classmethod
     def from_json(cls, form):
@@ -191,6 +73,25 @@ class Config:
 
     def to_dict(self):
         return json.loads(self.to_json())
+
+    def get(self, path: str) -> str:
+        """One member as text: "memory", "networkDevices[0].mac"."""
+        err = new_error()
+        found = checked(lib.vz_config_get(self.c, path.encode(), err), err)
+        try:
+            return text(found)
+        finally:
+            lib.free(found)
+
+    def plus(self, option: str, value: Optional[str] = None) -> "Config":
+        """Another configuration: with what an option of `vz run` does, as plus("disk", "data.img,ro")
+        or plus("memory", "2G")."""
+        err = new_error()
+        other = Config.__new__(Config)
+        other.c = ffi.gc(checked(lib.vz_config_copy(self.c, err), err), lib.vz_config_unref)
+        checked(lib.vz_config_add(other.c, option.encode(),
+                                  ffi.NULL if value is None else value.encode(), err), err)
+        return other
 
     def validate(self):
         """Every Problem it has: an empty list if a machine can be made of it."""

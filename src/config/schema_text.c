@@ -73,7 +73,7 @@ bool schema_parse_size(const char *text, uint64_t *ret)
 
     if (!digits(text, &v, &unit))
         return false;
-    if (!*unit && v >= MIB) {
+    if (!*unit && v >= MIB && v <= INT64_MAX) {
         *ret = v;
         return true;
     }
@@ -83,7 +83,8 @@ bool schema_parse_size(const char *text, uint64_t *ret)
     }
     log2 = unit_log2(unit + strspn(unit, " "));
     if (log2 < 0 || (dot && !fraction(dot, log2, &part, &dot)) ||
-        __builtin_mul_overflow(v, UINT64_C(1) << log2, &v) || __builtin_add_overflow(v, part, &v))
+        __builtin_mul_overflow(v, UINT64_C(1) << log2, &v) ||
+        __builtin_add_overflow(v, part, &v) || v > INT64_MAX)
         return false;
     *ret = v;
     return true;

@@ -21,7 +21,7 @@ int schema_text_error(const struct schema_field *f, const char *text, struct vz_
 void schema_identity_format(const struct schema_field *f, const void *members,
                             char ret[SCHEMA_TEXT_MAX]);
 
-/* Bytes: "512M", "1.5G", "1GiB", "1 TB", all of them powers of two, and plain numbers from 1 MiB on:
+/* Bytes, up to INT64_MAX: "512M", "1.5G", "1GiB", "1 TB", all of them powers of two, and plain numbers from 1 MiB on:
  * a smaller one is more likely to lack its unit. */
 bool schema_parse_size(const char *text, uint64_t *ret);
 /* Decimal digits and nothing else. */

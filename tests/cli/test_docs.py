@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from conftest import BUILD, ROOT
 
 
@@ -21,6 +23,28 @@ def test_help_for_programs(vz):
     objects = {o["name"]: o for o in form["configuration"]["objects"]}
     sync = next(m for m in objects["disk_image"]["members"] if m["name"] == "synchronization")
     assert sync["words"] == ["full", "fsync", "none"] and sync["default"] == "full"
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["d"], {"doctor"}), (["run", "--memory-"], {"--memory-prealloc", "--memory-huge"}),
+    (["run", "--accel", ""], {"auto", "kvm", "soft"}), (["run", "--net", "t"], {"tap="}),
+    (["run", "--serial", ""], {"null", "stdio", "fd", "file:", "pty", "unix:"}),
+    (["run", "-p", ""], set()), (["doctor", "--"], {"--json", "--help"}),
+])
+def test_bash_completes(vz, words, expected):
+    script = vz("completion", "bash").out
+    script += f"\nCOMP_WORDS=(vz {' '.join(repr(w) for w in words)}); COMP_CWORD={len(words)}; _vz\n"
+    r = subprocess.run(["bash", "-c", script + 'printf "%s\n" "${COMPREPLY[@]}"'], check=True,
+                       stdout=subprocess.PIPE)
+    assert set(r.stdout.decode().split()) == expected
+
+
+@pytest.mark.parametrize("shell, word", [("zsh", "'*--disk["), ("fish", " -l memory -x")])
+def test_other_shells_complete(vz, shell, word):
+    r = vz("completion", shell)
+    assert r.status == 0 and word in r.out, r
+    r = vz("completion", "tcsh")
+    assert r.status == 2 and "bash, zsh or fish" in r.err, r
 
 
 def test_every_option_is_in_help_and_man_page(vz):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -99,6 +100,37 @@ def test_config_is_the_json_form(vz):
     assert form["consoleDevices"][0]["ports"][0]["name"] == "agent"
     assert vz.Config.from_json(form).to_dict() == form
     assert vz.Config.from_json(json.dumps(form)).to_dict() == form
+
+
+def test_objects_are_made_from_the_tables(vz):
+    disk = vz.DiskImage("d.img", read_only=True)
+    assert disk == vz.disk_image("d.img", True) == {"type": "diskImage", "path": "d.img", "readOnly": True}
+    assert repr(disk) == "DiskImage(path='d.img', read_only=True)"
+    assert "the guest cannot write to it" in vz.DiskImage.__doc__
+    told = {o["name"] for o in vz.schema()["objects"]}
+    assert told and all(issubclass(getattr(vz, "".join(w.capitalize() for w in n.split("_"))), vz.Object)
+                        for n in told)
+    with open(os.devnull) as f:
+        assert vz.fd(f).get("readDescriptor") == f.fileno()
+
+
+def test_objects_of_a_package_that_was_made_without_the_library(vz, tmp_path):
+    shutil.copytree(f"{BUILD}/python/vz", tmp_path / "vz", ignore=shutil.ignore_patterns("_objects.py"))
+    out = subprocess.run([sys.executable, "-c", "import vz; print(vz.Tap('t'), len(vz.__all__))"], check=True,
+                         env={**os.environ, "PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE).stdout
+    assert out.decode() == f"Tap(interface='t') {len(vz.__all__)}\n"
+
+
+def test_options_make_another_config(vz):
+    config = vz.Config(boot_loader=vz.linux("k"))
+    other = config.plus("disk", "a,,b,ro").plus("memory", "512M").plus("rng")
+    assert config.to_dict()["storageDevices"] == []
+    assert other.get("storageDevices[0].attachment.path") == "a,b"
+    assert other.get("memory") == str(512 * vz.MiB)
+    with pytest.raises(vz.Error, match="did you mean 'memory'"):
+        config.plus("memroy", "1G")
+    with pytest.raises(vz.Error, match="there is no x"):
+        config.get("x")
 
 
 def test_wrong_configurations(vz):

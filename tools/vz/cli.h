@@ -76,6 +76,11 @@ int doctor_main(int argc, char **argv);
 void doctor_help(FILE *to, const struct opt *options);
 extern const struct opt doctor_options[];
 
+/* cmd_completion.c: the script for a shell on standard output; shell may be NULL. Returns the exit
+ * status, after cli_error(). */
+void completion_help(FILE *to, const struct opt *options);
+int completion_print(const char *shell, const struct command *commands);
+
 /* help_json.c: all that help says, for programs: {"commands": [...], "configuration": ...}. commands
  * ends with a NULL name. False after cli_error(). */
 bool help_json(FILE *to, const struct command *commands, const struct opt *run_options);

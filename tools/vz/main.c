@@ -20,6 +20,7 @@ static const struct opt help_options[] = {
 
 static int help_main(int argc, char **argv);
 static int version_main(int argc, char **argv);
+static int completion_main(int argc, char **argv);
 static void main_help(FILE *to, const struct opt *options);
 
 static const struct command commands[] = {
@@ -30,6 +31,8 @@ static const struct command commands[] = {
      "say more about a command: the same as 'vz COMMAND --help'"},
     {"version", version_main, main_help, no_options,
      "say which version this is: the same as 'vz --version' and 'vz -V'"},
+    {"completion", completion_main, completion_help, no_options,
+     "print a script that lets bash, zsh or fish complete what is typed"},
     {.name = NULL},
 };
 
@@ -45,7 +48,7 @@ static void main_help(FILE *to, const struct opt *options)
           "Commands:\n",
           to);
     for (const struct command *c = commands; c->name; c++)
-        fprintf(to, "  %-8s %s\n", c->name, c->text);
+        fprintf(to, "  %-10s  %s\n", c->name, c->text);
     fputs("\n"
           "Example:\n"
           "  vz run --kernel vmlinuz --initrd initrd.img --cmdline console=ttyS0\n"
@@ -134,6 +137,13 @@ static int version_main(int argc, char **argv)
     }
     printf("vz %s\n", vz_version());
     return finish_output();
+}
+
+static int completion_main(int argc, char **argv)
+{
+    int status = completion_print(argc == 1 ? argv[0] : NULL, commands);
+
+    return status == EXIT_OK ? finish_output() : status;
 }
 
 static int help_main(int argc, char **argv)
