@@ -2,6 +2,7 @@
 """What the end-to-end tests share: where things are, and running vz."""
 import os
 import resource
+import struct
 import subprocess
 
 import pytest
@@ -32,6 +33,22 @@ def vz():
                       p.stderr.decode(errors="replace"))
 
     return run
+
+
+@pytest.fixture
+def tiny_kernel(tmp_path):
+    """tiny_kernel(CODE) is an ELF64 kernel of a few instructions."""
+
+    def make(code):
+        at = 0x200000
+        header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, at, 64, 0, 0,
+                             64, 56, 1, 0, 0, 0)
+        segment = struct.pack("<IIQQQQQQ", 1, 5, 120, at, at, len(code), len(code), 1)
+        path = tmp_path / "kernel"
+        path.write_bytes(header + segment + code)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

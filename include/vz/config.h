@@ -37,6 +37,7 @@ struct vz_config_options { /* start from VZ_CONFIG_OPTIONS_INIT */
     bool memory_preallocate; /* take all of the guest's memory from the host at the start, or fail */
     bool memory_huge_pages;  /* from the host's pool of huge pages (/proc/sys/vm/nr_hugepages) */
     bool host_cpu;        /* KVM: show the guest the host's CPU, not the one that is the same everywhere */
+    bool continue_at_panic; /* a guest's kernel panic does not end the machine; since 0.4 */
 };
 #define VZ_CONFIG_OPTIONS_INIT                                                                     \
     VZ_INIT_(struct vz_config_options,                                                             \
@@ -72,6 +73,7 @@ VZ_PUBLIC void vz_config_set_interpret_only(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_memory_preallocate(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_memory_huge_pages(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_host_cpu(struct vz_config *config, bool on);
+VZ_PUBLIC void vz_config_set_continue_at_panic(struct vz_config *config, bool on); /* since 0.4 */
 /* name is copied; NULL: "auto". Returns 0, or -1: no memory. Since 0.2. */
 VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
 /* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1: no memory.

@@ -50,7 +50,9 @@ enum vz_end_reason {
     VZ_END_RESET,      /* the guest reset it, and the configuration says stop_at_reset */
     VZ_END_DEBUG_EXIT, /* the guest wrote debug_code to the debug exit port */
     VZ_END_STOPPED,    /* vz_machine_stop() */
-    VZ_END_ERROR,      /* triple fault, a state that cannot be continued, an error of ours */
+    VZ_END_ERROR,      /* an error of ours or of the host's */
+    VZ_END_PANIC,      /* the guest's kernel panicked, and told so (pvpanic) */
+    VZ_END_FAULT,      /* a CPU is in a state that leads nowhere: a triple fault */
 };
 
 #define VZ_END_TEXT_MAX 512
@@ -58,7 +60,7 @@ enum vz_end_reason {
 struct vz_machine_end {
     enum vz_end_reason reason;
     uint32_t debug_code;
-    char text[VZ_END_TEXT_MAX]; /* VZ_END_ERROR: one line on what happened and where */
+    char text[VZ_END_TEXT_MAX]; /* VZ_END_ERROR, _PANIC, _FAULT: one line on what happened */
 };
 
 /* Of a guest behind NAT. Numeric; empty: not known (yet). */
@@ -77,7 +79,7 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
     /* The guest ended by itself; state is stopped. Not after vz_machine_stop(). */
     void (*guest_did_stop)(void *arg, struct vz_machine *machine,
                            const struct vz_machine_end *end);
-    /* state is error. */
+    /* state is error: VZ_END_ERROR or VZ_END_FAULT. */
     void (*did_stop_with_error)(void *arg, struct vz_machine *machine,
                                 const struct vz_machine_end *end);
     /* The host's end of a network card is gone (the peer hung up, the interface vanished): the
@@ -92,6 +94,9 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
     /* The guest behind a NAT has an address, or another one. */
     void (*guest_address_changed)(void *arg, struct vz_machine *machine, unsigned device,
                                   const struct vz_guest_address *address);
+    /* The guest's kernel panicked, and told so. It goes on when a crash kernel takes over, or by
+     * continue_at_panic; else the machine ends. Since 0.4. */
+    void (*guest_panicked)(void *arg, struct vz_machine *machine, bool crash_kernel);
 };
 #define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 
@@ -164,6 +169,10 @@ VZ_PUBLIC int vz_machine_stop_wait(struct vz_machine *machine, struct vz_error *
  * Press the power button: the guest may turn itself off in good order, or may not.
  * Returns 0, or -1 with VZ_ERROR_INVALID_STATE (it is not running). Since 0.2. */
 VZ_PUBLIC int vz_machine_request_stop(struct vz_machine *machine, struct vz_error *err);
+
+/* Would the guest hear of it? A kernel starts to listen to the power button while it boots (Linux
+ * when it loads its button driver); small ones never do. Since 0.4. */
+VZ_PUBLIC bool vz_machine_hears_request_stop(struct vz_machine *machine);
 
 /* Wait until it is stopped or in error, and tell how the last run ended; *ret may be NULL. Without
  * a run: VZ_END_STOPPED; when it could not start: VZ_END_ERROR. Not on the event thread. Since 0.1. */

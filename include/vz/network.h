@@ -115,6 +115,11 @@ vz_virtio_network_device_new(struct vz_network_attachment *attachment,
 VZ_PUBLIC void vz_network_device_mac(const struct vz_network_device *device,
                                      struct vz_mac_address *ret);
 
+/* What an attachment of vz_nat_attachment_new() forwards: number index, which lives as long as the
+ * attachment; NULL: there are not so many. Since 0.4. */
+VZ_PUBLIC const struct vz_port_forward *
+vz_nat_attachment_forward(const struct vz_network_attachment *attachment, unsigned index);
+
 #ifdef __cplusplus
 }
 #endif

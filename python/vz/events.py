@@ -58,6 +58,9 @@ class Delegate:
     def guest_address_changed(self, machine: Any, device: int, address: GuestAddress) -> None:
         """The guest behind the NAT of network device number device has an address, or another."""
 
+    def guest_panicked(self, machine: Any, crash_kernel: bool) -> None:
+        """The guest's kernel panicked; crash_kernel: another one takes over."""
+
 
 def is_in_callback() -> bool:
     return getattr(_in_callback, "now", False)
@@ -124,6 +127,11 @@ def _guest_address_changed(arg: Any, _: Any, device: int, address: Any) -> None:
     _tell(arg, "guest_address_changed", device, address_of(address))
 
 
+@ffi.callback("void(void *, struct vz_machine *, _Bool)")
+def _guest_panicked(arg: Any, _: Any, crash_kernel: bool) -> None:
+    _tell(arg, "guest_panicked", bool(crash_kernel))
+
+
 @ffi.callback("vz_machine_done_fn")
 def done(arg: Any, _: Any, err: Any) -> None:
     _called(waiting.pop(_number(arg)), error_of(err))
@@ -146,4 +154,5 @@ def c_delegate() -> Any:
         "console_port_opened": _console_port_opened,
         "console_port_closed": _console_port_closed,
         "guest_address_changed": _guest_address_changed,
+        "guest_panicked": _guest_panicked,
     })

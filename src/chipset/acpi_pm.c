@@ -227,6 +227,16 @@ void acpi_pm_power_button(struct acpi_pm *pm)
     device_unlock(&pm->dev);
 }
 
+bool acpi_pm_hears_power_button(struct acpi_pm *pm)
+{
+    bool hears;
+
+    device_lock(&pm->dev);
+    hears = (pm->pm1_en & PM1_PWRBTN) && (pm->pm1_cnt & CNT_SCI_EN);
+    device_unlock(&pm->dev);
+    return hears;
+}
+
 static void pm_reset(struct device *dev)
 {
     struct acpi_pm *pm = container_of(dev, struct acpi_pm, dev);

@@ -50,8 +50,9 @@ START_TEST(the_power_button_interrupts_in_acpi_mode_only)
     setup(&f);
     fake_out(&f.m, 0x602, 2, 0x100);
     acpi_pm_power_button(f.pm);
-    ck_assert(!f.m.level[9]);
+    ck_assert(!f.m.level[9] && !acpi_pm_hears_power_button(f.pm));
     fake_out(&f.m, 0xb2, 1, ACPI_SMI_ENABLE);
+    ck_assert(acpi_pm_hears_power_button(f.pm));
     ck_assert_uint_eq(fake_in(&f.m, 0x604, 2) & 1, 1);
     ck_assert(f.m.level[9]);
     ck_assert_uint_eq(fake_in(&f.m, 0x600, 4), 0x01000100);

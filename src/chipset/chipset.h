@@ -14,6 +14,7 @@ enum chipset_request {
     CHIPSET_POWER_OFF,
     CHIPSET_RESET,
     CHIPSET_DEBUG_EXIT, /* value: what the guest wrote */
+    CHIPSET_PANIC,      /* value: PVPANIC_... */
 };
 
 struct chipset_requests {
@@ -83,8 +84,9 @@ void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
 /* Between these two the timer stands still; no vCPU and no loop runs meanwhile. */
 void acpi_pm_freeze(struct acpi_pm *pm);
 void acpi_pm_thaw(struct acpi_pm *pm);
-/* Press the power button. Any thread. */
+/* Press the power button; would the guest be told of it, if it were pressed now? Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
+bool acpi_pm_hears_power_button(struct acpi_pm *pm);
 
 /* --- fw_cfg.c: ports 0x510-0x511: RAM size (bytes) and CPU count for firmware and test kernels --- */
 int fw_cfg_create(struct bus *bus, uint64_t ram_size, unsigned cpus) must_check;
@@ -92,6 +94,12 @@ int fw_cfg_create(struct bus *bus, uint64_t ram_size, unsigned cpus) must_check;
 /* --- ports.c: POST code ports 0x80 and 0xed; the debug-exit port 0xf4 of CPU test programs --- */
 int post_ports_create(struct bus *bus) must_check;
 int debug_exit_create(struct bus *bus, const struct chipset_requests *requests) must_check;
+
+/* --- pvpanic.c: port 0x505, by which a guest's kernel tells that it panicked --- */
+#define PVPANIC_PORT         0x505
+#define PVPANIC_PANICKED     0x01
+#define PVPANIC_CRASH_LOADED 0x02 /* and another kernel takes over: the guest goes on */
+int pvpanic_create(struct bus *bus, const struct chipset_requests *requests) must_check;
 
 /* --- test_device.c: what else CPU test programs expect: registers, lines, device memory --- */
 int test_device_create(struct bus *bus) must_check;

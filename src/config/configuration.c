@@ -177,6 +177,13 @@ static const struct schema_field machine_fields[] = {
     FIELD_BOOL(struct vz_config, options.stop_at_reset, "stopAtReset", .option = "no-reboot",
                .heading = "Ending",
                .text = "a guest's reset ends the machine instead of rebooting it"),
+    FIELD_BOOL(struct vz_config, options.continue_at_panic, "continueAtPanic",
+               .option = "ignore-panic", .heading = "Ending",
+               .text = "a panic of the guest's kernel does not end the machine",
+               .more = "Kernels tell of it by a pvpanic device, which Linux drives by itself once its "
+                       "driver is there: an initramfs has to load the modules pvpanic and "
+                       "pvpanic-mmio. Without this option the machine ends then, with status 3, "
+                       "unless the guest has a crash kernel that takes over."),
     FIELD_BOOL(struct vz_config, options.debug_exit, "debugExit", .option = "debug-exit",
                .heading = "Ending",
                .text = "a byte v that the guest writes to port 0xf4 ends the machine; vz's status "
@@ -304,6 +311,12 @@ void vz_config_set_debug_exit(struct vz_config *config, bool on)
 {
     if (config)
         config->options.debug_exit = on;
+}
+
+void vz_config_set_continue_at_panic(struct vz_config *config, bool on)
+{
+    if (config)
+        config->options.continue_at_panic = on;
 }
 
 static int set_text(struct vz_config *config, const char *name, const char *text)

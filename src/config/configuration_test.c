@@ -409,8 +409,8 @@ END_TEST
 /* Everything there is, once. */
 static const char everything[] =
     "{\"label\": \"a\", \"accel\": \"soft\", \"cpus\": 3, \"memory\": 134217728,"
-    " \"stopAtReset\": true, \"debugExit\": true, \"memoryPreallocate\": true,"
-    " \"memoryHugePages\": true, \"hostCpu\": true,"
+    " \"stopAtReset\": true, \"continueAtPanic\": true, \"debugExit\": true,"
+    " \"memoryPreallocate\": true, \"memoryHugePages\": true, \"hostCpu\": true,"
     " \"platform\": {\"type\": \"generic\","
     "   \"machineIdentifier\": \"01234567-89ab-cdef-0123-456789abcdef\"},"
     " \"bootLoader\": {\"type\": \"linux\", \"kernel\": \"k\", \"initrd\": \"i\", \"cmdline\": \"c\"},"

@@ -210,6 +210,12 @@ struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options 
     return schema_make(&nat_type, &a, err);
 }
 
+const struct vz_port_forward *
+vz_nat_attachment_forward(const struct vz_network_attachment *a, unsigned index)
+{
+    return a && a->kind == NETWORK_NAT && index < a->forward_count ? &a->forward[index] : NULL;
+}
+
 struct vz_network_attachment *
 vz_fd_network_attachment_new(int fd, const struct vz_fd_network_options *options,
                              struct vz_error *err)

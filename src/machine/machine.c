@@ -295,6 +295,21 @@ int vz_machine_request_stop(struct vz_machine *m, struct vz_error *err)
     return machine_call(m, press_power_button, NULL, err);
 }
 
+static int ask_listening(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    *(bool *)arg = acpi_pm_hears_power_button(m->parts.board->pm);
+    return 0;
+}
+
+bool vz_machine_hears_request_stop(struct vz_machine *m)
+{
+    bool hears = false;
+
+    if (m)
+        machine_call(m, ask_listening, &hears, NULL); /* not live: no */
+    return hears;
+}
+
 void vz_machine_wait(struct vz_machine *m, struct vz_machine_end *ret)
 {
     pthread_mutex_lock(&m->lock);

@@ -143,6 +143,7 @@ void machine_op_complete(struct vz_machine *m, struct machine_op *op, const stru
 /* Events for the delegate; no lock is needed. */
 void machine_tell_state(struct vz_machine *m, enum vz_machine_state state);
 void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end);
+void machine_tell_panic(struct vz_machine *m, bool crash_kernel);
 /* parts_owner.tell: arg is the machine. */
 void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e);
 

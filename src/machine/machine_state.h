@@ -27,6 +27,12 @@ bool machine_state_begin(enum vz_machine_state from, enum machine_op_kind op,
 /* Where the operation leads when it succeeds, or fails. VZ_STATE_ERROR: the run ends. */
 enum vz_machine_state machine_state_after(enum machine_op_kind op, bool ok);
 
+/* Does a run that ends so leave the machine in error? */
+static inline bool machine_end_is_error(enum vz_end_reason reason)
+{
+    return reason == VZ_END_ERROR || reason == VZ_END_FAULT;
+}
+
 const char *machine_op_name(enum machine_op_kind op);
 
 #endif

@@ -38,6 +38,17 @@ void machine_end_locked(struct vz_machine *m, enum vz_end_reason reason, uint32_
     ask_locked(m, &m->ending);
 }
 
+/* With a crash kernel the guest has plans of its own. */
+static void panicked_locked(struct vz_machine *m, uint32_t events)
+{
+    bool crash_kernel = events & PVPANIC_CRASH_LOADED;
+
+    machine_tell_panic(m, crash_kernel);
+    machine_wake(m);
+    if (!crash_kernel && !m->config->options.continue_at_panic)
+        machine_end_locked(m, VZ_END_PANIC, 0, "the guest's kernel panicked");
+}
+
 void machine_on_request(void *arg, enum chipset_request kind, uint32_t value)
 {
     struct vz_machine *m = arg;
@@ -47,6 +58,8 @@ void machine_on_request(void *arg, enum chipset_request kind, uint32_t value)
         machine_end_locked(m, VZ_END_POWEROFF, 0, "");
     else if (kind == CHIPSET_DEBUG_EXIT)
         machine_end_locked(m, VZ_END_DEBUG_EXIT, value, "");
+    else if (kind == CHIPSET_PANIC)
+        panicked_locked(m, value);
     else if (m->config->options.stop_at_reset)
         machine_end_locked(m, VZ_END_RESET, 0, "");
     else
@@ -55,12 +68,12 @@ void machine_on_request(void *arg, enum chipset_request kind, uint32_t value)
 }
 
 /* A CPU cannot go on. */
-static void on_failed(void *arg, const char *text)
+static void on_failed(void *arg, bool by_guest, const char *text)
 {
     struct vz_machine *m = arg;
 
     pthread_mutex_lock(&m->lock);
-    machine_end_locked(m, VZ_END_ERROR, 0, text);
+    machine_end_locked(m, by_guest ? VZ_END_FAULT : VZ_END_ERROR, 0, text);
     pthread_mutex_unlock(&m->lock);
 }
 

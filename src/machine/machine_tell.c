@@ -44,7 +44,7 @@ struct notice {
     enum vz_machine_state state;
     struct vz_machine_end end;
     unsigned device, port;
-    bool open;
+    bool open, crash_kernel;
     struct vz_error err;
     struct vz_guest_address address;
 };
@@ -81,7 +81,7 @@ static void call_end(struct event *e, void *machine)
     struct notice *n = container_of(e, struct notice, event);
     struct vz_machine *m = machine;
 
-    if (n->end.reason == VZ_END_ERROR)
+    if (machine_end_is_error(n->end.reason))
         m->delegate.did_stop_with_error(m->delegate_arg, m, &n->end);
     else
         m->delegate.guest_did_stop(m->delegate_arg, m, &n->end);
@@ -90,11 +90,26 @@ static void call_end(struct event *e, void *machine)
 
 void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end)
 {
-    bool wanted = end->reason == VZ_END_ERROR ? m->delegate.did_stop_with_error != NULL
-                                              : m->delegate.guest_did_stop != NULL;
+    bool wanted = machine_end_is_error(end->reason) ? m->delegate.did_stop_with_error != NULL
+                                                    : m->delegate.guest_did_stop != NULL;
 
     if (wanted && end->reason != VZ_END_STOPPED)
         push_notice(m, &(struct notice){.event.fn = call_end, .end = *end});
+}
+
+static void call_panic(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.guest_panicked(m->delegate_arg, m, n->crash_kernel);
+    free(n);
+}
+
+void machine_tell_panic(struct vz_machine *m, bool crash_kernel)
+{
+    if (m->delegate.guest_panicked)
+        push_notice(m, &(struct notice){.event.fn = call_panic, .crash_kernel = crash_kernel});
 }
 
 static void call_port(struct event *e, void *machine)

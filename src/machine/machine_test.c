@@ -56,7 +56,7 @@ START_TEST(machine_ends_with_a_triple_fault)
     static const struct fake_op ops[] = {{FAKE_SHUTDOWN}};
     struct vz_machine_end end = run(ops, 1, 2, false);
 
-    ck_assert_int_eq(end.reason, VZ_END_ERROR);
+    ck_assert_int_eq(end.reason, VZ_END_FAULT);
     ck_assert_msg(strstr(end.text, "triple fault") && strstr(end.text, "0x200000"), "%s", end.text);
 }
 END_TEST
@@ -81,6 +81,69 @@ START_TEST(machine_ends_as_its_devices_ask)
     ck_assert_uint_eq(end.debug_code, 0x21);
     end = run(reset, 2, 2, true);
     ck_assert_int_eq(end.reason, VZ_END_RESET);
+}
+END_TEST
+
+struct panics {
+    _Atomic unsigned with, without;
+};
+
+static void on_panicked(void *arg, struct vz_machine *m, bool crash_kernel)
+{
+    struct panics *p = arg;
+
+    if (crash_kernel)
+        p->with++;
+    else
+        p->without++;
+}
+
+/* A crash kernel is told of, and goes on; the second panic ends the run. */
+START_TEST(machine_ends_with_a_panic)
+{
+    static const struct fake_op ops[] = {{FAKE_PORT_READ, 1, 0x505, 3},
+                                         {FAKE_PORT_WRITE, 1, 0x505, 2},
+                                         {FAKE_PORT_WRITE, 1, 0x505, 1}, {FAKE_WAIT}};
+    struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct file f = write_kernel(ops, 4);
+    struct panics panics = {0};
+    struct vz_machine_end end;
+    struct vz_machine *m;
+
+    delegate.guest_panicked = on_panicked;
+    o.delegate = &delegate;
+    o.delegate_arg = &panics;
+    m = make_with(f.path, 2, false, &o);
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    vz_machine_wait(m, &end);
+    ck_assert_int_eq(end.reason, VZ_END_PANIC);
+    ck_assert_str_eq(end.text, "the guest's kernel panicked");
+    ck_assert_int_eq(vz_machine_state(m), VZ_STATE_STOPPED);
+    vz_machine_free(m);
+    ck_assert_uint_eq(panics.with, 1);
+    ck_assert_uint_eq(panics.without, 1);
+    unlink(f.path);
+}
+END_TEST
+
+START_TEST(a_panic_may_be_ignored)
+{
+    static const struct fake_op ops[] = {{FAKE_PORT_WRITE, 1, 0x505, 1},
+                                         {FAKE_PORT_WRITE, 1, 0xf4, 7}, {FAKE_WAIT}};
+    struct file f = write_kernel(ops, 3);
+    struct vz_config *c = make_config(f.path, 1, false);
+    struct vz_machine_end end;
+    struct vz_machine *m;
+
+    vz_config_set_continue_at_panic(c, true);
+    m = vz_machine_new(c, NULL, NULL);
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    vz_machine_wait(m, &end);
+    ck_assert_int_eq(end.reason, VZ_END_DEBUG_EXIT);
+    vz_machine_free(m);
+    vz_config_unref(c);
+    unlink(f.path);
 }
 END_TEST
 
@@ -585,6 +648,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, machine_ends_with_a_triple_fault);
     UNIT_TEST(s, machine_ends_with_an_internal_error);
     UNIT_TEST(s, machine_ends_as_its_devices_ask);
+    UNIT_TEST(s, machine_ends_with_a_panic);
+    UNIT_TEST(s, a_panic_may_be_ignored);
     UNIT_TEST(s, machine_reboots_until_it_is_stopped);
     UNIT_TEST(s, machines_live_side_by_side);
     UNIT_TEST(s, machine_that_cannot_start_is_in_error);

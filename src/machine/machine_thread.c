@@ -180,8 +180,8 @@ static struct machine_op *settle_end(struct vz_machine *m, bool *ret_stopped)
     *ret_stopped = m->state == VZ_STATE_STOPPING && m->end.reason == VZ_END_STOPPED;
     if (m->state == VZ_STATE_PAUSED)
         machine_move_locked(m, VZ_STATE_STOPPING); /* freed while paused */
-    op = machine_settle_locked(m, m->end.reason == VZ_END_ERROR ? VZ_STATE_ERROR
-                                                                : VZ_STATE_STOPPED);
+    op = machine_settle_locked(m, machine_end_is_error(m->end.reason) ? VZ_STATE_ERROR
+                                                                      : VZ_STATE_STOPPED);
     machine_tell_end(m, &m->end);
     pthread_mutex_unlock(&m->lock);
     return op;

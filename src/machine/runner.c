@@ -62,7 +62,7 @@ static void run_once(struct runner *r, struct runner_cpu *cpu)
         snprintf(text, sizeof(text), "CPU %u: triple fault: %.400s", cpu->index, e.text);
     else
         snprintf(text, sizeof(text), "CPU %u: internal error: %.400s", cpu->index, e.text);
-    r->owner.failed(r->owner.arg, text);
+    r->owner.failed(r->owner.arg, n == 0 && e.kind == HV_EXIT_SHUTDOWN, text);
 }
 
 static void *cpu_thread(void *arg)

@@ -16,9 +16,10 @@ struct runner;
 struct runner_owner {
     /* All threads stand still. On one of them; nothing is locked. */
     void (*parked)(void *arg);
-    /* A CPU cannot go on; text says why. On its thread; nothing is locked. It must lead to a
-     * runner_park() or a runner_end(), or the CPU is run again. */
-    void (*failed)(void *arg, const char *text);
+    /* A CPU cannot go on; text says why, and whether the guest brought it there. On its thread;
+     * nothing is locked. It must lead to a runner_park() or a runner_end(), or the CPU is run
+     * again. */
+    void (*failed)(void *arg, bool by_guest, const char *text);
     void *arg;
 };
 

@@ -155,6 +155,24 @@ def test_a_terminal_on_hvc0(kernels, initramfs, modules):
         assert child.exitstatus == 0
 
 
+def test_a_paste_arrives_whole_and_keys_are_heard_behind_it(kernels, initramfs, modules):
+    """216 KB pasted at once, into a guest that does not read yet."""
+    text = "".join(f"{i:05} {'abcdefghijklmnopqrstuvwxyz' * 2}\n" for i in range(3660))
+    script = LOAD + ("exec </dev/hvc0 >/dev/hvc0 2>&1\nstty raw -echo; echo ready\nsleep 3\n"
+                     f"head -c {len(text)} | sha256sum; poweroff -f\n")
+    with boots.spawn(kernels["cloud"], initramfs(script, *modules), "--console", "stdio", "--net",
+                     "nat,mac=02:00:00:00:00:01", "--forward", f"tcp:{free_port()}:22",
+                     cmdline="quiet") as child:
+        child.expect("ready")
+        child.send(text)
+        child.send("\x01i")
+        child.expect("no address yet")
+        child.expect("leads to port 22 of the guest")
+        child.expect(hashlib.sha256(text.encode()).hexdigest())
+        child.wait()
+        assert child.exitstatus == 0
+
+
 def test_nobody_reads_any_more(kernels, initramfs, modules):
     argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd",
             str(initramfs("echo here; sleep 100000\n")), "--cmdline", "console=ttyS0 quiet"]

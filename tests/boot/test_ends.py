@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """How guests end: power-off, reset, panic; and what is said when they cannot go on."""
+import contextlib
 import os
 import re
+import signal
 import subprocess
+import threading
+import time
 
 import pytest
 
 import boots
-
+import guest_drivers
 from conftest import VZ
 
 
@@ -50,11 +54,136 @@ def test_every_way_to_reset(kernels, initramfs, way):
     assert r.status == 0 and r.err == "", r
 
 
-def test_triple_fault_ends_with_1_and_says_what_the_cpu_did(kernels, initramfs):
+def test_triple_fault_ends_with_3_and_says_what_the_cpu_did(kernels, initramfs):
     r = boots.run(kernels["cloud"], initramfs("reboot -f\n"), "--cpus", 2,
                   cmdline="console=ttyS0 quiet reboot=triple")
-    assert r.status == 1, r
+    assert r.status == 3, r
     assert "triple fault" in r.err and re.search(r"rip", r.err, re.I), r
+
+
+CRASH = "echo 1 >/proc/sys/kernel/sysrq\necho going\necho c >/proc/sysrq-trigger\nsleep 10000\n"
+
+
+@pytest.fixture(scope="module")
+def panicking(initramfs, tmp_path_factory):
+    """An initramfs whose kernel panics with its pvpanic driver loaded."""
+    drivers = ("pvpanic", "pvpanic-mmio")
+    files = guest_drivers.files(tmp_path_factory.mktemp("modules"), drivers)
+    assert len(files) == len(drivers)
+    return initramfs(guest_drivers.load(drivers) + CRASH, *files)
+
+
+@pytest.mark.parametrize("cmdline", ["panic=0", "panic=1"])
+def test_a_panic_that_the_guest_tells_ends_with_3(kernels, panicking, cmdline):
+    r = boots.run(kernels["cloud"], panicking, cmdline=f"console=ttyS0 quiet {cmdline}")
+    assert r.status == 3 and "panicked" in r.err and r.err.count("\n") == 1, r
+    assert "sysrq triggered crash" in r.out, r
+
+
+def test_a_panic_may_be_ignored(kernels, panicking):
+    r = boots.run(kernels["cloud"], panicking, "--ignore-panic", "--no-reboot",
+                  cmdline="console=ttyS0 quiet panic=1")
+    assert r.status == 0 and r.err == "" and r.out.count("going") == 1, r
+
+
+def test_time_is_over(kernels, initramfs):
+    started = time.monotonic()
+    r = boots.run(kernels["cloud"], initramfs("sleep 100000\n"), "--timeout", "3s")
+    assert r.status == 124 and "--timeout" in r.err, r
+    assert time.monotonic() - started >= 3
+
+
+# Without a program that listens to the button the kernel does, and nothing comes of it.
+BUTTON = ("button", "evdev")
+LISTENS = "head -c 96 /dev/input/event0 >/dev/null; echo pressed\n"
+
+
+@pytest.fixture(scope="module")
+def with_button(initramfs, tmp_path_factory):
+    files = guest_drivers.files(tmp_path_factory.mktemp("modules"), BUTTON)
+    return lambda script: initramfs(guest_drivers.load(BUTTON) + "echo up\n" + script, *files)
+
+
+@contextlib.contextmanager
+def started(kernel, initrd, *more):
+    """vz without a terminal, once the guest is up."""
+    p = subprocess.Popen([VZ, "run", "--kernel", kernel, "--initrd", initrd, "--cmdline",
+                          "console=ttyS0 quiet", *more], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(boots.BOOT_LIMIT_S, p.kill)
+    watchdog.start()
+    try:
+        assert any(line.startswith("up") for line in p.stdout)
+        time.sleep(1)
+        yield p
+    finally:
+        watchdog.cancel()
+        p.kill()
+        p.wait()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_asks_the_guest(kernels, with_button, sig):
+    with started(kernels["cloud"], with_button(LISTENS + "echo bye; poweroff -f\n")) as p:
+        p.send_signal(sig)
+        out, err = p.communicate()
+        assert p.returncode == -sig
+        assert "pressed\nbye\n" in out and "asked the guest" in err, out + err
+
+
+def test_a_second_signal_pulls_the_plug(kernels, with_button):
+    with started(kernels["cloud"], with_button("sleep 100000\n")) as p:
+        p.send_signal(signal.SIGTERM)
+        assert "asked the guest" in p.stderr.readline()
+        p.send_signal(signal.SIGTERM)  # as timeout(1) sends it twice: the same wish
+        time.sleep(1)
+        assert p.poll() is None
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(60) == -signal.SIGTERM
+
+
+def test_a_guest_that_does_not_shut_down_is_turned_off(kernels, with_button):
+    with started(kernels["cloud"], with_button("sleep 100000\n"), "--stop", "2s") as p:
+        p.send_signal(signal.SIGTERM)
+        _, err = p.communicate(timeout=60)
+        assert p.returncode == -signal.SIGTERM and "has not shut down" in err, err
+
+
+def test_stop_now_does_not_ask(kernels, with_button):
+    with started(kernels["cloud"], with_button(LISTENS + "sleep 100000\n"), "--stop=now") as p:
+        p.send_signal(signal.SIGTERM)
+        out, err = p.communicate(timeout=60)
+        assert p.returncode == -signal.SIGTERM and err == "" and "pressed" not in out, out + err
+
+
+def test_keys_ask_the_guest(kernels, with_button):
+    initrd = with_button(LISTENS + LISTENS + "echo bye; poweroff -f\n")
+    with boots.spawn(kernels["cloud"], initrd) as child:
+        child.expect("up")
+        time.sleep(1)
+        child.send("\x01s")  # presses, and stays
+        child.expect("pressed the guest's power button")
+        child.expect("pressed")
+        child.send("\x01z")
+        child.expect("Ctrl-A z is no key")
+        child.send("\x01x")
+        child.expect("asked the guest")
+        child.expect("bye")
+        child.expect(boots.pexpect.EOF)
+        assert child.wait() == 0
+
+
+def test_another_prefix_key(kernels, initramfs):
+    with boots.spawn(kernels["cloud"], initramfs("echo up; read x; echo \"$x\" | hexdump -C\n"
+                                                 "sleep 100000\n"), "--escape", "ctrl-b") as child:
+        child.expect("up")
+        child.send("a\x01xb\r")
+        child.expect("61 01 78 62")
+        child.send("\x02h")
+        child.expect("Ctrl-B x")
+        child.send("\x02x")
+        child.expect(boots.pexpect.EOF)
+        assert child.wait() == 0
 
 
 def test_serial_to_a_file(kernels, initramfs, tmp_path):

@@ -2,7 +2,6 @@
 """The host has no more: descriptors, or room where the guest's output goes."""
 import os
 import resource
-import struct
 
 import pytest
 
@@ -11,15 +10,8 @@ SAYS_X_AND_RESETS = bytes.fromhex("66baf803b078ee66baf90cb006eeebfe")
 
 
 @pytest.fixture
-def kernel(tmp_path):
-    """An ELF64 kernel of a few instructions."""
-    at, code = 0x200000, SAYS_X_AND_RESETS
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, at, 64, 0, 0, 64,
-                         56, 1, 0, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 120, at, at, len(code), len(code), 1)
-    path = tmp_path / "kernel"
-    path.write_bytes(header + segment + code)
-    return path
+def kernel(tiny_kernel):
+    return tiny_kernel(SAYS_X_AND_RESETS)
 
 
 @pytest.mark.parametrize("where", ["stdio", "file:/dev/full", "file"])

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_GUEST = 3, EXIT_TIMEOUT = 124 };
 
 /* One line "vz: ..." to standard error. */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -91,6 +91,22 @@ bool help_json(FILE *to, const struct command *commands, const struct opt *run_o
 struct opt *run_opts_new(void);
 void run_opts_free(struct opt *table);
 
+/* run_life.c ------------------------------------------------------------------------------ */
+
+/* What the command line says of this run, beside the machine. */
+struct run_life {
+    uint64_t timeout_ms; /* 0: none */
+    uint64_t stop_ms;    /* how long a guest may take to shut down; 0: it is not asked */
+    char prefix;         /* of the escape keys; 0: none */
+    bool has_pass;       /* debug exit with pass ends with 0 */
+    uint32_t pass;
+};
+
+/* Returns false after cli_error(). */
+bool run_life_parse(const struct given *list, struct run_life *ret);
+/* Is it one of its options? */
+bool run_life_has(const char *name);
+
 /* run_config.c ---------------------------------------------------------------------------- */
 
 struct vz_config;
@@ -100,6 +116,7 @@ struct run_options {
     struct opt *table;
     struct given *given;
     struct vz_config *config;
+    struct run_life life;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit
@@ -122,12 +139,18 @@ void terminal_restore(void);
 
 struct vz_machine;
 
-/* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but restore the terminal and are
- * remembered until ending_start(); a second one ends it. Before there are other threads. False: no
- * descriptors. */
+/* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but are remembered until
+ * ending_start(); a third one ends it. Before there are other threads. False: no descriptors. */
 bool ending_prepare(void);
-/* Have a thread turn the machine off when such a signal comes, or has come. False: no thread. */
-bool ending_start(struct vz_machine *machine);
+/* Have a thread end the machine when such a signal comes, or has come, or the time is over. False:
+ * no thread. */
+bool ending_start(struct vz_machine *machine, const struct run_life *life);
+/* Any thread. As a signal does: ask the guest, the second time turn it off. */
+void ending_leave(void);
+/* Any thread. Press the power button, and no more; turn the machine off at once. */
+void ending_press(void);
+void ending_turn_off(void);
+bool ending_timed_out(void);
 /* Before the machine is freed. */
 void ending_stop(void);
 /* When all is tidy: end by the signal that came, if any. */
@@ -138,16 +161,15 @@ void ending_finish(void);
 struct keys;
 
 /* Watch standard input and output in a thread of its own, once keys_start() has been called. in_fd:
- * a terminal, whose keys are looked at for the escape keys and the rest offered at keys_fd(); -1:
- * none. out_fd: when its reader goes away the machine is stopped. Guests are told how large the
- * terminal is. Blocks SIGWINCH, so call it before there are other threads. */
-struct keys *keys_new(int in_fd, int out_fd);
+ * a terminal, whose keys are looked at for the escape keys (prefix and another one; prefix 0: there
+ * are none) and the rest offered at keys_fd(); -1: none. out_fd: when its reader goes away the machine
+ * is stopped. Guests are told how large the terminal is. Blocks SIGWINCH, so call it before there are
+ * other threads. */
+struct keys *keys_new(int in_fd, int out_fd, char prefix);
 /* out_fd's reader went away. */
 bool keys_abandoned(const struct keys *k);
 int keys_fd(const struct keys *k);
 bool keys_start(struct keys *k, struct vz_machine *machine);
 void keys_free(struct keys *k); /* NULL is fine */
-
-extern const char keys_help[];
 
 #endif

@@ -22,7 +22,7 @@ static bool prepare_console(struct run *run)
     if (!vz_config_uses_stdio(run->o.config))
         return true;
     run->raw = isatty(STDIN_FILENO);
-    run->keys = keys_new(run->raw ? STDIN_FILENO : -1, STDOUT_FILENO);
+    run->keys = keys_new(run->raw ? STDIN_FILENO : -1, STDOUT_FILENO, run->o.life.prefix);
     if (!run->keys) {
         cli_error("out of memory or file descriptors");
         return false;
@@ -68,7 +68,7 @@ static int start(struct run *run)
         cli_error("%s", err.text);
         return EXIT_FAILED;
     }
-    if (!ending_start(run->machine)) {
+    if (!ending_start(run->machine, &run->o.life)) {
         terminal_restore();
         cli_error("cannot start a thread");
         return EXIT_FAILED;
@@ -92,15 +92,23 @@ static void print_paths(struct run *run)
     }
 }
 
-static int end_status(const struct vz_machine_end *end)
+static int end_status(const struct run *run, const struct vz_machine_end *end)
 {
+    const struct run_life *l = &run->o.life;
+
     switch (end->reason) {
     case VZ_END_POWEROFF:
     case VZ_END_RESET:
     case VZ_END_STOPPED:
         return EXIT_OK;
     case VZ_END_DEBUG_EXIT:
+        if (l->has_pass && end->debug_code == l->pass)
+            return EXIT_OK;
         return (int)((end->debug_code << 1) | 1) & 0xff;
+    case VZ_END_PANIC:
+    case VZ_END_FAULT:
+        cli_error("%s", end->text);
+        return EXIT_GUEST;
     case VZ_END_ERROR:
         break;
     }
@@ -148,7 +156,7 @@ static int run_machine(struct run *run)
         print_paths(run);
         vz_machine_wait(run->machine, &end);
         terminal_restore();
-        status = end_status(&end);
+        status = ending_timed_out() ? EXIT_TIMEOUT : end_status(run, &end);
         if (end.reason == VZ_END_STOPPED && keys_abandoned(run->keys)) {
             cli_error("nobody reads standard output any more: the machine was turned off");
             status = EXIT_FAILED;

@@ -1,55 +1,185 @@
 /* SPDX-License-Identifier: MIT */
-/* What asks vz to end (kill, a closed terminal, Ctrl-C where the terminal is not raw) turns the
- * machine off, so that nothing is left behind: no sockets, and nothing the guest said that is not
- * written. A second signal of the kind ends the process at once.
+/* How a run is made to end from outside: a signal that asks vz to end (kill, a closed terminal,
+ * Ctrl-C where the terminal is not raw), the keys, --timeout. The first wish asks the guest by its
+ * power button, and gives it some time; a second one, or the end of that time, turns the machine off.
+ * Both ways nothing is left behind: no sockets, and nothing the guest said that is not written. A
+ * third signal ends the process at once.
  *
  * Besides terminal.c the other place with mutable state outside of main()'s stack, for the same
  * reason: signal handlers have no other way to it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
 
 #include "cli.h"
 
-static int pipe_fd[2] = {-1, -1};     /* a byte in it: a signal came, or ending_finish() */
+#define ECHO_MS 500
+
+/* What comes through the pipe. */
+enum wish { WISH_LEAVE = 'l', WISH_PRESS = 'p', WISH_OFF = 'o', WISH_QUIT = 'q' };
+
+struct ending {
+    struct vz_machine *machine;
+    struct run_life life;
+    uint64_t pull_ms, timeout_ms; /* when, by now_ms(); 0: not */
+};
+
+static int pipe_fd[2] = {-1, -1};
 static volatile sig_atomic_t came;    /* which signal, or 0 */
+static volatile sig_atomic_t count;   /* of them */
+static volatile uint64_t last_ms;     /* when the last one came */
+static atomic_bool timed_out;
 static pthread_t thread;
 static bool has_thread;
+static struct ending ending;          /* the thread's */
 
 static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+
+static void wish(enum wish what)
+{
+    char byte = (char)what;
+    ssize_t n = write(pipe_fd[1], &byte, 1);
+
+    (void)n;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* timeout(1) and others send a signal to the process and then to its group: that is one. */
+static bool is_echo(void)
+{
+    uint64_t now = now_ms();
+    bool echo = count && now - last_ms < ECHO_MS;
+
+    last_ms = now;
+    return echo;
+}
 
 static void on_signal(int sig)
 {
     int keep = errno;
-    ssize_t n;
 
-    terminal_restore();
-    came = sig;
-    n = write(pipe_fd[1], "", 1);
-    (void)n;
+    if (is_echo())
+        return;
+    if (!came)
+        came = sig;
+    if (++count >= 2) { /* the next one is the end */
+        terminal_restore();
+        for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+            signal(signals[i], SIG_DFL);
+    }
+    wish(WISH_LEAVE);
     errno = keep;
+}
+
+static void turn_off(struct ending *e)
+{
+    e->pull_ms = e->timeout_ms = 0;
+    vz_machine_stop(e->machine, NULL, NULL);
+}
+
+/* The guest's power button, or the plug. */
+static void leave(struct ending *e)
+{
+    if (e->pull_ms || !e->life.stop_ms) {
+        turn_off(e);
+    } else if (!vz_machine_hears_request_stop(e->machine) ||
+               vz_machine_request_stop(e->machine, NULL) < 0) {
+        cli_error("the guest does not listen to its power button: turning the machine off");
+        turn_off(e);
+    } else {
+        e->pull_ms = now_ms() + e->life.stop_ms;
+        cli_error("asked the guest to shut down, and waiting for it up to %llu s; once more turns "
+                  "the machine off", (unsigned long long)(e->life.stop_ms + 999) / 1000);
+    }
+}
+
+static void press(struct ending *e)
+{
+    if (!vz_machine_hears_request_stop(e->machine))
+        cli_error("the guest does not listen to its power button");
+    else if (vz_machine_request_stop(e->machine, NULL) == 0)
+        cli_error("pressed the guest's power button");
+}
+
+/* Returns false when there will be no more. */
+static bool on_wish(struct ending *e)
+{
+    char byte = 0;
+    ssize_t n = read(pipe_fd[0], &byte, 1);
+
+    if (n < 0)
+        return errno == EINTR;
+    if (byte == WISH_LEAVE)
+        leave(e);
+    else if (byte == WISH_PRESS)
+        press(e);
+    else if (byte == WISH_OFF)
+        turn_off(e);
+    return n == 1 && byte != WISH_QUIT;
+}
+
+static void on_time(struct ending *e)
+{
+    uint64_t now = now_ms();
+
+    if (e->timeout_ms && now >= e->timeout_ms) {
+        atomic_store(&timed_out, true);
+        cli_error("the time of --timeout is over: turning the machine off");
+        turn_off(e);
+    } else if (e->pull_ms && now >= e->pull_ms) {
+        cli_error("the guest has not shut down: turning the machine off");
+        turn_off(e);
+    }
+}
+
+/* How long poll() may wait. */
+static int wait_ms(const struct ending *e)
+{
+    uint64_t first = e->pull_ms, now = now_ms();
+
+    if (e->timeout_ms && (!first || e->timeout_ms < first))
+        first = e->timeout_ms;
+    if (!first)
+        return -1;
+    if (first <= now)
+        return 0;
+    return first - now > 1000000 ? 1000000 : (int)(first - now);
 }
 
 static void *ending_thread(void *arg)
 {
-    char byte;
-    ssize_t n;
+    struct ending *e = arg;
+    struct pollfd p = {.fd = pipe_fd[0], .events = POLLIN};
+    bool more = true;
 
-    do
-        n = read(pipe_fd[0], &byte, 1);
-    while (n < 0 && errno == EINTR);
-    if (came)
-        vz_machine_stop(arg, NULL, NULL);
+    while (more) {
+        int n = poll(&p, 1, wait_ms(e));
+
+        if (n > 0)
+            more = on_wish(e);
+        on_time(e);
+    }
     return NULL;
 }
 
 bool ending_prepare(void)
 {
-    struct sigaction old, sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    struct sigaction old, sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
     if (pipe2(pipe_fd, O_CLOEXEC) < 0)
         return false;
@@ -62,21 +192,41 @@ bool ending_prepare(void)
     return true;
 }
 
-bool ending_start(struct vz_machine *machine)
+bool ending_start(struct vz_machine *machine, const struct run_life *life)
 {
-    has_thread = !pthread_create(&thread, NULL, ending_thread, machine);
+    ending = (struct ending){.machine = machine, .life = *life};
+    if (life->timeout_ms)
+        ending.timeout_ms = now_ms() + life->timeout_ms;
+    has_thread = !pthread_create(&thread, NULL, ending_thread, &ending);
     return has_thread;
+}
+
+void ending_leave(void)
+{
+    wish(WISH_LEAVE);
+}
+
+void ending_press(void)
+{
+    wish(WISH_PRESS);
+}
+
+void ending_turn_off(void)
+{
+    wish(WISH_OFF);
+}
+
+bool ending_timed_out(void)
+{
+    return atomic_load(&timed_out);
 }
 
 void ending_stop(void)
 {
-    ssize_t n;
-
     if (!has_thread)
         return;
     has_thread = false;
-    n = write(pipe_fd[1], "", 1);
-    (void)n;
+    wish(WISH_QUIT);
     pthread_join(thread, NULL);
 }
 

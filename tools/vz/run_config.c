@@ -175,7 +175,7 @@ static bool is_special(const struct opt *o)
         if (!strcmp(o->name, names[i]))
             return true;
     }
-    return !o->name[0] && o->letter == 't';
+    return run_life_has(o->name) || (!o->name[0] && o->letter == 't');
 }
 
 static bool apply_all(struct run_options *o)
@@ -197,6 +197,8 @@ static bool apply_all(struct run_options *o)
         if (!strcmp(g->opt->name, "forward") && !apply(o, "forward", g->value))
             return false;
     }
+    if (o->life.has_pass && !apply(o, "debug-exit", NULL))
+        return false;
     if (run_options_flag(o, "jit"))
         vz_config_set_interpret_only(o->config, false);
     return true;
@@ -243,7 +245,8 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
     if (!o->table || !o->given)
         return cli_no_memory();
     *ret_status = EXIT_USAGE;
-    if (!opts_parse(argc, argv, o->table, "vz run", o->given) || !check_combination(o))
+    if (!opts_parse(argc, argv, o->table, "vz run", o->given) || !check_combination(o) ||
+        !run_life_parse(o->given, &o->life))
         return false;
     *ret_status = EXIT_FAILED;
     if (!start_from(o))

@@ -22,6 +22,18 @@ static const struct opt own[] = {
     {"mac", 0, OPT_ALWAYS, "MAC", "Devices",
      "the address of the first --net that has none (default random)",
      "It brings along a network card behind NAT where there is no --net.", 0},
+    {"debug-exit-pass", 0, OPT_ALWAYS, "N", "Ending",
+     "as --debug-exit; and the byte N, by which the guest says that all is well, ends with 0",
+     "Test programs have 16 for it by a common convention, and those of vz 0.", 0},
+    {"timeout", 0, OPT_ALWAYS, "TIME", "Ending",
+     "turn the machine off after so long (90s, 5m, 1h), with status 124", NULL, 0},
+    {"stop", 0, OPT_ALWAYS, "TIME|now", "Ending",
+     "how long the guest may take to shut down when vz is asked to end (default 30s)",
+     "By SIGTERM, SIGHUP, SIGINT or Ctrl-A x. vz presses the guest's power button, waits so long, and "
+     "then turns the machine off; a second wish turns it off at once. So does the first one with "
+     "now, or when the guest does not listen to its power button.", 0},
+    {"escape", 0, OPT_ALWAYS, "KEY", "Ending",
+     "the key in place of Ctrl-A below: such as ctrl-b or ^], or none", NULL, 0},
     {"stats", 0, OPT_NEVER, NULL, "Ending", "print counters to standard error at the end",
      "And the addresses the guest had behind NAT.", 0},
     {"", 'm', OPT_ALWAYS, "N", "As in vftool", "--memory in megabytes, or with a unit", NULL, 0},

@@ -48,6 +48,8 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
         r = post_ports_create(b->bus);
     if (!r)
         r = fw_cfg_create(b->bus, o->ram_size, o->vcpu_count);
+    if (!r)
+        r = pvpanic_create(b->bus, &o->requests);
     if (!r && o->debug_exit)
         r = debug_exit_create(b->bus, &o->requests);
     if (!r && o->debug_exit)

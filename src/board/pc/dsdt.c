@@ -109,6 +109,22 @@ static void write_isa_device(struct aml *a, const char *name, const char *hid, u
     aml_end(a, d);
 }
 
+/* Where Linux's pvpanic-mmio (pvpanic before 5.13) looks for it. */
+static void write_pvpanic(struct aml *a)
+{
+    size_t d = aml_begin_device(a, "PEVT");
+    struct aml_resources r;
+
+    aml_name(a, "_HID");
+    aml_string(a, "QEMU0001");
+    aml_name_int(a, "_STA", 0x0f);
+    aml_name(a, "_CRS");
+    r = aml_begin_resources(a);
+    aml_io(a, PVPANIC_PORT, 1);
+    aml_end_resources(a, r);
+    aml_end(a, d);
+}
+
 /* No keyboard or mouse: nothing is plugged into the i8042. */
 static void write_isa_bridge(struct aml *a)
 {
@@ -117,6 +133,7 @@ static void write_isa_bridge(struct aml *a)
     aml_name_int(a, "_ADR", UINT64_C(0x1f0000));
     write_isa_device(a, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
     write_isa_device(a, "COM1", "PNP0501", 1, UART_COM1_PORT, 8, UART_COM1_GSI);
+    write_pvpanic(a);
     aml_end(a, d);
 }
 
