@@ -144,8 +144,7 @@ static const struct insn *find_translated(void)
         return NULL;
     struct block *b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
 
-    b->tried = true;
-    jit_translate(cpu, b);
+    block_translate(cpu, b, b->home_rip);
     return first;
 }
 

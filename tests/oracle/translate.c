@@ -256,8 +256,7 @@ static void translate(const struct jit_record *r)
     }
     if (!b)
         fail("a block that cannot be fetched");
-    b->tried = true;
-    jit_translate(cpu, b);
+    block_translate(cpu, b, b->home_rip);
     flush_if_full();
     report(r, b, rare);
 }

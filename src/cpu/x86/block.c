@@ -124,7 +124,6 @@ INSN(insn_block_plain)
     NEXT;
 }
 
-static void translate(struct x86_cpu *c, struct block *b);
 
 /* In front of one that may be: enter its translation, or count until it is worth one. */
 INSN(insn_block_entry)
@@ -147,7 +146,7 @@ INSN(insn_block_entry)
         return;
     }
     if (!b->tried && ++b->runs >= c->vm->jit.threshold)
-        translate(c, b);
+        block_translate(c, b, c->reg[REG_BLOCK_RIP]); /* another process may have had it elsewhere */
     NEXT;
 }
 
@@ -357,14 +356,14 @@ static void link_translation(struct x86_cpu *c, struct block *b)
     c->rip = rip;
 }
 
-/* Where it runs now: another process may have had it elsewhere. */
-static void translate(struct x86_cpu *c, struct block *b)
+void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip)
 {
-    hash_out(c->blocks, b);
-    b->home_rip = c->reg[REG_BLOCK_RIP];
+    hash_out(c->blocks, b); /* which chain it is in depends on what changes now */
+    b->home_rip = rip;
     b->tried = true;
     jit_translate(c, b);
-    hash_in(c->blocks, b);
+    if (!b->dead)
+        hash_in(c->blocks, b);
     link_translation(c, b);
 }
 

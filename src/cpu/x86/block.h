@@ -80,6 +80,9 @@ static inline unsigned block_link_slot(const struct block_link *link)
     return ((uintptr_t)link >> 4) & 1;
 }
 
+/* Try to translate b for rip. One that cannot be stays as it is. */
+void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip);
+
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 
