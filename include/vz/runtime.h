@@ -134,6 +134,19 @@ VZ_PUBLIC int vz_machine_set_console_port_window(struct vz_machine *machine, uns
 VZ_PUBLIC int vz_machine_set_stdio_window(struct vz_machine *machine, uint16_t columns,
                                           uint16_t rows, struct vz_error *err);
 
+/**
+ * Give the guest input through a port of a live machine that leads to the program
+ * (vz_callback_serial_attachment_new()). What the guest does not read yet waits, up to 64 KiB.
+ * @index, device, port  as above
+ * @ret_taken            how many of the len bytes: offer the others again later
+ * Returns 0, or -1 with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live), or
+ * VZ_ERROR_UNSUPPORTED (the port leads somewhere else). Since 0.4. */
+VZ_PUBLIC int vz_machine_serial_send(struct vz_machine *machine, unsigned index, const void *data,
+                                     size_t len, size_t *ret_taken, struct vz_error *err);
+VZ_PUBLIC int vz_machine_console_port_send(struct vz_machine *machine, unsigned device,
+                                           unsigned port, const void *data, size_t len,
+                                           size_t *ret_taken, struct vz_error *err);
+
 #ifdef __cplusplus
 }
 #endif

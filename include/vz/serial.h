@@ -45,6 +45,16 @@ VZ_PUBLIC struct vz_serial_attachment *vz_pty_serial_attachment_new(struct vz_er
 VZ_PUBLIC struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path,
                                                                      struct vz_error *err);
 
+/* Bytes that the guest wrote, some at a time; data is good until it returns. Always on the machine's own
+ * event thread, also for a machine with use_events_fd: it should return soon, and may call anything
+ * but vz_machine_free() and the ..._wait() functions. */
+typedef void vz_serial_output_fn(void *arg, const void *data, size_t len);
+
+/* The program itself: output goes to fn, and vz_machine_serial_send() gives the guest input. In JSON
+ * its type is "callback", which is written and cannot be read. Since 0.4. */
+VZ_PUBLIC struct vz_serial_attachment *
+vz_callback_serial_attachment_new(vz_serial_output_fn *fn, void *arg, struct vz_error *err);
+
 /* Ports. attachment: a reference is taken; NULL: as vz_null_serial_attachment_new(). Each returns
  * a new reference, or NULL with VZ_ERROR_NO_MEMORY. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's end of a serial line: where the bytes of a guest's UART go to and come from. Clients:
  * chipset/uart, virtio/console. Backends: null, fd (a pair of descriptors), file, pty, unix (a
- * socket that one peer at a time connects to).
+ * socket that one peer at a time connects to), callback (the program itself).
  *
  * Guest to host: char_write() copies into a bounded buffer and never blocks; the loop thread
  * moves the buffer to the host as fast as the host takes it. A full buffer takes nothing: the
@@ -61,6 +61,17 @@ int char_pty_create(struct loop *loop, struct char_dev **ret, struct vz_error *e
  * at a time; others are turned away. While there is none, output is dropped. 0 or -errno. */
 int char_unix_create(struct loop *loop, const char *path, struct char_dev **ret,
                      struct vz_error *err) must_check;
+
+/* Output goes to output(arg), on the loop thread, which must take all of it; input comes by
+ * char_callback_send(). 0 or -errno. */
+typedef void char_output_fn(void *arg, const void *data, size_t len);
+int char_callback_create(struct loop *loop, char_output_fn *output, void *arg,
+                         struct char_dev **ret, struct vz_error *err) must_check;
+
+/* Up to len bytes for the guest, of which *ret_taken are taken: at most CHAR_BUFFER_SIZE wait. Loop
+ * thread. 0; or -ENOTSUP: a line of another kind. */
+int char_callback_send(struct char_dev *c, const void *data, size_t len,
+                       size_t *ret_taken) must_check;
 
 /* What messages call the host's end (copied; NULL: as before), and a counter that goes up by one
  * when output for it is lost, since the host fails or takes none until the end. Before output is

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "char/char.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -251,6 +252,45 @@ START_TEST(null_swallows_everything)
 }
 END_TEST
 
+static void to_text(void *arg, const void *data, size_t len)
+{
+    strncat(arg, data, len);
+}
+
+START_TEST(a_program_takes_output_and_gives_input)
+{
+    static uint8_t much[CHAR_BUFFER_SIZE + 10];
+    struct fixture f = {.client = {.room = 3}};
+    char text[64] = "";
+    size_t taken;
+
+    ck_assert_int_eq(loop_create(&f.loop), 0);
+    ck_assert_int_eq(char_callback_create(f.loop, to_text, text, &f.c, NULL), 0);
+    char_attach(f.c, &client_ops, &f.client);
+    ck_assert_uint_eq(char_write(f.c, "hello", 5), 5);
+    fake_loop_turn(f.loop);
+    ck_assert_uint_eq(char_write(f.c, " again", 6), 6);
+    ck_assert_int_eq(char_drain(f.c, 0), 0);
+    ck_assert_str_eq(text, "hello again");
+    ck_assert_int_eq(char_callback_send(f.c, "abcdef", 6, &taken), 0);
+    ck_assert_uint_eq(taken, 6);
+    ck_assert_mem_eq(f.client.data, "abc", 3);
+    ck_assert_uint_eq(f.client.len, 3);
+    ck_assert_int_eq(char_callback_send(f.c, much, sizeof(much), &taken), 0);
+    ck_assert_uint_eq(taken, CHAR_BUFFER_SIZE - 3);
+    f.client.room = 5;
+    char_accept_input(f.c);
+    fake_loop_turn(f.loop);
+    ck_assert_mem_eq(f.client.data, "abcdef\0\0", 8);
+    ck_assert_uint_eq(f.client.len, 8);
+    teardown(&f);
+    ck_assert_int_eq(loop_create(&f.loop), 0);
+    ck_assert_int_eq(char_null_create(f.loop, &f.c, NULL), 0);
+    ck_assert_int_eq(char_callback_send(f.c, "a", 1, &taken), -ENOTSUP);
+    teardown(&f);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, output_reaches_the_host);
@@ -261,6 +301,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_dead_host_end_swallows);
     UNIT_TEST(s, drain_gives_up_on_a_stuck_host_in_time);
     UNIT_TEST(s, null_swallows_everything);
+    UNIT_TEST(s, a_program_takes_output_and_gives_input);
 }
 
 UNIT_TEST_MAIN("char", add_tests)

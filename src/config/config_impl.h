@@ -27,6 +27,7 @@ enum serial_attachment_kind {
     SERIAL_FILE,
     SERIAL_PTY,
     SERIAL_UNIX,
+    SERIAL_CALLBACK,
 };
 
 struct vz_serial_attachment {
@@ -35,6 +36,8 @@ struct vz_serial_attachment {
     int read_fd, write_fd; /* SERIAL_FD */
     char *path;            /* SERIAL_FILE, SERIAL_UNIX */
     bool append;
+    vz_serial_output_fn *output; /* SERIAL_CALLBACK, as the next */
+    void *output_arg;
 };
 
 struct vz_serial_port {

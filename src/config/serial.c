@@ -89,6 +89,12 @@ static const struct schema_type unix_type =
     ATTACHMENT_TYPE("unix", "unix", .fields = unix_fields, .check = check_unix,
                     .text = "a Unix socket to connect to");
 
+/* Only a program can make one: in no class, so neither JSON nor options lead to it. */
+static const struct schema_field callback_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_CALLBACK), FIELD_END};
+static const struct schema_type callback_type = ATTACHMENT_TYPE(
+    "callback", "callback", .fields = callback_fields, .text = "a function of the program's");
+
 static const struct schema_type *const serial_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type, NULL};
 const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type,
                                                       .colon = true};
@@ -139,6 +145,21 @@ struct vz_serial_attachment *vz_unix_serial_attachment_new(const char *path, str
     struct vz_serial_attachment a = {.path = (char *)path};
 
     return schema_make(&unix_type, &a, err);
+}
+
+struct vz_serial_attachment *vz_callback_serial_attachment_new(vz_serial_output_fn *fn, void *arg,
+                                                               struct vz_error *err)
+{
+    struct vz_serial_attachment *a;
+
+    if (!options_given(fn, "function", err))
+        return NULL;
+    a = schema_new(&callback_type, err);
+    if (a) {
+        a->output = fn;
+        a->output_arg = arg;
+    }
+    return a;
 }
 
 /* ---- Ports ---------------------------------------------------------------------------------- */

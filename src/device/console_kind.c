@@ -65,5 +65,5 @@ static int resize(struct device_slot *s, unsigned part, uint16_t columns, uint16
 const struct device_kind console_kind = {
     .type = &config_virtio_console_type, VIRTIO_SLOT,
     .model = "virtio/virtio_console", .open = console_open, .create = console_create,
-    .change = console_change, .resize = resize, .drain = lines_drain, .path = lines_path,
+    .change = console_change, .resize = resize, .send = lines_send, .drain = lines_drain, .path = lines_path,
     .close = lines_close};

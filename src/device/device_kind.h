@@ -107,6 +107,10 @@ struct device_kind {
      * DEVICE_PART_STDIO: whatever leads to standard output, if anything. */
     int (*resize)(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
                   struct vz_error *err);
+    /* Optional. Input for the guest from the program, of which some is taken. -ENOTSUP: part leads
+     * somewhere else. */
+    int (*send)(struct device_slot *s, unsigned part, const void *data, size_t len,
+                size_t *ret_taken, struct vz_error *err);
     /* Optional. Wait, not for ever, until the guest's last output has reached the host. The loop
      * does not run. */
     void (*drain)(struct device_slot *s);

@@ -27,6 +27,8 @@ static int open_dev(struct device_env *env, const struct vz_serial_attachment *a
                          : char_file_create(env->loop, a->path, ret, err);
     case SERIAL_PTY:
         return char_pty_create(env->loop, ret, err);
+    case SERIAL_CALLBACK:
+        return char_callback_create(env->loop, a->output, a->output_arg, ret, err);
     case SERIAL_UNIX:
         return char_unix_create(env->loop, a->path, ret, err);
     default:
@@ -92,6 +94,17 @@ int lines_change(struct device_slot *s, unsigned i, const struct vz_serial_attac
     if (char_drain(old.dev, DRAIN_REPLACE_MS) < 0)
         log_warn("the last output of a serial line could not be written");
     char_destroy(old.dev);
+    return 0;
+}
+
+int lines_send(struct device_slot *s, unsigned part, const void *data, size_t len,
+               size_t *ret_taken, struct vz_error *err)
+{
+    if (!has_part(s, part, err))
+        return -ENODEV;
+    if (char_callback_send(lines_dev(s, part), data, len, ret_taken) < 0)
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "this port does not lead to the program");
     return 0;
 }
 

@@ -38,6 +38,8 @@ int lines_resize(struct device_slot *s, unsigned part, uint16_t columns, uint16_
                  struct vz_error *err) must_check;
 
 /* The members of the same names of struct device_kind. */
+int lines_send(struct device_slot *s, unsigned part, const void *data, size_t len,
+               size_t *ret_taken, struct vz_error *err);
 void lines_drain(struct device_slot *s);
 const char *lines_path(const struct device_slot *s, unsigned part);
 void lines_close(struct device_slot *s);

@@ -54,7 +54,8 @@ static int uart_resize(struct device_slot *s, unsigned part, uint16_t columns, u
 const struct device_kind uart_kind = {
     .type = &config_uart_type, .always = true, .bus = DEVICE_ON_PORTS, .model = "chipset/uart",
     .open = serial_open, .create = uart_kind_create, .change = uart_change,
-    .resize = uart_resize, .drain = lines_drain, .path = lines_path, .close = lines_close};
+    .resize = uart_resize, .send = lines_send, .drain = lines_drain, .path = lines_path,
+    .close = lines_close};
 
 /* ---- Virtio --------------------------------------------------------------------------------- */
 
@@ -91,5 +92,5 @@ static int virtio_serial_resize(struct device_slot *s, unsigned part, uint16_t c
 const struct device_kind virtio_serial_kind = {
     .type = &config_virtio_serial_type, VIRTIO_SLOT, .model = "virtio/virtio_console",
     .open = serial_open, .create = virtio_serial_create,
-    .change = virtio_serial_change, .resize = virtio_serial_resize, .drain = lines_drain,
-    .path = lines_path, .close = lines_close};
+    .change = virtio_serial_change, .resize = virtio_serial_resize, .send = lines_send,
+    .drain = lines_drain, .path = lines_path, .close = lines_close};

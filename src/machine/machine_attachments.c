@@ -27,6 +27,8 @@ struct part_call {
     unsigned device, part;
     void *attachment;
     uint16_t columns, rows;
+    const void *data;
+    size_t len, *ret_taken;
 };
 
 static int change(struct vz_machine *m, void *arg, struct vz_error *err)
@@ -177,4 +179,43 @@ int vz_machine_set_stdio_window(struct vz_machine *m, uint16_t columns, uint16_t
     struct part_call c = {.columns = columns, .rows = rows};
 
     return machine_call(m, resize_stdio, &c, err);
+}
+
+/* ---- Input from the program ------------------------------------------------------------------ */
+
+static int send(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    const struct part_call *c = arg;
+    struct device_slot *s = device_slots_find(m->parts.slots, c->list, c->device);
+
+    return s && s->kind->send ? s->kind->send(s, c->part, c->data, c->len, c->ret_taken, err)
+                              : no_port(err);
+}
+
+static int send_to_part(struct vz_machine *m, struct part_call *c, struct vz_error *err)
+{
+    if (!options_given(m, "machine", err) || !options_given(c->ret_taken, "count", err) ||
+        (c->len && !options_given(c->data, "data", err)))
+        return -1;
+    *c->ret_taken = 0;
+    return machine_call(m, send, c, err) < 0 ? -1 : 0;
+}
+
+int vz_machine_serial_send(struct vz_machine *m, unsigned index, const void *data, size_t len,
+                           size_t *ret_taken, struct vz_error *err)
+{
+    struct part_call c = {.list = "serialPorts", .device = index, .data = data, .len = len,
+                          .ret_taken = ret_taken};
+
+    return send_to_part(m, &c, err);
+}
+
+int vz_machine_console_port_send(struct vz_machine *m, unsigned device, unsigned port,
+                                 const void *data, size_t len, size_t *ret_taken,
+                                 struct vz_error *err)
+{
+    struct part_call c = {.list = "consoleDevices", .device = device, .part = port, .data = data,
+                          .len = len, .ret_taken = ret_taken};
+
+    return send_to_part(m, &c, err);
 }

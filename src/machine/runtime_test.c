@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
@@ -273,6 +274,63 @@ START_TEST(a_serial_port_leads_elsewhere)
 }
 END_TEST
 
+struct heard {
+    int fd;
+    struct vz_machine *m;
+    bool sent; /* from inside */
+};
+
+static void on_output(void *arg, const void *data, size_t len)
+{
+    struct heard *h = arg;
+    size_t taken = 0;
+
+    h->sent = vz_machine_serial_send(h->m, 0, "in", 2, &taken, NULL) == 0;
+    if (write(h->fd, data, 1) < 0)
+        ck_assert_int_eq(errno, EAGAIN); /* it writes for ever, and we read one */
+}
+
+START_TEST(a_serial_port_leads_to_the_program)
+{
+    struct heard h;
+    int end_of[2];
+    struct vz_serial_attachment *a;
+    struct vz_serial_port *port;
+    struct vz_error err = {0};
+    struct machine t;
+    size_t taken = 7;
+
+    ck_assert_int_eq(pipe2(end_of, O_CLOEXEC | O_NONBLOCK), 0);
+    h = (struct heard){.fd = end_of[1]};
+    t.kernel = write_kernel(talking, 2);
+    t.config = make_config(t.kernel.path, 1, false);
+    ck_assert_ptr_null(vz_callback_serial_attachment_new(NULL, NULL, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    a = vz_callback_serial_attachment_new(on_output, &h, &err);
+    port = vz_uart_serial_port_new(a, NULL);
+    vz_config_add_serial_port(t.config, port);
+    vz_serial_port_unref(port);
+    make_machine(&t);
+    h.m = t.m;
+    ck_assert_int_eq(vz_machine_serial_send(t.m, 0, "a", 1, &taken, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    start(&t);
+    wait_for_byte(end_of[0]);
+    ck_assert_msg(!vz_machine_serial_send(t.m, 0, "abc", 3, &taken, &err), "%s", err.text);
+    ck_assert_uint_eq(taken, 3);
+    ck_assert_int_eq(vz_machine_serial_send(t.m, 1, "a", 1, &taken, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, NULL, &err), 0);
+    ck_assert(h.sent);
+    ck_assert_int_eq(vz_machine_serial_send(t.m, 0, "a", 1, &taken, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_UNSUPPORTED);
+    end(&t);
+    vz_serial_attachment_unref(a);
+    close(end_of[0]);
+    close(end_of[1]);
+}
+END_TEST
+
 struct lost {
     pthread_mutex_t lock;
     unsigned count;
@@ -530,6 +588,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, sockets_without_a_guest);
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
     UNIT_TEST(s, a_serial_port_leads_elsewhere);
+    UNIT_TEST(s, a_serial_port_leads_to_the_program);
     UNIT_TEST(s, a_network_is_replaced_and_lost);
     if (!VZ_SANITIZED) { /* they leak, as they must */
                 }
