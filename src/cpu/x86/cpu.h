@@ -120,7 +120,7 @@ struct x86_cpu {
     struct tlb_entry *tlb[2];      /* data accesses now: lower and upper half (mmu.h) */
     uint64_t code_ctx[2];          /* identifies address space, mode and their age (block.h) */
     struct block_jump *jumps;      /* front cache of blocks (insn.h) */
-    bool slots_used;               /* some slot may have a tag */
+    bool slots_used;               /* some slot besides the stack's may have a tag */
     uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
     uint16_t jit_flags;            /* scratch of translated code (jit/): flags, */
     struct tlb_slot slot[TLB_SLOTS]; /* of which the stack's come first */

@@ -79,12 +79,14 @@ void mmu_flush_page(struct x86_cpu *c, uint64_t va);    /* INVLPG: current PCID,
 void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid);  /* non-global entries of one PCID */
 void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va);
 
-/* Forget c->slot[]: part of every invalidation. */
+/* Forget c->slot[]: part of every invalidation, and of every change of privilege, so cheap where
+ * only the stack's are in use. */
 static inline void mmu_empty_slots(struct x86_cpu *c)
 {
+    c->slot[TLB_SLOT_STACK_READ].tag = c->slot[TLB_SLOT_STACK_WRITE].tag = TLB_NO_TAG;
     if (likely(!c->slots_used))
         return;
-    for (unsigned n = 0; n < TLB_SLOTS; n++)
+    for (unsigned n = TLB_SLOT_FIRST_FREE; n < TLB_SLOTS; n++)
         c->slot[n].tag = TLB_NO_TAG;
     c->slots_used = false;
 }

@@ -291,7 +291,8 @@ void jit_emit_fill_slot(struct emit *e, int slot)
 {
     emit_store(e, H_R10, H_R15, CPU_OFF(slot[slot].tag));
     emit_store(e, H_R11, H_R15, CPU_OFF(slot[slot].addend));
-    emit_mi(e, XO_MOV8_I, W32, CPU(slots_used), true);
+    if (slot >= TLB_SLOT_FIRST_FREE)
+        emit_mi(e, XO_MOV8_I, W32, CPU(slots_used), true);
 }
 
 /* Not in the slot: look into the TLB, and put what it says into the slot. Returns the branch for a
