@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/stats.h"
 #include "loop/loop.h"
 
 struct blk;
@@ -84,10 +85,10 @@ struct blk_client {
     X(errors) /* requests that ended with one */                                                   \
     X(refused) /* of them: out of range, misaligned, or writes to a read-only disk */
 
-#define BLK_COUNTER_FIELD_(name) _Atomic uint64_t name;
 struct blk_stats { /* read on any thread */
-    BLK_COUNTERS(BLK_COUNTER_FIELD_)
+    BLK_COUNTERS(STATS_FIELD)
 };
+void blk_stats_tell(const struct blk_stats *s, stats_fn *fn, void *arg); /* "block.reads", ... */
 
 struct blk_drain {
     void (*idle)(void *arg);
@@ -109,6 +110,7 @@ struct blk {
     uint32_t discard_granularity; /* bytes; 0: discards are accepted but do nothing */
     bool read_only;
     struct blk_stats stats;
+    struct blk_stats *sum;        /* of several disks, counted into as well; NULL: none */
 
     /* The core's. Loop thread. */
     const struct blk_client *client;

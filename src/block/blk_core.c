@@ -14,6 +14,12 @@
 #include "block/blk_filters.h"
 #include "loop/loop.h"
 
+#define COUNT(b, name, n)                                                                          \
+    do {                                                                                           \
+        STATS_ADD(&(b)->stats, name, n);                                                           \
+        STATS_ADD((b)->sum, name, n);                                                              \
+    } while (0)
+
 static void deliver_work(void *arg);
 
 /* The disk under a filter changed its size. */
@@ -90,14 +96,12 @@ static int check_req(const struct blk *b, const struct blk_req *req)
 
 static void count_req(struct blk *b, const struct blk_req *req)
 {
-    struct blk_stats *s = &b->stats;
-
     switch (req->op) {
-    case BLK_READ: s->reads++; break;
-    case BLK_WRITE: s->writes++; break;
-    case BLK_FLUSH: s->flushes++; break;
-    case BLK_DISCARD: s->discards++; break;
-    default: s->zeroes++; break;
+    case BLK_READ: COUNT(b, reads, 1); break;
+    case BLK_WRITE: COUNT(b, writes, 1); break;
+    case BLK_FLUSH: COUNT(b, flushes, 1); break;
+    case BLK_DISCARD: COUNT(b, discards, 1); break;
+    default: COUNT(b, zeroes, 1); break;
     }
 }
 
@@ -113,7 +117,7 @@ void blk_submit(struct blk *b, struct blk_req *req)
     req->moved = 0;
     b->inflight++;
     if (err) {
-        b->stats.refused++;
+        COUNT(b, refused, 1);
         blk_complete(req, err);
         return;
     }
@@ -199,11 +203,11 @@ void blk_finish(struct blk_req *req, int err)
     TRACE(b->trace, block, b->ops->name, b, "%s %llu: %s", blk_op_name(req->op),
           (unsigned long long)req->offset, err ? strerror(-err) : "done");
     if (err)
-        b->stats.errors++;
+        COUNT(b, errors, 1);
     else if (req->op == BLK_READ)
-        b->stats.bytes_read += req->len;
+        COUNT(b, bytes_read, req->len);
     else if (req->op == BLK_WRITE)
-        b->stats.bytes_written += req->len;
+        COUNT(b, bytes_written, req->len);
     b->inflight--;
     req->done(req, err);
     if (b->drains && !b->inflight)
@@ -320,4 +324,11 @@ void blk_check_size(struct blk *b)
         if (b->ops->check_size)
             b->ops->check_size(b);
     }
+}
+
+void blk_stats_tell(const struct blk_stats *s, stats_fn *fn, void *arg)
+{
+#define TELL_(name) STATS_TELL_IN("block", name)
+    BLK_COUNTERS(TELL_)
+#undef TELL_
 }

@@ -163,3 +163,10 @@ void bus_msi(struct bus *bus, uint64_t address, uint32_t data)
     if (bus->hv)
         bus->hv->msi(bus->vm, &msi);
 }
+
+void bus_stats_tell(const struct bus_stats *s, stats_fn *fn, void *arg)
+{
+#define TELL_(name) STATS_TELL_IN("bus", name)
+    BUS_COUNTERS(TELL_)
+#undef TELL_
+}

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/stats.h"
 #include "base/compiler.h"
 #include "bus/device.h"
 #include "hv/hv.h"
@@ -66,10 +67,14 @@ struct bus_space {
 /* More than any kernel asks where nothing is while it looks for devices. */
 #define BUS_UNCLAIMED_TOO_MANY 1000000u
 
+#define BUS_COUNTERS(X)                                                                            \
+    X(port_reads) X(port_writes) X(mmio_reads) X(mmio_writes)                                      \
+    X(unclaimed_reads) X(unclaimed_writes) /* one warning at BUS_UNCLAIMED_TOO_MANY */
+
 struct bus_stats {
-    _Atomic uint64_t port_reads, port_writes, mmio_reads, mmio_writes;
-    _Atomic uint64_t unclaimed_reads, unclaimed_writes; /* one warning at BUS_UNCLAIMED_TOO_MANY */
+    BUS_COUNTERS(STATS_FIELD)
 };
+void bus_stats_tell(const struct bus_stats *s, stats_fn *fn, void *arg); /* "bus.port_reads", ... */
 
 struct bus {
     pthread_rwlock_t lock;    /* space[]; a leaf */

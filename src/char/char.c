@@ -44,6 +44,18 @@ void char_account(struct char_dev *c, const char *name, _Atomic unsigned *lost)
     c->lost = lost;
 }
 
+void char_count(struct char_dev *c, struct char_stats *sum)
+{
+    c->sum = sum;
+}
+
+void char_stats_tell(const struct char_stats *s, stats_fn *fn, void *arg)
+{
+#define TELL_(name) STATS_TELL_IN("char", name)
+    CHAR_COUNTERS(TELL_)
+#undef TELL_
+}
+
 static void count_lost(struct char_dev *c)
 {
     if (c->lost)
@@ -135,6 +147,7 @@ size_t char_write(struct char_dev *c, const void *data, size_t len)
             loop_work_queue(c->loop, &c->flush_work);
     }
     pthread_mutex_unlock(&c->lock);
+    STATS_ADD(c->sum, bytes_from_guest, taken);
     TRACE(c->trace, char, c->ops->name, c, "from the guest %zu of %zu", taken, len);
     return taken;
 }
@@ -159,6 +172,7 @@ size_t char_backend_room(struct char_dev *c)
 
 void char_backend_receive(struct char_dev *c, const uint8_t *data, size_t len)
 {
+    STATS_ADD(c->sum, bytes_to_guest, len);
     TRACE(c->trace, char, c->ops->name, c, "to the guest %zu", len);
     if (c->client)
         c->client->receive(c->client_arg, data, len);

@@ -13,6 +13,7 @@
 #define VZ_CHAR_CHAR_H
 
 #include "base/compiler.h"
+#include "base/stats.h"
 
 struct char_dev;
 struct loop;
@@ -77,6 +78,15 @@ int char_callback_send(struct char_dev *c, const void *data, size_t len,
  * when output for it is lost, since the host fails or takes none until the end. Before output is
  * written. */
 void char_account(struct char_dev *c, const char *name, _Atomic unsigned *lost);
+
+#define CHAR_COUNTERS(X) X(bytes_from_guest) X(bytes_to_guest)
+
+struct char_stats {
+    CHAR_COUNTERS(STATS_FIELD)
+};
+void char_stats_tell(const struct char_stats *s, stats_fn *fn, void *arg); /* "char.bytes_...", ... */
+/* Count into a sum of several lines from now on. */
+void char_count(struct char_dev *c, struct char_stats *sum);
 
 /* Where a peer finds the line; NULL for lines without a name. Constant. */
 const char *char_path(const struct char_dev *c);

@@ -30,6 +30,7 @@ struct char_dev {
     const char *path;                 /* constant; NULL: none */
     bool no_peer;                     /* loop thread */
     char *name;                       /* constant; NULL: as ops say */
+    struct char_stats *sum;           /* constant; NULL: nobody counts */
     _Atomic unsigned *lost;           /* constant; NULL: nobody counts */
     const struct char_client *client; /* loop thread */
     void *client_arg;

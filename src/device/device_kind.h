@@ -40,6 +40,7 @@ struct device_event {
 };
 
 /* What the devices of a machine are given of it; outlives them. */
+struct device_counters;
 struct device_env {
     /* Constant from the start. */
     struct loop *loop;
@@ -49,6 +50,7 @@ struct device_env {
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
     void *arg;
+    struct device_counters *counters;  /* the slots' (device_counters.h); any thread adds to them */
     /* The board's, there before any create(). */
     struct mem *mem;
     struct bus *bus;

@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "config/config_impl.h"
 #include "config/limits.h"
+#include "device/device_counters.h"
 #include "loop/loop.h"
 
 struct device_slots {
+    struct device_counters counters;
     struct device_env env;
     pthread_mutex_t lock; /* a leaf: the loop thread changes the list under it, others look */
     TAILQ_HEAD(, device_slot) slot;
@@ -43,6 +45,7 @@ int device_slots_new(const struct device_env *env, struct device_slots **ret)
     if (!slots)
         return -ENOMEM;
     slots->env = *env;
+    slots->env.counters = &slots->counters;
     slots->resume = (struct loop_work){.fn = resume_all, .arg = slots};
     pthread_mutex_init(&slots->lock, NULL);
     TAILQ_INIT(&slots->slot);
@@ -301,6 +304,14 @@ void device_slots_drain(struct device_slots *slots)
         if (s->kind->drain)
             s->kind->drain(s);
     }
+}
+
+void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *arg)
+{
+    blk_stats_tell(&slots->counters.block, fn, arg);
+    net_stats_tell(&slots->counters.net, fn, arg);
+    char_stats_tell(&slots->counters.lines, fn, arg);
+    virtio_stats_tell(&slots->counters.virtio, fn, arg);
 }
 
 unsigned device_slots_lost_output(struct device_slots *slots)

@@ -8,6 +8,7 @@
 #ifndef VZ_DEVICE_DEVICE_SLOTS_H
 #define VZ_DEVICE_DEVICE_SLOTS_H
 
+#include "base/stats.h"
 #include "device/device_kind.h"
 
 struct config_device;
@@ -62,6 +63,8 @@ void device_slots_drain(struct device_slots *slots);
 /* Any thread, these two. Copy where a peer finds the host's end of a part: 0, or -ENOENT: there is
  * no such thing, or no room for it. */
 unsigned device_slots_lost_output(struct device_slots *slots);
+/* Tell the counters of all layers, devices that are gone included. Any thread. */
+void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *arg);
 int device_slots_path(struct device_slots *slots, const char *list, unsigned index, unsigned part,
                       char *ret, size_t len);
 void device_slots_resize_stdio(struct device_slots *slots, uint16_t columns, uint16_t rows);

@@ -4,6 +4,7 @@
 
 #include "block/blk_raw.h"
 #include "config/config_impl.h"
+#include "device/device_counters.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
 #include "virtio/virtio.h"
@@ -22,9 +23,11 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
     struct blk *blk;
     int r = blk_raw_open(&raw, s->env->loop, &blk, err);
 
-    if (!r)
-        s->host = blk;
-    return r;
+    if (r < 0)
+        return r;
+    blk->sum = &s->env->counters->block;
+    s->host = blk;
+    return 0;
 }
 
 static int disk_create(struct device_slot *s, struct vz_error *err)

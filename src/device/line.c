@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "char/char.h"
 #include "config/config_impl.h"
+#include "device/device_counters.h"
 
 /* A reader that takes nothing for this long has gone away; a shorter time for a line that is
  * replaced while the machine waits. */
@@ -45,6 +46,7 @@ static int open_line(struct device_slot *s, const struct vz_serial_attachment *a
     if (r < 0)
         return r;
     char_account(l.dev, l.is_stdio ? "standard output" : a ? a->path : NULL, &s->lost_output);
+    char_count(l.dev, &s->env->counters->lines);
     *ret = l;
     return 0;
 }

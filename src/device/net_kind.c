@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "config/config_impl.h"
+#include "device/device_counters.h"
 #include "device/virtio_slot.h"
 #include "loop/loop.h"
 #include "net/net.h"
@@ -88,6 +89,7 @@ static int attach(struct device_slot *s, struct vz_network_attachment *a, struct
 
     if (r < 0)
         return r;
+    net_account(card->net, &s->env->counters->net);
     card->attachment = vz_network_attachment_ref(a);
     if (is_nat(card))
         net_nat_on_address(card->net, on_address, s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "device/virtio_slot.h"
 
+#include "device/device_counters.h"
 #include "pci/pci.h"
 #include "virtio/virtio.h"
 
@@ -8,6 +9,7 @@ int virtio_slot_create(struct device_slot *s, const struct virtio_ops *ops, cons
                        unsigned queues, struct vz_error *err)
 {
     const struct virtio_params params = {.loop = s->env->loop, .mem = s->env->mem,
+                                        .sum = &s->env->counters->virtio,
                                          .queues = queues, .options = options};
     struct virtio_dev *dev;
     int r = virtio_pci_create(s->env->pci, PCI_DEVFN(s->place, 0), ops, &params, &dev, err);

@@ -173,14 +173,8 @@ int parts_boot(struct parts *p, struct vz_error *err)
 
 void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
 {
-    const struct bus_stats *stats = &p->board->bus->stats;
-
-    fn(arg, "bus.port_reads", atomic_load(&stats->port_reads));
-    fn(arg, "bus.port_writes", atomic_load(&stats->port_writes));
-    fn(arg, "bus.mmio_reads", atomic_load(&stats->mmio_reads));
-    fn(arg, "bus.mmio_writes", atomic_load(&stats->mmio_writes));
-    fn(arg, "bus.unclaimed_reads", atomic_load(&stats->unclaimed_reads));
-    fn(arg, "bus.unclaimed_writes", atomic_load(&stats->unclaimed_writes));
+    bus_stats_tell(&p->board->bus->stats, fn, arg);
+    device_slots_stats(p->slots, fn, arg);
     fn(arg, "serial.lost_output", device_slots_lost_output(p->slots));
 }
 

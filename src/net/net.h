@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/stats.h"
 
 struct loop;
 struct net;
@@ -74,11 +75,17 @@ void net_set_link(struct net *n, bool up);
 /* The greatest packet (without Ethernet header) the network takes: NET_MTU_MIN..NET_MTU_MAX. */
 unsigned net_mtu(const struct net *n);
 
+#define NET_COUNTERS(X)                                                                            \
+    X(sent_frames) X(sent_bytes) X(received_frames) X(received_bytes)                              \
+    X(dropped) /* both ways: no link, malformed, or the host had no room */
+
 struct net_stats {
-    uint64_t sent_frames, sent_bytes, received_frames, received_bytes;
-    uint64_t dropped; /* both ways: no link, malformed, or the host had no room */
+    NET_COUNTERS(STATS_FIELD)
 };
 const struct net_stats *net_stats(const struct net *n);
+/* Count into a sum of several networks as well. NULL: no more. */
+void net_account(struct net *n, struct net_stats *sum);
+void net_stats_tell(const struct net_stats *s, stats_fn *fn, void *arg); /* "net.sent_frames", ... */
 
 /* Disconnected; not from inside a callback of n's. NULL is fine. */
 void net_destroy(struct net *n);

@@ -45,8 +45,15 @@ struct net {
     struct net_pending tx, rx;
     struct loop_work input_work;
     struct net_stats stats;
+    struct net_stats *sum;
     uint32_t trace; /* base/trace.h */
 };
+
+#define NET_COUNT(n, name, v)                                                                      \
+    do {                                                                                           \
+        STATS_ADD(&(n)->stats, name, v);                                                           \
+        STATS_ADD((n)->sum, name, v);                                                              \
+    } while (0)
 
 /* n lies at the start of its backend's struct, which net_destroy() frees. 0 or -ENOMEM. */
 int net_backend_init(struct net *n, const struct net_ops *ops, struct loop *loop,

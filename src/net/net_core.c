@@ -68,6 +68,18 @@ const struct net_stats *net_stats(const struct net *n)
     return &n->stats;
 }
 
+void net_account(struct net *n, struct net_stats *sum)
+{
+    n->sum = sum;
+}
+
+void net_stats_tell(const struct net_stats *s, stats_fn *fn, void *arg)
+{
+#define TELL_(name) STATS_TELL_IN("net", name)
+    NET_COUNTERS(TELL_)
+#undef TELL_
+}
+
 /* What a frame asks of the side that gets it. */
 static unsigned offloads_needed(const struct virtio_net_hdr *hdr)
 {
@@ -140,13 +152,13 @@ static int send_now(struct net *n, const struct virtio_net_hdr *hdr, const struc
     if (r == -EAGAIN)
         return r;
     if (r < 0) {
-        n->stats.dropped++;
+        NET_COUNT(n, dropped, 1);
         net_backend_failed(n, r);
         return 0;
     }
     TRACE(n->trace, net, n->ops->name, n, "sent %zu", len);
-    n->stats.sent_frames++;
-    n->stats.sent_bytes += len;
+    NET_COUNT(n, sent_frames, 1);
+    NET_COUNT(n, sent_bytes, len);
     return 0;
 }
 
@@ -181,7 +193,7 @@ bool net_send(struct net *n, const struct virtio_net_hdr *hdr, const struct iove
     for (unsigned i = 0; i < count && len <= NET_FRAME_MAX; i++)
         len += MIN(iov[i].iov_len, (size_t)NET_FRAME_MAX + 1);
     if (len < NET_FRAME_MIN || len > NET_FRAME_MAX || !net_link_up(n)) {
-        n->stats.dropped++;
+        NET_COUNT(n, dropped, 1);
         return true;
     }
     if (!flush_tx(n)) {
@@ -195,7 +207,7 @@ bool net_send(struct net *n, const struct virtio_net_hdr *hdr, const struct iove
         return false;
     }
     if (!pending_begin(&n->tx, gather(n->tx.frame, iov, count), hdr, n->ops->offloads))
-        n->stats.dropped++;
+        NET_COUNT(n, dropped, 1);
     /* What does not go now goes before the next frame, or when there is room. */
     if (!flush_tx(n))
         n->starved = true;
@@ -223,8 +235,8 @@ static bool receive_now(struct net *n, const struct virtio_net_hdr *hdr, const u
         return false;
     }
     TRACE(n->trace, net, n->ops->name, n, "received %zu", len);
-    n->stats.received_frames++;
-    n->stats.received_bytes += len;
+    NET_COUNT(n, received_frames, 1);
+    NET_COUNT(n, received_bytes, len);
     return true;
 }
 
@@ -242,7 +254,7 @@ bool net_backend_receive(struct net *n, const struct virtio_net_hdr *hdr, const 
                          size_t len)
 {
     if (!n->client || !net_link_up(n) || len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
-        n->stats.dropped++;
+        NET_COUNT(n, dropped, 1);
         return true;
     }
     if (n->full || !flush_rx(n))
@@ -251,7 +263,7 @@ bool net_backend_receive(struct net *n, const struct virtio_net_hdr *hdr, const 
         return receive_now(n, hdr, frame, len);
     memcpy(n->rx.frame, frame, len);
     if (!pending_begin(&n->rx, len, hdr, n->offloads))
-        n->stats.dropped++;
+        NET_COUNT(n, dropped, 1);
     (void)flush_rx(n); /* the rest follows */
     return true;
 }

@@ -64,7 +64,7 @@ static int dgram_send(struct net *n, const struct virtio_net_hdr *hdr, const str
     }
     if (is_end(d, errno))
         return -errno;
-    n->stats.dropped++;
+    NET_COUNT(n, dropped, 1);
     return 0;
 }
 

@@ -43,7 +43,7 @@ void net_nat_to_guest(struct net_nat *t, const void *data, size_t len)
     if (t->net.client && len <= NET_FRAME_MAX && t->queued_bytes <= QUEUE_BYTES_MAX)
         f = malloc(sizeof(*f) + len);
     if (!f) {
-        t->net.stats.dropped++;
+        NET_COUNT(&t->net, dropped, 1);
         return;
     }
     f->next = NULL;
@@ -322,7 +322,7 @@ static int nat_send(struct net *n, const struct virtio_net_hdr *hdr, const struc
     switch (net_nat_guard_from_guest(t, t->gathered, len)) {
     case NAT_PASS: input(t, len); break;
     case NAT_REFUSE: refuse(t); break;
-    case NAT_DROP: t->net.stats.dropped++; break;
+    case NAT_DROP: NET_COUNT(&t->net, dropped, 1); break;
     }
     loop_work_queue(n->loop, &t->work);
     return 0;

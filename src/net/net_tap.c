@@ -80,7 +80,7 @@ static int tap_send(struct net *n, const struct virtio_net_hdr *hdr, const struc
     /* EINVAL: the guest's header makes no sense; EIO: the interface is down, for now. */
     if (errno == EBADFD || errno == ENODEV)
         return -errno;
-    n->stats.dropped++;
+    NET_COUNT(n, dropped, 1);
     return 0;
 }
 

@@ -73,6 +73,7 @@ void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)
     va_list args;
 
     TRACE(dev->trace, virtio, dev->ops->name, dev, "needs reset");
+    STATS_ADD(dev->sum, broken, 1);
     for (unsigned i = 0; i < dev->queue_count; i++)
         virtq_stop(&dev->queue[i]);
     lock(dev);
@@ -141,6 +142,7 @@ static void kick(struct virtio_dev *dev, unsigned index)
     if (!q->running || !dev->ops->kick || !virtio_is_live(dev))
         return;
     TRACE(dev->trace, virtio, dev->ops->name, dev, "serve queue %u", index);
+    STATS_ADD(dev->sum, queue_turns, 1);
     q->budget = KICK_BUDGET * q->size;
     dev->ops->kick(dev, index);
     q->budget = UINT32_MAX;
@@ -297,6 +299,7 @@ int virtio_init(struct virtio_dev *dev, const struct virtio_params *params, stru
 
     dev->loop = params->loop;
     dev->trace = trace_mask();
+    dev->sum = params->sum;
     dev->mem = params->mem;
     dev->features = dev->ops->features;
     dev->work = (struct loop_work){.fn = work, .arg = dev};
@@ -340,6 +343,7 @@ uint8_t virtio_status_read_locked(const struct virtio_dev *dev)
 
 static void request_reset_locked(struct virtio_dev *dev)
 {
+    STATS_ADD(dev->sum, resets, 1);
     if (!(dev->status & VIRTIO_S_DRIVER_OK)) {
         reset_regs_locked(dev);
         return;
@@ -511,3 +515,10 @@ const struct state_field virtio_dev_state[] = {
     STATE_UINT(struct virtio_dev, pending.queue_reset),
     STATE_END,
 };
+
+void virtio_stats_tell(const struct virtio_stats *s, stats_fn *fn, void *arg)
+{
+#define TELL_(name) STATS_TELL_IN("virtio", name)
+    VIRTIO_COUNTERS(TELL_)
+#undef TELL_
+}

@@ -23,6 +23,7 @@
 #include <pthread.h>
 
 #include "base/compiler.h"
+#include "base/stats.h"
 #include "loop/loop.h"
 #include "virtio/virtq.h"
 
@@ -104,6 +105,7 @@ struct virtio_pending {
     uint32_t kick, queue_start, queue_reset; /* bit per queue */
 };
 
+struct virtio_stats;
 struct virtio_dev {
     /* Constant. */
     const struct virtio_ops *ops;
@@ -133,11 +135,21 @@ struct virtio_dev {
     bool ready;    /* init is done */
     bool warned;   /* the driver's mistake was logged */
     uint32_t trace; /* base/trace.h */
+    struct virtio_stats *sum; /* NULL: nobody counts; any thread */
     void (*quiesced)(void *arg);
     void *quiesced_arg;
 
     struct virtq queue[VIRTIO_QUEUES_MAX];
 };
+
+#define VIRTIO_COUNTERS(X)                                                                         \
+    X(queue_turns) X(interrupts) X(resets)                                                         \
+    X(broken) /* times that a driver's mistake had a device ask for a reset */
+
+struct virtio_stats {
+    VIRTIO_COUNTERS(STATS_FIELD)
+};
+void virtio_stats_tell(const struct virtio_stats *s, stats_fn *fn, void *arg);
 
 struct virtio_params {
     struct loop *loop;   /* outlives the device */
@@ -145,6 +157,7 @@ struct virtio_params {
     unsigned queues;     /* 0: ops->queues */
     uint16_t queue_max;  /* 0: ops->queue_max */
     const void *options; /* for ops->init, read only there */
+    struct virtio_stats *sum; /* to count into, with other devices; NULL: nowhere */
 };
 
 /* virtio_pci.c: make a device and its PCI function at devfn (INTA, MSI-X vector per queue and one

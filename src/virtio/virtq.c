@@ -335,8 +335,10 @@ void virtq_notify(struct virtq *q)
     q->signalled_valid = true;
     TRACE(q->dev->trace, virtio, q->dev->ops->name, q->dev, "queue %u used up to %u%s", q->index,
           q->next_used, wanted ? ", interrupt" : "");
-    if (wanted)
-        q->dev->transport->queue_interrupt(q->dev, q->index);
+    if (!wanted)
+        return;
+    STATS_ADD(q->dev->sum, interrupts, 1);
+    q->dev->transport->queue_interrupt(q->dev, q->index);
 }
 
 bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t features, bool restored)

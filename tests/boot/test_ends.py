@@ -214,3 +214,19 @@ def test_what_happens_can_be_traced(kernels, initramfs):
     assert ("machine", "running, was starting") in events, events[-20:]
     assert ("chipset", "the guest turns itself off") in events, events[-20:]
     assert "there is no layer 'irqs'" in p.stderr
+
+
+def test_every_layer_counts(kernels, initramfs, tmp_path):
+    """--stats: what was written to the console and read from a disk is what was counted."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd", initramfs("poweroff -f\n"),
+            "--disk", disk, "--rng", "--net", "nat", "--stats", "--cmdline", "console=ttyS0"]
+    p = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=600)
+    stats = dict(re.findall(r"^(\S+) +(\d+)$", p.stderr.decode(), re.M))
+    assert p.returncode == 0, p.stderr[-3000:]
+    assert {"block.reads", "block.bytes_read", "net.sent_frames", "net.dropped", "virtio.queue_turns",
+            "virtio.interrupts", "char.bytes_to_guest", "bus.port_writes"} <= set(stats), stats
+    assert int(stats["char.bytes_from_guest"]) == len(p.stdout), stats
+    assert stats["virtio.broken"] == stats["block.errors"] == "0", stats
