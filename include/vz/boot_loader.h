@@ -13,6 +13,15 @@ extern "C" {
 
 VZ_DECLARE_COUNTED(boot_loader);
 
+#define VZ_BOOT_MODULES_MAX 31
+
+struct vz_boot_module { /* start from VZ_BOOT_MODULE_INIT */
+    size_t size;
+    const char *path; /* a file */
+    const char *text; /* what a Multiboot or PVH kernel is told of it; NULL: path */
+};
+#define VZ_BOOT_MODULE_INIT VZ_INIT_(struct vz_boot_module, )
+
 struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS_INIT */
     size_t size;
     const char *kernel;  /* a file: bzImage, ELF64 or Multiboot 1; required without disk */
@@ -26,6 +35,10 @@ struct vz_linux_boot_loader_options { /* start from VZ_LINUX_BOOT_LOADER_OPTIONS
      * read as its journal's last checkpoint left it: that may be the kernel before. NULL: none.
      * Since 0.3. */
     const char *disk;
+    /* Files behind the initrd, of this many, at most VZ_BOOT_MODULES_MAX; copied. Linux sees all as one
+     * initrd, other kernels as modules. Not with disk. Since 0.4. */
+    const struct vz_boot_module *modules;
+    unsigned module_count;
 };
 #define VZ_LINUX_BOOT_LOADER_OPTIONS_INIT VZ_INIT_(struct vz_linux_boot_loader_options, )
 

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "config/config_impl.h"
 #include "config/report.h"
+#include "config/schema_option.h"
 
 static const struct vz_linux_boot_loader_options *options_of(const void *object)
 {
@@ -18,7 +20,7 @@ static int complete(void *object, struct vz_error *err)
 {
     const struct vz_linux_boot_loader_options *o = options_of(object);
 
-    if (o->disk && (o->kernel || o->initrd))
+    if (o->disk && (o->kernel || o->initrd || o->module_count))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "kernel or initrd given, and a disk to read them from");
     return 0;
@@ -53,6 +55,33 @@ static void check_disk(struct report *r, const void *object)
         report_opens(r, options_of(object)->disk, O_RDONLY);
 }
 
+static void check_module(struct report *r, const void *object)
+{
+    report_opens(r, ((const struct vz_boot_module *)object)->path, O_RDONLY);
+}
+
+/* FILE[,TEXT] */
+static bool parse_module(char *text, void *element)
+{
+    struct vz_boot_module *m = element;
+    char *path = schema_next_member(&text);
+
+    m->path = strdup(path);
+    m->text = text ? strdup(text) : NULL;
+    return m->path && (m->text || !text);
+}
+
+static const struct schema_field module_fields[] = {
+    FIELD_PATH(struct vz_boot_module, path, "path", .required = true, .check = check_module,
+               .text = "a file"),
+    FIELD_STRING(struct vz_boot_module, text, "text",
+                 .text = "what a Multiboot or PVH kernel is told of it (default the path)"),
+    FIELD_END};
+static const struct schema_type module_type = {
+    .name = "boot_module", .size = sizeof(struct vz_boot_module), .sized = true,
+    .fields = module_fields, .parse = parse_module, .value = "FILE[,TEXT]",
+    .text = "a file that the kernel finds in memory"};
+
 static const struct schema_field linux_fields[] = {
     FIELD_PATH(struct vz_boot_loader, options.kernel, "kernel", .required = true,
                .unless = "disk", .check = check_kernel, .option = "kernel", .letter = 'k',
@@ -74,6 +103,11 @@ static const struct schema_field linux_fields[] = {
                        "guest boots what it has installed. A file system that was cut off is read "
                        "as its journal's last checkpoint left it, which may be an older kernel "
                        "than the last one installed."),
+    FIELD_ARRAY(struct vz_boot_loader, options.modules, options.module_count, "modules",
+                &module_type, .max = VZ_BOOT_MODULES_MAX, .noun = "modules", .rare = true,
+                .option = "module", .heading = "Kernel",
+                .text = "one more file behind the initrd, with a text for kernels that read it: a "
+                        "module of a Multiboot or PVH kernel; Linux takes all as one initrd"),
     FIELD_END};
 const struct schema_type config_linux_type = {
     .name = "linux", .json = "linux", .size = sizeof(struct vz_boot_loader),

@@ -153,7 +153,7 @@ static int describe_option(void *arg, const struct schema_option *o)
     schema_option_synopsis(o, value, sizeof(value));
     what.value = value[0] ? value : NULL;
     what.optional = may_do_without(o);
-    what.repeats = !o->field && !o->type->single;
+    what.repeats = o->field ? o->field->element != NULL : !o->type->single;
     if (o->field && o->field->kind != SCHEMA_BOOL && !o->field->required)
         what.initial = initial(o->field, number);
     tell(arg, &what);

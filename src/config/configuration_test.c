@@ -358,6 +358,42 @@ START_TEST(options_grow_and_strings_are_copied)
 }
 END_TEST
 
+/* Elements of arrays are as long as the program knows them. */
+START_TEST(modules_grow_too)
+{
+    struct {
+        struct vz_boot_module m;
+        long more;
+    } newer[2] = {{.m = VZ_BOOT_MODULE_INIT}, {.m = VZ_BOOT_MODULE_INIT}};
+    struct vz_linux_boot_loader_options o = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
+    struct vz_boot_loader *b;
+    struct vz_error err = {0};
+
+    o.kernel = "k";
+    o.modules = &newer[0].m;
+    o.module_count = 2;
+    newer[0].m.size = newer[1].m.size = sizeof(newer[0]);
+    newer[0].m.path = "a";
+    newer[1].m.path = "b";
+    newer[1].m.text = "text";
+    b = vz_linux_boot_loader_new(&o, &err);
+    ck_assert_msg(b != NULL, "%s", err.text);
+    ck_assert_uint_eq(b->options.module_count, 2);
+    ck_assert_str_eq(b->options.modules[1].path, "b");
+    ck_assert_str_eq(b->options.modules[1].text, "text");
+    ck_assert_uint_eq(b->options.modules[1].size, sizeof(struct vz_boot_module));
+    vz_boot_loader_unref(b);
+    newer[1].more = 1;
+    ck_assert_ptr_null(vz_linux_boot_loader_new(&o, &err));
+    newer[1].more = 0;
+    newer[1].m.path = NULL;
+    ck_assert_ptr_null(vz_linux_boot_loader_new(&o, &err));
+    ck_assert_str_eq(err.text, "no path given");
+    newer[0].m.size = 0;
+    ck_assert_ptr_null(vz_linux_boot_loader_new(&o, &err));
+}
+END_TEST
+
 START_TEST(references_keep_objects)
 {
     struct vz_serial_attachment *a = vz_file_serial_attachment_new("log", true, NULL);
@@ -413,7 +449,8 @@ static const char everything[] =
     " \"memoryPreallocate\": true, \"memoryHugePages\": true, \"hostCpu\": true,"
     " \"platform\": {\"type\": \"generic\","
     "   \"machineIdentifier\": \"01234567-89ab-cdef-0123-456789abcdef\"},"
-    " \"bootLoader\": {\"type\": \"linux\", \"kernel\": \"k\", \"initrd\": \"i\", \"cmdline\": \"c\"},"
+    " \"bootLoader\": {\"type\": \"linux\", \"kernel\": \"k\", \"initrd\": \"i\", \"cmdline\": \"c\","
+    "   \"modules\": [{\"path\": \"m\", \"text\": \"t\"}, {\"path\": \"n\"}]},"
     " \"serialPorts\": [{\"type\": \"uart\", \"attachment\": {\"type\": \"stdio\"}},"
     "   {\"type\": \"virtio\", \"attachment\": {\"type\": \"fd\", \"readDescriptor\": 5,"
     "     \"writeDescriptor\": -1}},"
@@ -460,6 +497,8 @@ START_TEST(json_goes_round)
     ck_assert_uint_eq(config_socket(c)->guest_cid, VZ_SOCKET_CID_MAX);
     ck_assert_uint_eq(config_socket(c)->forward[0].port, 0xfffffffe);
     ck_assert_str_eq(config_socket(c)->forward[1].path, "b");
+    ck_assert_str_eq(c->boot_loader->options.modules[0].text, "t");
+    ck_assert_ptr_null(c->boot_loader->options.modules[1].text);
     text = vz_config_to_json(c, &err);
     ck_assert_msg(text != NULL, "%s", err.text);
     d = vz_config_from_json(text, strlen(text), &err);
@@ -600,6 +639,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, labels_are_counted_in_characters);
     UNIT_TEST(s, config_checks_network_sockets_and_duplicates);
     UNIT_TEST(s, options_grow_and_strings_are_copied);
+    UNIT_TEST(s, modules_grow_too);
     UNIT_TEST(s, references_keep_objects);
     UNIT_TEST(s, addresses_and_identifiers_parse_and_print);
     UNIT_TEST(s, json_goes_round);

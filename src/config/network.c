@@ -3,6 +3,7 @@
 #include <vz/network.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -90,6 +91,7 @@ static bool parse_forward(char *text, void *element)
         port[-2] = '\0';
         host++;
     }
+    free((char *)f->host); /* the default */
     f->host = strdup(host);
     return f->host && parse_port(port, &f->host_port) && parse_port(guest, &f->guest_port);
 }

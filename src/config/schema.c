@@ -91,13 +91,17 @@ void *schema_element(const struct schema_field *f, const void *object, unsigned 
 void *schema_array_add(const struct schema_field *f, void *object)
 {
     unsigned count = schema_count(f, object);
-    char *all = reallocarray(get_pointer(f, object), (size_t)count + 1, f->size);
+    char *all = reallocarray(get_pointer(f, object), (size_t)count + 1, f->size), *element;
+    size_t size = f->size;
 
     if (!all)
         return NULL;
     set_pointer(f, object, all);
     set_count(f, object, count + 1);
-    return memset(all + (size_t)count * f->size, 0, f->size);
+    element = memset(all + (size_t)count * f->size, 0, f->size);
+    if (f->element->sized)
+        memcpy(element, &size, sizeof(size));
+    return element;
 }
 
 uint64_t schema_uint_max(const struct schema_field *f)
@@ -125,6 +129,8 @@ bool schema_is_none(const struct schema_field *f, const void *object)
     case SCHEMA_PATH:
     case SCHEMA_ONE:
         return !get_pointer(f, object);
+    case SCHEMA_ARRAY:
+        return f->rare && !schema_count(f, object);
     default:
         return false;
     }
@@ -280,47 +286,61 @@ void *schema_new(const struct schema_type *type, struct vz_error *err)
 
 /* ---- Copies --------------------------------------------------------------------------------- */
 
-static int copy_members(const struct schema_type *type, void *to, const void *from,
-                        struct vz_error *err);
+/* What follows makes a copy of an object's bytes independent: what its members point to is still the
+ * other one's, and becomes its own. After a failure no member points to anything borrowed. */
 
-static int copy_list(const struct schema_field *f, void *to, const void *from,
-                     struct vz_error *err)
+static int own_members(const struct schema_type *type, void *members, struct vz_error *err);
+
+static int own_list(struct object_list *list, struct vz_error *err)
 {
-    const struct object_list *list = schema_at(f, from);
+    const struct object_list borrowed = *list;
 
-    for (unsigned i = 0; i < list->count; i++) {
-        if (object_list_add(schema_at(f, to), list->item[i]) < 0)
+    *list = (struct object_list){NULL};
+    for (unsigned i = 0; i < borrowed.count; i++) {
+        if (object_list_add(list, borrowed.item[i]) < 0)
             return out_of_memory(err);
     }
     return 0;
 }
 
-static int copy_array(const struct schema_field *f, void *to, const void *from,
-                      struct vz_error *err)
+static int add_copy(const struct schema_field *f, void *members, const void *element,
+                    struct vz_error *err)
 {
-    unsigned count = schema_count(f, from);
+    void *copy = schema_array_add(f, members);
     int r = 0;
 
+    if (!copy)
+        return out_of_memory(err);
+    if (f->element->sized)
+        r = options_copy(copy, f->size, element, err);
+    else
+        memcpy(copy, element, f->size);
+    if (!r)
+        r = own_members(f->element, copy, err);
+    return r ? r : schema_complete(f->element, copy, err);
+}
+
+static int own_array(const struct schema_field *f, void *members, struct vz_error *err)
+{
+    unsigned count = schema_count(f, members);
+    const char *element = get_pointer(f, members);
+    size_t stride = f->size;
+    int r = 0;
+
+    set_pointer(f, members, NULL);
+    set_count(f, members, 0);
     if (f->max && count > f->max)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "%u %s are more than %u", count, f->noun,
                          (unsigned)f->max);
-    if (count && !get_pointer(f, from))
+    if (count && !element)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "no %s given", f->noun);
-    for (unsigned i = 0; !r && i < count; i++) {
-        const void *element = schema_element(f, from, i);
-        void *copy = schema_array_add(f, to);
-
-        if (!copy)
-            return out_of_memory(err);
-        memcpy(copy, element, f->size);
-        r = copy_members(f->element, copy, element, err);
-        if (!r)
-            r = schema_complete(f->element, copy, err);
-    }
+    if (count && f->element->sized)
+        memcpy(&stride, element, sizeof(stride)); /* they are as long as their maker knows them */
+    for (unsigned i = 0; !r && i < count; i++, element += stride)
+        r = add_copy(f, members, element, err);
     return r;
 }
 
-/* Whatever a copy of the bytes shares with from. */
 static void forget(const struct schema_field *f, void *members)
 {
     switch (f->kind) {
@@ -341,38 +361,37 @@ static void forget(const struct schema_field *f, void *members)
     }
 }
 
-static int copy_field(const struct schema_field *f, void *to, const void *from,
-                      struct vz_error *err)
+static int own_field(const struct schema_field *f, void *members, struct vz_error *err)
 {
     switch (f->kind) {
     case SCHEMA_CONST:
-        schema_set(f, to, f->initial);
+        schema_set(f, members, f->initial);
         return 0;
     case SCHEMA_STRING:
     case SCHEMA_PATH:
-        return set_text(f, to, schema_string(f, from)) ? 0 : out_of_memory(err);
+        return set_text(f, members, schema_string(f, members)) ? 0 : out_of_memory(err);
     case SCHEMA_ONE:
-        set_pointer(f, to, object_ref(schema_one(f, from)));
+        object_ref(schema_one(f, members));
         return 0;
     case SCHEMA_LIST:
-        return copy_list(f, to, from, err);
+        return own_list(schema_at(f, members), err);
     case SCHEMA_ARRAY:
-        return copy_array(f, to, from, err);
+        return own_array(f, members, err);
     default:
         return 0;
     }
 }
 
-/* to is a copy of from's bytes. */
-static int copy_members(const struct schema_type *type, void *to, const void *from,
-                        struct vz_error *err)
+static int own_members(const struct schema_type *type, void *members, struct vz_error *err)
 {
     int r = 0;
 
-    for (const struct schema_field *f = type->fields; f->kind; f++)
-        forget(f, to);
-    for (const struct schema_field *f = type->fields; !r && f->kind; f++)
-        r = copy_field(f, to, from, err);
+    for (const struct schema_field *f = type->fields; f->kind; f++) {
+        if (r)
+            forget(f, members);
+        else
+            r = own_field(f, members, err);
+    }
     return r;
 }
 
@@ -383,7 +402,7 @@ void *schema_copy(const struct schema_type *type, const void *from, struct vz_er
     if (!o)
         return NULL;
     memcpy((char *)o + sizeof(*o), (const char *)from + sizeof(*o), type->size - sizeof(*o));
-    if (copy_members(type, o, from, err) < 0) {
+    if (own_members(type, o, err) < 0) {
         object_unref(o);
         return NULL;
     }

@@ -51,7 +51,8 @@ struct schema_field {
     enum schema_kind kind;
     uint16_t at, size, count_at; /* offset, bytes (ARRAY: of an element), offset of the count */
     bool required;         /* JSON and options must have it; text must not be empty */
-    const char *unless;    /* then required only where this other member is not there */
+    bool rare;             /* ARRAY: JSON does without it while it is empty */
+    const char *unless;    /* required: then required only where this other member is not there */
     /* UINT: what validates, where max is not 0. ARRAY: at most max, where it is not 0. */
     uint64_t min, max;
     uint64_t initial;      /* unless something else is said; FIELD_FD sets it */
@@ -81,6 +82,7 @@ struct schema_type {
     const char *name;   /* unique: "disk_image"; Python's class is DiskImage */
     const char *json;   /* its "type"; NULL: an element, or the whole */
     size_t size;        /* of its struct */
+    bool sized;         /* an element that begins with its size, as option structs do */
     bool single;        /* a list has at most one of this type; its option changes the one */
     const struct schema_field *fields; /* ends with SCHEMA_END */
     /* Optional: members that are there once others are, and combinations that make no object. 0, or

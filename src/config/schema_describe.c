@@ -45,8 +45,8 @@ static const char *kind_word(enum schema_kind kind)
 
 static void add_value(struct text *t, const struct schema_field *f)
 {
-    if (f->value) {
-        add(t, "%s", f->value);
+    if (f->value || f->element) {
+        add(t, "%s", f->value ? f->value : f->element->value);
     } else if (f->words) {
         for (unsigned i = 0; f->words[i]; i++)
             add(t, "%s%s", i ? "|" : "", f->words[i]);

@@ -137,8 +137,7 @@ struct builder {
     struct vz_error *err;
 };
 
-/* Cut the first member off *list, changing it. NULL: no more. */
-static char *next_member(char **list)
+char *schema_next_member(char **list)
 {
     char *start = *list, *to = start, *from = start;
 
@@ -169,6 +168,8 @@ static int set_member(const struct schema_field *f, void *object, const char *na
     bool flag = f->kind == SCHEMA_BOOL || f->kind == SCHEMA_NOT;
     int r;
 
+    if (f->element)
+        return schema_add_element(f, object, 0, value ? value : "", err);
     if (!value && flag) {
         schema_set(f, object, true);
         return 0;
@@ -191,7 +192,8 @@ int schema_add_element(const struct schema_field *f, void *object, unsigned word
     else if (f->max && schema_count(f, object) > f->max)
         r = error_set(err, EINVAL, VZ_ERROR_INVALID, "there are %u already", (unsigned)f->max);
     if (!r) {
-        schema_set(f->element->fields, element, word);
+        if (f->words)
+            schema_set(f->element->fields, element, word);
         if (!f->element->parse(copy, element))
             r = error_set(err, EINVAL, VZ_ERROR_INVALID, "expected %s", f->element->value);
         else
@@ -332,7 +334,7 @@ static int start_attachment(struct builder *b, const struct schema_class *class,
     if (type)
         *rest = NULL;
     else if (*rest)
-        type = type_of_word(class, next_member(rest), &value);
+        type = type_of_word(class, schema_next_member(rest), &value);
     if (!type)
         return -EINVAL;
     b->type[1] = type;
@@ -354,7 +356,7 @@ static int first_word(struct builder *b, char **rest)
     if (a)
         return start_attachment(b, a->class, rest);
     if (f && *rest && (f->required || !is_member(b->type[0], *rest)))
-        return set_member(f, b->object[0], "", next_member(rest), b->err);
+        return set_member(f, b->object[0], "", schema_next_member(rest), b->err);
     return 0;
 }
 
@@ -364,7 +366,7 @@ static int build(struct builder *b, char *rest)
     char *member;
     int r = first_word(b, &rest);
 
-    while (!r && (member = next_member(&rest)))
+    while (!r && (member = schema_next_member(&rest)))
         r = apply_member(b, member);
     if (!r && b->object[1]) {
         r = schema_complete(b->type[1], b->object[1], b->err);

@@ -38,6 +38,9 @@ int schema_apply_option(const struct schema_option *o, void *whole, const char *
 int schema_add_element(const struct schema_field *f, void *object, unsigned word, const char *text,
                        struct vz_error *err) must_check;
 
+/* Cut the first member off *list, changing it: two commas are one that belongs to it. NULL: no more. */
+char *schema_next_member(char **list);
+
 /* What the value of an option, or of a member, looks like: "PATH[,ro][,id=NAME]", "SIZE"; empty:
  * there is none. */
 void schema_option_synopsis(const struct schema_option *o, char *ret, size_t len);

@@ -36,6 +36,8 @@ START_TEST(options_do_what_they_say)
     expect("no-reboot", NULL, "stopAtReset", "true");
     expect("kernel", "a,b", "bootLoader.kernel", "a,b");
     expect("initrd", "i", "bootLoader.initrd", "i");
+    expect("module", "a,,b,console=x,y", "bootLoader.modules[0].path", "a,b");
+    expect("module", "a,,b,console=x,y", "bootLoader.modules[0].text", "console=x,y");
     expect("uuid", "01234567-89ab-cdef-0123-456789abcdef", "platform.machineIdentifier",
            "01234567-89ab-cdef-0123-456789abcdef");
     expect("disk", "d,ro", "storageDevices[0].attachment.readOnly", "true");

@@ -34,23 +34,30 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
     return device_slots_open(p->slots, pc_device_kinds, c, err);
 }
 
-/* params points to *initrd. */
-static struct boot_params boot_params_of(const struct parts *p, struct boot_module *initrd)
+_Static_assert(1 + VZ_BOOT_MODULES_MAX <= BOOT_MODULES_MAX, "an initrd and its modules");
+
+/* params points to module[], which has room for BOOT_MODULES_MAX. */
+static struct boot_params boot_params_of(const struct parts *p, struct boot_module *module)
 {
     const struct vz_config *c = p->config;
     const struct vz_boot_loader *b = c->boot_loader;
+    unsigned count = 0;
 
-    *initrd = (struct boot_module){.path = b->options.initrd};
-    return (struct boot_params){.kernel_path = b->options.kernel, .modules = initrd,
-                                .module_count = b->options.initrd != NULL,
+    if (b->options.initrd)
+        module[count++] = (struct boot_module){.path = b->options.initrd};
+    for (unsigned i = 0; i < b->options.module_count; i++)
+        module[count++] = (struct boot_module){b->options.modules[i].path,
+                                               b->options.modules[i].text};
+    return (struct boot_params){.kernel_path = b->options.kernel, .modules = module,
+                                .module_count = count,
                                 .disk_path = b->options.disk, .cmdline = b->options.cmdline,
                                 .ram_size = c->options.memory_size};
 }
 
 static int open_boot_files(struct parts *p, struct vz_error *err)
 {
-    struct boot_module initrd;
-    const struct boot_params params = boot_params_of(p, &initrd);
+    struct boot_module module[BOOT_MODULES_MAX];
+    const struct boot_params params = boot_params_of(p, module);
 
     return boot_open(&params, &p->boot, err);
 }
@@ -149,8 +156,8 @@ void parts_abandon(struct parts *p)
 
 int parts_boot(struct parts *p, struct vz_error *err)
 {
-    struct boot_module initrd;
-    struct boot_params params = boot_params_of(p, &initrd);
+    struct boot_module module[BOOT_MODULES_MAX];
+    struct boot_params params = boot_params_of(p, module);
     struct x86_cpu_state state;
     int r = p->hv->vcpu_get(p->vcpu[0], &state);
 

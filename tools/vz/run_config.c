@@ -207,16 +207,16 @@ static bool apply_all(struct run_options *o)
 static bool check_combination(const struct run_options *o)
 {
     bool kernel = run_options_flag(o, "kernel"), initrd = run_options_flag(o, "initrd");
-    bool config = run_options_flag(o, "config");
+    bool config = run_options_flag(o, "config"), module = run_options_flag(o, "module");
 
-    if (run_options_flag(o, "boot-disk") && (kernel || initrd))
+    if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
         cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
-                  kernel ? "kernel" : "initrd");
+                  kernel ? "kernel" : initrd ? "initrd" : "module");
     else if (kernel || run_options_flag(o, "boot-disk"))
         return true;
-    else if (initrd || run_options_flag(o, "cmdline"))
+    else if (initrd || module || run_options_flag(o, "cmdline"))
         cli_error("--%s goes with --kernel, which is missing%s (see 'vz run --help')",
-                  initrd ? "initrd" : "cmdline",
+                  initrd ? "initrd" : module ? "module" : "cmdline",
                   config ? ": the configuration's own kernel has its own" : "");
     else if (config)
         return true;
