@@ -38,6 +38,13 @@ int blk_fault_set(struct blk *b, const struct blk_fault *faults, unsigned count)
 int blk_log_create(struct blk *child, void (*line)(void *arg, const char *text), void *arg,
                    struct blk **ret) must_check;
 
+/* Put filters on *b by their description, the first on top: "log+delay:10ms:read", or
+ * "fault:eio:write:skip=100:times=1". b NULL: only look whether it is one. 0 or -errno (-EINVAL) with
+ * err filled in; *b is then what was put on so far. */
+#define BLK_FILTERS_TEXT_MAX 200u
+struct vz_error;
+int blk_filters_stack(const char *text, struct blk **b, struct vz_error *err) must_check;
+
 /* "read", "write", "flush", "discard", "zero". */
 const char *blk_op_name(enum blk_op op);
 

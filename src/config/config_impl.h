@@ -74,6 +74,7 @@ struct vz_storage_device {
     struct object object;
     struct vz_storage_attachment *attachment; /* never NULL */
     const char *identifier;                   /* may be NULL */
+    const char *filter;                       /* may be NULL */
 };
 
 enum network_attachment_kind { NETWORK_NAT, NETWORK_FD, NETWORK_TAP, NETWORK_BRIDGED };

@@ -166,6 +166,11 @@ static const struct schema_field virtio_block_fields[] = {
                  .value = "NAME", .check = check_identifier,
                  .text = "its serial number, up to 20 ASCII characters",
                  .more = "Linux shows it as /dev/disk/by-id/virtio-NAME."),
+    FIELD_STRING(struct vz_storage_device, filter, "filter", .option = "filter", .value = "FILTER",
+                 .text = "for tests of a guest: slow or failing requests, or a log of them",
+                 .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..."
+                         "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard "
+                         "and zero; several filters are joined by +, the first on top."),
     FIELD_END};
 const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),

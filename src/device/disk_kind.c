@@ -2,6 +2,7 @@
 /* Disks: an image or block device of the host behind a virtio block device. */
 #include <string.h>
 
+#include "block/blk_filters.h"
 #include "block/blk_raw.h"
 #include "config/config_impl.h"
 #include "device/device_counters.h"
@@ -25,6 +26,12 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
 
     if (r < 0)
         return r;
+    if (d->filter)
+        r = blk_filters_stack(d->filter, &blk, err);
+    if (r < 0) {
+        blk_close(blk);
+        return r;
+    }
     blk->sum = &s->env->counters->block;
     s->host = blk;
     return 0;

@@ -221,7 +221,7 @@ def test_every_layer_counts(kernels, initramfs, tmp_path):
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))
     argv = [VZ, "run", "--kernel", kernels["cloud"], "--initrd", initramfs("poweroff -f\n"),
-            "--disk", disk, "--rng", "--net", "nat", "--stats", "--cmdline", "console=ttyS0"]
+            "--disk", f"{disk},filter=log+delay:5ms", "--rng", "--net", "nat", "--stats", "--cmdline", "console=ttyS0"]
     p = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True,
                        timeout=600)
     stats = dict(re.findall(r"^(\S+) +(\d+)$", p.stderr.decode(), re.M))
@@ -230,3 +230,6 @@ def test_every_layer_counts(kernels, initramfs, tmp_path):
             "virtio.interrupts", "char.bytes_to_guest", "bus.port_writes"} <= set(stats), stats
     assert int(stats["char.bytes_from_guest"]) == len(p.stdout), stats
     assert stats["virtio.broken"] == stats["block.errors"] == "0", stats
+    argv[argv.index("--disk") + 1] = f"{disk},filter=nonsense"
+    p = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
+    assert p.returncode != 0 and b"filter 'nonsense' is none: log, delay:" in p.stderr, p.stderr
