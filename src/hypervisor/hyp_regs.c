@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/msrs.h"
 #include "arch/x86/regs.h"
 #include "base/clock.h"
 #include "hypervisor/hyp.h"
@@ -230,45 +231,17 @@ enum vz_hv_result vz_hv_vcpu_set_table(struct vz_hv_vcpu *v, enum vz_hv_table_re
 
 /* ---- MSRs ---- */
 
-static uint64_t *mtrr_field(struct x86_cpu_state *s, uint32_t msr)
-{
-    uint32_t n = msr - MSR_MTRR_PHYS_BASE0;
-
-    if (n < 2 * ARRAY_SIZE(s->mtrr_phys_base))
-        return msr & 1 ? &s->mtrr_phys_mask[n / 2] : &s->mtrr_phys_base[n / 2];
-    if (msr == MSR_MTRR_FIX64K)
-        return &s->mtrr_fixed[0];
-    if (msr == MSR_MTRR_FIX16K_80000 || msr == MSR_MTRR_FIX16K_A0000)
-        return &s->mtrr_fixed[1 + msr - MSR_MTRR_FIX16K_80000];
-    if (msr - MSR_MTRR_FIX4K_C0000 < 8)
-        return &s->mtrr_fixed[3 + msr - MSR_MTRR_FIX4K_C0000];
-    return NULL;
-}
-
 static uint64_t *msr_field(struct x86_cpu_state *s, uint32_t msr)
 {
+    if (msr == MSR_KVM_PV_EOI)
+        return NULL; /* a matter between the guest and the interrupt controllers */
     switch (msr) {
-    case MSR_TSC: return &s->tsc;
-    case MSR_TSC_ADJUST: return &s->tsc_adjust;
-    case MSR_TSC_AUX: return &s->tsc_aux;
-    case MSR_APIC_BASE: return &s->apic_base;
-    case MSR_TSC_DEADLINE: return &s->tsc_deadline;
-    case MSR_SPEC_CTRL: return &s->spec_ctrl;
-    case MSR_SYSENTER_CS: return &s->sysenter_cs;
-    case MSR_SYSENTER_ESP: return &s->sysenter_esp;
-    case MSR_SYSENTER_EIP: return &s->sysenter_eip;
-    case MSR_MISC_ENABLE: return &s->misc_enable;
-    case MSR_PAT: return &s->pat;
-    case MSR_MTRR_DEF_TYPE: return &s->mtrr_def_type;
-    case MSR_EFER: return &s->efer;
-    case MSR_STAR: return &s->star;
-    case MSR_LSTAR: return &s->lstar;
-    case MSR_CSTAR: return &s->cstar;
-    case MSR_FMASK: return &s->fmask;
-    case MSR_FS_BASE: return &s->seg[X86_FS].base;
-    case MSR_GS_BASE: return &s->seg[X86_GS].base;
-    case MSR_KERNEL_GS_BASE: return &s->kernel_gs_base;
-    default: return mtrr_field(s, msr);
+#define FIELD(number, member, rule)                                                                \
+    case number: return &s->member;
+    X86_MSRS(FIELD)
+    X86_MSRS_ELSEWHERE(FIELD)
+#undef FIELD
+    default: return NULL;
     }
 }
 

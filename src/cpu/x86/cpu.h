@@ -224,8 +224,6 @@ void x86_cpu_post_nmi(struct x86_cpu *c);
  * apic_base and tsc_deadline are the local APIC's and are left alone. */
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret);
 int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s) must_check;
-/* Can a CPU with these bits of CR4 and XCR0 hold it? */
-bool x86_state_valid(const struct x86_cpu_state *s, uint64_t cr4_offered, uint64_t xcr0_offered);
 
 /* Guest memory has been laid out anew: forget translations now and code at the next block boundary.
  * The CPU is outside x86_cpu_run() or in a host call of an embedded one. */

@@ -9,9 +9,9 @@
 #ifndef VZ_CPU_X86_MMU_H
 #define VZ_CPU_X86_MMU_H
 
+#include "arch/x86/msrs.h"
+#include "arch/x86/policy.h"
 #include "cpu/x86/cpu.h"
-
-#define MMU_PHYS_BITS 46 /* MAXPHYADDR; CPUID says so too */
 
 enum mmu_access { MMU_READ = 0, MMU_WRITE = 1, MMU_EXEC = 2 };
 
@@ -96,7 +96,7 @@ void mmu_protect_page(struct x86_cpu *c, const uint8_t *host);
 
 static inline bool is_canonical(uint64_t va)
 {
-    return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+    return x86_is_canonical(va);
 }
 
 #endif

@@ -6,14 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/regs.h"
+#include "arch/x86/msrs.h"
+#include "arch/x86/policy.h"
 #include "base/error.h"
-#include "cpu/x86/cpuid.h"
-#include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
 
 #define ENTRIES_MAX 256u
-#define POLICY_PHYS_BITS 46u
 /* KVM's features in our own leaves: behind those that tell our name. */
 #define POLICY_KVM_BASE 0x40000100u
 #define POLICY_KVM_LEAF (POLICY_KVM_BASE + 1)
@@ -253,7 +251,7 @@ static void read_phys_bits(struct hv_vm *vm, struct cpuid_table *supported)
     struct kvm_cpuid_entry2 *e = find(supported, 0x80000008, 0);
     unsigned bits = e ? e->eax & 0xff : 36;
 
-    vm->phys_bits = vm->host_cpu ? bits : MIN(bits, POLICY_PHYS_BITS);
+    vm->phys_bits = vm->host_cpu ? bits : MIN(bits, X86_PHYS_BITS);
 }
 
 /* What the processor is not vulnerable to, as far as the policy claims it (SDM vol. 4). */
@@ -310,19 +308,12 @@ static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu
 
 /* ---- MSRs ---- */
 
-/* What KVM may serve itself, by the policy's table; the rest comes to kvm_msr_read() and _write(). */
-static const struct {
-    uint32_t first, last;
-} allowed_msrs[] = {
-    {MSR_TSC, MSR_TSC}, {MSR_PLATFORM_ID, MSR_PLATFORM_ID}, {MSR_APIC_BASE, MSR_APIC_BASE},
-    {MSR_TSC_ADJUST, MSR_TSC_ADJUST}, {MSR_SPEC_CTRL, MSR_PRED_CMD},
-    {MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID}, {MSR_MTRRCAP, MSR_MTRRCAP},
-    {MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES}, {MSR_SYSENTER_CS, MSR_SYSENTER_EIP},
-    {MSR_MISC_ENABLE, MSR_MISC_ENABLE}, {MSR_MTRR_PHYS_BASE0, MSR_MTRR_PHYS_BASE0 + 15},
-    {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K}, {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000},
-    {MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_C0000 + 7}, {MSR_PAT, MSR_PAT},
-    {MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE}, {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE},
-    {MSR_EFER, MSR_FMASK}, {MSR_FS_BASE, MSR_TSC_AUX},
+/* What KVM may serve itself, by the policy; the rest comes to kvm_msr_read() and _write(). */
+static const uint32_t allowed_msrs[] = {
+#define NUMBER(msr, member, rule) msr,
+    X86_MSRS(NUMBER) X86_MSRS_ELSEWHERE(NUMBER)
+#undef NUMBER
+    MSR_PLATFORM_ID, MSR_PRED_CMD, MSR_BIOS_SIGN_ID, MSR_MTRRCAP, MSR_ARCH_CAPABILITIES,
 };
 
 #define LOW_MSRS  0x800u /* x2APIC's, which follow, cannot be filtered */
@@ -330,27 +321,38 @@ static const struct {
 #define HIGH_MSRS 0x200u
 #define KVM_MSRS_BASE (MSR_KVM_PV_EOI & ~7u) /* KVM's own: just this one */
 
+/* Maps of bits, each for the MSRs from base on. */
+struct msr_map {
+    uint32_t base, count;
+    uint8_t *bits;
+};
+
+static void allow(const struct msr_map *map, unsigned maps, uint32_t msr)
+{
+    for (unsigned i = 0; i < maps; i++) {
+        uint32_t n = msr - map[i].base;
+
+        if (n < map[i].count)
+            map[i].bits[n / 8] |= (uint8_t)(1u << n % 8);
+    }
+}
+
 static int filter_msrs(struct hv_vm *vm)
 {
-    uint8_t low[LOW_MSRS / 8] = {0}, high[HIGH_MSRS / 8] = {0}, own[] = {1u << (MSR_KVM_PV_EOI & 7)};
-    const uint32_t both = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
-    struct kvm_msr_filter filter = {
-        .flags = KVM_MSR_FILTER_DEFAULT_DENY,
-        .ranges = {{.flags = both, .nmsrs = LOW_MSRS, .base = 0, .bitmap = low},
-                   {.flags = both, .nmsrs = HIGH_MSRS, .base = HIGH_BASE, .bitmap = high},
-                   {.flags = both, .nmsrs = 8, .base = KVM_MSRS_BASE, .bitmap = own}}};
+    uint8_t low[LOW_MSRS / 8] = {0}, high[HIGH_MSRS / 8] = {0}, own[1] = {0};
+    const struct msr_map map[] = {
+        {0, LOW_MSRS, low}, {HIGH_BASE, HIGH_MSRS, high}, {KVM_MSRS_BASE, 8, own}};
+    struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY};
     struct kvm_enable_cap to_us = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
                                    .args = {KVM_MSR_EXIT_REASON_FILTER}};
     int r;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(allowed_msrs); i++) {
-        for (uint32_t msr = allowed_msrs[i].first; msr <= allowed_msrs[i].last; msr++) {
-            uint8_t *map = msr < LOW_MSRS ? low : high;
-            uint32_t n = msr < LOW_MSRS ? msr : msr - HIGH_BASE;
-
-            map[n / 8] |= (uint8_t)(1u << n % 8);
-        }
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(allowed_msrs); i++)
+        allow(map, ARRAY_SIZE(map), allowed_msrs[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
+        filter.ranges[i] = (struct kvm_msr_filter_range){
+            .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, .nmsrs = map[i].count,
+            .base = map[i].base, .bitmap = map[i].bits};
     r = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &to_us);
     return r ? r : kvm_ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter);
 }

@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "arch/x86/lapic_spec.h"
-#include "arch/x86/regs.h"
+#include "arch/x86/msrs.h"
+#include "arch/x86/policy.h"
 #include "arch/x86/tsc.h"
 #include "base/clock.h"
 #include "base/le.h"
-#include "cpu/x86/cpu.h"
-#include "cpu/x86/system/msr.h"
 #include "hv/kvm/kvm.h"
 #include "state/state.h"
 
@@ -27,33 +26,13 @@ struct state_msr {
     uint32_t at; /* in struct x86_cpu_state */
 };
 
-#define STATE_MSR(name, field) {name, offsetof(struct x86_cpu_state, field)}
-#define STATE_MTRR(n)                                                                              \
-    STATE_MSR(MSR_MTRR_PHYS_BASE0 + 2 * (n), mtrr_phys_base[n]),                                   \
-        STATE_MSR(MSR_MTRR_PHYS_BASE0 + 2 * (n) + 1, mtrr_phys_mask[n])
-
-/* In the order of setting; the TSC itself is set by set_tsc(), before them all. */
+/* Those that are not in KVM's other structures. The TSC itself is set by set_tsc(). */
 static const struct state_msr state_msrs[] = {
-    STATE_MSR(MSR_TSC, tsc), STATE_MSR(MSR_TSC_ADJUST, tsc_adjust),
-    STATE_MSR(MSR_STAR, star), STATE_MSR(MSR_LSTAR, lstar), STATE_MSR(MSR_CSTAR, cstar),
-    STATE_MSR(MSR_FMASK, fmask), STATE_MSR(MSR_KERNEL_GS_BASE, kernel_gs_base),
-    STATE_MSR(MSR_SYSENTER_CS, sysenter_cs), STATE_MSR(MSR_SYSENTER_ESP, sysenter_esp),
-    STATE_MSR(MSR_SYSENTER_EIP, sysenter_eip), STATE_MSR(MSR_PAT, pat),
-    STATE_MSR(MSR_TSC_AUX, tsc_aux), STATE_MSR(MSR_MISC_ENABLE, misc_enable),
-    STATE_MSR(MSR_SPEC_CTRL, spec_ctrl), STATE_MSR(MSR_MTRR_DEF_TYPE, mtrr_def_type),
-    STATE_MSR(MSR_MTRR_FIX64K, mtrr_fixed[0]), STATE_MSR(MSR_MTRR_FIX16K_80000, mtrr_fixed[1]),
-    STATE_MSR(MSR_MTRR_FIX16K_A0000, mtrr_fixed[2]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000, mtrr_fixed[3]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 1, mtrr_fixed[4]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 2, mtrr_fixed[5]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 3, mtrr_fixed[6]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 4, mtrr_fixed[7]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 5, mtrr_fixed[8]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 6, mtrr_fixed[9]),
-    STATE_MSR(MSR_MTRR_FIX4K_C0000 + 7, mtrr_fixed[10]),
-    STATE_MTRR(0), STATE_MTRR(1), STATE_MTRR(2), STATE_MTRR(3),
-    STATE_MTRR(4), STATE_MTRR(5), STATE_MTRR(6), STATE_MTRR(7),
-    STATE_MSR(MSR_TSC_DEADLINE, tsc_deadline), STATE_MSR(MSR_KVM_PV_EOI, kvm_pv_eoi),
+#define STATE_MSR(number, member, rule) {number, offsetof(struct x86_cpu_state, member)},
+    X86_MSRS(STATE_MSR)
+    STATE_MSR(MSR_TSC, tsc, OWN)
+    STATE_MSR(MSR_TSC_DEADLINE, tsc_deadline, OWN)
+#undef STATE_MSR
 };
 _Static_assert(ARRAY_SIZE(state_msrs) <= KVM_STATE_MSRS_MAX, "has_msr is too short");
 
@@ -453,15 +432,8 @@ int kvm_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
 
 static bool is_of_policy(const struct x86_cpu_state *s)
 {
-    const uint64_t efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(s->mtrr_fixed); i++) {
-        if (!msr_mtrr_fixed_valid(s->mtrr_fixed[i]))
-            return false;
-    }
-    if (!msr_pat_valid(s->pat) || !msr_mtrr_def_type_valid(s->mtrr_def_type))
-        return false;
-    return s->run_state < X86_RUN_STATE_COUNT && !(s->efer & ~efer) && s->exception_vector < 32 &&
+    return x86_msrs_valid(s) && s->run_state < X86_RUN_STATE_COUNT &&
+           !(s->efer & ~(uint64_t)X86_EFER_OFFERED) && s->exception_vector < 32 &&
            x86_cpu_state_desc.loaded((void *)s, NULL) == 0;
 }
 

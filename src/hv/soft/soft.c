@@ -318,7 +318,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
         r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
                                                     .vcpu_count = desc->vcpu_count,
                                                     .tsc = &vm->tsc,
-                                                    .phys_addr_bits = MMU_PHYS_BITS,
+                                                    .phys_addr_bits = X86_PHYS_BITS,
                                                     .ops = &chip_ops,
                                                     .ops_arg = vm},
                            &vm->chip);
@@ -479,7 +479,7 @@ static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
 /* A CPU without a local APIC has the register all the same, but not what makes it an x2APIC. */
 static bool bare_base_valid(uint64_t base)
 {
-    uint64_t address = (BIT(MMU_PHYS_BITS) - 1) & ~(uint64_t)0xfff;
+    uint64_t address = (BIT(X86_PHYS_BITS) - 1) & ~(uint64_t)0xfff;
 
     return !(base & ~(address | APIC_BASE_BSP | APIC_BASE_ENABLE));
 }

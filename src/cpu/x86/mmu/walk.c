@@ -12,7 +12,7 @@
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 
-#define PHYS_MASK (BIT(MMU_PHYS_BITS) - 1)
+#define PHYS_MASK (BIT(X86_PHYS_BITS) - 1)
 #define NO_TABLE UINT64_MAX
 #define RESERVED_PHYS (((BIT(52) - 1) & ~PHYS_MASK))
 
@@ -101,7 +101,7 @@ static void no_paging(uint64_t va, struct walk *ret)
 
 bool mmu_load_pdptes(struct x86_cpu *c, uint64_t cr3)
 {
-    const uint64_t reserved = ~(BIT(MMU_PHYS_BITS) - 1) | 0x1e6;
+    const uint64_t reserved = ~(BIT(X86_PHYS_BITS) - 1) | 0x1e6;
     const volatile uint64_t *table;
     uint64_t pdpte[4] = {0};
 

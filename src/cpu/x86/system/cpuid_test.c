@@ -4,6 +4,7 @@
 #include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/decode/decode.h"
 #include "unit.h"
 
 struct fixture {

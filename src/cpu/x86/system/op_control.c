@@ -66,7 +66,7 @@ static bool write_cr3(struct x86_cpu *c, uint64_t value)
         keep = value & X86_CR3_NOFLUSH;
         value &= ~X86_CR3_NOFLUSH;
     }
-    if (value >> MMU_PHYS_BITS)
+    if (value >> X86_PHYS_BITS)
         return fault_code(c, X86_GP, 0);
     if (uses_pae(c, c->cr0, c->cr4) && !mmu_load_pdptes(c, value))
         return fault_code(c, X86_GP, 0);

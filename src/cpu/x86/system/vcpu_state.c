@@ -4,22 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/x86/msrs.h"
 #include "base/clock.h"
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu.h"
-#include "cpu/x86/system/msr.h"
 #include "cpu/x86/system/segment.h"
 
-/* Fields that have the same name and meaning on both sides. */
+/* Fields that have the same name and meaning on both sides, besides X86_MSRS. */
 #define SAME_FIELDS(X)                                                                             \
-    X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(dr6) X(dr7) X(efer) X(star) X(lstar)     \
-    X(cstar) X(fmask) X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(pat)      \
-    X(tsc_adjust) X(tsc_aux) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(sti_shadow)            \
-    X(mov_ss_shadow) X(nmi_blocked) X(kvm_pv_eoi)
-#define SAME_ARRAYS(X) X(seg) X(dr) X(mtrr_fixed) X(mtrr_phys_base) X(mtrr_phys_mask)
+    X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(dr6) X(dr7) X(efer) X(sti_shadow)        \
+    X(mov_ss_shadow) X(nmi_blocked)
+#define SAME_ARRAYS(X) X(seg) X(dr)
 
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
 {
@@ -32,6 +30,8 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
 #define GET_ARRAY(name) __builtin_memcpy(ret->name, c->name, sizeof(ret->name));
     SAME_FIELDS(GET_FIELD)
     SAME_ARRAYS(GET_ARRAY)
+#define GET_MSR(msr, member, rule) ret->member = c->member;
+    X86_MSRS(GET_MSR)
     fpu_get(c, ret->xsave);
     ret->tsc = clock_tsc() + c->tsc_offset;
     ret->run_state = c->run_state;
@@ -49,68 +49,6 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
         ret->exception_vector = 0;
         ret->exception_error = 0;
     }
-}
-
-static bool modes_consistent(const struct x86_cpu_state *s)
-{
-    bool pg = s->cr0 & X86_CR0_PG, lma = s->efer & X86_EFER_LMA;
-
-    if (pg && !(s->cr0 & X86_CR0_PE))
-        return false;
-    if ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD))
-        return false;
-    if (lma != (pg && (s->efer & X86_EFER_LME)))
-        return false;
-    if (lma && (!(s->cr4 & X86_CR4_PAE) || (s->rflags & X86_FLAG_VM)))
-        return false;
-    if ((s->cr4 & X86_CR4_PCIDE) && !lma)
-        return false;
-    return !(s->rflags & X86_FLAG_VM) || (s->cr0 & X86_CR0_PE);
-}
-
-static bool addresses_canonical(const struct x86_cpu_state *s)
-{
-    for (unsigned n = 0; n < X86_SEG_COUNT; n++)
-        if (!is_canonical(s->seg[n].base))
-            return false;
-    return is_canonical(s->gdtr.base) && is_canonical(s->idtr.base) && is_canonical(s->lstar) &&
-           is_canonical(s->cstar) && is_canonical(s->kernel_gs_base) &&
-           is_canonical(s->sysenter_esp) && is_canonical(s->sysenter_eip);
-}
-
-static bool msrs_valid(const struct x86_cpu_state *s)
-{
-    for (unsigned n = 0; n < ARRAY_SIZE(s->mtrr_fixed); n++)
-        if (!msr_mtrr_fixed_valid(s->mtrr_fixed[n]))
-            return false;
-    for (unsigned n = 0; n < ARRAY_SIZE(s->mtrr_phys_base); n++)
-        if (!msr_mtrr_phys_valid(s->mtrr_phys_base[n], s->mtrr_phys_mask[n]))
-            return false;
-    return msr_kvm_pv_eoi_valid(s->kvm_pv_eoi) && msr_pat_valid(s->pat) &&
-           msr_mtrr_def_type_valid(s->mtrr_def_type);
-}
-
-static bool segments_valid(const struct x86_cpu_state *s)
-{
-    for (unsigned n = 0; n < X86_SEG_COUNT; n++)
-        if (s->seg[n].attr & ~0xf0ffu)
-            return false;
-    return s->seg[X86_CS].attr & SEG_ATTR_P;
-}
-
-bool x86_state_valid(const struct x86_cpu_state *s, uint64_t cr4_offered, uint64_t xcr0_offered)
-{
-    uint64_t xcr0 = s->xcr0;
-
-    return modes_consistent(s) && !(s->cr4 & ~cr4_offered) && addresses_canonical(s) && msrs_valid(s) &&
-           segments_valid(s) && !(s->cr0 >> 32) && !(s->cr3 >> MMU_PHYS_BITS) &&
-           !(s->efer & ~(uint64_t)(X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)) &&
-           !(s->rflags & ~UINT64_C(0x3f7fd7)) && (s->rflags & X86_FLAG_1) &&
-           (xcr0 & X86_XCR0_X87) && !(xcr0 & ~(xcr0_offered | X86_XCR0_X87)) &&
-           (xcr0 & (X86_XCR0_SSE | X86_XCR0_AVX)) != X86_XCR0_AVX && !(s->dr6 >> 32) &&
-           !(s->dr7 >> 32) && !(s->tsc_aux >> 32) && !(s->fmask >> 32) && s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
-           !(s->sti_shadow && s->mov_ss_shadow) &&
-           !(s->nmi_second && (s->nmi_blocked || !s->nmi_pending));
 }
 
 /* CPL is not a field of the state: the modes and SS say what it is. */
@@ -155,6 +93,8 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
 #define SET_ARRAY(name) __builtin_memcpy(c->name, s->name, sizeof(c->name));
     SAME_FIELDS(SET_FIELD)
     SAME_ARRAYS(SET_ARRAY)
+#define SET_MSR(msr, member, rule) c->member = s->member;
+    X86_MSRS(SET_MSR)
     c->cr0 |= X86_CR0_ET;
     cpu_set_tsc_offset(c, s->tsc - clock_tsc());
     /* TSC deadlines are compared elsewhere; they must be by the same clock. */
