@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "hv/hv_shortcut.h"
+
+static const struct hv_shortcut_ops no_shortcuts;
 
 int bus_create(struct bus **ret)
 {
@@ -15,6 +18,7 @@ int bus_create(struct bus **ret)
         return -ENOMEM;
     pthread_rwlock_init(&bus->lock, NULL);
     pthread_mutex_init(&bus->irq_lock, NULL);
+    bus->shortcut = &no_shortcuts;
     *ret = bus;
     return 0;
 }
@@ -41,6 +45,7 @@ void bus_set_hv(struct bus *bus, const struct hv_ops *hv, struct hv_vm *vm)
 {
     bus->hv = hv;
     bus->vm = vm;
+    bus->shortcut = hv->shortcut ? hv->shortcut : &no_shortcuts;
 }
 
 int device_init(struct device *dev, const struct device_ops *ops, struct bus *bus,
@@ -112,7 +117,7 @@ int bus_save(struct bus *bus, struct state_writer *w)
 static void sync_lines(struct bus *bus)
 {
     pthread_mutex_lock(&bus->irq_lock);
-    for (unsigned gsi = 0; gsi < HV_GSI_COUNT; gsi++) {
+    for (unsigned gsi = 0; gsi < HV_IRQ_LINES; gsi++) {
         if (bus->hv && (bus->irq_used & BIT(gsi)))
             bus->hv->irq_line(bus->vm, gsi, bus->irq_count[gsi] > 0);
     }

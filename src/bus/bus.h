@@ -30,7 +30,7 @@ struct bus_bell {
 };
 
 /* A message-signalled interrupt that a device sends again and again: the backend's shortcut for it
- * (hv_ops.irqfd_add), made at the first. Zero at first; under the device's lock. */
+ * (hv_shortcut_ops.irqfd_add), made at the first. Zero at first; under the device's lock. */
 struct bus_msi_line {
     struct hv_irqfd *irqfd;
     int fd;     /* irqfd's */
@@ -80,10 +80,11 @@ struct bus {
     pthread_rwlock_t lock;    /* space[]; a leaf */
     struct bus_space space[BUS_SPACE_COUNT];
     pthread_mutex_t irq_lock; /* irq_*; only the hypervisor backend is called under it */
-    unsigned irq_count[HV_GSI_COUNT]; /* lines that are high */
+    unsigned irq_count[HV_IRQ_LINES]; /* lines that are high */
     uint32_t irq_used;                /* GSIs that have a line */
     const struct hv_ops *hv;
     struct hv_vm *vm;
+    const struct hv_shortcut_ops *shortcut; /* not NULL; nothing in it where hv has none */
     struct device *devices;   /* changed only while no vCPU runs */
     struct bus_stats stats;
 };
@@ -120,10 +121,13 @@ struct irq_line {
     bool level;
 };
 
-/* gsi < HV_GSI_COUNT. */
+/* gsi < HV_IRQ_LINES. */
 void irq_line_init(struct irq_line *line, struct bus *bus, unsigned gsi);
 /* Under the device's lock. */
 void irq_line_set(struct irq_line *line, bool level);
+
+/* Is it any use to make a bell? */
+bool bus_has_bells(const struct bus *bus);
 
 /* Put bell, with off and fd set, on an MMIO range: whenever the range is on the bus it rings.
  * False: the backend has no such thing, nothing has changed. Under the device's lock, both. */

@@ -7,20 +7,21 @@
 
 #include "bus/bus.h"
 #include "bus/shortcut.h"
+#include "hv/hv_shortcut.h"
 
 /* ---- bells ---- */
 
 static void silence(struct bus *bus, struct bus_bell *bell)
 {
     if (bell->rings)
-        bus->hv->ioeventfd_remove(bus->vm, bell->gpa, bell->fd);
+        bus->shortcut->ioeventfd_remove(bus->vm, bell->gpa, bell->fd);
     bell->rings = false;
 }
 
 static bool ring(struct bus *bus, const struct bus_range *r, struct bus_bell *bell)
 {
     bell->gpa = r->base + bell->off;
-    bell->rings = !bus->hv->ioeventfd_add(bus->vm, bell->gpa, bell->fd);
+    bell->rings = !bus->shortcut->ioeventfd_add(bus->vm, bell->gpa, bell->fd);
     return bell->rings;
 }
 
@@ -37,9 +38,14 @@ void bus_bells_removed(struct bus *bus, struct bus_range *r)
         silence(bus, b);
 }
 
+bool bus_has_bells(const struct bus *bus)
+{
+    return bus->shortcut->ioeventfd_add;
+}
+
 bool bus_bell_add(struct bus *bus, struct bus_range *r, struct bus_bell *bell)
 {
-    if (!bus->hv || !bus->hv->ioeventfd_add)
+    if (!bus_has_bells(bus))
         return false;
     bell->rings = false;
     if (r->added && !ring(bus, r, bell))
@@ -65,12 +71,12 @@ void bus_bell_remove(struct bus *bus, struct bus_range *r, struct bus_bell *bell
 static void make_irqfd(struct bus *bus, struct bus_msi_line *line)
 {
     line->tried = true;
-    if (!bus->hv || !bus->hv->irqfd_add)
+    if (!bus->shortcut->irqfd_add)
         return;
     line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (line->fd < 0)
         return;
-    if (bus->hv->irqfd_add(bus->vm, line->fd, &line->msi, &line->irqfd) < 0) {
+    if (bus->shortcut->irqfd_add(bus->vm, line->fd, &line->msi, &line->irqfd) < 0) {
         line->irqfd = NULL;
         close(line->fd);
     }
@@ -86,7 +92,7 @@ static bool route(struct bus *bus, struct bus_msi_line *line, const struct hv_ms
         return false;
     if (line->msi.address == msi->address && line->msi.data == msi->data)
         return true;
-    if (bus->hv->irqfd_route(line->irqfd, msi) < 0)
+    if (bus->shortcut->irqfd_route(line->irqfd, msi) < 0)
         return false;
     line->msi = *msi;
     return true;
@@ -105,7 +111,7 @@ void bus_msi_line_fini(struct bus *bus, struct bus_msi_line *line)
 {
     if (!line->irqfd)
         return;
-    bus->hv->irqfd_remove(line->irqfd);
+    bus->shortcut->irqfd_remove(line->irqfd);
     close(line->fd);
     *line = (struct bus_msi_line){0};
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/shortcut.h"
+#include "hv/hv_shortcut.h"
 
 /* The index of the last range that starts at or below addr, or -1. */
 static int last_at_or_below(const struct bus_space *s, uint64_t addr)
@@ -52,8 +53,8 @@ static int add_locked(struct bus_space *s, struct bus_range *r)
 /* Refused, they come as all others do. */
 static void offer_late_writes(struct bus *bus, const struct bus_range *r)
 {
-    if (r->late_len && r->space == BUS_PORT && bus->hv && bus->hv->port_defer_writes)
-        (void)bus->hv->port_defer_writes(bus->vm, (uint16_t)r->base, r->late_len);
+    if (r->late_len && r->space == BUS_PORT && bus->shortcut->port_defer_writes)
+        (void)bus->shortcut->port_defer_writes(bus->vm, (uint16_t)r->base, r->late_len);
 }
 
 int bus_add(struct bus *bus, enum bus_space_kind space, struct bus_range *r)

@@ -20,8 +20,8 @@ enum { REGISTERS, FLUSH, BYTE_REGISTERS, LINES, PORT_RANGES };
 struct test_device {
     struct device dev;
     struct bus_range port[PORT_RANGES], mmio;
-    struct irq_line line[HV_GSI_COUNT];
-    uint8_t level[HV_GSI_COUNT]; /* 0 or 1 */
+    struct irq_line line[HV_IRQ_LINES];
+    uint8_t level[HV_IRQ_LINES]; /* 0 or 1 */
     uint8_t reg[2][4];
     uint8_t memory[MEMORY_SIZE];
 };
@@ -88,7 +88,7 @@ static void memory_write(struct bus_range *r, uint64_t off, unsigned size, uint6
 
 static void set_lines(struct test_device *d)
 {
-    for (unsigned i = 0; i < HV_GSI_COUNT; i++)
+    for (unsigned i = 0; i < HV_IRQ_LINES; i++)
         irq_line_set(&d->line[i], d->level[i]);
 }
 
@@ -135,7 +135,7 @@ static int add_ports(struct test_device *d, struct bus *bus)
                    .read_locked = nothing_read, .write_locked = nothing_write},
         [BYTE_REGISTERS] = {.base = 0xe8, .len = 4, .max_size = 1,
                             .read_locked = register_read, .write_locked = register_write},
-        [LINES] = {.base = 0x2000, .len = HV_GSI_COUNT, .max_size = 1,
+        [LINES] = {.base = 0x2000, .len = HV_IRQ_LINES, .max_size = 1,
                    .read_locked = line_read, .write_locked = line_write},
     };
     int r = 0;
@@ -160,7 +160,7 @@ int test_device_create(struct bus *bus)
         free(d);
         return r;
     }
-    for (unsigned i = 0; i < HV_GSI_COUNT; i++)
+    for (unsigned i = 0; i < HV_IRQ_LINES; i++)
         irq_line_init(&d->line[i], bus, i);
     d->mmio = (struct bus_range){.dev = &d->dev, .base = MEMORY_BASE, .len = MEMORY_SIZE,
                                  .max_size = 8, .read_locked = memory_read,

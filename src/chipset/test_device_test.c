@@ -46,7 +46,7 @@ START_TEST(lines_can_be_pulled)
     ck_assert(n.level[14] && !n.level[15]);
     bus_reset(m.bus);
     ck_assert(!m.level[14]);
-    fake_hostile_ports(&m, 0x2000, HV_GSI_COUNT);
+    fake_hostile_ports(&m, 0x2000, HV_IRQ_LINES);
     fake_machine_fini(&m);
     fake_machine_fini(&n);
 }

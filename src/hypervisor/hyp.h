@@ -16,7 +16,8 @@
 #include <vz/hypervisor.h>
 
 #include "base/compiler.h"
-#include "hv/hv.h"
+#include "hv/hv_bare.h"
+#include "hv/hv_x86.h"
 
 struct fiber;
 struct loop_timer;

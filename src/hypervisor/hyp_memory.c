@@ -33,7 +33,7 @@ static enum vz_hv_result check_flags(const struct vz_hv_vm *vm, unsigned flags)
         return VZ_HV_BAD_ARGUMENT;
     if (flags && !(flags & VZ_HV_MEMORY_READ))
         return VZ_HV_UNSUPPORTED;
-    if (flags && !(flags & VZ_HV_MEMORY_EXEC) && !vm->ops->no_exec)
+    if (flags && !(flags & VZ_HV_MEMORY_EXEC) && !vm->ops->bare->no_exec)
         return VZ_HV_UNSUPPORTED;
     return VZ_HV_SUCCESS;
 }
@@ -135,12 +135,12 @@ static int take_over(struct vz_hv_vm *vm, const struct list *list, struct mem_re
 
     if (r)
         return r;
-    r = vm->ops->memory_changed(vm->hv);
+    r = vm->ops->bare->memory_changed(vm->hv);
     if (!r)
         return 0;
     /* Back to what was. If even that fails, the guest has less memory than it should. */
     if (!mem_set_regions(vm->mem, region, regions_of(vm->piece, vm->piece_count, region)))
-        (void)!vm->ops->memory_changed(vm->hv);
+        (void)!vm->ops->bare->memory_changed(vm->hv);
     return r;
 }
 

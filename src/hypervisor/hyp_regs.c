@@ -38,7 +38,7 @@ static int load(struct vz_hv_vcpu *v)
         return 0;
     now = calloc(1, sizeof(*now));
     if (now)
-        r = v->ops->vcpu_get(v->hv, now);
+        r = hv_x86_get(v->ops, v->hv, now);
     if (!r) {
         overlay(v, now);
         v->state = *now;
@@ -61,12 +61,12 @@ int hyp_regs_flush(struct vz_hv_vcpu *v)
     if (!now)
         return -ENOMEM;
     since = clock_tsc();
-    r = v->ops->vcpu_get(v->hv, now);
+    r = hv_x86_get(v->ops, v->hv, now);
     if (!r) {
         overlay(v, now);
         if (!v->dirty[tsc])
             now->tsc += clock_tsc() - since; /* it has not stood still */
-        r = v->ops->vcpu_set(v->hv, now);
+        r = hv_x86_set(v->ops, v->hv, now);
     }
     free(now);
     if (!r) {
@@ -415,7 +415,7 @@ enum vz_hv_result vz_hv_vcpu_inject_interrupt(struct vz_hv_vcpu *v, unsigned vec
 
     if (r || vector > 255)
         return r ? r : VZ_HV_BAD_ARGUMENT;
-    return hyp_result(v->ops->vcpu_interrupt(v->hv, (int)vector));
+    return hyp_result(v->ops->bare->interrupt(v->hv, (int)vector));
 }
 
 enum vz_hv_result vz_hv_vcpu_withdraw_interrupt(struct vz_hv_vcpu *v)
@@ -424,7 +424,7 @@ enum vz_hv_result vz_hv_vcpu_withdraw_interrupt(struct vz_hv_vcpu *v)
 
     if (r)
         return r;
-    return v->ops->vcpu_interrupt(v->hv, -1) ? VZ_HV_BAD_ARGUMENT : VZ_HV_SUCCESS;
+    return v->ops->bare->interrupt(v->hv, -1) ? VZ_HV_BAD_ARGUMENT : VZ_HV_SUCCESS;
 }
 
 enum vz_hv_result vz_hv_vcpu_request_interrupt_window(struct vz_hv_vcpu *v, bool on)
@@ -432,6 +432,6 @@ enum vz_hv_result vz_hv_vcpu_request_interrupt_window(struct vz_hv_vcpu *v, bool
     enum vz_hv_result r = check_bare(v);
 
     if (!r)
-        v->ops->vcpu_window(v->hv, on);
+        v->ops->bare->window(v->hv, on);
     return r;
 }

@@ -289,8 +289,8 @@ static void drain(struct vz_hv_vcpu *v)
     }
     v->draining = v->noted = v->reading = v->has_end = v->shut_down = false;
     if (!v->vm->irqchip) {
-        (void)!v->ops->vcpu_interrupt(v->hv, -1);
-        v->ops->vcpu_window(v->hv, false);
+        (void)!v->ops->bare->interrupt(v->hv, -1);
+        v->ops->bare->window(v->hv, false);
     }
 }
 

@@ -13,7 +13,8 @@
 #include "loop/loop.h"
 
 #define VCPU_MAX_DEFAULT 8
-#define PHYS_BITS_DEFAULT 46
+
+_Static_assert(VZ_HV_VCPUS_MAX == HV_VCPUS_MAX, "the public limit is the backends'");
 
 const char *vz_hv_result_text(enum vz_hv_result result)
 {
@@ -111,7 +112,7 @@ static int choose_accelerator(struct vz_hv_vm *vm, const char *name, bool unprob
 
     if (r)
         return r;
-    if (!ops->memory_changed || (!vm->irqchip && !ops->vcpu_interrupt))
+    if (!ops->bare)
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                          "accelerator '%s' cannot run such virtual machines", ops->name);
     vm->ops = ops;
@@ -120,6 +121,7 @@ static int choose_accelerator(struct vz_hv_vm *vm, const char *name, bool unprob
 
 static int create_parts(struct vz_hv_vm *vm, struct vz_error *err)
 {
+    const struct hv_bare bare = {.no_irqchip = !vm->irqchip};
     int r = mem_create_foreign(&vm->mem);
 
     if (!r)
@@ -138,8 +140,7 @@ static int create_parts(struct vz_hv_vm *vm, struct vz_error *err)
                                                 .vcpu_count = vm->vcpu_max,
                                                 .io = &hyp_io_ops,
                                                 .io_arg = vm,
-                                                .no_irqchip = !vm->irqchip,
-                                                .embedded = true},
+                                                .bare = &bare},
                            &vm->hv, err);
     if (r || !vm->irqchip)
         return r;
@@ -194,7 +195,7 @@ enum vz_hv_result vz_hv_vm_create(const struct vz_hv_vm_options *options, struct
         destroy(vm);
         return hyp_result(r);
     }
-    vm->gpa_limit = BIT(vm->ops->phys_bits ? vm->ops->phys_bits(vm->hv) : PHYS_BITS_DEFAULT);
+    vm->gpa_limit = BIT(vm->ops->phys_bits(vm->hv));
     *ret = vm;
     return VZ_HV_SUCCESS;
 }
@@ -282,7 +283,7 @@ void hyp_release(struct vz_hv_vm *vm)
 
 enum vz_hv_result vz_hv_vm_set_irq(struct vz_hv_vm *vm, unsigned irq, bool level)
 {
-    if (!vm || irq >= HV_GSI_COUNT)
+    if (!vm || irq >= HV_IRQ_LINES)
         return VZ_HV_BAD_ARGUMENT;
     if (!vm->irqchip)
         return VZ_HV_UNSUPPORTED;

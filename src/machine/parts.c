@@ -12,6 +12,7 @@
 #include "board/pc/boot/boot.h"
 #include "config/config_impl.h"
 #include "hv/accel.h"
+#include "hv/hv_x86.h"
 #include "loop/loop.h"
 #include "state/state.h"
 
@@ -159,19 +160,19 @@ int parts_boot(struct parts *p, struct vz_error *err)
     struct boot_module module[BOOT_MODULES_MAX];
     struct boot_params params = boot_params_of(p, module);
     struct x86_cpu_state state;
-    int r = p->hv->vcpu_get(p->vcpu[0], &state);
+    int r = hv_x86_get(p->hv, p->vcpu[0], &state);
 
     params.rsdp_gpa = p->board->rsdp;
     if (!r)
         r = boot_load(&params, &p->boot, p->board->mem, &state, err);
     if (r < 0)
         return r;
-    r = p->hv->vcpu_set(p->vcpu[0], &state);
+    r = hv_x86_set(p->hv, p->vcpu[0], &state);
     for (unsigned i = 1; !r && i < p->config->options.cpu_count; i++) {
-        r = p->hv->vcpu_get(p->vcpu[i], &state);
+        r = hv_x86_get(p->hv, p->vcpu[i], &state);
         boot_prepare_cpu(&state);
         if (!r)
-            r = p->hv->vcpu_set(p->vcpu[i], &state);
+            r = hv_x86_set(p->hv, p->vcpu[i], &state);
     }
     if (r < 0)
         error_set(err, -r, VZ_ERROR_INTERNAL, "CPU state refused: %s", strerror(-r));
@@ -218,7 +219,7 @@ static int read_cpus(struct parts *p)
         const int64_t tolerance = INT64_C(1) << 30; /* less than a second */
 
         before = clock_tsc();
-        r = p->hv->vcpu_get(p->vcpu[i], &cpu[i]);
+        r = hv_x86_get(p->hv, p->vcpu[i], &cpu[i]);
         after = clock_tsc();
         if (!i) {
             first_before = before;
@@ -259,7 +260,7 @@ int parts_thaw(struct parts *p, struct vz_error *err)
     if (!p->frozen)
         return 0;
     for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++)
-        r = p->hv->vcpu_set(p->vcpu[i], &p->frozen->cpu[i]);
+        r = hv_x86_set(p->hv, p->vcpu[i], &p->frozen->cpu[i]);
     if (r < 0)
         error_set(err, -r, VZ_ERROR_INTERNAL, "resume: %s", strerror(-r));
     else

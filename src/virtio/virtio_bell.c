@@ -33,9 +33,7 @@ static int attach(struct virtio_bell *b, struct virtio_dev *dev, struct bus_rang
 void virtio_bell_start(struct virtio_bell *b, struct virtio_dev *dev, unsigned queue,
                        struct bus_range *range, uint64_t off)
 {
-    const struct hv_ops *hv = range->dev->bus->hv;
-
-    if (b->dev || !hv || !hv->ioeventfd_add)
+    if (b->dev || !bus_has_bells(range->dev->bus))
         return;
     *b = (struct virtio_bell){.dev = dev, .queue = queue, .bell.off = off};
     b->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

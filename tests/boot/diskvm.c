@@ -18,7 +18,7 @@
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
 #include "given_slot.h"
-#include "hv/hv.h"
+#include "hv/hv_x86.h"
 #include "loop/loop.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_blk.h"
@@ -133,9 +133,9 @@ static void load(struct board *b, char **argv)
 
     check(boot_open(&params, &sources, &error));
     check(hv_soft_ops.vcpu_create(b->vm, 0, &cpu));
-    check(hv_soft_ops.vcpu_get(cpu, &state));
+    check(hv_x86_get(&hv_soft_ops, cpu, &state));
     check(boot_load(&params, &sources, b->mem, &state, &error));
-    check(hv_soft_ops.vcpu_set(cpu, &state));
+    check(hv_x86_set(&hv_soft_ops, cpu, &state));
 }
 
 int main(int argc, char **argv)

@@ -14,8 +14,8 @@
 struct fake_machine {
     struct bus *bus;
     struct loop *loop;
-    bool level[HV_GSI_COUNT];
-    unsigned rises[HV_GSI_COUNT]; /* times the line went up */
+    bool level[HV_IRQ_LINES];
+    unsigned rises[HV_IRQ_LINES]; /* times the line went up */
     struct hv_msi msi;            /* the last one */
     unsigned msi_count;
 };
@@ -24,7 +24,7 @@ static inline void fake_irq_line(struct hv_vm *vm, unsigned gsi, bool level)
 {
     struct fake_machine *m = (struct fake_machine *)vm;
 
-    ck_assert_uint_lt(gsi, HV_GSI_COUNT);
+    ck_assert_uint_lt(gsi, HV_IRQ_LINES);
     m->rises[gsi] += level && !m->level[gsi];
     m->level[gsi] = level;
 }

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "fake_machine.h"
+#include "hv/hv_shortcut.h"
 
 #define FAKE_SHORTCUTS_MAX 8u
 
@@ -84,11 +85,14 @@ static inline void fake_irqfd_remove(struct hv_irqfd *irq)
     free(irq);
 }
 
-static const struct hv_ops fake_shortcuts_hv = {
-    .name = "fake shortcuts", .irq_line = fake_irq_line, .msi = fake_msi,
+static const struct hv_shortcut_ops fake_shortcut_ops = {
     .irqfd_add = fake_irqfd_add, .irqfd_route = fake_irqfd_route,
     .irqfd_remove = fake_irqfd_remove, .ioeventfd_add = fake_ioeventfd_add,
     .ioeventfd_remove = fake_ioeventfd_remove};
+
+static const struct hv_ops fake_shortcuts_hv = {
+    .name = "fake shortcuts", .shortcut = &fake_shortcut_ops, .irq_line = fake_irq_line,
+    .msi = fake_msi};
 
 /* Take the messages that wait in irqfds. Returns how many, and the last one in *ret. */
 static inline unsigned fake_irqfds_take(struct fake_shortcuts *s, struct hv_msi *ret)

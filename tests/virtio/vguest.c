@@ -40,13 +40,13 @@ static int boot(struct vguest *g, char **argv, struct vz_error *err)
     int r = hv_soft_ops.vcpu_create(g->board->vm, 0, &g->cpu);
 
     if (!r)
-        r = hv_soft_ops.vcpu_get(g->cpu, &state);
+        r = hv_x86_get(&hv_soft_ops, g->cpu, &state);
     if (!r)
         r = boot_open(&params, &sources, err);
     if (!r)
         r = boot_load(&params, &sources, g->board->mem, &state, err);
     boot_close(&sources);
-    return r ? r : hv_soft_ops.vcpu_set(g->cpu, &state);
+    return r ? r : hv_x86_set(&hv_soft_ops, g->cpu, &state);
 }
 
 static int create(struct vguest *g, struct vz_error *err)

@@ -9,7 +9,7 @@
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
 #include "char/char.h"
-#include "hv/hv.h"
+#include "hv/hv_x86.h"
 #include "loop/loop.h"
 #include "virtio/virtio.h"
 

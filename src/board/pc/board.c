@@ -56,7 +56,7 @@ static int make_vm(struct board *b, struct vz_error *err)
     if (r < 0)
         return r;
     bus_set_hv(b->bus, hv, b->vm);
-    b->phys_bits = hv->phys_bits ? hv->phys_bits(b->vm) : PHYS_BITS_DEFAULT;
+    b->phys_bits = hv->phys_bits(b->vm);
     if (HIGH_RAM_BASE + memory_map_high(b->options.ram_size) > memory_map_pci64_base(b->phys_bits))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "this host's processor cannot address so much memory");

@@ -40,10 +40,16 @@ static int on_irqchip_load(struct hv_vm *vm, const void *data, size_t len, struc
     return 0;
 }
 
+static unsigned on_phys_bits(struct hv_vm *vm)
+{
+    return 46;
+}
+
 static const struct hv_ops board_hv = {
     .name = "nothing", .vm_create = on_vm_create, .vm_destroy = on_vm_destroy,
     .irq_line = fake_irq_line, .msi = fake_msi, .vm_reset = on_vm_reset,
-    .irqchip_save = on_irqchip_save, .irqchip_load = on_irqchip_load};
+    .irqchip_save = on_irqchip_save, .irqchip_load = on_irqchip_load,
+    .phys_bits = on_phys_bits};
 
 struct fixture {
     struct loop *loop;

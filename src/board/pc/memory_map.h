@@ -30,9 +30,6 @@
 /* Linux looks through all buses that the tables name, one port access after the other: 16000 of
  * them for 256 buses, of which only the first has anything. */
 #define PCI_LAST_BUS  0
-/* 64-bit BARs: above any RAM, in the third quarter of what the CPUs can address. */
-#define PHYS_BITS_DEFAULT 46u
-
 enum { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4 };
 
 struct e820_entry {
@@ -46,6 +43,7 @@ struct e820_entry {
  * sorted, without overlaps. Returns the count of entries. */
 unsigned memory_map_e820(uint64_t ram_size, struct e820_entry *ret /*[MEMORY_MAP_E820_MAX]*/);
 
+/* 64-bit BARs: above any RAM, in the third quarter of what the CPUs can address. */
 static inline uint64_t memory_map_pci64_base(unsigned phys_bits)
 {
     return UINT64_C(1) << (phys_bits - 1);

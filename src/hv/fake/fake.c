@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/x86/policy.h"
 #include "base/error.h"
-#include "hv/hv.h"
+#include "hv/hv_x86.h"
 
 struct hv_vcpu {
     struct hv_vm *vm;
@@ -180,15 +181,15 @@ static void fake_vcpu_kick(struct hv_vcpu *cpu)
     pthread_mutex_unlock(&cpu->lock);
 }
 
-static int fake_vcpu_get(struct hv_vcpu *cpu, struct x86_cpu_state *ret)
+static int fake_vcpu_get(struct hv_vcpu *cpu, struct hv_cpu_state *ret)
 {
-    *ret = cpu->state;
+    ret->x86 = cpu->state;
     return 0;
 }
 
-static int fake_vcpu_set(struct hv_vcpu *cpu, const struct x86_cpu_state *state)
+static int fake_vcpu_set(struct hv_vcpu *cpu, const struct hv_cpu_state *state)
 {
-    cpu->state = *state;
+    cpu->state = state->x86;
     return 0;
 }
 
@@ -210,6 +211,11 @@ static int fake_irqchip_load(struct hv_vm *vm, const void *data, size_t len, str
     return 0;
 }
 
+static unsigned fake_phys_bits(struct hv_vm *vm)
+{
+    return X86_PHYS_BITS;
+}
+
 static void fake_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 {
     fn(arg, "fake.ops", vm->ops);
@@ -217,6 +223,7 @@ static void fake_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 
 const struct hv_ops hv_fake_ops = {
     .name = "fake",
+    .cpu_state_size = sizeof(struct hv_cpu_state),
     .probe = fake_probe,
     .vm_create = fake_vm_create,
     .vm_destroy = fake_vm_destroy,
@@ -231,5 +238,6 @@ const struct hv_ops hv_fake_ops = {
     .vm_reset = fake_vm_reset,
     .irqchip_save = fake_irqchip_save,
     .irqchip_load = fake_irqchip_load,
+    .phys_bits = fake_phys_bits,
     .stats = fake_stats,
 };

@@ -255,8 +255,8 @@ static int vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct v
     vm->io = desc->io;
     vm->io_arg = desc->io_arg;
     vm->host_cpu = desc->host_cpu;
-    vm->irqchip = !desc->no_irqchip;
-    vm->embedded = desc->embedded;
+    vm->irqchip = hv_has_irqchip(desc);
+    vm->embedded = desc->bare;
     pthread_mutex_init(&vm->ring_lock, NULL);
     pthread_mutex_init(&vm->slot_lock, NULL);
     pthread_mutex_init(&vm->line_lock, NULL);
@@ -283,6 +283,16 @@ static int vcpu_create(struct hv_vm *vm, unsigned index, struct hv_vcpu **ret)
 static void vcpu_destroy(struct hv_vcpu *v)
 {
     /* vCPUs live and die with their machine. */
+}
+
+static int vcpu_get(struct hv_vcpu *v, struct hv_cpu_state *ret)
+{
+    return kvm_vcpu_get(v, &ret->x86);
+}
+
+static int vcpu_set(struct hv_vcpu *v, const struct hv_cpu_state *state)
+{
+    return kvm_vcpu_set(v, &state->x86);
 }
 
 static void vm_reset(struct hv_vm *vm)
@@ -359,9 +369,29 @@ static void stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
     }
 }
 
+static const struct hv_shortcut_ops shortcut_ops = {
+    .irqfd_add = kvm_irqfd_add,
+    .irqfd_route = kvm_irqfd_route,
+    .irqfd_remove = kvm_irqfd_remove,
+    .ioeventfd_add = kvm_ioeventfd_add,
+    .ioeventfd_remove = kvm_ioeventfd_remove,
+    .port_defer_writes = kvm_port_defer_writes,
+    .dirty_log = kvm_dirty_log,
+    .dirty_fetch = kvm_dirty_fetch,
+};
+
+static const struct hv_bare_ops bare_ops = {
+    .memory_changed = kvm_memory_changed,
+    .interrupt = kvm_vcpu_interrupt,
+    .window = kvm_vcpu_window,
+};
+
 const struct hv_ops hv_kvm_ops = {
     .name = "kvm",
     .nested_paging = true,
+    .cpu_state_size = sizeof(struct hv_cpu_state),
+    .shortcut = &shortcut_ops,
+    .bare = &bare_ops,
     .probe = kvm_probe,
     .vm_create = vm_create,
     .vm_destroy = vm_destroy,
@@ -371,22 +401,11 @@ const struct hv_ops hv_kvm_ops = {
     .vcpu_destroy = vcpu_destroy,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_kick = kvm_vcpu_kick,
-    .vcpu_get = kvm_vcpu_get,
-    .vcpu_set = kvm_vcpu_set,
-    .vcpu_interrupt = kvm_vcpu_interrupt,
-    .vcpu_window = kvm_vcpu_window,
+    .vcpu_get = vcpu_get,
+    .vcpu_set = vcpu_set,
     .vm_reset = vm_reset,
     .irqchip_save = kvm_irqchip_save,
     .irqchip_load = kvm_irqchip_load,
     .phys_bits = phys_bits,
-    .memory_changed = kvm_memory_changed,
-    .irqfd_add = kvm_irqfd_add,
-    .irqfd_route = kvm_irqfd_route,
-    .irqfd_remove = kvm_irqfd_remove,
-    .ioeventfd_add = kvm_ioeventfd_add,
-    .ioeventfd_remove = kvm_ioeventfd_remove,
-    .port_defer_writes = kvm_port_defer_writes,
-    .dirty_log = kvm_dirty_log,
-    .dirty_fetch = kvm_dirty_fetch,
     .stats = stats,
 };

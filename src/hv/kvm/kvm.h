@@ -13,7 +13,9 @@
 #include <sys/types.h>
 
 #include "base/tsc_rate.h"
-#include "hv/hv.h"
+#include "hv/hv_bare.h"
+#include "hv/hv_shortcut.h"
+#include "hv/hv_x86.h"
 
 #define KVM_STATE_MSRS_MAX 64
 
@@ -80,7 +82,7 @@ struct hv_vm {
 
     pthread_mutex_t route_lock;
     unsigned route_max;                   /* GSIs, pins included */
-    struct hv_irqfd **irqfd;              /* by GSI - HV_GSI_COUNT */
+    struct hv_irqfd **irqfd;              /* by GSI - HV_IRQ_LINES */
 
     struct hv_vcpu *vcpu;                 /* [vcpu_count] */
 };

@@ -145,7 +145,7 @@ static void start_cpu(struct fx *f, unsigned cpu)
                                      .attr = SEG_ATTR_G | SEG_ATTR_DB | SEG_ATTR_P | SEG_ATTR_S | 3};
     struct x86_cpu_state s;
 
-    ck_assert_int_eq(f->hv->vcpu_get(f->cpu[cpu], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f->hv, f->cpu[cpu], &s), 0);
     for (unsigned i = X86_ES; i <= X86_GS; i++)
         s.seg[i] = data;
     s.seg[X86_CS] = (struct x86_segment){
@@ -161,7 +161,7 @@ static void start_cpu(struct fx *f, unsigned cpu)
     s.gpr[X86_RBP] = 0x20000 + 0x1000 * cpu;
     s.gpr[X86_RSP] = s.gpr[X86_RBP] + sizeof(struct page);
     s.run_state = X86_RUNNING;
-    ck_assert_int_eq(f->hv->vcpu_set(f->cpu[cpu], &s), 0);
+    ck_assert_int_eq(hv_x86_set(f->hv, f->cpu[cpu], &s), 0);
 }
 
 /* Everything through the form in which it is saved. */
@@ -172,7 +172,7 @@ static void move(struct fx *from, struct fx *to)
     struct x86_cpu_state s;
 
     for (unsigned i = 0; i < CPUS; i++) {
-        ck_assert_int_eq(from->hv->vcpu_get(from->cpu[i], &s), 0);
+        ck_assert_int_eq(hv_x86_get(from->hv, from->cpu[i], &s), 0);
         ck_assert_int_eq(state_save(&w, &x86_cpu_state_desc, i, &s), 0);
     }
     ck_assert_int_eq(from->hv->irqchip_save(from->vm, &chips), 0);
@@ -180,7 +180,7 @@ static void move(struct fx *from, struct fx *to)
         x86_cpu_state_reset(&s, i == 0, false);
         ck_assert_msg(state_load(w.data, w.len, &x86_cpu_state_desc, i, &s, &err) == 0, "%s",
                       err.text);
-        ck_assert_int_eq(to->hv->vcpu_set(to->cpu[i], &s), 0);
+        ck_assert_int_eq(hv_x86_set(to->hv, to->cpu[i], &s), 0);
     }
     ck_assert_msg(to->hv->irqchip_load(to->vm, chips.data, chips.len, &err) == 0, "%s", err.text);
     state_writer_fini(&w);
@@ -289,11 +289,11 @@ static void pause_one(const struct hv_ops *hv)
     for (unsigned i = 0; i < CPUS; i++)
         start_cpu(&f, i);
     run_a_bit(&f, full);
-    ck_assert_int_eq(hv->vcpu_get(f.cpu[0], &before), 0);
+    ck_assert_int_eq(hv_x86_get(hv, f.cpu[0], &before), 0);
     nanosleep(&nap, NULL);
     set = clock_tsc();
-    ck_assert_int_eq(hv->vcpu_set(f.cpu[0], &before), 0);
-    ck_assert_int_eq(hv->vcpu_get(f.cpu[0], &after), 0);
+    ck_assert_int_eq(hv_x86_set(hv, f.cpu[0], &before), 0);
+    ck_assert_int_eq(hv_x86_get(hv, f.cpu[0], &after), 0);
     got = clock_tsc();
     ck_assert_uint_ge(after.tsc, before.tsc);
     ck_assert_uint_le(after.tsc - before.tsc, got - set);

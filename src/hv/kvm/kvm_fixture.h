@@ -148,14 +148,14 @@ static inline void fx_real_mode(struct fx *f, const uint8_t *begin, const uint8_
     struct x86_cpu_state s;
 
     ck_assert_int_eq(mem_write(f->mem, FX_CODE, begin, (uint64_t)(end - begin)), 0);
-    ck_assert_int_eq(f->hv->vcpu_get(f->cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f->hv, f->cpu[0], &s), 0);
     for (unsigned i = X86_ES; i <= X86_GS; i++) {
         s.seg[i].base = 0;
         s.seg[i].selector = 0;
     }
     s.rip = FX_CODE;
     s.gpr[X86_RSP] = FX_STACK;
-    ck_assert_int_eq(f->hv->vcpu_set(f->cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_set(f->hv, f->cpu[0], &s), 0);
 }
 
 /* Run CPU 0 until its program is through. */

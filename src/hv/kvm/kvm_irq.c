@@ -25,7 +25,7 @@ static unsigned add_pins(struct kvm_irq_routing_entry *e)
 {
     unsigned n = 0;
 
-    for (unsigned gsi = 0; gsi < HV_GSI_COUNT; gsi++) {
+    for (unsigned gsi = 0; gsi < HV_IRQ_LINES; gsi++) {
         if (gsi < 16 && gsi != 2)
             e[n++] = pin_entry(gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
                                gsi & 7);
@@ -46,7 +46,7 @@ static struct kvm_irq_routing_entry msi_entry(unsigned gsi, const struct hv_msi 
 static int set_routes_locked(struct hv_vm *vm)
 {
     struct kvm_irq_routing *table =
-        calloc(1, sizeof(*table) + (2 * HV_GSI_COUNT + vm->route_max) * sizeof(table->entries[0]));
+        calloc(1, sizeof(*table) + (2 * HV_IRQ_LINES + vm->route_max) * sizeof(table->entries[0]));
     int r;
 
     if (!table)
@@ -54,7 +54,7 @@ static int set_routes_locked(struct hv_vm *vm)
     table->nr = add_pins(table->entries);
     for (unsigned i = 0; i < vm->route_max; i++) {
         if (vm->irqfd[i])
-            table->entries[table->nr++] = msi_entry(HV_GSI_COUNT + i, &vm->irqfd[i]->msi);
+            table->entries[table->nr++] = msi_entry(HV_IRQ_LINES + i, &vm->irqfd[i]->msi);
     }
     r = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, table);
     free(table);
@@ -65,9 +65,9 @@ int kvm_irq_init(struct hv_vm *vm)
 {
     int max = kvm_has(vm->fd, KVM_CAP_IRQ_ROUTING);
 
-    if (max < (int)(2 * HV_GSI_COUNT))
+    if (max < (int)(2 * HV_IRQ_LINES))
         return -ENOTSUP;
-    vm->route_max = MIN((unsigned)max - 2 * HV_GSI_COUNT, ROUTES_MAX);
+    vm->route_max = MIN((unsigned)max - 2 * HV_IRQ_LINES, ROUTES_MAX);
     vm->irqfd = calloc(vm->route_max + 1, sizeof(struct hv_irqfd *));
     return vm->irqfd ? set_routes_locked(vm) : -ENOMEM;
 }
@@ -85,7 +85,7 @@ void kvm_irq_line(struct hv_vm *vm, unsigned gsi, bool level)
 {
     struct kvm_irq_level line = {.irq = gsi, .level = level};
 
-    if (gsi >= HV_GSI_COUNT)
+    if (gsi >= HV_IRQ_LINES)
         return;
     pthread_mutex_lock(&vm->line_lock);
     if (level != !!(vm->lines & BIT(gsi))) {
@@ -124,7 +124,7 @@ static int route_new_locked(struct hv_vm *vm, struct hv_irqfd *irq)
         i++;
     if (i == vm->route_max)
         return -ENOSPC;
-    irq->gsi = HV_GSI_COUNT + i;
+    irq->gsi = HV_IRQ_LINES + i;
     vm->irqfd[i] = irq;
     r = set_routes_locked(vm);
     if (!r)
@@ -179,7 +179,7 @@ void kvm_irqfd_remove(struct hv_irqfd *irq)
     vm = irq->vm;
     pthread_mutex_lock(&vm->route_lock);
     (void)attach(irq, false);
-    vm->irqfd[irq->gsi - HV_GSI_COUNT] = NULL;
+    vm->irqfd[irq->gsi - HV_IRQ_LINES] = NULL;
     pthread_mutex_unlock(&vm->route_lock);
     free(irq);
 }

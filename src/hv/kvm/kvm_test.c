@@ -107,7 +107,7 @@ START_TEST(late_writes_keep_their_place)
     struct fx f;
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);
-    (void)f.hv->port_defer_writes(f.vm, 0x80, 1); /* with it or without: the order is the same */
+    (void)f.hv->shortcut->port_defer_writes(f.vm, 0x80, 1); /* with it or without: the order is the same */
     fx_real_mode(&f, late_begin, late_end);
     fx_run(&f);
     for (unsigned i = 0; i < 5; i++)
@@ -187,8 +187,8 @@ START_TEST(a_kick_splits_no_access)
         fx_start(&r, &f, 0);
         fx_wait_count(&f, before + 1);
         fx_stop(&r);
-        ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
-        ck_assert_int_eq(f.hv->vcpu_set(f.cpu[0], &s), 0);
+        ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
+        ck_assert_int_eq(hv_x86_set(f.hv, f.cpu[0], &s), 0);
     }
     fx_run(&f);
     ck_assert_uint_eq(f.log[FX_LOG - 1].value, FX_LOG);
@@ -213,12 +213,12 @@ START_TEST(shutdown_says_where)
     ck_assert_int_eq(f.hv->vcpu_run(f.cpu[0], &f.exit), 0);
     ck_assert_int_eq(f.exit.kind, HV_EXIT_SHUTDOWN);
     ck_assert_ptr_ne(strstr(f.exit.text, "cpu 0"), NULL);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
     ck_assert_uint_eq(s.run_state, X86_SHUTDOWN);
     ck_assert_int_eq(f.hv->vcpu_run(f.cpu[0], &f.exit), 0); /* and stays so */
     ck_assert_int_eq(f.exit.kind, HV_EXIT_SHUTDOWN);
     f.hv->vm_reset(f.vm);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
     ck_assert_uint_eq(s.run_state, X86_RUNNING);
     ck_assert_uint_eq(s.rip, 0xfff0);
     fx_fini(&f);
@@ -293,22 +293,22 @@ START_TEST(eventfds_interrupt)
     struct fx f;
 
     start_interrupts(&f, &r);
-    ck_assert_int_eq(f.hv->irqfd_add(f.vm, fd, &msi, &irq), 0);
+    ck_assert_int_eq(f.hv->shortcut->irqfd_add(f.vm, fd, &msi, &irq), 0);
     ck_assert_int_eq(eventfd_write(fd, 1), 0);
     fx_wait_count(&f, 2);
     fx_expect(&f, 1, false, true, 0x300, 1, 0x40);
     msi.data = 0x41; /* another message, while another one is added and removed */
-    ck_assert_int_eq(f.hv->irqfd_add(f.vm, fd2, &msi, &other), 0);
-    ck_assert_int_eq(f.hv->irqfd_route(irq, &msi), 0);
+    ck_assert_int_eq(f.hv->shortcut->irqfd_add(f.vm, fd2, &msi, &other), 0);
+    ck_assert_int_eq(f.hv->shortcut->irqfd_route(irq, &msi), 0);
     ck_assert_int_eq(eventfd_write(fd, 1), 0);
     fx_wait_count(&f, 3);
     fx_expect(&f, 2, false, true, 0x300, 1, 0x41);
-    f.hv->irqfd_remove(irq);
+    f.hv->shortcut->irqfd_remove(irq);
     ck_assert_int_eq(eventfd_write(fd, 1), 0); /* nobody hears it */
     ck_assert_int_eq(eventfd_write(fd2, 1), 0);
     fx_wait_count(&f, 4);
     fx_expect(&f, 3, false, true, 0x300, 1, 0x41);
-    f.hv->irqfd_remove(other);
+    f.hv->shortcut->irqfd_remove(other);
     fx_stop(&r);
     ck_assert_uint_eq(f.count, 4);
     close(fd);
@@ -330,14 +330,14 @@ START_TEST(writes_ring_eventfds)
     struct fx f;
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);
-    ck_assert_int_eq(f.hv->ioeventfd_add(f.vm, 0xa0100, fd), 0);
+    ck_assert_int_eq(f.hv->shortcut->ioeventfd_add(f.vm, 0xa0100, fd), 0);
     fx_real_mode(&f, doorbell_begin, doorbell_end);
     fx_run(&f);
     ck_assert_int_eq(eventfd_read(fd, &value), 0);
     ck_assert_uint_eq(value, 2);
     ck_assert_uint_eq(f.count, 1);
     fx_expect(&f, 0, true, true, 0xa0200, 1, 3);
-    f.hv->ioeventfd_remove(f.vm, 0xa0100, fd);
+    f.hv->shortcut->ioeventfd_remove(f.vm, 0xa0100, fd);
     f.hv->vm_reset(f.vm);
     fx_real_mode(&f, doorbell_begin, doorbell_end);
     fx_run(&f);
@@ -361,19 +361,19 @@ START_TEST(dirty_pages_are_found)
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);
     fx_real_mode(&f, touch_begin, touch_end);
-    ck_assert_int_eq(f.hv->dirty_fetch(f.vm, 0, map), -EINVAL); /* not begun */
-    ck_assert_int_eq(f.hv->dirty_log(f.vm, true), 0);
+    ck_assert_int_eq(f.hv->shortcut->dirty_fetch(f.vm, 0, map), -EINVAL); /* not begun */
+    ck_assert_int_eq(f.hv->shortcut->dirty_log(f.vm, true), 0);
     fx_run(&f);
-    ck_assert_int_eq(f.hv->dirty_fetch(f.vm, 0, map), 0);
+    ck_assert_int_eq(f.hv->shortcut->dirty_fetch(f.vm, 0, map), 0);
     ck_assert(map[0] & BIT(3));
     ck_assert(map[0] & BIT(0x15));
     ck_assert(!(map[0] & BIT(0x30))); /* pages that were only read may be there too */
     map[0] = BIT(1);
-    ck_assert_int_eq(f.hv->dirty_fetch(f.vm, 0, map), 0); /* only what is new */
+    ck_assert_int_eq(f.hv->shortcut->dirty_fetch(f.vm, 0, map), 0); /* only what is new */
     ck_assert_uint_eq(map[0], BIT(1));
-    ck_assert_int_eq(f.hv->dirty_fetch(f.vm, 1, map), 0); /* ROM is never */
-    ck_assert_int_eq(f.hv->dirty_fetch(f.vm, 3, map), -EINVAL);
-    ck_assert_int_eq(f.hv->dirty_log(f.vm, false), 0);
+    ck_assert_int_eq(f.hv->shortcut->dirty_fetch(f.vm, 1, map), 0); /* ROM is never */
+    ck_assert_int_eq(f.hv->shortcut->dirty_fetch(f.vm, 3, map), -EINVAL);
+    ck_assert_int_eq(f.hv->shortcut->dirty_log(f.vm, false), 0);
     fx_fini(&f);
 }
 END_TEST
@@ -416,10 +416,10 @@ START_TEST(a_state_comes_back_as_it_went)
     struct fx f;
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
     fill_state(&s);
-    ck_assert_int_eq(f.hv->vcpu_set(f.cpu[0], &s), 0);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &back), 0);
+    ck_assert_int_eq(hv_x86_set(f.hv, f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &back), 0);
     ck_assert_int_ge((int64_t)(back.tsc - s.tsc), 0);
     back.tsc = s.tsc; /* goes on */
     ck_assert_int_eq(memcmp(back.xsave + 160, s.xsave + 160, 256), 0);
@@ -440,17 +440,17 @@ START_TEST(impossible_states_are_refused)
     struct fx f;
 
     fx_init(&f, &hv_kvm_ops, NULL, 1);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
     bad = s;
     bad.run_state = X86_RUN_STATE_COUNT;
-    ck_assert_int_lt(f.hv->vcpu_set(f.cpu[0], &bad), 0);
+    ck_assert_int_lt(hv_x86_set(f.hv, f.cpu[0], &bad), 0);
     bad = s;
     bad.efer = ~UINT64_C(0);
-    ck_assert_int_lt(f.hv->vcpu_set(f.cpu[0], &bad), 0);
+    ck_assert_int_lt(hv_x86_set(f.hv, f.cpu[0], &bad), 0);
     bad = s;
     bad.pat = UINT64_C(0x0202020202020202);
-    ck_assert_int_lt(f.hv->vcpu_set(f.cpu[0], &bad), 0);
-    ck_assert_int_eq(f.hv->vcpu_set(f.cpu[0], &s), 0);
+    ck_assert_int_lt(hv_x86_set(f.hv, f.cpu[0], &bad), 0);
+    ck_assert_int_eq(hv_x86_set(f.hv, f.cpu[0], &s), 0);
     fx_fini(&f);
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "arch/x86/policy.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/tsc.h"
 #include "base/clock.h"
@@ -19,7 +20,8 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
-#include "hv/hv.h"
+#include "hv/hv_bare.h"
+#include "hv/hv_x86.h"
 #include "irqchip/irqchip.h"
 #include "state/state.h"
 
@@ -314,7 +316,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
     if (r)
         return r;
     tsc_rate_start(&vm->tsc);
-    if (!desc->no_irqchip)
+    if (hv_has_irqchip(desc))
         r = irqchip_create(&(struct irqchip_config){.loop = desc->loop,
                                                     .vcpu_count = desc->vcpu_count,
                                                     .tsc = &vm->tsc,
@@ -329,9 +331,9 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
                                                .cpu_count = desc->vcpu_count,
                                                .tsc = &vm->tsc,
                                                .jit = jit,
-                                               .no_apic = desc->no_irqchip,
-                                               .embedded = desc->embedded,
-                                               .host = desc->no_irqchip ? &bare_ops : &host_ops,
+                                               .no_apic = !hv_has_irqchip(desc),
+                                               .embedded = desc->bare,
+                                               .host = hv_has_irqchip(desc) ? &host_ops : &bare_ops,
                                                .host_arg = vm},
                          &vm->x86);
 }
@@ -348,7 +350,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
     vm->io = desc->io;
     vm->io_arg = desc->io_arg;
     vm->vcpu_count = desc->vcpu_count;
-    vm->embedded = desc->embedded;
+    vm->embedded = desc->bare;
     r = create_parts(vm, desc);
     if (r) {
         soft_vm_destroy(vm);
@@ -359,7 +361,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
         vm->vcpu[n].index = n;
         vm->vcpu[n].cpu = x86_vm_cpu(vm->x86, n);
         vm->vcpu[n].vector = -1;
-        if (desc->no_irqchip) {
+        if (!hv_has_irqchip(desc)) {
             vm->vcpu[n].cpu->run_state = X86_RUNNING;
             vm->vcpu[n].apic_base = APIC_DEFAULT_BASE; /* as at power-up */
         }
@@ -444,8 +446,10 @@ static void soft_vcpu_kick(struct hv_vcpu *v)
     post(v, X86_PENDING_KICK);
 }
 
-static int soft_vcpu_get(struct hv_vcpu *v, struct x86_cpu_state *ret)
+static int soft_vcpu_get(struct hv_vcpu *v, struct hv_cpu_state *to)
 {
+    struct x86_cpu_state *ret = &to->x86;
+
     x86_cpu_get(v->cpu, ret);
     if (!v->vm->chip) {
         ret->cr8 = v->cr8;
@@ -484,8 +488,9 @@ static bool bare_base_valid(uint64_t base)
     return !(base & ~(address | APIC_BASE_BSP | APIC_BASE_ENABLE));
 }
 
-static int soft_vcpu_set(struct hv_vcpu *v, const struct x86_cpu_state *state)
+static int soft_vcpu_set(struct hv_vcpu *v, const struct hv_cpu_state *from)
 {
+    const struct x86_cpu_state *state = &from->x86;
     int r = v->vm->chip || bare_base_valid(state->apic_base) ? x86_cpu_set(v->cpu, state) : -EINVAL;
 
     settle_tsc(v, state->tsc);
@@ -570,6 +575,11 @@ static int soft_irqchip_load(struct hv_vm *vm, const void *data, size_t len, str
     return irqchip_load(vm->chip, data, len, err);
 }
 
+static unsigned soft_phys_bits(struct hv_vm *vm)
+{
+    return X86_PHYS_BITS;
+}
+
 static uint64_t sum_counter(struct hv_vm *vm, size_t offset)
 {
     uint64_t sum = 0;
@@ -597,9 +607,17 @@ static void soft_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
     fn(arg, "irqchip.timer_fires", chip.timer_fires);
 }
 
+static const struct hv_bare_ops soft_bare_ops = {
+    .no_exec = true,
+    .memory_changed = soft_memory_changed,
+    .interrupt = soft_vcpu_interrupt,
+    .window = soft_vcpu_window,
+};
+
 const struct hv_ops hv_soft_ops = {
     .name = "soft",
-    .no_exec = true,
+    .cpu_state_size = sizeof(struct hv_cpu_state),
+    .bare = &soft_bare_ops,
     .probe = soft_probe,
     .jit_check = soft_jit_check,
     .vm_create = soft_vm_create,
@@ -612,11 +630,9 @@ const struct hv_ops hv_soft_ops = {
     .vcpu_kick = soft_vcpu_kick,
     .vcpu_get = soft_vcpu_get,
     .vcpu_set = soft_vcpu_set,
-    .vcpu_interrupt = soft_vcpu_interrupt,
-    .vcpu_window = soft_vcpu_window,
-    .memory_changed = soft_memory_changed,
     .vm_reset = soft_vm_reset,
     .irqchip_save = soft_irqchip_save,
     .irqchip_load = soft_irqchip_load,
+    .phys_bits = soft_phys_bits,
     .stats = soft_stats,
 };
