@@ -4,6 +4,7 @@
 #ifndef VZ_ARCH_X86_MSRS_H
 #define VZ_ARCH_X86_MSRS_H
 
+#include "arch/x86/policy.h"
 #include "arch/x86/regs.h"
 #include "base/compiler.h"
 
@@ -69,6 +70,16 @@ enum x86_msr_rule {
     X(MSR_GS_BASE, seg[X86_GS].base, OWN)
 
 #define X86_MTRR_RANGES 8u
+
+/* X(number, value): those that are read only, by the policy. Writes of some have a meaning. */
+#define X86_MSRS_CONSTANT(X)                                                                       \
+    X(MSR_PLATFORM_ID, 0)                                                                          \
+    X(MSR_FEATURE_CONTROL, 1) /* locked */                                                         \
+    X(MSR_BIOS_SIGN_ID, BIT(32)) /* microcode revision 1 */                                        \
+    X(MSR_MTRRCAP, X86_MTRR_RANGES | BIT(8) | BIT(10)) /* fixed ranges, write-combining */         \
+    X(MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES_VALUE)                                          \
+    X(MSR_MCG_CAP, 0) /* no banks */                                                               \
+    X(MSR_MCG_STATUS, 0)
 
 /* May such an MSR hold value? OWN: yes, as far as is known here. */
 bool x86_msr_valid(enum x86_msr_rule rule, uint64_t value);

@@ -15,8 +15,8 @@
 #define LEAF_MAX 0x1fu
 #define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_LEAF_MAX 0x40000010u
-#define KVM_LEAF 0x40000100u /* guests look in steps of 100h */
-#define KVM_LEAF_MAX 0x40000101u
+#define KVM_LEAF X86_POLICY_KVM_BASE
+#define KVM_LEAF_MAX (X86_POLICY_KVM_BASE + 1)
 #define HYPERVISOR_LEAVES_END 0x40010000u
 /* Linux, Documentation/virt/kvm/x86/cpuid.rst */
 #define KVM_NOP_IO_DELAY BIT(1)

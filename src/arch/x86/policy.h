@@ -14,6 +14,9 @@ struct x86_cpu_state;
 /* MAXPHYADDR: the width of guest-physical addresses, of page table entries and MTRRs. */
 #define X86_PHYS_BITS 46u
 
+/* CPUID leaf of KVM's name and features, behind our own: guests look in steps of 100h. */
+#define X86_POLICY_KVM_BASE 0x40000100u
+
 #define X86_EFER_OFFERED (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 
 /* Bits of ARCH_CAPABILITIES: what we are not vulnerable to, so that kernels leave out their

@@ -163,7 +163,7 @@ static size_t add_madt(struct tables *t, unsigned vcpu_count)
     }
     store_le32(p + 4, (uint32_t)IOAPIC_BASE);
     p = madt_entry(p, 1, 12);
-    p = madt_override(p, 0, 2, 0);
+    p = madt_override(p, 0, PIT_PIN, 0);
     p = madt_override(p, ACPI_SCI_GSI, ACPI_SCI_GSI, ACTIVE_HIGH_LEVEL);
     p[2] = 0xff; /* all processors: NMI at LINT1 */
     p[5] = 1;

@@ -12,9 +12,9 @@
 #include "hv/kvm/kvm.h"
 
 #define ENTRIES_MAX 256u
-/* KVM's features in our own leaves: behind those that tell our name. */
-#define POLICY_KVM_BASE 0x40000100u
-#define POLICY_KVM_LEAF (POLICY_KVM_BASE + 1)
+/* KVM's features in our own leaves, */
+#define POLICY_KVM_LEAF (X86_POLICY_KVM_BASE + 1)
+/* and in KVM's. */
 #define KVM_FEATURES_LEAF 0x40000001u
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -202,7 +202,7 @@ static void build_policy(struct hv_vm *vm, struct cpuid_table *supported, unsign
     t->head.nent = 0;
     add_range(t, &p, cpu, 0);
     add_range(t, &p, cpu, 0x40000000);
-    add_range(t, &p, cpu, POLICY_KVM_BASE);
+    add_range(t, &p, cpu, X86_POLICY_KVM_BASE);
     add_range(t, &p, cpu, 0x80000000);
     for (uint32_t i = 0; i < t->head.nent; i++)
         restrict_entry(supported, &t->entry[i]);
@@ -360,9 +360,10 @@ static int filter_msrs(struct hv_vm *vm)
 bool kvm_msr_read(const struct hv_vm *vm, uint32_t msr, uint64_t *ret)
 {
     switch (msr) {
-    case MSR_FEATURE_CONTROL: *ret = 1; return true; /* locked */
-    case MSR_MCG_CAP: *ret = 0; return true; /* no banks */
-    case MSR_MCG_STATUS: *ret = 0; return true;
+#define READ(number, value)                                                                        \
+    case number: *ret = value; return true;
+    X86_MSRS_CONSTANT(READ)
+#undef READ
     default: return false;
     }
 }

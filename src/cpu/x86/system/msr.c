@@ -9,7 +9,6 @@
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/system/segment.h"
 
-#define MTRRCAP_VALUE (X86_MTRR_RANGES | BIT(8) | BIT(10)) /* fixed ranges, write-combining */
 #define SPEC_CTRL_OFFERED 0x407u /* IBRS, STIBP, SSBD, BHI_DIS_S */
 /* Fast strings, thermal control, SpeedStep, MONITOR, xTPR messages: kept, without an effect here.
  * The limit of CPUID's leaves and the end of NX: cpuid.c. */
@@ -48,13 +47,10 @@ bool msr_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret)
     case MSR_FS_BASE: *ret = c->seg[X86_FS].base; return true;
     case MSR_GS_BASE: *ret = c->seg[X86_GS].base; return true;
     case MSR_TSC: *ret = clock_tsc() + c->tsc_offset; return true;
-    case MSR_PLATFORM_ID: *ret = 0; return true;
-    case MSR_FEATURE_CONTROL: *ret = 1; return true; /* locked */
-    case MSR_BIOS_SIGN_ID: *ret = BIT(32); return true; /* microcode revision 1 */
-    case MSR_MTRRCAP: *ret = MTRRCAP_VALUE; return true;
-    case MSR_ARCH_CAPABILITIES: *ret = MSR_ARCH_CAPABILITIES_VALUE; return true;
-    case MSR_MCG_CAP: *ret = 0; return true; /* no banks */
-    case MSR_MCG_STATUS: *ret = 0; return true;
+#define READ(msr, value)                                                                           \
+    case msr: *ret = value; return true;
+    X86_MSRS_CONSTANT(READ)
+#undef READ
     default: return is_apic_msr(msr) && read_apic(c, msr, ret);
     }
 }
