@@ -2,6 +2,7 @@
 /* Virtual CPUs of <vz/hypervisor.h>: making them, and running them from exit to exit. hyp.h says
  * how calls of the backend become exits. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ static void fiber_main(void *arg)
 static struct vz_hv_vcpu *current(struct vz_hv_vm *vm)
 {
     for (unsigned n = 0; n < vm->vcpu_max; n++)
-        if (__atomic_load_n((uintptr_t *)&vm->slot[n].owner, __ATOMIC_RELAXED) == self())
+        if (atomic_load_explicit(&vm->slot[n].owner, memory_order_relaxed) == self())
             return vm->slot[n].vcpu;
     return NULL; /* not reached: backends call on the vCPU's thread */
 }
@@ -177,7 +178,7 @@ static bool tell(struct vz_hv_vcpu *v, uint64_t deadline_ns, struct vz_hv_exit *
         tell_access(exit, &v->read);
     } else if (v->has_end || v->shut_down) {
         tell_end(v, exit);
-    } else if (__atomic_exchange_n((bool *)&v->cancelled, false, __ATOMIC_SEQ_CST)) {
+    } else if (atomic_exchange_explicit(&v->cancelled, false, memory_order_seq_cst)) {
         exit->reason = VZ_HV_EXIT_CANCELLED;
     } else if (past(deadline_ns)) {
         exit->reason = VZ_HV_EXIT_DEADLINE;
@@ -270,7 +271,7 @@ enum vz_hv_result vz_hv_vcpu_cancel(struct vz_hv_vcpu *v)
     ops = v->ops;
     hv = v->hv;
     /* Its thread may see it at once, and destroy v; the backend's vCPU stays. */
-    __atomic_store_n((bool *)&v->cancelled, true, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&v->cancelled, true, memory_order_seq_cst);
     ops->vcpu_kick(hv);
     return VZ_HV_SUCCESS;
 }
@@ -323,7 +324,7 @@ static enum vz_hv_result claim_slot(struct vz_hv_vm *vm, struct vz_hv_vcpu *v, u
         r = hyp_result(attach(v, slot, index));
     if (!r) {
         slot->vcpu = v;
-        __atomic_store_n((uintptr_t *)&slot->owner, self(), __ATOMIC_RELAXED);
+        atomic_store_explicit(&slot->owner, self(), memory_order_relaxed);
     }
     pthread_mutex_unlock(&vm->gate_lock);
     return r;
@@ -362,7 +363,7 @@ enum vz_hv_result vz_hv_vcpu_destroy(struct vz_hv_vcpu *v)
     drain(v);
     pthread_mutex_lock(&v->vm->gate_lock);
     v->slot->vcpu = NULL;
-    __atomic_store_n((uintptr_t *)&v->slot->owner, 0, __ATOMIC_RELAXED);
+    atomic_store_explicit(&v->slot->owner, 0, memory_order_relaxed);
     pthread_mutex_unlock(&v->vm->gate_lock);
     fiber_destroy(v->fiber);
     free(v);

@@ -2,6 +2,7 @@
 /* Virtual machines of <vz/hypervisor.h>: making them, holding their vCPUs, interrupt lines. */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,8 +231,8 @@ void hyp_enter(struct vz_hv_vcpu *v)
     struct vz_hv_vm *vm = v->vm;
 
     for (;;) {
-        __atomic_store_n((bool *)&v->inside, true, __ATOMIC_SEQ_CST);
-        if (likely(!__atomic_load_n((bool *)&vm->hold, __ATOMIC_SEQ_CST)))
+        atomic_store_explicit(&v->inside, true, memory_order_seq_cst);
+        if (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)))
             return;
         hyp_exit(v);
         pthread_mutex_lock(&vm->gate_lock);
@@ -245,8 +246,8 @@ void hyp_exit(struct vz_hv_vcpu *v)
 {
     struct vz_hv_vm *vm = v->vm;
 
-    __atomic_store_n((bool *)&v->inside, false, __ATOMIC_SEQ_CST);
-    if (likely(!__atomic_load_n((bool *)&vm->hold, __ATOMIC_SEQ_CST)))
+    atomic_store_explicit(&v->inside, false, memory_order_seq_cst);
+    if (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)))
         return;
     pthread_mutex_lock(&vm->gate_lock);
     pthread_cond_broadcast(&vm->gate_changed);
@@ -256,16 +257,16 @@ void hyp_exit(struct vz_hv_vcpu *v)
 void hyp_hold(struct vz_hv_vm *vm)
 {
     pthread_mutex_lock(&vm->gate_lock);
-    __atomic_store_n((bool *)&vm->hold, true, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&vm->hold, true, memory_order_seq_cst);
     for (unsigned n = 0; n < vm->vcpu_max; n++) {
         struct vz_hv_vcpu *v = vm->slot[n].vcpu;
 
-        if (v && __atomic_load_n((bool *)&v->inside, __ATOMIC_SEQ_CST))
+        if (v && atomic_load_explicit(&v->inside, memory_order_seq_cst))
             vm->ops->vcpu_kick(v->hv);
     }
     for (unsigned n = 0; n < vm->vcpu_max; n++) {
         while (vm->slot[n].vcpu &&
-               __atomic_load_n((bool *)&vm->slot[n].vcpu->inside, __ATOMIC_SEQ_CST))
+               atomic_load_explicit(&vm->slot[n].vcpu->inside, memory_order_seq_cst))
             pthread_cond_wait(&vm->gate_changed, &vm->gate_lock);
     }
     pthread_mutex_unlock(&vm->gate_lock);
@@ -274,7 +275,7 @@ void hyp_hold(struct vz_hv_vm *vm)
 void hyp_release(struct vz_hv_vm *vm)
 {
     pthread_mutex_lock(&vm->gate_lock);
-    __atomic_store_n((bool *)&vm->hold, false, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&vm->hold, false, memory_order_seq_cst);
     pthread_cond_broadcast(&vm->gate_changed);
     pthread_mutex_unlock(&vm->gate_lock);
 }

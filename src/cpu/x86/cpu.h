@@ -15,6 +15,8 @@
 #ifndef VZ_CPU_X86_CPU_H
 #define VZ_CPU_X86_CPU_H
 
+#include <stdatomic.h>
+
 #include "arch/x86/cpu_state.h"
 #include "arch/x86/regs.h"
 #include "base/compiler.h"
@@ -260,7 +262,7 @@ static inline void cpu_set_tsc_offset(struct x86_cpu *c, uint64_t offset)
 static inline void cpu_count_nmis(struct x86_cpu *c)
 {
     uint32_t limit = c->nmi_blocked ? 1 : 2;
-    uint32_t queued = __atomic_exchange_n((uint32_t *)&c->nmi_queued, 0, __ATOMIC_SEQ_CST);
+    uint32_t queued = atomic_exchange_explicit(&c->nmi_queued, 0, memory_order_seq_cst);
 
     c->nmi_count = (uint8_t)MIN(c->nmi_count + MIN(queued, limit), limit);
 }

@@ -14,6 +14,8 @@
 #ifndef VZ_CPU_X86_INSN_H
 #define VZ_CPU_X86_INSN_H
 
+#include <stdatomic.h>
+
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/decode/decode.h"
 #include "cpu/x86/mmu.h"
@@ -143,7 +145,7 @@ static always_inline void insn_enter(struct x86_cpu *c, const struct insn *to, u
 
 static always_inline bool insn_may_chain(struct x86_cpu *c)
 {
-    return VZ_TAIL_CALLS && likely(!__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED));
+    return VZ_TAIL_CALLS && likely(!atomic_load_explicit(&c->pending, memory_order_relaxed));
 }
 
 /* Go on at rip, which depends only on the block's start and the instruction: direct branches.

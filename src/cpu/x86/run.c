@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The main loop of one vCPU: what happens between blocks. */
+#include <stdatomic.h>
+
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/event.h"
@@ -15,23 +17,23 @@ enum next {
 
 void x86_cpu_post(struct x86_cpu *c, uint32_t bits)
 {
-    __atomic_or_fetch((uint32_t *)&c->pending, bits, __ATOMIC_SEQ_CST);
+    atomic_fetch_or_explicit(&c->pending, bits, memory_order_seq_cst);
 }
 
 void x86_cpu_post_nmi(struct x86_cpu *c)
 {
-    __atomic_add_fetch((uint32_t *)&c->nmi_queued, 1, __ATOMIC_SEQ_CST);
+    atomic_fetch_add_explicit(&c->nmi_queued, 1, memory_order_seq_cst);
     x86_cpu_post(c, X86_PENDING_NMI);
 }
 
 static uint32_t pending(struct x86_cpu *c)
 {
-    return __atomic_load_n((uint32_t *)&c->pending, __ATOMIC_SEQ_CST);
+    return atomic_load_explicit(&c->pending, memory_order_seq_cst);
 }
 
 static void clear(struct x86_cpu *c, uint32_t bits)
 {
-    __atomic_and_fetch((uint32_t *)&c->pending, ~bits, __ATOMIC_SEQ_CST);
+    atomic_fetch_and_explicit(&c->pending, ~bits, memory_order_seq_cst);
 }
 
 static enum next delivered(bool ok)

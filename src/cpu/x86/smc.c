@@ -4,6 +4,7 @@
 #include "cpu/x86/smc.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 
@@ -60,13 +61,13 @@ static void lock(struct sync_slot *s)
 {
     unsigned spins = 0;
 
-    while (__atomic_exchange_n((bool *)&s->lock, true, __ATOMIC_ACQUIRE))
+    while (atomic_exchange_explicit(&s->lock, true, memory_order_acquire))
         relax(&spins);
 }
 
 static void unlock(struct sync_slot *s)
 {
-    __atomic_store_n((bool *)&s->lock, false, __ATOMIC_RELEASE);
+    atomic_store_explicit(&s->lock, false, memory_order_release);
 }
 
 /* ---- life ---- */
@@ -148,7 +149,7 @@ static void serve_protect(struct x86_cpu *c)
 {
     struct sync_slot *s = c->sync;
 
-    if (__atomic_load_n((uint64_t *)&s->posted, __ATOMIC_SEQ_CST) == s->done)
+    if (atomic_load_explicit(&s->posted, memory_order_seq_cst) == s->done)
         return;
     lock(s);
     if (s->protect.overflow)
@@ -158,7 +159,7 @@ static void serve_protect(struct x86_cpu *c)
             protect_here(c, s->protect.page[n]);
     s->protect.count = 0;
     s->protect.overflow = false;
-    __atomic_store_n((uint64_t *)&s->done, s->posted, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&s->done, s->posted, memory_order_seq_cst);
     unlock(s);
 }
 
@@ -185,7 +186,7 @@ static void wait_exclusive_over(struct x86_cpu *c)
     struct sync_domain *d = c->vm->sync;
     unsigned spins = 0;
 
-    while (__atomic_load_n((struct x86_cpu **)&d->exclusive, __ATOMIC_SEQ_CST))
+    while (atomic_load_explicit(&d->exclusive, memory_order_seq_cst))
         relax(&spins);
 }
 
@@ -194,10 +195,10 @@ void sync_enter(struct x86_cpu *c)
     struct sync_domain *d = c->vm->sync;
 
     for (;;) {
-        __atomic_store_n((bool *)&c->sync->outside, false, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n((struct x86_cpu **)&d->exclusive, __ATOMIC_SEQ_CST))
+        atomic_store_explicit(&c->sync->outside, false, memory_order_seq_cst);
+        if (!atomic_load_explicit(&d->exclusive, memory_order_seq_cst))
             break;
-        __atomic_store_n((bool *)&c->sync->outside, true, __ATOMIC_SEQ_CST);
+        atomic_store_explicit(&c->sync->outside, true, memory_order_seq_cst);
         wait_exclusive_over(c);
     }
     serve_protect(c);
@@ -205,13 +206,13 @@ void sync_enter(struct x86_cpu *c)
 
 void sync_leave(struct x86_cpu *c)
 {
-    __atomic_store_n((bool *)&c->sync->outside, true, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&c->sync->outside, true, memory_order_seq_cst);
 }
 
 void sync_service(struct x86_cpu *c)
 {
     c->count.syncs++;
-    if (__atomic_load_n((struct x86_cpu **)&c->vm->sync->exclusive, __ATOMIC_SEQ_CST)) {
+    if (atomic_load_explicit(&c->vm->sync->exclusive, memory_order_seq_cst)) {
         sync_leave(c);
         sync_enter(c);
     }
@@ -227,28 +228,28 @@ static void code_lock(struct sync_domain *d)
 {
     unsigned spins = 0;
 
-    while (__atomic_exchange_n((bool *)&d->code_lock, true, __ATOMIC_ACQUIRE))
+    while (atomic_exchange_explicit(&d->code_lock, true, memory_order_acquire))
         relax(&spins);
 }
 
 static void code_unlock(struct sync_domain *d)
 {
-    __atomic_store_n((bool *)&d->code_lock, false, __ATOMIC_RELEASE);
+    atomic_store_explicit(&d->code_lock, false, memory_order_release);
 }
 
 static uint64_t load(const _Atomic uint64_t *p)
 {
-    return __atomic_load_n((const uint64_t *)p, __ATOMIC_SEQ_CST);
+    return atomic_load_explicit(p, memory_order_seq_cst);
 }
 
 static void set_bits(_Atomic uint64_t *p, uint64_t bits)
 {
-    __atomic_fetch_or((uint64_t *)p, bits, __ATOMIC_SEQ_CST);
+    atomic_fetch_or_explicit(p, bits, memory_order_seq_cst);
 }
 
 static void clear_bits(_Atomic uint64_t *p, uint64_t bits)
 {
-    __atomic_fetch_and((uint64_t *)p, ~bits, __ATOMIC_SEQ_CST);
+    atomic_fetch_and_explicit(p, ~bits, memory_order_seq_cst);
 }
 
 static uint64_t writer_bit(unsigned index)
@@ -279,8 +280,8 @@ static void protect_everywhere(struct x86_cpu *c, struct mem_code *m, const uint
         if (n == c->index || !(writers & writer_bit(n)))
             continue;
         ticket = post_protect(c->vm->cpu[n], page);
-        while (__atomic_load_n((uint64_t *)&s->done, __ATOMIC_SEQ_CST) < ticket &&
-               !__atomic_load_n((bool *)&s->outside, __ATOMIC_SEQ_CST)) {
+        while (atomic_load_explicit(&s->done, memory_order_seq_cst) < ticket &&
+               !atomic_load_explicit(&s->outside, memory_order_seq_cst)) {
             serve_protect(c); /* it may be waiting for us */
             relax(&spins);
         }
@@ -311,16 +312,16 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
     if (load(&m->stale) & mask || (load(&m->granules) & mask) != mask) {
         bool first;
 
-        __atomic_add_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
+        atomic_fetch_add_explicit(&d->claims, 1, memory_order_seq_cst);
         first = first_claim(d, m, mask);
         if (first)
             protect_everywhere(c, m, mem_page_of(host));
-        __atomic_sub_fetch((unsigned *)&d->claims, 1, __ATOMIC_SEQ_CST);
+        atomic_fetch_sub_explicit(&d->claims, 1, memory_order_seq_cst);
         if (first)
             return;
     }
     /* Another vCPU may have set the granules just now and still be waiting for the rest. */
-    while (__atomic_load_n((unsigned *)&d->claims, __ATOMIC_SEQ_CST)) {
+    while (atomic_load_explicit(&d->claims, memory_order_seq_cst)) {
         serve_protect(c);
         relax(&spins);
     }
@@ -329,7 +330,7 @@ void smc_claim(struct x86_cpu *c, const uint8_t *host, unsigned len)
 /* Blocks that this vCPU still has may be of code that others have written. */
 static bool has_been_told(const struct x86_cpu *c)
 {
-    return __atomic_load_n((const uint32_t *)&c->pending, __ATOMIC_SEQ_CST) & X86_PENDING_SYNC;
+    return atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_SYNC;
 }
 
 bool smc_allows_plain_stores(const struct x86_cpu *c, const uint8_t *host)
@@ -363,8 +364,8 @@ static void give_up(struct mem_code *m)
 {
     if (load(&m->granules) & ~load(&m->stale))
         return;
-    __atomic_store_n((uint64_t *)&m->granules, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n((uint64_t *)&m->stale, 0, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&m->granules, 0, memory_order_seq_cst);
+    atomic_store_explicit(&m->stale, 0, memory_order_seq_cst);
 }
 
 /* This vCPU wrote to the page, but not to code that is not stale: is it time to look whether the
@@ -397,7 +398,7 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
     c->count.smc_slow_writes++;
     /* The store must be visible before the granules are read: smc_claim() does it the other way
      * round. */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    atomic_thread_fence(memory_order_seq_cst);
     if (has_been_told(c)) /* the granules say nothing of our blocks until we have acted on that */
         serve_invalidate(c, true);
     if (!(load(&m->granules) & mask)) {
@@ -452,18 +453,18 @@ void sync_exclusive_begin(struct x86_cpu *c)
 
     c->count.exclusives++;
     sync_leave(c); /* two may want it at once: whoever waits does not hold up the other */
-    while (!__atomic_compare_exchange_n((struct x86_cpu **)&d->exclusive, &none, c, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    while (!atomic_compare_exchange_strong_explicit(&d->exclusive, &none, c,
+                                        memory_order_seq_cst, memory_order_seq_cst)) {
         none = NULL;
         relax(&spins);
     }
-    __atomic_store_n((bool *)&c->sync->outside, false, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&c->sync->outside, false, memory_order_seq_cst);
     serve_protect(c);
     for (unsigned n = 0; n < c->vm->cpu_count; n++) {
         if (n == c->index)
             continue;
         x86_cpu_post(c->vm->cpu[n], X86_PENDING_SYNC);
-        while (!__atomic_load_n((bool *)&d->slot[n].outside, __ATOMIC_SEQ_CST)) {
+        while (!atomic_load_explicit(&d->slot[n].outside, memory_order_seq_cst)) {
             serve_protect(c); /* it may be waiting for us */
             relax(&spins);
         }
@@ -475,8 +476,8 @@ void sync_exclusive_end(struct x86_cpu *c)
     struct x86_cpu *mine = c;
 
     /* It may have ended early, and another vCPU's begun: sync_host_call_begin(). */
-    __atomic_compare_exchange_n((struct x86_cpu **)&c->vm->sync->exclusive, &mine, NULL, false,
-                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    atomic_compare_exchange_strong_explicit(&c->vm->sync->exclusive, &mine, NULL,
+                                memory_order_seq_cst, memory_order_seq_cst);
 }
 
 /* ---- embedded CPUs ---- */

@@ -4,6 +4,7 @@
  * is halted. */
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,18 +57,18 @@ struct hv_vm {
 static void post(struct hv_vcpu *v, uint32_t bits)
 {
     x86_cpu_post(v->cpu, bits);
-    __atomic_add_fetch((uint32_t *)&v->posts, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n((bool *)&v->sleeping, __ATOMIC_SEQ_CST))
+    atomic_fetch_add_explicit(&v->posts, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&v->sleeping, memory_order_seq_cst))
         syscall(SYS_futex, &v->posts, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* Sleep unless something was posted since `seen` was read. */
 static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
 {
-    __atomic_store_n((bool *)&v->sleeping, true, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n((uint32_t *)&v->posts, __ATOMIC_SEQ_CST) == seen)
+    atomic_store_explicit(&v->sleeping, true, memory_order_seq_cst);
+    while (atomic_load_explicit(&v->posts, memory_order_seq_cst) == seen)
         syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-    __atomic_store_n((bool *)&v->sleeping, false, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&v->sleeping, false, memory_order_seq_cst);
 }
 
 static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
@@ -407,10 +408,10 @@ static int kicked(struct hv_vcpu *v, struct hv_exit *exit)
 
     v->window_open = false;
     if (!window) {
-        __atomic_store_n((bool *)&v->kicked, false, __ATOMIC_SEQ_CST);
+        atomic_store_explicit(&v->kicked, false, memory_order_seq_cst);
         return -EINTR;
     }
-    if (__atomic_load_n((bool *)&v->kicked, __ATOMIC_SEQ_CST))
+    if (atomic_load_explicit(&v->kicked, memory_order_seq_cst))
         post(v, X86_PENDING_KICK);
     return exit_with(exit, HV_EXIT_WINDOW, "");
 }
@@ -418,7 +419,7 @@ static int kicked(struct hv_vcpu *v, struct hv_exit *exit)
 static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
 {
     for (;;) {
-        uint32_t seen = __atomic_load_n((uint32_t *)&v->posts, __ATOMIC_SEQ_CST);
+        uint32_t seen = atomic_load_explicit(&v->posts, memory_order_seq_cst);
 
         switch (x86_cpu_run(v->cpu)) {
         case X86_STOP_KICK:
@@ -442,7 +443,7 @@ static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
 
 static void soft_vcpu_kick(struct hv_vcpu *v)
 {
-    __atomic_store_n((bool *)&v->kicked, true, __ATOMIC_SEQ_CST);
+    atomic_store_explicit(&v->kicked, true, memory_order_seq_cst);
     post(v, X86_PENDING_KICK);
 }
 
@@ -556,7 +557,7 @@ static void soft_vm_reset(struct hv_vm *vm)
         s->tsc = offset + clock_tsc();
         if (!vm->chip)
             s->run_state = X86_RUNNING;
-        __atomic_store_n((uint32_t *)&c->pending, 0, __ATOMIC_SEQ_CST);
+        atomic_store_explicit(&c->pending, 0, memory_order_seq_cst);
         if (x86_cpu_set(c, s))
             continue; /* the reset state is one that any CPU can hold */
         cpu_set_tsc_offset(c, offset); /* the TSC goes on */

@@ -8,6 +8,8 @@
  * step, so a fault or an interrupt finds the instruction ready to be started again.
  *
  * In struct insn: aux is the element's size, vreg the address size, in bytes. */
+#include <stdatomic.h>
+
 #include "cpu/x86/interp/interp.h"
 
 enum string_op { STRING_MOVS, STRING_STOS, STRING_LODS, STRING_CMPS, STRING_SCAS };
@@ -260,7 +262,7 @@ static uint64_t many_elements(struct x86_cpu *c, const struct string *s, uint64_
 
 static bool interrupted(struct x86_cpu *c)
 {
-    return __atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED) ||
+    return atomic_load_explicit(&c->pending, memory_order_relaxed) ||
            (c->rflags & X86_FLAG_TF);
 }
 
@@ -268,7 +270,7 @@ static bool interrupted(struct x86_cpu *c)
 static bool kicked_in_call(struct x86_cpu *c)
 {
     return unlikely(c->vm->embedded) &&
-           (__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED) & X86_PENDING_KICK);
+           (atomic_load_explicit(&c->pending, memory_order_relaxed) & X86_PENDING_KICK);
 }
 
 static bool repetition_over(const struct x86_cpu *c, const struct string *s)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -87,16 +88,16 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value)
 static void turn_begin(struct x86_cpu *c)
 {
     struct x86_vm *vm = c->vm;
-    uint32_t mine = __atomic_fetch_add((uint32_t *)&vm->check_next, 1, __ATOMIC_SEQ_CST), now;
+    uint32_t mine = atomic_fetch_add_explicit(&vm->check_next, 1, memory_order_seq_cst), now;
 
-    while ((now = __atomic_load_n((uint32_t *)&vm->check_serving, __ATOMIC_SEQ_CST)) != mine)
+    while ((now = atomic_load_explicit(&vm->check_serving, memory_order_seq_cst)) != mine)
         futex(&vm->check_serving, FUTEX_WAIT_PRIVATE, now);
     c->check->left_in = TURN;
 }
 
 static void turn_end(struct x86_cpu *c)
 {
-    __atomic_add_fetch((uint32_t *)&c->vm->check_serving, 1, __ATOMIC_SEQ_CST);
+    atomic_fetch_add_explicit(&c->vm->check_serving, 1, memory_order_seq_cst);
     futex(&c->vm->check_serving, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
@@ -122,8 +123,8 @@ void jit_check_between_blocks(struct x86_cpu *c)
     if (k->left_in && --k->left_in)
         return;
     k->left_in = TURN;
-    if (__atomic_load_n((uint32_t *)&vm->check_next, __ATOMIC_SEQ_CST) ==
-        __atomic_load_n((uint32_t *)&vm->check_serving, __ATOMIC_SEQ_CST) + 1)
+    if (atomic_load_explicit(&vm->check_next, memory_order_seq_cst) ==
+        atomic_load_explicit(&vm->check_serving, memory_order_seq_cst) + 1)
         return;
     sync_leave(c); /* while we wait nobody is to wait for us */
     turn_end(c);

@@ -2,6 +2,8 @@
 /* IN, OUT, INS, OUTS. SDM vol. 2; vol. 1, chapter 19 (who may).
  *
  * aux: bytes accessed; disp of INS and OUTS: the address size in bytes (bind_system.c). */
+#include <stdatomic.h>
+
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/system/operand.h"
 #include "cpu/x86/system/ops.h"
@@ -151,7 +153,7 @@ static always_inline void string_io(struct x86_cpu *c, const struct insn *i, str
     while ((left = c->reg[X86_RCX] & address_mask(i)) && budget--) {
         OR_FAULT(once(c, i, port));
         set_index(c, i, X86_RCX, left - 1);
-        if (__atomic_load_n((uint32_t *)&c->pending, __ATOMIC_RELAXED))
+        if (atomic_load_explicit(&c->pending, memory_order_relaxed))
             budget = 0;
     }
     if (c->reg[X86_RCX] & address_mask(i))

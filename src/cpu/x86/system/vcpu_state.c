@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vCPU's architectural state in and out, INIT and SIPI, and the line that describes a CPU. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,8 +73,8 @@ static void set_fault(struct x86_cpu *c, const struct x86_cpu_state *s)
 
 static void set_pending_nmis(struct x86_cpu *c, uint8_t count)
 {
-    __atomic_and_fetch((uint32_t *)&c->pending, ~(uint32_t)X86_PENDING_NMI, __ATOMIC_SEQ_CST);
-    __atomic_store_n((uint32_t *)&c->nmi_queued, 0, __ATOMIC_SEQ_CST);
+    atomic_fetch_and_explicit(&c->pending, ~(uint32_t)X86_PENDING_NMI, memory_order_seq_cst);
+    atomic_store_explicit(&c->nmi_queued, 0, memory_order_seq_cst);
     c->nmi_count = count;
     if (count)
         x86_cpu_post(c, X86_PENDING_NMI);
