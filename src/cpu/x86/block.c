@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/thunk.h"
-#include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
@@ -135,10 +135,7 @@ INSN(insn_block_entry)
 
         if (jump->to == i && jump->rip == b->home_rip)
             jump->code = b->code;
-        if (unlikely(c->check))
-            jit_check_enter(c, b, 0, b->entry->flags_body);
-        else
-            jit_enter(c, b->entry->flags_body);
+        jit_enter_block(c, b);
         return;
     }
     if (unlikely(!serves(b, c->reg[REG_BLOCK_RIP]))) {
@@ -608,17 +605,25 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
     return b;
 }
 
+struct block *block_known(struct x86_cpu *c)
+{
+    const struct block_jump *jump = block_jump_slot(c, c->rip);
+    struct block *b;
+
+    if (unlikely(jump->rip != c->rip || jump->ctx != c->code_ctx[c->rip >> 63]))
+        return NULL;
+    b = block_of(jump->to);
+    return likely(!b->dead && serves(b, c->rip)) ? b : NULL;
+}
+
 const struct insn *block_find(struct x86_cpu *c)
 {
     struct block_jump *jump = block_jump_slot(c, c->rip);
+    struct block *b = block_known(c);
     const uint8_t *host;
-    struct block *b;
     uint64_t lin;
 
-    if (likely(jump->rip == c->rip && jump->ctx == c->code_ctx[c->rip >> 63] &&
-               !block_of(jump->to)->dead && serves(block_of(jump->to), c->rip))) {
-        b = block_of(jump->to);
-    } else {
+    if (unlikely(!b)) {
         host = fetch(c, &lin);
         if (!host)
             return NULL;
@@ -636,6 +641,40 @@ const struct insn *block_find(struct x86_cpu *c)
     c->reg[REG_BLOCK_RIP] = c->rip;
     return b->insn;
 }
+
+/* ---- the engine ---- */
+
+static void interpret(struct x86_cpu *c, const void *code)
+{
+    const struct insn *first = code;
+
+    first->fn(c, first);
+}
+
+/* Of translated blocks too, where the translator has not seen it at once: their first instruction
+ * leads there. */
+static enum x86_offer next_block(struct x86_cpu *c, struct x86_stretch *ret)
+{
+    const struct insn *first = block_find(c);
+
+    *ret = (struct x86_stretch){interpret, first};
+    return first ? X86_OFFER_READY : X86_OFFER_FAULT;
+}
+
+static void code_gone(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
+{
+    if (host)
+        block_invalidate(c, host, granules);
+    else
+        block_invalidate_all(c);
+}
+
+const struct x86_engine x86_interpreter = {
+    .name = "interpreter",
+    .create = block_cache_create, .destroy = block_cache_destroy,
+    .next = next_block,
+    .code_gone = code_gone, .empty = block_cache_empty,
+};
 
 const struct insn *block_single(struct x86_cpu *c)
 {

@@ -86,6 +86,9 @@ void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip);
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 
+/* What the front cache says of the current rip: a block that may run there, or NULL. */
+struct block *block_known(struct x86_cpu *c);
+
 /* First instruction of the block at the current rip, decoding it if need be; NULL: a fault was
  * recorded (fetch). Fills in c->link when a branch waits for it. */
 const struct insn *block_find(struct x86_cpu *c);

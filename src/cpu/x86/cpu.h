@@ -26,6 +26,7 @@
 
 struct x86_cpu;
 struct x86_cpuid_policy;
+struct x86_engine;
 struct x86_vm;
 struct block_cache;
 struct block_jump;
@@ -207,6 +208,7 @@ struct x86_vm_desc {
     bool embedded;
     const struct x86_host_ops *host;
     void *host_arg;
+    const struct x86_engine *engine; /* one that is asked before ours (engine.h); NULL: none */
 };
 
 /* What the vCPUs of one machine share. Creates all vCPUs, in power-up state. 0 or -errno. */
@@ -248,6 +250,7 @@ struct x86_vm {
     struct sync_domain *sync;
     _Atomic uint32_t check_next, check_serving; /* jit/check.c: whose turn it is */
     struct x86_cpu **cpu;
+    const struct x86_engine *engine[4]; /* in the order in which they are asked; ends with NULL */
 };
 
 /* Other vCPUs' threads look at it when they are given a state. */

@@ -30,14 +30,14 @@ static const struct x86_host_ops host = {
     .mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .apic_msr_read = apic_read,
     .tsc_changed = no_tsc_changed};
 
-/* words: as for vz run --jit. */
-static void rig_create(struct rig *m, const char *words, unsigned cpus, gpa_t at,
-                       const uint8_t *program, size_t len)
+/* words: as for vz run --jit. engine: asked before ours, or NULL. */
+static void rig_create_with(struct rig *m, const char *words, unsigned cpus, gpa_t at,
+                            const uint8_t *program, size_t len, const struct x86_engine *engine)
 {
     const struct x86_segment code = {.limit = UINT32_MAX, .selector = 0x8, .attr = 0xa09b};
     const struct x86_segment data = {.limit = UINT32_MAX, .selector = 0x10, .attr = 0xc093};
     static struct tsc_rate tsc = {.khz = 2000000};
-    struct x86_vm_desc desc = {.cpu_count = cpus, .tsc = &tsc, .host = &host};
+    struct x86_vm_desc desc = {.cpu_count = cpus, .tsc = &tsc, .host = &host, .engine = engine};
     struct x86_cpu_state *s = calloc(1, sizeof(*s));
 
     ck_assert_int_eq(mem_create(RIG_RAM, &m->mem, NULL), 0);
@@ -66,6 +66,12 @@ static void rig_create(struct rig *m, const char *words, unsigned cpus, gpa_t at
         c->run_state = X86_RUNNING;
     }
     free(s);
+}
+
+static inline void rig_create(struct rig *m, const char *words, unsigned cpus, gpa_t at,
+                              const uint8_t *program, size_t len)
+{
+    rig_create_with(m, words, cpus, at, program, len, NULL);
 }
 
 static void rig_destroy(struct rig *m)

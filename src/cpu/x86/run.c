@@ -4,6 +4,7 @@
 
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
+#include "cpu/x86/engine.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
@@ -105,7 +106,7 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
     }
     if (what & X86_PENDING_FLUSH) {
         clear(c, X86_PENDING_FLUSH);
-        block_cache_empty(c);
+        x86_code_empty(c);
         return NEXT_AGAIN;
     }
     if (what & X86_PENDING_KICK) {
@@ -165,16 +166,26 @@ static void step(struct x86_cpu *c)
     event_after_single_step(c, tf);
 }
 
-static void run_block(struct x86_cpu *c)
+/* The first engine that has something for c->rip; the last one always has. */
+static enum x86_offer next_stretch(struct x86_cpu *c, struct x86_stretch *ret)
 {
-    const struct insn *first = block_find(c);
+    enum x86_offer offer = X86_OFFER_NONE;
 
-    if (unlikely(!first))
+    for (const struct x86_engine *const *e = c->vm->engine; offer == X86_OFFER_NONE; e++)
+        offer = (*e)->next(c, ret);
+    return offer;
+}
+
+static void run_stretch(struct x86_cpu *c)
+{
+    struct x86_stretch stretch;
+
+    if (unlikely(next_stretch(c, &stretch) != X86_OFFER_READY))
         return;
     c->sti_shadow = false;
     c->count.blocks++;
     c->io_retry = c->vm->embedded;
-    first->fn(c, first);
+    stretch.run(c, stretch.code);
     c->io_retry = false;
 }
 
@@ -223,7 +234,7 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
     if (unlikely(event_must_step(c) || c->mov_ss_shadow || (what && c->sti_shadow)))
         step(c);
     else
-        run_block(c);
+        run_stretch(c);
     return true;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 
-#include "cpu/x86/block.h"
+#include "cpu/x86/engine.h"
 #include "cpu/x86/mmu.h"
 
 #define QUEUE_MAX   512 /* Linux patches its code at 256 places between two IPIs */
@@ -170,12 +170,12 @@ static void serve_invalidate(struct x86_cpu *c, bool running)
 
     lock(s);
     if (s->invalidate.overflow && running)
-        block_invalidate_all(c);
+        x86_code_gone(c, NULL, 0);
     else if (s->invalidate.overflow)
-        block_cache_empty(c);
+        x86_code_empty(c);
     else
         for (unsigned n = 0; n < s->invalidate.count; n++)
-            block_invalidate(c, s->invalidate.page[n], s->invalidate.granules[n]);
+            x86_code_gone(c, s->invalidate.page[n], s->invalidate.granules[n]);
     s->invalidate.count = 0;
     s->invalidate.overflow = false;
     unlock(s);
@@ -261,6 +261,7 @@ static uint64_t writer_bit(unsigned index)
 static void protect_here(struct x86_cpu *c, const uint8_t *page)
 {
     mmu_protect_page(c, page);
+    x86_page_watched(c, page);
     if (c->vm->cpu_count <= 64) /* else it may be another's bit too */
         clear_bits(&mem_code_of(c->vm->mem, page)->writers, writer_bit(c->index));
 }
@@ -419,7 +420,7 @@ void smc_written(struct x86_cpu *c, const uint8_t *host, unsigned len)
         return;
     }
     c->count.smc_invalidations++;
-    block_invalidate(c, page, hit);
+    x86_code_gone(c, page, hit);
 }
 
 /* mem_written() hit a granule: a device, or a vCPU's own thread on a device's behalf. */

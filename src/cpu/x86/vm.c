@@ -5,13 +5,12 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
-#include "cpu/x86/jit/check.h"
-#include "cpu/x86/jit/jit.h"
+#include "cpu/x86/insn.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
@@ -19,9 +18,7 @@ static void cpu_destroy(struct x86_cpu *c)
 {
     if (!c)
         return;
-    block_cache_destroy(c);
-    jit_destroy(c);
-    jit_check_destroy(c);
+    x86_engines_destroy(c);
     thunk_cache_destroy(c);
     mmu_destroy(c);
     free(c);
@@ -42,13 +39,9 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
     reset = calloc(1, sizeof(*reset));
     r = reset ? mmu_create(c) : -ENOMEM;
     if (!r)
-        r = block_cache_create(c);
-    if (!r)
         r = thunk_cache_create(c);
-    if (!r && vm->jit.on && vm->jit.check)
-        r = jit_check_create(c);
-    if (!r && vm->jit.on)
-        r = jit_create(c);
+    if (!r)
+        r = x86_engines_create(c);
     if (!r)
         r = sync_attach(c);
     if (!r) {
@@ -68,6 +61,18 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
     return 0;
 }
 
+/* In the order in which they are asked. */
+static void choose_engines(struct x86_vm *vm, const struct x86_engine *first)
+{
+    unsigned n = 0;
+
+    if (first)
+        vm->engine[n++] = first;
+    if (vm->jit.on)
+        vm->engine[n++] = &x86_translator;
+    vm->engine[n] = &x86_interpreter;
+}
+
 int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
 {
     struct x86_vm *vm = calloc(1, sizeof(*vm));
@@ -83,6 +88,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->jit = desc->jit;
     vm->jit.on &= VZ_TAIL_CALLS;
     vm->embedded = desc->embedded;
+    choose_engines(vm, desc->engine);
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
@@ -76,8 +77,9 @@ void jit_note_for_perf(struct x86_cpu *c, const struct block *b)
     }
 }
 
-void jit_destroy(struct x86_cpu *c)
+static void destroy(struct x86_cpu *c)
 {
+    jit_check_destroy(c);
     if (!c->jit)
         return;
     if (c->jit->perf_map >= 0)
@@ -91,9 +93,12 @@ void jit_destroy(struct x86_cpu *c)
     c->jit = NULL;
 }
 
-int jit_create(struct x86_cpu *c)
+static int create(struct x86_cpu *c)
 {
-    int r;
+    int r = c->vm->jit.check ? jit_check_create(c) : 0;
+
+    if (r < 0)
+        return r;
 
     c->jit = calloc(1, sizeof(*c->jit));
     if (!c->jit)
@@ -104,10 +109,8 @@ int jit_create(struct x86_cpu *c)
     c->jit->record = c->vm->jit.record ? jit_record_open() : -1;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
-    if (r < 0) {
-        jit_destroy(c);
+    if (r < 0)
         return r;
-    }
     jit_emit_stubs(c->jit, c->check);
     c->jit->rare = c->jit->write + align_down(c->jit->code_bytes / JIT_RARE_SHARE * (JIT_RARE_SHARE - 1), 64);
     jit_empty(c);
@@ -135,6 +138,53 @@ void jit_enter(struct x86_cpu *c, const void *code)
 
     enter(c, code);
 }
+
+void jit_enter_block(struct x86_cpu *c, const struct block *b)
+{
+    if (unlikely(c->check))
+        jit_check_enter(c, b, 0, b->entry->flags_body);
+    else
+        jit_enter(c, b->entry->flags_body);
+}
+
+/* ---- the engine ---- */
+
+static void run(struct x86_cpu *c, const void *code)
+{
+    jit_enter_block(c, code);
+}
+
+/* Where a link waits for its target, the block is left to the interpreter to find, which sees to
+ * that. So is what the front cache does not know. */
+static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
+{
+    const struct block *b = c->link ? NULL : block_known(c);
+
+    if (!b || !b->code || b->home_rip != c->rip)
+        return X86_OFFER_NONE;
+    c->reg[REG_BLOCK_RIP] = c->rip;
+    block_jump_slot(c, c->rip)->code = b->code;
+    *ret = (struct x86_stretch){run, b};
+    return X86_OFFER_READY;
+}
+
+/* The slots are copies of TLB entries; which of those is gone they do not know. */
+static void mappings_gone(struct x86_cpu *c, const struct x86_gone *gone)
+{
+    mmu_empty_slots(c);
+}
+
+static void page_watched(struct x86_cpu *c, const uint8_t *host)
+{
+    mmu_empty_slots(c);
+}
+
+const struct x86_engine x86_translator = {
+    .name = "translator",
+    .create = create, .destroy = destroy,
+    .next = next,
+    .mappings_gone = mappings_gone, .page_watched = page_watched,
+};
 
 /* ---- links ---- */
 

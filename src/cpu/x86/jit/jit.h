@@ -28,9 +28,6 @@
 struct block;
 struct jit;
 
-int jit_create(struct x86_cpu *c) must_check; /* sets c->jit; 0 or -errno */
-void jit_destroy(struct x86_cpu *c);          /* not created is fine */
-
 /* Forget all code: part of block_cache_empty(). */
 void jit_empty(struct x86_cpu *c);
 
@@ -58,6 +55,9 @@ void jit_unlink(struct x86_cpu *c, struct block_link *link);
 
 /* Run translated code from its entry: the last thing an insn_fn does. */
 void jit_enter(struct x86_cpu *c, const void *code);
+
+/* The same for b's own, from its beginning on; behind the look for events, as there are none. */
+void jit_enter_block(struct x86_cpu *c, const struct block *b);
 
 /* What block_jump.code is for a block that is not translated. */
 const void *jit_interpret_stub(const struct x86_cpu *c);

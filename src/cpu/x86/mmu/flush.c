@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every kind of invalidation of the soft TLBs. SDM vol. 3, 4.10.4. */
+#include "cpu/x86/engine.h"
 #include "cpu/x86/mmu/mmu_priv.h"
 
 static void empty_filter(struct mmu_filter *f)
@@ -40,8 +41,14 @@ static void flush_lower_all(struct x86_cpu *c)
     mmu_use_space(m, m->current);
 }
 
+static void tell(struct x86_cpu *c, int kind, uint16_t pcid, uint64_t va)
+{
+    x86_mappings_gone(c, &(struct x86_gone){.kind = kind, .pcid = pcid, .va = va});
+}
+
 static void flush_everything(struct x86_cpu *c)
 {
+    tell(c, X86_GONE_ALL, 0, 0);
     flush_lower_all(c);
     flush_space(c, &c->mmu->upper);
     c->mmu->upper_has_non_global = c->mmu->unprotected = false;
@@ -55,6 +62,7 @@ void mmu_flush_all(struct x86_cpu *c)
 
 void mmu_flush_non_global(struct x86_cpu *c)
 {
+    tell(c, X86_GONE_NON_GLOBAL, 0, 0);
     flush_lower_all(c);
     flush_upper_non_global(c);
     mmu_select_tables(c);
@@ -64,6 +72,7 @@ void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid)
 {
     struct mmu_space *s = &c->mmu->lower[pcid % MMU_ASIDS];
 
+    tell(c, X86_GONE_PCID, pcid, 0);
     if (s->pcid == pcid)
         flush_space(c, s);
     flush_upper_non_global(c);
@@ -76,6 +85,8 @@ void mmu_cr3_written(struct x86_cpu *c, uint64_t value, bool keep)
     uint16_t pcid = c->cr4 & X86_CR4_PCIDE ? value & X86_CR3_PCID : 0;
     struct mmu_space *s = &m->lower[pcid % MMU_ASIDS];
 
+    if (!keep)
+        tell(c, X86_GONE_PCID, pcid, 0);
     c->cr3 = value & ~X86_CR3_NOFLUSH;
     if (!keep || s->pcid != pcid)
         flush_space(c, s);
@@ -162,7 +173,6 @@ static void flush_page_of(struct x86_cpu *c, struct mmu_space *s, uint64_t va)
 {
     uint64_t vpn = va >> 12;
 
-    mmu_empty_slots(c);
     drop_page(c, s, vpn);
     if (may_have_code(s, vpn)) {
         s->generation = ++c->mmu->next_generation;
@@ -175,6 +185,7 @@ void mmu_flush_page(struct x86_cpu *c, uint64_t va)
 {
     if (!in_long_mode(c))
         va = (uint32_t)va;
+    tell(c, X86_GONE_PAGE, c->mmu->current->pcid, va);
     flush_page_of(c, mmu_space_of(c->mmu, va), va);
 }
 
@@ -182,6 +193,7 @@ void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va)
 {
     struct mmu_space *s = va >> 63 ? &c->mmu->upper : &c->mmu->lower[pcid % MMU_ASIDS];
 
+    tell(c, X86_GONE_PAGE, pcid, va);
     if (va >> 63 || s->pcid == pcid)
         flush_page_of(c, s, va);
 }
@@ -202,7 +214,6 @@ void mmu_protect_page(struct x86_cpu *c, const uint8_t *host)
     uint16_t *stored = mmu_stored_at(c, host);
     bool anywhere = !stored || c->check || *stored == STORED_MANY;
 
-    mmu_empty_slots(c);
     if (anywhere || *stored) {
         int place = anywhere ? -1 : *stored - 1;
 
