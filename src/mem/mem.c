@@ -8,12 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
 
 #define HUGE_PAGE (2 * MIB)
 #define GUARD     ((uint64_t)MEM_PAGE_SIZE)
+
+#define COLLAPSE_LOOK 64 /* pieces at a time: some 100 us */
+
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 static void *reserve(uint64_t len)
 {
@@ -29,6 +36,7 @@ static struct mem *allocate(unsigned region_max)
 
     if (!mem)
         return NULL;
+    mem->fd = -1;
     mem->region_max = region_max;
     mem->region = calloc(region_max, sizeof(*mem->region));
     if (!mem->region) {
@@ -38,12 +46,29 @@ static struct mem *allocate(unsigned region_max)
     return mem;
 }
 
+/* No bytes of it are there yet, unless the pool's. */
+static int make_file(uint64_t len, bool pool)
+{
+    int fd = memfd_create("vz-ram", MFD_CLOEXEC | (pool ? MFD_HUGETLB : 0)), e;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
+        e = errno;
+        close(fd);
+        errno = e;
+        return -1;
+    }
+    return fd;
+}
+
 /* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on
  * each side stays inaccessible: who runs over the end is caught, and a thread's stack that comes to
- * lie in front does not end at such a multiple, where some hosts would give it a huge page. */
-static void *map_aligned(uint64_t len, bool pool, bool transparent)
+ * lie in front does not end at such a multiple, where some hosts would give it a huge page. fd: the
+ * file to map, -1: none. */
+static void *map_aligned(uint64_t len, int fd, bool pool, bool transparent)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const int kind = fd < 0 ? flags | (pool ? MAP_HUGETLB : MAP_NORESERVE)
+                            : MAP_SHARED | (pool ? 0 : MAP_NORESERVE);
     uint64_t all = len + HUGE_PAGE + 2 * GUARD;
     uint8_t *p = mmap(NULL, all, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
 
@@ -55,8 +80,7 @@ static void *map_aligned(uint64_t len, bool pool, bool transparent)
     if (p + all > at + len + GUARD)
         munmap(at + len + GUARD, (size_t)(p + all - (at + len + GUARD)));
     /* The pool's pages are reserved here, or it fails. */
-    if (mmap(at, len, PROT_READ | PROT_WRITE,
-             flags | MAP_FIXED | (pool ? MAP_HUGETLB : MAP_NORESERVE), -1, 0) == MAP_FAILED) {
+    if (mmap(at, len, PROT_READ | PROT_WRITE, kind | MAP_FIXED, fd, 0) == MAP_FAILED) {
         munmap(at - GUARD, len + 2 * GUARD);
         return NULL;
     }
@@ -82,7 +106,14 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
         capacity = align_up(capacity, HUGE_PAGE);
     mem->capacity = capacity;
     mem->preallocate = o->preallocate && !o->huge_pages; /* the pool has them already */
-    mem->base = map_aligned(capacity, o->huge_pages, o->transparent);
+    if (o->shared) {
+        mem->fd = make_file(capacity, o->huge_pages);
+        if (mem->fd < 0)
+            goto fail;
+    }
+    if (o->shared && !o->huge_pages)
+        mem->collapsed = calloc(capacity / HUGE_PAGE + 1, sizeof(*mem->collapsed));
+    mem->base = map_aligned(capacity, mem->fd, o->huge_pages, o->transparent);
     /* Never written for most pages, so it costs address space, not memory. */
     mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (!mem->base || !mem->code)
@@ -174,6 +205,9 @@ void mem_destroy(struct mem *mem)
         free_code(&mem->region[i]);
     if (mem->code)
         munmap((void *)mem->code, (mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
+    if (mem->fd >= 0)
+        close(mem->fd);
+    free(mem->collapsed);
     if (mem->base)
         munmap(mem->base - GUARD, mem->capacity + 2 * GUARD);
     free(mem->region);
@@ -379,11 +413,47 @@ void mem_written_at(struct mem *mem, const void *host, uint64_t len)
 
 int mem_discard(struct mem *mem, void *host, uint64_t len)
 {
-    if (madvise(host, len, MADV_DONTNEED) < 0) {
+    if (mem->collapsed) /* what is left of them is small pages */
+        memset(&mem->collapsed[((uint8_t *)host - mem->base) / HUGE_PAGE], 0,
+               ((uint8_t *)host + len - 1 - mem->base) / HUGE_PAGE -
+                   ((uint8_t *)host - mem->base) / HUGE_PAGE + 1);
+    if (madvise(host, len, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0) {
         if (errno != EINVAL)
             return -errno;
         memset(host, 0, len); /* parts of the pool's pages cannot be given back */
     }
     mem_written_at(mem, host, len);
     return 0;
+}
+
+/* ---- huge pages of a file ---- */
+
+/* Is so much of the piece in use that a huge page wastes little? */
+static bool is_nearly_full(uint8_t *at)
+{
+    unsigned char present[HUGE_PAGE / MEM_PAGE_SIZE];
+    unsigned count = 0;
+
+    if (mincore(at, HUGE_PAGE, present) < 0)
+        return false;
+    for (unsigned n = 0; n < ARRAY_SIZE(present); n++)
+        count += present[n] & 1;
+    return count >= ARRAY_SIZE(present) * 9 / 10;
+}
+
+bool mem_collapse(struct mem *mem)
+{
+    uint64_t all = mem->used / HUGE_PAGE;
+
+    for (unsigned n = 0; mem->collapsed && n < COLLAPSE_LOOK && n < all; n++) {
+        uint64_t piece = mem->collapse_next;
+        uint8_t *at = mem->base + piece * HUGE_PAGE;
+
+        mem->collapse_next = (piece + 1) % all;
+        if (mem->collapsed[piece] || !is_nearly_full(at))
+            continue;
+        mem->collapsed[piece] = madvise(at, HUGE_PAGE, MADV_COLLAPSE) == 0; /* EBUSY: later */
+        return mem->collapsed[piece];
+    }
+    return false;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory: RAM as the guest's physical addresses see it.
  *
- * All RAM of a machine is one anonymous mapping, which is what host kernels give huge pages to;
- * regions are windows of it placed at guest-physical addresses. Regions do not change once vCPUs
- * run. ROM is RAM that the guest's CPUs may not write. A process that is forked off does not have
- * it.
+ * All RAM of a machine is one mapping; regions are windows of it placed at guest-physical addresses.
+ * Regions do not change once vCPUs run. ROM is RAM that the guest's CPUs may not write. A process
+ * that is forked off does not have it. The mapping is anonymous, which is what host kernels give huge
+ * pages to, or on demand a file in memory (mem_options.shared), which other processes can be given.
  *
  * The other kind (mem_create_foreign()) has no mapping of its own: its regions are windows of
  * memory that someone else owns, and all of them can be exchanged while no CPU looks
@@ -53,7 +53,10 @@ struct mem {
     uint8_t *base;     /* the mapping; NULL: foreign */
     uint64_t used;     /* bytes of it that regions have */
     uint64_t capacity; /* bytes */
+    int fd;            /* the file behind the mapping, offset for offset; -1: anonymous */
     bool preallocate;
+    uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
+    bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
     struct mem_code *code;  /* one per page of the mapping */
     /* Told of every write that hits a granule of code[]; NULL when no CPU caches code.
      * Any thread, after the bytes are in memory. */
@@ -66,6 +69,7 @@ struct mem_options {
     bool huge_pages;   /* of the host's pool; fails where that has not enough */
     bool transparent;  /* ask the host's kernel for transparent huge pages */
     bool preallocate;  /* mem_add() gives memory that is there, not only promised */
+    bool shared;       /* a file in memory, mem.fd, and not anonymous */
 };
 
 /* 0 or -errno. */
@@ -74,6 +78,13 @@ int mem_create_with(const struct mem_options *options, struct mem **ret,
 /* The same, with nothing but room. */
 int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err) must_check;
 void mem_destroy(struct mem *mem); /* NULL is fine */
+
+/* Host kernels give files in memory pages of 4 KiB, whatever they are asked for, unless their
+ * administrator has said otherwise. Make one huge page of what the guest uses by now: look at the next
+ * pieces of 2 MiB, in turn, and collapse the first that is nearly full. Takes some 5 ms, during which
+ * who accesses it waits. False: nothing was to be done, as ever where memory is anonymous, of the
+ * pool, or the kernel cannot (before Linux 6.1). The thread that calls mem_discard(). */
+bool mem_collapse(struct mem *mem);
 
 /* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC
  * past the capacity or MEM_REGIONS_MAX, -ENOMEM where it is to be preallocated and cannot. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -180,8 +181,65 @@ START_TEST(huge_pages_are_there_or_refused)
 }
 END_TEST
 
+/* Other processes see it by its descriptor, and what is given back is gone there too. */
+START_TEST(shared_memory_is_a_file)
+{
+    const struct mem_options o = {.capacity = 4 * MIB, .shared = true};
+    struct mem *mem;
+    char buf[4] = "";
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_ge(mem->fd, 0);
+    ck_assert_int_eq(mem_add(mem, 0, MIB, false), 0);
+    ck_assert_int_eq(mem_add(mem, 16 * MIB, 3 * MIB, false), 0);
+    ck_assert_int_eq(mem_write(mem, 16 * MIB + 5, "abc", 4), 0);
+    ck_assert_int_eq(pread(mem->fd, buf, 4, MIB + 5), 4);
+    ck_assert_str_eq(buf, "abc");
+    ck_assert_int_eq(pwrite(mem->fd, "x", 1, MIB + 5), 1);
+    ck_assert_int_eq(mem_read(mem, 16 * MIB + 5, buf, 4), 0);
+    ck_assert_str_eq(buf, "xbc");
+    ck_assert_int_eq(mem_discard(mem, mem_ptr(mem, 16 * MIB, MEM_PAGE_SIZE), MEM_PAGE_SIZE), 0);
+    ck_assert_int_eq(pread(mem->fd, buf, 4, MIB + 5), 4);
+    ck_assert_str_eq(buf, "");
+    ck_assert_uint_eq(present(mem), 0);
+    mem_destroy(mem);
+}
+END_TEST
+
+/* Only what is nearly full, once, and again after a part of it was given back. */
+START_TEST(shared_memory_in_use_is_collapsed)
+{
+    struct mem_options o = {.capacity = 4 * MIB, .shared = true};
+    struct mem *mem;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 4 * MIB, false), 0);
+    ck_assert(!mem_collapse(mem));
+    memset(mem->base + 2 * MIB, 1, 2 * MIB);
+    if (!mem_collapse(mem)) { /* the host's kernel cannot, or not now */
+        mem_destroy(mem);
+        return;
+    }
+    ck_assert(mem->collapsed[1] && !mem->collapsed[0] && !mem_collapse(mem));
+    for (unsigned off = 0; off < 2 * MIB; off += 4096)
+        ck_assert_int_eq(mem->base[2 * MIB + off], 1);
+    ck_assert_int_eq(mem_discard(mem, mem->base + 3 * MIB, 512 * KIB), 0);
+    ck_assert(!mem->collapsed[1] && !mem_collapse(mem));
+    mem_destroy(mem);
+    o.shared = false;
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem->fd, -1);
+    ck_assert_int_eq(mem_add(mem, 0, 4 * MIB, false), 0);
+    memset(mem->base, 1, 4 * MIB);
+    ck_assert(!mem_collapse(mem));
+    mem_destroy(mem);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, shared_memory_is_a_file);
+    UNIT_TEST(s, shared_memory_in_use_is_collapsed);
     UNIT_TEST(s, memory_is_preallocated_on_demand);
     UNIT_TEST(s, huge_pages_are_there_or_refused);
     UNIT_TEST(s, regions_are_sorted_and_never_overlap);

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "loop/loop.h"
 
 static int check_options(const struct board_options *o, struct vz_error *err)
 {
@@ -21,6 +23,17 @@ static int check_options(const struct board_options *o, struct vz_error *err)
     return 0;
 }
 
+#define COLLAPSE_NS 250000000u
+
+/* Four huge pages a second at most: each takes some 5 ms. */
+static void collapse_some(void *arg)
+{
+    struct board *b = arg;
+
+    mem_collapse(b->mem);
+    loop_timer_arm(b->collapse, clock_mono_ns() + COLLAPSE_NS);
+}
+
 static int make_memory(struct board *b, struct vz_error *err)
 {
     uint64_t low = memory_map_low(b->options.ram_size);
@@ -28,7 +41,8 @@ static int make_memory(struct board *b, struct vz_error *err)
     const struct mem_options options = {.capacity = b->options.ram_size,
                                         .huge_pages = b->options.memory_huge_pages,
                                         .transparent = b->options.hv->nested_paging,
-                                        .preallocate = b->options.memory_preallocate};
+                                        .preallocate = b->options.memory_preallocate,
+                                        .shared = b->options.memory_shared};
     int r = mem_create_with(&options, &b->mem, err);
 
     if (r < 0)
@@ -90,6 +104,8 @@ int board_create(const struct board_options *options, struct board **ret, struct
     if (r < 0)
         goto fail;
     r = bus_create(&b->bus);
+    if (!r && options->memory_shared && !options->memory_huge_pages)
+        r = loop_timer_create(options->loop, collapse_some, b, &b->collapse);
     if (r < 0) {
         error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
         goto fail;
@@ -97,6 +113,8 @@ int board_create(const struct board_options *options, struct board **ret, struct
     r = make_vm(b, err);
     if (r < 0)
         goto fail;
+    if (b->collapse)
+        collapse_some(b);
     *ret = b;
     return 0;
 fail:
@@ -123,6 +141,7 @@ void board_destroy(struct board *b)
     /* Devices first: they lower their lines in the VM. */
     bus_destroy(b->bus);
     b->options.hv->vm_destroy(b->vm);
+    loop_timer_destroy(b->collapse);
     mem_destroy(b->mem);
     free(b);
 }

@@ -25,7 +25,8 @@ struct board_options {
     struct device_slots *slots; /* opened; outlive the board */
     uint8_t uuid[16];        /* of the machine, in the order it is printed */
     bool debug_exit;         /* have port 0xf4 */
-    bool memory_preallocate, memory_huge_pages; /* see struct mem_options */
+    bool memory_preallocate, memory_huge_pages; /* see struct mem_options, */
+    bool memory_shared;      /* likewise: for what other processes are to see of it */
     bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit;         /* see struct hv_vm_desc; used by board_create() only */
     struct chipset_requests requests;
@@ -35,6 +36,7 @@ struct board_options {
 struct board {
     struct board_options options;
     struct mem *mem;
+    struct loop_timer *collapse; /* of shared memory: mem_collapse() */
     struct bus *bus;
     struct hv_vm *vm;
     struct pci_host *pci;

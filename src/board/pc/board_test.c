@@ -317,6 +317,24 @@ START_TEST(a_board_loads_what_another_saved)
 }
 END_TEST
 
+START_TEST(memory_can_be_a_file)
+{
+    struct fixture f;
+    struct board_options o;
+    struct board *b;
+
+    setup(&f, 64 * MIB, 1);
+    ck_assert_int_eq(f.board->mem->fd, -1);
+    o = options_of(&f, 64 * MIB, 1);
+    o.memory_shared = true;
+    ck_assert_int_eq(board_create(&o, &b, NULL), 0);
+    ck_assert_int_ge(b->mem->fd, 0);
+    ck_assert_int_eq(lseek(b->mem->fd, 0, SEEK_END), 64 * MIB);
+    board_destroy(b);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(impossible_machines_are_refused_with_a_reason)
 {
     struct fixture f = {0};
@@ -345,6 +363,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, every_device_is_at_its_place);
     UNIT_TEST(s, reset_brings_back_devices_and_tables);
     UNIT_TEST(s, a_board_loads_what_another_saved);
+    UNIT_TEST(s, memory_can_be_a_file);
     UNIT_TEST(s, impossible_machines_are_refused_with_a_reason);
 }
 
