@@ -40,12 +40,15 @@ VZ_DECLARE_COUNTED(network_device);
 #define VZ_MTU_MIN 1500u
 #define VZ_MTU_MAX 65535u
 
-struct vz_port_forward {
+struct vz_port_forward { /* start from VZ_PORT_FORWARD_INIT */
+    size_t size;
     bool udp;             /* false: TCP */
     const char *host;     /* address of the host to listen on; NULL: 127.0.0.1 */
     uint16_t host_port;   /* not 0 */
     uint16_t guest_port;  /* not 0 */
 };
+
+#define VZ_PORT_FORWARD_INIT VZ_INIT_(struct vz_port_forward, )
 
 struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
     size_t size;

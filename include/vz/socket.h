@@ -23,7 +23,8 @@ VZ_DECLARE_COUNTED(socket_device);
 #define VZ_SOCKET_FORWARDS_MAX 256u
 
 /* A port joined to a Unix socket of the host. */
-struct vz_socket_forward {
+struct vz_socket_forward { /* start from VZ_SOCKET_FORWARD_INIT */
+    size_t size;
     /* true: the machine listens at path while it runs (nothing may be there but a socket that
      * nobody listens on any more; removed in the end), and who connects there reaches the guest's
      * port, by a stream. false: the guest's connections to this port of the host reach who listens
@@ -32,6 +33,8 @@ struct vz_socket_forward {
     uint32_t port;    /* not 0xffffffff */
     const char *path; /* up to 107 bytes */
 };
+
+#define VZ_SOCKET_FORWARD_INIT VZ_INIT_(struct vz_socket_forward, )
 
 struct vz_virtio_socket_options { /* start from VZ_VIRTIO_SOCKET_OPTIONS_INIT */
     size_t size;

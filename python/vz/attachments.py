@@ -12,7 +12,7 @@ def _nat(form: Form, err: Any) -> Any:
     kept = [f["host"].encode() if f.get("host") else None for f in form.get("forwards") or []]
     hosts = [ffi.new("char[]", host) if host else ffi.NULL for host in kept]
     forwards = ffi.new("struct vz_port_forward[]", [
-        {"udp": f.get("protocol") == "udp", "host": host, "host_port": f["hostPort"],
+        {"size": ffi.sizeof("struct vz_port_forward"), "udp": f.get("protocol") == "udp", "host": host, "host_port": f["hostPort"],
          "guest_port": f["guestPort"]} for f, host in zip(form.get("forwards") or [], hosts)])
     options = ffi.new("struct vz_nat_options *", {
         "size": ffi.sizeof("struct vz_nat_options"), "forwards": forwards,

@@ -108,7 +108,7 @@ END_TEST
 START_TEST(config_names_every_problem_in_one_pass)
 {
     struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
-    struct vz_port_forward forward = {.host = "nowhere", .host_port = 80};
+    struct vz_port_forward forward = {.size = sizeof(forward), .host = "nowhere", .host_port = 80};
     struct vz_nat_options nat = VZ_NAT_OPTIONS_INIT;
     struct vz_fd_network_options fd = VZ_FD_NETWORK_OPTIONS_INIT;
     struct vz_balloon_device *balloon = vz_virtio_balloon_device_new(NULL, NULL);
@@ -166,9 +166,10 @@ END_TEST
 
 START_TEST(config_checks_balloon_and_sockets)
 {
+    enum { SIZE = sizeof(struct vz_socket_forward) };
     static const struct vz_socket_forward forward[] = {
-        {true, 1, "/nonexistent/socket"}, {true, UINT32_MAX, "/etc"}, {true, 2, "/nonexistent/socket"},
-        {false, 7, "/nonexistent/fine"}, {false, 7, "/x"},
+        {SIZE, true, 1, "/nonexistent/socket"}, {SIZE, true, UINT32_MAX, "/etc"}, {SIZE, true, 2, "/nonexistent/socket"},
+        {SIZE, false, 7, "/nonexistent/fine"}, {SIZE, false, 7, "/x"},
     };
     struct vz_virtio_balloon_options b = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
     struct vz_virtio_socket_options s = VZ_VIRTIO_SOCKET_OPTIONS_INIT;
@@ -262,7 +263,7 @@ END_TEST
 
 START_TEST(config_sees_what_two_devices_cannot_share)
 {
-    struct vz_port_forward forward = {.host_port = 2222, .guest_port = 22};
+    struct vz_port_forward forward = {.size = sizeof(forward), .host_port = 2222, .guest_port = 22};
     struct vz_nat_options nat = VZ_NAT_OPTIONS_INIT;
     struct vz_serial_attachment *a = vz_unix_serial_attachment_new("/tmp/vz-no-such-socket", NULL);
     struct vz_serial_port *p = vz_virtio_serial_port_new(a, NULL);

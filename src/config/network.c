@@ -107,7 +107,8 @@ static const struct schema_field forward_fields[] = {
                  .check = check_host, .text = "the address of the host to listen on"),
     FIELD_END};
 static const struct schema_type forward_type = {
-    .name = "forward", .size = sizeof(struct vz_port_forward), .fields = forward_fields,
+    .name = "forward", .size = sizeof(struct vz_port_forward), .sized = true,
+    .fields = forward_fields,
     .parse = parse_forward, .value = "tcp|udp:[HOST:]PORT:GUESTPORT",
     .text = "connections to a port of the host reach the guest"};
 

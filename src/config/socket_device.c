@@ -59,7 +59,8 @@ static const struct schema_field forward_fields[] = {
                .text = "the Unix socket, up to 107 bytes"),
     FIELD_END};
 static const struct schema_type forward_type = {
-    .name = "socket_forward", .size = sizeof(struct vz_socket_forward), .fields = forward_fields,
+    .name = "socket_forward", .size = sizeof(struct vz_socket_forward), .sized = true,
+    .fields = forward_fields,
     .parse = parse_forward, .value = "PORT:unix:PATH",
     .text = "a port joined to a Unix socket of the host"};
 

@@ -148,7 +148,7 @@ START_TEST(sockets_without_a_guest)
     struct machine t;
 
     begin(&t);
-    add_sockets(&t, &(struct vz_socket_forward){false, 9, "/nonexistent/socket"}, 1);
+    add_sockets(&t, &(struct vz_socket_forward){sizeof(struct vz_socket_forward), false, 9, "/nonexistent/socket"}, 1);
     make_machine(&t);
     ck_assert_int_eq(vz_machine_socket_listen(t.m, 9, on_accept, NULL, &err), -1);
     ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
@@ -187,7 +187,7 @@ START_TEST(forwards_have_their_socket_while_it_runs)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(a.sun_path, sizeof(a.sun_path), "%s/socket", folder);
     begin(&t);
-    add_sockets(&t, &(struct vz_socket_forward){true, 22, a.sun_path}, 1);
+    add_sockets(&t, &(struct vz_socket_forward){sizeof(struct vz_socket_forward), true, 22, a.sun_path}, 1);
     make_machine(&t);
     for (unsigned run = 0; run < 2; run++) {
         ck_assert_int_eq(access(a.sun_path, F_OK), -1);
@@ -468,7 +468,7 @@ static unsigned entries(const char *folder)
 /* Every kind of device. */
 static void add_everything(struct machine *t, const char *disk, const char *socket_path)
 {
-    const struct vz_socket_forward forward = {true, 22, socket_path};
+    const struct vz_socket_forward forward = {sizeof(forward), true, 22, socket_path};
     struct vz_serial_attachment *pty = vz_pty_serial_attachment_new(NULL);
     struct vz_serial_port *com1 = vz_uart_serial_port_new(NULL, NULL);
     struct vz_serial_port *hvc0 = vz_virtio_serial_port_new(pty, NULL);
