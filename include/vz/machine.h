@@ -193,6 +193,9 @@ VZ_PUBLIC unsigned vz_machine_dispatch(struct vz_machine *machine);
 typedef void vz_machine_stats_fn(void *arg, const char *name, uint64_t value);
 VZ_PUBLIC void vz_machine_stats(struct vz_machine *machine, vz_machine_stats_fn *fn, void *arg);
 
+/* What runs its CPUs: "kvm", "soft", a static string; NULL: it does not run. Since 0.4. */
+VZ_PUBLIC const char *vz_machine_accel(struct vz_machine *machine);
+
 /**
  * Where a program finds the other end of a serial port: the name of a pty.
  * @index  of the configuration's serial ports

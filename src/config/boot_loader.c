@@ -97,7 +97,9 @@ static const struct schema_field linux_fields[] = {
     FIELD_PATH(struct vz_boot_loader, options.disk, "disk", .check = check_disk,
                .text = "a raw image or block device whose file system has kernel and initrd, "
                        "instead of both",
-               .more = "At each start and reset the newest /boot/vmlinuz-* and its initrd (or "
+               .more = "Without a command line Linux is told where its root is, if that is on the "
+                       "same file system, and to use COM1 and a virtio console as consoles. "
+                       "At each start and reset the newest /boot/vmlinuz-* and its initrd (or "
                        "/vmlinuz and /initrd.img) are read from an ext2, ext3 or ext4 file system "
                        "on the whole disk, or on the first partition that has a kernel. So the "
                        "guest boots what it has installed. A file system that was cut off is read "

@@ -121,7 +121,8 @@ const struct config_shortcut config_shortcuts[] = {
      "and --initrd: at each start and reset the newest",
      "Newest by the version in the names /boot/vmlinuz-* and their initrd (or /vmlinuz and "
      "/initrd.img), on the whole disk, or on the first partition that has a kernel. So the guest "
-     "boots what it has installed. The command line is still --cmdline's: root=/dev/vda. A file "
+     "boots what it has installed. Without --cmdline its root is "
+     "found, and the consoles are COM1 and any --console. A file "
      "system that was cut off is read as its journal's last checkpoint left it, which may be an "
      "older kernel than the last one installed.",
      add_boot_disk},

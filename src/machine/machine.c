@@ -366,6 +366,19 @@ void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
         fn(arg, stat[i].name, stat[i].value);
 }
 
+const char *vz_machine_accel(struct vz_machine *m)
+{
+    const char *name = NULL;
+
+    if (!m)
+        return NULL;
+    pthread_mutex_lock(&m->lock);
+    if (machine_is_live_locked(m))
+        name = m->parts.hv->name;
+    pthread_mutex_unlock(&m->lock);
+    return name;
+}
+
 int vz_machine_serial_path(struct vz_machine *m, unsigned index, char *ret, size_t len)
 {
     int r = -1;

@@ -35,6 +35,17 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
     return device_slots_open(p->slots, pc_device_kinds, c, err);
 }
 
+/* Where Linux is to be heard: the last one is its own console. COM1 comes first though it may lead
+ * nowhere, since hvc0's driver may be a module, and an initrd's init ends without any console. */
+static const char *consoles_of(const struct vz_config *c)
+{
+    for (unsigned i = 0; i < c->serial_ports.count; i++) {
+        if (config_serial_port(c, i)->is_virtio)
+            return "console=ttyS0 console=hvc0";
+    }
+    return "console=ttyS0";
+}
+
 _Static_assert(1 + VZ_BOOT_MODULES_MAX <= BOOT_MODULES_MAX, "an initrd and its modules");
 
 /* params points to module[], which has room for BOOT_MODULES_MAX. */
@@ -52,6 +63,7 @@ static struct boot_params boot_params_of(const struct parts *p, struct boot_modu
     return (struct boot_params){.kernel_path = b->options.kernel, .modules = module,
                                 .module_count = count,
                                 .disk_path = b->options.disk, .cmdline = b->options.cmdline,
+                                .consoles = consoles_of(c),
                                 .ram_size = c->options.memory_size};
 }
 

@@ -3,13 +3,15 @@
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
 
+import pexpect
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, VZ
 
 os.environ["VZ_LIBRARY"] = f"{BUILD}/src/libvz.so"
 pytestmark = [
@@ -173,3 +175,27 @@ def test_one_cpu_and_poweroff(boot):
     guest.send("poweroff\n")
     guest.wait_off()
     guest.check_disk()
+
+
+def test_vz_run_finds_root_and_console_and_sigterm_shuts_down(image, tmp_path):
+    disk = tmp_path / "disk.img"
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, disk], check=True)
+    child = pexpect.spawn(VZ, ["run", "--boot-disk", str(disk), "--console", "stdio"],
+                          timeout=LIMIT_S)
+    try:
+        child.expect("a machine runs on .*Ctrl-A x leaves it")
+        child.expect("debian login: ")
+        child.sendline("root")
+        child.expect("# ")
+        child.sendline("cat /proc/cmdline")
+        child.expect("root=UUID=[-0-9a-f]+ console=ttyS0 console=hvc0")
+        child.kill(signal.SIGTERM)
+        child.expect("asked the guest to shut down")
+        child.expect("Powering off|Power down")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.signalstatus == signal.SIGTERM
+    finally:
+        child.close(force=True)
+    p = subprocess.run(["/sbin/e2fsck", "-n", disk], stdout=subprocess.PIPE, text=True)
+    assert p.returncode == 0 and "recovering" not in p.stdout, p.stdout

@@ -81,6 +81,40 @@ static int start(struct run *run)
     return EXIT_OK;
 }
 
+/* A person at a terminal is told that there is a machine, and how to leave it: a guest may say
+ * nothing for a while, or for ever. */
+static void greet(const struct run *run)
+{
+    const char *accel = vz_machine_accel(run->machine);
+    const char *on = accel && !strcmp(accel, "kvm") ? "KVM" : "the software CPU";
+    char key = (char)(run->o.life.prefix + '@');
+
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return;
+    if (!run->keys)
+        cli_error("a machine runs on %s, and none of its ports leads to this terminal (--serial "
+                  "stdio); Ctrl-C asks it to shut down", on);
+    else if (!run->o.life.prefix)
+        cli_error("a machine runs on %s", on);
+    else
+        cli_error("a machine runs on %s; Ctrl-%c x leaves it, Ctrl-%c h lists the keys", on, key,
+                  key);
+}
+
+/* Linux is silent on a line that its command line does not name. */
+static void warn_of_silence(const struct run *run)
+{
+    const struct given *cmdline = opts_given(run->o.given, "cmdline");
+    bool linux_given = opts_given(run->o.given, "kernel") && opts_given(run->o.given, "initrd");
+
+    if (!run->raw || !isatty(STDERR_FILENO) || opts_given(run->o.given, "config"))
+        return;
+    /* hvc0's driver is a module in Debian's kernels: until it is loaded Linux has no console. */
+    if (cmdline ? !strstr(cmdline->value, "console=ttyS0") : linux_given)
+        cli_error("Linux may stay silent here: its command line should have console=ttyS0, or with "
+                  "--console stdio both console=ttyS0 and console=hvc0");
+}
+
 /* Where ports that are pseudo-terminals are found. */
 static void print_paths(struct run *run)
 {
@@ -153,6 +187,8 @@ static int run_machine(struct run *run)
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
     if (status == EXIT_OK) {
+        greet(run);
+        warn_of_silence(run);
         print_paths(run);
         vz_machine_wait(run->machine, &end);
         terminal_restore();

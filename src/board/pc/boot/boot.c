@@ -2,10 +2,12 @@
 /* The front of direct boot: read the files, see what the kernel is, call its loader. */
 #include "board/pc/boot/boot.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "arch/x86/cpu_state.h"
+#include "base/log.h"
 #include "board/pc/boot/boot_disk.h"
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/decompress.h"
@@ -128,6 +130,7 @@ int boot_load_files(const struct boot_params *params, const struct boot_file *ke
 struct boot_files {
     struct boot_file kernel, module[BOOT_MODULES_MAX];
     unsigned module_count;
+    char root[BOOT_DISK_ROOT_MAX]; /* of the disk; "": not known */
 };
 
 static int open_one(struct boot_sources *s, const char *what, const char *path,
@@ -168,7 +171,7 @@ static int read_from_disk(const struct boot_params *params, const struct boot_so
                           struct boot_files *f, struct vz_error *err)
 {
     int r = boot_disk_read(s->fd[0], params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
-                           params->ram_size, &f->kernel, &f->module[0], err);
+                           params->ram_size, &f->kernel, &f->module[0], f->root, err);
 
     f->module_count = !r && f->module[0].data;
     return r;
@@ -192,14 +195,34 @@ static int read_files(const struct boot_params *params, const struct boot_source
     return r;
 }
 
+#define CMDLINE_DEFAULT_MAX 256u
+
+/* A disk that comes without a command line gets what a boot loader on it would say. */
+static void complete_cmdline(struct boot_params *params, const struct boot_files *f,
+                             char text[CMDLINE_DEFAULT_MAX])
+{
+    if (!params->disk_path || (params->cmdline && params->cmdline[0]))
+        return;
+    if (!f->root[0])
+        log_warn("disk %s: its kernel is not on its root file system: name that by the command line "
+                 "(root=...)", params->disk_path);
+    snprintf(text, CMDLINE_DEFAULT_MAX, "%s%s%s", f->root, f->root[0] ? " " : "",
+             params->consoles ? params->consoles : "");
+    params->cmdline = text;
+}
+
 int boot_load(const struct boot_params *params, const struct boot_sources *sources,
               struct mem *mem, struct x86_cpu_state *bsp, struct vz_error *err)
 {
     struct boot_files f = {.module_count = 0};
+    struct boot_params all = *params;
+    char cmdline[CMDLINE_DEFAULT_MAX];
     int r = read_files(params, sources, &f, err);
 
     if (!r)
-        r = boot_load_files(params, &f.kernel, f.module, f.module_count, mem, bsp, err);
+        complete_cmdline(&all, &f, cmdline);
+    if (!r)
+        r = boot_load_files(&all, &f.kernel, f.module, f.module_count, mem, bsp, err);
     for (unsigned i = 0; i < f.module_count; i++)
         kernel_file_free(&f.module[i]);
     kernel_file_free(&f.kernel);

@@ -26,7 +26,8 @@ struct boot_params {
     const struct boot_module *modules; /* Linux sees them as one initrd, one behind the other */
     unsigned module_count;   /* at most BOOT_MODULES_MAX */
     const char *disk_path;   /* or NULL; else both are read from this disk, see boot_disk.h */
-    const char *cmdline;     /* or NULL: empty */
+    const char *cmdline;     /* or NULL: empty; with a disk: its root, and consoles */
+    const char *consoles;    /* "console=ttyS0 ..."; or NULL */
     uint64_t ram_size;       /* bytes, as for memory_map_e820() */
     uint64_t rsdp_gpa;       /* ACPI root pointer; 0: none */
 };

@@ -221,9 +221,28 @@ static int read_choice(struct ext_fs *fs, const char *disk, const struct choice 
     return r;
 }
 
+/* A boot partition has neither: what its root is, nothing on it says for certain. */
+static void find_root(struct ext_fs *fs, bool has_initrd, bool whole_disk,
+                      char root[BOOT_DISK_ROOT_MAX])
+{
+    char uuid[EXT_FS_UUID_LEN + 1];
+    const char *why;
+    uint32_t file;
+
+    root[0] = '\0';
+    if (ext_fs_find(fs, "/etc/fstab", &file, &why) < 0 &&
+        ext_fs_find(fs, "/sbin/init", &file, &why) < 0)
+        return;
+    ext_fs_uuid(fs, uuid);
+    if (has_initrd)
+        snprintf(root, BOOT_DISK_ROOT_MAX, "root=UUID=%s", uuid);
+    else if (whole_disk)
+        strcpy(root, "root=/dev/vda");
+}
+
 static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_max,
                      uint64_t initrd_max, struct boot_file *kernel, struct boot_file *initrd,
-                     struct vz_error *err)
+                     char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
 {
     struct range range[PARTITIONS_MAX + 1];
     unsigned count = find_ranges(fd, size, range);
@@ -245,6 +264,7 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
         any = true;
         if (choose(fs, &choice)) {
             r = read_choice(fs, path, &choice, kernel_max, initrd_max, kernel, initrd, err);
+            find_root(fs, choice.has_initrd, n == 0, root);
             ext_fs_close(fs);
             return r;
         }
@@ -258,7 +278,8 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
 }
 
 int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
-                   struct boot_file *kernel, struct boot_file *initrd, struct vz_error *err)
+                   struct boot_file *kernel, struct boot_file *initrd,
+                   char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
 {
     struct boot_file k = {0}, i = {0};
     off_t size = lseek(fd, 0, SEEK_END);
@@ -266,7 +287,7 @@ int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initr
 
     if (size < 0)
         return error_set(err, errno, VZ_ERROR_IO, "disk %s: %s", path, strerror(errno));
-    r = read_disk(fd, (uint64_t)size, path, kernel_max, initrd_max, &k, &i, err);
+    r = read_disk(fd, (uint64_t)size, path, kernel_max, initrd_max, &k, &i, root, err);
     if (r) {
         free((void *)k.data);
         free((void *)i.data);

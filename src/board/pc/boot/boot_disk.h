@@ -15,10 +15,14 @@
  * /vmlinuz and /initrd.img. A file system that was not unmounted is read as the last checkpoint of
  * its journal left it, which may be an older kernel than the one installed last.
  *
+ * root says where the guest finds its root, if that is where its kernel is: "root=UUID=..." for an
+ * initrd to look for, "root=/dev/vda" without one and on the whole disk; or "".
+ *
  * 0 or -errno; on success kernel_file_free() gives both back; initrd->data is NULL where there is
  * none. Errors as boot_load()'s. */
+#define BOOT_DISK_ROOT_MAX 64u
 int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
-                   struct vz_error *err) must_check;
+                   char root[BOOT_DISK_ROOT_MAX], struct vz_error *err) must_check;
 
 #endif

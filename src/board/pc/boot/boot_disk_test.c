@@ -23,6 +23,7 @@ struct rig {
     char dir[64], image[96];
     struct vz_error err;
     struct boot_file kernel, initrd;
+    char root[BOOT_DISK_ROOT_MAX];
 };
 
 static void command(const char *format, const char *a, const char *b)
@@ -70,7 +71,7 @@ static int read_it(struct rig *r)
 {
     int fd = open(r->image, O_RDONLY | O_CLOEXEC), result;
 
-    result = boot_disk_read(fd, r->image, 1024, 1024, &r->kernel, &r->initrd, &r->err);
+    result = boot_disk_read(fd, r->image, 1024, 1024, &r->kernel, &r->initrd, r->root, &r->err);
     close(fd);
     return result;
 }
@@ -96,6 +97,31 @@ static bool have_mkfs(void)
     fprintf(stderr, "skipped: no " MKFS "\n");
     return false;
 }
+
+START_TEST(says_where_the_root_is)
+{
+    struct rig r;
+
+    if (!have_mkfs())
+        return;
+    setup(&r);
+    put(&r, "boot/vmlinuz-6.1.0-9-amd64", "nine");
+    make(&r);
+    expect(&r, "nine", "");
+    ck_assert_str_eq(r.root, ""); /* it has no /etc/fstab, and no init */
+    command("mkdir %s/root/etc", r.dir, "");
+    put(&r, "etc/fstab", "");
+    make(&r);
+    expect(&r, "nine", "");
+    ck_assert_str_eq(r.root, "root=/dev/vda");
+    put(&r, "boot/initrd.img-6.1.0-9-amd64", "initrd");
+    make(&r);
+    command("/sbin/tune2fs -U 01234567-89ab-cdef-0123-456789abcdef %s >/dev/null", r.image, "");
+    expect(&r, "nine", "initrd");
+    ck_assert_str_eq(r.root, "root=UUID=01234567-89ab-cdef-0123-456789abcdef");
+    teardown(&r);
+}
+END_TEST
 
 START_TEST(takes_the_newest_with_an_initrd)
 {
@@ -242,6 +268,7 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, says_where_the_root_is);
     UNIT_TEST(s, takes_the_newest_with_an_initrd);
     UNIT_TEST(s, falls_back_to_links_and_to_no_initrd);
     UNIT_TEST(s, finds_partitions);

@@ -207,6 +207,15 @@ bool ext_fs_needs_recovery(const struct ext_fs *f)
     return ext2fs_has_feature_journal_needs_recovery(f->fs->super);
 }
 
+void ext_fs_uuid(const struct ext_fs *f, char ret[EXT_FS_UUID_LEN + 1])
+{
+    char *to = ret;
+
+    for (unsigned i = 0; i < 16; i++)
+        to += sprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                      f->fs->super->s_uuid[i]);
+}
+
 int ext_fs_find(struct ext_fs *f, const char *path, uint32_t *ret_file, const char **ret_why)
 {
     ext2_ino_t ino;

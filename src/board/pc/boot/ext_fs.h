@@ -26,6 +26,10 @@ void ext_fs_close(struct ext_fs *fs); /* NULL is fine */
 /* Was it cut off while it was written, so that its journal holds newer things than we see? */
 bool ext_fs_needs_recovery(const struct ext_fs *fs);
 
+#define EXT_FS_UUID_LEN 36
+/* Its UUID, as text. */
+void ext_fs_uuid(const struct ext_fs *fs, char ret[EXT_FS_UUID_LEN + 1]);
+
 /* The number of the file or folder at path, which is relative to the root; symbolic links are
  * followed. 0 or -errno, as above; -ENOENT. */
 int ext_fs_find(struct ext_fs *fs, const char *path, uint32_t *ret_file,
