@@ -96,6 +96,31 @@ START_TEST(a_page_becomes_data_again)
 }
 END_TEST
 
+/* mov al, 0x90; mov edi, CODE + 12; mov ecx, 2; 12: rep stosb; hlt */
+static const uint8_t over_itself[] = {0xb0, 0x90, 0xbf, 0x0c, 0x00, 0x01, 0x00,
+                                      0xb9, 0x02, 0x00, 0x00, 0x00, 0xf3, 0xaa, 0xf4};
+
+START_TEST(a_repetition_that_overwrites_itself_runs_to_its_end)
+{
+    static const char *const words[] = {"off", "on"};
+
+    for (unsigned w = 0; w < 2; w++) {
+        const uint8_t *at;
+        struct rig m;
+
+        rig_create(&m, words[w], 1, CODE, over_itself, sizeof(over_itself));
+        at = mem_ptr(m.mem, CODE + 12, 3);
+        ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
+        ck_assert_uint_eq(m.c->reg[X86_RCX], 0);
+        ck_assert_uint_eq(m.c->reg[X86_RDI], CODE + 14);
+        ck_assert_uint_eq(at[0], 0x90);
+        ck_assert_uint_eq(at[1], 0x90);
+        ck_assert_uint_eq(at[2], 0xf4);
+        rig_destroy(&m);
+    }
+}
+END_TEST
+
 START_TEST(granules_are_64_bytes)
 {
     const uint8_t *page = (const uint8_t *)UINT64_C(0x7000);
@@ -113,6 +138,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_a_device_writes_is_run);
     UNIT_TEST(s, a_page_becomes_data_again);
+    UNIT_TEST(s, a_repetition_that_overwrites_itself_runs_to_its_end);
     UNIT_TEST(s, granules_are_64_bytes);
 }
 

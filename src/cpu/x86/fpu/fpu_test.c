@@ -107,6 +107,30 @@ START_TEST(masked_elements_do_not_fault)
 }
 END_TEST
 
+/* Selected: elements 0 and 2 of four bytes each. */
+START_TEST(masked_stores_fault_at_the_first_byte_they_would_write)
+{
+    struct rig r;
+
+    rig_open(&r);
+    for (unsigned k = 0; k < 16; k++)
+        r.ram[DATA + k] = k & 4 ? 0 : 0x80;
+    r.c->reg[X86_RSI] = DATA;
+    RUN_OK(&r, 0x0f, 0x10, 0x0e); /* movups xmm1, [rsi] */
+    put64(&r, GAP - 8, 77);
+    r.c->reg[X86_RSI] = r.c->reg[X86_RDI] = GAP - 4;
+    RUN_FAULT(&r, X86_PF, 0xc4, 0xe2, 0x71, 0x2e, 0x06); /* vmaskmovps [rsi], xmm1, xmm0 */
+    ck_assert_uint_eq(r.c->cr2, GAP + 4);
+    RUN_FAULT(&r, X86_PF, 0x66, 0x0f, 0xf7, 0xc1); /* maskmovdqu xmm0, xmm1 */
+    ck_assert_uint_eq(r.c->cr2, GAP + 4);
+    r.c->reg[X86_RSI] = GAP - 2; /* the first element lies across: where its second page begins */
+    RUN_FAULT(&r, X86_PF, 0xc4, 0xe2, 0x71, 0x2e, 0x06);
+    ck_assert_uint_eq(r.c->cr2, GAP);
+    ck_assert_uint_eq(get64(&r, GAP - 8), 77); /* all or nothing */
+    rig_close(&r);
+}
+END_TEST
+
 /* vpgatherqq ymm0, [rsi + ymm2 * 8], ymm1 */
 START_TEST(gathers_can_be_restarted_after_a_fault)
 {
@@ -400,6 +424,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, state_bits_decide_between_ud_and_nm);
     UNIT_TEST(s, operands_cross_pages_and_faults_change_nothing);
     UNIT_TEST(s, masked_elements_do_not_fault);
+    UNIT_TEST(s, masked_stores_fault_at_the_first_byte_they_would_write);
     UNIT_TEST(s, gathers_can_be_restarted_after_a_fault);
     UNIT_TEST(s, unmasked_simd_exceptions_are_raised_and_undone);
     UNIT_TEST(s, x87_exceptions_wait_for_the_next_instruction);
