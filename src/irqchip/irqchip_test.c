@@ -149,6 +149,34 @@ START_TEST(tsc_deadline)
 }
 END_TEST
 
+/* Twice: as made, and after a guest has programmed them otherwise. */
+START_TEST(pics_are_as_a_bios_leaves_them)
+{
+    struct fixture f;
+
+    fixture_start(&f, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(irqchip_port_read(f.chip, 0x21, 1), 0xfb);
+        ck_assert_uint_eq(irqchip_port_read(f.chip, 0xa1, 1), 0xff);
+        ck_assert_uint_eq(irqchip_port_read(f.chip, 0x4d0, 2), 0); /* edges */
+        irqchip_irq_line(f.chip, 12, true);
+        irqchip_irq_line(f.chip, 4, true);
+        ck_assert(!irqchip_has_interrupt(f.chip, 0));
+        port(&f, 0xa1, 0xef); /* nothing but the masks has to be written */
+        ck_assert_int_eq(irqchip_ack(f.chip, 0), 0x74);
+        port(&f, 0xa0, 0x20);
+        port(&f, 0x20, 0x20);
+        port(&f, 0x21, 0xef);
+        ck_assert_int_eq(irqchip_ack(f.chip, 0), 0x0c);
+        start_pics(&f, 0);
+        irqchip_irq_line(f.chip, 12, false);
+        irqchip_irq_line(f.chip, 4, false);
+        irqchip_reset(f.chip);
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(pit_through_the_pic_in_virtual_wire_mode)
 {
     struct fixture f;
@@ -346,6 +374,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, periodic_and_masked);
     UNIT_TEST(s, a_tiny_period_does_not_flood_the_host);
     UNIT_TEST(s, tsc_deadline);
+    UNIT_TEST(s, pics_are_as_a_bios_leaves_them);
     UNIT_TEST(s, pit_through_the_pic_in_virtual_wire_mode);
     UNIT_TEST(s, pit_through_ioapic_pin_2);
     UNIT_TEST(s, a_level_line_through_the_ioapic);

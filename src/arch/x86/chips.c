@@ -125,11 +125,22 @@ const struct state_desc ioapic_state_desc = {
 
 /* ---- PICs ---- */
 
-/* Power-up leaves the real chip undefined; all lines masked is the only harmless choice. */
+/* Power-up leaves the real chip undefined. A BIOS goes through ICW1 to ICW4, and masks all lines but
+ * the cascade, so that whoever wants one of the slave's has to unmask it there only. */
 void pic_regs_reset(struct pic_pair_regs *r)
 {
-    for (unsigned i = 0; i < 2; i++)
-        r->chip[i] = (struct pic_regs){.imr = 0xff, .lowest = 7, .level = r->chip[i].level};
+    static const struct pic_regs firmware[] = {
+        {.base = PIC_BIOS_MASTER_BASE, .imr = (uint8_t)~(1u << PIC_CASCADE_IRQ)},
+        {.base = PIC_BIOS_SLAVE_BASE, .imr = 0xff}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t level = r->chip[i].level;
+
+        r->chip[i] = firmware[i];
+        r->chip[i].icw1 = PIC_ICW1_INIT | PIC_ICW1_IC4;
+        r->chip[i].lowest = 7;
+        r->chip[i].level = level;
+    }
 }
 
 static const struct state_field pic_fields[] = {

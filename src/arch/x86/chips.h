@@ -113,6 +113,7 @@ int x86_chips_load(struct x86_chips *chips, const void *data, size_t len,
 void lapic_regs_reset(struct lapic_regs *r, unsigned id, bool is_init);
 /* The other chips' input lines keep their level: it is the devices'. */
 void ioapic_regs_reset(struct ioapic_regs *r);
+/* As a BIOS leaves it: vectors from 08h and 70h on, edges, all lines masked but the cascade. */
 void pic_regs_reset(struct pic_pair_regs *r);
 /* As firmware leaves it: channel 0 in mode 3 at 18.2 Hz. */
 void pit_regs_reset(struct pit_regs *r);

@@ -39,6 +39,10 @@
 #define PIC_ICW4_SFNM 0x10 /* special fully nested mode */
 #define PIC_ICW4_AEOI 0x02
 
+/* Where a PC's BIOS has the vectors of lines 0 and 8 (IBM PC/AT Technical Reference) */
+#define PIC_BIOS_MASTER_BASE 0x08
+#define PIC_BIOS_SLAVE_BASE  0x70
+
 /* Lines whose trigger mode ELCR may not change: 0, 1, 2; 8, 13 */
 #define PIC_ELCR0_MASK 0xf8
 #define PIC_ELCR1_MASK 0xde

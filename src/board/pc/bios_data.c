@@ -5,6 +5,7 @@
  * Reference, "ROM BIOS data areas". Called by board.c, at each start and reset. */
 #include <string.h>
 
+#include "arch/x86/pic_spec.h"
 #include "base/le.h"
 #include "board/pc/board.h"
 
@@ -38,10 +39,8 @@
 #define ROM_DATE        0xfff5u
 #define ROM_MODEL       0xfffeu /* 0xfc: a PC/AT */
 
-#define VECTORS      256u
-#define VECTOR_IRQ0  0x08u
-#define VECTOR_IRQ8  0x70u
-#define IRQS         8u
+#define VECTORS 256u
+#define IRQS    8u
 
 static const uint8_t handlers[] = {
     0xcf,                         /* iret */
@@ -71,8 +70,8 @@ static int write_vectors(struct mem *mem)
     uint8_t table[4 * VECTORS];
 
     for (unsigned v = 0; v < VECTORS; v++) {
-        uint16_t off = v - VECTOR_IRQ0 < IRQS ? ROM_IRQ_MASTER
-                     : v - VECTOR_IRQ8 < IRQS ? ROM_IRQ_SLAVE : ROM_IRET;
+        uint16_t off = v - PIC_BIOS_MASTER_BASE < IRQS ? ROM_IRQ_MASTER
+                     : v - PIC_BIOS_SLAVE_BASE < IRQS ? ROM_IRQ_SLAVE : ROM_IRET;
 
         store_le16(table + 4 * v, off);
         store_le16(table + 4 * v + 2, ROM_SEG);

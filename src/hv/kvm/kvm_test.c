@@ -485,6 +485,39 @@ START_TEST(interrupt_controllers_travel)
 }
 END_TEST
 
+/* What a guest reads from the ports is the same on both. */
+PROGRAM(pic_masks, "in $0xa1, %al\n"
+                   "mov %al, %ah\n"
+                   "in $0x21, %al\n" DONE);
+
+static void check_bios_pics(const struct hv_ops *hv)
+{
+    struct state_writer w = {0};
+    struct pic_pair_regs pic;
+    struct x86_cpu_state s;
+    struct fx f;
+
+    fx_init(&f, hv, NULL, 1);
+    fx_real_mode(&f, pic_masks_begin, pic_masks_end);
+    fx_run(&f);
+    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_uint_eq(s.gpr[0] & 0xffff, 0xfffb);
+    ck_assert_int_eq(f.hv->irqchip_save(f.vm, &w), 0);
+    ck_assert_int_eq(state_load(w.data, w.len, &pic_state_desc, 0, &pic, NULL), 0);
+    ck_assert_uint_eq(pic.chip[0].base, 0x08);
+    ck_assert_uint_eq(pic.chip[1].base, 0x70);
+    ck_assert_uint_eq(pic.chip[0].icw_next | pic.chip[1].icw_next, 0);
+    state_writer_fini(&w);
+    fx_fini(&f);
+}
+
+START_TEST(pics_are_as_a_bios_leaves_them)
+{
+    check_bios_pics(&hv_kvm_ops);
+    check_bios_pics(&hv_soft_ops);
+}
+END_TEST
+
 /* Channel 0: mode 0, and a count of 65535. */
 PROGRAM(one_shot, "mov $0x30, %al\n"
                   "out %al, $0x43\n"
@@ -543,6 +576,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_state_comes_back_as_it_went);
     UNIT_TEST(s, impossible_states_are_refused);
     UNIT_TEST(s, interrupt_controllers_travel);
+    UNIT_TEST(s, pics_are_as_a_bios_leaves_them);
     UNIT_TEST(s, a_pit_that_is_saved_has_its_tick_ahead);
     UNIT_TEST(s, the_probe_decides);
 }
