@@ -16,7 +16,7 @@ static struct vz_config *configure(int argc, char **argv, struct vz_error *err)
     b.initrd = argc > 2 ? argv[2] : NULL;
     b.cmdline = argc > 3 ? argv[3] : "console=ttyS0";
     loader = vz_linux_boot_loader_new(&b, err);
-    if (!config || !loader || vz_config_add_serial_port(config, port) < 0) {
+    if (!config || !loader || vz_config_add_serial_port(config, port, NULL) < 0) {
         vz_config_unref(config);
         config = NULL;
     } else {

@@ -74,11 +74,12 @@ VZ_PUBLIC void vz_config_set_memory_preallocate(struct vz_config *config, bool o
 VZ_PUBLIC void vz_config_set_memory_huge_pages(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_host_cpu(struct vz_config *config, bool on);
 VZ_PUBLIC void vz_config_set_continue_at_panic(struct vz_config *config, bool on); /* since 0.4 */
-/* name is copied; NULL: "auto". Returns 0, or -1: no memory. Since 0.2. */
-VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name);
-/* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1: no memory.
- * Since 0.2. */
-VZ_PUBLIC int vz_config_set_jit(struct vz_config *config, const char *how);
+/* name is copied; NULL: "auto". Returns 0, or -1 with VZ_ERROR_NO_MEMORY.
+ * Since 0.2; err since 0.4. */
+VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name, struct vz_error *err);
+/* how is copied, and checked by vz_config_validate(); NULL: "on". Returns 0, or -1 with
+ * VZ_ERROR_NO_MEMORY. Since 0.2; err since 0.4. */
+VZ_PUBLIC int vz_config_set_jit(struct vz_config *config, const char *how, struct vz_error *err);
 
 /* The only one of its kind: replaces what was there. A reference is taken. NULL takes a boot loader
  * out, and does not change the platform. Since 0.2. */
@@ -86,21 +87,22 @@ VZ_PUBLIC void vz_config_set_boot_loader(struct vz_config *config, struct vz_boo
 VZ_PUBLIC void vz_config_set_platform(struct vz_config *config, struct vz_platform *platform);
 
 /* Add a device; the order is that in which the guest finds those of a kind. A reference is taken.
- * Returns 0, or -1: no memory, or the object is NULL (so that only the last of a chain of calls
- * needs to be checked). Since 0.2. */
-VZ_PUBLIC int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port);
+ * Returns 0, or -1 with VZ_ERROR_NO_MEMORY, or VZ_ERROR_INVALID where the object is NULL (so that
+ * only the last of a chain of calls needs to be checked). Since 0.2; err since 0.4. */
+VZ_PUBLIC int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port,
+                                        struct vz_error *err);
 VZ_PUBLIC int vz_config_add_storage_device(struct vz_config *config,
-                                           struct vz_storage_device *device);
+                                           struct vz_storage_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_network_device(struct vz_config *config,
-                                           struct vz_network_device *device);
+                                           struct vz_network_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_console_device(struct vz_config *config,
-                                           struct vz_console_device *device);
+                                           struct vz_console_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_entropy_device(struct vz_config *config,
-                                           struct vz_entropy_device *device);
+                                           struct vz_entropy_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_balloon_device(struct vz_config *config,
-                                           struct vz_balloon_device *device);
+                                           struct vz_balloon_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_socket_device(struct vz_config *config,
-                                          struct vz_socket_device *device);
+                                          struct vz_socket_device *device, struct vz_error *err);
 
 /* Does something lead to standard input and output? Since 0.2. */
 VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);

@@ -61,6 +61,7 @@ struct vz_machine_end {
     enum vz_end_reason reason;
     uint32_t debug_code;
     char text[VZ_END_TEXT_MAX]; /* VZ_END_ERROR, _PANIC, _FAULT: one line on what happened */
+    uint64_t reserved[8];       /* 0; see "Structs without a size" in public.h */
 };
 
 /* Of a guest behind NAT. Numeric; empty: not known (yet). */
@@ -125,8 +126,12 @@ VZ_PUBLIC void vz_machine_free(struct vz_machine *machine);
 
 /* ---- Its life ------------------------------------------------------------------------------- */
 
-/* Since 0.2. */
-VZ_PUBLIC enum vz_machine_state vz_machine_state(const struct vz_machine *machine);
+/* Since 0.2; called vz_machine_state() before 0.4. */
+VZ_PUBLIC enum vz_machine_state vz_machine_get_state(const struct vz_machine *machine);
+
+/* What it was made from, with what it chose itself (identifiers, addresses): the machine's own, and
+ * as long alive. Since 0.4. */
+VZ_PUBLIC const struct vz_config *vz_machine_config(const struct vz_machine *machine);
 
 /* Would the operation be accepted now? Since 0.2. */
 VZ_PUBLIC bool vz_machine_can_start(const struct vz_machine *machine);

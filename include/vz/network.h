@@ -50,7 +50,7 @@ struct vz_port_forward { /* start from VZ_PORT_FORWARD_INIT */
 
 #define VZ_PORT_FORWARD_INIT VZ_INIT_(struct vz_port_forward, )
 
-struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
+struct vz_nat_network_options { /* start from VZ_NAT_NETWORK_OPTIONS_INIT */
     size_t size;
     const struct vz_port_forward *forwards; /* of this many; copied */
     unsigned forward_count;
@@ -58,14 +58,15 @@ struct vz_nat_options { /* start from VZ_NAT_OPTIONS_INIT */
      * trust who can reach them. false: it does not. */
     bool host_loopback;
 };
-#define VZ_NAT_OPTIONS_INIT VZ_INIT_(struct vz_nat_options, )
+#define VZ_NAT_NETWORK_OPTIONS_INIT VZ_INIT_(struct vz_nat_network_options, )
 
 /**
  * The guest reaches what the host reaches, through a router in this process that also answers DHCP and
  * DNS; the host's loopback only with host_loopback. Nothing reaches the guest but what is forwarded.
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
-VZ_PUBLIC struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options *options,
-                                                              struct vz_error *err);
+VZ_PUBLIC struct vz_network_attachment *
+vz_nat_network_attachment_new(const struct vz_nat_network_options *options,
+                              struct vz_error *err);
 
 struct vz_fd_network_options { /* start from VZ_FD_NETWORK_OPTIONS_INIT */
     size_t size;
@@ -87,15 +88,15 @@ vz_fd_network_attachment_new(int fd, const struct vz_fd_network_options *options
  * A tap interface of the host that exists, or that the process may make.
  * @interface  its name, at most 15 bytes; copied
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
-VZ_PUBLIC struct vz_network_attachment *vz_tap_attachment_new(const char *interface,
-                                                              struct vz_error *err);
+VZ_PUBLIC struct vz_network_attachment *
+vz_tap_network_attachment_new(const char *interface, struct vz_error *err);
 
 /**
  * A tap interface made for each run and put into a bridge of the host; needs CAP_NET_ADMIN.
  * @bridge  the bridge's name, at most 15 bytes; copied
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
-VZ_PUBLIC struct vz_network_attachment *vz_bridged_attachment_new(const char *bridge,
-                                                                  struct vz_error *err);
+VZ_PUBLIC struct vz_network_attachment *
+vz_bridged_network_attachment_new(const char *bridge, struct vz_error *err);
 
 /* ---- Devices -------------------------------------------------------------------------------- */
 
@@ -118,7 +119,7 @@ vz_virtio_network_device_new(struct vz_network_attachment *attachment,
 VZ_PUBLIC void vz_network_device_mac(const struct vz_network_device *device,
                                      struct vz_mac_address *ret);
 
-/* What an attachment of vz_nat_attachment_new() forwards: number index, which lives as long as the
+/* What an attachment of vz_nat_network_attachment_new() forwards: number index, which lives as long as the
  * attachment; NULL: there are not so many. Since 0.4. */
 VZ_PUBLIC const struct vz_port_forward *
 vz_nat_attachment_forward(const struct vz_network_attachment *attachment, unsigned index);

@@ -5,6 +5,10 @@
  * hand over a pointer; NULL stands for the defaults. The first member is the size of the struct as
  * the caller knows it, so a program keeps working with a library whose struct has grown.
  *
+ * Structs without a size: what the library fills in as a whole may end in `reserved` members, which
+ * become named ones and are 0 until then. What it only shows (a pointer to a const struct that is its
+ * own) may grow at its end.
+ *
  * Reference counting, everywhere: vz_x_new() returns a reference, vz_x_ref() another one, and
  * vz_x_unref() gives one back (NULL is fine); any thread. Where an object is handed to another,
  * that one takes a reference of its own, so the caller may give back its own at once. Objects that

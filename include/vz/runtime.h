@@ -102,7 +102,7 @@ VZ_PUBLIC struct vz_network_attachment *vz_machine_network_attachment(struct vz_
  * guest_address_changed tells when there is another one.
  * Returns 0; or -1 with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live), or
  * VZ_ERROR_UNSUPPORTED (not a NAT). Since 0.2. */
-VZ_PUBLIC int vz_nat_guest_address(struct vz_machine *machine, unsigned device,
+VZ_PUBLIC int vz_machine_guest_address(struct vz_machine *machine, unsigned device,
                                    struct vz_guest_address *ret, struct vz_error *err);
 
 /* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <vz/config.h>
 #include <vz/error.h>
 #include <vz/host.h>
+#include <vz/log.h>
 #include <vz/machine.h>
 #include <vz/runtime.h>
 

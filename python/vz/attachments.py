@@ -14,10 +14,10 @@ def _nat(form: Form, err: Any) -> Any:
     forwards = ffi.new("struct vz_port_forward[]", [
         {"size": ffi.sizeof("struct vz_port_forward"), "udp": f.get("protocol") == "udp", "host": host, "host_port": f["hostPort"],
          "guest_port": f["guestPort"]} for f, host in zip(form.get("forwards") or [], hosts)])
-    options = ffi.new("struct vz_nat_options *", {
-        "size": ffi.sizeof("struct vz_nat_options"), "forwards": forwards,
+    options = ffi.new("struct vz_nat_network_options *", {
+        "size": ffi.sizeof("struct vz_nat_network_options"), "forwards": forwards,
         "forward_count": len(hosts), "host_loopback": bool(form.get("hostLoopback"))})
-    return lib.vz_nat_attachment_new(options, err)
+    return lib.vz_nat_network_attachment_new(options, err)
 
 
 def _fd_network(form: Form, err: Any) -> Any:
@@ -30,8 +30,8 @@ def _fd_network(form: Form, err: Any) -> Any:
 NETWORK: Dict[str, Callable[[Form, Any], Any]] = {
     "nat": _nat,
     "fd": _fd_network,
-    "tap": lambda form, err: lib.vz_tap_attachment_new(form["interface"].encode(), err),
-    "bridged": lambda form, err: lib.vz_bridged_attachment_new(form["interface"].encode(), err),
+    "tap": lambda form, err: lib.vz_tap_network_attachment_new(form["interface"].encode(), err),
+    "bridged": lambda form, err: lib.vz_bridged_network_attachment_new(form["interface"].encode(), err),
 }
 
 SERIAL: Dict[str, Callable[[Form, Any], Any]] = {

@@ -91,7 +91,7 @@ class Machine(Runtime, Async):
 
     @property
     def state(self) -> Any:
-        return State(lib.vz_machine_state(self.c))
+        return State(lib.vz_machine_get_state(self.c))
 
     @property
     def has_ended(self) -> bool:

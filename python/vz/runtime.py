@@ -78,7 +78,7 @@ class Runtime:
         """Which address the guest behind a NAT has; the delegate hears when there is another."""
         address = ffi.new("struct vz_guest_address *",
                           {"size": ffi.sizeof("struct vz_guest_address")})
-        called(lib.vz_nat_guest_address, self.c, device, address)
+        called(lib.vz_machine_guest_address, self.c, device, address)
         return address_of(address)
 
     # ---- Serial and console ports --------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/unix_socket.h"
 #include "unit.h"
 
@@ -92,6 +93,37 @@ START_TEST(stale_sockets_are_replaced_and_nothing_else)
 }
 END_TEST
 
+static void keep(void *arg, unsigned level, const char *text)
+{
+    char *all = arg;
+
+    snprintf(all + strlen(all), 1000 - strlen(all), "%u %.300s|", level, text);
+}
+
+START_TEST(log_lines_go_where_the_program_says)
+{
+    char all[1000] = "", longest[2000];
+
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    log_set_sink(keep, all, LOG_INFO);
+    log_warn("%d %s", 5, "sheep");
+    log_info("more");
+    log_debug("not this");
+    ck_assert_str_eq(all, "1 5 sheep|2 more|");
+    all[0] = 0;
+    setenv("VZ_LOG", "error", 1);
+    log_set_sink(keep, all, LOG_ENVIRONMENT);
+    log_warn("not this either");
+    log_error("%s", longest);
+    ck_assert_uint_eq(strlen(all), 303);
+    log_set_sink(NULL, NULL, 0);
+    all[0] = 0;
+    log_warn("nor this");
+    ck_assert_str_eq(all, "");
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, sums_and_ranges_are_checked);
@@ -99,6 +131,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, long_errors_are_cut_not_overrun);
     UNIT_TEST(s, stale_sockets_are_replaced_and_nothing_else);
     UNIT_TEST(s, products_saturate);
+    UNIT_TEST(s, log_lines_go_where_the_program_says);
 }
 
 UNIT_TEST_MAIN("base", add_tests)

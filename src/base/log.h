@@ -6,11 +6,16 @@
 
 #include "base/compiler.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_ENVIRONMENT }; /* as in <vz/log.h> */
 
-/* Any thread. One line to standard error, "vz: text", cut at 512 bytes. Lines below the level in
- * the environment variable VZ_LOG (error, warn, info, debug; default warn) are dropped. */
+/* Any thread. One line, cut at 500 bytes, to the program's function, or else to standard error:
+ * "libvz: text", unless it is below the level in the environment variable VZ_LOG (error, warn, info,
+ * debug; default warn). */
 void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
+
+/* vz_set_log(). The process's, as standard error is: lines come from places that know no machine. */
+typedef void log_sink_fn(void *arg, unsigned level, const char *text);
+void log_set_sink(log_sink_fn *fn, void *arg, unsigned level);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)

@@ -113,7 +113,7 @@ START_TEST(a_guest_that_asks_for_nothing_a_million_times_is_told_of_once)
     fake_machine_init(&m);
     fake_in(&m, 0x1234, 1);
     stderr_of(read_until_too_many, &m, text, sizeof(text));
-    ck_assert_str_eq(text, "vz: the guest has read 1000000 times where no device is, last at "
+    ck_assert_str_eq(text, "libvz: the guest has read 1000000 times where no device is, last at "
                            "address 0xfffff000\n");
     stderr_of(read_until_too_many, &m, text, sizeof(text));
     ck_assert_str_eq(text, "");

@@ -61,7 +61,8 @@ vz_virtio_balloon_device_new(const struct vz_virtio_balloon_options *options, st
     return schema_make(&config_virtio_balloon_type, &d, err);
 }
 
-int vz_config_add_balloon_device(struct vz_config *config, struct vz_balloon_device *device)
+int vz_config_add_balloon_device(struct vz_config *config, struct vz_balloon_device *device,
+                                 struct vz_error *err)
 {
-    return config ? config_add(&config->balloon_devices, device) : -1;
+    return config_add(config ? &config->balloon_devices : NULL, device, err);
 }

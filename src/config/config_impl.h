@@ -158,8 +158,8 @@ struct config_device {
 int config_each_device(const struct vz_config *config,
                        int (*fn)(void *arg, const struct config_device *device), void *arg);
 
-/* For vz_config_add_...(): 0, or -1: no memory, or object is NULL. */
-int config_add(struct object_list *list, void *object);
+/* For vz_config_add_...(): 0, or -1 with err: no memory, or list or object is NULL. */
+int config_add(struct object_list *list, void *object, struct vz_error *err);
 
 /* Access to the lists with their types. */
 static inline const struct vz_serial_port *config_serial_port(const struct vz_config *c, unsigned i)

@@ -319,27 +319,42 @@ void vz_config_set_continue_at_panic(struct vz_config *config, bool on)
         config->options.continue_at_panic = on;
 }
 
-static int set_text(struct vz_config *config, const char *name, const char *text)
+static int no_memory(struct vz_error *err)
+{
+    error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    return -1;
+}
+
+int config_add(struct object_list *list, void *object, struct vz_error *err)
+{
+    if (!options_given(list, "configuration", err) || !options_given(object, "device", err))
+        return -1;
+    return object_list_add(list, object) == 0 ? 0 : no_memory(err);
+}
+
+static int set_text(struct vz_config *config, const char *name, const char *text,
+                    struct vz_error *err)
 {
     const struct schema_field *f = schema_find(&config_machine_type, name);
-    char *copy = text ? strdup(text) : NULL;
+    char *copy;
 
-    if (!config || (text && !copy)) {
-        free(copy);
+    if (!options_given(config, "configuration", err))
         return -1;
-    }
+    copy = text ? strdup(text) : NULL;
+    if (text && !copy)
+        return no_memory(err);
     schema_set_string(f, config, copy);
     return 0;
 }
 
-int vz_config_set_accel(struct vz_config *config, const char *name)
+int vz_config_set_accel(struct vz_config *config, const char *name, struct vz_error *err)
 {
-    return set_text(config, "accel", name ? name : "auto");
+    return set_text(config, "accel", name ? name : "auto", err);
 }
 
-int vz_config_set_jit(struct vz_config *config, const char *how)
+int vz_config_set_jit(struct vz_config *config, const char *how, struct vz_error *err)
 {
-    return set_text(config, "jit", how);
+    return set_text(config, "jit", how, err);
 }
 
 void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader)
@@ -358,11 +373,6 @@ void vz_config_set_platform(struct vz_config *config, struct vz_platform *platfo
     vz_platform_ref(platform);
     vz_platform_unref(config->platform);
     config->platform = platform;
-}
-
-int config_add(struct object_list *list, void *object)
-{
-    return object && object_list_add(list, object) == 0 ? 0 : -1;
 }
 
 bool vz_config_uses_stdio(const struct vz_config *c)

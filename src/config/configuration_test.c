@@ -68,7 +68,7 @@ static void add_disk(struct vz_config *c, const char *path, const char *identifi
 
     o.identifier = identifier;
     d = vz_virtio_block_device_new(a, &o, NULL);
-    ck_assert_int_eq(vz_config_add_storage_device(c, d), 0);
+    ck_assert_int_eq(vz_config_add_storage_device(c, d, NULL), 0);
     vz_storage_device_unref(d);
     vz_storage_attachment_unref(a);
 }
@@ -82,7 +82,7 @@ static void add_card(struct vz_config *c, const char *mac, struct vz_network_att
     ck_assert_int_eq(vz_mac_address_parse(mac, &address), 0);
     o.mac = &address;
     d = vz_virtio_network_device_new(a, &o, NULL);
-    ck_assert_int_eq(vz_config_add_network_device(c, d), 0);
+    ck_assert_int_eq(vz_config_add_network_device(c, d, NULL), 0);
     vz_network_device_unref(d);
     vz_network_attachment_unref(a);
 }
@@ -99,7 +99,7 @@ START_TEST(config_that_is_fine_validates)
     expect(&all, "configuration: there is none");
     ck_assert_ptr_null(vz_config_to_json(NULL, NULL));
     c = good();
-    ck_assert_int_eq(vz_config_set_accel(c, NULL), 0);
+    ck_assert_int_eq(vz_config_set_accel(c, NULL, NULL), 0);
     ck_assert_str_eq(c->options.accel, "auto");
     vz_config_unref(c);
 }
@@ -109,7 +109,7 @@ START_TEST(config_names_every_problem_in_one_pass)
 {
     struct vz_config_options o = VZ_CONFIG_OPTIONS_INIT;
     struct vz_port_forward forward = {.size = sizeof(forward), .host = "nowhere", .host_port = 80};
-    struct vz_nat_options nat = VZ_NAT_OPTIONS_INIT;
+    struct vz_nat_network_options nat = VZ_NAT_NETWORK_OPTIONS_INIT;
     struct vz_fd_network_options fd = VZ_FD_NETWORK_OPTIONS_INIT;
     struct vz_balloon_device *balloon = vz_virtio_balloon_device_new(NULL, NULL);
     struct vz_socket_device *vsock = vz_virtio_socket_device_new(NULL, NULL);
@@ -127,15 +127,15 @@ START_TEST(config_names_every_problem_in_one_pass)
     nat.forward_count = 1;
     fd.mtu = 1499;
     c = vz_config_new(&o, NULL);
-    vz_config_add_serial_port(c, port);
-    vz_config_add_serial_port(c, port);
+    vz_config_add_serial_port(c, port, NULL);
+    vz_config_add_serial_port(c, port, NULL);
     add_disk(c, "/nonexistent/disk", "123456789012345678901");
     add_disk(c, "/etc", "good");
-    add_card(c, "01:00:00:00:00:01", vz_nat_attachment_new(&nat, NULL));
+    add_card(c, "01:00:00:00:00:01", vz_nat_network_attachment_new(&nat, NULL));
     add_card(c, "00:00:00:00:00:00", vz_fd_network_attachment_new(-1, &fd, NULL));
     for (unsigned i = 0; i < 2; i++) {
-        vz_config_add_balloon_device(c, balloon);
-        vz_config_add_socket_device(c, vsock);
+        vz_config_add_balloon_device(c, balloon, NULL);
+        vz_config_add_socket_device(c, vsock, NULL);
     }
     all = validate(c);
     expect(&all, "label: ");
@@ -185,8 +185,8 @@ START_TEST(config_checks_balloon_and_sockets)
     s.forward_count = 5;
     balloon = vz_virtio_balloon_device_new(&b, NULL);
     vsock = vz_virtio_socket_device_new(&s, NULL);
-    vz_config_add_balloon_device(c, balloon);
-    vz_config_add_socket_device(c, vsock);
+    vz_config_add_balloon_device(c, balloon, NULL);
+    vz_config_add_socket_device(c, vsock, NULL);
     all = validate(c);
     expect(&all, "memoryBalloonDevices[0]: minimum size");
     expect(&all, "memoryBalloonDevices[0]: target size");
@@ -211,7 +211,7 @@ START_TEST(config_does_not_ignore_the_host_cpu_in_silence)
     struct problems all;
 
     vz_config_set_host_cpu(c, true);
-    vz_config_set_accel(c, "soft");
+    vz_config_set_accel(c, "soft", NULL);
     all = validate(c);
     ck_assert_uint_eq(all.count, 1);
     expect(&all, "hostCpu: the software CPU cannot be the host's");
@@ -264,7 +264,7 @@ END_TEST
 START_TEST(config_sees_what_two_devices_cannot_share)
 {
     struct vz_port_forward forward = {.size = sizeof(forward), .host_port = 2222, .guest_port = 22};
-    struct vz_nat_options nat = VZ_NAT_OPTIONS_INIT;
+    struct vz_nat_network_options nat = VZ_NAT_NETWORK_OPTIONS_INIT;
     struct vz_serial_attachment *a = vz_unix_serial_attachment_new("/tmp/vz-no-such-socket", NULL);
     struct vz_serial_port *p = vz_virtio_serial_port_new(a, NULL);
     struct vz_config *c = good();
@@ -272,10 +272,10 @@ START_TEST(config_sees_what_two_devices_cannot_share)
 
     nat.forwards = &forward;
     nat.forward_count = 1;
-    add_card(c, "02:00:00:00:00:01", vz_nat_attachment_new(&nat, NULL));
-    add_card(c, "02:00:00:00:00:02", vz_nat_attachment_new(&nat, NULL));
-    vz_config_add_serial_port(c, p);
-    vz_config_add_serial_port(c, p);
+    add_card(c, "02:00:00:00:00:01", vz_nat_network_attachment_new(&nat, NULL));
+    add_card(c, "02:00:00:00:00:02", vz_nat_network_attachment_new(&nat, NULL));
+    vz_config_add_serial_port(c, p, NULL);
+    vz_config_add_serial_port(c, p, NULL);
     all = validate(c);
     ck_assert_uint_eq(all.count, 2);
     expect(&all, "networkDevices[1].attachment.forwards[0]: TCP port 2222 of 127.0.0.1 is "
@@ -314,8 +314,8 @@ START_TEST(config_checks_network_sockets_and_duplicates)
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, stream), 0);
     add_card(c, "02:00:00:00:00:01", vz_fd_network_attachment_new(stream[0], NULL, NULL));
-    add_card(c, "02:00:00:00:00:01", vz_tap_attachment_new("a-name-that-is-too-long", NULL));
-    add_card(c, "02:00:00:00:00:02", vz_bridged_attachment_new("vz-no-bridge", NULL));
+    add_card(c, "02:00:00:00:00:01", vz_tap_network_attachment_new("a-name-that-is-too-long", NULL));
+    add_card(c, "02:00:00:00:00:02", vz_bridged_network_attachment_new("vz-no-bridge", NULL));
     all = validate(c);
     expect(&all, "networkDevices[0]: file descriptor");
     expect(&all, "is not a datagram socket");
@@ -402,9 +402,9 @@ START_TEST(references_keep_objects)
     struct vz_config *c = good(), *d;
 
     vz_serial_attachment_unref(a);
-    ck_assert_int_eq(vz_config_add_serial_port(c, p), 0);
+    ck_assert_int_eq(vz_config_add_serial_port(c, p, NULL), 0);
     vz_serial_port_unref(p);
-    ck_assert_int_eq(vz_config_add_serial_port(c, NULL), -1);
+    ck_assert_int_eq(vz_config_add_serial_port(c, NULL, NULL), -1);
     d = vz_config_copy(c, NULL);
     vz_config_unref(c);
     ck_assert_str_eq(config_serial_port(d, 0)->attachment->path, "log");
@@ -615,7 +615,7 @@ START_TEST(a_copy_has_a_life_of_its_own)
 
     ck_assert_str_eq(one, two);
     ck_assert_ptr_eq(config_storage_device(c, 0), config_storage_device(d, 0));
-    vz_config_set_accel(d, "kvm");
+    vz_config_set_accel(d, "kvm", NULL);
     vz_config_set_boot_loader(d, NULL);
     ck_assert_str_eq(c->options.accel, "soft");
     ck_assert_ptr_nonnull(c->boot_loader);

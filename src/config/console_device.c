@@ -111,7 +111,8 @@ vz_virtio_console_device_new(const struct vz_virtio_console_options *options,
     return schema_make(&config_virtio_console_type, &d, err);
 }
 
-int vz_config_add_console_device(struct vz_config *config, struct vz_console_device *device)
+int vz_config_add_console_device(struct vz_config *config, struct vz_console_device *device,
+                                 struct vz_error *err)
 {
-    return config ? config_add(&config->console_devices, device) : -1;
+    return config_add(config ? &config->console_devices : NULL, device, err);
 }

@@ -31,7 +31,8 @@ vz_virtio_entropy_device_new(const struct vz_virtio_entropy_options *options, st
     return schema_new(&config_virtio_entropy_type, err);
 }
 
-int vz_config_add_entropy_device(struct vz_config *config, struct vz_entropy_device *device)
+int vz_config_add_entropy_device(struct vz_config *config, struct vz_entropy_device *device,
+                                 struct vz_error *err)
 {
-    return config ? config_add(&config->entropy_devices, device) : -1;
+    return config_add(config ? &config->entropy_devices : NULL, device, err);
 }

@@ -199,10 +199,10 @@ void vz_network_attachment_unref(struct vz_network_attachment *object)
     object_unref(object);
 }
 
-struct vz_network_attachment *vz_nat_attachment_new(const struct vz_nat_options *options,
-                                                    struct vz_error *err)
+struct vz_network_attachment *
+vz_nat_network_attachment_new(const struct vz_nat_network_options *options, struct vz_error *err)
 {
-    struct vz_nat_options o = VZ_NAT_OPTIONS_INIT;
+    struct vz_nat_network_options o = VZ_NAT_NETWORK_OPTIONS_INIT;
     struct vz_network_attachment a = {.fd = -1};
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
@@ -232,14 +232,16 @@ vz_fd_network_attachment_new(int fd, const struct vz_fd_network_options *options
     return schema_make(&fd_type, &a, err);
 }
 
-struct vz_network_attachment *vz_tap_attachment_new(const char *interface, struct vz_error *err)
+struct vz_network_attachment *
+vz_tap_network_attachment_new(const char *interface, struct vz_error *err)
 {
     struct vz_network_attachment a = {.fd = -1, .interface = (char *)interface};
 
     return schema_make(&tap_type, &a, err);
 }
 
-struct vz_network_attachment *vz_bridged_attachment_new(const char *bridge, struct vz_error *err)
+struct vz_network_attachment *
+vz_bridged_network_attachment_new(const char *bridge, struct vz_error *err)
 {
     struct vz_network_attachment a = {.fd = -1, .interface = (char *)bridge};
 
@@ -315,7 +317,8 @@ void vz_network_device_mac(const struct vz_network_device *device, struct vz_mac
     *ret = device->mac;
 }
 
-int vz_config_add_network_device(struct vz_config *config, struct vz_network_device *device)
+int vz_config_add_network_device(struct vz_config *config, struct vz_network_device *device,
+                                 struct vz_error *err)
 {
-    return config ? config_add(&config->network_devices, device) : -1;
+    return config_add(config ? &config->network_devices : NULL, device, err);
 }

@@ -214,7 +214,8 @@ struct vz_serial_port *vz_virtio_serial_port_new(struct vz_serial_attachment *at
     return schema_make(&config_virtio_serial_type, &p, err);
 }
 
-int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port)
+int vz_config_add_serial_port(struct vz_config *config, struct vz_serial_port *port,
+                              struct vz_error *err)
 {
-    return config ? config_add(&config->serial_ports, port) : -1;
+    return config_add(config ? &config->serial_ports : NULL, port, err);
 }

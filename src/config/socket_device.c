@@ -132,7 +132,8 @@ vz_virtio_socket_device_new(const struct vz_virtio_socket_options *options, stru
     return schema_make(&config_virtio_socket_type, &d, err);
 }
 
-int vz_config_add_socket_device(struct vz_config *config, struct vz_socket_device *device)
+int vz_config_add_socket_device(struct vz_config *config, struct vz_socket_device *device,
+                                struct vz_error *err)
 {
-    return config ? config_add(&config->socket_devices, device) : -1;
+    return config_add(config ? &config->socket_devices : NULL, device, err);
 }

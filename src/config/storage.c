@@ -227,7 +227,8 @@ int vz_block_identifier_validate(const char *identifier, struct vz_error *err)
     return 0;
 }
 
-int vz_config_add_storage_device(struct vz_config *config, struct vz_storage_device *device)
+int vz_config_add_storage_device(struct vz_config *config, struct vz_storage_device *device,
+                                 struct vz_error *err)
 {
-    return config ? config_add(&config->storage_devices, device) : -1;
+    return config_add(config ? &config->storage_devices : NULL, device, err);
 }

@@ -61,7 +61,7 @@ static void add_disk(struct machine *t)
     o.read_only = true;
     a = vz_disk_image_attachment_new(t->disk.path, &o, NULL);
     d = vz_virtio_block_device_new(a, NULL, NULL);
-    vz_config_add_storage_device(t->config, d);
+    vz_config_add_storage_device(t->config, d, NULL);
     vz_storage_device_unref(d);
     vz_storage_attachment_unref(a);
 }
@@ -171,7 +171,7 @@ START_TEST(a_disk_that_hangs_does_not_hold_up_a_stop)
         read_sector(&t);
         ck_assert_int_eq(vz_machine_stop_wait(t.m, &err), -1);
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+        ck_assert_int_eq(vz_machine_get_state(t.m), VZ_STATE_ERROR);
     }
     t.m->late_ms = MACHINE_LATE_MS;
     start(&t);
@@ -192,7 +192,7 @@ START_TEST(a_slow_disk_fails_a_pause_and_allows_the_next)
         read_sector(&t);
         ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
+        ck_assert_int_eq(vz_machine_get_state(t.m), VZ_STATE_RUNNING);
         t.m->late_ms = MACHINE_LATE_MS;
         ck_assert_msg(!vz_machine_pause_wait(t.m, &err), "%s", err.text);
         ck_assert_uint_eq(*(uint8_t *)at(&t, DATA + 512, 1), VIRTIO_BLK_S_OK);
@@ -216,7 +216,7 @@ START_TEST(a_stop_after_a_pause_that_hangs_ends_too)
     while (vz_machine_stop_wait(t.m, &err) < 0 && err.code == VZ_ERROR_INVALID_TRANSITION)
         usleep(1000);
     ck_assert_int_eq(err.code, VZ_ERROR_IO);
-    ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_ERROR);
+    ck_assert_int_eq(vz_machine_get_state(t.m), VZ_STATE_ERROR);
     end(&t);
 }
 END_TEST
@@ -236,7 +236,7 @@ START_TEST(a_reset_that_hangs_fails_pauses_and_does_not_hold_up_a_stop)
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_int_eq(vz_machine_pause_wait(t.m, &err), -1);
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
-        ck_assert_int_eq(vz_machine_state(t.m), VZ_STATE_RUNNING);
+        ck_assert_int_eq(vz_machine_get_state(t.m), VZ_STATE_RUNNING);
         ck_assert_int_eq(machine_call(t.m, see_inflight, &inflight, NULL), 0); /* calls are served */
         ck_assert_uint_eq(inflight, 1);
     }

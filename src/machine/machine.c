@@ -196,7 +196,7 @@ static bool can_begin(const struct vz_machine *m, enum machine_op_kind kind)
 {
     enum vz_machine_state through;
 
-    return m && machine_state_begin(vz_machine_state(m), kind, &through);
+    return m && machine_state_begin(vz_machine_get_state(m), kind, &through);
 }
 
 int vz_machine_start(struct vz_machine *machine, vz_machine_done_fn *fn, void *arg)
@@ -261,7 +261,7 @@ bool vz_machine_can_stop(const struct vz_machine *machine)
 
 /* ---- The rest of its life ------------------------------------------------------------------- */
 
-enum vz_machine_state vz_machine_state(const struct vz_machine *machine)
+enum vz_machine_state vz_machine_get_state(const struct vz_machine *machine)
 {
     struct vz_machine *m = (struct vz_machine *)machine; /* its lock is not part of its value */
     enum vz_machine_state state;
@@ -274,7 +274,7 @@ enum vz_machine_state vz_machine_state(const struct vz_machine *machine)
 
 bool vz_machine_can_request_stop(const struct vz_machine *m)
 {
-    return m && vz_machine_state(m) == VZ_STATE_RUNNING;
+    return m && vz_machine_get_state(m) == VZ_STATE_RUNNING;
 }
 
 static int press_power_button(struct vz_machine *m, void *arg, struct vz_error *err)
@@ -289,7 +289,7 @@ int vz_machine_request_stop(struct vz_machine *m, struct vz_error *err)
         return -1;
     if (!vz_machine_can_request_stop(m)) {
         error_set(err, 0, VZ_ERROR_INVALID_STATE, "a machine that is %s has no guest to ask",
-                  vz_machine_state_name(vz_machine_state(m)));
+                  vz_machine_state_name(vz_machine_get_state(m)));
         return -1;
     }
     return machine_call(m, press_power_button, NULL, err);
@@ -308,6 +308,11 @@ bool vz_machine_hears_request_stop(struct vz_machine *m)
     if (m)
         machine_call(m, ask_listening, &hears, NULL); /* not live: no */
     return hears;
+}
+
+const struct vz_config *vz_machine_config(const struct vz_machine *m)
+{
+    return m ? m->config : NULL;
 }
 
 void vz_machine_wait(struct vz_machine *m, struct vz_machine_end *ret)

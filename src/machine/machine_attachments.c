@@ -92,7 +92,7 @@ static int get_address(struct vz_machine *m, void *arg, struct vz_error *err)
     return 0;
 }
 
-int vz_nat_guest_address(struct vz_machine *m, unsigned device, struct vz_guest_address *ret,
+int vz_machine_guest_address(struct vz_machine *m, unsigned device, struct vz_guest_address *ret,
                          struct vz_error *err)
 {
     struct address_call c = {.device = device};

@@ -119,7 +119,7 @@ START_TEST(machine_ends_with_a_panic)
     vz_machine_wait(m, &end);
     ck_assert_int_eq(end.reason, VZ_END_PANIC);
     ck_assert_str_eq(end.text, "the guest's kernel panicked");
-    ck_assert_int_eq(vz_machine_state(m), VZ_STATE_STOPPED);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_STOPPED);
     vz_machine_free(m);
     ck_assert_uint_eq(panics.with, 1);
     ck_assert_uint_eq(panics.without, 1);
@@ -189,7 +189,7 @@ START_TEST(machines_live_side_by_side)
     ck_assert_int_eq(vz_machine_stop_wait(a, NULL), 0);
     vz_machine_wait(a, &end);
     ck_assert_int_eq(end.reason, VZ_END_STOPPED);
-    ck_assert_int_eq(vz_machine_state(b), VZ_STATE_RUNNING);
+    ck_assert_int_eq(vz_machine_get_state(b), VZ_STATE_RUNNING);
     vz_machine_free(a);
     vz_machine_free(b); /* still running */
     unlink(f.path);
@@ -210,7 +210,7 @@ START_TEST(machine_that_cannot_start_is_in_error)
         ck_assert_int_eq(vz_machine_start_wait(m, &err), -1);
         ck_assert_int_eq(err.code, VZ_ERROR_IO);
         ck_assert_msg(strstr(err.text, f.path) != NULL, "%s", err.text);
-        ck_assert_int_eq(vz_machine_state(m), VZ_STATE_ERROR);
+        ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_ERROR);
         vz_machine_wait(m, &end);
         ck_assert_int_eq(end.reason, VZ_END_ERROR);
     }
@@ -226,7 +226,7 @@ START_TEST(machine_refuses_what_does_not_validate)
 
     ck_assert_ptr_null(vz_machine_new(c, NULL, &err));
     ck_assert_int_eq(err.code, VZ_ERROR_IO);
-    vz_config_set_accel(c, "warp");
+    vz_config_set_accel(c, "warp", NULL);
     ck_assert_ptr_null(vz_machine_new(c, NULL, &err));
     ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
     vz_config_unref(c);
@@ -283,7 +283,7 @@ static void bring_to(struct vz_machine *m, enum vz_machine_state state, const ch
         if (state == VZ_STATE_PAUSED)
             ck_assert_int_eq(vz_machine_pause_wait(m, NULL), 0);
     }
-    ck_assert_int_eq(vz_machine_state(m), state);
+    ck_assert_int_eq(vz_machine_get_state(m), state);
 }
 
 START_TEST(every_operation_in_every_state)
@@ -312,7 +312,7 @@ START_TEST(every_operation_in_every_state)
             if (to < 0)
                 ck_assert_int_eq(err.code, op == REQUEST_STOP ? VZ_ERROR_INVALID_STATE
                                                               : VZ_ERROR_INVALID_TRANSITION);
-            ck_assert_int_eq(vz_machine_state(m), to < 0 ? table[i].from : (unsigned)to);
+            ck_assert_int_eq(vz_machine_get_state(m), to < 0 ? table[i].from : (unsigned)to);
             vz_machine_free(m);
         }
     }

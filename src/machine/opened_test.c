@@ -61,17 +61,17 @@ static void add_disk(struct vz_config *c, const char *path)
     struct vz_storage_attachment *a = vz_disk_image_attachment_new(path, NULL, NULL);
     struct vz_storage_device *d = vz_virtio_block_device_new(a, NULL, NULL);
 
-    vz_config_add_storage_device(c, d);
+    vz_config_add_storage_device(c, d, NULL);
     vz_storage_device_unref(d);
     vz_storage_attachment_unref(a);
 }
 
 static void add_card(struct vz_config *c)
 {
-    struct vz_network_attachment *a = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_attachment *a = vz_nat_network_attachment_new(NULL, NULL);
     struct vz_network_device *d = vz_virtio_network_device_new(a, NULL, NULL);
 
-    vz_config_add_network_device(c, d);
+    vz_config_add_network_device(c, d, NULL);
     vz_network_device_unref(d);
     vz_network_attachment_unref(a);
 }
@@ -83,8 +83,8 @@ static void add_serial(struct vz_config *c, const char *path)
     struct vz_serial_port *a = vz_uart_serial_port_new(file, NULL);
     struct vz_serial_port *b = vz_virtio_serial_port_new(pty, NULL);
 
-    vz_config_add_serial_port(c, a);
-    vz_config_add_serial_port(c, b);
+    vz_config_add_serial_port(c, a, NULL);
+    vz_config_add_serial_port(c, b, NULL);
     vz_serial_port_unref(a);
     vz_serial_port_unref(b);
     vz_serial_attachment_unref(file);
@@ -97,9 +97,9 @@ static void add_rest(struct vz_config *c)
     struct vz_balloon_device *b = vz_virtio_balloon_device_new(NULL, NULL);
     struct vz_socket_device *s = vz_virtio_socket_device_new(NULL, NULL);
 
-    vz_config_add_entropy_device(c, e);
-    vz_config_add_balloon_device(c, b);
-    vz_config_add_socket_device(c, s);
+    vz_config_add_entropy_device(c, e, NULL);
+    vz_config_add_balloon_device(c, b, NULL);
+    vz_config_add_socket_device(c, s, NULL);
     vz_entropy_device_unref(e);
     vz_balloon_device_unref(b);
     vz_socket_device_unref(s);
@@ -112,7 +112,7 @@ static struct vz_machine *make_machine(const struct file *kernel, const struct f
     struct vz_error err = {0};
     struct vz_machine *m;
 
-    vz_config_set_accel(c, "soft");
+    vz_config_set_accel(c, "soft", NULL);
     add_disk(c, disk->path);
     add_card(c);
     add_serial(c, log->path);

@@ -67,7 +67,7 @@ static void add_balloon(struct machine *t, uint64_t target, uint64_t minimum)
     o.target_size = target;
     o.minimum_size = minimum;
     b = vz_virtio_balloon_device_new(&o, NULL);
-    vz_config_add_balloon_device(t->config, b);
+    vz_config_add_balloon_device(t->config, b, NULL);
     vz_balloon_device_unref(b);
 }
 
@@ -114,7 +114,7 @@ static void add_sockets(struct machine *t, const struct vz_socket_forward *forwa
     o.forwards = forwards;
     o.forward_count = count;
     d = vz_virtio_socket_device_new(&o, NULL);
-    vz_config_add_socket_device(t->config, d);
+    vz_config_add_socket_device(t->config, d, NULL);
     vz_socket_device_unref(d);
 }
 
@@ -243,7 +243,7 @@ START_TEST(a_serial_port_leads_elsewhere)
         a[i] = vz_fd_serial_attachment_new(pair[i][0], pair[i][0], NULL);
     }
     port = vz_uart_serial_port_new(a[0], NULL);
-    vz_config_add_serial_port(t.config, port);
+    vz_config_add_serial_port(t.config, port, NULL);
     vz_serial_port_unref(port);
     make_machine(&t);
     ck_assert_int_eq(vz_machine_set_serial_attachment(t.m, 0, a[1], &err), -1);
@@ -308,7 +308,7 @@ START_TEST(a_serial_port_leads_to_the_program)
     ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
     a = vz_callback_serial_attachment_new(on_output, &h, &err);
     port = vz_uart_serial_port_new(a, NULL);
-    vz_config_add_serial_port(t.config, port);
+    vz_config_add_serial_port(t.config, port, NULL);
     vz_serial_port_unref(port);
     make_machine(&t);
     h.m = t.m;
@@ -373,14 +373,14 @@ START_TEST(a_network_is_replaced_and_lost)
     struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
     struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct vz_guest_address address = VZ_GUEST_ADDRESS_INIT;
-    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL), *fd, *tap;
+    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL), *fd, *tap;
     struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
     struct vz_error err = {0};
     struct machine t;
     int pair[2];
 
     begin(&t);
-    vz_config_add_network_device(t.config, card);
+    vz_config_add_network_device(t.config, card, NULL);
     vz_network_device_unref(card);
     delegate.network_disconnected = on_lost;
     o.delegate = &delegate;
@@ -388,10 +388,10 @@ START_TEST(a_network_is_replaced_and_lost)
     t.m = vz_machine_new(t.config, &o, NULL);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     fd = vz_fd_network_attachment_new(pair[0], NULL, NULL);
-    tap = vz_tap_attachment_new("no/name", NULL);
+    tap = vz_tap_network_attachment_new("no/name", NULL);
     start(&t);
     ck_assert(is_attached(&t, nat));
-    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), 0);
+    ck_assert_int_eq(vz_machine_guest_address(t.m, 0, &address, &err), 0);
     ck_assert_str_eq(address.ipv4, "");
     ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0); /* once more */
     ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, tap, &err), -1);
@@ -399,7 +399,7 @@ START_TEST(a_network_is_replaced_and_lost)
     ck_assert(is_attached(&t, nat));
     ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, NULL, &err), 0);
     ck_assert(is_attached(&t, NULL));
-    ck_assert_int_eq(vz_nat_guest_address(t.m, 0, &address, &err), -1);
+    ck_assert_int_eq(vz_machine_guest_address(t.m, 0, &address, &err), -1);
     ck_assert_int_eq(err.code, VZ_ERROR_UNSUPPORTED);
     ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 1, fd, &err), -1);
     ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
@@ -450,7 +450,7 @@ static void add_rng(struct machine *t)
 {
     struct vz_entropy_device *e = vz_virtio_entropy_device_new(NULL, NULL);
 
-    vz_config_add_entropy_device(t->config, e);
+    vz_config_add_entropy_device(t->config, e, NULL);
     vz_entropy_device_unref(e);
 }
 
@@ -474,13 +474,13 @@ static void add_everything(struct machine *t, const char *disk, const char *sock
     struct vz_serial_port *hvc0 = vz_virtio_serial_port_new(pty, NULL);
     struct vz_storage_attachment *image = vz_disk_image_attachment_new(disk, NULL, NULL);
     struct vz_storage_device *block = vz_virtio_block_device_new(image, NULL, NULL);
-    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL);
     struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
 
-    vz_config_add_serial_port(t->config, com1);
-    vz_config_add_serial_port(t->config, hvc0);
-    vz_config_add_storage_device(t->config, block);
-    vz_config_add_network_device(t->config, card);
+    vz_config_add_serial_port(t->config, com1, NULL);
+    vz_config_add_serial_port(t->config, hvc0, NULL);
+    vz_config_add_storage_device(t->config, block, NULL);
+    vz_config_add_network_device(t->config, card, NULL);
     add_rng(t);
     add_balloon(t, 0, 0);
     add_sockets(t, &forward, 1);
@@ -574,7 +574,7 @@ START_TEST(two_machines_with_every_device)
     ck_assert_int_eq(vz_machine_stop_wait(t[0].m, NULL), 0);
     ck_assert_int_eq(access(p[0].socket, F_OK), -1);
     ck_assert_int_eq(access(p[1].socket, F_OK), 0);
-    ck_assert_int_eq(vz_machine_state(t[1].m), VZ_STATE_RUNNING);
+    ck_assert_int_eq(vz_machine_get_state(t[1].m), VZ_STATE_RUNNING);
     for (unsigned i = 0; i < 2; i++) {
         end(&t[i]);
         remove_place(&p[i]);

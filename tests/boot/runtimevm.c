@@ -79,9 +79,9 @@ static void add_ports(struct vz_config *c, const char *socket_path, const char *
     o.ports = &port;
     o.port_count = 1;
     d = vz_virtio_console_device_new(&o, NULL);
-    vz_config_add_serial_port(c, com1);
-    vz_config_add_serial_port(c, hvc0);
-    vz_config_add_console_device(c, d);
+    vz_config_add_serial_port(c, com1, NULL);
+    vz_config_add_serial_port(c, hvc0, NULL);
+    vz_config_add_console_device(c, d, NULL);
     vz_serial_port_unref(com1);
     vz_serial_port_unref(hvc0);
     vz_console_device_unref(d);
@@ -93,7 +93,7 @@ static struct vz_config *make_config(char **argv)
 {
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
     struct vz_virtio_balloon_options bo = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
-    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL);
     struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
     struct vz_socket_device *sockets = vz_virtio_socket_device_new(NULL, NULL);
     struct vz_config *c = vz_config_new(NULL, NULL);
@@ -109,9 +109,9 @@ static struct vz_config *make_config(char **argv)
     vz_config_set_memory_size(c, 384 << 20);
     vz_config_set_boot_loader(c, loader);
     add_ports(c, argv[3], argv[4]);
-    vz_config_add_network_device(c, card);
-    vz_config_add_balloon_device(c, balloon);
-    vz_config_add_socket_device(c, sockets);
+    vz_config_add_network_device(c, card, NULL);
+    vz_config_add_balloon_device(c, balloon, NULL);
+    vz_config_add_socket_device(c, sockets, NULL);
     vz_boot_loader_unref(loader);
     vz_network_attachment_unref(nat);
     vz_network_device_unref(card);
@@ -124,13 +124,13 @@ static struct vz_config *make_config(char **argv)
 
 static int set_network(struct vz_machine *m, const char *what, struct vz_error *err)
 {
-    struct vz_nat_options o = VZ_NAT_OPTIONS_INIT;
+    struct vz_nat_network_options o = VZ_NAT_NETWORK_OPTIONS_INIT;
     struct vz_network_attachment *a = NULL;
     int r;
 
     o.host_loopback = !strcmp(what, "nat-host");
     if (!strncmp(what, "nat", 3))
-        a = vz_nat_attachment_new(&o, err);
+        a = vz_nat_network_attachment_new(&o, err);
     if (!strcmp(what, "pair")) {
         need(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0, err);
         a = vz_fd_network_attachment_new(pair[0], NULL, err);
@@ -193,7 +193,7 @@ static int command(struct vz_machine *m, char *word, char *arg, char *more, stru
         r = vz_machine_memory_state(m, &memory, err);
         printf("memory %u\n", (unsigned)(memory.actual >> 20));
     } else if (!strcmp(word, "address")) {
-        r = vz_nat_guest_address(m, 0, &address, err);
+        r = vz_machine_guest_address(m, 0, &address, err);
         printf("address %s\n", address.ipv4);
     }
     return r;

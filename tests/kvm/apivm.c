@@ -144,7 +144,7 @@ static void works(const char *name)
 
 static void networks(struct vm *v)
 {
-    struct vz_network_attachment *nat = vz_nat_attachment_new(NULL, NULL);
+    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL);
     struct vz_error err;
 
     must(v, "ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0");
@@ -367,23 +367,23 @@ static struct vz_config *make_config(char **argv, int com1)
     b.initrd = argv[4];
     b.cmdline = "console=ttyS0 loglevel=5 nohz=off panic=-1 do=shell";
     bo.no_free_page_reporting = true; /* or nobody could tell which of the two it was */
-    vz_config_set_accel(c, argv[1]);
+    vz_config_set_accel(c, argv[1], NULL);
     vz_config_set_host_cpu(c, !strcmp(argv[2], "host"));
     vz_config_set_cpu_count(c, getenv("APIVM_CPUS") ? (unsigned)atoi(getenv("APIVM_CPUS")) : 1);
     vz_config_set_memory_size(c, 256 * MIB);
     vz_config_set_boot_loader(c, vz_linux_boot_loader_new(&b, NULL));
     vz_config_add_serial_port(
-        c, vz_uart_serial_port_new(vz_fd_serial_attachment_new(com1, com1, NULL), NULL));
+        c, vz_uart_serial_port_new(vz_fd_serial_attachment_new(com1, com1, NULL), NULL), NULL);
     snprintf(path, sizeof(path), "%s/hvc0", argv[5]);
     vz_config_add_serial_port(
-        c, vz_virtio_serial_port_new(vz_file_serial_attachment_new(path, false, NULL), NULL));
+        c, vz_virtio_serial_port_new(vz_file_serial_attachment_new(path, false, NULL), NULL), NULL);
     snprintf(path, sizeof(path), "%s/disk", argv[5]);
     image = vz_disk_image_attachment_new(path, NULL, NULL);
-    vz_config_add_storage_device(c, vz_virtio_block_device_new(image, NULL, NULL));
+    vz_config_add_storage_device(c, vz_virtio_block_device_new(image, NULL, NULL), NULL);
     vz_config_add_network_device(
-        c, vz_virtio_network_device_new(vz_nat_attachment_new(NULL, NULL), NULL, NULL));
-    vz_config_add_balloon_device(c, vz_virtio_balloon_device_new(&bo, NULL));
-    vz_config_add_socket_device(c, vz_virtio_socket_device_new(NULL, NULL));
+        c, vz_virtio_network_device_new(vz_nat_network_attachment_new(NULL, NULL), NULL, NULL), NULL);
+    vz_config_add_balloon_device(c, vz_virtio_balloon_device_new(&bo, NULL), NULL);
+    vz_config_add_socket_device(c, vz_virtio_socket_device_new(NULL, NULL), NULL);
     return c; /* the references are ours until the process ends */
 }
 

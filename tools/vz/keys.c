@@ -150,7 +150,7 @@ static bool show_card(struct keys *k, unsigned device)
 {
     struct vz_guest_address a = VZ_GUEST_ADDRESS_INIT;
     struct vz_error err;
-    bool is_nat = vz_nat_guest_address(k->machine, device, &a, &err) == 0;
+    bool is_nat = vz_machine_guest_address(k->machine, device, &a, &err) == 0;
 
     if (!is_nat && err.code != VZ_ERROR_UNSUPPORTED)
         return false;

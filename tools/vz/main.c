@@ -179,12 +179,18 @@ static bool fill_standard_fds(void)
     return true;
 }
 
+static void on_log(void *arg, enum vz_log_level level, const char *text)
+{
+    cli_error("%s", text);
+}
+
 int main(int argc, char **argv)
 {
     const struct command *c;
 
     if (!fill_standard_fds())
         return EXIT_FAILED;
+    vz_set_log(on_log, NULL, VZ_LOG_ENVIRONMENT);
     if (argc < 2) {
         cli_error("no command given (see 'vz --help')");
         return EXIT_USAGE;
