@@ -500,7 +500,7 @@ static void check_bios_pics(const struct hv_ops *hv)
     fx_init(&f, hv, NULL, 1);
     fx_real_mode(&f, pic_masks_begin, pic_masks_end);
     fx_run(&f);
-    ck_assert_int_eq(f.hv->vcpu_get(f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
     ck_assert_uint_eq(s.gpr[0] & 0xffff, 0xfffb);
     ck_assert_int_eq(f.hv->irqchip_save(f.vm, &w), 0);
     ck_assert_int_eq(state_load(w.data, w.len, &pic_state_desc, 0, &pic, NULL), 0);
