@@ -208,6 +208,13 @@ VZ_PUBLIC const char *vz_machine_accel(struct vz_machine *machine);
 VZ_PUBLIC int vz_machine_serial_path(struct vz_machine *machine, unsigned index, char *ret,
                                      size_t len);
 
+/* How many serial ports its configuration has. Since 0.4. */
+VZ_PUBLIC unsigned vz_machine_serial_count(const struct vz_machine *machine);
+
+/* At how many serial and console ports output of the guest was lost in this run, or the last one: the
+ * host's end failed, or took nothing until the end. The log says which when it happens. Since 0.4. */
+VZ_PUBLIC unsigned vz_machine_lost_output(struct vz_machine *machine);
+
 #ifdef __cplusplus
 }
 #endif

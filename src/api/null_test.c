@@ -78,6 +78,7 @@ START_TEST(a_missing_machine_does_nothing)
     struct vz_guest_address address = VZ_GUEST_ADDRESS_INIT;
 
     ck_assert_ptr_null(vz_machine_config(NULL));
+    ck_assert_uint_eq(vz_machine_serial_count(NULL) + vz_machine_lost_output(NULL), 0);
     INVALID(vz_machine_start_wait(NULL, &err) < 0);
     INVALID(vz_machine_request_stop(NULL, &err) < 0);
     INVALID(vz_machine_set_memory_target(NULL, 0, &err) < 0);

@@ -348,6 +348,7 @@ static void add_stat(void *arg, const char *name, uint64_t value)
 void machine_collect_stats_locked(struct vz_machine *m)
 {
     m->stat_count = 0;
+    m->lost_output = device_slots_lost_output(m->parts.slots);
     add_stat(m, "machine.resets", m->resets);
     parts_stats(&m->parts, add_stat, m);
     if (m->parts.hv->stats)
@@ -369,6 +370,25 @@ void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
     pthread_mutex_unlock(&m->lock);
     for (unsigned i = 0; i < count; i++)
         fn(arg, stat[i].name, stat[i].value);
+}
+
+unsigned vz_machine_lost_output(struct vz_machine *m)
+{
+    unsigned count;
+
+    if (!m)
+        return 0;
+    pthread_mutex_lock(&m->lock);
+    if (machine_is_live_locked(m))
+        machine_collect_stats_locked(m);
+    count = m->lost_output;
+    pthread_mutex_unlock(&m->lock);
+    return count;
+}
+
+unsigned vz_machine_serial_count(const struct vz_machine *m)
+{
+    return m ? m->config->serial_ports.count : 0;
 }
 
 const char *vz_machine_accel(struct vz_machine *m)

@@ -75,6 +75,7 @@ struct vz_machine {
     uint32_t trace; /* base/trace.h; constant */
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
+    unsigned lost_output; /* with them */
     struct machine_call *first_call, **last_call;
     LIST_HEAD(, machine_listener) listeners;
     uint64_t memory_target; /* bytes */

@@ -120,7 +120,7 @@ static void print_paths(struct run *run)
 {
     char path[256];
 
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < vz_machine_serial_count(run->machine); i++) {
         if (vz_machine_serial_path(run->machine, i, path, sizeof(path)) == 0)
             fprintf(stderr, "vz: serial port %u is %s\r\n", i, path);
     }
@@ -164,12 +164,6 @@ static void print_stats(struct run *run)
         fprintf(stderr, "%-32s %20s\n", "net.guest_ipv6", run->address.ipv6);
 }
 
-static void note_lost_output(void *arg, const char *name, uint64_t value)
-{
-    if (!strcmp(name, "serial.lost_output") && value)
-        *(int *)arg = EXIT_FAILED;
-}
-
 static int run_machine(struct run *run)
 {
     struct vz_machine_end end;
@@ -197,8 +191,8 @@ static int run_machine(struct run *run)
             cli_error("nobody reads standard output any more: the machine was turned off");
             status = EXIT_FAILED;
         }
-        if (status == EXIT_OK) /* what was lost has been said when it was */
-            vz_machine_stats(run->machine, note_lost_output, &status);
+        if (status == EXIT_OK && vz_machine_lost_output(run->machine))
+            status = EXIT_FAILED; /* what was lost has been said when it was */
         if (run_options_flag(&run->o, "stats"))
             print_stats(run);
     }
