@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* diskvm KERNEL INITRD CMDLINE DISK...: a machine of one CPU with disks, some of them bad; for
- * tests/boot/test_disk.py. The guest's serial line is standard output; it ends with the guest.
+/* diskvm [-s] KERNEL INITRD CMDLINE DISK...: a machine of one CPU with disks, some of them bad; for
+ * tests/boot/test_disk.py. The guest's serial line is standard output; it ends with the guest. -s:
+ * its memory is a file that other processes could map.
  *
  * DISK: PATH[,ro][,uncached][,threads][,nosync][,delay=MS][,eio=OFFSET+LENGTH] */
 #include <errno.h>
@@ -110,11 +111,11 @@ static struct device_slots *make_slots(unsigned count, struct blk **disks)
     return slots;
 }
 
-static struct board *make_board(struct device_slots *slots)
+static struct board *make_board(struct device_slots *slots, bool shared)
 {
     const struct board_options o = {
         .ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops, .loop = loop, .slots = slots,
-        .requests = {.request = on_request}};
+        .memory_shared = shared, .requests = {.request = on_request}};
     struct board *b;
 
     check(board_create(&o, &b, &error));
@@ -140,19 +141,23 @@ static void load(struct board *b, char **argv)
 
 int main(int argc, char **argv)
 {
-    unsigned count = argc > 4 ? (unsigned)argc - 4 : 0;
+    bool shared = argc > 1 && !strcmp(argv[1], "-s");
+    unsigned count;
     struct blk *disks[DISKS_MAX];
     struct device_slots *slots;
     struct board *board;
     pthread_t thread;
 
+    argc -= shared;
+    argv += shared;
+    count = argc > 4 ? (unsigned)argc - 4 : 0;
     if (argc < 5 || count > DISKS_MAX)
         return 2;
     check(loop_create(&loop));
     for (unsigned i = 0; i < count; i++)
         disks[i] = open_disk(argv[4 + i]);
     slots = make_slots(count, disks);
-    board = make_board(slots);
+    board = make_board(slots, shared);
     load(board, argv);
     check(-pthread_create(&thread, NULL, run_cpu, NULL));
     loop_run(loop);

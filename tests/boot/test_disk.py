@@ -40,9 +40,9 @@ def guest(kernels, initramfs, modules, diskcheck):
 
     started = []
 
-    def run(script, *disks, start=False):
+    def run(script, *disks, start=False, options=()):
         initrd = initramfs(LOAD + script + "\npoweroff -f\n", *modules, (diskcheck, "bin/diskcheck"))
-        args = [f"{BUILD}/tests/boot/diskvm", kernels["cloud"], initrd, "console=ttyS0 quiet",
+        args = [f"{BUILD}/tests/boot/diskvm", *options, kernels["cloud"], initrd, "console=ttyS0 quiet",
                 *map(str, disks)]
         p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(p)
@@ -84,6 +84,15 @@ def test_what_the_guest_wrote_is_in_the_image(guest, image, diskcheck, mode):
     assert "all is well" in out, out
     assert "all is well" in verify(diskcheck, path, 7, steps)
     assert "differs" in verify(diskcheck, path, 8, steps)  # the check can fail
+
+
+def test_guest_memory_can_be_a_file(guest, image, diskcheck):
+    """As other processes will map it: the same machine, one switch of the board."""
+    path = image()
+    out = guest("diskcheck /dev/vda 7 seq rand:40 check", path,
+                options=["-s"])
+    assert "all is well" in out, out
+    assert "all is well" in verify(diskcheck, path, 7, "seq rand:40 check")
 
 
 def test_write_through(guest, image, diskcheck):
