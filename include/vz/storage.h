@@ -33,11 +33,20 @@ enum vz_disk_sync {
                                the file system. For disks that are thrown away. */
 };
 
+/* What its bytes are. Only raw disks can be used so far. */
+enum vz_disk_format {
+    VZ_DISK_FORMAT_AUTOMATIC = 0, /* raw; one that looks like something else (qcow2, VMDK, VHD, VHDX,
+                                     VDI, ...; ISO when it may be written) is refused, as its guest
+                                     would see noise and destroy it. */
+    VZ_DISK_FORMAT_RAW = 1,       /* raw, whatever it looks like. Since 0.4. */
+};
+
 struct vz_disk_image_options { /* start from VZ_DISK_IMAGE_OPTIONS_INIT */
     size_t size;
     bool read_only;
     enum vz_disk_caching caching;
     enum vz_disk_sync sync;
+    enum vz_disk_format format; /* since 0.4 */
 };
 #define VZ_DISK_IMAGE_OPTIONS_INIT                                                                 \
     VZ_INIT_(struct vz_disk_image_options, VZ_SET_(sync, VZ_DISK_SYNC_FULL))
@@ -55,6 +64,7 @@ struct vz_block_device_options { /* start from VZ_BLOCK_DEVICE_OPTIONS_INIT */
     size_t size;
     bool read_only;
     enum vz_disk_sync sync;
+    enum vz_disk_format format; /* since 0.4 */
 };
 #define VZ_BLOCK_DEVICE_OPTIONS_INIT                                                               \
     VZ_INIT_(struct vz_block_device_options, VZ_SET_(sync, VZ_DISK_SYNC_FULL))

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/disk_format.h"
 #include "base/error.h"
 
 /* What every file system and device takes. */
@@ -157,6 +158,15 @@ int blk_image_size(const struct blk_image *im, uint64_t *ret)
     return 0;
 }
 
+static int check_format(const struct blk_raw_options *o, int fd, struct vz_error *err)
+{
+    char text[DISK_FORMAT_TEXT_MAX];
+
+    if (o->any_content || !disk_format_problem(fd, o->read_only, text))
+        return 0;
+    return error_set(err, EINVAL, VZ_ERROR_INVALID_DISK_IMAGE, "%s: %s", name_of(o), text);
+}
+
 static int check_size(const struct blk_raw_options *o, const struct blk_image *im, uint64_t *ret,
                       struct vz_error *err)
 {
@@ -184,6 +194,8 @@ int blk_image_open(const struct blk_raw_options *o, struct blk_image *ret, uint6
         r = check_kind(o, &im, err);
     if (!r)
         r = lock_image(o, im.fd, err);
+    if (!r)
+        r = check_format(o, im.fd, err);
     if (!r)
         r = check_size(o, &im, ret_size, err);
     if (!r)

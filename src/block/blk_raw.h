@@ -37,6 +37,7 @@ struct blk_raw_options {
     const char *path; /* copied; for messages too */
     int fd;           /* with path NULL: an open descriptor, which is duplicated */
     bool read_only;
+    bool any_content; /* else refused when it looks like another format, see base/disk_format.h */
     enum blk_caching caching;
     enum blk_sync sync;
     enum blk_engine engine;
@@ -47,7 +48,8 @@ struct blk_raw_options {
  * (open file description locks; flock() where the file system has none).
  * 0, or -errno with err saying what to do:
  *   -EBUSY   locked, or a block device that is mounted
- *   -EINVAL  not a file or block device, empty, or not a multiple of 512 bytes long
+ *   -EINVAL  not a file or block device, empty, or not a multiple of 512 bytes long;
+ *            without any_content also an image of another format
  *   -ENOTSUP uncached where the file system has no O_DIRECT, io_uring where it is refused
  *   others   as open(2) */
 int blk_raw_open(const struct blk_raw_options *options, struct loop *loop, struct blk **ret,

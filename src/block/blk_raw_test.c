@@ -348,6 +348,24 @@ START_TEST(what_is_no_image_is_refused_with_reason)
 }
 END_TEST
 
+START_TEST(another_format_is_refused_unless_it_is_wanted_raw)
+{
+    struct blk_raw_options o = {0};
+    struct blk *b;
+    int fd;
+
+    setup(SIZE);
+    fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "QFI\xfb", 4, 0), 4);
+    close(fd);
+    ck_assert_int_eq(try_open(&o, &b), -EINVAL);
+    ck_assert_msg(strstr(error.text, path) && strstr(error.text, "qcow2"), "%s", error.text);
+    o.any_content = true;
+    ck_assert_int_eq(try_open(&o, &b), 0);
+    teardown(b);
+}
+END_TEST
+
 START_TEST(a_descriptor_will_do)
 {
     struct blk_raw_options o = {0};
@@ -517,6 +535,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_second_writer_is_refused);
     UNIT_TEST(s, read_only_needs_no_write_permission);
     UNIT_TEST(s, what_is_no_image_is_refused_with_reason);
+    UNIT_TEST(s, another_format_is_refused_unless_it_is_wanted_raw);
     UNIT_TEST(s, a_descriptor_will_do);
     UNIT_TEST(s, a_full_disk_is_an_error);
     UNIT_TEST(s, a_full_file_system_is_an_error);

@@ -68,6 +68,7 @@ struct vz_storage_attachment {
     bool read_only;
     enum vz_disk_caching caching;
     enum vz_disk_sync sync;
+    enum vz_disk_format format;
 };
 
 struct vz_storage_device {

@@ -8,31 +8,51 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk_format.h"
 #include "base/error.h"
 #include "config/config_impl.h"
 #include "config/report.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
+/* Of one that is open as fd. */
+static bool check_format(struct report *r, const struct vz_storage_attachment *a, const char *name,
+                         int fd)
+{
+    char text[DISK_FORMAT_TEXT_MAX];
+
+    if (a->format == VZ_DISK_FORMAT_RAW || !disk_format_problem(fd, a->read_only, text))
+        return true;
+    report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: %s", name, text);
+    return false;
+}
+
+static void check_bytes(struct report *r, const struct vz_storage_attachment *a, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
+    else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: neither a file nor a block device",
+                       a->path);
+    else if (check_format(r, a, a->path, fd) && S_ISREG(st.st_mode) &&
+             (!st.st_size || st.st_size % 512))
+        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE,
+                       "%s: its size, %lld bytes, is not a multiple of 512 above 0", a->path,
+                       (long long)st.st_size);
+}
+
 static void check_disk_image(struct report *r, const void *object)
 {
     const struct vz_storage_attachment *a = object;
-    struct stat st;
     int fd = open(a->path, (a->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0) {
         report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
         return;
     }
-    if (fstat(fd, &st) < 0)
-        report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
-    else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: neither a file nor a block device",
-                       a->path);
-    else if (S_ISREG(st.st_mode) && (!st.st_size || st.st_size % 512))
-        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE,
-                       "%s: its size, %lld bytes, is not a multiple of 512 above 0", a->path,
-                       (long long)st.st_size);
+    check_bytes(r, a, fd);
     close(fd);
 }
 
@@ -40,7 +60,8 @@ static void check_block_device(struct report *r, const void *object)
 {
     const struct vz_storage_attachment *a = object;
 
-    report_fd(r, a->fd, a->read_only ? O_RDONLY : O_RDWR);
+    if (report_fd(r, a->fd, a->read_only ? O_RDONLY : O_RDWR))
+        (void)check_format(r, a, "the disk", a->fd);
 }
 
 static void check_identifier(struct report *r, const void *object)
@@ -75,6 +96,7 @@ static void check_shared(struct report *r, const void *object)
 /* ---- Attachments ---------------------------------------------------------------------------- */
 
 static const char *const caching_words[] = {"automatic", "uncached", "cached", NULL};
+static const char *const format_words[] = {"automatic", "raw", NULL};
 static const char *const sync_words[] = {"full", "fsync", "none", NULL};
 
 #define FIELD_READ_ONLY                                                                            \
@@ -87,6 +109,11 @@ static const char *const sync_words[] = {"full", "fsync", "none", NULL};
                .text = "what a flush of the guest does",                                           \
                .more = "With full and fsync the data is on stable storage before the guest hears " \
                        "of it; with none a crash of the host may destroy the guest's file systems.")
+#define FIELD_FORMAT                                                                               \
+    FIELD_ENUM(struct vz_storage_attachment, format, "format", format_words, .option = "format",   \
+               .noun = "disk format", .text = "what its bytes are: always those of a raw disk",    \
+               .more = "Without raw said, an image that looks like another format (qcow2, VMDK, "  \
+                       "VHD, VHDX, VDI; ISO unless it is read-only) is refused.")
 
 static const struct schema_field disk_image_fields[] = {
     FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_DISK_IMAGE),
@@ -97,6 +124,7 @@ static const struct schema_field disk_image_fields[] = {
                .noun = "caching mode", .text = "whether the host's page cache is used",
                .more = "It makes no difference to what survives a crash."),
     FIELD_SYNC,
+    FIELD_FORMAT,
     FIELD_END};
 static const struct schema_type disk_image_type = {
     .name = "disk_image", .json = "diskImage", .size = sizeof(struct vz_storage_attachment),
@@ -109,6 +137,7 @@ static const struct schema_field block_device_fields[] = {
              .text = "a disk of the host, already open"),
     FIELD_READ_ONLY,
     FIELD_SYNC,
+    FIELD_FORMAT,
     FIELD_END};
 static const struct schema_type block_device_type = {
     .name = "block_device", .json = "blockDevice", .size = sizeof(struct vz_storage_attachment),
@@ -140,6 +169,7 @@ vz_disk_image_attachment_new(const char *path, const struct vz_disk_image_option
     a.read_only = o.read_only;
     a.caching = o.caching;
     a.sync = o.sync;
+    a.format = o.format;
     return schema_make(&disk_image_type, &a, err);
 }
 
@@ -154,6 +184,7 @@ vz_block_device_attachment_new(int fd, const struct vz_block_device_options *opt
         return NULL;
     a.read_only = o.read_only;
     a.sync = o.sync;
+    a.format = o.format;
     return schema_make(&block_device_type, &a, err);
 }
 

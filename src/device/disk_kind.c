@@ -20,6 +20,7 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
     const struct vz_storage_device *d = s->config;
     const struct vz_storage_attachment *a = d->attachment;
     const struct blk_raw_options raw = {.path = a->path, .fd = a->fd, .read_only = a->read_only,
+                                        .any_content = a->format == VZ_DISK_FORMAT_RAW,
                                         .caching = caching[a->caching], .sync = sync[a->sync]};
     struct blk *blk;
     int r = blk_raw_open(&raw, s->env->loop, &blk, err);

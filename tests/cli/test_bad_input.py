@@ -85,6 +85,40 @@ def test_kernel_that_does_not_fit(vz, kernels):
     expect_refused(vz("run", "--kernel", kernels["cloud"], "--memory", "8M"), kernels["cloud"])
 
 
+MAGIC = {"qcow2": (0, b"QFI\xfb"), "VMDK": (0, b"KDMV"), "VHDX": (0, b"vhdxfile"),
+         "VHD": ((1 << 20) - 512, b"conectix"), "VDI": (64, b"\x7f\x10\xda\xbe"),
+         "ISO": (0x8001, b"CD001")}
+
+
+def image_of(what, path):
+    at, magic = MAGIC[what]
+    with open(path, "wb") as f:
+        f.truncate(1 << 20)
+        f.seek(at)
+        f.write(magic)
+    return path
+
+
+@pytest.mark.parametrize("what", MAGIC)
+def test_disk_of_another_format(vz, kernels, tmp_path, what):
+    path = image_of(what, tmp_path / "disk")
+    expect_refused(vz("run", "--kernel", kernels["cloud"], "--disk", path), path, what,
+                   "format=raw")
+    raw = vz("run", "--check", "--kernel", kernels["cloud"], "--disk", f"{path},format=raw")
+    assert raw.status == 0, raw
+
+
+def test_iso_image_to_read(vz, kernels, tmp_path):
+    path = image_of("ISO", tmp_path / "disk")
+    r = vz("run", "--check", "--kernel", kernels["cloud"], "--disk", f"{path},ro")
+    assert r.status == 0, r
+
+
+def test_boot_disk_of_another_format(vz, tmp_path):
+    path = image_of("qcow2", tmp_path / "disk")
+    expect_refused(vz("run", "--boot-disk", path), path, "qcow2", "qemu-img convert")
+
+
 def test_serial_file_that_cannot_be_made(vz, kernels, tmp_path):
     path = tmp_path / "no" / "such" / "folder"
     expect_refused(vz("run", "--kernel", kernels["cloud"], "--serial", f"file:{path}"), path)

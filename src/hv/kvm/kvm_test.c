@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "arch/x86/chips.h"
+#include "hv/hv_x86.h"
 #include "state/state.h"
 
 #define PROGRAM(name, text)                                                                        \

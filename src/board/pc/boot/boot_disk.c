@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/disk_format.h"
 #include "base/error.h"
 #include "base/le.h"
 #include "base/log.h"
@@ -277,6 +278,16 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
                             : "no ext2, ext3 or ext4 file system", damage ? damage : "");
 }
 
+/* Nothing to boot was found: perhaps since it is no raw disk. */
+static void blame_format(int fd, const char *path, struct vz_error *err)
+{
+    const char *name = disk_format_name(fd);
+
+    if (name)
+        error_set(err, EINVAL, VZ_ERROR_INVALID_DISK_IMAGE, "disk %s: is a %s image, not a raw one: "
+                  "'qemu-img convert -O raw' makes it one", path, name);
+}
+
 int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
                    char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
@@ -291,6 +302,7 @@ int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initr
     if (r) {
         free((void *)k.data);
         free((void *)i.data);
+        blame_format(fd, path, err);
         return r;
     }
     *kernel = k;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Disk images in formats that are not raw, told by their magic numbers: taken as raw one would be
+ * noise to its guest, and what the guest writes would destroy it. No format is ever read because an
+ * image looks like it: a guest can write any magic to its own disk. */
+#ifndef VZ_BASE_DISK_FORMAT_H
+#define VZ_BASE_DISK_FORMAT_H
+
+#include "base/compiler.h"
+
+/* Room for what disk_format_problem() says. */
+#define DISK_FORMAT_TEXT_MAX 200
+
+/* Is what is open for reading as fd something else than a raw disk? Then true, and ret is a
+ * sentence without its subject that names the format and what to do. An ISO image is a problem only
+ * where it is going to be written. What cannot be read is no problem here. Any thread; the
+ * descriptor's position stays. */
+bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX]) must_check;
+
+/* The format's name alone; NULL: raw or ISO, as far as one can see. */
+const char *disk_format_name(int fd);
+
+#endif
