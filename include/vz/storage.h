@@ -28,7 +28,8 @@ enum vz_disk_caching {
 enum vz_disk_sync {
     VZ_DISK_SYNC_FULL = 1,  /* data and what is needed to find it are on stable storage, the drive's
                                own cache flushed, before the guest hears of it. The default. */
-    VZ_DISK_SYNC_FSYNC = 2, /* the same system call; kept apart from full for those who know Apple's */
+    VZ_DISK_SYNC_FSYNC = 2, /* as full, but without what is not needed to read the data back, such as
+                               the image's time of change: fdatasync(), where full is fsync() */
     VZ_DISK_SYNC_NONE = 3,  /* nothing: fast, and a crash of the host (not of the guest or of vz) may destroy
                                the file system. For disks that are thrown away. */
 };

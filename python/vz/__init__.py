@@ -5,7 +5,7 @@
 
     config = vz.Config(
         cpus=2, memory=512 * vz.MiB,
-        boot_loader=vz.linux("vmlinuz", initrd="initrd.img", cmdline="console=hvc0"),
+        boot_loader=vz.linux("vmlinuz", initrd="initrd.img", cmdline="console=ttyS0 console=hvc0"),
         serial_ports=[vz.virtio_serial(vz.stdio())],
         network_devices=[vz.network(vz.nat())])
     with vz.Machine(config) as machine:

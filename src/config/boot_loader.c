@@ -93,7 +93,10 @@ static const struct schema_field linux_fields[] = {
                .text = "its initial RAM disk or initramfs (Multiboot: the first module)"),
     FIELD_STRING(struct vz_boot_loader, options.cmdline, "cmdline", .initial_text = "",
                  .option = "cmdline", .letter = 'a', .heading = "Kernel", .value = "STRING",
-                 .text = "its command line; Linux wants console=ttyS0 to be heard on COM1"),
+                 .text = "its command line; Linux wants console=ttyS0 to be heard on COM1",
+                 .more = "console=hvc0 alone stays silent where the driver virtio_console is a "
+                         "module, as in Debian's kernels, until an initramfs loads it: write "
+                         "console=ttyS0 console=hvc0."),
     FIELD_PATH(struct vz_boot_loader, options.disk, "disk", .check = check_disk,
                .text = "a raw image or block device whose file system has kernel and initrd, "
                        "instead of both",

@@ -128,7 +128,8 @@ const struct config_shortcut config_shortcuts[] = {
      add_boot_disk},
     {"cdrom", 'c', "PATH[,...]", "Devices", "a --disk that cannot be written", NULL, add_cdrom},
     {"forward", 0, "tcp|udp:[HOST:]PORT:GUESTPORT", "Devices",
-     "connections to PORT of the host (127.0.0.1) reach the guest by NAT",
+     "port forwarding: connections to PORT of the host (127.0.0.1) reach GUESTPORT of the guest, "
+     "behind NAT",
      "They belong to the first network card behind NAT, and bring one along where there is no "
      "card.",
      add_forward},

@@ -183,7 +183,9 @@ const struct schema_type config_virtio_serial_type = {
     .name = "virtio_serial", .json = "virtio", .size = sizeof(struct vz_serial_port),
     .fields = virtio_serial_fields, .option = "console", .heading = "Devices",
     .text = "a virtio console, hvc0, hvc1, ... in their order, likewise; with stdio COM1 leads "
-            "nowhere"};
+            "nowhere",
+    .more = "Faster than COM1, and knows the terminal's size. Debian's kernels have its driver as a "
+            "module, so tell them console=ttyS0 console=hvc0, never hvc0 alone."};
 
 static const struct schema_type *const serial_ports_types[] = {&config_uart_type, &config_virtio_serial_type, NULL};
 const struct schema_class config_serial_ports = {.types = serial_ports_types};

@@ -107,8 +107,9 @@ static const char *const sync_words[] = {"full", "fsync", "none", NULL};
                .first_word = VZ_DISK_SYNC_FULL, .initial = VZ_DISK_SYNC_FULL, .option = "sync",    \
                .noun = "synchronization mode",                                                     \
                .text = "what a flush of the guest does",                                           \
-               .more = "With full and fsync the data is on stable storage before the guest hears " \
-                       "of it; with none a crash of the host may destroy the guest's file systems.")
+               .more = "With full (fsync of the host) and fsync (fdatasync) the data is on stable "\
+                       "storage before the guest hears of it; with none a crash of the host may "  \
+                       "destroy the guest's file systems.")
 #define FIELD_FORMAT                                                                               \
     FIELD_ENUM(struct vz_storage_attachment, format, "format", format_words, .option = "format",   \
                .noun = "disk format", .text = "what its bytes are: always those of a raw disk",    \

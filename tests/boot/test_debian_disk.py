@@ -152,6 +152,13 @@ def pause_in_the_middle(guest):
         f"saw {guest_s:.2f} s pass in it and {host_s:.2f} s outside")
 
 
+def services_start(guest):
+    """What is installed in the guest comes to run: nothing of the image's making keeps it back."""
+    assert guest.do("ls /usr/sbin/policy-rc.d /sbin/start-stop-daemon.REAL 2>/dev/null")[1] == ""
+    assert guest.do("start-stop-daemon --start --background --make-pidfile --pidfile /run/nap.pid "
+                    "--exec /bin/sleep -- 1000; kill $(cat /run/nap.pid)")[0] == 0
+
+
 def test_two_cpus_apt_pause_and_power_button(boot, tmp_path):
     guest = boot(2)
     guest.login()
@@ -172,6 +179,7 @@ def test_one_cpu_and_poweroff(boot):
     guest.login()
     assert guest.failed_units() == []
     assert guest.do("nproc") == (0, "1")
+    services_start(guest)
     guest.send("poweroff\n")
     guest.wait_off()
     guest.check_disk()

@@ -16,7 +16,7 @@ static const char tail[] =
     "part of a PATH is written twice. Options may be spelled --name VALUE or --name=VALUE.\n"
     "\n"
     "When standard input is a terminal, all keys go to the guest (Ctrl-C too) except:\n"
-    "  Ctrl-A x          leave: ask the guest to shut down, and turn the machine off if it does\n"
+    "  Ctrl-A x          quit: ask the guest to shut down, and turn the machine off if it does\n"
     "                    not; once more: at once. SIGTERM, SIGHUP and SIGINT do the same\n"
     "  Ctrl-A s          press the guest's power button, and stay\n"
     "  Ctrl-A i          say how the guest is reached, and how much memory it has\n"

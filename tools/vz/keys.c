@@ -114,7 +114,7 @@ static void show_help(const struct keys *k)
     static const struct {
         const char *key, *text;
     } lines[] = {
-        {"x", "leave: ask the guest to shut down, and turn it off if it does not; again: at once"},
+        {"x", "quit: ask the guest to shut down, and turn it off if it does not; again: at once"},
         {"s", "press the guest's power button, and stay"},
         {"i", "say how the guest is reached, and how much memory it has"},
         {"h", "list these keys"},

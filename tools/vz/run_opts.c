@@ -29,9 +29,9 @@ static const struct opt own[] = {
      "turn the machine off after so long (90s, 5m, 1h), with status 124", NULL, 0},
     {"stop", 0, OPT_ALWAYS, "TIME|now", "Ending",
      "how long the guest may take to shut down when vz is asked to end (default 30s)",
-     "By SIGTERM, SIGHUP, SIGINT or Ctrl-A x. vz presses the guest's power button, waits so long, and "
-     "then turns the machine off; a second wish turns it off at once. So does the first one with "
-     "now, or when the guest does not listen to its power button.", 0},
+     "vz is asked by kill (SIGTERM), SIGHUP, SIGINT or Ctrl-A x. It presses the guest's power button, "
+     "waits so long, and then turns the machine off. Asked again it does so at once, and at the first "
+     "time too with now, or when the guest does not listen to its power button.", 0},
     {"escape", 0, OPT_ALWAYS, "KEY", "Ending",
      "the key in place of Ctrl-A below: such as ctrl-b or ^], or none", NULL, 0},
     {"stats", 0, OPT_NEVER, NULL, "Ending", "print counters to standard error at the end",
