@@ -2,10 +2,11 @@
 """Files that cannot be booted: one line that names the file, status 1, nothing left behind."""
 import os
 import struct
+import subprocess
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, VZ
 
 
 def expect_refused(r, *named):
@@ -71,6 +72,28 @@ def test_single_bit_of_the_payload(vz, kernels, tmp_path):
 def test_missing_initrd(vz, kernels, tmp_path):
     expect_refused(vz("run", "--kernel", kernels["cloud"], "--initrd", tmp_path / "none"),
                    tmp_path / "none")
+
+
+def test_pipes_that_cannot_be_booted(kernels):
+    script = 'exec "$0" run --kernel <(head -c 100000 /dev/zero)'
+    r = subprocess.run(["bash", "-c", script, VZ], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=120, text=True)
+    assert r.returncode == 1 and "not a kernel format" in r.stderr, r
+    script = 'exec "$0" run --kernel <(true)'
+    r = subprocess.run(["bash", "-c", script, VZ], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=120, text=True)
+    assert r.returncode == 1 and "is empty" in r.stderr, r
+    script = 'exec "$0" run --kernel "$1" --memory 64M --initrd <(head -c 100M /dev/zero)'
+    r = subprocess.run(["bash", "-c", script, VZ, kernels["cloud"]], stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=120, text=True)
+    assert r.returncode == 1 and "is too large" in r.stderr, r
+
+
+def test_a_fifo_without_writer_is_given_up(vz, tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    r = vz("run", "--kernel", path)
+    assert r.status == 1 and "waiting" in r.err and "timed out" in r.err, r
 
 
 def test_initrd_that_does_not_fit(vz, kernels, tmp_path):

@@ -134,9 +134,9 @@ struct boot_files {
 };
 
 static int open_one(struct boot_sources *s, const char *what, const char *path,
-                    struct vz_error *err)
+                    uint64_t pipe_max, struct vz_error *err)
 {
-    int r = kernel_file_open(what, path, &s->fd[s->count], err);
+    int r = kernel_file_open(what, path, pipe_max, &s->fd[s->count], err);
 
     if (!r)
         s->count++;
@@ -150,10 +150,10 @@ int boot_open(const struct boot_params *params, struct boot_sources *ret, struct
 
     if (params->module_count > BOOT_MODULES_MAX)
         return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
-    r = params->disk_path ? open_one(&s, "disk", params->disk_path, err)
-                          : open_one(&s, "kernel", params->kernel_path, err);
+    r = params->disk_path ? open_one(&s, "disk", params->disk_path, 0, err)
+                          : open_one(&s, "kernel", params->kernel_path, KERNEL_FILE_MAX, err);
     for (unsigned i = 0; !r && !params->disk_path && i < params->module_count; i++)
-        r = open_one(&s, "initrd", params->modules[i].path, err);
+        r = open_one(&s, "initrd", params->modules[i].path, params->ram_size, err);
     if (r < 0)
         boot_close(&s);
     else

@@ -716,7 +716,7 @@ START_TEST(unreadable_files_are_errors_that_name_them)
     ck_assert_int_ge(fd, 0);
     refused_path("/nonexistent/kernel", NULL, "kernel /nonexistent/kernel: No such file");
     refused_path("/tmp", NULL, "kernel /tmp: is a directory");
-    refused_path("/dev/null", NULL, "not a regular file");
+    refused_path("/dev/null", NULL, "neither a file nor a pipe");
     refused_path(path, NULL, "is empty");
     make_elf64(&im, true);
     ck_assert_int_eq(write(fd, im.data, im.len), (ssize_t)im.len);
