@@ -131,6 +131,48 @@ START_TEST(ipv6_is_pinged_too)
 }
 END_TEST
 
+/* Answer the last ping to ::1 once more, with extra bytes. */
+static void answer_longer(int fd, const uint8_t request[8], size_t extra)
+{
+    static uint8_t reply[65535];
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    size_t len = MIN(14 + extra, sizeof(reply) - 8);
+
+    memcpy(reply, request, 8);
+    reply[0] = 129;
+    ck_assert_int_eq(sendto(fd, reply, len, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)len);
+}
+
+START_TEST(an_answer_is_no_longer_than_the_ping)
+{
+    int fd = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMPV6);
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    struct nat_fixture f;
+    uint8_t frame[100], request[100] = {0};
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        close(fd);
+        return; /* nobody here may play the other side */
+    }
+    set_up(&f, NULL);
+    ck_assert(card_send(f.n, frame, put_ping6(frame, "::1")));
+    ck_assert_ptr_nonnull(wait_icmp(&f, true, 129));
+    do
+        ck_assert_int_gt(recv(fd, request, sizeof(request), 0), 8);
+    while (request[0] != 128);
+    for (size_t extra = 1; extra < 1 << 20; extra <<= 17) {
+        f.card->count = 0;
+        answer_longer(fd, request, 0);
+        ck_assert_ptr_nonnull(wait_icmp(&f, true, 129));
+        f.card->count = 0;
+        answer_longer(fd, request, extra);
+        ck_assert_ptr_null(wait_icmp(&f, true, 129));
+    }
+    close(fd);
+    tear_down(&f);
+}
+END_TEST
+
 START_TEST(who_is_not_there_does_not_answer)
 {
     struct nat_fixture f;
@@ -216,6 +258,7 @@ static void add_tests(Suite *suite)
 {
     UNIT_TEST(suite, who_is_there_answers_a_ping);
     UNIT_TEST(suite, ipv6_is_pinged_too);
+    UNIT_TEST(suite, an_answer_is_no_longer_than_the_ping);
     UNIT_TEST(suite, who_is_not_there_does_not_answer);
     UNIT_TEST(suite, a_closed_port_is_told);
 }

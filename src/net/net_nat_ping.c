@@ -27,7 +27,8 @@
 
 struct ping {
     bool used;
-    uint16_t seq; /* ours */
+    uint16_t seq;    /* ours */
+    size_t asked_len; /* of the ICMP message; an answer has no more */
     uint8_t to[16];
     uint8_t original[NAT_HEADERS_MAX + NAT_ICMP]; /* of the guest's frame */
     size_t len;
@@ -92,12 +93,15 @@ static void open_side(struct side *s)
 
 /* ---- To the guest --------------------------------------------------------------------------- */
 
-static struct ping *find(struct nat_ping *g, bool v6, const uint8_t *icmp)
+/* The ping that these first NAT_ICMP bytes of a message are about. A raw socket hears of what others
+ * on the host sent too. */
+static const struct ping *find(const struct side *s, const uint8_t *icmp)
 {
-    struct ping *p = &g->ping[load_be16(icmp + 6) % PINGS_MAX];
+    const struct ping *p = &s->all->ping[load_be16(icmp + 6) % PINGS_MAX];
 
     return p->used && p->seq == load_be16(icmp + 6) &&
-                   (load_be16(p->original + 12) == 0x86dd) == v6
+                   (!s->raw || load_be16(icmp + 4) == s->all->id) &&
+                   (load_be16(p->original + 12) == 0x86dd) == s->v6
                ? p : NULL;
 }
 
@@ -122,11 +126,11 @@ static void on_answer(struct side *s, const union nat_address *from, const uint8
     const uint8_t *icmp = data + skip;
     const struct ping *p;
 
-    if (len < skip + NAT_ICMP || icmp[0] != (s->v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) ||
-        (s->raw && load_be16(icmp + 4) != s->all->id))
+    if (len < skip + NAT_ICMP || icmp[0] != (s->v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY))
         return;
-    p = find(s->all, s->v6, icmp);
-    if (p && memcmp(p->to, s->v6 ? (const void *)&from->v6.sin6_addr
+    p = find(s, icmp);
+    if (p && len - skip <= p->asked_len &&
+        memcmp(p->to, s->v6 ? (const void *)&from->v6.sin6_addr
                                  : (const void *)&from->v4.sin_addr, nat_address_len(s->v6)) == 0)
         answer(s->all, p, s->v6, icmp, len - skip);
 }
@@ -136,7 +140,7 @@ static void hear_errors(struct side *s)
     struct nat_icmp_heard h;
 
     for (unsigned i = 0; i < PER_EVENT && nat_icmp_hear(s->all->nat, s->fd, s->v6, &h); i++) {
-        const struct ping *p = h.len < NAT_ICMP ? NULL : find(s->all, s->v6, h.data);
+        const struct ping *p = h.len < NAT_ICMP ? NULL : find(s, h.data);
 
         if (p)
             nat_icmp_tell(s->all->nat, p->original, p->len, h.from, &h.error);
@@ -194,7 +198,8 @@ static struct ping *remember(struct nat_ping *g, const struct nat_packet *p)
     size_t headers = NAT_ETH + (p->v6 ? NAT_IPV6 : NAT_IPV4);
     struct ping *i = &g->ping[seq % PINGS_MAX];
 
-    *i = (struct ping){.used = true, .seq = seq, .len = headers + NAT_ICMP};
+    *i = (struct ping){.used = true, .seq = seq, .asked_len = p->l4_len,
+                       .len = headers + NAT_ICMP};
     memcpy(i->to, p->to, nat_address_len(p->v6));
     memcpy(i->original, p->frame, headers); /* without options of IPv4's */
     if (!p->v6)
