@@ -23,12 +23,14 @@ static int probe(const struct hv_ops *ops, struct vz_error *err)
     return ops->probe ? ops->probe(err) : 0;
 }
 
-/* Could a person have this one by doing something about it? Else there is nothing to say when
- * another one is taken. */
-static bool is_mendable(int error)
+/* How loud to say that another one is taken than this one, which fails with error. What may be gone
+ * the next time is a warning. That a user may not open it stays as it is, run after run: doctor tells
+ * it, once. Else there is nothing that a person could do. */
+static enum log_level how_loud(int error)
 {
-    return error == EACCES || error == EBUSY || error == EMFILE || error == ENFILE ||
-           error == ENOMEM || error == EAGAIN;
+    if (error == EBUSY || error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN)
+        return LOG_WARN;
+    return error == EACCES ? LOG_INFO : LOG_DEBUG;
 }
 
 static int find_automatic(const struct hv_ops **ret, bool tell, struct vz_error *err)
@@ -44,8 +46,9 @@ static int find_automatic(const struct hv_ops **ret, bool tell, struct vz_error 
             *ret = backends[i].ops;
             return 0;
         }
-        if (tell && is_mendable(-r))
-            log_warn("%s; so it runs on another accelerator (vz doctor tells more)", why.text);
+        if (tell)
+            log_line(how_loud(-r), "%s; so it runs on another accelerator (vz doctor tells more)",
+                     why.text);
     }
     if (err)
         *err = why;
