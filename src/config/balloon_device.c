@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory balloon. */
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 
 static void check_sizes(struct report *r, const void *object)

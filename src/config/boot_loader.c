@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 #include "config/schema_option.h"
 

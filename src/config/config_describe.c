@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
 #include "config/config_option.h"
+#include "config/objects.h"
 #include "config/schema_json.h"
 #include "config/schema_text.h"
 

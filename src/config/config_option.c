@@ -7,8 +7,8 @@
 
 #include "base/closest.h"
 #include "base/error.h"
-#include "config/config_impl.h"
 #include "config/config_option.h"
+#include "config/objects.h"
 
 static int apply(struct vz_config *c, const char *name, const char *value, struct vz_error *err)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 struct schema_text {
     json_t *objects, *options; /* arrays; of the former, the last one's members are being told */

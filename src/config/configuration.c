@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vz_config: the whole. Whether it makes sense is for validate.c and the checks here. */
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 #include <errno.h>
 #include <stdio.h>

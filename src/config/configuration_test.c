@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 struct problems {
     unsigned count;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 
 static void check_name(struct report *r, const void *object)

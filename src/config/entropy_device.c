@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The entropy source: the smallest device. */
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 static const struct schema_field fields[] = {FIELD_END};
 const struct schema_type config_virtio_entropy_type = {

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/schema_json.h"
 
 struct vz_config *vz_config_from_json(const char *text, size_t len, struct vz_error *err)

@@ -10,7 +10,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 #include "config/schema_text.h"
 

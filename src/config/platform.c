@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 void vz_machine_identifier_random(struct vz_machine_identifier *ret)
 {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 
 static struct vz_config *with(const char *option, const char *value)
 {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/schema_json.h"
 #include "config/schema_text.h"
 

@@ -4,7 +4,7 @@
 
 #include <fcntl.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */

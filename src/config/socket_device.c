@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 #include "config/schema_text.h"
 

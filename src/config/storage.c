@@ -10,7 +10,7 @@
 
 #include "base/disk_format.h"
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 
 /* ---- Checks --------------------------------------------------------------------------------- */

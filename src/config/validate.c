@@ -3,7 +3,7 @@
  * checks say. */
 #include "config/validate.h"
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "config/report.h"
 
 static void check_members(struct report *r, const struct schema_type *type, const void *members);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory balloon; its targets come from whoever runs the machine (virtio/balloon.h). */
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
 #include "virtio/balloon.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Console devices: several named ports, each with a line of its own. */
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/line.h"
 #include "device/virtio_slot.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
 #include "config/limits.h"
+#include "config/objects.h"
 #include "device/device_counters.h"
 #include "loop/loop.h"
 

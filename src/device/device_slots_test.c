@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
 #include "config/limits.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "fake_virtio_driver.h"
 #include "given_slot.h"

@@ -4,7 +4,7 @@
 
 #include "block/blk_filters.h"
 #include "block/blk_raw.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Entropy: a device without options and without a host's end. The smallest kind. */
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
 #include "virtio/virtio.h"

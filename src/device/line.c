@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "char/char.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_counters.h"
 
 /* A reader that takes nothing for this long has gone away; a shorter time for a line that is

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/virtio_slot.h"
 #include "loop/loop.h"

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "chipset/chipset.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/line.h"
 #include "device/virtio_slot.h"

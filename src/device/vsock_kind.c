@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/unix_socket.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
 #include "loop/listener.h"

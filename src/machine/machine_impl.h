@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "machine/events.h"
 #include "machine/machine_state.h"
 #include "machine/parts.h"

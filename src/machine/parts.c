@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "hv/accel.h"
 #include "hv/hv_x86.h"
 #include "loop/loop.h"

@@ -3,7 +3,7 @@
 #ifndef VZ_TESTS_GIVEN_SLOT_H
 #define VZ_TESTS_GIVEN_SLOT_H
 
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "device/device_slots.h"
 #include "device/virtio_slot.h"

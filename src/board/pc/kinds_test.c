@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "board/pc/board.h"
-#include "config/config_impl.h"
+#include "config/objects.h"
 #include "device/device_kinds.h"
 #include "fake_machine.h"
 #include "mem/mem.h"

@@ -2,7 +2,7 @@
 /* The slow halves of memory operands: segment checks, TLB misses, faults. The fast halves are the
  * macros in insn.h. SDM vol. 3, 5.3 (limits), 5.5 (types); vol. 1, 3.3.7 (wrapping). */
 #include "cpu/x86/interp/interp.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 
 static struct loaded segment_fault(struct x86_cpu *c, unsigned seg)
 {

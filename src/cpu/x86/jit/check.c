@@ -11,7 +11,7 @@
 
 #include "base/checked.h"
 #include "cpu/x86/jit/check_priv.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 #include "cpu/x86/no_host.h"
 #include "cpu/x86/smc.h"
 

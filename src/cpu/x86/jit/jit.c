@@ -15,7 +15,7 @@
 #include "cpu/x86/jit/jit_priv.h"
 #include "cpu/x86/jit/record.h"
 #include "cpu/x86/jit/translate.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 
 /* ---- life ---- */
 

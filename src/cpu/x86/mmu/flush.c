@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every kind of invalidation of the soft TLBs. SDM vol. 3, 4.10.4. */
 #include "cpu/x86/engine.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 
 static void empty_filter(struct mmu_filter *f)
 {

@@ -6,7 +6,7 @@
 
 #include "cpu/x86/block.h"
 #include "cpu/x86/jit/check.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 #include "cpu/x86/smc.h"
 
 #define TABLE_COUNT  ((MMU_ASIDS + 1) * MMU_KINDS + 1)

@@ -3,7 +3,7 @@
 #include "base/checked.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/insn.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 #include "cpu/x86/smc.h"
 
 /* Two pages at most: no single access is longer than a page. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "cpu/x86/fpu/fpu.h"
-#include "cpu/x86/mmu/mmu_priv.h"
+#include "cpu/x86/mmu/mmu_space.h"
 
 #define PHYS_MASK (BIT(X86_PHYS_BITS) - 1)
 #define NO_TABLE UINT64_MAX

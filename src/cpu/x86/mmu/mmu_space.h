@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of mmu/ share: the soft TLBs behind struct tlb_entry, and the page walker. */
-#ifndef VZ_CPU_X86_MMU_PRIV_H
-#define VZ_CPU_X86_MMU_PRIV_H
+#ifndef VZ_CPU_X86_MMU_SPACE_H
+#define VZ_CPU_X86_MMU_SPACE_H
 
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/mmu/tlb_table.h"

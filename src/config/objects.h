@@ -2,8 +2,8 @@
 /* The configuration objects from the inside: for what validates them and builds machines from them.
  * Their tables (schema.h) are in the files of their names. All but struct vz_config are constant
  * once made; strings are their own. */
-#ifndef VZ_CONFIG_CONFIG_IMPL_H
-#define VZ_CONFIG_CONFIG_IMPL_H
+#ifndef VZ_CONFIG_OBJECTS_H
+#define VZ_CONFIG_OBJECTS_H
 
 #include <vz/config.h>
 
