@@ -68,12 +68,13 @@ static int open_peer(void *arg, uint32_t guest_port, int type)
 
 static int listen_at(struct forward *f, struct vz_error *err)
 {
-    int fd = unix_socket_listen(f->what->path, LISTENER_BACKLOG);
+    int fd = unix_socket_listen(f->what->path, LISTENER_BACKLOG), r;
 
     if (fd < 0)
         return error_set(err, -fd, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(-fd));
     f->fd = fd; /* from now on path is ours to remove */
-    return loop_listener_create(f->slot->env->loop, fd, on_peer, f, &f->listener);
+    r = loop_listener_create(f->slot->env->loop, fd, on_peer, f, &f->listener);
+    return r < 0 ? error_set(err, -r, VZ_ERROR_IO, "%s: %s", f->what->path, strerror(-r)) : 0;
 }
 
 static int vsock_open(struct device_slot *s, struct vz_error *err)

@@ -8,7 +8,8 @@
  *
  * The guest's packets wait in a ring as records: a header of one to three bytes (EOM, EOR, length),
  * then the bytes. A record has at least one byte but for an EOM that comes late, so twice the credit
- * is room enough for all that an honest driver sends. */
+ * is room enough for all that an honest driver sends, and the few bytes more let the last record be
+ * looked at as if it were a large one. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 #include "base/log.h"
 #include "virtio/vsock_impl.h"
 
-#define RING_SIZE (2 * VSOCK_BUFFER)
+#define HEADER_MAX 4u
+#define RING_SIZE  (2 * VSOCK_BUFFER + HEADER_MAX)
 
 /* --- guest to host --- */
 
@@ -63,7 +65,7 @@ static bool keep(struct vsock_conn *c, const struct iovec *iov, unsigned count, 
 
     if (!c->buffer)
         c->buffer = malloc(RING_SIZE);
-    if (!c->buffer || RING_SIZE - c->used < len + 4)
+    if (!c->buffer || RING_SIZE - c->used < len + HEADER_MAX)
         return false;
     put_header(c, flags, len);
     tail = (c->head + c->used) % RING_SIZE;

@@ -288,6 +288,23 @@ START_TEST(a_message_may_be_as_long_as_the_credit)
 }
 END_TEST
 
+/* All the credit, in the pieces that take the most room. */
+START_TEST(a_message_may_come_byte_by_byte)
+{
+    struct fixture f;
+    static char got[300000];
+
+    setup_messages(&f, 16);
+    for (unsigned i = 1; i < 256 * 1024; i++)
+        send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, 0, "x");
+    expect_nothing(&f);
+    send_op(&f, 1000, 5000, VIRTIO_VSOCK_OP_RW, EOM, "y");
+    ck_assert_int_eq(recv(f.fd, got, sizeof(got), MSG_DONTWAIT), 256 * 1024);
+    ck_assert_mem_eq(got + 256 * 1024 - 2, "xy", 2);
+    finish_messages(&f);
+}
+END_TEST
+
 START_TEST(a_message_longer_than_the_guest_takes_ends_the_connection)
 {
     struct fixture f;
@@ -576,6 +593,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, messages_keep_their_ends_both_ways);
     UNIT_TEST(s, messages_wait_for_a_slow_reader_in_order);
     UNIT_TEST(s, a_message_may_be_as_long_as_the_credit);
+    UNIT_TEST(s, a_message_may_come_byte_by_byte);
     UNIT_TEST(s, a_message_longer_than_the_guest_takes_ends_the_connection);
     UNIT_TEST(s, any_pieces_of_messages_are_survived);
     UNIT_TEST(s, the_end_and_empty_messages_are_told_apart);
