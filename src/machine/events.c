@@ -2,6 +2,7 @@
 #include "machine/events.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -25,15 +26,32 @@ void events_fini(struct events *e)
     pthread_mutex_destroy(&e->lock);
 }
 
+static bool push(struct events *e, struct event *event, unsigned max)
+{
+    bool room;
+
+    pthread_mutex_lock(&e->lock);
+    room = e->waiting < max;
+    if (room) {
+        event->next = NULL;
+        *e->last = event;
+        e->last = &event->next;
+        e->waiting++;
+        if (e->fd >= 0)
+            eventfd_write(e->fd, 1);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return room;
+}
+
 void events_push(struct events *e, struct event *event)
 {
-    pthread_mutex_lock(&e->lock);
-    event->next = NULL;
-    *e->last = event;
-    e->last = &event->next;
-    if (e->fd >= 0)
-        eventfd_write(e->fd, 1);
-    pthread_mutex_unlock(&e->lock);
+    (void)push(e, event, UINT_MAX);
+}
+
+bool events_push_guest(struct events *e, struct event *event)
+{
+    return push(e, event, EVENTS_GUEST_MAX);
 }
 
 static struct event *pop(struct events *e)
@@ -45,6 +63,7 @@ static struct event *pop(struct events *e)
     event = e->first;
     if (event) {
         e->first = event->next;
+        e->waiting--;
         if (!e->first)
             e->last = &e->first;
     }

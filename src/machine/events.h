@@ -17,8 +17,12 @@ struct event {
 struct events {
     pthread_mutex_t lock; /* a leaf */
     struct event *first, **last;
+    unsigned waiting;     /* how many */
     int fd;               /* -1: none; readable while something waits */
 };
+
+/* A guest can make events faster than a program takes them: so many may wait. */
+#define EVENTS_GUEST_MAX 4096u
 
 /* 0 or -errno; then fini is not needed. */
 int events_init(struct events *e, bool with_fd) must_check;
@@ -26,6 +30,8 @@ void events_fini(struct events *e); /* nothing waits any more */
 
 /* Any thread. */
 void events_push(struct events *e, struct event *event);
+/* The same for what the guest can cause. false: too many wait, and event is still the caller's. */
+bool events_push_guest(struct events *e, struct event *event) must_check;
 
 /* Call what waits, and what is added meanwhile; no lock is held. Returns how many. */
 unsigned events_deliver(struct events *e, void *machine);

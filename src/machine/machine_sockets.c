@@ -92,6 +92,13 @@ static void call_offer(struct event *e, void *machine)
     free(o);
 }
 
+static void refuse_offer(struct vz_machine *m, struct vz_socket_connection *c, uint32_t host_port,
+                         uint32_t guest_port, uint64_t id)
+{
+    vz_socket_connection_unref(c);
+    vsock_answer(device(m), host_port, guest_port, id, false);
+}
+
 /* The device has a connection for a listener. */
 static void on_offered(void *arg, int fd, uint32_t host_port, uint32_t guest_port, uint64_t id)
 {
@@ -101,8 +108,7 @@ static void on_offered(void *arg, int fd, uint32_t host_port, uint32_t guest_por
     struct offer *o = c ? malloc(sizeof(*o)) : NULL;
 
     if (!o) {
-        vz_socket_connection_unref(c);
-        vsock_answer(device(m), host_port, guest_port, id, false);
+        refuse_offer(m, c, host_port, guest_port, id);
         return;
     }
     *o = (struct offer){.event.fn = call_offer, .listener = l, .connection = c,
@@ -110,8 +116,13 @@ static void on_offered(void *arg, int fd, uint32_t host_port, uint32_t guest_por
     pthread_mutex_lock(&m->lock);
     l->refs++;
     pthread_mutex_unlock(&m->lock);
-    events_push(&m->events, &o->event);
-    machine_wake(m);
+    if (events_push_guest(&m->events, &o->event)) {
+        machine_wake(m);
+        return;
+    }
+    listener_unref(l);
+    free(o);
+    refuse_offer(m, c, host_port, guest_port, id);
 }
 
 static struct machine_listener *find_locked(struct vz_machine *m, uint32_t port)

@@ -49,7 +49,7 @@ struct notice {
     struct vz_guest_address address;
 };
 
-static void push_notice(struct vz_machine *m, const struct notice *what)
+static void push_notice(struct vz_machine *m, const struct notice *what, bool by_guest)
 {
     struct notice *n = malloc(sizeof(*n));
 
@@ -58,7 +58,12 @@ static void push_notice(struct vz_machine *m, const struct notice *what)
         return;
     }
     *n = *what;
-    events_push(&m->events, &n->event);
+    if (!by_guest) {
+        events_push(&m->events, &n->event);
+    } else if (!events_push_guest(&m->events, &n->event)) {
+        log_once(LOG_WARN, "events of a machine are lost: its program does not take them");
+        free(n);
+    }
 }
 
 static void call_state(struct event *e, void *machine)
@@ -73,7 +78,7 @@ static void call_state(struct event *e, void *machine)
 void machine_tell_state(struct vz_machine *m, enum vz_machine_state state)
 {
     if (m->delegate.state_changed)
-        push_notice(m, &(struct notice){.event.fn = call_state, .state = state});
+        push_notice(m, &(struct notice){.event.fn = call_state, .state = state}, false);
 }
 
 static void call_end(struct event *e, void *machine)
@@ -94,7 +99,7 @@ void machine_tell_end(struct vz_machine *m, const struct vz_machine_end *end)
                                                     : m->delegate.guest_did_stop != NULL;
 
     if (wanted && end->reason != VZ_END_STOPPED)
-        push_notice(m, &(struct notice){.event.fn = call_end, .end = *end});
+        push_notice(m, &(struct notice){.event.fn = call_end, .end = *end}, false);
 }
 
 static void call_panic(struct event *e, void *machine)
@@ -109,7 +114,8 @@ static void call_panic(struct event *e, void *machine)
 void machine_tell_panic(struct vz_machine *m, bool crash_kernel)
 {
     if (m->delegate.guest_panicked)
-        push_notice(m, &(struct notice){.event.fn = call_panic, .crash_kernel = crash_kernel});
+        push_notice(m, &(struct notice){.event.fn = call_panic, .crash_kernel = crash_kernel},
+                    true);
 }
 
 static void call_port(struct event *e, void *machine)
@@ -164,6 +170,6 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
         break;
     }
     if (wanted)
-        push_notice(m, &n);
+        push_notice(m, &n, true);
     machine_wake(m);
 }
