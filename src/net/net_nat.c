@@ -461,6 +461,7 @@ static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
         .vnetmask = t->mask, .vhost = host_number(t, 2), .vdhcp_start = host_number(t, 15),
         .vnameserver = host_number(t, 3), .in6_enabled = !o->no_ipv6, .vprefix_len = 64,
         .vhostname = o->hostname, .if_mtu = t->net.mtu, .if_mru = t->net.mtu};
+    int r;
 
     inet_pton(AF_INET6, "fec0::", &c.vprefix_addr6);
     inet_pton(AF_INET6, "fec0::2", &c.vhost6);
@@ -469,9 +470,9 @@ static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
     t->router = c.vhost;
     t->router6 = c.vhost6;
     t->guarded = o->no_host_loopback;
-    t->dns = nat_dns_create(t, o->resolv_conf, o->dns_port);
-    if (!t->dns)
-        return -ENOMEM;
+    r = nat_dns_create(t, o->resolv_conf, o->dns_port, &t->dns);
+    if (r < 0)
+        return r;
     t->dns->address4 = c.vnameserver;
     t->dns->address6 = c.vnameserver6;
     set_search(&c, &t->dns->resolv, search);

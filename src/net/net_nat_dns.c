@@ -286,22 +286,25 @@ bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_pack
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-struct nat_dns *nat_dns_create(struct net_nat *t, const char *path, uint16_t port)
+int nat_dns_create(struct net_nat *t, const char *path, uint16_t port, struct nat_dns **ret)
 {
     struct nat_dns *d = calloc(1, sizeof(*d));
+    int r;
 
     if (!d)
-        return NULL;
+        return -ENOMEM;
     d->nat = t;
     d->resolv = (struct resolv){.path = path ? path : "/etc/resolv.conf",
                                 .port = port ? port : DNS_PORT};
     d->door[0].fd = d->door[1].fd = -1;
-    if (loop_timer_create(t->net.loop, tick, d, &d->timer) < 0) {
+    r = loop_timer_create(t->net.loop, tick, d, &d->timer);
+    if (r < 0) {
         free(d);
-        return NULL;
+        return r;
     }
     resolv_refresh(&d->resolv);
-    return d;
+    *ret = d;
+    return 0;
 }
 
 void nat_dns_destroy(struct nat_dns *d)
