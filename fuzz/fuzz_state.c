@@ -67,6 +67,7 @@ static void make_devices(struct rig *r)
     static const struct console_options console = {.port = port, .port_count = 2, .multiport = true};
     static struct virtio_blk_options blk;
     static struct virtio_net_options net = {.mac = {2, 0, 0, 0, 0, 1}};
+    struct device_env *env;
     static const struct given given[DEVICES] = {
         {&virtio_blk_ops, &blk, 2, NULL}, {&virtio_net_ops, &net, 0, NULL},
         {&virtio_console_ops, &console, 6, NULL}, {&virtio_rng_ops, NULL, 0, NULL},
@@ -75,7 +76,11 @@ static void make_devices(struct rig *r)
     blk.blk = r->blk;
     net.net = r->net;
     require(!given_slots(r->m.loop, -1, given, DEVICES, &r->slots, NULL), "slots");
-    *device_slots_env(r->slots) = r->env;
+    env = device_slots_env(r->slots); /* the board's part of it: as board.c fills it in */
+    env->mem = r->env.mem;
+    env->bus = r->env.bus;
+    env->pci = r->env.pci;
+    env->ram_size = FV_RAM;
     require(!device_slots_create(r->slots, NULL), "devices");
 }
 
