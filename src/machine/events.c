@@ -73,12 +73,12 @@ static struct event *pop(struct events *e)
     return event;
 }
 
-unsigned events_deliver(struct events *e, void *machine)
+unsigned events_deliver(struct events *e, void *machine, unsigned max)
 {
     struct event *event;
     unsigned count = 0;
 
-    while ((event = pop(e))) {
+    while (count < max && (event = pop(e))) {
         event->fn(event, machine);
         count++;
     }

@@ -33,7 +33,8 @@ void events_push(struct events *e, struct event *event);
 /* The same for what the guest can cause. false: too many wait, and event is still the caller's. */
 bool events_push_guest(struct events *e, struct event *event) must_check;
 
-/* Call what waits, and what is added meanwhile; no lock is held. Returns how many. */
-unsigned events_deliver(struct events *e, void *machine);
+/* Call what waits, and what is added meanwhile, at most max of them; no lock is held. Returns how
+ * many: with max, others may wait still. */
+unsigned events_deliver(struct events *e, void *machine, unsigned max);
 
 #endif

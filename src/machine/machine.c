@@ -4,6 +4,7 @@
 #include <vz/machine.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -116,7 +117,7 @@ void vz_machine_free(struct vz_machine *m)
     pthread_mutex_unlock(&m->lock);
     machine_wake(m);
     pthread_join(m->thread, NULL);
-    events_deliver(&m->events, m); /* those of a program that did not fetch them */
+    events_deliver(&m->events, m, UINT_MAX); /* those of a program that did not fetch them */
     release(m);
 }
 
@@ -332,7 +333,7 @@ int vz_machine_events_fd(const struct vz_machine *m)
 
 unsigned vz_machine_dispatch(struct vz_machine *m)
 {
-    return m && m->use_events_fd ? events_deliver(&m->events, m) : 0;
+    return m && m->use_events_fd ? events_deliver(&m->events, m, EVENTS_GUEST_MAX) : 0;
 }
 
 /* ---- What else there is to know ------------------------------------------------------------- */

@@ -5,10 +5,12 @@
 #include "base/log.h"
 #include "machine/machine_impl.h"
 
+#define EVENTS_TURN 256u
+
 void machine_deliver(struct vz_machine *m)
 {
-    if (!m->use_events_fd)
-        events_deliver(&m->events, m);
+    if (!m->use_events_fd && events_deliver(&m->events, m, EVENTS_TURN) == EVENTS_TURN)
+        machine_wake(m); /* again, but others first: a guest can make events without end */
 }
 
 /* ---- Completions ---------------------------------------------------------------------------- */
