@@ -87,7 +87,9 @@ static const struct schema_field linux_fields[] = {
                .unless = "disk", .check = check_kernel, .option = "kernel", .letter = 'k',
                .heading = "Kernel", .value = "FILE",
                .text = "a Linux bzImage (as in /boot), an ELF64 kernel such as vmlinux, or a "
-                       "Multiboot 1 kernel"),
+                       "Multiboot 1 kernel",
+               .more = "A pipe is read once, and what came through it kept for resets. One that says "
+                       "nothing for 20 seconds is given up."),
     FIELD_PATH(struct vz_boot_loader, options.initrd, "initrd", .check = check_initrd,
                .option = "initrd", .letter = 'i', .heading = "Kernel", .value = "FILE",
                .text = "its initial RAM disk or initramfs (Multiboot: the first module)"),
