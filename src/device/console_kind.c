@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Console devices: several named ports, each with a line of its own. */
+#include "device/console_kind.h"
+
 #include "base/error.h"
 #include "config/objects.h"
 #include "device/device_kinds.h"
@@ -45,8 +47,8 @@ static void set_line(struct device_slot *s, unsigned i, struct char_dev *line)
     console_set_line(s->model, i, line);
 }
 
-static int console_change(struct device_slot *s, unsigned part, void *attachment,
-                          struct vz_error *err)
+int console_kind_change(struct device_slot *s, unsigned part, void *attachment,
+                        struct vz_error *err)
 {
     return lines_change(s, part, attachment, set_line, err);
 }
@@ -56,8 +58,8 @@ static void resize_line(struct device_slot *s, unsigned i, uint16_t columns, uin
     console_resize(s->model, i, columns, rows);
 }
 
-static int resize(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
-                  struct vz_error *err)
+int console_kind_resize(struct device_slot *s, unsigned part, uint16_t columns, uint16_t rows,
+                        struct vz_error *err)
 {
     return lines_resize(s, part, columns, rows, resize_line, err);
 }
@@ -65,5 +67,5 @@ static int resize(struct device_slot *s, unsigned part, uint16_t columns, uint16
 const struct device_kind console_kind = {
     .type = &config_virtio_console_type, VIRTIO_SLOT,
     .model = "virtio/virtio_console", .open = console_open, .create = console_create,
-    .change = console_change, .resize = resize, .send = lines_send, .drain = lines_drain, .path = lines_path,
-    .close = lines_close};
+    .change = console_kind_change, .resize = console_kind_resize, .send = lines_send,
+    .drain = lines_drain, .path = lines_path, .close = lines_close};

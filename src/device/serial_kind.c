@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "chipset/chipset.h"
 #include "config/objects.h"
+#include "device/console_kind.h"
 #include "device/device_kinds.h"
 #include "device/line.h"
 #include "device/virtio_slot.h"
@@ -67,30 +68,8 @@ static int virtio_serial_create(struct device_slot *s, struct vz_error *err)
     return virtio_slot_create(s, &virtio_console_ops, &o, console_queues(&o), err);
 }
 
-static void set_virtio_line(struct device_slot *s, unsigned i, struct char_dev *line)
-{
-    console_set_line(s->model, i, line);
-}
-
-static int virtio_serial_change(struct device_slot *s, unsigned part, void *attachment,
-                                struct vz_error *err)
-{
-    return lines_change(s, part, attachment, set_virtio_line, err);
-}
-
-static void resize_line(struct device_slot *s, unsigned i, uint16_t columns, uint16_t rows)
-{
-    console_resize(s->model, i, columns, rows);
-}
-
-static int virtio_serial_resize(struct device_slot *s, unsigned part, uint16_t columns,
-                                uint16_t rows, struct vz_error *err)
-{
-    return lines_resize(s, part, columns, rows, resize_line, err);
-}
-
 const struct device_kind virtio_serial_kind = {
     .type = &config_virtio_serial_type, VIRTIO_SLOT, .model = "virtio/virtio_console",
     .open = serial_open, .create = virtio_serial_create,
-    .change = virtio_serial_change, .resize = virtio_serial_resize, .send = lines_send,
+    .change = console_kind_change, .resize = console_kind_resize, .send = lines_send,
     .drain = lines_drain, .path = lines_path, .close = lines_close};
