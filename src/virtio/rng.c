@@ -35,7 +35,7 @@ static void rng_kick(struct virtio_dev *dev, unsigned index)
     virtq_notify(q); /* interrupts only if the driver asked for it, 2.7.7 */
 }
 
-const struct virtio_ops virtio_rng_ops = { /* declared in virtio.h; its kind is device/entropy_kind.c */
+const struct virtio_ops virtio_rng_ops = { /* its kind is device/entropy_kind.c */
     .name = "virtio-rng", .id = VIRTIO_ID_RNG, .queues = 1, .queue_max = 64,
     .kick = rng_kick, .size = sizeof(struct virtio_dev),
 };

@@ -24,6 +24,7 @@
 
 #include "base/compiler.h"
 #include "base/stats.h"
+#include "device_lists.h"
 #include "loop/loop.h"
 #include "virtio/virtq.h"
 
@@ -227,13 +228,9 @@ int virtio_loaded_locked(struct virtio_dev *dev, struct vz_error *err);
 
 extern const struct state_field virtio_dev_state[];
 
-/* --- the devices, with what params.options points to --- */
+/* --- the devices; what params.options points to is in balloon.h, vsock.h, virtio_NAME.h --- */
 
-extern const struct virtio_ops virtio_balloon_ops; /* struct balloon_options, balloon.h */
-extern const struct virtio_ops virtio_blk_ops;     /* struct virtio_blk_options, virtio_blk.h */
-extern const struct virtio_ops virtio_console_ops; /* struct console_options, virtio_console.h */
-extern const struct virtio_ops virtio_net_ops;     /* struct virtio_net_options, virtio_net.h */
-extern const struct virtio_ops virtio_rng_ops;     /* nothing */
-extern const struct virtio_ops virtio_vsock_ops;   /* struct vsock_options, vsock.h */
+#define VIRTIO_DEVICE_DECLARE(name) extern const struct virtio_ops virtio_##name##_ops;
+VIRTIO_DEVICES(VIRTIO_DEVICE_DECLARE)
 
 #endif
