@@ -3,6 +3,7 @@
 #include "mem/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static struct mem *allocate(unsigned region_max)
 
     if (!mem)
         return NULL;
-    mem->fd = -1;
+    mem->fd = mem->fd_ro = -1;
     mem->region_max = region_max;
     mem->region = calloc(region_max, sizeof(*mem->region));
     if (!mem->region) {
@@ -58,6 +59,15 @@ static int make_file(uint64_t len, bool pool)
         return -1;
     }
     return fd;
+}
+
+/* A descriptor of the same file, through which nobody can map it writable. */
+static int read_only(int fd)
+{
+    char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on
@@ -108,7 +118,8 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     mem->preallocate = o->preallocate && !o->huge_pages; /* the pool has them already */
     if (o->shared) {
         mem->fd = make_file(capacity, o->huge_pages);
-        if (mem->fd < 0)
+        mem->fd_ro = mem->fd < 0 ? -1 : read_only(mem->fd);
+        if (mem->fd_ro < 0)
             goto fail;
     }
     if (o->shared && !o->huge_pages)
@@ -179,15 +190,22 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
     return 0;
 }
 
+/* The region that host lies in, or NULL. */
+static const struct mem_region *region_at(const struct mem *mem, const void *host)
+{
+    for (unsigned i = 0; i < mem->region_count; i++)
+        if ((uintptr_t)host - (uintptr_t)mem->region[i].host < mem->region[i].len)
+            return &mem->region[i];
+    return NULL;
+}
+
 struct mem_code *mem_foreign_code_of(const struct mem *mem, const void *host)
 {
-    for (unsigned i = 0; i < mem->region_count; i++) {
-        uint64_t off = (uint64_t)((uintptr_t)host - (uintptr_t)mem->region[i].host);
+    const struct mem_region *r = region_at(mem, host);
 
-        if (off < mem->region[i].len)
-            return &mem->region[i].code[off >> MEM_PAGE_SHIFT];
-    }
-    return NULL; /* not RAM: the caller broke its promise */
+    if (!r)
+        return NULL; /* not RAM: the caller broke its promise */
+    return &r->code[(uint64_t)((const uint8_t *)host - r->host) >> MEM_PAGE_SHIFT];
 }
 
 int mem_create(uint64_t capacity, struct mem **ret, struct vz_error *err)
@@ -207,6 +225,8 @@ void mem_destroy(struct mem *mem)
         munmap((void *)mem->code, (mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (mem->fd >= 0)
         close(mem->fd);
+    if (mem->fd_ro >= 0)
+        close(mem->fd_ro);
     free(mem->collapsed);
     if (mem->base)
         munmap(mem->base - GUARD, mem->capacity + 2 * GUARD);
@@ -398,17 +418,27 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
 
 void mem_written_at(struct mem *mem, const void *host, uint64_t len)
 {
-    if (!mem->code_written)
-        return;
-    for (unsigned i = 0; i < mem->region_count; i++) {
-        const struct mem_region *r = &mem->region[i];
-        uint64_t off = (uint64_t)((const uint8_t *)host - r->host);
+    const struct mem_region *r = mem->code_written ? region_at(mem, host) : NULL;
 
-        if ((const uint8_t *)host >= r->host && off < r->len) {
-            mem_written(mem, r->gpa + off, len);
-            return;
-        }
-    }
+    if (r)
+        mem_written(mem, r->gpa + (uint64_t)((const uint8_t *)host - r->host), len);
+}
+
+int mem_source(const struct mem *mem, const void *host, enum mem_access access,
+               struct mem_source *ret)
+{
+    const struct mem_region *r = region_at(mem, host);
+    bool writable = access == MEM_WRITE && r && !r->rom;
+
+    if (!r)
+        return -EFAULT;
+    if (mem->fd < 0)
+        return -EOPNOTSUPP;
+    *ret = (struct mem_source){.fd = writable ? mem->fd : mem->fd_ro,
+                               .offset = (uint64_t)((const uint8_t *)host - mem->base),
+                               .len = (uint64_t)(r->host + r->len - (const uint8_t *)host),
+                               .writable = writable};
+    return 0;
 }
 
 int mem_discard(struct mem *mem, void *host, uint64_t len)

@@ -38,6 +38,8 @@ struct mem_code {
     _Atomic uint64_t writers;  /* CPUs (bit: index modulo 64) that may store there without looking */
 };
 
+enum mem_access { MEM_READ, MEM_WRITE };
+
 struct mem_region {
     gpa_t gpa;
     uint64_t len;  /* bytes, whole pages */
@@ -54,6 +56,7 @@ struct mem {
     uint64_t used;     /* bytes of it that regions have */
     uint64_t capacity; /* bytes */
     int fd;            /* the file behind the mapping, offset for offset; -1: anonymous */
+    int fd_ro;         /* the same file, not to be written through this: see mem_source() */
     bool preallocate;
     uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
@@ -121,6 +124,22 @@ void mem_written_at(struct mem *mem, const void *host, uint64_t len);
 /* Give the host pages at host (whole pages, from mem_ptr()) back: they read as zero from now on.
  * 0 or -errno. */
 int mem_discard(struct mem *mem, void *host, uint64_t len) must_check;
+
+/* What another process may map to see what is at some host address. */
+struct mem_source {
+    int fd;          /* struct mem's; open for writing only if writable */
+    uint64_t offset; /* bytes, in the file */
+    uint64_t len;    /* bytes from there on, for which all of this holds */
+    bool writable;   /* stores are allowed, and reach the guest's memory */
+};
+
+/* The source of RAM from host (inside RAM) on. access is the most that the other process is to have:
+ * for MEM_READ the answer is never writable, for MEM_WRITE it is unless the memory is ROM. Mapped
+ * with what the guest's tables grant there, it lets a guest's program do no more than the guest.
+ * 0; -EFAULT: not RAM; -EOPNOTSUPP: other processes cannot see this memory (not
+ * mem_options.shared). */
+int mem_source(const struct mem *mem, const void *host, enum mem_access access,
+               struct mem_source *ret) must_check;
 
 /* Host address of the page that host (inside RAM) lies in: regions begin at whole pages. */
 static inline const uint8_t *mem_page_of(const uint8_t *host)

@@ -206,6 +206,52 @@ START_TEST(shared_memory_is_a_file)
 }
 END_TEST
 
+/* A mapping of the source, in place of another process's; NULL: refused. */
+static uint8_t *map_source(const struct mem_source *s, int prot)
+{
+    uint8_t *at = mmap(NULL, MEM_PAGE_SIZE, prot, MAP_SHARED, s->fd, (off_t)s->offset);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+START_TEST(other_processes_map_what_the_source_says)
+{
+    const struct mem_options o = {.capacity = 4 * MIB, .shared = true};
+    struct mem_source s;
+    struct mem *mem;
+    uint8_t *at;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, MIB, false), 0);
+    ck_assert_int_eq(mem_add(mem, 16 * MIB, MIB, true), 0);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1), MEM_WRITE, &s), 0);
+    ck_assert(s.writable && s.fd == mem->fd && s.offset == 0x3000 && s.len == MIB - 0x3000);
+    at = map_source(&s, PROT_READ | PROT_WRITE);
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, "abc", 4);
+    ck_assert_str_eq(mem_ptr(mem, 0x3000, 4), "abc");
+    munmap(at, MEM_PAGE_SIZE);
+
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1), MEM_READ, &s), 0);
+    ck_assert(!s.writable && s.fd == mem->fd_ro && s.offset == 0x3000);
+    ck_assert_ptr_null(map_source(&s, PROT_READ | PROT_WRITE));
+    at = map_source(&s, PROT_READ);
+    ck_assert_ptr_nonnull(at);
+    ck_assert_str_eq((char *)at, "abc");
+    ck_assert_int_lt(mprotect(at, MEM_PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    munmap(at, MEM_PAGE_SIZE);
+
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 16 * MIB + 1, 1), MEM_WRITE, &s), 0);
+    ck_assert(!s.writable && s.fd == mem->fd_ro && s.offset == MIB + 1 && s.len == MIB - 1);
+    ck_assert_int_eq(mem_source(mem, mem->base + 2 * MIB, MEM_READ, &s), -EFAULT);
+    mem_destroy(mem);
+    mem = make();
+    ck_assert_int_eq(mem_add(mem, 0, 4096, false), 0);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0, 1), MEM_READ, &s), -EOPNOTSUPP);
+    mem_destroy(mem);
+}
+END_TEST
+
 /* Only what is nearly full, once, and again after a part of it was given back. */
 START_TEST(shared_memory_in_use_is_collapsed)
 {
@@ -239,6 +285,7 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, shared_memory_is_a_file);
+    UNIT_TEST(s, other_processes_map_what_the_source_says);
     UNIT_TEST(s, shared_memory_in_use_is_collapsed);
     UNIT_TEST(s, memory_is_preallocated_on_demand);
     UNIT_TEST(s, huge_pages_are_there_or_refused);
