@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The frame that the kernel puts on a stub's signal stack: the registers stay there while the stub
+ * rests. Linux' x86-64 ABI (asm/sigcontext.h, asm/ucontext.h, siginfo). The guest's program can write
+ * it, so it is copied first, and then judged; nothing in it says where anything is. */
+#ifndef VZ_STUB_STUB_FRAME_H
+#define VZ_STUB_STUB_FRAME_H
+
+#include "stub/stub.h"
+
+struct stub_frame {
+    uint64_t restorer;
+    uint64_t uc_flags, uc_link, stack_at, stack_flags, stack_size;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip,
+        rflags;
+    uint16_t cs, gs, fs, ss;
+    uint64_t error, trap, old_mask, cr2, fpstate, unused[8];
+    uint64_t mask;
+    int32_t signo, si_errno, code, pad;
+    union {
+        uint64_t address; /* SIGSEGV */
+        struct {
+            uint64_t call_address;
+            int32_t nr;
+            uint32_t arch;
+        }; /* SIGSYS */
+    };
+    uint8_t rest[96];
+};
+
+_Static_assert(sizeof(struct stub_frame) == 8 + 304 + 128, "as Linux lays it out");
+
+/* Of the x87 area's reserved bytes: what Linux says of the XSAVE area. */
+#define FRAME_XSAVE_MAGIC_AT 464
+#define FRAME_XSAVE_MAGIC    UINT32_C(0x46505853)
+#define FRAME_XSAVE_SIZE_AT  480
+
+/* What happened, from a copy of the frame and the signal's number, which the kernel told; any
+ * values. regs is all but bases and data selectors. */
+enum stub_event frame_event(const struct stub_frame *f, int signal, int kick,
+                            struct stub_regs *regs, uint64_t *address);
+
+/* Registers to go on with, and the rest of it as it must be to run user code with no signal blocked.
+ * `first` is the frame of the thread's beginning. */
+void frame_set(struct stub_frame *f, const struct stub_frame *first, const struct stub_regs *regs);
+
+#endif

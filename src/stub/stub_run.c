@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* Running a thread of a stub: its commands, the way in, the event that brings it out.
+ *
+ * What is believed: which thread hands over, from which instruction, and with what in its argument
+ * registers, since the kernel says so. All else is the program's. A hand-over that does not fit what
+ * we have asked for means that the program has jumped into the stub's code, and the stub is killed:
+ *
+ * - An event whose frame lies elsewhere, or which has no signal, or came from inside the region: the
+ *   last would also be how a signal, taken while the secret was in a register, wrote it to a frame.
+ * - Where several threads share a stub's memory one could change such a frame before we read it. So
+ *   there the end of commands is reported by a hand-over of its own, the secret wiped: whatever comes
+ *   in its place is known from the instruction pointer, which nobody can change. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "stub/stub_impl.h"
+
+/* Mappings up to this are filled in at once: a fault costs more. */
+#define POPULATE_MAX (2 * MIB)
+
+/* ---- commands ---- */
+
+bool stub_can_map(const struct stub *stub, uint64_t address, uint64_t length)
+{
+    return length && !((address | length) % STUB_PAGE) &&
+           range_fits(address, length, STUB_ADDRESS_END) &&
+           !ranges_overlap(address, length, stub->region, STUB_REGION);
+}
+
+static bool put(struct stub_thread *t, const struct stub_command *c)
+{
+    if (t->count == STUB_COMMANDS_MAX || !stub_can_map(t->stub, c->address, c->length))
+        return false;
+    t->page->command[t->count++] = *c;
+    return true;
+}
+
+bool stub_map(struct stub_thread *t, uint64_t address, uint64_t length, uint64_t offset_in_ram,
+              unsigned prot)
+{
+    uint32_t fd = prot & PROT_WRITE ? STUB_FD_RAM : STUB_FD_RAM_RO;
+    uint32_t populate = length <= POPULATE_MAX ? MAP_POPULATE : 0;
+
+    return put(t, &(struct stub_command){
+                      .address = address,
+                      .length = length,
+                      .offset = offset_in_ram,
+                      .prot_fd = (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) | fd << 8,
+                      .flags = MAP_SHARED | MAP_FIXED | populate,
+                  });
+}
+
+bool stub_unmap(struct stub_thread *t, uint64_t address, uint64_t length)
+{
+    return put(t, &(struct stub_command){.address = address, .length = length});
+}
+
+unsigned stub_commands(const struct stub_thread *t)
+{
+    return t->count;
+}
+
+void *stub_xsave(struct stub_thread *t, size_t *size)
+{
+    *size = t->xsave_size;
+    return t->xsave;
+}
+
+/* ---- ends ---- */
+
+static int died(struct stub_thread *t)
+{
+    t->dead = true;
+    t->end = host_how_died(t->stub);
+    return -EIO;
+}
+
+static int broken(struct stub_thread *t)
+{
+    t->dead = true;
+    t->end = STUB_BROKEN;
+    stub_kill(t->stub);
+    return -EIO;
+}
+
+/* ---- hand-overs ---- */
+
+static bool is_from(const struct stub_thread *t, const struct stub_word *w, uint32_t at)
+{
+    return w->ip == t->at + at && w->tid == t->tid && w->nr == STUB_HAND_OVER;
+}
+
+/* The answer, and the next hand-over. One that was taken back, since the process was stopped or
+ * frozen, comes again. */
+static int exchange(struct stub_thread *t, uint64_t value, struct stub_word *ret)
+{
+    int r = hand_over_answer(t, t->hand_over, value);
+
+    while (r == -ENOENT) {
+        r = hand_over_wait(t, -1, ret);
+        if (r == 0)
+            r = hand_over_answer(t, ret->id, value);
+    }
+    if (r == 0)
+        r = hand_over_wait(t, -1, ret);
+    if (r)
+        return died(t);
+    t->hand_over = ret->id;
+    return 0;
+}
+
+/* The thread has reported how its commands went. */
+static int reported(struct stub_thread *t, const struct stub_word *w)
+{
+    int64_t error = (int64_t)w->arg[2];
+
+    t->count = t->page->count = 0;
+    if (error == 0)
+        return 0;
+    /* By the host's limits or a program's forgery: never a success. */
+    return error >= -4095 && error < 0 ? (int)error : -EIO;
+}
+
+static bool reports(const struct stub_thread *t, const struct stub_word *w)
+{
+    return is_from(t, w, stub_blob_at.report) && w->arg[0] == (uint64_t)STUB_REPORTED;
+}
+
+/* Let it carry out its commands and report. */
+static int flush(struct stub_thread *t)
+{
+    struct stub_word w;
+    int r;
+
+    t->page->count = t->count;
+    t->page->report = 1;
+    r = exchange(t, t->secret, &w);
+    if (r)
+        return r;
+    if (!reports(t, &w))
+        return broken(t);
+    return reported(t, &w);
+}
+
+int stub_flush(struct stub_thread *t)
+{
+    if (t->dead)
+        return -EIO;
+    return t->count ? flush(t) : 0;
+}
+
+/* ---- running ---- */
+
+static bool is_canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
+{
+    return is_canonical(r->fs_base) && is_canonical(r->gs_base) && r->rip < STUB_ADDRESS_END &&
+                   r->rip - t->stub->region >= STUB_REGION
+               ? 0
+               : -EINVAL;
+}
+
+static int take_event(struct stub_thread *t, const struct stub_word *w, struct stub_regs *regs,
+                      enum stub_event *event, uint64_t *address)
+{
+    struct stub_frame f;
+
+    if (!is_from(t, w, stub_blob_at.event) || w->arg[1] != t->frame_at)
+        return broken(t);
+    memcpy(&f, (const void *)t->frame, sizeof(f));
+    __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
+    if (!f.signo || f.rip - t->stub->region < STUB_REGION)
+        return broken(t);
+    *event = frame_event(&f, (int)w->arg[0], STUB_KICK, regs, address);
+    regs->fs_base = w->arg[2];
+    regs->gs_base = w->arg[3];
+    regs->ds = (uint16_t)w->arg[4];
+    regs->es = (uint16_t)(w->arg[4] >> 16);
+    regs->fs = (uint16_t)(w->arg[4] >> 32);
+    regs->gs = (uint16_t)(w->arg[4] >> 48);
+    return 0;
+}
+
+/* Commands without a report, then user code: one hand-over less. Only where no other thread can hide
+ * what became of the secret. */
+static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stub_word *ret)
+{
+    uint64_t answer = t->count ? t->secret : 0;
+    int r;
+
+    t->page->count = t->count;
+    t->page->report = 0;
+    t->page->fs_base = regs->fs_base;
+    t->page->gs_base = regs->gs_base;
+    frame_set(t->frame, &t->first, regs);
+    r = exchange(t, answer, ret);
+    if (r)
+        return r;
+    if (answer && reports(t, ret)) {
+        /* A command failed. */
+        r = reported(t, ret);
+        return r ? r : broken(t);
+    }
+    t->count = 0;
+    return 0;
+}
+
+/* Says that it is inside, unless a kick has come. */
+static bool go_inside(struct stub_thread *t)
+{
+    atomic_store(&t->inside, true);
+    if (!atomic_load(&t->kicked))
+        return true;
+    atomic_store(&t->inside, false);
+    atomic_store(&t->kicked, false);
+    return false;
+}
+
+int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *event,
+             uint64_t *address)
+{
+    struct stub_word w;
+    int r = t->dead ? -EIO : check_regs(t, regs);
+
+    if (r == 0 && t->count && t->stub->threads > 1)
+        r = flush(t);
+    if (r == 0) {
+        if (!go_inside(t)) {
+            *event = STUB_KICKED;
+            return 0;
+        }
+        r = enter(t, regs, &w);
+        atomic_store(&t->inside, false);
+    }
+    if (r == 0)
+        r = take_event(t, &w, regs, event, address);
+    if (r == 0 && *event == STUB_KICKED)
+        atomic_store(&t->kicked, false);
+    if (r == -EIO && t->dead) {
+        *event = t->end;
+        return 0;
+    }
+    return r;
+}
+
+void stub_kick(struct stub_thread *t)
+{
+    atomic_store(&t->kicked, true);
+    if (atomic_load(&t->inside))
+        syscall(SYS_tgkill, t->stub->pid, t->tid, STUB_KICK);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include <pthread.h>
+
+#include "stub/stub_fixture.h"
+
+START_TEST(test_system_call)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05); /* mov $39, %eax; syscall */
+    rig_map(&g);
+    for (unsigned i = 0; i < 16; i++)
+        if (i != 4)
+            g.regs.gpr[i] = 0x1111111111111111 * i;
+    g.regs.rflags = 0x8d5;
+    g.regs.fs_base = 0x123456789000;
+    g.regs.gs_base = 0xffff800000000000;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_SYSCALL);
+    ck_assert_uint_eq(g.regs.rip, CODE + 5);
+    ck_assert_uint_eq(g.regs.gpr[0], 39);
+    ck_assert_uint_eq(g.regs.gpr[1], CODE + 7);
+    ck_assert_uint_eq(g.regs.gpr[4], DATA + 4096);
+    for (unsigned i = 2; i < 16; i++)
+        if (i != 4 && i != 11)
+            ck_assert_uint_eq(g.regs.gpr[i], 0x1111111111111111 * i);
+    ck_assert_uint_eq(g.regs.rflags, 0xad7);
+    ck_assert_uint_eq(g.regs.fs_base, 0x123456789000);
+    ck_assert_uint_eq(g.regs.gs_base, 0xffff800000000000);
+    ck_assert_uint_eq(g.regs.cs, 0x33);
+    ck_assert_uint_eq(g.regs.ss, 0x2b);
+    ck_assert_uint_eq(g.regs.ds | g.regs.es | g.regs.fs | g.regs.gs, 0);
+    rig_close(&g);
+}
+END_TEST
+
+START_TEST(test_page_fault)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0x48, 0x89, 0x03, 0x0f, 0x05); /* mov %rax, (%rbx); syscall */
+    rig_map(&g);
+    g.regs.gpr[0] = 0x1234;
+    g.regs.gpr[3] = DATA + 0x5008;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_PAGE_FAULT);
+    ck_assert_uint_eq(g.regs.rip, CODE);
+    ck_assert_uint_eq(g.address, DATA + 0x5008);
+    /* Readable: that is not enough. */
+    ck_assert(stub_map(g.t, DATA + 0x5000, 4096, 0x2000, PROT_READ));
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_PAGE_FAULT);
+    ck_assert(stub_map(g.t, DATA + 0x5000, 4096, 0x2000, PROT_READ | PROT_WRITE));
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_SYSCALL);
+    ck_assert_uint_eq(*(uint64_t *)(g.memory + 0x2008), 0x1234);
+    ck_assert(stub_unmap(g.t, DATA + 0x5000, 4096));
+    ck_assert_int_eq(stub_flush(g.t), 0);
+    g.regs.rip = CODE;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_PAGE_FAULT);
+    rig_close(&g);
+}
+END_TEST
+
+struct one {
+    uint8_t code[8];
+    uint64_t rflags, rax;
+    enum stub_event event;
+    unsigned at; /* RIP behind CODE */
+};
+
+static const struct one ones[] = {
+    {{0xcd, 0x80}, 0, 5, STUB_INT80, 0},
+    {{0x90, 0xcc}, 0, 0, STUB_BREAKPOINT, 1},
+    {{0x90, 0xcd, 3}, 0, 0, STUB_BREAKPOINT, 2},    /* INT 3: one byte further than it is */
+    {{0x90, 0xcd, 4}, 0, 0, STUB_FAULT, 1},         /* INT 4 */
+    {{0x90, 0xcd, 5}, 0, 0, STUB_FAULT, 1},
+    {{0x90, 0x0f, 0x0b}, 0, 0, STUB_FAULT, 1},      /* UD2 */
+    {{0x90, 0xf4}, 0, 0, STUB_FAULT, 1},            /* HLT */
+    {{0x90, 0xec}, 0, 0, STUB_FAULT, 1},            /* IN */
+    {{0x90, 0xfa}, 0, 0, STUB_FAULT, 1},            /* CLI */
+    {{0x31, 0xc9, 0xf7, 0xf1}, 0, 1, STUB_FAULT, 2}, /* DIV by 0 */
+    {{0x90, 0x8b, 0x00}, 0, 0x8000000000000000, STUB_FAULT, 1}, /* not canonical */
+    {{0x90, 0x8b, 0x00}, 0, 0xffff800000000000, STUB_PAGE_FAULT, 1},
+    {{0xff, 0xe0}, 0, 0x7000, STUB_PAGE_FAULT, (unsigned)(0x7000 - CODE)}, /* JMP to nowhere */
+    {{0x9c, 0x80, 0x4c, 0x24, 1, 1, 0x9d, 0x90}, 0, 0, STUB_SINGLE_STEP, 8}, /* TF by POPF */
+};
+
+START_TEST(test_one)
+{
+    const struct one *o = &ones[_i];
+    struct rig g;
+
+    rig_open(&g, 1);
+    memcpy(g.memory, o->code, sizeof(o->code));
+    rig_map(&g);
+    g.regs.gpr[0] = o->rax;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, o->event);
+    ck_assert_int_eq((int)(g.regs.rip - CODE), (int)o->at);
+    ck_assert(o->event != STUB_SINGLE_STEP || (g.regs.rflags & BIT(8)));
+    rig_close(&g);
+}
+END_TEST
+
+START_TEST(test_vsyscall)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0xff, 0xd0); /* call *%rax */
+    rig_map(&g);
+    g.regs.gpr[0] = 0xffffffffff600400;
+    rig_run(&g);
+    if (g.event != STUB_PAGE_FAULT) /* where the host has no such page */
+        ck_assert_int_eq(g.event, STUB_VSYSCALL);
+    ck_assert_uint_eq(g.regs.rip, 0xffffffffff600400);
+    ck_assert_uint_eq(g.regs.gpr[4], DATA + 4096 - 8);
+    ck_assert_uint_eq(*(uint64_t *)(g.memory + 8192 - 8), CODE + 2);
+    rig_close(&g);
+}
+END_TEST
+
+static void *kick_later(void *arg)
+{
+    usleep(20000);
+    stub_kick(arg);
+    return NULL;
+}
+
+START_TEST(test_kick)
+{
+    pthread_t thread;
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0x48, 0xff, 0xc0, 0xeb, 0xfb); /* 1: inc %rax; jmp 1b */
+    rig_map(&g);
+    stub_kick(g.t);
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_KICKED);
+    ck_assert_uint_eq(g.regs.gpr[0], 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, kick_later, g.t), 0);
+    rig_run(&g);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(g.event, STUB_KICKED);
+    ck_assert_uint_gt(g.regs.gpr[0], 1000);
+    ck_assert_uint_lt(g.regs.rip - CODE, 5);
+    rig_close(&g);
+}
+END_TEST
+
+START_TEST(test_threads)
+{
+    struct rig g;
+
+    rig_open(&g, 3);
+    CODE_BYTES(&g, 0x48, 0x89, 0x03, 0x0f, 0x05);
+    rig_map(&g);
+    g.regs.gpr[3] = DATA;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_SYSCALL);
+    for (unsigned i = 1; i < 3; i++) {
+        g.t = stub_thread(g.stub, i);
+        g.regs.rip = CODE;
+        g.regs.gpr[0] = i;
+        rig_run(&g);
+        ck_assert_int_eq(g.event, STUB_SYSCALL);
+        ck_assert_uint_eq(g.memory[4096], i);
+    }
+    ck_assert_ptr_null(stub_thread(g.stub, 3));
+    rig_close(&g);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    TCase *one = tcase_create("test_one");
+
+    UNIT_TEST(s, test_system_call);
+    UNIT_TEST(s, test_page_fault);
+    tcase_add_loop_test(one, test_one, 0, ARRAY_SIZE(ones));
+    suite_add_tcase(s, one);
+    UNIT_TEST(s, test_vsyscall);
+    UNIT_TEST(s, test_kick);
+    UNIT_TEST(s, test_threads);
+}
+
+UNIT_TEST_MAIN("stub", add_tests)
