@@ -18,6 +18,7 @@ static struct gate idt[256];
 static handler_fn *handlers[256];
 static struct tss tss;
 uint32_t uncaught;
+void (*user_event)(struct frame *f);
 
 /* What catch_exception() and run_user() unwind to. */
 static struct {
@@ -34,6 +35,8 @@ void guest_exception(struct frame *f)
 {
     bool kept = f->vector < 32 && (uncaught >> f->vector & 1);
 
+    if ((f->cs & 3) && user_event)
+        user_event(f);
     if (catcher.active && !kept && (f->vector < 32 || f->vector == 0x80)) {
         catcher.active = false;
         catcher.frame = *f;
@@ -140,6 +143,15 @@ void map_user(const void *start, size_t len)
     }
 }
 
+void take_from_user(void)
+{
+    uint64_t *pdpt = (uint64_t *)(pml4[0] & ~UINT64_C(0xfff));
+
+    for (unsigned n = 0; n < 2048; n++)
+        ((uint64_t *)(pdpt[n / 512] & ~UINT64_C(0xfff)))[n % 512] &= ~UINT64_C(4);
+    WRITE_CR(3, READ_CR(3));
+}
+
 /* ---- user mode ---- */
 
 void load_tss(uint64_t rsp0, unsigned ist, uint64_t ist_stack)
@@ -224,10 +236,55 @@ __attribute__((weak)) void guest_ap_main(void)
     load_idt();
 }
 
-void guest_start(void);
+/* ---- the start ---- */
 
-void guest_start(void)
+static const char *command_line = "";
+
+/* Where the value of a word NAME=VALUE of the command line starts, or NULL. */
+static const char *option(const char *name)
 {
+    for (const char *s = command_line; *s;) {
+        const char *n = name;
+
+        while (*n && *s == *n)
+            s++, n++;
+        if (!*n && *s == '=')
+            return s + 1;
+        while (*s && *s != ' ')
+            s++;
+        while (*s == ' ')
+            s++;
+    }
+    return NULL;
+}
+
+uint64_t guest_option(const char *name, uint64_t otherwise)
+{
+    const char *s = option(name);
+    uint64_t v = 0;
+
+    for (; s && *s >= '0' && *s <= '9'; s++)
+        v = v * 10 + (unsigned)(*s - '0');
+    return s ? v : otherwise;
+}
+
+bool guest_option_is(const char *name, const char *value)
+{
+    const char *s = option(name);
+
+    while (s && *value && *s == *value)
+        s++, value++;
+    return s && !*value && (!*s || *s == ' ');
+}
+
+void guest_start(uint32_t info);
+
+void guest_start(uint32_t info)
+{
+    const uint32_t *multiboot = (const uint32_t *)(uintptr_t)info;
+
+    if (multiboot[0] & 4)
+        command_line = (const char *)(uintptr_t)multiboot[4];
     outb(0x3f9, 0);
     outb(0x3fb, 3);
     outb(0x21, 0xff); /* the firmware may have left the timer's interrupt on */

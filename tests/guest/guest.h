@@ -14,7 +14,15 @@ struct frame {
 };
 
 int guest_main(void);
+
+/* Words NAME=VALUE of the kernel command line: a decimal number, or whether it is this value. */
+uint64_t guest_option(const char *name, uint64_t otherwise);
+bool guest_option_is(const char *name, const char *value);
+
 void guest_ap_main(void);
+
+/* Gets what comes from user mode first; NULL (nobody) unless user.h is used. */
+extern void (*user_event)(struct frame *f);
 
 /* Handlers: by default an exception or interrupt nobody expects ends the program as failed. */
 typedef void handler_fn(struct frame *f);
@@ -41,6 +49,7 @@ void load_tss(uint64_t rsp0, unsigned ist, uint64_t ist_stack);
 extern uint64_t user_rflags; /* what it starts with; IF at first */
 int run_user(void (*fn)(void *arg), void *arg, struct frame *ret);
 void map_user(const void *start, size_t len); /* set U for these pages and above them */
+void take_from_user(void); /* the large pages of the start, which user mode has */
 static inline void user_return(void)
 {
     __asm__ volatile("int $0x80");

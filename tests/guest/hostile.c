@@ -203,16 +203,6 @@ static void on_timer(struct frame *f)
     }
 }
 
-/* The large pages the program starts with are everybody's. */
-static void take_from_user(void)
-{
-    uint64_t *pdpt = (uint64_t *)(pml4[0] & ~UINT64_C(0xfff));
-
-    for (unsigned n = 0; n < 2048; n++)
-        ((uint64_t *)(pdpt[n / 512] & ~UINT64_C(0xfff)))[n % 512] &= ~UINT64_C(4);
-    WRITE_CR(3, READ_CR(3));
-}
-
 static void user_part(void)
 {
     struct frame f;

@@ -376,16 +376,6 @@ static void pcids(void)
     WRITE_CR(3, cr3);
 }
 
-/* start.S gives user mode everything, which SMEP and SMAP would not let us live with. */
-static void take_from_user(void)
-{
-    uint64_t *t = (uint64_t *)(pml4[0] & ADDRESS);
-
-    for (unsigned n = 0; n < 4 * 512; n++)
-        ((uint64_t *)(t[n / 512] & ADDRESS))[n % 512] &= ~(uint64_t)U;
-    WRITE_CR(3, READ_CR(3));
-}
-
 int guest_main(void)
 {
     static const uint8_t code[3][4] = {{0x8a, 0x07, 0xcd, 0x80},        /* mov (%rdi), %al */

@@ -19,7 +19,7 @@ _start:
         call long_mode
         ljmp $0x08, $start64
 
-/* Turn on paging and long mode (compatibility mode still): clobbers eax, ecx, edx. */
+/* Turn on paging and long mode (compatibility mode still): clobbers eax, ecx, edx; not ebx. */
 long_mode:
         lgdt gdt_pointer
         mov $pml4, %eax
@@ -46,6 +46,7 @@ start64:
         xor %eax, %eax
         mov %eax, %fs
         mov %eax, %gs
+        mov %ebx, %edi                  /* Multiboot information */
         call guest_start
 
 /* ---- other CPUs ---- */
@@ -93,7 +94,7 @@ ap64:
         push $0
         .endif
         push $\n
-        jmp common
+        jmp exception_common
         .endm
 
         .align 16
@@ -105,7 +106,8 @@ vector_stubs:
         .set n, n + 1
         .endr
 
-common:
+        .global exception_common
+exception_common:
         push %rax
         push %rcx
         push %rdx
