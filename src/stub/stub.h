@@ -33,7 +33,7 @@ struct stub_host_options {
 
 /* What this host does, found out by trying. */
 struct stub_probe {
-    bool works;              /* if not, why says in words why not */
+    bool works;              /* if not, why says in words why not, and stub_create() fails */
     enum stub_mode mode;
     bool sync_wake_up;       /* hand-overs stay on one CPU by themselves (Linux 6.6) */
     bool cpuid_faults;       /* CPUID in a stub is STUB_FAULT; else it answers for the host */
@@ -51,16 +51,21 @@ struct stub_probe {
 
 /* ---- the host ---- */
 
-/* Start the parent of a machine's stubs. Makes a thread ("vz-stubs"), which keeps two stubs ready.
- * 0; -ENOSYS, -EPERM, -EACCES, -ENOEXEC: this host does not allow it. why, if not NULL, then has a
- * sentence's worth of words. The descriptors may be closed after. */
+/* A machine's stubs. Makes a thread ("vz-stubs"), which finds out what this computer allows, starts the
+ * parent of stubs, and keeps two of them ready; it does not wait for that. The process gets a child,
+ * and a SIGCHLD at the end. 0; -EINVAL: threads; -ENOSYS: surely not here, and why, if not NULL, has
+ * words; or -errno. The descriptors may be closed after. */
 int stub_host_create(struct stub_host **ret, const struct stub_host_options *options,
                      char why[160]) must_check;
 
 /* All its stubs are destroyed. Every process is gone when this returns. NULL is fine. */
 void stub_host_destroy(struct stub_host *host);
 
-/* What was found out; valid until the host is destroyed. Waits for it the first time. */
+/* What was found out; valid until the host is destroyed. NULL: not yet, some 20 ms after its start;
+ * unless wait. */
+const struct stub_probe *stub_host_probed(struct stub_host *host, bool wait);
+
+/* The same, waiting. */
 const struct stub_probe *stub_host_probe(struct stub_host *host);
 
 /* CPUID faulting is a register of the processor, which a switch between a thread that has it and one
@@ -129,8 +134,8 @@ unsigned stub_commands(const struct stub_thread *t);
 /* Carry out the commands, enter with *regs, wait for an event. On 0 *regs and *event are it, and
  * *address for STUB_PAGE_FAULT. With STUB_KICKED because of a kick before the entry, STUB_BROKEN and
  * STUB_DIED *regs is untouched. -EINVAL: a base is not canonical or rip is not a process' address;
- * -ENOMEM, -EPERM, ...: a command failed (too many mappings; an address that the host reserves);
- * neither it nor those behind it nor any user code were executed, and they are forgotten. */
+ * -ENOMEM, -EPERM, ...: a command failed (too many mappings; an address that the host reserves), so
+ * what is mapped is not known any more: destroy the stub. No user code was executed. */
 int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *event,
              uint64_t *address) must_check;
 

@@ -344,10 +344,10 @@ __attribute__((noreturn)) static void become_stub(int file, int socket, long par
 
 /* ---- the parent ---- */
 
-static int make(int file, int socket)
+static int make(int file, int socket, int *pidfd)
 {
     long self = SYS0(__NR_getpid);
-    long pid = SYS5(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+    long pid = SYS5(__NR_clone, CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0);
 
     if (pid == 0)
         become_stub(file, socket, self);
@@ -406,7 +406,7 @@ static int start(int *fd, unsigned fds)
 static void serve(int socket)
 {
     struct child_request q;
-    int fd[2], result, status;
+    int fd[2], pidfd, result, status;
     unsigned fds;
 
     for (;;) {
@@ -414,12 +414,13 @@ static void serve(int socket)
         if (receive(socket, &q, sizeof(q), fd, &fds) != sizeof(q))
             return;
         status = 0;
+        pidfd = -1;
         switch (q.op) {
         case CHILD_START:
             result = start(fd, fds);
             break;
         case CHILD_MAKE:
-            result = fds == 2 ? make(fd[0], fd[1]) : -9;
+            result = fds == 2 ? make(fd[0], fd[1], &pidfd) : -9;
             for (unsigned i = 0; i < fds; i++)
                 SYS1(__NR_close, fd[i]);
             break;
@@ -429,8 +430,10 @@ static void serve(int socket)
         default:
             return;
         }
-        if (answer(socket, result, status, NULL, 0) < 0)
+        if (answer(socket, result, status, &pidfd, pidfd >= 0) < 0)
             return;
+        if (pidfd >= 0)
+            SYS1(__NR_close, pidfd);
     }
 }
 

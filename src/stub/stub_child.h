@@ -5,7 +5,7 @@
  * Over a socket of packets, one request at a time:
  *   CHILD_START  with the two descriptors of RAM; answered by 0
  *   CHILD_MAKE   with the stub's memory file, whose second page is its plan, and a socket; answered by
- *                its pid as the parent sees it. The stub then says {0} with its listeners on that
+ *                its pid as the parent sees it, and a pidfd. The stub then says {0} with its listeners on that
  *                socket, or {-errno, where it failed}; nothing more if it dies
  *   CHILD_REAP   pid; answered by its wait status. It has been killed before
  * When the socket ends, so does the parent, and with it its stubs. */

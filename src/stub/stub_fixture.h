@@ -47,6 +47,7 @@ static inline void rig_open(struct rig *g, unsigned threads)
     options.ram_ro = g->ram_ro;
     r = stub_host_create(&g->host, &options, why);
     ck_assert_msg(r == 0, "%d: %s", r, why);
+    ck_assert_msg(stub_host_probe(g->host)->works, "%s", stub_host_probe(g->host)->why);
     ck_assert_int_eq(stub_create(&g->stub, g->host, REGION), 0);
     g->t = stub_thread(g->stub, 0);
 }

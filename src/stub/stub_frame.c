@@ -10,6 +10,7 @@
 /* CF PF AF ZF SF DF OF ID: what a program changes and the processor may keep. Not TF, NT and AC. */
 #define FLAGS_KEPT    (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(7) | BIT(10) | BIT(11) | BIT(21))
 
+#define TRAP_DEBUG      1
 #define TRAP_OVERFLOW   4
 #define TRAP_PAGE_FAULT 14
 
@@ -38,25 +39,26 @@ static enum stub_event system_call(const struct stub_frame *f, struct stub_regs 
     return f->arch == AUDIT_ARCH_X86_64 ? STUB_SYSCALL : STUB_INT80;
 }
 
-static enum stub_event trap(const struct stub_frame *f, struct stub_regs *r)
+static enum stub_event trap(const struct stub_frame *f, const struct frame_ways *ways,
+                            struct stub_regs *r)
 {
     if (f->code == TRAP_TRACE)
         return STUB_SINGLE_STEP;
-    r->rip -= 1;
+    r->rip -= f->trap == TRAP_DEBUG ? ways->icebp_length : 1;
     return STUB_BREAKPOINT;
 }
 
-enum stub_event frame_event(const struct stub_frame *f, int signal, int kick,
+enum stub_event frame_event(const struct stub_frame *f, int signal, const struct frame_ways *ways,
                             struct stub_regs *regs, uint64_t *address)
 {
     get_regs(f, regs);
-    if (signal == kick)
+    if (signal == ways->kick)
         return STUB_KICKED;
     switch (signal) {
     case SIGSYS:
         return system_call(f, regs);
     case SIGTRAP:
-        return trap(f, regs);
+        return trap(f, ways, regs);
     case SIGSEGV:
         if (f->trap == TRAP_PAGE_FAULT) {
             *address = f->address;

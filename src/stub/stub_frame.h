@@ -34,9 +34,15 @@ _Static_assert(sizeof(struct stub_frame) == 8 + 304 + 128, "as Linux lays it out
 #define FRAME_XSAVE_MAGIC    UINT32_C(0x46505853)
 #define FRAME_XSAVE_SIZE_AT  480
 
+/* How hosts differ. */
+struct frame_ways {
+    int kick;              /* the signal that is one */
+    unsigned icebp_length; /* RIP is behind ICEBP; 0: at it, as under some hypervisors */
+};
+
 /* What happened, from a copy of the frame and the signal's number, which the kernel told; any
  * values. regs is all but bases and data selectors. */
-enum stub_event frame_event(const struct stub_frame *f, int signal, int kick,
+enum stub_event frame_event(const struct stub_frame *f, int signal, const struct frame_ways *ways,
                             struct stub_regs *regs, uint64_t *address);
 
 /* Registers to go on with, and the rest of it as it must be to run user code with no signal blocked.

@@ -20,23 +20,25 @@ bool hand_over_prepare(int listener)
     return ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
 }
 
-/* 1: there is one; 0: not in this time; -EIO: nobody is left who could. */
+/* 1: there is one; 0: not in this time; -EIO: nobody is left who could. Before Linux 6.11 a listener
+ * hears of its thread's end only when that is reaped, so the process is looked at as well. */
 static int look(struct stub_thread *t, int timeout_ms)
 {
-    struct pollfd p = {.fd = t->listener, .events = POLLIN};
+    struct pollfd p[2] = {{.fd = t->listener, .events = POLLIN},
+                          {.fd = t->stub->pidfd, .events = POLLIN}};
     int r;
 
     do
-        r = poll(&p, 1, timeout_ms);
+        r = poll(p, 2, timeout_ms);
     while (r < 0 && errno == EINTR);
     if (r < 0)
         return -errno;
-    return p.revents & POLLIN ? 1 : p.revents ? -EIO : 0;
+    return p[1].revents ? -EIO : p[0].revents & POLLIN ? 1 : p[0].revents ? -EIO : 0;
 }
 
 int hand_over_wait(struct stub_thread *t, int timeout_ms, struct stub_word *ret)
 {
-    /* Before Linux 6.11 a wait for notifications does not end when the stub dies. */
+    /* Before Linux 6.11 this wait does not end when the stub dies either. */
     bool first_look = timeout_ms >= 0 || !t->stub->host->recv_ends;
     union {
         struct seccomp_notif notif;

@@ -2,30 +2,31 @@
 /* A machine's stubs: one thread that keeps some ready and takes others apart, so that who needs one
  * does not wait. It starts the parent of stubs as well, which dies with the thread that did. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "stub/stub_impl.h"
 
-#define KEEP_READY 2
+#define KEEP_READY   2
+#define MAX_STUBS    16
 #define REGION_FIRST UINT64_C(0x400000000000) /* until somebody asks for another */
 
 #ifndef HWCAP2_FSGSBASE
 #define HWCAP2_FSGSBASE BIT(1)
 #endif
+#define ARCH_CPUID_SET 0x1012
 
 /* ---- its thread ---- */
-
-static bool have_work_locked(const struct stub_host *h)
-{
-    return h->stop || h->reaps || !LIST_EMPTY(&h->dying) || h->waiting ||
-           (h->ready_count < KEEP_READY && !h->make_error);
-}
 
 /* Those of another region are no good to anybody. */
 static void drop_strangers_locked(struct stub_host *h)
@@ -42,9 +43,20 @@ static void drop_strangers_locked(struct stub_host *h)
     }
 }
 
-static void make_one(struct stub_host *h)
+static void tried_locked(struct stub_host *h, int error, const char *why)
 {
-    uint64_t region = h->region;
+    h->tries++;
+    h->error = error;
+    if (error && !h->probed) {
+        h->probe.works = false;
+        snprintf(h->probe.why, sizeof(h->probe.why), "%s", why[0] ? why : strerror(-error));
+    }
+    pthread_cond_broadcast(&h->changed);
+}
+
+static void make_one_locked(struct stub_host *h)
+{
+    uint64_t region = h->region, begin = clock_mono_ns();
     struct stub *s;
     char why[160] = "";
     int r;
@@ -52,19 +64,17 @@ static void make_one(struct stub_host *h)
     pthread_mutex_unlock(&h->lock);
     r = stub_make(h, region, &s, why);
     pthread_mutex_lock(&h->lock);
-    h->tries++;
-    h->make_error = r;
-    if (r) {
-        h->probe.works = false;
-        memcpy(h->probe.why, why, sizeof(why));
-    } else {
+    if (r == 0) {
         LIST_INSERT_HEAD(&h->ready, s, next);
         h->ready_count++;
+        begin = clock_mono_ns() - begin;
+        if (!h->make_ns || begin < h->make_ns)
+            h->make_ns = begin;
     }
-    pthread_cond_broadcast(&h->changed);
+    tried_locked(h, r, why);
 }
 
-static void unmake_one(struct stub_host *h)
+static void unmake_one_locked(struct stub_host *h)
 {
     struct stub *s = LIST_FIRST(&h->dying);
 
@@ -74,41 +84,85 @@ static void unmake_one(struct stub_host *h)
     pthread_mutex_lock(&h->lock);
 }
 
-/* A stub that has died is used by the thread that found that, which waits. */
-static void reap_one(struct stub_host *h)
+/* A stub that has died is still used by the thread that found that, and waits to be told how. */
+static void reap_one_locked(struct stub_host *h)
 {
     struct stub *s;
     int status;
 
-    LIST_FOREACH (s, &h->live_list, next)
+    LIST_FOREACH (s, &h->live, next)
         if (s->reap_wanted)
             break;
+    h->reaps--;
     if (!s)
         return;
+    s->reap_wanted = false;
     pthread_mutex_unlock(&h->lock);
     status = stub_reap(s);
     pthread_mutex_lock(&h->lock);
-    s->reap_wanted = false;
     s->reaped = true;
     s->status = status;
-    h->reaps--;
     pthread_cond_broadcast(&h->changed);
+}
+
+/* Something may be to do. Any thread. */
+static void wake_locked(struct stub_host *h)
+{
+    pthread_cond_broadcast(&h->changed);
+    sem_post(&h->work);
+}
+
+/* Wait for work; if a thread was kicked, no longer than until it is time to look whether it came. */
+static void wait_locked(struct stub_host *h, uint64_t *look_at)
+{
+    bool watch = atomic_load(&h->watch);
+    struct timespec until;
+
+    if (watch && !*look_at)
+        *look_at = clock_mono_ns() + KICK_LOOK_NS;
+    until = (struct timespec){.tv_sec = (time_t)(*look_at / NS_PER_SEC),
+                              .tv_nsec = (long)(*look_at % NS_PER_SEC)};
+    pthread_mutex_unlock(&h->lock);
+    if (watch)
+        sem_clockwait(&h->work, CLOCK_MONOTONIC, &until);
+    else
+        sem_wait(&h->work);
+    pthread_mutex_lock(&h->lock);
+}
+
+static void look_locked(struct stub_host *h)
+{
+    struct stub *s;
+    bool again = false;
+
+    /* First: a kick from here on may be one that we do not see. */
+    atomic_store(&h->watch, false);
+    LIST_FOREACH (s, &h->live, next)
+        again |= kick_look(s);
+    if (again)
+        atomic_store(&h->watch, true);
 }
 
 static void work_locked(struct stub_host *h)
 {
+    uint64_t look_at = 0;
+
     while (!h->stop) {
+        if (look_at && clock_mono_ns() >= look_at) {
+            look_at = 0;
+            look_locked(h);
+        }
         drop_strangers_locked(h);
         if (h->reaps)
-            reap_one(h);
+            reap_one_locked(h);
         else if (h->waiting && !h->ready_count)
-            make_one(h);
+            make_one_locked(h);
         else if (!LIST_EMPTY(&h->dying))
-            unmake_one(h);
-        else if (h->ready_count < KEEP_READY && !h->make_error)
-            make_one(h);
-        else if (!have_work_locked(h) || (h->waiting && h->ready_count))
-            pthread_cond_wait(&h->changed, &h->lock);
+            unmake_one_locked(h);
+        else if (h->ready_count < KEEP_READY && !h->error)
+            make_one_locked(h);
+        else
+            wait_locked(h, &look_at);
     }
 }
 
@@ -121,24 +175,51 @@ static void end_all_locked(struct stub_host *h)
         LIST_INSERT_HEAD(&h->dying, s, next);
     }
     while (!LIST_EMPTY(&h->dying))
-        unmake_one(h);
+        unmake_one_locked(h);
+}
+
+/* Before the lock is first taken by anybody else. Why it does not work, or nothing. */
+static int begin(struct stub_host *h, struct stub_probe *p)
+{
+    int r;
+
+    if (h->is_test)
+        p->works = true;
+    else
+        probe_run(h->options.mode, p, &h->ways);
+    if (!p->works)
+        return -ENOSYS;
+    r = parent_start(&h->parent, h->options.ram, h->options.ram_ro, p->why);
+    p->works = r == 0;
+    p->sandbox = h->parent.sandbox;
+    return r;
 }
 
 static void *host_main(void *arg)
 {
     struct stub_host *h = arg;
-    char why[160] = "";
+    struct stub_probe probe = {0};
     int r;
 
     pthread_setname_np(pthread_self(), "vz-stubs");
-    r = parent_start(&h->parent, h->options.ram, h->options.ram_ro, why);
+    r = begin(h, &probe);
     pthread_mutex_lock(&h->lock);
-    h->tries = 1;
-    h->make_error = r;
-    memcpy(h->probe.why, why, sizeof(why));
+    h->probe = probe;
+    h->error = r;
+    if (r == 0) {
+        make_one_locked(h);
+        h->probe.make_ns = h->make_ns;
+    }
+    h->probed = true;
+    h->tries++;
     pthread_cond_broadcast(&h->changed);
-    if (r == 0)
+    if (!h->parent.pid) {
+        /* Nobody gets a stub: stub_create() fails by itself. */
+        while (!h->stop)
+            wait_locked(h, &(uint64_t){0});
+    } else {
         work_locked(h);
+    }
     end_all_locked(h);
     pthread_mutex_unlock(&h->lock);
     parent_end(&h->parent);
@@ -157,7 +238,7 @@ static int start_thread(struct stub_host *h)
     return -r;
 }
 
-/* ---- for its users ---- */
+/* ---- its life ---- */
 
 static int check_options(const struct stub_host_options *o, char why[160])
 {
@@ -175,56 +256,74 @@ static int check_options(const struct stub_host_options *o, char why[160])
     return 0;
 }
 
+static bool kernel_at_least(unsigned major, unsigned minor)
+{
+    unsigned a = 0, b = 0;
+    struct utsname u;
+
+    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &a, &b) == 2 &&
+           (a > major || (a == major && b >= minor));
+}
+
+static void free_host(struct stub_host *h)
+{
+    if (h->options.ram >= 0)
+        close(h->options.ram);
+    if (h->options.ram_ro >= 0)
+        close(h->options.ram_ro);
+    sem_destroy(&h->work);
+    pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+int host_open(struct stub_host **ret, const struct stub_host_options *options, bool is_test)
+{
+    struct stub_host *h = calloc(1, sizeof(*h));
+    int r = 0;
+
+    if (!h)
+        return -ENOMEM;
+    h->options = *options;
+    h->options.max_stubs = options->max_stubs ? options->max_stubs : MAX_STUBS;
+    h->options.ram = fcntl(options->ram, F_DUPFD_CLOEXEC, 0);
+    h->options.ram_ro = fcntl(options->ram_ro, F_DUPFD_CLOEXEC, 0);
+    if (h->options.ram < 0 || h->options.ram_ro < 0)
+        r = -errno;
+    snprintf(h->name, sizeof(h->name), "%s", options->name ? options->name : "vz-stub");
+    h->options.name = h->name;
+    h->is_test = is_test;
+    h->recv_ends = kernel_at_least(6, 12);
+    h->ways = (struct frame_ways){.kick = STUB_KICK, .icebp_length = 1};
+    h->region = REGION_FIRST;
+    h->parent.socket = -1;
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->changed, NULL);
+    sem_init(&h->work, 0, 0);
+    LIST_INIT(&h->ready);
+    LIST_INIT(&h->live);
+    LIST_INIT(&h->dying);
+    if (r == 0)
+        r = start_thread(h);
+    if (r) {
+        free_host(h);
+        return r;
+    }
+    *ret = h;
+    return 0;
+}
+
 int stub_host_create(struct stub_host **ret, const struct stub_host_options *options,
                      char why[160])
 {
     char unused[160];
-    struct stub_host *h;
     int r;
 
     if (!why)
         why = unused;
     why[0] = 0;
     r = check_options(options, why);
-    if (r)
-        return r;
-    h = calloc(1, sizeof(*h));
-    if (!h)
-        return -ENOMEM;
-    h->options = *options;
-    if (!h->options.max_stubs)
-        h->options.max_stubs = 16;
-    snprintf(h->name, sizeof(h->name), "%s", options->name ? options->name : "vz-stub");
-    h->options.name = h->name;
-    h->region = REGION_FIRST;
-    h->parent.socket = -1;
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_cond_init(&h->changed, NULL);
-    LIST_INIT(&h->ready);
-    LIST_INIT(&h->dying);
-    LIST_INIT(&h->live_list);
-    r = start_thread(h);
-    if (r) {
-        pthread_cond_destroy(&h->changed);
-        pthread_mutex_destroy(&h->lock);
-        free(h);
-        return r;
-    }
-    pthread_mutex_lock(&h->lock);
-    while (!h->tries || (!h->ready_count && !h->make_error))
-        pthread_cond_wait(&h->changed, &h->lock);
-    r = h->make_error;
-    memcpy(why, h->probe.why, sizeof(h->probe.why));
-    h->probe.works = r == 0;
-    h->probe.mode = STUB_NOTIFY;
-    h->probe.sandbox = h->parent.sandbox;
-    pthread_mutex_unlock(&h->lock);
-    if (r) {
-        stub_host_destroy(h);
-        return r;
-    }
-    *ret = h;
-    return 0;
+    return r ? r : host_open(ret, options, false);
 }
 
 void stub_host_destroy(struct stub_host *h)
@@ -233,63 +332,92 @@ void stub_host_destroy(struct stub_host *h)
         return;
     pthread_mutex_lock(&h->lock);
     h->stop = true;
-    pthread_cond_broadcast(&h->changed);
+    wake_locked(h);
     pthread_mutex_unlock(&h->lock);
     pthread_join(h->thread, NULL);
-    pthread_cond_destroy(&h->changed);
-    pthread_mutex_destroy(&h->lock);
-    free(h);
+    free_host(h);
+}
+
+const struct stub_probe *stub_host_probed(struct stub_host *h, bool wait)
+{
+    bool probed;
+
+    pthread_mutex_lock(&h->lock);
+    while (wait && !h->probed)
+        pthread_cond_wait(&h->changed, &h->lock);
+    probed = h->probed;
+    pthread_mutex_unlock(&h->lock);
+    return probed ? &h->probe : NULL;
 }
 
 const struct stub_probe *stub_host_probe(struct stub_host *h)
 {
-    return &h->probe;
+    return stub_host_probed(h, true);
 }
 
-void stub_host_cpuid_thread(struct stub_host *host, bool on)
+void stub_host_cpuid_thread(struct stub_host *h, bool on)
 {
+    if (stub_host_probe(h)->cpuid_faults)
+        syscall(SYS_arch_prctl, ARCH_CPUID_SET, !on);
 }
 
 /* ---- stubs ---- */
 
+static struct stub *find_ready_locked(struct stub_host *h, uint64_t region)
+{
+    struct stub *s;
+
+    LIST_FOREACH (s, &h->ready, next)
+        if (s->region == region)
+            break;
+    return s;
+}
+
+/* Wait for one. 0, or why there is none. */
+static int take_locked(struct stub_host *h, uint64_t region, struct stub **ret)
+{
+    unsigned tries;
+
+    while (!h->probed)
+        pthread_cond_wait(&h->changed, &h->lock);
+    if (!h->parent.pid)
+        return h->error;
+    h->error = 0;
+    h->waiting++;
+    tries = h->tries;
+    while (!(*ret = find_ready_locked(h, region)) && !(h->tries != tries && h->error)) {
+        h->region = region; /* somebody else may have asked for another meanwhile */
+        wake_locked(h);
+        pthread_cond_wait(&h->changed, &h->lock);
+    }
+    h->waiting--;
+    return *ret ? 0 : h->error;
+}
+
 int stub_create(struct stub **ret, struct stub_host *h, uint64_t region)
 {
-    struct stub *s = NULL;
-    unsigned tries;
-    int r = 0;
+    struct stub *s;
+    int r;
 
     if (region % STUB_REGION || !region || region > STUB_ADDRESS_END - 2 * STUB_REGION)
         return -EINVAL;
     pthread_mutex_lock(&h->lock);
-    if (h->live >= h->options.max_stubs) {
-        pthread_mutex_unlock(&h->lock);
-        return -EBUSY;
-    }
-    h->live++;
-    h->region = region;
-    h->waiting++;
-    h->make_error = 0;
-    tries = h->tries;
-    for (;;) {
-        LIST_FOREACH (s, &h->ready, next)
-            if (s->region == region)
-                break;
-        if (s || (r = h->tries != tries ? h->make_error : 0))
-            break;
-        h->region = region;
-        pthread_cond_broadcast(&h->changed);
-        pthread_cond_wait(&h->changed, &h->lock);
-    }
-    h->waiting--;
-    if (s) {
-        LIST_REMOVE(s, next);
-        LIST_INSERT_HEAD(&h->live_list, s, next);
-        h->ready_count--;
-        *ret = s;
+    if (h->live_count >= h->options.max_stubs) {
+        r = -EBUSY;
     } else {
-        h->live--;
+        h->live_count++;
+        h->region = region;
+        r = take_locked(h, region, &s);
+        if (r) {
+            h->live_count--;
+        } else {
+            LIST_REMOVE(s, next);
+            h->ready_count--;
+            LIST_INSERT_HEAD(&h->live, s, next);
+            *ret = s;
+        }
+        wake_locked(h);
     }
-    pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
     return r;
 }
@@ -305,8 +433,8 @@ void stub_destroy(struct stub *s)
     pthread_mutex_lock(&h->lock);
     LIST_REMOVE(s, next);
     LIST_INSERT_HEAD(&h->dying, s, next);
-    h->live--;
-    pthread_cond_broadcast(&h->changed);
+    h->live_count--;
+    wake_locked(h);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -315,27 +443,43 @@ struct stub_thread *stub_thread(struct stub *stub, unsigned n)
     return n < stub->threads ? &stub->thread[n] : NULL;
 }
 
-/* A program can end its stub by what it does there: then it is the program's end, not the machine's. */
-enum stub_event host_how_died(struct stub *s)
+/* The status of a process whose end has been seen, or has been caused. */
+static int status_of(struct stub *s)
 {
     struct stub_host *h = s->host;
     int status;
 
-    stub_kill(s); /* it is dead already, or about to be */
     pthread_mutex_lock(&h->lock);
     if (!s->reaped && !s->reap_wanted) {
         s->reap_wanted = true;
         h->reaps++;
-        pthread_cond_broadcast(&h->changed);
+        wake_locked(h);
     }
     while (!s->reaped)
         pthread_cond_wait(&h->changed, &h->lock);
     status = s->status;
     pthread_mutex_unlock(&h->lock);
+    return status;
+}
+
+/* A program can end its stub by what it does there: then it is the program's end, not the machine's. */
+enum stub_event host_how_died(struct stub *s)
+{
+    int status;
+
+    if (atomic_load(&s->broken))
+        return STUB_BROKEN;
+    stub_kill(s); /* it is dead already, or about to be */
+    status = status_of(s);
     if (status == -1 || !WIFSIGNALED(status))
         return STUB_DIED;
     switch (WTERMSIG(status)) {
-    case SIGSYS: case SIGSEGV: case SIGBUS: case SIGILL: case SIGFPE: case SIGTRAP:
+    case SIGSYS:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+    case SIGTRAP:
         return STUB_BROKEN;
     default:
         return STUB_DIED;

@@ -4,11 +4,13 @@
 #define VZ_STUB_STUB_IMPL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "stub/stub.h"
 #include "stub/stub_child.h"
 #include "stub/stub_frame.h"
@@ -38,9 +40,10 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160]) must
 /* Its stubs die with it. */
 void parent_end(struct stub_parent *p);
 
-/* One request, with descriptors; *ret is its answer. -EIO: it is dead. */
+/* One request, with descriptors; *ret is its answer. got, if not NULL: one descriptor that comes with
+ * it. -EIO: it is dead. */
 int parent_ask(struct stub_parent *p, const struct child_request *q, const int *fd, unsigned fds,
-               struct child_answer *ret) must_check;
+               struct child_answer *ret, int *got) must_check;
 
 /* Receive an answer from a stub in the making, waiting up to timeout_ms; its descriptors, of which
  * there must be as many as asked for. -EIO: it has died; -ETIMEDOUT, -EPROTO. */
@@ -91,6 +94,11 @@ struct stub_thread {
 
     /* Any thread's. inside is set before kicked is read, and kicked before inside is. */
     atomic_bool inside, kicked;
+    atomic_uint runs;       /* how often it went inside */
+
+    /* The host's thread's: in which run it was seen not to come out, its processor time then. */
+    unsigned stuck_run;
+    uint64_t stuck_since;   /* 0: it comes out */
 };
 
 struct stub {
@@ -102,10 +110,11 @@ struct stub {
     uint8_t *memory;
     size_t memory_size;
     unsigned threads;
+    atomic_bool broken;      /* we have killed it for what its program did */
 
     /* The host's lock's. */
     LIST_ENTRY(stub) next;
-    bool reap_wanted, reaped;
+    bool reap_wanted, reaped; /* reaped: of the host's thread's while it is being unmade */
     int status;              /* of wait(), once reaped; -1: nobody knows */
 
     struct stub_thread thread[];
@@ -114,25 +123,37 @@ struct stub {
 LIST_HEAD(stub_list, stub);
 
 struct stub_host {
-    struct stub_host_options options;
+    struct stub_host_options options; /* its descriptors are its own */
     char name[16];
+    bool is_test;            /* the probe's: has none itself */
     bool recv_ends;          /* NOTIF_RECV returns when the stub dies: no need for poll() */
+    struct frame_ways ways;
     struct stub_parent parent; /* its own thread's */
     pthread_t thread;
 
     pthread_mutex_t lock;    /* a leaf; protects what follows */
-    pthread_cond_t changed;  /* any of it */
-    struct stub_list ready, dying;
-    unsigned ready_count, live;
+    pthread_cond_t changed;  /* any of it; not for its own thread */
+    sem_t work;              /* wakes its thread: for anything below, or a look at kicks */
+    atomic_bool watch;       /* somebody was kicked: see that it comes out */
+    bool stop;
+    struct stub_list ready, live, dying;
+    unsigned ready_count, live_count;
     uint64_t region;         /* that ready ones are for */
     unsigned waiting;        /* threads that want one now */
-    int make_error;          /* of the last try; told to those who wait */
-    unsigned tries;
+    unsigned tries;          /* how often one was made, or not */
+    int error;               /* of the last try */
+    uint64_t make_ns;        /* the shortest time that one took */
     unsigned reaps;          /* stubs whose status somebody waits for */
-    struct stub_list live_list;
-    bool stop;
+    bool probed;             /* from here on probe and ways do not change */
     struct stub_probe probe;
 };
+
+/* A host without a probe, for the probe. */
+int host_open(struct stub_host **ret, const struct stub_host_options *options,
+              bool is_test) must_check;
+
+/* Find out what this host allows, by a machine of its own. Fills in all of *ret but make_ns. */
+void probe_run(enum stub_mode mode, struct stub_probe *ret, struct frame_ways *ways);
 
 /* The host's thread's. Make a stub whose threads all wait for their first stub_run(). */
 int stub_make(struct stub_host *host, uint64_t region, struct stub **ret, char why[160]) must_check;
@@ -144,6 +165,14 @@ void stub_unmake(struct stub *stub);
 int stub_reap(struct stub *stub);
 
 void stub_kill(struct stub *stub);
+
+/* Kill it for what its program did: STUB_BROKEN for all its threads. Any thread. */
+void stub_break(struct stub *stub);
+
+/* The host's thread's: look after threads that were kicked. A program can keep signals away by giving
+ * the kernel a frame that blocks them; then it is broken. True: look again in KICK_LOOK_NS. */
+bool kick_look(struct stub *stub);
+#define KICK_LOOK_NS (250 * NS_PER_MS)
 
 /* Wait for a thread's next hand-over, at most timeout_ms (-1: for ever). -EIO: it is dead;
  * -ETIMEDOUT. */

@@ -190,7 +190,8 @@ static int begin(struct stub *stub, int memory, char why[160])
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    r = parent_ask(&stub->host->parent, &q, (int[]){memory, pair[1]}, 2, &a);
+    r = parent_ask(&stub->host->parent, &q, (int[]){memory, pair[1]}, 2, &a,
+                   &stub->pidfd);
     close(pair[1]);
     if (r == 0 && a.result < 0)
         r = a.result;
@@ -205,10 +206,7 @@ static int begin(struct stub *stub, int memory, char why[160])
         if (r)
             snprintf(why, 160, "a process to run user code ended early: %s", strerror(-r));
     }
-    if (r == 0) {
-        stub->pid = stub->thread[0].tid;
-        stub->pidfd = (int)syscall(SYS_pidfd_open, stub->pid, 0);
-    }
+    stub->pid = stub->thread[0].tid;
     return r;
 }
 
@@ -253,8 +251,12 @@ void stub_kill(struct stub *stub)
 {
     if (stub->pidfd >= 0)
         syscall(SYS_pidfd_send_signal, stub->pidfd, SIGKILL, NULL, 0);
-    else if (stub->pid > 0)
-        kill(stub->pid, SIGKILL); /* not reaped, so still its own */
+}
+
+void stub_break(struct stub *stub)
+{
+    atomic_store(&stub->broken, true);
+    stub_kill(stub);
 }
 
 int stub_reap(struct stub *stub)
@@ -262,7 +264,7 @@ int stub_reap(struct stub *stub)
     struct child_request q = {.op = CHILD_REAP, .pid = stub->pid_there};
     struct child_answer a;
 
-    if (parent_ask(&stub->host->parent, &q, NULL, 0, &a) || a.result < 0)
+    if (parent_ask(&stub->host->parent, &q, NULL, 0, &a, NULL) || a.result < 0)
         return -1;
     return a.status;
 }

@@ -23,6 +23,8 @@
 
 extern const uint8_t stub_child_image[], stub_child_image_end[];
 
+#define ANSWER_TIMEOUT_MS 10000
+
 #define NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 /* ---- its program ---- */
@@ -53,6 +55,7 @@ static int image_file(void)
 
 struct launch {
     int image, socket;
+    char uid_map[32]; /* empty: no user namespace */
     int error; /* what exec said: the child shares our memory until then */
 };
 
@@ -63,6 +66,14 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static int launch
     struct launch *l = arg;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (l->uid_map[0]) {
+        /* Root there, or exec would take what is needed to empty the file system; it gives that up
+         * itself then. Without it there is more to see and as little to do. */
+        int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+        ssize_t unused = fd < 0 ? 0 : write(fd, l->uid_map, strlen(l->uid_map));
+
+        (void)unused;
+    }
     if (dup2(l->socket, 0) == 0)
         syscall(SYS_execveat, l->image, "", argv, envp, AT_EMPTY_PATH);
     l->error = errno;
@@ -82,6 +93,9 @@ static pid_t launch(struct launch *l, int namespaces)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     l->error = 0;
+    l->uid_map[0] = 0;
+    if (namespaces & CLONE_NEWUSER)
+        snprintf(l->uid_map, sizeof(l->uid_map), "0 %u 1", (unsigned)geteuid());
     pid = clone(launch_main, stack + STACK, CLONE_VM | CLONE_VFORK | SIGCHLD | namespaces, l);
     if (pid < 0)
         pid = -errno;
@@ -140,7 +154,7 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160])
         parent_end(p);
         return r;
     }
-    r = parent_ask(p, &q, fd, 2, &a);
+    r = parent_ask(p, &q, fd, 2, &a, NULL);
     if (r == 0 && a.result < 0)
         r = a.result;
     if (r < 0) {
@@ -244,9 +258,9 @@ int child_receive(int socket, int timeout_ms, struct child_answer *ret, int *fd,
 }
 
 int parent_ask(struct stub_parent *p, const struct child_request *q, const int *fd, unsigned fds,
-               struct child_answer *ret)
+               struct child_answer *ret, int *got)
 {
     int r = p->socket < 0 ? -EIO : send_fds(p->socket, q, sizeof(*q), fd, fds);
 
-    return r ? r : child_receive(p->socket, 10000, ret, NULL, 0);
+    return r ? r : child_receive(p->socket, ANSWER_TIMEOUT_MS, ret, got, got ? 1 : 0);
 }

@@ -83,7 +83,7 @@ static int broken(struct stub_thread *t)
 {
     t->dead = true;
     t->end = STUB_BROKEN;
-    stub_kill(t->stub);
+    stub_break(t->stub);
     return -EIO;
 }
 
@@ -113,21 +113,16 @@ static int exchange(struct stub_thread *t, uint64_t value, struct stub_word *ret
     return 0;
 }
 
-/* The thread has reported how its commands went. */
+/* It has handed over in place of an event, or where a report was wanted: how its commands went. */
 static int reported(struct stub_thread *t, const struct stub_word *w)
 {
     int64_t error = (int64_t)w->arg[2];
 
-    t->count = t->page->count = 0;
-    if (error == 0)
-        return 0;
-    /* By the host's limits or a program's forgery: never a success. */
-    return error >= -4095 && error < 0 ? (int)error : -EIO;
-}
-
-static bool reports(const struct stub_thread *t, const struct stub_word *w)
-{
-    return is_from(t, w, stub_blob_at.report) && w->arg[0] == (uint64_t)STUB_REPORTED;
+    if (!is_from(t, w, stub_blob_at.report) || w->arg[0] != (uint64_t)STUB_REPORTED ||
+        error < -4095 || error > 0)
+        return broken(t);
+    t->count = 0;
+    return (int)error; /* a program can pretend one, and never a success */
 }
 
 /* Let it carry out its commands and report. */
@@ -139,11 +134,7 @@ static int flush(struct stub_thread *t)
     t->page->count = t->count;
     t->page->report = 1;
     r = exchange(t, t->secret, &w);
-    if (r)
-        return r;
-    if (!reports(t, &w))
-        return broken(t);
-    return reported(t, &w);
+    return r ? r : reported(t, &w);
 }
 
 int stub_flush(struct stub_thread *t)
@@ -179,7 +170,7 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
     if (!f.signo || f.rip - t->stub->region < STUB_REGION)
         return broken(t);
-    *event = frame_event(&f, (int)w->arg[0], STUB_KICK, regs, address);
+    *event = frame_event(&f, (int)w->arg[0], &t->stub->host->ways, regs, address);
     regs->fs_base = w->arg[2];
     regs->gs_base = w->arg[3];
     regs->ds = (uint16_t)w->arg[4];
@@ -204,10 +195,9 @@ static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stu
     r = exchange(t, answer, ret);
     if (r)
         return r;
-    if (answer && reports(t, ret)) {
-        /* A command failed. */
+    if (answer && ret->ip == t->at + stub_blob_at.report) {
         r = reported(t, ret);
-        return r ? r : broken(t);
+        return r ? r : broken(t); /* a success was not to be reported */
     }
     t->count = 0;
     return 0;
@@ -216,6 +206,7 @@ static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stu
 /* Says that it is inside, unless a kick has come. */
 static bool go_inside(struct stub_thread *t)
 {
+    atomic_fetch_add_explicit(&t->runs, 1, memory_order_relaxed);
     atomic_store(&t->inside, true);
     if (!atomic_load(&t->kicked))
         return true;
@@ -249,11 +240,4 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
         return 0;
     }
     return r;
-}
-
-void stub_kick(struct stub_thread *t)
-{
-    atomic_store(&t->kicked, true);
-    if (atomic_load(&t->inside))
-        syscall(SYS_tgkill, t->stub->pid, t->tid, STUB_KICK);
 }

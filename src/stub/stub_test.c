@@ -75,6 +75,7 @@ struct one {
 static const struct one ones[] = {
     {{0xcd, 0x80}, 0, 5, STUB_INT80, 0},
     {{0x90, 0xcc}, 0, 0, STUB_BREAKPOINT, 1},
+    {{0x90, 0xf1}, 0, 0, STUB_BREAKPOINT, 1},       /* ICEBP */
     {{0x90, 0xcd, 3}, 0, 0, STUB_BREAKPOINT, 2},    /* INT 3: one byte further than it is */
     {{0x90, 0xcd, 4}, 0, 0, STUB_FAULT, 1},         /* INT 4 */
     {{0x90, 0xcd, 5}, 0, 0, STUB_FAULT, 1},
