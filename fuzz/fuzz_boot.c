@@ -12,7 +12,7 @@
 #include "board/pc/boot/boot.h"
 #include "board/pc/memory_map.h"
 #include "fuzz.h"
-#include "mem/mem.h"
+#include "strict_mem.h"
 
 #define RAM (8 * MIB)
 #define GPA 0x200000u
@@ -30,10 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mem *mem;
     int r;
 
-    if (mem_create(RAM, &mem, NULL))
+    mem = strict_mem(RAM);
+    if (!mem)
         return 0;
-    if (mem_add(mem, 0, RAM, false))
-        abort();
     r = boot_load_files(&params, &kernel, initrd, size % 3, mem, &cpu, &err);
     if (r ? (!err.text[0] || !err.code || cpu.rip) : cpu.rip >= RAM)
         abort();

@@ -14,6 +14,7 @@
 #include "fuzz.h"
 #include "given_slot.h"
 #include "net/net.h"
+#include "strict_mem.h"
 #include "virtio/balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
@@ -95,8 +96,8 @@ static struct rig *create(void)
     fake_machine_init(&r->m);
     r->env = (struct device_env){.loop = r->m.loop, .bus = r->m.bus, .cpu_count = 1,
                                  .ram_size = FV_RAM, .stdio_read_fd = -1, .stdio_write_fd = -1};
-    require(!mem_create(FV_RAM, &r->env.mem, NULL) && !mem_add(r->env.mem, 0, FV_RAM, false),
-            "guest memory");
+    r->env.mem = strict_mem(FV_RAM);
+    require(r->env.mem, "guest memory");
     make_hosts(r);
     make_chipset(r);
     require(!pci_host_create(r->m.bus, &o, &r->env.pci), "PCI");

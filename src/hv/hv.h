@@ -85,6 +85,7 @@ typedef void hv_stats_fn(void *arg, const char *name, uint64_t value);
 struct hv_ops {
     const char *name; /* "soft", "kvm", "fake" */
     bool nested_paging; /* each page of guest memory costs it a fault: large ones are better */
+    bool asks;          /* its CPUs ask before they write to guest memory (mem.h) */
     size_t cpu_state_size; /* of struct hv_cpu_state */
     const struct hv_shortcut_ops *shortcut; /* NULL: none */
     const struct hv_bare_ops *bare;         /* NULL: it is for boards only */

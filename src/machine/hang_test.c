@@ -114,7 +114,7 @@ static void out(struct machine *t, unsigned off, unsigned size, uint64_t value)
 
 static void *at(struct machine *t, uint64_t gpa, size_t len)
 {
-    void *p = mem_ptr(t->m->parts.board->mem, gpa, len);
+    void *p = mem_ptr(t->m->parts.board->mem, gpa, len, MEM_WRITE);
 
     ck_assert_ptr_nonnull(p);
     return p;

@@ -272,8 +272,10 @@ static enum step look(struct vz_machine *m, struct still **ret)
 static void serve(struct vz_machine *m, struct still *s)
 {
     struct vz_error err = {0};
-    int r = s->kind->fn(m, s, &err);
+    int r;
 
+    mem_protect(m->parts.board->mem);
+    r = s->kind->fn(m, s, &err);
     s->kind->done(m, s, r < 0 ? &err : NULL);
 }
 

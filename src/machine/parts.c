@@ -88,6 +88,7 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
         .jit = c->options.interpret_only ? "off" : c->options.jit,
         .memory_preallocate = c->options.memory_preallocate,
         .memory_huge_pages = c->options.memory_huge_pages,
+        .memory_strict = getenv("VZ_STRICT_MEMORY") != NULL,
         .host_cpu = c->options.host_cpu,
         .requests = {.request = owner->request, .arg = owner->arg},
     };

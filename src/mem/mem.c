@@ -127,7 +127,9 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     mem->base = map_aligned(capacity, mem->fd, o->huge_pages, o->transparent);
     /* Never written for most pages, so it costs address space, not memory. */
     mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
-    if (!mem->base || !mem->code)
+    if (o->strict)
+        mem->own = calloc(capacity >> MEM_PAGE_SHIFT, sizeof(*mem->own));
+    if (!mem->base || !mem->code || (o->strict && !mem->own))
         goto fail;
     *ret = mem;
     return 0;
@@ -228,6 +230,7 @@ void mem_destroy(struct mem *mem)
     if (mem->fd_ro >= 0)
         close(mem->fd_ro);
     free(mem->collapsed);
+    free((void *)mem->own);
     if (mem->base)
         munmap(mem->base - GUARD, mem->capacity + 2 * GUARD);
     free(mem->region);
@@ -282,6 +285,8 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
     if (mem->region_count == mem->region_max || len > mem->capacity - mem->used)
         return -ENOSPC;
     r = mem->preallocate ? populate(mem->base + mem->used, len) : 0;
+    if (!r && mem->own && mprotect(mem->base + mem->used, len, PROT_READ) < 0)
+        r = -errno;
     if (r < 0)
         return r;
     memmove(&mem->region[at + 1], &mem->region[at],
@@ -310,14 +315,100 @@ const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa)
     return NULL;
 }
 
-void *mem_ptr(const struct mem *mem, gpa_t gpa, uint64_t len)
+/* ---- asking ---- */
+
+/* The state of pages [from, to) from the first on, and to where it is the same. */
+static uint64_t same_until(const struct mem *mem, uint64_t from, uint64_t to)
+{
+    uint64_t at = from + 1;
+
+    while (at < to && mem->own[at] == mem->own[from])
+        at++;
+    return at;
+}
+
+/* Every page that differs from its neighbours in this is a mapping, of which a process can have
+ * 65530; so where one is refused, all of it becomes one. */
+static void own_pages(struct mem *mem, uint64_t from, uint64_t to)
+{
+    if (mprotect(mem->base + from * MEM_PAGE_SIZE, (to - from) * MEM_PAGE_SIZE,
+                 PROT_READ | PROT_WRITE) < 0) {
+        from = 0;
+        to = mem->used / MEM_PAGE_SIZE;
+        (void)mprotect(mem->base, mem->used, PROT_READ | PROT_WRITE);
+    }
+    for (uint64_t n = from; n < to; n++)
+        mem->own[n] = true; /* behind mprotect(): others rely on it */
+}
+
+static uint64_t page_number(const struct mem *mem, const void *host)
+{
+    return (uint64_t)((const uint8_t *)host - mem->base) / MEM_PAGE_SIZE;
+}
+
+void mem_own(struct mem *mem, const void *host, uint64_t len)
+{
+    uint64_t end;
+
+    if (likely(!mem->own) || !len)
+        return;
+    end = page_number(mem, (const uint8_t *)host + len - 1) + 1;
+    for (uint64_t at = page_number(mem, host), next; at < end; at = next) {
+        next = same_until(mem, at, end);
+        if (!mem->own[at])
+            own_pages(mem, at, next);
+    }
+}
+
+void mem_protect(struct mem *mem)
+{
+    if (!mem->own)
+        return;
+    if (mem->protected)
+        mem->protected(mem->cpus);
+    (void)mprotect(mem->base, mem->used, PROT_READ);
+    memset((void *)mem->own, 0, mem->used / MEM_PAGE_SIZE * sizeof(*mem->own));
+    for (const struct mem_hold *h = mem->holds; h; h = h->next)
+        mem_own(mem, h->host, h->len);
+}
+
+void *mem_ptr(struct mem *mem, gpa_t gpa, uint64_t len, enum mem_access access)
 {
     const struct mem_region *r = mem_find(mem, gpa);
+    uint8_t *host;
 
     if (!r || !range_fits(gpa - r->gpa, len, r->len))
         return NULL;
-    return r->host + (gpa - r->gpa);
+    host = r->host + (gpa - r->gpa);
+    if (access == MEM_WRITE)
+        mem_own(mem, host, len);
+    return host;
 }
+
+void *mem_hold(struct mem *mem, struct mem_hold *hold, gpa_t gpa, uint64_t len)
+{
+    uint8_t *host = mem_ptr(mem, gpa, len, MEM_WRITE);
+
+    if (!host)
+        return NULL;
+    *hold = (struct mem_hold){.next = mem->holds, .at = &mem->holds, .host = host, .len = len};
+    if (hold->next)
+        hold->next->at = &hold->next;
+    mem->holds = hold;
+    return host;
+}
+
+void mem_release(struct mem_hold *hold)
+{
+    if (!hold->at)
+        return;
+    *hold->at = hold->next;
+    if (hold->next)
+        hold->next->at = hold->at;
+    hold->at = NULL;
+}
+
+/* ---- copies ---- */
 
 /* The bytes at gpa that are contiguous on the host, at most len; 0: not RAM. */
 static uint64_t run_at(const struct mem *mem, gpa_t gpa, uint64_t len, uint8_t **ret)
@@ -367,6 +458,7 @@ int mem_write(struct mem *mem, gpa_t gpa, const void *buf, uint64_t len)
         return -EFAULT;
     for (uint64_t n; len; gpa += n, from += n, len -= n) {
         n = run_at(mem, gpa, len, &host);
+        mem_own(mem, host, n);
         memcpy(host, from, n);
         mem_written(mem, gpa, n);
     }
@@ -381,11 +473,14 @@ int mem_zero(struct mem *mem, gpa_t gpa, uint64_t len)
         return -EFAULT;
     for (uint64_t n; len; gpa += n, len -= n) {
         n = run_at(mem, gpa, len, &host);
+        mem_own(mem, host, n);
         memset(host, 0, n);
         mem_written(mem, gpa, n);
     }
     return 0;
 }
+
+/* ---- telling ---- */
 
 /* The granule bits of [off, off + len) of a page; len is 1..page. */
 static uint64_t granules(uint64_t off, uint64_t len)
@@ -412,7 +507,7 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load_explicit(&mem_code_of(mem, host)->granules, memory_order_relaxed) &
             granules(off, n))
-            mem->code_written(mem->code_written_arg, gpa, n);
+            mem->code_written(mem->cpus, gpa, n);
     }
 }
 
@@ -428,15 +523,20 @@ int mem_source(const struct mem *mem, const void *host, enum mem_access access,
                struct mem_source *ret)
 {
     const struct mem_region *r = region_at(mem, host);
-    bool writable = access == MEM_WRITE && r && !r->rom;
+    const uint8_t *end;
+    bool writable;
 
     if (!r)
         return -EFAULT;
     if (mem->fd < 0)
         return -EOPNOTSUPP;
+    end = r->host + r->len;
+    if (mem->own && access == MEM_WRITE)
+        end = mem->base + same_until(mem, page_number(mem, host), page_number(mem, end)) * MEM_PAGE_SIZE;
+    writable = access == MEM_WRITE && !r->rom && mem_may_store(mem, host);
     *ret = (struct mem_source){.fd = writable ? mem->fd : mem->fd_ro,
                                .offset = (uint64_t)((const uint8_t *)host - mem->base),
-                               .len = (uint64_t)(r->host + r->len - (const uint8_t *)host),
+                               .len = (uint64_t)(end - (const uint8_t *)host),
                                .writable = writable};
     return 0;
 }
@@ -447,6 +547,7 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
         memset(&mem->collapsed[((uint8_t *)host - mem->base) / HUGE_PAGE], 0,
                ((uint8_t *)host + len - 1 - mem->base) / HUGE_PAGE -
                    ((uint8_t *)host - mem->base) / HUGE_PAGE + 1);
+    mem_own(mem, host, len);
     if (madvise(host, len, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0) {
         if (errno != EINVAL)
             return -errno;

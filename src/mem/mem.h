@@ -10,9 +10,21 @@
  * memory that someone else owns, and all of them can be exchanged while no CPU looks
  * (hv_ops.memory_changed).
  *
+ * Everybody who writes guest memory asks before, and tells after.
+ *
+ * Asking makes pages the machine's own (mem_own()), so that a page may be something else until its
+ * first write. mem_write(), mem_zero() and mem_discard() ask; who wants to write through a pointer gets
+ * it for MEM_WRITE, and writes in the same request; who keeps one for longer, holds it (mem_hold()). A
+ * CPU asks before it lets itself store to a page as often as it likes. CPUs in the host's kernel do not
+ * ask. What was asked for stays the machine's own until mem_protect().
+ *
+ * All pages are own from the start, and asking costs a comparison, but where memory is strict: there
+ * what nobody asked for is mapped read-only, and who writes it without asking gets SIGSEGV, or EFAULT
+ * from a system call. For tests: they find who forgot.
+ *
  * Everything that writes guest memory other than through a CPU's own stores ends in mem_written():
  * mem_write() does so itself, DMA through mem_ptr() must call it. That is how a CPU that caches
- * decoded code (cpu/x86/) learns that the code has changed, and later how dirty pages are found.
+ * decoded code (cpu/x86/) learns that the code has changed.
  *
  * Threads: any, once built. Copies are not atomic beyond what memcpy gives; the guest may change
  * its memory at any time, so copy out once, then check, then use. */
@@ -61,10 +73,21 @@ struct mem {
     uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
     struct mem_code *code;  /* one per page of the mapping */
+    _Atomic bool *own;      /* likewise, which are the machine's own; NULL: all */
+    struct mem_hold *holds;
     /* Told of every write that hits a granule of code[]; NULL when no CPU caches code.
      * Any thread, after the bytes are in memory. */
-    void (*code_written)(void *arg, gpa_t gpa, uint64_t len);
-    void *code_written_arg;
+    void (*code_written)(void *cpus, gpa_t gpa, uint64_t len);
+    /* mem_protect(): forget which pages may be stored to. NULL when no CPU keeps that. */
+    void (*protected)(void *cpus);
+    void *cpus;
+};
+
+/* Memory that somebody holds. All zero: nothing. */
+struct mem_hold {
+    struct mem_hold *next, **at; /* in mem's list; at NULL: not held */
+    const uint8_t *host;
+    uint64_t len;
 };
 
 struct mem_options {
@@ -73,6 +96,7 @@ struct mem_options {
     bool transparent;  /* ask the host's kernel for transparent huge pages */
     bool preallocate;  /* mem_add() gives memory that is there, not only promised */
     bool shared;       /* a file in memory, mem.fd, and not anonymous */
+    bool strict;       /* not to be written by this process before it has asked. See above */
 };
 
 /* 0 or -errno. */
@@ -105,9 +129,21 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
 /* The region that holds gpa, or NULL. */
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
 
-/* Host address of [gpa, gpa + len), or NULL unless all of it lies in one region. Reading through
- * it is fine; after writing through it call mem_written(). */
-void *mem_ptr(const struct mem *mem, gpa_t gpa, uint64_t len) must_check;
+/* Host address of [gpa, gpa + len), or NULL unless all of it lies in one region. For MEM_WRITE it may be
+ * written through, until the next mem_protect(); after that call mem_written(). */
+void *mem_ptr(struct mem *mem, gpa_t gpa, uint64_t len, enum mem_access access) must_check;
+
+/* The same for MEM_WRITE, and it stays so until mem_release(), which may come twice. hold is the
+ * caller's, and held no more when this is called. Both on the thread that calls mem_protect(). */
+void *mem_hold(struct mem *mem, struct mem_hold *hold, gpa_t gpa, uint64_t len) must_check;
+void mem_release(struct mem_hold *hold);
+
+/* Make the pages of [host, host + len), inside RAM, the machine's own. Any thread. */
+void mem_own(struct mem *mem, const void *host, uint64_t len);
+
+/* From now on everybody has to ask again for what is not held. No CPU runs, and no device has a
+ * request. */
+void mem_protect(struct mem *mem);
 
 /* Copy. 0, or -EFAULT when any byte lies outside RAM (then nothing was copied). ROM is written
  * too: only CPUs are held off. */
@@ -134,8 +170,9 @@ struct mem_source {
 };
 
 /* The source of RAM from host (inside RAM) on. access is the most that the other process is to have:
- * for MEM_READ the answer is never writable, for MEM_WRITE it is unless the memory is ROM. Mapped
- * with what the guest's tables grant there, it lets a guest's program do no more than the guest.
+ * for MEM_READ the answer is never writable, for MEM_WRITE it is unless the memory is ROM, or somebody
+ * has to ask for it first (mem_may_store()). Mapped with what the guest's tables grant there, it lets a
+ * guest's program do no more than the guest.
  * 0; -EFAULT: not RAM; -EOPNOTSUPP: other processes cannot see this memory (not
  * mem_options.shared). */
 int mem_source(const struct mem *mem, const void *host, enum mem_access access,
@@ -157,6 +194,12 @@ static inline struct mem_code *mem_code_of(const struct mem *mem, const void *ho
     if (unlikely(!mem->code))
         return mem_foreign_code_of(mem, host);
     return &mem->code[(uint64_t)((const uint8_t *)host - mem->base) >> MEM_PAGE_SHIFT];
+}
+
+/* May a CPU store to the page of RAM at host as often as it likes? If not, mem_own() comes first. */
+static inline bool mem_may_store(const struct mem *mem, const void *host)
+{
+    return likely(!mem->own) || mem->own[(uint64_t)((const uint8_t *)host - mem->base) >> MEM_PAGE_SHIFT];
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include "mem/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -61,8 +62,8 @@ START_TEST(copies_cross_adjacent_regions_and_are_all_or_nothing)
     ck_assert_int_eq(mem_read(mem, 0x2000 - 32, buf, 64), 0);
     ck_assert_uint_eq(buf[0], 0x5a);
     ck_assert_uint_eq(buf[63], 0x5a);
-    ck_assert_ptr_null(mem_ptr(mem, 0x2000 - 32, 64));
-    ck_assert_ptr_nonnull(mem_ptr(mem, 0x2000 - 32, 32));
+    ck_assert_ptr_null(mem_ptr(mem, 0x2000 - 32, 64, MEM_READ));
+    ck_assert_ptr_nonnull(mem_ptr(mem, 0x2000 - 32, 32, MEM_READ));
     ck_assert_int_eq(mem_zero(mem, 0x2000 - 32, 64), 0);
     ck_assert_int_eq(mem_read(mem, 0x2000 - 32, buf, 64), 0);
     ck_assert_mem_eq(buf, zero, 64);
@@ -71,7 +72,7 @@ START_TEST(copies_cross_adjacent_regions_and_are_all_or_nothing)
     ck_assert_int_eq(mem_read(mem, 0x3000 - 32, buf, 32), 0);
     ck_assert_mem_eq(buf, zero, 32);
     ck_assert_int_eq(mem_read(mem, 0x1000, buf, UINT64_MAX), -EFAULT);
-    ck_assert_ptr_null(mem_ptr(mem, 0x1000, UINT64_MAX));
+    ck_assert_ptr_null(mem_ptr(mem, 0x1000, UINT64_MAX, MEM_READ));
     ck_assert_int_eq(mem_read(mem, UINT64_MAX, buf, 0), 0);
     mem_destroy(mem);
 }
@@ -100,8 +101,8 @@ START_TEST(writes_to_code_are_told_and_others_are_not)
 
     ck_assert_int_eq(mem_add(mem, 0x4000, 0x4000, false), 0);
     mem->code_written = hear;
-    mem->code_written_arg = &h;
-    mem_code_of(mem, mem_ptr(mem, 0x5000, 1))->granules = UINT64_C(1) << 2;
+    mem->cpus = &h;
+    mem_code_of(mem, mem_ptr(mem, 0x5000, 1, MEM_READ))->granules = UINT64_C(1) << 2;
     ck_assert_int_eq(mem_write(mem, 0x5000 + 127, buf, 1), 0);
     ck_assert_int_eq(mem_write(mem, 0x5000 + 192, buf, 64), 0);
     ck_assert_uint_eq(h.calls, 0);
@@ -112,7 +113,7 @@ START_TEST(writes_to_code_are_told_and_others_are_not)
     ck_assert_int_eq(mem_write(mem, 0x4800, buf, 0x2000), 0);
     ck_assert_uint_eq(h.calls, 2);
     ck_assert_uint_eq(h.gpa, 0x5000);
-    mem_code_of(mem, mem_ptr(mem, 0x5000, 1))->granules = UINT64_C(1) << 63;
+    mem_code_of(mem, mem_ptr(mem, 0x5000, 1, MEM_READ))->granules = UINT64_C(1) << 63;
     ck_assert_int_eq(mem_zero(mem, 0x5fff, 1), 0);
     ck_assert_uint_eq(h.calls, 3);
     mem_destroy(mem);
@@ -198,7 +199,7 @@ START_TEST(shared_memory_is_a_file)
     ck_assert_int_eq(pwrite(mem->fd, "x", 1, MIB + 5), 1);
     ck_assert_int_eq(mem_read(mem, 16 * MIB + 5, buf, 4), 0);
     ck_assert_str_eq(buf, "xbc");
-    ck_assert_int_eq(mem_discard(mem, mem_ptr(mem, 16 * MIB, MEM_PAGE_SIZE), MEM_PAGE_SIZE), 0);
+    ck_assert_int_eq(mem_discard(mem, mem_ptr(mem, 16 * MIB, MEM_PAGE_SIZE, MEM_READ), MEM_PAGE_SIZE), 0);
     ck_assert_int_eq(pread(mem->fd, buf, 4, MIB + 5), 4);
     ck_assert_str_eq(buf, "");
     ck_assert_uint_eq(present(mem), 0);
@@ -224,15 +225,15 @@ START_TEST(other_processes_map_what_the_source_says)
     ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
     ck_assert_int_eq(mem_add(mem, 0, MIB, false), 0);
     ck_assert_int_eq(mem_add(mem, 16 * MIB, MIB, true), 0);
-    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1), MEM_WRITE, &s), 0);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1, MEM_READ), MEM_WRITE, &s), 0);
     ck_assert(s.writable && s.fd == mem->fd && s.offset == 0x3000 && s.len == MIB - 0x3000);
     at = map_source(&s, PROT_READ | PROT_WRITE);
     ck_assert_ptr_nonnull(at);
     memcpy(at, "abc", 4);
-    ck_assert_str_eq(mem_ptr(mem, 0x3000, 4), "abc");
+    ck_assert_str_eq(mem_ptr(mem, 0x3000, 4, MEM_READ), "abc");
     munmap(at, MEM_PAGE_SIZE);
 
-    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1), MEM_READ, &s), 0);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0x3000, 1, MEM_READ), MEM_READ, &s), 0);
     ck_assert(!s.writable && s.fd == mem->fd_ro && s.offset == 0x3000);
     ck_assert_ptr_null(map_source(&s, PROT_READ | PROT_WRITE));
     at = map_source(&s, PROT_READ);
@@ -241,13 +242,114 @@ START_TEST(other_processes_map_what_the_source_says)
     ck_assert_int_lt(mprotect(at, MEM_PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
     munmap(at, MEM_PAGE_SIZE);
 
-    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 16 * MIB + 1, 1), MEM_WRITE, &s), 0);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 16 * MIB + 1, 1, MEM_READ), MEM_WRITE, &s), 0);
     ck_assert(!s.writable && s.fd == mem->fd_ro && s.offset == MIB + 1 && s.len == MIB - 1);
     ck_assert_int_eq(mem_source(mem, mem->base + 2 * MIB, MEM_READ, &s), -EFAULT);
     mem_destroy(mem);
     mem = make();
     ck_assert_int_eq(mem_add(mem, 0, 4096, false), 0);
-    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0, 1), MEM_READ, &s), -EOPNOTSUPP);
+    ck_assert_int_eq(mem_source(mem, mem_ptr(mem, 0, 1, MEM_READ), MEM_READ, &s), -EOPNOTSUPP);
+    mem_destroy(mem);
+}
+END_TEST
+
+/* Does a store to the byte at host fail? The kernel is asked, since it says so without a signal. */
+static bool is_read_only(const void *host)
+{
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, (void *)host, 1);
+
+    ck_assert(n == 1 || errno == EFAULT);
+    close(fd);
+    return n != 1;
+}
+
+static struct mem *make_strict(bool shared)
+{
+    const struct mem_options o = {.capacity = 64 * 4096, .shared = shared, .strict = true};
+    struct mem *mem;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 16 * 4096, false), 0);
+    ck_assert_int_eq(mem_add(mem, MIB, 16 * 4096, false), 0);
+    return mem;
+}
+
+static void protected(void *cpus)
+{
+    ++*(unsigned *)cpus;
+}
+
+START_TEST(strict_memory_is_written_by_those_who_ask)
+{
+    struct mem *mem = make_strict(false);
+    const uint8_t *at = mem_ptr(mem, 0, 1, MEM_READ);
+    unsigned told = 0;
+
+    mem->protected = protected;
+    mem->cpus = &told;
+    ck_assert(is_read_only(at) && !mem_may_store(mem, at));
+    ck_assert_int_eq(mem_write(mem, 0x1ffe, "abcd", 4), 0); /* two pages */
+    ck_assert_int_eq(mem_zero(mem, 0x4000, 1), 0);
+    ck_assert_int_eq(mem_discard(mem, mem_ptr(mem, 0x6000, 0x1000, MEM_READ), 0x1000), 0);
+    ck_assert_ptr_nonnull(mem_ptr(mem, 0x8fff, 0x1002, MEM_WRITE)); /* three */
+    mem_own(mem, at + 0xb000, 0);
+    mem_own(mem, at + 0xbfff, 1);
+    for (unsigned n = 0; n < 16; n++) {
+        bool own = (n >= 1 && n <= 2) || n == 4 || n == 6 || (n >= 8 && n <= 11);
+
+        ck_assert_msg(is_read_only(at + n * 0x1000) == !own && mem_may_store(mem, at + n * 0x1000) == own,
+                      "page %u", n);
+    }
+    ck_assert(is_read_only(mem_ptr(mem, MIB, 1, MEM_READ)));
+    mem_protect(mem);
+    ck_assert_uint_eq(told, 1);
+    for (unsigned n = 0; n < 16; n++)
+        ck_assert(is_read_only(at + n * 0x1000) && !mem_may_store(mem, at + n * 0x1000));
+    ck_assert_int_eq(memcmp(at + 0x1ffe, "ab", 2), 0); /* nothing was lost */
+    mem_destroy(mem);
+}
+END_TEST
+
+START_TEST(held_memory_can_always_be_written)
+{
+    struct mem *mem = make_strict(false);
+    struct mem_hold hold[3] = {0};
+    uint8_t *at[3];
+
+    for (unsigned n = 0; n < 3; n++) {
+        at[n] = mem_hold(mem, &hold[n], n * 0x2000, 0x1000);
+        ck_assert(at[n] && !is_read_only(at[n]));
+    }
+    ck_assert_ptr_null(mem_hold(mem, &(struct mem_hold){0}, 0x10000, 1));
+    mem_release(&hold[1]);
+    mem_release(&hold[1]);
+    ck_assert(!is_read_only(at[1])); /* until it is taken back */
+    mem_protect(mem);
+    ck_assert(!is_read_only(at[0]) && is_read_only(at[1]) && !is_read_only(at[2]));
+    mem_release(&hold[2]);
+    mem_release(&hold[0]);
+    mem_protect(mem);
+    ck_assert(is_read_only(at[0]) && is_read_only(at[2]));
+    mem_destroy(mem);
+}
+END_TEST
+
+START_TEST(other_processes_do_not_write_what_was_not_asked_for)
+{
+    struct mem *mem = make_strict(true);
+    const uint8_t *at = mem_ptr(mem, MIB, 1, MEM_READ);
+    struct mem_source s;
+
+    mem_own(mem, at + 0x2000, 0x3000);
+    ck_assert_int_eq(mem_source(mem, at + 1, MEM_WRITE, &s), 0);
+    ck_assert(!s.writable && s.fd == mem->fd_ro && s.offset == 0x10001 && s.len == 0x1fff);
+    ck_assert_int_eq(mem_source(mem, at + 0x2000, MEM_WRITE, &s), 0);
+    ck_assert(s.writable && s.fd == mem->fd && s.offset == 0x12000 && s.len == 0x3000);
+    ck_assert_int_eq(mem_source(mem, at + 0x2000, MEM_READ, &s), 0);
+    ck_assert(!s.writable && s.fd == mem->fd_ro && s.len == 0xe000);
+    ck_assert_int_eq(mem_source(mem, at + 0x5000, MEM_WRITE, &s), 0);
+    ck_assert(!s.writable && s.offset == 0x15000 && s.len == 0xb000);
     mem_destroy(mem);
 }
 END_TEST
@@ -286,6 +388,9 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, shared_memory_is_a_file);
     UNIT_TEST(s, other_processes_map_what_the_source_says);
+    UNIT_TEST(s, strict_memory_is_written_by_those_who_ask);
+    UNIT_TEST(s, held_memory_can_always_be_written);
+    UNIT_TEST(s, other_processes_do_not_write_what_was_not_asked_for);
     UNIT_TEST(s, shared_memory_in_use_is_collapsed);
     UNIT_TEST(s, memory_is_preallocated_on_demand);
     UNIT_TEST(s, huge_pages_are_there_or_refused);

@@ -57,14 +57,14 @@ static void discard_pfns(struct balloon *b, uint32_t *pfn, unsigned count)
     qsort(pfn, count, sizeof(*pfn), compare);
     for (unsigned i = 0, n; i < count; i += n) {
         uint8_t *host = mem_ptr(b->dev.mem, (gpa_t)pfn[i] << VIRTIO_BALLOON_PFN_SHIFT,
-                                MEM_PAGE_SIZE);
+                                MEM_PAGE_SIZE, MEM_READ);
 
         n = 1;
         if (!host)
             continue; /* not RAM: nothing to give up */
         while (i + n < count && (uint64_t)pfn[i + n] == (uint64_t)pfn[i] + n &&
                mem_ptr(b->dev.mem, (gpa_t)pfn[i] << VIRTIO_BALLOON_PFN_SHIFT,
-                       (n + 1) * (uint64_t)MEM_PAGE_SIZE))
+                       (n + 1) * (uint64_t)MEM_PAGE_SIZE, MEM_READ))
             n++;
         discard(b, host, n * (uint64_t)MEM_PAGE_SIZE);
     }
@@ -256,6 +256,7 @@ static const struct state_field balloon_state[] = {STATE_UINT(struct balloon, ta
 
 const struct virtio_ops virtio_balloon_ops = {
     .name = "virtio-balloon", .id = VIRTIO_ID_BALLOON, .queues = 4, .queue_max = 128,
+    .writes_nothing = true,
     .features = BIT(VIRTIO_BALLOON_F_STATS_VQ) | BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |
                 BIT(VIRTIO_BALLOON_F_REPORTING),
     .config_len = sizeof(struct virtio_balloon_config), .size = sizeof(struct balloon),

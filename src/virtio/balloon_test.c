@@ -97,6 +97,22 @@ START_TEST(a_hostile_driver_breaks_only_its_device)
 }
 END_TEST
 
+/* Free memory is taken, not written: what is not taken nobody has asked for. */
+START_TEST(reported_pages_are_not_asked_for)
+{
+    const struct fv_buf part = {FV_DATA + 2048, 2048, true};
+    struct fv v;
+
+    fv_create(&v, &virtio_balloon_ops, &options);
+    fv_start(&v, FEATURES, 16);
+    memset(fv_at(&v, FV_DATA), 1, 4096);
+    ck_assert_uint_eq(fv_request(&v, 3, &part, 1), 0);
+    ck_assert(!mem_may_store(v.mem, v.mem->base + FV_DATA));
+    ck_assert_uint_eq(*(uint8_t *)fv_at(&v, FV_DATA + 2048), 1);
+    fv_destroy(&v);
+}
+END_TEST
+
 START_TEST(state_survives)
 {
     struct fv v, w;
@@ -118,6 +134,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, targets_are_rounded_and_clamped);
     UNIT_TEST(s, pages_given_up_are_freed);
     UNIT_TEST(s, statistics_are_asked_for);
+    UNIT_TEST(s, reported_pages_are_not_asked_for);
     UNIT_TEST(s, a_hostile_driver_breaks_only_its_device);
     UNIT_TEST(s, state_survives);
 }

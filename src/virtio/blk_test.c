@@ -512,12 +512,7 @@ START_TEST(state_survives)
     make_disk(&s, NULL, NULL);
     ck_assert_int_eq(blk_mem_resize(s.mem, 4 * SECTORS * 512), 0); /* grew meanwhile */
     attach(&s, false);
-    memcpy(s.v.mem->base, r.v.mem->base, FV_RAM);
-    fake_machine_round_trip(&r.v.m, &s.v.m);
-    s.v.q[0] = r.v.q[0];
-    s.v.q[0].desc = mem_ptr(s.v.mem, FV_RINGS, 1);
-    s.v.q[0].av = mem_ptr(s.v.mem, FV_RINGS + 0x8000, 1);
-    s.v.q[0].us = mem_ptr(s.v.mem, FV_RINGS + 0xc000, 1);
+    fv_move(&r.v, &s.v);
     turn(&s);
     ck_assert_uint_eq(CONFIG(&s, capacity), 4 * SECTORS);
     ck_assert_uint_eq(CONFIG(&s, wce), 0);

@@ -314,16 +314,7 @@ START_TEST(state_survives)
     ck_assert(command(&a, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &off, 1));
     add_rx(&a, a.data + 8192, 2048);
     turn(&a);
-    memcpy(b.v.mem->base, a.v.mem->base, FV_RAM);
-    fake_machine_round_trip(&a.v.m, &b.v.m);
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t at = FV_RINGS + i * 0x10000u;
-
-        b.v.q[i] = a.v.q[i];
-        b.v.q[i].desc = mem_ptr(b.v.mem, at, 1);
-        b.v.q[i].av = mem_ptr(b.v.mem, at + 0x8000, 1);
-        b.v.q[i].us = mem_ptr(b.v.mem, at + 0xc000, 1);
-    }
+    fv_move(&a.v, &b.v);
     turn(&b);
     from_network(&b, frame, sizeof(frame)); /* filtered, as before */
     ck_assert(!fv_used(&b.v, RX, &e));

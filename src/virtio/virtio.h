@@ -48,6 +48,7 @@ struct virtio_ops {
     unsigned queues;     /* default count, up to VIRTIO_QUEUES_MAX; see virtio_params */
     uint16_t queue_max;  /* slots of each: a power of two up to VIRTQ_SIZE_MAX */
     size_t request_size; /* of virtq_chain.priv; 0: none */
+    bool writes_nothing; /* to in buffers, so guest memory is not asked for because of them (mem.h) */
     unsigned config_len; /* bytes of device configuration, up to VIRTIO_CONFIG_MAX */
     size_t size;         /* of the device's struct, which starts with struct virtio_dev */
 

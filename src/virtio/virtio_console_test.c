@@ -222,8 +222,7 @@ START_TEST(state_survives)
     fv_start(&f.v, BIT(VIRTIO_CONSOLE_F_MULTIPORT), 16);
     control(&f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
     control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-    memcpy(g.v.mem->base, f.v.mem->base, FV_RAM);
-    fake_machine_round_trip(&f.v.m, &g.v.m);
+    fv_move(&f.v, &g.v);
     fv_turn(&g.v);
     ck_assert(console_is_open(g.v.dev, 1));
     teardown(&f);

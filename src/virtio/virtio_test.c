@@ -438,6 +438,38 @@ START_TEST(a_quiet_device_takes_nothing)
 }
 END_TEST
 
+static bool is_own(const struct fv *v, uint64_t gpa)
+{
+    return mem_may_store(v->mem, v->mem->base + gpa);
+}
+
+/* mem.h: the used ring as long as the queue runs, buffers for each request, and nothing else. */
+START_TEST(guest_memory_is_asked_for)
+{
+    struct fv_buf buf[] = {{FV_DATA, 64, false}, {FV_DATA + MEM_PAGE_SIZE, 64, true}};
+    struct vring_used_elem e;
+    struct fv v;
+
+    fv_create(&v, &slow_ops, NULL);
+    fv_start(&v, BIT(VIRTIO_RING_F_EVENT_IDX), 8);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(!is_own(&v, buf[1].gpa) && is_own(&v, FV_RINGS + 0xc000));
+        fv_add(&v, 0, buf, 2);
+        fv_kick(&v, 0);
+        ck_assert(!is_own(&v, buf[0].gpa) && is_own(&v, buf[1].gpa));
+        slow_answer(&v, 0, 64);
+        ck_assert(fv_used(&v, 0, &e));
+        ck_assert(!is_own(&v, FV_RINGS) && !is_own(&v, FV_RINGS + 0x8000));
+        mem_protect(v.mem);
+    }
+    fv_wr(&v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+    fv_turn(&v);
+    mem_protect(v.mem);
+    ck_assert(!is_own(&v, FV_RINGS + 0xc000));
+    fv_destroy(&v);
+}
+END_TEST
+
 START_TEST(unpopped_requests_come_again)
 {
     struct fv v;
@@ -551,6 +583,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, reset_waits_for_what_is_in_flight);
     UNIT_TEST(s, a_queue_is_reset_alone);
     UNIT_TEST(s, a_quiet_device_takes_nothing);
+    UNIT_TEST(s, guest_memory_is_asked_for);
     UNIT_TEST(s, unpopped_requests_come_again);
     UNIT_TEST(s, configuration_space);
     UNIT_TEST(s, broken_drivers_are_told_so);

@@ -43,6 +43,7 @@ int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t
 
 void virtq_fini(struct virtq *q)
 {
+    mem_release(&q->held);
     free(q->chains);
     q->chains = NULL;
 }
@@ -74,7 +75,7 @@ static bool chain_add(struct virtq *q, struct virtq_chain *c, gpa_t gpa, uint32_
     }
     if (!len)
         return true;
-    host = mem_ptr(q->dev->mem, gpa, len);
+    host = mem_ptr(q->dev->mem, gpa, len, in && !q->dev->ops->writes_nothing ? MEM_WRITE : MEM_READ);
     if (!host || count >= q->size_max || c->out_len + c->in_len + len > UINT32_MAX) {
         virtio_broken(q->dev, "a buffer of %#x bytes at %#llx is not in memory, or too much", len,
                       (unsigned long long)gpa);
@@ -179,7 +180,7 @@ static bool enter_indirect(struct virtq *q, const struct vring_desc *d,
         virtio_broken(q->dev, "a bad indirect descriptor"); /* [2.7.5.3.1] */
         return false;
     }
-    *table = mem_ptr(q->dev->mem, d->addr, d->len);
+    *table = mem_ptr(q->dev->mem, d->addr, d->len, MEM_READ);
     *count = (unsigned)(d->len / sizeof(*d));
     if (!*table)
         virtio_broken(q->dev, "an indirect table outside memory");
@@ -278,9 +279,10 @@ static bool map(struct virtq *q, const struct virtq_regs *r)
 
     if (!is_power_of_two(q->size) || r->desc % 16 || r->driver % 2 || r->device % 4)
         return false;
-    q->desc = mem_ptr(q->dev->mem, r->desc, 16u * q->size);
-    q->driver = mem_ptr(q->dev->mem, r->driver, 4 + 2u * q->size + event);
-    q->device = mem_ptr(q->dev->mem, r->device, 4 + 8u * q->size + event);
+    mem_release(&q->held);
+    q->desc = mem_ptr(q->dev->mem, r->desc, 16u * q->size, MEM_READ);
+    q->driver = mem_ptr(q->dev->mem, r->driver, 4 + 2u * q->size + event, MEM_READ);
+    q->device = mem_hold(q->dev->mem, &q->held, r->device, 4 + 8u * q->size + event);
     return q->desc && q->driver && q->device;
 }
 
@@ -365,6 +367,7 @@ void virtq_stop(struct virtq *q)
 {
     q->running = false;
     q->started = false;
+    mem_release(&q->held);
 }
 
 const struct state_field virtq_state[] = {

@@ -59,6 +59,7 @@ struct virtq {
     bool event_idx, indirect;
     uint16_t size;
     void *desc, *driver, *device; /* in guest memory, sizes checked */
+    struct mem_hold held; /* device: the one that is written to */
     uint16_t next_avail;  /* free-running, as the next */
     uint16_t next_used;
     uint16_t signalled;   /* next_used when an interrupt was last considered */

@@ -555,8 +555,7 @@ START_TEST(a_restored_guest_is_told_to_start_over)
     setup(&f);
     setup(&g);
     fv_add(&f.v, 2, &b, 1);
-    memcpy(g.v.mem->base, f.v.mem->base, FV_RAM);
-    fake_machine_round_trip(&f.v.m, &g.v.m);
+    fv_move(&f.v, &g.v);
     fv_turn(&g.v);
     ck_assert_uint_eq(g.v.q[2].us->idx, 1);
     fv_destroy(&f.v);

@@ -8,6 +8,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
+#include <sys/mman.h>
 
 #include "fake_machine.h"
 #include "mem/mem.h"
@@ -35,6 +36,8 @@ struct fv_queue {
 struct fv {
     struct fake_machine m;
     struct mem *mem;
+    uint8_t *ram; /* what the driver sees of it: a mapping of its own, so that no device can write a
+                     page for which only the driver has asked */
     struct pci_host *host;
     struct virtio_dev *dev;
     struct fv_queue q[VIRTIO_QUEUES_MAX];
@@ -53,12 +56,15 @@ static inline void fv_create(struct fv *v, const struct virtio_ops *ops, const v
                                  .mem32_end = 0xfec00000, .io_base = 0x1000,
                                  .mem64_base = FV_BAR, .mem64_end = UINT64_C(1) << 46};
     struct virtio_params p = {.options = options};
+    const struct mem_options ram = {.capacity = FV_RAM, .shared = true, .strict = true};
     struct vz_error err = {0};
 
     memset(v, 0, sizeof(*v));
     fake_machine_init(&v->m);
-    ck_assert_int_eq(mem_create(FV_RAM, &v->mem, NULL), 0);
+    ck_assert_int_eq(mem_create_with(&ram, &v->mem, NULL), 0);
     ck_assert_int_eq(mem_add(v->mem, 0, FV_RAM, false), 0);
+    v->ram = mmap(NULL, FV_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, v->mem->fd, 0);
+    ck_assert_ptr_ne(v->ram, MAP_FAILED);
     ck_assert_int_eq(pci_host_create(v->m.bus, &o, &v->host), 0);
     p.loop = v->m.loop;
     p.mem = v->mem;
@@ -71,6 +77,7 @@ static inline void fv_create(struct fv *v, const struct virtio_ops *ops, const v
 static inline void fv_destroy(struct fv *v)
 {
     fake_machine_fini(&v->m);
+    munmap(v->ram, FV_RAM);
     mem_destroy(v->mem);
 }
 
@@ -121,16 +128,24 @@ static inline void fv_negotiate(struct fv *v, uint64_t features)
     ck_assert_uint_eq(fv_status(v), 11);
 }
 
+/* Find the rings of a queue in v's own memory. */
+static inline void fv_rings(struct fv *v, unsigned index)
+{
+    uint8_t *at = v->ram + FV_RINGS + index * 0x10000u;
+
+    v->q[index].desc = (void *)at;
+    v->q[index].av = (void *)(at + 0x8000);
+    v->q[index].us = (void *)(at + 0xc000);
+}
+
 static inline void fv_queue_setup(struct fv *v, unsigned index, uint16_t size)
 {
     struct fv_queue *q = &v->q[index];
     uint64_t at = FV_RINGS + index * 0x10000u;
 
-    ck_assert_int_eq(mem_zero(v->mem, at, 0x10000), 0);
-    *q = (struct fv_queue){.size = size,
-                           .desc = mem_ptr(v->mem, at, 0x8000),
-                           .av = mem_ptr(v->mem, at + 0x8000, 0x4000),
-                           .us = mem_ptr(v->mem, at + 0xc000, 0x4000)};
+    memset(v->ram + at, 0, 0x10000);
+    *q = (struct fv_queue){.size = size};
+    fv_rings(v, index);
     fv_wr(v, VIRTIO_PCI_COMMON_Q_SELECT, 2, index);
     fv_wr(v, VIRTIO_PCI_COMMON_Q_SIZE, 2, size);
     fv_wr(v, VIRTIO_PCI_COMMON_Q_DESCLO, 4, at);
@@ -165,7 +180,8 @@ static inline uint64_t fv_alloc(struct fv *v, uint64_t len)
 
 static inline void *fv_at(struct fv *v, uint64_t gpa)
 {
-    return mem_ptr(v->mem, gpa, 1);
+    ck_assert_uint_lt(gpa, FV_RAM);
+    return v->ram + gpa;
 }
 
 /* Make head available, whatever it is. */
@@ -225,6 +241,17 @@ static inline uint32_t fv_request(struct fv *v, unsigned index, const struct fv_
     ck_assert(fv_used(v, index, &e));
     ck_assert_uint_eq(e.id, head);
     return e.len;
+}
+
+/* Restore the machine, the driver and its memory in another one that was made in the same way. */
+static inline void fv_move(struct fv *from, struct fv *to)
+{
+    memcpy(to->ram, from->ram, FV_RAM);
+    fake_machine_round_trip(&from->m, &to->m);
+    for (unsigned i = 0; i < to->dev->queue_count; i++) {
+        to->q[i] = from->q[i];
+        fv_rings(to, i);
+    }
 }
 
 static inline bool fv_is_broken(struct fv *v)

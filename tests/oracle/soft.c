@@ -34,7 +34,7 @@ static void map(uint64_t va, gpa_t gpa)
     gpa_t table = TABLES;
 
     for (int shift = 39; shift > 12; shift -= 9) {
-        uint64_t *entry = mem_ptr(mem, table + (va >> shift & 511) * 8, 8);
+        uint64_t *entry = mem_ptr(mem, table + (va >> shift & 511) * 8, 8, MEM_WRITE);
 
         if (!*entry) {
             *entry = next | 7;
@@ -42,7 +42,7 @@ static void map(uint64_t va, gpa_t gpa)
         }
         table = *entry & ~UINT64_C(0xfff);
     }
-    *(uint64_t *)mem_ptr(mem, table + (va >> 12 & 511) * 8, 8) = gpa | 0x67;
+    *(uint64_t *)mem_ptr(mem, table + (va >> 12 & 511) * 8, 8, MEM_WRITE) = gpa | 0x67;
 }
 
 static void long_mode_user(struct x86_cpu_state *s)
@@ -81,8 +81,8 @@ bool diff_soft_init(void)
         map(DIFF_CODE + off, CODE_GPA + off);
     for (unsigned off = 0; off < DIFF_DATA_LEN; off += 4096)
         map(DIFF_DATA + off, DATA_GPA + off);
-    guest_code = mem_ptr(mem, CODE_GPA, DIFF_CODE_LEN);
-    guest_data = mem_ptr(mem, DATA_GPA, DIFF_DATA_LEN);
+    guest_code = mem_ptr(mem, CODE_GPA, DIFF_CODE_LEN, MEM_WRITE);
+    guest_data = mem_ptr(mem, DATA_GPA, DIFF_DATA_LEN, MEM_WRITE);
     memset(guest_code, 0xcc, DIFF_CODE_LEN);
     x86_cpu_get(cpu, &s);
     long_mode_user(&s);

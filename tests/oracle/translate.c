@@ -61,12 +61,12 @@ static void map(uint64_t va)
 {
     gpa_t next = TABLES + 0x1000;
 
-    memset(mem_ptr(mem, TABLES, TABLES_LEN), 0, TABLES_LEN);
+    memset(mem_ptr(mem, TABLES, TABLES_LEN, MEM_WRITE), 0, TABLES_LEN);
     for (unsigned n = 0; n < 2; n++, va += MEM_PAGE_SIZE) {
         gpa_t table = TABLES;
 
         for (int shift = 39; shift > 12; shift -= 9) {
-            uint64_t *entry = mem_ptr(mem, table + (va >> shift & 511) * 8, 8);
+            uint64_t *entry = mem_ptr(mem, table + (va >> shift & 511) * 8, 8, MEM_WRITE);
 
             if (!*entry) {
                 *entry = next | 3;
@@ -74,7 +74,8 @@ static void map(uint64_t va)
             }
             table = *entry & ~UINT64_C(0xfff);
         }
-        *(uint64_t *)mem_ptr(mem, table + (va >> 12 & 511) * 8, 8) = (CODE_GPA + n * 0x1000) | 0x63;
+        *(uint64_t *)mem_ptr(mem, table + (va >> 12 & 511) * 8, 8, MEM_WRITE) =
+            (CODE_GPA + n * 0x1000) | 0x63;
     }
 }
 
@@ -226,7 +227,7 @@ static void flush_if_full(void)
 
 static struct block *find(const struct jit_record *r)
 {
-    uint8_t *page = mem_ptr(mem, CODE_GPA, 2 * MEM_PAGE_SIZE);
+    uint8_t *page = mem_ptr(mem, CODE_GPA, 2 * MEM_PAGE_SIZE, MEM_WRITE);
     const struct insn *first;
 
     for (unsigned n = 0; n < 2; n++)

@@ -113,7 +113,7 @@ void world_create(struct world *w)
         {&virtio_rng_ops, NULL, 0, &dev[3]}, {&virtio_balloon_ops, &balloon, 0, &dev[4]},
         {&virtio_vsock_ops, &vsock, 0, &dev[5]}};
     struct board_options o = {.ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops,
-                              .requests = {.request = on_request}};
+                              .memory_strict = true, .requests = {.request = on_request}};
     struct vz_error err = {0};
 
     must(loop_create(&w->loop), NULL);
@@ -217,7 +217,7 @@ void dev_wr(struct world *w, const struct victim *d, unsigned reg, unsigned size
 
 unwatched void ram_put(struct world *w, gpa_t gpa, const void *data, size_t len)
 {
-    volatile uint8_t *to = mem_ptr(w->board->mem, gpa, len);
+    volatile uint8_t *to = mem_ptr(w->board->mem, gpa, len, MEM_WRITE);
     const uint8_t *from = data;
 
     for (size_t i = 0; i < len; i++)
@@ -226,7 +226,7 @@ unwatched void ram_put(struct world *w, gpa_t gpa, const void *data, size_t len)
 
 unwatched void ram_get(struct world *w, gpa_t gpa, void *data, size_t len)
 {
-    const volatile uint8_t *from = mem_ptr(w->board->mem, gpa, len);
+    const volatile uint8_t *from = mem_ptr(w->board->mem, gpa, len, MEM_READ);
     uint8_t *to = data;
 
     for (size_t i = 0; i < len; i++)

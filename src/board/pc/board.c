@@ -42,7 +42,8 @@ static int make_memory(struct board *b, struct vz_error *err)
                                         .huge_pages = b->options.memory_huge_pages,
                                         .transparent = b->options.hv->nested_paging,
                                         .preallocate = b->options.memory_preallocate,
-                                        .shared = b->options.memory_shared};
+                                        .shared = b->options.memory_shared,
+                                        .strict = b->options.memory_strict && b->options.hv->asks};
     int r = mem_create_with(&options, &b->mem, err);
 
     if (r < 0)

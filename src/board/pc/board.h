@@ -27,6 +27,7 @@ struct board_options {
     bool debug_exit;         /* have port 0xf4 */
     bool memory_preallocate, memory_huge_pages; /* see struct mem_options, */
     bool memory_shared;      /* likewise: for what other processes are to see of it */
+    bool memory_strict;      /* likewise, where the backend's CPUs ask; for tests */
     bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit;         /* see struct hv_vm_desc; used by board_create() only */
     struct chipset_requests requests;

@@ -104,7 +104,7 @@ static uint8_t sum(const uint8_t *p, size_t len)
 
 static const uint8_t *at(struct fixture *f, uint64_t gpa, size_t len)
 {
-    const uint8_t *p = mem_ptr(f->board->mem, gpa, len);
+    const uint8_t *p = mem_ptr(f->board->mem, gpa, len, MEM_READ);
 
     ck_assert_ptr_nonnull(p);
     return p;
@@ -149,7 +149,7 @@ START_TEST(the_largest_machine_has_tables_too)
     struct fixture f;
 
     setup(&f, 8 * GIB, HV_VCPUS_MAX);
-    ck_assert_ptr_nonnull(mem_ptr(f.board->mem, HIGH_RAM_BASE, 1));
+    ck_assert_ptr_nonnull(mem_ptr(f.board->mem, HIGH_RAM_BASE, 1, MEM_READ));
     ck_assert_uint_eq(f.board->e820_count, 7);
     teardown(&f);
 }

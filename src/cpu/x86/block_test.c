@@ -13,7 +13,7 @@
 
 static void set_entry(struct rig *m, gpa_t at, uint64_t value)
 {
-    *(uint64_t *)mem_ptr(m->mem, at, 8) = value;
+    *(uint64_t *)mem_ptr(m->mem, at, 8, MEM_WRITE) = value;
 }
 
 /* A page table for the 2 MiB at AT. */
@@ -47,7 +47,7 @@ static void many_addresses(const char *words)
     struct rig m;
 
     rig_create(&m, words, 1, CODE, first, sizeof(first));
-    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE, sizeof(second)), second, sizeof(second));
+    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE, sizeof(second), MEM_WRITE), second, sizeof(second));
     add_table(&m);
     for (unsigned n = 0; n < PAIRS; n++) {
         map(&m, 2 * n, CODE);
@@ -84,11 +84,11 @@ START_TEST(second_pages_that_change_leave_no_trail)
     struct rig m;
 
     rig_create(&m, "on,threshold=1", 1, CODE, mov, sizeof(mov));
-    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE - 2, 2), mov, 2);
+    memcpy(mem_ptr(m.mem, CODE + MEM_PAGE_SIZE - 2, 2, MEM_WRITE), mov, 2);
     add_table(&m);
     map(&m, 0, CODE);
     for (unsigned n = 0; n < 64; n++) {
-        uint8_t *second = mem_ptr(m.mem, SPARE + n * MEM_PAGE_SIZE, MEM_PAGE_SIZE);
+        uint8_t *second = mem_ptr(m.mem, SPARE + n * MEM_PAGE_SIZE, MEM_PAGE_SIZE, MEM_WRITE);
 
         memcpy(second, mov + 2, 4);
         second[0] = (uint8_t)n;

@@ -137,7 +137,7 @@ START_TEST(it_hears_of_code)
     struct rig m;
 
     start(&m, "off");
-    ck_assert(smc_allows_plain_stores(m.c, mem_ptr(m.mem, CODE, 1)));
+    ck_assert(smc_allows_plain_stores(m.c, mem_ptr(m.mem, CODE, 1, MEM_READ)));
     ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
     ck_assert_uint_ge(seen.watched, 1);
     ck_assert_uint_ge(seen.code, 1);

@@ -9,6 +9,7 @@
 
 #include "base/tsc_rate.h"
 #include "cpu/x86/no_host.h"
+#include "strict_mem.h"
 #include "unit.h"
 
 #define RIG_RAM    UINT64_C(0x800000)
@@ -40,17 +41,18 @@ static void rig_create_with(struct rig *m, const char *words, unsigned cpus, gpa
     struct x86_vm_desc desc = {.cpu_count = cpus, .tsc = &tsc, .host = &host, .engine = engine};
     struct x86_cpu_state *s = calloc(1, sizeof(*s));
 
-    ck_assert_int_eq(mem_create(RIG_RAM, &m->mem, NULL), 0);
-    ck_assert_int_eq(mem_add(m->mem, 0, RIG_RAM, false), 0);
+    m->mem = strict_mem(RIG_RAM);
+    ck_assert_ptr_nonnull(m->mem);
     ck_assert_int_eq(jit_options_parse(words, &desc.jit, NULL), 0);
     desc.mem = m->mem;
     ck_assert_int_eq(x86_vm_create(&desc, &m->vm), 0);
     m->c = x86_vm_cpu(m->vm, 0);
-    *(uint64_t *)mem_ptr(m->mem, RIG_TABLES, 8) = (RIG_TABLES + 0x1000) | 0x67;
-    *(uint64_t *)mem_ptr(m->mem, RIG_TABLES + 0x1000, 8) = (RIG_TABLES + 0x2000) | 0x67;
+    *(uint64_t *)mem_ptr(m->mem, RIG_TABLES, 8, MEM_WRITE) = (RIG_TABLES + 0x1000) | 0x67;
+    *(uint64_t *)mem_ptr(m->mem, RIG_TABLES + 0x1000, 8, MEM_WRITE) = (RIG_TABLES + 0x2000) | 0x67;
     for (unsigned n = 0; n < 4; n++) /* 2 MiB each */
-        *(uint64_t *)mem_ptr(m->mem, RIG_TABLES + 0x2000 + 8 * n, 8) = (uint64_t)n << 21 | 0xe7;
-    memcpy(mem_ptr(m->mem, at, len), program, len);
+        *(uint64_t *)mem_ptr(m->mem, RIG_TABLES + 0x2000 + 8 * n, 8, MEM_WRITE) =
+            (uint64_t)n << 21 | 0xe7;
+    memcpy(mem_ptr(m->mem, at, len, MEM_WRITE), program, len);
     for (unsigned n = 0; n < cpus; n++) {
         struct x86_cpu *c = x86_vm_cpu(m->vm, n);
 

@@ -73,6 +73,7 @@ static void unlock(struct sync_slot *s)
 /* ---- life ---- */
 
 static void vm_code_written(void *arg, gpa_t gpa, uint64_t len);
+static void vm_memory_protected(void *arg);
 
 int sync_create(struct x86_vm *vm)
 {
@@ -84,8 +85,9 @@ int sync_create(struct x86_vm *vm)
     for (unsigned n = 0; n < vm->cpu_count; n++)
         d->slot[n].outside = true;
     vm->sync = d;
-    vm->mem->code_written_arg = vm;
+    vm->mem->cpus = vm;
     vm->mem->code_written = vm_code_written;
+    vm->mem->protected = vm_memory_protected;
     return 0;
 }
 
@@ -94,6 +96,7 @@ void sync_destroy(struct x86_vm *vm)
     if (!vm->sync)
         return;
     vm->mem->code_written = NULL;
+    vm->mem->protected = NULL;
     free(vm->sync);
     vm->sync = NULL;
 }
@@ -433,7 +436,7 @@ static void vm_code_written(void *arg, gpa_t gpa, uint64_t len)
         struct mem_code *m;
 
         n = MIN(len, MEM_PAGE_SIZE - gpa % MEM_PAGE_SIZE);
-        host = mem_ptr(vm->mem, gpa, n);
+        host = mem_ptr(vm->mem, gpa, n, MEM_READ);
         if (!host)
             continue;
         m = mem_code_of(vm->mem, host);
@@ -442,6 +445,15 @@ static void vm_code_written(void *arg, gpa_t gpa, uint64_t len)
         give_up(m);
         code_unlock(vm->sync);
     }
+}
+
+/* mem_protect(): write tags are for pages that were asked for. */
+static void vm_memory_protected(void *arg)
+{
+    struct x86_vm *vm = arg;
+
+    for (unsigned n = 0; n < vm->cpu_count; n++)
+        mmu_flush_all(vm->cpu[n]);
 }
 
 /* ---- running alone ---- */

@@ -25,7 +25,7 @@ static void *run_cpu(void *arg)
 /* Does the program come to store value? */
 static bool publishes(struct rig *m, uint32_t value)
 {
-    const uint32_t *at = mem_ptr(m->mem, DATA, 4);
+    const uint32_t *at = mem_ptr(m->mem, DATA, 4, MEM_READ);
     const struct timespec pause = {.tv_nsec = 20000};
     time_t end = time(NULL) + LIMIT_S;
 
@@ -109,7 +109,7 @@ START_TEST(a_repetition_that_overwrites_itself_runs_to_its_end)
         struct rig m;
 
         rig_create(&m, words[w], 1, CODE, over_itself, sizeof(over_itself));
-        at = mem_ptr(m.mem, CODE + 12, 3);
+        at = mem_ptr(m.mem, CODE + 12, 3, MEM_READ);
         ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
         ck_assert_uint_eq(m.c->reg[X86_RCX], 0);
         ck_assert_uint_eq(m.c->reg[X86_RDI], CODE + 14);

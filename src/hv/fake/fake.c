@@ -223,6 +223,7 @@ static void fake_stats(struct hv_vm *vm, hv_stats_fn *fn, void *arg)
 
 const struct hv_ops hv_fake_ops = {
     .name = "fake",
+    .asks = true, /* it only reads */
     .cpu_state_size = sizeof(struct hv_cpu_state),
     .probe = fake_probe,
     .vm_create = fake_vm_create,

@@ -104,7 +104,7 @@ extern const uint8_t exchange_begin[], exchange_timer[], exchange_end[];
 
 static struct page *page_of(struct mem *mem, unsigned cpu)
 {
-    struct page *p = mem_ptr(mem, 0x20000u + 0x1000u * cpu, sizeof(*p));
+    struct page *p = mem_ptr(mem, 0x20000u + 0x1000u * cpu, sizeof(*p), MEM_WRITE);
 
     ck_assert_ptr_nonnull(p);
     return p;

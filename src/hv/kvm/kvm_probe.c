@@ -135,7 +135,7 @@ static const struct hv_io_ops io_ops = {.mmio_read = read_nothing, .mmio_write =
 
 static void put64(struct mem *mem, gpa_t gpa, uint64_t v)
 {
-    uint8_t *p = mem_ptr(mem, gpa, 8);
+    uint8_t *p = mem_ptr(mem, gpa, 8, MEM_WRITE);
 
     if (p)
         store_le64(p, v);

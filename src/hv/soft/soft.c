@@ -617,6 +617,7 @@ static const struct hv_bare_ops soft_bare_ops = {
 
 const struct hv_ops hv_soft_ops = {
     .name = "soft",
+    .asks = true,
     .cpu_state_size = sizeof(struct hv_cpu_state),
     .bare = &soft_bare_ops,
     .probe = soft_probe,

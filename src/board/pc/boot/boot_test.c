@@ -18,7 +18,7 @@
 #include "arch/x86/regs.h"
 #include "base/le.h"
 #include "board/pc/memory_map.h"
-#include "mem/mem.h"
+#include "strict_mem.h"
 #include "unit.h"
 
 #define RAM (64 * MIB)
@@ -42,8 +42,8 @@ struct machine {
 static void machine_init(struct machine *m)
 {
     memset(m, 0, sizeof(*m));
-    ck_assert_int_eq(mem_create(RAM, &m->mem, NULL), 0);
-    ck_assert_int_eq(mem_add(m->mem, 0, RAM, false), 0);
+    m->mem = strict_mem(RAM);
+    ck_assert_ptr_nonnull(m->mem);
     x86_cpu_state_reset(&m->cpu, true, false);
     m->params = (struct boot_params){.cmdline = "hello world", .ram_size = RAM,
                                      .rsdp_gpa = TABLES_BASE};
@@ -79,7 +79,7 @@ static uint8_t text_byte(unsigned i)
 
 static const uint8_t *at(const struct machine *m, uint64_t gpa, uint64_t len)
 {
-    void *p = mem_ptr(m->mem, gpa, len);
+    void *p = mem_ptr(m->mem, gpa, len, MEM_READ);
 
     ck_assert_ptr_nonnull(p);
     return p;
@@ -250,7 +250,7 @@ START_TEST(bzimages_of_every_compression_start_at_the_64_bit_entry)
 
     for (unsigned i = 0; i < ARRAY_SIZE(pack); i++) {
         machine_init(&m);
-        memset(mem_ptr(m.mem, KERNEL_GPA, 2 * TEXT_LEN), 0xee, 2 * TEXT_LEN);
+        memset(mem_ptr(m.mem, KERNEL_GPA, 2 * TEXT_LEN, MEM_WRITE), 0xee, 2 * TEXT_LEN);
         make_bzimage(&im, pack[i]);
         ck_assert_msg(!load(&m, &im), "%u: %s", i, m.err.text);
         check_long_mode(&m, KERNEL_GPA + 0x10);

@@ -56,7 +56,7 @@ static inline void rig_open(struct rig *r)
     host_features(&r->policy);
     ck_assert_int_eq(mem_create(RAM, &r->vm.mem, NULL), 0);
     ck_assert_int_eq(mem_add(r->vm.mem, 0, RAM, false), 0);
-    r->ram = mem_ptr(r->vm.mem, 0, RAM);
+    r->ram = mem_ptr(r->vm.mem, 0, RAM, MEM_WRITE);
     map_pages(r);
     r->vm.cpuid = &r->policy;
     r->c->vm = &r->vm;

@@ -22,7 +22,7 @@ static const uint8_t program[] = {0x48, 0x83, 0xc0, 0x01, 0x48, 0x89, 0x07, 0x88
 
 static enum x86_stop run(struct rig *m)
 {
-    memset(mem_ptr(m->mem, DATA, 16), 0, 16);
+    memset(mem_ptr(m->mem, DATA, 16, MEM_WRITE), 0, 16);
     m->c->rip = CODE;
     m->c->run_state = X86_RUNNING;
     m->c->reg[X86_RAX] = UINT64_C(0x1122334455667700);

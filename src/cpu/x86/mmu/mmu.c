@@ -145,7 +145,7 @@ static void set_write_tag(struct x86_cpu *c, struct tlb_entry *e, uint64_t va,
 }
 
 /* Write tags are given for writable dirty pages on the first read already, but never to ROM and
- * MMIO. */
+ * MMIO, and not before somebody has asked for the page: a read does not. */
 static void fill(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
                  const struct walk *w, uint8_t *host, enum stores stores)
 {
@@ -174,12 +174,16 @@ static enum stores stores_to(const struct x86_cpu *c, const uint8_t *host)
     return smc_allows_plain_stores(c, host) ? STORES_PLAIN : STORES_TELL;
 }
 
-static enum stores stores_after(const struct x86_cpu *c, enum mmu_access access, enum mmu_kind kind,
+static enum stores stores_after(struct x86_cpu *c, enum mmu_access access, enum mmu_kind kind,
                                 const struct walk *w, const uint8_t *host, bool rom)
 {
     bool writable = w->writable || (kind != MMU_USER && !(c->cr0 & X86_CR0_WP));
 
     if (!host || rom || !(access == MMU_WRITE || (access == MMU_READ && w->dirty && writable)))
+        return STORES_NO;
+    if (access == MMU_WRITE)
+        mmu_own(c, host);
+    else if (unlikely(!mem_may_store(c->vm->mem, host)))
         return STORES_NO;
     return stores_to(c, host);
 }

@@ -3,6 +3,7 @@
 #ifndef VZ_CPU_X86_MMU_SPACE_H
 #define VZ_CPU_X86_MMU_SPACE_H
 
+#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/mmu/tlb_table.h"
 
@@ -68,6 +69,15 @@ bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_k
 
 /* Host address of RAM at gpa, or NULL; *ret_rom says whether stores are to be dropped. */
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom);
+
+/* The page of RAM at host is about to be stored to: ask for it (mem.h). */
+static inline void mmu_own(struct x86_cpu *c, const uint8_t *host)
+{
+    if (likely(mem_may_store(c->vm->mem, host)))
+        return;
+    fpu_park(c);
+    mem_own(c->vm->mem, host, 1);
+}
 
 /* Are the program's accesses checked for alignment (SDM vol. 3, 6.15, #AC)? */
 static inline bool mmu_checks_alignment(const struct x86_cpu *c)

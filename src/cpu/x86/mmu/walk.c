@@ -9,7 +9,6 @@
  */
 #include <string.h>
 
-#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu/mmu_space.h"
 
 #define PHYS_MASK (BIT(X86_PHYS_BITS) - 1)
@@ -43,12 +42,13 @@ static bool read_entry(const uint8_t *host, unsigned size, uint64_t *ret)
 
 /* Set bits in an entry if it still has the value that was read. False: it changed, walk again. In
  * ROM, which may be write-protected on the host too, nothing is set. */
-static bool set_bits(uint8_t *host, bool rom, unsigned size, uint64_t old, uint64_t bits)
+static bool set_bits(struct x86_cpu *c, uint8_t *host, bool rom, unsigned size, uint64_t old, uint64_t bits)
 {
     uint32_t old32 = (uint32_t)old;
 
     if (unlikely(rom))
         return true;
+    mmu_own(c, host);
     if (size == 8)
         return __atomic_compare_exchange_n((uint64_t *)(uintptr_t)host, &old, old | bits, false,
                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -106,7 +106,7 @@ bool mmu_load_pdptes(struct x86_cpu *c, uint64_t cr3)
     uint64_t pdpte[4] = {0};
 
     fpu_park(c);
-    table = mem_ptr(c->vm->mem, cr3 & 0xffffffe0u, sizeof(pdpte));
+    table = mem_ptr(c->vm->mem, cr3 & 0xffffffe0u, sizeof(pdpte), MEM_READ);
     for (unsigned n = 0; n < 4 && table; n++) {
         pdpte[n] = table[n];
         if ((pdpte[n] & X86_PTE_P) && (pdpte[n] & reserved))
@@ -216,7 +216,7 @@ static enum outcome descend(struct x86_cpu *c, uint64_t va, struct position *p, 
         if (p->maps)
             return FOUND;
         if (!(p->entry & X86_PTE_A) &&
-            !set_bits(p->host, p->rom, p->entry_size, p->entry, X86_PTE_A))
+            !set_bits(c, p->host, p->rom, p->entry_size, p->entry, X86_PTE_A))
             return CHANGED;
         p->table = p->entry & (p->entry_size == 4 ? 0xfffff000u : PHYS_MASK & ~UINT64_C(0xfff));
         p->level--;
@@ -238,7 +238,7 @@ static enum outcome walk_once(struct x86_cpu *c, uint64_t va, enum mmu_access ac
         *ret_error = X86_PF_P;
         return FAULT;
     }
-    if ((p.entry & want) != want && !set_bits(p.host, p.rom, p.entry_size, p.entry, want))
+    if ((p.entry & want) != want && !set_bits(c, p.host, p.rom, p.entry_size, p.entry, want))
         return CHANGED;
     *ret = (struct walk){
         .gpa = page_address(p.entry, shift, p.entry_size) | (va & (BIT(shift) - 1)),

@@ -6,6 +6,7 @@
 #include "base/tsc_rate.h"
 #include "cpu/x86/no_host.h"
 #include "cpu/x86/system/segment.h"
+#include "strict_mem.h"
 #include "unit.h"
 
 #define RAM_LEN  (2 * MIB)
@@ -86,8 +87,8 @@ static void setup(struct fixture *f)
     struct x86_vm_desc desc = {.cpu_count = 1, .tsc = &tsc, .host = &host, .host_arg = f};
 
     memset(f, 0, sizeof(*f));
-    ck_assert_int_eq(mem_create(RAM_LEN, &f->mem, NULL), 0);
-    ck_assert_int_eq(mem_add(f->mem, 0, RAM_LEN, false), 0);
+    f->mem = strict_mem(RAM_LEN);
+    ck_assert_ptr_nonnull(f->mem);
     desc.mem = f->mem;
     ck_assert_int_eq(x86_vm_create(&desc, &f->vm), 0);
     f->cpu = x86_vm_cpu(f->vm, 0);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Before a CPU stores to a page of guest memory it asks for it (mem.h). The rig's memory is strict: a
+ * store that comes too early ends the test. What else the soft TLBs do is seen by programs in
+ * tests/guest. */
+#include "cpu/x86/mmu.h"
+
+#include "cpu/x86/long_rig.h"
+
+#define CODE UINT64_C(0x10000)
+#define DATA UINT64_C(0x20000)
+#define PT   UINT64_C(0x8000)
+#define AT   (UINT64_C(1) << 30) /* mapped by a table at PT, and what leads to it */
+
+static const char *const engines[] = {"off", "on,threshold=1"};
+
+static bool is_own(const struct rig *m, gpa_t gpa)
+{
+    return mem_may_store(m->mem, mem_ptr(m->mem, gpa, 1, MEM_READ));
+}
+
+static void run(struct rig *m)
+{
+    m->c->rip = CODE;
+    m->c->run_state = X86_RUNNING;
+    m->c->reg[X86_RDI] = DATA;
+    m->c->reg[X86_RCX] = 32;
+    ck_assert_int_eq(x86_cpu_run(m->c), X86_STOP_HALT);
+}
+
+/* Each stores to DATA, some to the next page too. */
+static const struct {
+    const char *name;
+    uint8_t code[12];
+    bool crosses;
+} stores[] = {
+    {"mov [rdi], ecx", {0x89, 0x0f, 0xf4}, false},
+    {"mov eax, [rdi]; mov [rdi], ecx", {0x8b, 0x07, 0x89, 0x0f, 0xf4}, false},
+    {"add [rdi], ecx", {0x01, 0x0f, 0xf4}, false},
+    {"lock add [rdi], ecx", {0xf0, 0x01, 0x0f, 0xf4}, false},
+    {"xchg [rdi], ecx", {0x87, 0x0f, 0xf4}, false},
+    {"mov [rdi + 4094], ecx", {0x89, 0x8f, 0xfe, 0x0f, 0, 0, 0xf4}, true},
+    {"lock add [rdi + 4094], ecx", {0xf0, 0x01, 0x8f, 0xfe, 0x0f, 0, 0, 0xf4}, true},
+    {"rep stosb", {0xf3, 0xaa, 0xf4}, false},
+    {"movups [rdi], xmm0", {0x0f, 0x11, 0x07, 0xf4}, false},
+    {"movups [rdi + 4090], xmm0", {0x0f, 0x11, 0x87, 0xfa, 0x0f, 0, 0, 0xf4}, true},
+    {"fxsave [rdi]", {0x0f, 0xae, 0x07, 0xf4}, false},
+    {"lea rsp, [rdi + 8]; push rcx", {0x48, 0x8d, 0x67, 0x08, 0x51, 0xf4}, false},
+};
+
+/* Four times, since everybody has to ask anew; by then it is translated. */
+static void check_store(unsigned n, const char *engine)
+{
+    struct rig m;
+
+    rig_create(&m, engine, 1, CODE, stores[n].code, sizeof(stores[n].code));
+    for (unsigned round = 0; round < 4; round++) {
+        ck_assert(!is_own(&m, DATA) && !is_own(&m, DATA + MEM_PAGE_SIZE));
+        run(&m);
+        ck_assert_msg(is_own(&m, DATA) && is_own(&m, DATA + MEM_PAGE_SIZE) == stores[n].crosses,
+                      "%s, %s, round %u", stores[n].name, engine, round);
+        mem_protect(m.mem);
+    }
+    rig_destroy(&m);
+}
+
+START_TEST(stores_ask_for_their_page)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(stores); n++)
+        for (unsigned e = 0; e < ARRAY_SIZE(engines); e++)
+            check_store(n, engines[e]);
+}
+END_TEST
+
+START_TEST(loads_do_not_ask)
+{
+    static const uint8_t load[] = {0x8b, 0x07, 0x8b, 0x07, 0xf4}; /* mov eax, [rdi], twice; hlt */
+
+    for (unsigned e = 0; e < ARRAY_SIZE(engines); e++) {
+        struct rig m;
+
+        rig_create(&m, engines[e], 1, CODE, load, sizeof(load));
+        mem_protect(m.mem);
+        run(&m);
+        ck_assert(!is_own(&m, DATA) && !is_own(&m, CODE));
+        rig_destroy(&m);
+    }
+}
+END_TEST
+
+static void set_entry(struct rig *m, gpa_t at, uint64_t value)
+{
+    ck_assert_int_eq(mem_write(m->mem, at, &value, sizeof(value)), 0);
+}
+
+static uint64_t entry(const struct rig *m, gpa_t at)
+{
+    uint64_t value;
+
+    ck_assert_int_eq(mem_read(m->mem, at, &value, sizeof(value)), 0);
+    return value;
+}
+
+/* The walker marks entries accessed, those above too, and the last one dirty. */
+START_TEST(accessed_and_dirty_flags_ask_for_the_page_table)
+{
+    static const uint8_t code[] = {0x8b, 0x07, 0x89, 0x07, 0xf4}; /* mov eax, [rdi] and back; hlt */
+    const gpa_t pd = PT + 0x1000, pdpte = RIG_TABLES + 0x1000 + 8;
+    struct rig m;
+
+    rig_create(&m, "off", 1, CODE, code, sizeof(code));
+    set_entry(&m, pdpte, pd | X86_PTE_P | X86_PTE_W);
+    set_entry(&m, pd, PT | X86_PTE_P | X86_PTE_W);
+    set_entry(&m, PT, DATA | X86_PTE_P | X86_PTE_W);
+    mem_protect(m.mem);
+    m.c->rip = CODE;
+    m.c->run_state = X86_RUNNING;
+    m.c->reg[X86_RDI] = AT;
+    ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
+    ck_assert_uint_eq(entry(&m, pdpte), pd | X86_PTE_P | X86_PTE_W | X86_PTE_A);
+    ck_assert_uint_eq(entry(&m, pd), PT | X86_PTE_P | X86_PTE_W | X86_PTE_A);
+    ck_assert_uint_eq(entry(&m, PT), DATA | X86_PTE_P | X86_PTE_W | X86_PTE_A | X86_PTE_D);
+    ck_assert(is_own(&m, pdpte) && is_own(&m, pd) && is_own(&m, PT) && is_own(&m, DATA));
+    ck_assert(!is_own(&m, RIG_TABLES)); /* it was accessed before */
+    rig_destroy(&m);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, stores_ask_for_their_page);
+    UNIT_TEST(s, loads_do_not_ask);
+    UNIT_TEST(s, accessed_and_dirty_flags_ask_for_the_page_table);
+}
+
+UNIT_TEST_MAIN("mmu", add_tests)
