@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* runtimevm KERNEL INITRD SOCKET FOLDER: a machine whose devices are changed while it runs, for
- * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0 and the port "channel" are files in
- * FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
+ * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0, the port "channel" and "disk" are files
+ * in FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
  * for each event. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +89,22 @@ static void add_ports(struct vz_config *c, const char *socket_path, const char *
         vz_serial_attachment_unref(a[i]);
 }
 
+static void add_disk(struct vz_config *c, const char *folder)
+{
+    struct vz_storage_attachment *image;
+    struct vz_storage_device *disk;
+    struct vz_error err;
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/disk", folder);
+    image = vz_disk_image_attachment_new(path, NULL, &err);
+    need(image != NULL, &err);
+    disk = vz_virtio_block_device_new(image, NULL, NULL);
+    vz_config_add_storage_device(c, disk, NULL);
+    vz_storage_attachment_unref(image);
+    vz_storage_device_unref(disk);
+}
+
 static struct vz_config *make_config(char **argv)
 {
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
@@ -109,6 +125,7 @@ static struct vz_config *make_config(char **argv)
     vz_config_set_memory_size(c, 384 << 20);
     vz_config_set_boot_loader(c, loader);
     add_ports(c, argv[3], argv[4]);
+    add_disk(c, argv[4]);
     vz_config_add_network_device(c, card, NULL);
     vz_config_add_balloon_device(c, balloon, NULL);
     vz_config_add_socket_device(c, sockets, NULL);

@@ -63,6 +63,15 @@ def test_boots_with_jit(kernels, initramfs, words):
     assert boots.trouble(r.section("dmesg")) == []
 
 
+@pytest.mark.parametrize("kernel", ["cloud", "amd64"])
+def test_boots_in_strict_memory(kernels, initramfs, monkeypatch, kernel):
+    """Who writes guest memory without having asked for it (src/mem/mem.h) ends vz."""
+    monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
+    r = boots.run(kernels[kernel], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M")
+    assert r.status == 0, r
+    assert boots.trouble(r.section("dmesg")) == []
+
+
 TRACE = r"""
 dmesg -n 1
 mount -t tracefs t /sys/kernel/tracing || mount -t debugfs d /sys/kernel/debug
