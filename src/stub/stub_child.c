@@ -229,13 +229,19 @@ static int prepare_thread(struct making *m, unsigned n)
     return (int)r;
 }
 
-/* Into the slice, never to return. */
+/* Into the slice, never to return. From here on system calls elsewhere are signals before the filter is
+ * asked: Linux lets the calls of its own probes (uretprobe, uprobe) through any filter. Before 5.11
+ * there is no such thing, nor are there those calls. */
 __attribute__((noreturn)) static void enter(const struct stub_plan *plan, unsigned n)
 {
     uint64_t at = slice(plan, n), stack = at + STUB_STACK_AT;
     struct stub_filters *own = (struct stub_filters *)stack;
     struct stub_filters *shared = (struct stub_filters *)(slice(plan, 0) + STUB_STACK_AT);
     uint64_t to = at + (n ? plan->begin : plan->first);
+
+    SYS5(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, plan->region,
+         plan->region_size, 0);
+
     register uint64_t low __asm__("r12") = plan->region;
     register uint64_t high __asm__("r13") = plan->region + plan->region_size;
     register uint64_t high_len __asm__("r14") = plan->address_end - high;

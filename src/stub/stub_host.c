@@ -91,12 +91,11 @@ static void reap_one_locked(struct stub_host *h)
     int status;
 
     LIST_FOREACH (s, &h->live, next)
-        if (s->reap_wanted)
+        if (s->reap_wanted && !s->reaped)
             break;
     h->reaps--;
     if (!s)
         return;
-    s->reap_wanted = false;
     pthread_mutex_unlock(&h->lock);
     status = stub_reap(s);
     pthread_mutex_lock(&h->lock);

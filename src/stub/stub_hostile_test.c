@@ -2,6 +2,7 @@
 /* Programs that know all about the stub they are in, and attack it. What may come of it: an event, or
  * the end of their stub. Never a mapping that was not commanded, a system call, a wait without end. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -140,13 +141,369 @@ START_TEST(test_jumps)
 }
 END_TEST
 
+/* ---- system calls ---- */
+
+static const uint32_t odd_numbers[] = {0x40000000, 0x40000009, 0x4000000f, 0x7fffffff, 0x80000000,
+                                       0xffffffff};
+
+static uint32_t call_number(unsigned i)
+{
+    return i < 512 ? i : odd_numbers[i - 512];
+}
+
+#define CALL_NUMBERS (512 + ARRAY_SIZE(odd_numbers))
+
+START_TEST(test_calls_of_user_code)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0x0f, 0x05);
+    rig_map(&g);
+    for (unsigned i = 0; i < CALL_NUMBERS; i++) {
+        struct stub_regs r = mapping_regs(&g, call_number(i));
+
+        g.regs = r;
+        rig_run(&g);
+        ck_assert_msg(g.event == STUB_SYSCALL, "call %u: event %d, RIP %lx, RAX %lx", call_number(i), g.event, g.regs.rip, g.regs.gpr[0]);
+        ck_assert_uint_eq(g.regs.rip, CODE);
+        ck_assert_uint_eq((uint32_t)g.regs.gpr[0], call_number(i));
+    }
+    check_not_mapped(&g);
+    rig_close(&g);
+}
+END_TEST
+
+/* From the instructions that may make one call each, all the others. An exit or a signal would show
+ * as a death by nobody. */
+START_TEST(test_calls_of_its_code)
+{
+    const uint32_t site[] = {stub_blob_at.event, stub_blob_at.report, stub_blob_at.map,
+                             stub_blob_at.unmap, stub_blob_at.give_back};
+    struct kicker k;
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0xff, 0xe3);
+    rig_map(&g);
+    kicker_start(&k, &g, 5000);
+    for (unsigned i = 0; i < CALL_NUMBERS; i++) {
+        struct stub_regs r = mapping_regs(&g, call_number(i));
+
+        r.gpr[3] = REGION + site[_i] - 2;
+        attack(&g, &k, &r);
+    }
+    kicker_end(&k);
+    rig_close(&g);
+}
+END_TEST
+
+/* ---- forged frames ---- */
+
+#define FRAME_AT   (DATA + 0x200)
+#define FRAME_FILE (4096 + 0x200)
+#define XSAVE_AT   (DATA + 0x440)
+#define XSAVE_FILE (4096 + 0x440)
+#define AFTER      (CODE + 0x700)
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* One that goes on at AFTER; and the registers to give it back with, by code of "jmp *%rbx". */
+static struct stub_frame *forge(struct rig *g, struct stub_regs *regs)
+{
+    struct stub_frame *f = (struct stub_frame *)(g->memory + FRAME_FILE);
+
+    *f = g->t->first;
+    f->rip = AFTER;
+    f->rsp = DATA + 0x100;
+    memcpy(g->memory + XSAVE_FILE, g->t->xsave, g->t->xsave_size);
+    f->fpstate = XSAVE_AT;
+    memcpy(g->memory + 0x700, "\x0f\x0b", 2);
+    *regs = (struct stub_regs){.rip = CODE};
+    regs->gpr[3] = REGION + stub_blob_at.give_back - 7; /* mov $15, %eax; syscall */
+    regs->gpr[4] = FRAME_AT + 8;
+    return f;
+}
+
+static const uint64_t interesting[] = {0, 1, 8, ~UINT64_C(0), REGION, REGION + STUB_STACK_AT,
+                                       REGION + STUB_COMMANDS_AT, DATA, CODE, TARGET,
+                                       0x8000000000000000, 0xffff800000000000, 0x7fffffffefff};
+
+START_TEST(test_forged_frames)
+{
+    uint64_t random = 0x9e3779b97f4a7c15 + (unsigned)_i;
+    struct stub_regs regs;
+    struct kicker k;
+    struct rig g;
+
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0xff, 0xe3);
+    rig_map(&g);
+    /* One as it should be, so that the others are tested for what they are. */
+    forge(&g, &regs);
+    g.regs = regs;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_FAULT);
+    ck_assert_uint_eq(g.regs.rip, AFTER);
+    kicker_start(&k, &g, 5000);
+    for (unsigned i = 0; i < 300; i++) {
+        uint64_t *word = (uint64_t *)forge(&g, &regs);
+
+        for (uint64_t n = next_random(&random) % 4; n < 4; n++) {
+            uint64_t value = next_random(&random);
+
+            if (value & 1)
+                value = interesting[value / 2 % ARRAY_SIZE(interesting)];
+            word[next_random(&random) % 40] = value;
+        }
+        if (next_random(&random) & 1)
+            g.memory[XSAVE_FILE + next_random(&random) % 640] = (uint8_t)next_random(&random);
+        attack(&g, &k, &regs);
+    }
+    kicker_end(&k);
+    rig_close(&g);
+}
+END_TEST
+
+/* A program that has its signals blocked. */
+START_TEST(test_deaf)
+{
+    struct stub_regs regs;
+    struct kicker k;
+    struct rig g;
+
+    rig_open(&g, _i ? 2 : 1);
+    CODE_BYTES(&g, 0xff, 0xe3);
+    rig_map(&g);
+    forge(&g, &regs)->mask = ~UINT64_C(0);
+    memcpy(g.memory + 0x700, "\xeb\xfe", 2); /* jmp to itself */
+    g.regs = regs;
+    kicker_start(&k, &g, 5000);
+    do
+        rig_run(&g); /* until the attack was made before a kick came */
+    while (g.event == STUB_KICKED);
+    ck_assert_int_eq(g.event, STUB_BROKEN);
+    kicker_end(&k);
+    renew(&g, &k);
+    check_not_mapped(&g);
+    rig_close(&g);
+}
+END_TEST
+
+/* ---- stealing the secret ---- */
+
+static bool is_in_memory(const struct rig *g, uint64_t value)
+{
+    return memmem(g->stub->memory, g->stub->memory_size, &value, sizeof(value)) != NULL;
+}
+
+/* Let it hand over with signals open, pretending a kick. The frame that it jumps with has these
+ * flags. True: we have taken it for one. */
+static bool pretend(struct rig *g, uint64_t flags)
+{
+    struct stub_regs regs;
+    struct stub_frame *f = forge(g, &regs);
+
+    /* movl $10, (%rcx): a signal in our frame; jmp *%rbx */
+    memcpy(g->memory, "\xc7\x01\x0a\x00\x00\x00\xff\xe3", 8);
+    f->rip = REGION + stub_blob_at.event - 2;
+    f->rax = STUB_HAND_OVER;
+    f->rdi = STUB_KICK;
+    f->rsi = g->t->frame_at;
+    f->rflags |= flags;
+    regs.gpr[1] = g->t->frame_at + offsetof(struct stub_frame, signo);
+    g->regs = regs;
+    rig_run(g);
+    return g->event == STUB_KICKED;
+}
+
+/* By a single step behind the instruction that the secret comes from. */
+START_TEST(test_step_secret)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    rig_map(&g);
+    ck_assert(pretend(&g, BIT(8)));
+    ck_assert(stub_map(g.t, TARGET, 4096, 0x2000, PROT_READ));
+    ck_assert(!is_in_memory(&g, g.t->secret));
+    rig_run(&g);
+    ck_assert(is_in_memory(&g, g.t->secret)); /* so it would work */
+    ck_assert_int_eq(g.event, STUB_BROKEN);
+    rig_close(&g);
+}
+END_TEST
+
+/* The same with another thread that hides it: writes another RIP into the frame all the time. */
+struct hider {
+    struct stub_frame *frame;
+    atomic_bool stop;
+};
+
+static void *hide(void *arg)
+{
+    struct hider *h = arg;
+
+    while (!atomic_load(&h->stop)) {
+        __atomic_store_n(&h->frame->rip, CODE, __ATOMIC_RELAXED);
+        sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(test_step_secret_hidden)
+{
+    struct hider h = {0};
+    pthread_t thread;
+    struct rig g;
+
+    rig_open(&g, 2);
+    rig_map(&g);
+    h.frame = g.t->frame;
+    ck_assert_int_eq(pthread_create(&thread, NULL, hide, &h), 0);
+    ck_assert(pretend(&g, BIT(8)));
+    ck_assert(stub_map(g.t, TARGET, 4096, 0x2000, PROT_READ));
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_BROKEN);
+    atomic_store(&h.stop, true);
+    pthread_join(thread, NULL);
+    rig_close(&g);
+}
+END_TEST
+
+/* By a kick that comes at the right time, if it does. */
+START_TEST(test_kick_secret)
+{
+    struct kicker k;
+    struct rig g;
+
+    rig_open(&g, 1);
+    rig_map(&g);
+    kicker_start(&k, &g, 50);
+    for (unsigned i = 0; i < 500; i++) {
+        bool pretended = pretend(&g, 0);
+
+        ck_assert(stub_map(g.t, DATA + 0x5000, 4096, 0x2000, PROT_READ));
+        ck_assert(stub_unmap(g.t, DATA + 0x5000, 4096));
+        if (pretended) {
+            rig_run(&g);
+            ck_assert(g.event == STUB_BROKEN || !is_in_memory(&g, g.t->secret));
+        }
+        if (g.event == STUB_BROKEN)
+            renew(&g, &k);
+    }
+    kicker_end(&k);
+    rig_close(&g);
+}
+END_TEST
+
+/* ---- two threads ---- */
+
+/* The second writes all that it can of the first one's signal stack, while that has events and is
+ * given mappings. */
+struct scribbler {
+    struct stub_thread *t;
+    atomic_bool stop;
+};
+
+static void *scribble(void *arg)
+{
+    struct scribbler *c = arg;
+    struct stub_regs r = {.rip = CODE + 0x100};
+    enum stub_event event;
+    uint64_t address;
+
+    r.gpr[0] = 0x123456789abcdef;
+    while (!atomic_load(&c->stop)) {
+        if (stub_run(c->t, &r, &event, &address) || event == STUB_BROKEN)
+            break;
+        ck_assert_int_eq(event, STUB_KICKED);
+    }
+    return NULL;
+}
+
+START_TEST(test_scribbler)
+{
+    /* 1: mov $8, %ecx; lea stack, %rdi; 2: rol, add; mov %rax, (%rdi); add; ... */
+    static const uint8_t code[] = {
+        0x48, 0xbf, 0, 0, 0, 0, 0, 0, 0, 0, /* 1: mov $stack, %rdi */
+        0xb9, 0, 0x0a, 0, 0,                /* mov $(STUB_STACK_SIZE / 8), %ecx */
+        0x48, 0x69, 0xc0, 0x6d, 0x4e, 0xc6, 0x41, /* 2: imul $0x41c64e6d, %rax, %rax */
+        0x48, 0x05, 0x39, 0x30, 0, 0,       /* add $12345, %rax */
+        0x48, 0x89, 0x07,                   /* mov %rax, (%rdi) */
+        0x48, 0x83, 0xc7, 0x08,             /* add $8, %rdi */
+        0xff, 0xc9,                         /* dec %ecx */
+        0x75, 0xe8,                         /* jnz 2b */
+        0xeb, 0xd7,                         /* jmp 1b */
+    };
+    const uint64_t stack = REGION + STUB_STACK_AT;
+    struct kicker unused = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    unsigned ends = 0;
+    struct rig g;
+
+    _Static_assert(STUB_STACK_SIZE / 8 == 0xa00, "");
+    rig_open(&g, 2);
+    CODE_BYTES(&g, 0x48, 0x8b, 0x03, 0x0f, 0x05); /* mov (%rbx), %rax; syscall */
+    memcpy(g.memory + 0x100, code, sizeof(code));
+    memcpy(g.memory + 0x102, &stack, sizeof(stack));
+    rig_map(&g);
+    ck_assert_int_eq(stub_flush(g.t), 0);
+    for (unsigned round = 0; round < 20; round++) {
+        struct scribbler c = {.t = stub_thread(g.stub, 1)};
+        pthread_t thread;
+
+        ck_assert_int_eq(pthread_create(&thread, NULL, scribble, &c), 0);
+        for (unsigned i = 0; i < 100; i++) {
+            struct stub_regs r = {.rip = CODE};
+            int e;
+
+            r.gpr[3] = DATA + 0x5000;
+            ck_assert(i & 1 ? stub_unmap(g.t, DATA + 0x5000, 4096)
+                            : stub_map(g.t, DATA + 0x5000, 4096, 0x2000, PROT_READ));
+            e = stub_run(g.t, &r, &g.event, &g.address);
+            ck_assert_msg(e || g.event != STUB_DIED, "nobody killed it");
+            if (e || g.event == STUB_BROKEN) {
+                ends++;
+                break;
+            }
+        }
+        atomic_store(&c.stop, true);
+        stub_kick(c.t);
+        pthread_join(thread, NULL);
+        renew(&g, &unused);
+        ck_assert_int_eq(stub_flush(g.t), 0);
+    }
+    ck_assert_uint_gt(ends, 0); /* it did do something */
+    rig_close(&g);
+}
+END_TEST
+
+static void add_loop(Suite *s, const char *name, const TTest *test, int count)
+{
+    TCase *c = tcase_create(name);
+
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, test, 0, count);
+    suite_add_tcase(s, c);
+}
+
 static void add_tests(Suite *s)
 {
-    TCase *jumps = tcase_create("test_jumps");
-
-    tcase_set_timeout(jumps, 60);
-    tcase_add_loop_test(jumps, test_jumps, 0, 4);
-    suite_add_tcase(s, jumps);
+    add_loop(s, "test_jumps", test_jumps, 4);
+    UNIT_TEST(s, test_calls_of_user_code);
+    add_loop(s, "test_calls_of_its_code", test_calls_of_its_code, 5);
+    add_loop(s, "test_forged_frames", test_forged_frames, 2);
+    add_loop(s, "test_deaf", test_deaf, 2);
+    UNIT_TEST(s, test_step_secret);
+    UNIT_TEST(s, test_step_secret_hidden);
+    UNIT_TEST(s, test_kick_secret);
+    UNIT_TEST(s, test_scribbler);
 }
 
 UNIT_TEST_MAIN("stub_hostile", add_tests)
