@@ -91,6 +91,27 @@ __attribute__((noreturn)) static void leave(int status)
         SYS1(__NR_exit_group, status);
 }
 
+/* Compilers call it by themselves. */
+void *memset(void *to, int value, size_t len);
+
+void *memset(void *to, int value, size_t len)
+{
+    void *at = to;
+
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(len) : "a"(value) : "memory");
+    return to;
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t len);
+
+void *memcpy(void *restrict to, const void *restrict from, size_t len)
+{
+    void *at = to;
+
+    __asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(len) : : "memory");
+    return to;
+}
+
 /* ---- messages ---- */
 
 /* The bytes that came, 0 at the end; *fds says how many descriptors there is room for, and were. */
