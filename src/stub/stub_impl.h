@@ -112,6 +112,11 @@ struct stub {
     unsigned threads;
     atomic_bool broken;      /* we have killed it for what its program did */
 
+    /* Of stub_run.c, any thread's. */
+    struct stub_thread *_Atomic alone; /* inside, with commands that it does not report */
+    atomic_uint waiters;     /* threads that wait until there is none; by host->changed */
+    atomic_uint reports;     /* so many times commands shall be reported */
+
     /* The host's lock's. */
     LIST_ENTRY(stub) next;
     bool reap_wanted, reaped; /* reaped: of the host's thread's while it is being unmade */

@@ -7,9 +7,9 @@
  *
  * - An event whose frame lies elsewhere, or which has no signal, or came from inside the region: the
  *   last would also be how a signal, taken while the secret was in a register, wrote it to a frame.
- * - Where several threads share a stub's memory one could change such a frame before we read it. So
- *   there the end of commands is reported by a hand-over of its own, the secret wiped: whatever comes
- *   in its place is known from the instruction pointer, which nobody can change. */
+ * - Where several threads run in a stub one could change such a frame before we read it. So there the
+ *   end of commands is reported by a hand-over of its own, the secret wiped: whatever comes in its
+ *   place is known from the instruction pointer, which nobody can change. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -144,6 +144,82 @@ int stub_flush(struct stub_thread *t)
     return t->count ? flush(t) : 0;
 }
 
+/* ---- being alone ---- */
+
+/* Commands without a report need one hand-over less, and that no other thread of the stub runs user
+ * code until this one has come out: it could change the frame that we would find the theft in. So
+ * one says that it is alone (after it is inside, before it looks for others), and who goes inside
+ * later (before it looks for that) makes it come out first. Where that happens, reports are the
+ * better way for a while. */
+#define REPORTS_AFTER_MEETING 256
+
+static bool others_are_inside(const struct stub_thread *t)
+{
+    const struct stub *s = t->stub;
+
+    for (unsigned i = 0; i < s->threads; i++)
+        if (i != t->index && atomic_load(&s->thread[i].inside))
+            return true;
+    return false;
+}
+
+static void alone_end(struct stub_thread *t)
+{
+    struct stub *s = t->stub;
+
+    if (atomic_load(&s->alone) != t)
+        return;
+    atomic_store(&s->alone, NULL);
+    if (!atomic_load(&s->waiters))
+        return;
+    pthread_mutex_lock(&s->host->lock);
+    pthread_cond_broadcast(&s->host->changed);
+    pthread_mutex_unlock(&s->host->lock);
+}
+
+/* Let one that is alone come out. */
+static void meet(struct stub_thread *t)
+{
+    struct stub *s = t->stub;
+    struct stub_thread *other;
+
+    atomic_fetch_add(&s->waiters, 1);
+    pthread_mutex_lock(&s->host->lock);
+    while ((other = atomic_load(&s->alone)) && other != t) {
+        stub_kick(other);
+        pthread_cond_wait(&s->host->changed, &s->host->lock);
+    }
+    pthread_mutex_unlock(&s->host->lock);
+    atomic_fetch_sub(&s->waiters, 1);
+    atomic_store(&s->reports, REPORTS_AFTER_MEETING);
+}
+
+/* Called inside. True: the commands need a report. */
+static bool needs_report(struct stub_thread *t)
+{
+    struct stub *s = t->stub;
+    struct stub_thread *none = NULL;
+    unsigned reports;
+
+    if (s->threads == 1)
+        return false;
+    if (atomic_load(&s->alone))
+        meet(t);
+    if (!t->count)
+        return false;
+    reports = atomic_load(&s->reports);
+    if (reports) {
+        atomic_store(&s->reports, reports - 1);
+        return true;
+    }
+    if (!atomic_compare_exchange_strong(&s->alone, &none, t))
+        return true;
+    if (!others_are_inside(t))
+        return false;
+    alone_end(t);
+    return true;
+}
+
 /* ---- running ---- */
 
 static bool is_canonical(uint64_t address)
@@ -159,6 +235,20 @@ static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
                : -EINVAL;
 }
 
+/* A register that only a forged hand-over or frame can hold. */
+static bool is_selector(uint64_t v)
+{
+    v = (uint16_t)v | 3;
+    return v == 3 || v == 0x23 || v == 0x2b || v == 0x33 || v == 0x7b; /* Linux' GDT, as programs may */
+}
+
+static bool is_possible(const struct stub_frame *f, const uint64_t arg[6])
+{
+    return is_canonical(f->rip) && is_canonical(arg[2]) && is_canonical(arg[3]) &&
+           (f->cs == 0x33 || f->cs == 0x23) && f->ss == 0x2b && is_selector(arg[4]) &&
+           is_selector(arg[4] >> 16) && is_selector(arg[4] >> 32) && is_selector(arg[4] >> 48);
+}
+
 static int take_event(struct stub_thread *t, const struct stub_word *w, struct stub_regs *regs,
                       enum stub_event *event, uint64_t *address)
 {
@@ -168,7 +258,7 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
         return broken(t);
     memcpy(&f, (const void *)t->frame, sizeof(f));
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
-    if (!f.signo || f.rip - t->stub->region < STUB_REGION)
+    if (!f.signo || f.rip - t->stub->region < STUB_REGION || !is_possible(&f, w->arg))
         return broken(t);
     *event = frame_event(&f, (int)w->arg[0], &t->stub->host->ways, regs, address);
     regs->fs_base = w->arg[2];
@@ -180,8 +270,7 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
     return 0;
 }
 
-/* Commands without a report, then user code: one hand-over less. Only where no other thread can hide
- * what became of the secret. */
+/* Commands without a report, then user code, until it hands over. */
 static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stub_word *ret)
 {
     uint64_t answer = t->count ? t->secret : 0;
@@ -221,18 +310,20 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
     struct stub_word w;
     int r = t->dead ? -EIO : check_regs(t, regs);
 
-    if (r == 0 && t->count && t->stub->threads > 1)
-        r = flush(t);
     if (r == 0) {
         if (!go_inside(t)) {
             *event = STUB_KICKED;
             return 0;
         }
-        r = enter(t, regs, &w);
+        if (needs_report(t))
+            r = flush(t);
+        if (r == 0)
+            r = enter(t, regs, &w);
+        if (r == 0)
+            r = take_event(t, &w, regs, event, address);
         atomic_store(&t->inside, false);
+        alone_end(t);
     }
-    if (r == 0)
-        r = take_event(t, &w, regs, event, address);
     if (r == 0 && *event == STUB_KICKED)
         atomic_store(&t->kicked, false);
     if (r == -EIO && t->dead) {
