@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/pages.h"
 #include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/thunk.h"
 #include "cpu/x86/jit/jit.h"
@@ -49,20 +49,16 @@ static uint32_t place_of(const struct block_cache *cache, const void *p)
 
 int block_cache_create(struct x86_cpu *c)
 {
-    struct block_cache *b = calloc(1, sizeof(*b));
+    struct block_cache *b = pages_map(sizeof(*b));
 
     if (!b)
         return -ENOMEM;
+    c->blocks = b;
     b->single = aligned_alloc(64, align_up(BLOCK_BYTES_MAX, 64));
     b->used = BLOCK_ALIGN; /* place 0 is none */
-    b->arena = mmap(NULL, BLOCK_CACHE_BYTES, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (!b->single || b->arena == MAP_FAILED) {
-        free(b->single);
-        free(b);
+    b->arena = pages_map(BLOCK_CACHE_BYTES);
+    if (!b->single || !b->arena)
         return -ENOMEM;
-    }
-    c->blocks = b;
     c->jumps = b->jumps;
     return 0;
 }
@@ -71,9 +67,9 @@ void block_cache_destroy(struct x86_cpu *c)
 {
     if (!c->blocks)
         return;
-    munmap(c->blocks->arena, BLOCK_CACHE_BYTES);
+    pages_unmap(c->blocks->arena, BLOCK_CACHE_BYTES);
     free(c->blocks->single);
-    free(c->blocks);
+    pages_unmap(c->blocks, sizeof(*c->blocks));
     c->blocks = NULL;
     c->jumps = NULL;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
 #include "cpu/x86/block.h"
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/mmu/mmu_space.h"
@@ -40,9 +41,8 @@ int mmu_create(struct x86_cpu *c)
 
     if (!m)
         return -ENOMEM;
-    t = mmap(NULL, TABLES_BYTES, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (t == MAP_FAILED) {
+    t = pages_map(TABLES_BYTES);
+    if (!t) {
         free(m);
         return -ENOMEM;
     }
@@ -68,7 +68,7 @@ void mmu_destroy(struct x86_cpu *c)
 {
     if (!c->mmu)
         return;
-    munmap(c->mmu->tables, TABLES_BYTES);
+    pages_unmap(c->mmu->tables, TABLES_BYTES);
     if (c->mmu->stored)
         munmap(c->mmu->stored, c->mmu->stored_bytes);
     free(c->mmu);
