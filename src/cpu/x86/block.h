@@ -83,6 +83,9 @@ static inline unsigned block_link_slot(const struct block_link *link)
 /* Try to translate b for rip. One that cannot be stays as it is. */
 void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip);
 
+/* In code_ctx[], besides block_mode(): CPL is 3. */
+#define CODE_CTX_USER UINT64_C(0x10)
+
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 

@@ -83,6 +83,9 @@ enum { REG_ZERO = 16, REG_BLOCK_RIP = 17, REG_COUNT = 18 };
  * 64-bit mode 0 but for FS and GS. */
 enum { EA_BASE_COUNT = 6 };
 
+/* x86_cpu.tlb_for[]: CPL 3, and CPL 0 to 2 with AC clear and set. */
+enum { TLB_FOR_USER, TLB_FOR_KERNEL, TLB_FOR_KERNEL_AC, TLB_FOR_COUNT };
+
 enum x86_stop {
     X86_STOP_KICK,     /* X86_PENDING_KICK was posted */
     X86_STOP_HALT,     /* HLT, or waiting for a SIPI: run again when something is posted */
@@ -135,6 +138,10 @@ struct x86_cpu {
     uint64_t ea_base[EA_BASE_COUNT];
     uint64_t rflags;               /* all but the arithmetic flags; bit 1 set */
     struct block_link *link;       /* where the branch just taken wants its target written */
+    /* What tlb[] is for code of each kind in this address space, ready for use: translated code
+     * goes from one to the other by itself. */
+    struct tlb_entry *tlb_for[TLB_FOR_COUNT][2];
+    bool user_ends;                /* a change to CPL 3 ends the stretch: another engine is asked (engine.h) */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];

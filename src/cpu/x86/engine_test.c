@@ -14,9 +14,16 @@ static const uint8_t program[] = {0xb9, 5, 0, 0, 0, 0xff, 0xc9, 0x75, 0xfc,
 #define LOOP (CODE + 5)
 #define BEHIND (CODE + 9)
 
+/* The kernel: 1: dec ebx; jz 2f; sysretq; 2: hlt. The user: 1: syscall; jmp 1b */
+static const uint8_t calls[] = {0xff, 0xcb, 0x74, 3, 0x48, 0x0f, 0x07, 0xf4, 0x0f, 0x05, 0xeb, 0xfc};
+#define USER (CODE + 8)
+#define BEHIND_SYSCALL (CODE + 10)
+#define CALLS 200
+
 /* What the engine has been told, in the test's own process. */
 static struct {
     unsigned created, destroyed, asked, ran, emptied, watched, code;
+    unsigned asked_at_return; /* to user code, behind its SYSCALL */
     struct x86_gone gone;
     unsigned gone_count;
 } seen;
@@ -45,6 +52,7 @@ static void run_loop(struct x86_cpu *c, const void *code)
 static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
 {
     seen.asked++;
+    seen.asked_at_return += c->cpl == 3 && c->rip == BEHIND_SYSCALL;
     if (c->rip != LOOP)
         return X86_OFFER_NONE;
     *ret = (struct x86_stretch){run_loop, &seen};
@@ -105,6 +113,30 @@ START_TEST(it_is_asked_first_and_may_decline)
 }
 END_TEST
 
+START_TEST(it_is_asked_at_every_return_to_user_code)
+{
+    static const char *const words[] = {"off", "on", "threshold=1", "check"};
+
+    for (unsigned n = 0; n < ARRAY_SIZE(words); n++) {
+        struct rig m;
+
+        start(&m, words[n]);
+        memcpy(mem_ptr(m.mem, CODE, sizeof(calls), MEM_WRITE), calls, sizeof(calls));
+        m.c->efer |= X86_EFER_SCE;
+        m.c->star = UINT64_C(0x0018000800000000);
+        m.c->lstar = CODE;
+        m.c->reg[X86_RBX] = CALLS + 1;
+        m.c->reg[X86_RCX] = BEHIND_SYSCALL;
+        m.c->reg[X86_R11] = 2;
+        ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
+        ck_assert_uint_eq(m.c->reg[X86_RBX], 0);
+        ck_assert_uint_eq(m.c->count.syscalls, CALLS);
+        ck_assert_uint_eq(seen.asked_at_return, CALLS);
+        rig_destroy(&m);
+    }
+}
+END_TEST
+
 START_TEST(it_hears_of_mappings)
 {
     struct rig m;
@@ -153,6 +185,7 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, it_is_asked_first_and_may_decline);
+    UNIT_TEST(s, it_is_asked_at_every_return_to_user_code);
     UNIT_TEST(s, it_hears_of_mappings);
     UNIT_TEST(s, it_hears_of_code);
 }

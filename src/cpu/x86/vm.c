@@ -36,6 +36,7 @@ static int cpu_create(struct x86_vm *vm, unsigned index, struct x86_cpu **ret)
     __builtin_memset(c, 0, sizeof(*c));
     c->vm = vm;
     c->index = index;
+    c->user_ends = x86_has_foreign_engine(vm);
     reset = calloc(1, sizeof(*reset));
     r = reset ? mmu_create(c) : -ENOMEM;
     if (!r)

@@ -25,7 +25,7 @@ enum {
 };
 
 /* Conditions of Jcc and the like. */
-enum emit_cc { CC_AE = 3, CC_NE = 5, CC_BE = 6, CC_A = 7 };
+enum emit_cc { CC_AE = 3, CC_E = 4, CC_NE = 5, CC_BE = 6, CC_A = 7 };
 
 enum emit_prefix {
     ESCAPE_0F = 0x0f, ESCAPE_38 = 0x38, /* to other maps of opcodes */
@@ -55,15 +55,15 @@ static inline enum emit_width emit_width(bool wide)
 enum emit_opcode {
     XO_ADD = OP1(0x03), XO_OR = OP1(0x0b), XO_SUB = OP1(0x2b), XO_CMP = OP1(0x3b),
     XO_ADD_M = OP1(0x01), XO_OR_M = OP1(0x09), XO_SUB_M = OP1(0x29), XO_XOR_M = OP1(0x31),
-    XO_CMP_M = OP1(0x39), XO_TEST = OP1(0x85),
-    XO_MOV = OP1(0x8b), XO_MOV_M = OP1(0x89), XO_LEA = OP1(0x8d), XO_XCHG8 = OP1(0x86),
+    XO_CMP_M = OP1(0x39), XO_TEST = OP1(0x85), XO_AND = OP1(0x23), XO_AND_M = OP1(0x21), XO_AND8_M = OP1(0x20),
+    XO_MOV = OP1(0x8b), XO_MOV_M = OP1(0x89), XO_MOV8_M = OP1(0x88), XO_LEA = OP1(0x8d), XO_XCHG8 = OP1(0x86),
     XO_MOVZX8 = OP2(0xb6), XO_MOVZX16 = OP2(0xb7),
-    XO_AND_I = OP1GI(0x81, 4, 4), XO_CMP_I = OP1GI(0x81, 7, 4), XO_MOV_I = OP1GI(0xc7, 0, 4),
+    XO_AND_I = OP1GI(0x81, 4, 4), XO_OR_I = OP1GI(0x81, 1, 4), XO_CMP_I = OP1GI(0x81, 7, 4), XO_MOV_I = OP1GI(0xc7, 0, 4),
     XO_MOV16_I = OP1GI(0xc7, 0, 2),
     XO_ADD_I8 = OP1GI(0x83, 0, 1), XO_AND_I8 = OP1GI(0x83, 4, 1), XO_SUB_I8 = OP1GI(0x83, 5, 1),
-    XO_CMP_I8 = OP1GI(0x83, 7, 1),
+    XO_CMP_I8 = OP1GI(0x83, 7, 1), XO_OR_I8 = OP1GI(0x83, 1, 1),
     XO_OR8_I = OP1GI(0x80, 1, 1), XO_AND8_I = OP1GI(0x80, 4, 1), XO_CMP8_I = OP1GI(0x80, 7, 1),
-    XO_TEST8_I = OP1GI(0xf6, 0, 1), XO_MOV8_I = OP1GI(0xc6, 0, 1),
+    XO_TEST8_I = OP1GI(0xf6, 0, 1), XO_TEST_I = OP1GI(0xf7, 0, 4), XO_NOT = OP1G(0xf7, 2), XO_MOV8_I = OP1GI(0xc6, 0, 1),
     XO_SHL_I8 = OP1GI(0xc1, 4, 1), XO_SHR_I8 = OP1GI(0xc1, 5, 1), XO_SAR_I8 = OP1GI(0xc1, 7, 1),
     XO_DIV = OP1G(0xf7, 6), XO_IDIV = OP1G(0xf7, 7),
     XO_INCDEC = OP1G(0xff, 0), XO_CALL = OP1G(0xff, 2), XO_JMP = OP1G(0xff, 4),
@@ -73,7 +73,7 @@ enum emit_opcode {
     XO_PUSH = OP1(0x50), XO_POP = OP1(0x58), XO_MOV8_O = OP1(0xb0), XO_MOV_O = OP1(0xb8),
     XO_BSWAP = OP2(0xc8),
     /* no operands, or fixed ones: emit_op() */
-    XO_LAHF = OP1(0x9f), XO_SAHF = OP1(0x9e), XO_RET = OP1(0xc3), XO_NOP = OP1(0x90),
+    XO_RDTSC = OP2(0x31), XO_LAHF = OP1(0x9f), XO_SAHF = OP1(0x9e), XO_RET = OP1(0xc3), XO_NOP = OP1(0x90),
     XO_ADD_AL = OP1GI(0x04, 0, 1), XO_JMP_REL = OP1(0xe9), XO_JRCXZ = OP1(0xe3), XO_JCC = OP2(0x80),
     XO_MOVS8 = OP1(0xa4), XO_STOS8 = OP1(0xaa), /* the wider ones come behind them: emit_rep() */
 };

@@ -111,7 +111,7 @@ static int create(struct x86_cpu *c)
     r = c->jit->translation ? map_code(c->jit) : -ENOMEM;
     if (r < 0)
         return r;
-    jit_emit_stubs(c->jit, c->check);
+    jit_emit_stubs(c);
     c->jit->rare = c->jit->write + align_down(c->jit->code_bytes / JIT_RARE_SHARE * (JIT_RARE_SHARE - 1), 64);
     jit_empty(c);
     return 0;

@@ -14,8 +14,7 @@ void *jit_data_alloc(struct translation *t, size_t len)
 
 /* ---- leaving ---- */
 
-/* To a common stub, with r11 at the record. */
-static void jump_with(struct translation *t, const uint8_t *stub, const void *record)
+void jit_jump_with(struct translation *t, const uint8_t *stub, const void *record)
 {
     emit_lea_rip(&t->e, H_R11, record);
     emit_jmp(&t->e, stub);
@@ -57,7 +56,7 @@ static void emit_unlinked_exits(struct translation *t)
         emit_patch(&t->e, s->branch[0]);
         if (s->branch[1])
             emit_patch(&t->e, s->branch[1]);
-        jump_with(t, t->j->exit[s->kept], &t->exits->exit[slot]);
+        jit_jump_with(t, t->j->exit[s->kept], &t->exits->exit[slot]);
     }
 }
 
@@ -68,7 +67,7 @@ static void interpret_from(struct translation *t, unsigned n, bool kept)
     struct jit_bail *bail = jit_data_alloc(t, sizeof(*bail));
 
     *bail = (struct jit_bail){&t->b->insn[n + 1], t->b->home_rip};
-    jump_with(t, t->j->bail[kept], bail);
+    jit_jump_with(t, t->j->bail[kept], bail);
 }
 
 void jit_interpret_rest(struct translation *t, unsigned n)
@@ -118,7 +117,7 @@ static void emit_bails(struct translation *t)
             b[1].detour == b->detour)
             continue; /* shares the way out */
         if (b->detour)
-            jump_with(t, t->j->bail[b->kept], make_detour(t, b->index, b->guarded, b->after));
+            jit_jump_with(t, t->j->bail[b->kept], make_detour(t, b->index, b->guarded, b->after));
         else
             interpret_from(t, b->index, b->kept);
     }
@@ -143,7 +142,7 @@ void jit_detour(struct translation *t, unsigned n)
     struct jit_detour *d = make_detour(t, n, t->guarded, NULL);
 
     jit_flags_restore(t, n);
-    jump_with(t, t->j->bail[false], &d->bail);
+    jit_jump_with(t, t->j->bail[false], &d->bail);
     d->back.imm = (uint64_t)(uintptr_t)emit_here(&t->e);
     t->in_eflags = true;
     t->kept = false;
@@ -192,7 +191,7 @@ static void look_for_events_by_rcx(struct translation *t)
     emit_rm(e, XO_MOV, W32, H_RCX, CPU(pending));
     quiet = emit_jrcxz_forward(e);
     emit_move(e, H_RCX, H_R11);
-    jump_with(t, t->j->stale[false], t->exits);
+    jit_jump_with(t, t->j->stale[false], t->exits);
     emit_patch8(e, quiet);
     emit_move(e, H_RCX, H_R11);
 }
@@ -241,7 +240,7 @@ static void emit_other_entries(struct translation *t)
     /* Leaving, and where the entry of a dead block leads. */
     emit_patch(&t->e, t->looked_up);
     at->stale = emit_here(&t->e);
-    jump_with(t, t->j->stale[true], t->exits);
+    jit_jump_with(t, t->j->stale[true], t->exits);
 }
 
 void jit_emit_rare(struct translation *t)

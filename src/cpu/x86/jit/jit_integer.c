@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Integer instructions that are not just copied with other registers: VEX-encoded ones, divisions,
- * string instructions, and what touches the flags beyond the arithmetic ones. */
+ * and string instructions. */
 #include "cpu/x86/jit/translate.h"
 
 /* The host register for guest register g, which is loaded into scratch if need be. */
@@ -214,75 +214,6 @@ static bool op_cmpxchg_pair(struct translation *t, unsigned n)
     return true;
 }
 
-/* ---- the system's part ---- */
-
-/* The selector, zero-extended whatever the operand size; 16-bit results leave the rest. REX.R does
- * not count. */
-static bool op_mov_from_seg(struct translation *t, unsigned n)
-{
-    const struct x86_decoded *d = &t->d[n];
-    unsigned h = destination(d->rm, H_R10);
-
-    if (d->has_mem || d->osize < 4)
-        return false;
-    emit_rm(&t->e, XO_MOVZX16, W32, h, CPU(seg[d->reg & 7].selector));
-    put_back(t, d->rm, h);
-    return true;
-}
-
-/* For the kernel only. Blocks end behind them, as the interpreter wants it. check.h does not
- * compare IF, so there they are interpreted. */
-static bool op_cli_sti(struct translation *t, unsigned n)
-{
-    struct emit *e = &t->e;
-
-    if (t->narrow || t->c->check || t->c->vm->embedded || !translation_has(t, JIT_OPT_IF))
-        return false;
-    jit_flags_spare(t, n);
-    emit_mi(e, XO_CMP8_I, W32, CPU(cpl), 0);
-    jit_bail_if(t, n, CC_NE);
-    if (t->d[n].op == X86_OP_CLI) {
-        emit_mi(e, XO_AND8_I, W32, CPU_BEHIND(rflags, 1), ~(X86_FLAG_IF >> 8));
-    } else {
-        /* Nothing that waits for IF may be pending. What comes now waits for one more instruction:
-         * the exit leads forward, so that there is no look for events, or to the main loop, which
-         * knows the shadow; it may see it later than that, and then waits for an instruction too. */
-        emit_mi(e, XO_CMP8_I, W32, CPU(intr_held), 0);
-        jit_bail_if(t, n, CC_NE);
-        emit_mi(e, XO_CMP_I8, W32, CPU(pending), 0);
-        jit_bail_if(t, n, CC_NE);
-        emit_mi(e, XO_OR8_I, W32, CPU_BEHIND(rflags, 1), X86_FLAG_IF >> 8);
-        emit_mi(e, XO_MOV8_I, W32, CPU(sti_shadow), true);
-    }
-    jit_exit_to(t, 0, insn_behind(t, n), -1);
-    t->ended = true;
-    return true;
-}
-
-/* All arithmetic flags are wanted, so the look-up has kept them in jit_flags: all but OF in its
- * upper byte, OF in bit 0. */
-static bool op_pushf(struct translation *t, unsigned n)
-{
-    struct address a = jit_stack_address(t, -8);
-    struct emit *e = &t->e;
-    struct place p;
-
-    if (t->narrow || t->d[n].osize != 8 || !translation_has(t, JIT_OPT_IF))
-        return false;
-    p = jit_look_up(t, n, &a, 8, MMU_WRITE, 0); /* r10 is spare */
-    emit_rm(e, XO_MOVZX8, W32, H_R10, CPU_BEHIND(jit_flags, 1));
-    emit_ri(e, XO_AND_I, W32, H_R10, X86_FLAGS_ARITH & ~X86_FLAG_OF);
-    emit_rm(e, XO_OR, W64, H_R10, CPU(rflags));
-    emit_ri(e, XO_AND_I, W32, H_R10, ~(X86_FLAG_VM | X86_FLAG_RF));
-    jit_emit_at(t, XO_MOV_M, H_R10, &p);
-    emit_rm(e, XO_MOVZX8, W32, H_R10, CPU(jit_flags));
-    emit_ri(e, XO_AND_I8, W32, H_R10, AF_OF);
-    emit_ri(e, XO_SHL_I8, W32, H_R10, __builtin_ctz(X86_FLAG_OF));
-    jit_emit_at(t, XO_OR_M, H_R10, &p);
-    emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, H_NONE, 0, -8);
-    return true;
-}
-
 bool jit_op_integer(struct translation *t, unsigned n)
 {
     const struct x86_decoded *d = &t->d[n];
@@ -298,12 +229,6 @@ bool jit_op_integer(struct translation *t, unsigned n)
         return op_string(t, n);
     case X86_OP_CMPXCHG8B: case X86_OP_CMPXCHG16B:
         return op_cmpxchg_pair(t, n);
-    case X86_OP_MOV_FROM_SEG:
-        return op_mov_from_seg(t, n);
-    case X86_OP_CLI: case X86_OP_STI:
-        return op_cli_sti(t, n);
-    case X86_OP_PUSHF:
-        return op_pushf(t, n);
     case X86_OP_PAUSE:
         emit_pause(&t->e);
         return true;

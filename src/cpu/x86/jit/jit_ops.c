@@ -713,7 +713,7 @@ bool jit_op(struct translation *t, unsigned n)
     }
     if (d->info->family == X86_FAMILY_FPU)
         return translation_has(t, JIT_OPT_VECTOR) && jit_op_fpu(t, n);
-    if (jit_op_integer(t, n))
+    if (jit_op_integer(t, n) || jit_op_system(t, n))
         return true;
     if (is_fixed(d))
         return op_fixed(t, n);

@@ -41,6 +41,12 @@ struct jit_bail {
     uint64_t block_rip;
 };
 
+/* A system call: nothing of it has happened where it bails. */
+struct jit_syscall {
+    struct jit_bail bail;
+    uint64_t next_rip;
+};
+
 /* An instruction interpreted in the middle of a block: a copy of it, and what brings us back. */
 struct jit_detour {
     struct jit_bail bail;     /* to `insn` */
@@ -91,6 +97,7 @@ struct jit {
     uint8_t *rare, *rare_next; /* the part for what seldom runs, and its free rest */
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
+    const uint8_t *syscall, *sysret; /* with the flags kept; r11: a struct jit_syscall, jit_bail */
     const uint8_t *bail[2], *exit[2], *stale[2]; /* by: the flags are kept */
     const uint8_t *fill[2][2][JIT_FILL_SIZES]; /* by: write, upper half, log2 of the size */
     size_t code_bytes, data_bytes;
@@ -140,7 +147,8 @@ static inline unsigned jit_host_reg(unsigned g)
 #define GUEST_REG(g)        host_mem(H_R15, REG_OFF(g))
 
 /* The stubs that all translated code shares, at j->write; sets j->first. */
-void jit_emit_stubs(struct jit *j, bool check);
+void jit_emit_stubs(struct x86_cpu *c);
+void jit_emit_system_stubs(struct x86_cpu *c, struct emit *e); /* those of jit_system.c */
 
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
 uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site);

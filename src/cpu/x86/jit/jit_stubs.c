@@ -167,8 +167,10 @@ static void emit_interpret_slot(struct emit *e, const struct jit *j, bool check)
     emit_jmp(e, j->interpret);
 }
 
-void jit_emit_stubs(struct jit *j, bool check)
+void jit_emit_stubs(struct x86_cpu *c)
 {
+    struct jit *j = c->jit;
+    bool check = c->check;
     struct emit e = {j->write, j->run - j->write};
 
     j->enter = emit_here(&e);
@@ -195,5 +197,6 @@ void jit_emit_stubs(struct jit *j, bool check)
                 j->fill[write][upper][n] = emit_here(&e);
                 emit_fill(&e, j, write, upper, 1u << n);
             }
+    jit_emit_system_stubs(c, &e);
     j->first = e.w;
 }

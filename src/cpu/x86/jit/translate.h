@@ -91,6 +91,9 @@ bool jit_op(struct translation *t, unsigned n);
 /* Some of the integer ones of jit_op(): those of jit_integer.c. */
 bool jit_op_integer(struct translation *t, unsigned n);
 
+/* The system's part of them: those of jit_system.c. */
+bool jit_op_system(struct translation *t, unsigned n);
+
 /* The vector and x87 instructions of jit_op(). */
 bool jit_op_fpu(struct translation *t, unsigned n);
 
@@ -215,6 +218,9 @@ void jit_detour_if(struct translation *t, unsigned n, unsigned condition);
 
 /* The same for a branch that has been emitted and is to be aimed. */
 void jit_detour_at(struct translation *t, unsigned n, uint8_t *branch);
+
+/* To a common stub, with r11 at the record. */
+void jit_jump_with(struct translation *t, const uint8_t *stub, const void *record);
 
 /* Interpret instruction n out of line and come back (detour), or for good (rest of the block). */
 void jit_detour(struct translation *t, unsigned n);

@@ -97,19 +97,28 @@ static struct tlb_entry *empty_table(struct mmu *m)
     return m->nothing;
 }
 
+static always_inline void ready_tables(struct x86_cpu *c, unsigned who, enum mmu_kind kind)
+{
+    c->tlb_for[who][0] = tlb_table_ready(&c->mmu->current->table[kind])->entry;
+    c->tlb_for[who][1] = tlb_table_ready(&c->mmu->upper.table[kind])->entry;
+}
+
 void mmu_select_tables(struct x86_cpu *c)
 {
     struct mmu *m = c->mmu;
-    enum mmu_kind kind = mmu_kind_now(c, MMU_CURRENT);
-    uint64_t mode = block_mode(c) | (c->cpl == 3 ? BIT(4) : 0);
+    uint64_t mode = block_mode(c) | (c->cpl == 3 ? CODE_CTX_USER : 0);
+    unsigned who = c->cpl == 3                   ? TLB_FOR_USER
+                   : c->rflags & X86_FLAG_AC ? TLB_FOR_KERNEL_AC
+                                                 : TLB_FOR_KERNEL;
 
     mmu_empty_slots(c);
-    if (unlikely(mmu_checks_alignment(c))) {
+    ready_tables(c, TLB_FOR_USER, MMU_USER);
+    ready_tables(c, TLB_FOR_KERNEL, c->cr4 & X86_CR4_SMAP ? MMU_SUPER : MMU_SUPER_USER);
+    ready_tables(c, TLB_FOR_KERNEL_AC, MMU_SUPER_USER);
+    c->tlb[0] = c->tlb_for[who][0];
+    c->tlb[1] = c->tlb_for[who][1];
+    if (unlikely(mmu_checks_alignment(c)))
         c->tlb[0] = c->tlb[1] = empty_table(m);
-    } else {
-        c->tlb[0] = tlb_table_ready(&m->current->table[kind])->entry;
-        c->tlb[1] = tlb_table_ready(&m->upper.table[kind])->entry;
-    }
     c->code_ctx[0] = m->current->generation << CTX_MODE_BITS | mode;
     c->code_ctx[1] = m->upper.generation << CTX_MODE_BITS | mode;
 }

@@ -7,11 +7,12 @@
 #include "cpu/x86/system/segment.h"
 
 /* Go on at c->rip without the main loop, unless new flags want it: they may let in an interrupt
- * that is held back. */
+ * that is held back; or another engine, which may want what follows. */
 static always_inline void go_on(struct x86_cpu *c, const struct insn *i)
 {
     if (unlikely(event_must_step(c) || c->fault.pending ||
-                 (c->intr_held && (c->rflags & X86_FLAG_IF))))
+                 (c->intr_held && (c->rflags & X86_FLAG_IF)) ||
+                 (c->user_ends && c->cpl == 3)))
         insn_done(c, i);
     else
         insn_goto_indirect(c, i, c->rip);

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* System instructions that a translator does in line, done so often that it does, and then once in a
+ * way that it must not: SYSCALL, SYSRET, SWAPGS, STAC, CLAC and RDTSC with other privilege, with TF,
+ * alignment checks, events and breakpoints. SDM vol. 2; vol. 3, 4.6, 6.14, 6.15, 17.2. */
+#include "guest.h"
+
+#define OFTEN 100 /* more than it takes to be translated */
+
+#define EFER 0xc0000080
+#define STAR 0xc0000081
+#define LSTAR 0xc0000082
+#define FMASK 0xc0000084
+#define GS_BASE 0xc0000101
+#define KERNEL_GS_BASE 0xc0000102
+
+#define CF 1u
+#define ZF 0x40u
+#define TF 0x100u
+#define IF 0x200u
+#define DF 0x400u
+#define OF 0x800u
+#define AC 0x40000u
+#define CR0_AM 0x40000u
+#define CR4_TSD 4u
+#define CR4_SMAP 0x200000u
+
+extern char call_entry[], call_user[], call_after[], call_aligned[], sysret_at[], return_twice[];
+extern char swap_twice[], swap_once[], with_ac[], without_ac[], push_user[], loop_user[], read_clock[];
+extern uint64_t seen[16], change[8];
+
+/* call_user: flags from change[0], SYSCALL; the kernel's side notes what it sees, sends itself change[1]
+ * if that is not 0, sets change[2] in R11, flips change[3] in RCX, and returns. */
+__asm__(".data; .balign 64; .global seen, change; seen: .fill 16, 8, 0; change: .fill 8, 8, 0\n"
+        ".text; .balign 4096\n"
+        "call_user:    push change; popf; syscall\n"
+        "call_after:   pushf; pop seen+32; cld; mov change+32, %rax\n"
+        "call_aligned: mov (%rax), %eax; int $0x80\n"
+        "call_entry:   mov %rcx, seen; mov %r11, seen+8; pushf; pop seen+16; mov %cs, seen+40\n"
+        "              mov %ss, seen+48; mov %rsp, seen+56; mov change+8, %eax; test %eax, %eax; jz 1f\n"
+        "              mov %eax, 0xfee00300\n"
+        "1:            or change+16, %r11; xor change+24, %rcx\n"
+        "sysret_at:    sysretq\n"
+        "swap_twice:   swapgs; swapgs; ret\n"
+        "swap_once:    swapgs; ret\n"
+        "with_ac:      stac; mov (%rdi), %eax; clac; ret\n"
+        "without_ac:   mov (%rdi), %eax; ret\n"
+        /* the same stack with AC set, then clear */
+        "push_user:    mov %rsp, %rdx; mov %rdi, %rsp; stac; push %rax; pop %rax; clac\n"
+        "              test %esi, %esi; jz 1f; push %rax\n"
+        "1:            mov %rdx, %rsp; ret\n"
+        /* a loop that stays in a page, and the same with AC clear */
+        "loop_user:    stac; mov $40, %ecx\n"
+        "1:            mov (%rdi,%rcx,8), %rax; dec %ecx; jnz 1b\n"
+        "              clac; test %esi, %esi; jz 3f; mov $40, %ecx\n"
+        "2:            mov (%rdi,%rcx,8), %rax; dec %ecx; jnz 2b\n"
+        "3:            ret\n"
+        "read_clock:   rdtsc; shl $32, %rdx; or %rdx, %rax; ret\n"
+        "return_twice: sysretq\n"
+        ".balign 4096\n");
+
+typedef void user_fn(void *);
+
+static int call(struct frame *f)
+{
+    return run_user((user_fn *)call_user, NULL, f);
+}
+
+static void set_up_calls(void)
+{
+    static uint64_t number = 5;
+
+    wrmsr(EFER, rdmsr(EFER) | 1);
+    wrmsr(STAR, UINT64_C(0x0020000800000000));
+    wrmsr(LSTAR, (uint64_t)call_entry);
+    memset(change, 0, 64);
+    change[0] = 2;
+    change[4] = (uint64_t)&number;
+}
+
+/* ---- SYSCALL and SYSRET ---- */
+
+static void flags(void)
+{
+    static const uint32_t masks[] = {0, IF, IF | DF | TF, CF | ZF | OF | IF, 0x47700, 0x257fd5};
+    static const uint32_t given[] = {0, CF, ZF, OF, DF, CF | OF, 0x8d5, 0xcd5, 0xcd5 | AC};
+    unsigned wrong = 0;
+    struct frame f;
+
+    for (unsigned n = 0; n < OFTEN; n++)
+        for (unsigned m = 0; m < sizeof(masks) / sizeof(*masks); m++)
+            for (unsigned g = 0; g < sizeof(given) / sizeof(*given); g++) {
+                uint64_t want = given[g] | IF | 2;
+
+                wrmsr(FMASK, masks[m]);
+                change[0] = want;
+                wrong += call(&f) != -1 || seen[0] != (uint64_t)call_after || seen[1] != want ||
+                         seen[2] != ((want & ~(uint64_t)masks[m]) | 2) || seen[4] != want ||
+                         (seen[5] & 0xffff) != 8 || (seen[6] & 0xffff) != 0x10 || f.cs != 0x33 ||
+                         f.ss != 0x2b || f.rsp != seen[7];
+            }
+    CHECK_EQ("flags and selectors of system calls", wrong, 0);
+    wrmsr(FMASK, 0x47700);
+    change[0] = IF | 2;
+}
+
+static void other_selectors(void)
+{
+    unsigned wrong = 0;
+    struct frame f;
+
+    wrmsr(STAR, UINT64_C(0x0023000b00000000)); /* RPLs are not looked at */
+    for (unsigned n = 0; n < OFTEN; n++)
+        wrong += call(&f) != -1 || (seen[5] & 0xffff) != 8 || (seen[6] & 0xffff) != 0x10 ||
+                 f.cs != 0x33 || f.ss != 0x2b;
+    CHECK_EQ("selectors from a STAR with RPLs", wrong, 0);
+    set_up_calls();
+}
+
+static void trap_after_sysret(void)
+{
+    struct frame f;
+
+    change[2] = TF;
+    CHECK_EQ("SYSRET that sets TF: #DB", call(&f), 1);
+    CHECK_EQ("  behind the first instruction", f.rip, (uint64_t)call_after + 1);
+    change[2] = 0;
+    CHECK_EQ("  and no more", call(&f), -1);
+    change[0] |= TF;
+    CHECK_EQ("SYSCALL with TF, which FMASK clears", call(&f), 1);
+    CHECK("  traps before and behind it", f.rip >= (uint64_t)call_user && f.rip <= (uint64_t)call_after + 1);
+    change[0] = IF | 2;
+}
+
+static void alignment(void)
+{
+    static uint64_t pair[2];
+    struct frame f;
+
+    change[4] = (uint64_t)pair + 1;
+    change[2] = AC;
+    WRITE_CR(0, READ_CR(0) | CR0_AM);
+    CHECK_EQ("SYSRET that sets AC: #AC", call(&f), 17);
+    CHECK_EQ("  of the access", f.rip, (uint64_t)call_aligned);
+    change[2] = 0;
+    CHECK_EQ("  not without it", call(&f), -1);
+    change[0] |= AC;
+    wrmsr(FMASK, 0x7700);
+    CHECK_EQ("SYSCALL that leaves AC set", call(&f), 17);
+    CHECK_EQ("  in the kernel too", seen[2] & AC, AC);
+    WRITE_CR(0, READ_CR(0) & ~(uint64_t)CR0_AM);
+    CHECK_EQ("  where nothing is checked", call(&f), -1);
+    wrmsr(FMASK, 0x47700);
+    set_up_calls();
+    change[0] = IF | 2;
+}
+
+static void refused(void)
+{
+    struct frame f;
+
+    change[3] = UINT64_C(1) << 47;
+    CHECK_EQ("SYSRET to an address that is not canonical", call(&f), 13);
+    CHECK_EQ("  faults in the kernel", f.rip, (uint64_t)sysret_at);
+    CHECK_EQ("  CS", f.cs, 8);
+    change[3] = 0;
+    wrmsr(EFER, rdmsr(EFER) & ~UINT64_C(1));
+    CHECK_EQ("SYSCALL without EFER.SCE", call(&f), 6);
+    wrmsr(EFER, rdmsr(EFER) | 1);
+    CHECK_EQ("  and with it", call(&f), -1);
+    CHECK_EQ("SYSRET by user code", run_user((user_fn *)sysret_at, NULL, &f), 13);
+    CHECK_EQ("  CS", f.cs, 0x33);
+}
+
+static unsigned arrived, early;
+
+static void on_event(struct frame *f)
+{
+    arrived++;
+    early += f->rip != (uint64_t)call_after || f->cs != 0x33;
+    apic_write(0xb0, 0);
+}
+
+/* An interrupt that has waited for IF comes before the first instruction of the user's. */
+static void events(void)
+{
+    struct frame f;
+    unsigned wrong = 0;
+
+    apic_enable();
+    set_handler(0x61, on_event);
+    uncaught = 0;
+    change[1] = 0x44061; /* to ourselves */
+    for (unsigned n = 0; n < OFTEN; n++)
+        wrong += call(&f) != -1;
+    CHECK_EQ("system calls with an interrupt pending", wrong, 0);
+    CHECK_EQ("  which comes", arrived, OFTEN);
+    CHECK_EQ("  right behind SYSRET", early, 0);
+    change[1] = 0;
+}
+
+static void breakpoint(void)
+{
+    struct frame f;
+
+    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr7" : : "r"(call_entry), "r"(UINT64_C(0x402)));
+    CHECK_EQ("a breakpoint where SYSCALL leads", call(&f), 1);
+    CHECK_EQ("  before anything is done there", f.rip, (uint64_t)call_entry);
+    __asm__ volatile("mov %0, %%dr7" : : "r"(UINT64_C(0x400)));
+    CHECK_EQ("  and no more", call(&f), -1);
+}
+
+/* ---- SWAPGS, RDTSC ---- */
+
+static void swaps(void)
+{
+    void (*twice)(void) = (void (*)(void))swap_twice, (*once)(void) = (void (*)(void))swap_once;
+    struct frame f;
+
+    wrmsr(GS_BASE, 0x1000);
+    wrmsr(KERNEL_GS_BASE, UINT64_C(0xffff800000002000));
+    for (unsigned n = 0; n < OFTEN; n++)
+        twice();
+    CHECK_EQ("SWAPGS twice", rdmsr(GS_BASE), 0x1000);
+    for (unsigned n = 0; n < OFTEN + 1; n++)
+        once();
+    CHECK_EQ("  an odd number of times", rdmsr(GS_BASE), UINT64_C(0xffff800000002000));
+    CHECK_EQ("  the other base", rdmsr(KERNEL_GS_BASE), 0x1000);
+    CHECK_EQ("SWAPGS by user code", run_user((user_fn *)swap_twice, NULL, &f), 13);
+    CHECK_EQ("  at its first", f.rip, (uint64_t)swap_twice);
+    CHECK_EQ("  has done nothing", rdmsr(KERNEL_GS_BASE), 0x1000);
+    wrmsr(GS_BASE, 0);
+}
+
+static void clocks(void)
+{
+    uint64_t (*clock)(void) = (uint64_t (*)(void))read_clock;
+    unsigned wrong = 0;
+    uint64_t last = clock();
+    struct frame f;
+
+    for (unsigned n = 0; n < OFTEN; n++) {
+        uint64_t now = clock();
+
+        wrong += now < last;
+        last = now;
+        if (n == OFTEN / 2)
+            wrmsr(0x10, last = UINT64_C(0x123400000000)); /* and from there on */
+    }
+    CHECK_EQ("RDTSC goes forward", wrong, 0);
+    CHECK("  from where it is set", last >> 32 >= 0x1234 && last >> 32 < 0x1240);
+    WRITE_CR(4, READ_CR(4) | CR4_TSD);
+    CHECK("  in the kernel with CR4.TSD", clock() > last);
+    CHECK_EQ("  not by user code", run_user((user_fn *)read_clock, NULL, &f), 13);
+    WRITE_CR(4, READ_CR(4) & ~(uint64_t)CR4_TSD);
+}
+
+/* ---- STAC and CLAC ---- */
+
+static void try_read(void *page)
+{
+    ((void (*)(void *))without_ac)(page);
+}
+
+static void try_push(void *page)
+{
+    ((void (*)(void *, int))push_user)((uint8_t *)page + 4096, 1);
+}
+
+static void try_loop(void *page)
+{
+    ((void (*)(void *, int))loop_user)(page, 1);
+}
+
+static void clear_ac(void)
+{
+    __asm__ volatile("pushf; andl $0xfffbffff, (%%rsp); popf" : : : "memory");
+}
+
+/* All that we have is the user's too, but while SMAP is tried; a page elsewhere is. */
+static uint8_t *only_this_is_the_users(bool only)
+{
+    uint8_t *user = (uint8_t *)UINT64_C(0x8000000000);
+
+    *page_entry((uint64_t)user) = 0x1ff000 | 7;
+    pml4[0] = only ? pml4[0] & ~UINT64_C(4) : pml4[0] | 4;
+    WRITE_CR(3, READ_CR(3));
+    return user;
+}
+
+static void smap(bool on)
+{
+    uint8_t *user = only_this_is_the_users(true);
+    static uint8_t stack[4096] __attribute__((aligned(16)));
+    int want = on ? 14 : -1;
+    unsigned wrong = 0;
+    struct frame f = {.error = 1};
+
+    if (on)
+        WRITE_CR(4, READ_CR(4) | CR4_SMAP);
+    for (unsigned n = 0; n < OFTEN; n++) {
+        ((void (*)(void *))with_ac)(user);
+        ((void (*)(void *, int))push_user)(user + 4096, 0);
+        ((void (*)(void *, int))loop_user)(user, 0);
+        wrong += catch_exception(try_read, user, &f) != want;
+        clear_ac();
+        wrong += f.error != 1;
+    }
+    CHECK_EQ(on ? "user memory with and without AC" : "the same with SMAP off", wrong, 0);
+    load_tss(0, 1, (uint64_t)stack + sizeof(stack)); /* the one in use is out of bounds then */
+    set_gate(14, 14, 0, 1);
+    CHECK_EQ("  by the stack", catch_exception(try_push, user, &f), want);
+    set_gate(14, 14, 0, 0);
+    clear_ac();
+    CHECK_EQ("  in a loop", catch_exception(try_loop, user, &f), want);
+    clear_ac();
+    WRITE_CR(4, READ_CR(4) & ~(uint64_t)CR4_SMAP);
+    only_this_is_the_users(false);
+}
+
+static void smap_by_user(void)
+{
+    struct frame f;
+
+    CHECK_EQ("STAC by user code", run_user((user_fn *)with_ac, change, &f), 6);
+    CHECK_EQ("  where it is", f.rip, (uint64_t)with_ac);
+}
+
+int guest_main(void)
+{
+    smap(true);
+    smap(false);
+    set_up_calls();
+    smap_by_user();
+    flags();
+    other_selectors();
+    trap_after_sysret();
+    alignment();
+    refused();
+    events();
+    breakpoint();
+    swaps();
+    clocks();
+    return check_failures();
+}
