@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* System instructions that a translator does in line, done so often that it does, and then once in a
- * way that it must not: SYSCALL, SYSRET, SWAPGS, STAC, CLAC and RDTSC with other privilege, with TF,
- * alignment checks, events and breakpoints. SDM vol. 2; vol. 3, 4.6, 6.14, 6.15, 17.2. */
+/* What a translator does in line, done so often that it does, and then once in a way that it must
+ * not: SYSCALL, SYSRET, SWAPGS, STAC, CLAC and RDTSC with other privilege, with TF, alignment checks,
+ * events and breakpoints; memory in the other half of the address space than code expects it. SDM vol. 2;
+ * vol. 3, 4.6, 6.14, 6.15, 17.2. */
 #include "guest.h"
 
 #define OFTEN 100 /* more than it takes to be translated */
@@ -24,8 +25,9 @@
 #define CR4_TSD 4u
 #define CR4_SMAP 0x200000u
 
-extern char call_entry[], call_user[], call_after[], call_aligned[], sysret_at[], return_twice[];
+extern char call_entry[], call_user[], call_after[], call_aligned[], sysret_at[];
 extern char swap_twice[], swap_once[], with_ac[], without_ac[], push_user[], loop_user[], read_clock[];
+extern char copy_bytes[], fill_words[], load_word[], store_word[], add_word[], sum_words[];
 extern uint64_t seen[16], change[8];
 
 /* call_user: flags from change[0], SYSCALL; the kernel's side notes what it sees, sends itself change[1]
@@ -55,7 +57,14 @@ __asm__(".data; .balign 64; .global seen, change; seen: .fill 16, 8, 0; change: 
         "2:            mov (%rdi,%rcx,8), %rax; dec %ecx; jnz 2b\n"
         "3:            ret\n"
         "read_clock:   rdtsc; shl $32, %rdx; or %rdx, %rax; ret\n"
-        "return_twice: sysretq\n"
+        "copy_bytes:   mov %rdx, %rcx; rep movsb; ret\n"
+        "fill_words:   mov %rsi, %rax; mov %rdx, %rcx; rep stosq; ret\n"
+        "load_word:    mov (%rdi), %rax; ret\n"
+        "store_word:   mov %rsi, (%rdi); ret\n"
+        "add_word:     add %rsi, (%rdi); ret\n"
+        "sum_words:    xor %eax, %eax; mov $64, %ecx\n"
+        "1:            add -8(%rdi,%rcx,8), %rax; dec %ecx; jnz 1b\n"
+        "              ret\n"
         ".balign 4096\n");
 
 typedef void user_fn(void *);
@@ -325,6 +334,67 @@ static void smap_by_user(void)
     CHECK_EQ("  where it is", f.rip, (uint64_t)with_ac);
 }
 
+/* ---- halves of the address space ---- */
+
+#define ALIAS UINT64_C(0xffff800000000000) /* where all is once more */
+
+static uint64_t run_at(uint64_t base, const char *code, uint64_t a, uint64_t b, uint64_t c)
+{
+    return ((uint64_t (*)(uint64_t, uint64_t, uint64_t))(base + (uint64_t)code))(a, b, c);
+}
+
+/* From code at base, with operands at from and at to. */
+static unsigned use_halves(uint64_t base, uint64_t from, uint64_t to, unsigned n)
+{
+    static uint64_t a[64], b[64];
+    uint64_t at_a = (uint64_t)a + from, at_b = (uint64_t)b + to, sum = 0;
+    unsigned wrong = 0;
+
+    for (unsigned k = 0; k < 64; k++)
+        sum += a[k] = n * 64 + k;
+    memset(b, 0, sizeof(b));
+    run_at(base, copy_bytes, at_b, at_a, 511);
+    b[63] = a[63];
+    for (unsigned k = 0; k < 64; k++)
+        wrong += a[k] != b[k];
+    wrong += run_at(base, sum_words, at_a, 0, 0) != sum;
+    run_at(base, fill_words, at_b, n, 64);
+    wrong += run_at(base, load_word, at_b + 8, 0, 0) != n;
+    run_at(base, store_word, at_a, n + 7, 0);
+    run_at(base, add_word, at_a, 5, 0);
+    return wrong + (a[0] != n + 12) + (b[63] != n);
+}
+
+static void load_missing(void *arg)
+{
+    const uint64_t *p = arg;
+
+    run_at(p[0], load_word, p[1], 0, 0);
+}
+
+static void halves(void)
+{
+    unsigned wrong = 0;
+    uint8_t *page = alloc_page();
+
+    pml4[256] = pml4[0];
+    WRITE_CR(3, READ_CR(3));
+    for (unsigned mix = 1; mix <= OFTEN; mix *= OFTEN) /* often one after the other, then one by one */
+        for (unsigned way = 0; way < 8 * OFTEN / mix; way++)
+            for (unsigned n = 0; n < mix; n++)
+                wrong += use_halves(way & 4 ? ALIAS : 0, way & 1 ? ALIAS : 0, way & 2 ? ALIAS : 0, n);
+    CHECK_EQ("operands in both halves of the address space", wrong, 0);
+    *page_entry((uint64_t)page) &= ~UINT64_C(1);
+    flush_page(page);
+    flush_page(page + ALIAS);
+    for (unsigned way = 0; way < 4; way++) {
+        uint64_t p[2] = {way & 1 ? ALIAS : 0, (uint64_t)page + (way & 2 ? ALIAS : 0)};
+
+        CHECK_EQ("a page that is missing in either", catch_exception(load_missing, p, NULL), 14);
+        CHECK_EQ("  CR2", READ_CR(2), p[1]);
+    }
+}
+
 int guest_main(void)
 {
     smap(true);
@@ -340,5 +410,6 @@ int guest_main(void)
     breakpoint();
     swaps();
     clocks();
+    halves();
     return check_failures();
 }

@@ -301,7 +301,24 @@ static uint64_t address_of(const struct x86_cpu *c, const struct address *a)
     return a->seg >= X86_FS && a->seg < X86_SEG_COUNT ? va + c->ea_base[a->seg] : va;
 }
 
-static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site)
+/* A kernel's accesses to its user's memory are few, and always the same ones. */
+#define ELSEWHERE_OFTEN 16
+
+_Static_assert(CPU_OFF(tlb) + 8 <= INT8_MAX, "the displacement is one byte");
+
+/* Where an access is time and again to the other half of the address space than it is looked for in,
+ * look there. */
+static void note_half(struct x86_cpu *c, struct jit_site *site, uint64_t va)
+{
+    uint8_t wanted = (uint8_t)(CPU_OFF(tlb) + (va >> 63 ? 8 : 0));
+
+    if (!site->half || *site->half == wanted || ++site->elsewhere < ELSEWHERE_OFTEN)
+        return;
+    site->elsewhere = 0;
+    *site->half = wanted;
+}
+
+static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
 {
     uint64_t va = address_of(c, &site->address);
     const struct insn *i = &site->block->insn[site->index + 1];
@@ -310,6 +327,7 @@ static uint64_t look_again(struct x86_cpu *c, const struct jit_site *site)
 
     if (site->flags_kept)
         c->af = c->jit_flags;
+    note_half(c, site, va);
     host = host_of(c, site, va);
     if (host) {
         c->jit_resume = site->hit;
@@ -340,7 +358,7 @@ static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
     return !(c->fpu_slow & guarded);
 }
 
-uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site)
+uint64_t jit_slow(struct x86_cpu *c, struct jit_site *site)
 {
     uint64_t r = look_again(c, site);
 

@@ -157,9 +157,18 @@ static bool op_divide(struct translation *t, unsigned n)
 static void look_up_run(struct translation *t, unsigned n, unsigned first, unsigned shift,
                         enum mmu_access access)
 {
+    struct host_mem table = t->upper ? CPU(jit_addend) : jit_table(false);
+    uint8_t *half;
+
+    if (t->upper) { /* either may be the user's */
+        emit_move(&t->e, H_R11, first);
+        emit_ri(&t->e, XO_SHR_I8, W64, H_R11, 63);
+        emit_rm(&t->e, XO_MOV, W64, H_R11, host_mem_indexed(H_R15, H_R11, 3, CPU_OFF(tlb)));
+        emit_store(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
+    }
     emit_lea(&t->e, H_R10, first, H_RCX, shift, -1);
     emit_move(&t->e, H_R11, first);
-    jit_detour_at(t, n, jit_emit_look_up(&t->e, t->upper, access, 0));
+    jit_detour_at(t, n, jit_emit_look_up(&t->e, table, access, 0, &half));
 }
 
 /* By the host's own instruction, between host addresses; with no more than a page to do it is soon

@@ -176,13 +176,15 @@ static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access acces
 
 /* r11 is the address of the first byte, whose page's entry it is, r10 that of the last, whose page
  * is compared; or, where alignment is demanded, of the first including the bits that must be 0. */
-uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align)
+uint8_t *jit_emit_look_up(struct emit *e, struct host_mem table, enum mmu_access access,
+                          unsigned align, uint8_t **ret_half)
 {
     uint8_t *branch;
 
     emit_ri(e, XO_SHR_I8, W64, H_R11, MEM_PAGE_SHIFT - LOG2_OF(struct tlb_entry));
     emit_ri(e, XO_AND_I, W32, H_R11, (TLB_ENTRIES - 1) << LOG2_OF(struct tlb_entry));
-    emit_rm(e, XO_ADD, W64, H_R11, CPU_BEHIND(tlb, upper ? 8 : 0));
+    emit_rm(e, XO_ADD, W64, H_R11, table);
+    *ret_half = e->w - 1;
     emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t)-MEM_PAGE_SIZE | (align ? align - 1 : 0));
     emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, tag_offset(access)));
     branch = emit_jcc_forward(e, CC_NE);
@@ -191,7 +193,7 @@ uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, un
 }
 
 static uint8_t *look_up(struct translation *t, const struct address *a, unsigned size,
-                        enum mmu_access access, unsigned align)
+                        enum mmu_access access, unsigned align, uint8_t **ret_half)
 {
     struct emit *e = &t->e;
     int32_t last = align ? 0 : (int32_t)size - 1;
@@ -205,7 +207,7 @@ static uint8_t *look_up(struct translation *t, const struct address *a, unsigned
         if (last)
             emit_lea(e, H_R10, H_R10, H_NONE, 0, last);
     }
-    return jit_emit_look_up(e, t->upper, access, align);
+    return jit_emit_look_up(e, jit_table(t->upper), access, align, ret_half);
 }
 
 /* ---- slots: the page used last ---- */
@@ -300,7 +302,7 @@ void jit_emit_fill_slot(struct emit *e, int slot)
 static uint8_t *fill_slot(struct translation *t, const struct miss *m)
 {
     struct emit *e = &t->e;
-    const struct jit_site *s = m->site;
+    struct jit_site *s = m->site;
     uint8_t *branch;
 
     if (m->slot < TLB_SLOT_FIRST_FREE && !s->align) {
@@ -309,8 +311,7 @@ static uint8_t *fill_slot(struct translation *t, const struct miss *m)
         emit_jmp(e, t->j->fill[s->access == MMU_WRITE][t->upper][__builtin_ctz(s->size)]);
         return NULL;
     }
-    branch = look_up(t, &s->address, s->size, s->access, s->align);
-
+    branch = look_up(t, &s->address, s->size, s->access, s->align, &s->half);
     jit_emit_fill_slot(e, m->slot);
     emit_jmp(e, s->hit);
     return branch;
@@ -329,17 +330,19 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
                  tlb_page(a->at) == tlb_page(a->at + size - 1) && !(align && a->at & (align - 1));
 
     jit_flags_spare(t, n);
+    m->half = NULL;
     m->slot = fixed ? -1 : slot_for(t, a, size, access);
     if (fixed)
         m->branch = look_up_fixed(&t->e, a->at, access);
     else if (m->slot >= 0)
         m->branch = look_into_slot(t, a, size, m->slot);
     else
-        m->branch = look_up(t, a, size, access, align);
+        m->branch = look_up(t, a, size, access, align, &m->half);
     m->site = jit_data_alloc(t, sizeof(*m->site));
     *m->site = (struct jit_site){.block = t->b,
                                  .hit = emit_here(&t->e),
                                  .address = *a,
+                                 .half = m->half,
                                  .index = (uint8_t)n,
                                  .access = (uint8_t)access,
                                  .size = (uint8_t)size,

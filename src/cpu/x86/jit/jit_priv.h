@@ -30,6 +30,8 @@ struct jit_site {
     uint8_t index;            /* of the instruction, to interpret when it is no plain RAM */
     uint8_t access;           /* enum mmu_access */
     uint8_t size, align;
+    uint8_t elsewhere;        /* how often the address was in the other half than expected */
+    uint8_t *half;            /* which is this displacement, in the writable mapping; or NULL */
     bool locked;
     bool flags_kept;          /* the guest's flags are in jit_flags, not in EFLAGS */
     uint8_t guarded, held;    /* as in jit_detour */
@@ -151,7 +153,7 @@ void jit_emit_stubs(struct x86_cpu *c);
 void jit_emit_system_stubs(struct x86_cpu *c, struct emit *e); /* those of jit_system.c */
 
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
-uint64_t jit_slow(struct x86_cpu *c, const struct jit_site *site);
+uint64_t jit_slow(struct x86_cpu *c, struct jit_site *site);
 
 /* With --jit perf: b, which has just been translated, gets a name. */
 void jit_note_for_perf(struct x86_cpu *c, const struct block *b);

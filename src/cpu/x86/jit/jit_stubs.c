@@ -136,13 +136,13 @@ static void emit_slow(struct emit *e)
  * r11: the struct jit_site */
 static void emit_fill(struct emit *e, const struct jit *j, bool write, bool upper, unsigned size)
 {
-    uint8_t *miss;
+    uint8_t *miss, *half;
 
     emit_store(e, H_R11, H_R15, CPU_OFF(jit_resume)); /* free until jit_slow() sets it */
     emit_move(e, H_R11, H_R10);
     if (size > 1)
         emit_lea(e, H_R10, H_R10, H_NONE, 0, (int32_t)size - 1);
-    miss = jit_emit_look_up(e, upper, write ? MMU_WRITE : MMU_READ, 0);
+    miss = jit_emit_look_up(e, jit_table(upper), write ? MMU_WRITE : MMU_READ, 0, &half);
     jit_emit_fill_slot(e, write ? TLB_SLOT_STACK_WRITE : TLB_SLOT_STACK_READ);
     emit_load(e, H_R10, H_R15, CPU_OFF(jit_resume));
     emit_jmp_mem(e, H_R10, offsetof(struct jit_site, hit));

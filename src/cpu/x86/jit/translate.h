@@ -31,6 +31,7 @@ static inline struct host_mem place_mem(const struct place *p)
 struct miss {
     uint8_t *branch;         /* to patch */
     int slot;                /* of x86_cpu.slot[] that the page was looked for in, or -1 */
+    uint8_t *half;           /* as in jit_site */
     struct jit_site *site;
 };
 
@@ -191,8 +192,15 @@ void jit_emit_at(struct translation *t, unsigned op, unsigned reg, const struct 
 void jit_emit_misses(struct translation *t);
 
 /* The look-up itself, see there: r11 = the addend, r10 = the page's tag; returns the branch that is
- * taken if it misses. And what it has found put into a slot. */
-uint8_t *jit_emit_look_up(struct emit *e, bool upper, enum mmu_access access, unsigned align);
+ * taken if it misses. table: where the table's address is; *ret_half: the last byte of its displacement.
+ * And what it has found put into a slot. */
+uint8_t *jit_emit_look_up(struct emit *e, struct host_mem table, enum mmu_access access,
+                          unsigned align, uint8_t **ret_half);
+
+static inline struct host_mem jit_table(bool upper)
+{
+    return CPU_BEHIND(tlb, upper ? 8 : 0);
+}
 void jit_emit_fill_slot(struct emit *e, int slot);
 
 /* ---- jit_flow.c ---- */
