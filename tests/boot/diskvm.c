@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* diskvm [-s] KERNEL INITRD CMDLINE DISK...: a machine of one CPU with disks, some of them bad; for
- * tests/boot/test_disk.py. The guest's serial line is standard output; it ends with the guest. -s:
- * its memory is a file that other processes could map.
+ * tests/boot/test_disk.py. The guest's serial line is standard output; it ends with the guest.
+ * Its memory is strict (src/mem/mem.h): a disk that writes to it without asking gets EFAULT. -s: and a
+ * file that other processes could map.
  *
  * DISK: PATH[,ro][,uncached][,threads][,nosync][,delay=MS][,eio=OFFSET+LENGTH] */
 #include <errno.h>
@@ -115,7 +116,7 @@ static struct board *make_board(struct device_slots *slots, bool shared)
 {
     const struct board_options o = {
         .ram_size = RAM_SIZE, .vcpu_count = 1, .hv = &hv_soft_ops, .loop = loop, .slots = slots,
-        .memory_shared = shared, .requests = {.request = on_request}};
+        .memory_shared = shared, .memory_strict = true, .requests = {.request = on_request}};
     struct board *b;
 
     check(board_create(&o, &b, &error));

@@ -52,7 +52,7 @@ static int boot(struct vguest *g, char **argv, struct vz_error *err)
 static int create(struct vguest *g, struct vz_error *err)
 {
     struct board_options o = {.ram_size = 256 * MIB, .vcpu_count = 1, .hv = &hv_soft_ops,
-                              .requests = {on_request, g}};
+                              .memory_strict = true, .requests = {on_request, g}};
     int r = loop_create(&g->loop);
 
     if (!r)
