@@ -13,7 +13,9 @@
 
 #include <vz/vz.h>
 
+#include "board/pc/board.h"
 #include "machine/machine_fixture.h"
+#include "machine/machine_impl.h"
 
 static struct vz_machine *make_with(const char *kernel, unsigned cpus, bool stop_at_reset,
                                     const struct vz_machine_options *options)
@@ -485,6 +487,30 @@ static void on_done(void *arg, struct vz_machine *m, const struct vz_error *err)
     pthread_mutex_unlock(&call->seen->lock);
 }
 
+/* Strict memory (mem.h): who does not ask after a rest is found, too. */
+START_TEST(each_rest_takes_back_guest_memory)
+{
+    static const struct fake_op ops[] = {{FAKE_WAIT}};
+    struct file f = write_kernel(ops, 1);
+    struct vz_machine *m = make(f.path, 1, false);
+    struct mem *mem;
+    int (*const rest[])(struct vz_machine *, struct vz_error *) = {vz_machine_pause_wait,
+                                                                   vz_machine_resume_wait};
+
+    ck_assert_int_eq(setenv("VZ_STRICT_MEMORY", "1", 1), 0);
+    ck_assert_int_eq(vz_machine_start_wait(m, NULL), 0);
+    mem = m->parts.board->mem;
+    for (unsigned n = 0; n < 4; n++) {
+        mem_own(mem, mem->base, 1);
+        ck_assert(mem_may_store(mem, mem->base));
+        ck_assert_int_eq(rest[n % 2](m, NULL), 0);
+        ck_assert(!mem_may_store(mem, mem->base));
+    }
+    vz_machine_free(m);
+    unlink(f.path);
+}
+END_TEST
+
 START_TEST(completions_come_exactly_once_each)
 {
     struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -658,6 +684,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, resets_and_pauses_do_not_lose_each_other);
     UNIT_TEST(s, paused_machine_stands_still);
     UNIT_TEST(s, a_resume_may_be_followed_by_anything_at_once);
+    UNIT_TEST(s, each_rest_takes_back_guest_memory);
     UNIT_TEST(s, completions_come_exactly_once_each);
     UNIT_TEST(s, everything_can_be_driven_from_a_descriptor);
     UNIT_TEST(s, callbacks_may_call_back);

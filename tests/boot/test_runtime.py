@@ -105,11 +105,6 @@ class Machine:
         with open(f"/proc/{self.p.pid}/status") as f:
             return sum(int(n) for n in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", f.read())) >> 10
 
-    def read_only(self):
-        """How many pieces of the guest's memory cannot be written just now."""
-        with open(f"/proc/{self.p.pid}/maps") as f:
-            return len(re.findall(r"^\S+ r--p 00000000 00:00 0 $", f.read(), re.M))
-
     def text(self, name):
         return (self.folder / name).read_text(errors="replace").replace("\r", "")
 
@@ -239,14 +234,11 @@ def test_a_disk_goes_on_after_each_pause(m):
     m.guest(f"dd if=/dev/urandom of=/t/noise bs=1M count={size} 2>/dev/null")
     m.guest("(while [ ! -f /t/stop ]; do dd if=/t/noise of=/dev/vda bs=64k oflag=direct; "
             "dd if=/dev/vda of=/t/back bs=64k iflag=direct; done >/t/log 2>&1; echo over >/t/over) &")
-    pieces = []
     for _ in range(20):
         m.must("pause")
-        pieces.append(m.read_only())
         m.must("resume")
         assert m.guest("usleep 50000")[0] == 0
     m.guest("touch /t/stop")
     assert until(lambda: m.guest("cat /t/over 2>/dev/null")[1] == "over\n")
     assert m.guest("cmp /t/noise /t/back; cmp /t/noise /dev/vda; grep -v records /t/log | "
                    "grep -v copied") == (1, "")
-    assert min(pieces) > 0

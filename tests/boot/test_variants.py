@@ -67,7 +67,8 @@ def test_boots_with_jit(kernels, initramfs, words):
 def test_boots_in_strict_memory(kernels, initramfs, monkeypatch, kernel):
     """Who writes guest memory without having asked for it (src/mem/mem.h) ends vz."""
     monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
-    r = boots.run(kernels[kernel], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M")
+    r = boots.run(kernels[kernel], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M",
+                  "--accel", "soft")
     assert r.status == 0, r
     assert boots.trouble(r.section("dmesg")) == []
 

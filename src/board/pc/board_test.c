@@ -335,6 +335,28 @@ START_TEST(memory_can_be_a_file)
 }
 END_TEST
 
+/* Where the CPUs do not ask before they write, nobody would know what they have written. */
+START_TEST(memory_is_strict_where_cpus_ask)
+{
+    struct hv_ops hv = board_hv;
+    struct fixture f;
+    struct board_options o;
+    struct board *b;
+
+    setup(&f, 64 * MIB, 1);
+    o = options_of(&f, 64 * MIB, 1);
+    o.hv = &hv;
+    for (unsigned n = 0; n < 4; n++) {
+        hv.asks = n & 1;
+        o.memory_strict = n & 2;
+        ck_assert_int_eq(board_create(&o, &b, NULL), 0);
+        ck_assert_int_eq(mem_may_store(b->mem, b->mem->base), n != 3);
+        board_destroy(b);
+    }
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(impossible_machines_are_refused_with_a_reason)
 {
     struct fixture f = {0};
@@ -364,6 +386,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, reset_brings_back_devices_and_tables);
     UNIT_TEST(s, a_board_loads_what_another_saved);
     UNIT_TEST(s, memory_can_be_a_file);
+    UNIT_TEST(s, memory_is_strict_where_cpus_ask);
     UNIT_TEST(s, impossible_machines_are_refused_with_a_reason);
 }
 
