@@ -218,6 +218,8 @@ static void calls(const char *name, const char *at, unsigned want, unsigned leng
         }
         was = f;
         timer(0);
+        if (want == 0x80) /* a host that takes it for a 32-bit call keeps no more of RAX */
+            f.rax = was.rax = (uint32_t)was.rax;
         if (user_run(0, &f) != want || f.rip != (uint64_t)at + length || f.rax != was.rax || f.rdi != was.rdi ||
             f.rsi != was.rsi || f.rdx != was.rdx || f.r10 != was.r10 || f.r8 != was.r8 || f.r9 != was.r9 ||
             f.rsp != was.rsp) {
@@ -272,6 +274,7 @@ static void jump_into_it(unsigned step)
             f.rcx = rnd(2) ? rnd(256) : f.rcx;
             one_run(&f, 20000);
         }
+    timer(0);
     CHECK("and there is still nothing where nothing is", !answers(NOWHERE));
 }
 

@@ -40,11 +40,6 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         FAULT(misaligned, "mov 1(%rbx), %rax") "x87: fninit; fldcw (%rdi); fld1; fldz; fdivrp; x87_at: fwait; syscall\n"
         "sse: ldmxcsr (%rdi); xorps %xmm1, %xmm1; cvtsi2ss %ebx, %xmm0; sse_at2: divss %xmm1, %xmm0; syscall\n"
         TRAP(popf_tf, "pushfq; orq $0x100, (%rsp); popfq; nop")
-        "tsc: rdtsc; shl $32, %rdx; or %rdx, %rax; syscall\n"
-        "tscp: rdtscp; mov %rcx, %rbx; shl $32, %rdx; or %rdx, %rax; syscall\n"
-        "rdpid_: .byte 0xf3, 0x0f, 0xc7, 0xf8; mov %rax, %rbx; syscall\n" /* rdpid %rax */
-        "lsl_: lsl %edx, %ebx; syscall\n"
-        "cpuid_: cpuid; mov %rcx, %r8; syscall\n"
         "copy: rep movsb; syscall\n"
         "bases: rdfsbase %rax; rdgsbase %rbx; wrfsbase %rdi; wrgsbase %rsi; syscall\n"
         "in_ok: inb %dx, %al; syscall\n"
@@ -54,6 +49,12 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         "iret_user: push $0x2b; push %rdi; pushfq; push $0x33; lea 1f(%rip), %rax; push %rax; iretq\n"
         "1: syscall\n"
         "lret_user: push $0x33; lea 1f(%rip), %rax; push %rax; lretq; 1: syscall\n"
+        /* There are engines that shun pages with such instructions. */
+        ".balign 4096; tsc: rdtsc; shl $32, %rdx; or %rdx, %rax; syscall\n"
+        "tscp: rdtscp; mov %rcx, %rbx; shl $32, %rdx; or %rdx, %rax; syscall\n"
+        "rdpid_: .byte 0xf3, 0x0f, 0xc7, 0xf8; mov %rax, %rbx; syscall\n" /* rdpid %rax */
+        "lsl_: lsl %edx, %ebx; syscall\n"
+        "cpuid_: cpuid; mov %rcx, %r8; syscall\n"
         ".balign 4096; user_text_end: .popsection\n");
 extern char user_text[], user_text_end[];
 

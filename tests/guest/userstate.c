@@ -33,10 +33,6 @@ __asm__(".pushsection .text; .balign 4096; ustate_text:\n"
         "1: vaddpd %ymm5, %ymm6, %ymm6; vaddpd %ymm5, %ymm14, %ymm14; dec %r10; jnz mill_avx; ud2\n"
         "spin: jmp spin; .byte 0x0f, 0x0b\n"
         "busy: inc %rax; jmp busy\n"
-        /* To be stepped: a step ends at each label but where it says so. */
-        "steps: mov $3, %ecx; s1: rep stosb; s2: xor %eax, %eax; s3: jz s5; s4: ud2\n"
-        "s5: pushfq; s6: pop %rbx; s7: cpuid; s8: rdtsc; s9: call s11; s10: jmp s12; s11: ret\n"
-        "s12: mov $7, %eax; s13: pushfq; s14: andq $~0x100, (%rsp); s15: popfq; s16: nop; syscall\n"
         "watched: nop; watched_at: mov $5, %eax; mov %rax, (%rdi); watched_behind: nop; syscall\n"
         "to32: ljmp *far32(%rip); far32: .long code32; .word 0x23\n"
         ".code32\n"
@@ -47,6 +43,11 @@ __asm__(".pushsection .text; .balign 4096; ustate_text:\n"
         "fault32: mov $0x2b, %ecx; mov %ecx, %ds; fault32_at: mov (%edi), %eax\n"
         ".code64\n"
         "back64: mov $-1, %rax; syscall\n"
+        /* To be stepped: a step ends at each label but where it says so. In a page of its own, as
+         * there are engines that shun pages with CPUID. */
+        ".balign 4096; steps: mov $3, %ecx; s1: rep stosb; s2: xor %eax, %eax; s3: jz s5; s4: ud2\n"
+        "s5: pushfq; s6: pop %rbx; s7: cpuid; s8: rdtsc; s9: call s11; s10: jmp s12; s11: ret\n"
+        "s12: mov $7, %eax; s13: pushfq; s14: andq $~0x100, (%rsp); s15: popfq; s16: nop; syscall\n"
         ".balign 4096; ustate_text_end: .popsection\n");
 extern char ustate_text[], ustate_text_end[], mill[], mill_avx[], spin[], busy[], steps[], s1[], s2[], s3[], s5[],
     s6[], s7[], s8[], s9[], s10[], s11[], s12[], s13[], s14[], s15[], s16[], watched[], watched_at[],
