@@ -34,12 +34,14 @@ enum vz_disk_sync {
                                the file system. For disks that are thrown away. */
 };
 
-/* What its bytes are. Only raw disks can be used so far. */
+/* What its bytes are. */
 enum vz_disk_format {
-    VZ_DISK_FORMAT_AUTOMATIC = 0, /* raw; one that looks like something else (qcow2, VMDK, VHD, VHDX,
-                                     VDI, ...; ISO when it may be written) is refused, as its guest
-                                     would see noise and destroy it. */
+    VZ_DISK_FORMAT_AUTOMATIC = 0, /* qcow2, if it looks like that and its name ends in .qcow2; else raw.
+                                     One that looks like something else than its name says (qcow2,
+                                     VMDK, VHD, VHDX, VDI, ...; ISO when it may be written) is
+                                     refused, as its guest would see noise and destroy it. */
     VZ_DISK_FORMAT_RAW = 1,       /* raw, whatever it looks like. Since 0.4. */
+    VZ_DISK_FORMAT_QCOW2 = 2,     /* qcow2, versions 2 and 3. Since 0.4. */
 };
 
 struct vz_disk_image_options { /* start from VZ_DISK_IMAGE_OPTIONS_INIT */
@@ -48,13 +50,17 @@ struct vz_disk_image_options { /* start from VZ_DISK_IMAGE_OPTIONS_INIT */
     enum vz_disk_caching caching;
     enum vz_disk_sync sync;
     enum vz_disk_format format; /* since 0.4 */
+    const char *backing;        /* a file or folder: where backing files of a qcow2 image may be, besides
+                                   the image's own folder and those in it; NULL: nowhere. Since 0.4. */
+    bool ephemeral;             /* what the guest writes goes to a layer that ends with the machine; the
+                                   image is only read, and any number of machines may share it. Since 0.4. */
 };
 #define VZ_DISK_IMAGE_OPTIONS_INIT                                                                 \
     VZ_INIT_(struct vz_disk_image_options, VZ_SET_(sync, VZ_DISK_SYNC_FULL))
 
 /**
- * A raw disk image: a file whose size is a multiple of 512 bytes; or a block device, by its path. A machine
- * locks it while it runs: one writer, or any number of readers.
+ * A disk image, raw (a file whose size is a multiple of 512 bytes) or qcow2; or a block device, by its path. A
+ * machine locks it, and all that it reads through to, while it runs: one writer, or any number of readers.
  * @path     copied; opened when a machine starts
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.2. */
 VZ_PUBLIC struct vz_storage_attachment *

@@ -4,12 +4,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define FOOTER    512 /* where off counts from the end */
 #define ISO_MAGIC 0x8001u
 
-static const struct disk_format {
+static const struct known_format {
     bool at_end; /* in the last 512 bytes, at off of these */
     unsigned off;
     unsigned len;
@@ -43,7 +44,7 @@ const char *disk_format_name(int fd)
 
     (void)lseek(fd, was, SEEK_SET);
     for (unsigned i = 0; i < ARRAY_SIZE(formats); i++) {
-        const struct disk_format *f = &formats[i];
+        const struct known_format *f = &formats[i];
 
         if (has_at(fd, (f->at_end ? end - FOOTER : 0) + f->off, f->magic, f->len))
             return f->name;
@@ -55,7 +56,10 @@ bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX])
 {
     const char *name = disk_format_name(fd);
 
-    if (name)
+    if (name && !strcmp(name, "qcow2"))
+        snprintf(ret, DISK_FORMAT_TEXT_MAX, "looks like a qcow2 image, but is not named .qcow2: format=qcow2 "
+                 "if it is one, format=raw if it is the raw disk of a guest that wrote this there");
+    else if (name)
         snprintf(ret, DISK_FORMAT_TEXT_MAX, "is a %s image, not a raw one: 'qemu-img convert -O raw' "
                  "makes it one (format=raw takes its bytes as they are)", name);
     else if (!read_only && has_at(fd, ISO_MAGIC, "CD001", 5))
@@ -63,5 +67,33 @@ bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX])
                  "ro, or format=raw if it may");
     else
         return false;
+    return true;
+}
+
+static bool is_named_qcow2(const char *path)
+{
+    size_t len = path ? strlen(path) : 0;
+
+    return len > 6 && !strcasecmp(path + len - 6, ".qcow2");
+}
+
+bool disk_format_choose(int fd, const char *path, bool read_only, enum disk_format *format,
+                        char ret[DISK_FORMAT_TEXT_MAX])
+{
+    const char *name;
+
+    if (*format != DISK_FORMAT_AUTOMATIC)
+        return false;
+    *format = DISK_FORMAT_RAW;
+    if (!is_named_qcow2(path))
+        return disk_format_problem(fd, read_only, ret);
+    name = disk_format_name(fd);
+    if (name && !strcmp(name, "qcow2")) {
+        *format = DISK_FORMAT_QCOW2;
+        return false;
+    }
+    /* As a raw one, its guest could make it one that is read as qcow2 at the next start. */
+    snprintf(ret, DISK_FORMAT_TEXT_MAX, "is named .qcow2, but is %s%s: format=raw takes its bytes as "
+             "they are", name ? "a " : "no qcow2 image", name ? name : "");
     return true;
 }

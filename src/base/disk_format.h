@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Disk images in formats that are not raw, told by their magic numbers: taken as raw one would be
- * noise to its guest, and what the guest writes would destroy it. No format is ever read because an
- * image looks like it: a guest can write any magic to its own disk. */
+ * noise to its guest, and what the guest writes would destroy it. No format is ever read only because
+ * an image looks like it: a guest can write any magic to its own disk. Its name must say so too. */
 #ifndef VZ_BASE_DISK_FORMAT_H
 #define VZ_BASE_DISK_FORMAT_H
 
@@ -15,6 +15,17 @@
  * where it is going to be written. What cannot be read is no problem here. Any thread; the
  * descriptor's position stays. */
 bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX]) must_check;
+
+enum disk_format { /* as enum vz_disk_format */
+    DISK_FORMAT_AUTOMATIC,
+    DISK_FORMAT_RAW,
+    DISK_FORMAT_QCOW2,
+};
+
+/* What is *format, if it is AUTOMATIC, of what is open for reading as fd, by content and path's end
+ * (NULL: no name)? True and a sentence in ret where that cannot be said. Set to RAW or QCOW2. */
+bool disk_format_choose(int fd, const char *path, bool read_only, enum disk_format *format,
+                        char ret[DISK_FORMAT_TEXT_MAX]) must_check;
 
 /* The format's name alone; NULL: raw or ISO, as far as one can see. */
 const char *disk_format_name(int fd);

@@ -41,7 +41,7 @@ START_TEST(each_format_is_named)
         for (unsigned read_only = 0; read_only < 2; read_only++) {
             ck_assert(disk_format_problem(fd, read_only, text));
             ck_assert_msg(strstr(text, image[i].name) && strstr(text, "format=raw") &&
-                          strstr(text, "qemu-img convert"), "%s", text);
+                          strstr(text, i ? "qemu-img convert" : "format=qcow2"), "%s", text);
         }
         close(fd);
         /* Elsewhere it is data like any other. */
@@ -78,10 +78,43 @@ START_TEST(short_and_unreadable_ones_are_no_problem)
 }
 END_TEST
 
+/* A guest can give its raw disk any content, but no name. */
+START_TEST(qcow2_is_what_looks_like_it_and_is_named_so)
+{
+    static const struct {
+        const char *magic, *path;
+        enum disk_format given, want;
+        bool problem;
+    } c[] = {{"QFI\xfb", "a.qcow2", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_QCOW2, false},
+             {"QFI\xfb", "a.QCOW2", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_QCOW2, false},
+             {"QFI\xfb", "a.img", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, true},
+             {"QFI\xfb", ".qcow2", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, true},
+             {"QFI\xfb", NULL, DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, true},
+             {"QFI\xfb", "a.img", DISK_FORMAT_QCOW2, DISK_FORMAT_QCOW2, false},
+             {"QFI\xfb", "a.qcow2", DISK_FORMAT_RAW, DISK_FORMAT_RAW, false},
+             {"\0\0\0", "a.qcow2", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, true},
+             {"\0\0\0", "a.qcow2", DISK_FORMAT_RAW, DISK_FORMAT_RAW, false},
+             {"\0\0\0", "a.img", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, false},
+             {"KDMV", "a.qcow2", DISK_FORMAT_AUTOMATIC, DISK_FORMAT_RAW, true}};
+    char text[DISK_FORMAT_TEXT_MAX];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
+        int fd = image_with(0, c[i].magic, 4);
+        enum disk_format format = c[i].given;
+
+        ck_assert_int_eq(disk_format_choose(fd, c[i].path, true, &format, text), c[i].problem);
+        ck_assert(c[i].problem || format == c[i].want);
+        ck_assert(!c[i].problem || strstr(text, "format=raw"));
+        close(fd);
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, each_format_is_named);
     UNIT_TEST(s, an_iso_image_may_be_read);
+    UNIT_TEST(s, qcow2_is_what_looks_like_it_and_is_named_so);
     UNIT_TEST(s, short_and_unreadable_ones_are_no_problem);
 }
 

@@ -17,9 +17,13 @@
 #include "base/checked.h"
 #include "base/disk_format.h"
 #include "base/error.h"
+#include "block/lock_holder.h"
 
 /* What every file system and device takes. */
 #define DIRECT_ALIGN_SAFE 4096u
+
+#define LOCK_PATIENCE_MS  400u
+#define LOCK_STEP_MS      20u
 
 static const char *name_of(const struct blk_raw_options *o)
 {
@@ -88,19 +92,35 @@ static int check_kind(const struct blk_raw_options *o, struct blk_image *im, str
 
 /* A lock of the whole file conflicts with a lock of any byte of it, which is how other programs
  * mark their images. */
-static int lock_image(const struct blk_raw_options *o, int fd, struct vz_error *err)
+static bool try_lock(const struct blk_raw_options *o, int fd)
 {
     struct flock lock = {.l_type = o->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
     int r = fcntl(fd, F_OFD_SETLK, &lock);
 
     if (r < 0 && errno != EAGAIN && errno != EACCES)
         r = flock(fd, (o->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB);
-    if (!r)
-        return 0;
+    return !r;
+}
+
+/* A process that was killed may hold it a moment longer: the kernel takes an io_uring down behind
+ * its back. */
+static int lock_image(const struct blk_raw_options *o, int fd, struct vz_error *err)
+{
+    char who[LOCK_HOLDER_MAX];
+
+    for (unsigned waited_ms = 0; waited_ms < LOCK_PATIENCE_MS; waited_ms += LOCK_STEP_MS) {
+        if (try_lock(o, fd))
+            return 0;
+        if (lock_holder(fd, who))
+            break;
+        usleep(LOCK_STEP_MS * 1000);
+    }
+    if (!lock_holder(fd, who))
+        strcpy(who, "another program");
     return error_set(err, EBUSY, VZ_ERROR_INVALID,
-                     o->read_only ? "%s: another program writes to it (image is locked)"
-                                  : "%s: another program uses it (image is locked)",
-                     name_of(o));
+                     o->read_only ? "%s: %s writes to it (image is locked)"
+                                  : "%s: %s uses it (image is locked)",
+                     name_of(o), who);
 }
 
 static void find_direct_alignment(struct blk_image *im)
@@ -167,37 +187,41 @@ static int check_format(const struct blk_raw_options *o, int fd, struct vz_error
     return error_set(err, EINVAL, VZ_ERROR_INVALID_DISK_IMAGE, "%s: %s", name_of(o), text);
 }
 
-static int check_size(const struct blk_raw_options *o, const struct blk_image *im, uint64_t *ret,
-                      struct vz_error *err)
+int blk_image_check_size(const struct blk_image *im, const char *path, uint64_t *ret,
+                         struct vz_error *err)
 {
+    const char *name = path ? path : "disk descriptor";
     struct stat st;
     int r = blk_image_size(im, ret);
 
     if (r < 0 || fstat(im->fd, &st) < 0)
-        return open_failed(o, r < 0 ? -r : errno, err);
+        return error_set(err, r < 0 ? -r : errno, VZ_ERROR_IO, "%s: %s", name,
+                         strerror(r < 0 ? -r : errno));
+    if (im->growing)
+        return 0;
     if (!im->is_device && st.st_size % BLK_SECTOR)
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "%s: its size is not a multiple of 512 bytes: not a raw image",
-                         name_of(o));
+                         "%s: its size is not a multiple of 512 bytes: not a raw image", name);
     if (!*ret)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: is empty", name_of(o));
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: is empty", name);
     return 0;
 }
 
 int blk_image_open(const struct blk_raw_options *o, struct blk_image *ret, uint64_t *ret_size,
                    struct vz_error *err)
 {
-    struct blk_image im = {.fd = -1, .direct_fd = -1, .sync = o->sync, .read_only = o->read_only};
+    struct blk_image im = {.fd = -1, .direct_fd = -1, .sync = o->sync,
+                           .read_only = o->read_only, .growing = o->growing};
     int r = open_fd(o, &im.fd, err);
 
     if (!r)
         r = check_kind(o, &im, err);
-    if (!r)
+    if (!r && !o->unlocked)
         r = lock_image(o, im.fd, err);
     if (!r)
         r = check_format(o, im.fd, err);
     if (!r)
-        r = check_size(o, &im, ret_size, err);
+        r = blk_image_check_size(&im, o->path, ret_size, err);
     if (!r)
         r = open_direct(o, &im, err);
     if (r < 0) {
@@ -206,6 +230,13 @@ int blk_image_open(const struct blk_raw_options *o, struct blk_image *ret, uint6
     }
     *ret = im;
     return 0;
+}
+
+void blk_image_use_cache(struct blk_image *im)
+{
+    if (im->direct_fd >= 0)
+        close(im->direct_fd);
+    im->direct_fd = -1;
 }
 
 void blk_image_close(struct blk_image *im)

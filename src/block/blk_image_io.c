@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "block/blk_image.h"
+#include "block/blk_iov.h"
 
 #define PIECES    64u        /* of a request, handed over at a time */
 #define ZERO_SIZE 65536u
@@ -33,23 +34,14 @@ int blk_image_fd(const struct blk_image *im, const struct blk_req *req)
     return im->direct_fd;
 }
 
-/* The pieces of req's memory behind the first skip bytes, PIECES of them at most. */
-static int fill_iov(const struct blk_req *req, uint64_t skip, struct iovec *ret)
+/* Behind the end of the file under a format there is nothing yet. */
+static int read_behind_end(const struct blk_image *im, struct blk_req *req)
 {
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < req->iov_count && count < PIECES; i++) {
-        struct iovec v = req->iov[i];
-
-        if (skip >= v.iov_len) {
-            skip -= v.iov_len;
-            continue;
-        }
-        ret[count++] = (struct iovec){.iov_base = (char *)v.iov_base + skip,
-                                      .iov_len = v.iov_len - skip};
-        skip = 0;
-    }
-    return (int)count;
+    if (!im->growing || req->op != BLK_READ)
+        return -EIO; /* the file ends here: it was truncated under us */
+    blk_iov_fill(req->iov, req->iov_count, req->moved, NULL, req->len - req->moved);
+    req->moved = req->len;
+    return 0;
 }
 
 static int move(const struct blk_image *im, struct blk_req *req)
@@ -59,7 +51,8 @@ static int move(const struct blk_image *im, struct blk_req *req)
     while (req->moved < req->len) {
         struct iovec iov[PIECES];
         int fd = req->iov_count <= PIECES ? blk_image_fd(im, req) : im->fd;
-        int count = fill_iov(req, req->moved, iov);
+        int count = (int)blk_iov_cut(req->iov, req->iov_count, req->moved, req->len - req->moved,
+                                     iov, PIECES);
         off_t at = (off_t)(req->offset + req->moved);
         ssize_t n = req->op == BLK_READ ? preadv2(fd, iov, count, at, 0)
                                         : pwritev2(fd, iov, count, at, flags);
@@ -69,13 +62,13 @@ static int move(const struct blk_image *im, struct blk_req *req)
         if (n < 0)
             return -errno;
         if (!n)
-            return -EIO; /* the file ends here: it was truncated under us */
+            return read_behind_end(im, req);
         req->moved += (uint64_t)n;
     }
     return 0;
 }
 
-static int sync_image(const struct blk_image *im)
+int blk_image_sync(const struct blk_image *im)
 {
     int r = 0;
 
@@ -125,7 +118,7 @@ static int zero(const struct blk_image *im, struct blk_req *req)
         r = write_zeroes(im, req);
     else if (r < 0)
         r = -errno;
-    return !r && req->fua ? sync_image(im) : r;
+    return !r && req->fua ? blk_image_sync(im) : r;
 }
 
 int blk_image_do(const struct blk_image *im, struct blk_req *req)
@@ -133,7 +126,7 @@ int blk_image_do(const struct blk_image *im, struct blk_req *req)
     switch (req->op) {
     case BLK_READ:
     case BLK_WRITE: return move(im, req);
-    case BLK_FLUSH: return sync_image(im);
+    case BLK_FLUSH: return blk_image_sync(im);
     case BLK_DISCARD: return discard(im, req);
     default: return zero(im, req);
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -20,7 +21,8 @@
 
 struct blk_raw {
     struct blk b;
-    struct blk_image image;
+    const struct blk_image *image; /* own, or somebody else's */
+    struct blk_image own;
     struct blk_uring *uring; /* or NULL */
     struct blk_pool *pool;
     struct loop_timer *look;
@@ -40,7 +42,7 @@ static void raw_submit(struct blk *b, struct blk_req *req)
 {
     struct blk_raw *raw = to_raw(b);
 
-    if (req->op == BLK_FLUSH && (raw->image.sync == BLK_SYNC_NONE || b->read_only))
+    if (req->op == BLK_FLUSH && (raw->image->sync == BLK_SYNC_NONE || b->read_only))
         blk_complete(req, 0);
     else if (is_for_uring(raw, req))
         blk_uring_submit(raw->uring, req);
@@ -78,7 +80,7 @@ static void raw_check_size(struct blk *b)
     struct blk_raw *raw = to_raw(b);
     uint64_t size;
 
-    if (blk_image_size(&raw->image, &size) < 0 || size == b->size)
+    if (raw->image->growing || blk_image_size(raw->image, &size) < 0 || size == b->size)
         return;
     if (size < b->size)
         log_warn("disk image shrank from %llu to %llu bytes under the guest",
@@ -105,7 +107,7 @@ static int do_work(void *arg, struct blk_req *req)
 {
     struct blk_raw *raw = arg;
 
-    return blk_image_do(&raw->image, req);
+    return blk_image_do(raw->image, req);
 }
 
 static void raw_close(struct blk *b)
@@ -115,7 +117,7 @@ static void raw_close(struct blk *b)
     loop_timer_destroy(raw->look);
     blk_uring_destroy(raw->uring);
     blk_pool_destroy(raw->pool);
-    blk_image_close(&raw->image);
+    blk_image_close(&raw->own);
 }
 
 static const struct blk_ops raw_ops = {
@@ -127,7 +129,7 @@ static int make_engine(struct blk_raw *raw, enum blk_engine engine, struct vz_er
     int r = 0;
 
     if (engine != BLK_ENGINE_THREADS)
-        r = blk_uring_create(&raw->image, raw->b.loop, do_rest, raw, &raw->uring);
+        r = blk_uring_create(raw->image, raw->b.loop, do_rest, raw, &raw->uring);
     if (r < 0 && engine == BLK_ENGINE_URING)
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED, "the kernel refuses io_uring: %s",
                          strerror(-r));
@@ -140,37 +142,77 @@ static int make_engine(struct blk_raw *raw, enum blk_engine engine, struct vz_er
     return 0;
 }
 
-int blk_raw_open(const struct blk_raw_options *o, struct loop *loop, struct blk **ret,
-                 struct vz_error *err)
+static int start(struct blk_raw *raw, const struct blk_image *image, uint64_t size,
+                 enum blk_engine engine, struct loop *loop, struct vz_error *err)
+{
+    int r;
+
+    raw->image = image;
+    raw->b.size = image->growing ? align_down(INT64_MAX, BLK_SECTOR) : size;
+    raw->b.block_size = BLK_SECTOR;
+    raw->b.physical_block_size = image->physical_block_size;
+    raw->b.discard_granularity = image->discard_granularity;
+    raw->b.read_only = image->read_only;
+    blk_init(&raw->b, &raw_ops, loop, NULL);
+    r = make_engine(raw, engine, err);
+    if (r < 0) {
+        loop_timer_destroy(raw->look);
+        blk_uring_destroy(raw->uring);
+        blk_pool_destroy(raw->pool);
+        blk_fini(&raw->b);
+        return r;
+    }
+    if (!image->growing)
+        loop_timer_arm(raw->look, clock_mono_ns() + LOOK_EVERY_NS);
+    return 0;
+}
+
+static int make(const struct blk_image *own, const struct blk_image *other, uint64_t size,
+                enum blk_engine engine, struct loop *loop, struct blk **ret, struct vz_error *err)
 {
     struct blk_raw *raw = calloc(1, sizeof(*raw));
     int r;
 
     if (!raw)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    r = blk_image_open(o, &raw->image, &raw->b.size, err);
-    if (r < 0)
-        goto fail_image;
-    raw->b.block_size = BLK_SECTOR;
-    raw->b.physical_block_size = raw->image.physical_block_size;
-    raw->b.discard_granularity = raw->image.discard_granularity;
-    raw->b.read_only = o->read_only;
-    blk_init(&raw->b, &raw_ops, loop, NULL);
-    r = make_engine(raw, o->engine, err);
-    if (r < 0)
-        goto fail_engine;
-    loop_timer_arm(raw->look, clock_mono_ns() + LOOK_EVERY_NS);
+    raw->own = own ? *own : (struct blk_image){.fd = -1, .direct_fd = -1};
+    r = start(raw, other ? other : &raw->own, size, engine, loop, err);
+    if (r < 0) {
+        free(raw);
+        return r;
+    }
     *ret = &raw->b;
     return 0;
-fail_engine:
-    loop_timer_destroy(raw->look);
-    blk_uring_destroy(raw->uring);
-    blk_pool_destroy(raw->pool);
-    blk_fini(&raw->b);
-    blk_image_close(&raw->image);
-fail_image:
-    free(raw);
+}
+
+int blk_raw_open(const struct blk_raw_options *o, struct loop *loop, struct blk **ret,
+                 struct vz_error *err)
+{
+    struct blk_image image;
+    uint64_t size;
+    int r = blk_image_open(o, &image, &size, err);
+
+    if (r < 0)
+        return r;
+    r = blk_raw_take(&image, size, o->engine, loop, ret, err);
+    blk_image_close(&image);
     return r;
+}
+
+int blk_raw_take(struct blk_image *image, uint64_t size, enum blk_engine engine, struct loop *loop,
+                 struct blk **ret, struct vz_error *err)
+{
+    int r = make(image, NULL, size, engine, loop, ret, err);
+
+    if (!r)
+        image->fd = image->direct_fd = -1;
+    return r;
+}
+
+int blk_raw_on(const struct blk_image *image, uint64_t size, enum blk_engine engine,
+               struct loop *loop, struct blk **ret, struct vz_error *err)
+{
+    return make(NULL, image, size, engine, loop, ret, err);
 }
 
 const char *blk_raw_engine_name(const struct blk *b)

@@ -38,6 +38,10 @@ struct blk_raw_options {
     int fd;           /* with path NULL: an open descriptor, which is duplicated */
     bool read_only;
     bool any_content; /* else refused when it looks like another format, see base/disk_format.h */
+    /* The file under a format, whose disk has another size: writes behind its end make it longer,
+     * reads there give zeroes, and it may be empty. */
+    bool growing;
+    bool unlocked;    /* others may write to it meanwhile */
     enum blk_caching caching;
     enum blk_sync sync;
     enum blk_engine engine;
@@ -54,6 +58,16 @@ struct blk_raw_options {
  *   others   as open(2) */
 int blk_raw_open(const struct blk_raw_options *options, struct loop *loop, struct blk **ret,
                  struct vz_error *err) must_check;
+
+/* The same on an image that is open already, and stays the caller's. size: bytes; that of a growing
+ * one has no end. */
+struct blk_image;
+int blk_raw_on(const struct blk_image *image, uint64_t size, enum blk_engine engine,
+               struct loop *loop, struct blk **ret, struct vz_error *err) must_check;
+
+/* The same, but its descriptors become the disk's (-1 in image) if this succeeds. */
+int blk_raw_take(struct blk_image *image, uint64_t size, enum blk_engine engine, struct loop *loop,
+                 struct blk **ret, struct vz_error *err) must_check;
 
 /* "io_uring" or "threads". b is a raw disk. */
 const char *blk_raw_engine_name(const struct blk *b);

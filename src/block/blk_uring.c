@@ -81,7 +81,8 @@ void blk_uring_submit(struct blk_uring *u, struct blk_req *req)
 static void finish(struct blk_uring *u, struct blk_req *req, int result)
 {
     if (result == -EAGAIN || result == -EINTR ||
-        (req->op != BLK_FLUSH && result > 0 && (uint64_t)result < req->len)) {
+        (req->op != BLK_FLUSH && result > 0 && (uint64_t)result < req->len) ||
+        (req->op == BLK_READ && !result && u->image->growing)) {
         req->moved = result > 0 ? (uint64_t)result : 0;
         u->rest(u->arg, req);
     } else if (result < 0) {

@@ -69,7 +69,14 @@ struct vz_storage_attachment {
     enum vz_disk_caching caching;
     enum vz_disk_sync sync;
     enum vz_disk_format format;
+    char *backing;   /* STORAGE_DISK_IMAGE; may be NULL */
+    bool ephemeral;  /* STORAGE_DISK_IMAGE */
 };
+/* Is what it names only read? */
+static inline bool storage_is_shared(const struct vz_storage_attachment *a)
+{
+    return a->read_only || a->ephemeral;
+}
 
 struct vz_storage_device {
     struct object object;

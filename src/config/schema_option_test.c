@@ -172,7 +172,7 @@ START_TEST(everything_is_described)
     ck_assert_uint_gt(t.members, 50);
     ck_assert_uint_gt(t.options, 20);
     ck_assert_str_eq(t.disk, "PATH[,ro][,cache=automatic|uncached|cached][,sync=full|fsync|none]"
-                             "[,format=automatic|raw][,id=NAME][,filter=FILTER]");
+                             "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral][,id=NAME][,filter=FILTER]");
 }
 END_TEST
 

@@ -15,16 +15,18 @@
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
-/* Of one that is open as fd. */
+/* Of one that is open as fd. Is it raw? */
 static bool check_format(struct report *r, const struct vz_storage_attachment *a, const char *name,
                          int fd)
 {
+    enum disk_format format = (enum disk_format)a->format;
     char text[DISK_FORMAT_TEXT_MAX];
 
-    if (a->format == VZ_DISK_FORMAT_RAW || !disk_format_problem(fd, a->read_only, text))
-        return true;
-    report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: %s", name, text);
-    return false;
+    if (disk_format_choose(fd, a->path, storage_is_shared(a), &format, text)) {
+        report_problem(r, VZ_ERROR_INVALID_DISK_IMAGE, "%s: %s", name, text);
+        return false;
+    }
+    return format == DISK_FORMAT_RAW;
 }
 
 static void check_bytes(struct report *r, const struct vz_storage_attachment *a, int fd)
@@ -46,7 +48,7 @@ static void check_bytes(struct report *r, const struct vz_storage_attachment *a,
 static void check_disk_image(struct report *r, const void *object)
 {
     const struct vz_storage_attachment *a = object;
-    int fd = open(a->path, (a->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = open(a->path, (storage_is_shared(a) ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0) {
         report_problem(r, VZ_ERROR_IO, "%s: %s", a->path, strerror(errno));
@@ -84,7 +86,7 @@ static void check_shared(struct report *r, const void *object)
     for (unsigned k = 0; k < r->index; k++) {
         const struct vz_storage_attachment *b = config_storage_device(r->whole, k)->attachment;
 
-        if (b->kind != STORAGE_DISK_IMAGE || (a->read_only && b->read_only))
+        if (b->kind != STORAGE_DISK_IMAGE || (storage_is_shared(a) && storage_is_shared(b)))
             continue;
         if (stat(b->path, &theirs) == 0 && theirs.st_dev == mine.st_dev &&
             theirs.st_ino == mine.st_ino)
@@ -96,7 +98,7 @@ static void check_shared(struct report *r, const void *object)
 /* ---- Attachments ---------------------------------------------------------------------------- */
 
 static const char *const caching_words[] = {"automatic", "uncached", "cached", NULL};
-static const char *const format_words[] = {"automatic", "raw", NULL};
+static const char *const format_words[] = {"automatic", "raw", "qcow2", NULL};
 static const char *const sync_words[] = {"full", "fsync", "none", NULL};
 
 #define FIELD_READ_ONLY                                                                            \
@@ -112,25 +114,35 @@ static const char *const sync_words[] = {"full", "fsync", "none", NULL};
                        "destroy the guest's file systems.")
 #define FIELD_FORMAT                                                                               \
     FIELD_ENUM(struct vz_storage_attachment, format, "format", format_words, .option = "format",   \
-               .noun = "disk format", .text = "what its bytes are: always those of a raw disk",    \
-               .more = "Without raw said, an image that looks like another format (qcow2, VMDK, "  \
-                       "VHD, VHDX, VDI; ISO unless it is read-only) is refused.")
+               .noun = "disk format", .text = "what its bytes are",                                 \
+               .more = "automatic takes an image for qcow2 if it is one and its name ends in "      \
+                       ".qcow2, else for raw; one that looks like another format than that (qcow2, "\
+                       "VMDK, VHD, VHDX, VDI; ISO unless it is read-only) is refused.")
 
 static const struct schema_field disk_image_fields[] = {
     FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_DISK_IMAGE),
     FIELD_PATH(struct vz_storage_attachment, path, "path", .required = true, .option = "",
-               .noun = "path of a disk image", .text = "a raw image, or a block device"),
+               .noun = "path of a disk image", .text = "an image, or a block device"),
     FIELD_READ_ONLY,
     FIELD_ENUM(struct vz_storage_attachment, caching, "caching", caching_words, .option = "cache",
                .noun = "caching mode", .text = "whether the host's page cache is used",
                .more = "It makes no difference to what survives a crash."),
     FIELD_SYNC,
     FIELD_FORMAT,
+    FIELD_PATH(struct vz_storage_attachment, backing, "backing", .option = "backing",
+               .noun = "path of a backing file or folder",
+               .text = "where the backing files of a qcow2 image may be",
+               .more = "A file, or a folder with all in it. The image's own folder is always allowed; a "
+                       "chain that leads elsewhere is refused."),
+    FIELD_BOOL(struct vz_storage_attachment, ephemeral, "ephemeral", .option = "ephemeral",
+               .text = "what the guest writes is thrown away at the end",
+               .more = "It goes to a layer above the image, which is only read and may be shared by any "
+                       "number of machines. The layer has no name, so nothing is left of it."),
     FIELD_END};
 static const struct schema_type disk_image_type = {
     .name = "disk_image", .json = "diskImage", .size = sizeof(struct vz_storage_attachment),
     .fields = disk_image_fields, .check = check_disk_image,
-    .text = "a raw image or block device, by its path"};
+    .text = "a disk image (raw or qcow2) or block device, by its path"};
 
 static const struct schema_field block_device_fields[] = {
     FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_BLOCK_DEVICE),
@@ -171,6 +183,8 @@ vz_disk_image_attachment_new(const char *path, const struct vz_disk_image_option
     a.caching = o.caching;
     a.sync = o.sync;
     a.format = o.format;
+    a.backing = (char *)o.backing;
+    a.ephemeral = o.ephemeral;
     return schema_make(&disk_image_type, &a, err);
 }
 
@@ -208,7 +222,7 @@ const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
     .fields = virtio_block_fields, .check = check_shared,
     .option = "disk", .letter = 'd', .heading = "Devices",
-    .text = "a virtio disk, vda, vdb, ... in their order: a raw image or a block device; with "
+    .text = "a virtio disk, vda, vdb, ... in their order: an image (raw, qcow2) or a block device; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
 static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, NULL};

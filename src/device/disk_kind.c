@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "block/blk_filters.h"
-#include "block/blk_raw.h"
+#include "block/blk_disk.h"
 #include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
@@ -19,11 +19,12 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
                                          BLK_SYNC_NONE};
     const struct vz_storage_device *d = s->config;
     const struct vz_storage_attachment *a = d->attachment;
-    const struct blk_raw_options raw = {.path = a->path, .fd = a->fd, .read_only = a->read_only,
-                                        .any_content = a->format == VZ_DISK_FORMAT_RAW,
-                                        .caching = caching[a->caching], .sync = sync[a->sync]};
+    const struct blk_disk_options options = {
+        .path = a->path, .fd = a->fd, .format = (enum disk_format)a->format, .backing = a->backing,
+        .read_only = a->read_only, .ephemeral = a->ephemeral, .caching = caching[a->caching],
+        .sync = sync[a->sync]};
     struct blk *blk;
-    int r = blk_raw_open(&raw, s->env->loop, &blk, err);
+    int r = blk_disk_open(&options, s->env->loop, &blk, err);
 
     if (r < 0)
         return r;

@@ -48,11 +48,24 @@ static const char *consoles_of(const struct vz_config *c)
 
 _Static_assert(1 + VZ_BOOT_MODULES_MAX <= BOOT_MODULES_MAX, "an initrd and its modules");
 
+/* What the configuration says of the disk to boot from, if it is one of the machine's. */
+static const struct vz_storage_attachment *boot_disk_of(const struct vz_config *c)
+{
+    for (unsigned i = 0; c->boot_loader->options.disk && i < c->storage_devices.count; i++) {
+        const struct vz_storage_attachment *a = config_storage_device(c, i)->attachment;
+
+        if (a->path && !strcmp(a->path, c->boot_loader->options.disk))
+            return a;
+    }
+    return NULL;
+}
+
 /* params points to module[], which has room for BOOT_MODULES_MAX. */
 static struct boot_params boot_params_of(const struct parts *p, struct boot_module *module)
 {
     const struct vz_config *c = p->config;
     const struct vz_boot_loader *b = c->boot_loader;
+    const struct vz_storage_attachment *disk = boot_disk_of(c);
     unsigned count = 0;
 
     if (b->options.initrd)
@@ -62,7 +75,9 @@ static struct boot_params boot_params_of(const struct parts *p, struct boot_modu
                                                b->options.modules[i].text};
     return (struct boot_params){.kernel_path = b->options.kernel, .modules = module,
                                 .module_count = count,
-                                .disk_path = b->options.disk, .cmdline = b->options.cmdline,
+                                .disk_path = b->options.disk,
+                                .disk_format = disk ? (enum disk_format)disk->format : 0,
+                                .disk_backing = disk ? disk->backing : NULL, .cmdline = b->options.cmdline,
                                 .consoles = consoles_of(c),
                                 .ram_size = c->options.memory_size};
 }

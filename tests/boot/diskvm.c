@@ -16,7 +16,7 @@
 
 #include "arch/x86/cpu_state.h"
 #include "block/blk_filters.h"
-#include "block/blk_raw.h"
+#include "block/blk_disk.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
 #include "given_slot.h"
@@ -65,7 +65,7 @@ static struct blk *add_filters(struct blk *b, const char *text)
 static struct blk *open_disk(const char *text)
 {
     char path[4096];
-    struct blk_raw_options o = {
+    struct blk_disk_options o = {
         .path = path, .read_only = strstr(text, ",ro"),
         .caching = strstr(text, ",uncached") ? BLK_CACHING_UNCACHED : BLK_CACHING_AUTOMATIC,
         .engine = strstr(text, ",threads") ? BLK_ENGINE_THREADS : BLK_ENGINE_AUTO,
@@ -73,7 +73,7 @@ static struct blk *open_disk(const char *text)
     struct blk *b;
 
     snprintf(path, sizeof(path), "%.*s", (int)strcspn(text, ","), text);
-    check(blk_raw_open(&o, loop, &b, &error));
+    check(blk_disk_open(&o, loop, &b, &error));
     return add_filters(b, text);
 }
 

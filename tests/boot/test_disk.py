@@ -86,6 +86,20 @@ def test_what_the_guest_wrote_is_in_the_image(guest, image, diskcheck, mode):
     assert "differs" in verify(diskcheck, path, 8, steps)  # the check can fail
 
 
+@pytest.mark.parametrize("mode", ["", ",threads", ",uncached"])
+@pytest.mark.parametrize("kind", ["compat=v3", "compat=0.10", "extended_l2=on,lazy_refcounts=on",
+                                  "cluster_size=4k"])
+def test_what_the_guest_wrote_is_in_the_qcow2_image(guest, tmp_path, diskcheck, kind, mode):
+    path, raw = tmp_path / "disk.qcow2", tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", kind, path, str(16 * MIB)],
+                   check=True)
+    out = guest(f"diskcheck /dev/vda 7 {STEPS}", f"{path}{mode}")
+    assert "all is well" in out, out
+    subprocess.run(["qemu-img", "check", "-q", path], check=True)
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw], check=True)
+    assert "all is well" in verify(diskcheck, raw, 7, STEPS)
+
+
 def test_guest_memory_can_be_a_file(guest, image, diskcheck):
     """As other processes will map it: the same machine, one switch of the board."""
     path = image()

@@ -139,7 +139,7 @@ def test_iso_image_to_read(vz, kernels, tmp_path):
 
 def test_boot_disk_of_another_format(vz, tmp_path):
     path = image_of("qcow2", tmp_path / "disk")
-    expect_refused(vz("run", "--boot-disk", path), path, "qcow2", "qemu-img convert")
+    expect_refused(vz("run", "--boot-disk", path), path, "qcow2", "format=qcow2")
 
 
 def test_serial_file_that_cannot_be_made(vz, kernels, tmp_path):

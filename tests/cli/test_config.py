@@ -132,7 +132,7 @@ def test_members_are_spelled_as_in_json_too(vz):
                 "target-size=64M,free-page-reporting=off", "--net", "nat,host-loopback,forward=udp:5:6")
     assert c["storageDevices"] == [{"type": "virtioBlock", "identifier": "a", "attachment": {
         "type": "diskImage", "path": "d", "readOnly": True, "caching": "cached",
-        "synchronization": "fsync", "format": "automatic"}}]
+        "synchronization": "fsync", "format": "automatic", "ephemeral": False}}]
     assert c["memoryBalloonDevices"][0]["targetSize"] == 64 << 20
     assert c["memoryBalloonDevices"][0]["freePageReporting"] is False
     nat = c["networkDevices"][0]["attachment"]

@@ -165,11 +165,11 @@ static bool apply_nets(const struct run_options *o)
     return !mac || apply_net(o, "nat", &mac);
 }
 
-/* Those whose order matters are applied by themselves, and --forward at last. */
+/* Those whose order matters are applied by themselves, --forward and --ephemeral at last. */
 static bool is_special(const struct opt *o)
 {
     static const char *const names[] = {"config", "print-config", "check", "stats", "mac",
-                                        "serial", "net", "forward"};
+                                        "serial", "net", "forward", "ephemeral"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))
@@ -197,6 +197,8 @@ static bool apply_all(struct run_options *o)
         if (!strcmp(g->opt->name, "forward") && !apply(o, "forward", g->value))
             return false;
     }
+    if (run_options_flag(o, "ephemeral") && !apply(o, "ephemeral", NULL))
+        return false;
     if (o->life.has_pass && !apply(o, "debug-exit", NULL))
         return false;
     if (run_options_flag(o, "jit"))

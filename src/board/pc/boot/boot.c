@@ -13,6 +13,7 @@
 #include "board/pc/boot/decompress.h"
 #include "board/pc/boot/elf.h"
 #include "board/pc/boot/kernel_file.h"
+#include "block/disk_chain.h"
 
 #define KERNEL_FILE_MAX GIB
 
@@ -143,6 +144,16 @@ static int open_one(struct boot_sources *s, const char *what, const char *path,
     return r;
 }
 
+/* The guest has it for itself meanwhile, so it is not locked a second time. */
+static int open_disk(struct boot_sources *s, const struct boot_params *params, struct vz_error *err)
+{
+    const struct disk_chain_options o = {
+        .path = params->disk_path, .format = params->disk_format, .read_only = true,
+        .backing = params->disk_backing, .unlocked = true};
+
+    return disk_chain_open(&o, &s->disk, err);
+}
+
 int boot_open(const struct boot_params *params, struct boot_sources *ret, struct vz_error *err)
 {
     struct boot_sources s = {.count = 0};
@@ -150,7 +161,7 @@ int boot_open(const struct boot_params *params, struct boot_sources *ret, struct
 
     if (params->module_count > BOOT_MODULES_MAX)
         return error_set(err, E2BIG, VZ_ERROR_INVALID, "more than %u initrds", BOOT_MODULES_MAX);
-    r = params->disk_path ? open_one(&s, "disk", params->disk_path, 0, err)
+    r = params->disk_path ? open_disk(&s, params, err)
                           : open_one(&s, "kernel", params->kernel_path, KERNEL_FILE_MAX, err);
     for (unsigned i = 0; !r && !params->disk_path && i < params->module_count; i++)
         r = open_one(&s, "initrd", params->modules[i].path, params->ram_size, err);
@@ -165,12 +176,14 @@ void boot_close(struct boot_sources *s)
 {
     while (s->count)
         close(s->fd[--s->count]);
+    (void)!disk_chain_close(s->disk);
+    s->disk = NULL;
 }
 
 static int read_from_disk(const struct boot_params *params, const struct boot_sources *s,
                           struct boot_files *f, struct vz_error *err)
 {
-    int r = boot_disk_read(s->fd[0], params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
+    int r = boot_disk_read(s->disk, params->disk_path, MIN(KERNEL_FILE_MAX, params->ram_size),
                            params->ram_size, &f->kernel, &f->module[0], f->root, err);
 
     f->module_count = !r && f->module[0].data;

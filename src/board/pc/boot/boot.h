@@ -8,7 +8,9 @@
 #define VZ_BOARD_PC_BOOT_BOOT_H
 
 #include "base/compiler.h"
+#include "base/disk_format.h"
 
+struct disk_chain;
 struct mem;
 struct vz_error;
 struct x86_cpu_state;
@@ -26,6 +28,8 @@ struct boot_params {
     const struct boot_module *modules; /* Linux sees them as one initrd, one behind the other */
     unsigned module_count;   /* at most BOOT_MODULES_MAX */
     const char *disk_path;   /* or NULL; else both are read from this disk, see boot_disk.h */
+    enum disk_format disk_format;
+    const char *disk_backing; /* as disk_chain_options.backing; or NULL */
     const char *cmdline;     /* or NULL: empty; with a disk: its root, and consoles */
     const char *consoles;    /* "console=ttyS0 ..."; or NULL */
     uint64_t ram_size;       /* bytes, as for memory_map_e820() */
@@ -43,7 +47,8 @@ struct boot_file {
 /* The files that params name, open. All zero: none. */
 struct boot_sources {
     unsigned count;
-    int fd[1 + BOOT_MODULES_MAX]; /* the disk's or the kernel's, then the modules' */
+    int fd[1 + BOOT_MODULES_MAX]; /* the kernel's, then the modules' */
+    struct disk_chain *disk;      /* or the disk; NULL: none */
 };
 
 /* A machine opens its files once, when it starts; each reset reads the same ones again, whatever

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "base/checked.h"
-#include "base/disk_format.h"
 #include "base/error.h"
 #include "base/le.h"
 #include "base/log.h"
+#include "block/disk_chain.h"
 #include "board/pc/boot/ext_fs.h"
 
 #define SECTOR          512u
@@ -131,9 +131,11 @@ struct range {
     uint64_t base, end; /* bytes */
 };
 
-static bool read_at(int fd, uint64_t off, void *buf, size_t len)
+static bool read_at(struct disk_layer *disk, uint64_t off, void *buf, size_t len)
 {
-    return pread(fd, buf, len, (off_t)off) == (ssize_t)len;
+    struct iovec iov = {buf, len};
+
+    return range_fits(off, len, disk->size) && !layer_read(disk, off, len, &iov, 1);
 }
 
 static void add_range(struct range *list, unsigned *count, uint64_t first, uint64_t sectors,
@@ -145,13 +147,13 @@ static void add_range(struct range *list, unsigned *count, uint64_t first, uint6
 }
 
 /* UEFI 2.10, 5.3: header in sector 1; entries of at least 128 bytes. */
-static void gpt_ranges(int fd, uint64_t size, struct range *list, unsigned *count)
+static void gpt_ranges(struct disk_layer *disk, uint64_t size, struct range *list, unsigned *count)
 {
     uint8_t header[SECTOR], entry[128];
     uint64_t at;
     uint32_t entries, stride;
 
-    if (!read_at(fd, SECTOR, header, sizeof(header)) || memcmp(header, "EFI PART", 8))
+    if (!read_at(disk, SECTOR, header, sizeof(header)) || memcmp(header, "EFI PART", 8))
         return;
     at = load_le64(header + 72);
     entries = load_le32(header + 80);
@@ -161,7 +163,7 @@ static void gpt_ranges(int fd, uint64_t size, struct range *list, unsigned *coun
     for (uint32_t n = 0; n < MIN(entries, PARTITIONS_MAX); n++) {
         uint64_t first, last;
 
-        if (!read_at(fd, at * SECTOR + (uint64_t)n * stride, entry, sizeof(entry)))
+        if (!read_at(disk, at * SECTOR + (uint64_t)n * stride, entry, sizeof(entry)))
             return;
         first = load_le64(entry + 32);
         last = load_le64(entry + 40);
@@ -171,17 +173,17 @@ static void gpt_ranges(int fd, uint64_t size, struct range *list, unsigned *coun
 }
 
 /* The whole disk, then its partitions. Returns their count. */
-static unsigned find_ranges(int fd, uint64_t size, struct range *list)
+static unsigned find_ranges(struct disk_layer *disk, uint64_t size, struct range *list)
 {
     uint8_t mbr[SECTOR];
     unsigned count = 0;
 
     list[count++] = (struct range){0, size};
-    if (!read_at(fd, 0, mbr, sizeof(mbr)) || load_le16(mbr + 510) != 0xaa55)
+    if (!read_at(disk, 0, mbr, sizeof(mbr)) || load_le16(mbr + 510) != 0xaa55)
         return count;
     for (const uint8_t *p = mbr + 446; p < mbr + 510; p += 16) {
         if (p[4] == 0xee)
-            gpt_ranges(fd, size, list, &count);
+            gpt_ranges(disk, size, list, &count);
         else if (p[4])
             add_range(list, &count, load_le32(p + 8), load_le32(p + 12), size);
     }
@@ -241,12 +243,12 @@ static void find_root(struct ext_fs *fs, bool has_initrd, bool whole_disk,
         strcpy(root, "root=/dev/vda");
 }
 
-static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_max,
-                     uint64_t initrd_max, struct boot_file *kernel, struct boot_file *initrd,
+static int read_disk(struct disk_layer *disk, const char *path, uint64_t kernel_max, uint64_t initrd_max,
+                     struct boot_file *kernel, struct boot_file *initrd,
                      char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
 {
     struct range range[PARTITIONS_MAX + 1];
-    unsigned count = find_ranges(fd, size, range);
+    unsigned count = find_ranges(disk, disk->size, range);
     const char *damage = NULL;
     bool any = false;
 
@@ -254,7 +256,7 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
         struct choice choice = {0};
         struct ext_fs *fs;
         const char *why;
-        int r = ext_fs_open(fd, range[n].base, range[n].end, &fs, &why);
+        int r = ext_fs_open(disk, range[n].base, range[n].end, &fs, &why);
 
         if (r == -ENOMEM)
             return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "disk %s: no memory", path);
@@ -278,31 +280,19 @@ static int read_disk(int fd, uint64_t size, const char *path, uint64_t kernel_ma
                             : "no ext2, ext3 or ext4 file system", damage ? damage : "");
 }
 
-/* Nothing to boot was found: perhaps since it is no raw disk. */
-static void blame_format(int fd, const char *path, struct vz_error *err)
-{
-    const char *name = disk_format_name(fd);
-
-    if (name)
-        error_set(err, EINVAL, VZ_ERROR_INVALID_DISK_IMAGE, "disk %s: is a %s image, not a raw one: "
-                  "'qemu-img convert -O raw' makes it one", path, name);
-}
-
-int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
+int boot_disk_read(struct disk_chain *disk, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
                    char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
 {
     struct boot_file k = {0}, i = {0};
-    off_t size = lseek(fd, 0, SEEK_END);
-    int r;
+    int r = disk_chain_reload(disk, err);
 
-    if (size < 0)
-        return error_set(err, errno, VZ_ERROR_IO, "disk %s: %s", path, strerror(errno));
-    r = read_disk(fd, (uint64_t)size, path, kernel_max, initrd_max, &k, &i, root, err);
+    root[0] = '\0';
+    if (!r)
+        r = read_disk(&disk->layer[0], path, kernel_max, initrd_max, &k, &i, root, err);
     if (r) {
         free((void *)k.data);
         free((void *)i.data);
-        blame_format(fd, path, err);
         return r;
     }
     *kernel = k;

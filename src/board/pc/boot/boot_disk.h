@@ -5,9 +5,8 @@
 
 #include "board/pc/boot/boot.h"
 
-/* Read from the raw image or block device that is open as fd, which is not trusted (path is for
- * messages): from an ext2, ext3 or ext4
- * file system on the whole disk, else on the first partition (MBR's primary ones, GPT) that has a
+/* Read from a disk, which is not trusted, and which is looked at anew (path is for messages): from
+ * an ext2, ext3 or ext4 file system on the whole disk, else on the first partition (MBR's primary ones, GPT) that has a
  * kernel.
  *
  * The kernel is the newest vmlinuz-VERSION in /boot (on a boot partition: in /) that has an initrd
@@ -21,7 +20,8 @@
  * 0 or -errno; on success kernel_file_free() gives both back; initrd->data is NULL where there is
  * none. Errors as boot_load()'s. */
 #define BOOT_DISK_ROOT_MAX 64u
-int boot_disk_read(int fd, const char *path, uint64_t kernel_max, uint64_t initrd_max,
+struct disk_chain;
+int boot_disk_read(struct disk_chain *disk, const char *path, uint64_t kernel_max, uint64_t initrd_max,
                    struct boot_file *kernel, struct boot_file *initrd,
                    char root[BOOT_DISK_ROOT_MAX], struct vz_error *err) must_check;
 

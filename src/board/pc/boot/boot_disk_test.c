@@ -13,6 +13,7 @@
 #include <vz/error.h>
 
 #include "base/le.h"
+#include "block/disk_chain.h"
 #include "board/pc/boot/kernel_file.h"
 #include "unit.h"
 
@@ -69,10 +70,15 @@ static void make(const struct rig *r)
 
 static int read_it(struct rig *r)
 {
-    int fd = open(r->image, O_RDONLY | O_CLOEXEC), result;
+    const struct disk_chain_options o = {.path = r->image, .format = DISK_FORMAT_RAW,
+                                         .read_only = true};
+    struct disk_chain *disk;
+    int result = disk_chain_open(&o, &disk, &r->err);
 
-    result = boot_disk_read(fd, r->image, 1024, 1024, &r->kernel, &r->initrd, r->root, &r->err);
-    close(fd);
+    if (result < 0)
+        return result;
+    result = boot_disk_read(disk, r->image, 1024, 1024, &r->kernel, &r->initrd, r->root, &r->err);
+    ck_assert_int_eq(disk_chain_close(disk), 0);
     return result;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libext2fs, with a floor of our own under it: all it reads goes through here, from a descriptor
+/* libext2fs, with a floor of our own under it: all it reads goes through here, from a disk
  * that is open already, inside the bounds of one partition, and no more than a budget of it. So a
  * file system that leads in circles ends in an error like any other. */
 #include "board/pc/boot/ext_fs.h"
@@ -14,6 +14,7 @@
 #include <ext2fs/ext2fs.h>
 
 #include "base/checked.h"
+#include "block/disk_layer.h"
 
 /* How much may be read of one file system: two files of the size that is allowed, and what leads to
  * them. */
@@ -21,8 +22,8 @@
 #define BUDGET_CALLS (2u * 1024 * 1024)
 
 struct ext_fs {
-    int fd;
-    uint64_t base, end; /* bytes of fd */
+    struct disk_layer *disk;
+    uint64_t base, end; /* bytes of disk */
     uint64_t bytes, calls; /* that may still be read */
     ext2_filsys fs;
 };
@@ -31,24 +32,15 @@ struct ext_fs {
 
 static errcode_t floor_read_bytes(struct ext_fs *f, uint64_t off, size_t len, void *buf)
 {
-    size_t done = 0;
+    struct iovec iov = {buf, len};
 
     if (!f->calls || f->bytes < len || !range_fits(off, len, f->end - f->base))
         return EXT2_ET_SHORT_READ;
     f->calls--;
     f->bytes -= len;
-    while (done < len) {
-        ssize_t n = pread(f->fd, (char *)buf + done, len - done, (off_t)(f->base + off + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (!n)
-            return EXT2_ET_SHORT_READ;
-        done += (size_t)n;
-    }
-    return 0;
+    if (!range_fits(f->base + off, len, f->disk->size))
+        return EXT2_ET_SHORT_READ;
+    return -layer_read(f->disk, f->base + off, len, &iov, 1);
 }
 
 /* A negative count is of bytes, another one of blocks. */
@@ -169,7 +161,8 @@ static int result(errcode_t e, const char **ret_why)
  * needed. */
 #define OPEN_FLAGS (EXT2_FLAG_64BITS | EXT2_FLAG_SUPER_ONLY | EXT2_FLAG_SKIP_MMP)
 
-int ext_fs_open(int fd, uint64_t base, uint64_t end, struct ext_fs **ret, const char **ret_why)
+int ext_fs_open(struct disk_layer *disk, uint64_t base, uint64_t end, struct ext_fs **ret,
+                const char **ret_why)
 {
     struct struct_io_manager manager = floor_manager();
     struct ext_fs *f = calloc(1, sizeof(*f));
@@ -179,7 +172,7 @@ int ext_fs_open(int fd, uint64_t base, uint64_t end, struct ext_fs **ret, const 
     *ret_why = "no memory";
     if (!f)
         return -ENOMEM;
-    *f = (struct ext_fs){.fd = fd, .base = base, .end = end, .bytes = BUDGET_BYTES,
+    *f = (struct ext_fs){.disk = disk, .base = base, .end = end, .bytes = BUDGET_BYTES,
                          .calls = BUDGET_CALLS};
     snprintf(name, sizeof(name), "%p", (void *)f);
     e = ext2fs_open2(name, NULL, OPEN_FLAGS, 0, 0, &manager, &f->fs);

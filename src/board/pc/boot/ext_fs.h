@@ -15,11 +15,12 @@
 
 struct ext_fs;
 
-/* Open the file system that begins at byte base of fd and ends, at the latest, at byte end. fd
+struct disk_layer;
+/* Open the file system that begins at byte base of disk and ends, at the latest, at byte end. disk
  * stays the caller's, and open until ext_fs_close(). One thread at a time. 0, -ENODATA: there is
  * none (no superblock), -ENOMEM, or -EIO: it cannot be read; ret_why, not NULL, then says why, and
  * stays valid. */
-int ext_fs_open(int fd, uint64_t base, uint64_t end, struct ext_fs **ret,
+int ext_fs_open(struct disk_layer *disk, uint64_t base, uint64_t end, struct ext_fs **ret,
                 const char **ret_why) must_check;
 void ext_fs_close(struct ext_fs *fs); /* NULL is fine */
 
