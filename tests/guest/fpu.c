@@ -143,11 +143,43 @@ static void extended(void)
     CHECK_EQ("  leaves x87 as FNINIT does", area[4], 0);
 }
 
+/* Aligned operands that the CPU has to handle piece by piece: beside code, and where no RAM is. */
+static void slow_operands(void)
+{
+    uint8_t *page = alloc_page();
+    const uint64_t want = UINT64_C(0x1122334455667788), hole = UINT64_C(0xffffffffffffffff);
+    uint64_t got[4] __attribute__((aligned(32))) = {0};
+    uint32_t eax = 1, ecx;
+
+    page[0] = 0xc3;
+    for (unsigned n = 0; n < 100; n++)
+        ((void (*)(void))page)();
+    __asm__ volatile("movq %0, %%xmm1; movdqa %%xmm1, 64(%1); movaps %%xmm1, 80(%1); movntdq %%xmm1, 96(%1)"
+                     : : "r"(want), "r"(page) : "memory");
+    CHECK_EQ("MOVDQA beside code", *(uint64_t *)(page + 64), want);
+    CHECK_EQ("MOVNTDQ beside code", *(uint64_t *)(page + 96), want);
+    __asm__ volatile("movdqa (%1), %%xmm1; movdqa %%xmm1, %0" : "=m"(got) : "r"(UINT64_C(0xe0000000)));
+    CHECK_EQ("MOVDQA from nothing", got[1], hole);
+    __asm__("cpuid" : "+a"(eax), "=c"(ecx) : : "rbx", "rdx");
+    if (!(ecx >> 28 & 1))
+        return;
+    ((void (*)(void))page)();
+    __asm__ volatile("vpbroadcastq %%xmm1, %%ymm1; vmovq %0, %%xmm2; vinserti128 $1, %%xmm2, %%ymm2, %%ymm2\n"
+                     "vmovdqa %%ymm2, 128(%1); vmovaps %%ymm2, 160(%1); vmovntdq %%ymm2, 192(%1)"
+                     : : "r"(want), "r"(page) : "memory");
+    CHECK_EQ("VMOVDQA beside code", *(uint64_t *)(page + 128 + 16), want);
+    CHECK_EQ("VMOVAPS beside code", *(uint64_t *)(page + 160), want);
+    CHECK_EQ("VMOVNTDQ beside code", *(uint64_t *)(page + 192 + 16), want);
+    __asm__ volatile("vmovdqa (%1), %%ymm1; vmovdqa %%ymm1, %0; vzeroupper" : "=m"(got) : "r"(UINT64_C(0xe0000000)));
+    CHECK_EQ("VMOVDQA from nothing", got[3], hole);
+}
+
 int guest_main(void)
 {
     faults();
     numeric();
     saved();
     extended();
+    slow_operands();
     return check_failures();
 }

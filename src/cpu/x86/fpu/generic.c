@@ -155,7 +155,7 @@ static bool call_checked(struct x86_cpu *c, const struct insn *i, uint64_t thunk
 struct operand {
     uint64_t va;
     void *host;       /* NULL: through bounce */
-    uint8_t bounce[32];
+    uint8_t bounce[32] __attribute__((aligned(32))); /* as the guest's operand may have to be */
 };
 
 static bool operand_open(struct x86_cpu *c, const struct insn *i, struct operand *o, bool direct)

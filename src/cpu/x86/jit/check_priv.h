@@ -49,7 +49,7 @@ struct jit_check {
     char what[256];       /* the first thing that differs */
     struct insn nothing;  /* hands over to: leave */
     struct insn scratch[4] __attribute__((aligned(32)));
-    uint8_t device_page[MEM_PAGE_SIZE] __attribute__((aligned(16)));
+    uint8_t device_page[MEM_PAGE_SIZE] __attribute__((aligned(64)));
     uint8_t *pages;       /* memory of page[] */
     struct tlb_entry *no_tlb; /* TLB_ENTRIES that never hold anything */
 };
