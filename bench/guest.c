@@ -5,6 +5,7 @@
  *
  * With arguments it runs only the rows named. "true" as argv[0] is its own exec target. With
  * "-x NAME PROGRAM ARGUMENT..." the row is a program, and the result checked is what it prints. */
+#define _GNU_SOURCE /* mremap() */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -376,6 +377,116 @@ static uint64_t run_pipe(void)
     return n;
 }
 
+/* ---- in between: too many ways into the kernel to be user code, too few to be the kernel's ---- */
+
+/* As a checksum of many small files is: some 15 us natively, then a system call. */
+static uint64_t run_calls(void)
+{
+    enum { CALLS = 5000, LEN = 4096 };
+    static uint8_t buf[LEN];
+    uint64_t hash = 0xcbf29ce484222325u;
+    int fd = open(self, O_RDONLY);
+
+    for (int i = 0; i < CALLS; i++) {
+        if (pread(fd, buf, LEN, i % 64 * LEN) != LEN)
+            exit(1);
+        for (int k = 0; k < 2 * LEN; k++)
+            hash = (hash ^ buf[k % LEN]) * 0x100000001b3u;
+    }
+    close(fd);
+    return hash;
+}
+
+static uint8_t *map_pages(int count, int prot)
+{
+    void *p = mmap(NULL, (size_t)count * 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        exit(1);
+    return p;
+}
+
+/* Functions beside the data they count in, written anew again and again. */
+static uint64_t churn_code(int round)
+{
+    enum { SITES = 12 };
+    uint8_t *p = map_pages(SITES, PROT_READ | PROT_WRITE | PROT_EXEC);
+    uint64_t sum = 0;
+
+    for (int n = 0; n < 4 * SITES; n++) {
+        uint8_t *at = p + n % SITES * 4096;
+        uint32_t value = (uint32_t)(round * 100 + n);
+
+        at[256] = 0xb8; /* mov value, %eax; ret */
+        memcpy(at + 257, &value, 4);
+        at[261] = 0xc3;
+        for (int k = 0; k < 20; k++) {
+            sum += (uint32_t)((int (*)(void))(uintptr_t)(at + 256))();
+            (*(volatile uint32_t *)at)++;
+        }
+    }
+    for (int n = 0; n < SITES; n++)
+        sum += *(uint32_t *)(p + n * 4096);
+    munmap(p, SITES * 4096);
+    return sum;
+}
+
+static uint64_t churn_maps(int round)
+{
+    enum { PAGES = 256, STEP = 7 };
+    uint8_t *p = map_pages(2 * PAGES, PROT_READ | PROT_WRITE), *q;
+    uint64_t sum = 0;
+
+    for (int n = 0; n < PAGES; n += STEP)
+        p[n * 4096] = (uint8_t)(n + round);
+    mprotect(p, PAGES / 2 * 4096, PROT_READ);
+    for (int n = 0; n < PAGES; n += STEP)
+        sum += p[n * 4096];
+    mprotect(p, PAGES / 2 * 4096, PROT_READ | PROT_WRITE);
+    for (int n = 0; n < PAGES; n += 2 * STEP)
+        p[n * 4096 + 8]++;
+    madvise(p + PAGES / 4 * 4096, PAGES / 4 * 4096, MADV_DONTNEED);
+    q = mremap(p, PAGES * 4096, PAGES * 4096, MREMAP_MAYMOVE | MREMAP_FIXED, p + PAGES * 4096);
+    if (q == MAP_FAILED)
+        exit(1);
+    for (int n = 0; n < PAGES; n += STEP)
+        sum += (uint64_t)q[n * 4096] * 3 + q[n * 4096 + 8];
+    munmap(q, PAGES * 4096);
+    return sum;
+}
+
+/* Both sides write to what was shared. */
+static uint64_t churn_fork(int round)
+{
+    enum { PAGES = 32 };
+    uint8_t *p = map_pages(PAGES, PROT_READ | PROT_WRITE);
+    uint64_t sum = 0;
+    int status;
+    pid_t pid;
+
+    for (int n = 0; n < PAGES; n++)
+        p[n * 4096] = (uint8_t)(n + round);
+    pid = fork();
+    for (int n = 0; n < PAGES; n++) {
+        p[n * 4096] = (uint8_t)(p[n * 4096] + (pid ? 1 : 2));
+        sum += p[n * 4096];
+    }
+    if (!pid)
+        _exit((int)(sum & 127));
+    waitpid(pid, &status, 0);
+    munmap(p, PAGES * 4096);
+    return sum * 128 + (uint64_t)WEXITSTATUS(status);
+}
+
+static uint64_t run_churn(void)
+{
+    uint64_t sum = 0;
+
+    for (int round = 0; round < 60; round++)
+        sum = sum * 31 + churn_code(round) + churn_maps(round) + churn_fork(round);
+    return sum;
+}
+
 static const struct row {
     const char *name;
     uint64_t (*run)(void);
@@ -398,6 +509,8 @@ static const struct row {
     {"page-faults", run_page_faults},
     {"fork-exec", run_fork_exec},
     {"pipe", run_pipe},
+    {"calls", run_calls},
+    {"churn", run_churn},
 };
 
 static int wanted(const char *name, int argc, char **argv)

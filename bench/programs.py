@@ -2,6 +2,7 @@
 """Real programs for scripts/bench: the host's own gzip, sqlite3 and so on, with the libraries they
 need, in an initramfs. Each does a fixed piece of work in /programs (natively: in a directory with
 the same files) and writes its result to standard output, whose checksum is compared."""
+import json
 import os
 import subprocess
 
@@ -28,6 +29,26 @@ for i in range(200000):
 print(sorted(words.items())[:5], sum(primes), fib(21), round(x, 6))
 """
 
+PERL = """my %words; my @text = map { chr(97 + $_ * 7 % 26) x ($_ % 5 + 1) } 0 .. 1999;
+for my $n (0 .. 149) { $words{$_ . ($n & 7)} += length for @text }
+my $s = join ' ', @text; my $count = 0;
+$count++ while $s =~ /([aeiou])\\1+\\s\\w/g;
+sub fib { my $n = shift; $n < 2 ? $n : fib($n - 1) + fib($n - 2) }
+print join(',', map { "$_=$words{$_}" } (sort keys %words)[0 .. 4]), " $count ", fib(22), "\\n";
+"""
+
+NODE = """const words = new Map(), sizes = [];
+for (let n = 0; n < 200; n++)
+  for (let i = 0; i < 2000; i++) {
+    const w = String.fromCharCode(97 + i * 7 % 26).repeat(i % 5 + 1) + (n & 7);
+    words.set(w, (words.get(w) || 0) + w.length);
+  }
+function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+let sum = 0, data = Float64Array.from({length: 100000}, (_, i) => (i * 7919) % 10007);
+for (let n = 0; n < 10; n++) sum += data.sort((a, b) => (n & 1 ? a - b : b - a))[n];
+console.log([...words].sort().slice(0, 5), fib(27), sum, JSON.stringify([...words]).length);
+"""
+
 IMPORTED = "import sys; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', 0)))"
 
 
@@ -40,6 +61,12 @@ def _libraries(program):
     return [word for words in found for word in words if word.startswith("/")]
 
 
+def _json():
+    """Some megabyte of it, always the same."""
+    return json.dumps([{"id": n, "name": f"row {n * 31 % 997}", "values": [n * k % 101 for k in range(8)],
+                        "nested": {"even": n % 2 == 0, "half": n / 2}} for n in range(6000)])
+
+
 def _cc1():
     return _output("gcc", "-print-prog-name=cc1").strip()
 
@@ -49,7 +76,9 @@ def rows(directory):
     os.makedirs(directory, exist_ok=True)
     with open("/usr/bin/python3", "rb") as f:
         data = f.read(3 << 20)
-    for name, content in (("data", data), ("work.sql", SQL.encode()), ("work.py", PYTHON.encode())):
+    for name, content in (("data", data), ("work.sql", SQL.encode()), ("work.py", PYTHON.encode()),
+                          ("work.pl", PERL.encode()), ("work.js", NODE.encode()),
+                          ("work.json", _json().encode())):
         with open(os.path.join(directory, name), "wb") as f:
             f.write(content)
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest.c")
@@ -62,6 +91,10 @@ def rows(directory):
         "sqlite3": ["/usr/bin/sqlite3", ":memory:", ".read work.sql"],
         "python3": ["/usr/bin/python3", "-S", "-E", "-B", "work.py"],
         "gcc": [_cc1(), "-quiet", "-fpreprocessed", "-O2", "work.i", "-o", "-"],
+        "perl": ["/usr/bin/perl", "work.pl"],
+        "node": ["/usr/bin/node", "work.js"],
+        "gron": ["/usr/bin/gron", "work.json"],  # Go
+        "ripgrep": ["/usr/bin/rg", "-j1", "-aoN", "[A-Z][a-z_]+[0-9]+|(__[a-z]+__)", "data"],  # Rust
     }
 
 
