@@ -97,6 +97,9 @@ struct hv_ops {
     /* Is text something for hv_vm_desc.jit? 0, or -EINVAL with err. Any thread. Optional: then any
      * text does, and none has an effect. */
     int (*jit_check)(const char *text, struct vz_error *err);
+    /* Is guest memory better a file (mem_options.shared) for a VM with this hv_vm_desc.jit? Any thread.
+     * Optional: then it does not matter. */
+    bool (*memory_shared)(const char *jit);
 
     /* Any thread. The desc may be gone when this returns, what it points to may not. */
     int (*vm_create)(const struct hv_vm_desc *desc, struct hv_vm **ret, struct vz_error *err);

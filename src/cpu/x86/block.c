@@ -430,6 +430,17 @@ void block_invalidate_all(struct x86_cpu *c)
         invalidate_bucket(c, bucket, NULL, 0);
 }
 
+void block_each_in_page(const struct x86_cpu *c, const uint8_t *host,
+                        void (*fn)(void *arg, const struct block *b), void *arg)
+{
+    unsigned bucket = page_bucket(mem_page_of(host));
+    const struct block *b = at_place(c->blocks, c->blocks->page[bucket]);
+
+    for (; b; b = at_place(c->blocks, b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1]))
+        if (!b->dead && block_page(b, 0) == mem_page_of(host))
+            fn(arg, b);
+}
+
 /* ---- building ---- */
 
 static bool ends_block(const struct x86_decoded *d)

@@ -102,6 +102,10 @@ const struct insn *block_single(struct x86_cpu *c);
 /* Forget all blocks that rely on one of these granules (struct mem_code) of the page at host. */
 void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules);
 
+/* Call fn for all blocks that begin in the page at host. */
+void block_each_in_page(const struct x86_cpu *c, const uint8_t *host,
+                        void (*fn)(void *arg, const struct block *b), void *arg);
+
 /* Forget all blocks. As the one before also while one runs, which ends behind its instruction then. */
 void block_invalidate_all(struct x86_cpu *c);
 

@@ -31,6 +31,8 @@ struct x86_vm;
 struct block_cache;
 struct block_jump;
 struct block_link;
+struct direct;
+struct direct_vm;
 struct jit;
 struct jit_check;
 struct thunk_cache;
@@ -90,6 +92,7 @@ enum x86_stop {
     X86_STOP_KICK,     /* X86_PENDING_KICK was posted */
     X86_STOP_HALT,     /* HLT, or waiting for a SIPI: run again when something is posted */
     X86_STOP_SHUTDOWN, /* triple fault */
+    X86_STOP_BROKEN,   /* the host has taken away what it ran in; shutdown_text says what */
     X86_STOP_FETCH,    /* embedded only: no RAM to fetch from at fetch_gpa; nothing has happened */
 };
 
@@ -98,7 +101,10 @@ enum x86_stop {
  * not; block_lookups where the front cache does not know it, and block_steps along hash chains then.
  * Of translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups, jit_detours
  * for instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
- * code memory; how often translated code runs is not counted, which would slow it down. */
+ * code memory; how often translated code runs is not counted, which would slow it down. Of direct
+ * execution (direct/): processes taken, address spaces that got one and lost it again for not paying,
+ * what ended their stretches, commands for mappings, times that all of a space's were compared with
+ * the guest's tables, and microseconds of user mode natively and, while it is being judged, in the JIT. */
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns_interpreted) X(blocks) X(blocks_decoded) X(block_lookups) X(block_steps)               \
     X(insns_decoded) X(cache_flushes)                                                              \
@@ -106,7 +112,9 @@ enum x86_stop {
     X(exceptions) X(interrupts) X(halts)                                                           \
     X(jit_blocks) X(jit_bytes) X(jit_guest_bytes) X(jit_misses) X(jit_detours) X(jit_kills)        \
     X(jit_full) X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)             \
-    X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs) X(exclusives)
+    X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs) X(exclusives)                                \
+    X(direct_stubs) X(direct_promotions) X(direct_demotions) X(direct_traps) X(direct_kicks)       \
+    X(direct_maps) X(direct_unmaps) X(direct_checks) X(direct_native_us) X(direct_jit_us)
 
 struct x86_cpu_counters {
 #define X86_COUNTER_FIELD(name) uint64_t name;
@@ -141,7 +149,7 @@ struct x86_cpu {
     /* What tlb[] is for code of each kind in this address space, ready for use: translated code
      * goes from one to the other by itself. */
     struct tlb_entry *tlb_for[TLB_FOR_COUNT][2];
-    bool user_ends;                /* a change to CPL 3 ends the stretch: another engine is asked (engine.h) */
+    bool user_ends;                /* changes from and to CPL 3 end the stretch: another engine is asked (engine.h) */
     struct x86_cpu_counters count;
 
     struct x86_segment seg[X86_SEG_COUNT];
@@ -159,6 +167,7 @@ struct x86_cpu {
     bool sti_shadow, mov_ss_shadow; /* hold for the instruction at RIP */
     bool nmi_blocked;
     bool intr_held;                /* X86_PENDING_INTR waits for IF; only while it runs */
+    bool broken;                   /* run_state is X86_SHUTDOWN because of the host: X86_STOP_BROKEN */
     bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
     bool ss_flat, cs_flat;         /* base 0, limit 4 GiB (kept by segment loads) */
     bool flat32;                   /* 32-bit protected or compatibility mode, where CS, SS, DS and ES
@@ -201,6 +210,7 @@ struct x86_cpu {
     struct jit *jit;               /* NULL: interpret everything */
     struct jit_check *check;       /* NULL, but with --jit check */
     struct sync_slot *sync;        /* smc.h */
+    struct direct *direct;         /* NULL, but with --jit direct */
 };
 
 struct x86_vm_desc {
@@ -258,9 +268,10 @@ struct x86_vm {
     bool embedded;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
+    struct direct_vm *direct; /* NULL: all guest code is translated or interpreted */
     _Atomic uint32_t check_next, check_serving; /* jit/check.c: whose turn it is */
     struct x86_cpu **cpu;
-    const struct x86_engine *engine[4]; /* in the order in which they are asked; ends with NULL */
+    const struct x86_engine *engine[5]; /* in the order in which they are asked; ends with NULL */
 };
 
 /* Other vCPUs' threads look at it when they are given a state. */

@@ -69,11 +69,16 @@ void x86_page_watched(struct x86_cpu *c, const uint8_t *host);
 void x86_code_gone(struct x86_cpu *c, const uint8_t *host, uint64_t granules);
 void x86_code_empty(struct x86_cpu *c);
 
-/* Is there one that is asked before our own? Returns to user mode end the stretch then, so that it is. */
+/* Is there one that is asked before our own? Changes from and to user mode end the stretch then, so that
+ * it is; it may clear x86_cpu.user_ends until it wants to be asked again. */
 static inline bool x86_has_foreign_engine(const struct x86_vm *vm)
 {
     return vm->engine[0] != &x86_translator && vm->engine[0] != &x86_interpreter;
 }
+
+/* Exactly one instruction at c->rip, interpreted, with what single steps and breakpoints make of it: for
+ * an engine, inside its stretch, that comes to one it leaves to the CPU. It may fault. */
+void x86_step(struct x86_cpu *c);
 
 int x86_engines_create(struct x86_cpu *c) must_check; /* 0 or -errno; then destroy */
 void x86_engines_destroy(struct x86_cpu *c);

@@ -4,6 +4,7 @@
 
 #include "cpu/x86/block.h"
 #include "cpu/x86/cpu.h"
+#include "cpu/x86/direct/direct.h"
 #include "cpu/x86/engine.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
@@ -19,6 +20,8 @@ enum next {
 void x86_cpu_post(struct x86_cpu *c, uint32_t bits)
 {
     atomic_fetch_or_explicit(&c->pending, bits, memory_order_seq_cst);
+    if (unlikely(c->direct))
+        direct_kick(c);
 }
 
 void x86_cpu_post_nmi(struct x86_cpu *c)
@@ -132,9 +135,9 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
     return NEXT_BLOCK;
 }
 
-/* One instruction, for TF, breakpoints and interrupt shadows. SHADOW in pending keeps it from
- * chaining on. */
-static void step(struct x86_cpu *c)
+/* For TF, breakpoints and interrupt shadows, and for engines. SHADOW in pending keeps it from chaining
+ * on. */
+void x86_step(struct x86_cpu *c)
 {
     bool tf = c->rflags & X86_FLAG_TF, rf = c->rflags & X86_FLAG_RF;
     uint64_t rip = c->rip;
@@ -200,7 +203,7 @@ static bool embedder_fault(struct x86_cpu *c, enum x86_stop *stop)
         return false;
     }
     c->io_step = false;
-    step(c);
+    x86_step(c);
     return true;
 }
 
@@ -228,11 +231,13 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
             return next == NEXT_AGAIN;
     }
     if (unlikely(c->run_state != X86_RUNNING)) {
-        *stop = c->run_state == X86_SHUTDOWN ? X86_STOP_SHUTDOWN : X86_STOP_HALT;
+        *stop = c->broken                      ? X86_STOP_BROKEN
+                : c->run_state == X86_SHUTDOWN ? X86_STOP_SHUTDOWN
+                                               : X86_STOP_HALT;
         return false;
     }
     if (unlikely(event_must_step(c) || c->mov_ss_shadow || (what && c->sti_shadow)))
-        step(c);
+        x86_step(c);
     else
         run_stretch(c);
     return true;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/direct/direct.h"
 #include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
@@ -69,6 +70,8 @@ static void choose_engines(struct x86_vm *vm, const struct x86_engine *first)
 
     if (first)
         vm->engine[n++] = first;
+    if (vm->direct)
+        vm->engine[n++] = &x86_direct;
     if (vm->jit.on)
         vm->engine[n++] = &x86_translator;
     vm->engine[n] = &x86_interpreter;
@@ -89,11 +92,13 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->jit = desc->jit;
     vm->jit.on &= VZ_TAIL_CALLS;
     vm->embedded = desc->embedded;
-    choose_engines(vm, desc->engine);
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)
         r = sync_create(vm);
+    if (!r)
+        r = direct_vm_create(vm);
+    choose_engines(vm, desc->engine);
     if (!r)
         cpuid_policy_init(vm->cpuid, desc->tsc, desc->cpu_count);
     if (!r && desc->no_apic)
@@ -114,6 +119,7 @@ void x86_vm_destroy(struct x86_vm *vm)
         return;
     for (unsigned n = 0; vm->cpu && n < vm->cpu_count; n++)
         cpu_destroy(vm->cpu[n]);
+    direct_vm_destroy(vm);
     sync_destroy(vm);
     free(vm->cpu);
     free(vm->cpuid);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
+#include "cpu/x86/direct/direct.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 #include "hv/hv_bare.h"
@@ -299,6 +300,14 @@ static int soft_jit_check(const char *text, struct vz_error *err)
     return jit_options_parse(text, &ignored, err);
 }
 
+/* The processes in which guest programs run directly map it. */
+static bool soft_memory_shared(const char *text)
+{
+    struct jit_options jit;
+
+    return jit_options_parse(text, &jit, NULL) == 0 && jit.direct != JIT_DIRECT_OFF && !jit.check;
+}
+
 static void soft_vm_destroy(struct hv_vm *vm)
 {
     if (!vm)
@@ -365,6 +374,11 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
         if (!hv_has_irqchip(desc)) {
             vm->vcpu[n].cpu->run_state = X86_RUNNING;
             vm->vcpu[n].apic_base = APIC_DEFAULT_BASE; /* as at power-up */
+        }
+        if (vm->x86->direct) { /* where guest programs read the host's TSC */
+            cpu_set_tsc_offset(vm->vcpu[n].cpu, 0);
+            if (vm->chip)
+                irqchip_set_tsc_offset(vm->chip, n, 0);
         }
     }
     *ret = vm;
@@ -434,6 +448,8 @@ static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
             break;
         case X86_STOP_SHUTDOWN:
             return exit_with(exit, HV_EXIT_SHUTDOWN, v->cpu->shutdown_text);
+        case X86_STOP_BROKEN:
+            return exit_with(exit, HV_EXIT_ERROR, v->cpu->shutdown_text);
         case X86_STOP_FETCH:
             exit->gpa = v->cpu->fetch_gpa;
             return exit_with(exit, HV_EXIT_FETCH, "nothing to execute");
@@ -465,7 +481,7 @@ static int soft_vcpu_get(struct hv_vcpu *v, struct hv_cpu_state *to)
     return 0;
 }
 
-static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
+static void settle_tsc_among(struct hv_vcpu *v, uint64_t tsc)
 {
     const struct x86_cpu *cpu = v->vm->vcpu[0].cpu;
     const struct tsc_first first = {
@@ -479,6 +495,21 @@ static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
         cpu_set_tsc_offset(v->cpu, tsc_settle(&first, tsc, v->cpu->tsc_offset));
     if (v->vm->chip)
         irqchip_set_tsc_offset(v->vm->chip, v->index, v->cpu->tsc_offset);
+}
+
+/* Programs that run directly read the host's TSC: if it is about that anyway, make it so. */
+static void settle_tsc_directly(struct hv_vcpu *v)
+{
+    const struct tsc_first host = {.khz = tsc_rate_khz(&v->vm->tsc)};
+
+    cpu_set_tsc_offset(v->cpu, tsc_settle(&host, 0, v->cpu->tsc_offset));
+}
+
+static void settle_tsc(struct hv_vcpu *v, uint64_t tsc)
+{
+    if (v->vm->x86->direct && !v->index)
+        settle_tsc_directly(v);
+    settle_tsc_among(v, tsc);
 }
 
 /* A CPU without a local APIC has the register all the same, but not what makes it an x2APIC. */
@@ -544,6 +575,7 @@ static void soft_vm_reset(struct hv_vm *vm)
 {
     struct x86_cpu_state *s = malloc(sizeof(*s));
 
+    direct_vm_forget(vm->x86);
     if (vm->chip)
         irqchip_reset(vm->chip);
     if (!s)
@@ -622,6 +654,7 @@ const struct hv_ops hv_soft_ops = {
     .bare = &soft_bare_ops,
     .probe = soft_probe,
     .jit_check = soft_jit_check,
+    .memory_shared = soft_memory_shared,
     .vm_create = soft_vm_create,
     .vm_destroy = soft_vm_destroy,
     .irq_line = soft_irq_line,

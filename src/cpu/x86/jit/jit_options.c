@@ -45,6 +45,20 @@ static bool disable(struct jit_options *o, const char *name)
     return false;
 }
 
+static bool apply_direct(struct jit_options *o, const char *how)
+{
+    static const char *const ways[] = {
+        [JIT_DIRECT_OFF] = "off", [JIT_DIRECT_ON] = "on", [JIT_DIRECT_ALWAYS] = "always"};
+
+    for (unsigned n = 0; n < ARRAY_SIZE(ways); n++)
+        if (!strcmp(how, ways[n])) {
+            o->direct = n;
+            return true;
+        }
+    o->direct_scan |= !strcmp(how, "scan");
+    return !strcmp(how, "scan");
+}
+
 static int apply(struct jit_options *o, const char *word, struct vz_error *err)
 {
     uint64_t n;
@@ -70,6 +84,12 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
             return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected a number above 0", word);
         o->on = o->check = true;
         o->check_limit = (uint32_t)n;
+        return 0;
+    }
+    if (!strncmp(word, "direct=", 7)) {
+        if (!apply_direct(o, word + 7))
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected on, off, always or scan",
+                             word);
         return 0;
     }
     if (!strncmp(word, "no-", 3) && disable(o, word + 3))

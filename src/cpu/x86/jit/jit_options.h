@@ -10,6 +10,9 @@
  *   no-NAME          without one optimisation, see enum jit_opt
  *   cache=SIZE       bytes of code memory per vCPU, with K or M behind; at least 64K
  *   threshold=N      translate a block after so many times it was interpreted; at least 1
+ *   direct=on | off | always  run programs of the guest on the host's own processor where that pays;
+ *                    nowhere (the default); wherever it can be done, and from the beginning
+ *   direct=scan      look for CPUID in code though the host's processor could make it fault
  *
  * A new optimisation gets a member of enum jit_opt and a row in jit_options.c, and asks jit_has(). */
 #ifndef VZ_CPU_X86_JIT_OPTIONS_H
@@ -43,8 +46,12 @@ enum jit_opt {
     JIT_OPTS
 };
 
+enum jit_direct { JIT_DIRECT_OFF, JIT_DIRECT_ON, JIT_DIRECT_ALWAYS };
+
 struct jit_options {
     bool on, check, perf, record;
+    enum jit_direct direct; /* direct/direct.h */
+    bool direct_scan;
     uint32_t check_limit;  /* 0: none */
     uint32_t without;      /* bits 1 << enum jit_opt */
     uint32_t cache_bytes;

@@ -50,11 +50,26 @@ START_TEST(each_optimisation_has_a_switch)
 }
 END_TEST
 
+START_TEST(direct_execution_is_asked_for)
+{
+    struct jit_options o;
+
+    ck_assert_int_eq(jit_options_parse("on", &o, NULL), 0);
+    ck_assert(o.direct == JIT_DIRECT_OFF && !o.direct_scan);
+    ck_assert_int_eq(jit_options_parse("direct=on,direct=scan", &o, NULL), 0);
+    ck_assert(o.on && o.direct == JIT_DIRECT_ON && o.direct_scan);
+    ck_assert_int_eq(jit_options_parse("off,direct=always", &o, NULL), 0);
+    ck_assert(!o.on && o.direct == JIT_DIRECT_ALWAYS);
+    ck_assert_int_eq(jit_options_parse("direct=on,direct=off", &o, NULL), 0);
+    ck_assert_int_eq(o.direct, JIT_DIRECT_OFF);
+}
+END_TEST
+
 START_TEST(other_words_are_refused)
 {
     static const char *const bad[] = {"yes", "no-", "no-such", "cache=", "cache=63K", "cache=2G",
                                       "cache=99999999999999999999999M", "cache=-1", "threshold=0",
-                                      "threshold=65536", "check=", "check=0", "check=5000000000", "on off", "on,,off",
+                                      "threshold=65536", "check=", "check=0", "direct=", "direct=of", "check=5000000000", "on off", "on,,off",
                                       "a-word-that-is-far-longer-than-any-word-there-is"};
     struct vz_error err = {0};
     struct jit_options o;
@@ -70,6 +85,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, nothing_said_is_the_default);
     UNIT_TEST(s, each_optimisation_has_a_switch);
+    UNIT_TEST(s, direct_execution_is_asked_for);
     UNIT_TEST(s, other_words_are_refused);
 }
 

@@ -263,11 +263,21 @@ static void gather_flags(struct emit *e)
     emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t) ~(int64_t)X86_FLAG_RF);
 }
 
-static void emit_syscall(struct emit *e, const struct jit *j, bool check)
+/* Where another engine may want to be asked. */
+static void bail_where_it_ends(struct emit *e, struct bails *b, bool ends)
+{
+    if (!ends)
+        return;
+    emit_mi(e, XO_CMP8_I, W32, CPU(user_ends), 0);
+    bail_if(e, b, CC_NE);
+}
+
+static void emit_syscall(struct emit *e, const struct jit *j, bool check, bool ends)
 {
     struct bails b = {.count = 0};
 
     bail_unless_usual(e, &b, check);
+    bail_where_it_ends(e, &b, ends);
     emit_rm(e, XO_MOV, W64, H_R10, CPU(fmask));
     emit_r(e, XO_NOT, W64, H_R10);
     emit_rm(e, XO_AND, W64, H_R10, CPU(rflags));
@@ -300,7 +310,7 @@ static void emit_syscall(struct emit *e, const struct jit *j, bool check)
 /* What SYSRET takes of R11. */
 #define SYSRET_FLAGS UINT64_C(0x3c7fd7)
 
-static void emit_sysret(struct emit *e, const struct jit *j, bool check, bool user_ends)
+static void emit_sysret(struct emit *e, const struct jit *j, bool check, bool ends)
 {
     struct bails b = {.count = 0};
 
@@ -310,12 +320,8 @@ static void emit_sysret(struct emit *e, const struct jit *j, bool check, bool us
     emit_mi(e, XO_TEST_I, W32, GUEST_REG(X86_R11), X86_FLAG_TF | X86_FLAG_AC);
     bail_if(e, &b, CC_NE);
     emit_move(e, H_R10, H_RCX);
-    if (user_ends) { /* any that is canonical, but upper ones are not worth a comparison */
-        emit_ri(e, XO_SHR_I8, W64, H_R10, 47);
-        bail_if(e, &b, CC_NE);
-    } else {
-        find_target(e, &b, 0, XO_OR_I8, CODE_CTX_USER);
-    }
+    bail_where_it_ends(e, &b, ends);
+    find_target(e, &b, 0, XO_OR_I8, CODE_CTX_USER);
     emit_rm(e, XO_MOV, W64, H_R10, GUEST_REG(X86_R11));
     emit_ri(e, XO_AND_I, W64, H_R10, SYSRET_FLAGS & ~(uint64_t)X86_FLAGS_ARITH);
     emit_ri(e, XO_OR_I8, W32, H_R10, X86_FLAG_1);
@@ -331,14 +337,8 @@ static void emit_sysret(struct emit *e, const struct jit *j, bool check, bool us
     emit_rm(e, XO_MOV_M, W64, H_R11, CPU(jit_resume));
     emit_move(e, H_R11, H_R10);
     enter_flat(e, 3, H_R11, -8);
-    if (user_ends) {
-        emit_rm(e, XO_MOV_M, W64, H_RCX, CPU(rip));
-        jit_emit_restore_flags(e);
-        emit_jmp(e, j->leave);
-    } else {
-        emit_rm(e, XO_MOV, W64, H_R11, CPU(jit_resume));
-        emit_jmp_mem(e, H_R11, offsetof(struct block_jump, code));
-    }
+    emit_rm(e, XO_MOV, W64, H_R11, CPU(jit_resume));
+    emit_jmp_mem(e, H_R11, offsetof(struct block_jump, code));
     emit_bails(e, &b, j);
 }
 
@@ -347,7 +347,7 @@ void jit_emit_system_stubs(struct x86_cpu *c, struct emit *e)
     struct jit *j = c->jit;
 
     j->syscall = emit_here(e);
-    emit_syscall(e, j, c->check);
+    emit_syscall(e, j, c->check, c->user_ends);
     j->sysret = emit_here(e);
     emit_sysret(e, j, c->check, c->user_ends);
 }

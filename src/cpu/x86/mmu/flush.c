@@ -88,6 +88,7 @@ void mmu_cr3_written(struct x86_cpu *c, uint64_t value, bool keep)
     if (!keep)
         tell(c, X86_GONE_PCID, pcid, 0);
     c->cr3 = value & ~X86_CR3_NOFLUSH;
+    c->user_ends |= x86_has_foreign_engine(c->vm);
     if (!keep || s->pcid != pcid)
         flush_space(c, s);
     s->pcid = pcid;

@@ -12,7 +12,7 @@ static always_inline void go_on(struct x86_cpu *c, const struct insn *i)
 {
     if (unlikely(event_must_step(c) || c->fault.pending ||
                  (c->intr_held && (c->rflags & X86_FLAG_IF)) ||
-                 (c->user_ends && c->cpl == 3)))
+                 c->user_ends))
         insn_done(c, i);
     else
         insn_goto_indirect(c, i, c->rip);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Which programs are run natively. An event costs a stub some ten microseconds with all that follows
+ * (two switches, import, one instruction, export, mappings, cold caches), and an ordinary program's
+ * code is three to eight times as fast there: so it pays for those whose stretches of user mode last.
+ *
+ * A program that has no stub is timed in the JIT. One that has is judged by an account: what its traps
+ * and mappings have cost against what they have gained. By the length of stretches alone a program that
+ * does nothing but map, fork and rewrite code would keep its stub for ever. */
+#include "base/clock.h"
+#include "cpu/x86/direct/direct_priv.h"
+
+/* In traps: */
+#define RIPE_TIME        80 /* of user mode, */
+#define RIPE_STRETCH      1 /* in stretches of this mean length at least */
+#define STRETCHES_KEPT 4096 /* then the past counts half */
+
+#define VISITS            8 /* of the main loop by the kernel, between looks at short stretches */
+
+#define TRAPS_JUDGED    256
+#define MAP_TENTHS       14 /* in 0.1 us */
+#define UNMAP_TENTHS     30
+#define UNMAP_TENTHS_IN  25
+#define GAIN              2 /* JIT's time - native time, per native time */
+#define REST_MS           4
+#define REST_MAX_MS    3000
+
+void policy_begin(struct direct *d)
+{
+    d->timing = true;
+    d->began = clock_tsc();
+}
+
+void policy_look_away(struct x86_cpu *c)
+{
+    c->user_ends = false;
+    c->direct->visits = VISITS;
+}
+
+void policy_end(struct x86_cpu *c)
+{
+    struct direct *d = c->direct;
+    struct history *h = d->history;
+    uint64_t time = clock_tsc() - d->began;
+
+    d->timing = false;
+    if (time < RIPE_STRETCH * d->vm->trap)
+        policy_look_away(c);
+    h->time += time;
+    h->stretches++;
+    if (h->stretches > STRETCHES_KEPT) {
+        h->stretches /= 2;
+        h->time /= 2;
+    }
+    d->jit_time += time;
+    c->count.direct_jit_us = d->jit_time / d->vm->us;
+}
+
+bool policy_is_ripe(const struct direct *d)
+{
+    const struct history *h = d->history;
+
+    return d->vm->always || (h->time >= RIPE_TIME * d->vm->trap &&
+                             h->time >= h->stretches * RIPE_STRETCH * d->vm->trap);
+}
+
+static void demote(struct direct *d, struct space *s, uint64_t now)
+{
+    uint64_t ms = 1000 * d->vm->us;
+
+    s->account.rest = s->account.rest ? MIN(2 * s->account.rest, REST_MAX_MS * ms) : REST_MS * ms;
+    s->rests_until = now + s->account.rest;
+}
+
+bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now)
+{
+    struct account *a = &s->account;
+    int64_t tenth = (int64_t)d->vm->us / 10;
+    /* What is measured as time in the stub has part of the event in it. */
+    int64_t gain = (int64_t)(native - d->vm->round_trip * 3 / 2) -
+                   tenth * ((int64_t)d->maps * MAP_TENTHS + (int64_t)d->unmaps * UNMAP_TENTHS_IN);
+    bool bad;
+
+    a->cost += (int64_t)(d->vm->trap + preparing) +
+               tenth * ((int64_t)d->maps * MAP_TENTHS + (int64_t)d->unmaps * UNMAP_TENTHS);
+    a->gain += GAIN * MAX(gain, 0);
+    if (++a->traps < TRAPS_JUDGED)
+        return false;
+    bad = a->cost > a->gain && !d->vm->always;
+    if (bad)
+        demote(d, s, now);
+    else
+        a->rest /= 2;
+    a->traps = 0;
+    a->cost = a->gain = 0;
+    return bad;
+}
