@@ -70,8 +70,8 @@ const struct stub_probe *stub_host_probe(struct stub_host *host);
 
 /* CPUID faulting is a register of the processor, which a switch between a thread that has it and one
  * that has not must write: 13 us where that is a VM's exit. So vCPU threads have it as well: to be
- * called on such a thread, which may not execute CPUID from then on until it has said false. Nothing
- * happens where the host has no CPUID faulting. */
+ * called on such a thread, once it is known what the host does (stub_host_probed()); it may not execute
+ * CPUID from then on until it has said false. Nothing happens where the host has no CPUID faulting. */
 void stub_host_cpuid_thread(struct stub_host *host, bool on);
 
 /* ---- stubs ---- */
@@ -100,7 +100,8 @@ struct stub_regs {
 /* The x87, SSE and AVX state: an XSAVE area in standard form, in memory that the guest can write
  * while it runs. *size is its length. To be read and written between runs only, and copied before it
  * is checked. Components whose bit in XSTATE_BV is clear are in their initial state, whatever their
- * bytes are. An area that the processor does not take (reserved bits set) ends in STUB_BROKEN. */
+ * bytes are. An area that the processor does not take (reserved bits set) is lost, and a STUB_FAULT or
+ * STUB_BROKEN comes of it. */
 void *stub_xsave(struct stub_thread *t, size_t *size);
 
 enum stub_event {

@@ -356,7 +356,9 @@ const struct stub_probe *stub_host_probe(struct stub_host *h)
 
 void stub_host_cpuid_thread(struct stub_host *h, bool on)
 {
-    if (stub_host_probe(h)->cpuid_faults)
+    const struct stub_probe *p = stub_host_probed(h, false);
+
+    if (p && p->cpuid_faults)
         syscall(SYS_arch_prctl, ARCH_CPUID_SET, !on);
 }
 

@@ -288,8 +288,8 @@ START_TEST(test_deaf)
         rig_run(&g); /* until the attack was made before a kick came */
     while (g.event == STUB_KICKED);
     ck_assert_int_eq(g.event, STUB_BROKEN);
-    kicker_end(&k);
     renew(&g, &k);
+    kicker_end(&k);
     check_not_mapped(&g);
     rig_close(&g);
 }

@@ -12,7 +12,7 @@ START_TEST(test_system_call)
     rig_map(&g);
     for (unsigned i = 0; i < 16; i++)
         if (i != 4)
-            g.regs.gpr[i] = 0x1111111111111111 * i;
+            g.regs.gpr[i] = UINT64_C(0x1111111111111111) * i;
     g.regs.rflags = 0x8d5;
     g.regs.fs_base = 0x123456789000;
     g.regs.gs_base = 0xffff800000000000;
@@ -24,7 +24,7 @@ START_TEST(test_system_call)
     ck_assert_uint_eq(g.regs.gpr[4], DATA + 4096);
     for (unsigned i = 2; i < 16; i++)
         if (i != 4 && i != 11)
-            ck_assert_uint_eq(g.regs.gpr[i], 0x1111111111111111 * i);
+            ck_assert_uint_eq(g.regs.gpr[i], UINT64_C(0x1111111111111111) * i);
     ck_assert_uint_eq(g.regs.rflags, 0xad7);
     ck_assert_uint_eq(g.regs.fs_base, 0x123456789000);
     ck_assert_uint_eq(g.regs.gs_base, 0xffff800000000000);
