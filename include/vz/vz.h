@@ -9,6 +9,7 @@
 #define VZ_VZ_H
 
 #include <vz/config.h>
+#include <vz/disk.h>
 #include <vz/error.h>
 #include <vz/host.h>
 #include <vz/log.h>

@@ -47,6 +47,15 @@ START_TEST(texts_must_be_there)
     INVALID(!vz_config_get(NULL, "cpus", &err));
     INVALID(vz_config_add(NULL, "rng", NULL, &err) < 0);
     ck_assert_ptr_null(vz_closest_word(NULL, NULL));
+    INVALID(vz_disk_create(NULL, 512, NULL, &err) < 0);
+    INVALID(vz_disk_get_info(NULL, NULL, NULL, &err) < 0);
+    INVALID(vz_disk_get_info("/dev/null", NULL, NULL, &err) < 0);
+    INVALID(vz_disk_resize(NULL, 512, false, NULL, &err) < 0);
+    INVALID(vz_disk_convert(NULL, "a", NULL, NULL, &err) < 0);
+    INVALID(vz_disk_convert("a", NULL, NULL, NULL, &err) < 0);
+    INVALID(vz_disk_commit(NULL, NULL, &err) < 0);
+    INVALID(vz_disk_check(NULL, false, NULL, NULL, &err) < 0);
+    INVALID(vz_size_parse(NULL, NULL, &err) < 0);
     vz_config_describe(NULL, NULL);
 }
 END_TEST

@@ -70,7 +70,7 @@ bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX])
     return true;
 }
 
-static bool is_named_qcow2(const char *path)
+bool disk_format_is_named_qcow2(const char *path)
 {
     size_t len = path ? strlen(path) : 0;
 
@@ -85,7 +85,7 @@ bool disk_format_choose(int fd, const char *path, bool read_only, enum disk_form
     if (*format != DISK_FORMAT_AUTOMATIC)
         return false;
     *format = DISK_FORMAT_RAW;
-    if (!is_named_qcow2(path))
+    if (!disk_format_is_named_qcow2(path))
         return disk_format_problem(fd, read_only, ret);
     name = disk_format_name(fd);
     if (name && !strcmp(name, "qcow2")) {

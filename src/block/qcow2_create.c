@@ -8,6 +8,8 @@
 
 #include "block/qcow2_impl.h"
 
+#define HOLE 4096u /* zeroes of this size are not written */
+
 struct layout {
     struct qcow2_create_options o;
     uint64_t cluster_size, l1_entries;
@@ -146,6 +148,11 @@ static bool fill_header(uint8_t *h, const struct layout *l)
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
+static bool is_zero(const uint8_t *p, size_t len)
+{
+    return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
 static int write_out(int fd, const struct layout *l, const uint8_t *data, uint64_t len)
 {
     uint64_t end = (1 + l->table + l->blocks + l->l1) * l->cluster_size, done = 0;
@@ -153,7 +160,8 @@ static int write_out(int fd, const struct layout *l, const uint8_t *data, uint64
     if (ftruncate(fd, (off_t)end) < 0)
         return -errno;
     while (done < len) {
-        ssize_t n = pwrite(fd, data + done, len - done, (off_t)done);
+        size_t part = MIN(len - done, (uint64_t)HOLE);
+        ssize_t n = is_zero(data + done, part) ? (ssize_t)part : pwrite(fd, data + done, part, (off_t)done);
 
         if (n < 0 && errno == EINTR)
             continue;

@@ -26,7 +26,8 @@ def test_help_for_programs(vz):
 
 
 @pytest.mark.parametrize("words, expected", [
-    (["d"], {"doctor"}), (["run", "--memory-"], {"--memory-prealloc", "--memory-huge"}),
+    (["d"], {"disk", "doctor"}), (["disk", "c"], {"create", "convert", "commit", "check"}),
+    (["disk", "create", "--format", "q"], {"qcow2"}), (["run", "--memory-"], {"--memory-prealloc", "--memory-huge"}),
     (["run", "--accel", ""], {"auto", "kvm", "soft"}), (["run", "--net", "t"], {"tap="}),
     (["run", "--serial", ""], {"null", "stdio", "fd", "file:", "pty", "unix:"}),
     (["run", "-p", ""], set()), (["doctor", "--"], {"--json", "--help"}),

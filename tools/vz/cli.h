@@ -48,6 +48,11 @@ struct given {
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command,
                 struct given *ret);
 
+/* The same where words may stand among the options: up to max of them into words, which has room for
+ * one more, and how many into count. */
+bool opts_parse_words(int argc, char **argv, const struct opt *table, const char *command,
+                      struct given *ret, const char **words, unsigned max, unsigned *count);
+
 /* The last time that the option called name was given; NULL: never. */
 const struct given *opts_given(const struct given *list, const char *name);
 
@@ -68,6 +73,7 @@ struct command {
     void (*help)(FILE *to, const struct opt *options);
     const struct opt *options; /* NULL: those of run_opts_new() */
     const char *text;          /* one sentence, without a full stop */
+    const char *const *verbs;  /* the word behind it is one of these; NULL: none */
 };
 
 int run_main(int argc, char **argv);
@@ -75,6 +81,10 @@ void run_help(FILE *to, const struct opt *options);
 int doctor_main(int argc, char **argv);
 void doctor_help(FILE *to, const struct opt *options);
 extern const struct opt doctor_options[];
+int disk_main(int argc, char **argv);
+void disk_help(FILE *to, const struct opt *options);
+extern const struct opt disk_options[];
+extern const char *const disk_verbs[];
 
 /* cmd_completion.c: the script for a shell on standard output; shell may be NULL. Returns the exit
  * status, after cli_error(). */

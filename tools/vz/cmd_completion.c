@@ -46,6 +46,12 @@ static void bash_values(FILE *to, const struct command *c, const struct opt *opt
     }
 }
 
+static void put_verbs(FILE *to, const struct command *c)
+{
+    for (const char *const *v = c->verbs; v && *v; v++)
+        fprintf(to, "%s ", *v);
+}
+
 static void bash_options(FILE *to, const struct command *c, const struct opt *options)
 {
     fprintf(to, "    %s:*) words='", c->name);
@@ -69,6 +75,11 @@ static void bash(FILE *to, const struct command *commands, const struct opt *run
                 "  else\n"
                 "    case ${COMP_WORDS[1]}:${COMP_WORDS[COMP_CWORD-1]} in\n");
     for (const struct command *c = commands; c->name; c++) {
+        if (c->verbs) {
+            fprintf(to, "    %s:%s) words='", c->name, c->name);
+            put_verbs(to, c);
+            fprintf(to, "' ;;\n");
+        }
         bash_values(to, c, c->options ? c->options : run);
         bash_options(to, c, c->options ? c->options : run);
     }
@@ -136,6 +147,11 @@ static void zsh(FILE *to, const struct command *commands, const struct opt *run)
         fprintf(to, "    %s)\n      _arguments \\\n", c->name);
         for (const struct opt *o = c->options ? c->options : run; o->name; o++)
             zsh_option(to, o);
+        if (c->verbs) {
+            fputs("        '1:command:(", to);
+            put_verbs(to, c);
+            fputs(")' '*:file:_files' \\\n", to);
+        }
         fputs("        '--help[print what it does]' ;;\n", to);
     }
     fputs("  esac\n}\n_vz \"$@\"\n", to);
@@ -169,6 +185,11 @@ static void fish(FILE *to, const struct command *commands, const struct opt *run
         fputs("'\n", to);
     }
     for (const struct command *c = commands; c->name; c++) {
+        if (c->verbs) {
+            fprintf(to, "complete -c vz -n '__fish_seen_subcommand_from %s' -F -a '", c->name);
+            put_verbs(to, c);
+            fputs("'\n", to);
+        }
         for (const struct opt *o = c->options ? c->options : run; o->name; o++)
             fish_option(to, c, o);
     }

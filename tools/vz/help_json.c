@@ -44,6 +44,14 @@ static void put_command(FILE *to, const struct command *c, const struct opt *opt
     fprintf(to, "{\"name\": ");
     put_string(to, c->name);
     put_member(to, "text", c->text);
+    if (c->verbs) {
+        fprintf(to, ", \"verbs\": [");
+        for (const char *const *v = c->verbs; *v; v++) {
+            fprintf(to, v == c->verbs ? "" : ", ");
+            put_string(to, *v);
+        }
+        putc(']', to);
+    }
     fprintf(to, ", \"options\": [");
     for (const struct opt *o = options; o->name; o++) {
         fprintf(to, o == options ? "\n  " : ",\n  ");

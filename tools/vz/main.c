@@ -25,6 +25,8 @@ static void main_help(FILE *to, const struct opt *options);
 
 static const struct command commands[] = {
     {"run", run_main, run_help, NULL, "boot a kernel and connect its serial console to the terminal"},
+    {"disk", disk_main, disk_help, disk_options,
+     "make disk images, look at them, change them", disk_verbs},
     {"doctor", doctor_main, doctor_help, doctor_options,
      "say what this computer offers to machines, and what would mend what it does not"},
     {"help", help_main, main_help, help_options,

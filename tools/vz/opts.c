@@ -104,6 +104,12 @@ static bool check(const struct opt *o, const char *value, unsigned times, const 
 bool opts_parse(int argc, char **argv, const struct opt *table, const char *command,
                 struct given *ret)
 {
+    return opts_parse_words(argc, argv, table, command, ret, NULL, 0, NULL);
+}
+
+bool opts_parse_words(int argc, char **argv, const struct opt *table, const char *command,
+                      struct given *ret, const char **words, unsigned max, unsigned *word_count)
+{
     unsigned count = 0;
     int took;
 
@@ -112,6 +118,10 @@ bool opts_parse(int argc, char **argv, const struct opt *table, const char *comm
         const struct opt *o = look(argc, argv, table, &took, &value);
         unsigned times = 0;
 
+        if (!o && max && *word_count < max && argv[0][0] != '-') {
+            words[(*word_count)++] = argv[0];
+            continue;
+        }
         if (!o)
             return refuse(table, argv[0], command);
         for (unsigned i = 0; i < count; i++)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that appear when they are whole: see image_file.h. */
+#include "block/image_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+static int failed(const struct image_file *f, int errno_value, struct vz_error *err)
+{
+    return error_set(err, errno_value, VZ_ERROR_IO, "%s: %s", f->path,
+                     errno_value == EEXIST ? "is there already" : strerror(errno_value));
+}
+
+static bool name_temp(struct image_file *f)
+{
+    return snprintf(f->temp, sizeof(f->temp), "%s.XXXXXX", f->path) < (int)sizeof(f->temp);
+}
+
+/* For file systems without O_TMPFILE. */
+static int begin_named(struct image_file *f)
+{
+    mode_t mask = umask(0);
+
+    umask(mask);
+    f->fd = name_temp(f) ? mkostemp(f->temp, O_CLOEXEC) : -1;
+    if (f->fd < 0)
+        f->temp[0] = '\0';
+    else
+        fchmod(f->fd, 0666 & ~mask);
+    return f->fd < 0 ? -errno : 0;
+}
+
+int image_file_begin(struct image_file *f, const char *path, bool replace, struct vz_error *err)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) + 1 : 0;
+    int r = 0;
+
+    f->path = path;
+    f->replace = replace;
+    f->temp[0] = '\0';
+    f->fd = -1;
+    if (len >= sizeof(folder))
+        return failed(f, ENAMETOOLONG, err);
+    if (!replace && !access(path, F_OK))
+        return failed(f, EEXIST, err);
+    memcpy(folder, path, len);
+    strcpy(folder + len, ".");
+    f->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    if (f->fd < 0)
+        r = begin_named(f);
+    return r < 0 ? failed(f, -r, err) : 0;
+}
+
+static int link_as(const struct image_file *f, const char *name)
+{
+    char self[32];
+
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* A name beside the old file's, to be renamed over it. */
+static int link_beside(struct image_file *f)
+{
+    int r = -EEXIST;
+
+    for (unsigned n = 0; r == -EEXIST && n < 100; n++) {
+        if (snprintf(f->temp, sizeof(f->temp), "%s.%u-%u", f->path, (unsigned)getpid(), n) >=
+            (int)sizeof(f->temp))
+            return -ENAMETOOLONG;
+        r = link_as(f, f->temp);
+    }
+    if (r < 0)
+        f->temp[0] = '\0';
+    return r;
+}
+
+static int give_name(struct image_file *f)
+{
+    int r = 0;
+
+    if (!f->temp[0] && !f->replace)
+        return link_as(f, f->path);
+    if (!f->temp[0])
+        r = link_beside(f);
+    if (!r && renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, f->replace ? 0 : RENAME_NOREPLACE) < 0)
+        r = -errno;
+    if (!r)
+        f->temp[0] = '\0';
+    return r;
+}
+
+int image_file_publish(struct image_file *f, struct vz_error *err)
+{
+    int r = fsync(f->fd) < 0 ? -errno : give_name(f);
+
+    image_file_abandon(f);
+    return r < 0 ? failed(f, -r, err) : 0;
+}
+
+void image_file_abandon(struct image_file *f)
+{
+    if (f->temp[0])
+        unlink(f->temp);
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+    f->temp[0] = '\0';
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* A new file that appears under its name when it is whole; until then nothing of it is seen, however
+ * the process ends, where the file system can do that. */
+#ifndef VZ_BLOCK_IMAGE_FILE_H
+#define VZ_BLOCK_IMAGE_FILE_H
+
+#include <limits.h>
+
+#include "base/compiler.h"
+
+struct vz_error;
+
+struct image_file {
+    int fd;
+    bool replace;
+    const char *path;    /* the caller's */
+    char temp[PATH_MAX]; /* its name so far; "": none */
+};
+
+/* replace: one that is there is given up for it; else -EEXIST. 0 or -errno. */
+int image_file_begin(struct image_file *f, const char *path, bool replace,
+                     struct vz_error *err) must_check;
+/* Stable and there. Closes it, also on failure. */
+int image_file_publish(struct image_file *f, struct vz_error *err) must_check;
+void image_file_abandon(struct image_file *f);
+
+#endif
