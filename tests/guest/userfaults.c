@@ -88,6 +88,9 @@ static bool same_registers(uint64_t rsp)
 {
     const uint64_t *a = (const uint64_t *)&before, *b = (const uint64_t *)&after;
 
+    if (after.vector == 0x80) /* a host that has 32-bit calls of its own keeps no more of it */
+        after.rax |= before.rax & UINT64_C(0xffffffff00000000);
+
     for (unsigned n = 0; n < 15; n++)
         if (a[n] != b[n])
             return false;

@@ -12,6 +12,7 @@
 #include "cpu/x86/direct/direct_priv.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
+#include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
 #define NO_PAGE   UINT64_C(1) /* no multiple of a page */
@@ -381,7 +382,8 @@ static struct stub_thread *prepare(struct x86_cpu *c, struct space *s)
     d->unmaps = s->unmaps - unmaps;
     c->count.direct_maps += d->maps;
     c->count.direct_unmaps += d->unmaps;
-    if (ok && !carry_out(c, t))
+    /* Refused or not: what has been written down as done must be, before another vCPU goes on. */
+    if (t && s->stub && !carry_out(c, t))
         ok = false;
     s->inside += ok;
     direct_unlock(v);
@@ -428,6 +430,18 @@ static bool failed(struct x86_cpu *c, struct space *s, int r, enum stub_event ev
     return true;
 }
 
+/* CD 03 does what CC does, and is one byte longer than the stub takes it for. */
+static bool put_back_int3(struct x86_cpu *c)
+{
+    const uint8_t *code;
+
+    if (!mmu_fetch(c, c->rip, &code))
+        return false;
+    if (*code != 0xcc && *code != 0xf1)
+        c->rip--;
+    return true;
+}
+
 /* The registers are at the boundary of the instruction to which it happened: it is the CPU's. */
 static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t address)
 {
@@ -442,6 +456,8 @@ static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t addres
         event_after_single_step(c, true);
         return;
     }
+    if (event == STUB_BREAKPOINT && !put_back_int3(c))
+        return;
     if (event == STUB_PAGE_FAULT) {
         d->wants = true;
         d->want = address;
