@@ -18,7 +18,8 @@ void *pages_map(size_t len)
         munmap(p, (size_t)(at - p));
     if (p + all > at + size)
         munmap(at + size, (size_t)(p + all - (at + size)));
-    (void)madvise(at, size, MADV_HUGEPAGE); /* refused where the kernel has none */
+    if (len >= PAGES_HUGE / 2)
+        (void)madvise(at, size, MADV_HUGEPAGE); /* refused where the kernel has none */
     return at;
 }
 

@@ -8,13 +8,13 @@
 #include <lz4.h>
 #include <lzma.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "base/error.h"
 #include "base/le.h"
+#include "base/pages.h"
 
 #define SIZE_TRAILER 4
 #define LZ4_LEGACY_MAGIC 0x184c2102u
@@ -184,9 +184,8 @@ int decompress(const uint8_t *src, uint64_t len, uint64_t max_len, struct decomp
                          m->magic_len ? m->name : "an unknown");
     if (len < 8 || len > UINT32_MAX || !max_len || max_len > UINT32_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "its payload is damaged");
-    d.data = mmap(NULL, d.mapped, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (d.data == MAP_FAILED)
+    d.data = pages_map(d.mapped);
+    if (!d.data)
         return fail(-ENOMEM, m->name, max_len, err);
     job.out = d.data;
     r = m->run(&job);
@@ -203,7 +202,6 @@ int decompress(const uint8_t *src, uint64_t len, uint64_t max_len, struct decomp
 
 void decompress_free(struct decompressed *d)
 {
-    if (d->data)
-        munmap(d->data, d->mapped);
+    pages_unmap(d->data, d->mapped);
     *d = (struct decompressed){0};
 }

@@ -14,6 +14,7 @@
 #include <ext2fs/ext2fs.h>
 
 #include "base/checked.h"
+#include "base/pages.h"
 #include "block/disk_layer.h"
 
 /* How much may be read of one file system: two files of the size that is allowed, and what leads to
@@ -290,7 +291,7 @@ int ext_fs_read(struct ext_fs *f, uint32_t number, uint64_t max_len, uint8_t **r
         *ret_len = len;
     if (r)
         return r;
-    buf = malloc(len);
+    buf = pages_map(len);
     if (!buf) {
         *ret_why = "no memory";
         return -ENOMEM;
@@ -301,7 +302,7 @@ int ext_fs_read(struct ext_fs *f, uint32_t number, uint64_t max_len, uint8_t **r
         ext2fs_file_close(file);
     }
     if (r) {
-        free(buf);
+        pages_unmap(buf, len);
         return r;
     }
     *ret = buf;

@@ -42,7 +42,7 @@ typedef void ext_fs_name_fn(void *arg, const char *name);
 int ext_fs_list(struct ext_fs *fs, uint32_t folder, ext_fs_name_fn *fn, void *arg,
                 const char **ret_why) must_check;
 
-/* Read a whole regular file of 1 to max_len bytes into memory of its own, to be free()d. 0, or as
+/* Read a whole regular file of 1 to max_len bytes into memory of its own, for pages_unmap(). 0, or as
  * above; -EISDIR and -EINVAL: not a file; -EFBIG, with its length in *ret_len; -ENOENT: empty. */
 int ext_fs_read(struct ext_fs *fs, uint32_t file, uint64_t max_len, uint8_t **ret,
                 uint64_t *ret_len, const char **ret_why) must_check;

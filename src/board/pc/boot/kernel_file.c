@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pages.h"
 
 #define SECOND_MS  1000
 #define SILENT_MAX 20 /* nobody is kept waiting for ever by a FIFO without a writer */
@@ -171,13 +172,13 @@ int kernel_file_read(const char *what, const char *path, int fd, uint64_t max_le
     r = check_kind(what, path, &st, max_len, err);
     if (r)
         return r;
-    buf = malloc((size_t)st.st_size);
+    buf = pages_map((size_t)st.st_size);
     if (!buf)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "%s %s: no memory for its %" PRIu64
                          " bytes", what, path, (uint64_t)st.st_size);
     r = read_all(fd, buf, (uint64_t)st.st_size);
     if (r) {
-        free(buf);
+        pages_unmap(buf, (size_t)st.st_size);
         return error_set(err, -r, VZ_ERROR_IO, "%s %s: %s", what, path,
                          r == -ENODATA ? "became shorter while it was read" : strerror(-r));
     }
@@ -187,6 +188,6 @@ int kernel_file_read(const char *what, const char *path, int fd, uint64_t max_le
 
 void kernel_file_free(struct boot_file *file)
 {
-    free((void *)file->data);
+    pages_unmap((void *)file->data, file->len);
     *file = (struct boot_file){0};
 }
