@@ -473,6 +473,7 @@ __attribute__((noreturn, used)) static void child_main(void)
 
     SYS4(__NR_rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
     SYS4(__NR_rt_sigaction, SIGCHLD, &ordinary, 0, 8);
+    SYS2(__NR_prctl, PR_SET_NAME, "vz-stubs");
     /* Away from the terminal: what is typed there is not for stubs. */
     SYS0(__NR_setsid);
     if (SYS5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&

@@ -251,7 +251,7 @@ START_TEST(test_forged_frames)
     ck_assert_int_eq(g.event, STUB_FAULT);
     ck_assert_uint_eq(g.regs.rip, AFTER);
     kicker_start(&k, &g, 5000);
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         uint64_t *word = (uint64_t *)forge(&g, &regs);
 
         for (uint64_t n = next_random(&random) % 4; n < 4; n++) {
@@ -488,7 +488,7 @@ START_TEST(test_scribbler)
     memcpy(g.memory + 0x102, &stack, sizeof(stack));
     rig_map(&g);
     ck_assert_int_eq(stub_flush(g.t), 0);
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 10; round++) {
         struct second c = {0};
 
         c.regs.gpr[0] = 0x123456789abcdef;

@@ -165,36 +165,35 @@ static bool try_cpuid(struct trial *p)
     return p->probe->cpuid_faults || came(p, STUB_FAULT, 3);
 }
 
-/* A mapping without the secret: by a jump to the instruction that makes them. */
-static bool try_no_secret(struct trial *p)
+/* The filter is in force, and user code in the stub's own found out: a call from the instruction that
+ * makes mappings which is not its call. (With its own call and without the secret the kernel would
+ * kill, and write that to its log at each start of a machine.) */
+static bool try_filter(struct trial *p)
 {
-    p->regs.gpr[0] = 9; /* mmap */
-    p->regs.gpr[7] = ELSEWHERE;
-    p->regs.gpr[6] = 0x1000;
-    p->regs.gpr[2] = PROT_READ | PROT_WRITE;
-    p->regs.gpr[10] = MAP_SHARED | MAP_FIXED;
-    p->regs.gpr[8] = STUB_FD_RAM;
-    p->regs.gpr[9] = 0;
+    p->regs.gpr[0] = SYS_getppid;
     p->regs.gpr[3] = p->t->at + stub_blob_at.map - 2;
     if (!GO(p, 0xff, 0xe3) || p->event != STUB_BROKEN) /* jmp *%rbx */
         return false;
     return new_stub(p);
 }
 
+/* The best of some rounds; of fewer on a busy host, where each trap may wait for others' time slices. */
 static bool try_time(struct trial *p)
 {
-    enum { ROUNDS = 200, TRAPS = 5 }; /* short: on a busy host others run in between */
-    uint64_t best = UINT64_MAX;
+    enum { ROUNDS = 40, TRAPS = 20 };
+    const uint64_t end = clock_mono_ns() + 20 * NS_PER_MS;
+    uint64_t best = UINT64_MAX, now = 0;
 
     if (!GO(p, 0x0f, 0x0b))
         return false;
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < ROUNDS && now < end; i++) {
         uint64_t begin = clock_mono_ns();
 
         for (unsigned k = 0; k < TRAPS; k++)
             if (!go(p) || p->event != STUB_FAULT)
                 return false;
-        best = MIN(best, clock_mono_ns() - begin);
+        now = clock_mono_ns();
+        best = MIN(best, now - begin);
     }
     p->probe->round_trip_ns = best / TRAPS;
     return true;
@@ -212,7 +211,7 @@ static const struct {
     {"vector registers of user code are not kept", try_vectors},
     {"user code cannot be interrupted", try_kick},
     {"CPUID in user code is neither an event nor executed", try_cpuid},
-    {"user code can change its mappings", try_no_secret},
+    {"user code can make system calls", try_filter},
     {"the time of a trap cannot be told", try_time},
 };
 
