@@ -24,6 +24,9 @@
 #ifndef HWCAP2_FSGSBASE
 #define HWCAP2_FSGSBASE BIT(1)
 #endif
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
 #define ARCH_CPUID_SET 0x1012
 
 /* ---- its thread ---- */
@@ -252,6 +255,10 @@ static int check_options(const struct stub_host_options *o, char why[160])
                            "the processor has no FSGSBASE");
         return -ENOSYS;
     }
+    if (getauxval(AT_MINSIGSTKSZ) + STUB_PAGE > STUB_STACK_SIZE) {
+        snprintf(why, 160, "this processor's registers have no room in a signal frame of ours");
+        return -ENOSYS;
+    }
     return 0;
 }
 
@@ -354,12 +361,17 @@ const struct stub_probe *stub_host_probe(struct stub_host *h)
     return stub_host_probed(h, true);
 }
 
+void cpuid_faulting(bool on)
+{
+    syscall(SYS_arch_prctl, ARCH_CPUID_SET, !on);
+}
+
 void stub_host_cpuid_thread(struct stub_host *h, bool on)
 {
     const struct stub_probe *p = stub_host_probed(h, false);
 
     if (p && p->cpuid_faults)
-        syscall(SYS_arch_prctl, ARCH_CPUID_SET, !on);
+        cpuid_faulting(on);
 }
 
 /* ---- stubs ---- */

@@ -157,6 +157,9 @@ struct stub_host {
 int host_open(struct stub_host **ret, const struct stub_host_options *options,
               bool is_test) must_check;
 
+/* Of the calling thread. */
+void cpuid_faulting(bool on);
+
 /* Find out what this host allows, by a machine of its own. Fills in all of *ret but make_ns. */
 void probe_run(enum stub_mode mode, struct stub_probe *ret, struct frame_ways *ways);
 

@@ -178,7 +178,7 @@ static bool try_filter(struct trial *p)
 }
 
 /* The best of some rounds; of fewer on a busy host, where each trap may wait for others' time slices. */
-static bool try_time(struct trial *p)
+static bool time_traps(struct trial *p)
 {
     enum { ROUNDS = 40, TRAPS = 20 };
     const uint64_t end = clock_mono_ns() + 20 * NS_PER_MS;
@@ -197,6 +197,18 @@ static bool try_time(struct trial *p)
     }
     p->probe->round_trip_ns = best / TRAPS;
     return true;
+}
+
+static bool try_time(struct trial *p)
+{
+    bool ok;
+
+    if (p->probe->cpuid_faults) /* as on vCPUs' threads: stub_host_cpuid_thread() */
+        cpuid_faulting(true);
+    ok = time_traps(p);
+    if (p->probe->cpuid_faults)
+        cpuid_faulting(false);
+    return ok;
 }
 
 static const struct {

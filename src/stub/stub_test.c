@@ -66,7 +66,7 @@ START_TEST(test_page_fault)
 END_TEST
 
 struct one {
-    uint8_t code[8];
+    uint8_t code[16];
     uint64_t rflags, rax;
     enum stub_event event;
     unsigned at; /* RIP behind CODE */
@@ -84,6 +84,8 @@ static const struct one ones[] = {
     {{0x90, 0xec}, 0, 0, STUB_FAULT, 1},            /* IN */
     {{0x90, 0xfa}, 0, 0, STUB_FAULT, 1},            /* CLI */
     {{0x31, 0xc9, 0xf7, 0xf1}, 0, 1, STUB_FAULT, 2}, /* DIV by 0 */
+    {{0x9c, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0x8b, 0x44, 0x24, 1}, 0, 0, STUB_FAULT, 9}, /* #AC */
+    {{0x0f, 0xae, 0x13, 0x0f, 0x57, 0xc0, 0x0f, 0x5e, 0xc0}, 0, 0, STUB_FAULT, 6}, /* #XM: 0 / 0 */
     {{0x90, 0x8b, 0x00}, 0, 0x8000000000000000, STUB_FAULT, 1}, /* not canonical */
     {{0x90, 0x8b, 0x00}, 0, 0xffff800000000000, STUB_PAGE_FAULT, 1},
     {{0xff, 0xe0}, 0, 0x7000, STUB_PAGE_FAULT, (unsigned)(0x7000 - CODE)}, /* JMP to nowhere */
@@ -99,6 +101,8 @@ START_TEST(test_one)
     memcpy(g.memory, o->code, sizeof(o->code));
     rig_map(&g);
     g.regs.gpr[0] = o->rax;
+    g.regs.gpr[3] = DATA;
+    *(uint32_t *)(g.memory + 4096) = 0x1f00; /* an MXCSR that masks all but invalid operations */
     rig_run(&g);
     ck_assert_int_eq(g.event, o->event);
     ck_assert_int_eq((int)(g.regs.rip - CODE), (int)o->at);
@@ -121,6 +125,76 @@ START_TEST(test_vsyscall)
     ck_assert_uint_eq(g.regs.rip, 0xffffffffff600400);
     ck_assert_uint_eq(g.regs.gpr[4], DATA + 4096 - 8);
     ck_assert_uint_eq(*(uint64_t *)(g.memory + 8192 - 8), CODE + 2);
+    rig_close(&g);
+}
+END_TEST
+
+/* A program's selectors are told, and are null again at the next entry. */
+START_TEST(test_selectors)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    /* mov $0x2b, %eax; mov %eax, %ds, %es, %fs, %gs; ud2 */
+    CODE_BYTES(&g, 0xb8, 0x2b, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xe0, 0x8e, 0xe8, 0x0f, 0x0b);
+    rig_map(&g);
+    g.regs.fs_base = 0x1234000;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_FAULT);
+    ck_assert_uint_eq(g.regs.ds, 0x2b);
+    ck_assert_uint_eq(g.regs.es, 0x2b);
+    ck_assert_uint_eq(g.regs.fs, 0x2b);
+    ck_assert_uint_eq(g.regs.gs, 0x2b);
+    ck_assert_uint_eq(g.regs.fs_base, 0);
+    g.regs.rip = CODE + 13;
+    g.regs.fs_base = 0x1234000;
+    g.regs.gs_base = 0x5678000;
+    rig_run(&g);
+    ck_assert_uint_eq(g.regs.ds | g.regs.es | g.regs.fs | g.regs.gs, 0);
+    ck_assert_uint_eq(g.regs.fs_base, 0x1234000);
+    ck_assert_uint_eq(g.regs.gs_base, 0x5678000);
+    rig_close(&g);
+}
+END_TEST
+
+/* x87, SSE and (where there is) AVX state goes in and comes out, whole stretches of events long. */
+START_TEST(test_vectors)
+{
+    bool avx = __builtin_cpu_supports("avx");
+    uint8_t *area;
+    uint64_t bits;
+    size_t size;
+    struct rig g;
+
+    rig_open(&g, 1);
+    /* fld1; movups %xmm1, (%rbx); pcmpeqd %xmm2, %xmm2; syscall; ud2 */
+    CODE_BYTES(&g, 0xd9, 0xe8, 0x0f, 0x11, 0x0b, 0x66, 0x0f, 0x76, 0xd2, 0x0f, 0x05, 0x0f, 0x0b);
+    rig_map(&g);
+    area = stub_xsave(g.t, &size);
+    ck_assert_uint_ge(size, 576);
+    memset(area + 160 + 16, 0xa5, 16); /* XMM1 */
+    memset(area + 576 + 16, 0x5a, avx ? 16 : 0); /* the upper half of YMM1 */
+    memcpy(&bits, area + 512, 8);
+    bits |= avx ? 6 : 2;
+    memcpy(area + 512, &bits, 8);
+    g.regs.gpr[3] = DATA;
+    rig_run(&g);
+    ck_assert_int_eq(g.event, STUB_SYSCALL);
+    for (unsigned i = 0; i < 16; i++) {
+        ck_assert_uint_eq(g.memory[4096 + i], 0xa5);
+        ck_assert_uint_eq(area[160 + 32 + i], 0xff);
+        if (avx)
+            ck_assert_uint_eq(area[576 + 16 + i], 0x5a);
+    }
+    memcpy(&bits, area + 512, 8);
+    ck_assert_uint_eq(bits & 3, 3);
+    ck_assert_uint_eq(area[32 + 9], 0x3f); /* ST0: 1.0 */
+    /* Again from what came out. */
+    memset(area + 160 + 32, 0, 16);
+    g.regs.rip = CODE + 11;
+    rig_run(&g);
+    ck_assert_uint_eq(area[160 + 32], 0);
+    ck_assert_uint_eq(area[32 + 9], 0x3f);
     rig_close(&g);
 }
 END_TEST
@@ -186,6 +260,8 @@ static void add_tests(Suite *s)
     tcase_add_loop_test(one, test_one, 0, ARRAY_SIZE(ones));
     suite_add_tcase(s, one);
     UNIT_TEST(s, test_vsyscall);
+    UNIT_TEST(s, test_selectors);
+    UNIT_TEST(s, test_vectors);
     UNIT_TEST(s, test_kick);
     UNIT_TEST(s, test_threads);
 }
