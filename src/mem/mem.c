@@ -13,6 +13,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "mem/mem_file.h"
 
 #define HUGE_PAGE (2 * MIB)
 #define GUARD     ((uint64_t)MEM_PAGE_SIZE)
@@ -50,7 +51,7 @@ static struct mem *allocate(unsigned region_max)
 /* No bytes of it are there yet, unless the pool's. */
 static int make_file(uint64_t len, bool pool)
 {
-    int fd = memfd_create("vz-ram", MFD_CLOEXEC | (pool ? MFD_HUGETLB : 0)), e;
+    int fd = pool ? memfd_create("vz-ram", MFD_CLOEXEC | MFD_HUGETLB) : mem_file_create(), e;
 
     if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
         e = errno;

@@ -202,7 +202,8 @@ START_TEST(shared_memory_is_a_file)
     ck_assert_int_eq(mem_discard(mem, mem_ptr(mem, 16 * MIB, MEM_PAGE_SIZE, MEM_READ), MEM_PAGE_SIZE), 0);
     ck_assert_int_eq(pread(mem->fd, buf, 4, MIB + 5), 4);
     ck_assert_str_eq(buf, "");
-    ck_assert_uint_eq(present(mem), 0);
+    /* Where it has huge pages (mem_file.h) a piece of one is zeroed in place. */
+    ck_assert(present(mem) == 0 || present(mem) == 2 * MIB - MEM_PAGE_SIZE);
     mem_destroy(mem);
 }
 END_TEST
