@@ -52,8 +52,9 @@ def test_boots_with(kernels, initramfs, words):
 
 
 # Code memory that is emptied all the time, the JIT without what hides its mistakes, and in lockstep
-# with the interpreter.
-@pytest.mark.parametrize("words", ["cache=64K", "no-chain,no-indirect,no-liveness", "check=8"])
+# with the interpreter; and programs on the host's own processor.
+@pytest.mark.parametrize("words", ["cache=64K", "no-chain,no-indirect,no-liveness", "check=8", "direct=on",
+                                   "direct=always"])
 def test_boots_with_jit(kernels, initramfs, words):
     r = boots.run(kernels["cloud"], initramfs("dmesg -n 1\n" + LOOK), "--cpus", 2, "--memory", "256M",
                   "--jit", words)

@@ -34,6 +34,9 @@ PROGRAMS = {
     "faults": None,
 }
 
+# On the host's own processor (docs/direct.md), where it serves.
+DIRECTLY = ["--accel", "soft", "--jit", "direct=always"]
+
 SCRIPT = r"""
 dmesg -n 1
 seq 1 20000 >/tmp/n
@@ -65,11 +68,13 @@ def programs(tmp_path_factory):
     return {name: folder / name for name in PROGRAMS}
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["1-cpu", "2-cpus"])
+@pytest.fixture(scope="module", params=[(1, []), (2, []), (1, DIRECTLY), (2, DIRECTLY)],
+                ids=["1-cpu", "2-cpus", "1-cpu-direct", "2-cpus-direct"])
 def guest(request, kernels, initramfs, programs):
+    cpus, words = request.param
     script = SCRIPT.replace("@PROGRAMS@", " ".join(programs))
     r = boots.run(kernels["cloud"], initramfs(script, *((p, n) for n, p in programs.items())),
-                  "--cpus", request.param)
+                  "--cpus", cpus, *words)
     assert r.status == 0, r
     return r
 
