@@ -67,6 +67,7 @@ enum x86_pending {
     X86_PENDING_SHADOW = 64, /* own: an STI or MOV SS shadow must be ended after the next insn */
     X86_PENDING_FLUSH = 128, /* own: empty the block cache, thunks are short (thunk.h) */
     X86_PENDING_CHECK = 256, /* own: jit/check.h, block by block; always set then */
+    X86_PENDING_ASK = 512,   /* own: another engine wants to be asked behind each block (engine.h) */
 };
 
 /* Arithmetic flags as LAHF and SETO leave them in AX: OF is bit 0, the rest are in the high byte

@@ -11,17 +11,20 @@
 
 /* In traps: */
 #define RIPE_TIME        80 /* of user mode, */
+#define RIPE_AGAIN       20 /* the same where there is a stub already, */
 #define RIPE_STRETCH      1 /* in stretches of this mean length at least */
 #define STRETCHES_KEPT 4096 /* then the past counts half */
 
 #define VISITS            8 /* of the main loop by the kernel, between looks at short stretches */
 
 #define TRAPS_JUDGED    256
+#define TRAPS_LOOKED_AT  32 /* by then it may be clear enough: */
+#define CLEARLY           4
 #define MAP_TENTHS       14 /* in 0.1 us */
 #define UNMAP_TENTHS     30
 #define UNMAP_TENTHS_IN  25
 #define GAIN              2 /* JIT's time - native time, per native time */
-#define REST_MS           4
+#define REST_MS           2
 #define REST_MAX_MS    3000
 
 void policy_begin(struct direct *d)
@@ -43,6 +46,8 @@ void policy_end(struct x86_cpu *c)
     uint64_t time = clock_tsc() - d->began;
 
     d->timing = false;
+    if (d->space && time > TRAPS_LOOKED_AT * d->vm->trap)
+        d->space->rests_until = d->space->account.rest = 0; /* that would have paid */
     if (time < RIPE_STRETCH * d->vm->trap)
         policy_look_away(c);
     h->time += time;
@@ -55,11 +60,11 @@ void policy_end(struct x86_cpu *c)
     c->count.direct_jit_us = d->jit_time / d->vm->us;
 }
 
-bool policy_is_ripe(const struct direct *d)
+bool policy_is_ripe(const struct direct *d, bool again)
 {
     const struct history *h = d->history;
 
-    return d->vm->always || (h->time >= RIPE_TIME * d->vm->trap &&
+    return d->vm->always || (h->time >= (again ? RIPE_AGAIN : RIPE_TIME) * d->vm->trap &&
                              h->time >= h->stretches * RIPE_STRETCH * d->vm->trap);
 }
 
@@ -69,6 +74,7 @@ static void demote(struct direct *d, struct space *s, uint64_t now)
 
     s->account.rest = s->account.rest ? MIN(2 * s->account.rest, REST_MAX_MS * ms) : REST_MS * ms;
     s->rests_until = now + s->account.rest;
+    d->history->time = d->history->stretches = 0; /* it has to qualify again besides */
 }
 
 bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now)
@@ -83,7 +89,10 @@ bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t pr
     a->cost += (int64_t)(d->vm->trap + preparing) +
                tenth * ((int64_t)d->maps * MAP_TENTHS + (int64_t)d->unmaps * UNMAP_TENTHS);
     a->gain += GAIN * MAX(gain, 0);
-    if (++a->traps < TRAPS_JUDGED)
+    if (gain > (int64_t)(d->vm->trap * TRAPS_LOOKED_AT))
+        a->rest = 0; /* a long stretch: it may be what it was taken for */
+    a->traps++;
+    if (a->traps < TRAPS_JUDGED && (a->traps % TRAPS_LOOKED_AT || a->cost < CLEARLY * a->gain))
         return false;
     bad = a->cost > a->gain && !d->vm->always;
     if (bad)

@@ -159,6 +159,7 @@ struct direct {
     struct space *space;     /* NULL: it has none */
     struct history *history;
 
+    bool asks;               /* X86_PENDING_ASK is set */
     bool in_user;            /* the other engines have the program until it enters the kernel */
     bool timing;
     uint8_t visits;          /* of the main loop by the kernel, until user_ends is set again */
@@ -317,8 +318,8 @@ void policy_look_away(struct x86_cpu *c);
 void policy_begin(struct direct *d);
 void policy_end(struct x86_cpu *c);
 
-/* Is the program of now for a stub? */
-bool policy_is_ripe(const struct direct *d);
+/* Is the program of now for a stub? again: it has had one. */
+bool policy_is_ripe(const struct direct *d, bool again);
 
 /* A stretch of so many ticks in the stub is over, with so many spent to prepare it. True: demoted. */
 bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now);

@@ -17,6 +17,7 @@
 
 #define NO_PAGE   UINT64_C(1) /* no multiple of a page */
 #define OTHER_MIN 16u         /* pages, of which most have changed: it is another program */
+#define PATIENCE_FEW    8    /* events: so short that it is worth to come back at once */
 #define PATIENCE_MAX_US 4000 /* in the JIT after code that is not for a stub */
 #define SOON_US         100
 #define ADDRESS_REST_MS 3000  /* where the host refused a mapping */
@@ -42,6 +43,18 @@ void direct_kick(struct x86_cpu *c)
 static bool is_pending(struct x86_cpu *c)
 {
     return atomic_load_explicit(&c->pending, memory_order_seq_cst);
+}
+
+/* Have the other engines come back to the main loop behind each block, or no more. */
+static void ask_often(struct x86_cpu *c, bool on)
+{
+    if (on == c->direct->asks)
+        return;
+    c->direct->asks = on;
+    if (on)
+        x86_cpu_post(c, X86_PENDING_ASK);
+    else
+        atomic_fetch_and_explicit(&c->pending, ~(uint32_t)X86_PENDING_ASK, memory_order_seq_cst);
 }
 
 static bool go_in(struct x86_cpu *c, struct stub_thread *t)
@@ -279,17 +292,19 @@ static void scan_around(struct x86_cpu *c, uint64_t va)
 
 /* The page's code is for the others, until the program leaves it. Where it comes back to it at once,
  * that is put off longer and longer: each way back costs a trap. */
-static void refuse(struct direct *d, uint64_t page)
+static void refuse(struct x86_cpu *c, uint64_t page)
 {
+    struct direct *d = c->direct;
     uint64_t now = clock_tsc(), us = d->vm->us;
 
     d->refusals = d->last_refused == page ? d->refusals + 1 : 1;
     d->last_refused = page;
 
-    d->patience = now - d->retry < SOON_US * us ? MIN(2 * d->patience, PATIENCE_MAX_US * us)
-                                                : 2 * d->vm->trap;
+    d->patience = (int64_t)(now - d->retry) < (int64_t)(SOON_US * us) ? MIN(2 * d->patience, PATIENCE_MAX_US * us)
+                                                : d->vm->trap;
     d->retry = now + d->patience;
     d->refused = page;
+    ask_often(c, d->patience < PATIENCE_FEW * d->vm->trap);
 }
 
 /* Space and stub as they should be, rip's page executable. Under the lock. */
@@ -317,7 +332,7 @@ static bool settle(struct x86_cpu *c, struct space *s, struct stub_thread **ret)
         space_fill(c, s, &out, d->want);
     d->wants = false;
     if (!(space_rights(s, c->rip) & MAPPED_EXEC) && !(space_fill(c, s, &out, c->rip) & MAPPED_EXEC)) {
-        refuse(d, tlb_page(c->rip));
+        refuse(c, tlb_page(c->rip));
         return false;
     }
     s->used = ++d->vm->entries;
@@ -498,7 +513,7 @@ static void run(struct x86_cpu *c, const void *code)
     direct_import(c, t);
     d->native_time += left - entered;
     c->count.direct_native_us = d->native_time / d->vm->us;
-    if (event != STUB_KICKED && policy_trap(d, s, left - entered, entered - began, left))
+    if (policy_trap(d, s, left - entered, entered - began, left))
         c->count.direct_demotions++;
     take_event(c, event, address);
 }
@@ -522,10 +537,8 @@ static bool is_resting(struct x86_cpu *c, struct space *s)
 {
     if (likely(!s->rests_until))
         return false;
-    if (clock_tsc() < s->rests_until) {
-        policy_look_away(c);
+    if (!policy_is_ripe(c->direct, true) || clock_tsc() < s->rests_until)
         return true;
-    }
     s->rests_until = 0;
     return false;
 }
@@ -554,7 +567,7 @@ static bool takes(struct x86_cpu *c)
         policy_look_away(c);
         return false;
     }
-    if (d->space ? is_resting(c, d->space) : !policy_is_ripe(d))
+    if (d->space ? is_resting(c, d->space) : !policy_is_ripe(d, false))
         return false;
     return direct_may_run(c) && !is_pending(c) && (d->space || promote(c));
 }
@@ -565,6 +578,7 @@ static void leave_user(struct x86_cpu *c)
 
     d->in_user = false;
     d->refused = NO_PAGE;
+    ask_often(c, false);
     if (d->timing)
         policy_end(c);
 }
@@ -581,15 +595,16 @@ static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
         return X86_OFFER_NONE;
     }
     if (likely(d->in_user) && (d->refused == NO_PAGE || d->refused == tlb_page(c->rip) ||
-                               clock_tsc() < d->retry))
+                               (!d->asks && clock_tsc() < d->retry)))
         return X86_OFFER_NONE;
+    ask_often(c, false);
     if (takes(c)) {
         d->in_user = false;
         d->refused = NO_PAGE;
         *ret = (struct x86_stretch){run, NULL};
         return X86_OFFER_READY;
     }
-    if (!d->in_user && !d->space)
+    if (!d->in_user && (!d->space || d->space->rests_until))
         policy_begin(d);
     d->in_user = true;
     return X86_OFFER_NONE;
