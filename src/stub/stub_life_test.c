@@ -3,7 +3,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -297,6 +302,87 @@ START_TEST(test_early_end)
 }
 END_TEST
 
+/* ---- hosts that forbid ---- */
+
+static void install(const struct sock_filter *code, unsigned count, unsigned flags)
+{
+    struct sock_fprog p = {.len = (unsigned short)count, .filter = (struct sock_filter *)code};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_ge((int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p), 0);
+}
+
+/* This process and its children get this error from the call. */
+static void forbid(int nr, int error)
+{
+    const struct sock_filter code[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)nr},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | (uint32_t)error},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+
+    install(code, ARRAY_SIZE(code), 0);
+}
+
+/* As a container's runtime may: no other filter can have a listener then. */
+static void listen_already(void)
+{
+    const struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+
+    install(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+
+static const struct {
+    int nr, error;
+    bool works;
+} forbidden[] = {
+    {-1, 0, false}, /* a listener */
+    {SYS_seccomp, EPERM, false},
+    {SYS_memfd_create, EPERM, false},
+    {SYS_execveat, EACCES, false},
+    {SYS_close_range, ENOSYS, false},
+    {SYS_rt_sigaction, EPERM, false},
+    {SYS_sigaltstack, EPERM, false},
+    {SYS_mount, EPERM, true},
+    {SYS_capset, EPERM, true},
+    {SYS_prlimit64, EPERM, true},
+    {SYS_arch_prctl, ENOSYS, true},
+    {SYS_pidfd_send_signal, ENOSYS, true},
+};
+
+START_TEST(test_forbidden)
+{
+    struct stub_host_options o = {.threads = 2, .name = "stub-test"};
+    unsigned before = descriptors();
+    const struct stub_probe *p;
+    struct stub_host *h;
+    struct stub *s;
+
+    o.ram = memfd_create("ram", MFD_CLOEXEC);
+    o.ram_ro = dup(o.ram);
+    if (forbidden[_i].nr < 0)
+        listen_already();
+    else
+        forbid(forbidden[_i].nr, forbidden[_i].error);
+    before = descriptors();
+    ck_assert_int_eq(stub_host_create(&h, &o, NULL), 0);
+    p = stub_host_probe(h);
+    ck_assert_msg(p->works == forbidden[_i].works, "%s", p->why);
+    ck_assert(p->works == !p->why[0]);
+    if (p->works) {
+        ck_assert_int_eq(stub_create(&s, h, REGION), 0);
+        stub_destroy(s);
+    } else {
+        ck_assert_int_lt(stub_create(&s, h, REGION), 0);
+    }
+    stub_host_destroy(h);
+    await_processes("stub-test", 0);
+    await_processes("vz-probe", 0);
+    ck_assert_uint_eq(descriptors(), before);
+}
+END_TEST
+
 static void add_loop(Suite *s, const char *name, const TTest *test, int count)
 {
     TCase *c = tcase_create(name);
@@ -316,6 +402,7 @@ static void add_tests(Suite *s)
     add_loop(s, "test_killed", test_killed, 12);
     UNIT_TEST(s, test_orphans);
     UNIT_TEST(s, test_early_end);
+    add_loop(s, "test_forbidden", test_forbidden, ARRAY_SIZE(forbidden));
 }
 
 UNIT_TEST_MAIN("stub_life", add_tests)
