@@ -40,10 +40,16 @@ struct frame_ways {
     unsigned icebp_length; /* RIP is behind ICEBP; 0: at it, as under some hypervisors */
 };
 
-/* What happened, from a copy of the frame and the signal's number, which the kernel told; any
- * values. regs is all but bases and data selectors. */
-enum stub_event frame_event(const struct stub_frame *f, int signal, const struct frame_ways *ways,
-                            struct stub_regs *regs, uint64_t *address);
+/* What a hand-over's arguments are. */
+enum { FRAME_SIGNAL, FRAME_AT, FRAME_FS_BASE, FRAME_GS_BASE, FRAME_SELECTORS };
+
+/* What happened, and at which registers, from a copy of the frame and the arguments of the hand-over;
+ * any values. False: no program can have come there but by forgery. Otherwise addresses are
+ * canonical, and selectors and flags are such as a program can have. */
+bool frame_read(const struct stub_frame *f, const uint64_t arg[6], const struct frame_ways *ways,
+                struct stub_regs *regs, enum stub_event *event, uint64_t *address) must_check;
+
+bool frame_is_canonical(uint64_t address);
 
 /* Registers to go on with, and the rest of it as it must be to run user code with no signal blocked.
  * `first` is the frame of the thread's beginning. */

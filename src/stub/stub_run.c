@@ -222,31 +222,12 @@ static bool needs_report(struct stub_thread *t)
 
 /* ---- running ---- */
 
-static bool is_canonical(uint64_t address)
-{
-    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
-}
-
 static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
 {
-    return is_canonical(r->fs_base) && is_canonical(r->gs_base) && r->rip < STUB_ADDRESS_END &&
+    return frame_is_canonical(r->fs_base) && frame_is_canonical(r->gs_base) && r->rip < STUB_ADDRESS_END &&
                    r->rip - t->stub->region >= STUB_REGION
                ? 0
                : -EINVAL;
-}
-
-/* A register that only a forged hand-over or frame can hold. */
-static bool is_selector(uint64_t v)
-{
-    v = (uint16_t)v | 3;
-    return v == 3 || v == 0x23 || v == 0x2b || v == 0x33 || v == 0x7b; /* Linux' GDT, as programs may */
-}
-
-static bool is_possible(const struct stub_frame *f, const uint64_t arg[6])
-{
-    return is_canonical(f->rip) && is_canonical(arg[2]) && is_canonical(arg[3]) &&
-           (f->cs == 0x33 || f->cs == 0x23) && f->ss == 0x2b && is_selector(arg[4]) &&
-           is_selector(arg[4] >> 16) && is_selector(arg[4] >> 32) && is_selector(arg[4] >> 48);
 }
 
 static int take_event(struct stub_thread *t, const struct stub_word *w, struct stub_regs *regs,
@@ -254,19 +235,13 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
 {
     struct stub_frame f;
 
-    if (!is_from(t, w, stub_blob_at.event) || w->arg[1] != t->frame_at)
+    if (!is_from(t, w, stub_blob_at.event) || w->arg[FRAME_AT] != t->frame_at)
         return broken(t);
     memcpy(&f, (const void *)t->frame, sizeof(f));
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
-    if (!f.signo || f.rip - t->stub->region < STUB_REGION || !is_possible(&f, w->arg))
+    if (!f.signo || f.rip - t->stub->region < STUB_REGION ||
+        !frame_read(&f, w->arg, &t->stub->host->ways, regs, event, address))
         return broken(t);
-    *event = frame_event(&f, (int)w->arg[0], &t->stub->host->ways, regs, address);
-    regs->fs_base = w->arg[2];
-    regs->gs_base = w->arg[3];
-    regs->ds = (uint16_t)w->arg[4];
-    regs->es = (uint16_t)(w->arg[4] >> 16);
-    regs->fs = (uint16_t)(w->arg[4] >> 32);
-    regs->gs = (uint16_t)(w->arg[4] >> 48);
     return 0;
 }
 
