@@ -159,6 +159,7 @@ struct direct {
     struct space *space;     /* NULL: it has none */
     struct history *history;
 
+    bool thread_told;        /* stub_host_cpuid_thread() */
     bool asks;               /* X86_PENDING_ASK is set */
     bool in_user;            /* the other engines have the program until it enters the kernel */
     bool timing;

@@ -493,6 +493,10 @@ static void run(struct x86_cpu *c, const void *code)
 
     fpu_park(c);
     c->link = NULL;
+    if (unlikely(!d->thread_told)) { /* this thread, which answers CPUID from a table */
+        stub_host_cpuid_thread(d->vm->host, true);
+        d->thread_told = true;
+    }
     t = prepare(c, s);
     if (!t) {
         d->in_user = true; /* the others have it */

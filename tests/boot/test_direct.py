@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Programs of the guest on the host's own processor (docs/direct.md): what of it shows from outside."""
+import os
+import re
+import signal
+import time
+
+import pytest
+
+import boots
+
+ALWAYS = ("--accel", "soft", "--jit", "direct=always")
+
+
+def children(pid):
+    """{pid: name} of all processes below one."""
+    parents, names = {}, {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8") as f:
+                name, rest = re.fullmatch(r"\d+ \((.*)\) (.*)", f.read().strip(), re.S).groups()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(entry)], names[int(entry)] = int(rest.split()[1]), name
+    found = {pid}
+    while more := {p for p, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {p: names[p] for p in found - {pid}}
+
+
+def cpu_ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rsplit(") ", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def busiest(pid):
+    """The stub that runs: the one that has had most of the processor in half a second. 0: none has."""
+    before = {p: cpu_ticks(p) for p in children(pid)}
+    time.sleep(0.5)
+    used = {p: cpu_ticks(p) - before[p] for p in children(pid) if p in before}
+    return max((p for p in used if used[p]), key=used.get, default=0)
+
+
+@pytest.fixture
+def serves(kernels, initramfs):
+    """Does this host let programs run directly? Elsewhere a machine says why not."""
+    r = boots.run(kernels["cloud"], initramfs("poweroff -f\n"), "--stats", *ALWAYS)
+    if "do not run directly" in r.err:
+        pytest.skip(r.err.strip())
+    counts = dict(re.findall(r"^cpu\.(direct_\w+) +(\d+)", r.err, re.M))
+    assert int(counts["direct_stubs"]) > 0 and int(counts["direct_traps"]) > 0, r
+
+
+def test_a_stub_that_is_killed_ends_the_machine_with_a_sentence(serves, kernels, initramfs):
+    script = "echo running\nwhile :; do :; done\n"
+    with boots.spawn(kernels["cloud"], initramfs(script), *ALWAYS) as child:
+        child.expect("running")
+        stub = 0
+        while not stub:
+            stub = busiest(child.pid)
+        os.kill(stub, signal.SIGKILL)
+        child.expect("the host has killed a process in which a program of the guest ran")
+        child.expect(boots.pexpect.EOF)
+        child.wait()
+        assert child.exitstatus != 0
+
+
+def test_a_reset_leaves_no_stubs(serves, kernels, initramfs):
+    script = "echo vz-init-here; sleep 1; reboot -f\n"
+    with boots.spawn(kernels["cloud"], initramfs(script), *ALWAYS) as child:
+        counts = []
+        for _ in range(4):
+            child.expect("vz-init-here")
+            counts.append(len(children(child.pid)))
+        assert counts[0] and counts[-1] <= counts[0] + 1, counts
+        below = children(child.pid)
+    deadline = time.monotonic() + 60
+    while [p for p in below if os.path.exists(f"/proc/{p}")] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [p for p in below if os.path.exists(f"/proc/{p}")] == []
