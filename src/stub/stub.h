@@ -130,7 +130,7 @@ bool stub_can_map(const struct stub *stub, uint64_t address, uint64_t length);
 
 /* How many commands of this thread wait, and how many have room. */
 unsigned stub_commands(const struct stub_thread *t);
-#define STUB_COMMANDS_MAX 254
+#define STUB_COMMANDS_MAX 250
 
 /* Carry out the commands, enter with *regs, wait for an event. On 0 *regs and *event are it, and
  * *address for STUB_PAGE_FAULT. With STUB_KICKED because of a kick before the entry, STUB_BROKEN and

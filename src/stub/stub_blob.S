@@ -8,7 +8,9 @@
  *   registers, no signal can come while the handler runs (all are blocked, so a fault kills), and it
  *   is wiped before anything else. Whoever jumps here with signals open, so that one writes the
  *   secret to a frame, is found out: stub_run.c says how.
- * - No branch behind the hand-over is indirect. */
+ * - User code never comes to block signals, nor to have a signal stack elsewhere: so rt_sigreturn,
+ *   which takes a frame that it could have made, is not called at all. We restore registers ourselves.
+ * - No branch behind the hand-over is indirect, but the last, whose target user code cannot write. */
 #include "stub/stub_layout.h"
 
 #define COMMANDS(field) stub_blob + STUB_COMMANDS_AT + field(%rip)
@@ -118,12 +120,43 @@ resume:
     wrfsbase %rax
     mov COMMANDS(STUB_PAGE_GS_BASE), %rax
     wrgsbase %rax
-    mov COMMANDS(STUB_PAGE_FRAME), %rsp
-    mov $15, %eax              /* rt_sigreturn */
+    mov COMMANDS(STUB_PAGE_XSAVE), %rcx
+    mov $-1, %eax
+    mov $-1, %edx
+    xrstor64 (%rcx)
+    /* Away from the signal stack: what has waited comes with the call. */
+    lea COMMANDS(STUB_PAGE_RFLAGS), %rsp
+    mov $2, %edi               /* SIG_SETMASK */
+    lea no_signals(%rip), %rsi
+    xor %edx, %edx
+    mov $8, %r10d
+    mov $14, %eax              /* rt_sigprocmask */
     syscall
-stub_blob_return:
+stub_blob_open:
+    popf
+    mov COMMANDS(STUB_PAGE_GPR), %rax
+    mov COMMANDS(STUB_PAGE_GPR + 8), %rcx
+    mov COMMANDS(STUB_PAGE_GPR + 16), %rdx
+    mov COMMANDS(STUB_PAGE_GPR + 24), %rbx
+    mov COMMANDS(STUB_PAGE_GPR + 32), %rsp
+    mov COMMANDS(STUB_PAGE_GPR + 40), %rbp
+    mov COMMANDS(STUB_PAGE_GPR + 48), %rsi
+    mov COMMANDS(STUB_PAGE_GPR + 56), %rdi
+    mov COMMANDS(STUB_PAGE_GPR + 64), %r8
+    mov COMMANDS(STUB_PAGE_GPR + 72), %r9
+    mov COMMANDS(STUB_PAGE_GPR + 80), %r10
+    mov COMMANDS(STUB_PAGE_GPR + 88), %r11
+    mov COMMANDS(STUB_PAGE_GPR + 96), %r12
+    mov COMMANDS(STUB_PAGE_GPR + 104), %r13
+    mov COMMANDS(STUB_PAGE_GPR + 112), %r14
+    mov COMMANDS(STUB_PAGE_GPR + 120), %r15
+stub_blob_left:
+    jmp *COMMANDS(STUB_PAGE_RIP)
 gone:
     ud2
+    .balign 8
+no_signals:
+    .quad 0
 
 /* How a thread begins, before it has a filter. r12: bytes below the region; r13, r14: address and
  * length of what is above; all that the child was made of is there. Then as the other threads. */
@@ -172,7 +205,9 @@ stub_blob_at:
     .long stub_blob_report - stub_blob
     .long stub_blob_mmap - stub_blob
     .long stub_blob_munmap - stub_blob
-    .long stub_blob_return - stub_blob
+    .long stub_blob_open - stub_blob
+    .long stub_blob_left - stub_blob
+    .long no_signals - stub_blob
     .long stub_blob_first - stub_blob
     .long stub_blob_begin - stub_blob
     .long stub_blob_last - stub_blob

@@ -6,6 +6,7 @@
 #include <asm/unistd.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -129,6 +130,29 @@ static void unmap_site(struct program *p, uint64_t ip, uint64_t secret)
     end_site(p, begin);
 }
 
+/* Argument n as a whole. */
+static void demand_arg(struct program *p, unsigned n, uint64_t value)
+{
+    load(p, arg_low(n));
+    demand(p, (uint32_t)value, SECCOMP_RET_TRAP);
+    load(p, arg_high(n));
+    demand(p, (uint32_t)(value >> 32), SECCOMP_RET_TRAP);
+}
+
+static void open_site(struct program *p, const struct filter_sites *at)
+{
+    unsigned begin = begin_site(p, at->open);
+
+    load(p, offsetof(struct seccomp_data, nr));
+    demand(p, __NR_rt_sigprocmask, SECCOMP_RET_TRAP);
+    demand_arg(p, 0, SIG_SETMASK);
+    demand_arg(p, 1, at->no_signals);
+    demand_arg(p, 2, 0);
+    demand_arg(p, 3, sizeof(uint64_t));
+    verdict(p, SECCOMP_RET_ALLOW);
+    end_site(p, begin);
+}
+
 unsigned filter_listen(struct sock_filter *ret, unsigned max, const struct filter_sites *at)
 {
     struct program p = {.code = ret, .max = max};
@@ -147,7 +171,7 @@ unsigned filter_rule(struct sock_filter *ret, unsigned max, const struct filter_
 
     load_low_ip(&p, at->event, SECCOMP_RET_TRAP);
     site(&p, at->event, STUB_HAND_OVER, SECCOMP_RET_ALLOW, SECCOMP_RET_TRAP);
-    site(&p, at->give_back, __NR_rt_sigreturn, SECCOMP_RET_ALLOW, SECCOMP_RET_TRAP);
+    open_site(&p, at);
     map_site(&p, at->map, secret);
     unmap_site(&p, at->unmap, secret);
     site(&p, at->report, STUB_HAND_OVER, SECCOMP_RET_ALLOW, SECCOMP_RET_TRAP);

@@ -3,6 +3,7 @@
 #include <asm/unistd.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,7 +17,7 @@
 
 static const struct filter_sites at = {.event = BASE + 0x40, .report = BASE + 0x120,
                                        .map = BASE + 0x90, .unmap = BASE + 0xa0,
-                                       .give_back = BASE + 0x150};
+                                       .open = BASE + 0x150, .no_signals = BASE + 0x180};
 
 static struct sock_filter code[80];
 static unsigned count;
@@ -58,6 +59,12 @@ static struct seccomp_data call(uint64_t ip, int nr)
 {
     struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = ip};
 
+    if (nr == __NR_rt_sigprocmask) {
+        d.args[0] = SIG_SETMASK;
+        d.args[1] = at.no_signals;
+        d.args[3] = 8;
+        return d;
+    }
     d.args[0] = 0x10000000;
     d.args[1] = 4096;
     d.args[2] = PROT_READ | PROT_WRITE;
@@ -83,7 +90,7 @@ START_TEST(test_four_calls)
                            (ip == at.report && nr == STUB_HAND_OVER) ||
                            (ip == at.map && nr == __NR_mmap) ||
                            (ip == at.unmap && nr == __NR_munmap) ||
-                           (ip == at.give_back && nr == __NR_rt_sigreturn);
+                           (ip == at.open && nr == __NR_rt_sigprocmask);
             uint32_t verdict = run(&d);
 
             if (verdict != (allowed ? SECCOMP_RET_ALLOW : SECCOMP_RET_TRAP))
@@ -101,7 +108,7 @@ static const struct {
     int nr;
 } sites[] = {{BASE + 0x40, STUB_HAND_OVER}, {BASE + 0x120, STUB_HAND_OVER},
              {BASE + 0x90, __NR_mmap},      {BASE + 0xa0, __NR_munmap},
-             {BASE + 0x150, __NR_rt_sigreturn}};
+             {BASE + 0x150, __NR_rt_sigprocmask}};
 
 /* Of each bit of the address and the architecture. */
 START_TEST(test_place)
@@ -164,6 +171,21 @@ START_TEST(test_mmap)
 }
 END_TEST
 
+/* Each bit of what lets signals in: nothing can keep them out, or learn which are. */
+START_TEST(test_open)
+{
+    rule();
+    for (unsigned arg = 0; arg < 4; arg++)
+        for (unsigned bit = 0; bit < 64; bit++) {
+            struct seccomp_data d = call(at.open, __NR_rt_sigprocmask);
+
+            ck_assert_uint_eq(run(&d), SECCOMP_RET_ALLOW);
+            d.args[arg] ^= BIT(bit);
+            ck_assert_uint_eq(run(&d), SECCOMP_RET_TRAP);
+        }
+}
+END_TEST
+
 START_TEST(test_listen)
 {
     count = filter_listen(code, ARRAY_SIZE(code), &at);
@@ -193,6 +215,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_place);
     UNIT_TEST(s, test_secret);
     UNIT_TEST(s, test_mmap);
+    UNIT_TEST(s, test_open);
     UNIT_TEST(s, test_listen);
     UNIT_TEST(s, test_no_room);
 }

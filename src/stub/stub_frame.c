@@ -110,35 +110,7 @@ bool frame_read(const struct stub_frame *f, const uint64_t arg[6], const struct 
     return true;
 }
 
-void frame_set(struct stub_frame *f, const struct stub_frame *first, const struct stub_regs *r)
+uint64_t frame_flags(uint64_t rflags)
 {
-    f->uc_flags = first->uc_flags;
-    f->uc_link = 0;
-    f->stack_at = first->stack_at;
-    f->stack_flags = first->stack_flags;
-    f->stack_size = first->stack_size;
-    f->rax = r->gpr[0];
-    f->rcx = r->gpr[1];
-    f->rdx = r->gpr[2];
-    f->rbx = r->gpr[3];
-    f->rsp = r->gpr[4];
-    f->rbp = r->gpr[5];
-    f->rsi = r->gpr[6];
-    f->rdi = r->gpr[7];
-    f->r8 = r->gpr[8];
-    f->r9 = r->gpr[9];
-    f->r10 = r->gpr[10];
-    f->r11 = r->gpr[11];
-    f->r12 = r->gpr[12];
-    f->r13 = r->gpr[13];
-    f->r14 = r->gpr[14];
-    f->r15 = r->gpr[15];
-    f->rip = r->rip;
-    f->rflags = (r->rflags & FLAGS_KEPT) | FLAG_ALWAYS;
-    f->cs = first->cs;
-    f->ss = first->ss;
-    f->gs = f->fs = 0;
-    f->fpstate = first->fpstate;
-    f->mask = 0;
-    f->signo = 0; /* the kernel writes it with each signal: so a hand-over without one shows */
+    return (rflags & FLAGS_KEPT) | FLAG_ALWAYS;
 }

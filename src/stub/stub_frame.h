@@ -51,8 +51,7 @@ bool frame_read(const struct stub_frame *f, const uint64_t arg[6], const struct 
 
 bool frame_is_canonical(uint64_t address);
 
-/* Registers to go on with, and the rest of it as it must be to run user code with no signal blocked.
- * `first` is the frame of the thread's beginning. */
-void frame_set(struct stub_frame *f, const struct stub_frame *first, const struct stub_regs *regs);
+/* Flags to enter with, of those that are asked for. */
+uint64_t frame_flags(uint64_t rflags);
 
 #endif

@@ -178,7 +178,7 @@ END_TEST
 START_TEST(test_calls_of_its_code)
 {
     const uint32_t site[] = {stub_blob_at.event, stub_blob_at.report, stub_blob_at.map,
-                             stub_blob_at.unmap, stub_blob_at.give_back};
+                             stub_blob_at.unmap, stub_blob_at.open};
     struct kicker k;
     struct rig g;
 
@@ -197,100 +197,100 @@ START_TEST(test_calls_of_its_code)
 }
 END_TEST
 
-/* ---- forged frames ---- */
+/* ---- signals ---- */
 
 #define FRAME_AT   (DATA + 0x200)
 #define FRAME_FILE (4096 + 0x200)
-#define XSAVE_AT   (DATA + 0x440)
-#define XSAVE_FILE (4096 + 0x440)
-#define AFTER      (CODE + 0x700)
 
-static uint64_t next_random(uint64_t *state)
+/* By a frame of its own making a program could block signals, or have their stack elsewhere. There is no
+ * instruction that gives one back: not its own, nor any of the stub's. */
+START_TEST(test_forged_frame)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
+    const uint32_t site[] = {0, stub_blob_at.event, stub_blob_at.report, stub_blob_at.map,
+                             stub_blob_at.unmap, stub_blob_at.open};
+    struct stub_regs regs = {.rip = CODE};
+    struct stub_frame *f;
+    struct kicker k;
+    struct rig g;
 
-/* One that goes on at AFTER; and the registers to give it back with, by code of "jmp *%rbx". */
-static struct stub_frame *forge(struct rig *g, struct stub_regs *regs)
-{
-    struct stub_frame *f = (struct stub_frame *)(g->memory + FRAME_FILE);
-
-    *f = g->t->first;
-    f->rip = AFTER;
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0xff, 0xe3); /* jmp *%rbx */
+    memcpy(g.memory + 0x600, "\x0f\x05\x0f\x0b", 4);
+    memcpy(g.memory + 0x700, "\xeb\xfe", 2);
+    rig_map(&g);
+    f = (struct stub_frame *)(g.memory + FRAME_FILE);
+    *f = *g.t->frame;
+    f->rip = CODE + 0x700;
     f->rsp = DATA + 0x100;
-    memcpy(g->memory + XSAVE_FILE, g->t->xsave, g->t->xsave_size);
-    f->fpstate = XSAVE_AT;
-    memcpy(g->memory + 0x700, "\x0f\x0b", 2);
-    *regs = (struct stub_regs){.rip = CODE};
-    regs->gpr[3] = REGION + stub_blob_at.give_back - 7; /* mov $15, %eax; syscall */
-    regs->gpr[4] = FRAME_AT + 8;
-    return f;
+    f->rflags = 0x202;
+    f->fpstate = 0;
+    f->mask = ~UINT64_C(0);
+    kicker_start(&k, &g, 2000);
+    regs.gpr[0] = SYS_rt_sigreturn;
+    regs.gpr[3] = _i ? REGION + site[_i] - 2 : CODE + 0x600;
+    regs.gpr[4] = FRAME_AT + 8;
+    g.regs = regs;
+    do
+        rig_run(&g);
+    while (g.event == STUB_KICKED && g.regs.rip == CODE);
+    ck_assert_int_eq(g.event, _i ? STUB_BROKEN : STUB_SYSCALL);
+    kicker_end(&k);
+    rig_close(&g);
 }
+END_TEST
 
-static const uint64_t interesting[] = {0, 1, 8, ~UINT64_C(0), REGION, REGION + STUB_STACK_AT,
-                                       REGION + STUB_COMMANDS_AT, DATA, CODE, TARGET,
-                                       0x8000000000000000, 0xffff800000000000, 0x7fffffffefff};
-
-START_TEST(test_forged_frames)
+/* Whatever registers it has: from where the stub lets signals in a program cannot keep them out. */
+START_TEST(test_open_is_not_close)
 {
-    uint64_t random = 0x9e3779b97f4a7c15 + (unsigned)_i;
-    struct stub_regs regs;
     struct kicker k;
     struct rig g;
 
     rig_open(&g, 1);
     CODE_BYTES(&g, 0xff, 0xe3);
     rig_map(&g);
-    /* One as it should be, so that the others are tested for what they are. */
-    forge(&g, &regs);
-    g.regs = regs;
-    rig_run(&g);
-    ck_assert_int_eq(g.event, STUB_FAULT);
-    ck_assert_uint_eq(g.regs.rip, AFTER);
-    kicker_start(&k, &g, 5000);
-    for (unsigned i = 0; i < 200; i++) {
-        uint64_t *word = (uint64_t *)forge(&g, &regs);
+    memset(g.memory + 4096 + 0x300, 0xff, 8);
+    kicker_start(&k, &g, 2000);
+    for (unsigned how = 0; how < 3; how++) { /* SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK */
+        struct stub_regs r = {.rip = CODE};
 
-        for (uint64_t n = next_random(&random) % 4; n < 4; n++) {
-            uint64_t value = next_random(&random);
-
-            if (value & 1)
-                value = interesting[value / 2 % ARRAY_SIZE(interesting)];
-            word[next_random(&random) % 40] = value;
-        }
-        if (next_random(&random) & 1)
-            g.memory[XSAVE_FILE + next_random(&random) % 640] = (uint8_t)next_random(&random);
-        attack(&g, &k, &regs);
+        r.gpr[0] = SYS_rt_sigprocmask;
+        r.gpr[7] = how;
+        r.gpr[6] = DATA + 0x300;
+        r.gpr[10] = 8;
+        r.gpr[3] = REGION + stub_blob_at.open - 2;
+        g.regs = r;
+        do
+            rig_run(&g);
+        while (g.event == STUB_KICKED && g.regs.rip == CODE);
+        ck_assert_int_eq(g.event, STUB_BROKEN);
+        renew(&g, &k);
     }
     kicker_end(&k);
     rig_close(&g);
 }
 END_TEST
 
-/* A program that has its signals blocked. */
-START_TEST(test_deaf)
+/* Kicks that come before the first instruction of user code: the registers are as they were given. */
+START_TEST(test_early_kicks)
 {
-    struct stub_regs regs;
-    struct kicker k;
     struct rig g;
 
-    rig_open(&g, _i ? 2 : 1);
-    CODE_BYTES(&g, 0xff, 0xe3);
+    rig_open(&g, 1);
+    CODE_BYTES(&g, 0x48, 0xff, 0xc3, 0x0f, 0x05); /* inc %rbx; syscall */
     rig_map(&g);
-    forge(&g, &regs)->mask = ~UINT64_C(0);
-    memcpy(g.memory + 0x700, "\xeb\xfe", 2); /* jmp to itself */
-    g.regs = regs;
-    kicker_start(&k, &g, 5000);
-    do
-        rig_run(&g); /* until the attack was made before a kick came */
-    while (g.event == STUB_KICKED);
-    ck_assert_int_eq(g.event, STUB_BROKEN);
-    renew(&g, &k);
-    kicker_end(&k);
-    check_not_mapped(&g);
+    for (uint64_t i = 0; i < 200; i++) {
+        g.regs.rip = CODE;
+        g.regs.gpr[3] = i;
+        /* Blocked until the stub lets it in. */
+        syscall(SYS_tgkill, g.stub->pid, g.t->tid, STUB_KICK);
+        rig_run(&g);
+        ck_assert_int_eq(g.event, STUB_KICKED);
+        ck_assert_uint_eq(g.regs.rip, CODE);
+        ck_assert_uint_eq(g.regs.gpr[3], i);
+        rig_run(&g);
+        ck_assert_int_eq(g.event, STUB_SYSCALL);
+        ck_assert_uint_eq(g.regs.gpr[3], i + 1);
+    }
     rig_close(&g);
 }
 END_TEST
@@ -302,21 +302,24 @@ static bool is_in_memory(const struct rig *g, uint64_t value)
     return memmem(g->stub->memory, g->stub->memory_size, &value, sizeof(value)) != NULL;
 }
 
-/* Let it hand over with signals open, pretending a kick. The frame that it jumps with has these
- * flags. True: we have taken it for one. */
+/* Let it hand over with signals open, pretending a kick, with these flags (TF can only be set for what
+ * follows by an IRET). True: we have taken it for one. */
 static bool pretend(struct rig *g, uint64_t flags)
 {
-    struct stub_regs regs;
-    struct stub_frame *f = forge(g, &regs);
+    const uint64_t iret[5] = {REGION + stub_blob_at.event - 2, 0x33, 0x202 | flags, DATA + 0x100, 0x2b};
+    struct stub_regs regs = {.rip = CODE};
 
-    /* movl $10, (%rcx): a signal in our frame; jmp *%rbx */
-    memcpy(g->memory, "\xc7\x01\x0a\x00\x00\x00\xff\xe3", 8);
-    f->rip = REGION + stub_blob_at.event - 2;
-    f->rax = STUB_HAND_OVER;
-    f->rdi = STUB_KICK;
-    f->rsi = g->t->frame_at;
-    f->rflags |= flags;
-    regs.gpr[1] = g->t->frame_at + offsetof(struct stub_frame, signo);
+    /* A signal and where it came in our frame: movl $10, signo(%rcx); mov %rbx, rip(%rcx); iretq */
+    memcpy(g->memory, "\xc7\x81\0\0\0\0\x0a\0\0\0\x48\x89\x99\0\0\0\0\x48\xcf", 19);
+    memcpy(g->memory + 2, &(int32_t){offsetof(struct stub_frame, signo)}, 4);
+    memcpy(g->memory + 13, &(int32_t){offsetof(struct stub_frame, rip)}, 4);
+    memcpy(g->memory + FRAME_FILE, iret, sizeof(iret));
+    regs.gpr[0] = STUB_HAND_OVER;
+    regs.gpr[1] = g->t->frame_at;
+    regs.gpr[3] = CODE;
+    regs.gpr[4] = FRAME_AT;
+    regs.gpr[6] = g->t->frame_at;
+    regs.gpr[7] = STUB_KICK;
     g->regs = regs;
     rig_run(g);
     return g->event == STUB_KICKED;
@@ -378,7 +381,8 @@ static void second_end(struct second *c)
     pthread_join(c->thread, NULL);
 }
 
-/* The same, hidden by the second thread: it writes another RIP into the frame all the time. */
+/* The same, hidden by the second thread: it writes another RIP into the frame all the time,
+ * of user code, or as of an early kick. */
 START_TEST(test_step_secret_hidden)
 {
     struct kicker unused = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -390,7 +394,7 @@ START_TEST(test_step_secret_hidden)
     for (unsigned i = 0; i < 20; i++) {
         ck_assert_int_eq(stub_flush(g.t), 0);
         memcpy(g.memory + 0x100, "\x48\x89\x17\xeb\xfb", 5); /* 1: mov %rdx, (%rdi); jmp 1b */
-        c.regs.gpr[2] = CODE;
+        c.regs.gpr[2] = i & 1 ? REGION + stub_blob_at.open : CODE;
         c.regs.gpr[7] = g.t->frame_at + offsetof(struct stub_frame, rip);
         ck_assert(pretend(&g, BIT(8)));
         second_start(&c, &g);
@@ -530,8 +534,9 @@ static void add_tests(Suite *s)
     add_loop(s, "test_jumps", test_jumps, 4);
     UNIT_TEST(s, test_calls_of_user_code);
     add_loop(s, "test_calls_of_its_code", test_calls_of_its_code, 5);
-    add_loop(s, "test_forged_frames", test_forged_frames, 2);
-    add_loop(s, "test_deaf", test_deaf, 2);
+    add_loop(s, "test_forged_frame", test_forged_frame, 6);
+    UNIT_TEST(s, test_open_is_not_close);
+    UNIT_TEST(s, test_early_kicks);
     UNIT_TEST(s, test_step_secret);
     UNIT_TEST(s, test_step_secret_hidden);
     UNIT_TEST(s, test_meeting);

@@ -22,7 +22,7 @@
 
 extern const uint8_t stub_blob[];
 extern const struct stub_blob_at {
-    uint32_t event, report, map, unmap, give_back, first, begin, last;
+    uint32_t event, report, map, unmap, open, left, no_signals, first, begin, last;
 } stub_blob_at;
 
 /* ---- the parent of a machine's stubs (stub_parent.c) ---- */
@@ -55,8 +55,8 @@ int child_receive(int socket, int timeout_ms, struct child_answer *ret, int *fd,
 /* The page of commands, as stub_layout.h has it. */
 struct stub_page {
     uint32_t count, report;
-    uint64_t fs_base, gs_base, frame;
-    uint8_t unused[STUB_PAGE_FIRST - 32];
+    uint64_t fs_base, gs_base, xsave, rip, rflags, gpr[16];
+    uint8_t unused[STUB_PAGE_FIRST - STUB_PAGE_GPR - 16 * 8];
     struct stub_command {
         uint64_t address, length, offset;
         uint32_t prot_fd; /* rights, and the descriptor from bit 8 on */
@@ -65,7 +65,10 @@ struct stub_page {
 };
 
 _Static_assert(sizeof(struct stub_page) <= STUB_COMMANDS_SIZE, "");
-_Static_assert(offsetof(struct stub_page, frame) == STUB_PAGE_FRAME, "");
+_Static_assert(offsetof(struct stub_page, xsave) == STUB_PAGE_XSAVE, "");
+_Static_assert(offsetof(struct stub_page, rip) == STUB_PAGE_RIP, "");
+_Static_assert(offsetof(struct stub_page, rflags) == STUB_PAGE_RFLAGS, "");
+_Static_assert(offsetof(struct stub_page, gpr) == STUB_PAGE_GPR, "");
 _Static_assert(offsetof(struct stub_page, command) == STUB_PAGE_FIRST, "");
 _Static_assert(sizeof(struct stub_command) == STUB_COMMAND_SIZE, "");
 
@@ -84,7 +87,6 @@ struct stub_thread {
     struct stub_frame *frame;
     void *xsave;
     size_t xsave_size;
-    struct stub_frame first; /* its first frame, before there was any user code */
 
     /* Its user's thread's. */
     uint64_t hand_over;     /* the notification that waits for its answer */

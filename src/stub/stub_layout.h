@@ -27,8 +27,11 @@
 #define STUB_PAGE_REPORT   4
 #define STUB_PAGE_FS_BASE  8
 #define STUB_PAGE_GS_BASE  16
-#define STUB_PAGE_FRAME    24
-#define STUB_PAGE_FIRST    64
+#define STUB_PAGE_XSAVE    24
+#define STUB_PAGE_RIP      32
+#define STUB_PAGE_RFLAGS   40
+#define STUB_PAGE_GPR      48 /* 16 */
+#define STUB_PAGE_FIRST    192
 #define STUB_COMMAND_SIZE  32
 
 /* Descriptors that a stub has. */

@@ -87,7 +87,8 @@ static int write_filters(struct stub_thread *t)
         .report = t->at + stub_blob_at.report,
         .map = t->at + stub_blob_at.map,
         .unmap = t->at + stub_blob_at.unmap,
-        .give_back = t->at + stub_blob_at.give_back,
+        .open = t->at + stub_blob_at.open,
+        .no_signals = t->at + stub_blob_at.no_signals,
     };
 
     f->listen.len = (uint16_t)filter_listen((struct sock_filter *)f->listen_code,
@@ -129,8 +130,7 @@ static int learn_frame(struct stub_thread *t, const struct stub_word *w)
         return -EPROTO;
     t->frame_at = w->arg[1];
     t->frame = (struct stub_frame *)(t->stack + at);
-    t->first = *t->frame;
-    fp = t->first.fpstate - stack;
+    fp = t->frame->fpstate - stack;
     if (fp > STUB_STACK_SIZE - 512)
         return -EPROTO;
     t->xsave = t->stack + fp;
@@ -139,6 +139,7 @@ static int learn_frame(struct stub_thread *t, const struct stub_word *w)
     if (magic != FRAME_XSAVE_MAGIC || size < 576 || size > STUB_STACK_SIZE - fp)
         return -EPROTO;
     t->xsave_size = size;
+    t->page->xsave = stack + fp;
     return 0;
 }
 
@@ -156,7 +157,6 @@ static int await_first(struct stub_thread *t)
         return r;
     t->tid = w.tid;
     t->hand_over = w.id;
-    t->page->frame = t->frame_at + sizeof(uint64_t);
     /* The secret was among them. */
     explicit_bzero(filters_of(t), sizeof(struct stub_filters));
     return 0;

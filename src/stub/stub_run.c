@@ -230,6 +230,13 @@ static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
                : -EINVAL;
 }
 
+/* A kick that came before the first instruction of user code: the registers are as they were given. */
+static bool came_early(const struct stub_thread *t, const struct stub_frame *f, uint64_t signal)
+{
+    return signal == STUB_KICK && f->rip >= t->at + stub_blob_at.open &&
+           f->rip <= t->at + stub_blob_at.left;
+}
+
 static int take_event(struct stub_thread *t, const struct stub_word *w, struct stub_regs *regs,
                       enum stub_event *event, uint64_t *address)
 {
@@ -239,7 +246,13 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
         return broken(t);
     memcpy(&f, (const void *)t->frame, sizeof(f));
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
-    if (!f.signo || f.rip - t->stub->region < STUB_REGION ||
+    if (!f.signo)
+        return broken(t);
+    if (came_early(t, &f, w->arg[FRAME_SIGNAL])) {
+        *event = STUB_KICKED;
+        return 0;
+    }
+    if (f.rip - t->stub->region < STUB_REGION ||
         !frame_read(&f, w->arg, &t->stub->host->ways, regs, event, address))
         return broken(t);
     return 0;
@@ -255,7 +268,10 @@ static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stu
     t->page->report = 0;
     t->page->fs_base = regs->fs_base;
     t->page->gs_base = regs->gs_base;
-    frame_set(t->frame, &t->first, regs);
+    t->page->rip = regs->rip;
+    t->page->rflags = frame_flags(regs->rflags);
+    memcpy(t->page->gpr, regs->gpr, sizeof(t->page->gpr));
+    t->frame->signo = 0; /* the kernel writes it with each signal: so a hand-over without one shows */
     r = exchange(t, answer, ret);
     if (r)
         return r;
