@@ -19,8 +19,7 @@ struct stub_thread;
 enum stub_mode {
     STUB_AUTO,   /* the best that works */
     STUB_NOTIFY, /* seccomp's user notifications */
-    STUB_FUTEX,  /* a word in shared memory; not yet: -ENOSYS */
-    STUB_PTRACE, /* not yet: -ENOSYS */
+    STUB_PTRACE, /* for hosts without those; not yet: -ENOSYS */
 };
 
 struct stub_host_options {
@@ -134,7 +133,8 @@ unsigned stub_commands(const struct stub_thread *t);
 
 /* Carry out the commands, enter with *regs, wait for an event. On 0 *regs and *event are it, and
  * *address for STUB_PAGE_FAULT. With STUB_KICKED because of a kick before the entry, STUB_BROKEN and
- * STUB_DIED *regs is untouched. -EINVAL: a base is not canonical or rip is not a process' address;
+ * STUB_DIED *regs is untouched; after such a kick the commands still wait. -EINVAL: a base is not
+ * canonical or rip is not a process' address;
  * -ENOMEM, -EPERM, ...: a command failed (too many mappings; an address that the host reserves), so
  * what is mapped is not known any more: destroy the stub. No user code was executed. */
 int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *event,

@@ -246,7 +246,7 @@ static int check_options(const struct stub_host_options *o, char why[160])
 {
     if (o->threads < 1 || o->threads > STUB_THREADS_MAX)
         return -EINVAL;
-    if (o->mode == STUB_FUTEX || o->mode == STUB_PTRACE) {
+    if (o->mode == STUB_PTRACE) {
         snprintf(why, 160, "this way to run user code is not there yet");
         return -ENOSYS;
     }

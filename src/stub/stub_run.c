@@ -224,10 +224,10 @@ static bool needs_report(struct stub_thread *t)
 
 static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
 {
-    return frame_is_canonical(r->fs_base) && frame_is_canonical(r->gs_base) && r->rip < STUB_ADDRESS_END &&
-                   r->rip - t->stub->region >= STUB_REGION
-               ? 0
-               : -EINVAL;
+    bool ok = frame_is_canonical(r->fs_base) && frame_is_canonical(r->gs_base) &&
+              r->rip < STUB_ADDRESS_END && r->rip - t->stub->region >= STUB_REGION;
+
+    return ok ? 0 : -EINVAL;
 }
 
 /* A kick that came before the first instruction of user code: the registers are as they were given. */
