@@ -288,6 +288,22 @@ static void scan_around(struct x86_cpu *c, uint64_t va)
     }
 }
 
+/* All pages that the guest has executed, for a stub that is new. */
+static void scan_all(struct x86_cpu *c)
+{
+    struct direct_path path;
+    const uint8_t *host;
+    uint64_t entry;
+
+    for (uint64_t va = 0; (va = direct_next_leaf(c, va)) != UINT64_MAX; va += LEAF_BYTES) {
+        if (!direct_walk(c, va, &path) || !(path.rights & MAPPED_EXEC))
+            continue;
+        for (unsigned n = 0; n < LEAF_PAGES; n++)
+            if ((direct_page(c, &path, n, &entry, &host) & (MAPPED_EXEC | MAPPED_WRITE)) == MAPPED_EXEC)
+                (void)direct_scan(c, va + n * (uint64_t)MEM_PAGE_SIZE, host);
+    }
+}
+
 /* ---- before a stretch ---- */
 
 /* The page's code is for the others, until the program leaves it. Where it comes back to it at once,
@@ -307,8 +323,8 @@ static void refuse(struct x86_cpu *c, uint64_t page)
     ask_often(c, d->patience < PATIENCE_FEW * d->vm->trap);
 }
 
-/* Space and stub as they should be, rip's page executable. Under the lock. */
-static bool settle(struct x86_cpu *c, struct space *s, struct stub_thread **ret)
+/* fresh: it has just got a stub. Space and stub as they should be, rip's page executable. Under the lock. */
+static bool settle(struct x86_cpu *c, struct space *s, bool fresh, struct stub_thread **ret)
 {
     struct direct *d = c->direct;
     struct direct_out out;
@@ -328,6 +344,8 @@ static bool settle(struct x86_cpu *c, struct space *s, struct stub_thread **ret)
         *d->history = (struct history){.root = d->root};
         return false;
     }
+    if (fresh)
+        space_fill_all(c, s, &out);
     if (d->wants)
         space_fill(c, s, &out, d->want);
     d->wants = false;
@@ -377,9 +395,11 @@ static struct stub_thread *prepare(struct x86_cpu *c, struct space *s)
     struct direct *d = c->direct;
     struct direct_vm *v = d->vm;
     struct stub_thread *t = NULL;
+    bool fresh = !s->stub, ok;
     unsigned maps, unmaps;
-    bool ok;
 
+    if (fresh)
+        scan_all(c);
     if (d->wants && d->wants_code)
         scan_around(c, d->want);
     else if (d->wants)
@@ -392,7 +412,7 @@ static struct stub_thread *prepare(struct x86_cpu *c, struct space *s)
     direct_lock(v);
     maps = s->maps;
     unmaps = s->unmaps;
-    ok = settle(c, s, &t);
+    ok = settle(c, s, fresh, &t);
     d->maps = s->maps - maps;
     d->unmaps = s->unmaps - unmaps;
     c->count.direct_maps += d->maps;
