@@ -39,19 +39,24 @@ static bool linear(struct x86_cpu *c, const struct stack *s, uint64_t off, unsig
     return true;
 }
 
-/* What kernels do all day: a TLB hit of the CPU's own tables will do. */
-static always_inline bool is_plain64(const struct stack *s, unsigned size)
+/* What kernels do all day: a hit in the TLB's tables for who accesses will do. */
+static always_inline bool is_plain64(const struct x86_cpu *c, const struct stack *s, unsigned size)
 {
-    return s->wide && size == 8 && s->who == MMU_CURRENT;
+    return s->wide && size == 8 && (s->who == MMU_CURRENT || !c->check);
+}
+
+static always_inline struct tlb_entry *entry_for(struct x86_cpu *c, const struct stack *s, uint64_t sp)
+{
+    return tlb_slot(s->who == MMU_CURRENT ? c->tlb : c->tlb_for[TLB_FOR_KERNEL], sp);
 }
 
 bool stack_push(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t value)
 {
     uint64_t sp = (s->sp - size) & s->mask;
-    struct tlb_entry *e = tlb_slot(c->tlb, sp);
+    struct tlb_entry *e = entry_for(c, s, sp);
     uint64_t va;
 
-    if (likely(is_plain64(s, size) && e->write == tlb_page(sp + 7))) {
+    if (likely(is_plain64(c, s, size) && e->write == tlb_page(sp + 7))) {
         *(guest_u64 *)(uintptr_t)(sp + e->addend) = value;
         s->sp = sp;
         return true;
@@ -65,11 +70,11 @@ bool stack_push(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t valu
 bool stack_pop(struct x86_cpu *c, struct stack *s, unsigned size, uint64_t *ret)
 {
     uint64_t sp = s->sp & s->mask;
-    struct tlb_entry *e = tlb_slot(c->tlb, sp);
+    struct tlb_entry *e = entry_for(c, s, sp);
     struct loaded l;
     uint64_t va;
 
-    if (likely(is_plain64(s, size) && e->read == tlb_page(sp + 7))) {
+    if (likely(is_plain64(c, s, size) && e->read == tlb_page(sp + 7))) {
         *ret = *(const guest_u64 *)(uintptr_t)(sp + e->addend);
         s->sp = sp + 8;
         return true;
