@@ -27,6 +27,7 @@
 
 extern char call_entry[], call_user[], call_after[], call_aligned[], sysret_at[];
 extern char swap_twice[], swap_once[], with_ac[], without_ac[], push_user[], loop_user[], read_clock[];
+extern char read_cr[], read_base[], read_selector[], step_back[], bit_ops[];
 extern char copy_bytes[], fill_words[], load_word[], store_word[], add_word[], sum_words[];
 extern uint64_t seen[16], change[8];
 
@@ -57,6 +58,14 @@ __asm__(".data; .balign 64; .global seen, change; seen: .fill 16, 8, 0; change: 
         "2:            mov (%rdi,%rcx,8), %rax; dec %ecx; jnz 2b\n"
         "3:            ret\n"
         "read_clock:   rdtsc; shl $32, %rdx; or %rdx, %rax; ret\n"
+        "read_cr:      mov %cr2, %rax; mov %cr4, %r10; mov %r10, (%rdi); mov %cr0, %rcx; ret\n"
+        "read_base:    rdgsbase %rax; rdfsbase %r11; mov %r11, (%rdi); ret\n"
+        "read_selector: mov $-1, %rax; mov $-1, %r11; mov %cs, %ax; mov %cs, %r11w\n"
+        "              mov %r11, 8(%rdi); mov %cs, 2(%rdi); ret\n"
+        "step_back:    std; mov %rsi, %rcx; rep movsb; cld; ret\n"
+        "bit_ops:      xor %eax, %eax; bt %rsi, (%rdi); adc %eax, %eax; bts %rsi, (%rdi); adc %eax, %eax\n"
+        "              mov %rsi, %r12; lock btr %r12, (%rdi); adc %eax, %eax\n"
+        "              lock btc %r12, (%rdi); adc %eax, %eax; ret\n"
         "copy_bytes:   mov %rdx, %rcx; rep movsb; ret\n"
         "fill_words:   mov %rsi, %rax; mov %rdx, %rcx; rep stosq; ret\n"
         "load_word:    mov (%rdi), %rax; ret\n"
@@ -263,6 +272,115 @@ static void clocks(void)
     WRITE_CR(4, READ_CR(4) & ~(uint64_t)CR4_TSD);
 }
 
+/* ---- registers of the system ---- */
+
+static void control_registers(void)
+{
+    uint64_t (*read)(uint64_t *) = (uint64_t (*)(uint64_t *))read_cr;
+    uint64_t cr4 = 0;
+    unsigned wrong = 0;
+    struct frame f;
+
+    for (uint64_t n = 0; n < OFTEN; n++) {
+        WRITE_CR(2, n << 40 | n);
+        wrong += read(&cr4) != (n << 40 | n);
+        wrong += cr4 != READ_CR(4);
+    }
+    CHECK_EQ("CR2 and CR4 as they are", wrong, 0);
+    CHECK_EQ("CR2 read by user code", run_user((user_fn *)read_cr, &cr4, &f), 13);
+    CHECK_EQ("  where it is", f.rip, (uint64_t)read_cr);
+}
+
+static void read_missing_base(void *arg)
+{
+    ((void (*)(void *))read_base)(arg);
+}
+
+static void bases(void)
+{
+    uint64_t fs = 0, gs;
+    uint32_t eax = 7, ebx, ecx = 0;
+    unsigned wrong = 0;
+
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx) : : "rdx");
+    if (!(ebx & 1))
+        return;
+    WRITE_CR(4, READ_CR(4) | 0x10000);
+    for (uint64_t n = 0; n < OFTEN; n++) {
+        wrmsr(GS_BASE, n << 33);
+        wrmsr(0xc0000100, ~n);
+        gs = ((uint64_t (*)(void *))read_base)(&fs);
+        wrong += gs != n << 33 || fs != ~n;
+    }
+    CHECK_EQ("RDGSBASE and RDFSBASE", wrong, 0);
+    WRITE_CR(4, READ_CR(4) & ~UINT64_C(0x10000));
+    CHECK_EQ("  without CR4.FSGSBASE", catch_exception(read_missing_base, &fs, NULL), 6);
+    wrmsr(GS_BASE, 0);
+}
+
+static void selectors(void)
+{
+    unsigned wrong = 0;
+
+    for (unsigned n = 0; n < OFTEN; n++) {
+        uint16_t to[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+        uint64_t ax = ((uint64_t (*)(void *))read_selector)(to);
+
+        wrong += ax != UINT64_C(0xffffffffffff0008) || to[0] != 1 || to[1] != 8 || to[2] != 3;
+        wrong += to[4] != 8 || to[5] != 0xffff;
+    }
+    CHECK_EQ("a selector of 16 bits, in registers and memory", wrong, 0);
+}
+
+static void directions(void)
+{
+    char text[] = "0123456789";
+    unsigned wrong = 0;
+
+    for (unsigned n = 0; n < OFTEN; n++) {
+        char to[12] = "...........";
+
+        ((void (*)(char *, uint64_t))step_back)(to + 9, 0);
+        __asm__ volatile("mov %0, %%rsi; mov %1, %%rdi; mov $5, %%ecx; std; rep movsb; cld"
+                         : : "r"(text + 9), "r"(to + 9) : "rsi", "rdi", "rcx", "memory");
+        wrong += to[4] != '.' || to[5] != '5' || to[9] != '9';
+    }
+    CHECK_EQ("strings backwards", wrong, 0);
+}
+
+struct bit {
+    uint64_t *at;
+    int64_t index;
+};
+
+static void use_bit(void *arg)
+{
+    struct bit *b = arg;
+
+    __asm__ volatile("call bit_ops" : : "D"(b->at), "S"(b->index) : "rax", "r12", "memory", "cc");
+}
+
+/* Each bit is tested, set, cleared and complemented: what it was is seen first, then 0 or 1, 1, 0. */
+static void bits(void)
+{
+    uint64_t *page = alloc_page(), *next = alloc_page();
+    unsigned wrong = 0;
+
+    for (int64_t n = -64 * 300; n < 64 * 300; n += 7) {
+        uint64_t *word = page + 300 + (n >> 6), before = *word, was;
+
+        __asm__ volatile("call bit_ops" : "=a"(was) : "D"(page + 300), "S"(n) : "r12", "memory", "cc");
+        wrong += was != ((before >> (n & 63) & 1) * 12 | 2);
+        wrong += *word != (before | UINT64_C(1) << (n & 63));
+    }
+    CHECK_EQ("bits behind and before the operand", wrong, 0);
+    *page_entry((uint64_t)next) &= ~UINT64_C(1);
+    flush_page(next);
+    CHECK_EQ("a bit in a page that is missing",
+             catch_exception(use_bit, &(struct bit){page, 8 * 4096 + 700}, NULL), 14);
+    CHECK_EQ("  CR2", READ_CR(2), (uint64_t)next + 700 / 64 * 8);
+}
+
 /* ---- STAC and CLAC ---- */
 
 static void try_read(void *page)
@@ -410,6 +528,11 @@ int guest_main(void)
     breakpoint();
     swaps();
     clocks();
+    control_registers();
+    bases();
+    selectors();
+    directions();
+    bits();
     halves();
     return check_failures();
 }

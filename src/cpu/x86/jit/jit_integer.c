@@ -203,6 +203,41 @@ static bool op_string(struct translation *t, unsigned n)
     return true;
 }
 
+/* ---- strings of bits ---- */
+
+/* BT, BTS, BTR and BTC of a bit anywhere behind or before the operand: of the word it is in, if that lies
+ * in one page; else the interpreter does it. */
+static bool op_bit_string(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    struct emit *e = &t->e;
+    struct address a;
+    uint8_t *half;
+
+    if (!d->has_mem || !(d->info->attr & X86_ATTR_BIT_STRING) || d->osize != 8 || t->narrow ||
+        d->operand[1].kind != X86_OPERAND_GPR || !jit_address_is_plain(t, d) ||
+        !translation_has(t, JIT_OPT_MEMORY) || !translation_has(t, JIT_OPT_STRING))
+        return false;
+    a = jit_operand_address(t, n);
+    jit_flags_spare(t, n);
+    jit_address(t, &a);
+    emit_move(e, H_R11, source(t, d->reg, H_R11));
+    emit_ri(e, XO_SAR_I8, W64, H_R11, 6);
+    emit_lea(e, H_R11, H_R10, H_R11, 3, 0);
+    emit_store(e, H_R11, H_R15, CPU_OFF(jit_word));
+    emit_lea(e, H_R10, H_R11, H_NONE, 0, 7);
+    jit_detour_at(t, n, jit_emit_look_up(e, jit_table(t->upper),
+                                         d->op == X86_OP_BT ? MMU_READ : MMU_WRITE, 0, &half));
+    emit_rm(e, XO_ADD, W64, H_R11, CPU(jit_word));
+    emit_move(e, H_R10, source(t, d->reg, H_R10));
+    emit_ri(e, XO_AND_I8, W32, H_R10, 63);
+    jit_flags_op(t, n, H_NONE);
+    if (d->prefixes & X86_PREFIX_LOCK)
+        emit8(e, PREFIX_LOCK);
+    emit_rm(e, OP2(d->opcode), W64, H_R10, host_mem(H_R11, 0));
+    return true;
+}
+
 /* ---- CMPXCHG8B and CMPXCHG16B ---- */
 
 static bool op_cmpxchg_pair(struct translation *t, unsigned n)
@@ -236,6 +271,8 @@ bool jit_op_integer(struct translation *t, unsigned n)
         return translation_has(t, JIT_OPT_DIVIDE) && op_divide(t, n);
     case X86_OP_MOVS: case X86_OP_STOS:
         return op_string(t, n);
+    case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+        return op_bit_string(t, n);
     case X86_OP_CMPXCHG8B: case X86_OP_CMPXCHG16B:
         return op_cmpxchg_pair(t, n);
     case X86_OP_PAUSE:

@@ -40,7 +40,7 @@ enum jit_opt {
     JIT_OPT_DIVIDE,   /* divide in translated code where that cannot fault */
     JIT_OPT_STRING,   /* run short REP MOVS and REP STOS in translated code */
     JIT_OPT_IF,       /* STI, CLI and PUSHF in translated code */
-    JIT_OPT_SYSTEM,   /* SYSCALL, SYSRET, SWAPGS, STAC, CLAC and RDTSC in translated code */
+    JIT_OPT_SYSTEM,   /* SYSCALL, SYSRET and other system instructions in translated code */
     JIT_OPT_PLACE,    /* use guest registers that live in memory there */
     JIT_OPT_HOLD,     /* do not load a register that the last instruction left in a scratch register */
     JIT_OPTS

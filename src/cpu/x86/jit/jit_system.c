@@ -5,6 +5,18 @@
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/system/segment.h"
 
+static void store_selector(struct translation *t, unsigned n)
+{
+    const struct x86_decoded *d = &t->d[n];
+    struct address a = jit_operand_address(t, n);
+    struct place p = jit_look_up(t, n, &a, 2, MMU_WRITE, 0);
+
+    if (p.spare == H_NONE)
+        jit_fold(t, &p);
+    emit_rm(&t->e, XO_MOVZX16, W32, p.spare, CPU(seg[d->reg & 7].selector));
+    emit_rm(&t->e, XO_MOV_M, W16, p.spare, place_mem(&p));
+}
+
 /* The selector, zero-extended whatever the operand size; 16-bit results leave the rest. REX.R does
  * not count. */
 static bool op_mov_from_seg(struct translation *t, unsigned n)
@@ -12,8 +24,19 @@ static bool op_mov_from_seg(struct translation *t, unsigned n)
     const struct x86_decoded *d = &t->d[n];
     unsigned h = jit_in_memory(d->rm) ? H_R10 : jit_host_reg(d->rm);
 
-    if (d->has_mem || d->osize < 4)
+    if (d->has_mem && jit_address_is_plain(t, d) && translation_has(t, JIT_OPT_MEMORY)) {
+        store_selector(t, n);
+        return true;
+    }
+    if (d->has_mem)
         return false;
+    if (d->osize == 2) {
+        emit_rm(&t->e, jit_in_memory(d->rm) ? XO_MOVZX16 : XO_MOV, jit_in_memory(d->rm) ? W32 : W16, h,
+                CPU(seg[d->reg & 7].selector));
+        if (h == H_R10)
+            emit_rm(&t->e, XO_MOV_M, W16, h, GUEST_REG(d->rm));
+        return true;
+    }
     emit_rm(&t->e, XO_MOVZX16, W32, h, CPU(seg[d->reg & 7].selector));
     if (h == H_R10)
         emit_store(&t->e, h, H_R15, REG_OFF(d->rm));
@@ -103,6 +126,62 @@ static bool op_swapgs(struct translation *t, unsigned n)
     emit_rm(e, XO_MOV_M, W64, H_R10, CPU(ea_base[X86_GS]));
     emit_rm(e, XO_MOV_M, W64, H_R11, CPU(kernel_gs_base));
     return go_on_behind(t, n);
+}
+
+/* To where a general register is kept. */
+static unsigned result_reg(unsigned g)
+{
+    return jit_in_memory(g) ? H_R10 : jit_host_reg(g);
+}
+
+static void put_result(struct translation *t, unsigned g)
+{
+    if (jit_in_memory(g))
+        emit_store(&t->e, H_R10, H_R15, REG_OFF(g));
+}
+
+/* CR8 is the local APIC's. */
+static bool op_mov_from_cr(struct translation *t, unsigned n)
+{
+    const struct insn *i = &t->b->insn[n + 1];
+    int32_t off = i->reg == 0   ? CPU_OFF(cr0)
+                  : i->reg == 2 ? CPU_OFF(cr2)
+                  : i->reg == 3 ? CPU_OFF(cr3)
+                                : CPU_OFF(cr4);
+
+    if (t->narrow || i->reg == 1 || i->reg > 4)
+        return false;
+    jit_flags_spare(t, n);
+    emit_mi(&t->e, XO_CMP8_I, W32, CPU(cpl), 0);
+    jit_detour_if(t, n, CC_NE);
+    emit_load(&t->e, result_reg(i->rm), H_R15, off);
+    put_result(t, i->rm);
+    return true;
+}
+
+static bool op_rdbase(struct translation *t, unsigned n)
+{
+    const struct insn *i = &t->b->insn[n + 1];
+
+    if (t->narrow || i->aux < 4)
+        return false;
+    jit_flags_spare(t, n);
+    emit_mi(&t->e, XO_TEST8_I, W32, CPU_BEHIND(cr4, 2), X86_CR4_FSGSBASE >> 16);
+    jit_detour_if(t, n, CC_E);
+    emit_rm(&t->e, XO_MOV, emit_width(i->aux == 8), result_reg(i->rm),
+            i->imm == X86_FS ? CPU(seg[X86_FS].base) : CPU(seg[X86_GS].base));
+    put_result(t, i->rm);
+    return true;
+}
+
+static bool op_cld_std(struct translation *t, unsigned n)
+{
+    jit_flags_spare(t, n);
+    if (t->d[n].op == X86_OP_CLD)
+        emit_mi(&t->e, XO_AND8_I, W32, CPU_BEHIND(rflags, 1), 0xff & ~(X86_FLAG_DF >> 8));
+    else
+        emit_mi(&t->e, XO_OR8_I, W32, CPU_BEHIND(rflags, 1), X86_FLAG_DF >> 8);
+    return true;
 }
 
 /* The clock is read where the interpreter would: check.h cannot have it read twice. */
@@ -398,6 +477,12 @@ bool jit_op_system(struct translation *t, unsigned n)
         return on && op_swapgs(t, n);
     case X86_OP_RDTSC:
         return on && op_rdtsc(t, n);
+    case X86_OP_MOV_FROM_CR:
+        return on && op_mov_from_cr(t, n);
+    case X86_OP_RDFSBASE: case X86_OP_RDGSBASE:
+        return on && op_rdbase(t, n);
+    case X86_OP_CLD: case X86_OP_STD:
+        return on && op_cld_std(t, n);
     case X86_OP_STAC: case X86_OP_CLAC:
         return on && op_stac_clac(t, n);
     case X86_OP_SYSCALL:
