@@ -68,6 +68,14 @@ bool policy_is_ripe(const struct direct *d, bool again)
                              h->time >= h->stretches * RIPE_STRETCH * d->vm->trap);
 }
 
+void policy_round_trip(struct direct_vm *v, uint64_t ticks)
+{
+    if (likely(ticks >= v->round_trip) || ticks < v->us)
+        return;
+    v->round_trip = ticks;
+    v->trap = ticks + AROUND_TRAP_US * v->us;
+}
+
 static void demote(struct direct *d, struct space *s, uint64_t now)
 {
     uint64_t ms = 1000 * d->vm->us;

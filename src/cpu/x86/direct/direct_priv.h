@@ -24,6 +24,7 @@
                                       Linux allows 65530 */
 #define DIRECT_FLUSHES 64u
 #define DIRECT_AROUND  16u        /* pages looked at around a fault */
+#define AROUND_TRAP_US 9u         /* what follows an event besides the round trip */
 
 #define LEAF_PAGES   512u
 #define LEAF_BYTES   (LEAF_PAGES * (uint64_t)MEM_PAGE_SIZE)
@@ -129,7 +130,9 @@ struct direct_vm {
     bool judged, works;     /* the host has been probed; it serves */
     bool scan_cpuid;        /* the host cannot make CPUID fault */
     uint64_t us;            /* TSC ticks in a microsecond */
-    uint64_t trap, round_trip; /* ticks that an event takes with all that follows; hand-overs alone */
+    /* Ticks that an event takes with all that follows, and hand-overs alone. They shrink if one is seen
+     * that took less: the host may have been busy when it was probed. */
+    _Atomic uint64_t trap, round_trip;
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
@@ -321,6 +324,9 @@ void policy_end(struct x86_cpu *c);
 
 /* Is the program of now for a stub? again: it has had one. */
 bool policy_is_ripe(const struct direct *d, bool again);
+
+/* An event has brought a stub out within so many ticks. */
+void policy_round_trip(struct direct_vm *v, uint64_t ticks);
 
 /* A stretch of so many ticks in the stub is over, with so many spent to prepare it. True: demoted. */
 bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now);

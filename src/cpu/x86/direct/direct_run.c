@@ -537,6 +537,8 @@ static void run(struct x86_cpu *c, const void *code)
     direct_import(c, t);
     d->native_time += left - entered;
     c->count.direct_native_us = d->native_time / d->vm->us;
+    if (event != STUB_KICKED)
+        policy_round_trip(d->vm, left - entered);
     if (policy_trap(d, s, left - entered, entered - began, left))
         c->count.direct_demotions++;
     take_event(c, event, address);

@@ -12,9 +12,8 @@
 #include "cpu/x86/direct/direct_priv.h"
 
 #define LAST_SLOT 254u /* the last but one of the lower half: Linux has stacks and libraries in the last */
-#define AROUND_TRAP_US 9 /* what follows an event besides the round trip */
 #define USUAL_MHZ 2500
-#define WORST_TRAP_NS 50000 /* nothing pays then */
+#define WORST_TRAP_NS 100000 /* nothing pays then */
 
 static void say_why_not(const char *why)
 {
@@ -34,8 +33,8 @@ static void judge(struct direct_vm *v, const struct stub_probe *probe)
         say_why_not(text);
     } else {
         v->us = MAX(tsc_rate_khz(v->vm->tsc) / 1000, 1u);
-        v->round_trip = v->us * probe->round_trip_ns / 1000;
-        v->trap = v->round_trip + AROUND_TRAP_US * v->us;
+        v->round_trip = UINT64_MAX;
+        policy_round_trip(v, v->us * MAX(probe->round_trip_ns, (uint64_t)1000) / 1000);
         v->scan_cpuid = !probe->cpuid_faults || v->vm->jit.direct_scan;
         v->works = true;
         log_info("guest programs run directly where that pays: %llu ns an event",
@@ -206,6 +205,7 @@ static int set_up(struct direct_vm *v, char why[160])
         return -ENOMEM;
     v->us = USUAL_MHZ; /* until the host is judged */
     v->trap = 2 * AROUND_TRAP_US * v->us;
+    v->round_trip = UINT64_MAX;
     return start_host(v, why);
 }
 
