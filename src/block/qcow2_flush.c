@@ -79,8 +79,7 @@ static int write_stage(struct qcow2 *q, const struct stage *st)
     for (unsigned i = 0; !r && i < st->count; i++)
         r = qcow2_pwrite(q, st->data + (size_t)i * q->slice_size, q->slice_size,
                          st->slice[i]->offset);
-    if (!r && has_l1 && st->count)
-        r = qcow2_sync(q);
+    /* New L2 tables were written when they were made, so what L1 names is a table in any case. */
     if (!r && has_l1)
         r = qcow2_pwrite(q, st->l1, (st->l1_end - st->l1_first) * UINT64_C(8),
                          q->l1_offset + st->l1_first * UINT64_C(8));

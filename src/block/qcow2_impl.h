@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Among the files qcow2_*.c: an open image, its tables and its cache. See qcow2.h.
  *
- * Order on stable storage, which qcow2_flush() keeps: data and refcounts, then L2 tables, then the
- * L1 table, then the refcounts of what was freed. So a crash at any moment leaves at worst clusters
- * that nothing uses (and in images with lazy refcounts, refcounts that are missing). Version 3
- * images are marked dirty from the first change on until they are closed, and both is repaired when
- * one that was left so is opened for writing. */
+ * Order on stable storage, which qcow2_flush() keeps: data, refcounts and new L2 tables as they were
+ * made; then L2 entries and the L1 table; then the refcounts of what was freed. So a crash at any
+ * moment leaves at worst clusters that nothing uses (and in images with lazy refcounts, refcounts
+ * that are missing). Version 3 images are marked dirty from the first change on until they are
+ * closed, and both is repaired when one that was left so is opened for writing. */
 #ifndef VZ_BLOCK_QCOW2_IMPL_H
 #define VZ_BLOCK_QCOW2_IMPL_H
 
