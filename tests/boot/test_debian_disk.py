@@ -207,3 +207,32 @@ def test_vz_run_finds_root_and_console_and_sigterm_shuts_down(image, tmp_path):
         child.close(force=True)
     p = subprocess.run(["/sbin/e2fsck", "-n", disk], stdout=subprocess.PIPE, text=True)
     assert p.returncode == 0 and "recovering" not in p.stdout, p.stdout
+
+
+def test_a_debian_in_a_layer_above_a_compressed_qcow2_image(image, tmp_path):
+    """As people have cloud images: packed, shared, and a layer of one's own above."""
+    base, mine, whole = (tmp_path / n for n in ("base.qcow2", "mine.qcow2", "whole.img"))
+    subprocess.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", image, base], check=True)
+    before = base.read_bytes()
+    subprocess.run([VZ, "disk", "create", mine, "--backing", "base.qcow2"], check=True)
+    for line in ("echo of-mine > /etc/mine; sync", "cat /etc/mine"):  # the second start reads it
+        child = pexpect.spawn(VZ, ["run", "--boot-disk", str(mine), "--console", "stdio"],
+                              timeout=LIMIT_S)
+        try:
+            child.expect("debian login: ")
+            child.sendline("root")
+            child.expect("# ")
+            child.sendline(line + "; echo d''one")
+            child.expect("of-mine")  # typed the first time, read the second
+            child.expect("done")
+            child.sendline("poweroff")
+            child.expect(pexpect.EOF)
+            child.close()
+            assert child.exitstatus == 0
+        finally:
+            child.close(force=True)
+    assert base.read_bytes() == before
+    subprocess.run(["qemu-img", "check", "-q", mine], check=True)
+    subprocess.run([VZ, "disk", "convert", mine, whole], check=True)
+    p = subprocess.run(["/sbin/e2fsck", "-fn", whole], stdout=subprocess.PIPE, text=True)
+    assert p.returncode == 0, p.stdout
