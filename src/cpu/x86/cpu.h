@@ -105,7 +105,8 @@ enum x86_stop {
  * code memory; how often translated code runs is not counted, which would slow it down. Of direct
  * execution (direct/): processes taken, address spaces that got one and lost it again for not paying,
  * what ended their stretches, commands for mappings, times that all of a space's were compared with
- * the guest's tables, and microseconds of user mode natively and, while it is being judged, in the JIT. */
+ * the guest's tables, and microseconds of user mode natively and, while it is being judged, in the JIT;
+ * stretches that direct=check has compared, and has not. */
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns_interpreted) X(blocks) X(blocks_decoded) X(block_lookups) X(block_steps)               \
     X(insns_decoded) X(cache_flushes)                                                              \
@@ -115,7 +116,8 @@ enum x86_stop {
     X(jit_full) X(jit_checks) X(jit_check_retries) X(jit_check_races) X(jit_unchecked)             \
     X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs) X(exclusives)                                \
     X(direct_stubs) X(direct_promotions) X(direct_demotions) X(direct_traps) X(direct_kicks)       \
-    X(direct_maps) X(direct_unmaps) X(direct_checks) X(direct_native_us) X(direct_jit_us)
+    X(direct_maps) X(direct_unmaps) X(direct_checks) X(direct_native_us) X(direct_jit_us)        \
+    X(direct_checked) X(direct_unchecked)
 
 struct x86_cpu_counters {
 #define X86_COUNTER_FIELD(name) uint64_t name;

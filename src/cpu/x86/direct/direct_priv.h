@@ -156,6 +156,7 @@ struct direct_vm {
 /* What x86_cpu.direct is. */
 struct direct {
     struct direct_vm *vm;
+    struct direct_check *check; /* NULL, but with direct=check */
     _Atomic(struct stub_thread *) native; /* in which the vCPU runs */
     _Atomic uint32_t kickers;             /* threads that are looking at it */
     uint64_t root, epoch;    /* that the next two are about */

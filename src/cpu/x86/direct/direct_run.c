@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "cpu/x86/decode/decode.h"
+#include "cpu/x86/direct/direct_check.h"
 #include "cpu/x86/direct/direct_priv.h"
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
@@ -42,7 +43,8 @@ void direct_kick(struct x86_cpu *c)
 
 static bool is_pending(struct x86_cpu *c)
 {
-    return atomic_load_explicit(&c->pending, memory_order_seq_cst);
+    /* X86_PENDING_CHECK is always there where it is used, and means one vCPU at a time. */
+    return atomic_load_explicit(&c->pending, memory_order_seq_cst) & ~(uint32_t)X86_PENDING_CHECK;
 }
 
 /* Have the other engines come back to the main loop behind each block, or no more. */
@@ -482,6 +484,10 @@ static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t addres
 {
     struct direct *d = c->direct;
 
+    if (event == STUB_BREAKPOINT && !put_back_int3(c))
+        return;
+    if (unlikely(d->check) && !direct_check_after(c, event))
+        return;
     if (event == STUB_KICKED) {
         c->count.direct_kicks++;
         return;
@@ -491,8 +497,6 @@ static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t addres
         event_after_single_step(c, true);
         return;
     }
-    if (event == STUB_BREAKPOINT && !put_back_int3(c))
-        return;
     if (event == STUB_PAGE_FAULT) {
         d->wants = true;
         d->want = address;
@@ -517,6 +521,8 @@ static void run(struct x86_cpu *c, const void *code)
         stub_host_cpuid_thread(d->vm->host, true);
         d->thread_told = true;
     }
+    if (unlikely(d->check))
+        direct_check_before(c);
     t = prepare(c, s);
     if (!t) {
         d->in_user = true; /* the others have it */
@@ -645,11 +651,13 @@ static int create(struct x86_cpu *c)
     d->vm = c->vm->direct;
     d->refused = NO_PAGE;
     c->direct = d;
-    return 0;
+    return c->vm->jit.direct_check ? direct_check_create(c) : 0;
 }
 
 static void destroy(struct x86_cpu *c)
 {
+    if (c->direct)
+        direct_check_destroy(c);
     free(c->direct);
     c->direct = NULL;
 }

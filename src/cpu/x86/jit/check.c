@@ -12,17 +12,10 @@
 #include "base/checked.h"
 #include "cpu/x86/jit/check_priv.h"
 #include "cpu/x86/mmu/mmu_space.h"
-#include "cpu/x86/no_host.h"
 #include "cpu/x86/smc.h"
 
 #define ATTEMPTS 3
-#define NEAR     32 /* bytes around a store in which a foreign write counts as ours */
 #define TURN     64 /* blocks */
-
-static void copy(void *to, const void *from, size_t len)
-{
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
-}
 
 /* ---- life ---- */
 
@@ -132,192 +125,6 @@ void jit_check_between_blocks(struct x86_cpu *c)
     sync_enter(c);
 }
 
-/* ---- memory ---- */
-
-static struct check_page *find_page(struct jit_check *k, const uint8_t *ram)
-{
-    for (unsigned n = k->page_count; n--;)
-        if (k->page[n].ram == ram)
-            return &k->page[n];
-    return NULL;
-}
-
-static struct check_page *add_page(struct jit_check *k, uint8_t *ram)
-{
-    struct check_page *p;
-
-    if (k->page_count == CHECK_PAGES)
-        return NULL;
-    p = &k->page[k->page_count++];
-    p->ram = ram;
-    p->stored = false;
-    copy(p->before, ram, MEM_PAGE_SIZE);
-    return p;
-}
-
-static uint8_t *page_start(uint8_t *host)
-{
-    return (uint8_t *)((uintptr_t)host & ~(uintptr_t)(MEM_PAGE_SIZE - 1));
-}
-
-bool jit_check_tag(struct x86_cpu *c, struct tlb_entry *e, enum mmu_access access, uint8_t *host)
-{
-    struct jit_check *k = c->check;
-    uint8_t *ram = page_start(host);
-
-    if (access != MMU_WRITE || k->replaying)
-        return false;
-    if (k->tag_count < CHECK_TAGS)
-        k->tag[k->tag_count++] = e;
-    else
-        k->tags_overflow = true;
-    if (k->active && !find_page(k, ram) && !add_page(k, ram))
-        k->unchecked = true;
-    return true;
-}
-
-/* So that the next store to any page is seen. */
-static void drop_tags(struct x86_cpu *c)
-{
-    struct jit_check *k = c->check;
-
-    mmu_empty_slots(c);
-    if (k->tags_overflow)
-        mmu_flush_all(c);
-    else
-        for (unsigned n = 0; n < k->tag_count; n++)
-            k->tag[n]->write = TLB_NO_TAG;
-    k->tag_count = 0;
-    k->tags_overflow = false;
-}
-
-void jit_check_redirect(struct x86_cpu *c, enum mmu_access access, struct xlat *x)
-{
-    struct jit_check *k = c->check;
-    struct check_page *p;
-    uint8_t *ram;
-
-    if (!k->replaying)
-        return;
-    if (!x->host) {
-        k->touched_device = true;
-        x->host = k->device_page + (x->gpa & (MEM_PAGE_SIZE - 1));
-        x->plain = true;
-        return;
-    }
-    ram = page_start(x->host);
-    p = find_page(k, ram);
-    if (access == MMU_WRITE) {
-        x->plain = true; /* whatever it overwrites, nobody is to be told */
-        if (!p && !(p = add_page(k, ram))) {
-            k->unchecked = true;
-            x->host = k->device_page + (x->host - ram);
-            return;
-        }
-        if (!p->stored)
-            copy(p->after, p->before, MEM_PAGE_SIZE);
-        p->stored = true;
-    }
-    if (p)
-        x->host = (p->stored ? p->after : p->before) + (x->host - ram);
-}
-
-/* Did the interpreter store within NEAR bytes of at? */
-static bool near_store(const struct check_page *p, unsigned at)
-{
-    unsigned from = at < NEAR ? 0 : at - NEAR, to = MIN(at + NEAR, MEM_PAGE_SIZE - 1u);
-
-    for (unsigned n = from; p->stored && n <= to; n++)
-        if (p->before[n] != p->after[n])
-            return true;
-    return false;
-}
-
-static bool same_page(struct x86_cpu *c, const struct check_page *p)
-{
-    struct jit_check *k = c->check;
-    const uint8_t *want = p->stored ? p->after : p->before;
-
-    for (unsigned at = 0; at < MEM_PAGE_SIZE; at += 8) {
-        uint64_t w = *(const guest_u64 *)(want + at), r = *(const guest_u64 *)(p->ram + at);
-
-        if (likely(w == r))
-            continue;
-        if ((w ^ r) == 0x20 || (w ^ r) == 0x40 || (w ^ r) == 0x60)
-            continue; /* a page table: the walker has marked an entry accessed, dirty */
-        for (unsigned n = at; n < at + 8; n++) {
-            bool stored = p->stored && p->before[n] != p->after[n];
-
-            if (want[n] == p->ram[n])
-                continue;
-            if (!stored && !near_store(p, n)) {
-                c->count.jit_check_races++;
-                continue;
-            }
-            fpu_park(c);
-            snprintf(k->what, sizeof(k->what),
-                     "memory: page %#llx offset %#x before %02x interpreter %02x translated %02x",
-                     (unsigned long long)(p->ram - c->vm->mem->base), n, p->before[n], want[n],
-                     p->ram[n]);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool same_memory(struct x86_cpu *c)
-{
-    for (unsigned n = 0; n < c->check->page_count; n++)
-        if (!same_page(c, &c->check->page[n]))
-            return false;
-    return true;
-}
-
-/* As it was, but for what devices have written meanwhile. */
-static void undo_memory(struct jit_check *k)
-{
-    for (unsigned n = 0; n < k->page_count; n++) {
-        struct check_page *p = &k->page[n];
-
-        for (unsigned at = 0; at < MEM_PAGE_SIZE; at++)
-            if (p->ram[at] != p->before[at] && near_store(p, at))
-                p->ram[at] = p->before[at];
-    }
-}
-
-/* ---- states ---- */
-
-static void save(struct x86_cpu *c, struct check_state *s, bool vector)
-{
-    s->live = !(c->fpu_slow & FPU_NOT_LIVE);
-    if (vector) {
-        fpu_park(c);
-        copy(s->xsave, c->xsave, XSAVE_END);
-    }
-    copy(s->cpu, c, CHECK_STATE);
-    if (vector && s->live)
-        fpu_make_live(c);
-}
-
-/* What others may have changed meanwhile stays. */
-static void load(struct x86_cpu *c, const struct check_state *s, bool vector)
-{
-    uint8_t sipi_vector = c->sipi_vector;
-
-    if (vector)
-        fpu_park(c);
-    /* pending is changed by others at any time: copy around it */
-    copy(c, s->cpu, offsetof(struct x86_cpu, pending));
-    copy(&c->rip, s->cpu + offsetof(struct x86_cpu, rip),
-         CHECK_STATE - offsetof(struct x86_cpu, rip));
-    c->sipi_vector = sipi_vector;
-    if (vector) {
-        copy(c->xsave, s->xsave, XSAVE_END);
-        if (s->live)
-            fpu_make_live(c);
-    }
-}
-
 /* ---- the interpreter's turn ---- */
 
 static void differ(struct x86_cpu *c, const char *what, unsigned n)
@@ -362,30 +169,19 @@ static unsigned block_insns(const struct block *b)
 static bool replay(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
-    const struct x86_host_ops *host = c->vm->host;
     unsigned insns = block_insns(k->block);
-    struct tlb_entry *tlb[2] = {c->tlb[0], c->tlb[1]};
     bool good = true;
 
-    k->replaying = true;
-    k->touched_device = k->fell = false;
-    c->vm->host = &no_host; /* translated code never reaches for a device */
+    check_aside_begin(c);
+    k->fell = false;
     c->reg[REG_BLOCK_RIP] = k->block->home_rip;
     for (unsigned n = k->first; good && n < k->end; n++) {
-        for (unsigned half = 0; half < 2; half++) {
-            if (c->tlb[half] != k->no_tlb)
-                tlb[half] = c->tlb[half];
-            c->tlb[half] = k->no_tlb;
-        }
+        check_aside_next(c);
         good = replay_one(c, n, insns - 1);
     }
-    for (unsigned half = 0; half < 2; half++)
-        if (c->tlb[half] == k->no_tlb)
-            c->tlb[half] = tlb[half];
+    check_aside_end(c);
     if (k->fell || k->first == k->end) /* where the last one leads by itself */
         c->rip = k->block->home_rip + k->block->insn[k->end].off + k->block->insn[k->end].len;
-    c->vm->host = host;
-    k->replaying = false;
     if (good && k->touched_device) {
         differ(c, "the interpreter accesses a device", k->end);
         good = false;
@@ -404,10 +200,10 @@ static void begin(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
 
-    drop_tags(c);
+    check_drop_tags(c);
     k->page_count = 0;
     k->unchecked = false;
-    save(c, &k->start, exit_of_block(k->block)->vector);
+    check_save(c, &k->start, exit_of_block(k->block)->vector);
     if (k->carry && c->af == k->jit_af)
         check_cpu(&k->start)->af = k->exact_af;
     k->jit_af = c->af; /* to start the translated code from again */
@@ -456,15 +252,15 @@ static bool compare(struct x86_cpu *c, uint16_t flags)
     bool vector = exit_of_block(k->block)->vector, same;
     uint16_t exact, legal;
 
-    save(c, &k->jit, vector);
-    load(c, &k->start, vector);
+    check_save(c, &k->jit, vector);
+    check_load(c, &k->start, vector);
     k->what[0] = 0;
     same = replay(c);
-    save(c, &k->interp, vector);
+    check_save(c, &k->interp, vector);
     exact = c->af;
     if (!vector)
         check_cpu(&k->jit)->fpu_slow = c->fpu_slow; /* a report may have parked it */
-    load(c, &k->jit, vector);
+    check_load(c, &k->jit, vector);
     if (k->unchecked) {
         c->count.jit_unchecked++;
         k->exact_af = c->af;
@@ -473,7 +269,7 @@ static bool compare(struct x86_cpu *c, uint16_t flags)
     /* Of undefined ones the translation's are as good, and from now on the ones. */
     legal = af_from_rflags(undefined_flags(k));
     k->exact_af = (uint16_t)((exact & ~legal) | (c->af & legal));
-    return same && check_same_state(k, flags & (uint16_t)~undefined_flags(k)) && same_memory(c);
+    return same && check_same_state(k, flags & (uint16_t)~undefined_flags(k)) && check_same_memory(c);
 }
 
 /* The stretch ended in front of instruction end. */
@@ -492,8 +288,8 @@ static void end(struct x86_cpu *c, unsigned end)
     if (k->attempt + 1 < ATTEMPTS) {
         bool vector = exit_of_block(k->block)->vector;
 
-        undo_memory(k);
-        load(c, &k->start, vector);
+        check_undo_memory(k);
+        check_load(c, &k->start, vector);
         k->exact_af = c->af;
         c->af = k->jit_af = jit_af;
         k->carry = true;

@@ -54,7 +54,7 @@ static uint64_t word(const struct check_state *s, const struct field *f)
 }
 
 /* Headers and pointers of the area mean nothing (fpu.c). */
-static bool same_vectors(struct jit_check *k)
+bool check_same_vectors(struct jit_check *k)
 {
     static const struct { uint16_t from, to; } parts[] = {{XSAVE_FCW, XSAVE_FTW + 1},
         {XSAVE_MXCSR, XSAVE_MXCSR + 4}, {XSAVE_XMM, XSAVE_LEGACY_END}, {XSAVE_AVX, XSAVE_END}};
@@ -93,12 +93,12 @@ bool check_same_state(struct jit_check *k, uint16_t flags)
         note(k, "rip", check_cpu(&k->start)->rip, i->rip, j->rip);
         return false;
     }
-    return !e->vector || same_vectors(k);
+    return !e->vector || check_same_vectors(k);
 }
 
 /* ---- the report ---- */
 
-static void print_state(const char *name, struct check_state *s)
+void check_print_state(const char *name, struct check_state *s)
 {
     const struct x86_cpu *c = check_cpu(s);
 
@@ -145,9 +145,9 @@ void check_report(struct x86_cpu *c)
     fpu_park(c);
     fprintf(stderr, "jit check: CPU %u, block at %#llx, instructions %u to %u of %u: %s\n", c->index,
             (unsigned long long)b->home_rip, k->first, k->end, last, k->what);
-    print_state("before", &k->start);
-    print_state("interpreter", &k->interp);
-    print_state("translated", &k->jit);
+    check_print_state("before", &k->start);
+    check_print_state("interpreter", &k->interp);
+    check_print_state("translated", &k->jit);
     fprintf(stderr, "guest code\n");
     if (!block_page(b, 1))
         print_code(b->host, b->home_rip, b->insn[last].off + b->insn[last].len, b->mode & 3);

@@ -55,6 +55,12 @@ static bool apply_direct(struct jit_options *o, const char *how)
             o->direct = n;
             return true;
         }
+    if (!strcmp(how, "check")) {
+        o->direct = JIT_DIRECT_ALWAYS;
+        o->direct_check = true;
+        o->on = false;
+        return true;
+    }
     o->direct_scan |= !strcmp(how, "scan");
     return !strcmp(how, "scan");
 }
@@ -88,7 +94,7 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
     }
     if (!strncmp(word, "direct=", 7)) {
         if (!apply_direct(o, word + 7))
-            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected on, off, always or scan",
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected on, off, always, check or scan",
                              word);
         return 0;
     }

@@ -12,6 +12,8 @@
  *   threshold=N      translate a block after so many times it was interpreted; at least 1
  *   direct=on | off | always  run programs of the guest on the host's own processor where that pays;
  *                    nowhere (the default); wherever it can be done, and from the beginning
+ *   direct=check     always, interpret what runs there too, and stop where they differ
+ *                    (direct/direct_check.h); nothing is translated
  *   direct=scan      look for CPUID in code though the host's processor could make it fault
  *
  * A new optimisation gets a member of enum jit_opt and a row in jit_options.c, and asks jit_has(). */
@@ -51,7 +53,7 @@ enum jit_direct { JIT_DIRECT_OFF, JIT_DIRECT_ON, JIT_DIRECT_ALWAYS };
 struct jit_options {
     bool on, check, perf, record;
     enum jit_direct direct; /* direct/direct.h */
-    bool direct_scan;
+    bool direct_scan, direct_check;
     uint32_t check_limit;  /* 0: none */
     uint32_t without;      /* bits 1 << enum jit_opt */
     uint32_t cache_bytes;

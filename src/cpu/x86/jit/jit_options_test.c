@@ -60,6 +60,8 @@ START_TEST(direct_execution_is_asked_for)
     ck_assert(o.on && o.direct == JIT_DIRECT_ON && o.direct_scan);
     ck_assert_int_eq(jit_options_parse("off,direct=always", &o, NULL), 0);
     ck_assert(!o.on && o.direct == JIT_DIRECT_ALWAYS);
+    ck_assert_int_eq(jit_options_parse("direct=check", &o, NULL), 0);
+    ck_assert(!o.on && o.direct == JIT_DIRECT_ALWAYS && o.direct_check);
     ck_assert_int_eq(jit_options_parse("direct=on,direct=off", &o, NULL), 0);
     ck_assert_int_eq(o.direct, JIT_DIRECT_OFF);
 }
