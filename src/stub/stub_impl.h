@@ -113,6 +113,7 @@ struct stub {
     size_t memory_size;
     unsigned threads;
     atomic_bool broken;      /* we have killed it for what its program did */
+    atomic_int error;        /* of the first command that failed; 0: none */
 
     /* Of stub_run.c, any thread's. */
     struct stub_thread *_Atomic alone; /* inside, with commands that it does not report */

@@ -117,11 +117,14 @@ static int exchange(struct stub_thread *t, uint64_t value, struct stub_word *ret
 static int reported(struct stub_thread *t, const struct stub_word *w)
 {
     int64_t error = (int64_t)w->arg[2];
+    int none = 0;
 
     if (!is_from(t, w, stub_blob_at.report) || w->arg[0] != (uint64_t)STUB_REPORTED ||
         error < -4095 || error > 0)
         return broken(t);
     t->count = 0;
+    if (error)
+        atomic_compare_exchange_strong(&t->stub->error, &none, (int)error);
     return (int)error; /* a program can pretend one, and never a success */
 }
 
@@ -137,11 +140,17 @@ static int flush(struct stub_thread *t)
     return r ? r : reported(t, &w);
 }
 
+/* What is mapped is not known any more once a command has failed: not by any of its threads. */
+static int check_alive(const struct stub_thread *t)
+{
+    return t->dead ? -EIO : atomic_load(&t->stub->error);
+}
+
 int stub_flush(struct stub_thread *t)
 {
-    if (t->dead)
-        return -EIO;
-    return t->count ? flush(t) : 0;
+    int r = check_alive(t);
+
+    return r ? r : t->count ? flush(t) : 0;
 }
 
 /* ---- being alone ---- */
@@ -299,7 +308,10 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
              uint64_t *address)
 {
     struct stub_word w;
-    int r = t->dead ? -EIO : check_regs(t, regs);
+    int r = check_alive(t);
+
+    if (!r)
+        r = check_regs(t, regs);
 
     if (r == 0) {
         if (!go_inside(t)) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <pthread.h>
 
 #include "stub/stub_fixture.h"
@@ -251,12 +252,33 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* A command that fails (its offset is beyond any file) ends the stub for all: those behind it were not
+ * carried out, and nobody shall take them for done. */
+START_TEST(test_failed_command)
+{
+    struct stub_regs regs = {.rip = CODE};
+    struct rig g;
+
+    rig_open(&g, 2);
+    rig_map(&g);
+    ck_assert_int_eq(stub_flush(g.t), 0);
+    ck_assert(stub_map(g.t, DATA + 0x5000, 4096, UINT64_C(0xfffffffffffff000), PROT_READ));
+    ck_assert(stub_unmap(g.t, DATA, 4096));
+    ck_assert_int_eq(stub_flush(g.t), -EOVERFLOW);
+    ck_assert_int_eq(stub_flush(g.t), -EOVERFLOW);
+    for (unsigned n = 0; n < 2; n++)
+        ck_assert_int_eq(stub_run(stub_thread(g.stub, n), &regs, &g.event, &g.address), -EOVERFLOW);
+    rig_close(&g);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     TCase *one = tcase_create("test_one");
 
     UNIT_TEST(s, test_system_call);
     UNIT_TEST(s, test_page_fault);
+    UNIT_TEST(s, test_failed_command);
     tcase_add_loop_test(one, test_one, 0, ARRAY_SIZE(ones));
     suite_add_tcase(s, one);
     UNIT_TEST(s, test_vsyscall);

@@ -359,10 +359,27 @@ static bool settle(struct x86_cpu *c, struct space *s, bool fresh, struct stub_t
     return true;
 }
 
-/* With several vCPUs commands are carried out at once: another's later ones must not come before. */
-static bool carry_out(struct x86_cpu *c, struct stub_thread *t)
+/* The stub cannot go on as it is. What is mapped now nobody knows. */
+static cold void give_up_stub(struct x86_cpu *c, struct space *s, uint64_t rest_ms)
 {
-    return c->vm->cpu_count == 1 || !stub_commands(t) || stub_flush(t) == 0;
+    struct direct *d = c->direct;
+
+    if (rest_ms)
+        s->rests_until = clock_tsc() + rest_ms * 1000 * d->vm->us;
+    if (!s->inside)
+        direct_drop_stub(d->vm, s);
+}
+
+/* A command of it has failed. */
+static cold void give_up_failed(struct x86_cpu *c, struct space *s, int error)
+{
+    give_up_stub(c, s, error == -ENOMEM /* too many mappings */ ? 0 : ADDRESS_REST_MS);
+}
+
+/* With several vCPUs commands are carried out at once: another's later ones must not come before. */
+static int carry_out(struct x86_cpu *c, struct stub_thread *t)
+{
+    return c->vm->cpu_count == 1 || !stub_commands(t) ? 0 : stub_flush(t);
 }
 
 /* More of a page has been executed since it was looked at, so more may be known of it. */
@@ -399,6 +416,7 @@ static struct stub_thread *prepare(struct x86_cpu *c, struct space *s)
     struct stub_thread *t = NULL;
     bool fresh = !s->stub, ok;
     unsigned maps, unmaps;
+    int r;
 
     if (fresh)
         scan_all(c);
@@ -420,8 +438,11 @@ static struct stub_thread *prepare(struct x86_cpu *c, struct space *s)
     c->count.direct_maps += d->maps;
     c->count.direct_unmaps += d->unmaps;
     /* Refused or not: what has been written down as done must be, before another vCPU goes on. */
-    if (t && s->stub && !carry_out(c, t))
+    r = t && s->stub ? carry_out(c, t) : 0;
+    if (r) {
+        give_up_failed(c, s, r);
         ok = false;
+    }
     s->inside += ok;
     direct_unlock(v);
     return ok ? t : NULL;
@@ -438,26 +459,13 @@ static cold void die(struct x86_cpu *c)
              "the host has killed a process in which a program of the guest ran");
 }
 
-/* The stub cannot go on as it is. What is mapped now nobody knows. */
-static cold void give_up_stub(struct x86_cpu *c, struct space *s, uint64_t rest_ms)
-{
-    struct direct *d = c->direct;
-
-    if (rest_ms)
-        s->rests_until = clock_tsc() + rest_ms * 1000 * d->vm->us;
-    if (!s->inside)
-        direct_drop_stub(d->vm, s);
-}
-
 /* Under the lock, and no longer inside: is there no event? */
 static bool failed(struct x86_cpu *c, struct space *s, int r, enum stub_event event)
 {
     if (likely(!r && event != STUB_BROKEN && event != STUB_DIED))
         return false;
-    if (r == -ENOMEM) /* too many mappings */
-        give_up_stub(c, s, 0);
-    else if (r)
-        give_up_stub(c, s, ADDRESS_REST_MS);
+    if (r)
+        give_up_failed(c, s, r);
     else if (event == STUB_BROKEN)
         give_up_stub(c, s, 0);
     if (!r && event == STUB_BROKEN)

@@ -13,6 +13,7 @@
 
 #define LAST_SLOT 254u /* the last but one of the lower half: Linux has stacks and libraries in the last */
 #define USUAL_MHZ 2500
+#define STUB_REST_MS 1000 /* where there was no stub to be had */
 #define WORST_TRAP_NS 100000 /* nothing pays then */
 
 static void say_why_not(const char *why)
@@ -149,6 +150,7 @@ bool direct_need_stub(struct x86_cpu *c, struct space *s)
         direct_drop_stub(v, other);
     if (v->stubs >= DIRECT_STUBS || stub_create(&s->stub, v->host, (uint64_t)s->slot << 39) < 0) {
         s->stub = NULL;
+        s->rests_until = clock_tsc() + STUB_REST_MS * 1000 * v->us; /* to ask again takes time */
         return false;
     }
     s->serial = ++v->serial; /* what vCPUs know of it is about another */
