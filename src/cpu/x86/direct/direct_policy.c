@@ -10,21 +10,21 @@
 #include "cpu/x86/direct/direct_priv.h"
 
 /* In traps: */
-#define RIPE_TIME        80 /* of user mode, */
+#define RIPE_TIME       150 /* of user mode, */
 #define RIPE_AGAIN       20 /* the same where there is a stub already, */
-#define RIPE_STRETCH      1 /* in stretches of this mean length at least */
+#define RIPE_STRETCH      2 /* in stretches of this mean length at least */
 #define STRETCHES_KEPT 4096 /* then the past counts half */
 
 #define VISITS            8 /* of the main loop by the kernel, between looks at short stretches */
 
 #define TRAPS_JUDGED    256
 #define TRAPS_LOOKED_AT  32 /* by then it may be clear enough: */
-#define CLEARLY           4
+#define CLEARLY           2
 #define MAP_TENTHS       14 /* in 0.1 us */
 #define UNMAP_TENTHS     30
 #define UNMAP_TENTHS_IN  25
 #define GAIN              2 /* JIT's time - native time, per native time */
-#define REST_MS           2
+#define REST_MS           5
 #define REST_MAX_MS    3000
 
 void policy_begin(struct direct *d)
