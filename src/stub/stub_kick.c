@@ -64,9 +64,9 @@ static bool look_at(struct stub_thread *t)
         t->stuck_since = 0;
         return false;
     }
-    now = thread_ns(t);
+    now = thread_ns(t) | 1; /* not 0. Both times: one that has not run at all must not have run backwards */
     if (!t->stuck_since || t->stuck_run != run) {
-        t->stuck_since = now | 1;
+        t->stuck_since = now;
         t->stuck_run = run;
     } else if (now - t->stuck_since > DEAF_NS) {
         stub_break(t->stub);
