@@ -343,7 +343,9 @@ static const struct {
     {SYS_execveat, EACCES, false},
     {SYS_close_range, ENOSYS, false},
     {SYS_rt_sigaction, EPERM, false},
+#if !VZ_SANITIZED /* sanitizers need it themselves */
     {SYS_sigaltstack, EPERM, false},
+#endif
     {SYS_mount, EPERM, true},
     {SYS_capset, EPERM, true},
     {SYS_prlimit64, EPERM, true},
