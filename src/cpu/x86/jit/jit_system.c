@@ -252,12 +252,14 @@ static bool op_stac_clac(struct translation *t, unsigned n)
  * does it only if that is translated. */
 
 struct bails {
-    uint8_t *branch[8];
+    uint8_t *branch[12]; /* SYSRET has 9 at most */
     unsigned count;
 };
 
 static void bail_if(struct emit *e, struct bails *b, unsigned cc)
 {
+    if (b->count == ARRAY_SIZE(b->branch))
+        __builtin_trap(); /* whoever added one more sees it at the first vCPU */
     b->branch[b->count++] = emit_jcc_forward(e, cc);
 }
 
@@ -273,7 +275,7 @@ static void bail_unless_usual(struct emit *e, struct bails *b, bool check)
 {
     emit_mi(e, XO_TEST8_I, W32, CPU(efer), X86_EFER_SCE);
     emit_rm(e, XO_MOV_M, W64, H_R11, CPU(jit_word));
-    b->branch[b->count++] = emit_jcc_forward(e, CC_E);
+    bail_if(e, b, CC_E);
     emit_mi(e, XO_CMP8_I, W32, CPU(slots_used), 0);
     bail_if(e, b, CC_NE);
     emit_mi(e, XO_CMP8_I, W32, CPU(intr_held), 0);
