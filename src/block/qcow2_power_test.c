@@ -319,6 +319,7 @@ START_TEST(what_was_flushed_survives_a_loss_of_power)
         check_tables(o.version == 2, false);
         check_guest(cut);
     }
+    free(start);
     snprintf(command, sizeof(command), "rm -rf %s", folder);
     ck_assert_int_eq(system(command), 0);
 }
