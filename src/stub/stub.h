@@ -38,6 +38,7 @@ struct stub_probe {
     bool cpuid_faults;       /* CPUID in a stub is STUB_FAULT; else it answers for the host */
     bool sandbox;            /* stubs have empty namespaces of their own besides */
     uint64_t round_trip_ns;  /* a trap: an event and back, nothing done in between */
+    uint64_t map_ns, unmap_ns; /* a page that is mapped, read, and unmapped by its own command */
     uint64_t make_ns;        /* a stub, until it is ready */
     char why[160];
 };

@@ -20,9 +20,6 @@
 #define TRAPS_JUDGED    256
 #define TRAPS_LOOKED_AT  32 /* by then it may be clear enough: */
 #define CLEARLY           2
-#define MAP_TENTHS       14 /* in 0.1 us */
-#define UNMAP_TENTHS     30
-#define UNMAP_TENTHS_IN  25
 #define GAIN              2 /* JIT's time - native time, per native time */
 #define REST_MS           5
 #define REST_MAX_MS    3000
@@ -88,14 +85,12 @@ static void demote(struct direct *d, struct space *s, uint64_t now)
 bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now)
 {
     struct account *a = &s->account;
-    int64_t tenth = (int64_t)d->vm->us / 10;
-    /* What is measured as time in the stub has part of the event in it. */
-    int64_t gain = (int64_t)(native - d->vm->round_trip * 3 / 2) -
-                   tenth * ((int64_t)d->maps * MAP_TENTHS + (int64_t)d->unmaps * UNMAP_TENTHS_IN);
+    int64_t mapping = (int64_t)(d->maps * d->vm->map + d->unmaps * d->vm->unmap);
+    /* What is measured as time in the stub has part of the event in it, and its commands. */
+    int64_t gain = (int64_t)(native - d->vm->round_trip * 3 / 2) - mapping;
     bool bad;
 
-    a->cost += (int64_t)(d->vm->trap + preparing) +
-               tenth * ((int64_t)d->maps * MAP_TENTHS + (int64_t)d->unmaps * UNMAP_TENTHS);
+    a->cost += (int64_t)(d->vm->trap + preparing) + mapping;
     a->gain += GAIN * MAX(gain, 0);
     if (gain > (int64_t)(d->vm->trap * TRAPS_LOOKED_AT))
         a->rest = 0; /* a long stretch: it may be what it was taken for */

@@ -133,6 +133,7 @@ struct direct_vm {
     /* Ticks that an event takes with all that follows, and hand-overs alone. They shrink if one is seen
      * that took less: the host may have been busy when it was probed. */
     _Atomic uint64_t trap, round_trip;
+    uint64_t map, unmap;    /* that a command takes which maps a page, or unmaps one; likewise */
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
