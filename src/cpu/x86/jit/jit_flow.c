@@ -150,6 +150,15 @@ void jit_detour(struct translation *t, unsigned n)
 
 /* ---- indirect branches ---- */
 
+void jit_emit_find_jump(struct emit *e)
+{
+    emit_move(e, H_R11, H_R10);
+    emit_ri(e, XO_AND_I, W32, H_R11, BLOCK_JUMPS - 1);
+    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump));
+    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, rip)));
+}
+
 /* As insn_goto_indirect() does it. The target is expected in the same half of the address space:
  * an entry for the other has another context. */
 void jit_find_target(struct translation *t, unsigned n)
@@ -157,11 +166,7 @@ void jit_find_target(struct translation *t, unsigned n)
     struct emit *e = &t->e;
 
     jit_flags_spare(t, n);
-    emit_move(e, H_R11, H_R10);
-    emit_ri(e, XO_AND_I, W32, H_R11, BLOCK_JUMPS - 1);
-    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump));
-    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps));
-    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, rip)));
+    jit_emit_find_jump(e);
     jit_bail_if(t, n, CC_NE);
     emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + (t->upper ? 8 : 0));
     emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, ctx)));

@@ -289,11 +289,7 @@ static void bail_unless_usual(struct emit *e, struct bails *b, bool check)
 /* r11 = the struct block_jump for the address in r10, in the context of now but for these bits. */
 static void find_target(struct emit *e, struct bails *b, unsigned half, unsigned op, unsigned bits)
 {
-    emit_move(e, H_R11, H_R10);
-    emit_ri(e, XO_AND_I, W32, H_R11, BLOCK_JUMPS - 1);
-    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump));
-    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps));
-    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, rip)));
+    jit_emit_find_jump(e);
     bail_if(e, b, CC_NE);
     emit_rm(e, XO_MOV, W64, H_R10, CPU(code_ctx[half]));
     emit_ri(e, op, W64, H_R10, bits);

@@ -209,6 +209,9 @@ void jit_emit_fill_slot(struct emit *e, int slot);
  * goes there, or -1. */
 void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition);
 
+/* r11 becomes the struct block_jump in which the code for the address in r10 would be; the flags say
+ * whether its rip is that. */
+void jit_emit_find_jump(struct emit *e);
 /* Find the code for the address in r10: r11 becomes its struct block_jump, r10 is lost. It not
  * being there, or no longer, instruction n is interpreted: nothing of it may have happened yet. */
 void jit_find_target(struct translation *t, unsigned n);
