@@ -84,4 +84,13 @@ static inline void rig_run(struct rig *g)
     ck_assert_msg(r == 0, "stub_run: %s", strerror(-r));
 }
 
+static inline void rig_add_loop(Suite *s, const char *name, const TTest *test, int count)
+{
+    TCase *c = tcase_create(name);
+
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, test, 0, count);
+    suite_add_tcase(s, c);
+}
+
 #endif

@@ -521,21 +521,12 @@ START_TEST(test_scribbler)
 }
 END_TEST
 
-static void add_loop(Suite *s, const char *name, const TTest *test, int count)
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, test, 0, count);
-    suite_add_tcase(s, c);
-}
-
 static void add_tests(Suite *s)
 {
-    add_loop(s, "test_jumps", test_jumps, 4);
+    rig_add_loop(s, "test_jumps", test_jumps, 4);
     UNIT_TEST(s, test_calls_of_user_code);
-    add_loop(s, "test_calls_of_its_code", test_calls_of_its_code, 5);
-    add_loop(s, "test_forged_frame", test_forged_frame, 6);
+    rig_add_loop(s, "test_calls_of_its_code", test_calls_of_its_code, 5);
+    rig_add_loop(s, "test_forged_frame", test_forged_frame, 6);
     UNIT_TEST(s, test_open_is_not_close);
     UNIT_TEST(s, test_early_kicks);
     UNIT_TEST(s, test_step_secret);

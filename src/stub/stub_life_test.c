@@ -385,15 +385,6 @@ START_TEST(test_forbidden)
 }
 END_TEST
 
-static void add_loop(Suite *s, const char *name, const TTest *test, int count)
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, test, 0, count);
-    suite_add_tcase(s, c);
-}
-
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, test_nothing_left);
@@ -401,10 +392,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_two_hosts);
     UNIT_TEST(s, test_refusals);
     UNIT_TEST(s, test_commands);
-    add_loop(s, "test_killed", test_killed, 12);
+    rig_add_loop(s, "test_killed", test_killed, 12);
     UNIT_TEST(s, test_orphans);
     UNIT_TEST(s, test_early_end);
-    add_loop(s, "test_forbidden", test_forbidden, ARRAY_SIZE(forbidden));
+    rig_add_loop(s, "test_forbidden", test_forbidden, ARRAY_SIZE(forbidden));
 }
 
 UNIT_TEST_MAIN("stub_life", add_tests)
