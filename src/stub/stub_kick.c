@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Making a thread of a stub come out by a signal, and what becomes of those who do not hear it: with
- * a frame of its own making a program can have the kernel block signals. It is killed once it has run
- * for longer than anything honest keeps them blocked: the handler, and in it a list of mappings. Time
- * on the processor counts, not on the clock, so that a busy computer is no reason. */
+/* Making a thread of a stub come out by a signal, and what becomes of those who do not hear it. User
+ * code has no way to block signals (stub_blob.S); should one be found, it must not keep a vCPU for ever. So
+ * a stub is killed once it has run for longer than anything honest keeps them blocked: the handler, and in
+ * it a list of mappings. Time on the processor counts, not on the clock, so that a busy computer is no
+ * reason. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
