@@ -138,7 +138,7 @@ static unsigned mill_round(const char *start, unsigned rounds, unsigned every, s
     return calls;
 }
 
-static void general_and_sse(void)
+static void general_and_sse_once(void)
 {
     static const float one[4] = {1, 1, 1, 1};
     static const uint64_t pairs[2] = {3, UINT64_C(1) << 40};
@@ -174,9 +174,19 @@ static void general_and_sse(void)
     CHECK_EQ("MXCSR", got, mxcsr);
     __asm__ volatile("fnstcw %0" : "=m"(fcw));
     CHECK_EQ("the x87 control word", fcw, 0xc7f);
-    CHECK("ticks came meanwhile", ticks > 0);
     mxcsr = 0x1f80;
     __asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+}
+
+/* On a busy host all of it can pass before the first tick: then that has shown nothing, so again. */
+static void general_and_sse(void)
+{
+    unsigned tries = 0;
+
+    do
+        general_and_sse_once();
+    while (!ticks && ++tries < 100);
+    CHECK("ticks came meanwhile", ticks > 0);
 }
 
 static void avx(void)
