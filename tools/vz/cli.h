@@ -63,37 +63,43 @@ void opts_help(FILE *to, const struct opt *table, const char *heading);
  * already. Ends the last line. */
 void opts_wrap(FILE *to, const char *text, int indent, int width);
 
-/* main.c, cmd_*.c ------------------------------------------------------------------------- */
+/* main.c, cmd_*.c, command/ ---------------------------------------------------------------- */
 
-/* A subcommand gets the arguments behind its name, and returns the exit status. help prints what
- * `vz help COMMAND` says, with the options of its table. */
+/* A subcommand: one file, which has all of this, and one row in main.c. It gets the arguments behind its
+ * name, and returns the exit status. */
 struct command {
     const char *name;
     int (*main)(int argc, char **argv);
+    /* What `vz help COMMAND` says, with the options of its table; NULL: what usage, text, more and the
+     * options say. */
     void (*help)(FILE *to, const struct opt *options);
     const struct opt *options; /* NULL: those of run_opts_new() */
     const char *text;          /* one sentence, without a full stop */
     const char *const *verbs;  /* the word behind it is one of these; NULL: none */
+    const char *usage;         /* what stands behind its name, "MACHINE [--now]"; NULL: help() says it */
+    const char *more;          /* whole sentences; NULL: there is no more to say */
 };
 
-int run_main(int argc, char **argv);
-void run_help(FILE *to, const struct opt *options);
-int doctor_main(int argc, char **argv);
-void doctor_help(FILE *to, const struct opt *options);
-extern const struct opt doctor_options[];
-int disk_main(int argc, char **argv);
-void disk_help(FILE *to, const struct opt *options);
-extern const struct opt disk_options[];
-extern const char *const disk_verbs[];
+extern const struct opt no_options[];
+extern const struct command run_command, disk_command, doctor_command;
+/* Each in the file of its name in command/. */
+extern const struct command inspect_command, list_command, pause_command, restart_command,
+    resume_command, start_command, stop_command;
+
+/* Is all of it on standard output? Then the exit status of success; else after cli_error(). */
+int cli_finish_output(void);
 
 /* cmd_completion.c: the script for a shell on standard output; shell may be NULL. Returns the exit
  * status, after cli_error(). */
 void completion_help(FILE *to, const struct opt *options);
-int completion_print(const char *shell, const struct command *commands);
+int completion_print(const char *shell, const struct command *const *commands);
 
 /* help_json.c: all that help says, for programs: {"commands": [...], "configuration": ...}. commands
- * ends with a NULL name. False after cli_error(). */
-bool help_json(FILE *to, const struct command *commands, const struct opt *run_options);
+ * ends with NULL. False after cli_error(). */
+bool help_json(FILE *to, const struct command *const *commands, const struct opt *run_options);
+
+/* cmd_run_help.c */
+void run_help(FILE *to, const struct opt *options);
 
 /* run_opts.c ------------------------------------------------------------------------------ */
 
@@ -114,6 +120,8 @@ struct run_life {
 
 /* Returns false after cli_error(). */
 bool run_life_parse(const struct given *list, struct run_life *ret);
+/* "90s", "5m", "1h", the value of an option; not 0. Returns false after cli_error(). */
+bool run_life_time(const char *name, const char *value, uint64_t *ret_ms);
 /* Is it one of its options? */
 bool run_life_has(const char *name);
 

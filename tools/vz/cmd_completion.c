@@ -62,19 +62,21 @@ static void bash_options(FILE *to, const struct command *c, const struct opt *op
     fprintf(to, "--help' ;;\n");
 }
 
-static void bash(FILE *to, const struct command *commands, const struct opt *run)
+static void bash(FILE *to, const struct command *const *commands, const struct opt *run)
 {
     fprintf(to, "# vz completion bash\n"
                 "_vz() {\n"
                 "  local current=${COMP_WORDS[COMP_CWORD]} words\n"
                 "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
                 "    words='");
-    for (const struct command *c = commands; c->name; c++)
-        fprintf(to, "%s ", c->name);
+    for (unsigned i = 0; commands[i]; i++)
+        fprintf(to, "%s ", commands[i]->name);
     fprintf(to, "'\n"
                 "  else\n"
                 "    case ${COMP_WORDS[1]}:${COMP_WORDS[COMP_CWORD-1]} in\n");
-    for (const struct command *c = commands; c->name; c++) {
+    for (unsigned i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+
         if (c->verbs) {
             fprintf(to, "    %s:%s) words='", c->name, c->name);
             put_verbs(to, c);
@@ -123,14 +125,16 @@ static void zsh_option(FILE *to, const struct opt *o)
     fputs("' \\\n", to);
 }
 
-static void zsh(FILE *to, const struct command *commands, const struct opt *run)
+static void zsh(FILE *to, const struct command *const *commands, const struct opt *run)
 {
     fputs("#compdef vz\n"
           "_vz() {\n"
           "  if (( CURRENT == 2 )); then\n"
           "    local -a commands=(\n",
           to);
-    for (const struct command *c = commands; c->name; c++) {
+    for (unsigned i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+
         fprintf(to, "      '%s:", c->name);
         put_quoted(to, c->text, ":\\");
         fputs("'\n", to);
@@ -143,7 +147,9 @@ static void zsh(FILE *to, const struct command *commands, const struct opt *run)
           "  shift words; (( CURRENT-- ))\n"
           "  case $command in\n",
           to);
-    for (const struct command *c = commands; c->name; c++) {
+    for (unsigned i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+
         fprintf(to, "    %s)\n      _arguments \\\n", c->name);
         for (const struct opt *o = c->options ? c->options : run; o->name; o++)
             zsh_option(to, o);
@@ -176,15 +182,19 @@ static void fish_option(FILE *to, const struct command *c, const struct opt *o)
     fputs("'\n", to);
 }
 
-static void fish(FILE *to, const struct command *commands, const struct opt *run)
+static void fish(FILE *to, const struct command *const *commands, const struct opt *run)
 {
     fputs("# vz completion fish\ncomplete -c vz -f\n", to);
-    for (const struct command *c = commands; c->name; c++) {
+    for (unsigned i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+
         fprintf(to, "complete -c vz -n __fish_use_subcommand -a %s -d '", c->name);
         put_quoted(to, c->text, "");
         fputs("'\n", to);
     }
-    for (const struct command *c = commands; c->name; c++) {
+    for (unsigned i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+
         if (c->verbs) {
             fprintf(to, "complete -c vz -n '__fish_seen_subcommand_from %s' -F -a '", c->name);
             put_verbs(to, c);
@@ -209,11 +219,11 @@ void completion_help(FILE *to, const struct opt *options)
           to);
 }
 
-int completion_print(const char *shell, const struct command *commands)
+int completion_print(const char *shell, const struct command *const *commands)
 {
     static const struct {
         const char *name;
-        void (*print)(FILE *to, const struct command *commands, const struct opt *run);
+        void (*print)(FILE *to, const struct command *const *commands, const struct opt *run);
     } shells[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
     struct opt *run = run_opts_new();
 

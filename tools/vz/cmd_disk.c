@@ -13,7 +13,7 @@
 
 #define WORDS_MAX 3 /* the verb's, and two paths or a path and a size */
 
-const struct opt disk_options[] = {
+static const struct opt disk_options[] = {
     {"format", 0, OPT_ALWAYS, "automatic|raw|qcow2", "Options",
      "what the image is (automatic: qcow2 if its name ends in .qcow2, else raw)",
      "Of create: what it becomes.", 1},
@@ -37,7 +37,7 @@ const struct opt disk_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "info, check: for programs", NULL, 0},
     {.name = NULL}};
 
-const char *const disk_verbs[] = {"create", "info", "resize", "convert", "commit", "check", NULL};
+static const char *const disk_verbs[] = {"create", "info", "resize", "convert", "commit", "check", NULL};
 
 struct job {
     const struct given *given;
@@ -47,7 +47,7 @@ struct job {
     uint64_t start_ms, told_ms;
 };
 
-void disk_help(FILE *to, const struct opt *options)
+static void disk_help(FILE *to, const struct opt *options)
 {
     fputs("Usage: vz disk create PATH SIZE [--format qcow2] [--backing PATH] [OPTION]...\n"
           "       vz disk create PATH --backing PATH [OPTION]...\n"
@@ -393,7 +393,7 @@ static int run(struct job *j, const char *const *words, unsigned count)
     return v->run(j);
 }
 
-int disk_main(int argc, char **argv)
+static int disk_main(int argc, char **argv)
 {
     struct given *given = calloc((size_t)argc + 1, sizeof(*given));
     const char *words[WORDS_MAX + 1] = {NULL};
@@ -410,3 +410,7 @@ int disk_main(int argc, char **argv)
     }
     return status;
 }
+
+const struct command disk_command = {
+    "disk", disk_main, disk_help, disk_options,
+    "make disk images, look at them, change them", disk_verbs};

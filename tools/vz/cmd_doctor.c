@@ -12,10 +12,10 @@
 #define WIDTH  78
 #define INDENT 10
 
-const struct opt doctor_options[] = {
+static const struct opt doctor_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "the same for programs", NULL, 0}, {.name = NULL}};
 
-void doctor_help(FILE *to, const struct opt *options)
+static void doctor_help(FILE *to, const struct opt *options)
 {
     fputs("Usage: vz doctor [--json]\n"
           "\n"
@@ -70,7 +70,7 @@ static int print_json(const struct vz_host *host)
     return EXIT_OK;
 }
 
-int doctor_main(int argc, char **argv)
+static int doctor_main(int argc, char **argv)
 {
     struct given *given = calloc((size_t)argc + 1, sizeof(*given));
     struct vz_error err = {0};
@@ -102,3 +102,7 @@ int doctor_main(int argc, char **argv)
     }
     return status;
 }
+
+const struct command doctor_command = {
+    "doctor", doctor_main, doctor_help, doctor_options,
+    "say what this computer offers to machines, and what would mend what it does not"};

@@ -242,7 +242,7 @@ static int run_or_tell(struct run *run)
     return run_machine(run);
 }
 
-int run_main(int argc, char **argv)
+static int run_main(int argc, char **argv)
 {
     struct run run = {.keys = NULL};
     int status;
@@ -260,3 +260,7 @@ int run_main(int argc, char **argv)
     ending_finish();
     return status;
 }
+
+const struct command run_command = {
+    "run", run_main, run_help, NULL,
+    "boot a kernel and connect its serial console to the terminal"};

@@ -44,6 +44,8 @@ static void put_command(FILE *to, const struct command *c, const struct opt *opt
     fprintf(to, "{\"name\": ");
     put_string(to, c->name);
     put_member(to, "text", c->text);
+    put_member(to, "usage", c->usage);
+    put_member(to, "more", c->more);
     if (c->verbs) {
         fprintf(to, ", \"verbs\": [");
         for (const char *const *v = c->verbs; *v; v++) {
@@ -60,7 +62,7 @@ static void put_command(FILE *to, const struct command *c, const struct opt *opt
     fprintf(to, "]}");
 }
 
-bool help_json(FILE *to, const struct command *commands, const struct opt *run_options)
+bool help_json(FILE *to, const struct command *const *commands, const struct opt *run_options)
 {
     struct vz_error err;
     char *schema = vz_config_schema(&err);
@@ -70,9 +72,9 @@ bool help_json(FILE *to, const struct command *commands, const struct opt *run_o
         return false;
     }
     fprintf(to, "{\"commands\": [");
-    for (const struct command *c = commands; c->name; c++) {
-        fprintf(to, c == commands ? "\n" : ",\n");
-        put_command(to, c, c->options ? c->options : run_options);
+    for (unsigned i = 0; commands[i]; i++) {
+        fprintf(to, i ? ",\n" : "\n");
+        put_command(to, commands[i], commands[i]->options ? commands[i]->options : run_options);
     }
     fprintf(to, "],\n\"configuration\": %s}\n", schema);
     free(schema);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vz: the command line of libvz. This file knows the subcommands; each has a file of its own. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 
 #include "cli.h"
 
-static const struct opt no_options[] = {{.name = NULL}};
+const struct opt no_options[] = {{.name = NULL}};
 static const struct opt help_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "all commands, options and objects, for programs", NULL,
      0},
@@ -23,19 +24,32 @@ static int version_main(int argc, char **argv);
 static int completion_main(int argc, char **argv);
 static void main_help(FILE *to, const struct opt *options);
 
-static const struct command commands[] = {
-    {"run", run_main, run_help, NULL, "boot a kernel and connect its serial console to the terminal"},
-    {"disk", disk_main, disk_help, disk_options,
-     "make disk images, look at them, change them", disk_verbs},
-    {"doctor", doctor_main, doctor_help, doctor_options,
-     "say what this computer offers to machines, and what would mend what it does not"},
-    {"help", help_main, main_help, help_options,
-     "say more about a command: the same as 'vz COMMAND --help'"},
-    {"version", version_main, main_help, no_options,
-     "say which version this is: the same as 'vz --version' and 'vz -V'"},
-    {"completion", completion_main, completion_help, no_options,
-     "print a script that lets bash, zsh or fish complete what is typed"},
-    {.name = NULL},
+static const struct command help_command = {
+    "help", help_main, main_help, help_options,
+    "say more about a command: the same as 'vz COMMAND --help'"};
+static const struct command version_command = {
+    "version", version_main, main_help, no_options,
+    "say which version this is: the same as 'vz --version' and 'vz -V'"};
+static const struct command completion_command = {
+    "completion", completion_main, completion_help, no_options,
+    "print a script that lets bash, zsh or fish complete what is typed"};
+
+/* In the order of help. */
+static const struct command *const commands[] = {
+    &run_command,
+    &start_command,
+    &stop_command,
+    &restart_command,
+    &pause_command,
+    &resume_command,
+    &list_command,
+    &inspect_command,
+    &disk_command,
+    &doctor_command,
+    &help_command,
+    &version_command,
+    &completion_command,
+    NULL,
 };
 
 static void main_help(FILE *to, const struct opt *options)
@@ -49,8 +63,8 @@ static void main_help(FILE *to, const struct opt *options)
           "\n"
           "Commands:\n",
           to);
-    for (const struct command *c = commands; c->name; c++)
-        fprintf(to, "  %-10s  %s\n", c->name, c->text);
+    for (unsigned i = 0; commands[i]; i++)
+        fprintf(to, "  %-10s  %s\n", commands[i]->name, commands[i]->text);
     fputs("\n"
           "Example:\n"
           "  vz run --kernel vmlinuz --initrd initrd.img --cmdline console=ttyS0\n"
@@ -58,6 +72,27 @@ static void main_help(FILE *to, const struct opt *options)
           "Exit status: 0 when all went well, 1 when something failed, 2 for wrong usage; each\n"
           "command's help says more.\n",
           to);
+}
+
+/* What the command's row says, where it has no words of its own. */
+static void command_help(FILE *to, const struct command *c, const struct opt *options)
+{
+    bool has_options = options->name != NULL;
+
+    if (c->help) {
+        c->help(to, options);
+        return;
+    }
+    fprintf(to, "Usage: vz %s%s%s%s\n\n", c->name, c->usage[0] ? " " : "", c->usage,
+            has_options ? " [OPTION]..." : "");
+    fprintf(to, "%c", toupper((unsigned char)c->text[0]));
+    opts_wrap(to, c->text + 1, 0, 97);
+    if (c->more)
+        fputc('\n', to);
+    if (c->more)
+        opts_wrap(to, c->more, 0, 98);
+    if (has_options)
+        opts_help(to, options, "Options");
 }
 
 void cli_error(const char *fmt, ...)
@@ -91,23 +126,20 @@ const char *cli_suggestion(const char *dashes, const char *word, const char *con
 /* NULL after an error. */
 static const struct command *find_command(const char *name)
 {
-    const char *words[sizeof(commands) / sizeof(commands[0])];
+    const char *words[sizeof(commands) / sizeof(commands[0])] = {NULL};
     char buffer[CLI_SUGGESTION_MAX];
-    size_t n = 0;
 
-    for (const struct command *c = commands; c->name; c++) {
-        if (!strcmp(name, c->name))
-            return c;
-        words[n++] = c->name;
+    for (unsigned i = 0; commands[i]; i++) {
+        if (!strcmp(name, commands[i]->name))
+            return commands[i];
+        words[i] = commands[i]->name;
     }
-    words[n] = NULL;
     cli_error("unknown %s '%s'%s (see 'vz --help')", name[0] == '-' ? "option" : "command", name,
               name[0] == '-' ? "" : cli_suggestion("", name, words, buffer));
     return NULL;
 }
 
-/* Is all of it on standard output? Then the exit status of success. */
-static int finish_output(void)
+int cli_finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return EXIT_OK;
@@ -124,11 +156,11 @@ static int print_help(const struct command *c)
     if (!ok)
         cli_no_memory();
     else if (c)
-        c->help(stdout, c->options ? c->options : run);
+        command_help(stdout, c, c->options ? c->options : run);
     else
         ok = help_json(stdout, commands, run);
     run_opts_free(run);
-    return ok ? finish_output() : EXIT_FAILED;
+    return ok ? cli_finish_output() : EXIT_FAILED;
 }
 
 static int version_main(int argc, char **argv)
@@ -138,14 +170,14 @@ static int version_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     printf("vz %s\n", vz_version());
-    return finish_output();
+    return cli_finish_output();
 }
 
 static int completion_main(int argc, char **argv)
 {
     int status = completion_print(argc == 1 ? argv[0] : NULL, commands);
 
-    return status == EXIT_OK ? finish_output() : status;
+    return status == EXIT_OK ? cli_finish_output() : status;
 }
 
 static int help_main(int argc, char **argv)

@@ -35,7 +35,7 @@ static bool parse_time(const char *text, uint64_t *ret_ms)
     return true;
 }
 
-static bool set_time(uint64_t *to, const char *name, const char *value)
+bool run_life_time(const char *name, const char *value, uint64_t *to)
 {
     if (parse_time(value, to))
         return true;
@@ -48,13 +48,13 @@ static bool set_time(uint64_t *to, const char *name, const char *value)
 
 static bool set_timeout(struct run_life *l, const char *name, const char *value)
 {
-    return set_time(&l->timeout_ms, name, value);
+    return run_life_time(name, value, &l->timeout_ms);
 }
 
 static bool set_stop(struct run_life *l, const char *name, const char *value)
 {
     if (strcmp(value, "now"))
-        return set_time(&l->stop_ms, name, value);
+        return run_life_time(name, value, &l->stop_ms);
     l->stop_ms = 0;
     return true;
 }

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""Machines in the background: start, stop, pause, list, inspect, and their control socket."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import VZ
+from machines import HALT, Control
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("VZ_HOME", str(home))
+    yield home
+    for name in subprocess.run([VZ, "list", "--names"], stdout=subprocess.PIPE).stdout.decode().split():
+        subprocess.run([VZ, "stop", "--now", name])
+
+
+@pytest.fixture
+def machine(home, vz, tiny_kernel):
+    """machine(NAME, OPTION...) makes a folder with a machine that halts for ever."""
+
+    def make(name, *options, code=HALT, folder=None):
+        folder = folder or home / f"{name}.vz"
+        folder.mkdir(parents=True)
+        tiny_kernel(code).rename(folder / "kernel")
+        config = vz("run", "--kernel", "kernel", "--memory", "16M", "--print-config", *options,
+                    cwd=folder)
+        assert config.status == 0, config
+        (folder / "config.json").write_text(config.out)
+        return folder
+
+    return make
+
+
+def info(vz, name):
+    r = vz("inspect", name)
+    assert r.status == 0, r
+    return json.loads(r.out)
+
+
+def test_start_and_stop(vz, machine):
+    machine("one")
+    r = vz("start", "one")
+    assert (r.status, r.out, r.err) == (0, "", ""), r
+    i = info(vz, "one")
+    assert i["state"] == "running" and i["cpus"] == 1 and i["memoryBytes"] == 16 << 20
+    assert os.path.exists(f"/proc/{i['pid']}")
+    r = vz("start", "one")
+    assert r.status == 1 and "one: " in r.err and "runs" in r.err, r
+    r = vz("stop", "one")
+    assert r.status == 1 and "does not listen to its power button" in r.err and "--now" in r.err, r
+    assert vz("stop", "--now", "one").status == 0
+    i = info(vz, "one")
+    assert i["state"] == "stopped" and i["lastRun"]["reason"] == "stopped"
+    assert vz("stop", "one").status == 0
+    assert vz("start", "one").status == 0
+    assert vz("restart", "--now", "one").status == 0
+    assert info(vz, "one")["state"] == "running"
+
+
+def test_pause_and_resume(vz, machine):
+    machine("one")
+    r = vz("pause", "one")
+    assert r.status == 1 and "not running" in r.err, r
+    assert vz("start", "one").status == 0
+    assert vz("pause", "one").status == 0
+    assert info(vz, "one")["state"] == "paused"
+    r = vz("stop", "one")
+    assert r.status == 1 and "paused" in r.err, r
+    assert vz("resume", "one").status == 0
+    assert info(vz, "one")["state"] == "running"
+
+
+def test_list(vz, home, machine):
+    r = vz("list")
+    assert r.status == 0 and r.out == "" and "no machine yet" in r.err, r
+    assert vz("list", "--json").out.split() == ["[]"]
+    machine("two")
+    machine("ten")
+    machine("bad")
+    (home / "bad.vz" / "config.json").write_text("{")
+    assert vz("start", "two").status == 0
+    r = vz("list")
+    rows = {line.split()[0]: line.split()[1] for line in r.out.splitlines()}
+    assert rows == {"NAME": "STATE", "bad": "broken", "ten": "stopped", "two": "running"}, r
+    assert "bad: " in r.err and "config.json" in r.err, r
+    assert [m["name"] for m in json.loads(vz("list", "--json").out)] == ["bad", "ten", "two"]
+    assert vz("list", "--names").out.split() == ["bad", "ten", "two"]
+
+
+def test_the_only_machine_needs_no_name(vz, machine):
+    assert "no machine yet" in vz("inspect").err
+    machine("one")
+    assert json.loads(vz("inspect").out)["name"] == "one"
+    machine("two")
+    r = vz("inspect")
+    assert r.status == 1 and "several" in r.err, r
+
+
+@pytest.mark.parametrize("name, what", [("", "1 to 63"), ("a" * 64, "1 to 63"), ("-x", "unknown option"), ("a b", "letters"),
+                                        (".x", "begins with"), ("x.vz", "did you mean 'x'"), ("none", "no such machine")])
+def test_names(vz, home, name, what):
+    r = vz("start", name)
+    assert r.status in (1, 2) and what in r.err, r
+
+
+def test_a_folder_anywhere_however_deep(vz, machine, tmp_path):
+    folder = tmp_path / ("d" * 100) / ("e" * 100) / "far.vz"
+    machine("far", folder=folder)
+    assert vz("start", "./far.vz", cwd=folder.parent).status == 0
+    assert info(vz, folder)["state"] == "running"
+    moved = folder.parent.parent / "moved.vz"
+    folder.rename(moved)  # under a running machine
+    assert info(vz, moved)["state"] == "running"
+    assert vz("stop", "--now", moved).status == 0
+
+
+def test_killed_process(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    os.kill(info(vz, "one")["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while info(vz, "one")["state"] != "stopped" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    i = info(vz, "one")
+    assert i["state"] == "stopped" and i["lastRun"]["reason"] == "killed", i
+    assert (folder / "control.sock").exists()
+    assert vz("start", "one").status == 0  # over the socket that was left
+
+
+def test_two_starts_at_once(vz, machine):
+    machine("one")
+    both = [subprocess.Popen([VZ, "start", "one"], stderr=subprocess.PIPE) for _ in range(4)]
+    ends = sorted(p.wait() for p in both)
+    assert ends == [0, 1, 1, 1]
+    assert info(vz, "one")["state"] == "running"
+
+
+def test_a_machine_that_cannot_start(vz, home, machine):
+    folder = machine("one")
+    (folder / "kernel").unlink()
+    r = vz("start", "one")
+    assert r.status == 1 and "one: " in r.err and "kernel" in r.err, r
+    assert info(vz, "one")["state"] == "stopped"
+    assert not (folder / "control.sock").exists()
+
+
+def test_signal_ends_the_machine(vz, machine):
+    machine("one")
+    vz("start", "one")
+    os.kill(info(vz, "one")["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while info(vz, "one")["state"] != "stopped" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert info(vz, "one")["lastRun"]["reason"] == "stopped"
+
+
+def test_in_the_foreground(vz, machine):
+    machine("one")
+    p = subprocess.Popen([VZ, "start", "--foreground", "one"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while info(vz, "one")["state"] != "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert vz("stop", "--now", "one").status == 0
+    assert p.wait(30) == 0
+
+
+# ---- The protocol -------------------------------------------------------------------------------
+
+def test_socket_is_private(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    assert os.stat(folder / "control.sock").st_mode & 0o777 == 0o600
+
+
+def test_protocol(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    c = Control(folder)
+    assert c.call("info")["result"]["state"] == "running"
+    assert c.call("config")["result"]["memory"] == 16 << 20
+    assert "counters" in c.call("stats")["result"]
+    assert c.call("nonsense")["error"]["code"] == 10
+    assert c.call("stop", now=1)["error"]["code"] == 2
+    assert c.call("connect")["error"]["code"] == 2
+    assert c.call("connect", port=1)["error"]["code"] == 30004
+    c.send(b'{"method": "info"}\n')  # without an id
+    answer = c.line()
+    assert answer["id"] is None and "result" in answer
+    for bad in (b"nonsense\n", b"[]\n", b'{"id": 1}\n', b'{"id": 1, "method": "info", "params": []}\n', b"\xff\n"):
+        c.send(bad)
+        assert c.line()["error"]["code"] == 2, bad
+    c.send(b'{"id": "x", "method": "info"}\n{"id": "y", "method": "info"}\n')  # two in one
+    assert [c.line()["id"], c.line()["id"]] == ["x", "y"]
+    c.send(b'\n{"id": 7, "meth')  # one in two
+    time.sleep(0.1)
+    c.send(b'od": "info"}\n')
+    assert c.line()["id"] == 7
+
+
+def test_events(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    c = Control(folder)
+    assert c.call("subscribe") == {"id": 1, "result": {}}
+    vz("pause", "one")
+    vz("resume", "one")
+    vz("stop", "--now", "one")
+    events = []
+    while (e := c.line()) is not None:
+        events.append(e)
+    states = [e["state"] for e in events if e["event"] == "state"]
+    assert states == ["pausing", "paused", "resuming", "running", "stopping", "stopped"]
+    assert events[-1] == {"event": "ended", "reason": "stopped"}
+
+
+def test_hostile_clients(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    c = Control(folder)
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        for _ in range(10):
+            c.send(b"x" * (1 << 20))
+    many = [Control(folder) for _ in range(70)]  # more than it takes
+    for m in many:
+        m.close()
+    c = Control(folder)
+    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+    for _ in range(300):  # descriptors that nobody asked for
+        c.send({"id": 1, "method": "info"}, fds)
+    for _ in range(300):
+        assert c.line()["result"]["state"] == "running"
+    pid = info(vz, "one")["pid"]
+    assert len(os.listdir(f"/proc/{pid}/fd")) < 100
+    deaf = Control(folder)
+    deaf.socket.settimeout(5)
+    with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):
+        for _ in range(100000):  # never reads an answer
+            deaf.send(b'{"id": 1, "method": "config"}\n' * 100)
+    assert info(vz, "one")["state"] == "running"
+
+
+def test_console(vz, machine):
+    # Writes "ok" to COM1, then gives back what it gets, without an end.
+    code = (b"\x66\xba\xf8\x03\xb0o\xee\xb0k\xee"              # mov dx, 0x3f8; "ok"
+            b"\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7"            # until there is something
+            b"\x66\xba\xf8\x03\xec\xee\xeb\xef")
+    folder = machine("one", code=code)
+    vz("start", "one")
+    c = Control(folder)
+    assert c.call("console", recent=100)["result"] == {}
+    end = os.fdopen(c.fds.pop(), "r+b", buffering=0)
+    assert end.read(2) == b"ok"
+    end.write(b"hello")
+    got = b""
+    while len(got) < 5:
+        got += end.read(100)
+    assert got == b"hello"
+    vz("stop", "--now", "one")
+    assert end.read(1) == b""
+    assert (folder / "console.log").read_bytes() == b"okhello"

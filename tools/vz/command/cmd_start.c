@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* `vz start MACHINE`: run it in the background, in a process of its own. */
+#include "command/machine_command.h"
+#include "control/process.h"
+
+static const struct opt start_options[] = {
+    {"foreground", 0, OPT_NEVER, NULL, "Options",
+     "run it in this process, which ends with the machine",
+     "For who watches over processes, as systemd does. SIGTERM asks the guest to shut down, and turns the "
+     "machine off 30 seconds later.", 0},
+    {.name = NULL}};
+
+static bool start_machine(struct bundle *b, const struct args *a)
+{
+    struct vz_error err;
+
+    if (bundle_lock(b, BUNDLE_RUN, &err) < 0) {
+        cli_error("%s", err.text);
+        return false;
+    }
+    if (args_flag(a, "foreground"))
+        return process_run(b, NULL, NULL) == EXIT_OK;
+    if (process_start(b, &err) == 0)
+        return true;
+    cli_error("%s: %s", b->name, err.text);
+    return false;
+}
+
+static int start_main(int argc, char **argv)
+{
+    return machine_each(&start_command, argc, argv, start_machine);
+}
+
+const struct command start_command = {
+    "start", start_main, NULL, start_options, "start machines, in the background", NULL, "MACHINE...",
+    "Each becomes a process of its own, which ends with it; what it has to say goes to vz.log in the "
+    "machine's folder, and what the guest writes to its console to console.log. Returns when the machines "
+    "run, which is before their guests have booted: see 'vz wait'."};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The control socket of a running machine, as methods see it. docs/control.md is the protocol for
+ * other programs; client.h is the side of vz's commands.
+ *
+ * To add a method: a function in a file of this folder, its line below and its row in methods.c.
+ *
+ * Threads: all of it runs on the one thread of the machine's process (process.c). A method must not
+ * wait: it calls the library with a completion, which comes on the same thread, and answers then. */
+#ifndef VZ_TOOLS_CONTROL_H
+#define VZ_TOOLS_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include <vz/error.h>
+
+struct bundle;
+struct control;      /* the machine's process */
+struct control_call; /* one request, from when it came until it is answered */
+struct vz_machine;
+
+/* ---- What a method gets, and answers -------------------------------------------------------- */
+
+struct control_method {
+    const char *name;
+    /* params: an object, maybe empty, as long as the call. Answers exactly once, now or later. */
+    void (*call)(struct control_call *call, json_t *params);
+};
+extern const struct control_method control_methods[]; /* methods.c; ends with a NULL name */
+
+struct control *call_control(const struct control_call *call);
+struct vz_machine *call_machine(const struct control_call *call);
+/* A descriptor that came with the request, which is the caller's then; -1: none. */
+int call_take_fd(struct control_call *call);
+
+/* Answer with a result (an object, whose reference is taken; NULL: {}), and a descriptor, which is
+ * closed here; -1: none. The call is gone then, as after those below. */
+void call_reply(struct control_call *call, json_t *result);
+void call_reply_fd(struct control_call *call, json_t *result, int fd);
+/* Answer with an error. */
+void call_fail(struct control_call *call, const struct vz_error *err);
+void call_fail_text(struct control_call *call, enum vz_error_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A vz_machine_done_fn, whose arg is the call: {} or the error. */
+void call_done(void *call, struct vz_machine *machine, const struct vz_error *err);
+
+/* Members of params. What is not there leaves *ret as it is; what is there and no such thing, or out
+ * of range, fails the call, and returns false. */
+bool call_param_bool(struct control_call *call, json_t *params, const char *name, bool *ret);
+bool call_param_number(struct control_call *call, json_t *params, const char *name, uint64_t min,
+                       uint64_t max, uint64_t *ret);
+bool call_param_string(struct control_call *call, json_t *params, const char *name,
+                       const char **ret);
+
+/* ---- The process ---------------------------------------------------------------------------- */
+
+struct vz_machine *control_machine(const struct control *c);
+const struct bundle *control_bundle(const struct control *c);
+/* Seconds since the machine's process began. */
+double control_uptime(const struct control *c);
+struct console_hub *control_console(const struct control *c); /* NULL: no port leads there */
+
+/* Tell all who have subscribed: {"event": name, ...}. The reference to members, an object or NULL, is
+ * taken. */
+void control_tell(struct control *c, const char *name, json_t *members);
+
+/* ---- Methods, by file ----------------------------------------------------------------------- */
+
+/* control_life.c */
+void method_stop(struct control_call *call, json_t *params);
+void method_pause(struct control_call *call, json_t *params);
+void method_resume(struct control_call *call, json_t *params);
+/* control_look.c */
+void method_info(struct control_call *call, json_t *params);
+void method_stats(struct control_call *call, json_t *params);
+void method_config(struct control_call *call, json_t *params);
+/* control_server.c */
+void method_subscribe(struct control_call *call, json_t *params);
+/* control_connect.c */
+void method_connect(struct control_call *call, json_t *params);
+/* console_hub.c */
+void method_console(struct control_call *call, json_t *params);
+void method_console_window(struct control_call *call, json_t *params);
+
+#endif

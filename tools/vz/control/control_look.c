@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* info, stats, config: what a machine is and does. */
+#include "control/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <vz/machine.h>
+#include <vz/runtime.h>
+
+#include "bundle/bundle.h"
+
+static json_t *string(const char *text)
+{
+    json_t *s = json_string(text);
+
+    return s ? s : json_null();
+}
+
+/* What the process takes of the host's memory, which is mostly the guest's. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long long size, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (!f || fscanf(f, "%llu %llu", &size, &resident) != 2)
+        resident = 0;
+    if (f)
+        fclose(f);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static json_t *forwards_of(struct vz_machine *m, unsigned device)
+{
+    struct vz_network_attachment *a = vz_machine_network_attachment(m, device);
+    const struct vz_port_forward *f;
+    json_t *list = json_array();
+
+    for (unsigned i = 0; (f = vz_nat_attachment_forward(a, i)); i++)
+        json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:i}", "protocol",
+                                              f->udp ? "udp" : "tcp", "host", string(f->host),
+                                              "hostPort", f->host_port, "guestPort", f->guest_port));
+    vz_network_attachment_unref(a);
+    return list;
+}
+
+/* Cards in their order; of those behind NAT the guest's addresses too. */
+static json_t *networks_of(struct vz_machine *m)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0;; i++) {
+        struct vz_guest_address a = VZ_GUEST_ADDRESS_INIT;
+        struct vz_error err = {.code = VZ_ERROR_NONE};
+        json_t *card;
+
+        if (vz_machine_guest_address(m, i, &a, &err) < 0 && err.code != VZ_ERROR_UNSUPPORTED)
+            return list;
+        card = json_object();
+        if (a.ipv4[0])
+            json_object_set_new(card, "ipv4", string(a.ipv4));
+        if (a.ipv6[0])
+            json_object_set_new(card, "ipv6", string(a.ipv6));
+        json_object_set_new(card, "nat", json_boolean(err.code != VZ_ERROR_UNSUPPORTED));
+        json_object_set_new(card, "forwards", forwards_of(m, i));
+        json_array_append_new(list, card);
+    }
+}
+
+static json_t *serials_of(struct vz_machine *m)
+{
+    json_t *list = json_array();
+    char path[256];
+
+    for (unsigned i = 0; i < vz_machine_serial_count(m); i++) {
+        bool has = vz_machine_serial_path(m, i, path, sizeof(path)) == 0;
+
+        json_array_append_new(list, has ? string(path) : json_null());
+    }
+    return list;
+}
+
+void method_info(struct control_call *call, json_t *params)
+{
+    struct control *c = call_control(call);
+    struct vz_machine *m = call_machine(call);
+    struct vz_memory_state memory = VZ_MEMORY_STATE_INIT;
+    const char *accel = vz_machine_accel(m);
+    json_t *info = json_pack(
+        "{s:s, s:i, s:f, s:o, s:I, s:o, s:o, s:b}", "state",
+        vz_machine_state_name(vz_machine_get_state(m)), "pid", (int)getpid(), "uptime",
+        control_uptime(c), "accelerator", accel ? json_string(accel) : json_null(),
+        "residentBytes", (json_int_t)resident_bytes(), "networks", networks_of(m), "serialPaths",
+        serials_of(m), "hearsPowerButton", vz_machine_hears_request_stop(m));
+
+    if (info && vz_machine_memory_state(m, &memory, NULL) == 0)
+        json_object_set_new(info, "balloon",
+                            json_pack("{s:I, s:I, s:I}", "target", (json_int_t)memory.target,
+                                      "actual", (json_int_t)memory.actual, "freed",
+                                      (json_int_t)memory.freed));
+    call_reply(call, info);
+}
+
+static void add_stat(void *arg, const char *name, uint64_t value)
+{
+    json_object_set_new(arg, name, json_integer((json_int_t)value));
+}
+
+void method_stats(struct control_call *call, json_t *params)
+{
+    json_t *stats = json_object();
+
+    vz_machine_stats(call_machine(call), add_stat, stats);
+    call_reply(call, json_pack("{s:f, s:I, s:o}", "uptime", control_uptime(call_control(call)),
+                               "residentBytes", (json_int_t)resident_bytes(), "counters", stats));
+}
+
+/* The configuration that it runs with; that in the folder may have been changed since. */
+void method_config(struct control_call *call, json_t *params)
+{
+    struct vz_error err;
+    char *text = vz_config_to_json(vz_machine_config(call_machine(call)), &err);
+    json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+
+    free(text);
+    if (config)
+        call_reply(call, config);
+    else
+        call_fail_text(call, VZ_ERROR_NO_MEMORY, "out of memory");
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be asked of a running machine. docs/control.md says each one's parameters and result. */
+#include "control/control.h"
+
+const struct control_method control_methods[] = {
+    {"info", method_info},
+    {"stats", method_stats},
+    {"config", method_config},
+    {"subscribe", method_subscribe},
+    {"stop", method_stop},
+    {"pause", method_pause},
+    {"resume", method_resume},
+    {"connect", method_connect},
+    {"console", method_console},
+    {"console-window", method_console_window},
+    {NULL, NULL},
+};

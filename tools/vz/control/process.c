@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine's process: one thread that serves the control socket and the console and delivers the
+ * machine's completions and events; the machine has threads of its own. */
+#include "control/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "bundle/bundle.h"
+#include "cli.h"
+#include "control/console_hub.h"
+#include "control/control_server.h"
+#include "control/last_run.h"
+#include "failure.h"
+
+#define STOP_MS  30000u           /* a guest has so long after SIGTERM */
+#define LOG_MAX  ((off_t)1 << 20) /* then it becomes vz.log.1 */
+
+struct control {
+    struct bundle *bundle;
+    struct vz_machine *machine;
+    struct server *server;
+    struct console_hub *console;
+    int signal_fd;
+    uint64_t began_ms;
+    uint64_t pull_ms; /* when to turn the machine off; 0: not */
+    bool started, ended;
+    struct vz_error start_error; /* when it has ended without having started */
+    void (*ready)(void *arg);
+    void *ready_arg;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct vz_machine *control_machine(const struct control *c)
+{
+    return c->machine;
+}
+
+const struct bundle *control_bundle(const struct control *c)
+{
+    return c->bundle;
+}
+
+double control_uptime(const struct control *c)
+{
+    return (double)(now_ms() - c->began_ms) / 1000;
+}
+
+struct console_hub *control_console(const struct control *c)
+{
+    return c->console;
+}
+
+void control_tell(struct control *c, const char *name, json_t *members)
+{
+    server_tell(c->server, name, members);
+}
+
+/* ---- What the machine tells ----------------------------------------------------------------- */
+
+static void on_state(void *arg, struct vz_machine *machine, enum vz_machine_state state)
+{
+    control_tell(arg, "state", json_pack("{s:s}", "state", vz_machine_state_name(state)));
+}
+
+static void on_address(void *arg, struct vz_machine *machine, unsigned device,
+                       const struct vz_guest_address *a)
+{
+    control_tell(arg, "address", json_pack("{s:i, s:s, s:s}", "network", (int)device, "ipv4", a->ipv4,
+                                           "ipv6", a->ipv6));
+}
+
+static void on_disconnected(void *arg, struct vz_machine *machine, unsigned device,
+                            const struct vz_error *err)
+{
+    cli_error("%s", err->text);
+    control_tell(arg, "disconnected", json_pack("{s:i}", "network", (int)device));
+}
+
+static void on_panic(void *arg, struct vz_machine *machine, bool crash_kernel)
+{
+    cli_error("the guest's kernel panicked");
+    control_tell(arg, "panicked", json_pack("{s:b}", "crashKernel", crash_kernel));
+}
+
+static void on_started(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct control *c = arg;
+
+    if (err) {
+        c->start_error = *err;
+        c->ended = true;
+        return;
+    }
+    c->started = true;
+    last_run_began(c->bundle);
+    if (c->ready)
+        c->ready(c->ready_arg);
+}
+
+/* ---- How it ends ---------------------------------------------------------------------------- */
+
+/* SIGTERM and its like: the guest is asked; the second time, or when it does not listen, the machine is
+ * turned off. */
+static void leave(struct control *c)
+{
+    if (!c->pull_ms && vz_machine_hears_request_stop(c->machine) &&
+        vz_machine_request_stop(c->machine, NULL) == 0) {
+        cli_error("asked to end: pressed the guest's power button, and waiting for it up to %u s",
+                  STOP_MS / 1000);
+        c->pull_ms = now_ms() + STOP_MS;
+        return;
+    }
+    cli_error("asked to end: turning the machine off");
+    c->pull_ms = 0;
+    if (!c->started || vz_machine_stop(c->machine, NULL, NULL) < 0)
+        c->ended = true;
+}
+
+static void take_signal(struct control *c)
+{
+    struct signalfd_siginfo info;
+
+    if (read(c->signal_fd, &info, sizeof(info)) > 0)
+        leave(c);
+}
+
+static void look_at_state(struct control *c)
+{
+    enum vz_machine_state state = vz_machine_get_state(c->machine);
+
+    c->ended = c->ended || (c->started && (state == VZ_STATE_STOPPED || state == VZ_STATE_ERROR));
+    if (!c->ended && c->pull_ms && now_ms() >= c->pull_ms) {
+        cli_error("the guest has not shut down: turning the machine off");
+        c->pull_ms = 0;
+        vz_machine_stop(c->machine, NULL, NULL);
+    }
+}
+
+/* ---- The loop ------------------------------------------------------------------------------- */
+
+static void serve(struct control *c)
+{
+    struct pollfd p[2 + SERVER_FDS_MAX + CONSOLE_FDS_MAX] = {
+        {.fd = vz_machine_events_fd(c->machine), .events = POLLIN},
+        {.fd = c->signal_fd, .events = POLLIN}};
+    unsigned clients = server_poll(c->server, p + 2);
+    unsigned console = c->console ? console_hub_poll(c->console, p + 2 + clients) : 0;
+
+    if (poll(p, 2 + clients + console, c->pull_ms ? 1000 : -1) < 0)
+        return;
+    if (c->console)
+        console_hub_serve(c->console, p + 2 + clients, console);
+    if (p[0].revents)
+        vz_machine_dispatch(c->machine);
+    if (p[1].revents)
+        take_signal(c);
+    server_serve(c->server, p + 2, clients);
+    look_at_state(c);
+}
+
+static int watch_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* also for the threads to come */
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
+{
+    struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct vz_config *config = bundle_config(c->bundle, err);
+    struct vz_machine *m = NULL;
+
+    delegate.state_changed = on_state;
+    delegate.guest_address_changed = on_address;
+    delegate.network_disconnected = on_disconnected;
+    delegate.guest_panicked = on_panic;
+    o.delegate = &delegate;
+    o.delegate_arg = c;
+    o.use_events_fd = true;
+    if (config && vz_config_uses_stdio(config))
+        c->console = console_hub_new(config, c->bundle, err);
+    if (config && (c->console || !vz_config_uses_stdio(config)))
+        m = vz_machine_new(config, &o, err);
+    vz_config_unref(config);
+    return m;
+}
+
+/* All that is needed before the machine starts. */
+static bool prepare(struct control *c, struct vz_error *err)
+{
+    c->began_ms = now_ms();
+    c->signal_fd = watch_signals();
+    if (c->signal_fd < 0) {
+        fail_errno(err, "signals");
+        return false;
+    }
+    if (bundle_enter(c->bundle, err) < 0)
+        return false;
+    c->machine = make_machine(c, err);
+    c->server = c->machine ? server_new(c, c->bundle, err) : NULL;
+    if (!c->server)
+        return false;
+    if (vz_machine_start(c->machine, on_started, c) == 0)
+        return true;
+    fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+    return false;
+}
+
+/* Everybody who waits hears how it went, before the lock goes. */
+static void finish(struct control *c)
+{
+    struct vz_machine_end end = {.reason = VZ_END_STOPPED};
+
+    if (c->started) {
+        vz_machine_wait(c->machine, &end);
+        last_run_ended(c->bundle, &end);
+        control_tell(c, "ended", last_run_json(&end));
+    }
+    vz_machine_free(c->machine); /* delivers what is under way */
+    console_hub_free(c->console);
+    server_free(c->server, c->bundle);
+    if (c->signal_fd >= 0)
+        close(c->signal_fd);
+}
+
+static int run(struct control *c, struct vz_error *err)
+{
+    bool ok = prepare(c, err);
+
+    while (ok && !c->ended)
+        serve(c);
+    if (ok && !c->started && c->start_error.code)
+        *err = c->start_error;
+    else if (ok && !c->started)
+        fail(err, VZ_ERROR_CANCELLED, "ended before the machine had started");
+    ok = c->started;
+    finish(c);
+    return ok ? 0 : -1;
+}
+
+int process_run(struct bundle *b, void (*ready)(void *arg), void *arg)
+{
+    struct control c = {.bundle = b, .ready = ready, .ready_arg = arg, .signal_fd = -1};
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+
+    if (run(&c, &err) == 0)
+        return EXIT_OK;
+    cli_error("%s", err.text);
+    return EXIT_FAILED;
+}
+
+/* ---- In the background ---------------------------------------------------------------------- */
+
+struct starter {
+    struct control *control;
+    int fd; /* a pipe to who started us, for one struct vz_error: without code when the machine runs */
+};
+
+static bool tell_starter(struct starter *s, const struct vz_error *err)
+{
+    bool ok = write(s->fd, err, sizeof(*err)) == (ssize_t)sizeof(*err);
+
+    close(s->fd);
+    return ok;
+}
+
+/* Who was interrupted while it waited for us did not want this machine. */
+static void tell_ready(void *arg)
+{
+    struct starter *s = arg;
+
+    if (!tell_starter(s, &(struct vz_error){.code = VZ_ERROR_NONE}))
+        vz_machine_stop(s->control->machine, NULL, NULL);
+}
+
+/* What the shell had open is not the machine's to keep open. */
+static void close_others(const struct bundle *b, int fd)
+{
+    for (int i = 3, max = (int)sysconf(_SC_OPEN_MAX); i < max && i < 4096; i++) {
+        if (i != b->fd && i != b->lock_fd && i != fd)
+            close(i);
+    }
+}
+
+/* Standard input from nowhere, output into the folder's log. */
+static bool redirect(const struct bundle *b)
+{
+    struct stat st;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), log;
+
+    if (fstatat(b->fd, BUNDLE_LOG, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > LOG_MAX)
+        renameat(b->fd, BUNDLE_LOG, b->fd, BUNDLE_LOG ".1");
+    log = openat(b->fd, BUNDLE_LOG, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(log >= 0 ? log : null, 1) < 0 || dup2(1, 2) < 0)
+        return false;
+    setvbuf(stderr, NULL, _IOLBF, 0);
+    return true;
+}
+
+static void be_process(struct bundle *b, int fd)
+{
+    struct control c = {.bundle = b, .ready = tell_ready, .signal_fd = -1};
+    struct starter s = {&c, fd};
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    bool ok;
+
+    c.ready_arg = &s;
+    setsid();
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    close_others(b, fd);
+    if (!redirect(b))
+        fail_errno(&err, b->path);
+    ok = !err.code && run(&c, &err) == 0;
+    if (!ok && !tell_starter(&s, &err))
+        cli_error("%s", err.text);
+    _exit(ok ? EXIT_OK : EXIT_FAILED);
+}
+
+/* Wait for the process' word. */
+static int hear(const struct bundle *b, int fd, pid_t pid, struct vz_error *err)
+{
+    struct vz_error why;
+    ssize_t n;
+
+    do {
+        n = read(fd, &why, sizeof(why));
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof(why) && !why.code)
+        return 0;
+    waitpid(pid, NULL, 0);
+    if (n == (ssize_t)sizeof(why))
+        return fail(err, why.code, "%s", why.text);
+    return fail(err, VZ_ERROR_INTERNAL,
+                "%.60s: its process died before the machine ran; see %.120s/" BUNDLE_LOG, b->name,
+                b->path);
+}
+
+int process_start(struct bundle *b, struct vz_error *err)
+{
+    int fd[2], result;
+    pid_t pid;
+
+    if (pipe2(fd, O_CLOEXEC) < 0)
+        return fail_errno(err, "a pipe");
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        be_process(b, fd[1]);
+    close(fd[1]);
+    result = pid < 0 ? fail_errno(err, "a process") : hear(b, fd[0], pid, err);
+    close(fd[0]);
+    return result;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine's own process, which lives as long as the machine runs. */
+#ifndef VZ_TOOLS_PROCESS_H
+#define VZ_TOOLS_PROCESS_H
+
+#include <stdbool.h>
+
+#include <vz/error.h>
+
+struct bundle;
+
+/* Run the machine in a process of its own, in the background, without a terminal. b is locked
+ * (BUNDLE_RUN): the lock goes along with the process. Returns 0 when the machine runs; or -1 and err
+ * when it does not, and there is no process then. The caller has one thread. */
+int process_start(struct bundle *b, struct vz_error *err);
+
+/* The same in this process, until the machine ends; for who watches over it (systemd). It has started
+ * when ready() is called. Returns an exit status, after cli_error(). */
+int process_run(struct bundle *b, void (*ready)(void *arg), void *arg);
+
+#endif
