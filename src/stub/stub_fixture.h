@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,6 +18,13 @@
 #define REGION    UINT64_C(0x500000000000)
 #define CODE      UINT64_C(0x10000000) /* the first page of RAM */
 #define DATA      UINT64_C(0x20000000) /* the second */
+
+/* Why a host can have no stubs, for UNIT_TEST_MAIN_UNLESS(); NULL: it can. */
+static inline const char *no_stubs_here(void)
+{
+    return getauxval(AT_HWCAP2) & BIT(1) /* HWCAP2_FSGSBASE */
+               ? NULL : "programs may not use RDFSBASE here, so there are no stubs";
+}
 
 struct rig {
     int ram, ram_ro;

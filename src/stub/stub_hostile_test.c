@@ -536,4 +536,4 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_scribbler);
 }
 
-UNIT_TEST_MAIN("stub_hostile", add_tests)
+UNIT_TEST_MAIN_UNLESS("stub_hostile", add_tests, no_stubs_here())

@@ -398,4 +398,4 @@ static void add_tests(Suite *s)
     rig_add_loop(s, "test_forbidden", test_forbidden, ARRAY_SIZE(forbidden));
 }
 
-UNIT_TEST_MAIN("stub_life", add_tests)
+UNIT_TEST_MAIN_UNLESS("stub_life", add_tests, no_stubs_here())

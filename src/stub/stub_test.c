@@ -288,4 +288,4 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_threads);
 }
 
-UNIT_TEST_MAIN("stub", add_tests)
+UNIT_TEST_MAIN_UNLESS("stub", add_tests, no_stubs_here())
