@@ -85,6 +85,23 @@ VZ_PUBLIC struct vz_storage_attachment *
 vz_block_device_attachment_new(int fd, const struct vz_block_device_options *options,
                                struct vz_error *err);
 
+struct vz_seed_options { /* start from VZ_SEED_OPTIONS_INIT */
+    size_t size;
+    const char *meta_data;      /* path; NULL: instance-id is the machine's identifier, local-hostname is
+                                   made of its label */
+    const char *network_config; /* path; NULL: there is none, and the guest uses DHCP */
+};
+#define VZ_SEED_OPTIONS_INIT VZ_INIT_(struct vz_seed_options, )
+
+/**
+ * A disk for cloud-init in the guest (its NoCloud data source): a small ISO 9660 file system called cidata,
+ * made in memory of files when a machine starts, and read-only.
+ * @user_data  path of a file of at most 16 MiB, as the others are; copied
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_attachment *vz_seed_attachment_new(const char *user_data,
+                                                               const struct vz_seed_options *options,
+                                                               struct vz_error *err);
+
 #define VZ_BLOCK_IDENTIFIER_MAX 20
 
 struct vz_virtio_block_options { /* start from VZ_VIRTIO_BLOCK_OPTIONS_INIT */

@@ -138,7 +138,7 @@ static bool may_do_without(const struct schema_option *o)
 
     if (o->field)
         return false;
-    first = schema_nameless(o->type);
+    first = schema_nameless(o->type, 0);
     return !schema_attachment(o->type) && !(first && first->required);
 }
 

@@ -2,6 +2,7 @@
 /* Options of the command line on a configuration: those of the tables, and shortcuts, which do more
  * than one thing. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,18 @@ static int add_cdrom(struct vz_config *c, const char *value, struct vz_error *er
     return r;
 }
 
+static int add_seed(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    char *text;
+    int r;
+
+    if (asprintf(&text, "seed=%s", value ? value : "") < 0)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    r = apply(c, "disk", text, err);
+    free(text);
+    return r;
+}
+
 static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error *err)
 {
     struct vz_linux_boot_loader_options o = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
@@ -50,6 +63,10 @@ static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error
     r = apply(c, "disk", value, err);
     if (r < 0)
         return r;
+    if (last_disk(c)->kind != STORAGE_DISK_IMAGE) {
+        object_unref(c->storage_devices.item[--c->storage_devices.count]);
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a kernel is read from a disk's image only");
+    }
     o.disk = last_disk(c)->path;
     b = vz_linux_boot_loader_new(&o, err);
     if (!b) {
@@ -177,6 +194,13 @@ const struct config_shortcut config_shortcuts[] = {
      "They belong to the first network card behind NAT, and bring one along where there is no "
      "card.",
      add_forward},
+    {"seed", 0, "USER-DATA[,META-DATA[,NETWORK-CONFIG]]", "Devices",
+     "a disk that tells cloud-init in the guest who may log in and what to install",
+     "It is made in memory of these files (cloud-init's NoCloud data source, called cidata) and cannot be "
+     "written. Without META-DATA the instance-id is the machine's identifier and the host name is its "
+     "--name; cloud-init sets a machine up once for each instance-id, so a disk that is used again wants "
+     "the same --uuid each time.",
+     add_seed},
     {.name = NULL},
 };
 

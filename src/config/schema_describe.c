@@ -91,6 +91,13 @@ static void add_array(struct text *t, const struct schema_field *f, bool *comma)
 
 static void add_members(struct text *t, const struct schema_type *type, bool comma)
 {
+    const struct schema_field *next;
+
+    for (unsigned i = 1; (next = schema_nameless(type, i)); i++) {
+        add(t, "[,");
+        add_value(t, next);
+        add(t, "]");
+    }
     for (const struct schema_field *f = type->fields; f->kind; f++) {
         if (!f->json || f->class || (f->option && !f->option[0]))
             continue;
@@ -110,7 +117,7 @@ static void add_class(struct text *t, const struct schema_class *class)
 
     for (unsigned i = 0; class->types[i]; i++) {
         const struct schema_type *type = class->types[i];
-        const struct schema_field *f = schema_nameless(type);
+        const struct schema_field *f = schema_nameless(type, 0);
 
         if (!type->option && !f)
             continue; /* options do not make one */
@@ -136,7 +143,7 @@ void schema_option_synopsis(const struct schema_option *o, char *ret, size_t len
             add_value(&t, o->field);
         return;
     }
-    first = schema_nameless(o->type);
+    first = schema_nameless(o->type, 0);
     attached = schema_attachment(o->type);
     if (first) {
         add(&t, "%s", first->required ? "" : "[");

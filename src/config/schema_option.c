@@ -118,10 +118,10 @@ const struct schema_field *schema_attachment(const struct schema_type *type)
     return NULL;
 }
 
-const struct schema_field *schema_nameless(const struct schema_type *type)
+const struct schema_field *schema_nameless(const struct schema_type *type, unsigned index)
 {
     for (const struct schema_field *f = type->fields; f->kind; f++) {
-        if (f->option && !f->option[0])
+        if (f->option && !f->option[0] && !index--)
             return f;
     }
     return NULL;
@@ -133,6 +133,7 @@ const struct schema_field *schema_nameless(const struct schema_type *type)
 struct builder {
     const struct schema_type *type[2];
     void *object[2];
+    unsigned nameless; /* words without a name that have been taken */
     const char *synopsis;
     struct vz_error *err;
 };
@@ -249,8 +250,20 @@ static int refuse_member(const struct builder *b, const char *name)
                                  "'%.40s' is not known here: expected %s", name, b->synopsis);
 }
 
+/* A word without a name, if there is still a member for one. */
+static int apply_nameless(struct builder *b, const char *word)
+{
+    unsigned i = b->type[1] ? 1 : 0;
+    const struct schema_field *f = schema_nameless(b->type[i], b->nameless);
+
+    if (!f)
+        return refuse_member(b, word);
+    b->nameless++;
+    return set_member(f, b->object[i], "", word, b->err);
+}
+
 /* NAME or NAME=VALUE */
-static int apply_member(const struct builder *b, char *member)
+static int apply_member(struct builder *b, char *member)
 {
     char *value = strchr(member, '=');
     unsigned word;
@@ -272,7 +285,7 @@ static int apply_member(const struct builder *b, char *member)
                 return set_member(f, b->object[i], member, value, b->err);
         }
     }
-    return refuse_member(b, member);
+    return value ? refuse_member(b, member) : apply_nameless(b, member);
 }
 
 static bool is_member(const struct schema_type *type, const char *text)
@@ -297,7 +310,7 @@ static const struct schema_type *type_of_word(const struct schema_class *class, 
         const char *name = class->types[i]->option;
         size_t len = name ? strlen(name) : 0;
 
-        if (!name && schema_nameless(class->types[i]))
+        if (!name && schema_nameless(class->types[i], 0))
             plain = class->types[i];
         if (!name || strncmp(word, name, len) || (word[len] && word[len] != '='))
             continue;
@@ -341,21 +354,23 @@ static int start_attachment(struct builder *b, const struct schema_class *class,
     b->object[1] = schema_new(type, b->err);
     if (!b->object[1])
         return -ENOMEM;
-    f = schema_nameless(type);
+    f = schema_nameless(type, 0);
     if (!f && value)
         return -EINVAL;
+    b->nameless = f && value;
     return !f || (!value && !f->required) ? 0
                                           : set_member(f, b->object[1], "", value, b->err);
 }
 
 static int first_word(struct builder *b, char **rest)
 {
-    const struct schema_field *f = schema_nameless(b->type[0]);
+    const struct schema_field *f = schema_nameless(b->type[0], 0);
     const struct schema_field *a = schema_attachment(b->type[0]);
 
     if (a)
         return start_attachment(b, a->class, rest);
-    if (f && *rest && (f->required || !is_member(b->type[0], *rest)))
+    b->nameless = f && *rest && (f->required || !is_member(b->type[0], *rest));
+    if (b->nameless)
         return set_member(f, b->object[0], "", schema_next_member(rest), b->err);
     return 0;
 }

@@ -43,6 +43,10 @@ START_TEST(options_do_what_they_say)
     expect("disk", "d,ro", "storageDevices[0].attachment.readOnly", "true");
     expect("disk", "d,read-only=off", "storageDevices[0].attachment.readOnly", "false");
     expect("cdrom", "a,,b", "storageDevices[0].attachment.path", "a,b");
+    expect("seed", "u=1,m,n", "storageDevices[0].attachment.userData", "u=1");
+    expect("seed", "u,,v,m,n", "storageDevices[0].attachment.metaData", "m");
+    expect("seed", "u,m,n", "storageDevices[0].attachment.networkConfig", "n");
+    expect("disk", "seed=u,network-config=n,id=x", "storageDevices[0].attachment.networkConfig", "n");
     expect("boot-disk", "d,,e,sync=none", "bootLoader.disk", "d,e");
     expect("serial", "unix:a,b", "serialPorts[0].attachment.path", "a,b");
     expect("serial", "file=a,append", "serialPorts[0].attachment.append", "true");
@@ -72,6 +76,9 @@ START_TEST(options_refuse_what_they_do_not_take)
         {"disk", "d,", "'' is not known here"},
         {"disk", "d,id", "id: expected"},
         {"rng", "x", "'x' is not known here"},
+        {"seed", "u,m,n,o", "'o' is not known here"},
+        {"seed", "", "expected"},
+        {"boot-disk", "seed=u", "a kernel is read from a disk's image only"},
         {"net", "nat=5", "expected nat"},
         {"net", "tap", "expected NAME"},
         {"serial", "null:x", "expected null"},
@@ -172,7 +179,8 @@ START_TEST(everything_is_described)
     ck_assert_uint_gt(t.members, 50);
     ck_assert_uint_gt(t.options, 20);
     ck_assert_str_eq(t.disk, "PATH[,ro][,cache=automatic|uncached|cached][,sync=full|fsync|none]"
-                             "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral][,id=NAME][,filter=FILTER]");
+                             "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral]"
+                             "|seed=USER-DATA[,META-DATA][,NETWORK-CONFIG][,id=NAME][,filter=FILTER]");
 }
 END_TEST
 

@@ -157,7 +157,52 @@ static const struct schema_type block_device_type = {
     .fields = block_device_fields, .check = check_block_device,
     .text = "a disk of the host that is open already, by a helper with more rights"};
 
-static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type, NULL};
+static void check_seed_file(struct report *r, const char *path)
+{
+    struct stat st;
+
+    if (!path)
+        return;
+    if (stat(path, &st) < 0 || access(path, R_OK) < 0)
+        report_problem(r, VZ_ERROR_IO, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        report_problem(r, VZ_ERROR_INVALID, "%s: is not a file", path);
+}
+
+static void check_seed(struct report *r, const void *object)
+{
+    const struct vz_storage_attachment *a = object;
+
+    check_seed_file(r, a->user_data);
+    check_seed_file(r, a->meta_data);
+    check_seed_file(r, a->network_config);
+}
+
+static const struct schema_field seed_fields[] = {
+    FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_SEED),
+    FIELD_CONST(struct vz_storage_attachment, read_only, true),
+    FIELD_PATH(struct vz_storage_attachment, user_data, "userData", .required = true, .option = "",
+               .value = "USER-DATA", .noun = "path of user-data",
+               .text = "a file for cloud-init: who may log in, what to install and to run",
+               .more = "Its first line is #cloud-config, or another of cloud-init's headers; the file may be "
+                       "empty."),
+    FIELD_PATH(struct vz_storage_attachment, meta_data, "metaData", .option = "",
+               .value = "META-DATA", .noun = "path of meta-data",
+               .text = "a file with instance-id and local-hostname; made where it is not given",
+               .more = "Then instance-id is the machine's identifier, and local-hostname its name. "
+                       "cloud-init sets a machine up once for each instance-id: a disk that is used again "
+                       "wants --uuid, so that it is the same machine."),
+    FIELD_PATH(struct vz_storage_attachment, network_config, "networkConfig", .option = "",
+               .value = "NETWORK-CONFIG", .noun = "path of network-config",
+               .text = "a file with the network's configuration; without it the guest uses DHCP"),
+    FIELD_END};
+static const struct schema_type seed_type = {
+    .name = "seed", .json = "seed", .size = sizeof(struct vz_storage_attachment),
+    .fields = seed_fields, .check = check_seed, .option = "seed",
+    .text = "a disk made for cloud-init (NoCloud), in memory and read-only"};
+
+static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type,
+                                                                      &seed_type, NULL};
 static const struct schema_class storage_attachments = {.types = storage_attachments_types};
 
 struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
@@ -203,6 +248,20 @@ vz_block_device_attachment_new(int fd, const struct vz_block_device_options *opt
     return schema_make(&block_device_type, &a, err);
 }
 
+struct vz_storage_attachment *vz_seed_attachment_new(const char *user_data,
+                                                     const struct vz_seed_options *options,
+                                                     struct vz_error *err)
+{
+    struct vz_seed_options o = VZ_SEED_OPTIONS_INIT;
+    struct vz_storage_attachment a = {.fd = -1, .user_data = (char *)user_data};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    a.meta_data = (char *)o.meta_data;
+    a.network_config = (char *)o.network_config;
+    return schema_make(&seed_type, &a, err);
+}
+
 /* ---- Devices -------------------------------------------------------------------------------- */
 
 static const struct schema_field virtio_block_fields[] = {
@@ -222,7 +281,8 @@ const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
     .fields = virtio_block_fields, .check = check_shared,
     .option = "disk", .letter = 'd', .heading = "Devices",
-    .text = "a virtio disk, vda, vdb, ... in their order: an image (raw, qcow2) or a block device; with "
+    .text = "a virtio disk, vda, vdb, ... in their order: an image (raw, qcow2), a block device, or what seeds "
+            "cloud-init; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
 static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, NULL};

@@ -46,6 +46,8 @@ struct device_env {
     struct loop *loop;
     unsigned cpu_count;
     uint64_t ram_size;                 /* bytes */
+    const uint8_t *identifier;         /* 16 bytes, the machine's */
+    const char *label;                 /* its name; may be NULL */
     int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);

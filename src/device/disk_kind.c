@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks: an image or block device of the host behind a virtio block device. */
+/* Disks: an image or block device of the host, or what seeds cloud-init, behind a virtio block device. */
 #include <string.h>
 
-#include "block/blk_filters.h"
 #include "block/blk_disk.h"
+#include "block/blk_filters.h"
+#include "block/blk_seed.h"
 #include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
@@ -11,20 +12,37 @@
 #include "virtio/virtio.h"
 #include "virtio/virtio_blk.h"
 
-static int disk_open(struct device_slot *s, struct vz_error *err)
+static int open_seed(const struct device_slot *s, const struct vz_storage_attachment *a,
+                     struct blk **ret, struct vz_error *err)
+{
+    const struct blk_seed_options o = {.user_data = a->user_data, .meta_data = a->meta_data,
+                                       .network_config = a->network_config,
+                                       .identifier = s->env->identifier, .label = s->env->label};
+
+    return blk_seed_open(&o, s->env->loop, ret, err);
+}
+
+static int open_file(const struct device_slot *s, const struct vz_storage_attachment *a,
+                     struct blk **ret, struct vz_error *err)
 {
     static const enum blk_caching caching[] = {BLK_CACHING_AUTOMATIC, BLK_CACHING_UNCACHED,
                                                BLK_CACHING_CACHED};
     static const enum blk_sync sync[] = {BLK_SYNC_FULL, BLK_SYNC_FULL, BLK_SYNC_FSYNC,
                                          BLK_SYNC_NONE};
-    const struct vz_storage_device *d = s->config;
-    const struct vz_storage_attachment *a = d->attachment;
-    const struct blk_disk_options options = {
+    const struct blk_disk_options o = {
         .path = a->path, .fd = a->fd, .format = (enum disk_format)a->format, .backing = a->backing,
         .read_only = a->read_only, .ephemeral = a->ephemeral, .caching = caching[a->caching],
         .sync = sync[a->sync]};
+
+    return blk_disk_open(&o, s->env->loop, ret, err);
+}
+
+static int disk_open(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    const struct vz_storage_attachment *a = d->attachment;
     struct blk *blk;
-    int r = blk_disk_open(&options, s->env->loop, &blk, err);
+    int r = a->kind == STORAGE_SEED ? open_seed(s, a, &blk, err) : open_file(s, a, &blk, err);
 
     if (r < 0)
         return r;

@@ -26,6 +26,8 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
     const struct vz_config *c = p->config;
     const struct device_env env = {.loop = p->loop, .cpu_count = c->options.cpu_count,
                                    .ram_size = c->options.memory_size,
+                                   .identifier = c->platform->identifier.bytes,
+                                   .label = c->options.label,
                                    .stdio_read_fd = c->stdio_read_fd,
                                    .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell,
                                    .arg = owner->arg};

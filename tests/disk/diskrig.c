@@ -6,6 +6,7 @@
  *                                         RAW is what it holds before, too, if it is there.
  *     diskrig kill IMAGE SEED MS          random requests of a process that is killed after MS; then
  *                                         is all there that was flushed?
+ *     diskrig seed USER-DATA RAW          write what cloud-init would read to the file RAW
  *     diskrig speed IMAGE read|write SIZE DEPTH SECONDS   requests per second, at random places
  *
  * Environment: CACHE=uncached, SYNC=none, FORMAT=raw|qcow2, ENGINE=threads, BACKING=PATH. */
@@ -22,6 +23,7 @@
 
 #include "base/clock.h"
 #include "block/blk_disk.h"
+#include "block/blk_seed.h"
 #include "loop/loop.h"
 
 #define DEPTH   24u
@@ -401,6 +403,16 @@ static void do_speed(unsigned depth, unsigned seconds)
     printf("%.0f requests/s\n", (double)speed.done * 1e9 / (double)(clock_mono_ns() - start));
 }
 
+static void open_seed(const char *user_data)
+{
+    static const uint8_t identifier[16];
+    const struct blk_seed_options o = {.user_data = user_data, .identifier = identifier};
+    struct vz_error err;
+
+    if (loop_create(&loop) || blk_seed_open(&o, loop, &disk, &err))
+        fail("open", err.text);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 3 ? argv[1] : "";
@@ -408,6 +420,9 @@ int main(int argc, char **argv)
     seed = argc > 4 ? strtoull(argv[4], NULL, 0) * 2654435761u + 1 : 1;
     if (!strcmp(what, "read")) {
         open_disk(argv[2], true);
+        save(argv[3], read_all());
+    } else if (!strcmp(what, "seed")) {
+        open_seed(argv[2]);
         save(argv[3], read_all());
     } else if (!strcmp(what, "random") && argc == 6) {
         open_disk(argv[2], false);
