@@ -5,6 +5,7 @@
  *     pause:   running -> pausing -> paused     (or running: a disk does not answer)
  *     resume:  paused -> resuming -> running
  *     stop:    running, paused -> stopping -> stopped
+ *     save and restore: <vz/saved_state.h>
  *
  * A guest that powers off takes the machine from running (pausing, ...) to stopped, and one that
  * cannot go on takes it to error, from where only start leads on. Each start builds the machine
@@ -38,7 +39,7 @@ enum vz_machine_state {
     VZ_STATE_PAUSING = 5,
     VZ_STATE_RESUMING = 6,
     VZ_STATE_STOPPING = 7,
-    VZ_STATE_SAVING = 8,    /* not reached by this version, as the next */
+    VZ_STATE_SAVING = 8,
     VZ_STATE_RESTORING = 9,
 };
 

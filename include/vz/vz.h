@@ -15,6 +15,7 @@
 #include <vz/log.h>
 #include <vz/machine.h>
 #include <vz/runtime.h>
+#include <vz/saved_state.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -26,6 +26,7 @@ struct acpi_pm {
     struct chipset_requests requests;
     uint64_t base_ns; /* host time at which the PM timer stood at base_ticks */
     uint64_t base_ticks;
+    bool frozen; /* at base_ticks */
 
     uint16_t pm1_sts, pm1_en, pm1_cnt;
     uint8_t gpe_sts[ACPI_GPE0_LEN / 2], gpe_en[ACPI_GPE0_LEN / 2];
@@ -38,7 +39,7 @@ struct acpi_pm {
 
 static uint64_t now_ticks(const struct acpi_pm *pm)
 {
-    uint64_t ns = clock_mono_ns() - pm->base_ns;
+    uint64_t ns = pm->frozen ? 0 : clock_mono_ns() - pm->base_ns;
 
     return pm->base_ticks + mul_div_u64(ns, ACPI_PM_TIMER_HZ, NS_PER_SEC);
 }
@@ -206,7 +207,8 @@ void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled)
 void acpi_pm_freeze(struct acpi_pm *pm)
 {
     device_lock(&pm->dev);
-    pm->ticks = now_ticks(pm);
+    pm->base_ticks = now_ticks(pm);
+    pm->frozen = true;
     device_unlock(&pm->dev);
 }
 
@@ -214,7 +216,7 @@ void acpi_pm_thaw(struct acpi_pm *pm)
 {
     device_lock(&pm->dev);
     pm->base_ns = clock_mono_ns();
-    pm->base_ticks = pm->ticks;
+    pm->frozen = false;
     update_timer(pm);
     device_unlock(&pm->dev);
 }

@@ -20,9 +20,9 @@ static void check_sizes(struct report *r, const void *object)
 }
 
 static const struct schema_field fields[] = {
-    FIELD_SIZE(struct vz_balloon_device, options.target_size, "targetSize", .option = "",
+    FIELD_SIZE(struct vz_balloon_device, options.target_size, "targetSize", .host = true, .option = "",
                .text = "how much memory the guest is to use from the start (default all)"),
-    FIELD_SIZE(struct vz_balloon_device, options.minimum_size, "minimumSize", .option = "min",
+    FIELD_SIZE(struct vz_balloon_device, options.minimum_size, "minimumSize", .host = true, .option = "min",
                .text = "the least it may be asked to live with"),
     FIELD_NOT(struct vz_balloon_device, options.no_free_page_reporting, "freePageReporting",
               .option = "reporting",

@@ -160,9 +160,9 @@ static const char *const cpu_words[] = {"default", "host", NULL};
     FIELD_LIST(struct vz_config, member, json_name, &config_##member, .text = what),
 
 static const struct schema_field machine_fields[] = {
-    FIELD_STRING(struct vz_config, options.label, "label", .check = check_label, .option = "name",
+    FIELD_STRING(struct vz_config, options.label, "label", .host = true, .check = check_label, .option = "name",
                  MACHINE, .value = "NAME", .text = "a name for people, of 1 to 64 characters"),
-    FIELD_STRING(struct vz_config, options.accel, "accel", .initial_text = "auto",
+    FIELD_STRING(struct vz_config, options.accel, "accel", .host = true, .initial_text = "auto",
                  .words = accel_words, .check = check_accel, .option = "accel", MACHINE,
                  .text = "what runs the CPUs: the host's processor by KVM, our software CPU, or the first of "
                          "the two that works",
@@ -174,10 +174,10 @@ static const struct schema_field machine_fields[] = {
     FIELD_SIZE(struct vz_config, options.memory_size, "memory", .initial = GIB,
                .check = check_memory, .option = "memory", MACHINE,
                .text = "the guest's memory, a multiple of 1 MiB"),
-    FIELD_BOOL(struct vz_config, options.stop_at_reset, "stopAtReset", .option = "no-reboot",
+    FIELD_BOOL(struct vz_config, options.stop_at_reset, "stopAtReset", .host = true, .option = "no-reboot",
                .heading = "Ending",
                .text = "a guest's reset ends the machine instead of rebooting it"),
-    FIELD_BOOL(struct vz_config, options.continue_at_panic, "continueAtPanic",
+    FIELD_BOOL(struct vz_config, options.continue_at_panic, "continueAtPanic", .host = true,
                .option = "ignore-panic", .heading = "Ending",
                .text = "a panic of the guest's kernel does not end the machine",
                .more = "Kernels tell of it by a pvpanic device, which Linux drives by itself once its "
@@ -188,13 +188,13 @@ static const struct schema_field machine_fields[] = {
                .heading = "Ending",
                .text = "a byte v that the guest writes to port 0xf4 ends the machine; vz's status "
                        "is (v << 1) | 1, of which the system keeps the low 8 bits"),
-    FIELD_BOOL(struct vz_config, options.interpret_only, "interpretOnly",
+    FIELD_BOOL(struct vz_config, options.interpret_only, "interpretOnly", .host = true,
                .text = "the software CPU translates no code, as with jit off"),
-    FIELD_BOOL(struct vz_config, options.memory_preallocate, "memoryPreallocate",
+    FIELD_BOOL(struct vz_config, options.memory_preallocate, "memoryPreallocate", .host = true,
                .option = "memory-prealloc", MACHINE,
                .text = "take all memory from the host at the start, or fail",
                .more = "Without it, memory is taken page by page as the guest comes to use it."),
-    FIELD_BOOL(struct vz_config, options.memory_huge_pages, "memoryHugePages",
+    FIELD_BOOL(struct vz_config, options.memory_huge_pages, "memoryHugePages", .host = true,
                .option = "memory-huge", MACHINE,
                .text = "take memory from the host's pool of huge pages",
                .more = "/proc/sys/vm/nr_hugepages makes the pool. Without it, the kernel is asked "
@@ -204,14 +204,14 @@ static const struct schema_field machine_fields[] = {
                .text = "the guest's processor: the same everywhere, or the host's own, with KVM only",
                .more = "With the host's own, and what KVM adds to it, such as its clock, a machine "
                        "may not be moved to another accelerator or host."),
-    FIELD_STRING(struct vz_config, options.jit, "jit", .check = check_jit, .option = "jit", MACHINE,
+    FIELD_STRING(struct vz_config, options.jit, "jit", .host = true, .check = check_jit, .option = "jit", MACHINE,
                  .value = "WORDS",
                  .text = "how the software CPU translates: on (hot code, the default), off (interpret "
                          "everything), and words for experts with commas between: see vz(1)"),
     FIELD_ONE(struct vz_config, platform, "platform", &config_platforms,
               .text = "what kind of computer it is"),
     FIELD_ONE(struct vz_config, boot_loader, "bootLoader", &config_boot_loaders,
-              .check = check_boot_loader, .text = "what it runs first"),
+              .host = true, .check = check_boot_loader, .text = "what it runs first"),
     CONFIG_LISTS(LIST_ROW)
     FIELD_END};
 const struct schema_type config_machine_type = {

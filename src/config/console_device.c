@@ -47,7 +47,7 @@ static void check_device(struct report *r, const void *object)
 static const struct schema_field port_fields[] = {
     FIELD_STRING(struct console_port, name, "name", .check = check_name,
                  .text = "the guest finds it as /dev/virtio-ports/NAME"),
-    FIELD_ONE(struct console_port, attachment, "attachment", &config_serial_attachments,
+    FIELD_ONE(struct console_port, attachment, "attachment", &config_serial_attachments, .host = true,
               .text = "where it leads"),
     FIELD_BOOL(struct console_port, is_console, "console",
                .text = "the guest may log in here: it is a hvc"),

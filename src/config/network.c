@@ -269,7 +269,7 @@ static void check_mac(struct report *r, const void *object)
 }
 
 static const struct schema_field virtio_net_fields[] = {
-    FIELD_ONE(struct vz_network_device, attachment, "attachment", &network_attachments,
+    FIELD_ONE(struct vz_network_device, attachment, "attachment", &network_attachments, .host = true,
               .text = "the network it is in; without one it has no link"),
     FIELD_MAC(struct vz_network_device, mac, "mac", .check = check_mac, .value = "MAC",
               .text = "its address"),

@@ -51,6 +51,8 @@ struct schema_field {
     enum schema_kind kind;
     uint16_t at, size, count_at; /* offset, bytes (ARRAY: of an element), offset of the count */
     bool required;         /* JSON and options must have it; text must not be empty */
+    bool host;             /* the guest cannot see it, so it may change while a machine is saved; PATH and FD
+                              never can be seen */
     bool rare;             /* ARRAY: JSON does without it while it is empty */
     const char *unless;    /* required: then required only where this other member is not there */
     /* UINT: what validates, where max is not 0. ARRAY: at most max, where it is not 0. */

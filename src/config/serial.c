@@ -166,6 +166,7 @@ struct vz_serial_attachment *vz_callback_serial_attachment_new(vz_serial_output_
 
 #define FIELD_ATTACHMENT                                                                           \
     FIELD_ONE(struct vz_serial_port, attachment, "attachment", &config_serial_attachments,         \
+              .host = true,                                                                        \
               .text = "where it leads")
 
 static const struct schema_field uart_fields[] = {

@@ -90,7 +90,7 @@ static const struct schema_field device_fields[] = {
     FIELD_UINT(struct vz_socket_device, guest_cid, "guestCid", .min = VZ_SOCKET_CID_MIN,
                .max = VZ_SOCKET_CID_MAX, .initial = VZ_SOCKET_CID_MIN, .option = "cid",
                .noun = "CID", .value = "N", .text = "the guest's address; the host's is 2"),
-    FIELD_ARRAY(struct vz_socket_device, forward, forward_count, "forwards", &forward_type,
+    FIELD_ARRAY(struct vz_socket_device, forward, forward_count, "forwards", &forward_type, .host = true,
                 .max = VZ_SOCKET_FORWARDS_MAX, .words = forward_options, .noun = "forwards",
                 .text = "ports that are joined to Unix sockets of the host",
                 .more = "Options call them listen (to host) and connect (to guest)."),

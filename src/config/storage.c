@@ -105,7 +105,7 @@ static const char *const sync_words[] = {"full", "fsync", "none", NULL};
     FIELD_BOOL(struct vz_storage_attachment, read_only, "readOnly", .option = "ro",                \
                .text = "the guest cannot write to it")
 #define FIELD_SYNC                                                                                 \
-    FIELD_ENUM(struct vz_storage_attachment, sync, "synchronization", sync_words,                  \
+    FIELD_ENUM(struct vz_storage_attachment, sync, "synchronization", sync_words, .host = true,    \
                .first_word = VZ_DISK_SYNC_FULL, .initial = VZ_DISK_SYNC_FULL, .option = "sync",    \
                .noun = "synchronization mode",                                                     \
                .text = "what a flush of the guest does",                                           \
@@ -113,7 +113,7 @@ static const char *const sync_words[] = {"full", "fsync", "none", NULL};
                        "storage before the guest hears of it; with none a crash of the host may "  \
                        "destroy the guest's file systems.")
 #define FIELD_FORMAT                                                                               \
-    FIELD_ENUM(struct vz_storage_attachment, format, "format", format_words, .option = "format",   \
+    FIELD_ENUM(struct vz_storage_attachment, format, "format", format_words, .host = true, .option = "format", \
                .noun = "disk format", .text = "what its bytes are",                                 \
                .more = "automatic takes an image for qcow2 if it is one and its name ends in "      \
                        ".qcow2, else for raw; one that looks like another format than that (qcow2, "\
@@ -124,7 +124,7 @@ static const struct schema_field disk_image_fields[] = {
     FIELD_PATH(struct vz_storage_attachment, path, "path", .required = true, .option = "",
                .noun = "path of a disk image", .text = "an image, or a block device"),
     FIELD_READ_ONLY,
-    FIELD_ENUM(struct vz_storage_attachment, caching, "caching", caching_words, .option = "cache",
+    FIELD_ENUM(struct vz_storage_attachment, caching, "caching", caching_words, .host = true, .option = "cache",
                .noun = "caching mode", .text = "whether the host's page cache is used",
                .more = "It makes no difference to what survives a crash."),
     FIELD_SYNC,
@@ -134,7 +134,7 @@ static const struct schema_field disk_image_fields[] = {
                .text = "where the backing files of a qcow2 image may be",
                .more = "A file, or a folder with all in it. The image's own folder is always allowed; a "
                        "chain that leads elsewhere is refused."),
-    FIELD_BOOL(struct vz_storage_attachment, ephemeral, "ephemeral", .option = "ephemeral",
+    FIELD_BOOL(struct vz_storage_attachment, ephemeral, "ephemeral", .host = true, .option = "ephemeral",
                .text = "what the guest writes is thrown away at the end",
                .more = "It goes to a layer above the image, which is only read and may be shared by any "
                        "number of machines. The layer has no name, so nothing is left of it."),
@@ -271,7 +271,7 @@ static const struct schema_field virtio_block_fields[] = {
                  .value = "NAME", .check = check_identifier,
                  .text = "its serial number, up to 20 ASCII characters",
                  .more = "Linux shows it as /dev/disk/by-id/virtio-NAME."),
-    FIELD_STRING(struct vz_storage_device, filter, "filter", .option = "filter", .value = "FILTER",
+    FIELD_STRING(struct vz_storage_device, filter, "filter", .host = true, .option = "filter", .value = "FILTER",
                  .text = "for tests of a guest: slow or failing requests, or a log of them",
                  .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..."
                          "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard "

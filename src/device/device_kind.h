@@ -79,6 +79,12 @@ struct device_slot {
     bool resting; /* between quiesce() and device_slot_quiet() */
 };
 
+/* Of what a device keeps outside of the machine. */
+struct device_identity {
+    const char *path; /* NULL: none */
+    uint64_t size;    /* bytes */
+};
+
 enum device_bus {
     DEVICE_ON_PORTS, /* at a fixed place */
     DEVICE_ON_PCI,   /* in the next free slot */
@@ -115,6 +121,11 @@ struct device_kind {
      * somewhere else. */
     int (*send)(struct device_slot *s, unsigned part, const void *data, size_t len,
                 size_t *ret_taken, struct vz_error *err);
+    /* Optional. What the guest has written is on stable storage when this returns. It is quiet, and the
+     * loop does not run. */
+    int (*flush)(struct device_slot *s, struct vz_error *err);
+    /* Optional. What has to be the same when a saved state is restored. */
+    void (*identify)(const struct device_slot *s, struct device_identity *ret);
     /* Optional. Wait, not for ever, until the guest's last output has reached the host. The loop
      * does not run. */
     void (*drain)(struct device_slot *s);

@@ -306,6 +306,37 @@ void device_slots_drain(struct device_slots *slots)
     }
 }
 
+int device_slots_flush(struct device_slots *slots, struct vz_error *err)
+{
+    struct device_slot *s;
+    int r = 0;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (!r && s->created && s->kind->flush) {
+            r = s->kind->flush(s, err);
+            if (r < 0)
+                device_slot_prefix(s, err);
+        }
+    }
+    return r;
+}
+
+void device_slots_identify(struct device_slots *slots,
+                           void (*fn)(void *arg, const struct device_slot *s,
+                                      const struct device_identity *id),
+                           void *arg)
+{
+    struct device_identity id;
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->created && s->kind->identify) {
+            s->kind->identify(s, &id);
+            fn(arg, s, &id);
+        }
+    }
+}
+
 void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *arg)
 {
     blk_stats_tell(&slots->counters.block, fn, arg);

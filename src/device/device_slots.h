@@ -60,6 +60,13 @@ void device_slots_quiesce(struct device_slots *slots, void (*done)(void *arg), v
 void device_slots_resume(struct device_slots *slots);
 
 void device_slots_drain(struct device_slots *slots);
+/* All that can be. 0, or the first failure. */
+int device_slots_flush(struct device_slots *slots, struct vz_error *err) must_check;
+/* Call fn for each slot that has something outside of the machine. */
+void device_slots_identify(struct device_slots *slots,
+                           void (*fn)(void *arg, const struct device_slot *s,
+                                      const struct device_identity *id),
+                           void *arg);
 /* Any thread, these two. Copy where a peer finds the host's end of a part: 0, or -ENOENT: there is
  * no such thing, or no room for it. */
 unsigned device_slots_lost_output(struct device_slots *slots);

@@ -2,6 +2,7 @@
 /* Disks: an image or block device of the host, or what seeds cloud-init, behind a virtio block device. */
 #include <string.h>
 
+#include "base/error.h"
 #include "block/blk_disk.h"
 #include "block/blk_filters.h"
 #include "block/blk_seed.h"
@@ -69,6 +70,38 @@ static int disk_create(struct device_slot *s, struct vz_error *err)
                               MIN(s->env->cpu_count, VIRTIO_BLK_QUEUES_MAX), err);
 }
 
+struct flush {
+    struct blk_req req;
+    int err;
+};
+
+static void flushed(struct blk_req *req, int err)
+{
+    container_of(req, struct flush, req)->err = err;
+}
+
+static int disk_flush(struct device_slot *s, struct vz_error *err)
+{
+    struct flush f = {.req = {.op = BLK_FLUSH, .done = flushed}};
+    struct blk *blk = s->host;
+
+    if (blk->read_only)
+        return 0;
+    blk_submit(blk, &f.req);
+    blk_drain_wait(blk);
+    return f.err < 0 ? error_set(err, -f.err, VZ_ERROR_IO, "its data cannot be written: %s",
+                                 strerror(-f.err))
+                     : 0;
+}
+
+static void disk_identify(const struct device_slot *s, struct device_identity *ret)
+{
+    const struct vz_storage_device *d = s->config;
+
+    *ret = (struct device_identity){.path = d->attachment->path,
+                                    .size = ((const struct blk *)s->host)->size};
+}
+
 static void disk_close(struct device_slot *s)
 {
     blk_close(s->host);
@@ -76,4 +109,5 @@ static void disk_close(struct device_slot *s)
 
 const struct device_kind disk_kind = {
     .type = &config_virtio_block_type, VIRTIO_SLOT, .model = "virtio/blk",
-    .open = disk_open, .create = disk_create, .close = disk_close};
+    .open = disk_open, .create = disk_create, .flush = disk_flush, .identify = disk_identify,
+    .close = disk_close};

@@ -140,6 +140,10 @@ struct hv_ops {
     /* Width of guest-physical addresses; no device may sit above. */
     unsigned (*phys_bits)(struct hv_vm *vm);
 
+    /* What a guest's CPU can do, as a set that the architecture numbers (x86: enum x86_feature).
+     * Optional: nothing that other CPUs might lack. */
+    uint64_t (*cpu_features)(struct hv_vm *vm);
+
     /* Call fn for each counter. Any thread; the values are a snapshot. Optional. */
     void (*stats)(struct hv_vm *vm, hv_stats_fn *fn, void *arg);
 };

@@ -113,6 +113,7 @@ void vz_machine_free(struct vz_machine *m)
         return;
     pthread_mutex_lock(&m->lock);
     m->quit = true;
+    atomic_store(&m->cancel, true);
     machine_end_locked(m, VZ_END_STOPPED, 0, "");
     pthread_mutex_unlock(&m->lock);
     machine_wake(m);
@@ -127,6 +128,7 @@ static void begin_locked(struct vz_machine *m, struct machine_op *op,
                          enum vz_machine_state through)
 {
     m->op = op;
+    atomic_store(&m->cancel, false);
     machine_move_locked(m, through);
     if (op->kind == MACHINE_OP_STOP)
         machine_end_locked(m, VZ_END_STOPPED, 0, "");
@@ -148,25 +150,36 @@ static void begin(struct vz_machine *m, struct machine_op *op)
         begin_locked(m, op, through);
     pthread_mutex_unlock(&m->lock);
     if (!ok) {
-        error_set(&err, 0, VZ_ERROR_INVALID_TRANSITION, "cannot %s a machine that is %s",
-                  machine_op_name(op->kind), vz_machine_state_name(from));
+        error_set(&err, 0,
+                  op->kind == MACHINE_OP_SAVE ? VZ_ERROR_INVALID_STATE : VZ_ERROR_INVALID_TRANSITION,
+                  "cannot %s a machine that is %s%s", machine_op_name(op->kind),
+                  vz_machine_state_name(from),
+                  op->kind == MACHINE_OP_SAVE      ? ": pause it first"
+                  : op->kind == MACHINE_OP_RESTORE ? ": it must be stopped"
+                                                   : "");
         machine_op_complete(m, op, &err);
     }
     machine_wake(m);
 }
 
-static int begin_async(struct vz_machine *m, enum machine_op_kind kind, vz_machine_done_fn *fn,
-                       void *arg)
+int machine_begin_file(struct vz_machine *m, enum machine_op_kind kind, struct machine_file *f,
+                       vz_machine_done_fn *fn, void *arg)
 {
     struct machine_op *op = m ? calloc(1, sizeof(*op)) : NULL;
 
-    if (!op)
+    if (!op) {
+        machine_file_free(f);
         return -1;
-    op->kind = kind;
-    op->fn = fn;
-    op->arg = arg;
+    }
+    *op = (struct machine_op){.kind = kind, .fn = fn, .arg = arg, .file = f};
     begin(m, op);
     return 0;
+}
+
+static int begin_async(struct vz_machine *m, enum machine_op_kind kind, vz_machine_done_fn *fn,
+                       void *arg)
+{
+    return machine_begin_file(m, kind, NULL, fn, arg);
 }
 
 static void wait_done(void *arg, struct vz_machine *machine, const struct vz_error *err)
@@ -174,23 +187,32 @@ static void wait_done(void *arg, struct vz_machine *machine, const struct vz_err
     waiter_done(arg, err);
 }
 
-static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz_error *err)
+int machine_begin_file_wait(struct vz_machine *m, enum machine_op_kind kind, struct machine_file *f,
+                            struct vz_error *err)
 {
     struct waiter w = WAITER_INIT;
     struct machine_op *op;
 
-    if (!options_given(m, "machine", err))
+    if (!options_given(m, "machine", err)) {
+        machine_file_free(f);
         return -1;
+    }
     op = calloc(1, sizeof(*op));
     if (!op || machine_is_current(m)) {
         error_set(err, 0, op ? VZ_ERROR_INVALID_STATE : VZ_ERROR_NO_MEMORY, "%s",
                   op ? "the machine's own thread cannot wait for it" : "out of memory");
+        machine_file_free(f);
         free(op);
         return -1;
     }
-    *op = (struct machine_op){.kind = kind, .fn = wait_done, .arg = &w, .direct = true};
+    *op = (struct machine_op){.kind = kind, .fn = wait_done, .arg = &w, .direct = true, .file = f};
     begin(m, op);
     return waiter_wait(&w, err);
+}
+
+static int begin_wait(struct vz_machine *m, enum machine_op_kind kind, struct vz_error *err)
+{
+    return machine_begin_file_wait(m, kind, NULL, err);
 }
 
 static bool can_begin(const struct vz_machine *m, enum machine_op_kind kind)
@@ -258,6 +280,16 @@ int vz_machine_stop_wait(struct vz_machine *machine, struct vz_error *err)
 bool vz_machine_can_stop(const struct vz_machine *machine)
 {
     return can_begin(machine, MACHINE_OP_STOP);
+}
+
+bool vz_machine_can_save(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_SAVE);
+}
+
+bool vz_machine_can_restore(const struct vz_machine *machine)
+{
+    return can_begin(machine, MACHINE_OP_RESTORE);
 }
 
 /* ---- The rest of its life ------------------------------------------------------------------- */

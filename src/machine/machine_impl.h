@@ -5,10 +5,12 @@
 #define VZ_MACHINE_MACHINE_IMPL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "config/objects.h"
 #include "machine/events.h"
+#include "machine/machine_save.h"
 #include "machine/machine_state.h"
 #include "machine/parts.h"
 #include "machine/runner.h"
@@ -22,6 +24,7 @@ struct machine_op {
     enum machine_op_kind kind;
     vz_machine_done_fn *fn; /* may be NULL */
     void *arg;
+    struct machine_file *file; /* SAVE, RESTORE; the operation's */
     bool direct;            /* of a ..._wait(): completed by the machine's thread itself */
     bool failed;
     struct vz_error err;
@@ -73,6 +76,8 @@ struct vz_machine {
     struct vz_machine_end end;  /* of the last run, or of this one once ending waits */
     uint64_t resets;
     uint32_t trace; /* base/trace.h; constant */
+    atomic_bool cancel;         /* the save or restore under way */
+    atomic_bool progress_waits; /* to be delivered */
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
     unsigned lost_output; /* with them */
@@ -92,6 +97,12 @@ static inline bool machine_is_live_locked(const struct vz_machine *m)
 {
     return m->still.phase != STILL_IDLE;
 }
+
+/* machine.c: begin a save or restore, which takes f over. As the operations of <vz/machine.h>. */
+int machine_begin_file(struct vz_machine *m, enum machine_op_kind kind, struct machine_file *f,
+                       vz_machine_done_fn *fn, void *arg);
+int machine_begin_file_wait(struct vz_machine *m, enum machine_op_kind kind, struct machine_file *f,
+                            struct vz_error *err);
 
 /* machine_thread.c: the thread, from vz_machine_new() to quit. */
 void *machine_thread(void *arg);

@@ -21,7 +21,7 @@ static const uint64_t moves[MACHINE_STATE_COUNT] = {
     [VZ_STATE_PAUSING] = TO(PAUSED) | TO(RUNNING) | TO(STOPPED) | TO(ERROR),
     [VZ_STATE_RESUMING] = TO(RUNNING) | TO(STOPPED) | TO(ERROR),
     [VZ_STATE_STOPPING] = TO(STOPPED) | TO(ERROR),
-    [VZ_STATE_SAVING] = TO(PAUSED) | TO(ERROR),
+    [VZ_STATE_SAVING] = TO(PAUSED) | TO(STOPPED) | TO(ERROR),
     [VZ_STATE_RESTORING] = TO(PAUSED) | TO(STOPPED) | TO(ERROR),
 };
 
@@ -39,6 +39,9 @@ static const struct {
                            VZ_STATE_ERROR},
     [MACHINE_OP_STOP] = {"stop", TO(RUNNING) | TO(PAUSED), VZ_STATE_STOPPING, VZ_STATE_STOPPED,
                          VZ_STATE_ERROR},
+    [MACHINE_OP_SAVE] = {"save", TO(PAUSED), VZ_STATE_SAVING, VZ_STATE_PAUSED, VZ_STATE_PAUSED},
+    [MACHINE_OP_RESTORE] = {"restore", TO(STOPPED), VZ_STATE_RESTORING, VZ_STATE_PAUSED,
+                            VZ_STATE_STOPPED},
 };
 
 const char *vz_machine_state_name(enum vz_machine_state state)

@@ -14,6 +14,8 @@ enum machine_op_kind {
     MACHINE_OP_PAUSE,
     MACHINE_OP_RESUME,
     MACHINE_OP_STOP,
+    MACHINE_OP_SAVE,
+    MACHINE_OP_RESTORE,
     MACHINE_OP_COUNT
 };
 

@@ -107,6 +107,31 @@ static int resume(struct vz_machine *m, struct still *s, struct vz_error *err)
     return parts_thaw(&m->parts, err);
 }
 
+static struct machine_file *file_of(struct still *s)
+{
+    return container_of(s, struct machine_op, still)->file;
+}
+
+static int save(struct vz_machine *m, struct still *s, struct vz_error *err)
+{
+    return machine_save_now(m, file_of(s), err);
+}
+
+static int restore(struct vz_machine *m, struct still *s, struct vz_error *err)
+{
+    return machine_restore_now(m, file_of(s), err);
+}
+
+/* A machine that could not be restored is taken apart, which completes the operation. */
+static void restore_failed(struct vz_machine *m, struct machine_op *op, const struct vz_error *err)
+{
+    op->failed = true;
+    op->err = *err;
+    pthread_mutex_lock(&m->lock);
+    machine_end_locked(m, VZ_END_STOPPED, 0, "");
+    pthread_mutex_unlock(&m->lock);
+}
+
 /* Move to the state that the table has for it. When the run is to end instead, the operation
  * completes with that. */
 static void op_done(struct vz_machine *m, struct still *s, const struct vz_error *err)
@@ -115,6 +140,10 @@ static void op_done(struct vz_machine *m, struct still *s, const struct vz_error
     enum vz_machine_state to = machine_state_after(op->kind, err == NULL);
     bool ended;
 
+    if (to == VZ_STATE_STOPPED) {
+        restore_failed(m, op, err);
+        return;
+    }
     pthread_mutex_lock(&m->lock);
     if (to == VZ_STATE_ERROR)
         machine_end_locked(m, VZ_END_ERROR, 0, err->text);
@@ -131,6 +160,8 @@ static const struct still_kind reset_kind = {"reset", STILL_WAIT, STILL_RESET, r
 static const struct still_kind op_kinds[MACHINE_OP_COUNT] = {
     [MACHINE_OP_PAUSE] = {"pause", STILL_FAIL, STILL_OP, pause, op_done},
     [MACHINE_OP_RESUME] = {"resume", STILL_WAIT, STILL_OP, resume, op_done},
+    [MACHINE_OP_SAVE] = {"save", STILL_WAIT, STILL_OP, save, op_done},
+    [MACHINE_OP_RESTORE] = {"restore", STILL_WAIT, STILL_OP, restore, op_done},
 };
 
 void machine_ask_locked(struct vz_machine *m, struct machine_op *op)
@@ -330,11 +361,12 @@ void machine_still_release(struct vz_machine *m)
 int machine_go_locked(struct vz_machine *m)
 {
     struct parts *p = &m->parts;
-    int r = runner_start(&m->runner, p->hv, p->vcpu, m->config->options.cpu_count);
+    bool parked = still_first(&m->still) != NULL; /* a restore, or freed before there were CPUs */
+    int r = runner_start(&m->runner, p->hv, p->vcpu, m->config->options.cpu_count, parked);
 
     if (r < 0)
         return r;
-    if (still_first(&m->still)) /* freed before there were CPUs */
+    if (parked)
         park_locked(m);
     else
         still_move(&m->still, STILL_GOING);

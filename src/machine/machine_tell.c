@@ -21,6 +21,7 @@ static void call_done(struct event *e, void *machine)
 
     if (op->fn)
         op->fn(op->arg, machine, op->failed ? &op->err : NULL);
+    machine_file_free(op->file);
     free(op);
 }
 

@@ -85,7 +85,7 @@ static void apply_settings(struct vz_machine *m)
     machine_apply_listeners(m);
 }
 
-static int build(struct vz_machine *m, struct vz_error *err)
+static int build(struct vz_machine *m, bool restoring, struct vz_error *err)
 {
     const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device,
                                       .opened = m->opened,
@@ -93,7 +93,7 @@ static int build(struct vz_machine *m, struct vz_error *err)
     struct parts *p = &m->parts;
     int r = parts_init(p, m->config, &owner, err);
 
-    if (!r)
+    if (!r && !restoring)
         r = parts_boot(p, err);
     if (r < 0)
         return r;
@@ -108,8 +108,8 @@ static int build(struct vz_machine *m, struct vz_error *err)
 }
 
 /* Let the CPUs go. From then on the machine is running; perhaps not for long, when it was freed
- * meanwhile. */
-static int go(struct vz_machine *m, struct vz_error *err)
+ * meanwhile. Or it is restored next, and they stand still. */
+static int go(struct vz_machine *m, bool restoring, struct vz_error *err)
 {
     struct machine_op *op = NULL;
     int r;
@@ -117,7 +117,7 @@ static int go(struct vz_machine *m, struct vz_error *err)
     pthread_mutex_lock(&m->lock);
     m->resets = 0;
     r = machine_go_locked(m);
-    if (!r)
+    if (!r && !restoring)
         op = machine_settle_locked(m, VZ_STATE_RUNNING);
     pthread_mutex_unlock(&m->lock);
     if (r < 0)
@@ -127,8 +127,9 @@ static int go(struct vz_machine *m, struct vz_error *err)
     return 0;
 }
 
-static void start_failed(struct vz_machine *m, const struct vz_error *err)
+static void start_failed(struct vz_machine *m, bool restoring, const struct vz_error *err)
 {
+    enum vz_machine_state to = restoring ? VZ_STATE_STOPPED : VZ_STATE_ERROR;
     struct machine_op *op;
 
     machine_still_release(m);
@@ -136,9 +137,9 @@ static void start_failed(struct vz_machine *m, const struct vz_error *err)
     machine_forget_listeners(m);
     pthread_mutex_lock(&m->lock);
     still_clear(&m->still);
-    machine_end_locked(m, VZ_END_ERROR, 0, err->text);
+    machine_end_locked(m, restoring ? VZ_END_STOPPED : VZ_END_ERROR, 0, restoring ? "" : err->text);
     still_clear(&m->still);
-    op = machine_settle_locked(m, VZ_STATE_ERROR);
+    op = machine_settle_locked(m, to);
     pthread_mutex_unlock(&m->lock);
     machine_op_complete(m, op, err);
 }
@@ -205,10 +206,13 @@ static void finish(struct vz_machine *m)
         parts_fini(&m->parts);
     machine_forget_listeners(m);
     op = settle_end(m, &stopped);
+    if (op && op->failed) /* a restore */
+        late = op->err;
     machine_op_complete(m, op, stopped ? NULL : &late);
 }
 
-static void start(struct vz_machine *m)
+/* To a running machine, or for file to a paused one. */
+static void start(struct vz_machine *m, struct machine_file *file)
 {
     struct vz_error err = {0};
 
@@ -216,17 +220,24 @@ static void start(struct vz_machine *m)
     if (!m->ending.waiting)
         m->end = (struct vz_machine_end){.reason = VZ_END_STOPPED};
     pthread_mutex_unlock(&m->lock);
-    if (build(m, &err) < 0 || go(m, &err) < 0) {
-        start_failed(m, &err);
+    if ((file && machine_restore_prepare(m, file, &err) < 0) || build(m, file, &err) < 0 ||
+        go(m, file, &err) < 0) {
+        start_failed(m, file, &err);
         return;
     }
     run(m);
     finish(m);
 }
 
+static bool is_beginning_locked(const struct vz_machine *m)
+{
+    return m->state == VZ_STATE_STARTING || m->state == VZ_STATE_RESTORING;
+}
+
 void *machine_thread(void *arg)
 {
     struct vz_machine *m = arg;
+    struct machine_file *file;
     bool quit = false, want_start;
 
     pthread_setname_np(pthread_self(), "vz-loop");
@@ -234,12 +245,13 @@ void *machine_thread(void *arg)
         machine_deliver(m);
         machine_sleep(m);
         pthread_mutex_lock(&m->lock);
-        want_start = m->state == VZ_STATE_STARTING;
+        want_start = is_beginning_locked(m);
+        file = want_start ? m->op->file : NULL;
         pthread_mutex_unlock(&m->lock);
         if (want_start)
-            start(m);
+            start(m, file);
         pthread_mutex_lock(&m->lock);
-        quit = m->quit && m->state != VZ_STATE_STARTING;
+        quit = m->quit && !is_beginning_locked(m);
         pthread_mutex_unlock(&m->lock);
     }
     machine_deliver(m);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/boot.h"
@@ -14,7 +13,6 @@
 #include "hv/accel.h"
 #include "hv/hv_x86.h"
 #include "loop/loop.h"
-#include "state/state.h"
 
 static int out_of_memory(struct vz_error *err)
 {
@@ -153,6 +151,7 @@ int parts_init(struct parts *p, const struct vz_config *config, const struct par
     int r;
 
     *p = (struct parts){.config = config};
+    tsc_rate_start(&p->tsc);
     r = open_all(p, owner, err);
     if (!r && owner->opened)
         r = owner->opened(owner->arg, err);
@@ -164,8 +163,6 @@ int parts_init(struct parts *p, const struct vz_config *config, const struct par
     return r ? r : create_vcpus(p, err); /* the caller calls parts_fini() in any case */
 }
 
-static void drop_frozen(struct parts *p);
-
 void parts_fini(struct parts *p)
 {
     for (unsigned i = 0; i < HV_VCPUS_MAX && p->vcpu[i]; i++)
@@ -175,7 +172,7 @@ void parts_fini(struct parts *p)
     boot_close(&p->boot);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
-    drop_frozen(p);
+    parts_forget_frozen(p);
     *p = (struct parts){.config = p->config};
 }
 
@@ -215,88 +212,4 @@ void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg)
     bus_stats_tell(&p->board->bus->stats, fn, arg);
     device_slots_stats(p->slots, fn, arg);
     fn(arg, "serial.lost_output", device_slots_lost_output(p->slots));
-}
-
-/* ---- Time stands still ---------------------------------------------------------------------- */
-
-/* While a machine is paused its TSCs, local APIC timers, PIT and ACPI timer stand still: what they
- * were is kept, and set again when it goes on, counted from then. So the guest's monotonic clock
- * does not jump, and no timer fires in a burst. The RTC follows the host's time, as a
- * battery-backed clock does: a guest that wants the time of day after a pause asks there or by NTP. */
-struct parts_frozen {
-    struct state_writer chips;
-    struct x86_cpu_state cpu[]; /* config->options.cpu_count */
-};
-
-static void drop_frozen(struct parts *p)
-{
-    if (p->frozen)
-        state_writer_fini(&p->frozen->chips);
-    free(p->frozen);
-    p->frozen = NULL;
-}
-
-/* Read the CPUs' states as of one moment. They are read one after the other, and this process may
- * have had to wait in between, for seconds on a busy host; from then on their TSCs stand still, so
- * those that are in step must be the same. In step: as far apart as the time between the readings
- * was, which the host's TSC tells. */
-static int read_cpus(struct parts *p)
-{
-    uint64_t first_before = 0, first_after = 0, before, after;
-    struct x86_cpu_state *cpu = p->frozen->cpu;
-    int r = 0;
-
-    for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++) {
-        const int64_t tolerance = INT64_C(1) << 30; /* less than a second */
-
-        before = clock_tsc();
-        r = hv_x86_get(p->hv, p->vcpu[i], &cpu[i]);
-        after = clock_tsc();
-        if (!i) {
-            first_before = before;
-            first_after = after;
-        } else if ((int64_t)(cpu[i].tsc - cpu[0].tsc) > (int64_t)(before - first_after) - tolerance &&
-                   (int64_t)(cpu[i].tsc - cpu[0].tsc) < (int64_t)(after - first_before) + tolerance) {
-            cpu[i].tsc = cpu[0].tsc;
-        }
-    }
-    return r;
-}
-
-int parts_freeze(struct parts *p, struct vz_error *err)
-{
-    unsigned count = p->config->options.cpu_count;
-    int r;
-
-    drop_frozen(p);
-    p->frozen = calloc(1, sizeof(*p->frozen) + count * sizeof(p->frozen->cpu[0]));
-    if (!p->frozen)
-        return out_of_memory(err);
-    acpi_pm_freeze(p->board->pm);
-    r = p->hv->irqchip_save(p->vm, &p->frozen->chips);
-    if (!r)
-        r = read_cpus(p);
-    if (!r)
-        return 0;
-    acpi_pm_thaw(p->board->pm);
-    drop_frozen(p);
-    return error_set(err, -r, VZ_ERROR_INTERNAL, "pause: %s", strerror(-r));
-}
-
-/* The CPUs first: the local APICs' timers count by their TSCs. */
-int parts_thaw(struct parts *p, struct vz_error *err)
-{
-    int r = 0;
-
-    if (!p->frozen)
-        return 0;
-    for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++)
-        r = hv_x86_set(p->hv, p->vcpu[i], &p->frozen->cpu[i]);
-    if (r < 0)
-        error_set(err, -r, VZ_ERROR_INTERNAL, "resume: %s", strerror(-r));
-    else
-        r = p->hv->irqchip_load(p->vm, p->frozen->chips.data, p->frozen->chips.len, err);
-    acpi_pm_thaw(p->board->pm);
-    drop_frozen(p);
-    return r;
 }

@@ -5,6 +5,7 @@
 #define VZ_MACHINE_PARTS_H
 
 #include "base/compiler.h"
+#include "base/tsc_rate.h"
 #include "board/pc/boot/boot.h"
 #include "chipset/chipset.h"
 #include "device/device_slots.h"
@@ -13,6 +14,7 @@
 struct board;
 struct loop_fd;
 struct parts_frozen;
+struct state_writer;
 struct loop;
 struct vz_config;
 struct vz_error;
@@ -37,7 +39,8 @@ struct parts {
     struct device_slots *slots;
     struct boot_sources boot;
     struct loop_fd *wake; /* the machine's, which sets it */
-    struct parts_frozen *frozen;
+    struct parts_frozen *frozen; /* of a paused machine */
+    struct tsc_rate tsc;
     struct board *board;
     struct hv_vm *vm; /* the board's */
     struct hv_vcpu *vcpu[HV_VCPUS_MAX];
@@ -68,6 +71,16 @@ int parts_boot(struct parts *p, struct vz_error *err) must_check;
  * still and the loop does not run from before the one until after the other. 0 or -errno. */
 int parts_freeze(struct parts *p, struct vz_error *err) must_check;
 int parts_thaw(struct parts *p, struct vz_error *err) must_check;
+
+void parts_forget_frozen(struct parts *p);
+
+/* Append the sections of a frozen machine: of its devices and CPUs, and of the backend's controllers;
+ * load them into one that was just built, which is frozen then. At rest, as above. 0; or -errno: after a
+ * failed load only parts_fini() is left. */
+int parts_save(struct parts *p, struct state_writer *devices,
+               struct state_writer *controllers) must_check;
+int parts_load(struct parts *p, const void *devices, size_t devices_len, const void *controllers,
+               size_t controllers_len, struct vz_error *err) must_check;
 
 /* The counters of what is not the CPUs. Any thread. */
 void parts_stats(const struct parts *p, hv_stats_fn *fn, void *arg);

@@ -112,7 +112,7 @@ static void join(struct runner *r, unsigned threads)
 }
 
 int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *const *vcpu,
-                 unsigned count)
+                 unsigned count, bool parked)
 {
     unsigned threads = 0;
     int err = 0;
@@ -121,7 +121,7 @@ int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *cons
     pthread_mutex_lock(&r->lock);
     r->hv = hv;
     r->count = count;
-    r->mode = RUNNER_RUN;
+    r->mode = parked ? RUNNER_PARK : RUNNER_RUN;
     r->parked = 0;
     for (unsigned i = 0; !err && i < count; i++) {
         r->cpu[i] = (struct runner_cpu){.runner = r, .vcpu = vcpu[i], .index = i};

@@ -48,9 +48,10 @@ struct runner {
 void runner_init(struct runner *r, const struct runner_owner *owner);
 void runner_fini(struct runner *r); /* after runner_end() */
 
-/* Start a thread per CPU. 0 or -errno; then no thread is left. */
+/* Start a thread per CPU; parked: as if runner_park() had been called before any of them ran. 0 or
+ * -errno; then no thread is left. */
 int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *const *vcpu,
-                 unsigned count) must_check;
+                 unsigned count, bool parked) must_check;
 
 /* Ask them to stand still. Any thread, also a CPU's in the middle of vcpu_run(). Does nothing when
  * that was asked for already, or no threads run. */

@@ -386,6 +386,18 @@ void *mem_ptr(struct mem *mem, gpa_t gpa, uint64_t len, enum mem_access access)
     return host;
 }
 
+uint64_t mem_ram_size(const struct mem *mem)
+{
+    return mem->used;
+}
+
+void *mem_ram(struct mem *mem, uint64_t offset, uint64_t len, enum mem_access access)
+{
+    if (access == MEM_WRITE)
+        mem_own(mem, mem->base + offset, len);
+    return mem->base + offset;
+}
+
 void *mem_hold(struct mem *mem, struct mem_hold *hold, gpa_t gpa, uint64_t len)
 {
     uint8_t *host = mem_ptr(mem, gpa, len, MEM_WRITE);
@@ -556,6 +568,30 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
     }
     mem_written_at(mem, host, len);
     return 0;
+}
+
+/* Of anonymous memory the host has one page of zeros for all readers. */
+bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len)
+{
+    off_t data = mem->fd < 0 ? (off_t)offset : lseek(mem->fd, (off_t)offset, SEEK_DATA);
+
+    return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + len;
+}
+
+/* What is preallocated stays so. */
+int mem_clear(struct mem *mem)
+{
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < mem->region_count; i++) {
+        struct mem_region *g = &mem->region[i];
+
+        if (mem->preallocate)
+            r = mem_zero(mem, g->gpa, g->len);
+        else
+            r = mem_discard(mem, g->host, g->len);
+    }
+    return r;
 }
 
 /* ---- huge pages of a file ---- */

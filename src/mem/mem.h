@@ -145,6 +145,17 @@ void mem_own(struct mem *mem, const void *host, uint64_t len);
  * request. */
 void mem_protect(struct mem *mem);
 
+/* All RAM and ROM in one piece, whatever the guest's addresses are: how many bytes; and as mem_ptr(),
+ * where [offset, offset + len), which is in it, is. Not of foreign memory. */
+uint64_t mem_ram_size(const struct mem *mem);
+void *mem_ram(struct mem *mem, uint64_t offset, uint64_t len, enum mem_access access);
+
+/* Are these zeros that the host has no memory for yet, which reading them would take? False: maybe. */
+bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len);
+
+/* All of it is zeros again, as it was made. No CPU runs, and no device has a request. 0 or -errno. */
+int mem_clear(struct mem *mem) must_check;
+
 /* Copy. 0, or -EFAULT when any byte lies outside RAM (then nothing was copied). ROM is written
  * too: only CPUs are held off. */
 int mem_read(const struct mem *mem, gpa_t gpa, void *buf, uint64_t len) must_check;

@@ -342,6 +342,23 @@ static int load_section(struct section *s, const struct state_desc *desc, void *
     return ret;
 }
 
+int state_append(struct state_writer *w, const void *sections, size_t len)
+{
+    put(w, sections, len);
+    return w->failed ? -ENOMEM : 0;
+}
+
+int state_check(const void *data, size_t len, struct vz_error *err)
+{
+    struct reader r = {data, len};
+    struct section s;
+    int ret = 0;
+
+    while (!ret && r.len)
+        ret = next_section(&r, &s, err);
+    return ret;
+}
+
 int state_load(const void *data, size_t len, const struct state_desc *desc, uint32_t instance,
                void *object, struct vz_error *err)
 {

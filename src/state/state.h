@@ -82,6 +82,13 @@ void state_writer_fini(struct state_writer *w);
 int state_save(struct state_writer *w, const struct state_desc *desc, uint32_t instance,
                const void *object) must_check;
 
+/* Append sections that another writer made. 0 or -ENOMEM. */
+int state_append(struct state_writer *w, const void *sections, size_t len) must_check;
+
+/* Is data nothing but sections, each whole? 0 or -EINVAL. Who loads many at once asks first, since a
+ * load stops where it has found its own. */
+int state_check(const void *data, size_t len, struct vz_error *err) must_check;
+
 /* Find the section of desc and instance in data and load it into object. On failure object may be
  * partly loaded: reset it.
  * -ENOENT no such section, -EINVAL damaged or out of range, -ENOTSUP version is newer. */

@@ -33,6 +33,24 @@ struct feature_bit {
     bool emulated;
 };
 
+const char *x86_feature_name(unsigned feature)
+{
+#define NAME(name) #name,
+    static const char *const names[] = {X86_FEATURES(NAME)};
+#undef NAME
+
+    return names[feature];
+}
+
+uint64_t cpuid_policy_features(const struct x86_cpuid_policy *p)
+{
+    uint64_t set = 0;
+
+    for (unsigned n = 0; n < X86_FEATURE_COUNT; n++)
+        set |= p->feature[n] ? BIT(n) : 0;
+    return set;
+}
+
 static const struct feature_bit feature_bits[X86_FEATURE_COUNT] = {
     [X86_FEATURE_MMX] = {1, 0, EDX, 23}, [X86_FEATURE_SSE] = {1, 0, EDX, 25},
     [X86_FEATURE_SSE2] = {1, 0, EDX, 26}, [X86_FEATURE_SSE3] = {1, 0, ECX, 0},
@@ -58,6 +76,18 @@ static const struct feature_bit feature_bits[X86_FEATURE_COUNT] = {
     [X86_FEATURE_VAES] = {7, 0, ECX, 9}, [X86_FEATURE_VPCLMULQDQ] = {7, 0, ECX, 10},
     [X86_FEATURE_GFNI] = {7, 0, ECX, 8},
 };
+
+bool x86_feature_place(unsigned feature, uint32_t *ret_leaf, uint32_t *ret_subleaf,
+                       unsigned *ret_reg, unsigned *ret_bit)
+{
+    const struct feature_bit *f = &feature_bits[feature];
+
+    *ret_leaf = f->leaf;
+    *ret_subleaf = f->subleaf;
+    *ret_reg = f->reg;
+    *ret_bit = f->bit;
+    return f->leaf != 0;
+}
 
 /* Everything that is claimed besides enum x86_feature. */
 static const struct {

@@ -42,6 +42,13 @@ struct x86_cpuid_policy {
 /* tsc is asked when a leaf is that says its rate, and stays the caller's. */
 void cpuid_policy_init(struct x86_cpuid_policy *p, struct tsc_rate *tsc, unsigned cpu_count);
 
+/* What is offered, bit n: enum x86_feature n. */
+uint64_t cpuid_policy_features(const struct x86_cpuid_policy *p);
+
+/* Where CPUID tells of a feature; reg counts EAX, EBX, ECX, EDX. False: nowhere. */
+bool x86_feature_place(unsigned feature, uint32_t *ret_leaf, uint32_t *ret_subleaf,
+                       unsigned *ret_reg, unsigned *ret_bit);
+
 /* For CPUs without local APIC: leaf 1 says so. */
 void cpuid_policy_no_apic(struct x86_cpuid_policy *p);
 

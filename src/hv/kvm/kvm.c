@@ -304,6 +304,11 @@ static void vm_reset(struct hv_vm *vm)
         (void)kvm_vcpu_reset(&vm->vcpu[n]);
 }
 
+static uint64_t cpu_features(struct hv_vm *vm)
+{
+    return vm->features;
+}
+
 static unsigned phys_bits(struct hv_vm *vm)
 {
     return vm->phys_bits;
@@ -407,5 +412,6 @@ const struct hv_ops hv_kvm_ops = {
     .irqchip_save = kvm_irqchip_save,
     .irqchip_load = kvm_irqchip_load,
     .phys_bits = phys_bits,
+    .cpu_features = cpu_features,
     .stats = stats,
 };

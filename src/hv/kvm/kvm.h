@@ -63,6 +63,7 @@ struct hv_vm {
     size_t run_len;
     struct tsc_rate tsc;
     unsigned phys_bits;
+    uint64_t features; /* of the guest's CPUs, by enum x86_feature */
     uint64_t arch_capabilities;
     uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
     uint64_t cr4_offered; /* by the policy; the host may have less */

@@ -279,6 +279,22 @@ static void hide_apic(struct cpuid_table *t)
     e->ecx &= ~(1u << 21 | 1u << 24); /* x2APIC, TSC deadline */
 }
 
+static uint64_t features_in(struct cpuid_table *t)
+{
+    uint32_t leaf, subleaf;
+    unsigned reg, bit;
+    uint64_t set = 0;
+
+    for (unsigned n = 0; n < X86_FEATURE_COUNT; n++) {
+        struct kvm_cpuid_entry2 *e =
+            x86_feature_place(n, &leaf, &subleaf, &reg, &bit) ? find(t, leaf, subleaf) : NULL;
+
+        if (n == X86_FEATURE_BASE || (e && (*entry_reg(e, (enum reg)reg) >> bit & 1)))
+            set |= BIT(n);
+    }
+    return set;
+}
+
 static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu,
                    struct cpuid_table *t)
 {
@@ -296,6 +312,7 @@ static int set_cpu(struct hv_vm *vm, struct cpuid_table *supported, unsigned cpu
     vm->has_xsave = offers_xsave(t);
     if (!vm->has_xsave)
         clear_xsave(t);
+    vm->features = features_in(t);
     r = kvm_ioctl(v->fd, KVM_SET_CPUID2, t);
     if (r)
         return r;

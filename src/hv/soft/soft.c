@@ -608,6 +608,11 @@ static int soft_irqchip_load(struct hv_vm *vm, const void *data, size_t len, str
     return irqchip_load(vm->chip, data, len, err);
 }
 
+static uint64_t soft_cpu_features(struct hv_vm *vm)
+{
+    return cpuid_policy_features(vm->vcpu[0].cpu->vm->cpuid);
+}
+
 static unsigned soft_phys_bits(struct hv_vm *vm)
 {
     return X86_PHYS_BITS;
@@ -669,5 +674,6 @@ const struct hv_ops hv_soft_ops = {
     .irqchip_save = soft_irqchip_save,
     .irqchip_load = soft_irqchip_load,
     .phys_bits = soft_phys_bits,
+    .cpu_features = soft_cpu_features,
     .stats = soft_stats,
 };

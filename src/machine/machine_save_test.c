@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/* Saving and restoring machines, on the fake backend. */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "machine/machine_fixture.h"
+#include "machine/machine_impl.h"
+#include "mem/mem.h"
+#include "board/pc/board.h"
+
+/* A byte into the UART's scratch register, and round and round. */
+static const struct fake_op script[] = {
+    {FAKE_PORT_WRITE, 1, 0x3ff, 0x5a},
+    {FAKE_PORT_READ, 1, 0x3ff, 0x5a},
+    {FAKE_JUMP, 0, LOAD_ADDR + 24, 0},
+};
+
+struct fix {
+    char folder[64], path[96];
+    struct file kernel;
+    struct vz_config *config;
+};
+
+static void setup(struct fix *f)
+{
+    strcpy(f->folder, "/tmp/vz-save-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(f->folder));
+    snprintf(f->path, sizeof(f->path), "%s/state", f->folder);
+    setenv("XDG_DATA_HOME", f->folder, 1);
+    f->kernel = write_kernel(script, ARRAY_SIZE(script));
+    f->config = make_config(f->kernel.path, 2, false);
+}
+
+static void teardown(struct fix *f)
+{
+    char command[128];
+
+    vz_config_unref(f->config);
+    unlink(f->kernel.path);
+    snprintf(command, sizeof(command), "rm -rf %s", f->folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static struct vz_machine *make_of(const struct vz_config *c)
+{
+    struct vz_error err = {0};
+    struct vz_machine *m = vz_machine_new(c, NULL, &err);
+
+    ck_assert_msg(m != NULL, "%s", err.text);
+    return m;
+}
+
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        struct vz_error err = {0};                                                                 \
+        ck_assert_msg((call) == 0, "%s: %s", #call, err.text);                                     \
+    } while (0)
+
+static void start_and_pause(struct vz_machine *m)
+{
+    OK(vz_machine_start_wait(m, &err));
+    usleep(20000);
+    OK(vz_machine_pause_wait(m, &err));
+}
+
+static void count_ports(void *arg, const char *name, uint64_t value)
+{
+    if (!strcmp(name, "bus.port_reads"))
+        *(uint64_t *)arg = value;
+}
+
+static uint64_t ports(struct vz_machine *m)
+{
+    uint64_t n = 0;
+
+    vz_machine_stats(m, count_ports, &n);
+    return n;
+}
+
+START_TEST(a_saved_machine_goes_on_elsewhere)
+{
+    struct vz_machine *m, *n;
+    uint64_t before;
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    n = make_of(f.config);
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_PAUSED);
+    OK(vz_machine_restore_wait(n, f.path, NULL, &err));
+    ck_assert_int_eq(vz_machine_get_state(n), VZ_STATE_PAUSED);
+    before = ports(n);
+    usleep(20000);
+    ck_assert_uint_eq(ports(n), before);
+    /* It reads what was written before it was saved, or ends with an error. */
+    OK(vz_machine_resume_wait(n, &err));
+    while (ports(n) < before + 1000)
+        usleep(1000);
+    ck_assert_int_eq(vz_machine_get_state(n), VZ_STATE_RUNNING);
+    /* And the first one too. */
+    before = ports(m);
+    OK(vz_machine_resume_wait(m, &err));
+    while (ports(m) < before + 1000)
+        usleep(1000);
+    vz_machine_free(m);
+    vz_machine_free(n);
+    teardown(&f);
+}
+END_TEST
+
+static void same_memory(struct vz_machine *a, struct vz_machine *b)
+{
+    struct mem *x = a->parts.board->mem, *y = b->parts.board->mem;
+
+    ck_assert_uint_eq(mem_ram_size(x), mem_ram_size(y));
+    ck_assert_int_eq(memcmp(mem_ram(x, 0, mem_ram_size(x), MEM_READ),
+                            mem_ram(y, 0, mem_ram_size(y), MEM_READ), mem_ram_size(x)), 0);
+}
+
+/* Time stands still: what is saved again is the same to the last bit, but for the RTC, which shows the
+ * time of day. */
+START_TEST(what_was_restored_is_what_was_saved)
+{
+    struct state_writer first = {0}, second = {0}, chips[2] = {{0}};
+    struct vz_machine *m, *n;
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    n = make_of(f.config);
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    ck_assert_int_eq(parts_save(&m->parts, &first, &chips[0]), 0);
+    OK(vz_machine_restore_wait(n, f.path, NULL, &err));
+    same_memory(m, n);
+    usleep(50000);
+    ck_assert_int_eq(parts_save(&n->parts, &second, &chips[1]), 0);
+    ck_assert_uint_eq(first.len, second.len);
+    for (size_t i = 0; i < first.len; i++) {
+        if (first.data[i] != second.data[i]) {
+            size_t back = i;
+
+            while (back && memcmp(first.data + back, "VZST", 4))
+                back--;
+            ck_assert_msg(!memcmp(first.data + back + 20, "rtc", 3), "byte %zu of %.12s", i - back,
+                          first.data + back + 20);
+        }
+    }
+    state_writer_fini(&first);
+    state_writer_fini(&second);
+    ck_assert_uint_eq(chips[0].len, chips[1].len);
+    state_writer_fini(&chips[0]);
+    state_writer_fini(&chips[1]);
+    vz_machine_free(m);
+    vz_machine_free(n);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(states_allow_what_they_allow)
+{
+    struct vz_machine *m;
+    struct vz_error err;
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    ck_assert(!vz_machine_can_save(m) && vz_machine_can_restore(m));
+    ck_assert_int_eq(vz_machine_save_wait(m, f.path, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    OK(vz_machine_start_wait(m, &err));
+    ck_assert(!vz_machine_can_save(m) && !vz_machine_can_restore(m));
+    ck_assert_int_eq(vz_machine_save_wait(m, f.path, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    ck_assert_int_eq(vz_machine_restore_wait(m, f.path, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_TRANSITION);
+    OK(vz_machine_pause_wait(m, &err));
+    ck_assert(vz_machine_can_save(m) && !vz_machine_can_restore(m));
+    ck_assert_int_eq(vz_machine_restore_wait(m, f.path, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_TRANSITION);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_PAUSED);
+    vz_machine_free(m);
+    teardown(&f);
+}
+END_TEST
+
+static struct vz_config *changed(struct fix *f, const char *option, const char *value)
+{
+    struct vz_config *c = vz_config_copy(f->config, NULL);
+    struct vz_error err = {0};
+
+    ck_assert_msg(vz_config_add(c, option, value, &err) == 0, "%s", err.text);
+    return c;
+}
+
+static void refuses(struct fix *f, const char *option, const char *value, const char *text)
+{
+    struct vz_config *c = changed(f, option, value);
+    struct vz_machine *m = make_of(c);
+    struct vz_error err = {0};
+
+    ck_assert_int_eq(vz_machine_restore_wait(m, f->path, NULL, &err), -1);
+    ck_assert_msg(err.code == VZ_ERROR_RESTORE && strstr(err.text, text), "%s", err.text);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_STOPPED);
+    vz_machine_free(m);
+    vz_config_unref(c);
+}
+
+/* The first member that differs is named; what the guest cannot see may differ. */
+START_TEST(another_configuration_is_refused)
+{
+    struct vz_machine *m;
+    struct vz_config *c;
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    vz_machine_free(m);
+    refuses(&f, "cpus", "3", "cpus was 2, and is 3");
+    refuses(&f, "memory", "32M", "memory was 16777216, and is 33554432");
+    refuses(&f, "balloon", NULL, "memoryBalloonDevices was 0 of them, and is 1");
+    refuses(&f, "uuid", "11111111-2222-3333-4444-555555555555", "platform.machineIdentifier was ");
+    c = changed(&f, "name", "another");
+    m = make_of(c);
+    OK(vz_machine_restore_wait(m, f.path, NULL, &err));
+    vz_machine_free(m);
+    vz_config_unref(c);
+    teardown(&f);
+}
+END_TEST
+
+/* The file's own configuration does, and is complete. */
+START_TEST(a_file_tells_its_configuration)
+{
+    struct vz_error err = {0};
+    struct vz_machine *m;
+    struct vz_config *c;
+    struct fix f;
+
+    setup(&f);
+    ck_assert_ptr_null(vz_saved_state_config(f.path, NULL, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_RESTORE);
+    m = make_of(f.config);
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    vz_machine_free(m);
+    c = vz_saved_state_config(f.path, NULL, &err);
+    ck_assert_msg(c != NULL, "%s", err.text);
+    m = make_of(c);
+    OK(vz_machine_restore_wait(m, f.path, NULL, &err));
+    OK(vz_machine_stop_wait(m, &err));
+    OK(vz_machine_restore_wait(m, f.path, NULL, &err));
+    vz_machine_free(m);
+    vz_config_unref(c);
+    teardown(&f);
+}
+END_TEST
+
+/* A bad file leaves the machine stopped, and able to start, or to be restored from another. */
+START_TEST(a_failed_restore_leaves_the_machine_stopped)
+{
+    struct vz_error err = {0};
+    struct vz_machine *m;
+    struct stat st;
+    struct fix f;
+    uint8_t byte;
+    int fd;
+
+    setup(&f);
+    m = make_of(f.config);
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    OK(vz_machine_stop_wait(m, &err));
+    fd = open(f.path, O_RDWR);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    for (off_t at = 4096; at < st.st_size; at += 5000) { /* memory, table, parts */
+        ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+        byte ^= 1;
+        ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+        ck_assert_int_eq(vz_machine_restore_wait(m, f.path, NULL, &err), -1);
+        ck_assert_msg(err.code == VZ_ERROR_RESTORE && strstr(err.text, "damaged"), "%s", err.text);
+        ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_STOPPED);
+        byte ^= 1;
+        ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+    }
+    close(fd);
+    OK(vz_machine_restore_wait(m, f.path, NULL, &err));
+    OK(vz_machine_stop_wait(m, &err));
+    OK(vz_machine_start_wait(m, &err));
+    vz_machine_free(m);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_failed_save_leaves_the_machine_paused)
+{
+    struct vz_error err = {0};
+    struct vz_machine *m;
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    start_and_pause(m);
+    ck_assert_int_eq(vz_machine_save_wait(m, "/nowhere/at/all", NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_SAVE);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_PAUSED);
+    OK(vz_machine_save_wait(m, f.path, NULL, &err));
+    OK(vz_machine_resume_wait(m, &err));
+    vz_machine_free(m);
+    teardown(&f);
+}
+END_TEST
+
+struct seen {
+    _Atomic unsigned progress, done;
+    uint64_t last, total;
+};
+
+static void on_progress(void *arg, struct vz_machine *m, uint64_t done, uint64_t total)
+{
+    struct seen *s = arg;
+
+    ck_assert_uint_le(s->last, done);
+    s->last = done;
+    s->total = total;
+    s->progress++;
+}
+
+static void on_done(void *arg, struct vz_machine *m, const struct vz_error *err)
+{
+    ck_assert_ptr_null(err);
+    ((struct seen *)arg)->done++;
+}
+
+START_TEST(progress_comes_before_the_end)
+{
+    struct vz_save_options so = VZ_SAVE_OPTIONS_INIT;
+    struct vz_restore_options ro = VZ_RESTORE_OPTIONS_INIT;
+    struct seen seen = {0};
+    struct vz_machine *m;
+    struct fix f;
+
+    setup(&f);
+    so.progress = ro.progress = on_progress;
+    so.progress_arg = ro.progress_arg = &seen;
+    so.passphrase = ro.passphrase = "open sesame";
+    so.compress = true;
+    m = make_of(f.config);
+    start_and_pause(m);
+    ck_assert_int_eq(vz_machine_save(m, f.path, &so, on_done, &seen), 0);
+    while (!seen.done)
+        usleep(1000);
+    ck_assert_uint_gt(seen.progress, 0);
+    ck_assert_uint_eq(seen.last, 16 << 20);
+    ck_assert_uint_eq(seen.total, 16 << 20);
+    OK(vz_machine_stop_wait(m, &err));
+    seen.last = 0;
+    ck_assert_int_eq(vz_machine_restore(m, f.path, &ro, on_done, &seen), 0);
+    while (seen.done < 2)
+        usleep(1000);
+    ck_assert_uint_eq(seen.last, 16 << 20);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_PAUSED);
+    vz_machine_free(m);
+    teardown(&f);
+}
+END_TEST
+
+/* Freed in the middle of either. */
+START_TEST(a_machine_may_be_freed_meanwhile)
+{
+    struct vz_machine *m;
+    struct fix f;
+
+    setup(&f);
+    for (unsigned i = 0; i < 20; i++) {
+        m = make_of(f.config);
+        start_and_pause(m);
+        ck_assert_int_eq(vz_machine_save(m, f.path, NULL, NULL, NULL), 0);
+        usleep(i * 300);
+        vz_machine_free(m);
+        if (access(f.path, F_OK) < 0)
+            continue;
+        m = make_of(f.config);
+        ck_assert_int_eq(vz_machine_restore(m, f.path, NULL, NULL, NULL), 0);
+        usleep(i * 300);
+        vz_machine_free(m);
+    }
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(what_cannot_be_saved_is_told)
+{
+    struct vz_error err = {0};
+    struct vz_config *c;
+    struct fix f;
+    char disk[128];
+
+    setup(&f);
+    OK(vz_config_validate_save_restore_support(f.config, &err));
+    snprintf(disk, sizeof(disk), "%s,ephemeral", f.kernel.path);
+    c = changed(&f, "disk", disk);
+    ck_assert_int_eq(vz_config_validate_save_restore_support(c, &err), -1);
+    ck_assert_msg(err.code == VZ_ERROR_UNSUPPORTED && strstr(err.text, "storageDevices[0]"), "%s",
+                  err.text);
+    vz_config_unref(c);
+    teardown(&f);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
+    UNIT_TEST(s, what_was_restored_is_what_was_saved);
+    UNIT_TEST(s, states_allow_what_they_allow);
+    UNIT_TEST(s, another_configuration_is_refused);
+    UNIT_TEST(s, a_file_tells_its_configuration);
+    UNIT_TEST(s, a_failed_restore_leaves_the_machine_stopped);
+    UNIT_TEST(s, a_failed_save_leaves_the_machine_paused);
+    UNIT_TEST(s, progress_comes_before_the_end);
+    UNIT_TEST(s, a_machine_may_be_freed_meanwhile);
+    UNIT_TEST(s, what_cannot_be_saved_is_told);
+}
+
+UNIT_TEST_MAIN("saving and restoring machines", add_tests)

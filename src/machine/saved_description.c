@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "machine/saved_description.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/features.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/tsc_rate.h"
+#include "board/pc/board.h"
+#include "machine/parts.h"
+
+/* So much may two measurements of one clock differ, or a guest's clock go wrong unnoticed. */
+#define TSC_TOLERANCE_PPM 250u
+
+/* ---- CPUs ----------------------------------------------------------------------------------- */
+
+static uint64_t features_of(const struct parts *p)
+{
+    return p->hv->cpu_features ? p->hv->cpu_features(p->vm) : 0;
+}
+
+static uint32_t tsc_khz_of(const struct parts *p)
+{
+    struct tsc_rate *rate = (struct tsc_rate *)&p->tsc;
+
+    return tsc_rate_khz(rate);
+}
+
+static json_t *write_features(uint64_t features)
+{
+    json_t *list = json_array();
+
+    for (unsigned n = 0; n < X86_FEATURE_COUNT; n++) {
+        if (features & BIT(n))
+            json_array_append_new(list, json_string(x86_feature_name(n)));
+    }
+    return list;
+}
+
+/* The name of the first that is in list and not offered here; NULL: none. */
+static const char *missing_feature(json_t *list, uint64_t offered)
+{
+    const char *name;
+    size_t i;
+    json_t *v;
+
+    json_array_foreach(list, i, v) {
+        unsigned n = 0;
+
+        name = json_string_value(v);
+        while (name && n < X86_FEATURE_COUNT && strcmp(name, x86_feature_name(n)))
+            n++;
+        if (!name || n == X86_FEATURE_COUNT || !(offered & BIT(n)))
+            return name ? name : "?";
+    }
+    return NULL;
+}
+
+static int check_cpu(json_t *root, const struct parts *p, const char *path, struct vz_error *err)
+{
+    const char *missing = missing_feature(json_object_get(root, "cpuFeatures"), features_of(p));
+    const char *accel = json_string_value(json_object_get(root, "accel"));
+    int64_t was = json_integer_value(json_object_get(root, "tscKHz")), now = tsc_khz_of(p);
+    int64_t bits = json_integer_value(json_object_get(root, "physicalAddressBits"));
+
+    if (missing)
+        return error_set(err, EINVAL, VZ_ERROR_RESTORE,
+                         "%s: the guest's CPU has %s (saved on %s), and %s on this host has not: restore "
+                         "it where it was saved", path, missing, accel ? accel : "?", p->hv->name);
+    if (was <= 0 || llabs(now - was) > was / 1000000 * TSC_TOLERANCE_PPM + 1)
+        return error_set(err, EINVAL, VZ_ERROR_RESTORE,
+                         "%s: the guest's TSC counts %lld kHz, and this host's %lld: its clock would go "
+                         "wrong; restore it where it was saved", path, (long long)was, (long long)now);
+    if (bits > p->board->phys_bits)
+        return error_set(err, EINVAL, VZ_ERROR_RESTORE,
+                         "%s: the guest's physical addresses have %lld bits, and %s on this host has %u",
+                         path, (long long)bits, p->hv->name, p->board->phys_bits);
+    return 0;
+}
+
+/* ---- Disks ---------------------------------------------------------------------------------- */
+
+static void add_disk(void *arg, const struct device_slot *s, const struct device_identity *id)
+{
+    json_array_append_new(arg, json_pack("{s:i, s:s*, s:I}", "index", (int)s->index, "path", id->path,
+                                         "size", (json_int_t)id->size));
+}
+
+struct disk_check {
+    json_t *list;
+    const char *path;
+    struct vz_error *err;
+    int result;
+};
+
+static void check_disk(void *arg, const struct device_slot *s, const struct device_identity *id)
+{
+    struct disk_check *c = arg;
+    json_t *was = json_array_get(c->list, s->index);
+    json_int_t size = json_integer_value(json_object_get(was, "size"));
+    const char *name = json_string_value(json_object_get(was, "path"));
+
+    if (c->result || (json_is_object(was) && size == (json_int_t)id->size))
+        return;
+    c->result = error_set(c->err, EINVAL, VZ_ERROR_RESTORE,
+                          "%s: disk %u has %llu bytes and had %lld: give it %s as it was when it was saved",
+                          c->path, s->index, (unsigned long long)id->size, (long long)size,
+                          name ? name : "the image");
+}
+
+/* ---- All ------------------------------------------------------------------------------------ */
+
+char *saved_description_write(const struct parts *p)
+{
+    json_t *disks = json_array();
+    json_t *root;
+    char *text;
+
+    device_slots_identify(p->slots, add_disk, disks);
+    root = json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o}", "vz", VZ_VERSION, "accel", p->hv->name,
+                     "time", (json_int_t)(clock_real_ns() / NS_PER_SEC), "tscKHz",
+                     (json_int_t)tsc_khz_of(p), "physicalAddressBits", (int)p->board->phys_bits,
+                     "cpuFeatures", write_features(features_of(p)), "disks", disks);
+    text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    return text;
+}
+
+int saved_description_check(const char *text, size_t len, const struct parts *p, const char *path,
+                            struct vz_error *err)
+{
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    struct disk_check c = {.path = path, .err = err};
+    int r;
+
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return error_set(err, EINVAL, VZ_ERROR_RESTORE, "%s is damaged: it does not say what it is of",
+                         path);
+    }
+    c.list = json_object_get(root, "disks");
+    r = check_cpu(root, p, path, err);
+    if (!r) {
+        device_slots_identify(p->slots, check_disk, &c);
+        r = c.result;
+    }
+    json_decref(root);
+    return r;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory into a saved state: pieces of a megabyte by several threads, each of which seals a piece's
+ * frames one behind the other and writes them at once, wherever the file ends just then. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "base/checked.h"
+#include "mem/mem.h"
+#include "save/save_impl.h"
+
+#define PIECE_FRAMES 64u
+#define PIECE        (PIECE_FRAMES * SAVE_FRAME)
+/* A frame with its tag, at the next multiple of SAVE_UNIT. */
+#define ROOM         (SAVE_FRAME + SAVE_TAG)
+
+struct worker {
+    uint8_t *out;    /* a piece */
+    uint8_t *packed; /* a frame's pages that are not zeros; and compressed, behind them */
+    ZSTD_CCtx *zstd; /* NULL: not compressed */
+};
+
+struct writing {
+    struct save_writer *w;
+    struct mem *mem;
+    uint64_t ram_size;
+    pthread_mutex_t lock; /* for w->end */
+    struct worker worker[SAVE_WORKERS_MAX];
+};
+
+static bool is_zero(const uint8_t *page)
+{
+    return !page[0] && !memcmp(page, page + 1, SAVE_PAGE - 1);
+}
+
+/* Frame n's pages that are not zeros, to to. Returns which those are. */
+static uint8_t pack(struct mem *mem, uint64_t n, unsigned pages, uint8_t *to)
+{
+    uint8_t mask = 0;
+
+    for (unsigned i = 0; i < pages; i++) {
+        uint64_t offset = n * SAVE_FRAME + i * SAVE_PAGE;
+        const uint8_t *from = mem_ram(mem, offset, SAVE_PAGE, MEM_READ);
+
+        if (mem_is_hole(mem, offset, SAVE_PAGE) || is_zero(from))
+            continue;
+        memcpy(to, from, SAVE_PAGE);
+        to += SAVE_PAGE;
+        mask |= (uint8_t)BIT(i);
+    }
+    return mask;
+}
+
+/* Frame n, sealed to to, where its offset counts from there on. */
+static struct save_frame seal_frame(struct writing *g, struct worker *k, uint64_t n,
+                                    unsigned pages, uint8_t *to)
+{
+    struct save_frame f = {.pages = pack(g->mem, n, pages, k->packed)};
+    size_t len = (size_t)__builtin_popcount(f.pages) * SAVE_PAGE, compressed;
+    const uint8_t *plain = k->packed;
+
+    if (!f.pages)
+        return f;
+    if (k->zstd) {
+        compressed = ZSTD_compress2(k->zstd, k->packed + SAVE_FRAME, SAVE_FRAME, k->packed, len);
+        if (!ZSTD_isError(compressed) && compressed < len) {
+            plain = k->packed + SAVE_FRAME;
+            len = compressed;
+        }
+    }
+    save_seal(&g->w->key, SAVE_MEMORY, n, plain, len, to);
+    f.len = (uint32_t)(len + SAVE_TAG);
+    return f;
+}
+
+static uint64_t claim(struct writing *g, uint64_t len)
+{
+    uint64_t at;
+
+    pthread_mutex_lock(&g->lock);
+    at = align_up(g->w->end, SAVE_UNIT);
+    g->w->end = at + len;
+    pthread_mutex_unlock(&g->lock);
+    return at;
+}
+
+static int write_piece(void *arg, unsigned worker, uint64_t piece)
+{
+    struct writing *g = arg;
+    struct worker *k = &g->worker[worker];
+    struct save_frame frame[PIECE_FRAMES];
+    uint64_t offset = piece * PIECE, len = MIN(PIECE, g->ram_size - offset), base;
+    unsigned count = 0;
+    size_t used = 0;
+
+    for (uint64_t at = 0; at < len; at += SAVE_FRAME, count++) {
+        uint64_t n = (offset + at) / SAVE_FRAME, bytes = MIN(SAVE_FRAME, len - at);
+
+        used = align_up(used, SAVE_UNIT);
+        frame[count] = (struct save_frame){.pages = 0};
+        if (!mem_is_hole(g->mem, offset + at, bytes))
+            frame[count] = seal_frame(g, k, n, (unsigned)(bytes / SAVE_PAGE), k->out + used);
+        frame[count].offset = used;
+        used += frame[count].len;
+    }
+    if (!used)
+        return 0; /* the table is zeros */
+    base = claim(g, used);
+    for (unsigned i = 0; i < count; i++) {
+        frame[i].offset += base;
+        if (frame[i].len)
+            save_frame_write(&frame[i], g->w->table +
+                                            (piece * PIECE_FRAMES + i) * SAVE_FRAME_ENTRY);
+    }
+    return save_pwrite(g->w->fd, k->out, used, base);
+}
+
+static int make_workers(struct writing *g)
+{
+    for (unsigned i = 0; i < save_workers(); i++) {
+        struct worker *k = &g->worker[i];
+
+        k->out = calloc(PIECE_FRAMES, ROOM); /* what lies between frames is zeros, or old */
+        k->packed = malloc(2 * SAVE_FRAME);
+        if (g->w->compress)
+            k->zstd = ZSTD_createCCtx();
+        if (!k->out || !k->packed || (g->w->compress && !k->zstd))
+            return -ENOMEM;
+        if (k->zstd)
+            ZSTD_CCtx_setParameter(k->zstd, ZSTD_c_compressionLevel, 1);
+    }
+    return 0;
+}
+
+static void free_workers(struct writing *g)
+{
+    for (unsigned i = 0; i < SAVE_WORKERS_MAX; i++) {
+        free(g->worker[i].out);
+        free(g->worker[i].packed);
+        ZSTD_freeCCtx(g->worker[i].zstd);
+    }
+}
+
+int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_progress *progress)
+{
+    struct writing g = {.w = w, .mem = mem, .ram_size = mem_ram_size(mem),
+                        .lock = PTHREAD_MUTEX_INITIALIZER};
+    int r;
+
+    w->header.ram_size = g.ram_size;
+    w->table = calloc(1, save_frame_count(g.ram_size) * SAVE_FRAME_ENTRY + SAVE_TAG);
+    r = w->table ? make_workers(&g) : -ENOMEM;
+    if (!r)
+        r = save_parallel((g.ram_size + PIECE - 1) / PIECE, write_piece, &g, progress);
+    free_workers(&g);
+    pthread_mutex_destroy(&g.lock);
+    return r;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory out of a saved state, by several threads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "mem/mem.h"
+#include "save/save_impl.h"
+
+#define PIECE_FRAMES 64u
+#define SPAN         (PIECE_FRAMES * (SAVE_FRAME + SAVE_TAG))
+
+struct worker {
+    uint8_t *in;    /* what is read at once */
+    uint8_t *plain; /* a frame, opened; and decompressed, behind it */
+    ZSTD_DCtx *zstd;
+};
+
+struct reading {
+    struct save_reader *r;
+    struct mem *mem;
+    struct worker worker[SAVE_WORKERS_MAX];
+};
+
+/* From its pages, one behind the other. */
+static void unpack(struct reading *g, uint64_t n, uint8_t pages, const uint8_t *from)
+{
+    uint8_t *to;
+
+    for (unsigned i = 0; i < SAVE_FRAME_PAGES; i++) {
+        if (!(pages & BIT(i)))
+            continue;
+        to = mem_ram(g->mem, n * SAVE_FRAME + i * SAVE_PAGE, SAVE_PAGE, MEM_WRITE);
+        memcpy(to, from, SAVE_PAGE);
+        mem_written_at(g->mem, to, SAVE_PAGE);
+        from += SAVE_PAGE;
+    }
+}
+
+static int open_frame(struct reading *g, struct worker *k, uint64_t n, const struct save_frame *f,
+                      const uint8_t *sealed)
+{
+    size_t len = (size_t)__builtin_popcount(f->pages) * SAVE_PAGE, have = f->len - SAVE_TAG;
+    unsigned top = 32u - (unsigned)__builtin_clz(f->pages); /* the last frame of RAM may be short */
+    const uint8_t *plain = k->plain;
+
+    if (have > len || n * SAVE_FRAME + top * SAVE_PAGE > g->r->header.ram_size)
+        return -EBADMSG;
+    if (!save_open(&g->r->key, SAVE_MEMORY, n, sealed, f->len, k->plain))
+        return -EBADMSG;
+    if (have < len) {
+        size_t got = ZSTD_decompressDCtx(k->zstd, k->plain + SAVE_FRAME, len, k->plain, have);
+
+        if (got != len)
+            return -EBADMSG;
+        plain = k->plain + SAVE_FRAME;
+    }
+    unpack(g, n, f->pages, plain);
+    return 0;
+}
+
+/* Entries of count frames from first on. *ret_low and *ret_high: where what they need lies. */
+static int look_up(struct reading *g, uint64_t first, unsigned count, struct save_frame *frame,
+                   uint64_t *ret_low, uint64_t *ret_high)
+{
+    *ret_low = UINT64_MAX;
+    *ret_high = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (save_frame_read(g->r->table + (first + i) * SAVE_FRAME_ENTRY, &g->r->header,
+                            &frame[i]) < 0)
+            return -EBADMSG;
+        if (!frame[i].len)
+            continue;
+        *ret_low = MIN(*ret_low, frame[i].offset);
+        *ret_high = MAX(*ret_high, frame[i].offset + frame[i].len);
+    }
+    return 0;
+}
+
+static int read_piece(void *arg, unsigned worker, uint64_t piece)
+{
+    struct reading *g = arg;
+    struct worker *k = &g->worker[worker];
+    struct save_frame frame[PIECE_FRAMES];
+    uint64_t first = piece * PIECE_FRAMES, low, high;
+    unsigned count = (unsigned)MIN(PIECE_FRAMES,
+                                   save_frame_count(g->r->header.ram_size) - first);
+    int e = look_up(g, first, count, frame, &low, &high);
+    bool together;
+
+    if (e < 0 || !high)
+        return e;
+    together = high - low <= SPAN; /* as our writer does it */
+    if (together)
+        e = save_pread(g->r->fd, k->in, (size_t)(high - low), low);
+    for (unsigned i = 0; !e && i < count; i++) {
+        const uint8_t *sealed = k->in + (together ? frame[i].offset - low : 0);
+
+        if (!frame[i].len)
+            continue;
+        if (!together)
+            e = save_pread(g->r->fd, k->in, frame[i].len, frame[i].offset);
+        if (!e)
+            e = open_frame(g, k, first + i, &frame[i], sealed);
+    }
+    return e;
+}
+
+static int make_workers(struct reading *g)
+{
+    for (unsigned i = 0; i < save_workers(); i++) {
+        struct worker *k = &g->worker[i];
+
+        k->in = malloc(SPAN);
+        k->plain = malloc(2 * SAVE_FRAME);
+        k->zstd = ZSTD_createDCtx();
+        if (!k->in || !k->plain || !k->zstd)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void free_workers(struct reading *g)
+{
+    for (unsigned i = 0; i < SAVE_WORKERS_MAX; i++) {
+        free(g->worker[i].in);
+        free(g->worker[i].plain);
+        ZSTD_freeDCtx(g->worker[i].zstd);
+    }
+}
+
+int save_memory_read(struct save_reader *r, struct mem *mem, const struct save_progress *progress)
+{
+    struct reading g = {.r = r, .mem = mem};
+    uint64_t frames = save_frame_count(r->header.ram_size);
+    int e = mem_clear(mem);
+
+    if (!e)
+        e = make_workers(&g);
+    if (!e)
+        e = save_parallel((frames + PIECE_FRAMES - 1) / PIECE_FRAMES, read_piece, &g, progress);
+    free_workers(&g);
+    return e;
+}
