@@ -2,7 +2,8 @@
 /* runtimevm KERNEL INITRD SOCKET FOLDER: a machine whose devices are changed while it runs, for
  * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0, the port "channel" and "disk" are files
  * in FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
- * for each event. */
+ * for each event. The machine can be saved, and another one restored in its place, for test_save.py.
+ * RUNTIMEVM_CPUS says how many CPUs it has (1). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,9 @@
 #include <vz/vz.h>
 
 static int pair[2] = {-1, -1};
+static struct vz_config *config;
+static struct vz_machine *machine;
+static struct vz_machine_options options;
 
 static void need(bool ok, const struct vz_error *err)
 {
@@ -120,9 +124,11 @@ static struct vz_config *make_config(char **argv)
     balloon = vz_virtio_balloon_device_new(&bo, NULL);
     b.kernel = argv[1];
     b.initrd = argv[2];
-    b.cmdline = "console=ttyS0 quiet";
+    b.cmdline = "console=ttyS0 quiet watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300";
     loader = vz_linux_boot_loader_new(&b, NULL);
     vz_config_set_memory_size(c, 384 << 20);
+    if (getenv("RUNTIMEVM_CPUS"))
+        vz_config_set_cpu_count(c, (unsigned)atoi(getenv("RUNTIMEVM_CPUS")));
     vz_config_set_boot_loader(c, loader);
     add_ports(c, argv[3], argv[4]);
     add_disk(c, argv[4]);
@@ -168,6 +174,36 @@ static int set_port(struct vz_machine *m, const char *which, const char *path,
     return r;
 }
 
+static void make_machine(void)
+{
+    struct vz_error err;
+
+    machine = vz_machine_new(config, &options, &err);
+    need(machine != NULL, &err);
+    for (unsigned port = 1000; port < 1002; port++)
+        need(vz_machine_socket_listen(machine, port, on_accept, NULL, &err) == 0, &err);
+}
+
+/* Free the machine, and have what was saved go on in another one. */
+static int restore(const char *path, const char *passphrase, struct vz_error *err)
+{
+    struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+
+    vz_machine_free(machine);
+    make_machine();
+    o.passphrase = passphrase;
+    return vz_machine_restore_wait(machine, path, &o, err);
+}
+
+static int save(const char *path, const char *passphrase, struct vz_error *err)
+{
+    struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
+
+    o.passphrase = passphrase;
+    o.compress = passphrase != NULL;
+    return vz_machine_save_wait(machine, path, &o, err);
+}
+
 /* Connect to the guest, send a line, have it back. */
 static int talk(struct vz_machine *m, unsigned port, struct vz_error *err)
 {
@@ -204,6 +240,10 @@ static int command(struct vz_machine *m, char *word, char *arg, char *more, stru
         return vz_machine_pause_wait(m, err);
     if (!strcmp(word, "resume"))
         return vz_machine_resume_wait(m, err);
+    if (!strcmp(word, "save"))
+        return save(arg, more[0] ? more : NULL, err);
+    if (!strcmp(word, "restore"))
+        return restore(arg, more[0] ? more : NULL, err);
     if (!strcmp(word, "hangup"))
         return close(pair[1]);
     if (!strcmp(word, "memory")) {
@@ -216,15 +256,15 @@ static int command(struct vz_machine *m, char *word, char *arg, char *more, stru
     return r;
 }
 
-static void obey(struct vz_machine *m)
+static void obey(void)
 {
-    char line[4096], word[32], arg[64], more[4000];
+    char line[4096], word[32], arg[512], more[3500];
     struct vz_error err;
 
     while (fgets(line, sizeof(line), stdin)) {
         err.text[0] = word[0] = arg[0] = more[0] = '\0';
-        sscanf(line, "%31s %63s %3999s", word, arg, more);
-        if (command(m, word, arg, more, &err) == 0)
+        sscanf(line, "%31s %511s %3499s", word, arg, more);
+        if (command(machine, word, arg, more, &err) == 0)
             printf("ok\n");
         else
             printf("error %s\n", err.text);
@@ -234,11 +274,8 @@ static void obey(struct vz_machine *m)
 int main(int argc, char **argv)
 {
     struct vz_machine_delegate d = VZ_MACHINE_DELEGATE_INIT;
-    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct vz_machine_end end;
     struct vz_error err = {.text = "usage"};
-    struct vz_config *c;
-    struct vz_machine *m;
 
     need(argc == 5, &err);
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -246,18 +283,16 @@ int main(int argc, char **argv)
     d.console_port_closed = on_closed;
     d.network_disconnected = on_lost;
     d.guest_address_changed = on_address;
-    o.delegate = &d;
-    c = make_config(argv);
-    m = vz_machine_new(c, &o, &err);
-    need(m != NULL, &err);
-    vz_config_unref(c);
-    for (unsigned port = 1000; port < 1002; port++)
-        need(vz_machine_socket_listen(m, port, on_accept, NULL, &err) == 0, &err);
-    need(vz_machine_start_wait(m, &err) == 0, &err);
+    options = (struct vz_machine_options)VZ_MACHINE_OPTIONS_INIT;
+    options.delegate = &d;
+    config = make_config(argv);
+    make_machine();
+    need(vz_machine_start_wait(machine, &err) == 0, &err);
     printf("started\n");
-    obey(m);
-    vz_machine_wait(m, &end);
+    obey();
+    vz_machine_wait(machine, &end);
     printf("end %d\n", end.reason);
-    vz_machine_free(m);
+    vz_machine_free(machine);
+    vz_config_unref(config);
     return 0;
 }

@@ -125,9 +125,29 @@ bool run_life_time(const char *name, const char *value, uint64_t *ret_ms);
 /* Is it one of its options? */
 bool run_life_has(const char *name);
 
-/* run_config.c ---------------------------------------------------------------------------- */
+/* run_saved.c ------------------------------------------------------------------------------- */
 
 struct vz_config;
+struct vz_error;
+struct vz_machine;
+
+/* What the command line says of saved states; the paths are its own. */
+struct run_saved {
+    const char *restore, *save; /* NULL: not */
+    char passphrase[256];       /* empty: the user's key */
+    bool compress;
+};
+
+/* Returns false after cli_error(). */
+bool run_saved_parse(const struct given *list, struct run_saved *ret);
+/* The configuration in the file to restore. NULL after cli_error(). */
+struct vz_config *run_saved_config(const struct run_saved *s);
+/* Start the machine, or restore and resume it. 0 or -1 with err. */
+int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err);
+/* Pause and save it, and say so; or say why not, and it runs on: false. */
+bool run_saved_save(const struct run_saved *s, struct vz_machine *machine);
+
+/* run_config.c ---------------------------------------------------------------------------- */
 
 /* What the command line of `vz run` says. */
 struct run_options {
@@ -135,6 +155,7 @@ struct run_options {
     struct given *given;
     struct vz_config *config;
     struct run_life life;
+    struct run_saved saved;
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit
@@ -155,14 +176,13 @@ void terminal_restore(void);
 
 /* ending.c -------------------------------------------------------------------------------- */
 
-struct vz_machine;
-
 /* From now on SIGHUP, SIGINT and SIGTERM do not end the process, but are remembered until
  * ending_start(); a third one ends it. Before there are other threads. False: no descriptors. */
 bool ending_prepare(void);
-/* Have a thread end the machine when such a signal comes, or has come, or the time is over. False:
+/* Have a thread end the machine (or save it first, where that is wanted) when such a signal comes, or has come, or the time is over. False:
  * no thread. */
-bool ending_start(struct vz_machine *machine, const struct run_life *life);
+bool ending_start(struct vz_machine *machine, const struct run_life *life,
+                  const struct run_saved *saved);
 /* Any thread. As a signal does: ask the guest, the second time turn it off. */
 void ending_leave(void);
 /* Any thread. Press the power button, and no more; turn the machine off at once. */

@@ -63,12 +63,12 @@ static int start(struct run *run)
     o.delegate = &delegate;
     o.delegate_arg = run;
     run->machine = vz_machine_new(run->o.config, &o, &err);
-    if (!run->machine || vz_machine_start_wait(run->machine, &err) < 0) {
+    if (!run->machine || run_saved_start(&run->o.saved, run->machine, &err) < 0) {
         terminal_restore();
         cli_error("%s", err.text);
         return EXIT_FAILED;
     }
-    if (!ending_start(run->machine, &run->o.life)) {
+    if (!ending_start(run->machine, &run->o.life, &run->o.saved)) {
         terminal_restore();
         cli_error("cannot start a thread");
         return EXIT_FAILED;
@@ -107,7 +107,8 @@ static void warn_of_silence(const struct run *run)
     const struct given *cmdline = opts_given(run->o.given, "cmdline");
     bool linux_given = opts_given(run->o.given, "kernel") && opts_given(run->o.given, "initrd");
 
-    if (!run->raw || !isatty(STDERR_FILENO) || opts_given(run->o.given, "config"))
+    if (!run->raw || !isatty(STDERR_FILENO) || opts_given(run->o.given, "config") ||
+        run->o.saved.restore)
         return;
     /* hvc0's driver is a module in Debian's kernels: until it is loaded Linux has no console. */
     if (cmdline ? !strstr(cmdline->value, "console=ttyS0") : linux_given)

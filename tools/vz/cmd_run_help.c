@@ -6,6 +6,7 @@ static const char head[] =
     "Usage: vz run --kernel FILE [OPTION]...\n"
     "       vz run --boot-disk PATH [OPTION]...\n"
     "       vz run --config FILE [OPTION]...\n"
+    "       vz run --restore FILE [OPTION]...\n"
     "\n"
     "Boot a kernel in a new virtual machine whose first serial port (COM1, Linux's ttyS0) is\n"
     "this terminal. It runs until the guest powers off. vz(1) says more about each option.\n";
@@ -17,7 +18,8 @@ static const char tail[] =
     "\n"
     "When standard input is a terminal, all keys go to the guest (Ctrl-C too) except:\n"
     "  Ctrl-A x          quit: ask the guest to shut down, and turn the machine off if it does\n"
-    "                    not; once more: at once. SIGTERM, SIGHUP and SIGINT do the same\n"
+    "                    not; once more: at once. SIGTERM, SIGHUP and SIGINT do the same. With\n"
+    "                    --save the machine is saved the first time\n"
     "  Ctrl-A s          press the guest's power button, and stay\n"
     "  Ctrl-A i          say how the guest is reached, and how much memory it has\n"
     "  Ctrl-A h          list these keys\n"
@@ -36,7 +38,7 @@ static const char tail[] =
     "  vz run --kernel /boot/vmlinuz --initrd initrd.img --cmdline console=ttyS0 --memory 2G\n"
     "  vz run --kernel test.elf --debug-exit --serial file:log.txt --no-reboot\n";
 
-static const char *const headings[] = {"Kernel", "Machine", "Devices", "Ending", "As in vftool"};
+static const char *const headings[] = {"Kernel", "Machine", "Devices", "Ending", "Saved states", "As in vftool"};
 
 void run_help(FILE *to, const struct opt *options)
 {

@@ -29,6 +29,8 @@ enum wish { WISH_LEAVE = 'l', WISH_PRESS = 'p', WISH_OFF = 'o', WISH_QUIT = 'q' 
 struct ending {
     struct vz_machine *machine;
     struct run_life life;
+    const struct run_saved *saved;
+    bool saves; /* the first wish does, instead of asking the guest */
     uint64_t pull_ms, timeout_ms; /* when, by now_ms(); 0: not */
 };
 
@@ -92,10 +94,14 @@ static void turn_off(struct ending *e)
     vz_machine_stop(e->machine, NULL, NULL);
 }
 
-/* The guest's power button, or the plug. */
+/* A file, the guest's power button, or the plug. */
 static void leave(struct ending *e)
 {
-    if (e->pull_ms || !e->life.stop_ms) {
+    if (e->saves) {
+        e->saves = false; /* when it fails, the next wish is another */
+        if (run_saved_save(e->saved, e->machine))
+            turn_off(e);
+    } else if (e->pull_ms || !e->life.stop_ms) {
         turn_off(e);
     } else if (!vz_machine_hears_request_stop(e->machine) ||
                vz_machine_request_stop(e->machine, NULL) < 0) {
@@ -192,9 +198,11 @@ bool ending_prepare(void)
     return true;
 }
 
-bool ending_start(struct vz_machine *machine, const struct run_life *life)
+bool ending_start(struct vz_machine *machine, const struct run_life *life,
+                  const struct run_saved *saved)
 {
-    ending = (struct ending){.machine = machine, .life = *life};
+    ending = (struct ending){.machine = machine, .life = *life, .saved = saved,
+                             .saves = saved->save != NULL};
     if (life->timeout_ms)
         ending.timeout_ms = now_ms() + life->timeout_ms;
     has_thread = !pthread_create(&thread, NULL, ending_thread, &ending);

@@ -121,7 +121,7 @@ static bool apply_serial(const struct run_options *o)
         given = given || !strcmp(g->opt->name, "serial") || g->opt->letter == 't' ||
                 (!strcmp(g->opt->name, "console") && !strcmp(g->value, "stdio"));
     }
-    return given || run_options_flag(o, "config") || apply(o, "serial", "stdio");
+    return given || run_options_flag(o, "config") || o->saved.restore || apply(o, "serial", "stdio");
 }
 
 static bool has_mac(const char *value)
@@ -169,7 +169,8 @@ static bool apply_nets(const struct run_options *o)
 static bool is_special(const struct opt *o)
 {
     static const char *const names[] = {"config", "print-config", "check", "stats", "mac",
-                                        "serial", "net", "forward", "ephemeral"};
+                                        "serial", "net", "forward", "ephemeral", "restore",
+                                        "save", "save-compressed", "passphrase-file"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))
@@ -209,7 +210,8 @@ static bool apply_all(struct run_options *o)
 static bool check_combination(const struct run_options *o)
 {
     bool kernel = run_options_flag(o, "kernel"), initrd = run_options_flag(o, "initrd");
-    bool config = run_options_flag(o, "config"), module = run_options_flag(o, "module");
+    bool config = run_options_flag(o, "config") || run_options_flag(o, "restore");
+    bool module = run_options_flag(o, "module");
 
     if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
         cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
@@ -223,8 +225,8 @@ static bool check_combination(const struct run_options *o)
     else if (config)
         return true;
     else
-        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH or --config FILE "
-                  "(see 'vz run --help')");
+        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --config FILE or --restore "
+                  "FILE (see 'vz run --help')");
     return false;
 }
 
@@ -233,6 +235,8 @@ static bool start_from(struct run_options *o)
     const char *file = value_of(o, "config");
     struct vz_error err = {.text = "out of memory"};
 
+    if (!file && o->saved.restore)
+        return (o->config = run_saved_config(&o->saved));
     o->config = file ? from_file(file) : vz_config_new(NULL, &err);
     if (!file && !o->config)
         cli_error("%s", err.text);
@@ -248,7 +252,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
         return cli_no_memory();
     *ret_status = EXIT_USAGE;
     if (!opts_parse(argc, argv, o->table, "vz run", o->given) || !check_combination(o) ||
-        !run_life_parse(o->given, &o->life))
+        !run_life_parse(o->given, &o->life) || !run_saved_parse(o->given, &o->saved))
         return false;
     *ret_status = EXIT_FAILED;
     if (!start_from(o))

@@ -32,6 +32,18 @@ static const struct opt own[] = {
      "vz is asked by kill (SIGTERM), SIGHUP, SIGINT or Ctrl-A x. It presses the guest's power button, "
      "waits so long, and then turns the machine off. Asked again it does so at once, and at the first "
      "time too with now, or when the guest does not listen to its power button.", 0},
+    {"restore", 0, OPT_ALWAYS, "FILE", "Saved states",
+     "go on with the machine that was saved to FILE, in place of booting one",
+     "Its configuration is in the file; other options change what the guest does not see of it (a file, "
+     "a network), and what it does see is refused. Its disks must hold what they held then.", 1},
+    {"save", 0, OPT_ALWAYS, "FILE", "Saved states",
+     "save the machine to FILE when vz is asked to end, and do not ask the guest",
+     "FILE is sealed: only this user on this host can restore it, by a key in ~/.local/share/vz, or "
+     "whoever has the passphrase. When it cannot be written, the machine runs on, and the next time the "
+     "guest is asked to shut down.", 1},
+    {"save-compressed", 0, OPT_NEVER, NULL, "Saved states", "with --save: compress memory", NULL, 0},
+    {"passphrase-file", 0, OPT_ALWAYS, "PATH", "Saved states",
+     "with --save and --restore: a file whose first line is the passphrase", NULL, 1},
     {"escape", 0, OPT_ALWAYS, "KEY", "Ending",
      "the key in place of Ctrl-A below: such as ctrl-b or ^], or none", NULL, 0},
     {"stats", 0, OPT_NEVER, NULL, "Ending", "print counters to standard error at the end",

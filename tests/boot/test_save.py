@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Linux saved and restored in the middle of its work, again and again: nothing is lost, no interrupt
+missed, no time jumps, and connections that lead out of the machine end as they should."""
+import os
+import socket
+import time
+
+import pytest
+
+import guest_drivers
+
+from boots import trouble
+from test_runtime import DRIVERS, SCRIPT, Machine, until
+
+CYCLES = 8
+
+# Each keeps a count in a file, so that one that stops is seen. The verifier writes a block of the disk, has
+# it read again past the cache, and compares; the spinner keeps a CPU busy; the sleeper lives by its timer,
+# and the clock sees whether time jumps.
+PROGRAMS = {
+    "verify": """
+n=0
+while [ ! -e /stop ]; do
+    n=$((n + 1)); at=$((n % 64))
+    dd if=/dev/urandom of=/block bs=64k count=1 2>/dev/null
+    dd if=/block of=/dev/vda bs=64k seek=$at conv=notrunc,fsync 2>/dev/null || echo "write failed" >>/wrong
+    echo 1 >/proc/sys/vm/drop_caches
+    dd if=/dev/vda of=/again bs=64k skip=$at count=1 2>/dev/null
+    cmp /block /again >>/wrong 2>&1
+    echo $n >/verified
+done
+""",
+    "sleeper": "n=0; while [ ! -e /stop ]; do sleep 0.05; n=$((n + 1)); echo $n >/slept; done\n",
+    "spinner": "n=0; while [ ! -e /stop ]; do n=$((n + 1)); [ $((n % 500)) = 0 ] && echo $n >/spun; done\n",
+    "clock": """
+read last _ </proc/uptime
+while [ ! -e /stop ]; do
+    sleep 0.1
+    read now _ </proc/uptime
+    awk "BEGIN { d = $now - $last; if (d < 0 || d > 20) print \\"time jumped\\", $last, $now }" >>/wrong
+    last=$now
+done
+"""}
+COUNTS = ("verified", "slept", "spun")
+
+
+class Saved(Machine):
+    """Machine, whose COM1 is another socket after each restore."""
+
+    def connect(self):
+        self.s.close()
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(600)
+        assert until(lambda: self.s.connect_ex(str(self.folder / "com1")) == 0)
+        self.lines = self.s.makefile("r", errors="replace")
+
+    def cycle(self, passphrase=""):
+        file = self.folder / "state"
+        self.must("pause")
+        self.must(f"save {file} {passphrase}")
+        self.must(f"restore {file} {passphrase}")
+        self.must("resume")
+        self.connect()
+
+    def counts(self):
+        status, out = self.guest("cat " + " ".join("/" + name for name in COUNTS))
+        assert status == 0
+        return [int(word) for word in out.split()]
+
+    def moves(self, what):
+        """All counts go on."""
+        before = self.counts()
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            now = self.counts()
+            if all(b > a for a, b in zip(before, now)):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"{what}: {COUNTS} were {before} and are {now}")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, text in PROGRAMS.items():
+        (folder / name).write_text(text)
+    return [guest_drivers.program(folder, "tests/virtio/vsocktool.c"),
+            *[(folder / name, name) for name in PROGRAMS],
+            *guest_drivers.files(folder, DRIVERS)]
+
+
+@pytest.fixture(scope="module")
+def m(kernels, initramfs, files, tmp_path_factory):
+    os.environ["RUNTIMEVM_CPUS"] = "2"
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("keys"))
+    m = Saved(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
+    del os.environ["RUNTIMEVM_CPUS"]
+    try:
+        assert any(line.startswith("ready") for line in m.lines)
+        m.s.sendall(b"go\n")
+        m.guest("true")
+        yield m
+    finally:
+        m.watchdog.cancel()
+        m.p.kill()
+        m.p.wait()
+
+
+def test_work_goes_on_through_many_saves(m):
+    m.guest(": >/wrong; for name in %s; do sh /$name & done" % " ".join(PROGRAMS))
+    assert until(lambda: m.guest("ls /verified /slept /spun")[0] == 0)
+    for n in range(CYCLES):
+        time.sleep(0.1 * (n % 4))
+        m.cycle("secret" if n % 3 == 2 else "")
+        m.moves(f"cycle {n}")
+    m.guest(": >/stop")
+    assert m.guest("cat /wrong") == (0, "")
+    assert not trouble(m.guest("dmesg")[1])
+
+
+def test_an_idle_guest_wakes_up(m):
+    """Nothing but its own timer repairs a lost interrupt."""
+    for _ in range(3):
+        m.guest("rm -f /woke; (sleep 1; : >/woke) &")
+        time.sleep(0.3)
+        m.cycle()
+        assert until(lambda: m.guest("[ -e /woke ]")[0] == 0)
+
+
+def test_sockets_are_reset_and_work_again(m):
+    """A vsock connection that is open when the machine is saved ends; new ones can be made both ways."""
+    assert m.guest("true")[0] == 0
+    m.must("talk 6000")
+    m.cycle()
+    assert until(lambda: m.command("talk 6000")[-1] == "ok")
+
+
+def test_the_network_works_again(m):
+    assert m.guest("ip link set eth0 up; udhcpc -i eth0 -n -q -t 10 -s /lease >/dev/null 2>&1")[0] == 0
+    assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0
+    m.cycle()
+    assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0

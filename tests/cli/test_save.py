@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""vz run --save and --restore, with a guest of a few instructions."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import SLOWER, VZ
+
+# A counter in memory goes up to COUNT; the steps are written to COM1 as "." each, and at the end "!"
+# before the debug exit with 0x10. Whoever restores it hears the rest and no more.
+#   mov $400, %ecx; 1: mov $'.', %al; mov $0x3f8, %dx; out %al, %dx; mov $BUSY, %ebx; 2: dec %ebx;
+#   jnz 2b; dec %ecx; jnz 1b; mov $'!', %al; out %al, %dx; mov $0x10, %al; out %al, $0xf4; hlt
+COUNT = 400
+CODE = bytes.fromhex("b990010000" "b02e" "66baf803" "ee" "bb00001000" "ffcb" "75fc" "ffc9" "75ec"
+                     "b021" "ee" "b010" "e6f4" "f4")
+
+
+@pytest.fixture
+def guest(tiny_kernel, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return ["--kernel", tiny_kernel(CODE), "--memory", "64M", "--accel", "soft", "--debug-exit-pass", "16"]
+
+
+def part(*args, dots=20):
+    """Run until some dots have come, and ask vz to end: its output, and what it said."""
+    p = subprocess.Popen([VZ, "run", *map(str, args)], bufsize=0, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    out = p.stdout.read(dots)
+    p.send_signal(signal.SIGTERM)
+    rest, err = p.communicate(timeout=120 * SLOWER)
+    return (out + rest).decode(), err.decode(), p.returncode
+
+
+def test_a_machine_goes_on_where_it_was_saved(vz, guest, tmp_path):
+    state = tmp_path / "state"
+    first, err, status = part(*guest, "--save", state)
+    assert "saved to" in err and status == -signal.SIGTERM, err
+    assert os.stat(state).st_mode & 0o777 == 0o600
+    second, err, _ = part("--restore", state, "--save", state)
+    assert "saved to" in err, err
+    last = vz("run", "--restore", state, "--debug-exit-pass", "16")
+    assert last.status == 0, last.err
+    assert first + second + last.out == "." * COUNT + "!"
+
+
+def test_a_passphrase_goes_along(vz, guest, tmp_path, monkeypatch):
+    state, word, wrong = tmp_path / "state", tmp_path / "word", tmp_path / "wrong"
+    word.write_text("open sesame\n")
+    wrong.write_text("open barley\n")
+    first, err, _ = part(*guest, "--save", state, "--save-compressed", "--passphrase-file", word)
+    assert "saved to" in err, err
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
+    for file, text in ((None, "none was given"), (wrong, "wrong passphrase")):
+        r = vz("run", "--restore", state, *(["--passphrase-file", file] if file else []))
+        assert r.status == 1 and text in r.err, r
+    last = vz("run", "--restore", state, "--passphrase-file", word, "--debug-exit-pass", "16")
+    assert last.status == 0 and first + last.out == "." * COUNT + "!", last
+
+
+def test_what_cannot_be_restored_is_told(vz, guest, tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    r = vz("run", "--restore", state)
+    assert r.status == 1 and "No such file" in r.err
+    state.write_text("no state at all, but long enough to look like one" * 10)
+    r = vz("run", "--restore", state)
+    assert r.status == 1 and "is not a saved state" in r.err
+    _, err, _ = part(*guest, "--save", state)
+    assert "is not overwritten" in err and "runs on" in err
+    state.unlink()
+    part(*guest, "--save", state)
+    r = vz("run", "--restore", state, "--memory", "128M")
+    assert r.status == 1 and "memory was 67108864, and is 134217728" in r.err, r.err
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
+    r = vz("run", "--restore", state)
+    assert r.status == 1 and "another key" in r.err, r.err
+
+
+def test_options_go_together(vz):
+    for option in ("--save-compressed", "--passphrase-file=x"):
+        r = vz("run", "--kernel", "x", option)
+        assert r.status == 2 and "missing" in r.err
+
+
+def test_a_killed_save_leaves_the_old_state(vz, guest, tmp_path):
+    """SIGKILL at any moment of saving: the older state is whole, and no half of a file is beside it."""
+    state = tmp_path / "state"
+    part(*guest, "--save", state)
+    old = state.read_bytes()
+    for n in range(6):
+        p = subprocess.Popen([VZ, "run", *map(str, guest), "--save", state], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        p.stdout.read(5)
+        p.send_signal(signal.SIGTERM)
+        time.sleep(0.004 * n)
+        p.kill()
+        p.wait()
+        if state.read_bytes() != old:
+            old = state.read_bytes()
+            r = vz("run", "--restore", state, "--debug-exit-pass", "16")
+            assert r.status == 0, r.err
+        assert [f for f in os.listdir(tmp_path) if f.startswith(".vz-save")] == []

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Saved states as `vz run` has them: --restore, --save, --passphrase-file. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vz/vz.h>
+
+#include "cli.h"
+
+static const char *value_of(const struct given *list, const char *name)
+{
+    const struct given *g = opts_given(list, name);
+
+    return g ? g->value : NULL;
+}
+
+static bool read_passphrase(const char *path, struct run_saved *s)
+{
+    FILE *f = fopen(path, "re");
+    bool ok;
+
+    if (!f) {
+        cli_error("--passphrase-file '%s': %s", path, strerror(errno));
+        return false;
+    }
+    ok = fgets(s->passphrase, sizeof(s->passphrase), f) != NULL;
+    fclose(f);
+    s->passphrase[strcspn(s->passphrase, "\r\n")] = '\0';
+    if (ok && s->passphrase[0] && strlen(s->passphrase) < sizeof(s->passphrase) - 1)
+        return true;
+    cli_error("--passphrase-file '%s': its first line should be a passphrase of up to %zu bytes", path,
+              sizeof(s->passphrase) - 2);
+    return false;
+}
+
+bool run_saved_parse(const struct given *list, struct run_saved *ret)
+{
+    const char *file = value_of(list, "passphrase-file");
+
+    *ret = (struct run_saved){.restore = value_of(list, "restore"), .save = value_of(list, "save"),
+                              .compress = opts_given(list, "save-compressed") != NULL};
+    if (ret->compress && !ret->save) {
+        cli_error("--save-compressed goes with --save, which is missing");
+        return false;
+    }
+    if (file && !ret->restore && !ret->save) {
+        cli_error("--passphrase-file goes with --restore or --save, which are missing");
+        return false;
+    }
+    return !file || read_passphrase(file, ret);
+}
+
+static const char *passphrase_of(const struct run_saved *s)
+{
+    return s->passphrase[0] ? s->passphrase : NULL;
+}
+
+struct vz_config *run_saved_config(const struct run_saved *s)
+{
+    struct vz_error err = {.text = "out of memory"};
+    struct vz_config *c = vz_saved_state_config(s->restore, passphrase_of(s), &err);
+
+    if (!c)
+        cli_error("%s", err.text);
+    return c;
+}
+
+int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err)
+{
+    struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+
+    if (!s->restore)
+        return vz_machine_start_wait(machine, err);
+    o.passphrase = passphrase_of(s);
+    if (vz_machine_restore_wait(machine, s->restore, &o, err) < 0)
+        return -1;
+    return vz_machine_resume_wait(machine, err);
+}
+
+bool run_saved_save(const struct run_saved *s, struct vz_machine *machine)
+{
+    struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
+    struct vz_error err = {.text = "out of memory"};
+
+    o.passphrase = passphrase_of(s);
+    o.compress = s->compress;
+    if (vz_machine_pause_wait(machine, &err) < 0) {
+        cli_error("not saved: %s", err.text);
+        return false;
+    }
+    if (vz_machine_save_wait(machine, s->save, &o, &err) == 0) {
+        cli_error("saved to %s", s->save);
+        return true;
+    }
+    cli_error("not saved, and the machine runs on: %s", err.text);
+    vz_machine_resume_wait(machine, NULL);
+    return false;
+}
