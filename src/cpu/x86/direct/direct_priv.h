@@ -23,6 +23,7 @@
 #define DIRECT_COMMANDS_MAX 30000u /* in a stub's life: each may add two to its mappings, of which
                                       Linux allows 65530 */
 #define DIRECT_FLUSHES 64u
+#define DIRECT_REST_MS 3000u      /* of a space for which the host refused a command */
 #define DIRECT_AROUND  16u        /* pages looked at around a fault */
 #define AROUND_TRAP_US 9u         /* what follows an event besides the round trip */
 
@@ -207,11 +208,39 @@ bool direct_works(struct direct_vm *v);
 
 /* Give the CPU's address space of now a place, if need be that of another; NULL: all are in use. */
 struct space *direct_promote(struct x86_cpu *c);
-/* Have a stub for it whose own pages are out of the guest's way. */
-bool direct_need_stub(struct x86_cpu *c, struct space *s);
+/* Has it a stub, whose own pages are out of the guest's way, and is it still the CPU's? */
+bool direct_has_stub(const struct x86_cpu *c, const struct space *s);
+/* Not under the lock, since it takes a while: have one made if there is none. */
+bool direct_need_stub(struct x86_cpu *c, struct space *s, bool *ret_fresh);
 /* Take it back; nobody is inside. */
 void direct_drop_stub(struct direct_vm *v, struct space *s);
 void direct_drop_space(struct direct_vm *v, struct space *s);
+
+/* ---- direct_run.c ---- */
+
+/* Have the other engines come back to the main loop behind each block, or no more. */
+void direct_ask_often(struct x86_cpu *c, bool on);
+
+/* ---- direct_tell.c: what struct x86_engine has, and */
+
+void direct_mappings_gone(struct x86_cpu *c, const struct x86_gone *gone);
+void direct_page_watched(struct x86_cpu *c, const uint8_t *host);
+void direct_code_gone(struct x86_cpu *c, const uint8_t *host, uint64_t granules);
+
+/* A page that is written natively again, or would be, and had been claimed for its code: take it for
+ * data. As if it had been written as a whole, since what else is cached of it hears of that. */
+void direct_disclaim(struct x86_cpu *c, uint64_t va);
+
+/* ---- direct_prepare.c ---- */
+
+struct direct_out direct_out_of(struct stub_thread *t);
+
+/* Have the space ready for the CPU to run on in its stub, where it is counted as inside then. NULL: it
+ * is not to, now. */
+struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s);
+
+/* Under the lock. The stub cannot go on as it is: what is mapped now nobody knows. */
+void direct_give_up_stub(struct x86_cpu *c, struct space *s, uint64_t rest_ms);
 
 /* ---- direct_lock.c ---- */
 

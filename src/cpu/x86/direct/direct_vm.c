@@ -134,30 +134,73 @@ static bool choose_slot(const struct x86_cpu *c, unsigned *ret)
     return false;
 }
 
-bool direct_need_stub(struct x86_cpu *c, struct space *s)
+bool direct_has_stub(const struct x86_cpu *c, const struct space *s)
+{
+    return s->root == c->direct->root && s->stub && direct_slot_is_empty(c, s->slot);
+}
+
+/* Room for one, and where its own pages may be. Under the lock. */
+static bool prepare_place(struct x86_cpu *c, struct space *s, unsigned *ret_slot)
 {
     struct direct_vm *v = c->direct->vm;
     struct space *other;
 
-    if (likely(s->stub && direct_slot_is_empty(c, s->slot)))
-        return true;
-    if (s->inside)
+    if (s->root != c->direct->root || s->inside)
         return false;
     direct_drop_stub(v, s);
-    if (!choose_slot(c, &s->slot))
-        return false;
     other = v->stubs >= DIRECT_STUBS ? oldest(v, true, s) : NULL;
     if (other)
         direct_drop_stub(v, other);
-    if (v->stubs >= DIRECT_STUBS || stub_create(&s->stub, v->host, (uint64_t)s->slot << 39) < 0) {
-        s->stub = NULL;
-        s->rests_until = clock_tsc() + STUB_REST_MS * 1000 * v->us; /* to ask again takes time */
+    return v->stubs < DIRECT_STUBS && choose_slot(c, ret_slot);
+}
+
+/* Is there one that will do? Under the lock. */
+static bool is_served(const struct x86_cpu *c, const struct space *s)
+{
+    return direct_has_stub(c, s) && (s->commands < DIRECT_COMMANDS_MAX || s->inside);
+}
+
+/* Under the lock. False: somebody else has been quicker, with whatever. */
+static bool adopt(struct x86_cpu *c, struct space *s, struct stub *stub, unsigned slot)
+{
+    struct direct_vm *v = c->direct->vm;
+
+    if (s->root != c->direct->root || s->stub || v->stubs >= DIRECT_STUBS)
         return false;
-    }
+    s->stub = stub;
+    s->slot = slot;
     s->serial = ++v->serial; /* what vCPUs know of it is about another */
     v->stubs++;
     c->count.direct_stubs++;
     return true;
+}
+
+bool direct_need_stub(struct x86_cpu *c, struct space *s, bool *ret_fresh)
+{
+    struct direct_vm *v = c->direct->vm;
+    struct stub *stub;
+    bool served, room = false;
+    unsigned slot;
+
+    *ret_fresh = false;
+    direct_lock(v);
+    served = is_served(c, s);
+    if (unlikely(!served))
+        room = prepare_place(c, s, &slot);
+    direct_unlock(v);
+    if (likely(served) || !room)
+        return served;
+    if (stub_create(&stub, v->host, (uint64_t)slot << 39) < 0)
+        stub = NULL;
+    direct_lock(v);
+    if (stub)
+        *ret_fresh = adopt(c, s, stub, slot);
+    else if (s->root == c->direct->root && !s->stub)
+        s->rests_until = clock_tsc() + STUB_REST_MS * 1000 * v->us; /* to ask again takes time */
+    direct_unlock(v);
+    if (!*ret_fresh)
+        stub_destroy(stub);
+    return *ret_fresh;
 }
 
 /* ---- the machine ---- */
@@ -188,7 +231,8 @@ static int start_host(struct direct_vm *v, char why[160])
     const struct mem *mem = v->vm->mem;
     const struct stub_host_options options = {.ram = mem->fd, .ram_ro = mem->fd_ro,
                                               .threads = v->vm->cpu_count,
-                                              .max_stubs = DIRECT_STUBS};
+                                              /* each vCPU may make one before it has a place */
+                                              .max_stubs = DIRECT_STUBS + v->vm->cpu_count};
 
     (void)!direct_shadows_create(v); /* those pages are translated, then */
     return stub_host_create(&v->host, &options, why);
