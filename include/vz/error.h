@@ -53,6 +53,7 @@ enum vz_error_code {
 
     VZ_ERROR_NO_MEMORY = 90001,      /* the host refused memory, threads or descriptors */
     VZ_ERROR_IO = 90002,             /* a file could not be opened, read or written */
+    VZ_ERROR_GUEST = 90003,          /* the guest's agent was asked for something and could not do it */
 };
 
 #define VZ_ERROR_TEXT_MAX 256

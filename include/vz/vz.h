@@ -8,6 +8,7 @@
 #ifndef VZ_VZ_H
 #define VZ_VZ_H
 
+#include <vz/agent.h>
 #include <vz/config.h>
 #include <vz/disk.h>
 #include <vz/error.h>
