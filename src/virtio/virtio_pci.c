@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 #include "base/le.h"
+#include "bus/bell.h"
 #include "pci/pci.h"
 #include "virtio/virtio.h"
-#include "virtio/virtio_bell.h"
 
 #define BAR_SIZE      0x4000u
 #define COMMON_OFF    0x0000u
@@ -30,11 +30,17 @@ struct desc {
     struct state_field state[4];
 };
 
+struct queue_bell {
+    struct bell bell;
+    struct virtio_dev *dev;
+    unsigned index;
+};
+
 struct virtio_pci {
     struct pci_dev pci;
     struct desc *desc;     /* NULL until creation has succeeded: the creator's */
     unsigned cfg_cap;      /* where the capability for access by configuration space is */
-    struct virtio_bell bell[VIRTIO_QUEUES_MAX]; /* the loop thread's */
+    struct queue_bell bell[VIRTIO_QUEUES_MAX]; /* the loop thread's */
     struct virtio_dev *dev; /* at the end of this allocation; NULL at first */
 };
 
@@ -82,12 +88,21 @@ static void transport_reset_locked(struct virtio_dev *dev)
     pci_intx_locked(pci_of(dev), false);
 }
 
+static void queue_rang(struct bell *bell)
+{
+    const struct queue_bell *b = container_of(bell, struct queue_bell, bell);
+
+    virtio_notified(b->dev, b->index);
+}
+
 static void queue_started(struct virtio_dev *dev, unsigned index)
 {
     struct virtio_pci *vp = container_of(pci_of(dev), struct virtio_pci, pci);
 
-    virtio_bell_start(&vp->bell[index], dev, index, &vp->pci.bar[0].range,
-                      NOTIFY_OFF + index * NOTIFY_STRIDE);
+    vp->bell[index].dev = dev;
+    vp->bell[index].index = index;
+    bell_start(&vp->bell[index].bell, dev->loop, &vp->pci.bar[0].range,
+               NOTIFY_OFF + index * NOTIFY_STRIDE, queue_rang);
 }
 
 static void queues_stopped(struct virtio_dev *dev)
@@ -95,7 +110,7 @@ static void queues_stopped(struct virtio_dev *dev)
     struct virtio_pci *vp = container_of(pci_of(dev), struct virtio_pci, pci);
 
     for (unsigned i = 0; i < dev->queue_count; i++)
-        virtio_bell_stop(&vp->bell[i], &vp->pci.bar[0].range);
+        bell_stop(&vp->bell[i].bell);
 }
 
 static const struct virtio_transport transport = {
