@@ -119,6 +119,23 @@ VZ_PUBLIC struct vz_storage_device *
 vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
                            const struct vz_virtio_block_options *options, struct vz_error *err);
 
+struct vz_nvme_options { /* start from VZ_NVME_OPTIONS_INIT */
+    size_t size;
+    const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, the controller's serial number;
+                               NULL: "vz" and the disk's number among all of the configuration */
+    uint32_t block_size;    /* bytes of the guest's blocks: 512 (the default), or 4096 */
+};
+#define VZ_NVME_OPTIONS_INIT VZ_INIT_(struct vz_nvme_options, VZ_SET_(block_size, 512))
+
+/**
+ * An NVMe controller with one disk, its namespace 1: for guests without virtio drivers. The guest's nvme0n1,
+ * nvme1n1, ... in the order they are added. A virtio disk is faster. Apple's: VZNVMExpressControllerDeviceConfiguration.
+ * @attachment  a reference is taken
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_device *vz_nvme_device_new(struct vz_storage_attachment *attachment,
+                                                       const struct vz_nvme_options *options,
+                                                       struct vz_error *err);
+
 /* Can it be a block device's identifier? Returns 0, or -1 with VZ_ERROR_INVALID. Since 0.2. */
 VZ_PUBLIC int vz_block_identifier_validate(const char *identifier, struct vz_error *err);
 

@@ -85,6 +85,7 @@ struct vz_storage_device {
     struct vz_storage_attachment *attachment; /* never NULL */
     const char *identifier;                   /* may be NULL */
     const char *filter;                       /* may be NULL */
+    uint32_t block_size;                      /* of an NVMe controller's; bytes */
 };
 
 enum network_attachment_kind { NETWORK_NAT, NETWORK_FD, NETWORK_TAP, NETWORK_BRIDGED };
@@ -149,7 +150,8 @@ struct vz_config {
 extern const struct schema_type config_machine_type;
 extern const struct schema_type config_linux_type, config_generic_platform_type;
 extern const struct schema_type config_uart_type, config_virtio_serial_type;
-extern const struct schema_type config_virtio_block_type, config_virtio_net_type;
+extern const struct schema_type config_virtio_block_type, config_nvme_type;
+extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;

@@ -75,6 +75,14 @@ static void check_identifier(struct report *r, const void *object)
         report_problem(r, err.code, "%s", err.text);
 }
 
+static void check_block_size(struct report *r, const void *object)
+{
+    const struct vz_storage_device *d = object;
+
+    if (d->block_size != 512 && d->block_size != 4096)
+        report_problem(r, VZ_ERROR_INVALID, "block size %u is neither 512 nor 4096", d->block_size);
+}
+
 /* Is another disk the same file, and one of the two written? The last of them reports it. */
 static void check_shared(struct report *r, const void *object)
 {
@@ -264,6 +272,13 @@ struct vz_storage_attachment *vz_seed_attachment_new(const char *user_data,
 
 /* ---- Devices -------------------------------------------------------------------------------- */
 
+#define FIELD_FILTER \
+    FIELD_STRING(struct vz_storage_device, filter, "filter", .host = true, .option = "filter", .value = "FILTER", \
+                 .text = "for tests of a guest: slow or failing requests, or a log of them", \
+                 .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..." \
+                         "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard " \
+                         "and zero; several filters are joined by +, the first on top.")
+
 static const struct schema_field virtio_block_fields[] = {
     FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,
               .required = true, .noun = "attachment of the disk", .text = "where its bytes are"),
@@ -271,11 +286,7 @@ static const struct schema_field virtio_block_fields[] = {
                  .value = "NAME", .check = check_identifier,
                  .text = "its serial number, up to 20 ASCII characters",
                  .more = "Linux shows it as /dev/disk/by-id/virtio-NAME."),
-    FIELD_STRING(struct vz_storage_device, filter, "filter", .host = true, .option = "filter", .value = "FILTER",
-                 .text = "for tests of a guest: slow or failing requests, or a log of them",
-                 .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..."
-                         "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard "
-                         "and zero; several filters are joined by +, the first on top."),
+    FIELD_FILTER,
     FIELD_END};
 const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
@@ -285,7 +296,25 @@ const struct schema_type config_virtio_block_type = {
             "cloud-init; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
-static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, NULL};
+static const struct schema_field nvme_fields[] = {
+    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,
+              .required = true, .noun = "attachment of the disk", .text = "where its bytes are"),
+    FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",
+                 .value = "NAME", .check = check_identifier,
+                 .text = "the controller's serial number, up to 20 ASCII characters",
+                 .more = "Without one it is vz and the disk's number among all disks."),
+    FIELD_UINT(struct vz_storage_device, block_size, "blockSize", .option = "block-size",
+               .check = check_block_size, .text = "bytes of the guest's blocks: 512, or 4096",
+               .initial = 512),
+    FIELD_FILTER,
+    FIELD_END};
+const struct schema_type config_nvme_type = {
+    .name = "nvme", .json = "nvme", .size = sizeof(struct vz_storage_device),
+    .fields = nvme_fields, .check = check_shared, .option = "nvme", .heading = "Devices",
+    .text = "a disk behind an NVMe controller, nvme0n1, nvme1n1, ... in their order: for guests without "
+            "virtio drivers"};
+
+static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, &config_nvme_type, NULL};
 const struct schema_class config_storage_devices = {.types = storage_devices_types};
 
 struct vz_storage_device *vz_storage_device_ref(struct vz_storage_device *object)
@@ -309,6 +338,20 @@ vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
         return NULL;
     d.identifier = o.identifier;
     return schema_make(&config_virtio_block_type, &d, err);
+}
+
+struct vz_storage_device *
+vz_nvme_device_new(struct vz_storage_attachment *attachment,
+                   const struct vz_nvme_options *options, struct vz_error *err)
+{
+    struct vz_nvme_options o = VZ_NVME_OPTIONS_INIT;
+    struct vz_storage_device d = {.attachment = attachment};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    d.identifier = o.identifier;
+    d.block_size = o.block_size;
+    return schema_make(&config_nvme_type, &d, err);
 }
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)

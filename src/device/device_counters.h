@@ -7,12 +7,14 @@
 #include "block/blk.h"
 #include "char/char.h"
 #include "net/net.h"
+#include "nvme/nvme.h"
 #include "virtio/virtio.h"
 
 struct device_counters {
     struct blk_stats block;
     struct char_stats lines;
     struct net_stats net;
+    struct nvme_stats nvme;
     struct virtio_stats virtio;
 };
 

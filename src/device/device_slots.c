@@ -342,6 +342,7 @@ void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *ar
     blk_stats_tell(&slots->counters.block, fn, arg);
     net_stats_tell(&slots->counters.net, fn, arg);
     char_stats_tell(&slots->counters.lines, fn, arg);
+    nvme_stats_tell(&slots->counters.nvme, fn, arg);
     virtio_stats_tell(&slots->counters.virtio, fn, arg);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks: an image or block device of the host, or what seeds cloud-init, behind a virtio block device. */
+/* Disks: an image or block device of the host, or what seeds cloud-init, behind a virtio block device or
+ * an NVMe controller. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -10,6 +12,8 @@
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
+#include "nvme/nvme.h"
+#include "pci/pci.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_blk.h"
 
@@ -111,3 +115,49 @@ const struct device_kind disk_kind = {
     .type = &config_virtio_block_type, VIRTIO_SLOT, .model = "virtio/blk",
     .open = disk_open, .create = disk_create, .flush = disk_flush, .identify = disk_identify,
     .close = disk_close};
+
+/* ---- NVMe ----------------------------------------------------------------------------------- */
+
+static int nvme_kind_create(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    const struct nvme_namespace_options ns = {
+        .blk = s->host, .read_only = d->attachment->read_only, .block_size = d->block_size};
+    struct nvme_options o = {.loop = s->env->loop, .mem = s->env->mem,
+                             .sum = &s->env->counters->nvme, .namespaces = &ns,
+                             .namespace_count = 1};
+    struct nvme *n;
+    int r;
+
+    if (s->env->identifier)
+        memcpy(o.uuid, s->env->identifier, sizeof(o.uuid));
+    if (d->identifier)
+        strncpy(o.serial, d->identifier, sizeof(o.serial) - 1);
+    else
+        snprintf(o.serial, sizeof(o.serial), "vz%u", s->index);
+    r = nvme_create(s->env->pci, PCI_DEVFN(s->place, 0), &o, &n, err);
+    if (!r)
+        s->model = n;
+    return r;
+}
+
+static void nvme_kind_quiesce(struct device_slot *s)
+{
+    nvme_quiesce(s->model, device_slot_quiet, s);
+}
+
+static void nvme_kind_resume(struct device_slot *s)
+{
+    nvme_resume(s->model);
+}
+
+static void nvme_kind_remove(struct device_slot *s)
+{
+    nvme_destroy(s->model);
+    s->model = NULL;
+}
+
+const struct device_kind nvme_kind = {
+    .type = &config_nvme_type, .bus = DEVICE_ON_PCI, .model = "nvme/nvme", .open = disk_open,
+    .create = nvme_kind_create, .quiesce = nvme_kind_quiesce, .resume = nvme_kind_resume,
+    .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify, .close = disk_close};

@@ -24,7 +24,8 @@ static void must_exist(const char *root, const char *otherwise, const char *fmt,
     ck_assert_msg(access(path, F_OK) == 0, "there is no %s", path);
 }
 
-/* "virtio/rng" is tested by fuzz_virtio_rng, "virtio/virtio_console" by fuzz_virtio_console. */
+/* "virtio/rng" is tested by fuzz_virtio_rng, "virtio/virtio_console" by fuzz_virtio_console, "nvme/nvme"
+ * by fuzz_nvme. */
 static void fuzz_name(const char *model, char ret[64])
 {
     const char *slash = strchr(model, '/');
@@ -33,7 +34,10 @@ static void fuzz_name(const char *model, char ret[64])
 
     if (!strncmp(name, model, folder) && name[folder] == '_')
         name += folder + 1;
-    snprintf(ret, 64, "fuzz_%.*s_%s", (int)folder, model, name);
+    if (!strncmp(name, model, folder) && !name[folder])
+        snprintf(ret, 64, "fuzz_%s", name);
+    else
+        snprintf(ret, 64, "fuzz_%.*s_%s", (int)folder, model, name);
 }
 
 START_TEST(every_kind_has_a_type_a_unit_test_and_a_fuzz_program)
@@ -150,7 +154,8 @@ static int live(void *arg, const struct config_device *device)
 static const char everything[] =
     "{\"serialPorts\":[{\"type\":\"uart\"},{\"type\":\"virtio\"}],"
     "\"storageDevices\":[{\"type\":\"virtioBlock\","
-    "\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}}],"
+    "\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}},"
+    "{\"type\":\"nvme\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}}],"
     "\"networkDevices\":[{\"type\":\"virtioNet\"}],"
     "\"consoleDevices\":[{\"type\":\"virtioConsole\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\"}]}],"
     "\"entropyDevices\":[{\"type\":\"virtioEntropy\"}],"
@@ -159,8 +164,8 @@ static const char everything[] =
 
 START_TEST(every_kind_lives_and_has_state)
 {
-    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + sizeof(path)];
-    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path);
+    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + 2 * sizeof(path)];
+    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path, path);
     unsigned lived = 0, kinds = 0;
     struct vz_error err = {0};
     struct vz_config *c;

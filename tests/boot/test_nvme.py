@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Linux's own driver on NVMe controllers: what it writes is in the image, what fails is told, and a reset
+in the middle of everything loses nothing."""
+import os
+import subprocess
+
+import pytest
+
+import boots
+from conftest import SLOWER
+
+MIB = 1 << 20
+HERE = os.path.dirname(__file__)
+LIMIT_S = 900 * SLOWER
+WAIT = "for i in $(seq 600); do [ -b /dev/nvme0n1 ] && break; sleep 0.1; done\n"
+STEPS = "seq check rand:400 check flush:40 discard zero check"
+
+
+@pytest.fixture(scope="session")
+def diskcheck(tmp_path_factory):
+    program = tmp_path_factory.mktemp("bin") / "diskcheck"
+    subprocess.run(["gcc", "-O2", "-static", f"{HERE}/diskcheck.c", "-o", program], check=True)
+    return program
+
+
+@pytest.fixture
+def guest(kernels, initramfs, diskcheck, monkeypatch):
+    """guest(SCRIPT, OPTION...) runs it to its end, in memory that no device writes without asking."""
+    monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
+
+    def run(script, *options):
+        initrd = initramfs(WAIT + script + "\ndmesg | grep -i 'nvme.*\\(timeout\\|abort\\|error\\|fail\\)'\n"
+                           "poweroff -f\n", (diskcheck, "bin/diskcheck"))
+        r = boots.run(kernels["cloud"], initrd, "--cpus", 2, *options, limit_s=LIMIT_S)
+        assert r.status == 0 and not boots.trouble(r.out), r
+        return r.out
+
+    return run
+
+
+@pytest.fixture
+def image(tmp_path):
+    def make(size=16 * MIB, name="disk.img"):
+        path = tmp_path / name
+        with open(path, "wb") as f:
+            f.truncate(size)
+        return path
+
+    return make
+
+
+def verify(diskcheck, path, seed, steps):
+    return subprocess.run([diskcheck, "--verify", path, str(seed), *steps.split()], text=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+@pytest.mark.parametrize("mode", ["", ",block-size=4096", ",cache=uncached"])
+def test_what_the_guest_wrote_is_in_the_image(guest, image, diskcheck, mode):
+    path = image()
+    out = guest(f"cat /sys/block/nvme0n1/queue/logical_block_size\ndiskcheck /dev/nvme0n1 7 {STEPS}",
+                "--nvme", f"{path}{mode}")
+    assert "all is well" in out and "timeout" not in out, out
+    assert ("4096" if "4096" in mode else "512") == out.split()[0], out
+    assert "all is well" in verify(diskcheck, path, 7, STEPS)
+    assert "differs" in verify(diskcheck, path, 8, STEPS)  # the check can fail
+
+
+def test_linux_sees_a_sane_device(guest, image):
+    out = guest("cd /sys/class/nvme/nvme0; cat serial model state; cat /sys/block/nvme0n1/size "
+                "/sys/block/nvme0n1/queue/write_cache; ls /sys/block/nvme0n1/mq | wc -l; "
+                "cat /sys/block/nvme1n1/ro; cat /sys/class/nvme/nvme1/serial; ls /sys/class/nvme\n"
+                "grep -c nvme0q /proc/interrupts",
+                "--nvme", f"{image()},id=first", "--nvme", f"{image(name='second')},ro")
+    assert out.split()[:14] == ["first", "vz", "NVMe", "controller", "live", "32768", "write", "back", "2",
+                                "1", "vz1", "nvme0", "nvme1", "3"], out
+
+
+def test_a_reset_under_load_loses_nothing(guest, image, diskcheck):
+    path = image()
+    out = guest("diskcheck /dev/nvme0n1 5 seq rand:3000 check & "
+                "for i in 1 2 3 4 5 6; do sleep 0.3; echo 1 >/sys/class/nvme/nvme0/reset_controller; done\n"
+                "wait; cat /sys/class/nvme/nvme0/state; dmesg | grep -c 'nvme nvme0: 2/0/0'",
+                "--nvme", path)
+    assert "all is well" in out and "live" in out, out
+    assert int(out.split("live")[1].split()[0]) >= 7, out
+    assert "all is well" in verify(diskcheck, path, 5, "seq rand:3000")
+
+
+def test_the_driver_comes_and_goes(guest, image):
+    out = guest("cd /sys/bus/pci/drivers/nvme; d=$(ls -d 0000:*)\n"
+                "for i in 1 2 3; do echo $d >unbind; ls /dev/nvme* 2>/dev/null; echo $d >bind; "
+                "for k in $(seq 100); do [ -b /dev/nvme0n1 ] && break; sleep 0.1; done; "
+                "dd if=/dev/nvme0n1 of=/dev/null bs=64k count=16 iflag=direct 2>&1 | grep -c records; done",
+                "--nvme", image())
+    assert out.split()[:3] == ["2", "2", "2"], out
+
+
+def test_ext4_gives_back_what_is_trimmed(guest, image):
+    path = image(size=32 * MIB)
+    out = guest("mke2fs -F /dev/nvme0n1 >/dev/null; mount -t ext4 /dev/nvme0n1 /mnt && "
+                "dd if=/dev/urandom of=/mnt/n bs=64k count=100 2>/dev/null; rm /mnt/n; sync\n"
+                "fstrim -v /mnt; umount /mnt; echo ended", "--nvme", path)
+    assert "trimmed" in out and "ended" in out, out
+    assert subprocess.run(["/sbin/e2fsck", "-fn", path], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode == 0
+    assert os.stat(path).st_blocks * 512 < 4 * MIB
+
+
+def test_errors_of_the_host_are_the_guests(guest, image):
+    out = guest("dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 skip=3 iflag=direct || echo read-failed\n"
+                "dd if=/dev/zero of=/dev/nvme0n1 bs=4k count=1 oflag=direct && echo wrote",
+                "--nvme", f"{image()},filter=fault:eio:read:skip=200")
+    out2 = guest("dd if=/dev/zero of=/dev/nvme0n1 bs=4k count=1 oflag=direct || echo write-failed",
+                 "--nvme", f"{image()},filter=fault:enospc:write")
+    assert "wrote" in out and "write-failed" in out2, out + out2
+
+
+def test_two_cpus_on_queues_of_their_own(guest, image, diskcheck):
+    a, b = image(name="a"), image(name="b")
+    out = guest("for i in 1 2 3 4 5 6 7 8; do dd if=/dev/nvme1n1 of=/dev/null bs=4k iflag=direct 2>/dev/null & done\n"
+                "diskcheck /dev/nvme0n1 9 seq rand:300 check; wait; grep nvme1q /proc/interrupts",
+                "--nvme", a, "--nvme", b)
+    assert "all is well" in out, out
+    used = [line for line in out.splitlines()
+            if "nvme1q" in line and "q0" not in line and sum(map(int, line.split()[1:3])) > 0]
+    assert len(used) == 2, out
