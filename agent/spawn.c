@@ -212,12 +212,14 @@ static void do_work(const struct job *j, const struct request *q)
     struct agent_fields f = {.failed = false};
     char *name = agent_get_text(q->data, q->len, AGENT_F_USER);
     struct user u;
-    int r = name && *name ? user_find(name, &u) : 0;
+    int r = j->kind->streams ? user_find(name, &u) : 0;
 
     if (!r && name && *name)
         r = user_become(&u);
     if (r)
-        fail(-r, "user", name);
+        fail(-r, "user", name && *name ? name : "root");
+    if (j->kind->streams)
+        (void)!chdir(u.home); /* what relative paths mean */
     signal(SIGPIPE, SIG_IGN); /* an end of the stream, as another */
     j->kind->work(q, &f);
     write_result(&f);

@@ -15,6 +15,7 @@
 #include <vz/host.h>
 #include <vz/log.h>
 #include <vz/machine.h>
+#include <vz/provisioning.h>
 #include <vz/runtime.h>
 #include <vz/saved_state.h>
 

@@ -375,7 +375,8 @@ static void append_name(struct receiver *r, const char *name)
 {
     size_t len = strlen(r->path);
 
-    snprintf(r->path + len, sizeof(r->path) - len, "/%s", name);
+    snprintf(r->path + len, sizeof(r->path) - len, "%s%s", len && r->path[len - 1] == '/' ? "" : "/",
+             name);
 }
 
 static int take_first(struct receiver *r, struct entry *e, const char *path)

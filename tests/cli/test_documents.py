@@ -12,7 +12,7 @@ import pytest
 
 from conftest import BUILD, ROOT
 
-FOLDERS = ("src", "tests", "tools", "fuzz", "examples", "scripts", "bench", "python")
+FOLDERS = ("agent", "src", "tests", "tools", "fuzz", "examples", "scripts", "bench", "python")
 
 
 def read(path):

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "bundle/bundle.h"
+
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_GUEST = 3, EXIT_TIMEOUT = 124 };
 
 /* One line "vz: ..." to standard error. */
@@ -83,6 +85,7 @@ struct command {
 extern const struct opt no_options[];
 extern const struct command run_command, disk_command, doctor_command;
 /* Each in the file of its name in command/. */
+extern const struct command cp_command, exec_command, ip_command, shell_command, wait_command;
 extern const struct command inspect_command, list_command, pause_command, restart_command,
     resume_command, start_command, stop_command;
 
@@ -155,6 +158,9 @@ struct run_options {
     struct given *given;
     struct vz_config *config;
     struct run_life life;
+    struct bundle bundle; /* --from */
+    bool has_bundle;
+    bool has_program; /* set before parsing: a command of the guest's has our input and output */
     struct run_saved saved;
 };
 

@@ -8,12 +8,14 @@
 #include <vz/vz.h>
 
 #include "cli.h"
+#include "guest/run_program.h"
 
 struct run {
     struct run_options o;
     struct vz_machine *machine;
     struct keys *keys; /* when a port leads to standard input and output */
     bool raw;          /* standard input is a terminal */
+    const char *const *program; /* one command in the guest; NULL: none */
     struct vz_guest_address address; /* of the guest behind the first NAT, at last */
 };
 
@@ -165,6 +167,25 @@ static void print_stats(struct run *run)
         fprintf(stderr, "%-32s %20s\n", "net.guest_ipv6", run->address.ipv6);
 }
 
+/* The command's exit status, unless the machine ended before it. */
+static int run_one_program(struct run *run)
+{
+    bool keeps = !run_options_flag(&run->o, "ephemeral");
+    struct vz_machine_end end;
+    int status = run_program(run->machine, run->program, keeps);
+
+    if (vz_machine_get_state(run->machine) == VZ_STATE_RUNNING) {
+        if (keeps)
+            ending_leave(); /* the guest shuts down, as far as it can */
+        else
+            ending_turn_off();
+    }
+    vz_machine_wait(run->machine, &end);
+    if (end.reason == VZ_END_PANIC || end.reason == VZ_END_FAULT || end.reason == VZ_END_ERROR)
+        cli_error("%s", end.text);
+    return ending_timed_out() ? EXIT_TIMEOUT : status;
+}
+
 static int run_machine(struct run *run)
 {
     struct vz_machine_end end;
@@ -181,7 +202,11 @@ static int run_machine(struct run *run)
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
-    if (status == EXIT_OK) {
+    if (status == EXIT_OK && run->program) {
+        status = run_one_program(run);
+        if (run_options_flag(&run->o, "stats"))
+            print_stats(run);
+    } else if (status == EXIT_OK) {
         greet(run);
         warn_of_silence(run);
         print_paths(run);
@@ -246,8 +271,14 @@ static int run_or_tell(struct run *run)
 static int run_main(int argc, char **argv)
 {
     struct run run = {.keys = NULL};
-    int status;
+    int status, own = 0;
 
+    while (own < argc && strcmp(argv[own], "--"))
+        own++;
+    if (own + 1 < argc)
+        run.program = (const char *const *)argv + own + 1;
+    run.o.has_program = run.program;
+    argc = run.program ? own : argc;
     if (run_options_parse(argc, argv, &run.o, &status))
         status = run_or_tell(&run);
     /* The machine may still be asked to stop by a key: the keys go first, then the machine. */

@@ -5,11 +5,15 @@
 static const char head[] =
     "Usage: vz run --kernel FILE [OPTION]...\n"
     "       vz run --boot-disk PATH [OPTION]...\n"
+    "       vz run --from MACHINE [OPTION]...\n"
     "       vz run --config FILE [OPTION]...\n"
+    "       vz run ... -- CMD [ARG]...\n"
     "       vz run --restore FILE [OPTION]...\n"
     "\n"
     "Boot a kernel in a new virtual machine whose first serial port (COM1, Linux's ttyS0) is\n"
-    "this terminal. It runs until the guest powers off. vz(1) says more about each option.\n";
+    "this terminal. It runs until the guest powers off. vz(1) says more about each option.\n"
+    "With CMD the guest's agent (vz-agent) runs this one command, whose input, output and exit status are\n"
+    "those of vz, and the machine ends with it: with --ephemeral at once, else the guest shuts down.\n";
 
 static const char tail[] =
     "\n"
@@ -33,6 +37,8 @@ static const char tail[] =
     "  2  wrong usage\n"
     "  3  the guest's kernel panicked and told so, or its processor came to a triple fault\n"
     "  124  --timeout is over\n"
+    "  With CMD: its status; 128+N: signal N ended it; 125: it was not started; 126: it cannot be\n"
+    "  run; 127: there is no such command\n"
     "\n"
     "Examples:\n"
     "  vz run --kernel /boot/vmlinuz --initrd initrd.img --cmdline console=ttyS0 --memory 2G\n"

@@ -201,11 +201,17 @@ bool ending_prepare(void)
 bool ending_start(struct vz_machine *machine, const struct run_life *life,
                   const struct run_saved *saved)
 {
+    sigset_t all, old;
+
     ending = (struct ending){.machine = machine, .life = *life, .saved = saved,
                              .saves = saved->save != NULL};
     if (life->timeout_ms)
         ending.timeout_ms = now_ms() + life->timeout_ms;
+    /* Signals come to the main thread, which may have another use for them. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
     has_thread = !pthread_create(&thread, NULL, ending_thread, &ending);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return has_thread;
 }
 

@@ -121,7 +121,10 @@ static bool apply_serial(const struct run_options *o)
         given = given || !strcmp(g->opt->name, "serial") || g->opt->letter == 't' ||
                 (!strcmp(g->opt->name, "console") && !strcmp(g->value, "stdio"));
     }
-    return given || run_options_flag(o, "config") || o->saved.restore || apply(o, "serial", "stdio");
+    if (!given && o->has_program)
+        return apply(o, "serial", "null");
+    return given || run_options_flag(o, "config") || run_options_flag(o, "from") || o->saved.restore ||
+           apply(o, "serial", "stdio");
 }
 
 static bool has_mac(const char *value)
@@ -168,7 +171,7 @@ static bool apply_nets(const struct run_options *o)
 /* Those whose order matters are applied by themselves, --forward and --ephemeral at last. */
 static bool is_special(const struct opt *o)
 {
-    static const char *const names[] = {"config", "print-config", "check", "stats", "mac",
+    static const char *const names[] = {"config", "from", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
                                         "save", "save-compressed", "passphrase-file"};
 
@@ -192,7 +195,8 @@ static bool apply_all(struct run_options *o)
         if (g->opt->name[0] ? !apply(o, g->opt->name, g->value) : !apply_megabytes(o, g->value))
             return false;
     }
-    if (!apply_nets(o))
+    if (!apply_nets(o) ||
+        (o->has_program && !run_options_flag(o, "vsock") && !apply(o, "vsock", "cid=3")))
         return false;
     for (const struct given *g = o->given; g->opt; g++) {
         if (!strcmp(g->opt->name, "forward") && !apply(o, "forward", g->value))
@@ -210,10 +214,13 @@ static bool apply_all(struct run_options *o)
 static bool check_combination(const struct run_options *o)
 {
     bool kernel = run_options_flag(o, "kernel"), initrd = run_options_flag(o, "initrd");
-    bool config = run_options_flag(o, "config") || run_options_flag(o, "restore");
+    bool from = run_options_flag(o, "from");
+    bool config = run_options_flag(o, "config") || run_options_flag(o, "restore") || from;
     bool module = run_options_flag(o, "module");
 
-    if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
+    if (from && (run_options_flag(o, "config") || run_options_flag(o, "restore")))
+        cli_error("--from and --%s: the machine has a configuration", run_options_flag(o, "config") ? "config" : "restore");
+    else if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
         cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
                   kernel ? "kernel" : initrd ? "initrd" : "module");
     else if (kernel || run_options_flag(o, "boot-disk"))
@@ -225,16 +232,35 @@ static bool check_combination(const struct run_options *o)
     else if (config)
         return true;
     else
-        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --config FILE or --restore "
-                  "FILE (see 'vz run --help')");
+        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --from MACHINE, --config FILE "
+                  "or --restore FILE (see 'vz run --help')");
+    return false;
+}
+
+/* Where nothing of it is kept its disks' own locks are enough; they may be shared then. */
+static bool from_machine(struct run_options *o, const char *machine)
+{
+    bool ephemeral = run_options_flag(o, "ephemeral");
+    struct vz_error err = {.text = ""};
+
+    if (bundle_open(machine, &o->bundle, &err) == 0) {
+        o->has_bundle = true;
+        o->config = !ephemeral && bundle_lock(&o->bundle, BUNDLE_RUN, &err) < 0 ? NULL
+                                                                                : bundle_config(&o->bundle, &err);
+        if (o->config && bundle_enter(&o->bundle, &err) == 0)
+            return true;
+    }
+    cli_error("%s", err.text);
     return false;
 }
 
 static bool start_from(struct run_options *o)
 {
-    const char *file = value_of(o, "config");
+    const char *file = value_of(o, "config"), *machine = value_of(o, "from");
     struct vz_error err = {.text = "out of memory"};
 
+    if (machine)
+        return from_machine(o, machine);
     if (!file && o->saved.restore)
         return (o->config = run_saved_config(&o->saved));
     o->config = file ? from_file(file) : vz_config_new(NULL, &err);
@@ -266,4 +292,6 @@ void run_options_free(struct run_options *o)
     run_opts_free(o->table);
     free(o->given);
     vz_config_unref(o->config);
+    if (o->has_bundle)
+        bundle_close(&o->bundle);
 }

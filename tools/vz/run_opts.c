@@ -14,6 +14,10 @@ static const struct opt own[] = {
     {"config", 0, OPT_ALWAYS, "FILE", "Machine",
      "a whole machine in JSON, as --print-config prints it (-: from standard input)",
      "Other options change it or add devices to it.", 1},
+    {"from", 0, OPT_ALWAYS, "MACHINE", "Machine",
+     "a machine that was made before, by its name or its folder's path",
+     "It runs here instead of in the background; with --ephemeral nothing of it is changed. Other options change it for this run or add "
+     "to it; their relative paths mean its folder.", 1},
     {"print-config", 0, OPT_NEVER, NULL, "Machine", "print the machine as JSON, and do not start it",
      "The status is 1 when it contradicts itself, so that it could be started nowhere; why goes to "
      "standard error.", 0},

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The agent in the guest of a machine that runs in the background. */
+#ifndef VZ_TOOLS_AGENT_LINK_H
+#define VZ_TOOLS_AGENT_LINK_H
+
+#include <vz/agent.h>
+
+#include "bundle/bundle.h"
+
+#define LINK_AUTOMATIC (-1) /* a minute for a guest that has just started, else a moment */
+#define LINK_FOREVER   INT32_MAX
+
+/* Connect, waiting so long for a guest that is not up yet; from the first second on a terminal is told.
+ * NULL and err ("NAME: ..."): VZ_ERROR_INVALID_STATE: it does not run; *ret_late: it was a matter of time. May
+ * be NULL. */
+struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late, struct vz_error *err);
+
+/* The same for one that the program has in itself: connect_fd gets a descriptor from it, or -1. */
+typedef int agent_connect_fn(void *arg, struct vz_error *err);
+struct vz_agent *agent_link_by(agent_connect_fn *connect_fd, void *arg, const char *name, int wait_ms,
+                               bool *ret_late, struct vz_error *err);
+
+#endif
