@@ -23,6 +23,7 @@ struct loop;
 struct mem;
 struct pci_host;
 struct schema_type;
+struct state_desc;
 struct vz_error;
 struct vz_guest_address;
 
@@ -126,6 +127,9 @@ struct device_kind {
     int (*flush)(struct device_slot *s, struct vz_error *err);
     /* Optional. What has to be the same when a saved state is restored. */
     void (*identify)(const struct device_slot *s, struct device_identity *ret);
+    /* Optional. What is saved of the host's end now, and loaded into another's: object and table, or
+     * NULL. */
+    void *(*host_state)(const struct device_slot *s, const struct state_desc **ret);
     /* Optional. Wait, not for ever, until the guest's last output has reached the host. The loop
      * does not run. */
     void (*drain)(struct device_slot *s);

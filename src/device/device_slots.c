@@ -12,6 +12,7 @@
 #include "config/objects.h"
 #include "device/device_counters.h"
 #include "loop/loop.h"
+#include "state/state.h"
 
 struct device_slots {
     struct device_counters counters;
@@ -317,6 +318,42 @@ int device_slots_flush(struct device_slots *slots, struct vz_error *err)
             if (r < 0)
                 device_slot_prefix(s, err);
         }
+    }
+    return r;
+}
+
+int device_slots_save(struct device_slots *slots, struct state_writer *w)
+{
+    const struct state_desc *desc;
+    struct device_slot *s;
+    int r = 0;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        void *object = s->created && s->kind->host_state ? s->kind->host_state(s, &desc) : NULL;
+
+        if (!r && object)
+            r = state_save(w, desc, s->place, object);
+    }
+    return r;
+}
+
+int device_slots_load(struct device_slots *slots, const void *data, size_t len, struct vz_error *err)
+{
+    const struct state_desc *desc;
+    struct vz_error e;
+    struct device_slot *s;
+    int r = 0;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        void *object = s->created && s->kind->host_state ? s->kind->host_state(s, &desc) : NULL;
+
+        if (r || !object)
+            continue;
+        r = state_load(data, len, desc, s->place, object, &e);
+        if (r == -ENOENT)
+            r = 0;
+        else if (r < 0 && err)
+            *err = e;
     }
     return r;
 }

@@ -13,6 +13,7 @@
 
 struct config_device;
 struct device_slots;
+struct state_writer;
 struct vz_config;
 
 /* *env is copied; the board adds its part by device_slots_env(). 0 or -errno. */
@@ -62,6 +63,11 @@ void device_slots_resume(struct device_slots *slots);
 void device_slots_drain(struct device_slots *slots);
 /* All that can be. 0, or the first failure. */
 int device_slots_flush(struct device_slots *slots, struct vz_error *err) must_check;
+/* The state of the hosts' ends. What the other machine had and this one has not is passed over. 0 or
+ * -errno. */
+int device_slots_save(struct device_slots *slots, struct state_writer *w) must_check;
+int device_slots_load(struct device_slots *slots, const void *data, size_t len,
+                      struct vz_error *err) must_check;
 /* Call fn for each slot that has something outside of the machine. */
 void device_slots_identify(struct device_slots *slots,
                            void (*fn)(void *arg, const struct device_slot *s,

@@ -218,6 +218,14 @@ bool net_slot_guest_address(const struct device_slot *s, struct vz_guest_address
     return true;
 }
 
+static void *net_host_state(const struct device_slot *s, const struct state_desc **ret)
+{
+    const struct card *card = s->host;
+
+    return card->net ? net_state(card->net, ret) : NULL;
+}
+
 const struct device_kind net_kind = {
+    .host_state = net_host_state,
     .type = &config_virtio_net_type, VIRTIO_SLOT, .model = "virtio/net",
     .open = net_open, .create = net_create, .change = net_change, .close = net_close};

@@ -115,6 +115,8 @@ int parts_save(struct parts *p, struct state_writer *devices, struct state_write
 {
     int r = p->frozen ? bus_save(p->board->bus, devices) : -EINVAL;
 
+    if (!r)
+        r = device_slots_save(p->slots, devices);
     for (unsigned i = 0; !r && i < p->config->options.cpu_count; i++)
         r = state_save(devices, &x86_cpu_state_desc, i, &p->frozen->cpu[i]);
     return r ? r : state_append(controllers, p->frozen->chips.data, p->frozen->chips.len);
@@ -160,6 +162,8 @@ int parts_load(struct parts *p, const void *devices, size_t devices_len, const v
         r = p->hv->irqchip_load(p->vm, controllers, controllers_len, err);
     if (!r)
         r = bus_load(p->board->bus, devices, devices_len, err);
+    if (!r)
+        r = device_slots_load(p->slots, devices, devices_len, err);
     if (!r && state_append(&p->frozen->chips, controllers, controllers_len) < 0)
         r = out_of_memory(err);
     if (r < 0)

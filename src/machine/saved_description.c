@@ -23,11 +23,12 @@ static uint64_t features_of(const struct parts *p)
     return p->hv->cpu_features ? p->hv->cpu_features(p->vm) : 0;
 }
 
+/* 0: its CPUs have none. */
 static uint32_t tsc_khz_of(const struct parts *p)
 {
     struct tsc_rate *rate = (struct tsc_rate *)&p->tsc;
 
-    return tsc_rate_khz(rate);
+    return p->hv->cpu_features ? tsc_rate_khz(rate) : 0;
 }
 
 static json_t *write_features(uint64_t features)
@@ -71,7 +72,7 @@ static int check_cpu(json_t *root, const struct parts *p, const char *path, stru
         return error_set(err, EINVAL, VZ_ERROR_RESTORE,
                          "%s: the guest's CPU has %s (saved on %s), and %s on this host has not: restore "
                          "it where it was saved", path, missing, accel ? accel : "?", p->hv->name);
-    if (was <= 0 || llabs(now - was) > was / 1000000 * TSC_TOLERANCE_PPM + 1)
+    if (now && (was <= 0 || llabs(now - was) > was / 1000000 * TSC_TOLERANCE_PPM + 1))
         return error_set(err, EINVAL, VZ_ERROR_RESTORE,
                          "%s: the guest's TSC counts %lld kHz, and this host's %lld: its clock would go "
                          "wrong; restore it where it was saved", path, (long long)was, (long long)now);

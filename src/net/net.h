@@ -21,6 +21,7 @@
 
 struct loop;
 struct net;
+struct state_desc;
 struct vz_error;
 
 #define NET_FRAME_MIN 14u     /* an Ethernet header */
@@ -86,6 +87,11 @@ const struct net_stats *net_stats(const struct net *n);
 /* Count into a sum of several networks as well. NULL: no more. */
 void net_account(struct net *n, struct net_stats *sum);
 void net_stats_tell(const struct net_stats *s, stats_fn *fn, void *arg); /* "net.sent_frames", ... */
+
+/* What a saved machine keeps of a network, so that the guest hears that its connections have ended: an
+ * object, and its table. It is loaded into the network of the restored machine, connected already. NULL:
+ * nothing. */
+void *net_state(struct net *n, const struct state_desc **ret);
 
 /* Disconnected; not from inside a callback of n's. NULL is fine. */
 void net_destroy(struct net *n);

@@ -19,6 +19,8 @@ struct net_ops {
     void (*want_input)(struct net *n, bool wanted);
     /* Optional. The client's offloads changed. */
     void (*set_offloads)(struct net *n, unsigned offloads);
+    /* Optional. See net_state(). */
+    void *(*state)(struct net *n, const struct state_desc **ret);
     void (*close)(struct net *n); /* let go of all but n itself; also after half a create */
 };
 

@@ -40,6 +40,11 @@ int net_backend_init(struct net *n, const struct net_ops *ops, struct loop *loop
     return pending_init(&n->tx) < 0 || pending_init(&n->rx) < 0 ? -ENOMEM : 0;
 }
 
+void *net_state(struct net *n, const struct state_desc **ret)
+{
+    return n->ops->state ? n->ops->state(n, ret) : NULL;
+}
+
 void net_destroy(struct net *n)
 {
     if (!n)

@@ -300,6 +300,8 @@ static void input(struct net_nat *t, size_t len)
 
     if (known && (nat_dns_from_guest(t->dns, t->gathered, &p) || nat_ping_from_guest(t->ping, &p)))
         return;
+    if (known)
+        nat_flows_from_guest(&t->flows, &p);
     t->input = known ? &p : NULL;
     if (known && p.protocol == IPPROTO_UDP)
         nat_errors_collect(t); /* an old error would be taken for one of sending this */
@@ -434,7 +436,7 @@ static void nat_close(struct net *n)
  * sends. It refuses IPv6 packets over the MTU. */
 static const struct net_ops nat_ops = {
     .name = "NAT", .offloads = NET_TSO4 | NET_ECN, .send = nat_send, .want_input = nat_want_input,
-    .close = nat_close};
+    .state = nat_flows_state, .close = nat_close};
 
 static struct in_addr host_number(const struct net_nat *t, uint32_t number)
 {

@@ -53,6 +53,21 @@ struct nat_forward {
     socklen_t host_len, guest_len;
 };
 
+/* A TCP connection that the guest has or had. */
+struct nat_flow {
+    bool used;
+    uint8_t headers[NAT_HEADERS_MAX]; /* of a segment of the guest's */
+    uint16_t guest_port, peer_port;
+    uint32_t next; /* what the guest expects: its last acknowledgement */
+};
+
+#define NAT_FLOWS     256u
+#define NAT_FLOW_WAYS 4u
+
+struct nat_flows {
+    struct nat_flow flow[NAT_FLOWS];
+};
+
 struct nat_dns;
 struct nat_ping;
 struct nat_front;
@@ -87,6 +102,7 @@ struct net_nat {
     LIST_HEAD(, nat_front) fronts;
     struct nat_dns *dns;
     struct nat_ping *ping;
+    struct nat_flows flows;
     const struct nat_packet *input;  /* the guest's, while slirp has it */
     int error_fd;                    /* an epoll set of sockets that may have errors */
     bool address_changed;
@@ -117,6 +133,10 @@ void net_nat_fronts_close(struct net_nat *t);
 
 /* Queue a frame for the guest. */
 void net_nat_to_guest(struct net_nat *t, const void *frame, size_t len);
+
+/* net_nat_flows.c: note the connection that a packet of the guest's belongs to; for net_ops.state. */
+void nat_flows_from_guest(struct nat_flows *flows, const struct nat_packet *p);
+void *nat_flows_state(struct net *n, const struct state_desc **ret);
 
 /* Look at a frame for what it says about the guest's address. Any content. */
 void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t len);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/be.h"
+#include "net/net_nat.h"
 #include "net/net_nat_fixture.h"
+#include "state/state.h"
 
 START_TEST(dhcp_gives_an_address_and_the_host_knows_it)
 {
@@ -207,6 +210,119 @@ START_TEST(a_connection_to_the_host_s_loopback_is_refused)
 }
 END_TEST
 
+/* A segment of the guest's to port 80 of 198.51.100.1, which nobody here has heard of. */
+static void send_segment(struct nat_fixture *f, const char *seq, const char *ack, uint8_t flags)
+{
+    uint8_t frame[54] = {0};
+
+    memcpy(frame, "\x52\x55\x0a\x00\x02\x02", 6);
+    memcpy(frame + 6, guest_mac, 6);
+    memcpy(frame + 12, "\x08\x00\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00", 14);
+    memcpy(frame + 26, "\x0a\x00\x02\x0f\xc6\x33\x64\x01", 8);
+    memcpy(frame + 34, "\x12\x34\x00\x50", 4);
+    memcpy(frame + 38, seq, 4);
+    memcpy(frame + 42, ack, 4);
+    memcpy(frame + 46, "\x50\x00\x10\x00", 4);
+    frame[47] = flags;
+    store_be16(frame + 24, (uint16_t)~sum_of(frame + 14, 20, 0));
+    store_be16(frame + 50, (uint16_t)~sum_of(frame + 34, 20, 6 + 20 + 0x0a00 + 0x020f + 0xc633 + 0x6401));
+    ck_assert(card_send(f->n, frame, sizeof(frame)));
+    turns(f->loop, 3);
+}
+
+static const uint8_t *last_tcp(const struct nat_fixture *f)
+{
+    for (unsigned i = f->card->count; i-- > 0;) {
+        if (f->card->frame[i][12] == 8 && f->card->frame[i][13] == 0 && f->card->frame[i][23] == 6)
+            return f->card->frame[i];
+    }
+    return NULL;
+}
+
+static void move_state(struct net *from, struct net *to)
+{
+    const struct state_desc *desc;
+    struct state_writer w = {0};
+    struct vz_error err = {0};
+    void *object = net_state(from, &desc);
+
+    ck_assert_int_eq(state_save(&w, desc, 0, object), 0);
+    object = net_state(to, &desc);
+    ck_assert_msg(state_load(w.data, w.len, desc, 0, object, &err) == 0, "%s", err.text);
+    state_writer_fini(&w);
+}
+
+/* The guest is asked, by a segment from before what it has; what it answers is reset, and fits. */
+START_TEST(connections_end_after_a_restore)
+{
+    struct nat_fixture f, g, h;
+    const uint8_t *frame;
+
+    set_up(&f, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&f);
+    send_segment(&f, "\x00\x00\x10\x00", "\x00\x00\x20\x00", 0x10);
+    set_up(&g, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&g);
+    g.card->count = 0;
+    move_state(f.n, g.n);
+    turns(g.loop, 3);
+    frame = last_tcp(&g);
+    ck_assert_ptr_nonnull(frame);
+    ck_assert_mem_eq(frame, guest_mac, 6);
+    ck_assert_mem_eq(frame + 26, "\xc6\x33\x64\x01\x0a\x00\x02\x0f", 8);
+    ck_assert_mem_eq(frame + 34, "\x00\x50\x12\x34", 4);
+    ck_assert_mem_eq(frame + 38, "\x00\x00\x1f\xff", 4);
+    ck_assert_uint_eq(frame[47], 0x10);
+    ck_assert_uint_eq(sum_of(frame + 14, 20, 0), 0xffff);
+    ck_assert_uint_eq(sum_of(frame + 34, 20, 6 + 20 + 0x0a00 + 0x020f + 0xc633 + 0x6401), 0xffff);
+    g.card->count = 0;
+    send_segment(&g, "\x00\x00\x10\x00", "\x00\x00\x20\x00", 0x10);
+    frame = last_tcp(&g);
+    ck_assert_ptr_nonnull(frame);
+    ck_assert_mem_eq(frame + 38, "\x00\x00\x20\x00", 4); /* exactly what the guest expects */
+    ck_assert(frame[47] & 4);
+    /* A connection that the guest has reset is forgotten. */
+    send_segment(&g, "\x00\x00\x10\x00", "\x00\x00\x20\x00", 0x04);
+    set_up(&h, &(struct net_nat_options){.no_host_loopback = true});
+    move_state(g.n, h.n);
+    turns(h.loop, 3);
+    ck_assert_ptr_null(last_tcp(&h));
+    tear_down(&f);
+    tear_down(&g);
+    tear_down(&h);
+}
+END_TEST
+
+/* Hostile ones too: any bytes for headers. */
+START_TEST(any_saved_connections_are_survived)
+{
+    const struct state_desc *desc;
+    struct state_writer w = {0};
+    struct nat_fixture f;
+    uint8_t *object;
+
+    set_up(&f, &(struct net_nat_options){.isolated = true});
+    object = net_state(f.n, &desc);
+    for (unsigned round = 0; round < 20; round++) {
+        struct nat_flows *flows = (struct nat_flows *)object;
+
+        for (unsigned i = 0; i < NAT_FLOWS; i++) {
+            flows->flow[i].used = true;
+            for (unsigned n = 0; n < sizeof(flows->flow[i].headers); n++)
+                flows->flow[i].headers[n] = (uint8_t)random();
+            if (i % 2)
+                memcpy(flows->flow[i].headers + 12, i % 4 == 1 ? "\x08\x00" : "\x86\xdd", 2);
+        }
+        ck_assert_int_eq(state_save(&w, desc, 0, object), 0);
+        ck_assert_int_eq(state_load(w.data, w.len, desc, 0, object, NULL), 0);
+        state_writer_fini(&w);
+        f.card->count = 0;
+        turns(f.loop, 2);
+    }
+    tear_down(&f);
+}
+END_TEST
+
 START_TEST(any_frames_are_survived)
 {
     struct nat_fixture f;
@@ -257,6 +373,8 @@ static void add_tests(Suite *suite)
     UNIT_TEST(suite, the_router_s_address_is_the_host_s_loopback);
     UNIT_TEST(suite, the_host_s_loopback_can_be_out_of_reach);
     UNIT_TEST(suite, a_connection_to_the_host_s_loopback_is_refused);
+    UNIT_TEST(suite, connections_end_after_a_restore);
+    UNIT_TEST(suite, any_saved_connections_are_survived);
     UNIT_TEST(suite, any_frames_are_survived);
     UNIT_TEST(suite, options_are_checked);
 }

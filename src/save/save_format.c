@@ -65,6 +65,11 @@ void save_header_write_version(const struct save_header *h, const struct save_ke
     store_le64(page + AT_DATA, h->data_offset);
     store_le64(page + AT_DATA + 8, h->data_len);
     store_le64(page + AT_FILE_LEN, h->file_len);
+    save_header_sign(page, key);
+}
+
+void save_header_sign(uint8_t *page, const struct save_key *key)
+{
     proof(page, key, page + AT_PROOF);
     checksum(page, page + AT_CHECKSUM);
 }

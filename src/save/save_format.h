@@ -58,6 +58,9 @@ void save_header_write(const struct save_header *h, const struct save_key *key, 
 void save_header_write_version(const struct save_header *h, const struct save_key *key,
                                uint32_t version, uint8_t *page);
 
+/* Make it right again after a change; for tests. */
+void save_header_sign(uint8_t *page, const struct save_key *key);
+
 /* What can be said of it without a key. What is in it is in bounds, if file_len is right. 0; or
  * -EINVAL with err: no saved state, damaged; -ENOTSUP: of a newer version. */
 int save_header_read(const uint8_t *page, uint64_t file_len, const char *path,

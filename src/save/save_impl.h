@@ -16,7 +16,7 @@ struct save_writer {
     int fd;
     bool compress;
     uint64_t end;        /* of what is written, or promised to a worker: save_memory.c's lock has it */
-    uint8_t *table;      /* with room for a tag behind it, as the next */
+    uint8_t *table;      /* with room for a tag behind it */
     uint8_t *parts;
     size_t parts_len;
 };
@@ -28,6 +28,7 @@ struct save_reader {
     int fd;
     uint8_t *table; /* of header.ram_size's frames */
     uint8_t *parts;
+    size_t parts_len;
     struct {
         const uint8_t *data;
         size_t len;

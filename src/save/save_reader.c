@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "base/error.h"
 #include "base/le.h"
@@ -121,6 +122,31 @@ static int find_parts(struct save_reader *r, size_t len)
     return 0;
 }
 
+static int read_parts(struct save_reader *r)
+{
+    const struct save_header *h = &r->header;
+    uint8_t *packed;
+    unsigned long long len;
+    int e;
+
+    packed = read_sealed(r, SAVE_PARTS, h->parts_offset, h->parts_len, &e);
+    if (!packed)
+        return e;
+    len = ZSTD_getFrameContentSize(packed, h->parts_len - SAVE_TAG);
+    if (len > SAVE_PARTS_MAX) { /* or not known */
+        free(packed);
+        return -EBADMSG;
+    }
+    r->parts_len = (size_t)len;
+    r->parts = malloc(r->parts_len + 1);
+    if (r->parts && ZSTD_decompress(r->parts, r->parts_len, packed, h->parts_len - SAVE_TAG) != len)
+        e = -EBADMSG;
+    free(packed);
+    if (!r->parts)
+        return -ENOMEM;
+    return e ? e : find_parts(r, r->parts_len);
+}
+
 static int read_rest(struct save_reader *r, struct vz_error *err)
 {
     const struct save_header *h = &r->header;
@@ -129,9 +155,7 @@ static int read_rest(struct save_reader *r, struct vz_error *err)
     r->table = read_sealed(r, SAVE_TABLE, h->table_offset, h->table_len, &e);
     if (!r->table)
         return failed(r, "table of memory", e, err);
-    r->parts = read_sealed(r, SAVE_PARTS, h->parts_offset, h->parts_len, &e);
-    if (r->parts)
-        e = find_parts(r, (size_t)h->parts_len - SAVE_TAG);
+    e = read_parts(r);
     return e < 0 ? failed(r, "state", e, err) : 0;
 }
 
@@ -165,7 +189,7 @@ void save_reader_free(struct save_reader *r)
         close(r->fd);
     save_key_forget(&r->key);
     if (r->parts)
-        sodium_memzero(r->parts, r->header.parts_len);
+        sodium_memzero(r->parts, r->parts_len);
     free(r->parts);
     free(r->table);
     free(r->path);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -169,9 +170,9 @@ int save_writer_part(struct save_writer *w, enum save_part part, const void *dat
     size_t all = w->parts_len + SAVE_PART_HEAD + len;
     uint8_t *bigger;
 
-    if (all + SAVE_TAG > SAVE_PARTS_MAX)
+    if (all > SAVE_PARTS_MAX)
         return error_set(err, EFBIG, VZ_ERROR_SAVE, "the machine has more state than a file takes");
-    bigger = realloc(w->parts, all + SAVE_TAG);
+    bigger = realloc(w->parts, all);
     if (!bigger)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     w->parts = bigger;
@@ -193,6 +194,24 @@ static int write_sealed(struct save_writer *w, enum save_kind kind, uint8_t *dat
     return save_pwrite(w->fd, data, (size_t)*ret_len, *ret_offset);
 }
 
+/* The parts, compressed: a machine's state is mostly names and zeros. */
+static int write_parts(struct save_writer *w)
+{
+    struct save_header *h = &w->header;
+    size_t room = ZSTD_compressBound(w->parts_len), len;
+    uint8_t *packed = malloc(room + SAVE_TAG);
+    int r;
+
+    if (!packed)
+        return -ENOMEM;
+    len = ZSTD_compress(packed, room, w->parts, w->parts_len, 3);
+    r = ZSTD_isError(len) ? -ENOMEM
+                          : write_sealed(w, SAVE_PARTS, packed, len, &h->parts_offset,
+                                         &h->parts_len);
+    free(packed);
+    return r;
+}
+
 static int write_rest(struct save_writer *w)
 {
     struct save_header *h = &w->header;
@@ -205,7 +224,7 @@ static int write_rest(struct save_writer *w)
                      (size_t)save_frame_count(h->ram_size) * SAVE_FRAME_ENTRY, &h->table_offset,
                      &h->table_len);
     if (!r)
-        r = write_sealed(w, SAVE_PARTS, w->parts, w->parts_len, &h->parts_offset, &h->parts_len);
+        r = write_parts(w);
     h->file_len = w->end;
     save_header_write(h, &w->key, page);
     return r ? r : save_pwrite(w->fd, page, sizeof(page), 0);

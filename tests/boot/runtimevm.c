@@ -3,7 +3,7 @@
  * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0, the port "channel" and "disk" are files
  * in FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
  * for each event. The machine can be saved, and another one restored in its place, for test_save.py.
- * RUNTIMEVM_CPUS says how many CPUs it has (1). */
+ * RUNTIMEVM_CPUS says how many CPUs it has (1); RUNTIMEVM_HOST: 10.0.2.2 is the host's loopback. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,13 +113,17 @@ static struct vz_config *make_config(char **argv)
 {
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
     struct vz_virtio_balloon_options bo = VZ_VIRTIO_BALLOON_OPTIONS_INIT;
-    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL);
-    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+    struct vz_nat_network_options no = VZ_NAT_NETWORK_OPTIONS_INIT;
+    struct vz_network_attachment *nat;
+    struct vz_network_device *card;
     struct vz_socket_device *sockets = vz_virtio_socket_device_new(NULL, NULL);
     struct vz_config *c = vz_config_new(NULL, NULL);
     struct vz_balloon_device *balloon;
     struct vz_boot_loader *loader;
 
+    no.host_loopback = getenv("RUNTIMEVM_HOST") != NULL;
+    nat = vz_nat_network_attachment_new(&no, NULL);
+    card = vz_virtio_network_device_new(nat, NULL, NULL);
     bo.no_free_page_reporting = true; /* or nobody could tell which of the two it was */
     balloon = vz_virtio_balloon_device_new(&bo, NULL);
     b.kernel = argv[1];

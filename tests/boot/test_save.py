@@ -91,10 +91,10 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def m(kernels, initramfs, files, tmp_path_factory):
-    os.environ["RUNTIMEVM_CPUS"] = "2"
+    os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_HOST"] = "2", "1"
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("keys"))
     m = Saved(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
-    del os.environ["RUNTIMEVM_CPUS"]
+    del os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_HOST"]
     try:
         assert any(line.startswith("ready") for line in m.lines)
         m.s.sendall(b"go\n")
@@ -140,3 +140,18 @@ def test_the_network_works_again(m):
     assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0
     m.cycle()
     assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0
+
+
+def test_a_connection_through_nat_ends(m):
+    """The guest waits for data that nobody will send any more, and hears of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        m.guest(f"rm -f /ended; (nc 10.0.2.2 {server.getsockname()[1]} </dev/zero >/dev/null 2>&1; : >/ended) &")
+        m.guest(f"rm -f /silent; (sleep 9999 | nc 10.0.2.2 {server.getsockname()[1]} >/dev/null 2>&1; : >/silent) &")
+        connections = [server.accept()[0] for _ in range(2)]
+        time.sleep(1)
+        assert m.guest("[ -e /ended ] || [ -e /silent ]")[0] == 1
+        m.cycle()
+        assert until(lambda: m.guest("[ -e /ended ]")[0] == 0)
+        assert until(lambda: m.guest("! netstat -tn | grep ESTABLISHED")[0] == 0), m.guest("netstat -tn")
+        for c in connections:
+            c.close()
