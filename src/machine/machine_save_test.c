@@ -421,6 +421,95 @@ START_TEST(what_cannot_be_saved_is_told)
 }
 END_TEST
 
+/* ---- Files of other times -------------------------------------------------------------------- */
+
+#define GOLDEN_DISK "/tmp/vz-golden-disk"
+
+/* Registers of the chipset, a PCI function's command register, and round and round. */
+static const struct fake_op golden_script[] = {
+    {FAKE_PORT_WRITE, 1, 0x3ff, 0x5a},
+    {FAKE_PORT_WRITE, 1, 0x3fb, 0x03},
+    {FAKE_PORT_WRITE, 1, 0x70, 0x0f},
+    {FAKE_PORT_WRITE, 1, 0x71, 0x77},
+    {FAKE_PORT_WRITE, 4, 0xcf8, 0x80000804},
+    {FAKE_PORT_WRITE, 2, 0xcfc, 0x0006},
+    {FAKE_PORT_READ, 1, 0x3ff, 0x5a},
+    {FAKE_PORT_WRITE, 1, 0x70, 0x0f},
+    {FAKE_PORT_READ, 1, 0x71, 0x77},
+    {FAKE_PORT_READ, 2, 0xcfc, 0x0006},
+    {FAKE_JUMP, 0, LOAD_ADDR + 6 * 24, 0},
+};
+
+static struct vz_config *golden_config(const char *kernel)
+{
+    static const char *const options[][2] = {
+        {"uuid", "01234567-89ab-cdef-0123-456789abcdef"}, {"disk", GOLDEN_DISK ",format=raw,id=golden"},
+        {"serial", "null"}, {"console", "null"}, {"net", "nat,mac=02:00:00:00:00:07"}, {"rng", NULL},
+        {"balloon", NULL}, {"vsock", "cid=77"}};
+    struct vz_config *c = make_config(kernel, 2, false);
+    struct vz_error err = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        ck_assert_msg(vz_config_add(c, options[i][0], options[i][1], &err) == 0, "%s: %s",
+                      options[i][0], err.text);
+    return c;
+}
+
+static void golden_path(char ret[256], const char *name)
+{
+    ck_assert_ptr_nonnull(getenv("VZ_SOURCE"));
+    snprintf(ret, 256, "%s/tests/golden/%s", getenv("VZ_SOURCE"), name);
+}
+
+/* With VZ_GOLDEN_WRITE, which names a file, make one more. */
+static void write_golden(const struct vz_config *c)
+{
+    struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
+    struct vz_machine *m = make_of(c);
+    char path[256];
+
+    golden_path(path, getenv("VZ_GOLDEN_WRITE"));
+    o.passphrase = "golden";
+    o.compress = true;
+    start_and_pause(m);
+    OK(vz_machine_save_wait(m, path, &o, &err));
+    vz_machine_free(m);
+}
+
+/* What versions of vz before this one have saved goes on, all devices and registers as they were. */
+START_TEST(golden_files_are_restored)
+{
+    static const char *const names[] = {"machine-0.4.state"};
+    struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+    struct file kernel = write_kernel(golden_script, ARRAY_SIZE(golden_script));
+    struct vz_config *c = golden_config(kernel.path);
+    struct vz_machine *m;
+    uint64_t before;
+    char path[256];
+    int fd = open(GOLDEN_DISK, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+    o.passphrase = "golden";
+    if (getenv("VZ_GOLDEN_WRITE"))
+        write_golden(c);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        golden_path(path, names[i]);
+        m = make_of(c);
+        OK(vz_machine_restore_wait(m, path, &o, &err));
+        before = ports(m);
+        OK(vz_machine_resume_wait(m, &err));
+        while (ports(m) < before + 1000)
+            usleep(1000);
+        ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_RUNNING);
+        vz_machine_free(m);
+    }
+    unlink(GOLDEN_DISK);
+    unlink(kernel.path);
+    vz_config_unref(c);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
@@ -433,6 +522,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, progress_comes_before_the_end);
     UNIT_TEST(s, a_machine_may_be_freed_meanwhile);
     UNIT_TEST(s, what_cannot_be_saved_is_told);
+    UNIT_TEST(s, golden_files_are_restored);
 }
 
 UNIT_TEST_MAIN("saving and restoring machines", add_tests)
