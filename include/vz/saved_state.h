@@ -32,6 +32,11 @@ struct vz_save_options { /* start from VZ_SAVE_OPTIONS_INIT */
     const char *passphrase; /* copied; NULL: only this user on this host can restore it. The key is in
                                $XDG_DATA_HOME/vz/state.key (~/.local/share/vz), and made at need */
     bool compress;          /* memory: some three times smaller, and slower */
+    /* Leave memory as it is, neither sealed nor compressed, without a passphrase: a restore maps the file
+     * (where the memory is not preallocated, of huge pages, or shared with programs that run directly), and the
+     * guest goes on at once, whatever its size, reading what it uses. Who can read the file can read the
+     * guest's memory; the file must not be changed while a machine that was restored from it runs. */
+    bool plain_memory;
     vz_machine_progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };

@@ -59,11 +59,18 @@ static struct machine_file *file_to_save(struct vz_machine *m, const char *path,
     if (!options_given(m, "machine", err) || !options_given(path, "path", err) ||
         options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
+    if (o.plain_memory && (o.compress || o.passphrase)) {
+        error_set(err, EINVAL, VZ_ERROR_INVALID,
+                  "plain memory is neither compressed nor sealed with a passphrase");
+        return NULL;
+    }
     f = file_new(m, path, o.passphrase, o.progress, o.progress_arg);
-    if (f)
+    if (f) {
         f->compress = o.compress;
-    else
+        f->plain = o.plain_memory;
+    } else {
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
     return f;
 }
 
@@ -216,7 +223,7 @@ static int save_text(struct save_writer *w, enum save_part part, char *text, str
 int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_error *err)
 {
     const struct save_writer_options o = {.path = f->path, .passphrase = f->passphrase,
-                                          .compress = f->compress};
+                                          .compress = f->compress, .plain = f->plain};
     const struct save_progress progress = {.tick = tick, .arg = f};
     struct save_writer *w = NULL;
     int r = vz_config_validate_save_restore_support(m->config, err);

@@ -12,7 +12,7 @@ struct save_reader;
 /* What an operation needs to know: of MACHINE_OP_SAVE and _RESTORE. */
 struct machine_file {
     char *path, *passphrase; /* passphrase may be NULL */
-    bool compress;
+    bool compress, plain;
     vz_machine_progress_fn *progress;
     void *progress_arg;
     struct save_reader *reader; /* RESTORE, once it is open */

@@ -18,7 +18,7 @@
 
 /* ---- CPUs ----------------------------------------------------------------------------------- */
 
-static uint64_t features_of(const struct parts *p)
+static uint64_t offered_by(const struct parts *p)
 {
     return p->hv->cpu_features ? p->hv->cpu_features(p->vm) : 0;
 }
@@ -42,13 +42,14 @@ static json_t *write_features(uint64_t features)
     return list;
 }
 
-/* The name of the first that is in list and not offered here; NULL: none. */
-static const char *missing_feature(json_t *list, uint64_t offered)
+/* The name of the first that is in list and not offered here; NULL: none, and *ret_all is all of them. */
+static const char *missing_feature(json_t *list, uint64_t offered, uint64_t *ret_all)
 {
     const char *name;
     size_t i;
     json_t *v;
 
+    *ret_all = 0;
     json_array_foreach(list, i, v) {
         unsigned n = 0;
 
@@ -57,13 +58,15 @@ static const char *missing_feature(json_t *list, uint64_t offered)
             n++;
         if (!name || n == X86_FEATURE_COUNT || !(offered & BIT(n)))
             return name ? name : "?";
+        *ret_all |= BIT(n);
     }
     return NULL;
 }
 
-static int check_cpu(json_t *root, const struct parts *p, const char *path, struct vz_error *err)
+static int check_cpu(json_t *root, struct parts *p, const char *path, struct vz_error *err)
 {
-    const char *missing = missing_feature(json_object_get(root, "cpuFeatures"), features_of(p));
+    const char *missing = missing_feature(json_object_get(root, "cpuFeatures"), offered_by(p),
+                                          &p->features);
     const char *accel = json_string_value(json_object_get(root, "accel"));
     int64_t was = json_integer_value(json_object_get(root, "tscKHz")), now = tsc_khz_of(p);
     int64_t bits = json_integer_value(json_object_get(root, "physicalAddressBits"));
@@ -125,13 +128,14 @@ char *saved_description_write(const struct parts *p)
     root = json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o}", "vz", VZ_VERSION, "accel", p->hv->name,
                      "time", (json_int_t)(clock_real_ns() / NS_PER_SEC), "tscKHz",
                      (json_int_t)tsc_khz_of(p), "physicalAddressBits", (int)p->board->phys_bits,
-                     "cpuFeatures", write_features(features_of(p)), "disks", disks);
+                     "cpuFeatures", write_features(p->features ? p->features : offered_by(p)), "disks",
+                     disks);
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;
 }
 
-int saved_description_check(const char *text, size_t len, const struct parts *p, const char *path,
+int saved_description_check(const char *text, size_t len, struct parts *p, const char *path,
                             struct vz_error *err)
 {
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);

@@ -12,8 +12,9 @@ struct vz_error;
 /* Text for free(), or NULL without memory. */
 char *saved_description_write(const struct parts *p);
 
-/* Does the machine have what is needed? path: of the file. 0; or -EINVAL with err. */
-int saved_description_check(const char *text, size_t len, const struct parts *p, const char *path,
+/* Does the machine have what is needed? From then on p->features is what the guest knows of. path: of the
+ * file. 0; or -EINVAL with err. */
+int saved_description_check(const char *text, size_t len, struct parts *p, const char *path,
                             struct vz_error *err) must_check;
 
 #endif

@@ -117,6 +117,8 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
         capacity = align_up(capacity, HUGE_PAGE);
     mem->capacity = capacity;
     mem->preallocate = o->preallocate && !o->huge_pages; /* the pool has them already */
+    mem->pool = o->huge_pages;
+    mem->transparent = o->transparent;
     if (o->shared) {
         mem->fd = make_file(capacity, o->huge_pages);
         mem->fd_ro = mem->fd < 0 ? -1 : read_only(mem->fd);
@@ -554,6 +556,29 @@ int mem_source(const struct mem *mem, const void *host, enum mem_access access,
     return 0;
 }
 
+#define FORGET_MIN (64 * KIB)
+
+/* Fresh memory in place of what is mapped from a file, as map_aligned() made it. */
+static int forget_mapped(struct mem *mem, uint8_t *at, uint64_t len)
+{
+    if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED)
+        return -errno;
+    (void)madvise(at, len, MADV_DONTFORK);
+    if (mem->transparent)
+        (void)madvise(at, len, MADV_HUGEPAGE);
+    return 0;
+}
+
+/* What is given back of a mapped file would be the file's again. Each piece costs a mapping, of which a
+ * process can have so many, so small ones are not given back, and neither is what fails. */
+static void discard_mapped(struct mem *mem, void *host, uint64_t len)
+{
+    if (len < FORGET_MIN || forget_mapped(mem, host, len) < 0)
+        memset(host, 0, len);
+    mem_written_at(mem, host, len);
+}
+
 int mem_discard(struct mem *mem, void *host, uint64_t len)
 {
     if (mem->collapsed) /* what is left of them is small pages */
@@ -561,6 +586,10 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
                ((uint8_t *)host + len - 1 - mem->base) / HUGE_PAGE -
                    ((uint8_t *)host - mem->base) / HUGE_PAGE + 1);
     mem_own(mem, host, len);
+    if (mem->mapped) {
+        discard_mapped(mem, host, len);
+        return 0;
+    }
     if (madvise(host, len, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0) {
         if (errno != EINVAL)
             return -errno;
@@ -578,10 +607,33 @@ bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len)
     return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + len;
 }
 
+bool mem_can_map(const struct mem *mem)
+{
+    return mem->base && mem->fd < 0 && !mem->preallocate && !mem->pool;
+}
+
+int mem_map(struct mem *mem, uint64_t offset, uint64_t len, int fd, uint64_t at)
+{
+    uint8_t *host = mem->base + offset;
+
+    if (!mem_can_map(mem))
+        return -EOPNOTSUPP;
+    mem_own(mem, host, len);
+    if (mmap(host, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)at) ==
+        MAP_FAILED)
+        return -errno;
+    (void)madvise(host, len, MADV_DONTFORK);
+    mem->mapped = true;
+    mem_written_at(mem, host, len);
+    return 0;
+}
+
 /* What is preallocated stays so. */
 int mem_clear(struct mem *mem)
 {
-    int r = 0;
+    int r = mem->mapped ? forget_mapped(mem, mem->base, mem->used) : 0;
+
+    mem->mapped = mem->mapped && r < 0;
 
     for (unsigned i = 0; !r && i < mem->region_count; i++) {
         struct mem_region *g = &mem->region[i];

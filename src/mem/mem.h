@@ -70,6 +70,9 @@ struct mem {
     int fd;            /* the file behind the mapping, offset for offset; -1: anonymous */
     int fd_ro;         /* the same file, not to be written through this: see mem_source() */
     bool preallocate;
+    bool pool;         /* of huge pages */
+    bool transparent;  /* huge pages are asked for */
+    bool mapped;       /* parts are files that somebody saved: mem_map() */
     uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
     struct mem_code *code;  /* one per page of the mapping */
@@ -152,6 +155,15 @@ void *mem_ram(struct mem *mem, uint64_t offset, uint64_t len, enum mem_access ac
 
 /* Are these zeros that the host has no memory for yet, which reading them would take? False: maybe. */
 bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len);
+
+/* Can mem_map() do it? Not where other processes see the memory, nor where all of it is to be there. */
+bool mem_can_map(const struct mem *mem);
+
+/* Have [offset, offset + len), whole pages, be what the file fd has at position at, until it is written: what
+ * is written stays the machine's own, and nothing is read before it is used. The descriptor may be closed;
+ * who cuts the file short meanwhile takes the memory away (SIGBUS). No CPU runs, and no device has a
+ * request. 0; or -errno, and nothing has changed. */
+int mem_map(struct mem *mem, uint64_t offset, uint64_t len, int fd, uint64_t at) must_check;
 
 /* All of it is zeros again, as it was made. No CPU runs, and no device has a request. 0 or -errno. */
 int mem_clear(struct mem *mem) must_check;

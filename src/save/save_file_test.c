@@ -23,6 +23,7 @@ struct fix {
     char folder[64];
     char path[96], other[96];
     struct mem *mem;
+    bool plain;
 };
 
 static void set_home(const struct fix *f, const char *name)
@@ -66,6 +67,7 @@ static void fill(struct mem *mem)
 
 static void setup(struct fix *f)
 {
+    f->plain = false;
     strcpy(f->folder, "/tmp/vz-save-test.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(f->folder));
     snprintf(f->path, sizeof(f->path), "%s/machine.state", f->folder);
@@ -88,7 +90,7 @@ static int save_as(struct fix *f, struct mem *mem, const char *passphrase, bool 
                    const char *text, struct vz_error *err)
 {
     const struct save_writer_options o = {.path = f->path, .passphrase = passphrase,
-                                          .compress = compress};
+                                          .compress = compress, .plain = f->plain};
     struct save_writer *w = NULL;
     int r = save_writer_new(&o, &w, err);
 
@@ -459,6 +461,57 @@ START_TEST(nothing_but_a_state_is_overwritten)
 }
 END_TEST
 
+/* Mapped, read as it is used; what is written, discarded or cleared is never the file's again, and the file
+ * stays what it was. A machine that was restored so can be saved like any other. */
+START_TEST(plain_memory_is_mapped)
+{
+    struct mem *to = make_mem(false), *again = make_mem(false), *shared = make_mem(true);
+    struct stat st;
+    struct fix f;
+
+    setup(&f);
+    f.plain = true;
+    save(&f, NULL, false);
+    ck_assert_int_eq(stat(f.path, &st), 0);
+    ck_assert_int_lt(st.st_blocks * 512, RAM / 2 + 300000); /* zeros are holes */
+    memset(mem_ram(to, 0, RAM, MEM_WRITE), 0x77, RAM);
+    ck_assert_int_eq(load(&f, NULL, to, NULL), 0);
+    ck_assert(to->mapped);
+    same(f.mem, to);
+    ck_assert_int_eq(load(&f, NULL, shared, NULL), 0); /* which cannot be mapped */
+    ck_assert(!shared->mapped);
+    same(f.mem, shared);
+    memset(mem_ram(to, 0, MIB, MEM_WRITE), 0x55, MIB);
+    ck_assert_int_eq(mem_discard(to, mem_ram(to, 2 * MIB, 128 * KIB, MEM_WRITE), 128 * KIB), 0);
+    ck_assert_int_eq(mem_discard(to, mem_ram(to, 3 * MIB, 4096, MEM_WRITE), 4096), 0);
+    for (uint64_t i = 0; i < 128 * KIB; i++)
+        ck_assert_uint_eq(*(uint8_t *)mem_ram(to, 2 * MIB + i, 1, MEM_READ), 0);
+    for (uint64_t i = 0; i < 4096; i++)
+        ck_assert_uint_eq(*(uint8_t *)mem_ram(to, 3 * MIB + i, 1, MEM_READ), 0);
+    ck_assert_int_eq(load(&f, NULL, again, NULL), 0);
+    same(f.mem, again);
+    for (f.plain = false;; f.plain = true) { /* over its own source, too */
+        ck_assert_int_eq(save_as(&f, to, NULL, false, "", NULL), 0);
+        ck_assert_int_eq(load(&f, NULL, again, NULL), 0);
+        same(to, again);
+        if (f.plain)
+            break;
+    }
+    ck_assert_int_eq(mem_clear(to), 0);
+    ck_assert(!to->mapped);
+    for (uint64_t i = 0; i < RAM; i += 512)
+        ck_assert_uint_eq(*(uint8_t *)mem_ram(to, i, 1, MEM_READ), 0);
+    ck_assert_int_eq(chmod(f.path, 0622), 0); /* anybody could change it: read at once */
+    ck_assert_int_eq(load(&f, NULL, to, NULL), 0);
+    ck_assert(!to->mapped);
+    same(again, to);
+    mem_destroy(to);
+    mem_destroy(again);
+    mem_destroy(shared);
+    teardown(&f);
+}
+END_TEST
+
 static int stop_at_once(void *arg, uint64_t done, uint64_t total)
 {
     ++*(unsigned *)arg;
@@ -536,6 +589,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_key_that_others_can_read_is_refused);
     UNIT_TEST(s, a_full_disk_keeps_the_older_state);
     UNIT_TEST(s, nothing_but_a_state_is_overwritten);
+    UNIT_TEST(s, plain_memory_is_mapped);
     UNIT_TEST(s, work_can_be_cancelled);
     UNIT_TEST(s, frames_stay_in_the_file);
 }

@@ -112,7 +112,10 @@ static bool members_fit(const struct save_header *h)
            range_fits(h->parts_offset, h->parts_len, h->file_len) && h->table_len >= SAVE_TAG &&
            range_fits(h->table_offset, h->table_len, h->file_len) &&
            range_fits(h->data_offset, h->data_len, h->file_len) &&
-           h->table_len == frames * SAVE_FRAME_ENTRY + SAVE_TAG && h->memory == SAVE_FRAMES;
+           h->table_len == frames * SAVE_FRAME_ENTRY + SAVE_TAG &&
+           (h->memory == SAVE_FRAMES ||
+            (h->memory == SAVE_PLAIN && h->data_offset && h->data_offset % SAVE_PLAIN_ALIGN == 0 &&
+             h->data_len == h->ram_size));
 }
 
 static int damaged(const char *path, struct vz_error *err)
@@ -161,6 +164,8 @@ int save_frame_read(const uint8_t *entry, const struct save_header *h, struct sa
 
     *ret = (struct save_frame){.offset = (v & ((UINT64_C(1) << 40) - 1)) * SAVE_UNIT,
                                .len = (uint32_t)(v >> 40) & 0xfffff, .pages = (uint8_t)(v >> 60)};
+    if (h->memory == SAVE_PLAIN)
+        return v & ((UINT64_C(1) << 60) - 1) ? -EINVAL : 0;
     if (!v)
         return 0;
     if (!ret->pages || ret->len <= SAVE_TAG || ret->len > SAVE_FRAME + SAVE_TAG ||

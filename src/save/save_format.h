@@ -24,7 +24,10 @@ struct vz_error;
  * twice. */
 enum save_kind { SAVE_PARTS = 1, SAVE_TABLE = 2, SAVE_MEMORY = 3 };
 
+/* In sealed frames; or as it is, each byte at its place, with holes for zeros, to be mapped. */
 enum save_memory { SAVE_FRAMES = 0, SAVE_PLAIN = 1 };
+
+#define SAVE_PLAIN_ALIGN ((uint64_t)2 << 20)
 
 enum save_part { SAVE_DESCRIPTION = 1, SAVE_CONFIGURATION = 2, SAVE_DEVICES = 3,
                  SAVE_CONTROLLERS = 4, SAVE_PARTS_END };
@@ -42,7 +45,7 @@ struct save_header {
     uint64_t file_len;
 };
 
-/* Where a frame is. len 0: all zeros. Else len bytes at offset are its pages of which the bit in
+/* Where a frame is. Plain memory: len is 0, and pages are those that are there. Else, len 0: all zeros. Else len bytes at offset are its pages of which the bit in
  * pages is set, sealed; compressed where that makes it shorter. The others are zeros. */
 struct save_frame {
     uint64_t offset; /* in the file */

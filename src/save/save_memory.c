@@ -117,6 +117,35 @@ static int write_piece(void *arg, unsigned worker, uint64_t piece)
     return save_pwrite(g->w->fd, k->out, used, base);
 }
 
+/* Plain memory: pages to their places, as many at once as lie together. */
+static int write_plain(void *arg, unsigned worker, uint64_t piece)
+{
+    struct writing *g = arg;
+    uint64_t offset = piece * PIECE, end = MIN(offset + PIECE, g->ram_size), from = end;
+    struct save_frame frame[PIECE_FRAMES] = {{0}};
+    int r = 0;
+
+    for (uint64_t at = offset; !r && at < end; at += SAVE_PAGE) {
+        const uint8_t *page = mem_ram(g->mem, at, SAVE_PAGE, MEM_READ);
+        bool zero = mem_is_hole(g->mem, at, SAVE_PAGE) || is_zero(page);
+
+        if (!zero) {
+            frame[(at - offset) / SAVE_FRAME].pages |= (uint8_t)BIT(at / SAVE_PAGE % SAVE_FRAME_PAGES);
+            from = MIN(from, at);
+        }
+        if (from < end && (zero || at + SAVE_PAGE == end)) {
+            uint64_t to = zero ? at : end;
+
+            r = save_pwrite(g->w->fd, mem_ram(g->mem, from, to - from, MEM_READ), to - from,
+                            g->w->header.data_offset + from);
+            from = end;
+        }
+    }
+    for (unsigned i = 0; i < PIECE_FRAMES && offset + i * SAVE_FRAME < end; i++)
+        save_frame_write(&frame[i], g->w->table + (piece * PIECE_FRAMES + i) * SAVE_FRAME_ENTRY);
+    return r;
+}
+
 static int make_workers(struct writing *g)
 {
     for (unsigned i = 0; i < save_workers(); i++) {
@@ -151,6 +180,13 @@ int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_
 
     w->header.ram_size = g.ram_size;
     w->table = calloc(1, save_frame_count(g.ram_size) * SAVE_FRAME_ENTRY + SAVE_TAG);
+    if (w->header.memory == SAVE_PLAIN) {
+        w->header.data_offset = SAVE_PLAIN_ALIGN;
+        w->header.data_len = g.ram_size;
+        w->end = SAVE_PLAIN_ALIGN + g.ram_size;
+        return w->table ? save_parallel((g.ram_size + PIECE - 1) / PIECE, write_plain, &g, progress)
+                        : -ENOMEM;
+    }
     r = w->table ? make_workers(&g) : -ENOMEM;
     if (!r)
         r = save_parallel((g.ram_size + PIECE - 1) / PIECE, write_piece, &g, progress);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zstd.h>
 
 #include "mem/mem.h"
@@ -107,6 +109,96 @@ static int read_piece(void *arg, unsigned worker, uint64_t piece)
     return e;
 }
 
+/* ---- Plain memory --------------------------------------------------------------------------- */
+
+#define GAP_MAX 4u /* frames of zeros that are mapped along, since each run costs a mapping */
+
+static int pages_of(const struct reading *g, uint64_t n, uint8_t *ret)
+{
+    struct save_frame f;
+
+    if (save_frame_read(g->r->table + n * SAVE_FRAME_ENTRY, &g->r->header, &f) < 0)
+        return -EBADMSG;
+    *ret = f.pages;
+    return 0;
+}
+
+static int read_plain(void *arg, unsigned worker, uint64_t n)
+{
+    struct reading *g = arg;
+    const struct save_header *h = &g->r->header;
+    uint8_t pages, *to;
+    int e = pages_of(g, n, &pages);
+
+    for (unsigned i = 0; !e && i < SAVE_FRAME_PAGES; i++) {
+        uint64_t at = n * SAVE_FRAME + i * SAVE_PAGE;
+
+        if (!(pages & BIT(i)))
+            continue;
+        if (at >= h->ram_size)
+            return -EBADMSG;
+        to = mem_ram(g->mem, at, SAVE_PAGE, MEM_WRITE);
+        e = save_pread(g->r->fd, to, SAVE_PAGE, h->data_offset + at);
+        mem_written_at(g->mem, to, SAVE_PAGE);
+    }
+    return e;
+}
+
+/* Frames [first, end), which may end behind RAM. Where there are too many mappings it is read. */
+static int map_run(struct reading *g, uint64_t first, uint64_t end)
+{
+    const struct save_header *h = &g->r->header;
+    uint64_t offset = first * SAVE_FRAME, to = MIN(end * SAVE_FRAME, h->ram_size);
+    int e = mem_map(g->mem, offset, to - offset, g->r->fd, h->data_offset + offset);
+
+    if (!e)
+        return 0;
+    for (e = 0; !e && first < end; first++)
+        e = read_plain(g, 0, first);
+    return e;
+}
+
+static int map_plain(struct reading *g)
+{
+    uint64_t count = save_frame_count(g->r->header.ram_size), first = count, last = 0;
+    uint8_t pages;
+    int e = 0;
+
+    for (uint64_t n = 0; !e && n < count; n++) {
+        e = pages_of(g, n, &pages);
+        if (!e && first < count && n > last + GAP_MAX) {
+            e = map_run(g, first, last + 1);
+            first = count;
+        }
+        if (pages) {
+            first = MIN(first, n);
+            last = n;
+        }
+    }
+    return !e && first < count ? map_run(g, first, last + 1) : e;
+}
+
+/* Only who owns it can change it, and that is this user or the system. */
+static bool is_trusted(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0) && !(st.st_mode & 022);
+}
+
+/* Mapped, which reads nothing, where that can be. */
+static int read_all_plain(struct reading *g, const struct save_progress *progress)
+{
+    uint64_t count = save_frame_count(g->r->header.ram_size);
+
+    if (!mem_can_map(g->mem) || !is_trusted(g->r->fd))
+        return save_parallel(count, read_plain, g, progress);
+    return progress && progress->tick && progress->tick(progress->arg, count, count) ? -ECANCELED
+                                                                                     : map_plain(g);
+}
+
+/* ---- All ------------------------------------------------------------------------------------ */
+
 static int make_workers(struct reading *g)
 {
     for (unsigned i = 0; i < save_workers(); i++) {
@@ -136,6 +228,8 @@ int save_memory_read(struct save_reader *r, struct mem *mem, const struct save_p
     uint64_t frames = save_frame_count(r->header.ram_size);
     int e = mem_clear(mem);
 
+    if (!e && r->header.memory == SAVE_PLAIN)
+        return read_all_plain(&g, progress);
     if (!e)
         e = make_workers(&g);
     if (!e)

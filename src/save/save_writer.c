@@ -95,6 +95,7 @@ int save_writer_new(const struct save_writer_options *o, struct save_writer **re
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     w->fd = -1;
     w->compress = o->compress;
+    w->header.memory = o->plain ? SAVE_PLAIN : SAVE_FRAMES;
     w->end = SAVE_HEADER_SIZE;
     r = check_target(o->path, err);
     if (!r)
@@ -218,8 +219,10 @@ static int write_rest(struct save_writer *w)
     uint8_t page[SAVE_HEADER_SIZE];
     int r;
 
-    h->data_offset = SAVE_HEADER_SIZE;
-    h->data_len = w->end - SAVE_HEADER_SIZE;
+    if (h->memory == SAVE_FRAMES) {
+        h->data_offset = SAVE_HEADER_SIZE;
+        h->data_len = w->end - SAVE_HEADER_SIZE;
+    }
     r = write_sealed(w, SAVE_TABLE, w->table,
                      (size_t)save_frame_count(h->ram_size) * SAVE_FRAME_ENTRY, &h->table_offset,
                      &h->table_len);

@@ -15,6 +15,7 @@ struct save_writer_options {
     const char *path;
     const char *passphrase; /* NULL: the user's key */
     bool compress;          /* memory */
+    bool plain;             /* memory is not sealed; without the two above */
 };
 
 /* Nothing is in the way of it, as far as can be seen. What it replaces must be a saved state. 0 or

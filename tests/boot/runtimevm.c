@@ -203,8 +203,9 @@ static int save(const char *path, const char *passphrase, struct vz_error *err)
 {
     struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
 
-    o.passphrase = passphrase;
-    o.compress = passphrase != NULL;
+    o.plain_memory = passphrase && !strcmp(passphrase, "-");
+    o.passphrase = o.plain_memory ? NULL : passphrase;
+    o.compress = o.passphrase != NULL;
     return vz_machine_save_wait(machine, path, &o, err);
 }
 

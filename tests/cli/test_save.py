@@ -34,12 +34,13 @@ def part(*args, dots=20):
     return (out + rest).decode(), err.decode(), p.returncode
 
 
-def test_a_machine_goes_on_where_it_was_saved(vz, guest, tmp_path):
+@pytest.mark.parametrize("how", [[], ["--save-compressed"], ["--save-plain"]])
+def test_a_machine_goes_on_where_it_was_saved(vz, guest, tmp_path, how):
     state = tmp_path / "state"
-    first, err, status = part(*guest, "--save", state)
+    first, err, status = part(*guest, "--save", state, *how)
     assert "saved to" in err and status == -signal.SIGTERM, err
     assert os.stat(state).st_mode & 0o777 == 0o600
-    second, err, _ = part("--restore", state, "--save", state)
+    second, err, _ = part("--restore", state, "--save", state, *how)
     assert "saved to" in err, err
     last = vz("run", "--restore", state, "--debug-exit-pass", "16")
     assert last.status == 0, last.err
@@ -79,7 +80,7 @@ def test_what_cannot_be_restored_is_told(vz, guest, tmp_path, monkeypatch):
 
 
 def test_options_go_together(vz):
-    for option in ("--save-compressed", "--passphrase-file=x"):
+    for option in ("--save-compressed", "--save-plain", "--passphrase-file=x"):
         r = vz("run", "--kernel", "x", option)
         assert r.status == 2 and "missing" in r.err
 

@@ -138,7 +138,7 @@ struct vz_machine;
 struct run_saved {
     const char *restore, *save; /* NULL: not */
     char passphrase[256];       /* empty: the user's key */
-    bool compress;
+    bool compress, plain;
 };
 
 /* Returns false after cli_error(). */

@@ -46,6 +46,10 @@ static const struct opt own[] = {
      "whoever has the passphrase. When it cannot be written, the machine runs on, and the next time the "
      "guest is asked to shut down.", 1},
     {"save-compressed", 0, OPT_NEVER, NULL, "Saved states", "with --save: compress memory", NULL, 0},
+    {"save-plain", 0, OPT_NEVER, NULL, "Saved states",
+     "with --save: leave memory unsealed, so that a restore takes milliseconds whatever its size",
+     "Who can read the file (mode 0600) can read the guest's memory, and it must not be changed while a machine "
+     "that was restored from it runs.", 0},
     {"passphrase-file", 0, OPT_ALWAYS, "PATH", "Saved states",
      "with --save and --restore: a file whose first line is the passphrase", NULL, 1},
     {"escape", 0, OPT_ALWAYS, "KEY", "Ending",

@@ -40,6 +40,15 @@ bool run_saved_parse(const struct given *list, struct run_saved *ret)
 
     *ret = (struct run_saved){.restore = value_of(list, "restore"), .save = value_of(list, "save"),
                               .compress = opts_given(list, "save-compressed") != NULL};
+    ret->plain = opts_given(list, "save-plain") != NULL;
+    if (ret->plain && (ret->compress || file)) {
+        cli_error("--save-plain leaves memory as it is: neither compressed nor with a passphrase");
+        return false;
+    }
+    if (ret->plain && !ret->save) {
+        cli_error("--save-plain goes with --save, which is missing");
+        return false;
+    }
     if (ret->compress && !ret->save) {
         cli_error("--save-compressed goes with --save, which is missing");
         return false;
@@ -85,6 +94,7 @@ bool run_saved_save(const struct run_saved *s, struct vz_machine *machine)
 
     o.passphrase = passphrase_of(s);
     o.compress = s->compress;
+    o.plain_memory = s->plain;
     if (vz_machine_pause_wait(machine, &err) < 0) {
         cli_error("not saved: %s", err.text);
         return false;
