@@ -9,40 +9,7 @@ import time
 import pytest
 
 from conftest import VZ
-from machines import HALT, Control
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("VZ_HOME", str(home))
-    yield home
-    for name in subprocess.run([VZ, "list", "--names"], stdout=subprocess.PIPE).stdout.decode().split():
-        subprocess.run([VZ, "stop", "--now", name])
-
-
-@pytest.fixture
-def machine(home, vz, tiny_kernel):
-    """machine(NAME, OPTION...) makes a folder with a machine that halts for ever."""
-
-    def make(name, *options, code=HALT, folder=None):
-        folder = folder or home / f"{name}.vz"
-        folder.mkdir(parents=True)
-        tiny_kernel(code).rename(folder / "kernel")
-        config = vz("run", "--kernel", "kernel", "--memory", "16M", "--print-config", *options,
-                    cwd=folder)
-        assert config.status == 0, config
-        (folder / "config.json").write_text(config.out)
-        return folder
-
-    return make
-
-
-def info(vz, name):
-    r = vz("inspect", name)
-    assert r.status == 0, r
-    return json.loads(r.out)
+from machines import Control, home, info, machine  # noqa: F401 (fixtures)
 
 
 def test_start_and_stop(vz, machine):

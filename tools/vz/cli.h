@@ -75,19 +75,21 @@ struct command {
     /* What `vz help COMMAND` says, with the options of its table; NULL: what usage, text, more and the
      * options say. */
     void (*help)(FILE *to, const struct opt *options);
-    const struct opt *options; /* NULL: those of run_opts_new() */
+    const struct opt *options; /* its own */
     const char *text;          /* one sentence, without a full stop */
     const char *const *verbs;  /* the word behind it is one of these; NULL: none */
     const char *usage;         /* what stands behind its name, "MACHINE [--now]"; NULL: help() says it */
     const char *more;          /* whole sentences; NULL: there is no more to say */
+    bool has_machine_options;  /* and all that the library has for a machine */
 };
 
 extern const struct opt no_options[];
 extern const struct command run_command, disk_command, doctor_command;
 /* Each in the file of its name in command/. */
-extern const struct command cp_command, exec_command, ip_command, shell_command, wait_command;
-extern const struct command inspect_command, list_command, pause_command, restart_command,
-    resume_command, start_command, stop_command;
+extern const struct command attach_command, clone_command, console_command, cp_command,
+    create_command, delete_command, detach_command, exec_command, inspect_command, ip_command,
+    list_command, logs_command, pause_command, rename_command, restart_command, resume_command,
+    set_command, shell_command, start_command, stats_command, stop_command, wait_command;
 
 /* Is all of it on standard output? Then the exit status of success; else after cli_error(). */
 int cli_finish_output(void);
@@ -99,16 +101,18 @@ int completion_print(const char *shell, const struct command *const *commands);
 
 /* help_json.c: all that help says, for programs: {"commands": [...], "configuration": ...}. commands
  * ends with NULL. False after cli_error(). */
-bool help_json(FILE *to, const struct command *const *commands, const struct opt *run_options);
+bool help_json(FILE *to, const struct command *const *commands);
 
 /* cmd_run_help.c */
 void run_help(FILE *to, const struct opt *options);
 
 /* run_opts.c ------------------------------------------------------------------------------ */
 
-/* All options of `vz run`: ours, and what the library's tables have. NULL without memory. */
-struct opt *run_opts_new(void);
-void run_opts_free(struct opt *table);
+/* All options of a command. NULL without memory. */
+struct opt *command_opts_new(const struct command *c);
+void command_opts_free(const struct command *c, struct opt *table);
+
+extern const struct opt run_options[];
 
 /* run_life.c ------------------------------------------------------------------------------ */
 

@@ -52,6 +52,12 @@ static void put_verbs(FILE *to, const struct command *c)
         fprintf(to, "%s ", *v);
 }
 
+/* Is the word behind it a machine? */
+static bool takes_machine(const struct command *c)
+{
+    return c->usage && (!strncmp(c->usage, "MACHINE", 7) || !strncmp(c->usage, "[MACHINE", 8));
+}
+
 static void bash_options(FILE *to, const struct command *c, const struct opt *options)
 {
     fprintf(to, "    %s:*) words='", c->name);
@@ -59,12 +65,18 @@ static void bash_options(FILE *to, const struct command *c, const struct opt *op
         if (o->name[0])
             fprintf(to, "--%s ", o->name);
     }
-    fprintf(to, "--help' ;;\n");
+    fprintf(to, "--help'%s ;;\n", takes_machine(c) ? "$(_vz_machines)" : "");
 }
 
-static void bash(FILE *to, const struct command *const *commands, const struct opt *run)
+static void bash(FILE *to, const struct command *const *commands)
 {
     fprintf(to, "# vz completion bash\n"
+                "_vz_machines() {\n"
+                "  case ${COMP_WORDS[COMP_CWORD]} in\n"
+                "    -*) ;;\n"
+                "    *) printf ' %%s' $(vz list --names 2>/dev/null) ;;\n"
+                "  esac\n"
+                "}\n"
                 "_vz() {\n"
                 "  local current=${COMP_WORDS[COMP_CWORD]} words\n"
                 "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
@@ -76,14 +88,18 @@ static void bash(FILE *to, const struct command *const *commands, const struct o
                 "    case ${COMP_WORDS[1]}:${COMP_WORDS[COMP_CWORD-1]} in\n");
     for (unsigned i = 0; commands[i]; i++) {
         const struct command *c = commands[i];
+        struct opt *options = command_opts_new(c);
 
         if (c->verbs) {
             fprintf(to, "    %s:%s) words='", c->name, c->name);
             put_verbs(to, c);
             fprintf(to, "' ;;\n");
         }
-        bash_values(to, c, c->options ? c->options : run);
-        bash_options(to, c, c->options ? c->options : run);
+        if (options) {
+            bash_values(to, c, options);
+            bash_options(to, c, options);
+        }
+        command_opts_free(c, options);
     }
     fprintf(to, "    esac\n"
                 "  fi\n"
@@ -125,9 +141,12 @@ static void zsh_option(FILE *to, const struct opt *o)
     fputs("' \\\n", to);
 }
 
-static void zsh(FILE *to, const struct command *const *commands, const struct opt *run)
+static void zsh(FILE *to, const struct command *const *commands)
 {
     fputs("#compdef vz\n"
+          "_vz_machines() {\n"
+          "  compadd -- ${(f)\"$(vz list --names 2>/dev/null)\"}\n"
+          "}\n"
           "_vz() {\n"
           "  if (( CURRENT == 2 )); then\n"
           "    local -a commands=(\n",
@@ -149,15 +168,19 @@ static void zsh(FILE *to, const struct command *const *commands, const struct op
           to);
     for (unsigned i = 0; commands[i]; i++) {
         const struct command *c = commands[i];
+        struct opt *options = command_opts_new(c);
 
         fprintf(to, "    %s)\n      _arguments \\\n", c->name);
-        for (const struct opt *o = c->options ? c->options : run; o->name; o++)
+        for (const struct opt *o = options; o && o->name; o++)
             zsh_option(to, o);
+        command_opts_free(c, options);
         if (c->verbs) {
             fputs("        '1:command:(", to);
             put_verbs(to, c);
             fputs(")' '*:file:_files' \\\n", to);
         }
+        if (takes_machine(c))
+            fputs("        '*:machine:_vz_machines' \\\n", to);
         fputs("        '--help[print what it does]' ;;\n", to);
     }
     fputs("  esac\n}\n_vz \"$@\"\n", to);
@@ -182,7 +205,7 @@ static void fish_option(FILE *to, const struct command *c, const struct opt *o)
     fputs("'\n", to);
 }
 
-static void fish(FILE *to, const struct command *const *commands, const struct opt *run)
+static void fish(FILE *to, const struct command *const *commands)
 {
     fputs("# vz completion fish\ncomplete -c vz -f\n", to);
     for (unsigned i = 0; commands[i]; i++) {
@@ -194,14 +217,19 @@ static void fish(FILE *to, const struct command *const *commands, const struct o
     }
     for (unsigned i = 0; commands[i]; i++) {
         const struct command *c = commands[i];
+        struct opt *options = command_opts_new(c);
 
+        if (takes_machine(c))
+            fprintf(to, "complete -c vz -n '__fish_seen_subcommand_from %s' -a '(vz list --names "
+                        "2>/dev/null)'\n", c->name);
         if (c->verbs) {
             fprintf(to, "complete -c vz -n '__fish_seen_subcommand_from %s' -F -a '", c->name);
             put_verbs(to, c);
             fputs("'\n", to);
         }
-        for (const struct opt *o = c->options ? c->options : run; o->name; o++)
+        for (const struct opt *o = options; o && o->name; o++)
             fish_option(to, c, o);
+        command_opts_free(c, options);
     }
 }
 
@@ -223,22 +251,15 @@ int completion_print(const char *shell, const struct command *const *commands)
 {
     static const struct {
         const char *name;
-        void (*print)(FILE *to, const struct command *const *commands, const struct opt *run);
+        void (*print)(FILE *to, const struct command *const *commands);
     } shells[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
-    struct opt *run = run_opts_new();
 
-    if (!run) {
-        cli_no_memory();
-        return EXIT_FAILED;
-    }
-    for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++) {
-        if (shell && !strcmp(shell, shells[i].name)) {
-            shells[i].print(stdout, commands, run);
-            run_opts_free(run);
+    for (size_t i = 0; shell && i < sizeof(shells) / sizeof(shells[0]); i++) {
+        if (!strcmp(shell, shells[i].name)) {
+            shells[i].print(stdout, commands);
             return EXIT_OK;
         }
     }
-    run_opts_free(run);
     cli_error("completion '%s': expected bash, zsh or fish", shell ? shell : "");
     return EXIT_USAGE;
 }

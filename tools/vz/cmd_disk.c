@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz disk VERB`: make disk images, look at them, change them. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <vz/disk.h>
 
 #include "cli.h"
+#include "progress.h"
 
 #define WORDS_MAX 3 /* the verb's, and two paths or a path and a size */
 
@@ -44,7 +42,7 @@ struct job {
     const char *word[WORDS_MAX]; /* behind the verb */
     struct vz_disk_options options;
     struct vz_error err;
-    uint64_t start_ms, told_ms;
+    struct progress progress;
 };
 
 static void disk_help(FILE *to, const struct opt *options)
@@ -78,57 +76,15 @@ static void disk_help(FILE *to, const struct opt *options)
 
 /* ---- Progress and interruption -------------------------------------------------------------- */
 
-static volatile sig_atomic_t caught;
-
-static void on_signal(int number)
-{
-    caught = number; /* a second one ends us at once */
-}
-
-static void catch_signals(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction old, sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-            sigaction(signals[i], &sa, NULL);
-    }
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* From the first second on, on a terminal. */
 static bool progress(void *arg, uint64_t done, uint64_t total)
 {
-    struct job *j = arg;
-    uint64_t now = now_ms(), took = now - j->start_ms + 1;
-
-    if (!caught && isatty(2) && took > 1000 && (now - j->told_ms > 200 || done == total)) {
-        double rate = (double)done * 1000 / (double)took;
-
-        fprintf(stderr, "\r%s: %3.0f %%, %.0f MiB/s, %.0f s left \033[K%s", j->word[0],
-                total ? 100.0 * (double)done / (double)total : 100, rate / (1 << 20),
-                rate > 0 ? (double)(total - done) / rate : 0, done == total ? "\n" : "");
-        j->told_ms = now;
-    }
-    return !caught;
+    return progress_show(&((struct job *)arg)->progress, done, total);
 }
 
 static int fail(struct job *j)
 {
-    if (caught) {
-        if (j->told_ms)
-            fputc('\n', stderr);
-        signal(caught, SIG_DFL);
-        raise(caught);
-    }
+    progress_end(&j->progress);
+    interrupt_raise();
     cli_error("%s", j->err.text);
     return EXIT_FAILED;
 }
@@ -388,8 +344,8 @@ static int run(struct job *j, const char *const *words, unsigned count)
     j->options.backing = value_of(j, "backing");
     j->options.progress = progress;
     j->options.arg = j;
-    j->start_ms = now_ms();
-    catch_signals();
+    progress_begin(&j->progress, j->word[0]);
+    interrupt_catch();
     return v->run(j);
 }
 

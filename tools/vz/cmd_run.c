@@ -294,5 +294,6 @@ static int run_main(int argc, char **argv)
 }
 
 const struct command run_command = {
-    "run", run_main, run_help, NULL,
-    "boot a kernel and connect its serial console to the terminal"};
+    .name = "run", .main = run_main, .help = run_help, .options = run_options,
+    .text = "boot a kernel and connect its serial console to the terminal",
+    .has_machine_options = true};

@@ -62,10 +62,11 @@ static void put_command(FILE *to, const struct command *c, const struct opt *opt
     fprintf(to, "]}");
 }
 
-bool help_json(FILE *to, const struct command *const *commands, const struct opt *run_options)
+bool help_json(FILE *to, const struct command *const *commands)
 {
     struct vz_error err;
     char *schema = vz_config_schema(&err);
+    bool ok = true;
 
     if (!schema) {
         cli_error("%s", err.text);
@@ -73,10 +74,15 @@ bool help_json(FILE *to, const struct command *const *commands, const struct opt
     }
     fprintf(to, "{\"commands\": [");
     for (unsigned i = 0; commands[i]; i++) {
+        struct opt *options = command_opts_new(commands[i]);
+
         fprintf(to, i ? ",\n" : "\n");
-        put_command(to, commands[i], commands[i]->options ? commands[i]->options : run_options);
+        if (options)
+            put_command(to, commands[i], options);
+        ok = ok && options;
+        command_opts_free(commands[i], options);
     }
     fprintf(to, "],\n\"configuration\": %s}\n", schema);
     free(schema);
-    return true;
+    return ok || cli_no_memory();
 }

@@ -37,6 +37,10 @@ static const struct command completion_command = {
 /* In the order of help. */
 static const struct command *const commands[] = {
     &run_command,
+    &create_command,
+    &clone_command,
+    &rename_command,
+    &delete_command,
     &start_command,
     &stop_command,
     &restart_command,
@@ -47,8 +51,14 @@ static const struct command *const commands[] = {
     &exec_command,
     &shell_command,
     &cp_command,
+    &console_command,
+    &logs_command,
     &wait_command,
     &ip_command,
+    &stats_command,
+    &set_command,
+    &attach_command,
+    &detach_command,
     &disk_command,
     &doctor_command,
     &help_command,
@@ -79,6 +89,13 @@ static void main_help(FILE *to, const struct opt *options)
           to);
 }
 
+static bool is_first_of_heading(const struct opt *options, const struct opt *o)
+{
+    while (strcmp(options->heading, o->heading))
+        options++;
+    return options == o;
+}
+
 /* What the command's row says, where it has no words of its own. */
 static void command_help(FILE *to, const struct command *c, const struct opt *options)
 {
@@ -96,8 +113,10 @@ static void command_help(FILE *to, const struct command *c, const struct opt *op
         fputc('\n', to);
     if (c->more)
         opts_wrap(to, c->more, 0, 98);
-    if (has_options)
-        opts_help(to, options, "Options");
+    for (const struct opt *o = options; o->name; o++) {
+        if (is_first_of_heading(options, o))
+            opts_help(to, options, o->heading);
+    }
 }
 
 void cli_error(const char *fmt, ...)
@@ -155,16 +174,15 @@ int cli_finish_output(void)
 /* What c's help says; c NULL: that of all commands, for programs. */
 static int print_help(const struct command *c)
 {
-    struct opt *run = c && c->options ? NULL : run_opts_new();
-    bool ok = (c && c->options) || run;
+    struct opt *options = c ? command_opts_new(c) : NULL;
+    bool ok = !c || options || cli_no_memory();
 
-    if (!ok)
-        cli_no_memory();
-    else if (c)
-        command_help(stdout, c, c->options ? c->options : run);
-    else
-        ok = help_json(stdout, commands, run);
-    run_opts_free(run);
+    if (!c)
+        ok = help_json(stdout, commands);
+    else if (ok)
+        command_help(stdout, c, options);
+    if (c)
+        command_opts_free(c, options);
     return ok ? cli_finish_output() : EXIT_FAILED;
 }
 

@@ -272,7 +272,7 @@ static bool start_from(struct run_options *o)
 bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_status)
 {
     *ret_status = EXIT_FAILED;
-    o->table = run_opts_new();
+    o->table = command_opts_new(&run_command);
     o->given = calloc((size_t)argc + 1, sizeof(*o->given));
     if (!o->table || !o->given)
         return cli_no_memory();
@@ -289,7 +289,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
 
 void run_options_free(struct run_options *o)
 {
-    run_opts_free(o->table);
+    command_opts_free(&run_command, o->table);
     free(o->given);
     vz_config_unref(o->config);
     if (o->has_bundle)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of `vz run`: what a machine consists of is in the library's tables; what is left is
- * how this command goes about it. */
+/* Commands' options: what a machine consists of is in the library's tables. And those of `vz run` that
+ * are about how it goes about it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 #define OPTS_MAX 128u
 
-static const struct opt own[] = {
+const struct opt run_options[] = {
     {"config", 0, OPT_ALWAYS, "FILE", "Machine",
      "a whole machine in JSON, as --print-config prints it (-: from standard input)",
      "Other options change it or add devices to it.", 1},
@@ -58,7 +58,7 @@ static const struct opt own[] = {
      "And the addresses the guest had behind NAT.", 0},
     {"", 'm', OPT_ALWAYS, "N", "As in vftool", "--memory in megabytes, or with a unit", NULL, 0},
     {"", 't', OPT_ALWAYS, "0|1", "As in vftool", "--serial stdio, or --serial pty", NULL, 0},
-};
+    {.name = NULL}};
 
 /* More than this are a mistake. */
 static const struct {
@@ -67,6 +67,7 @@ static const struct {
 } limits[] = {{"net", 16}, {"console", 16}, {"forward", 64}};
 
 struct table {
+    const struct opt *own; /* the command's */
     struct opt *opt;
     unsigned count;
     bool failed;
@@ -91,12 +92,20 @@ static const char *text_of(struct table *t, const struct vz_description *d)
     return copy(t, text);
 }
 
+/* A command's own option comes before the library's of that name. */
+static bool has(const struct opt *own, const char *name)
+{
+    while (own->name && strcmp(own->name, name))
+        own++;
+    return own->name;
+}
+
 static void add(void *arg, const struct vz_description *d)
 {
     struct table *t = arg;
     struct opt *o = &t->opt[t->count];
 
-    if (d->kind != VZ_DESCRIBES_OPTION || t->count == OPTS_MAX)
+    if (d->kind != VZ_DESCRIBES_OPTION || t->count == OPTS_MAX || has(t->own, d->name))
         return;
     *o = (struct opt){.name = copy(t, d->name), .letter = d->letter, .value = copy(t, d->value),
                       .has_value = !d->value ? OPT_NEVER : d->optional ? OPT_MAYBE : OPT_ALWAYS,
@@ -109,25 +118,29 @@ static void add(void *arg, const struct vz_description *d)
     t->count += o->name != NULL;
 }
 
-struct opt *run_opts_new(void)
+struct opt *command_opts_new(const struct command *c)
 {
-    const unsigned owned = sizeof(own) / sizeof(own[0]);
-    struct table t = {.opt = calloc(OPTS_MAX + owned + 1, sizeof(struct opt))};
+    struct table t = {.own = c->options};
+    unsigned owned = 0;
 
+    while (c->options[owned].name)
+        owned++;
+    t.opt = calloc(OPTS_MAX + owned + 1, sizeof(struct opt));
     if (!t.opt)
         return NULL;
-    vz_config_describe(add, &t);
-    memcpy(&t.opt[t.count], own, sizeof(own));
+    if (c->has_machine_options)
+        vz_config_describe(add, &t);
+    memcpy(&t.opt[t.count], c->options, owned * sizeof(struct opt));
     if (!t.failed)
         return t.opt;
-    run_opts_free(t.opt);
+    command_opts_free(c, t.opt);
     return NULL;
 }
 
-/* Ours come behind all that was copied. */
-void run_opts_free(struct opt *table)
+/* The command's own come behind all that was copied. */
+void command_opts_free(const struct command *c, struct opt *table)
 {
-    for (struct opt *o = table; o && o->name && o->name != own[0].name; o++) {
+    for (struct opt *o = table; o && o->name && o->name != c->options[0].name; o++) {
         free((char *)o->name);
         free((char *)o->value);
         free((char *)o->heading);

@@ -31,6 +31,7 @@ struct bundle {
     char *path; /* absolute */
     int fd;     /* of the folder */
     int lock_fd; /* -1: none */
+    char *draft; /* where it is until draft_publish(); NULL: it is no draft */
 };
 
 /* ---- Finding (home.c) ----------------------------------------------------------------------- */
@@ -44,6 +45,9 @@ bool bundle_name_check(const char *name, struct vz_error *err);
 /* Where the folder of a machine is, or would be: in home_path() by its name, or anything with a slash
  * is a path. Text for free(), or NULL and err. */
 char *bundle_path_of(const char *machine, struct vz_error *err);
+
+/* What people call the machine at a path: its last part, without suffix. Text for free(). */
+char *bundle_name_of(const char *path);
 
 /* Open a machine's folder. 0, and bundle_close() it; or -1, with VZ_ERROR_IO or VZ_ERROR_INVALID. */
 int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err);

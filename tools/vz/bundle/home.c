@@ -104,8 +104,7 @@ char *bundle_path_of(const char *machine, struct vz_error *err)
     return path;
 }
 
-/* What people call it: the folder's name without suffix. */
-static char *name_of(const char *path)
+char *bundle_name_of(const char *path)
 {
     const char *last = strrchr(path, '/') + 1;
     size_t len = strlen(last), suffix = strlen(BUNDLE_SUFFIX);
@@ -122,7 +121,7 @@ int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
     b.path = bundle_path_of(machine, err);
     if (!b.path)
         return -1;
-    b.name = name_of(b.path);
+    b.name = bundle_name_of(b.path);
     b.fd = open(b.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (b.fd < 0 && errno == ENOENT)
         fail(err, VZ_ERROR_IO, "%s: there is no such machine ('vz list' shows what there is)", machine);
@@ -146,6 +145,7 @@ void bundle_close(struct bundle *b)
         close(b->fd);
     free(b->name);
     free(b->path);
+    free(b->draft);
     *b = (struct bundle){.fd = -1, .lock_fd = -1};
 }
 

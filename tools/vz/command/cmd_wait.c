@@ -5,6 +5,7 @@
 
 #include "command/machine_command.h"
 #include "control/client.h"
+#include "control/last_run.h"
 #include "guest/agent_link.h"
 
 static const struct opt wait_options[] = {
@@ -45,15 +46,32 @@ static int wait_guest(const struct bundle *b, bool booted, int timeout_ms)
     return status;
 }
 
-static int wait_for(const struct bundle *b, const char *what, int timeout_ms)
+/* How it ended is the status, as that of vz run. */
+static int wait_stop(const struct bundle *b, int timeout_ms)
 {
-    if (!strcmp(what, "stop")) {
-        if (client_wait_end(b, timeout_ms))
-            return EXIT_OK;
+    json_t *last, *text;
+    int status = EXIT_OK;
+
+    if (!client_wait_end(b, timeout_ms)) {
         cli_error("%s: it still runs", b->name);
         return EXIT_TIMEOUT;
     }
-    return wait_guest(b, !strcmp(what, "boot"), timeout_ms);
+    last = last_run_load(b);
+    text = json_object_get(last, "text");
+    if (last && !json_object_get(last, "ended"))
+        cli_error("%s: its process was killed", b->name);
+    else if (text)
+        cli_error("%s: %s", b->name, json_string_value(text));
+    if (last)
+        status = last_run_status(last);
+    json_decref(last);
+    return status;
+}
+
+static int wait_for(const struct bundle *b, const char *what, int timeout_ms)
+{
+    return !strcmp(what, "stop") ? wait_stop(b, timeout_ms)
+                                 : wait_guest(b, !strcmp(what, "boot"), timeout_ms);
 }
 
 static int wait_main(int argc, char **argv)
@@ -84,4 +102,5 @@ const struct command wait_command = {
     "wait", wait_main, NULL, wait_options, "wait until a machine's guest has booted, or until it has ended",
     NULL, "[MACHINE]",
     "The status is 0 when it has come to that, 124 when the time was over, and 1 otherwise: a machine that does not run will not "
-    "boot. For boot and agent the guest needs its agent."};
+    "boot. For boot and agent the guest needs its agent. For stop it is 3 when the guest panicked, and 1 when "
+    "an error ended it or its process was killed."};

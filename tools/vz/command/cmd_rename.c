@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* `vz rename MACHINE NEW`. */
+#include "bundle/draft.h"
+#include "command/machine_command.h"
+
+static bool rename_machine(struct bundle *b, const char *to)
+{
+    struct vz_error err;
+
+    if (bundle_lock(b, BUNDLE_RUN, &err) == 0 && bundle_move(b, to, &err) == 0)
+        return true;
+    cli_error("%s", err.text);
+    return false;
+}
+
+static int rename_main(int argc, char **argv)
+{
+    int status = EXIT_FAILED;
+    struct bundle b;
+    struct args a;
+
+    if (!args_parse(&rename_command, argc, argv, 2, 2, &a)) {
+        status = EXIT_USAGE;
+    } else if (machine_open(a.word[0], &b)) {
+        if (rename_machine(&b, a.word[1]))
+            status = EXIT_OK;
+        bundle_close(&b);
+    }
+    args_free(&a);
+    return status;
+}
+
+const struct command rename_command = {
+    "rename", rename_main, NULL, no_options, "give a machine that is not running another name", NULL,
+    "MACHINE NEW-NAME",
+    "Or another place, by a path on the same file system. The machine stays the same: its identity, its "
+    "addresses, and its guest's hostname."};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* `vz set MACHINE KEY=VALUE...`, attach, detach: change a machine's configuration. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "bundle/config_json.h"
+#include "command/machine_command.h"
+#include "failure.h"
+
+/* ---- Options of the library ----------------------------------------------------------------- */
+
+struct search {
+    const char *name;
+    bool found, adds;
+};
+
+static void look_at(void *arg, const struct vz_description *d)
+{
+    struct search *s = arg;
+
+    if (d->kind == VZ_DESCRIBES_OPTION && !strcmp(d->name, s->name)) {
+        s->found = true;
+        s->adds = d->object != NULL;
+    }
+}
+
+static struct search find_option(const char *name)
+{
+    struct search s = {name, false, false};
+
+    vz_config_describe(look_at, &s);
+    return s;
+}
+
+static bool add(struct vz_config *c, const char *option, const char *value, struct vz_error *err)
+{
+    struct vz_error why = {.text = "out of memory"};
+
+    return vz_config_add(c, option, value, &why) == 0 ||
+           fail_false(err, why.code, "%s: %.200s", option, why.text);
+}
+
+/* ---- Members of the JSON form --------------------------------------------------------------- */
+
+/* The value at "a.b[1].c": its holder, and in name or index where in that. NULL: there is no such place. */
+static json_t *walk(json_t *at, const char *path, char name[64], size_t *ret_index)
+{
+    for (;;) {
+        size_t len = strcspn(path, ".[");
+        json_t *next;
+
+        snprintf(name, 64, "%.*s", (int)(len < 63 ? len : 63), path);
+        path += len;
+        if (!*path)
+            return json_is_object(at) ? at : NULL;
+        next = json_object_get(at, name);
+        while (next && *path == '[') {
+            char *end;
+
+            *ret_index = strtoul(path + 1, &end, 10);
+            if (*end != ']' || !isdigit((unsigned char)path[1]))
+                return NULL;
+            path = end + 1;
+            if (!*path) {
+                name[0] = '\0';
+                return json_is_array(next) && *ret_index < json_array_size(next) ? next : NULL;
+            }
+            next = json_array_get(next, *ret_index);
+        }
+        if (!next || *path != '.')
+            return NULL;
+        path++;
+        at = next;
+    }
+}
+
+static bool set_member(json_t *json, const char *path, const char *value, struct vz_error *err)
+{
+    json_t *new = json_loads(value, JSON_DECODE_ANY, NULL), *at;
+    char name[64];
+    size_t index;
+
+    at = walk(json, path, name, &index);
+    if (!new)
+        new = json_string(value);
+    if (at && new && name[0])
+        return json_object_set_new(at, name, new) == 0;
+    json_decref(new);
+    return fail_false(err, VZ_ERROR_INVALID, "'%.80s': there is nothing of that name to be set ('vz inspect' shows "
+                                             "what there is, 'vz run --help' the options)", path);
+}
+
+static bool remove_item(json_t *json, const char *path, struct vz_error *err)
+{
+    char name[64];
+    size_t index;
+    json_t *at = walk(json, path, name, &index);
+
+    if (at && !name[0])
+        return json_array_remove(at, index) == 0;
+    return fail_false(err, VZ_ERROR_INVALID,
+                      "'%.80s': is no device; they are called as 'vz inspect' shows them, such as "
+                      "storageDevices[1]", path);
+}
+
+/* ---- Changes -------------------------------------------------------------------------------- */
+
+/* What a command does to a configuration: returns a new one, or NULL and err. */
+typedef struct vz_config *change_fn(const struct vz_config *old, const struct args *a,
+                                    struct vz_error *err);
+
+/* Relative paths mean the machine's folder in its file, and the working folder on the command line: in
+ * between they are absolute. */
+static struct vz_config *changed(const struct bundle *b, const struct args *a, change_fn *fn,
+                                 struct vz_error *err)
+{
+    struct vz_config *file = bundle_config(b, err), *old = NULL, *new = NULL, *absolute = NULL,
+                     *result = NULL;
+    char *here = get_current_dir_name();
+
+    old = file ? config_absolute(file, b->path, NULL, err) : NULL;
+    new = old ? fn(old, a, err) : NULL;
+    absolute = new && here ? config_absolute(new, here, NULL, err) : NULL;
+    result = absolute ? config_relative(absolute, b->path, err) : NULL;
+    vz_config_unref(file);
+    vz_config_unref(old);
+    vz_config_unref(new);
+    vz_config_unref(absolute);
+    free(here);
+    return result;
+}
+
+/* Lock, load, change, check, store. */
+static bool change(struct bundle *b, const struct args *a, change_fn *fn)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    struct vz_config *new = NULL;
+    bool ok = bundle_lock(b, BUNDLE_CHANGE, &err) == 0 && (new = changed(b, a, fn, &err)) &&
+              bundle_enter(b, &err) == 0 && vz_config_validate(new, NULL, NULL, &err) == 0 &&
+              bundle_set_config(b, new, &err) == 0;
+
+    if (!ok)
+        cli_error("%s: %s", b->name, err.text);
+    else if (bundle_is_running(b))
+        cli_error("%s: the machine runs; this takes effect when it is started the next time", b->name);
+    vz_config_unref(new);
+    return ok;
+}
+
+/* A device or a member by an option. */
+static struct vz_config *with_option(const struct vz_config *old, const char *option, const char *value,
+                                     struct vz_error *err)
+{
+    struct vz_config *new = vz_config_copy(old, err);
+
+    if (!new || add(new, option, value, err))
+        return new;
+    vz_config_unref(new);
+    return NULL;
+}
+
+static struct vz_config *with_member(const struct vz_config *old, const char *path, const char *value,
+                                     struct vz_error *err)
+{
+    json_t *json = config_json(old, err);
+    struct vz_config *new = json && set_member(json, path, value, err) ? config_of_json(json, err) : NULL;
+
+    json_decref(json);
+    return new;
+}
+
+/* "KEY=VALUE", or "KEY" of an option without a value. */
+static struct vz_config *apply(const struct vz_config *old, const char *word, struct vz_error *err)
+{
+    size_t len = strcspn(word, "=");
+    const char *value = word[len] ? word + len + 1 : NULL;
+    struct vz_config *new = NULL;
+    char *key = strndup(word, len);
+    struct search s = find_option(key ? key : "");
+
+    if (!key)
+        fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+    else if (s.adds)
+        fail(err, VZ_ERROR_INVALID, "%s: is a device; 'vz attach' adds one", key);
+    else if (s.found)
+        new = with_option(old, key, value, err);
+    else if (value)
+        new = with_member(old, key, value, err);
+    else
+        fail(err, VZ_ERROR_INVALID, "'%.80s': expected KEY=VALUE", word);
+    free(key);
+    return new;
+}
+
+static struct vz_config *set_all(const struct vz_config *old, const struct args *a, struct vz_error *err)
+{
+    struct vz_config *c = vz_config_copy(old, err);
+
+    for (unsigned i = 1; c && i < a->count; i++) {
+        struct vz_config *next = apply(c, a->word[i], err);
+
+        vz_config_unref(c);
+        c = next;
+    }
+    return c;
+}
+
+static struct vz_config *attach_one(const struct vz_config *old, const struct args *a,
+                                    struct vz_error *err)
+{
+    if (find_option(a->word[1]).adds)
+        return with_option(old, a->word[1], a->word[2], err);
+    fail(err, VZ_ERROR_INVALID, "'%.40s': is no kind of device (disk, net, console, ...: the devices of 'vz run "
+                                "--help')", a->word[1]);
+    return NULL;
+}
+
+static struct vz_config *detach_one(const struct vz_config *old, const struct args *a,
+                                    struct vz_error *err)
+{
+    json_t *json = config_json(old, err);
+    struct vz_config *new = json && remove_item(json, a->word[1], err) ? config_of_json(json, err) : NULL;
+
+    json_decref(json);
+    return new;
+}
+
+/* ---- The commands --------------------------------------------------------------------------- */
+
+static int run(const struct command *c, int argc, char **argv, unsigned min, unsigned max, change_fn *fn)
+{
+    int status = EXIT_FAILED;
+    struct bundle b;
+    struct args a;
+
+    if (!args_parse(c, argc, argv, min, max, &a)) {
+        status = EXIT_USAGE;
+    } else if (machine_open(a.word[0], &b)) {
+        if (change(&b, &a, fn))
+            status = EXIT_OK;
+        bundle_close(&b);
+    }
+    args_free(&a);
+    return status;
+}
+
+static int set_main(int argc, char **argv)
+{
+    return run(&set_command, argc, argv, 2, ARGS_WORDS_MAX, set_all);
+}
+
+static int attach_main(int argc, char **argv)
+{
+    return run(&attach_command, argc, argv, 2, 3, attach_one);
+}
+
+static int detach_main(int argc, char **argv)
+{
+    return run(&detach_command, argc, argv, 2, 2, detach_one);
+}
+
+const struct command set_command = {
+    "set", set_main, NULL, no_options, "change a machine's configuration", NULL, "MACHINE KEY=VALUE...",
+    "KEY is an option of vz run without its dashes, such as memory=2G or cpus=4, or a member of the configuration as vz "
+    "inspect shows it, such as stopAtReset=true or networkDevices[0].mac=02:00:00:00:00:01. All of it is done or "
+    "nothing. A machine that runs has it from its next start on."};
+const struct command attach_command = {
+    "attach", attach_main, NULL, no_options, "give a machine another device", NULL,
+    "MACHINE KIND [VALUE]",
+    "As the options of vz run do: vz attach web disk data.img,ro. A machine that runs has it from its next start on."};
+const struct command detach_command = {
+    "detach", detach_main, NULL, no_options, "take a device from a machine", NULL, "MACHINE DEVICE",
+    "DEVICE is its place in the configuration, as vz inspect shows it: storageDevices[1]. Files behind it stay. A "
+    "machine that runs has it until it ends."};

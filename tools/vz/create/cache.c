@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Where what was made or loaded once is kept, and running programs. */
+#include "create/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "failure.h"
+
+extern char **environ;
+
+char *cache_path(struct vz_error *err)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *path = NULL, *slash;
+    int n;
+
+    if (cache && cache[0] == '/')
+        n = asprintf(&path, "%s/vz", cache);
+    else
+        n = asprintf(&path, "%s/.cache/vz", home ? home : "");
+    if (n < 0) {
+        fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return path;
+    fail_errno(err, path);
+    free(path);
+    return NULL;
+}
+
+int cache_lock(const char *path, struct vz_error *err)
+{
+    char *name;
+    int fd;
+
+    if (asprintf(&name, "%s.lock", path) < 0)
+        return fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+    fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        cli_error("somebody else makes %s; waiting for that", path);
+        if (flock(fd, LOCK_EX) < 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (fd < 0)
+        fail_errno(err, name);
+    free(name);
+    return fd;
+}
+
+bool spawn_program(const char *const *argv, struct vz_error *err, int *ret_status)
+{
+    posix_spawn_file_actions_t actions;
+    int status = -1, no;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    no = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (no)
+        return fail_false(err, VZ_ERROR_IO, "%.100s: %s", argv[0], strerror(no));
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (ret_status)
+        *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    return fail_false(err, VZ_ERROR_IO, "%.100s failed", argv[0]);
+}
