@@ -407,6 +407,42 @@ def test_console_without_a_terminal(vz, machine):
     assert p.wait(30) == 0
 
 
+def test_at_login(vz, made, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config 100%"))
+    units = tmp_path / "config 100%" / "systemd" / "user"
+    folder = made("one")
+    assert vz("start", "--at-login", "one").status == 0
+    assert info(vz, "one")["state"] == "running"
+    unit = (units / "vz-one.service").read_text()
+    assert f'start --foreground "{folder}"' in unit and "WantedBy=default.target" in unit
+    wants = units / "default.target.wants" / "vz-one.service"
+    assert wants.resolve() == units / "vz-one.service"
+    assert vz("start", "--at-login", "one").status == 0  # again
+    if os.path.exists("/usr/bin/systemd-analyze"):
+        r = subprocess.run(["systemd-analyze", "verify", "--user", units / "vz-one.service"], stderr=subprocess.PIPE)
+        assert b"vz-one.service" not in r.stderr, r
+    vz("stop", "--now", "one")
+    assert vz("rename", "one", "two").status == 0
+    assert sorted(p.name for p in units.iterdir() if p.is_file()) == ["vz-two.service"]
+    assert f'"{home}/two.vz"' in (units / "vz-two.service").read_text()
+    assert vz("start", "--no-at-login", "two").status == 0
+    assert info(vz, "two")["state"] == "stopped" and not list(units.glob("**/vz-*"))
+    vz("start", "--at-login", "two")
+    assert vz("delete", "--force", "two").status == 0
+    assert not list(units.glob("**/vz-*"))
+
+
+@pytest.mark.parametrize("options, what", [
+    (("--user", "Big"), "small letter"), (("--user", "root"), "root"), (("--user", "a b"), "letters, digits"),
+    (("--hostname", "x;y"), "letters, digits"), (("--packages", "a b"), "commas"), (("--ssh-key", "/etc/passwd"), "public key"),
+])
+def test_wishes_that_debian_cannot_have(vz, home, tmp_path, monkeypatch, options, what):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    r = vz("create", "one", "--from", "debian", *options)
+    assert r.status == 1 and what in r.err, r
+    assert os.listdir(home) == []
+
+
 # ---- Crashes ------------------------------------------------------------------------------------
 
 def kill_at_random(argv, rng, longest):

@@ -11,6 +11,7 @@
 
 #include <vz/vz.h>
 
+#include "bundle/config_json.h"
 #include "cli.h"
 
 bool run_options_flag(const struct run_options *o, const char *name)
@@ -241,17 +242,20 @@ static bool check_combination(const struct run_options *o)
 static bool from_machine(struct run_options *o, const char *machine)
 {
     bool ephemeral = run_options_flag(o, "ephemeral");
+    struct vz_config *config = NULL; /* whose relative paths mean its folder; those of options do not */
     struct vz_error err = {.text = ""};
 
     if (bundle_open(machine, &o->bundle, &err) == 0) {
         o->has_bundle = true;
-        o->config = !ephemeral && bundle_lock(&o->bundle, BUNDLE_RUN, &err) < 0 ? NULL
-                                                                                : bundle_config(&o->bundle, &err);
-        if (o->config && bundle_enter(&o->bundle, &err) == 0)
-            return true;
+        if (ephemeral || bundle_lock(&o->bundle, BUNDLE_RUN, &err) == 0)
+            config = bundle_config(&o->bundle, &err);
+        if (config)
+            o->config = config_absolute(config, o->bundle.path, NULL, &err);
+        vz_config_unref(config);
     }
-    cli_error("%s", err.text);
-    return false;
+    if (!o->config)
+        cli_error("%s", err.text);
+    return o->config;
 }
 
 static bool start_from(struct run_options *o)

@@ -27,7 +27,7 @@ static const struct opt create_options[] = {
      "Debian: a user who may become root, with sudo, and logs in on the console without a password", NULL, 1},
     {"ssh-key", 0, OPT_ALWAYS, "FILE", "What is on it",
      "Debian: a public key by which the user, or else root, may log in by ssh", NULL, 1},
-    {"hostname", 0, OPT_ALWAYS, "NAME", "What is on it", "Debian: the guest's name (default the machine's)",
+    {"hostname", 0, OPT_ALWAYS, "NAME", "What is on it", "Debian: the guest's name (default debian)",
      NULL, 1},
     {"packages", 0, OPT_ALWAYS, "NAME,...", "What is on it", "Debian: packages to install", NULL, 1},
     {.name = NULL}};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz delete MACHINE`: remove its folder. */
 #include "bundle/draft.h"
+#include "command/at_login.h"
 #include "command/machine_stop.h"
 
 static const struct opt delete_options[] = {
@@ -18,7 +19,7 @@ static bool delete_machine(struct bundle *b, const struct args *a)
         cli_error("%s%s", err.text, running ? "; --force turns it off first" : "");
         return false;
     }
-    if (bundle_remove(b, &err) == 0)
+    if (at_login_remove(b, &err) && bundle_remove(b, &err) == 0)
         return true;
     cli_error("%s", err.text);
     return false;

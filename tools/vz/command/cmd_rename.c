@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz rename MACHINE NEW`. */
 #include "bundle/draft.h"
+#include "command/at_login.h"
 #include "command/machine_command.h"
 
 static bool rename_machine(struct bundle *b, const char *to)
 {
+    bool at_login = at_login_has(b);
+    struct bundle moved;
     struct vz_error err;
+    bool ok = bundle_lock(b, BUNDLE_RUN, &err) == 0 && at_login_remove(b, &err) &&
+              bundle_move(b, to, &err) == 0;
 
-    if (bundle_lock(b, BUNDLE_RUN, &err) == 0 && bundle_move(b, to, &err) == 0)
-        return true;
-    cli_error("%s", err.text);
-    return false;
+    if (ok && at_login && (ok = bundle_open(to, &moved, &err) == 0)) {
+        ok = at_login_add(&moved, &err);
+        bundle_close(&moved);
+    }
+    if (!ok)
+        cli_error("%s", err.text);
+    return ok;
 }
 
 static int rename_main(int argc, char **argv)

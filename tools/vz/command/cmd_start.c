@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz start MACHINE`: run it in the background, in a process of its own. */
+#include "command/at_login.h"
 #include "command/machine_command.h"
 #include "control/process.h"
 
@@ -8,12 +9,23 @@ static const struct opt start_options[] = {
      "run it in this process, which ends with the machine",
      "For who watches over processes, as systemd does. SIGTERM asks the guest to shut down, and turns the "
      "machine off 30 seconds later.", 0},
+    {"at-login", 0, OPT_NEVER, NULL, "Options", "start it from now on whenever you log in",
+     "By a unit of your systemd, vz-MACHINE.service, which is written and enabled. 'loginctl enable-linger' makes "
+     "that whenever the host starts. It is started now too.", 0},
+    {"no-at-login", 0, OPT_NEVER, NULL, "Options", "do so no more, and start nothing now", NULL, 0},
     {.name = NULL}};
 
 static bool start_machine(struct bundle *b, const struct args *a)
 {
-    struct vz_error err;
+    bool at_login = args_flag(a, "at-login"), no_more = args_flag(a, "no-at-login");
+    struct vz_error err = {.code = VZ_ERROR_NONE};
 
+    if ((at_login && !at_login_add(b, &err)) || (no_more && !at_login_remove(b, &err))) {
+        cli_error("%s: %s", b->name, err.text);
+        return false;
+    }
+    if (no_more || (at_login && bundle_is_running(b)))
+        return true;
     if (bundle_lock(b, BUNDLE_RUN, &err) < 0) {
         cli_error("%s", err.text);
         return false;
