@@ -63,13 +63,15 @@ int cache_lock(const char *path, struct vz_error *err)
     return fd;
 }
 
-bool spawn_program(const char *const *argv, struct vz_error *err, int *ret_status)
+bool spawn_program(const char *const *argv, bool quiet, struct vz_error *err, int *ret_status)
 {
     posix_spawn_file_actions_t actions;
     int status = -1, no;
     pid_t pid;
 
     posix_spawn_file_actions_init(&actions);
+    if (quiet)
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     no = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&actions);

@@ -45,8 +45,9 @@ char *cache_path(struct vz_error *err);
 /* Wait until nobody else has a file of the cache: a descriptor whose close() lets it go; -1 and err. */
 int cache_lock(const char *path, struct vz_error *err);
 
-/* Run a program, whose output goes to standard error. False and err when it fails. */
-bool spawn_program(const char *const *argv, struct vz_error *err, int *ret_status);
+/* Run a program. What it says goes to standard error, or, if quiet, nowhere. False and err when it fails; its
+ * exit status in *ret_status (may be NULL). */
+bool spawn_program(const char *const *argv, bool quiet, struct vz_error *err, int *ret_status);
 
 /* Have the file at a URL at path, complete: what is there already is asked for again only if the server
  * has another one. checksum: "sha256:HEX" or "sha512:HEX", or NULL. False and err. */

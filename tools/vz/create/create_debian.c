@@ -81,7 +81,7 @@ static bool run_script(struct words *w, const char *suite, const char *image, st
         add(w, "--cache", cache);
         w->word[w->count++] = image;
         w->word[w->count] = NULL;
-        ok = spawn_program(w->word, err, &status);
+        ok = spawn_program(w->word, false, err, &status);
         if (!ok && status > 0)
             fail(err, status == 3 ? VZ_ERROR_UNSUPPORTED : VZ_ERROR_IO,
                  "--from debian: no system was made; why stands above");
@@ -119,7 +119,7 @@ static bool grow(uint64_t bytes, struct vz_error *err)
                           (unsigned long long)(info.bytes >> 20));
     if (vz_disk_resize(CREATE_DISK, bytes, false, &raw, err) < 0)
         return false;
-    if (!spawn_program(resize, NULL, NULL))
+    if (!spawn_program(resize, true, NULL, NULL))
         cli_error("the disk is larger than the file system on it: 'resize2fs /dev/vda' in the guest mends "
                   "that");
     return true;
