@@ -105,6 +105,25 @@ VZ_PUBLIC struct vz_network_attachment *vz_machine_network_attachment(struct vz_
 VZ_PUBLIC int vz_machine_guest_address(struct vz_machine *machine, unsigned device,
                                    struct vz_guest_address *ret, struct vz_error *err);
 
+/* ---- Disks ---------------------------------------------------------------------------------- */
+
+/**
+ * Make a disk of a live machine longer: its image (raw or qcow2) grows, and the guest is told, a running one at
+ * once: by virtio's configuration interrupt, or an event of the NVMe controller. Linux sees the new size by
+ * itself; what is on the disk is the guest's to enlarge. Waits until the requests that are under way have ended.
+ * @device  of the configuration's storage devices
+ * @size    bytes, a multiple of 512, no less than it has
+ * Returns 0; or -1, and it has the size it had, with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live,
+ * or a read-only disk), VZ_ERROR_INVALID (shorter, or not a multiple), VZ_ERROR_UNSUPPORTED (a block device of the
+ * host, or an image that cannot grow), or VZ_ERROR_IO. Since 0.4. */
+VZ_PUBLIC int vz_machine_resize_disk(struct vz_machine *machine, unsigned device, uint64_t size,
+                                     struct vz_error *err);
+
+/* The size of a live machine's disk now, in bytes. Returns 0, or -1 with VZ_ERROR_DEVICE_NOT_FOUND,
+ * VZ_ERROR_INVALID_STATE (not live) or VZ_ERROR_INVALID (ret is NULL). Since 0.4. */
+VZ_PUBLIC int vz_machine_disk_size(struct vz_machine *machine, unsigned device, uint64_t *ret,
+                                   struct vz_error *err);
+
 /* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */
 
 /**

@@ -81,6 +81,18 @@ class Runtime:
         called(lib.vz_machine_guest_address, self.c, device, address)
         return address_of(address)
 
+    # ---- Disks ---------------------------------------------------------------------------------
+
+    def resize_disk(self, device: int, size: int) -> None:
+        """Make a disk longer, to so many bytes; the guest sees it at once."""
+        called(lib.vz_machine_resize_disk, self.c, device, size)
+
+    def disk_size(self, device: int = 0) -> int:
+        """How many bytes a disk has now."""
+        size = ffi.new("uint64_t *")
+        called(lib.vz_machine_disk_size, self.c, device, size)
+        return int(size[0])
+
     # ---- Serial and console ports --------------------------------------------------------------
 
     def set_serial_attachment(self, index: int, attachment: Optional[Form]) -> None:

@@ -71,6 +71,9 @@ struct blk_ops {
     bool (*wait)(struct blk *b);
     /* Optional: look whether the size changed. */
     void (*check_size)(struct blk *b);
+    /* Optional: make the disk longer, and call blk_set_size(). Idle; size was checked. Waits for the
+     * host. 0 or -errno with err filled in. */
+    int (*grow)(struct blk *b, uint64_t size, struct vz_error *err);
     /* Idle. Undo everything but blk_fini(). */
     void (*close)(struct blk *b);
 };
@@ -152,6 +155,14 @@ void blk_detach(struct blk *b);
 
 /* Look whether the size changed, now; backends also look by themselves every second. */
 void blk_check_size(struct blk *b);
+
+/* Make the disk longer, while devices use it: they hear of it. size: bytes. Drains first, and waits
+ * for the host, if only for tables. 0, or -errno with err filled in, and then it is as it was:
+ *   -EINVAL  shorter than it is, or not a multiple of block_size
+ *   -EROFS   read-only
+ *   -ENOTSUP of a kind that keeps its size
+ *   others   as ftruncate(2) and write(2) */
+int blk_grow(struct blk *b, uint64_t size, struct vz_error *err) must_check;
 
 /* Drains first. The device is detached. NULL is fine. Closes the child of a filter as well. */
 void blk_close(struct blk *b);

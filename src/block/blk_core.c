@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/error.h"
 #include "base/trace.h"
 #include "block/blk_filters.h"
 #include "loop/loop.h"
@@ -324,6 +325,35 @@ void blk_check_size(struct blk *b)
         if (b->ops->check_size)
             b->ops->check_size(b);
     }
+}
+
+static int check_growth(const struct blk *b, uint64_t size, struct vz_error *err)
+{
+    if (b->read_only)
+        return error_set(err, EROFS, VZ_ERROR_INVALID_STATE, "the disk is read-only");
+    if (!is_aligned(b, size) || size > INT64_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a disk of blocks of %u bytes cannot have %llu bytes",
+                         b->block_size, (unsigned long long)size);
+    if (size < b->size)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "the disk has %llu bytes, and would lose its end while it is in use",
+                         (unsigned long long)b->size);
+    return 0;
+}
+
+int blk_grow(struct blk *b, uint64_t size, struct vz_error *err)
+{
+    struct blk *holder = b;
+    int r = check_growth(b, size, err);
+
+    if (r < 0 || size == b->size)
+        return r;
+    while (!holder->ops->grow && holder->child)
+        holder = holder->child;
+    if (!holder->ops->grow)
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED, "a disk of this kind keeps its size");
+    blk_drain_wait(b);
+    return holder->ops->grow(holder, size, err); /* filters hear of it from below */
 }
 
 void blk_stats_tell(const struct blk_stats *s, stats_fn *fn, void *arg)

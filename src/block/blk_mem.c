@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/error.h"
 
 #define PAGE 4096u
 
@@ -63,7 +64,17 @@ static void mem_close(struct blk *b)
     munmap(to_mem(b)->data, b->size);
 }
 
-static const struct blk_ops mem_ops = {.name = "mem", .submit = mem_submit, .close = mem_close};
+static int mem_grow(struct blk *b, uint64_t size, struct vz_error *err)
+{
+    int r = blk_mem_resize(b, size);
+
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "no memory for a disk of %llu bytes",
+                             (unsigned long long)size)
+                 : 0;
+}
+
+static const struct blk_ops mem_ops = {
+    .name = "mem", .submit = mem_submit, .grow = mem_grow, .close = mem_close};
 
 static bool is_size(uint64_t size, uint32_t block_size)
 {

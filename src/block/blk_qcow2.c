@@ -217,9 +217,19 @@ static void qcow2_disk_close(struct blk *b)
         log_warn("a disk image could not be closed properly: %s", strerror(-r));
 }
 
+static int qcow2_disk_grow(struct blk *b, uint64_t size, struct vz_error *err)
+{
+    struct blk_qcow2 *d = to_disk(b);
+    int r = qcow2_resize(d->layer->q, size, false, err);
+
+    if (!r)
+        blk_set_size(b, d->layer->size);
+    return r;
+}
+
 static const struct blk_ops qcow2_disk_ops = {
     .name = "qcow2", .submit = qcow2_disk_submit, .unplug = qcow2_disk_unplug,
-    .cancel = qcow2_disk_cancel, .wait = qcow2_disk_wait, .close = qcow2_disk_close};
+    .cancel = qcow2_disk_cancel, .wait = qcow2_disk_wait, .grow = qcow2_disk_grow, .close = qcow2_disk_close};
 
 static int open_files(struct blk_qcow2 *d, enum blk_engine engine, struct loop *loop,
                       struct vz_error *err)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -88,6 +89,20 @@ static void raw_check_size(struct blk *b)
     blk_set_size(b, size);
 }
 
+static int raw_grow(struct blk *b, uint64_t size, struct vz_error *err)
+{
+    const struct blk_image *image = to_raw(b)->image;
+
+    if (image->is_device)
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "a block device of the host is made larger by whoever made it");
+    if (ftruncate(image->fd, (off_t)size) < 0)
+        return error_set(err, errno, VZ_ERROR_IO, "the disk image cannot have %llu bytes: %s",
+                         (unsigned long long)size, strerror(errno));
+    blk_set_size(b, size);
+    return 0;
+}
+
 static void look_at_size(void *arg)
 {
     struct blk_raw *raw = arg;
@@ -122,7 +137,7 @@ static void raw_close(struct blk *b)
 
 static const struct blk_ops raw_ops = {
     .name = "raw", .submit = raw_submit, .unplug = raw_unplug, .cancel = raw_cancel,
-    .wait = raw_wait, .check_size = raw_check_size, .close = raw_close};
+    .wait = raw_wait, .check_size = raw_check_size, .grow = raw_grow, .close = raw_close};
 
 static int make_engine(struct blk_raw *raw, enum blk_engine engine, struct vz_error *err)
 {

@@ -13,6 +13,7 @@
 #include <vz/error.h>
 
 #include "base/clock.h"
+#include "block/blk_filters.h"
 #include "block/blk_fixture.h"
 
 #define SIZE (1 * MIB)
@@ -501,6 +502,51 @@ START_TEST(a_live_resize_is_noticed)
 }
 END_TEST
 
+START_TEST(a_disk_grows_while_it_is_used)
+{
+    static const struct blk_client client = {.resized = resized};
+    static const uint32_t delay[BLK_OP_COUNT] = {5, 5, 5, 5, 5};
+    struct vz_error err = {0};
+    uint8_t data[512] = {7};
+    unsigned told = 0;
+    struct blk *b;
+    struct job j;
+
+    setup(SIZE);
+    b = open_raw(&(struct blk_raw_options){0});
+    ck_assert_int_eq(blk_delay_create(b, delay, &b), 0);
+    ck_assert_int_eq(blk_attach(b, &client, &told), 0);
+    job_init(&j, b, BLK_WRITE, 0, data, sizeof(data));
+    blk_submit(b, &j.req);
+    ck_assert_msg(blk_grow(b, 2 * SIZE, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(b->size, 2 * SIZE);
+    ck_assert_uint_eq(b->inflight, 0);
+    ck_assert_uint_eq(j.done, 1);
+    loop_run(loop); /* which its end has stopped */
+    ck_assert_int_eq(do_op(b, BLK_WRITE, 2 * SIZE - 512, data, 512), 0);
+    ck_assert_int_eq(blk_grow(b, SIZE, &err), -EINVAL);
+    ck_assert_int_eq(blk_grow(b, 2 * SIZE + 1, &err), -EINVAL);
+    ck_assert_int_eq(blk_grow(b, 2 * SIZE, &err), 0);
+    ck_assert_uint_eq(told, 1);
+    blk_detach(b);
+    teardown(b);
+}
+END_TEST
+
+START_TEST(a_disk_that_is_only_read_does_not_grow)
+{
+    struct vz_error err = {0};
+    struct blk *b;
+
+    setup(SIZE);
+    b = open_raw(&(struct blk_raw_options){.read_only = true});
+    ck_assert_int_eq(blk_grow(b, 2 * SIZE, &err), -EROFS);
+    ck_assert_uint_eq(b->size, SIZE);
+    teardown(b);
+}
+END_TEST
+
 START_TEST(leaves_no_descriptor_or_thread_behind)
 {
     unsigned fds = 0, threads = 0;
@@ -541,6 +587,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_full_file_system_is_an_error);
     UNIT_TEST(s, an_image_truncated_under_us_gives_errors);
     UNIT_TEST(s, a_live_resize_is_noticed);
+    UNIT_TEST(s, a_disk_grows_while_it_is_used);
+    UNIT_TEST(s, a_disk_that_is_only_read_does_not_grow);
     UNIT_TEST(s, leaves_no_descriptor_or_thread_behind);
 }
 

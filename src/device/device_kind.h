@@ -122,6 +122,9 @@ struct device_kind {
      * somewhere else. */
     int (*send)(struct device_slot *s, unsigned part, const void *data, size_t len,
                 size_t *ret_taken, struct vz_error *err);
+    /* Optional, of a disk: make it longer (bytes); the guest is told. Its size now, in bytes. */
+    int (*grow)(struct device_slot *s, uint64_t size, struct vz_error *err);
+    uint64_t (*size)(const struct device_slot *s);
     /* Optional. What the guest has written is on stable storage when this returns. It is quiet, and the
      * loop does not run. */
     int (*flush)(struct device_slot *s, struct vz_error *err);

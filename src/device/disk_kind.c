@@ -106,6 +106,20 @@ static void disk_identify(const struct device_slot *s, struct device_identity *r
                                     .size = ((const struct blk *)s->host)->size};
 }
 
+static int disk_grow(struct device_slot *s, uint64_t size, struct vz_error *err)
+{
+    int r = blk_grow(s->host, size, err);
+
+    if (r < 0)
+        device_slot_prefix(s, err);
+    return r;
+}
+
+static uint64_t disk_size(const struct device_slot *s)
+{
+    return ((const struct blk *)s->host)->size;
+}
+
 static void disk_close(struct device_slot *s)
 {
     blk_close(s->host);
@@ -114,7 +128,7 @@ static void disk_close(struct device_slot *s)
 const struct device_kind disk_kind = {
     .type = &config_virtio_block_type, VIRTIO_SLOT, .model = "virtio/blk",
     .open = disk_open, .create = disk_create, .flush = disk_flush, .identify = disk_identify,
-    .close = disk_close};
+    .grow = disk_grow, .size = disk_size, .close = disk_close};
 
 /* ---- NVMe ----------------------------------------------------------------------------------- */
 
@@ -160,4 +174,5 @@ static void nvme_kind_remove(struct device_slot *s)
 const struct device_kind nvme_kind = {
     .type = &config_nvme_type, .bus = DEVICE_ON_PCI, .model = "nvme/nvme", .open = disk_open,
     .create = nvme_kind_create, .quiesce = nvme_kind_quiesce, .resume = nvme_kind_resume,
-    .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify, .close = disk_close};
+    .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify, .grow = disk_grow,
+    .size = disk_size, .close = disk_close};

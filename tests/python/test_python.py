@@ -333,6 +333,51 @@ def test_the_host_is_reported(vz):
     assert report.findings[0].topic == "accelerator" and report.findings[0].text
 
 
+def test_disks_grow_and_the_guest_sees_it(vz, talk, tmp_path):
+    """A raw image behind an NVMe controller, a qcow2 image behind virtio, while both are in use."""
+    names = (*guest_drivers.VIRTIO, "virtio_blk")
+    folder, raw, qcow2 = tmp_path / "drivers", tmp_path / "raw", tmp_path / "disk.qcow2"
+    folder.mkdir()
+    raw.write_bytes(b"")
+    os.truncate(raw, 8 << 20)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", qcow2, "8M"], check=True)
+    config, console = talk(
+        guest_drivers.load(names) +
+        "for d in nvme0n1 vda; do for i in $(seq 600); do [ -b /dev/$d ] && break; sleep 0.1; done\n"
+        "dd if=/dev/zero of=/dev/$d bs=64k count=128 oflag=direct 2>/dev/null &\n done\n"
+        "echo ready; for d in nvme0n1 vda; do for i in $(seq 600); do "
+        "[ $(cat /sys/block/$d/size) != 16384 ] && break; sleep 0.1; done; echo $d $(cat /sys/block/$d/size); "
+        "echo end | dd of=/dev/$d bs=512 seek=32767 conv=sync oflag=direct && echo $d wrote; done",
+        guest_drivers.files(folder, names),
+        storage_devices=[vz.nvme(vz.disk_image(str(raw))),
+                         vz.block(vz.disk_image(str(qcow2)))])
+    with vz.Machine(config) as machine:
+        with pytest.raises(vz.Error):
+            machine.resize_disk(0, 16 << 20)  # not live
+        machine.start()
+        console.until(b"ready")
+        for device in (0, 1):
+            assert machine.disk_size(device) == 8 << 20
+            machine.resize_disk(device, 16 << 20)
+            assert machine.disk_size(device) == 16 << 20
+            with pytest.raises(vz.Error, match="lose its end"):
+                machine.resize_disk(device, 8 << 20)
+            with pytest.raises(vz.Error, match="cannot have"):
+                machine.resize_disk(device, (16 << 20) + 1)
+        with pytest.raises(vz.Error, match="no storage device 2"):
+            machine.resize_disk(2, 16 << 20)
+        console.until(b"vda wrote")
+        machine.wait(timeout=LIMIT_S)
+    assert os.path.getsize(raw) == 16 << 20
+    with open(raw, "rb") as f:
+        f.seek(-512, 2)
+        assert f.read(3) == b"end"
+    subprocess.run(["qemu-img", "check", "-q", qcow2], check=True)
+    info = json.loads(subprocess.run(["qemu-img", "info", "--output=json", qcow2], check=True,
+                                     stdout=subprocess.PIPE).stdout)
+    assert info["virtual-size"] == 16 << 20
+
+
 def test_devices_of_a_running_machine_lead_elsewhere(vz, talk, vsock, tmp_path):
     names = (*guest_drivers.VIRTIO, *guest_drivers.NETWORK)
     folder = tmp_path / "drivers"
