@@ -228,6 +228,9 @@ static int fill(struct nvme *n, const struct nvme_options *o, struct vz_error *e
 {
     int r = 0;
 
+    if (!o->namespace_count || o->namespace_count > NVME_NAMESPACES_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "nvme: %u namespaces are not to be had",
+                         o->namespace_count);
     n->loop = o->loop;
     n->mem = o->mem;
     n->sum = o->sum;
@@ -245,7 +248,7 @@ static int fill(struct nvme *n, const struct nvme_options *o, struct vz_error *e
         TAILQ_INSERT_TAIL(&n->free, &n->reqs[i], link);
     for (unsigned i = 0; i < ARRAY_SIZE(n->bell); i++)
         n->bell[i].n = n;
-    for (unsigned i = 0; i < MIN(o->namespace_count, NVME_NAMESPACES_MAX) && !r; i++)
+    for (unsigned i = 0; i < o->namespace_count && !r; i++)
         r = add_namespace(n, &o->namespaces[i], err);
     n->life.power_cycles = 1;
     n->since_ms = clock_mono_ns() / NS_PER_MS;

@@ -127,6 +127,7 @@ static void restore(struct nvme *n)
 {
     bool good = true;
 
+    nvme_release_memory(n); /* it may have been in use before */
     for (unsigned i = 0; i < NVME_QUEUES; i++) {
         if (n->sq[i].valid)
             good = good && !nvme_sq_map(n, &n->sq[i]);

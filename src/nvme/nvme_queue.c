@@ -294,7 +294,7 @@ void nvme_serve(struct nvme *n)
 
 /* ---- Interrupts (7.5) ----------------------------------------------------------------------- */
 
-static bool pin_wanted(struct nvme *n)
+static bool pin_wanted(struct nvme *n, uint32_t masked)
 {
     bool high = false;
 
@@ -307,21 +307,23 @@ static bool pin_wanted(struct nvme *n)
             event_store(n, word_of(i, true), q->head);
             look_at_head(n, i);
         }
-        high |= q->head != q->tail && !(q->vector < 32 && (n->regs.intm & BIT(q->vector)));
+        high |= q->head != q->tail && !(q->vector < 32 && (masked & BIT(q->vector)));
     }
     return high;
 }
 
 void nvme_update_intx(struct nvme *n)
 {
+    uint32_t masked;
     bool pin, high;
 
     device_lock(&n->pci.dev);
     pin = !pci_msix_enabled_locked(&n->pci);
+    masked = n->regs.intm;
     device_unlock(&n->pci.dev);
     if (!pin)
         return;
-    high = n->active && !n->failed && pin_wanted(n); /* may tell of a bad value: not under the lock */
+    high = n->active && !n->failed && pin_wanted(n, masked); /* may tell of a bad value: not under the lock */
     device_lock(&n->pci.dev);
     pci_intx_locked(&n->pci, high);
     device_unlock(&n->pci.dev);

@@ -6,6 +6,7 @@
 #include "block/blk_filters.h"
 #include "block/blk_mem.h"
 #include "fake_nvme_driver.h"
+#include "fake_shortcuts.h"
 #include "unit.h"
 
 #define BLOCKS 4096u /* of 512 bytes */
@@ -871,6 +872,81 @@ START_TEST(doorbells_in_memory)
 }
 END_TEST
 
+/* Where the backend can, a write to a doorbell signals an eventfd, and its value is lost: only with the
+ * doorbell buffer, only for I/O queues that are there, and wherever the BAR is. */
+START_TEST(doorbells_in_memory_may_ring_bells)
+{
+    struct nvme_sqe cmd = rw(NVME_IO_READ, 1, 0, 8, FN_DATA);
+    struct fake_shortcuts s = {.bell_count = 0};
+    struct nvme_cqe c;
+    struct rig r;
+
+    make(&r, NULL, NULL);
+    fake_machine_init(&s.m);
+    bus_set_hv(r.f.m.bus, &fake_shortcuts_hv, (struct hv_vm *)&s);
+    fn_start(&r.f, 1, 16);
+    ck_assert_uint_eq(s.bell_count, 0);
+    shadow(&r);
+    ck_assert_uint_eq(s.bell_count, 2);
+    ck_assert_uint_eq(fn_create_cq(&r.f, 2, 16), NVME_OK);
+    ck_assert_uint_eq(fn_create_sq(&r.f, 2, 16), NVME_OK);
+    ck_assert_uint_eq(s.bell_count, 4);
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned qid = 1 + i % 2;
+
+        fn_add(&r.f, qid, &cmd);
+        *fn_shadow(&r.f, qid, false) = r.f.q[qid].tail;
+        ck_assert(fake_ring(&s, FN_BAR + NVME_REG_DOORBELLS + 8 * qid));
+        turn(&r);
+        ck_assert(fn_done(&r.f, qid, &c));
+    }
+    ck_assert_uint_eq(fn_admin(&r.f, &(struct nvme_sqe){.opcode = NVME_ADMIN_DELETE_SQ, .cdw10 = 2}, NULL),
+                      NVME_OK);
+    ck_assert_uint_eq(s.bell_count, 3);
+    fn_wr(&r.f, NVME_REG_CC, 0);
+    turn(&r);
+    ck_assert_uint_eq(s.bell_count, 0);
+    fn_start(&r.f, 1, 16);
+    shadow(&r);
+    unmake(&r);
+    ck_assert_uint_eq(s.bell_count, 0);
+    fake_machine_fini(&s.m);
+}
+END_TEST
+
+/* A completion queue that is full, and a driver that rings no bell but where it is asked to. */
+START_TEST(a_full_queue_asks_for_its_bell)
+{
+    struct nvme_sqe cmd = rw(NVME_IO_READ, 1, 0, 1, FN_DATA);
+    uint32_t *event;
+    struct nvme_cqe c;
+    struct rig r;
+    unsigned count = 0;
+
+    make(&r, NULL, NULL);
+    fn_enable(&r.f, 16);
+    shadow(&r);
+    fn_msix(&r.f);
+    ck_assert_uint_eq(fn_create_cq(&r.f, 1, 4), NVME_OK);
+    ck_assert_uint_eq(fn_create_sq(&r.f, 1, 64), NVME_OK);
+    event = fn_shadow(&r.f, 1, true) + 1024;
+    *event = 77;
+    for (unsigned i = 0; i < 10; i++)
+        ((struct nvme_sqe *)fn_at(&r.f, fn_sq_at(1)))[i] = cmd;
+    *fn_shadow(&r.f, 1, false) = 10;
+    fn_wr(&r.f, NVME_REG_DOORBELLS + 8, 10);
+    turn(&r);
+    ck_assert_uint_eq(*event, 0); /* beyond which it must ring */
+    for (unsigned i = 0; i < 20; i++) {
+        while (fn_done(&r.f, 1, &c))
+            count++;
+        turn(&r);
+    }
+    ck_assert_uint_eq(count, 10);
+    unmake(&r);
+}
+END_TEST
+
 START_TEST(interrupts_by_message_and_by_pin)
 {
     struct nvme_sqe cmd = rw(NVME_IO_READ, 1, 0, 8, FN_DATA);
@@ -952,6 +1028,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_shutdown_flushes);
     UNIT_TEST(s, a_saved_controller_goes_on);
     UNIT_TEST(s, doorbells_in_memory);
+    UNIT_TEST(s, doorbells_in_memory_may_ring_bells);
+    UNIT_TEST(s, a_full_queue_asks_for_its_bell);
     UNIT_TEST(s, interrupts_by_message_and_by_pin);
     UNIT_TEST(s, interrupts_are_coalesced_if_the_driver_wants_that);
 }
