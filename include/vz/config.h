@@ -15,6 +15,7 @@
 #include <vz/platform.h>
 #include <vz/public.h>
 #include <vz/serial.h>
+#include <vz/share.h>
 #include <vz/socket.h>
 #include <vz/storage.h>
 
@@ -103,6 +104,9 @@ VZ_PUBLIC int vz_config_add_balloon_device(struct vz_config *config,
                                            struct vz_balloon_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_socket_device(struct vz_config *config,
                                           struct vz_socket_device *device, struct vz_error *err);
+VZ_PUBLIC int vz_config_add_directory_sharing_device(struct vz_config *config,
+                                                     struct vz_directory_sharing_device *device,
+                                                     struct vz_error *err); /* since 0.4 */
 
 /* Does something lead to standard input and output? Since 0.2. */
 VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);

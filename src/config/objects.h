@@ -123,6 +123,23 @@ struct vz_socket_device {
     unsigned forward_count;
 };
 
+struct vz_directory_share {
+    struct object object;
+    bool is_multiple;
+    char *path;     /* of a single one, as the next */
+    bool read_only;
+    const struct vz_shared_directory *directory; /* of several: names and paths are never NULL */
+    unsigned directory_count;
+};
+
+struct vz_directory_sharing_device {
+    struct object object;
+    char *tag;                        /* never NULL, as the others */
+    struct vz_directory_share *share;
+    char *ownership;                  /* share_ownership.h */
+    enum vz_share_caching caching;
+};
+
 /* The lists of a configuration, in the order of its JSON form: member, which its class is named
  * after; name; text. */
 #define CONFIG_LISTS(X)                                                                            \
@@ -132,7 +149,8 @@ struct vz_socket_device {
     X(console_devices, "consoleDevices", "its consoles with named ports")                          \
     X(entropy_devices, "entropyDevices", "its sources of random numbers")                          \
     X(balloon_devices, "memoryBalloonDevices", "its memory balloon")                               \
-    X(socket_devices, "socketDevices", "its socket device")
+    X(socket_devices, "socketDevices", "its socket device")                                        \
+    X(directory_sharing_devices, "directorySharingDevices", "directories of the host that the guest mounts")
 
 #define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
 #define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
@@ -154,6 +172,7 @@ extern const struct schema_type config_virtio_block_type, config_nvme_type;
 extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
+extern const struct schema_type config_virtio_file_system_type;
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 CONFIG_LISTS(CONFIG_LIST_CLASS)
 

@@ -70,7 +70,8 @@ struct schema_field {
     void (*check)(struct report *r, const void *object);
     const char *noun;      /* for messages: "MTU 12 is not between", "no kernel given" */
     /* Options. In the value of an option a member is called as in JSON, with dashes for capitals
-     * ("read-only"), and short where that is not NULL; "": it is the next word without a name.
+     * ("read-only"), and short where that is not NULL; "": it is the next word without a name;
+     * "=": it stands in front of the first word, with an equals sign between.
      * Of the whole, of the platform and of the boot loader, short is the name of an option. */
     const char *option;
     char letter;           /* of an option, besides; 0: none */

@@ -99,7 +99,7 @@ static void add_members(struct text *t, const struct schema_type *type, bool com
         add(t, "]");
     }
     for (const struct schema_field *f = type->fields; f->kind; f++) {
-        if (!f->json || f->class || (f->option && !f->option[0]))
+        if (!f->json || f->class || (f->option && (!f->option[0] || f->option[0] == '=')))
             continue;
         if (f->element) {
             add_array(t, f, &comma);
@@ -142,6 +142,10 @@ void schema_option_synopsis(const struct schema_option *o, char *ret, size_t len
         if (o->field->words || (o->field->kind != SCHEMA_BOOL && o->field->kind != SCHEMA_NOT))
             add_value(&t, o->field);
         return;
+    }
+    if (schema_leading(o->type)) {
+        add_value(&t, schema_leading(o->type));
+        add(&t, "=");
     }
     first = schema_nameless(o->type, 0);
     attached = schema_attachment(o->type);

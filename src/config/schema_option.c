@@ -97,7 +97,7 @@ static const char *dashed(const char *json, char buffer[64])
 
 const char *schema_member_name(const struct schema_field *f, char buffer[64])
 {
-    return f->option && f->option[0] ? f->option : dashed(f->json, buffer);
+    return f->option && f->option[0] && f->option[0] != '=' ? f->option : dashed(f->json, buffer);
 }
 
 bool schema_member_is(const struct schema_field *f, const char *name)
@@ -113,6 +113,15 @@ const struct schema_field *schema_attachment(const struct schema_type *type)
 {
     for (const struct schema_field *f = type->fields; f->kind; f++) {
         if (f->kind == SCHEMA_ONE)
+            return f;
+    }
+    return NULL;
+}
+
+const struct schema_field *schema_leading(const struct schema_type *type)
+{
+    for (const struct schema_field *f = type->fields; f->kind; f++) {
+        if (f->option && !strcmp(f->option, "="))
             return f;
     }
     return NULL;
@@ -375,11 +384,32 @@ static int first_word(struct builder *b, char **rest)
     return 0;
 }
 
+/* "TAG=" is cut off. */
+static int leading_word(struct builder *b, char **rest)
+{
+    const struct schema_field *f = schema_leading(b->type[0]);
+    char *end;
+
+    if (!f)
+        return 0;
+    end = *rest ? strchr(*rest, '=') : NULL;
+    if (!end || end == *rest)
+        return -EINVAL;
+    *end = '\0';
+    if (set_member(f, b->object[0], "", *rest, b->err) < 0)
+        return -EINVAL;
+    *rest = end + 1;
+    return 0;
+}
+
 static int build(struct builder *b, char *rest)
 {
     const struct schema_field *a = schema_attachment(b->type[0]);
     char *member;
-    int r = first_word(b, &rest);
+    int r = leading_word(b, &rest);
+
+    if (!r)
+        r = first_word(b, &rest);
 
     while (!r && (member = schema_next_member(&rest)))
         r = apply_member(b, member);

@@ -54,6 +54,8 @@ bool schema_member_is(const struct schema_field *f, const char *name);
 
 /* The member by which an object has its attachment; NULL: it has none. */
 const struct schema_field *schema_attachment(const struct schema_type *type);
+/* The member that stands in front of an option's first word: "TAG=PATH"; NULL: none does. */
+const struct schema_field *schema_leading(const struct schema_type *type);
 /* The member that is an option's word number index without a name, from 0; NULL: none is. */
 const struct schema_field *schema_nameless(const struct schema_type *type, unsigned index);
 

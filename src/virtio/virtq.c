@@ -319,6 +319,16 @@ void virtq_push(struct virtq *q, struct virtq_chain *c, size_t written)
     take_back(q, c);
 }
 
+size_t virtq_read(const struct virtq_chain *c, size_t off, void *buf, size_t len)
+{
+    return iov_read(c->out, c->out_count, off, buf, len);
+}
+
+size_t virtq_write(const struct virtq_chain *c, size_t off, const void *buf, size_t len)
+{
+    return iov_write(c->in, c->in_count, off, buf, len);
+}
+
 void virtq_unpop(struct virtq *q, struct virtq_chain *c)
 {
     q->next_avail--;

@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/iov.h"
 #include "mem/mem.h"
 #include "state/state.h"
 
@@ -95,15 +96,6 @@ void virtq_notify(struct virtq *q);
 size_t virtq_read(const struct virtq_chain *c, size_t off, void *buf, size_t len);
 /* Copy into the in part, likewise. */
 size_t virtq_write(const struct virtq_chain *c, size_t off, const void *buf, size_t len);
-
-/* The bytes [off, off + len) of iov as iovecs in ret, at most max; fewer bytes when iov or ret
- * ends. Returns the count. To step over headers: iov_slice(c->in, c->in_count, 12, SIZE_MAX, ...). */
-unsigned iov_slice(const struct iovec *iov, unsigned count, size_t off, size_t len,
-                   struct iovec *ret, unsigned max);
-size_t iov_length(const struct iovec *iov, unsigned count);
-/* Copy between plain memory and iov; return bytes copied. */
-size_t iov_read(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len);
-size_t iov_write(const struct iovec *iov, unsigned count, size_t off, const void *buf, size_t len);
 
 /* --- for the device core (virtio.c) only --- */
 

@@ -160,7 +160,9 @@ static const char everything[] =
     "\"consoleDevices\":[{\"type\":\"virtioConsole\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\"}]}],"
     "\"entropyDevices\":[{\"type\":\"virtioEntropy\"}],"
     "\"memoryBalloonDevices\":[{\"type\":\"virtioBalloon\"}],"
-    "\"socketDevices\":[{\"type\":\"virtioSocket\"}]}";
+    "\"socketDevices\":[{\"type\":\"virtioSocket\"}],"
+    "\"directorySharingDevices\":[{\"type\":\"virtioFileSystem\",\"tag\":\"tmp\","
+    "\"share\":{\"type\":\"singleDirectory\",\"path\":\"/tmp\"}}]}";
 
 START_TEST(every_kind_lives_and_has_state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies between plain memory and the scattered buffers of a request. */
-#include <string.h>
+#include "base/iov.h"
 
-#include "virtio/virtq.h"
+#include <string.h>
 
 size_t iov_length(const struct iovec *iov, unsigned count)
 {
@@ -66,14 +66,4 @@ size_t iov_read(const struct iovec *iov, unsigned count, size_t off, void *buf, 
 size_t iov_write(const struct iovec *iov, unsigned count, size_t off, const void *buf, size_t len)
 {
     return iov_copy(iov, count, off, (void *)buf, len, true);
-}
-
-size_t virtq_read(const struct virtq_chain *c, size_t off, void *buf, size_t len)
-{
-    return iov_read(c->out, c->out_count, off, buf, len);
-}
-
-size_t virtq_write(const struct virtq_chain *c, size_t off, const void *buf, size_t len)
-{
-    return iov_write(c->in, c->in_count, off, buf, len);
 }

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking up and forgetting; attributes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "share/share_impl.h"
+
+#define ALWAYS_SECONDS 86400u
+
+/* ---- Answers -------------------------------------------------------------------------------- */
+
+void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec)
+{
+    static const uint64_t seconds[] = {[SHARE_CACHE_AUTO] = 1, [SHARE_CACHE_NEVER] = 0,
+                                       [SHARE_CACHE_ALWAYS] = ALWAYS_SECONDS};
+
+    *ret_sec = seconds[s->caching];
+    *ret_nsec = 0;
+}
+
+/* File systems mounted below the directory have inode numbers of their own: tell them apart by what a
+ * number has bits for. */
+static uint64_t shown_ino(const struct root *root, const struct statx *st)
+{
+    uint64_t device = (uint64_t)st->stx_dev_major << 20 ^ st->stx_dev_minor;
+
+    if (!root || (st->stx_dev_major == root->dev_major && st->stx_dev_minor == root->dev_minor))
+        return st->stx_ino;
+    return st->stx_ino ^ device << 44 ^ UINT64_C(1) << 63;
+}
+
+static uint32_t encoded_device(uint32_t major, uint32_t minor)
+{
+    return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12); /* as Linux' new_encode_dev() */
+}
+
+void fill_attr(const struct share *s, const struct root *root, const struct statx *st, struct fuse_attr *ret)
+{
+    *ret = (struct fuse_attr){
+        .ino = shown_ino(root, st), .size = st->stx_size, .blocks = st->stx_blocks,
+        .atime = (uint64_t)st->stx_atime.tv_sec, .mtime = (uint64_t)st->stx_mtime.tv_sec,
+        .ctime = (uint64_t)st->stx_ctime.tv_sec, .atimensec = st->stx_atime.tv_nsec,
+        .mtimensec = st->stx_mtime.tv_nsec, .ctimensec = st->stx_ctime.tv_nsec,
+        .mode = st->stx_mode, .nlink = st->stx_nlink, .uid = st->stx_uid, .gid = st->stx_gid,
+        .rdev = encoded_device(st->stx_rdev_major, st->stx_rdev_minor), .blksize = st->stx_blksize};
+}
+
+void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
+                struct fuse_entry_out *ret)
+{
+    *ret = (struct fuse_entry_out){.nodeid = n->id};
+    attr_time(s, &ret->entry_valid, &ret->entry_valid_nsec);
+    attr_time(s, &ret->attr_valid, &ret->attr_valid_nsec);
+    fill_attr(s, n->root, view, &ret->attr);
+}
+
+/* The folder of folders. */
+static void synthetic_view(const struct share *s, struct statx *ret)
+{
+    *ret = (struct statx){.stx_mask = STATX_BASIC_STATS, .stx_mode = S_IFDIR | 0555, .stx_ino = 1,
+                          .stx_nlink = 2 + s->root_count, .stx_blksize = 4096};
+    if (s->ownership == SHARE_MAP) {
+        ret->stx_uid = s->uid;
+        ret->stx_gid = s->gid;
+    }
+}
+
+/* What is seen of a node, of any kind. */
+static int view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagged)
+{
+    if (n->root)
+        return node_view(s, n, ret, ret_tagged);
+    synthetic_view(s, ret);
+    *ret_tagged = false;
+    return 0;
+}
+
+/* ---- Lookup --------------------------------------------------------------------------------- */
+
+/* A link of ours has no tag: it belongs to whom its folder does. */
+void view_link(struct share *s, struct node *parent, struct statx *st)
+{
+    struct statx dir;
+
+    if (s->ownership != SHARE_MINE || !S_ISLNK(st->stx_mode) || st->stx_uid != s->self_uid || !parent ||
+        !parent->root || parent->root->no_tags || node_view(s, parent, &dir, NULL) < 0)
+        return;
+    st->stx_uid = dir.stx_uid;
+    st->stx_gid = dir.stx_gid;
+}
+
+int look_up(struct share *s, struct node *parent, int fd, const char *name, struct fuse_entry_out *ret)
+{
+    char path[PROC_PATH_MAX];
+    struct statx st;
+    struct node *n;
+    bool tagged;
+    int r = stat_in(fd, name, &st);
+
+    if (!r)
+        r = node_found(s, parent, name, &st, &n);
+    if (r < 0)
+        return r;
+    proc_path(path, fd, name);
+    owner_view(s, parent->root, path, &st, &tagged);
+    view_link(s, parent, &st);
+    if (st.stx_mode & (S_ISUID | S_ISGID))
+        n->privileges = true;
+    fill_entry(s, n, &st, ret);
+    node_put(s, n);
+    return 0;
+}
+
+int look_up_root(struct share *s, const char *name, struct fuse_entry_out *ret)
+{
+    struct node *n = NULL;
+    struct statx st;
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->root_count && !n; i++) {
+        if (!strcmp(s->root[i]->name, name))
+            n = s->root[i]->node;
+    }
+    if (n) {
+        if (!n->lookups++)
+            n->refs++;
+        n->refs++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!n)
+        return -ENOENT;
+    r = node_view(s, n, &st, NULL);
+    if (!r)
+        fill_entry(s, n, &st, ret);
+    else
+        node_forget(s, n->id, 1);
+    node_put(s, n);
+    return r;
+}
+
+/* "." and "..", which file handles of the guest's ask for. */
+static int look_up_self(struct share *s, struct node *n, bool above, struct fuse_entry_out *ret)
+{
+    struct statx st;
+    bool tagged;
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    if (above && n->parent)
+        n = n->parent;
+    if (n->id != FUSE_ROOT_ID && !n->lookups++)
+        n->refs++;
+    n->refs++;
+    pthread_mutex_unlock(&s->lock);
+    r = view(s, n, &st, &tagged);
+    if (!r)
+        fill_entry(s, n, &st, ret);
+    else
+        node_forget(s, n->id, 1);
+    if (s->single && n == s->root[0]->node)
+        ret->nodeid = FUSE_ROOT_ID;
+    node_put(s, n);
+    return r;
+}
+
+static int name_of_lookup(const struct call *c, char name[SHARE_NAME_MAX + 1], bool *ret_self)
+{
+    size_t next;
+    int r = call_text(c, HEADER_LEN, name, SHARE_NAME_MAX + 1, &next);
+
+    *ret_self = !r && (!strcmp(name, ".") || !strcmp(name, ".."));
+    return *ret_self ? 0 : call_name(c, HEADER_LEN, name, &next);
+}
+
+int op_lookup(struct call *c)
+{
+    struct share *s = c->s;
+    struct node *parent = node_get(s, c->h.nodeid);
+    struct fuse_entry_out e = {0};
+    char name[SHARE_NAME_MAX + 1];
+    bool self;
+    int fd, r = parent ? name_of_lookup(c, name, &self) : -ESTALE;
+
+    if (r < 0) {
+        node_put(s, parent);
+        return r;
+    }
+    if (self) {
+        r = look_up_self(s, parent, name[1], &e);
+    } else if (!parent->root) {
+        r = look_up_root(s, name, &e);
+    } else {
+        r = node_fd(s, parent, &fd);
+        if (!r) {
+            r = look_up(s, parent, fd, name, &e);
+            node_fd_put(s, parent);
+        }
+    }
+    node_put(s, parent);
+    if (r == -ENOENT && s->caching != SHARE_CACHE_NEVER) {
+        e = (struct fuse_entry_out){0}; /* the guest may remember that, too */
+        attr_time(s, &e.entry_valid, &e.entry_valid_nsec);
+        r = 0;
+    }
+    return r < 0 ? r : call_put(c, 0, &e, sizeof(e));
+}
+
+int op_forget(struct call *c)
+{
+    struct fuse_forget_in in;
+
+    if (!call_args(c, &in, sizeof(in), sizeof(in)))
+        node_forget(c->s, c->h.nodeid, in.nlookup);
+    return NO_ANSWER;
+}
+
+int op_batch_forget(struct call *c)
+{
+    struct fuse_batch_forget_in in;
+    size_t at = HEADER_LEN + sizeof(in);
+
+    if (call_args(c, &in, sizeof(in), sizeof(in)) < 0)
+        return NO_ANSWER;
+    for (; in.count && at + sizeof(struct fuse_forget_one) <= c->out_len; in.count--) {
+        struct fuse_forget_one one;
+
+        iov_read(c->r->out, c->r->out_count, at, &one, sizeof(one));
+        node_forget(c->s, one.nodeid, one.nlookup);
+        at += sizeof(one);
+    }
+    return NO_ANSWER;
+}
+
+/* ---- Attributes ----------------------------------------------------------------------------- */
+
+static int view_by_id(struct share *s, uint64_t id, struct statx *ret, const struct root **ret_root)
+{
+    struct node *n = node_get(s, id);
+    bool tagged;
+    int r = n ? view(s, n, ret, &tagged) : -ESTALE;
+
+    if (!r) {
+        view_link(s, n->parent, ret);
+        *ret_root = n->root;
+    }
+    node_put(s, n);
+    return r;
+}
+
+static int put_attr(struct call *c, const struct root *root, const struct statx *st)
+{
+    struct fuse_attr_out out = {0};
+
+    attr_time(c->s, &out.attr_valid, &out.attr_valid_nsec);
+    fill_attr(c->s, root, st, &out.attr);
+    return call_put(c, 0, &out, sizeof(out));
+}
+
+int op_getattr(struct call *c)
+{
+    const struct root *root = NULL;
+    struct statx st;
+    int r = view_by_id(c->s, c->h.nodeid, &st, &root);
+
+    return r < 0 ? r : put_attr(c, root, &st);
+}
+
+static struct fuse_sx_time sx_time(struct statx_timestamp t)
+{
+    return (struct fuse_sx_time){.tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec};
+}
+
+int op_statx(struct call *c)
+{
+    struct fuse_statx_out out = {0};
+    const struct root *root = NULL;
+    struct statx st;
+    int r = view_by_id(c->s, c->h.nodeid, &st, &root);
+
+    if (r < 0)
+        return r;
+    attr_time(c->s, &out.attr_valid, &out.attr_valid_nsec);
+    out.stat = (struct fuse_statx){
+        .mask = st.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), .blksize = st.stx_blksize,
+        .nlink = st.stx_nlink, .uid = st.stx_uid, .gid = st.stx_gid, .mode = st.stx_mode,
+        .ino = shown_ino(root, &st), .size = st.stx_size, .blocks = st.stx_blocks,
+        .atime = sx_time(st.stx_atime), .btime = sx_time(st.stx_btime), .ctime = sx_time(st.stx_ctime),
+        .mtime = sx_time(st.stx_mtime), .rdev_major = st.stx_rdev_major,
+        .rdev_minor = st.stx_rdev_minor};
+    return call_put(c, 0, &out, sizeof(out));
+}
+
+static int set_size(struct share *s, struct node *n, const struct fuse_setattr_in *in)
+{
+    struct handle *h = in->valid & FATTR_FH ? handle_get(s, in->fh) : NULL;
+    int fd, r;
+
+    if (h && !h->is_dir && h->node == n && (h->flags & O_ACCMODE) != O_RDONLY) {
+        r = ftruncate(h->fd, (off_t)in->size) < 0 ? -errno : 0;
+        handle_put(s, h);
+        return r;
+    }
+    handle_put(s, h);
+    if (n->type != S_IFREG)
+        return n->type == S_IFDIR ? -EISDIR : -EINVAL;
+    fd = node_open(s, n, O_WRONLY);
+    if (fd < 0)
+        return fd;
+    r = ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+static struct timespec time_to_set(uint32_t valid, uint32_t set, uint32_t now, uint64_t sec, uint32_t nsec)
+{
+    if (!(valid & set))
+        return (struct timespec){.tv_nsec = UTIME_OMIT};
+    if (valid & now)
+        return (struct timespec){.tv_nsec = UTIME_NOW};
+    return (struct timespec){.tv_sec = (time_t)sec, .tv_nsec = MIN(nsec, 999999999u)};
+}
+
+static int set_times(const char *path, const struct fuse_setattr_in *in)
+{
+    const struct timespec t[2] = {
+        time_to_set(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
+        time_to_set(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec)};
+
+    return utimensat(AT_FDCWD, path, t, 0) < 0 ? -errno : 0;
+}
+
+/* Owner and mode, as they are to be. */
+static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_setattr_in *in)
+{
+    char path[PROC_PATH_MAX];
+    struct statx now, host;
+    struct tag want;
+    bool tagged;
+    int r = node_view(s, n, &now, &tagged);
+
+    if (!r)
+        r = stat_fd(fd, &host);
+    if (r < 0)
+        return r;
+    view_link(s, n->parent, &now);
+    want = (struct tag){.uid = in->valid & FATTR_UID ? in->uid : now.stx_uid,
+                        .gid = in->valid & FATTR_GID ? in->gid : now.stx_gid, .mode = now.stx_mode,
+                        .rdev_major = now.stx_rdev_major, .rdev_minor = now.stx_rdev_minor};
+    if (in->valid & FATTR_MODE)
+        want.mode = (now.stx_mode & (unsigned)S_IFMT) | (in->mode & 07777);
+    else if (!S_ISDIR(now.stx_mode)) /* another owner: what it was trusted with is over */
+        want.mode &= want.mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
+    if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode)
+        return 0;
+    if (want.mode & (S_ISUID | S_ISGID))
+        n->privileges = true;
+    proc_path(path, fd, NULL);
+    return owner_change(s, n->root, path, &host, tagged, &want);
+}
+
+static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in *in)
+{
+    char path[PROC_PATH_MAX];
+    int fd, r = node_fd(s, n, &fd);
+
+    if (r < 0)
+        return r;
+    proc_path(path, fd, NULL);
+    if (in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID))
+        r = set_owner(s, n, fd, in);
+    if (!r && (in->valid & (FATTR_UID | FATTR_GID)))
+        r = owner_drop_privileges(s, n, false);
+    if (!r && (in->valid & FATTR_SIZE))
+        r = set_size(s, n, in);
+    if (!r && (in->valid & FATTR_SIZE))
+        r = owner_drop_privileges(s, n, in->valid & FATTR_KILL_SUIDGID);
+    if (!r && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
+        r = set_times(path, in);
+    node_fd_put(s, n);
+    return r;
+}
+
+int op_setattr(struct call *c)
+{
+    struct fuse_setattr_in in;
+    struct share *s = c->s;
+    const struct root *root = NULL;
+    struct statx st;
+    struct node *n;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    n = node_get(s, c->h.nodeid);
+    if (!n)
+        r = -ESTALE;
+    else if (!n->root)
+        r = -EPERM;
+    else if (n->root->read_only)
+        r = -EROFS;
+    else
+        r = set_all(s, n, &in);
+    node_put(s, n);
+    if (!r)
+        r = view_by_id(s, c->h.nodeid, &st, &root);
+    return r < 0 ? r : put_attr(c, root, &st);
+}
+
+/* ---- The rest ------------------------------------------------------------------------------- */
+
+/* The guest's kernel decides by what attributes say; what the host forbids shows when it is done. */
+int op_access(struct call *c)
+{
+    struct fuse_access_in in;
+    struct node *n = node_get(c->s, c->h.nodeid);
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (!n)
+        r = -ESTALE;
+    else if (!r && (in.mask & W_OK) && (!n->root || n->root->read_only))
+        r = -EROFS;
+    node_put(c->s, n);
+    return r;
+}
+
+int op_statfs(struct call *c)
+{
+    struct fuse_statfs_out out = {.st = {.bsize = 4096, .frsize = 4096, .namelen = SHARE_NAME_MAX}};
+    struct node *n = node_get(c->s, c->h.nodeid);
+    struct statvfs v;
+    int fd, r = n ? 0 : -ESTALE;
+
+    if (!r && n->root)
+        r = node_fd(c->s, n, &fd);
+    if (!r && n->root) {
+        r = fstatvfs(fd, &v) < 0 ? -errno : 0;
+        node_fd_put(c->s, n);
+    }
+    if (!r && n->root)
+        out.st = (struct fuse_kstatfs){
+            .blocks = v.f_blocks, .bfree = v.f_bfree, .bavail = v.f_bavail, .files = v.f_files,
+            .ffree = v.f_ffree, .bsize = (uint32_t)v.f_bsize, .namelen = (uint32_t)v.f_namemax,
+            .frsize = (uint32_t)v.f_frsize};
+    node_put(c->s, n);
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* Open files. Data goes between the guest's memory and the file without a copy of ours. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "share/share_impl.h"
+
+/* What a guest's open() may ask of the host's. O_DIRECT goes around the guest's cache only: the host's
+ * demands on alignment are not those that a driver's buffers keep. */
+#define OPEN_FLAGS (O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC)
+#define IOVS_MAX   (SHARE_DATA_MAX / 4096u + 8)
+
+/* With a write-back cache the guest reads the pages that it writes parts of, and knows where the end is. */
+static int host_flags(const struct share *s, uint32_t asked)
+{
+    int flags = (int)asked & OPEN_FLAGS;
+
+    if (session_has(s, FUSE_WRITEBACK_CACHE)) {
+        if ((flags & O_ACCMODE) == O_WRONLY)
+            flags = (flags & ~O_ACCMODE) | O_RDWR;
+        flags &= ~O_APPEND;
+    }
+    return flags;
+}
+
+/* May the guest keep what it has cached of the file? While the host may still write to it in the same tick
+ * of its clock the time of change does not tell, so not then. */
+static uint32_t caching_flags(struct share *s, struct node *n, int fd)
+{
+    struct statx st;
+    struct timespec now;
+    bool keep;
+
+    if (s->caching == SHARE_CACHE_ALWAYS)
+        return FOPEN_KEEP_CACHE;
+    if (s->caching == SHARE_CACHE_NEVER)
+        return session_has(s, FUSE_DIRECT_IO_ALLOW_MMAP) ? FOPEN_DIRECT_IO : 0;
+    if (stat_fd(fd, &st) < 0)
+        return 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    pthread_mutex_lock(&s->lock);
+    keep = n->settled && n->seen_size == st.stx_size && n->seen_sec == st.stx_mtime.tv_sec &&
+           n->seen_nsec == st.stx_mtime.tv_nsec;
+    n->seen_size = st.stx_size;
+    n->seen_sec = st.stx_mtime.tv_sec;
+    n->seen_nsec = st.stx_mtime.tv_nsec;
+    n->settled = st.stx_mtime.tv_sec + 1 < now.tv_sec;
+    pthread_mutex_unlock(&s->lock);
+    return keep ? FOPEN_KEEP_CACHE : 0;
+}
+
+static bool writes(uint32_t flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
+static int open_out(struct share *s, struct node *n, int fd, int flags, struct fuse_open_out *ret)
+{
+    *ret = (struct fuse_open_out){.open_flags = caching_flags(s, n, fd)};
+    return handle_new(s, n, fd, flags, false, &ret->fh);
+}
+
+/* The user who runs this owns the file, but its mode keeps even its owner off, as a guest's root is not:
+ * what the guest is shown stays, by a tag. */
+static int open_up(struct share *s, struct node *n, int flags)
+{
+    char path[PROC_PATH_MAX];
+    struct statx host;
+    struct tag want;
+    int fd, r;
+
+    if (s->ownership != SHARE_MINE || n->root->no_tags || n->root->read_only || n->type != S_IFREG)
+        return -EACCES;
+    r = node_fd(s, n, &fd);
+    if (r < 0)
+        return r;
+    r = stat_fd(fd, &host);
+    if (!r && host.stx_uid != s->self_uid)
+        r = -EACCES;
+    if (!r) {
+        want = (struct tag){.uid = host.stx_uid, .gid = host.stx_gid, .mode = host.stx_mode};
+        proc_path(path, fd, NULL);
+        r = owner_change(s, n->root, path, &host, true, &want);
+    }
+    node_fd_put(s, n);
+    return r < 0 ? r : node_open(s, n, flags);
+}
+
+static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
+{
+    int flags = host_flags(s, asked), fd;
+
+    if (!n->root || n->type == S_IFDIR)
+        return -EISDIR;
+    if (n->root->read_only) {
+        if (writes(asked))
+            return -EROFS;
+        flags |= O_NOATIME;
+    }
+    fd = node_open(s, n, flags);
+    if (fd == -EPERM && (flags & O_NOATIME))
+        fd = node_open(s, n, flags & ~O_NOATIME); /* not ours to ask for */
+    if (fd == -EACCES)
+        fd = open_up(s, n, flags);
+    return fd < 0 ? fd : open_out(s, n, fd, flags, ret);
+}
+
+int op_open(struct call *c)
+{
+    struct fuse_open_in in;
+    struct fuse_open_out out;
+    struct share *s = c->s;
+    struct node *n;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    n = node_get(s, c->h.nodeid);
+    r = n ? open_node(s, n, in.flags, &out) : -ESTALE;
+    if (!r && (in.flags & O_TRUNC))
+        r = owner_drop_privileges(s, n, in.open_flags & FUSE_OPEN_KILL_SUIDGID);
+    node_put(s, n);
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+struct creation {
+    struct fuse_create_in in;
+    char name[SHARE_NAME_MAX + 1];
+    struct node *parent;
+    int fd;      /* of parent */
+    int file;    /* made; -1: it was there */
+    struct tag want;
+};
+
+static int create_file(struct share *s, struct creation *k, bool unnamed)
+{
+    int flags = host_flags(s, k->in.flags) | O_CLOEXEC | O_NOFOLLOW;
+    struct statx st;
+    int r;
+
+    if (unnamed)
+        k->file = openat(k->fd, ".", flags | O_TMPFILE | ((int)k->in.flags & O_EXCL), owner_host_mode(s, &k->want));
+    else
+        k->file = openat(k->fd, k->name, flags | O_CREAT | O_EXCL, owner_host_mode(s, &k->want));
+    if (k->file < 0)
+        return errno == EEXIST && !(k->in.flags & O_EXCL) ? 0 : -errno;
+    r = stat_fd(k->file, &st);
+    if (!r)
+        r = owner_made(s, k->parent->root, k->file, &k->want, &st);
+    if (r < 0 && !unnamed)
+        unlinkat(k->fd, k->name, 0);
+    return r;
+}
+
+/* The entry of an unnamed file. */
+static int look_up_unnamed(struct share *s, struct creation *k, struct fuse_entry_out *ret)
+{
+    char path[PROC_PATH_MAX];
+    struct statx st;
+    struct node *n;
+    int r = stat_fd(k->file, &st), fd;
+
+    if (r < 0)
+        return r;
+    proc_path(path, k->file, NULL);
+    fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = node_found(s, k->parent, k->name, &st, &n);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    node_adopt(s, n, fd);
+    owner_view(s, k->parent->root, path, &st, NULL);
+    fill_entry(s, n, &st, ret);
+    node_put(s, n);
+    return 0;
+}
+
+static int create_node(struct share *s, struct creation *k, bool unnamed, struct fuse_entry_out *entry,
+                       struct fuse_open_out *open)
+{
+    struct node *n;
+    int r = create_file(s, k, unnamed);
+
+    if (!r)
+        r = unnamed ? look_up_unnamed(s, k, entry) : look_up(s, k->parent, k->fd, k->name, entry);
+    n = r < 0 ? NULL : node_get(s, entry->nodeid);
+    if (!r && !n)
+        r = -ESTALE;
+    if (!r && k->file >= 0) {
+        r = open_out(s, n, k->file, host_flags(s, k->in.flags), open);
+        k->file = -1; /* the handle's */
+    } else if (!r) {
+        r = open_node(s, n, k->in.flags, open);
+    }
+    if (r < 0 && n)
+        node_forget(s, n->id, 1);
+    if (k->file >= 0)
+        close(k->file);
+    node_put(s, n);
+    return r;
+}
+
+static int create(struct call *c, bool unnamed)
+{
+    struct creation k = {.file = -1};
+    struct fuse_entry_out entry;
+    struct fuse_open_out out;
+    struct share *s = c->s;
+    struct statx dir;
+    size_t next;
+    int r = call_args(c, &k.in, sizeof(k.in), sizeof(k.in));
+
+    if (!r)
+        r = call_name(c, HEADER_LEN + sizeof(k.in), k.name, &next);
+    if (!r && !(k.parent = node_get(s, c->h.nodeid)))
+        r = -ESTALE;
+    if (!r && (!k.parent->root || k.parent->root->read_only))
+        r = k.parent->root ? -EROFS : -EPERM;
+    if (!r)
+        r = node_view(s, k.parent, &dir, NULL);
+    if (!r)
+        r = node_fd(s, k.parent, &k.fd);
+    if (!r) {
+        owner_of_new(c, &dir, S_IFREG | (k.in.mode & 07777), &k.want);
+        r = create_node(s, &k, unnamed, &entry, &out);
+        node_fd_put(s, k.parent);
+    }
+    node_put(s, k.parent);
+    if (!r)
+        r = call_put(c, 0, &entry, sizeof(entry));
+    return r < 0 ? r : call_put(c, sizeof(entry), &out, sizeof(out));
+}
+
+int op_create(struct call *c)
+{
+    return create(c, false);
+}
+
+int op_tmpfile(struct call *c)
+{
+    return create(c, true);
+}
+
+/* ---- Data ----------------------------------------------------------------------------------- */
+
+static struct handle *file_of(const struct call *c, uint64_t fh)
+{
+    struct handle *h = handle_get(c->s, fh);
+
+    if (h && h->is_dir) {
+        handle_put(c->s, h);
+        return NULL;
+    }
+    return h;
+}
+
+int op_read(struct call *c)
+{
+    struct iovec iov[IOVS_MAX];
+    struct fuse_read_in in;
+    struct handle *h;
+    unsigned count;
+    ssize_t n = 0;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    h = file_of(c, in.fh);
+    if (!h)
+        return -EBADF;
+    count = iov_slice(c->r->in, c->r->in_count, sizeof(struct fuse_out_header),
+                      MIN(MIN(in.size, SHARE_DATA_MAX), c->in_len), iov, IOVS_MAX);
+    if (count)
+        n = preadv(h->fd, iov, (int)count, (off_t)in.offset);
+    r = n < 0 ? -errno : (int)n;
+    handle_put(c->s, h);
+    return r;
+}
+
+int op_write(struct call *c)
+{
+    struct iovec iov[IOVS_MAX];
+    struct fuse_write_out out = {0};
+    struct fuse_write_in in;
+    struct handle *h;
+    unsigned count;
+    ssize_t n = 0;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    if (in.size > SHARE_DATA_MAX || c->out_len - HEADER_LEN - sizeof(in) < in.size)
+        return -EINVAL;
+    h = file_of(c, in.fh);
+    if (!h)
+        return -EBADF;
+    count = iov_slice(c->r->out, c->r->out_count, HEADER_LEN + sizeof(in), in.size, iov, IOVS_MAX);
+    r = owner_drop_privileges(c->s, h->node, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
+    if (!r && count)
+        n = pwritev(h->fd, iov, (int)count, (off_t)in.offset);
+    if (n < 0)
+        r = -errno;
+    handle_put(c->s, h);
+    out.size = (uint32_t)n;
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}
+
+int op_flush(struct call *c)
+{
+    struct fuse_flush_in in;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    h = handle_get(c->s, in.fh);
+    if (!h)
+        return -EBADF;
+    locks_drop(c->s, h->node, &in.lock_owner);
+    handle_put(c->s, h);
+    return 0;
+}
+
+int op_release(struct call *c)
+{
+    struct fuse_release_in in;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    h = handle_get(c->s, in.fh);
+    if (!h)
+        return -EBADF;
+    if (in.release_flags & FUSE_RELEASE_FLUSH)
+        locks_drop(c->s, h->node, &in.lock_owner);
+    handle_close(c->s, in.fh);
+    handle_put(c->s, h);
+    return 0;
+}
+
+int op_fsync(struct call *c)
+{
+    struct fuse_fsync_in in;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    h = handle_get(c->s, in.fh);
+    if (!h)
+        return -EBADF;
+    r = (in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd)) < 0 ? -errno : 0;
+    handle_put(c->s, h);
+    return r;
+}
+
+int op_fallocate(struct call *c)
+{
+    struct fuse_fallocate_in in;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    if (in.mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        return -EOPNOTSUPP;
+    h = file_of(c, in.fh);
+    if (!h)
+        return -EBADF;
+    r = owner_drop_privileges(c->s, h->node, true);
+    if (!r && fallocate(h->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) < 0)
+        r = -errno;
+    handle_put(c->s, h);
+    return r;
+}
+
+int op_lseek(struct call *c)
+{
+    struct fuse_lseek_out out;
+    struct fuse_lseek_in in;
+    struct handle *h;
+    off_t at;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
+        return -EINVAL; /* the others are the guest's kernel's */
+    h = file_of(c, in.fh);
+    if (!h)
+        return -EBADF;
+    at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
+    r = at < 0 ? -errno : 0;
+    handle_put(c->s, h);
+    out.offset = (uint64_t)at;
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}
+
+int op_copy_file_range(struct call *c)
+{
+    struct fuse_copy_file_range_in in;
+    struct fuse_write_out out;
+    struct handle *from, *to;
+    loff_t from_at, to_at;
+    ssize_t n = 0;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (r < 0)
+        return r;
+    from = file_of(c, in.fh_in);
+    to = file_of(c, in.fh_out);
+    r = from && to ? owner_drop_privileges(c->s, to->node, true) : -EBADF;
+    if (!r) {
+        from_at = (loff_t)in.off_in;
+        to_at = (loff_t)in.off_out;
+        n = copy_file_range(from->fd, &from_at, to->fd, &to_at, MIN(in.len, GIB), 0);
+        r = n < 0 ? -errno : 0;
+    }
+    handle_put(c->s, from);
+    handle_put(c->s, to);
+    out = (struct fuse_write_out){.size = (uint32_t)n};
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}
+
+int op_syncfs(struct call *c)
+{
+    struct node *n = node_get(c->s, c->h.nodeid);
+    int fd, r = n ? 0 : -ESTALE;
+
+    if (!r && n->root) {
+        fd = node_open(c->s, n, O_RDONLY);
+        r = fd < 0 ? fd : syncfs(fd) < 0 ? -errno : 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    node_put(c->s, n);
+    return r;
+}

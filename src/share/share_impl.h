@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* The server from the inside. A *node* is a file the guest knows of, a *handle* one it has open.
+ *
+ * Nodes. A node is known by its identity (share directory, mount, device, inode number, time of birth), and
+ * remembers its folder and the name by which it was found last. It has a descriptor (O_PATH) only while that
+ * is of use: descriptors beyond a limit are closed, the one used longest ago first, and a closed one is
+ * opened again by folder and name, when the identity says whether that is still the file. So the guest may
+ * know of any number of files, and never gets another one than it looked up: where a name leads to
+ * something else by now the answer is ESTALE, at which the guest's kernel looks the name up again.
+ * A node whose name the guest removes, and one on a file system that knows no time of birth, keeps its
+ * descriptor.
+ *
+ * Way into the host's file system. Only by an open descriptor of a folder (O_PATH) and one component of a
+ * name, which is checked ("/", "." and ".." are none) and never followed if it is a symbolic link; or by a
+ * node's or handle's descriptor itself.
+ *
+ * Locks. share.lock guards nodes, handles, roots and the session; no call into the host's file system is
+ * made under it but close(). handle.lock, taken before it, guards a folder's reading position. */
+#ifndef VZ_SHARE_SHARE_IMPL_H
+#define VZ_SHARE_SHARE_IMPL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+#include "base/iov.h"
+#include "share/fuse_spec.h"
+#include "share/share.h"
+#include "share/share_pool.h"
+
+#define HEADER_LEN  sizeof(struct fuse_in_header)
+#define NO_ANSWER   INT_MIN       /* an operation's result: nothing is sent back */
+#define WAITS       (INT_MIN + 1) /* the request is in share.waiting now */
+#define PROC_PATH_MAX (32 + SHARE_NAME_MAX)
+#define NODE_SYNTHETIC UINT64_C(1) /* FUSE_ROOT_ID; the folder of folders where there are several */
+
+/* One directory of the host. */
+struct root {
+    char *name; /* NULL: the only one */
+    struct node *node;
+    bool read_only;
+    bool no_tags; /* its file system has no extended attributes of users */
+    uint32_t dev_major, dev_minor;
+};
+
+struct node_key {
+    const struct root *root;
+    uint64_t mount, ino;
+    int64_t born_sec;
+    uint32_t born_nsec;
+    uint32_t dev_major, dev_minor;
+};
+
+struct handle;
+struct node {
+    uint64_t id;
+    struct node_key key; /* constant, as the next three */
+    bool has_birth;
+    mode_t type;         /* S_IFMT of the host's file */
+    struct root *root;   /* NULL: the synthetic folder */
+    /* Under share.lock. */
+    struct node *next_by_key, *next_by_id;
+    uint64_t lookups;    /* that the guest has not forgotten */
+    uint64_t refs;       /* ours: operations, handles, children; one for lookups > 0 */
+    struct node *parent; /* NULL: a root's. A reference */
+    char *name;
+    int fd;              /* O_PATH; -1: not open */
+    unsigned fd_users;
+    bool pinned;         /* fd stays */
+    bool stale;          /* of directories that are not served any more */
+    bool privileges;     /* may have set-ID bits or capabilities */
+    bool settled;        /* what it was when opened last, and was for a while: */
+    uint64_t seen_size;
+    int64_t seen_sec;    /* of its last change */
+    uint32_t seen_nsec;
+    TAILQ_ENTRY(node) lru; /* with fd, no users, not pinned */
+    LIST_HEAD(, handle) handles;
+};
+
+struct handle {
+    uint64_t fh;
+    struct node *node; /* a reference */
+    int fd;
+    int flags;         /* open()'s */
+    bool is_dir;
+    /* Under share.lock. */
+    unsigned refs;
+    LIST_ENTRY(handle) link;
+    pthread_mutex_t lock; /* one reader of a folder at a time: a position is the descriptor's */
+};
+
+struct lock_owner; /* share_locks.c */
+struct share {
+    enum share_ownership ownership;
+    uid_t uid, self_uid;
+    gid_t gid;
+    enum share_caching caching;
+    uint64_t nodes_max;
+    unsigned fds_max, handles_max;
+
+    pthread_mutex_t lock;
+    struct root **root; /* root_count of them, and those before them until the end */
+    unsigned root_count, roots_ever;
+    struct root **old_root;
+    bool single;            /* one root, which is node 1 */
+    struct node synthetic;  /* else this is */
+    struct node **by_key, **by_id;
+    size_t buckets; /* a power of two */
+    uint64_t node_count, next_node;
+    unsigned fd_count;
+    TAILQ_HEAD(, node) lru;
+    struct handle **handle; /* handles_max slots */
+    unsigned handle_count, handle_hint;
+    uint32_t handle_generation;
+    struct share_session session;
+    TAILQ_HEAD(, lock_owner) owners;
+    unsigned owner_count, lock_count;
+
+    struct share_pool *pool;
+};
+
+/* A request being served. */
+struct call {
+    struct share *s;
+    const struct share_request *r;
+    struct fuse_in_header h;
+    size_t out_len, in_len; /* bytes of the request; room for what follows the answer's header */
+    bool may_wait;
+};
+
+/* ---- share.c: requests ---- */
+
+/* Copy the operation's fixed part; what a shorter one lacks is zero. -EINVAL: shorter than min. */
+int call_args(const struct call *c, void *ret, size_t len, size_t min) must_check;
+/* The name at off (from the end of the header), and where the next thing is. 0; -EINVAL, -ENAMETOOLONG: no
+ * single component. */
+int call_name(const struct call *c, size_t off, char ret[SHARE_NAME_MAX + 1], size_t *ret_next) must_check;
+/* Any text, of at most len - 1 bytes. 0, -EINVAL, -ENAMETOOLONG */
+int call_text(const struct call *c, size_t off, char *ret, size_t len, size_t *ret_next) must_check;
+/* Copy to the answer, off from the end of its header. Returns off + len; -EINVAL: no room. */
+int call_put(const struct call *c, size_t off, const void *data, size_t len) must_check;
+static inline bool session_has(const struct share *s, uint64_t flag)
+{
+    return s->session.flags & flag;
+}
+
+/* ---- share_nodes.c ---- */
+
+int nodes_init(struct share *s) must_check;
+void nodes_fini(struct share *s);
+/* Open a directory as a root. */
+int root_open(struct share *s, const struct share_directory *d, struct root **ret, struct vz_error *err);
+void root_free(struct share *s, struct root *root);
+/* Make them the ones that are served. Takes them over; -ENOMEM: not. */
+int roots_set(struct share *s, struct root **root, unsigned count);
+/* Give those that are there numbers that nobody was told. */
+void nodes_renumber_locked(struct share *s);
+/* Drop all lookups and handles. */
+void nodes_forget_all(struct share *s);
+
+/* A reference; NULL: ESTALE. */
+struct node *node_get(struct share *s, uint64_t id);
+void node_ref(struct share *s, struct node *n);
+void node_put(struct share *s, struct node *n); /* NULL is fine */
+void node_forget(struct share *s, uint64_t id, uint64_t count);
+
+/* Its O_PATH descriptor, until node_fd_put(). 0 or -errno. */
+int node_fd(struct share *s, struct node *n, int *ret) must_check;
+void node_fd_put(struct share *s, struct node *n);
+/* fd (O_PATH) is a node's that has no name: it stays. */
+void node_adopt(struct share *s, struct node *n, int fd);
+/* Keep the descriptor for as long as the node is known. */
+void node_pin(struct share *s, struct node *n);
+
+/* The node of what statx() said of name in parent, with one lookup more, and a reference. 0 or -errno */
+int node_found(struct share *s, struct node *parent, const char *name, const struct statx *st,
+               struct node **ret) must_check;
+/* The node of that, if there is one: a reference, or NULL. */
+struct node *node_known(struct share *s, const struct root *root, const struct statx *st);
+/* It is found by that name now. */
+void node_moved(struct share *s, struct node *n, struct node *parent, const char *name);
+bool node_is(const struct node *n, const struct statx *st);
+
+/* What the host says of a node, without opening it if that can be. */
+int node_stat(struct share *s, struct node *n, struct statx *ret) must_check;
+#define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
+int stat_in(int fd, const char *name, struct statx *ret) must_check; /* never follows */
+int stat_fd(int fd, struct statx *ret) must_check;
+
+/* "/proc/self/fd/N" and "/proc/self/fd/N/name": a way to the file for calls that know no descriptors of
+ * O_PATH. It leads to the file that is open as fd whatever it is called by now, and past no link. */
+void proc_path(char ret[PROC_PATH_MAX], int fd, const char *name);
+
+/* ---- share_handles.c ---- */
+
+/* A handle of an open file; fd is its own from now on, also after a failure. 0, -ENFILE, -ENOMEM */
+int handle_new(struct share *s, struct node *n, int fd, int flags, bool is_dir, uint64_t *ret) must_check;
+struct handle *handle_get(struct share *s, uint64_t fh); /* a reference; NULL: EBADF */
+/* Any that the node has, to ask it something; NULL: none. */
+struct handle *handle_of(struct share *s, struct node *n);
+void handle_put(struct share *s, struct handle *h);
+void handle_close(struct share *s, uint64_t fh);
+void handles_close_all(struct share *s);
+/* Open a node's file: a regular one, or a folder. Returns a descriptor or -errno. */
+int node_open(struct share *s, struct node *n, int flags) must_check;
+
+/* ---- share_owner.c: who owns what ---- */
+
+/* What the guest sees of a file beyond what the host has. */
+struct tag {
+    uint32_t uid, gid;
+    mode_t mode; /* type and permissions */
+    uint32_t rdev_major, rdev_minor;
+};
+#define TAG_NAME  "user.containers.override_stat" /* "UID:GID:MODE:TYPE", as containers/storage has it */
+#define XATTR_OURS "user.vz." /* in front of names that only the guest may have */
+
+/* What the guest sees: st, of the host, with what is said at path (a proc_path()) laid over it.
+ * ret_tagged may be NULL. */
+void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
+                bool *ret_tagged);
+/* The view of a node. */
+int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagged) must_check;
+/* Have the file at path, of which the host says host, seen as want says: owner and mode, and, where it is a
+ * stand-in, type and device. tagged: it has a tag. 0 or -errno; -EPERM: that owner cannot be. */
+int owner_change(const struct share *s, const struct root *root, const char *path, const struct statx *host,
+                 bool tagged, const struct tag *want) must_check;
+/* What a new file in a folder that is seen as dir is to be. mode: with its type. */
+void owner_of_new(const struct call *c, const struct statx *dir, mode_t mode, struct tag *ret);
+/* The mode to make it with on the host. */
+mode_t owner_host_mode(const struct share *s, const struct tag *want);
+/* Is it kept as a regular file with a tag? */
+bool owner_needs_stand_in(const struct share *s, const struct root *root, const struct tag *want,
+                          const struct statx *dir);
+/* It has just been made, is open as fd (O_PATH will do), and the host says st of it. */
+int owner_made(const struct share *s, const struct root *root, int fd, const struct tag *want,
+               struct statx *st) must_check;
+/* What a write or a change of owner does to set-ID bits (if by_user: who may not keep them) and to
+ * capabilities. */
+int owner_drop_privileges(struct share *s, struct node *n, bool by_user) must_check;
+
+/* ---- share_attr.c ---- */
+
+void fill_attr(const struct share *s, const struct root *root, const struct statx *st, struct fuse_attr *ret);
+void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec);
+/* The answer to a lookup that found n. */
+void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
+                struct fuse_entry_out *ret);
+/* What is seen of a symbolic link in that folder (may be NULL); of all others, what st says. */
+void view_link(struct share *s, struct node *parent, struct statx *st);
+/* One of several directories, likewise. */
+int look_up_root(struct share *s, const char *name, struct fuse_entry_out *ret) must_check;
+/* Look up name in parent (open as fd), and fill in the answer, with one lookup more. */
+int look_up(struct share *s, struct node *parent, int fd, const char *name, struct fuse_entry_out *ret) must_check;
+
+/* ---- Operations: 0 or more bytes behind the answer's header, -errno, NO_ANSWER or WAITS. ---- */
+
+typedef int operation(struct call *c);
+operation op_lookup, op_forget, op_batch_forget, op_getattr, op_setattr, op_statx, op_access, op_statfs;
+operation op_readlink, op_symlink, op_mknod, op_mkdir, op_unlink, op_rmdir, op_rename, op_rename2, op_link;
+operation op_open, op_create, op_tmpfile, op_read, op_write, op_flush, op_release, op_fsync, op_fallocate,
+    op_lseek, op_copy_file_range, op_syncfs;
+operation op_opendir, op_readdir, op_readdirplus, op_releasedir, op_fsyncdir;
+operation op_setxattr, op_getxattr, op_listxattr, op_removexattr;
+operation op_getlk, op_setlk, op_setlkw;
+
+/* share_locks.c: the owner of POSIX locks of that node is gone (owner), or anybody's (NULL). */
+void locks_drop(struct share *s, const struct node *n, const uint64_t *owner);
+
+#endif

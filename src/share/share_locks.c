@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/* Locks, which are the host's, so they hold between guests and against programs of the host.
+ *
+ * flock() locks belong to an open file, here as there. POSIX locks belong to a process of the guest, which
+ * has a number in requests: each that locks something of a node gets an open file of its own for it, whose
+ * (F_OFD_SETLK) locks they are. So that no guest can have the host's kernel keep any number of them, they
+ * are counted: the ranges that each owner has are known here too. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "share/share_impl.h"
+
+#define OWNERS_MAX 4096u
+#define LOCKS_MAX  65536u /* ranges, of all owners together */
+
+struct range {
+    uint64_t start, end; /* both included */
+    uint32_t type;
+};
+
+struct lock_owner {
+    TAILQ_ENTRY(lock_owner) link;
+    struct node *node; /* a reference */
+    uint64_t id;
+    int fd;
+    bool gone;       /* not in the list any more */
+    unsigned refs;   /* under share.lock */
+    pthread_mutex_t lock; /* over a change of its locks; before share.lock */
+    struct range *range; /* sorted, apart */
+    unsigned count, room;
+};
+
+/* ---- Owners --------------------------------------------------------------------------------- */
+
+static void owner_put(struct share *s, struct lock_owner *o)
+{
+    bool last;
+
+    pthread_mutex_lock(&s->lock);
+    last = !--o->refs;
+    if (last)
+        s->lock_count -= o->count;
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    close(o->fd); /* and its locks are gone */
+    node_put(s, o->node);
+    pthread_mutex_destroy(&o->lock);
+    free(o->range);
+    free(o);
+}
+
+static struct lock_owner *owner_find_locked(struct share *s, const struct node *n, uint64_t id)
+{
+    struct lock_owner *o;
+
+    TAILQ_FOREACH(o, &s->owners, link) {
+        if (o->node == n && o->id == id)
+            return o;
+    }
+    return NULL;
+}
+
+static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_owner **ret)
+{
+    struct lock_owner *o = calloc(1, sizeof(*o)), *other;
+    int fd = n->root && !n->root->read_only ? node_open(s, n, O_RDWR) : -EACCES;
+
+    if (fd == -EACCES || fd == -EROFS || fd == -ETXTBSY)
+        fd = n->root ? node_open(s, n, O_RDONLY) : -EBADF;
+    if (!o || fd < 0) {
+        if (fd >= 0)
+            close(fd);
+        free(o);
+        return o ? fd : -ENOMEM;
+    }
+    *o = (struct lock_owner){.node = n, .id = id, .fd = fd, .refs = 2};
+    pthread_mutex_init(&o->lock, NULL);
+    node_ref(s, n);
+    pthread_mutex_lock(&s->lock);
+    other = owner_find_locked(s, n, id);
+    if (other) {
+        other->refs++;
+        o->refs = 1;
+    } else if (s->owner_count < OWNERS_MAX) {
+        TAILQ_INSERT_TAIL(&s->owners, o, link);
+        s->owner_count++;
+        *ret = o;
+    } else {
+        o->refs = 1;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (o->refs == 2)
+        return 0;
+    owner_put(s, o);
+    *ret = other;
+    return other ? 0 : -ENOLCK;
+}
+
+static int owner_get(struct share *s, struct node *n, uint64_t id, bool make, struct lock_owner **ret)
+{
+    struct lock_owner *o;
+
+    pthread_mutex_lock(&s->lock);
+    o = owner_find_locked(s, n, id);
+    if (o)
+        o->refs++;
+    pthread_mutex_unlock(&s->lock);
+    *ret = o;
+    return o ? 0 : make ? owner_make(s, n, id, ret) : -ENOENT;
+}
+
+void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
+{
+    struct lock_owner *o, *next;
+    TAILQ_HEAD(, lock_owner) dropped = TAILQ_HEAD_INITIALIZER(dropped);
+
+    pthread_mutex_lock(&s->lock);
+    for (o = TAILQ_FIRST(&s->owners); o; o = next) {
+        next = TAILQ_NEXT(o, link);
+        if ((n && o->node != n) || (owner && o->id != *owner))
+            continue;
+        TAILQ_REMOVE(&s->owners, o, link);
+        TAILQ_INSERT_TAIL(&dropped, o, link);
+        s->owner_count--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    while ((o = TAILQ_FIRST(&dropped))) {
+        TAILQ_REMOVE(&dropped, o, link);
+        owner_put(s, o);
+    }
+}
+
+/* ---- Ranges --------------------------------------------------------------------------------- */
+
+static void append(struct range *to, unsigned *count, struct range r)
+{
+    struct range *last = *count ? &to[*count - 1] : NULL;
+
+    if (r.start > r.end)
+        return;
+    if (last && last->type == r.type && last->end + 1 == r.start)
+        last->end = r.end;
+    else
+        to[(*count)++] = r;
+}
+
+/* What o's ranges are once that one is laid over them, as the kernel does: in ret, which has room for two
+ * more than there are. */
+static unsigned laid_over(const struct lock_owner *o, struct range new, struct range *ret)
+{
+    unsigned count = 0;
+    bool placed = new.type == F_UNLCK;
+
+    for (unsigned i = 0; i < o->count; i++) {
+        struct range r = o->range[i], before = r, behind = r;
+
+        if (r.start < new.start) {
+            before.end = MIN(r.end, new.start - 1);
+            append(ret, &count, before);
+        }
+        if (!placed && r.end >= new.start) {
+            append(ret, &count, new);
+            placed = true;
+        }
+        if (r.end > new.end) {
+            behind.start = MAX(r.start, new.end + 1);
+            append(ret, &count, behind);
+        }
+    }
+    if (!placed)
+        append(ret, &count, new);
+    return count;
+}
+
+static int lock_range(struct share *s, struct lock_owner *o, struct range new, const struct flock *l)
+{
+    struct range *next = malloc((o->count + 2) * sizeof(*next));
+    unsigned count;
+    int r = 0;
+
+    if (!next)
+        return -ENOMEM;
+    count = laid_over(o, new, next);
+    pthread_mutex_lock(&s->lock);
+    if (count > o->count && s->lock_count + (count - o->count) > LOCKS_MAX)
+        r = -ENOLCK;
+    pthread_mutex_unlock(&s->lock);
+    if (!r && fcntl(o->fd, F_OFD_SETLK, l) < 0)
+        r = -errno;
+    if (r < 0) {
+        free(next);
+        return r;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->lock_count = s->lock_count - o->count + count;
+    o->count = count;
+    pthread_mutex_unlock(&s->lock);
+    free(o->range);
+    o->range = next;
+    return 0;
+}
+
+/* ---- Operations ----------------------------------------------------------------------------- */
+
+static struct flock host_lock(const struct fuse_file_lock *l)
+{
+    struct flock f = {.l_type = (short)l->type, .l_whence = SEEK_SET, .l_start = (off_t)l->start};
+
+    f.l_len = l->end >= INT64_MAX ? 0 : (off_t)(l->end - l->start + 1);
+    return f;
+}
+
+static bool is_sane(const struct fuse_file_lock *l)
+{
+    return (l->type == F_RDLCK || l->type == F_WRLCK || l->type == F_UNLCK) && l->start <= l->end &&
+           l->start <= INT64_MAX;
+}
+
+int op_getlk(struct call *c)
+{
+    struct fuse_lk_in in;
+    struct fuse_lk_out out = {0};
+    struct lock_owner *o;
+    struct flock l;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (!r && !is_sane(&in.lk))
+        r = -EINVAL;
+    if (r < 0)
+        return r;
+    h = handle_get(c->s, in.fh);
+    if (!h || h->is_dir) {
+        handle_put(c->s, h);
+        return -EBADF;
+    }
+    l = host_lock(&in.lk);
+    /* Without an owner of its own a handle asks in nobody's name: it has no POSIX locks. */
+    r = owner_get(c->s, h->node, in.owner, false, &o);
+    if (!r) {
+        r = fcntl(o->fd, F_OFD_GETLK, &l) < 0 ? -errno : 0;
+        owner_put(c->s, o);
+    } else {
+        r = fcntl(h->fd, F_OFD_GETLK, &l) < 0 ? -errno : 0;
+    }
+    handle_put(c->s, h);
+    out.lk = (struct fuse_file_lock){.type = (uint32_t)l.l_type};
+    if (l.l_type != F_UNLCK) {
+        out.lk.start = (uint64_t)l.l_start;
+        out.lk.end = l.l_len ? (uint64_t)(l.l_start + l.l_len - 1) : INT64_MAX;
+        out.lk.pid = 0; /* not a process of the guest's, or one that it knows another name of */
+    }
+    return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
+}
+
+static int flock_file(struct handle *h, uint32_t type)
+{
+    int op = type == F_UNLCK ? LOCK_UN : type == F_WRLCK ? LOCK_EX : LOCK_SH;
+
+    return flock(h->fd, op | LOCK_NB) < 0 ? -errno : 0;
+}
+
+static int lock_posix(struct call *c, struct handle *h, const struct fuse_lk_in *in)
+{
+    struct range range = {in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type};
+    struct flock l = host_lock(&in->lk);
+    struct lock_owner *o;
+    int r = owner_get(c->s, h->node, in->owner, range.type != F_UNLCK, &o);
+
+    if (r == -ENOENT)
+        return 0; /* it has none to give up */
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&o->lock);
+    r = lock_range(c->s, o, range, &l);
+    if (!r && !o->count)
+        locks_drop(c->s, o->node, &o->id);
+    pthread_mutex_unlock(&o->lock);
+    owner_put(c->s, o);
+    return r;
+}
+
+static int set_lock(struct call *c, bool waits)
+{
+    struct fuse_lk_in in;
+    struct handle *h;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (!r && !is_sane(&in.lk))
+        r = -EINVAL;
+    if (r < 0)
+        return r;
+    h = handle_get(c->s, in.fh);
+    if (!h || h->is_dir)
+        r = -EBADF;
+    else if (in.lk_flags & FUSE_LK_FLOCK)
+        r = flock_file(h, in.lk.type);
+    else
+        r = lock_posix(c, h, &in);
+    handle_put(c->s, h);
+    if (r == -EACCES)
+        r = -EAGAIN; /* POSIX allows either */
+    return r == -EAGAIN && waits && c->may_wait ? WAITS : r;
+}
+
+int op_setlk(struct call *c)
+{
+    return set_lock(c, false);
+}
+
+int op_setlkw(struct call *c)
+{
+    return set_lock(c, true);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* Who owns what, and that nothing a guest makes has power on the host. */
+#include "share_fixture.h"
+
+static struct stat host(const struct fx *f, const char *name)
+{
+    struct stat st;
+
+    ck_assert_msg(lstat(fx_path(f, name), &st) == 0, "%s: %s", name, strerror(errno));
+    return st;
+}
+
+static bool is_tagged(const struct fx *f, const char *name)
+{
+    return lgetxattr(fx_path(f, name), TAG_NAME, NULL, 0) > 0;
+}
+
+static int set_attr(struct fx *f, uint64_t node, struct fuse_setattr_in in)
+{
+    return fx_ask(f, FUSE_SETATTR, node, &in, sizeof(in), NULL, NULL);
+}
+
+START_TEST(what_the_user_makes_needs_no_tag)
+{
+    uint64_t node, fh;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0664, &node, &fh), 0);
+    ck_assert_uint_eq(host(&f, "a").st_mode, S_IFREG | 0664); /* whatever our own mask is */
+    ck_assert(!is_tagged(&f, "a"));
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0400}), 0);
+    ck_assert_uint_eq(host(&f, "a").st_mode, S_IFREG | 0400);
+    ck_assert(!is_tagged(&f, "a"));
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(other_owners_and_set_id_bits_are_the_guests_alone)
+{
+    struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = 06755};
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+    char text[64] = "";
+
+    fx_open(&f);
+    f.uid = 12345;
+    f.gid = 54321;
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0444, &node, &fh), 0);
+    ck_assert_uint_eq(host(&f, "a").st_uid, geteuid());
+    ck_assert_uint_eq(host(&f, "a").st_mode, S_IFREG | 0644); /* we must be able to write the tag */
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 12345);
+    ck_assert_uint_eq(a.gid, 54321);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0444);
+    ck_assert_int_eq(set_attr(&f, node, in), 0);
+    ck_assert_uint_eq(host(&f, "a").st_mode & 07000, 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 06755);
+    ck_assert_int_gt(getxattr(fx_path(&f, "a"), TAG_NAME, text, sizeof(text)), 0);
+    ck_assert_str_eq(text, "12345:54321:6755:file");
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(set_id_bits_end_as_they_do_on_a_disk)
+{
+    struct fuse_setattr_in set_id = {.valid = FATTR_MODE, .mode = 06755};
+    struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = 7};
+    struct fuse_setattr_in size = {.valid = FATTR_SIZE | FATTR_KILL_SUIDGID, .size = 1};
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0755, &node, &fh), 0);
+    ck_assert_int_eq(set_attr(&f, node, set_id), 0);
+    ck_assert_int_eq(fx_write(&f, fh, 0, "root may", 0), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode & 07777, 06755);
+    ck_assert_int_eq(fx_write(&f, fh, 0, "others not", FUSE_WRITE_KILL_SUIDGID), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode & 07777, 0755);
+    ck_assert_int_eq(set_attr(&f, node, set_id), 0);
+    ck_assert_int_eq(set_attr(&f, node, size), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode & 07777, 0755);
+    ck_assert_int_eq(set_attr(&f, node, set_id), 0);
+    ck_assert_int_eq(set_attr(&f, node, owner), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode & 07777, 0755);
+    ck_assert_uint_eq(a.uid, 7);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(special_files_are_stand_ins)
+{
+    static const struct { const char *name; mode_t mode; uint32_t rdev; } make[] = {
+        {"char", S_IFCHR | 0666, 0x103}, {"block", S_IFBLK | 0660, (259u << 8) | 5 | (1u << 20)},
+        {"fifo", S_IFIFO | 0644, 0}, {"socket", S_IFSOCK | 0755, 0}};
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    for (unsigned i = 0; i < ARRAY_SIZE(make); i++) {
+        struct fuse_mknod_in in = {.mode = make[i].mode, .rdev = make[i].rdev};
+
+        ck_assert_int_eq(fx_ask(&f, FUSE_MKNOD, 1, &in, sizeof(in), make[i].name, NULL), 0);
+        a = ((struct fuse_entry_out *)fx_answer(&f))->attr;
+        ck_assert_uint_eq(a.mode, make[i].mode);
+        ck_assert_uint_eq(a.rdev, make[i].rdev);
+        ck_assert(S_ISREG(host(&f, make[i].name).st_mode));
+        ck_assert(!(host(&f, make[i].name).st_mode & 0177));
+    }
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(links_belong_to_whom_their_folder_does_or_are_stand_ins)
+{
+    struct fuse_attr a;
+    uint64_t dir;
+    struct fx f;
+
+    fx_open(&f);
+    f.uid = f.gid = 4242;
+    ck_assert_int_eq(fx_mkdir(&f, 1, "d", 0755, &dir), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SYMLINK, dir, NULL, 0, "l", "target"), 0);
+    a = ((struct fuse_entry_out *)fx_answer(&f))->attr;
+    ck_assert_uint_eq(a.uid, 4242);
+    ck_assert(S_ISLNK(host(&f, "d/l").st_mode));
+    f.uid = f.gid = 17;
+    ck_assert_int_eq(fx_ask(&f, FUSE_SYMLINK, dir, NULL, 0, "m", "../elsewhere"), 0);
+    a = ((struct fuse_entry_out *)fx_answer(&f))->attr;
+    ck_assert_uint_eq(a.uid, 17);
+    ck_assert_uint_eq(a.mode, S_IFLNK | 0777);
+    ck_assert(S_ISREG(host(&f, "d/m").st_mode));
+    ck_assert_int_eq(fx_ask(&f, FUSE_READLINK, fx_lookup(&f, dir, "m"), NULL, 0, NULL, NULL), 0);
+    ck_assert_uint_eq(f.got, 12);
+    ck_assert_mem_eq(fx_answer(&f), "../elsewhere", 12);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(folders_hand_on_their_group)
+{
+    struct fuse_setattr_in in = {.valid = FATTR_MODE | FATTR_GID, .mode = 02775, .gid = 99};
+    uint64_t dir, below, node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_mkdir(&f, 1, "d", 0755, &dir), 0);
+    ck_assert_int_eq(set_attr(&f, dir, in), 0);
+    ck_assert_int_eq(fx_mkdir(&f, dir, "e", 0755, &below), 0);
+    ck_assert_int_eq(fx_getattr(&f, below, &a), 0);
+    ck_assert_uint_eq(a.gid, 99);
+    ck_assert_uint_eq(a.mode, S_IFDIR | 02755);
+    ck_assert_int_eq(fx_create(&f, below, "x", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.gid, 99);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0644);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(attributes_of_kernels_are_kept_apart_and_ours_are_hidden)
+{
+    struct fuse_setxattr_in set = {.size = 5};
+    struct fuse_getxattr_in get = {.size = 1000};
+    uint64_t node, fh;
+    struct fx f;
+
+    fx_open(&f);
+    f.uid = 5;
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), "user.mine", "value"), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), "trusted.overlay.opaque", "value"), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), "security.capability", "value"), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), TAG_NAME, "value"), -EPERM);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), "user.vz.security.x", "value"), -EPERM);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETXATTR, node, &set, sizeof(set), "other.x", "value"), -EOPNOTSUPP);
+    ck_assert_int_eq(fx_ask(&f, FUSE_GETXATTR, node, &get, sizeof(get), TAG_NAME, NULL), -ENODATA);
+    ck_assert_int_eq(fx_ask(&f, FUSE_GETXATTR, node, &get, sizeof(get), "security.capability", NULL), 0);
+    ck_assert_mem_eq(fx_answer(&f), "value", 5);
+    ck_assert_int_lt(getxattr(fx_path(&f, "a"), "security.capability", NULL, 0), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_LISTXATTR, node, &get, sizeof(get), NULL, NULL), 0);
+    ck_assert_uint_eq(f.got, sizeof("user.mine") + sizeof("trusted.overlay.opaque") + sizeof("security.capability"));
+    get.size = 3;
+    ck_assert_int_eq(fx_ask(&f, FUSE_LISTXATTR, node, &get, sizeof(get), NULL, NULL), -ERANGE);
+    get.size = 0;
+    ck_assert_int_eq(fx_ask(&f, FUSE_GETXATTR, node, &get, sizeof(get), "user.mine", NULL), 0);
+    ck_assert_uint_eq(((struct fuse_getxattr_out *)fx_answer(&f))->size, 5);
+    ck_assert_int_eq(fx_write(&f, fh, 0, "x", 0), 0); /* and capabilities are over */
+    get.size = 100;
+    ck_assert_int_eq(fx_ask(&f, FUSE_GETXATTR, node, &get, sizeof(get), "security.capability", NULL), -ENODATA);
+    ck_assert_int_eq(fx_ask(&f, FUSE_REMOVEXATTR, node, NULL, 0, "user.mine", NULL), 0);
+    ck_assert_int_lt(getxattr(fx_path(&f, "a"), "user.mine", NULL, 0), 0);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(mapped_files_are_all_one_users)
+{
+    struct share_options o = {.ownership = SHARE_MAP, .uid = 1000, .gid = 1001};
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_dir(&f);
+    fx_open_with(&f, &o);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 1000);
+    ck_assert_uint_eq(a.gid, 1001);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 1000}), 0);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 0}), -EPERM);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 04711}), 0);
+    ck_assert_uint_eq(host(&f, "a").st_mode & 07000, 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 04711);
+    ck_assert_uint_eq(a.uid, 1000);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(same_numbers_without_powers)
+{
+    struct share_options o = {.ownership = SHARE_SAME};
+    struct fuse_mknod_in in = {.mode = S_IFCHR | 0666, .rdev = 0x103};
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_dir(&f);
+    if (geteuid()) {
+        struct share_directory d = {.path = f.dir};
+
+        o.directory = &d;
+        o.count = 1;
+        ck_assert_int_eq(share_open(&o, &f.s, NULL), -EPERM);
+        rmdir(f.dir);
+        return;
+    }
+    fx_open_with(&f, &o);
+    f.uid = 1000;
+    f.gid = 1001;
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_uint_eq(host(&f, "a").st_uid, 1000);
+    ck_assert_uint_eq(host(&f, "a").st_gid, 1001);
+    ck_assert(!is_tagged(&f, "a"));
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 06755}), 0);
+    ck_assert_uint_eq(host(&f, "a").st_mode & 07777, 0755);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 06755);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 7}), 0);
+    ck_assert_uint_eq(host(&f, "a").st_uid, 7);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 7);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0755);
+    ck_assert_int_eq(fx_ask(&f, FUSE_MKNOD, 1, &in, sizeof(in), "null", NULL), 0);
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFCHR | 0666);
+    ck_assert(S_ISREG(host(&f, "null").st_mode));
+    fx_close(&f);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, what_the_user_makes_needs_no_tag);
+    UNIT_TEST(s, other_owners_and_set_id_bits_are_the_guests_alone);
+    UNIT_TEST(s, set_id_bits_end_as_they_do_on_a_disk);
+    UNIT_TEST(s, special_files_are_stand_ins);
+    UNIT_TEST(s, links_belong_to_whom_their_folder_does_or_are_stand_ins);
+    UNIT_TEST(s, folders_hand_on_their_group);
+    UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
+    UNIT_TEST(s, mapped_files_are_all_one_users);
+    UNIT_TEST(s, same_numbers_without_powers);
+}
+
+UNIT_TEST_MAIN("share_owner", add_tests)

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The threads of a share, and the requests that wait for locks. */
+#ifndef VZ_SHARE_SHARE_POOL_H
+#define VZ_SHARE_SHARE_POOL_H
+
+#include "share/share.h"
+
+struct share_pool;
+
+/* 0 or -errno. */
+int pool_create(struct share *s, unsigned threads, struct share_pool **ret) must_check;
+/* Idle. NULL is fine. */
+void pool_destroy(struct share_pool *p);
+/* Until no request is under way. */
+void pool_wait_idle(struct share_pool *p);
+void pool_submit(struct share_pool *p, struct share_request *r);
+/* Who waits for a lock, or would have to, is told -EINTR, until that is taken back. */
+void pool_refuse_waits(struct share_pool *p, bool refuse);
+/* Likewise the request of that number, if it waits. */
+void pool_interrupt(struct share_pool *p, uint64_t unique);
+
+/* share.c: serve r. False: it has to wait for a lock, and is to be served again. */
+bool share_serve_or_wait(struct share *s, const struct share_request *r, size_t *ret_written) must_check;
+/* The answer that says -errno instead. */
+size_t share_refuse(const struct share_request *r, int error);
+/* The request's number. */
+uint64_t share_unique(const struct share_request *r);
+
+#endif

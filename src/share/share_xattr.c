@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Extended attributes. Those of users are the host file's own. All others mean something to a kernel, and the
+ * guest's kernel is not the host's: they are kept under names of ours, which nobody but the guest sees as
+ * what they are. Ours and tags are hidden. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "share/share_impl.h"
+
+#define VALUE_MAX 65536u
+#define LIST_MAX  65536u
+
+static bool starts(const char *name, const char *with)
+{
+    return !strncmp(name, with, strlen(with));
+}
+
+static bool is_hidden(const char *name)
+{
+    return starts(name, XATTR_OURS) || !strcmp(name, TAG_NAME);
+}
+
+/* The host's name of a guest's. 0; -EOPNOTSUPP; -EPERM: it is not the guest's to name. */
+static int host_name(const struct node *n, const char *name, char ret[XATTR_NAME_MAX + 1])
+{
+    if (starts(name, "user.")) {
+        if (is_hidden(name))
+            return -EPERM;
+        snprintf(ret, XATTR_NAME_MAX + 1, "%s", name);
+        return 0;
+    }
+    if (n->root->no_tags || !(starts(name, "trusted.") || starts(name, "security.")))
+        return -EOPNOTSUPP;
+    return snprintf(ret, XATTR_NAME_MAX + 1, XATTR_OURS "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
+}
+
+/* The node's descriptor as a path, and the host's name; after 0 node_fd_put() and node_put(). */
+static int find(struct call *c, size_t at, bool write, struct node **ret, char path[PROC_PATH_MAX],
+                char name[XATTR_NAME_MAX + 1], size_t *ret_next)
+{
+    char guest_name[XATTR_NAME_MAX + 1];
+    struct node *n = node_get(c->s, c->h.nodeid);
+    int fd, r = n ? call_text(c, at, guest_name, sizeof(guest_name), ret_next) : -ESTALE;
+
+    if (r == -ENAMETOOLONG)
+        r = -ERANGE;
+    if (!r && !n->root)
+        r = write ? -EPERM : -ENODATA;
+    if (!r && write && n->root->read_only)
+        r = -EROFS;
+    if (!r)
+        r = host_name(n, guest_name, name);
+    if (!r)
+        r = node_fd(c->s, n, &fd);
+    if (r < 0) {
+        node_put(c->s, n);
+        return r;
+    }
+    proc_path(path, fd, NULL);
+    *ret = n;
+    return 0;
+}
+
+static void found_done(struct call *c, struct node *n)
+{
+    node_fd_put(c->s, n);
+    node_put(c->s, n);
+}
+
+int op_setxattr(struct call *c)
+{
+    bool extended = session_has(c->s, FUSE_SETXATTR_EXT);
+    size_t at = extended ? sizeof(struct fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE, next;
+    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
+    struct fuse_setxattr_in in = {0};
+    struct node *n;
+    void *value;
+    int r = call_args(c, &in, at, at);
+
+    if (!r && in.size > VALUE_MAX)
+        r = -E2BIG;
+    if (!r)
+        r = find(c, HEADER_LEN + at, true, &n, path, name, &next);
+    if (r < 0)
+        return r == -ENODATA ? -EPERM : r;
+    value = malloc(in.size + 1);
+    if (!value)
+        r = -ENOMEM;
+    else if (next > c->out_len || iov_read(c->r->out, c->r->out_count, next, value, MIN(in.size, c->out_len - next)) < in.size)
+        r = -EINVAL;
+    else if (setxattr(path, name, value, in.size, (int)in.flags & (XATTR_CREATE | XATTR_REPLACE)) < 0)
+        r = -errno;
+    if (!r && !strcmp(name, XATTR_OURS "security.capability"))
+        n->privileges = true;
+    free(value);
+    found_done(c, n);
+    return r;
+}
+
+int op_getxattr(struct call *c)
+{
+    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
+    struct fuse_getxattr_in in;
+    struct node *n;
+    char *value;
+    size_t next;
+    ssize_t len;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (!r)
+        r = find(c, HEADER_LEN + sizeof(in), false, &n, path, name, &next);
+    if (r < 0)
+        return r == -EPERM ? -ENODATA : r;
+    in.size = MIN(in.size, VALUE_MAX);
+    value = malloc(in.size + 1);
+    len = value ? getxattr(path, name, value, in.size) : -1;
+    r = len < 0 ? -errno : 0;
+    if (!r && !strcmp(name, XATTR_OURS "security.capability"))
+        n->privileges = true;
+    found_done(c, n);
+    if (!r && !in.size) {
+        const struct fuse_getxattr_out out = {.size = (uint32_t)len};
+
+        r = call_put(c, 0, &out, sizeof(out));
+    } else if (!r) {
+        r = call_put(c, 0, value, (size_t)len);
+    }
+    free(value);
+    return r;
+}
+
+/* The guest's names of the host's: in place, since none is longer. Returns their length. */
+static size_t guest_names(char *list, size_t len)
+{
+    size_t to = 0, next;
+
+    for (size_t at = 0; at < len; at = next) {
+        const char *name = list + at;
+        size_t size;
+
+        next = at + strlen(name) + 1;
+        if (starts(name, XATTR_OURS))
+            name += strlen(XATTR_OURS);
+        else if (!starts(name, "user.") || is_hidden(name))
+            continue;
+        size = strlen(name) + 1;
+        memmove(list + to, name, size);
+        to += size;
+    }
+    return to;
+}
+
+int op_listxattr(struct call *c)
+{
+    struct node *n = node_get(c->s, c->h.nodeid);
+    char path[PROC_PATH_MAX], *list = malloc(LIST_MAX + 1);
+    struct fuse_getxattr_in in;
+    size_t size = 0;
+    ssize_t len = 0;
+    int fd, r = call_args(c, &in, sizeof(in), sizeof(in));
+
+    if (!n || !list)
+        r = n ? -ENOMEM : -ESTALE;
+    if (!r && n->root)
+        r = node_fd(c->s, n, &fd);
+    if (!r && n->root) {
+        proc_path(path, fd, NULL);
+        len = listxattr(path, list, LIST_MAX);
+        r = len < 0 && errno != EOPNOTSUPP ? -errno : 0;
+        node_fd_put(c->s, n);
+    }
+    if (!r && len > 0) {
+        list[len] = '\0';
+        size = guest_names(list, (size_t)len);
+    }
+    if (!r && !in.size) {
+        const struct fuse_getxattr_out out = {.size = (uint32_t)size};
+
+        r = call_put(c, 0, &out, sizeof(out));
+    } else if (!r) {
+        r = size > in.size ? -ERANGE : call_put(c, 0, list, size);
+    }
+    free(list);
+    node_put(c->s, n);
+    return r;
+}
+
+int op_removexattr(struct call *c)
+{
+    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
+    struct node *n;
+    size_t next;
+    int r = find(c, HEADER_LEN, true, &n, path, name, &next);
+
+    if (r < 0)
+        return r;
+    r = removexattr(path, name) < 0 ? -errno : 0;
+    found_done(c, n);
+    return r;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The file system device (VIRTIO 1.2 section 5.11): requests of FUSE, which a share of the host's serves on
+ * threads of its own (share/share.h). The first queue is for what must not wait behind requests. */
+#ifndef VZ_VIRTIO_VIRTIO_FS_H
+#define VZ_VIRTIO_VIRTIO_FS_H
+
+#include "share/share.h"
+#include "virtio/virtio.h"
+
+#define VIRTIO_FS_TAG_LEN 36u
+#define VIRTIO_FS_REQUEST_QUEUES_MAX 8u
+
+struct virtio_fs_options {
+    struct share *share;          /* outlives the device */
+    char tag[VIRTIO_FS_TAG_LEN];  /* padded with NULs; need not end with one */
+};
+
+#endif

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Shared directories, by Linux's own driver."""
+import os
+
+import pytest
+
+import guest_drivers
+
+from boots import run, trouble
+
+DRIVERS = (*guest_drivers.VIRTIO, "fuse", "virtiofs")
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory):
+    return guest_drivers.files(tmp_path_factory.mktemp("drivers"), DRIVERS)
+
+
+@pytest.fixture
+def guest(kernels, initramfs, drivers):
+    """guest(SCRIPT, ARG..., files=()) boots with the drivers loaded, runs it, and returns a Timed."""
+
+    def go(script, *args, files=()):
+        initrd = initramfs(guest_drivers.load(DRIVERS) + script + "\npoweroff -f\n", *drivers, *files)
+        result = run(kernels["cloud"], initrd, "--memory", "256M", *args)
+        assert result.status == 0 and not trouble(result.out), result
+        return result
+
+    return go
+
+
+def test_read_and_write(guest, tmp_path):
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "from-host").write_text("hello guest\n")
+    result = guest("""
+mount -t virtiofs work /mnt && cd /mnt && echo "== read" && cat from-host
+echo "hello host" > from-guest
+mkdir d && cp from-host d/copy && ln d/copy d/hard && ln -s copy d/soft && mv d e
+echo "== names" && ls -1 e && cat e/soft
+dd if=/dev/urandom of=big bs=1M count=20 2>/dev/null && cp big big2 && cmp big big2 && echo "== same"
+chown 5:6 from-guest && chmod 4751 from-guest && mknod null c 1 3 && echo x > null
+echo "== owners" && stat -c '%u:%g:%a %F' from-guest null
+rm big2 && umount /mnt 2>/dev/null; cd / && umount /mnt && mount -t virtiofs work /mnt
+echo "== again" && stat -c '%u:%g:%a %F %t,%T' /mnt/from-guest /mnt/null && ls -1 /mnt
+sync
+""", "--share", f"work={share}", "--cpus", 2)
+    assert result.section("read") == "hello guest", result
+    assert result.section("names") == "copy\nhard\nsoft\nhello guest", result
+    assert "== same\n" in result.out, result
+    assert result.section("owners") == "5:6:4751 regular file\n0:0:644 character special file", result
+    again = result.section("again").splitlines()
+    assert again[:2] == ["5:6:4751 regular file 0,0", "0:0:644 character special file 1,3"], result
+    assert again[2:7] == ["big", "e", "from-guest", "from-host", "null"], result
+    assert (share / "from-guest").read_text() == "hello host\n"
+    assert (share / "e/soft").is_symlink() and os.readlink(share / "e/soft") == "copy"
+    assert (share / "big").stat().st_size == 20 << 20
+    assert (share / "from-guest").stat().st_mode & 0o7000 == 0
+    assert (share / "null").is_file() and (share / "null").stat().st_size == 0
+    assert os.stat(share / "from-guest").st_uid == os.geteuid()
+
+
+def test_read_only_and_several(guest, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(f"{name}\n")
+    result = guest("""
+mkdir /ro /several
+mount -t virtiofs ro /ro && mount -t virtiofs several /several && echo "== mounted"
+for d in /ro /several /several/a; do touch $d/new 2>/dev/null && echo "$d: written"; done
+touch /several/b/new && ln /several/a/file /several/b/x 2>/dev/null && echo "linked"
+echo "== seen" && cat /ro/file /several/a/file /several/b/file && ls /several
+""", "--share", f"ro={tmp_path}/a,ro", "--share", f"several=multiple,dir=a:{tmp_path}/a:ro,dir=b:{tmp_path}/b")
+    assert "== mounted\n" in result.out, result
+    assert result.section("seen").startswith("a\na\nb\n"), result
+    assert sorted(os.listdir(tmp_path / "a")) == ["file"]
+    assert sorted(os.listdir(tmp_path / "b")) == ["file", "new"]
