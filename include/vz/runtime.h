@@ -11,6 +11,7 @@
 #include <vz/machine.h>
 #include <vz/network.h>
 #include <vz/serial.h>
+#include <vz/share.h>
 #include <vz/socket.h>
 
 #ifdef __cplusplus
@@ -78,6 +79,17 @@ VZ_PUBLIC int vz_machine_socket_connect(struct vz_machine *machine, uint32_t por
  * VZ_ERROR_INVALID_STATE. Since 0.2. */
 VZ_PUBLIC struct vz_socket_connection *
 vz_machine_socket_connect_wait(struct vz_machine *machine, uint32_t port, struct vz_error *err);
+
+/* ---- Shared directories (Apple's: VZVirtioFileSystemDevice) ---------------------------------- */
+
+/**
+ * Give a directory sharing device of a live machine another share. What the guest knew of the one before is
+ * stale (ESTALE) from then on; files that it has open stay open. Until the machine stops.
+ * @share  a reference is taken; NULL: nothing is shared, and the guest finds an empty folder
+ * Returns 0; or -1, and nothing has changed, with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live),
+ * VZ_ERROR_IO, or what vz_config_validate() says of shares. Since 0.4. */
+VZ_PUBLIC int vz_machine_set_directory_share(struct vz_machine *machine, unsigned device,
+                                             struct vz_directory_share *share, struct vz_error *err);
 
 /* ---- Networks (Apple's: VZNetworkDevice) ---------------------------------------------------- */
 

@@ -46,6 +46,22 @@ SERIAL: Dict[str, Callable[[Form, Any], Any]] = {
 }
 
 
+def _several(form: Form, err: Any) -> Any:
+    kept = [(ffi.new("char[]", str(d["name"]).encode()), ffi.new("char[]", str(d["path"]).encode()),
+             bool(d.get("readOnly"))) for d in form.get("directories") or []]
+    directories = ffi.new("struct vz_shared_directory[]", [
+        {"size": ffi.sizeof("struct vz_shared_directory"), "name": name, "path": path,
+         "read_only": read_only} for name, path, read_only in kept])
+    return lib.vz_multiple_directory_share_new(directories, len(kept), err)
+
+
+SHARE: Dict[str, Callable[[Form, Any], Any]] = {
+    "singleDirectory": lambda form, err: lib.vz_single_directory_share_new(
+        str(form["path"]).encode(), bool(form.get("readOnly")), err),
+    "multipleDirectory": _several,
+}
+
+
 def _made(kinds: Dict[str, Callable[[Form, Any], Any]], unref: Any, form: Optional[Form]) -> Any:
     if form is None:
         return ffi.NULL
@@ -63,3 +79,9 @@ def network_attachment(form: Optional[Form]) -> Any:
 def serial_attachment(form: Optional[Form]) -> Any:
     """A struct vz_serial_attachment * from what pty(), file() and their like made; NULL from None."""
     return _made(SERIAL, lib.vz_serial_attachment_unref, form)
+
+
+def directory_share(form: Optional[Form]) -> Any:
+    """A struct vz_directory_share * from what single_directory() or multiple_directory() made; NULL
+    from None."""
+    return _made(SHARE, lib.vz_directory_share_unref, form)

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from ._library import checked, ffi, lib, new_error
-from .attachments import Form, network_attachment, serial_attachment
+from .attachments import Form, directory_share, network_attachment, serial_attachment
 from .connection import Connection
 from .events import GuestAddress, accept, address_of, listeners, numbers
 
@@ -65,6 +65,13 @@ class Runtime:
         for number in self._listening.values():
             listeners.pop(number, None)
         self._listening.clear()
+
+    # ---- Shared directories --------------------------------------------------------------------
+
+    def set_directory_share(self, device: int, share: Optional[Form]) -> None:
+        """Share something else, until the machine stops: single_directory(), multiple_directory();
+        None: nothing."""
+        called(lib.vz_machine_set_directory_share, self.c, device, directory_share(share))
 
     # ---- Networks ------------------------------------------------------------------------------
 

@@ -110,6 +110,22 @@ int vz_machine_guest_address(struct vz_machine *m, unsigned device, struct vz_gu
     return options_return(ret, ret->size, &c.address, sizeof(c.address), err) < 0 ? -1 : 0;
 }
 
+/* ---- Shared directories ---------------------------------------------------------------------- */
+
+int vz_machine_set_directory_share(struct vz_machine *m, unsigned device,
+                                   struct vz_directory_share *share, struct vz_error *err)
+{
+    struct part_call c = {.list = "directorySharingDevices", .device = device, .attachment = share};
+
+    if (!options_given(m, "machine", err))
+        return -1;
+    if (device >= m->config->directory_sharing_devices.count)
+        return no_device(err, "directory sharing device", device);
+    if (share && validate_attachment(share, err) < 0)
+        return -1;
+    return machine_call(m, change, &c, err) < 0 ? -1 : 0;
+}
+
 /* ---- Serial and console ports --------------------------------------------------------------- */
 
 static int set_attachment(struct vz_machine *m, struct part_call *c, struct vz_error *err)

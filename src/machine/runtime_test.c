@@ -421,6 +421,33 @@ START_TEST(a_network_is_replaced_and_lost)
 }
 END_TEST
 
+START_TEST(a_share_is_replaced)
+{
+    struct vz_directory_share *tmp = vz_single_directory_share_new("/tmp", true, NULL);
+    struct vz_directory_share *gone = vz_single_directory_share_new("/nonexistent", true, NULL);
+    struct vz_directory_sharing_device *d = vz_virtio_file_system_device_new("tag", tmp, NULL, NULL);
+    struct vz_error err = {0};
+    struct machine t;
+
+    begin(&t);
+    ck_assert_int_eq(vz_config_add_directory_sharing_device(t.config, d, NULL), 0);
+    make_machine(&t);
+    ck_assert_int_eq(vz_machine_set_directory_share(t.m, 0, tmp, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    start(&t);
+    ck_assert_msg(!vz_machine_set_directory_share(t.m, 0, tmp, &err), "%s", err.text);
+    ck_assert_int_eq(vz_machine_set_directory_share(t.m, 0, gone, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    ck_assert_int_eq(vz_machine_set_directory_share(t.m, 0, NULL, &err), 0);
+    ck_assert_int_eq(vz_machine_set_directory_share(t.m, 1, tmp, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    end(&t);
+    vz_directory_sharing_device_unref(d);
+    vz_directory_share_unref(tmp);
+    vz_directory_share_unref(gone);
+}
+END_TEST
+
 START_TEST(devices_that_are_not_there_are_not_found)
 {
     struct vz_memory_state state = VZ_MEMORY_STATE_INIT;
@@ -593,6 +620,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_network_is_replaced_and_lost);
     UNIT_TEST(s, nothing_leaks_with_every_device);
     UNIT_TEST(s, two_machines_with_every_device);
+    UNIT_TEST(s, a_share_is_replaced);
     UNIT_TEST(s, devices_that_are_not_there_are_not_found);
 }
 

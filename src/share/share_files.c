@@ -220,7 +220,7 @@ static int create(struct call *c, bool unnamed)
     size_t next;
     int r = call_args(c, &k.in, sizeof(k.in), sizeof(k.in));
 
-    if (!r)
+    if (!r && !unnamed) /* Linux sends "/" for a file that has no name */
         r = call_name(c, HEADER_LEN + sizeof(k.in), k.name, &next);
     if (!r && !(k.parent = node_get(s, c->h.nodeid)))
         r = -ESTALE;

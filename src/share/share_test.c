@@ -83,6 +83,32 @@ START_TEST(renames_that_exchange_and_that_must_not_replace)
 }
 END_TEST
 
+START_TEST(a_file_without_a_name_can_be_given_one)
+{
+    struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+    struct fuse_link_in link_in;
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_ask(&f, FUSE_TMPFILE, 1, &in, sizeof(in), "/", NULL), 0);
+    node = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    fh = ((struct fuse_open_out *)((uint8_t *)fx_answer(&f) + sizeof(struct fuse_entry_out)))->fh;
+    ck_assert_int_eq(fx_write(&f, fh, 0, "text", 0), 0);
+    ck_assert_int_eq(fx_release(&f, fh), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.nlink, 0);
+    link_in.oldnodeid = node;
+    ck_assert_int_eq(fx_ask(&f, FUSE_LINK, 1, &link_in, sizeof(link_in), "named", NULL), 0);
+    ck_assert_uint_eq(fx_lookup(&f, 1, "named"), node);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.nlink, 1);
+    ck_assert_uint_eq(a.size, 4);
+    fx_close(&f);
+}
+END_TEST
+
 /* The names that a listing has, with answers of a few entries. */
 static unsigned list_all(struct fx *f, uint64_t fh, uint32_t opcode, bool seen[1000])
 {
@@ -260,8 +286,7 @@ START_TEST(names_are_single_components_everywhere)
         {FUSE_MKDIR, sizeof(struct fuse_mkdir_in), false}, {FUSE_UNLINK, 0, false}, {FUSE_RMDIR, 0, false},
         {FUSE_SYMLINK, 0, true}, {FUSE_CREATE, sizeof(struct fuse_create_in), false},
         {FUSE_LINK, sizeof(struct fuse_link_in), false}, {FUSE_RENAME, sizeof(struct fuse_rename_in), true},
-        {FUSE_RENAME2, sizeof(struct fuse_rename2_in), true},
-        {FUSE_TMPFILE, sizeof(struct fuse_create_in), false}};
+        {FUSE_RENAME2, sizeof(struct fuse_rename2_in), true}};
     uint64_t args[8] = {1};
     char longest[300];
     struct fx f;
@@ -596,6 +621,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, nothing_before_init_and_flags_are_ours_and_theirs);
     UNIT_TEST(s, a_file_is_made_written_read_moved_and_removed);
     UNIT_TEST(s, renames_that_exchange_and_that_must_not_replace);
+    UNIT_TEST(s, a_file_without_a_name_can_be_given_one);
     UNIT_TEST(s, a_listing_has_every_name_once);
     UNIT_TEST(s, lookups_are_counted_and_forgotten);
     UNIT_TEST(s, a_reset_forgets_everything);

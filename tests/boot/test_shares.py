@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Shared directories, by Linux's own driver."""
 import os
+import shutil
 
 import pytest
 
 import guest_drivers
 
 from boots import run, trouble
+from conftest import ROOT
 
 DRIVERS = (*guest_drivers.VIRTIO, "fuse", "virtiofs")
 
@@ -75,3 +77,40 @@ echo "== seen" && cat /ro/file /several/a/file /several/b/file && ls /several
     assert result.section("seen").startswith("a\na\nb\n"), result
     assert sorted(os.listdir(tmp_path / "a")) == ["file"]
     assert sorted(os.listdir(tmp_path / "b")) == ["file", "new"]
+
+
+@pytest.mark.parametrize("cache", ["automatic", "never", "always"])
+def test_every_call_as_on_a_local_file_system(guest, tmp_path, cache):
+    share = tmp_path / "share"
+    share.mkdir()
+    share.chmod(0o755)
+    result = guest("""
+mkdir /local && mount -t tmpfs -o mode=755 local /local && mount -t virtiofs share /mnt
+fscheck /local 7 >/tmp/local && fscheck /mnt 7 >/tmp/share || echo "== failed"
+grep random: /tmp/share
+diff /tmp/local /tmp/share >/tmp/diff && echo "== the same"
+cat /tmp/diff
+""", "--share", f"share={share},cache={cache}", "--cpus", 2,
+                   files=[guest_drivers.program(tmp_path, "tests/boot/programs/fscheck.c")])
+    assert "random: 0\n" in result.out and "== the same\n" in result.out, result
+    for folder, _, names in os.walk(share):  # whatever the guest did has no power here
+        for name in names:
+            st = os.lstat(f"{folder}/{name}")
+            assert st.st_uid == os.geteuid() and not st.st_mode & 0o7000, name
+
+
+def test_a_root_file_system(guest, tmp_path):
+    root = tmp_path / "root"
+    for folder in ("bin", "dev", "proc", "sbin"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(f"{ROOT}/cache/busybox", root / "bin/busybox")
+    (root / "sbin/init").write_text("""#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+echo "== root"; /bin/busybox grep ' / ' /proc/mounts | /bin/busybox grep -c virtiofs
+echo written > /new; /bin/busybox chown 3:4 /new; /bin/busybox stat -c %u:%g /new
+/bin/busybox poweroff -f
+""")
+    (root / "sbin/init").chmod(0o755)
+    result = guest("mount -t virtiofs root /mnt && exec switch_root /mnt /sbin/init", "--share", f"root={root}")
+    assert result.section("root").startswith("1\n3:4\n"), result
+    assert (root / "new").read_text() == "written\n"

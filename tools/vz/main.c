@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
 
 #include "cli.h"
+
+#define DESCRIPTORS_MAX 262144u
 
 const struct opt no_options[] = {{.name = NULL}};
 static const struct opt help_options[] = {
@@ -241,12 +244,24 @@ static void on_log(void *arg, enum vz_log_level level, const char *text)
     cli_error("%s", text);
 }
 
+/* Shared directories have files of the guest open. The soft limit is for programs that select(). */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max < DESCRIPTORS_MAX ? l.rlim_max : DESCRIPTORS_MAX;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct command *c;
 
     if (!fill_standard_fds())
         return EXIT_FAILED;
+    raise_descriptor_limit();
     vz_set_log(on_log, NULL, VZ_LOG_ENVIRONMENT);
     if (argc < 2) {
         cli_error("no command given (see 'vz --help')");
