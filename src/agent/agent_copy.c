@@ -145,8 +145,9 @@ static int copy(struct vz_agent *a, bool in, const char *from, const char *to,
     r = request(&c, a, in, in ? to : from, err);
     if (!r) {
         r = in ? copy_in(&c, from, &io, &t, err) : copy_out(&c, to, &io, &t, err);
-        result.skipped = t.skipped + agent_get_number(agent_bytes_front(&c.channel->end),
-                                                      c.channel->end.len, AGENT_F_SKIPPED, 0);
+        if (!r) /* END has come */
+            result.skipped = t.skipped + agent_get_number(agent_bytes_front(&c.channel->end),
+                                                          c.channel->end.len, AGENT_F_SKIPPED, 0);
         agent_close(c.channel);
     }
     free(c.out);

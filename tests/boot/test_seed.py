@@ -65,3 +65,21 @@ def test_what_cloud_init_would_ignore_is_refused(vz, tiny_kernel, tmp_path):
     user.write_text("users: []\n")
     r = vz("run", "--kernel", tiny_kernel(b"\xf4"), "--seed", user)
     assert r.status == 1 and "#cloud-config" in r.err and str(user) in r.err, r
+
+
+def test_what_provisioning_says_is_in_the_seed(kernels, initramfs, modules, tmp_path):
+    form = tmp_path / "form.json"
+    form.write_text('{"username": "me", "password": "secret", "sshKeys": ["ssh-ed25519 AAAA me"], "hostname": "web"}')
+    script = guest_drivers.load(DRIVERS) + "mount -t iso9660 -o ro /dev/vda /mnt; cat /mnt/user-data; poweroff -f\n"
+    r = boots.run(kernels["cloud"], initramfs(script, *modules), "--provision", form)
+    assert r.status == 0 and "#cloud-config\n" in r.out, r
+    assert '"plain_text_passwd": "secret"' in r.out and '"hostname": "web"' in r.out, r
+
+
+@pytest.mark.parametrize("form, said", [
+    ('{"username": "me", "fullName": "a:b"}', "full name"), ('{"username": "root"}', "user name 'root'"),
+    ('{"username": "me", "password": ""}', "password"), ("nonsense", "provisioning: line 1"), ('{"x": 1}', "x: is not known")])
+def test_bad_provisioning_is_refused(vz, tiny_kernel, tmp_path, form, said):
+    (tmp_path / "form.json").write_text(form)
+    r = vz("run", "--kernel", tiny_kernel(b"\xf4"), "--provision", tmp_path / "form.json")
+    assert r.status == 2 and said in r.err and r.err.count("\n") == 1, r

@@ -175,6 +175,16 @@ def test_what_is_not_there_is_said(vz, home):
     assert r.status == 124, r
 
 
+def test_a_paused_guest_is_no_place_to_work_and_its_clock_is_set_afterwards(vz, g):
+    assert vz("pause", g).status == 0
+    r = vz("exec", g, "--", "true")
+    assert r.status == 125 and "is paused" in r.err, r
+    time.sleep(6)
+    r = vz("resume", g)
+    assert (r.status, r.err) == (0, ""), r
+    assert abs(int(vz("exec", g, "--", "date", "+%s").out) - time.time()) < 4
+
+
 def test_one_command_in_a_clean_machine(vz, g, home, tmp_path):
     """--from with --ephemeral, also while the machine is off; its disk is as it was."""
     clean = home / "clean.vz"

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
@@ -172,7 +173,7 @@ static bool apply_nets(const struct run_options *o)
 /* Those whose order matters are applied by themselves, --forward and --ephemeral at last. */
 static bool is_special(const struct opt *o)
 {
-    static const char *const names[] = {"config", "from", "print-config", "check", "stats", "mac",
+    static const char *const names[] = {"config", "from", "provision", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
                                         "save", "save-compressed", "save-plain", "passphrase-file"};
 
@@ -181,6 +182,30 @@ static bool is_special(const struct opt *o)
             return true;
     }
     return run_life_has(o->name) || (!o->name[0] && o->letter == 't');
+}
+
+/* The seed has a password in it: it is in no file. */
+static bool apply_provision(const struct run_options *o, const char *file)
+{
+    char *form, *data = NULL, path[64];
+    int fd = memfd_create("vz-user-data", MFD_CLOEXEC);
+    struct vz_error err = {.text = ""};
+    size_t len = 0;
+    bool ok = false;
+
+    form = fd < 0 ? NULL : read_file(file, &len);
+    data = form ? vz_provisioning_user_data_from_json(form, len, &err) : NULL;
+    if (data && write(fd, data, strlen(data)) == (ssize_t)strlen(data)) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* open until the process ends */
+        ok = apply(o, "seed", path);
+    } else if (form) {
+        cli_error("--provision '%s': %s", file, data ? strerror(errno) : err.text);
+    } else if (fd < 0) {
+        cli_error("--provision: %s", strerror(errno));
+    }
+    free(form);
+    free(data);
+    return ok;
 }
 
 static bool apply_all(struct run_options *o)
@@ -196,6 +221,8 @@ static bool apply_all(struct run_options *o)
         if (g->opt->name[0] ? !apply(o, g->opt->name, g->value) : !apply_megabytes(o, g->value))
             return false;
     }
+    if (run_options_flag(o, "provision") && !apply_provision(o, value_of(o, "provision")))
+        return false;
     if (!apply_nets(o) ||
         (o->has_program && !run_options_flag(o, "vsock") && !apply(o, "vsock", "cid=3")))
         return false;

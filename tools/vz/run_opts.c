@@ -26,6 +26,10 @@ const struct opt run_options[] = {
     {"mac", 0, OPT_ALWAYS, "MAC", "Devices",
      "the address of the first --net that has none (default random)",
      "It brings along a network card behind NAT where there is no --net.", 0},
+    {"provision", 0, OPT_ALWAYS, "FILE", "Machine",
+     "set the guest up at its first start, by cloud-init: a user, keys, packages, ... as JSON in FILE (-: standard input)",
+     "Members: fullName, username, password, logsInAutomatically, enablesRemoteLogin, sshKeys, hostname, locale, timezone, "
+     "packages, script. It becomes a --seed that is in memory only.", 1},
     {"debug-exit-pass", 0, OPT_ALWAYS, "N", "Ending",
      "as --debug-exit; and the byte N, by which the guest says that all is well, ends with 0",
      "Test programs have 16 for it by a common convention, and those of vz 0.", 0},

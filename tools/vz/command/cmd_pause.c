@@ -2,6 +2,7 @@
 /* `vz pause MACHINE` and `vz resume MACHINE`. */
 #include "command/machine_command.h"
 #include "control/client.h"
+#include "guest/agent_link.h"
 
 static bool ask(struct bundle *b, const char *method)
 {
@@ -21,7 +22,10 @@ static bool pause_machine(struct bundle *b, const struct args *a)
 
 static bool resume_machine(struct bundle *b, const struct args *a)
 {
-    return ask(b, "resume");
+    if (!ask(b, "resume"))
+        return false;
+    agent_link_set_clock(b);
+    return true;
 }
 
 static int pause_main(int argc, char **argv)
@@ -38,4 +42,5 @@ const struct command pause_command = {
     "pause", pause_main, NULL, no_options, "let running machines stand still", NULL, "MACHINE...",
     "CPUs and devices stop, and the guest's clocks with them; its memory stays taken."};
 const struct command resume_command = {
-    "resume", resume_main, NULL, no_options, "let paused machines go on", NULL, "MACHINE...", NULL};
+    "resume", resume_main, NULL, no_options, "let paused machines go on", NULL, "MACHINE...",
+    "The clock of a guest with an agent (vz-agent) is set: it stood still, too."};

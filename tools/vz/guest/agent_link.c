@@ -13,6 +13,7 @@
 
 #define STEP_MS    100
 #define HELLO_MS   10000 /* for an agent that took the connection */
+#define ANSWER_MS  10000 /* for a guest that takes or refuses it: one that hangs does neither */
 #define YOUNG_S    120   /* a guest of that age may still be starting */
 #define PATIENT_MS 60000
 #define MOMENT_MS  3000
@@ -79,32 +80,60 @@ struct vz_agent *agent_link_by(agent_connect_fn *connect_fd, void *arg, const ch
 static int connect_by_control(void *arg, struct vz_error *err)
 {
     const struct bundle *b = arg;
-    json_t *params = json_pack("{s:i}", "port", (int)VZ_AGENT_PORT), *result;
+    struct control_client c;
+    json_t *result = NULL;
     int fd = -1;
 
-    result = client_ask(b, "connect", params, &fd, err);
+    if (client_open(b, &c, err) == 0) {
+        client_set_timeout(&c, ANSWER_MS);
+        result = client_call(&c, "connect", json_pack("{s:i}", "port", (int)VZ_AGENT_PORT), &fd, err);
+        client_close(&c);
+    }
     json_decref(result);
-    if (result && fd < 0)
+    if (result && fd >= 0)
+        return fd;
+    if (result)
         return fail(err, VZ_ERROR_NETWORK, "the connection did not come along");
-    if (!result && !bundle_is_running(b)) /* and will not be, however long one waits */
+    if (!bundle_is_running(b)) /* and will not be, however long one waits */
         return fail(err, VZ_ERROR_CANCELLED, "is not running; 'vz start' starts it");
-    return result ? fd : -1;
+    if (err->code == VZ_ERROR_NETWORK && strstr(err->text, "process ended"))
+        return fail(err, VZ_ERROR_NETWORK, "the guest takes no connection");
+    return -1;
 }
 
-/* How long to wait where nobody said. */
-static int patience(const struct bundle *b)
+/* False with err: nothing in it can answer. ret_wait_ms: how long to wait where nobody said. */
+static bool is_awake(const struct bundle *b, int *ret_wait_ms, struct vz_error *err)
 {
-    struct vz_error err;
-    json_t *info = client_ask(b, "info", NULL, NULL, &err);
+    struct vz_error none;
+    json_t *info = client_ask(b, "info", NULL, NULL, &none);
+    const char *state = json_string_value(json_object_get(info, "state"));
+    bool paused = state && !strcmp(state, "paused");
     double age = json_number_value(json_object_get(info, "uptime"));
 
     json_decref(info);
-    return age < YOUNG_S ? PATIENT_MS : MOMENT_MS;
+    *ret_wait_ms = age < YOUNG_S ? PATIENT_MS : MOMENT_MS;
+    return !paused || fail_false(err, VZ_ERROR_INVALID_STATE, "%s: is paused; 'vz resume' lets it go on", b->name);
 }
 
 struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late, struct vz_error *err)
 {
+    int automatic;
+
+    if (ret_late)
+        *ret_late = false;
+    if (!is_awake(b, &automatic, err))
+        return NULL;
     if (wait_ms == LINK_AUTOMATIC)
-        wait_ms = patience(b);
+        wait_ms = automatic;
     return agent_link_by(connect_by_control, (void *)b, b->name, wait_ms, ret_late, err);
+}
+
+void agent_link_set_clock(const struct bundle *b)
+{
+    struct vz_error err;
+    struct vz_agent *a = agent_link(b, 0, NULL, &err);
+
+    if (a && vz_agent_has(a, "clock") && vz_agent_set_clock(a, &err) < 0)
+        cli_error("%s: the guest's clock stays behind: %s", b->name, err.text);
+    vz_agent_free(a);
 }
