@@ -261,6 +261,22 @@ START_TEST(all_output_comes_before_the_end)
 }
 END_TEST
 
+START_TEST(output_that_nobody_wants_holds_up_nothing)
+{
+    const char *const argv[] = {"sh", "-c", "head -c 9000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 2", NULL};
+    struct vz_agent_exec_options o = VZ_AGENT_EXEC_OPTIONS_INIT;
+    struct vz_agent_exit e = VZ_AGENT_EXIT_INIT;
+    struct vz_error err = {.text = ""};
+    struct vz_agent_process *p;
+
+    o.argv = argv;
+    p = vz_agent_exec(agent, &o, &err);
+    ck_assert_msg(vz_agent_process_wait(p, &e, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(e.value, 2);
+    vz_agent_process_free(p);
+}
+END_TEST
+
 START_TEST(a_grandchild_that_keeps_the_output_open_is_not_waited_for)
 {
     uint64_t start = now_ms();
@@ -610,6 +626,7 @@ static void add_tests(Suite *s)
     add(s, binary_input_comes_back_whole);
     add(s, a_program_that_reads_no_input_ends_all_the_same);
     add(s, all_output_comes_before_the_end);
+    add(s, output_that_nobody_wants_holds_up_nothing);
     add(s, a_grandchild_that_keeps_the_output_open_is_not_waited_for);
     add(s, closing_orders);
     add(s, a_reader_that_went_away_is_a_closed_pipe);

@@ -68,11 +68,11 @@ static void fill(struct vz_agent_process *p, unsigned stream)
 
     if (o->done < o->len)
         return;
-    n = agent_receive(p->channel, stream, o->data, sizeof(o->data), false);
+    do { /* what nobody wants is taken all the same, so that the program goes on */
+        n = agent_receive(p->channel, stream, o->data, sizeof(o->data), false);
+    } while (n > 0 && o->fd < 0);
     o->done = 0;
     o->len = (size_t)MAX(n, 0);
-    if (o->fd < 0)
-        o->len = 0;
 }
 
 static void write_output(struct vz_agent_process *p, unsigned stream)
