@@ -99,6 +99,13 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
     /* The guest's kernel panicked, and told so. It goes on when a crash kernel takes over, or by
      * continue_at_panic; else the machine ends. Since 0.4. */
     void (*guest_panicked)(void *arg, struct vz_machine *machine, bool crash_kernel);
+    /* The connection of a disk on an NBD server is there again, after an error. device counts the
+     * configuration's storage devices. Since 0.4. */
+    void (*disk_connected)(void *arg, struct vz_machine *machine, unsigned device);
+    /* It was lost (VZ_ERROR_NBD_DISCONNECTED), or the server that answers now has not that disk any more
+     * (VZ_ERROR_NBD_NEGOTIATION_FAILED). Attempts to connect go on in both cases. Since 0.4. */
+    void (*disk_error)(void *arg, struct vz_machine *machine, unsigned device,
+                       const struct vz_error *err);
 };
 #define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Disks: the device the guest sees, and the bytes behind it.
  * Apple's: VZVirtioBlockDeviceConfiguration, VZDiskImageStorageDeviceAttachment,
- * VZDiskBlockDeviceStorageDeviceAttachment.
+ * VZDiskBlockDeviceStorageDeviceAttachment, VZNetworkBlockDeviceStorageDeviceAttachment.
  * Lifetime: counted. Threads: any; objects do not change once made. */
 #ifndef VZ_STORAGE_H
 #define VZ_STORAGE_H
@@ -84,6 +84,39 @@ struct vz_block_device_options { /* start from VZ_BLOCK_DEVICE_OPTIONS_INIT */
 VZ_PUBLIC struct vz_storage_attachment *
 vz_block_device_attachment_new(int fd, const struct vz_block_device_options *options,
                                struct vz_error *err);
+
+#define VZ_NBD_TIMEOUT_DEFAULT 30
+#define VZ_NBD_TIMEOUT_MAX     86400
+
+struct vz_nbd_options { /* start from VZ_NBD_OPTIONS_INIT */
+    size_t size;
+    uint32_t timeout;       /* seconds, up to VZ_NBD_TIMEOUT_MAX, for a request, and for connecting at the start: then the
+                               guest gets an error; 0: it waits for ever */
+    bool read_only;         /* refuse writes even where the server takes them. A server's read-only export is
+                               one in any case. */
+    enum vz_disk_sync sync; /* full and fsync: the guest's flushes reach the server; none: they do nothing */
+};
+#define VZ_NBD_OPTIONS_INIT                                                                        \
+    VZ_INIT_(struct vz_nbd_options, VZ_SET_(timeout, VZ_NBD_TIMEOUT_DEFAULT)                       \
+                 VZ_SET_(sync, VZ_DISK_SYNC_FULL))
+
+/**
+ * A disk on an NBD server. It is connected when a machine starts, which fails with
+ * VZ_ERROR_NBD_NEGOTIATION_FAILED or VZ_ERROR_NBD_DISCONNECTED. A connection that is lost later is made anew by
+ * itself: requests wait for it, and what was written but not flushed is written again, so the guest sees
+ * nothing but time, unless that exceeds the timeout. The program hears of it by disk_error and
+ * disk_connected (<vz/machine.h>).
+ * @uri      nbd://HOST[:PORT]/EXPORT, nbds://[USER@]HOST[:PORT]/EXPORT (TLS), nbd+unix:///EXPORT?socket=PATH or
+ *           nbds+unix:; with tls-certificates=FOLDER, tls-psk-file=FILE or tls-verify-peer=false behind '?'. Copied.
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. What is wrong with the address,
+ * validation says. Since 0.4. */
+VZ_PUBLIC struct vz_storage_attachment *vz_nbd_attachment_new(const char *uri,
+                                                              const struct vz_nbd_options *options,
+                                                              struct vz_error *err);
+
+/* Can it be the address of an NBD export? Returns 0, or -1 with VZ_ERROR_INVALID, whose text says what is wrong. Since
+ * 0.4. */
+VZ_PUBLIC int vz_nbd_uri_validate(const char *uri, struct vz_error *err);
 
 struct vz_seed_options { /* start from VZ_SEED_OPTIONS_INIT */
     size_t size;

@@ -49,6 +49,12 @@ class Delegate:
     def network_disconnected(self, machine: Any, device: int, error: Optional[Error]) -> None:
         """The host's end of network device number device is gone."""
 
+    def disk_connected(self, machine: Any, device: int) -> None:
+        """The connection of storage device number device is there again."""
+
+    def disk_error(self, machine: Any, device: int, error: Optional[Error]) -> None:
+        """The connection of storage device number device was lost, or leads to another disk now."""
+
     def console_port_opened(self, machine: Any, device: int, port: int) -> None:
         """A program in the guest opened it."""
 
@@ -112,6 +118,16 @@ def _network_disconnected(arg: Any, _: Any, device: int, err: Any) -> None:
     _tell(arg, "network_disconnected", device, error_of(err))
 
 
+@ffi.callback("void(void *, struct vz_machine *, unsigned)")
+def _disk_connected(arg: Any, _: Any, device: int) -> None:
+    _tell(arg, "disk_connected", device)
+
+
+@ffi.callback("void(void *, struct vz_machine *, unsigned, const struct vz_error *)")
+def _disk_error(arg: Any, _: Any, device: int, err: Any) -> None:
+    _tell(arg, "disk_error", device, error_of(err))
+
+
 @ffi.callback("void(void *, struct vz_machine *, unsigned, unsigned)")
 def _console_port_opened(arg: Any, _: Any, device: int, port: int) -> None:
     _tell(arg, "console_port_opened", device, port)
@@ -151,6 +167,8 @@ def c_delegate() -> Any:
         "guest_did_stop": _guest_did_stop,
         "did_stop_with_error": _did_stop_with_error,
         "network_disconnected": _network_disconnected,
+        "disk_connected": _disk_connected,
+        "disk_error": _disk_error,
         "console_port_opened": _console_port_opened,
         "console_port_closed": _console_port_closed,
         "guest_address_changed": _guest_address_changed,

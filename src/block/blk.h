@@ -86,6 +86,7 @@ struct blk_client {
 #define BLK_COUNTERS(X)                                                                            \
     X(reads) X(writes) X(flushes) X(discards) X(zeroes) X(bytes_read) X(bytes_written)            \
     X(errors) /* requests that ended with one */                                                   \
+    X(reconnects) /* connections that were made anew, of disks on the network */                   \
     X(refused) /* of them: out of range, misaligned, or writes to a read-only disk */
 
 struct blk_stats { /* read on any thread */

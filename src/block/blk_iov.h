@@ -53,4 +53,23 @@ static inline void blk_iov_fill(const struct iovec *iov, unsigned count, uint64_
     }
 }
 
+/* The other way: copy what is there. */
+static inline void blk_iov_gather(const struct iovec *iov, unsigned count, uint64_t skip, void *to,
+                                  uint64_t len)
+{
+    for (unsigned i = 0; i < count && len; i++) {
+        size_t part;
+
+        if (skip >= iov[i].iov_len) {
+            skip -= iov[i].iov_len;
+            continue;
+        }
+        part = MIN(iov[i].iov_len - skip, (size_t)len);
+        memcpy(to, (const char *)iov[i].iov_base + skip, part);
+        to = (char *)to + part;
+        len -= part;
+        skip = 0;
+    }
+}
+
 #endif

@@ -58,7 +58,7 @@ struct vz_console_device {
     struct console_port *port;
 };
 
-enum storage_attachment_kind { STORAGE_DISK_IMAGE, STORAGE_BLOCK_DEVICE, STORAGE_SEED };
+enum storage_attachment_kind { STORAGE_DISK_IMAGE, STORAGE_BLOCK_DEVICE, STORAGE_SEED, STORAGE_NBD };
 
 struct vz_storage_attachment {
     struct object object;
@@ -71,6 +71,8 @@ struct vz_storage_attachment {
     enum vz_disk_format format;
     char *backing;   /* STORAGE_DISK_IMAGE; may be NULL */
     bool ephemeral;  /* STORAGE_DISK_IMAGE */
+    char *uri;        /* STORAGE_NBD */
+    uint32_t timeout; /* STORAGE_NBD; seconds, 0: none */
     char *user_data; /* STORAGE_SEED, as the next, which may be NULL */
     char *meta_data, *network_config;
 };

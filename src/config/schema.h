@@ -98,6 +98,8 @@ struct schema_type {
     const char *option;
     char letter;
     const char *heading;
+    /* Of what is attached, in place of option: is an option's first word its first value? */
+    bool (*claims)(const char *word);
     /* Elements: from its short form in options, which may be changed. False: it is none. */
     bool (*parse)(char *text, void *element);
     const char *value; /* that form: "PROTOCOL:[HOST:]PORT:GUESTPORT" */

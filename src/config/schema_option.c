@@ -319,7 +319,11 @@ static const struct schema_type *type_of_word(const struct schema_class *class, 
         const char *name = class->types[i]->option;
         size_t len = name ? strlen(name) : 0;
 
-        if (!name && schema_nameless(class->types[i], 0))
+        if (class->types[i]->claims && class->types[i]->claims(word)) {
+            *ret_value = word;
+            return class->types[i];
+        }
+        if (!name && !class->types[i]->claims && schema_nameless(class->types[i], 0))
             plain = class->types[i];
         if (!name || strncmp(word, name, len) || (word[len] && word[len] != '='))
             continue;

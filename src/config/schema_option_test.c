@@ -47,6 +47,9 @@ START_TEST(options_do_what_they_say)
     expect("seed", "u,,v,m,n", "storageDevices[0].attachment.metaData", "m");
     expect("seed", "u,m,n", "storageDevices[0].attachment.networkConfig", "n");
     expect("disk", "seed=u,network-config=n,id=x", "storageDevices[0].attachment.networkConfig", "n");
+    expect("disk", "nbd://h:1/x,timeout=5,ro,id=y", "storageDevices[0].attachment.timeout", "5");
+    expect("disk", "nbd+unix:///?socket=/a=b", "storageDevices[0].attachment.uri", "nbd+unix:///?socket=/a=b");
+    expect("disk", "./nbd:x", "storageDevices[0].attachment.type", "diskImage");
     expect("boot-disk", "d,,e,sync=none", "bootLoader.disk", "d,e");
     expect("serial", "unix:a,b", "serialPorts[0].attachment.path", "a,b");
     expect("serial", "file=a,append", "serialPorts[0].attachment.append", "true");
@@ -180,7 +183,8 @@ START_TEST(everything_is_described)
     ck_assert_uint_gt(t.options, 20);
     ck_assert_str_eq(t.disk, "PATH[,ro][,cache=automatic|uncached|cached][,sync=full|fsync|none]"
                              "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral]"
-                             "|seed=USER-DATA[,META-DATA][,NETWORK-CONFIG][,id=NAME][,filter=FILTER]");
+                             "|seed=USER-DATA[,META-DATA][,NETWORK-CONFIG]"
+                             "|nbd://...[,ro][,timeout=SECONDS][,sync=full|fsync|none][,id=NAME][,filter=FILTER]");
 }
 END_TEST
 

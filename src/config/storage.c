@@ -10,6 +10,7 @@
 
 #include "base/disk_format.h"
 #include "base/error.h"
+#include "base/nbd_uri.h"
 #include "config/objects.h"
 #include "config/report.h"
 
@@ -81,6 +82,16 @@ static void check_block_size(struct report *r, const void *object)
 
     if (d->block_size != 512 && d->block_size != 4096)
         report_problem(r, VZ_ERROR_INVALID, "block size %u is neither 512 nor 4096", d->block_size);
+}
+
+static void check_uri(struct report *r, const void *object)
+{
+    const struct vz_storage_attachment *a = object;
+    struct nbd_uri uri;
+    struct vz_error err;
+
+    if (nbd_uri_parse(a->uri, &uri, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
 }
 
 /* Is another disk the same file, and one of the two written? The last of them reports it. */
@@ -209,8 +220,31 @@ static const struct schema_type seed_type = {
     .fields = seed_fields, .check = check_seed, .option = "seed",
     .text = "a disk made for cloud-init (NoCloud), in memory and read-only"};
 
+static const struct schema_field nbd_fields[] = {
+    FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_NBD),
+    FIELD_STRING(struct vz_storage_attachment, uri, "uri", .host = true, .required = true, .option = "", .value = "nbd://...",
+                 .noun = "address of an NBD export", .check = check_uri,
+                 .text = "nbd://HOST[:PORT]/EXPORT, nbds://HOST/EXPORT in TLS, or nbd+unix:///EXPORT?socket=PATH",
+                 .more = "Further parameters behind '?' and '&': tls-certificates=FOLDER, tls-psk-file=FILE, "
+                         "tls-verify-peer=false. %XX is a character."),
+    FIELD_READ_ONLY,
+    FIELD_UINT(struct vz_storage_attachment, timeout, "timeout", .host = true, .max = VZ_NBD_TIMEOUT_MAX,
+               .initial = VZ_NBD_TIMEOUT_DEFAULT, .noun = "timeout", .value = "SECONDS",
+               .text = "how long a request may take, and connecting at the start",
+               .more = "Then the guest gets an error, unless it is 0: it waits. A connection that is lost is made "
+                       "anew, and requests wait for it."),
+    FIELD_ENUM(struct vz_storage_attachment, sync, "synchronization", sync_words,
+               .first_word = VZ_DISK_SYNC_FULL, .initial = VZ_DISK_SYNC_FULL, .option = "sync",
+               .noun = "synchronization mode", .text = "what a flush of the guest does",
+               .more = "With full and fsync it is the server's; with none it is nothing, and a server that ends without "
+                       "warning may destroy the guest's file systems."),
+    FIELD_END};
+static const struct schema_type nbd_type = {
+    .name = "nbd", .json = "nbd", .size = sizeof(struct vz_storage_attachment), .fields = nbd_fields,
+    .claims = nbd_uri_is, .text = "a disk on an NBD server"};
+
 static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type,
-                                                                      &seed_type, NULL};
+                                                                      &seed_type, &nbd_type, NULL};
 static const struct schema_class storage_attachments = {.types = storage_attachments_types};
 
 struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
@@ -270,6 +304,28 @@ struct vz_storage_attachment *vz_seed_attachment_new(const char *user_data,
     return schema_make(&seed_type, &a, err);
 }
 
+struct vz_storage_attachment *vz_nbd_attachment_new(const char *uri,
+                                                    const struct vz_nbd_options *options,
+                                                    struct vz_error *err)
+{
+    struct vz_nbd_options o = VZ_NBD_OPTIONS_INIT;
+    struct vz_storage_attachment a = {.fd = -1, .uri = (char *)uri};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    a.timeout = o.timeout;
+    a.read_only = o.read_only;
+    a.sync = o.sync;
+    return schema_make(&nbd_type, &a, err);
+}
+
+int vz_nbd_uri_validate(const char *uri, struct vz_error *err)
+{
+    struct nbd_uri u;
+
+    return options_given(uri, "address", err) && nbd_uri_parse(uri, &u, err) == 0 ? 0 : -1;
+}
+
 /* ---- Devices -------------------------------------------------------------------------------- */
 
 #define FIELD_FILTER \
@@ -292,8 +348,8 @@ const struct schema_type config_virtio_block_type = {
     .name = "block", .json = "virtioBlock", .size = sizeof(struct vz_storage_device),
     .fields = virtio_block_fields, .check = check_shared,
     .option = "disk", .letter = 'd', .heading = "Devices",
-    .text = "a virtio disk, vda, vdb, ... in their order: an image (raw, qcow2), a block device, or what seeds "
-            "cloud-init; with "
+    .text = "a virtio disk, vda, vdb, ... in their order: an image (raw, qcow2), a block device, an NBD "
+            "server's, or what seeds cloud-init; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
 static const struct schema_field nvme_fields[] = {

@@ -33,6 +33,8 @@ struct device_event {
         DEVICE_PORT_OPENED,   /* the guest opened (open) or closed the port part */
         DEVICE_NETWORK_LOST,  /* the host's end is gone; err says why */
         DEVICE_GUEST_ADDRESS, /* the guest behind NAT has another address */
+        DEVICE_DISK_CONNECTED, /* the host's end is there again */
+        DEVICE_DISK_ERROR,     /* it is not; err says why */
     } what;
     unsigned part;
     bool open;

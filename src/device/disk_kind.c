@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks: an image or block device of the host, or what seeds cloud-init, behind a virtio block device or
- * an NVMe controller. */
+/* Disks: an image or block device of the host, an NBD server's, or what seeds cloud-init, behind a virtio block device
+ * or an NVMe controller. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "block/blk_disk.h"
 #include "block/blk_filters.h"
+#include "block/blk_nbd.h"
 #include "block/blk_seed.h"
 #include "config/objects.h"
 #include "device/device_counters.h"
@@ -25,6 +26,26 @@ static int open_seed(const struct device_slot *s, const struct vz_storage_attach
                                        .identifier = s->env->identifier, .label = s->env->label};
 
     return blk_seed_open(&o, s->env->loop, ret, err);
+}
+
+static void on_nbd_news(void *arg, const struct vz_error *err)
+{
+    const struct device_slot *s = arg;
+    struct vz_error text = err ? *err : (struct vz_error){.code = VZ_ERROR_NONE};
+    struct device_event e = {.what = err ? DEVICE_DISK_ERROR : DEVICE_DISK_CONNECTED, .err = &text};
+
+    device_slot_prefix(s, &text);
+    device_slot_tell(s, &e);
+}
+
+static int open_nbd(struct device_slot *s, const struct vz_storage_attachment *a, struct blk **ret,
+                    struct vz_error *err)
+{
+    const struct blk_nbd_options o = {.uri = a->uri, .timeout_ms = a->timeout * 1000,
+                                      .read_only = a->read_only, .no_sync = a->sync == VZ_DISK_SYNC_NONE,
+                                      .tell = on_nbd_news, .arg = s};
+
+    return blk_nbd_open(&o, s->env->loop, ret, err);
 }
 
 static int open_file(const struct device_slot *s, const struct vz_storage_attachment *a,
@@ -47,7 +68,9 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
     const struct vz_storage_device *d = s->config;
     const struct vz_storage_attachment *a = d->attachment;
     struct blk *blk;
-    int r = a->kind == STORAGE_SEED ? open_seed(s, a, &blk, err) : open_file(s, a, &blk, err);
+    int r = a->kind == STORAGE_SEED  ? open_seed(s, a, &blk, err)
+            : a->kind == STORAGE_NBD ? open_nbd(s, a, &blk, err)
+                                     : open_file(s, a, &blk, err);
 
     if (r < 0)
         return r;

@@ -149,6 +149,24 @@ static void call_address(struct event *e, void *machine)
     free(n);
 }
 
+static void call_disk_connected(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.disk_connected(m->delegate_arg, m, n->device);
+    free(n);
+}
+
+static void call_disk_error(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.disk_error(m->delegate_arg, m, n->device, &n->err);
+    free(n);
+}
+
 void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e)
 {
     struct vz_machine *m = arg;
@@ -165,6 +183,15 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
         n.event.fn = call_lost;
         n.err = *e->err;
         wanted = d->network_disconnected;
+        break;
+    case DEVICE_DISK_CONNECTED:
+        n.event.fn = call_disk_connected;
+        wanted = d->disk_connected;
+        break;
+    case DEVICE_DISK_ERROR:
+        n.event.fn = call_disk_error;
+        n.err = *e->err;
+        wanted = d->disk_error;
         break;
     case DEVICE_GUEST_ADDRESS:
         n.event.fn = call_address;

@@ -25,7 +25,7 @@ def test_linux_mounts_it(kernels, initramfs, modules, tmp_path):
     # Rock Ridge, and without it Joliet.
     script = guest_drivers.load(DRIVERS) + (
         "mkdir -p /mnt; echo x >/dev/vda || echo read-only\n"
-        "for o in ro ro,norock; do mount -t iso9660 -o $o /dev/vda /mnt || echo no $o; ls /mnt\n"
+        "for o in ro ro,norock; do mount -t iso9660 -o $o /dev/vda /mnt || echo no $o; ls -1 /mnt\n"
         "cat /mnt/meta-data /mnt/network-config; cmp /mnt/user-data /user-data && echo same; umount /mnt; done\n"
         "poweroff -f\n")
     r = boots.run(kernels["cloud"], initramfs(script, *modules, (user, "user-data")), "--uuid", UUID, "--name",

@@ -9,7 +9,9 @@
  *     diskrig seed USER-DATA RAW          write what cloud-init would read to the file RAW
  *     diskrig speed IMAGE read|write SIZE DEPTH SECONDS   requests per second, at random places
  *
- * Environment: CACHE=uncached, SYNC=none, FORMAT=raw|qcow2, ENGINE=threads, BACKING=PATH. */
+ * IMAGE may be the address of an NBD export.
+ *
+ * Environment: CACHE=uncached, SYNC=none, TIMEOUT=SECONDS (NBD; without it, none), FORMAT=raw|qcow2, ENGINE=threads, BACKING=PATH. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,6 +25,7 @@
 
 #include "base/clock.h"
 #include "block/blk_disk.h"
+#include "block/blk_nbd.h"
 #include "block/blk_seed.h"
 #include "loop/loop.h"
 
@@ -46,7 +49,18 @@ static bool env_is(const char *name, const char *value)
     return v && !strcmp(v, value);
 }
 
-static void open_disk(const char *path, bool read_only)
+static void open_nbd(const char *uri, bool read_only)
+{
+    const char *seconds = getenv("TIMEOUT");
+    const struct blk_nbd_options o = {.uri = uri, .read_only = read_only, .no_sync = env_is("SYNC", "none"),
+                                      .timeout_ms = seconds ? (uint32_t)atoi(seconds) * 1000 : 0};
+    struct vz_error err;
+
+    if (loop_create(&loop) || blk_nbd_open(&o, loop, &disk, &err))
+        fail("open", err.text);
+}
+
+static void open_image(const char *path, bool read_only)
 {
     struct blk_disk_options o = {
         .path = path, .read_only = read_only, .backing = getenv("BACKING"),
@@ -59,6 +73,11 @@ static void open_disk(const char *path, bool read_only)
 
     if (loop_create(&loop) || blk_disk_open(&o, loop, &disk, &err))
         fail("open", err.text);
+}
+
+static void open_disk(const char *path, bool read_only)
+{
+    (nbd_uri_is(path) ? open_nbd : open_image)(path, read_only);
 }
 
 static void close_disk(void)
@@ -426,6 +445,7 @@ int main(int argc, char **argv)
         save(argv[3], read_all());
     } else if (!strcmp(what, "random") && argc == 6) {
         open_disk(argv[2], false);
+        fprintf(stderr, "open\n");
         do_random(argv[3], strtoull(argv[5], NULL, 0));
     } else if (!strcmp(what, "kill") && argc == 5) {
         seed = strtoull(argv[3], NULL, 0) * 2654435761u + 1;

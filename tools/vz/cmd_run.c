@@ -53,6 +53,11 @@ static void on_disconnected(void *arg, struct vz_machine *machine, unsigned devi
     cli_error("%s", err->text);
 }
 
+static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned device)
+{
+    cli_error("storageDevices[%u]: is connected again", device);
+}
+
 /* Make and start the machine; the exit status when that fails. */
 static int start(struct run *run)
 {
@@ -62,6 +67,8 @@ static int start(struct run *run)
 
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;
+    delegate.disk_error = on_disconnected;
+    delegate.disk_connected = on_disk_connected;
     o.delegate = &delegate;
     o.delegate_arg = run;
     run->machine = vz_machine_new(run->o.config, &o, &err);

@@ -95,6 +95,18 @@ static void on_disconnected(void *arg, struct vz_machine *machine, unsigned devi
     control_tell(arg, "disconnected", json_pack("{s:i}", "network", (int)device));
 }
 
+static void on_disk_error(void *arg, struct vz_machine *machine, unsigned device,
+                          const struct vz_error *err)
+{
+    cli_error("%s", err->text);
+    control_tell(arg, "diskError", json_pack("{s:i,s:i}", "disk", (int)device, "code", (int)err->code));
+}
+
+static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned device)
+{
+    control_tell(arg, "diskConnected", json_pack("{s:i}", "disk", (int)device));
+}
+
 static void on_panic(void *arg, struct vz_machine *machine, bool crash_kernel)
 {
     cli_error("the guest's kernel panicked");
@@ -200,6 +212,8 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
     delegate.state_changed = on_state;
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;
+    delegate.disk_error = on_disk_error;
+    delegate.disk_connected = on_disk_connected;
     delegate.guest_panicked = on_panic;
     o.delegate = &delegate;
     o.delegate_arg = c;

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* A disk on an NBD server, as its loop thread has it: see blk_nbd.h. The rest is in nbd_client.c. */
+#include "block/blk_nbd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "block/nbd_client.h"
+#include "loop/loop.h"
+
+#define DISCARD_GRANULARITY 4096u
+
+struct blk_nbd {
+    struct blk b;
+    struct nbd_client client;
+    blk_nbd_tell_fn *tell;
+    void *arg;
+};
+
+static struct blk_nbd *to_nbd(struct blk *b)
+{
+    return container_of(b, struct blk_nbd, b);
+}
+
+static void nbd_submit(struct blk *b, struct blk_req *req)
+{
+    nbd_client_submit(&to_nbd(b)->client, req);
+}
+
+static void nbd_unplug(struct blk *b)
+{
+    nbd_client_kick(&to_nbd(b)->client);
+}
+
+static void nbd_cancel(struct blk *b, struct blk_req *req)
+{
+    nbd_client_cancel(&to_nbd(b)->client, req);
+}
+
+/* The export has another size since there is a new connection. */
+static void nbd_check_size(struct blk *b)
+{
+    struct nbd_client *c = &to_nbd(b)->client;
+    uint64_t size;
+
+    pthread_mutex_lock(&c->lock);
+    size = c->size;
+    pthread_mutex_unlock(&c->lock);
+    blk_set_size(b, size);
+}
+
+static void nbd_close_disk(struct blk *b)
+{
+    struct blk_nbd *n = to_nbd(b);
+
+    nbd_client_stop(&n->client);
+    loop_work_cancel(b->loop, &n->client.tell);
+}
+
+static const struct blk_ops nbd_ops = {.name = "nbd", .submit = nbd_submit, .unplug = nbd_unplug,
+                                       .cancel = nbd_cancel, .check_size = nbd_check_size,
+                                       .close = nbd_close_disk};
+
+static void tell_news(void *arg)
+{
+    struct blk_nbd *n = arg;
+    struct nbd_client *c = &n->client;
+    struct nbd_news news[NBD_NEWS_MAX];
+    unsigned count;
+
+    pthread_mutex_lock(&c->lock);
+    count = c->news_count;
+    memcpy(news, c->news, count * sizeof(news[0]));
+    c->news_count = 0;
+    pthread_mutex_unlock(&c->lock);
+    nbd_check_size(&n->b);
+    for (unsigned i = 0; i < count && n->tell; i++)
+        n->tell(n->arg, news[i].connected ? NULL : &news[i].err);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+int nbd_client_check(const struct nbd_client *c, const struct nbd_export *e, struct vz_error *err)
+{
+    bool writes = !c->b->read_only && !(e->read_only && !c->is_open);
+    uint32_t block = c->is_open ? c->b->block_size : BLK_BLOCK_MAX;
+
+    if (e->block_min > block || !is_power_of_two(e->block_min))
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "the server takes blocks of %u bytes at least; up to %u are supported",
+                         e->block_min, block);
+    if (e->size < MAX(e->block_min, BLK_SECTOR))
+        return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED, "the export is empty");
+    if (writes && !c->no_sync && !e->can_flush && !e->can_fua)
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "the server cannot flush, so nothing written is ever known to be safe: "
+                         "sync=none accepts that");
+    if (!c->is_open)
+        return 0;
+    if (align_down(e->size, block) < c->size)
+        return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED,
+                         "the export has become smaller: %llu bytes where there were %llu",
+                         (unsigned long long)e->size, (unsigned long long)c->size);
+    if (writes && e->read_only)
+        return error_set(err, EROFS, VZ_ERROR_NBD_NEGOTIATION_FAILED, "the export has become read-only");
+    if (writes && !e->can_flush && c->export.can_flush)
+        return error_set(err, ENOTSUP, VZ_ERROR_NBD_NEGOTIATION_FAILED, "the server cannot flush any more");
+    return 0;
+}
+
+/* What the guest is told of the export. */
+static void set_properties(struct blk_nbd *n)
+{
+    const struct nbd_export *e = &n->client.export;
+    struct blk *b = &n->b;
+
+    b->physical_block_size = MAX(b->block_size, is_power_of_two(e->block_preferred)
+                                                    ? MIN(e->block_preferred, 65536u) : 4096u);
+    b->discard_granularity = e->can_trim ? DISCARD_GRANULARITY : 0;
+}
+
+static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
+{
+    struct blk_nbd *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return NULL;
+    n->tell = o->tell;
+    n->arg = o->arg;
+    n->client.b = &n->b;
+    n->client.timeout_ms = o->timeout_ms;
+    n->client.no_sync = o->no_sync;
+    n->client.tell = (struct loop_work){.fn = tell_news, .arg = n};
+    n->b.block_size = BLK_SECTOR;
+    n->b.read_only = o->read_only;
+    blk_init(&n->b, &nbd_ops, loop, NULL);
+    return n;
+}
+
+int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk **ret,
+                 struct vz_error *err)
+{
+    struct blk_nbd *n = make(o, loop);
+    int r;
+
+    if (!n)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    r = nbd_uri_parse(o->uri, &n->client.uri, err);
+    if (!r && (r = nbd_client_start(&n->client, err)) < 0)
+        error_prefix(err, "%.100s", o->uri);
+    if (r < 0) {
+        blk_fini(&n->b);
+        free(n);
+        return r;
+    }
+    set_properties(n);
+    n->b.size = n->client.size;
+    *ret = &n->b;
+    return 0;
+}

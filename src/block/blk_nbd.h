@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* A disk on an NBD server.
+ *
+ * A thread of its own has the connections (libnbd), so that no name server, handshake or server that hangs
+ * holds anybody up. When a connection is lost all are given up, and there is a new attempt until one succeeds.
+ * Requests wait meanwhile, and those that were under way are sent again. Writes that completed but were not
+ * flushed yet are kept, and written again before anything else: the server may have lost them with its
+ * memory. A request that has no answer after the timeout ends with -ETIMEDOUT, connected or not. */
+#ifndef VZ_BLOCK_BLK_NBD_H
+#define VZ_BLOCK_BLK_NBD_H
+
+#include "base/nbd_uri.h"
+#include "block/blk.h"
+
+/* What became of the connection. Loop thread. err NULL: there is one (again); else VZ_ERROR_NBD_DISCONNECTED: it
+ * was lost, or VZ_ERROR_NBD_NEGOTIATION_FAILED: there is a server, but not the disk that was there. Attempts go
+ * on in both cases. Not called before blk_nbd_open() has returned. */
+typedef void blk_nbd_tell_fn(void *arg, const struct vz_error *err);
+
+struct blk_nbd_options {
+    const char *uri;
+    uint32_t timeout_ms;   /* for a request, and for connecting at the start; 0: none */
+    bool read_only;        /* refuse writes even where the server takes them */
+    bool no_sync;          /* flushes do nothing */
+    blk_nbd_tell_fn *tell; /* may be NULL */
+    void *arg;
+};
+
+/* Connect. 0, or -errno with err:
+ *   VZ_ERROR_INVALID                 the address
+ *   VZ_ERROR_NBD_DISCONNECTED        nobody there, or no answer in time
+ *   VZ_ERROR_NBD_NEGOTIATION_FAILED  no such export, TLS refused, no NBD server, ...
+ *   VZ_ERROR_UNSUPPORTED             what the server cannot do and we need; a build without libnbd */
+int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
+                 struct vz_error *err) must_check;
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The NBD backend of a build without libnbd (option nbd): it says so. See blk_nbd.h. */
+#include <errno.h>
+
+#include "base/error.h"
+#include "block/blk_nbd.h"
+
+int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
+                 struct vz_error *err)
+{
+    return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                     "this vz was built without disks on NBD servers (libnbd)");
+}

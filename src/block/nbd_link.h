@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection to an NBD server: connecting, commands, answers. It knows nothing of disks, nor of other
+ * connections. All on one thread, and nothing waits. */
+#ifndef VZ_BLOCK_NBD_LINK_H
+#define VZ_BLOCK_NBD_LINK_H
+
+#include <sys/queue.h>
+#include <vz/error.h>
+
+#include "base/nbd_uri.h"
+#include "block/blk.h"
+
+struct nbd_handle;
+
+/* What a server says of an export. */
+struct nbd_export {
+    uint64_t size;
+    uint32_t block_min, block_preferred, payload_max; /* bytes */
+    bool read_only, can_flush, can_fua, can_trim, can_zero, can_multi;
+};
+
+/* A command: a piece of a request, or one of our own. */
+struct nbd_command {
+    TAILQ_ENTRY(nbd_command) link;
+    enum blk_op op;
+    bool fua, may_unmap;
+    uint64_t offset;
+    uint32_t len;
+    uint8_t *data;      /* READ, WRITE: len bytes */
+    uint64_t sent_ns;
+    /* The owner's. */
+    struct blk_req *req; /* NULL: none */
+    bool own_data, is_replay;
+    uint64_t skip;       /* where data belongs in the request */
+    uint64_t covers;     /* FLUSH: the last write that it makes stable */
+    uint64_t deadline_ns;
+    int err;             /* 0 or -errno */
+};
+TAILQ_HEAD(nbd_commands, nbd_command);
+
+enum nbd_link_state {
+    NBD_LINK_CLOSED,
+    NBD_LINK_CONNECTING,
+    NBD_LINK_READY,
+    NBD_LINK_LOST, /* err says why */
+};
+
+struct nbd_link {
+    enum nbd_link_state state;
+    struct nbd_handle *handle;
+    bool negotiating, was_ready;
+    uint64_t since_ns;             /* connecting */
+    struct nbd_commands inflight;  /* in the order they were sent */
+    struct nbd_commands *answered; /* where answers go, the owner's */
+    unsigned count;                /* in flight */
+    struct vz_error err;
+};
+
+void nbd_link_init(struct nbd_link *l, struct nbd_commands *answered);
+
+/* Start to connect; the state says what becomes of it. */
+void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *uri);
+
+/* Close it. What was in flight goes to the beginning of *to, in its order; no answer comes any more. */
+void nbd_link_close(struct nbd_link *l, struct nbd_commands *to);
+
+/* READY: what is there. 0 or -errno with err. */
+int nbd_link_export(struct nbd_link *l, struct nbd_export *ret, struct vz_error *err) must_check;
+
+/* For poll(): -1, none. */
+int nbd_link_fd(const struct nbd_link *l, short *ret_events);
+/* After it. */
+void nbd_link_turn(struct nbd_link *l, short events);
+
+/* READY: send c. It comes back in *answered with its err set, or is in flight until nbd_link_close(). */
+void nbd_link_send(struct nbd_link *l, struct nbd_command *c);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests and commands: see nbd_requests.h. A request's moved counts its commands that have not ended, and its
+ * err is the first error among them. */
+#include "block/nbd_requests.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "block/blk_iov.h"
+
+#define PIECE_MAX (4 * MIB) /* of data, in a command */
+#define RANGE_MAX (1 * GIB) /* of zeroes, or discarded */
+#define ZEROES    (1 * MIB) /* written where a server knows no zeroes */
+
+void nbd_command_free(struct nbd_command *cmd)
+{
+    if (cmd->own_data)
+        free(cmd->data);
+    free(cmd);
+}
+
+struct nbd_command *nbd_requests_own(const struct nbd_client *c, enum blk_op op)
+{
+    struct nbd_command *cmd = calloc(1, sizeof(*cmd));
+
+    if (!cmd)
+        return NULL;
+    cmd->op = op;
+    cmd->deadline_ns = c->timeout_ms ? clock_mono_ns() + c->timeout_ms * NS_PER_MS : UINT64_MAX;
+    return cmd;
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+/* Are writes kept until a flush? */
+static bool keeps_writes(const struct nbd_client *c)
+{
+    return !c->no_sync && !c->write_through;
+}
+
+/* The data of a command: the request's memory, where it is in one piece, or a copy. libnbd takes one piece only;
+ * and what is kept must not be the guest's. */
+static int find_data(const struct nbd_client *c, struct nbd_command *cmd)
+{
+    const struct blk_req *req = cmd->req;
+    struct iovec v;
+    bool writes = cmd->op == BLK_WRITE, zeroes = req->op == BLK_ZERO;
+
+    if (cmd->op != BLK_READ && !writes)
+        return 0;
+    if (!zeroes && !(writes && keeps_writes(c)) &&
+        blk_iov_cut(req->iov, req->iov_count, cmd->skip, cmd->len, &v, 1) == 1 && v.iov_len == cmd->len) {
+        cmd->data = v.iov_base;
+        return 0;
+    }
+    cmd->data = zeroes ? calloc(1, cmd->len) : malloc(cmd->len);
+    cmd->own_data = true;
+    if (!cmd->data)
+        return -ENOMEM;
+    if (writes && !zeroes)
+        blk_iov_gather(req->iov, req->iov_count, cmd->skip, cmd->data, cmd->len);
+    return 0;
+}
+
+/* Is it the server's that a write is stable before it ends? */
+static bool wants_fua(const struct nbd_client *c, const struct blk_req *req)
+{
+    if (c->no_sync || (req->op != BLK_WRITE && req->op != BLK_ZERO))
+        return false;
+    return c->write_through || (req->fua && c->export.can_fua);
+}
+
+static int add_piece(struct nbd_client *c, struct blk_req *req, enum blk_op op, uint64_t skip, uint64_t len)
+{
+    struct nbd_command *cmd = calloc(1, sizeof(*cmd));
+
+    if (!cmd)
+        return -ENOMEM;
+    cmd->op = op;
+    cmd->req = req;
+    cmd->fua = wants_fua(c, req);
+    cmd->may_unmap = req->unmap;
+    cmd->offset = req->offset + skip;
+    cmd->len = (uint32_t)len;
+    cmd->skip = skip;
+    cmd->deadline_ns = req->deadline_ns;
+    if (find_data(c, cmd) < 0) {
+        nbd_command_free(cmd);
+        return -ENOMEM;
+    }
+    req->moved++;
+    TAILQ_INSERT_TAIL(&c->wait, cmd, link);
+    return 0;
+}
+
+static uint64_t piece_max(const struct nbd_client *c, const struct blk_req *req, enum blk_op op)
+{
+    uint64_t max = req->op == BLK_ZERO && op == BLK_WRITE ? ZEROES
+                   : op == BLK_READ || op == BLK_WRITE ? PIECE_MAX : RANGE_MAX;
+
+    if (op == BLK_READ || op == BLK_WRITE)
+        max = MIN(max, (uint64_t)c->export.payload_max);
+    return MAX(align_down(max, c->b->block_size), (uint64_t)c->b->block_size);
+}
+
+void nbd_requests_make(struct nbd_client *c, struct blk_req *req)
+{
+    enum blk_op op = req->op == BLK_ZERO && !c->export.can_zero ? BLK_WRITE : req->op;
+    uint64_t max = piece_max(c, req, op), at = 0, len = req->op == BLK_FLUSH ? 0 : req->len;
+    bool nothing = (req->op == BLK_FLUSH && (c->no_sync || c->write_through || c->b->read_only)) ||
+                   (req->op == BLK_DISCARD && !c->export.can_trim);
+    int r = 0;
+
+    req->moved = 0;
+    req->err = 0;
+    if (nothing) {
+        blk_complete(req, 0);
+        return;
+    }
+    do {
+        uint64_t part = MIN(max, len - at);
+
+        r = add_piece(c, req, op, at, part);
+        at += part;
+    } while (!r && at < len);
+    if (r < 0 && !req->moved)
+        blk_complete(req, r);
+    else if (r < 0)
+        req->err = r;
+}
+
+/* ---- Ending --------------------------------------------------------------------------------- */
+
+/* A write is to be stable, and the server cannot do that by itself: a flush follows it. */
+static bool flush_after(struct nbd_client *c, struct blk_req *req)
+{
+    if (!req->fua || c->no_sync || req->err || (req->op != BLK_WRITE && req->op != BLK_ZERO) ||
+        wants_fua(c, req))
+        return false;
+    if (add_piece(c, req, BLK_FLUSH, 0, 0) == 0)
+        return true;
+    req->err = -ENOMEM;
+    return false;
+}
+
+static void end_piece(struct nbd_client *c, struct nbd_command *cmd, int err)
+{
+    struct blk_req *req = cmd->req;
+    bool was_flush = cmd->op == BLK_FLUSH;
+
+    nbd_command_free(cmd);
+    req->err = req->err ? req->err : err;
+    if (!--req->moved && (was_flush || !flush_after(c, req)))
+        blk_complete(req, req->err);
+}
+
+/* Keep a write that the server has, and may forget. */
+static int keep(struct nbd_client *c, struct nbd_command *cmd)
+{
+    uint8_t *data = cmd->op == BLK_WRITE ? cmd->data : NULL;
+
+    /* One that is stable has to be written again, too, when what it lies on is. */
+    bool is_stable = cmd->fua && TAILQ_EMPTY(&c->log.entries);
+
+    if (!keeps_writes(c) || is_stable || (cmd->op != BLK_WRITE && cmd->op != BLK_ZERO))
+        return 0;
+    cmd->data = NULL;
+    cmd->own_data = false;
+    return write_log_add(&c->log, cmd->offset, cmd->len, cmd->may_unmap, data);
+}
+
+/* A flush that the guest has asked for tells it of writes that were lost. One of our own that fails has nobody
+ * to tell, so the next one that somebody asked for fails. */
+static int flushed(struct nbd_client *c, const struct nbd_command *cmd)
+{
+    int r = cmd->err;
+
+    if (!r || !cmd->req)
+        write_log_forget(&c->log, cmd->covers);
+    if (!cmd->req) {
+        c->lost_write = c->lost_write || r;
+    } else if (!r && c->lost_write) {
+        c->lost_write = false;
+        r = -EIO;
+    }
+    return r;
+}
+
+void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd)
+{
+    int r = cmd->err;
+
+    c->backoff_ms = 0; /* a server that answers */
+    if (cmd->op == BLK_FLUSH)
+        r = flushed(c, cmd);
+    else if (!r && !cmd->is_replay)
+        r = keep(c, cmd);
+    if (!r && cmd->op == BLK_READ && cmd->own_data)
+        blk_iov_fill(cmd->req->iov, cmd->req->iov_count, cmd->skip, cmd->data, cmd->len);
+    if (cmd->req) {
+        end_piece(c, cmd, r);
+        return;
+    }
+    if (cmd->is_replay && r)
+        c->lost_write = true;
+    if (cmd->op == BLK_FLUSH)
+        c->trimming_log = false;
+    nbd_command_free(cmd);
+}
+
+/* ---- Giving up ------------------------------------------------------------------------------ */
+
+void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns)
+{
+    struct nbd_command *cmd, *next;
+
+    for (cmd = TAILQ_FIRST(&c->wait); cmd; cmd = next) {
+        next = TAILQ_NEXT(cmd, link);
+        if (cmd->deadline_ns > now_ns || !cmd->req)
+            continue;
+        TAILQ_REMOVE(&c->wait, cmd, link);
+        end_piece(c, cmd, -ETIMEDOUT);
+    }
+}
+
+void nbd_requests_drop_own(struct nbd_client *c)
+{
+    struct nbd_command *cmd, *next;
+
+    for (cmd = TAILQ_FIRST(&c->wait); cmd; cmd = next) {
+        next = TAILQ_NEXT(cmd, link);
+        if (cmd->req)
+            continue;
+        TAILQ_REMOVE(&c->wait, cmd, link);
+        nbd_command_free(cmd);
+    }
+    c->trimming_log = false;
+}
