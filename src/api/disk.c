@@ -3,7 +3,7 @@
 #include <vz/disk.h>
 
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -72,15 +72,13 @@ static int new_of(const char *path, const struct vz_disk_create_options *given, 
 static int look_at_backing(const char *path, const struct vz_disk_create_options *o,
                            struct image_new *n, struct vz_error *err)
 {
-    const char *slash = strrchr(path, '/');
     struct disk_chain_options c = {.format = (enum disk_format)o->backing_format, .read_only = true,
                                    .alone = true};
     struct disk_chain *chain;
-    char where[4096];
+    char where[PATH_MAX];
     int r;
 
-    if (snprintf(where, sizeof(where), "%.*s%s", o->backing[0] == '/' || !slash ? 0
-                 : (int)(slash - path) + 1, path, o->backing) >= (int)sizeof(where))
+    if (disk_chain_join(path, o->backing, where) < 0)
         return error_set(err, ENAMETOOLONG, VZ_ERROR_INVALID, "%s: too long a name", o->backing);
     c.path = where;
     r = disk_chain_open(&c, &chain, err);

@@ -15,6 +15,20 @@ int blk_null_create(uint64_t size, struct loop *loop, struct blk **ret) must_che
 int blk_delay_create(struct blk *child, const uint32_t delay_ms[BLK_OP_COUNT],
                      struct blk **ret) must_check;
 
+/* How fast a disk may be. 0: no limit. */
+#define BLK_LIMIT_BURST_MS 100u
+struct blk_limits {
+    uint64_t bytes, ops; /* a second: of reads and writes; of all requests */
+    uint32_t burst_ms;   /* so much of that may come at once after a rest; 0: BLK_LIMIT_BURST_MS */
+};
+
+/* Hold requests back, in their order, so that they keep to the limits. One that is larger than what may come
+ * at once goes, and those behind it wait for it. A disk that is drained while the loop stands still knows no
+ * limit. */
+int blk_limit_create(struct blk *child, const struct blk_limits *limits, struct blk **ret) must_check;
+/* Change them while running. Loop thread. What waits goes by the new ones. */
+void blk_limit_set(struct blk *b, const struct blk_limits *limits);
+
 /* Which requests fail, and how. All conditions hold at once. */
 struct blk_fault {
     unsigned ops;          /* bit per enum blk_op; 0: all */

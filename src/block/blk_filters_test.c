@@ -222,11 +222,53 @@ START_TEST(a_new_size_comes_up_through_filters)
 }
 END_TEST
 
+/* The rates themselves are judged in rate_bucket_test.c. */
+START_TEST(limit_holds_back_and_lets_go)
+{
+    const struct blk_limits slow = {.ops = 1, .burst_ms = 3000}, none = {0};
+    struct job j[6];
+    uint8_t data[512];
+    unsigned order = 0, done = 0;
+    struct blk *b;
+
+    ck_assert_int_eq(blk_limit_create(make_mem(), &slow, &b), 0);
+    for (unsigned i = 0; i < 6; i++) {
+        job_init(&j[i], b, BLK_READ, 0, data, 512);
+        j[i].order = &order;
+        blk_submit(b, &j[i].req);
+    }
+    while (order < 3) /* the burst; the others have to wait */
+        loop_run(loop);
+    for (unsigned i = 0; i < 6; i++)
+        done += j[i].done;
+    ck_assert_uint_eq(done, 3);
+    blk_cancel(b, &j[4].req);
+    while (!j[4].done)
+        loop_run(loop);
+    ck_assert_int_eq(j[4].err, -ECANCELED);
+    blk_limit_set(b, &none);
+    while (!j[3].done || !j[5].done)
+        loop_run(loop);
+    ck_assert_uint_lt(j[3].place, j[5].place);
+    blk_limit_set(b, &slow);
+    for (unsigned i = 0; i < 6; i++) {
+        job_init(&j[i], b, BLK_WRITE, 0, data, 512);
+        blk_submit(b, &j[i].req);
+    }
+    blk_close(b); /* does not wait for the limit */
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_uint_eq(j[i].done, 1);
+    loop_destroy(loop);
+    loop = NULL;
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, null_forgets);
     UNIT_TEST(s, delay_delays_by_kind);
     UNIT_TEST(s, delay_ends_early_when_closed_or_cancelled);
+    UNIT_TEST(s, limit_holds_back_and_lets_go);
     UNIT_TEST(s, fault_fails_where_told);
     UNIT_TEST(s, fault_by_chance_fails_some);
     UNIT_TEST(s, fault_after_does_it_and_says_no);

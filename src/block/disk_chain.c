@@ -53,7 +53,7 @@ static bool is_protocol(const char *name)
     return colon && (!slash || colon < slash);
 }
 
-static int join(const char *above, const char *name, char ret[PATH_MAX])
+int disk_chain_join(const char *above, const char *name, char ret[PATH_MAX])
 {
     char folder[PATH_MAX];
     int r = 0;
@@ -80,7 +80,7 @@ static int resolve(const struct opening *op, const char *above, const char *name
     if (is_protocol(name))
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                          "%s: its backing file '%s' is not named by a path", who, name);
-    r = join(above, name, path);
+    r = disk_chain_join(above, name, path);
     *ret = r < 0 ? NULL : realpath(path, NULL);
     if (!*ret)
         return error_set(err, r < 0 ? -r : errno, VZ_ERROR_IO, "%s: its backing file '%s': %s", who,

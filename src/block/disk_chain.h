@@ -3,6 +3,8 @@
 #ifndef VZ_BLOCK_DISK_CHAIN_H
 #define VZ_BLOCK_DISK_CHAIN_H
 
+#include <limits.h>
+
 #include "base/disk_format.h"
 #include "block/blk_image.h"
 #include "block/disk_layer.h"
@@ -36,6 +38,9 @@ struct disk_chain_options {
  * qcow2_open(); -EACCES for a backing file outside of what is allowed. */
 int disk_chain_open(const struct disk_chain_options *o, struct disk_chain **ret,
                     struct vz_error *err) must_check;
+
+/* Where the backing file called name of the image above (a path, or NULL) is: 0, -ENOENT or -ENAMETOOLONG. */
+int disk_chain_join(const char *above, const char *name, char ret[PATH_MAX]) must_check;
 
 /* Look at all layers anew, as they are in their files now. For chains that are only read. */
 int disk_chain_reload(struct disk_chain *c, struct vz_error *err) must_check;

@@ -330,8 +330,8 @@ int vz_nbd_uri_validate(const char *uri, struct vz_error *err)
 
 #define FIELD_FILTER \
     FIELD_STRING(struct vz_storage_device, filter, "filter", .host = true, .option = "filter", .value = "FILTER", \
-                 .text = "for tests of a guest: slow or failing requests, or a log of them", \
-                 .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..." \
+                 .text = "speed limits; and for tests of a guest slow or failing requests, or a log of them", \
+                 .more = "limit:bytes=N:ops=N[:burst=MS], a second and at once after a rest (100 ms of that); log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..." \
                          "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard " \
                          "and zero; several filters are joined by +, the first on top.")
 
