@@ -5,8 +5,8 @@
 #define VZ_BLOCK_NBD_LINK_H
 
 #include <sys/queue.h>
-#include <vz/error.h>
 
+#include "base/error.h"
 #include "base/nbd_uri.h"
 #include "block/blk.h"
 
