@@ -289,6 +289,16 @@ static void save(const char *path, const uint8_t *data)
         fail(path, strerror(errno));
 }
 
+static void flush_disk(void)
+{
+    struct blk_req req = {.op = BLK_FLUSH, .done = stop_done};
+
+    blk_submit(disk, &req);
+    loop_run(loop);
+    if (last_err)
+        fail("flush", strerror(-last_err));
+}
+
 static void do_random(const char *raw, uint64_t ops)
 {
     FILE *f = fopen(raw, "rb");
@@ -302,6 +312,7 @@ static void do_random(const char *raw, uint64_t ops)
     run_jobs(ops);
     if (memcmp(read_all(), model, disk->size))
         fail("disk", "not what was written");
+    flush_disk();
     save(raw, model);
 }
 
