@@ -84,6 +84,7 @@ static int reset(struct vz_machine *m, struct still *s, struct vz_error *err)
     int r = board_reset(m->parts.board);
 
     m->parts.features = 0;
+    m->parts.phys_bits = 0;
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_INTERNAL, "reset: %s", strerror(-r));
     return parts_boot(&m->parts, err);

@@ -41,7 +41,9 @@ struct parts {
     struct loop_fd *wake; /* the machine's, which sets it */
     struct parts_frozen *frozen; /* of a paused machine */
     struct tsc_rate tsc;
-    uint64_t features; /* of the CPUs that a restored guest has seen, until it reboots; 0: the backend's */
+    /* Of the CPUs that a restored guest has seen, until it reboots; 0: the backend's. */
+    uint64_t features;
+    unsigned phys_bits;
     struct board *board;
     struct hv_vm *vm; /* the board's */
     struct hv_vcpu *vcpu[HV_VCPUS_MAX];

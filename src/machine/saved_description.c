@@ -83,6 +83,7 @@ static int check_cpu(json_t *root, struct parts *p, const char *path, struct vz_
         return error_set(err, EINVAL, VZ_ERROR_RESTORE,
                          "%s: the guest's physical addresses have %lld bits, and %s on this host has %u",
                          path, (long long)bits, p->hv->name, p->board->phys_bits);
+    p->phys_bits = bits > 0 ? (unsigned)bits : 0;
     return 0;
 }
 
@@ -127,7 +128,8 @@ char *saved_description_write(const struct parts *p)
     device_slots_identify(p->slots, add_disk, disks);
     root = json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o}", "vz", VZ_VERSION, "accel", p->hv->name,
                      "time", (json_int_t)(clock_real_ns() / NS_PER_SEC), "tscKHz",
-                     (json_int_t)tsc_khz_of(p), "physicalAddressBits", (int)p->board->phys_bits,
+                     (json_int_t)tsc_khz_of(p), "physicalAddressBits",
+                     (int)(p->phys_bits ? p->phys_bits : p->board->phys_bits),
                      "cpuFeatures", write_features(p->features ? p->features : offered_by(p)), "disks",
                      disks);
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
