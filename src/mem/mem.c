@@ -599,12 +599,41 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
     return 0;
 }
 
-/* Of anonymous memory the host has one page of zeros for all readers. */
-bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len)
-{
-    off_t data = mem->fd < 0 ? (off_t)offset : lseek(mem->fd, (off_t)offset, SEEK_DATA);
+/* proc(5): what is neither present nor swapped of anonymous memory has never been written. */
+#define PAGEMAP_THERE (BIT(63) | BIT(62))
 
-    return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + len;
+static void find_untouched(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
+{
+    uint64_t first = (uintptr_t)(mem->base + offset) / MEM_PAGE_SIZE, entry[256];
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+    for (unsigned n = 0, some; fd >= 0 && n < count; n += some) {
+        some = MIN(count - n, (unsigned)ARRAY_SIZE(entry));
+        if (pread(fd, entry, some * sizeof(entry[0]), (off_t)((first + n) * sizeof(entry[0]))) !=
+            (ssize_t)(some * sizeof(entry[0])))
+            break;
+        for (unsigned i = 0; i < some; i++)
+            ret[n + i] = !(entry[i] & PAGEMAP_THERE);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
+{
+    memset(ret, 0, count * sizeof(*ret));
+    if (mem->mapped || mem->pool)
+        return;
+    if (mem->fd < 0) {
+        find_untouched(mem, offset, count, ret);
+        return;
+    }
+    for (unsigned n = 0; n < count; n++) {
+        uint64_t at = offset + n * (uint64_t)MEM_PAGE_SIZE;
+        off_t data = lseek(mem->fd, (off_t)at, SEEK_DATA);
+
+        ret[n] = data < 0 ? errno == ENXIO : (uint64_t)data >= at + MEM_PAGE_SIZE;
+    }
 }
 
 bool mem_can_map(const struct mem *mem)

@@ -153,8 +153,9 @@ void mem_protect(struct mem *mem);
 uint64_t mem_ram_size(const struct mem *mem);
 void *mem_ram(struct mem *mem, uint64_t offset, uint64_t len, enum mem_access access);
 
-/* Are these zeros that the host has no memory for yet, which reading them would take? False: maybe. */
-bool mem_is_hole(const struct mem *mem, uint64_t offset, uint64_t len);
+/* Which of the count pages from offset on are zeros that the host has no memory for, which to read them
+ * would take, or at least a fault each? False: maybe not. */
+void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret);
 
 /* Can mem_map() do it? Not where other processes see the memory, nor where all of it is to be there. */
 bool mem_can_map(const struct mem *mem);

@@ -35,8 +35,9 @@ static bool is_zero(const uint8_t *page)
     return !page[0] && !memcmp(page, page + 1, SAVE_PAGE - 1);
 }
 
-/* Frame n's pages that are not zeros, to to. Returns which those are. */
-static uint8_t pack(struct mem *mem, uint64_t n, unsigned pages, uint8_t *to)
+/* Frame n's pages that are not zeros, to to; hole says of each what mem_find_holes() did. Returns which
+ * those are. */
+static uint8_t pack(struct mem *mem, uint64_t n, unsigned pages, const bool *hole, uint8_t *to)
 {
     uint8_t mask = 0;
 
@@ -44,7 +45,7 @@ static uint8_t pack(struct mem *mem, uint64_t n, unsigned pages, uint8_t *to)
         uint64_t offset = n * SAVE_FRAME + i * SAVE_PAGE;
         const uint8_t *from = mem_ram(mem, offset, SAVE_PAGE, MEM_READ);
 
-        if (mem_is_hole(mem, offset, SAVE_PAGE) || is_zero(from))
+        if (hole[i] || is_zero(from))
             continue;
         memcpy(to, from, SAVE_PAGE);
         to += SAVE_PAGE;
@@ -55,9 +56,9 @@ static uint8_t pack(struct mem *mem, uint64_t n, unsigned pages, uint8_t *to)
 
 /* Frame n, sealed to to, where its offset counts from there on. */
 static struct save_frame seal_frame(struct writing *g, struct worker *k, uint64_t n,
-                                    unsigned pages, uint8_t *to)
+                                    unsigned pages, const bool *hole, uint8_t *to)
 {
-    struct save_frame f = {.pages = pack(g->mem, n, pages, k->packed)};
+    struct save_frame f = {.pages = pack(g->mem, n, pages, hole, k->packed)};
     size_t len = (size_t)__builtin_popcount(f.pages) * SAVE_PAGE, compressed;
     const uint8_t *plain = k->packed;
 
@@ -92,16 +93,17 @@ static int write_piece(void *arg, unsigned worker, uint64_t piece)
     struct worker *k = &g->worker[worker];
     struct save_frame frame[PIECE_FRAMES];
     uint64_t offset = piece * PIECE, len = MIN(PIECE, g->ram_size - offset), base;
+    bool hole[PIECE / SAVE_PAGE];
     unsigned count = 0;
     size_t used = 0;
 
+    mem_find_holes(g->mem, offset, (unsigned)(len / SAVE_PAGE), hole);
     for (uint64_t at = 0; at < len; at += SAVE_FRAME, count++) {
         uint64_t n = (offset + at) / SAVE_FRAME, bytes = MIN(SAVE_FRAME, len - at);
 
         used = align_up(used, SAVE_UNIT);
-        frame[count] = (struct save_frame){.pages = 0};
-        if (!mem_is_hole(g->mem, offset + at, bytes))
-            frame[count] = seal_frame(g, k, n, (unsigned)(bytes / SAVE_PAGE), k->out + used);
+        frame[count] = seal_frame(g, k, n, (unsigned)(bytes / SAVE_PAGE),
+                                  hole + at / SAVE_PAGE, k->out + used);
         frame[count].offset = used;
         used += frame[count].len;
     }
@@ -123,11 +125,13 @@ static int write_plain(void *arg, unsigned worker, uint64_t piece)
     struct writing *g = arg;
     uint64_t offset = piece * PIECE, end = MIN(offset + PIECE, g->ram_size), from = end;
     struct save_frame frame[PIECE_FRAMES] = {{0}};
+    bool hole[PIECE / SAVE_PAGE];
     int r = 0;
 
+    mem_find_holes(g->mem, offset, (unsigned)((end - offset) / SAVE_PAGE), hole);
     for (uint64_t at = offset; !r && at < end; at += SAVE_PAGE) {
         const uint8_t *page = mem_ram(g->mem, at, SAVE_PAGE, MEM_READ);
-        bool zero = mem_is_hole(g->mem, at, SAVE_PAGE) || is_zero(page);
+        bool zero = hole[(at - offset) / SAVE_PAGE] || is_zero(page);
 
         if (!zero) {
             frame[(at - offset) / SAVE_FRAME].pages |= (uint8_t)BIT(at / SAVE_PAGE % SAVE_FRAME_PAGES);
