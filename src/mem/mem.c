@@ -528,10 +528,21 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len)
 
 void mem_written_at(struct mem *mem, const void *host, uint64_t len)
 {
-    const struct mem_region *r = mem->code_written ? region_at(mem, host) : NULL;
+    const uint8_t *at = host;
 
-    if (r)
-        mem_written(mem, r->gpa + (uint64_t)((const uint8_t *)host - r->host), len);
+    if (!mem->code_written)
+        return;
+    /* Regions that follow each other on the host need not do so for the guest. */
+    for (uint64_t n; len; at += n, len -= n) {
+        const struct mem_region *r = region_at(mem, at);
+        uint64_t off;
+
+        if (!r)
+            return;
+        off = (uint64_t)(at - r->host);
+        n = MIN(len, r->len - off);
+        mem_written(mem, r->gpa + off, n);
+    }
 }
 
 int mem_source(const struct mem *mem, const void *host, enum mem_access access,

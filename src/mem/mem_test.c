@@ -120,6 +120,30 @@ START_TEST(writes_to_code_are_told_and_others_are_not)
 }
 END_TEST
 
+/* A device's pieces are put together where the host has them in a row: RAM below and above a gap. */
+START_TEST(writes_across_regions_of_the_host_are_told_at_both_addresses)
+{
+    struct mem *mem;
+    struct heard h = {0};
+    uint8_t *host;
+
+    ck_assert_int_eq(mem_create(0x8000, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 0x4000, false), 0);
+    ck_assert_int_eq(mem_add(mem, 0x100000, 0x4000, false), 0);
+    mem->code_written = hear;
+    mem->cpus = &h;
+    host = mem_ptr(mem, 0x3000, 0x1000, MEM_WRITE);
+    ck_assert_ptr_eq(mem_ptr(mem, 0x100000, 1, MEM_WRITE), host + 0x1000);
+    mem_code_of(mem, host + 0x1000)->granules = 1;
+    mem_written_at(mem, host, 0x2000);
+    ck_assert_uint_eq(h.calls, 1);
+    ck_assert_uint_eq(h.gpa, 0x100000);
+    mem_written_at(mem, host, 0x1000);
+    ck_assert_uint_eq(h.calls, 1);
+    mem_destroy(mem);
+}
+END_TEST
+
 START_TEST(sizes_that_cannot_be_are_refused)
 {
     struct mem *mem = NULL;
@@ -399,6 +423,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_region_limit_is_an_error);
     UNIT_TEST(s, copies_cross_adjacent_regions_and_are_all_or_nothing);
     UNIT_TEST(s, writes_to_code_are_told_and_others_are_not);
+    UNIT_TEST(s, writes_across_regions_of_the_host_are_told_at_both_addresses);
     UNIT_TEST(s, sizes_that_cannot_be_are_refused);
 }
 
