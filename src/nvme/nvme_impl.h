@@ -34,6 +34,7 @@
 #define NVME_TRANSFER_MAX  (UINT64_C(4096) << NVME_MDTS)
 #define NVME_IOV_MAX       258u                  /* for all pages of a transfer that is not aligned */
 #define NVME_REQUESTS      512u                  /* under way at a time, of all queues */
+#define NVME_BOUNCE_MAX    UINT64_C(65536) /* of a request, when its data is the host's only */
 #define NVME_AERL          4u                    /* asynchronous event requests held */
 #define NVME_ERRORS        16u                   /* entries of the error log */
 #define NVME_TEMPERATURE   298u                  /* K; nothing gets warm here */
@@ -119,6 +120,7 @@ struct nvme_req {
     unsigned iov_count;      /* of the guest's memory */
     uint8_t *bounce;         /* COMPARE, VERIFY */
     struct iovec bounce_iov;
+    uint64_t bounce_done, bounce_len; /* bytes of the command's */
     TAILQ_ENTRY(nvme_req) link;
     union {
         struct iovec iov[NVME_IOV_MAX];
@@ -171,6 +173,7 @@ struct nvme {
     void *quiesced_arg;
     struct loop_work work, interrupt_work;
     struct loop_timer *coalesce;
+    bool coalescing; /* it is armed */
     uint64_t page_size; /* bytes: CC.MPS */
     struct nvme_sq sq[NVME_QUEUES];
     struct nvme_cq cq[NVME_QUEUES];

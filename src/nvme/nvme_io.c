@@ -144,18 +144,33 @@ static void read_done(struct blk_req *req, int err)
     done(req, err);
 }
 
-/* ---- COMPARE, VERIFY: a read into memory of our own --------------------------------------------- */
+/* ---- COMPARE, VERIFY: reads into memory of our own, piece by piece, as there may be many ---------- */
 
 static bool is_same(const struct nvme_req *r)
 {
     const uint8_t *have = r->bounce;
+    uint64_t skip = r->bounce_done, left = r->req.len;
 
-    for (unsigned i = 0; i < r->iov_count; i++) {
-        if (memcmp(have, r->iov[i].iov_base, r->iov[i].iov_len))
+    for (unsigned i = 0; i < r->iov_count && left; i++) {
+        uint64_t from = MIN(skip, r->iov[i].iov_len);
+        uint64_t len = MIN(left, r->iov[i].iov_len - from);
+
+        if (memcmp(have, (const uint8_t *)r->iov[i].iov_base + from, len))
             return false;
-        have += r->iov[i].iov_len;
+        have += len;
+        skip -= from;
+        left -= len;
     }
     return true;
+}
+
+static void compare_next(struct nvme_req *r, uint64_t offset)
+{
+    const struct nvme_range range = {
+        .offset = offset, .len = MIN(r->bounce_len - r->bounce_done, NVME_BOUNCE_MAX)};
+
+    r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = range.len};
+    submit(r, BLK_READ, &range);
 }
 
 static void compare_done(struct blk_req *req, int err)
@@ -165,7 +180,11 @@ static void compare_done(struct blk_req *req, int err)
 
     if (!status && r->opcode == NVME_IO_COMPARE && !is_same(r))
         status = NVME_COMPARE_FAILURE | NVME_DNR;
-    finish(r, nvme_of(r), status);
+    r->bounce_done += req->len;
+    if (!status && r->bounce_done < r->bounce_len && !nvme_of(r)->resetting)
+        compare_next(r, req->offset + req->len);
+    else
+        finish(r, nvme_of(r), status);
 }
 
 static unsigned start_compare(struct nvme *n, struct nvme_req *r, const struct nvme_sqe *cmd)
@@ -181,15 +200,16 @@ static unsigned start_compare(struct nvme *n, struct nvme_req *r, const struct n
         status = nvme_dma_map(n, cmd, range.len, MEM_READ, r->iov, &r->iov_count);
     if (status)
         return status;
-    r->bounce = malloc(range.len);
+    r->bounce = malloc(MIN(range.len, NVME_BOUNCE_MAX));
     if (!r->bounce)
         return NVME_INTERNAL;
     n->life.reads++;
-    r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = range.len};
+    r->bounce_done = 0;
+    r->bounce_len = range.len;
     r->req.iov = &r->bounce_iov;
     r->req.iov_count = 1;
     r->req.done = compare_done;
-    submit(r, BLK_READ, &range);
+    compare_next(r, range.offset);
     return NVME_OK;
 }
 
