@@ -92,6 +92,8 @@ static void write_cc(struct nvme *n, uint32_t value)
     struct nvme_regs *r = &n->regs;
     uint32_t was = r->cc;
 
+    if ((was & NVME_CC_EN) && (value & NVME_CC_EN)) /* these are for one that is not enabled */
+        value = (value & ~NVME_CC_FIXED) | (was & NVME_CC_FIXED);
     r->cc = value & NVME_CC_WRITABLE;
     TRACE(n->trace, nvme, "nvme", n, "CC %#x, was %#x", r->cc, was);
     if ((was & NVME_CC_EN) && !(r->cc & NVME_CC_EN))

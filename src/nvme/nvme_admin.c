@@ -162,6 +162,9 @@ static unsigned doorbell_buffer(struct nvme *n, const struct nvme_sqe *cmd)
 
     if (!cmd->prp1 || !cmd->prp2 || cmd->prp1 & mask || cmd->prp2 & mask)
         return NVME_INVALID_FIELD | NVME_DNR;
+    if (!mem_ptr(n->mem, cmd->prp1, sizeof(n->regs.doorbell), MEM_READ) ||
+        !mem_ptr(n->mem, cmd->prp2, sizeof(n->regs.doorbell), MEM_READ))
+        return NVME_INVALID_FIELD | NVME_DNR; /* one that there is, stays */
     n->shadow_gpa = cmd->prp1;
     n->event_gpa = cmd->prp2;
     if (!nvme_shadow_map(n)) {

@@ -114,6 +114,8 @@ static void enable(struct nvme *n, const struct nvme_regs *r)
 
     n->active = true;
     if (!good || !make_admin_queues(n, r)) {
+        n->sq[0] = (struct nvme_sq){0}; /* such as are none are not to be saved */
+        n->cq[0] = (struct nvme_cq){0};
         nvme_fatal(n, "it was enabled with CC %#x, AQA %#x, ASQ %#llx, ACQ %#llx", r->cc, r->aqa,
                    (unsigned long long)r->asq, (unsigned long long)r->acq);
         return;
@@ -128,6 +130,10 @@ static void restore(struct nvme *n)
     bool good = true;
 
     nvme_release_memory(n); /* it may have been in use before */
+    for (unsigned i = 0; i < n->ns_count; i++)
+        nvme_ns_size(&n->ns[i]);
+    if (!n->active)
+        return;
     for (unsigned i = 0; i < NVME_QUEUES; i++) {
         if (n->sq[i].valid)
             good = good && !nvme_sq_map(n, &n->sq[i]);
@@ -144,8 +150,6 @@ static void restore(struct nvme *n)
     }
     if (!good)
         nvme_fatal(n, "its saved queues are not in memory");
-    for (unsigned i = 0; i < n->ns_count; i++)
-        nvme_ns_size(&n->ns[i]);
 }
 
 /* ---- Stopping ------------------------------------------------------------------------------- */
@@ -249,7 +253,7 @@ void nvme_work(void *arg)
     r = n->regs;
     n->regs.pending = (struct nvme_pending){.reset = r.pending.reset};
     device_unlock(&n->pci.dev);
-    if (r.pending.restored && n->active)
+    if (r.pending.restored)
         restore(n);
     if (!n->active && (r.cc & NVME_CC_EN))
         enable(n, &r);

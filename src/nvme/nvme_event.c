@@ -27,6 +27,8 @@ void nvme_event(struct nvme *n, enum nvme_event event)
 {
     if (!n->active || n->failed || !is_wanted(n, event))
         return;
+    if (n->events & BIT(event))
+        return; /* it waits to be told: a bad value in memory is seen each time that one looks */
     TRACE(n->trace, nvme, "nvme", n, "event %u", event);
     if (kinds[event].type == NVME_EVENT_ERROR)
         (void)nvme_log_error(n, NVME_INTERNAL, 0, 0xffff, 0, 0);

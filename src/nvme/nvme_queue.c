@@ -361,9 +361,11 @@ static void interrupt(struct nvme *n, bool now)
     }
     device_unlock(&n->pci.dev);
     nvme_update_intx(n);
-    if (waits)
-        loop_timer_arm(n->coalesce, clock_mono_ns() +
-                                        (n->features.coalescing >> 8 & 0xff) * (NS_PER_MS / 10));
+    if (!waits || n->coalescing)
+        return;
+    n->coalescing = true; /* from the first on: others do not make it wait for longer */
+    loop_timer_arm(n->coalesce,
+                   clock_mono_ns() + (n->features.coalescing >> 8 & 0xff) * (NS_PER_MS / 10));
 }
 
 void nvme_interrupt_work(void *arg)
@@ -375,6 +377,7 @@ void nvme_coalesce_timer(void *arg)
 {
     struct nvme *n = arg;
 
+    n->coalescing = false;
     if (n->active)
         interrupt(n, true);
 }

@@ -28,6 +28,7 @@ enum {
 #define NVME_CC_SHN(cc)     ((cc) >> 14 & 3)
 #define NVME_CC_IOSQES(cc)  ((cc) >> 16 & 0xf)
 #define NVME_CC_IOCQES(cc)  ((cc) >> 20 & 0xf)
+#define NVME_CC_FIXED       0x00003ff0u /* CSS, MPS, AMS: not while enabled */
 #define NVME_CC_WRITABLE    0x00fffff1u
 
 #define NVME_CSTS_RDY       0x1u

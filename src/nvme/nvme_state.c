@@ -94,23 +94,47 @@ const struct state_field nvme_state[] = {
     STATE_END,
 };
 
-/* What no controller can be in. */
-static bool is_sane(const struct nvme *n)
+static bool is_ring_sane(uint64_t gpa, uint32_t size, uint16_t head, uint16_t tail)
+{
+    return size >= 2 && head < size && tail < size && !(gpa & (MEM_PAGE_SIZE - 1));
+}
+
+static bool are_queues_sane(const struct nvme *n)
 {
     for (unsigned i = 0; i < NVME_QUEUES; i++) {
         const struct nvme_sq *sq = &n->sq[i];
         const struct nvme_cq *cq = &n->cq[i];
 
-        if (sq->valid && (sq->size < 2 || sq->head >= sq->size || sq->tail >= sq->size ||
+        if (sq->valid && (!is_ring_sane(sq->gpa, sq->size, sq->head, sq->tail) ||
                           !n->cq[sq->cqid].valid || !sq->cqid != !i))
             return false;
-        if (cq->valid && (cq->size < 2 || cq->head >= cq->size || cq->tail >= cq->size))
+        if (cq->valid && !is_ring_sane(cq->gpa, cq->size, cq->head, cq->tail))
             return false;
     }
-    if (!(n->regs.csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)))
+    return !((n->shadow_gpa | n->event_gpa) & (MEM_PAGE_SIZE - 1));
+}
+
+static bool has_queues(const struct nvme *n)
+{
+    bool any = n->shadow_gpa || n->event_gpa;
+
+    for (unsigned i = 0; i < NVME_QUEUES; i++)
+        any |= n->sq[i].valid || n->cq[i].valid;
+    return any;
+}
+
+/* False: no controller can be in this state. What a reset that is due forgets is not looked at. */
+static bool is_sane(const struct nvme *n)
+{
+    if (n->regs.pending.reset)
         return true;
-    return (n->regs.csts & NVME_CSTS_CFS || (n->sq[0].valid && n->cq[0].valid)) &&
-           NVME_CC_MPS(n->regs.cc) <= NVME_MPS_MAX;
+    if (!are_queues_sane(n))
+        return false;
+    if (n->regs.csts & NVME_CSTS_CFS)
+        return true; /* whatever brought it there */
+    if (n->regs.csts & NVME_CSTS_RDY)
+        return n->sq[0].valid && n->cq[0].valid && NVME_CC_MPS(n->regs.cc) <= NVME_MPS_MAX;
+    return !has_queues(n); /* nobody would map them */
 }
 
 static uint64_t written_doorbells(const struct nvme *n)
@@ -133,6 +157,7 @@ int nvme_loaded(void *object, struct vz_error *err)
     n->failed = n->regs.csts & NVME_CSTS_CFS;
     n->page_size = UINT64_C(4096) << NVME_CC_MPS(n->regs.cc);
     n->features.timestamp_at_ms = n->since_ms = clock_mono_ns() / NS_PER_MS;
+    n->shadow = n->event = NULL; /* those of before; nvme_work() lets go of them, and finds these */
     for (unsigned i = 0; i < NVME_QUEUES; i++) {
         n->sq[i].ring = NULL;
         n->sq[i].inflight = 0;
