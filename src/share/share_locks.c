@@ -27,11 +27,11 @@ struct lock_owner {
     struct node *node; /* a reference */
     uint64_t id;
     int fd;
-    bool gone;       /* not in the list any more */
-    unsigned refs;   /* under share.lock */
+    bool gone;       /* not in the list any more; under share.lock, as refs */
+    unsigned refs;
     pthread_mutex_t lock; /* over a change of its locks; before share.lock */
     struct range *range; /* sorted, apart */
-    unsigned count, room;
+    unsigned count;
 };
 
 /* ---- Owners --------------------------------------------------------------------------------- */
@@ -68,6 +68,7 @@ static struct lock_owner *owner_find_locked(struct share *s, const struct node *
 static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_owner **ret)
 {
     struct lock_owner *o = calloc(1, sizeof(*o)), *other;
+    bool listed = false;
     int fd = n->root && !n->root->read_only ? node_open(s, n, O_RDWR) : -EACCES;
 
     if (fd == -EACCES || fd == -EROFS || fd == -ETXTBSY)
@@ -76,29 +77,26 @@ static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_
         if (fd >= 0)
             close(fd);
         free(o);
-        return o ? fd : -ENOMEM;
+        return fd < 0 ? fd : -ENOMEM;
     }
-    *o = (struct lock_owner){.node = n, .id = id, .fd = fd, .refs = 2};
+    *o = (struct lock_owner){.node = n, .id = id, .fd = fd, .refs = 1};
     pthread_mutex_init(&o->lock, NULL);
     node_ref(s, n);
     pthread_mutex_lock(&s->lock);
     other = owner_find_locked(s, n, id);
     if (other) {
         other->refs++;
-        o->refs = 1;
-    } else if (s->owner_count < OWNERS_MAX) {
+    } else if (s->owner_count < MIN(OWNERS_MAX, s->fds_max)) {
         TAILQ_INSERT_TAIL(&s->owners, o, link);
         s->owner_count++;
-        *ret = o;
-    } else {
-        o->refs = 1;
+        o->refs++;
+        listed = true;
     }
     pthread_mutex_unlock(&s->lock);
-    if (o->refs == 2)
-        return 0;
-    owner_put(s, o);
-    *ret = other;
-    return other ? 0 : -ENOLCK;
+    *ret = listed ? o : other;
+    if (!listed)
+        owner_put(s, o);
+    return *ret ? 0 : -ENOLCK;
 }
 
 static int owner_get(struct share *s, struct node *n, uint64_t id, bool make, struct lock_owner **ret)
@@ -125,6 +123,7 @@ void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
         if ((n && o->node != n) || (owner && o->id != *owner))
             continue;
         TAILQ_REMOVE(&s->owners, o, link);
+        o->gone = true;
         TAILQ_INSERT_TAIL(&dropped, o, link);
         s->owner_count--;
     }
@@ -265,18 +264,38 @@ static int flock_file(struct handle *h, uint32_t type)
     return flock(h->fd, op | LOCK_NB) < 0 ? -errno : 0;
 }
 
+/* One whose lock is taken, and which is in the list: another thread may just have given up its last range,
+ * and with it the owner, whose new locks would be gone with its file. */
+static int owner_get_locked(struct share *s, struct node *n, uint64_t id, bool make, struct lock_owner **ret)
+{
+    for (;;) {
+        int r = owner_get(s, n, id, make, ret);
+        bool gone;
+
+        if (r < 0)
+            return r;
+        pthread_mutex_lock(&(*ret)->lock);
+        pthread_mutex_lock(&s->lock);
+        gone = (*ret)->gone;
+        pthread_mutex_unlock(&s->lock);
+        if (!gone)
+            return 0;
+        pthread_mutex_unlock(&(*ret)->lock);
+        owner_put(s, *ret);
+    }
+}
+
 static int lock_posix(struct call *c, struct handle *h, const struct fuse_lk_in *in)
 {
     struct range range = {in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type};
     struct flock l = host_lock(&in->lk);
     struct lock_owner *o;
-    int r = owner_get(c->s, h->node, in->owner, range.type != F_UNLCK, &o);
+    int r = owner_get_locked(c->s, h->node, in->owner, range.type != F_UNLCK, &o);
 
     if (r == -ENOENT)
         return 0; /* it has none to give up */
     if (r < 0)
         return r;
-    pthread_mutex_lock(&o->lock);
     r = lock_range(c->s, o, range, &l);
     if (!r && !o->count)
         locks_drop(c->s, o->node, &o->id);
