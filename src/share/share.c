@@ -79,6 +79,14 @@ static uint64_t wanted_flags(const struct share *s)
     return flags;
 }
 
+static void session_set(struct share *s, uint64_t flags, uint32_t minor)
+{
+    pthread_mutex_lock(&s->lock);
+    __atomic_store_n(&s->session.flags, flags, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->session.minor, minor, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static int op_init(struct call *c)
 {
     struct share *s = c->s;
@@ -98,8 +106,7 @@ static int op_init(struct call *c)
     if (flags & FUSE_INIT_EXT)
         flags |= (uint64_t)in.flags2 << 32;
     flags &= wanted_flags(s);
-    s->session.flags = flags;
-    s->session.minor = MIN(in.minor, MINOR);
+    session_set(s, flags, MIN(in.minor, MINOR));
     out.flags = (uint32_t)flags;
     out.flags2 = (uint32_t)(flags >> 32);
     out.max_readahead = in.max_readahead;
@@ -154,7 +161,7 @@ static int dispatch(struct call *c)
 
     if (!op)
         return -ENOSYS;
-    if (!c->s->session.minor && op != op_init)
+    if (!__atomic_load_n(&c->s->session.minor, __ATOMIC_RELAXED) && op != op_init)
         return op == op_forget || op == op_batch_forget ? NO_ANSWER : -EIO;
     return op(c);
 }
@@ -248,8 +255,7 @@ void share_reset(struct share *s)
     locks_drop(s, NULL, NULL);
     handles_close_all(s);
     nodes_forget_all(s);
-    s->session.minor = 0;
-    s->session.flags = 0;
+    session_set(s, 0, 0);
 }
 
 void share_save(struct share *s, struct share_session *ret)

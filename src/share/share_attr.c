@@ -83,15 +83,19 @@ static int view(struct share *s, struct node *n, struct statx *ret, bool *ret_ta
 /* ---- Lookup --------------------------------------------------------------------------------- */
 
 /* A link of ours has no tag: it belongs to whom its folder does. */
-void view_link(struct share *s, struct node *parent, struct statx *st)
+void view_link(struct share *s, struct node *n, struct statx *st)
 {
+    struct node *parent;
     struct statx dir;
 
-    if (s->ownership != SHARE_MINE || !S_ISLNK(st->stx_mode) || st->stx_uid != s->self_uid || !parent ||
-        !parent->root || parent->root->no_tags || node_view(s, parent, &dir, NULL) < 0)
+    if (s->ownership != SHARE_MINE || n->type != S_IFLNK || st->stx_uid != s->self_uid || n->root->no_tags)
         return;
-    st->stx_uid = dir.stx_uid;
-    st->stx_gid = dir.stx_gid;
+    parent = node_parent(s, n);
+    if (parent && !node_view(s, parent, &dir, NULL)) {
+        st->stx_uid = dir.stx_uid;
+        st->stx_gid = dir.stx_gid;
+    }
+    node_put(s, parent);
 }
 
 int look_up(struct share *s, struct node *parent, int fd, const char *name, struct fuse_entry_out *ret)
@@ -108,7 +112,7 @@ int look_up(struct share *s, struct node *parent, int fd, const char *name, stru
         return r;
     proc_path(path, fd, name);
     owner_view(s, parent->root, path, &st, &tagged);
-    view_link(s, parent, &st);
+    view_link(s, n, &st);
     if (st.stx_mode & (S_ISUID | S_ISGID))
         n->privileges = true;
     fill_entry(s, n, &st, ret);
@@ -124,7 +128,7 @@ int look_up_root(struct share *s, const char *name, struct fuse_entry_out *ret)
 
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->root_count && !n; i++) {
-        if (!strcmp(s->root[i]->name, name))
+        if (s->root[i]->name && !strcmp(s->root[i]->name, name)) /* there was more than one once, it may be */
             n = s->root[i]->node;
     }
     if (n) {
@@ -148,12 +152,13 @@ int look_up_root(struct share *s, const char *name, struct fuse_entry_out *ret)
 static int look_up_self(struct share *s, struct node *n, bool above, struct fuse_entry_out *ret)
 {
     struct statx st;
-    bool tagged;
+    bool tagged, top;
     int r;
 
     pthread_mutex_lock(&s->lock);
     if (above && n->parent)
         n = n->parent;
+    top = s->single && n == s->root[0]->node;
     if (n->id != FUSE_ROOT_ID && !n->lookups++)
         n->refs++;
     n->refs++;
@@ -163,7 +168,7 @@ static int look_up_self(struct share *s, struct node *n, bool above, struct fuse
         fill_entry(s, n, &st, ret);
     else
         node_forget(s, n->id, 1);
-    if (s->single && n == s->root[0]->node)
+    if (top)
         ret->nodeid = FUSE_ROOT_ID;
     node_put(s, n);
     return r;
@@ -246,7 +251,7 @@ static int view_by_id(struct share *s, uint64_t id, struct statx *ret, const str
     int r = n ? view(s, n, ret, &tagged) : -ESTALE;
 
     if (!r) {
-        view_link(s, n->parent, ret);
+        view_link(s, n, ret);
         *ret_root = n->root;
     }
     node_put(s, n);
@@ -348,7 +353,7 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
         r = stat_fd(fd, &host);
     if (r < 0)
         return r;
-    view_link(s, n->parent, &now);
+    view_link(s, n, &now);
     want = (struct tag){.uid = in->valid & FATTR_UID ? in->uid : now.stx_uid,
                         .gid = in->valid & FATTR_GID ? in->gid : now.stx_gid, .mode = now.stx_mode,
                         .rdev_major = now.stx_rdev_major, .rdev_minor = now.stx_rdev_minor};

@@ -96,13 +96,16 @@ static int list_roots(struct list *l, uint64_t offset)
     struct share *s = l->c->s;
     bool room = true;
 
-    for (uint64_t i = offset; room && i < 2 + (uint64_t)s->root_count; i++) {
+    for (uint64_t i = offset; room; i++) {
         char name[SHARE_NAME_MAX + 1] = "";
 
+        /* Since it was opened the share may have become another, of a single directory even. */
         pthread_mutex_lock(&s->lock);
-        if (i >= 2 && i - 2 < s->root_count)
+        if (i >= 2 && i - 2 < s->root_count && s->root[i - 2]->name)
             strncpy(name, s->root[i - 2]->name, SHARE_NAME_MAX);
         pthread_mutex_unlock(&s->lock);
+        if (i >= 2 && !name[0])
+            break;
         room = add(l, i == 0 ? "." : i == 1 ? ".." : name, 1 + i, i + 1, DT_DIR);
     }
     return 0;

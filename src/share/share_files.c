@@ -71,7 +71,6 @@ static int open_up(struct share *s, struct node *n, int flags)
 {
     char path[PROC_PATH_MAX];
     struct statx host;
-    struct tag want;
     int fd, r;
 
     if (s->ownership != SHARE_MINE || n->root->no_tags || n->root->read_only || n->type != S_IFREG)
@@ -82,11 +81,9 @@ static int open_up(struct share *s, struct node *n, int flags)
     r = stat_fd(fd, &host);
     if (!r && host.stx_uid != s->self_uid)
         r = -EACCES;
-    if (!r) {
-        want = (struct tag){.uid = host.stx_uid, .gid = host.stx_gid, .mode = host.stx_mode};
-        proc_path(path, fd, NULL);
-        r = owner_change(s, n->root, path, &host, true, &want);
-    }
+    proc_path(path, fd, NULL);
+    if (!r)
+        r = owner_to_tag(s, n->root, path, &host);
     node_fd_put(s, n);
     return r < 0 ? r : node_open(s, n, flags);
 }
@@ -178,16 +175,19 @@ static int look_up_unnamed(struct share *s, struct creation *k, struct fuse_entr
         close(fd);
         return r;
     }
-    node_adopt(s, n, fd);
+    r = node_adopt(s, n, fd);
     owner_view(s, k->parent->root, path, &st, NULL);
     fill_entry(s, n, &st, ret);
+    if (r < 0)
+        node_forget(s, n->id, 1);
     node_put(s, n);
-    return 0;
+    return r;
 }
 
 static int create_node(struct share *s, struct creation *k, bool unnamed, struct fuse_entry_out *entry,
                        struct fuse_open_out *open)
 {
+    struct statx st;
     struct node *n;
     int r = create_file(s, k, unnamed);
 
@@ -196,6 +196,10 @@ static int create_node(struct share *s, struct creation *k, bool unnamed, struct
     n = r < 0 ? NULL : node_get(s, entry->nodeid);
     if (!r && !n)
         r = -ESTALE;
+    if (!r && k->file >= 0)
+        r = stat_fd(k->file, &st);
+    if (!r && k->file >= 0 && !node_is(n, &st))
+        r = -ESTALE; /* somebody has put another file there */
     if (!r && k->file >= 0) {
         r = open_out(s, n, k->file, host_flags(s, k->in.flags), open);
         k->file = -1; /* the handle's */

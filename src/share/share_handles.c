@@ -7,13 +7,18 @@
 
 #include "share/share_impl.h"
 
-static void put_locked(struct handle *h)
+/* The node to let go of after the lock, if that was the last reference: operations use the node of a handle
+ * that the guest has closed meanwhile. */
+static struct node *put_locked(struct handle *h)
 {
+    struct node *n = h->node;
+
     if (--h->refs)
-        return;
+        return NULL;
     close(h->fd);
     pthread_mutex_destroy(&h->lock);
     free(h);
+    return n;
 }
 
 static int find_slot_locked(struct share *s)
@@ -89,11 +94,14 @@ struct handle *handle_of(struct share *s, struct node *n)
 
 void handle_put(struct share *s, struct handle *h)
 {
+    struct node *n;
+
     if (!h)
         return;
     pthread_mutex_lock(&s->lock);
-    put_locked(h);
+    n = put_locked(h);
     pthread_mutex_unlock(&s->lock);
+    node_put(s, n);
 }
 
 static void close_slot(struct share *s, unsigned slot, uint64_t fh, bool any)
@@ -104,11 +112,10 @@ static void close_slot(struct share *s, unsigned slot, uint64_t fh, bool any)
     if (s->handle[slot] && (any || s->handle[slot]->fh == fh)) {
         struct handle *h = s->handle[slot];
 
-        n = h->node;
         LIST_REMOVE(h, link);
         s->handle[slot] = NULL;
         s->handle_count--;
-        put_locked(h);
+        n = put_locked(h);
     }
     pthread_mutex_unlock(&s->lock);
     node_put(s, n);
@@ -129,7 +136,7 @@ void handles_close_all(struct share *s)
 int node_open(struct share *s, struct node *n, int flags)
 {
     char path[PROC_PATH_MAX];
-    int fd, ret;
+    int fd, ret, r;
 
     /* Others have no business on the host: a device would act, a FIFO would wait. */
     if (n->type != S_IFREG && n->type != S_IFDIR)
@@ -141,6 +148,10 @@ int node_open(struct share *s, struct node *n, int flags)
     ret = open(path, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_PATH)) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (ret < 0)
         ret = -errno;
+    if (ret >= 0 && (flags & O_ACCMODE) != O_RDONLY && (r = owner_disarm(s, n->root, ret)) < 0) {
+        close(ret);
+        ret = r;
+    }
     node_fd_put(s, n);
     return ret;
 }

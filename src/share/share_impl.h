@@ -140,9 +140,10 @@ int call_name(const struct call *c, size_t off, char ret[SHARE_NAME_MAX + 1], si
 int call_text(const struct call *c, size_t off, char *ret, size_t len, size_t *ret_next) must_check;
 /* Copy to the answer, off from the end of its header. Returns off + len; -EINVAL: no room. */
 int call_put(const struct call *c, size_t off, const void *data, size_t len) must_check;
+/* A guest may say FUSE_INIT while other requests of its are under way. */
 static inline bool session_has(const struct share *s, uint64_t flag)
 {
-    return s->session.flags & flag;
+    return __atomic_load_n(&s->session.flags, __ATOMIC_RELAXED) & flag;
 }
 
 /* ---- share_nodes.c ---- */
@@ -168,8 +169,8 @@ void node_forget(struct share *s, uint64_t id, uint64_t count);
 /* Its O_PATH descriptor, until node_fd_put(). 0 or -errno. */
 int node_fd(struct share *s, struct node *n, int *ret) must_check;
 void node_fd_put(struct share *s, struct node *n);
-/* fd (O_PATH) is a node's that has no name: it stays. */
-void node_adopt(struct share *s, struct node *n, int fd);
+/* fd (O_PATH) is a node's that has no name: it stays. 0; -ENFILE: there are too many, and fd is closed. */
+int node_adopt(struct share *s, struct node *n, int fd) must_check;
 /* Keep the descriptor for as long as the node is known. */
 void node_pin(struct share *s, struct node *n);
 
@@ -178,6 +179,8 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
                struct node **ret) must_check;
 /* The node of that, if there is one: a reference, or NULL. */
 struct node *node_known(struct share *s, const struct root *root, const struct statx *st);
+/* The folder in which it was found last: a reference, or NULL. */
+struct node *node_parent(struct share *s, struct node *n);
 /* It is found by that name now. */
 void node_moved(struct share *s, struct node *n, struct node *parent, const char *name);
 bool node_is(const struct node *n, const struct statx *st);
@@ -236,6 +239,13 @@ bool owner_needs_stand_in(const struct share *s, const struct root *root, const 
 /* It has just been made, is open as fd (O_PATH will do), and the host says st of it. */
 int owner_made(const struct share *s, const struct root *root, int fd, const struct tag *want,
                struct statx *st) must_check;
+/* Have a tag say what the guest sees of the file at path, of which the host says host, so that the host's mode
+ * can be another: with u+rw and without set-ID bits. */
+int owner_to_tag(const struct share *s, const struct root *root, const char *path,
+                 const struct statx *host) must_check;
+/* The guest is about to write to the file that is open as fd: if the host gave it set-ID bits they are only
+ * the guest's from now on. We may be root, from whom a write does not take them. */
+int owner_disarm(const struct share *s, const struct root *root, int fd) must_check;
 /* What a write or a change of owner does to set-ID bits (if by_user: who may not keep them) and to
  * capabilities. */
 int owner_drop_privileges(struct share *s, struct node *n, bool by_user) must_check;
@@ -247,8 +257,8 @@ void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec);
 /* The answer to a lookup that found n. */
 void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
                 struct fuse_entry_out *ret);
-/* What is seen of a symbolic link in that folder (may be NULL); of all others, what st says. */
-void view_link(struct share *s, struct node *parent, struct statx *st);
+/* What is seen of n, where it is a symbolic link; of all others, what st says. */
+void view_link(struct share *s, struct node *n, struct statx *st);
 /* One of several directories, likewise. */
 int look_up_root(struct share *s, const char *name, struct fuse_entry_out *ret) must_check;
 /* Look up name in parent (open as fd), and fill in the answer, with one lookup more. */

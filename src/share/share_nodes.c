@@ -207,13 +207,27 @@ void node_pin(struct share *s, struct node *n)
     pthread_mutex_unlock(&s->lock);
 }
 
-void node_adopt(struct share *s, struct node *n, int fd)
+/* All that there may be are in use, or of files without a name. */
+static bool is_full_locked(const struct share *s)
 {
+    return s->fd_count >= s->fds_max * 2 && TAILQ_EMPTY(&s->lru);
+}
+
+int node_adopt(struct share *s, struct node *n, int fd)
+{
+    bool full;
+
     pthread_mutex_lock(&s->lock);
-    give_fd_locked(s, n, fd);
-    n->pinned = true;
-    n->fd_users--;
+    full = is_full_locked(s);
+    if (full) {
+        close(fd);
+    } else {
+        give_fd_locked(s, n, fd);
+        n->pinned = true;
+        n->fd_users--;
+    }
     pthread_mutex_unlock(&s->lock);
+    return full ? -ENFILE : 0;
 }
 
 /* A step of a way down: a reference, and its name, which may change. */
@@ -237,9 +251,9 @@ static int open_step(struct share *s, int parent_fd, struct step *step, int *ret
         return r;
     }
     pthread_mutex_lock(&s->lock);
-    if (s->fd_count >= s->fds_max * 2 && TAILQ_EMPTY(&s->lru)) {
+    if (is_full_locked(s)) {
         close(fd);
-        r = -ENFILE; /* all are in use, or files without a name */
+        r = -ENFILE;
     } else {
         *ret = give_fd_locked(s, step->node, fd);
     }
@@ -377,6 +391,18 @@ struct node *node_get(struct share *s, uint64_t id)
     return n;
 }
 
+struct node *node_parent(struct share *s, struct node *n)
+{
+    struct node *parent;
+
+    pthread_mutex_lock(&s->lock);
+    parent = n->parent;
+    if (parent)
+        parent->refs++;
+    pthread_mutex_unlock(&s->lock);
+    return parent;
+}
+
 static void forget_locked(struct share *s, struct node *n, uint64_t count)
 {
     if (!n->lookups)
@@ -509,7 +535,9 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
 
     pthread_mutex_lock(&s->lock);
     n = find_key_locked(s, &k);
-    if (n) {
+    if (parent->stale) {
+        r = -ESTALE; /* other directories are served since the request began */
+    } else if (n) {
         move_locked(s, n, parent, name);
     } else if (s->node_count >= s->nodes_max) {
         r = -ENOMEM;
@@ -581,6 +609,13 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
         root->dev_minor = st.stx_dev_minor;
         pthread_mutex_lock(&s->lock);
         n = make_locked(s, &k, &st, root, d->name ? d->name : "");
+        if (n) {
+            n->refs = 1;
+            n->stale = true; /* until roots_set(): a guest may guess its number */
+            n->pinned = true;
+            n->fd = fd;
+            s->fd_count++;
+        }
         pthread_mutex_unlock(&s->lock);
     }
     if (!r && !n)
@@ -592,10 +627,6 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
         free(root);
         return r;
     }
-    n->refs = 1;
-    n->pinned = true;
-    n->fd = fd;
-    s->fd_count++; /* nobody else has s or n yet, or looks at it */
     root->node = n;
     *ret = root;
     return 0;

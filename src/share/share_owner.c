@@ -155,13 +155,14 @@ static bool is_special(mode_t mode)
     return !S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode);
 }
 
-/* Would a file of the host with that owner show it, without a tag? Set-ID and sticky bits never are the
- * host's, but where it has them already. */
+/* Would a file of the host with that owner show it, without a tag? Set-ID bits of files never are the host's:
+ * it may have them already, but not for this owner, mode and contents. Folders' and sticky bits have no
+ * power, and stay where the host has them. */
 static bool is_plain(const struct share *s, const struct statx *host, const struct tag *want)
 {
     mode_t special = want->mode & 07000;
 
-    if (special && special != (host->stx_mode & 07000u))
+    if (special && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
         return false;
     return s->ownership != SHARE_MINE || (want->uid == host->stx_uid && want->gid == host->stx_gid);
 }
@@ -227,6 +228,31 @@ int owner_change(const struct share *s, const struct root *root, const char *pat
         return -EPERM;
     r = set_mode(path, owner_host_mode(s, want) | (S_ISDIR(host->stx_mode) ? 0700 : 0600));
     return r < 0 ? r : store_tag(path, want);
+}
+
+int owner_to_tag(const struct share *s, const struct root *root, const char *path, const struct statx *host)
+{
+    struct statx view = *host;
+    struct tag want;
+
+    owner_view(s, root, path, &view, NULL);
+    want = (struct tag){.uid = view.stx_uid, .gid = view.stx_gid, .mode = view.stx_mode,
+                        .rdev_major = view.stx_rdev_major, .rdev_minor = view.stx_rdev_minor};
+    return owner_change(s, root, path, host, true, &want);
+}
+
+int owner_disarm(const struct share *s, const struct root *root, int fd)
+{
+    char path[PROC_PATH_MAX];
+    struct statx host;
+    int r = stat_fd(fd, &host);
+
+    if (r < 0 || !S_ISREG(host.stx_mode) || !(host.stx_mode & POWERS))
+        return r;
+    proc_path(path, fd, NULL);
+    r = root->no_tags ? set_mode(path, host.stx_mode & 07777u & ~(mode_t)POWERS)
+                      : owner_to_tag(s, root, path, &host);
+    return s->self_uid ? 0 : r; /* of others than root a write takes them */
 }
 
 /* ---- New files ------------------------------------------------------------------------------ */

@@ -267,6 +267,47 @@ START_TEST(same_numbers_without_powers)
 }
 END_TEST
 
+/* Root here, a set-ID program of the host's in the share: its bits must not be those of what the guest writes,
+ * nor of the owner that the guest gives it. */
+START_TEST(set_id_bits_of_the_host_do_not_outlive_a_guests_change)
+{
+    static const enum share_ownership all[] = {SHARE_MINE, SHARE_SAME, SHARE_MAP};
+    struct fuse_setattr_in owner = {.valid = FATTR_UID | FATTR_GID | FATTR_MODE, .uid = 1, .gid = 1,
+                                    .mode = 04711};
+    uint64_t node, fh;
+    struct fuse_attr a;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+        struct share_options o = {.ownership = all[i], .uid = 1, .gid = 1};
+        struct fx f;
+
+        if (all[i] == SHARE_SAME && geteuid())
+            continue;
+        fx_dir(&f);
+        fx_open_with(&f, &o);
+        fx_host_write(&f, "a", "program");
+        fx_host_write(&f, "b", "program");
+        ck_assert_int_eq(chmod(fx_path(&f, "a"), 06755), 0);
+        ck_assert_int_eq(chmod(fx_path(&f, "b"), 04755), 0);
+        node = fx_lookup(&f, 1, "a");
+        ck_assert_int_eq(fx_fopen(&f, node, O_RDONLY, &fh), 0);
+        ck_assert_uint_eq(host(&f, "a").st_mode & 07777, 06755); /* who only reads changes nothing */
+        ck_assert_int_eq(fx_fopen(&f, node, O_WRONLY, &fh), 0);
+        ck_assert_int_eq(fx_write(&f, fh, 0, "hostile", 0), 0);
+        ck_assert_uint_eq(host(&f, "a").st_mode & 07777, 0755);
+        ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+        if (!geteuid())
+            ck_assert_uint_eq(a.mode, S_IFREG | 06755); /* root may write to it there */
+        node = fx_lookup(&f, 1, "b");
+        ck_assert_int_eq(set_attr(&f, node, owner), 0);
+        ck_assert_uint_eq(host(&f, "b").st_mode & 07000, 0);
+        ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+        ck_assert_uint_eq(a.mode, S_IFREG | 04711);
+        fx_close(&f);
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_the_user_makes_needs_no_tag);
@@ -278,6 +319,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
     UNIT_TEST(s, mapped_files_are_all_one_users);
     UNIT_TEST(s, same_numbers_without_powers);
+    UNIT_TEST(s, set_id_bits_of_the_host_do_not_outlive_a_guests_change);
 }
 
 UNIT_TEST_MAIN("share_owner", add_tests)

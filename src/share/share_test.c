@@ -480,6 +480,95 @@ START_TEST(another_share_makes_the_old_one_stale)
 }
 END_TEST
 
+START_TEST(what_is_served_no_more_is_not_reached_by_requests_under_way)
+{
+    struct share_directory d[2] = {{.name = "one"}, {.name = "two"}}, single = {0};
+    struct share_options o = {.directory = d, .count = 2};
+    struct fuse_open_in open_in = {0};
+    struct fuse_read_in list = {.size = 4096};
+    struct fuse_entry_out e;
+    struct root *unserved;
+    struct node *n;
+    uint64_t next;
+    struct fx f;
+    int fd;
+
+    fx_dir(&f);
+    single.path = d[0].path = d[1].path = f.dir;
+    fx_host_write(&f, "a", "text");
+    fx_open_with(&f, &o);
+    ck_assert_int_eq(fx_ask(&f, FUSE_OPENDIR, 1, &open_in, sizeof(open_in), NULL, NULL), 0);
+    list.fh = ((struct fuse_open_out *)fx_answer(&f))->fh;
+    n = node_get(f.s, fx_lookup(&f, 1, "one"));
+    ck_assert_ptr_nonnull(n);
+    ck_assert_int_eq(node_fd(f.s, n, &fd), 0);
+    next = f.s->next_node;
+    ck_assert_int_eq(root_open(f.s, &single, &unserved, NULL), 0); /* its number can be guessed */
+    ck_assert_ptr_null(node_get(f.s, next));
+    root_free(f.s, unserved);
+    ck_assert_int_eq(share_replace(f.s, &single, 1, NULL), 0);
+    ck_assert_int_eq(look_up(f.s, n, fd, "a", &e), -ESTALE);
+    node_fd_put(f.s, n);
+    node_put(f.s, n);
+    ck_assert_int_eq(fx_ask(&f, FUSE_READDIR, 1, &list, sizeof(list), NULL, NULL), 0); /* "." and ".." */
+    ck_assert_int_eq(fx_ask(&f, FUSE_READDIRPLUS, 1, &list, sizeof(list), NULL, NULL), 0);
+    ck_assert_uint_ne(fx_lookup(&f, 1, "a"), 0);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(a_handle_in_use_keeps_its_node)
+{
+    uint64_t node, fh;
+    struct handle *h;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    h = handle_get(f.s, fh); /* as a write does */
+    ck_assert_int_eq(fx_release(&f, fh), 0);
+    fx_forget(&f, node, 1);
+    ck_assert_uint_eq(f.s->node_count, 2);
+    ck_assert_uint_eq(h->node->id, node);
+    handle_put(f.s, h);
+    ck_assert_uint_eq(f.s->node_count, 1);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(files_without_names_and_owners_of_locks_leave_descriptors_to_others)
+{
+    struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+    struct fuse_lk_in lk = {.lk = {.type = F_RDLCK}};
+    struct rlimit few = {256, 256};
+    uint64_t node, fh;
+    unsigned count = 0;
+    struct fx f;
+    int r = 0;
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    lk.fh = fh;
+    while (!r && ++count < 256) {
+        lk.owner = count;
+        r = fx_ask(&f, FUSE_SETLK, 0, &lk, sizeof(lk), NULL, NULL);
+    }
+    ck_assert_int_eq(r, -ENOLCK);
+    ck_assert_uint_le(count, 256 / 8 + 1);
+    for (r = 0, count = 0; !r && count < 256; count++) {
+        r = fx_ask(&f, FUSE_TMPFILE, 1, &in, sizeof(in), "/", NULL);
+        if (!r)
+            ck_assert_int_eq(fx_release(&f, ((struct fuse_open_out *)((uint8_t *)fx_answer(&f) +
+                                                 sizeof(struct fuse_entry_out)))->fh), 0);
+    }
+    ck_assert_int_eq(r, -ENFILE);
+    ck_assert_uint_le(count, 256 / 4 + 1);
+    ck_assert_uint_eq(f.s->node_count, count + 1); /* and the last one is not known */
+    fx_close(&f);
+}
+END_TEST
+
 /* ---- Locks ---------------------------------------------------------------------------------- */
 
 static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
@@ -545,6 +634,48 @@ START_TEST(locks_are_limited)
     ck_assert_uint_eq(f.s->lock_count, 65536);
     ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 0, INT64_MAX), 0);
     ck_assert_uint_eq(f.s->lock_count, 65536 - 100);
+    fx_close(&f);
+}
+END_TEST
+
+static struct { struct fx f; uint64_t fh; _Atomic bool stop; } other_thread;
+
+static void *lock_and_unlock(void *arg)
+{
+    while (!other_thread.stop) {
+        ck_assert_int_eq(lock(&other_thread.f, other_thread.fh, 1, F_WRLCK, 0, 0), 0);
+        ck_assert_int_eq(lock(&other_thread.f, other_thread.fh, 1, F_UNLCK, 0, 0), 0);
+    }
+    return NULL;
+}
+
+/* A process of two threads: when one gives up its last range, what the other has just locked stays. */
+START_TEST(locks_stay_when_another_thread_gives_up_its_own)
+{
+    static struct fx f;
+    uint64_t node, fh;
+    pthread_t thread;
+    int fd;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    fd = open(fx_path(&f, "a"), O_RDWR);
+    other_thread.f = f;
+    other_thread.fh = fh;
+    ck_assert_int_eq(pthread_create(&thread, NULL, lock_and_unlock, NULL), 0);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct flock l = {.l_type = F_WRLCK, .l_start = 10, .l_len = 1};
+
+        ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 10, 10), 0);
+        ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &l), 0);
+        ck_assert_int_eq(l.l_type, F_WRLCK);
+        ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 10, 10), 0);
+    }
+    other_thread.stop = true;
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(f.s->lock_count, 0);
+    ck_assert_uint_eq(f.s->owner_count, 0);
+    close(fd);
     fx_close(&f);
 }
 END_TEST
@@ -635,6 +766,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, read_only_directories_stay_as_they_are);
     UNIT_TEST(s, several_directories_are_apart);
     UNIT_TEST(s, another_share_makes_the_old_one_stale);
+    UNIT_TEST(s, what_is_served_no_more_is_not_reached_by_requests_under_way);
+    UNIT_TEST(s, a_handle_in_use_keeps_its_node);
+    UNIT_TEST(s, files_without_names_and_owners_of_locks_leave_descriptors_to_others);
+    UNIT_TEST(s, locks_stay_when_another_thread_gives_up_its_own);
     UNIT_TEST(s, locks_hold_between_processes_of_the_guest_and_against_the_host);
     UNIT_TEST(s, locks_are_limited);
     UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_is_interrupted);
