@@ -26,7 +26,7 @@ def test_help_for_programs(vz):
 
 
 @pytest.mark.parametrize("words, expected", [
-    (["d"], {"delete", "detach", "disk", "doctor"}), (["start", "--"], {"--foreground", "--at-login", "--no-at-login", "--help"}), (["disk", "c"], {"create", "convert", "commit", "check"}),
+    (["d"], {"delete", "detach", "disk", "doctor"}), (["start", "--"], {"--foreground", "--fresh", "--at-login", "--no-at-login", "--help"}), (["disk", "c"], {"create", "convert", "commit", "check"}),
     (["disk", "create", "--format", "q"], {"qcow2"}), (["run", "--memory-"], {"--memory-prealloc", "--memory-huge"}),
     (["run", "--accel", ""], {"auto", "kvm", "soft"}), (["run", "--net", "t"], {"tap="}),
     (["run", "--serial", ""], {"null", "stdio", "fd", "file:", "pty", "unix:"}),

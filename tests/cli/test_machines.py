@@ -45,6 +45,71 @@ def test_pause_and_resume(vz, machine):
     assert info(vz, "one")["state"] == "running"
 
 
+COUNTING = bytes.fromhex("31c0"  # xor eax, eax
+                         "ffc0"  # count: inc eax
+                         "66baf803" "ee"  # mov dx, 3f8h; out dx, al
+                         "b900000400" "ffc9" "75fc"  # a pause
+                         "ebee")  # jmp count
+
+
+def follows(text):
+    """Does each byte follow the one before, but for where the console was put aside?"""
+    return all(b == (a + 1) % 256 for a, b in zip(text, text[1:]))
+
+
+def test_save_and_restore(vz, home, machine):
+    folder = machine("one", "--serial", "stdio", code=COUNTING)
+    log, state = folder / "console.log", folder / "saved.state"
+    r = vz("save", "one")
+    assert r.status == 1 and "not running" in r.err, r
+    r = vz("restore", "one")
+    assert r.status == 1 and "no saved state" in r.err and "vz save" in r.err, r
+    assert vz("start", "one").status == 0
+    for how in (("save",), ("save", "--compress"), ("stop", "--save")):
+        before = log.stat().st_size
+        while log.stat().st_size < before + 10:
+            time.sleep(0.02)
+        assert vz(*how, "one").status == 0
+        i = info(vz, "one")
+        assert i["state"] == "saved" and i["lastRun"]["reason"] == "stopped"
+        assert state.stat().st_mode & 0o777 == 0o600
+        saved = log.stat().st_size
+        assert vz("restore" if how[0] == "save" else "start", "one").status == 0
+        assert not state.exists()
+        while log.stat().st_size < saved + 10:
+            time.sleep(0.02)
+    assert vz("pause", "one").status == 0
+    assert vz("save", "one").status == 0, "a paused machine can be saved as it is"
+    assert follows(log.read_bytes()), "nothing is lost, and nothing comes twice"
+
+
+def test_a_saved_state_that_does_not_fit(vz, home, machine):
+    folder = machine("one", "--serial", "stdio", code=COUNTING)
+    state = folder / "saved.state"
+    assert vz("start", "one").status == 0
+    assert vz("save", "one").status == 0
+    good = state.read_bytes()
+    state.write_bytes(good[:5000] + bytes([good[5000] ^ 1]) + good[5001:])
+    r = vz("start", "one")
+    assert r.status == 1 and "damaged" in r.err and "--fresh" in r.err, r
+    assert state.exists() and info(vz, "one")["state"] == "saved"
+    state.write_bytes(good)
+    assert vz("set", "one", "cpus=2").status == 0
+    r = vz("start", "one")
+    assert r.status == 1 and "cpus" in r.err and state.exists(), r
+    assert vz("start", "--fresh", "one").status == 0
+    assert not state.exists() and info(vz, "one")["state"] == "running"
+
+
+def test_a_machine_that_cannot_be_saved_runs_on(vz, machine):
+    folder = machine("one")
+    assert vz("start", "one").status == 0
+    (folder / "saved.state").write_text("no saved state, but somebody's")
+    r = vz("save", "one")
+    assert r.status == 1 and "saved.state" in r.err, r
+    assert info(vz, "one")["state"] == "running"
+
+
 def test_list(vz, home, machine):
     r = vz("list")
     assert r.status == 0 and r.out == "" and "no machine yet" in r.err, r

@@ -49,6 +49,8 @@ static const struct command *const commands[] = {
     &restart_command,
     &pause_command,
     &resume_command,
+    &save_command,
+    &restore_command,
     &list_command,
     &inspect_command,
     &exec_command,

@@ -25,6 +25,7 @@ struct vz_config;
 #define BUNDLE_LOG         "vz.log"      /* of the process that runs the machine */
 #define BUNDLE_CONSOLE_LOG "console.log" /* what the guest wrote to its console */
 #define BUNDLE_LAST_RUN    "last-run.json"
+#define BUNDLE_STATE       "saved.state" /* from which it goes on */
 
 struct bundle {
     char *name; /* without suffix; for people */
@@ -76,6 +77,11 @@ int bundle_write(const struct bundle *b, const char *file, const void *data, siz
                  struct vz_error *err);
 /* The whole file, with a 0 behind it, for free(); or NULL and err. */
 char *bundle_read(const struct bundle *b, const char *file, size_t *ret_len, struct vz_error *err);
+
+/* Is there such a file? */
+bool bundle_has(const struct bundle *b, const char *file);
+/* It is gone, also after a crash, when this returns 0. That it was not there is fine. */
+int bundle_remove_file(const struct bundle *b, const char *file, struct vz_error *err);
 
 /* ---- Configuration (bundle_config.c) -------------------------------------------------------- */
 

@@ -94,3 +94,17 @@ char *bundle_read(const struct bundle *b, const char *file, size_t *ret_len, str
         close(fd);
     return data;
 }
+
+bool bundle_has(const struct bundle *b, const char *file)
+{
+    struct stat st;
+
+    return fstatat(b->fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int bundle_remove_file(const struct bundle *b, const char *file, struct vz_error *err)
+{
+    if (unlinkat(b->fd, file, 0) < 0)
+        return errno == ENOENT ? 0 : failed(b, file, err);
+    return fsync(b->fd) < 0 ? failed(b, file, err) : 0;
+}

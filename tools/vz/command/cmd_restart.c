@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz restart MACHINE`: stop, and start with what its configuration says now. */
+#include "command/machine_start.h"
 #include "command/machine_stop.h"
-#include "control/process.h"
 
 static const struct opt restart_options[] = {
     {"now", 0, OPT_NEVER, NULL, "Options", "turn the machine off first, as by pulling the plug", NULL,
@@ -13,15 +13,9 @@ static const struct opt restart_options[] = {
 static bool restart_machine(struct bundle *b, const struct args *a)
 {
     int timeout_ms = MACHINE_STOP_MS;
-    struct vz_error err;
 
-    if (!time_option("timeout", args_value(a, "timeout"), &timeout_ms) ||
-        !machine_stop(b, args_flag(a, "now"), timeout_ms))
-        return false;
-    if (bundle_lock(b, BUNDLE_RUN, &err) == 0 && process_start(b, &err) == 0)
-        return true;
-    cli_error("%s: %s", b->name, err.text);
-    return false;
+    return time_option("timeout", args_value(a, "timeout"), &timeout_ms) &&
+           machine_stop(b, args_flag(a, "now"), timeout_ms) && machine_start(b, MACHINE_EITHER);
 }
 
 static int restart_main(int argc, char **argv)

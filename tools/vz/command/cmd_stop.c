@@ -5,6 +5,7 @@
 static const struct opt stop_options[] = {
     {"now", 0, OPT_NEVER, NULL, "Options", "turn the machine off, as by pulling the plug",
      "What the guest has written to its disks is there, what it has not is lost.", 0},
+    {"save", 0, OPT_NEVER, NULL, "Options", "save it instead, as 'vz save' does", NULL, 0},
     {"timeout", 0, OPT_ALWAYS, "TIME", "Options",
      "how long the guest may take to shut down (default 60s)", NULL, 0},
     {.name = NULL}};
@@ -13,6 +14,8 @@ static bool stop_machine(struct bundle *b, const struct args *a)
 {
     int timeout_ms = MACHINE_STOP_MS;
 
+    if (args_flag(a, "save"))
+        return !bundle_is_running(b) || machine_save(b, false);
     return time_option("timeout", args_value(a, "timeout"), &timeout_ms) &&
            machine_stop(b, args_flag(a, "now"), timeout_ms);
 }

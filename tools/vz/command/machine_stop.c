@@ -38,3 +38,19 @@ bool machine_stop(struct bundle *b, bool now, int timeout_ms)
               now ? "its process does not end" : "the guest has not shut down; --now turns it off");
     return false;
 }
+
+bool machine_save(struct bundle *b, bool compress)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    json_t *result = client_ask(b, "save", json_pack("{s:b}", "compress", compress), NULL, &err);
+
+    json_decref(result);
+    if (!result) {
+        cli_error("%s: %s", b->name, err.text);
+        return false;
+    }
+    if (client_wait_end(b, OFF_MS))
+        return true;
+    cli_error("%s: it is saved, and its process does not end", b->name);
+    return false;
+}

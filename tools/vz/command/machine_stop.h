@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stopping a machine in the background: stop, restart, delete. */
+/* Stopping a machine in the background: stop, restart, delete, save. */
 #ifndef VZ_TOOLS_MACHINE_STOP_H
 #define VZ_TOOLS_MACHINE_STOP_H
 
@@ -9,5 +9,8 @@
 
 /* Returns when nobody runs it any more: true. Else false, after cli_error(). */
 bool machine_stop(struct bundle *b, bool now, int timeout_ms);
+
+/* Have it saved into its folder; nobody runs it then: true. Else it runs on, after cli_error(). */
+bool machine_save(struct bundle *b, bool compress);
 
 #endif

@@ -72,6 +72,8 @@ void control_tell(struct control *c, const char *name, json_t *members);
 void method_stop(struct control_call *call, json_t *params);
 void method_pause(struct control_call *call, json_t *params);
 void method_resume(struct control_call *call, json_t *params);
+/* control_save.c */
+void method_save(struct control_call *call, json_t *params);
 /* control_look.c */
 void method_info(struct control_call *call, json_t *params);
 void method_stats(struct control_call *call, json_t *params);

@@ -10,6 +10,7 @@ const struct control_method control_methods[] = {
     {"stop", method_stop},
     {"pause", method_pause},
     {"resume", method_resume},
+    {"save", method_save},
     {"connect", method_connect},
     {"console", method_console},
     {"console-window", method_console_window},

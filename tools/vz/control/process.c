@@ -128,6 +128,28 @@ static void on_started(void *arg, struct vz_machine *machine, const struct vz_er
         c->ready(c->ready_arg);
 }
 
+/* The state is used up before the guest goes on: then its disks change, and it would fit them no more. */
+static void on_restored(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct control *c = arg;
+    struct vz_error why = {.code = VZ_ERROR_NONE};
+
+    if (err)
+        fail(&why, err->code, "%s ('vz start --fresh' throws the saved state away, and boots)", err->text);
+    else if (bundle_remove_file(c->bundle, BUNDLE_STATE, &why) == 0 &&
+             vz_machine_resume(machine, on_started, c) < 0)
+        fail(&why, VZ_ERROR_NO_MEMORY, "out of memory");
+    if (why.code)
+        on_started(c, machine, &why);
+}
+
+static int begin(struct control *c)
+{
+    if (bundle_has(c->bundle, BUNDLE_STATE))
+        return vz_machine_restore(c->machine, BUNDLE_STATE, NULL, on_restored, c);
+    return vz_machine_start(c->machine, on_started, c);
+}
+
 /* ---- How it ends ---------------------------------------------------------------------------- */
 
 /* SIGTERM and its like: the guest is asked; the second time, or when it does not listen, the machine is
@@ -241,7 +263,7 @@ static bool prepare(struct control *c, struct vz_error *err)
     c->server = c->machine ? server_new(c, c->bundle, err) : NULL;
     if (!c->server)
         return false;
-    if (vz_machine_start(c->machine, on_started, c) == 0)
+    if (begin(c) == 0)
         return true;
     fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
     return false;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "command/machine_start.h"
+
+#include "control/process.h"
+#include "guest/agent_link.h"
+
+bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_saved)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+
+    *ret_saved = false;
+    if (bundle_lock(b, BUNDLE_RUN, &err) < 0) {
+        cli_error("%s", err.text);
+        return false;
+    }
+    if (from == MACHINE_FRESH && bundle_remove_file(b, BUNDLE_STATE, &err) < 0) {
+        cli_error("%s: %s", b->name, err.text);
+        return false;
+    }
+    *ret_saved = bundle_has(b, BUNDLE_STATE);
+    if (from != MACHINE_RESTORE || *ret_saved)
+        return true;
+    cli_error("%s: there is no saved state of it: 'vz save' makes one of a running machine, 'vz start' "
+              "boots it", b->name);
+    return false;
+}
+
+bool machine_start(struct bundle *b, enum machine_from from)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    bool saved;
+
+    if (!machine_start_prepare(b, from, &saved))
+        return false;
+    if (process_start(b, &err) < 0) {
+        cli_error("%s: %s", b->name, err.text);
+        return false;
+    }
+    if (saved)
+        agent_link_set_clock(b); /* it stood still meanwhile */
+    return true;
+}
