@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arch/x86/regs.h"
 #include "base/error.h"
@@ -236,25 +237,19 @@ static inline void fx_expect(struct fx *f, unsigned n, bool mmio, bool write, ui
                   (unsigned long long)a->value);
 }
 
-/* A main() for programs that need /dev/kvm: skipped, with the reason, where it gives no machine. */
-#define FX_MAIN(suite_name, add_tests)                                                             \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        struct vz_error err_ = {.text = ""};                                                       \
-        Suite *suite_ = suite_create(suite_name);                                                  \
-        SRunner *runner_;                                                                          \
-        int sys_, vm_, failed_;                                                                    \
-                                                                                                   \
-        if (kvm_open_vm(&sys_, &vm_, &err_) < 0) {                                                 \
-            printf("%s\n", err_.text);                                                             \
-            return 77;                                                                             \
-        }                                                                                          \
-        add_tests(suite_);                                                                         \
-        runner_ = srunner_create(suite_);                                                          \
-        srunner_run_all(runner_, CK_ENV);                                                          \
-        failed_ = srunner_ntests_failed(runner_);                                                  \
-        srunner_free(runner_);                                                                     \
-        return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;                                              \
-    }
+/* Why there is no machine to be had of /dev/kvm; NULL: there is. */
+static inline const char *fx_no_kvm(void)
+{
+    static struct vz_error err;
+    int sys, vm;
+
+    if (kvm_open_vm(&sys, &vm, &err) < 0)
+        return err.text;
+    close(vm);
+    close(sys);
+    return NULL;
+}
+
+#define FX_MAIN(suite_name, add_tests) UNIT_TEST_MAIN_UNLESS(suite_name, add_tests, fx_no_kvm())
 
 #endif
