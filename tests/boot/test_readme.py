@@ -8,7 +8,7 @@ import pexpect
 import pytest
 
 from boots import BOOT_LIMIT_S
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, VZ
 
 
 def blocks():
@@ -24,7 +24,7 @@ def commands():
     for b in blocks():
         if b.startswith("import "):
             yield pytest.param(["/usr/bin/python3", "-c", b], id="python")
-        elif re.match(r"(\$ )?build/vz ", b):
+        elif re.match(r"(\$ )?build/vz run ", b):
             line = re.match(r"(\$ )?((.*\\\n)*.*)", b)[2]
             yield pytest.param(["sh", "-c", "exec " + line], id=re.sub(r"\s+", " ", line)[-40:])
 
@@ -51,6 +51,20 @@ def clone(tmp_path_factory):
 
 def test_commands_were_found():
     assert len(COMMANDS) >= 3 and any(c.id == "python" for c in COMMANDS)
+
+
+def test_a_machine_that_stays(clone):
+    """Each line of the block that begins with create, as it is."""
+    script = next(b for b in blocks() if b.startswith("$ build/vz create "))
+    script = "set -ex\n" + re.sub(r"^\$ ", "", script, flags=re.M)
+    (clone / "site").mkdir()
+    env = {**os.environ, "VZ_HOME": str(clone / "home")}
+    p = subprocess.run(["sh", "-c", script], cwd=clone, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                       text=True, timeout=BOOT_LIMIT_S)
+    for name in ("web", "test"):
+        subprocess.run([VZ, "stop", "--now", name], env=env, capture_output=True)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert re.search(r"^6\.\d+\..*cloud-amd64$", p.stdout, re.M) and "0 upgraded" in p.stdout, p.stdout + p.stderr
 
 
 @pytest.mark.parametrize("argv", COMMANDS)
