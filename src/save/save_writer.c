@@ -179,7 +179,8 @@ int save_writer_part(struct save_writer *w, enum save_part part, const void *dat
     w->parts = bigger;
     store_le32(bigger + w->parts_len, part);
     store_le32(bigger + w->parts_len + 4, (uint32_t)len);
-    memcpy(bigger + w->parts_len + SAVE_PART_HEAD, data, len);
+    if (len > 0) /* An empty part has no data, and memcpy() takes no NULL. */
+        memcpy(bigger + w->parts_len + SAVE_PART_HEAD, data, len);
     w->parts_len = all;
     return 0;
 }
