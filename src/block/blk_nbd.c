@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "block/nbd_client.h"
+#include "block/nbd_library.h"
 #include "loop/loop.h"
 
 #define DISCARD_GRANULARITY 4096u
@@ -143,9 +144,12 @@ static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
 int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk **ret,
                  struct vz_error *err)
 {
-    struct blk_nbd *n = make(o, loop);
-    int r;
+    struct blk_nbd *n;
+    int r = nbd_library_load(err);
 
+    if (r < 0)
+        return r;
+    n = make(o, loop);
     if (!n)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     r = nbd_uri_parse(o->uri, &n->client.uri, err);

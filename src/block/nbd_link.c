@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection, by libnbd: see nbd_link.h. A libnbd handle is good for one connection; when that is lost the
+/* One connection, by libnbd (which blk_nbd_open() has loaded): see nbd_link.h. A libnbd handle is good for one connection; when that is lost the
  * commands in flight end with ENOTCONN, which is no answer of the server's: they stay in the list. */
 #include "block/nbd_link.h"
 
 #include <errno.h>
-#include <libnbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,6 +14,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "block/nbd_library.h"
 
 /* How soon the host notices that the other one is gone, without a word and without requests. */
 #define PROBE_IDLE_S  10
@@ -31,7 +31,7 @@ void nbd_link_init(struct nbd_link *l, struct nbd_commands *answered)
 
 static void lose(struct nbd_link *l, const char *why)
 {
-    const char *text = why ? why : nbd_get_error();
+    const char *text = why ? why : libnbd.get_error();
 
     if (l->state == NBD_LINK_LOST)
         return;
@@ -58,7 +58,7 @@ static bool is_connected(struct nbd_handle *h)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
-    int fd = nbd_aio_get_fd(h);
+    int fd = libnbd.aio_get_fd(h);
 
     return fd >= 0 && !getpeername(fd, (struct sockaddr *)&peer, &len);
 }
@@ -68,41 +68,41 @@ static void look(struct nbd_link *l)
 {
     if (l->state == NBD_LINK_CLOSED || l->state == NBD_LINK_LOST)
         return;
-    if (nbd_aio_is_dead(l->handle) || nbd_aio_is_closed(l->handle)) {
+    if (libnbd.aio_is_dead(l->handle) || libnbd.aio_is_closed(l->handle)) {
         lose(l, NULL);
     } else if (l->state == NBD_LINK_CONNECTING) {
         l->negotiating = is_connected(l->handle);
-        if (!nbd_aio_is_ready(l->handle))
+        if (!libnbd.aio_is_ready(l->handle))
             return;
         l->state = NBD_LINK_READY;
         l->was_ready = true;
         l->negotiating = false;
-        set_probes(nbd_aio_get_fd(l->handle));
+        set_probes(libnbd.aio_get_fd(l->handle));
     }
 }
 
 static int set_tls(struct nbd_handle *h, const struct nbd_uri *u)
 {
     if (!u->tls)
-        return nbd_set_tls(h, LIBNBD_TLS_DISABLE);
-    if (nbd_set_tls(h, LIBNBD_TLS_REQUIRE) < 0 ||
-        (u->certificates[0] && nbd_set_tls_certificates(h, u->certificates) < 0) ||
-        (u->psk_file[0] && nbd_set_tls_psk_file(h, u->psk_file) < 0) ||
-        (u->user[0] && nbd_set_tls_username(h, u->user) < 0))
+        return libnbd.set_tls(h, LIBNBD_TLS_DISABLE);
+    if (libnbd.set_tls(h, LIBNBD_TLS_REQUIRE) < 0 ||
+        (u->certificates[0] && libnbd.set_tls_certificates(h, u->certificates) < 0) ||
+        (u->psk_file[0] && libnbd.set_tls_psk_file(h, u->psk_file) < 0) ||
+        (u->user[0] && libnbd.set_tls_username(h, u->user) < 0))
         return -1;
-    return nbd_set_tls_verify_peer(h, !u->no_verify);
+    return libnbd.set_tls_verify_peer(h, !u->no_verify);
 }
 
 void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u)
 {
-    struct nbd_handle *h = nbd_create();
+    struct nbd_handle *h = libnbd.create();
 
     l->handle = h;
     l->state = NBD_LINK_CONNECTING;
     l->negotiating = false;
     l->since_ns = clock_mono_ns();
-    if (!h || nbd_set_export_name(h, u->export) < 0 || set_tls(h, u) < 0 ||
-        (u->socket[0] ? nbd_aio_connect_unix(h, u->socket) : nbd_aio_connect_tcp(h, u->host, u->port)) < 0)
+    if (!h || libnbd.set_export_name(h, u->export) < 0 || set_tls(h, u) < 0 ||
+        (u->socket[0] ? libnbd.aio_connect_unix(h, u->socket) : libnbd.aio_connect_tcp(h, u->host, u->port)) < 0)
         lose(l, NULL);
     look(l);
 }
@@ -110,8 +110,8 @@ void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u)
 void nbd_link_close(struct nbd_link *l, struct nbd_commands *to)
 {
     if (l->state == NBD_LINK_READY)
-        nbd_aio_disconnect(l->handle, 0); /* a word of good-bye, if the socket takes it */
-    nbd_close(l->handle);
+        libnbd.aio_disconnect(l->handle, 0); /* a word of good-bye, if the socket takes it */
+    libnbd.close(l->handle);
     l->handle = NULL;
     l->state = NBD_LINK_CLOSED;
     l->count = 0;
@@ -123,7 +123,7 @@ void nbd_link_close(struct nbd_link *l, struct nbd_commands *to)
 
 static uint32_t block_size(struct nbd_handle *h, int type, uint32_t otherwise)
 {
-    int64_t size = nbd_get_block_size(h, type);
+    int64_t size = libnbd.get_block_size(h, type);
 
     return size > 0 ? (uint32_t)MIN(size, INT64_C(0x80000000)) : otherwise;
 }
@@ -131,21 +131,21 @@ static uint32_t block_size(struct nbd_handle *h, int type, uint32_t otherwise)
 int nbd_link_export(struct nbd_link *l, struct nbd_export *ret, struct vz_error *err)
 {
     struct nbd_handle *h = l->handle;
-    int64_t size = nbd_get_size(h);
+    int64_t size = libnbd.get_size(h);
 
     if (size < 0)
-        return error_set(err, EPROTO, VZ_ERROR_NBD_NEGOTIATION_FAILED, "%s", nbd_get_error());
+        return error_set(err, EPROTO, VZ_ERROR_NBD_NEGOTIATION_FAILED, "%s", libnbd.get_error());
     *ret = (struct nbd_export){
         .size = (uint64_t)size,
         .block_min = block_size(h, LIBNBD_SIZE_MINIMUM, 1),
         .block_preferred = block_size(h, LIBNBD_SIZE_PREFERRED, 4096),
         .payload_max = block_size(h, LIBNBD_SIZE_MAXIMUM, 32 * MIB),
-        .read_only = nbd_is_read_only(h) == 1,
-        .can_flush = nbd_can_flush(h) == 1,
-        .can_fua = nbd_can_fua(h) == 1,
-        .can_trim = nbd_can_trim(h) == 1,
-        .can_zero = nbd_can_zero(h) == 1,
-        .can_multi = nbd_can_multi_conn(h) == 1,
+        .read_only = libnbd.is_read_only(h) == 1,
+        .can_flush = libnbd.can_flush(h) == 1,
+        .can_fua = libnbd.can_fua(h) == 1,
+        .can_trim = libnbd.can_trim(h) == 1,
+        .can_zero = libnbd.can_zero(h) == 1,
+        .can_multi = libnbd.can_multi_conn(h) == 1,
     };
     return 0;
 }
@@ -158,10 +158,10 @@ int nbd_link_fd(const struct nbd_link *l, short *ret_events)
 
     if (l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY)
         return -1;
-    direction = nbd_aio_get_direction(l->handle);
+    direction = libnbd.aio_get_direction(l->handle);
     *ret_events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
                           (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
-    return nbd_aio_get_fd(l->handle);
+    return libnbd.aio_get_fd(l->handle);
 }
 
 void nbd_link_turn(struct nbd_link *l, short events)
@@ -172,11 +172,11 @@ void nbd_link_turn(struct nbd_link *l, short events)
 
     if ((l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY) || !events)
         return;
-    direction = nbd_aio_get_direction(l->handle);
+    direction = libnbd.aio_get_direction(l->handle);
     if ((events & POLLIN || bad) && direction & LIBNBD_AIO_DIRECTION_READ)
-        r = nbd_aio_notify_read(l->handle);
+        r = libnbd.aio_notify_read(l->handle);
     else if ((events & POLLOUT || bad) && direction & LIBNBD_AIO_DIRECTION_WRITE)
-        r = nbd_aio_notify_write(l->handle);
+        r = libnbd.aio_notify_write(l->handle);
     if (r < 0)
         lose(l, NULL);
     look(l);
@@ -208,12 +208,12 @@ static int64_t send_by(struct nbd_handle *h, const struct nbd_command *c, nbd_co
     uint32_t fua = c->fua ? LIBNBD_CMD_FLAG_FUA : 0;
 
     switch (c->op) {
-    case BLK_READ: return nbd_aio_pread(h, c->data, c->len, c->offset, done, 0);
-    case BLK_WRITE: return nbd_aio_pwrite(h, c->data, c->len, c->offset, done, fua);
-    case BLK_FLUSH: return nbd_aio_flush(h, done, 0);
-    case BLK_DISCARD: return nbd_aio_trim(h, c->len, c->offset, done, 0);
+    case BLK_READ: return libnbd.aio_pread(h, c->data, c->len, c->offset, done, 0);
+    case BLK_WRITE: return libnbd.aio_pwrite(h, c->data, c->len, c->offset, done, fua);
+    case BLK_FLUSH: return libnbd.aio_flush(h, done, 0);
+    case BLK_DISCARD: return libnbd.aio_trim(h, c->len, c->offset, done, 0);
     default:
-        return nbd_aio_zero(h, c->len, c->offset, done,
+        return libnbd.aio_zero(h, c->len, c->offset, done,
                             fua | (c->may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
     }
 }
@@ -233,7 +233,7 @@ void nbd_link_send(struct nbd_link *l, struct nbd_command *c)
             look(l);
             return;
         }
-        errno_value = nbd_get_errno(); /* libnbd has freed s */
+        errno_value = libnbd.get_errno(); /* libnbd has freed s */
         look(l);
         if (l->state == NBD_LINK_LOST)
             return;

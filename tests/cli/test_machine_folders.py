@@ -215,6 +215,14 @@ def test_no_server(vz, home, kernel, server):
     assert r.status == 1 and "http://127.0.0.1:1/disk.img: " in r.err, r
 
 
+def test_downloads_without_their_library_say_what_is_missing(vz, home, kernel, server, tmp_path, monkeypatch):
+    for name in ("libcurl-gnutls.so.4", "libcurl.so.4"):
+        (tmp_path / name).write_text("no library")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    r, _ = load(vz, home, kernel, server, "one")
+    assert r.status == 1 and "need libcurl (Debian: libcurl3-gnutls): " in r.err and os.listdir(home) == [], r
+
+
 def test_parallel_downloads(vz, home, kernel, server):
     all_of_them = [subprocess.Popen([VZ, "create", f"m{i}", "--from", server.url, "--kernel", kernel],
                                     stderr=subprocess.PIPE) for i in range(4)]

@@ -99,6 +99,12 @@ def test_a_server_that_is_killed_loses_nothing(serve, tmp_path, kind):
     assert (tmp_path / "content").read_bytes() == raw.read_bytes()
 
 
+def test_without_its_library_it_says_what_is_missing(tmp_path):
+    (tmp_path / "libnbd.so.0").write_text("no library")
+    said = rig("read", "nbd+unix:///?socket=/nowhere", tmp_path / "x", ok=False, LD_LIBRARY_PATH=str(tmp_path))
+    assert "need libnbd (Debian: libnbd0): " in said and "libnbd.so.0" in said, said
+
+
 def test_tls_by_a_key(serve, tmp_path):
     keys = tmp_path / "keys.psk"
     keys.write_text("alice:0123456789abcdef0123456789abcdef\n")

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
 #include <glib.h>
 
+#include "create/curl_library.h"
 #include "failure.h"
 #include "progress.h"
 
@@ -93,7 +93,7 @@ static bool begin_body(struct load *l)
     long code = 0;
 
     l->answered = true;
-    curl_easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, &code);
+    libcurl.easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, &code);
     if (code == 206)
         return true;
     l->had = 0;
@@ -142,16 +142,16 @@ static struct curl_slist *conditions(struct load *l, const char *complete_tag)
     if (complete_tag[0]) {
         snprintf(line, sizeof(line), "%s: %s",
                  strchr(complete_tag, '"') ? "If-None-Match" : "If-Modified-Since", complete_tag);
-        return curl_slist_append(NULL, line);
+        return libcurl.slist_append(NULL, line);
     }
     read_tag(l->part_tag, tag);
     l->had = tag[0] && strncmp(tag, "W/", 2) ? (uint64_t)lseek(l->fd, 0, SEEK_END) : 0;
     if (l->had) {
         snprintf(line, sizeof(line), "If-Range: %s", tag);
-        headers = curl_slist_append(NULL, line);
+        headers = libcurl.slist_append(NULL, line);
         /* Not by CURLOPT_RESUME_FROM, which takes the whole file for an error. */
         snprintf(line, sizeof(line), "Range: bytes=%llu-", (unsigned long long)l->had);
-        headers = curl_slist_append(headers, line);
+        headers = libcurl.slist_append(headers, line);
     }
     return headers;
 }
@@ -162,29 +162,29 @@ static CURLcode try_once(struct load *l, const char *complete_tag, long *ret_cod
     CURLcode r;
 
     l->answered = false;
-    curl_easy_reset(l->curl);
-    curl_easy_setopt(l->curl, CURLOPT_URL, l->url);
-    curl_easy_setopt(l->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(l->curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(l->curl, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(l->curl, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(l->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(l->curl, CURLOPT_CONNECTTIMEOUT, 30L);
-    curl_easy_setopt(l->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(l->curl, CURLOPT_LOW_SPEED_TIME, STALL_S);
-    curl_easy_setopt(l->curl, CURLOPT_USERAGENT, "vz/" VZ_VERSION);
-    curl_easy_setopt(l->curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(l->curl, CURLOPT_HEADERDATA, l);
-    curl_easy_setopt(l->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(l->curl, CURLOPT_WRITEDATA, l);
-    curl_easy_setopt(l->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(l->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(l->curl, CURLOPT_XFERINFODATA, l);
-    curl_easy_setopt(l->curl, CURLOPT_HTTPHEADER, headers);
-    r = curl_easy_perform(l->curl);
+    libcurl.easy_reset(l->curl);
+    libcurl.easy_setopt(l->curl, CURLOPT_URL, l->url);
+    libcurl.easy_setopt(l->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    libcurl.easy_setopt(l->curl, CURLOPT_FOLLOWLOCATION, 1L);
+    libcurl.easy_setopt(l->curl, CURLOPT_MAXREDIRS, 10L);
+    libcurl.easy_setopt(l->curl, CURLOPT_FAILONERROR, 1L);
+    libcurl.easy_setopt(l->curl, CURLOPT_NOSIGNAL, 1L);
+    libcurl.easy_setopt(l->curl, CURLOPT_CONNECTTIMEOUT, 30L);
+    libcurl.easy_setopt(l->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    libcurl.easy_setopt(l->curl, CURLOPT_LOW_SPEED_TIME, STALL_S);
+    libcurl.easy_setopt(l->curl, CURLOPT_USERAGENT, "vz/" VZ_VERSION);
+    libcurl.easy_setopt(l->curl, CURLOPT_HEADERFUNCTION, on_header);
+    libcurl.easy_setopt(l->curl, CURLOPT_HEADERDATA, l);
+    libcurl.easy_setopt(l->curl, CURLOPT_WRITEFUNCTION, on_body);
+    libcurl.easy_setopt(l->curl, CURLOPT_WRITEDATA, l);
+    libcurl.easy_setopt(l->curl, CURLOPT_NOPROGRESS, 0L);
+    libcurl.easy_setopt(l->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    libcurl.easy_setopt(l->curl, CURLOPT_XFERINFODATA, l);
+    libcurl.easy_setopt(l->curl, CURLOPT_HTTPHEADER, headers);
+    r = libcurl.easy_perform(l->curl);
     *ret_code = 0;
-    curl_easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, ret_code);
-    curl_slist_free_all(headers);
+    libcurl.easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, ret_code);
+    libcurl.slist_free_all(headers);
     return r;
 }
 
@@ -220,7 +220,7 @@ static bool load(struct load *l, const char *complete_tag, bool *ret_unchanged, 
     if (r != CURLE_OK && code >= 400)
         return fail_false(err, VZ_ERROR_NETWORK, "%.150s: the server says %ld", l->url, code);
     if (r != CURLE_OK)
-        return fail_false(err, VZ_ERROR_NETWORK, "%.150s: %s", l->url, curl_easy_strerror(r));
+        return fail_false(err, VZ_ERROR_NETWORK, "%.150s: %s", l->url, libcurl.easy_strerror(r));
     return true;
 }
 
@@ -322,19 +322,21 @@ bool download(const char *url, const char *path, const char *checksum, struct vz
 
     if (checksum && !parse_checksum(checksum, &type, &hex, err))
         return false;
+    if (!curl_library_load(err))
+        return false;
     if (asprintf(&l.part, "%s.part", path) < 0 || asprintf(&l.tag, "%s.tag", path) < 0 ||
         asprintf(&l.part_tag, "%s.part.tag", path) < 0)
         return fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
     progress_begin(&l.progress, url);
     l.fd = open(l.part, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    l.curl = curl_easy_init();
+    l.curl = libcurl.easy_init();
     if (l.fd < 0)
         fail_errno(err, l.part);
     else if (!l.curl)
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
     else
         ok = load_all(&l, checksum, err);
-    curl_easy_cleanup(l.curl);
+    libcurl.easy_cleanup(l.curl);
     if (l.fd >= 0)
         close(l.fd);
     free(l.part);
