@@ -10,6 +10,7 @@
 #include "block/blk_filters.h"
 #include "block/blk_mem.h"
 #include "fake_nvme_driver.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,27 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PAIRS     2u
 #define ENTRIES   8u
 
-struct input {
-    const uint8_t *p;
-    size_t len;
-};
-
 struct world {
     struct fn f;
     struct loop *loop;
     struct blk *blk[2];
 };
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes-- && in->len) {
-        v = v << 8 | *in->p++;
-        in->len--;
-    }
-    return v;
-}
 
 /* Values near the edges are more telling than any. */
 static uint64_t take_number(struct input *in)
@@ -46,9 +31,8 @@ static uint64_t take_number(struct input *in)
                                     FN_DATA + 4096, FN_DATA + 4088, FN_DATA + 16, FN_SHADOW,
                                     FN_RING, FN_RAM - 16, FN_RAM, UINT32_MAX, UINT64_MAX - 15,
                                     UINT64_MAX};
-    uint8_t kind = (uint8_t)take(in, 1);
 
-    return kind < 192 ? edge[kind % ARRAY_SIZE(edge)] : take(in, kind < 224 ? 2 : 8);
+    return take_edge(in, edge, ARRAY_SIZE(edge));
 }
 
 static void turn(struct world *w)

@@ -10,35 +10,19 @@
 #include "no_check.h"
 
 #include "fake_virtio_driver.h"
+#include "fuzz_input.h"
 #include "virtio/balloon.h"
 #include "virtio/virtio_console.h"
 #include "virtio/vsock.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct input {
-    const uint8_t *p;
-    size_t len;
-};
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes-- && in->len) {
-        v = v << 8 | *in->p++;
-        in->len--;
-    }
-    return v;
-}
-
 static uint64_t take_number(struct input *in)
 {
     static const uint64_t edge[] = {0, 1, 8, 10, 43, 44, 45, 4096, FV_DATA, FV_DATA + 1, FV_RINGS,
                                     FV_RAM - 16, FV_RAM, UINT32_MAX, UINT64_MAX - 15, UINT64_MAX};
-    uint8_t kind = (uint8_t)take(in, 1);
 
-    return kind < 192 ? edge[kind % ARRAY_SIZE(edge)] : take(in, kind < 224 ? 2 : 8);
+    return take_edge(in, edge, ARRAY_SIZE(edge));
 }
 
 /* Something the device may understand, at a place the requests use. */

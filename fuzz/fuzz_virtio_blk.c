@@ -11,6 +11,7 @@
 #include "block/blk_filters.h"
 #include "block/blk_mem.h"
 #include "fake_virtio_driver.h"
+#include "fuzz_input.h"
 #include "virtio/virtio_blk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,36 +19,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define DISK_SIZE (256 * KIB)
 #define QUEUES    2u
 
-struct input {
-    const uint8_t *p;
-    size_t len;
-};
-
 struct world {
     struct fv v;
     struct loop *loop;
     struct blk *blk;
 };
 
-static uint64_t take(struct input *in, unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes-- && in->len) {
-        v = v << 8 | *in->p++;
-        in->len--;
-    }
-    return v;
-}
-
 /* Values near the edges are more telling than any. */
 static uint64_t take_number(struct input *in)
 {
     static const uint64_t edge[] = {0, 1, 15, 16, 17, 511, 512, 513, 4096, FV_DATA, FV_RINGS,
                                     FV_RAM - 16, FV_RAM, UINT32_MAX, UINT64_MAX - 15, UINT64_MAX};
-    uint8_t kind = (uint8_t)take(in, 1);
 
-    return kind < 192 ? edge[kind % ARRAY_SIZE(edge)] : take(in, kind < 224 ? 2 : 8);
+    return take_edge(in, edge, ARRAY_SIZE(edge));
 }
 
 static void turn(struct world *w)
