@@ -257,17 +257,6 @@ int op_tmpfile(struct call *c)
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-static struct handle *file_of(const struct call *c, uint64_t fh)
-{
-    struct handle *h = handle_get(c->s, fh);
-
-    if (h && h->is_dir) {
-        handle_put(c->s, h);
-        return NULL;
-    }
-    return h;
-}
-
 int op_read(struct call *c)
 {
     struct iovec iov[IOVS_MAX];
@@ -279,7 +268,7 @@ int op_read(struct call *c)
 
     if (r < 0)
         return r;
-    h = file_of(c, in.fh);
+    h = handle_get_file(c->s, in.fh);
     if (!h)
         return -EBADF;
     count = iov_slice(c->r->in, c->r->in_count, sizeof(struct fuse_out_header),
@@ -305,7 +294,7 @@ int op_write(struct call *c)
         return r;
     if (in.size > SHARE_DATA_MAX || c->out_len - HEADER_LEN - sizeof(in) < in.size)
         return -EINVAL;
-    h = file_of(c, in.fh);
+    h = handle_get_file(c->s, in.fh);
     if (!h)
         return -EBADF;
     count = iov_slice(c->r->out, c->r->out_count, HEADER_LEN + sizeof(in), in.size, iov, IOVS_MAX);
@@ -379,7 +368,7 @@ int op_fallocate(struct call *c)
         return r;
     if (in.mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         return -EOPNOTSUPP;
-    h = file_of(c, in.fh);
+    h = handle_get_file(c->s, in.fh);
     if (!h)
         return -EBADF;
     r = owner_drop_privileges(c->s, h->node, true);
@@ -401,7 +390,7 @@ int op_lseek(struct call *c)
         return r;
     if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
         return -EINVAL; /* the others are the guest's kernel's */
-    h = file_of(c, in.fh);
+    h = handle_get_file(c->s, in.fh);
     if (!h)
         return -EBADF;
     at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
@@ -422,8 +411,8 @@ int op_copy_file_range(struct call *c)
 
     if (r < 0)
         return r;
-    from = file_of(c, in.fh_in);
-    to = file_of(c, in.fh_out);
+    from = handle_get_file(c->s, in.fh_in);
+    to = handle_get_file(c->s, in.fh_out);
     r = from && to ? owner_drop_privileges(c->s, to->node, true) : -EBADF;
     if (!r) {
         from_at = (loff_t)in.off_in;

@@ -104,6 +104,17 @@ void handle_put(struct share *s, struct handle *h)
     node_put(s, n);
 }
 
+struct handle *handle_get_file(struct share *s, uint64_t fh)
+{
+    struct handle *h = handle_get(s, fh);
+
+    if (h && h->is_dir) {
+        handle_put(s, h);
+        return NULL;
+    }
+    return h;
+}
+
 static void close_slot(struct share *s, unsigned slot, uint64_t fh, bool any)
 {
     struct node *n = NULL;

@@ -200,6 +200,7 @@ void proc_path(char ret[PROC_PATH_MAX], int fd, const char *name);
 /* A handle of an open file; fd is its own from now on, also after a failure. 0, -ENFILE, -ENOMEM */
 int handle_new(struct share *s, struct node *n, int fd, int flags, bool is_dir, uint64_t *ret) must_check;
 struct handle *handle_get(struct share *s, uint64_t fh); /* a reference; NULL: EBADF */
+struct handle *handle_get_file(struct share *s, uint64_t fh); /* the same, but no folder's */
 /* Any that the node has, to ask it something; NULL: none. */
 struct handle *handle_of(struct share *s, struct node *n);
 void handle_put(struct share *s, struct handle *h);

@@ -233,11 +233,9 @@ int op_getlk(struct call *c)
         r = -EINVAL;
     if (r < 0)
         return r;
-    h = handle_get(c->s, in.fh);
-    if (!h || h->is_dir) {
-        handle_put(c->s, h);
+    h = handle_get_file(c->s, in.fh);
+    if (!h)
         return -EBADF;
-    }
     l = host_lock(&in.lk);
     /* Without an owner of its own a handle asks in nobody's name: it has no POSIX locks. */
     r = owner_get(c->s, h->node, in.owner, false, &o);
@@ -314,8 +312,8 @@ static int set_lock(struct call *c, bool waits)
         r = -EINVAL;
     if (r < 0)
         return r;
-    h = handle_get(c->s, in.fh);
-    if (!h || h->is_dir)
+    h = handle_get_file(c->s, in.fh);
+    if (!h)
         r = -EBADF;
     else if (in.lk_flags & FUSE_LK_FLOCK)
         r = flock_file(h, in.lk.type);
