@@ -611,41 +611,31 @@ START_TEST(two_hundred_one_after_the_other_leak_nothing)
 }
 END_TEST
 
-static void add(Suite *s, const TTest *test)
-{
-    TCase *c = tcase_create(test->name);
-
-    tcase_set_timeout(c, 120);
-    tcase_add_checked_fixture(c, set_up, tear_down);
-    tcase_add_test(c, test);
-    suite_add_tcase(s, c);
-}
-
 static void add_tests(Suite *s)
 {
-    add(s, output_errors_and_status_come_back);
-    add(s, a_signal_that_ended_it_is_told);
-    add(s, what_cannot_be_started_says_why);
-    add(s, environment_and_folder_are_as_asked);
-    add(s, root_can_run_it_as_somebody);
-    add(s, binary_input_comes_back_whole);
-    add(s, a_program_that_reads_no_input_ends_all_the_same);
-    add(s, all_output_comes_before_the_end);
-    add(s, output_that_nobody_wants_holds_up_nothing);
-    add(s, a_grandchild_that_keeps_the_output_open_is_not_waited_for);
-    add(s, closing_orders);
-    add(s, a_reader_that_went_away_is_a_closed_pipe);
-    add(s, a_slow_reader_holds_up_nobody_else);
-    add(s, ten_at_once);
-    add(s, signals_reach_it);
-    add(s, a_terminal_has_a_size_that_changes);
-    add(s, a_terminal_carries_all_and_ends_with_its_program);
-    add(s, input_that_ends_is_ctrl_d_in_a_terminal);
-    add(s, who_gives_up_ends_his_program);
-    add(s, a_killed_client_takes_its_programs_along);
-    add(s, detached_programs_go_on_by_themselves);
-    add(s, no_descriptor_or_signal_of_the_agent_is_inherited);
-    add(s, two_hundred_one_after_the_other_leak_nothing);
+    rig_add(s, output_errors_and_status_come_back, set_up, tear_down);
+    rig_add(s, a_signal_that_ended_it_is_told, set_up, tear_down);
+    rig_add(s, what_cannot_be_started_says_why, set_up, tear_down);
+    rig_add(s, environment_and_folder_are_as_asked, set_up, tear_down);
+    rig_add(s, root_can_run_it_as_somebody, set_up, tear_down);
+    rig_add(s, binary_input_comes_back_whole, set_up, tear_down);
+    rig_add(s, a_program_that_reads_no_input_ends_all_the_same, set_up, tear_down);
+    rig_add(s, all_output_comes_before_the_end, set_up, tear_down);
+    rig_add(s, output_that_nobody_wants_holds_up_nothing, set_up, tear_down);
+    rig_add(s, a_grandchild_that_keeps_the_output_open_is_not_waited_for, set_up, tear_down);
+    rig_add(s, closing_orders, set_up, tear_down);
+    rig_add(s, a_reader_that_went_away_is_a_closed_pipe, set_up, tear_down);
+    rig_add(s, a_slow_reader_holds_up_nobody_else, set_up, tear_down);
+    rig_add(s, ten_at_once, set_up, tear_down);
+    rig_add(s, signals_reach_it, set_up, tear_down);
+    rig_add(s, a_terminal_has_a_size_that_changes, set_up, tear_down);
+    rig_add(s, a_terminal_carries_all_and_ends_with_its_program, set_up, tear_down);
+    rig_add(s, input_that_ends_is_ctrl_d_in_a_terminal, set_up, tear_down);
+    rig_add(s, who_gives_up_ends_his_program, set_up, tear_down);
+    rig_add(s, a_killed_client_takes_its_programs_along, set_up, tear_down);
+    rig_add(s, detached_programs_go_on_by_themselves, set_up, tear_down);
+    rig_add(s, no_descriptor_or_signal_of_the_agent_is_inherited, set_up, tear_down);
+    rig_add(s, two_hundred_one_after_the_other_leak_nothing, set_up, tear_down);
 }
 
 UNIT_TEST_MAIN("agent/exec", add_tests)

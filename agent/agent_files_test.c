@@ -538,34 +538,24 @@ START_TEST(names_in_a_stream_stay_in_their_folder)
 }
 END_TEST
 
-static void add(Suite *s, const TTest *test)
-{
-    TCase *c = tcase_create(test->name);
-
-    tcase_set_timeout(c, 120);
-    tcase_add_checked_fixture(c, set_up, tear_down);
-    tcase_add_test(c, test);
-    suite_add_tcase(s, c);
-}
-
 static void add_tests(Suite *s)
 {
-    add(s, trees_go_in_and_come_out_as_they_were);
-    add(s, where_it_goes_is_as_people_expect);
-    add(s, links_inside_are_never_followed);
-    add(s, owners_and_set_id_bits_only_in_archives);
-    add(s, attributes_come_along);
-    add(s, what_is_no_file_is_passed_over_or_written_to);
-    add(s, a_copy_can_be_stopped_and_leaves_no_half);
-    add(s, a_full_disk_is_named);
-    add(s, the_guest_tells_about_itself);
-    add(s, a_new_identity_changes_what_is_there);
-    add(s, bad_calls_are_refused);
-    add(s, requests_nobody_knows_are_answered);
-    add(s, who_says_no_hello_or_too_much_is_left);
-    add(s, a_hostile_guest_ends_its_own_connection);
-    add(s, texts_of_a_guest_have_no_control_characters);
-    add(s, names_in_a_stream_stay_in_their_folder);
+    rig_add(s, trees_go_in_and_come_out_as_they_were, set_up, tear_down);
+    rig_add(s, where_it_goes_is_as_people_expect, set_up, tear_down);
+    rig_add(s, links_inside_are_never_followed, set_up, tear_down);
+    rig_add(s, owners_and_set_id_bits_only_in_archives, set_up, tear_down);
+    rig_add(s, attributes_come_along, set_up, tear_down);
+    rig_add(s, what_is_no_file_is_passed_over_or_written_to, set_up, tear_down);
+    rig_add(s, a_copy_can_be_stopped_and_leaves_no_half, set_up, tear_down);
+    rig_add(s, a_full_disk_is_named, set_up, tear_down);
+    rig_add(s, the_guest_tells_about_itself, set_up, tear_down);
+    rig_add(s, a_new_identity_changes_what_is_there, set_up, tear_down);
+    rig_add(s, bad_calls_are_refused, set_up, tear_down);
+    rig_add(s, requests_nobody_knows_are_answered, set_up, tear_down);
+    rig_add(s, who_says_no_hello_or_too_much_is_left, set_up, tear_down);
+    rig_add(s, a_hostile_guest_ends_its_own_connection, set_up, tear_down);
+    rig_add(s, texts_of_a_guest_have_no_control_characters, set_up, tear_down);
+    rig_add(s, names_in_a_stream_stay_in_their_folder, set_up, tear_down);
 }
 
 UNIT_TEST_MAIN("agent/files", add_tests)

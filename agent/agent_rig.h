@@ -61,4 +61,15 @@ static inline void rig_end(struct rig *r)
     ck_assert_int_eq(system(command), 0);
 }
 
+/* A test with an agent of its own, made by set_up. */
+static inline void rig_add(Suite *s, const TTest *test, void (*set_up)(void), void (*tear_down)(void))
+{
+    TCase *c = tcase_create(test->name);
+
+    tcase_set_timeout(c, 120);
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, test);
+    suite_add_tcase(s, c);
+}
+
 #endif
