@@ -630,6 +630,27 @@ static void find_untouched(const struct mem *mem, uint64_t offset, unsigned coun
         close(fd);
 }
 
+/* One call of the kernel's for each stretch, of data or of a hole. */
+static void find_file_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
+{
+    uint64_t data = 0, end = 0; /* [data, end): the stretch of data at or behind at */
+
+    for (unsigned n = 0; n < count; n++) {
+        uint64_t at = offset + n * (uint64_t)MEM_PAGE_SIZE;
+
+        if (at >= end) {
+            off_t found = lseek(mem->fd, (off_t)at, SEEK_DATA);
+            off_t hole = found < 0 ? -1 : lseek(mem->fd, found, SEEK_HOLE);
+
+            if (found < 0 && errno != ENXIO)
+                return;
+            data = found < 0 ? UINT64_MAX : (uint64_t)found;
+            end = hole < 0 ? UINT64_MAX : (uint64_t)hole;
+        }
+        ret[n] = data >= at + MEM_PAGE_SIZE;
+    }
+}
+
 void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
 {
     memset(ret, 0, count * sizeof(*ret));
@@ -639,12 +660,7 @@ void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool
         find_untouched(mem, offset, count, ret);
         return;
     }
-    for (unsigned n = 0; n < count; n++) {
-        uint64_t at = offset + n * (uint64_t)MEM_PAGE_SIZE;
-        off_t data = lseek(mem->fd, (off_t)at, SEEK_DATA);
-
-        ret[n] = data < 0 ? errno == ENXIO : (uint64_t)data >= at + MEM_PAGE_SIZE;
-    }
+    find_file_holes(mem, offset, count, ret);
 }
 
 bool mem_can_map(const struct mem *mem)
