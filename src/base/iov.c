@@ -33,25 +33,30 @@ unsigned iov_slice(const struct iovec *iov, unsigned count, size_t off, size_t l
     return n;
 }
 
-static size_t iov_copy(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len,
-                       bool write)
+enum way { WAY_READ, WAY_WRITE, WAY_ZERO };
+
+static void move(uint8_t *at, uint8_t *buf, size_t n, enum way way)
+{
+    switch (way) {
+    case WAY_READ: memcpy(buf, at, n); break;
+    case WAY_WRITE: memcpy(at, buf, n); break;
+    default: memset(at, 0, n); break;
+    }
+}
+
+static size_t iov_go(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len, enum way way)
 {
     size_t done = 0;
 
     for (unsigned i = 0; i < count && done < len; i++) {
-        uint8_t *at;
         size_t n;
 
         if (off >= iov[i].iov_len) {
             off -= iov[i].iov_len;
             continue;
         }
-        at = (uint8_t *)iov[i].iov_base + off;
         n = MIN(iov[i].iov_len - off, len - done);
-        if (write)
-            memcpy(at, (const uint8_t *)buf + done, n);
-        else
-            memcpy((uint8_t *)buf + done, at, n);
+        move((uint8_t *)iov[i].iov_base + off, way == WAY_ZERO ? NULL : (uint8_t *)buf + done, n, way);
         done += n;
         off = 0;
     }
@@ -60,10 +65,15 @@ static size_t iov_copy(const struct iovec *iov, unsigned count, size_t off, void
 
 size_t iov_read(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len)
 {
-    return iov_copy(iov, count, off, buf, len, false);
+    return iov_go(iov, count, off, buf, len, WAY_READ);
 }
 
 size_t iov_write(const struct iovec *iov, unsigned count, size_t off, const void *buf, size_t len)
 {
-    return iov_copy(iov, count, off, (void *)buf, len, true);
+    return iov_go(iov, count, off, (void *)buf, len, WAY_WRITE);
+}
+
+size_t iov_zero(const struct iovec *iov, unsigned count, size_t off, size_t len)
+{
+    return iov_go(iov, count, off, NULL, len, WAY_ZERO);
 }

@@ -15,5 +15,7 @@ size_t iov_length(const struct iovec *iov, unsigned count);
 /* Copy between plain memory and iov; return bytes copied. */
 size_t iov_read(const struct iovec *iov, unsigned count, size_t off, void *buf, size_t len);
 size_t iov_write(const struct iovec *iov, unsigned count, size_t off, const void *buf, size_t len);
+/* Zeroes into it; returns how many. */
+size_t iov_zero(const struct iovec *iov, unsigned count, size_t off, size_t len);
 
 #endif

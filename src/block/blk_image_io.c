@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/iov.h"
 #include "block/blk_image.h"
-#include "block/blk_iov.h"
 
 #define PIECES    64u        /* of a request, handed over at a time */
 #define ZERO_SIZE 65536u
@@ -39,7 +39,7 @@ static int read_behind_end(const struct blk_image *im, struct blk_req *req)
 {
     if (!im->growing || req->op != BLK_READ)
         return -EIO; /* the file ends here: it was truncated under us */
-    blk_iov_fill(req->iov, req->iov_count, req->moved, NULL, req->len - req->moved);
+    iov_zero(req->iov, req->iov_count, req->moved, req->len - req->moved);
     req->moved = req->len;
     return 0;
 }
@@ -51,7 +51,7 @@ static int move(const struct blk_image *im, struct blk_req *req)
     while (req->moved < req->len) {
         struct iovec iov[PIECES];
         int fd = req->iov_count <= PIECES ? blk_image_fd(im, req) : im->fd;
-        int count = (int)blk_iov_cut(req->iov, req->iov_count, req->moved, req->len - req->moved,
+        int count = (int)iov_slice(req->iov, req->iov_count, req->moved, req->len - req->moved,
                                      iov, PIECES);
         off_t at = (off_t)(req->offset + req->moved);
         ssize_t n = req->op == BLK_READ ? preadv2(fd, iov, count, at, 0)

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/iov.h"
 #include "base/log.h"
 #include "block/blk_image.h"
-#include "block/blk_iov.h"
 #include "block/blk_pool.h"
 #include "block/disk_chain.h"
 
@@ -88,7 +88,7 @@ static bool try_read(struct blk_qcow2 *d, struct blk_req *req)
     if (layer_map(d->layer, req->offset, req->len, true, &run) < 0)
         return false;
     if (run.run.len == req->len && run.run.kind == QCOW2_ZEROES) {
-        blk_iov_fill(req->iov, req->iov_count, 0, NULL, req->len);
+        iov_zero(req->iov, req->iov_count, 0, req->len);
         layer_done(&run);
         blk_complete(req, 0);
         return true;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/iov.h"
 #include "block/blk_image.h"
-#include "block/blk_iov.h"
 
 static int map_one(struct disk_layer *l, uint64_t offset, uint64_t len, bool cached_only,
                    struct qcow2_run *ret)
@@ -58,7 +58,7 @@ static int read_compressed(const struct layer_run *run, uint64_t offset, const s
         return -ENOMEM;
     r = qcow2_read_compressed(run->layer->q, &run->run, offset, data, run->run.len);
     if (!r)
-        blk_iov_fill(iov, iov_count, skip, data, run->run.len);
+        iov_write(iov, iov_count, skip, data, run->run.len);
     free(data);
     return r;
 }
@@ -71,12 +71,12 @@ static int read_run(const struct layer_run *run, uint64_t offset, const struct i
 
     switch (run->run.kind) {
     case QCOW2_ZEROES:
-        blk_iov_fill(iov, iov_count, skip, NULL, run->run.len);
+        iov_zero(iov, iov_count, skip, run->run.len);
         return 0;
     case QCOW2_COMPRESSED:
         return read_compressed(run, offset, iov, iov_count, skip);
     default:
-        req.iov_count = blk_iov_cut(iov, iov_count, skip, run->run.len, v, BLK_IOV_MAX);
+        req.iov_count = iov_slice(iov, iov_count, skip, run->run.len, v, BLK_IOV_MAX);
         return blk_image_do(run->layer->image, &req);
     }
 }

@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "block/blk_iov.h"
+#include "base/iov.h"
 
 #define PIECE_MAX (4 * MIB) /* of data, in a command */
 #define RANGE_MAX (1 * GIB) /* of zeroes, or discarded */
@@ -52,7 +52,7 @@ static int find_data(const struct nbd_client *c, struct nbd_command *cmd)
     if (cmd->op != BLK_READ && !writes)
         return 0;
     if (!zeroes && !(writes && keeps_writes(c)) &&
-        blk_iov_cut(req->iov, req->iov_count, cmd->skip, cmd->len, &v, 1) == 1 && v.iov_len == cmd->len) {
+        iov_slice(req->iov, req->iov_count, cmd->skip, cmd->len, &v, 1) == 1 && v.iov_len == cmd->len) {
         cmd->data = v.iov_base;
         return 0;
     }
@@ -61,7 +61,7 @@ static int find_data(const struct nbd_client *c, struct nbd_command *cmd)
     if (!cmd->data)
         return -ENOMEM;
     if (writes && !zeroes)
-        blk_iov_gather(req->iov, req->iov_count, cmd->skip, cmd->data, cmd->len);
+        iov_read(req->iov, req->iov_count, cmd->skip, cmd->data, cmd->len);
     return 0;
 }
 
@@ -199,7 +199,7 @@ void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd)
     else if (!r && !cmd->is_replay)
         r = keep(c, cmd);
     if (!r && cmd->op == BLK_READ && cmd->own_data)
-        blk_iov_fill(cmd->req->iov, cmd->req->iov_count, cmd->skip, cmd->data, cmd->len);
+        iov_write(cmd->req->iov, cmd->req->iov_count, cmd->skip, cmd->data, cmd->len);
     if (cmd->req) {
         end_piece(c, cmd, r);
         return;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/blk_iov.h"
+#include "base/iov.h"
 #include "block/qcow2_impl.h"
 
 #define ALLOC_MAX    (4 * MIB)  /* bytes allocated at a time */
@@ -179,7 +179,7 @@ static int move(struct qcow2 *q, struct piece *p, const struct iovec *iov, unsig
 
     if (p->head)
         v[n++] = (struct iovec){p->head, p->offset - p->from};
-    n += blk_iov_cut(iov, iov_count, skip, p->len, v + n, BLK_IOV_MAX);
+    n += iov_slice(iov, iov_count, skip, p->len, v + n, BLK_IOV_MAX);
     if (p->tail)
         v[n++] = (struct iovec){p->tail, p->to - p->offset - p->len};
     req.iov_count = n;
@@ -254,7 +254,7 @@ static int write_in_place(struct qcow2 *q, const struct qcow2_run *run, const st
     struct blk_req req = {.op = BLK_WRITE, .offset = run->host, .len = run->len, .iov = v};
     int r;
 
-    req.iov_count = blk_iov_cut(iov, iov_count, skip, run->len, v, BLK_IOV_MAX);
+    req.iov_count = iov_slice(iov, iov_count, skip, run->len, v, BLK_IOV_MAX);
     r = blk_image_do(q->image, &req);
     qcow2_done(q, run);
     return r;

@@ -3,8 +3,8 @@
  * memory: each entry is read once, then checked, then used; what is read is bounded by the length of the
  * transfer, and for SGLs by the number of descriptors. */
 #include "base/checked.h"
+#include "base/iov.h"
 #include "base/le.h"
-#include "block/blk_iov.h"
 #include "nvme/nvme_impl.h"
 
 #define SGL_DESCRIPTORS_MAX 1024u /* of a command, whatever they say */
@@ -188,8 +188,8 @@ unsigned nvme_dma_give(struct nvme *n, const struct nvme_sqe *cmd, const void *d
     if (status)
         return status;
     have = MIN(have, len);
-    blk_iov_fill(iov, count, 0, data, have);
-    blk_iov_fill(iov, count, have, NULL, len - have);
+    iov_write(iov, count, 0, data, have);
+    iov_zero(iov, count, have, len - have);
     nvme_dma_written(n, iov, count);
     return NVME_OK;
 }
