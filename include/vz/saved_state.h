@@ -47,6 +47,14 @@ struct vz_restore_options { /* start from VZ_RESTORE_OPTIONS_INIT */
     const char *passphrase; /* copied; NULL: the file was saved without one */
     vz_machine_progress_fn *progress; /* may be NULL */
     void *progress_arg;
+    /* It is a copy: others go on, or will, from the same state. The guest gets another generation ID, of which it is
+     * told before anything else when it goes on: Linux' random numbers begin anew then (since 5.18). What the guest keeps
+     * of its identity is for the agent to change (vz_agent_new_identity()). Machine identifier and MAC addresses of
+     * the configuration may be others than those that were saved: the guest finds them when it starts the next time. */
+    bool new_generation;
+    /* Map plain memory in any case: copies of one file share what they do not write, and nothing is read before
+     * it is used. On the software CPU that means that the guest's programs do not run directly. */
+    bool map_memory;
 };
 #define VZ_RESTORE_OPTIONS_INIT VZ_INIT_(struct vz_restore_options, )
 

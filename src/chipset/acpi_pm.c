@@ -217,7 +217,15 @@ void acpi_pm_thaw(struct acpi_pm *pm)
     device_lock(&pm->dev);
     pm->base_ns = clock_mono_ns();
     pm->frozen = false;
+    irq_line_set(&pm->sci, false); /* the controllers were loaded meanwhile: tell them what it is */
     update_timer(pm);
+    device_unlock(&pm->dev);
+}
+
+void acpi_pm_new_generation(struct acpi_pm *pm)
+{
+    device_lock(&pm->dev);
+    pm->gpe_sts[ACPI_GPE_GENERATION / 8] |= BIT(ACPI_GPE_GENERATION % 8);
     device_unlock(&pm->dev);
 }
 

@@ -66,6 +66,30 @@ START_TEST(the_power_button_interrupts_in_acpi_mode_only)
 }
 END_TEST
 
+/* However often the controllers were loaded meanwhile: it comes when the guest goes on, and until it is taken. */
+START_TEST(a_new_generation_interrupts_after_the_thaw)
+{
+    struct fixture f;
+
+    setup(&f);
+    fake_out(&f.m, 0xb2, 1, ACPI_SMI_ENABLE);
+    fake_out(&f.m, 0x628, 1, BIT(ACPI_GPE_GENERATION));
+    acpi_pm_freeze(f.pm);
+    acpi_pm_new_generation(f.pm);
+    ck_assert(!f.m.level[9]);
+    acpi_pm_thaw(f.pm);
+    ck_assert(f.m.level[9]);
+    f.m.level[9] = false; /* as an interrupt controller that was loaded has it */
+    acpi_pm_freeze(f.pm);
+    acpi_pm_thaw(f.pm);
+    ck_assert(f.m.level[9]);
+    ck_assert_uint_eq(fake_in(&f.m, 0x620, 1), BIT(ACPI_GPE_GENERATION));
+    fake_out(&f.m, 0x620, 1, BIT(ACPI_GPE_GENERATION));
+    ck_assert(!f.m.level[9]);
+    fake_machine_fini(&f.m);
+}
+END_TEST
+
 START_TEST(the_pm_timer_runs_at_its_rate)
 {
     struct fixture f;
@@ -136,6 +160,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, s5_powers_off_and_other_sleeps_do_not);
     UNIT_TEST(s, the_power_button_interrupts_in_acpi_mode_only);
+    UNIT_TEST(s, a_new_generation_interrupts_after_the_thaw);
     UNIT_TEST(s, the_pm_timer_runs_at_its_rate);
     UNIT_TEST(s, registers_move_and_reset_brings_them_back);
     UNIT_TEST(s, state_survives_and_hostile_accesses_break_nothing);

@@ -84,6 +84,10 @@ void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
 /* Between these two the timer stands still; no vCPU and no loop runs meanwhile. */
 void acpi_pm_freeze(struct acpi_pm *pm);
 void acpi_pm_thaw(struct acpi_pm *pm);
+/* While it is frozen: the generation ID has changed (dsdt.c), which the guest is told by GPE 0 as soon as it goes
+ * on. */
+void acpi_pm_new_generation(struct acpi_pm *pm);
+#define ACPI_GPE_GENERATION 0
 /* Press the power button; would the guest be told of it, if it were pressed now? Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 bool acpi_pm_hears_power_button(struct acpi_pm *pm);

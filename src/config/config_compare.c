@@ -16,6 +16,7 @@
 /* Where we are: "storageDevices[0]". */
 struct path {
     char text[PATH_MAX_LEN];
+    bool is_copy; /* of the machine that was: with an identity of its own */
 };
 
 static void enter(struct path *p, const char *name, int index)
@@ -174,8 +175,9 @@ static int compare_members(const struct schema_field *fields, const void *was, c
     int r = 0;
 
     for (const struct schema_field *f = fields; !r && f->kind; f++) {
+        bool identity = f->kind == SCHEMA_MAC || f->kind == SCHEMA_UUID;
         bool seen = !f->host && f->kind != SCHEMA_CONST && f->kind != SCHEMA_PATH &&
-                    f->kind != SCHEMA_FD;
+                    f->kind != SCHEMA_FD && !(identity && at->is_copy);
 
         if (seen)
             r = compare_member(f, was, is, at, err);
@@ -183,24 +185,29 @@ static int compare_members(const struct schema_field *fields, const void *was, c
     return r;
 }
 
-int config_compare(const struct vz_config *was, const struct vz_config *is, struct vz_error *err)
+int config_compare(const struct vz_config *was, const struct vz_config *is, bool is_copy,
+                   struct vz_error *err)
 {
-    const struct path p = {""};
+    const struct path p = {.is_copy = is_copy};
 
     return compare_members(config_machine_type.fields, was, is, &p, err);
 }
 
 /* ---- Support -------------------------------------------------------------------------------- */
 
+int config_validate_restore_support(const struct vz_config *c, struct vz_error *err)
+{
+    if (!c->options.host_cpu)
+        return 0;
+    error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+              "hostCpu: a CPU that is the host's has more state than can be saved");
+    return -1;
+}
+
 int vz_config_validate_save_restore_support(const struct vz_config *c, struct vz_error *err)
 {
-    if (!options_given(c, "configuration", err))
+    if (!options_given(c, "configuration", err) || config_validate_restore_support(c, err) < 0)
         return -1;
-    if (c->options.host_cpu) {
-        error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
-                  "hostCpu: a CPU that is the host's has more state than can be saved");
-        return -1;
-    }
     for (unsigned i = 0; i < c->storage_devices.count; i++) {
         if (!config_storage_device(c, i)->attachment->ephemeral)
             continue;

@@ -85,8 +85,12 @@ static struct machine_file *file_to_restore(struct vz_machine *m, const char *pa
         options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
     f = file_new(m, path, o.passphrase, o.progress, o.progress_arg);
-    if (!f)
+    if (f) {
+        f->new_generation = o.new_generation;
+        f->map_memory = o.map_memory;
+    } else {
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
     return f;
 }
 
@@ -260,7 +264,7 @@ static int check_config(struct vz_machine *m, struct machine_file *f, struct vz_
     saved = vz_config_from_json(text, len, &e);
     if (!saved)
         return error_set(err, EINVAL, VZ_ERROR_RESTORE, "%s: its configuration: %s", f->path, e.text);
-    r = config_compare(saved, m->config, &e);
+    r = config_compare(saved, m->config, f->new_generation, &e);
     vz_config_unref(saved);
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_RESTORE,
@@ -271,10 +275,12 @@ static int check_config(struct vz_machine *m, struct machine_file *f, struct vz_
 
 int machine_restore_prepare(struct vz_machine *m, struct machine_file *f, struct vz_error *err)
 {
-    int r = vz_config_validate_save_restore_support(m->config, err);
+    int r = config_validate_restore_support(m->config, err);
 
     if (!r)
         r = save_reader_new(f->path, f->passphrase, &f->reader, err);
+    if (!r)
+        f->map_memory = f->map_memory && save_reader_is_plain(f->reader);
     return r ? r : check_config(m, f, err);
 }
 
@@ -304,6 +310,8 @@ int machine_restore_now(struct vz_machine *m, struct machine_file *f, struct vz_
     data = save_reader_part(f->reader, SAVE_DEVICES, &len);
     controllers = save_reader_part(f->reader, SAVE_CONTROLLERS, &controllers_len);
     r = parts_load(&m->parts, data, len, controllers, controllers_len, &e);
+    if (!r && f->new_generation && (r = board_new_generation(m->parts.board)) < 0)
+        error_set(&e, -r, VZ_ERROR_RESTORE, "its memory cannot be written: %s", strerror(-r));
     if (r < 0) {
         r = bad_state(f, r, &e);
         if (err)

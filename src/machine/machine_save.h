@@ -13,6 +13,7 @@ struct save_reader;
 struct machine_file {
     char *path, *passphrase; /* passphrase may be NULL */
     bool compress, plain;
+    bool new_generation, map_memory; /* RESTORE */
     vz_machine_progress_fn *progress;
     void *progress_arg;
     struct save_reader *reader; /* RESTORE, once it is open */

@@ -168,6 +168,54 @@ START_TEST(what_was_restored_is_what_was_saved)
 }
 END_TEST
 
+static void generation_of(struct vz_machine *m, uint8_t ret[16])
+{
+    ck_assert_int_eq(mem_read(m->parts.board->mem, GENERATION_ID, ret, 16), 0);
+}
+
+/* Who goes on from a state alone is who was saved; one of several is a copy, with a number of its own. */
+START_TEST(copies_are_other_machines)
+{
+    struct vz_restore_options copy = VZ_RESTORE_OPTIONS_INIT;
+    struct vz_save_options plain = VZ_SAVE_OPTIONS_INIT;
+    struct vz_config *other;
+    struct vz_error err = {0};
+    struct vz_machine *m, *n;
+    uint8_t id[4][16];
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    start_and_pause(m);
+    plain.plain_memory = true;
+    copy.new_generation = copy.map_memory = true;
+    OK(vz_machine_save_wait(m, f.path, &plain, &err));
+    generation_of(m, id[0]);
+    other = vz_config_copy(f.config, &err);
+    ck_assert_int_eq(vz_config_add(other, "uuid", "11111111-2222-3333-4444-555555555555", &err), 0);
+    for (unsigned i = 1; i < 4; i++) {
+        n = make_of(i == 1 ? f.config : other);
+        OK(vz_machine_restore_wait(n, f.path, i == 1 ? NULL : &copy, &err));
+        ck_assert(n->parts.board->mem->mapped);
+        generation_of(n, id[i]);
+        OK(vz_machine_resume_wait(n, &err));
+        OK(vz_machine_stop_wait(n, &err));
+        vz_machine_free(n);
+    }
+    ck_assert_int_eq(memcmp(id[0], id[1], 16), 0);
+    ck_assert_int_ne(memcmp(id[0], id[2], 16), 0);
+    ck_assert_int_ne(memcmp(id[0], id[3], 16), 0);
+    ck_assert_int_ne(memcmp(id[2], id[3], 16), 0);
+    n = make_of(other); /* the same machine would not have another identifier */
+    ck_assert_int_eq(vz_machine_restore_wait(n, f.path, NULL, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_RESTORE);
+    vz_machine_free(n);
+    vz_machine_free(m);
+    vz_config_unref(other);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(states_allow_what_they_allow)
 {
     struct vz_machine *m;
@@ -514,6 +562,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
     UNIT_TEST(s, what_was_restored_is_what_was_saved);
+    UNIT_TEST(s, copies_are_other_machines);
     UNIT_TEST(s, states_allow_what_they_allow);
     UNIT_TEST(s, another_configuration_is_refused);
     UNIT_TEST(s, a_file_tells_its_configuration);

@@ -85,15 +85,15 @@ static void apply_settings(struct vz_machine *m)
     machine_apply_listeners(m);
 }
 
-static int build(struct vz_machine *m, bool restoring, struct vz_error *err)
+static int build(struct vz_machine *m, const struct machine_file *file, struct vz_error *err)
 {
     const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device,
-                                      .opened = m->opened,
-                                      .arg = m};
+                                      .opened = m->opened, .arg = m,
+                                      .map_memory = file && file->map_memory};
     struct parts *p = &m->parts;
     int r = parts_init(p, m->config, &owner, err);
 
-    if (!r && !restoring)
+    if (!r && !file)
         r = parts_boot(p, err);
     if (r < 0)
         return r;

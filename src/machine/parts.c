@@ -109,7 +109,7 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
     };
     int r;
 
-    options.memory_shared = p->hv->memory_shared && p->hv->memory_shared(options.jit);
+    options.memory_shared = !owner->map_memory && p->hv->memory_shared && p->hv->memory_shared(options.jit);
     memcpy(options.uuid, c->platform->identifier.bytes, sizeof(options.uuid));
     r = board_create(&options, &p->board, err);
     if (!r)

@@ -30,6 +30,7 @@ struct parts_owner {
      * process locked up closes the door here. 0; or -errno with err, and there is no machine. */
     int (*opened)(void *arg, struct vz_error *err);
     void *arg;
+    bool map_memory; /* a saved state's memory is to be mapped, so it is no file of its own */
 };
 
 struct parts {

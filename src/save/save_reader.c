@@ -201,6 +201,11 @@ uint64_t save_reader_ram_size(const struct save_reader *r)
     return r->header.ram_size;
 }
 
+bool save_reader_is_plain(const struct save_reader *r)
+{
+    return r->header.memory == SAVE_PLAIN;
+}
+
 const void *save_reader_part(const struct save_reader *r, enum save_part part, size_t *ret_len)
 {
     *ret_len = r->part[part].len;

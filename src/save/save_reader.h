@@ -18,6 +18,8 @@ int save_reader_new(const char *path, const char *passphrase, struct save_reader
 void save_reader_free(struct save_reader *r); /* NULL is fine */
 
 uint64_t save_reader_ram_size(const struct save_reader *r);
+/* Can its memory be mapped? */
+bool save_reader_is_plain(const struct save_reader *r);
 /* The reader's; never NULL, but maybe empty. */
 const void *save_reader_part(const struct save_reader *r, enum save_part part, size_t *ret_len);
 

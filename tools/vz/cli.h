@@ -143,6 +143,7 @@ struct run_saved {
     const char *restore, *save; /* NULL: not */
     char passphrase[256];       /* empty: the user's key */
     bool compress, plain;
+    bool copy; /* restore: others go on from the same file */
 };
 
 /* Returns false after cli_error(). */
@@ -153,6 +154,19 @@ struct vz_config *run_saved_config(const struct run_saved *s);
 int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err);
 /* Pause and save it, and say so; or say why not, and it runs on: false. */
 bool run_saved_save(const struct run_saved *s, struct vz_machine *machine);
+
+/* run_warm.c -------------------------------------------------------------------------------- */
+
+struct run_options;
+
+/* Can the machine begin with a warm state (bundle/warm.h)? Where it is one command in a throw-away copy of a machine
+ * that is otherwise as it was made. */
+bool run_warm_suits(const struct run_options *o);
+/* Have o begin with it, made before if need be, or leave it as it is. False, with the exit status: it was to
+ * end meanwhile. After ending_prepare(). */
+bool run_warm_prepare(struct run_options *o, int *ret_status);
+/* It could not be restored: o as if there were none, and neither there is. */
+bool run_warm_forget(struct run_options *o);
 
 /* run_config.c ---------------------------------------------------------------------------- */
 
@@ -166,6 +180,8 @@ struct run_options {
     bool has_bundle;
     bool has_program; /* set before parsing: a command of the guest's has our input and output */
     struct run_saved saved;
+    struct vz_config *cold; /* what config was before it began with a warm state; NULL: it does not */
+    char *warm;             /* the path of that */
 };
 
 /* Parse the arguments and make the configuration. Returns false after cli_error(), with the exit
@@ -199,6 +215,8 @@ void ending_leave(void);
 void ending_press(void);
 void ending_turn_off(void);
 bool ending_timed_out(void);
+/* Has there been a signal? */
+bool ending_came(void);
 /* Before the machine is freed. */
 void ending_stop(void);
 /* When all is tidy: end by the signal that came, if any. */

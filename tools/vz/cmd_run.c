@@ -58,6 +58,19 @@ static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned de
     cli_error("storageDevices[%u]: is connected again", device);
 }
 
+/* A warm state that is no good (another host, another way to run it) is made anew the next time. */
+static bool make(struct run *run, const struct vz_machine_options *o, struct vz_error *err)
+{
+    run->machine = vz_machine_new(run->o.config, o, err);
+    if (run->machine && run_saved_start(&run->o.saved, run->machine, err) == 0)
+        return true;
+    if (!run->machine || !run->o.cold || err->code != VZ_ERROR_RESTORE || !run_warm_forget(&run->o))
+        return false;
+    vz_machine_free(run->machine);
+    run->machine = vz_machine_new(run->o.config, o, err);
+    return run->machine && run_saved_start(&run->o.saved, run->machine, err) == 0;
+}
+
 /* Make and start the machine; the exit status when that fails. */
 static int start(struct run *run)
 {
@@ -71,8 +84,7 @@ static int start(struct run *run)
     delegate.disk_connected = on_disk_connected;
     o.delegate = &delegate;
     o.delegate_arg = run;
-    run->machine = vz_machine_new(run->o.config, &o, &err);
-    if (!run->machine || run_saved_start(&run->o.saved, run->machine, &err) < 0) {
+    if (!make(run, &o, &err)) {
         terminal_restore();
         cli_error("%s", err.text);
         return EXIT_FAILED;
@@ -179,7 +191,9 @@ static int run_one_program(struct run *run)
 {
     bool keeps = !run_options_flag(&run->o, "ephemeral");
     struct vz_machine_end end;
-    int status = run_program(run->machine, run->program, keeps);
+    const struct run_program how = {.argv = run->program, .given = run->o.given, .flush = keeps,
+                                    .copy = run->o.saved.restore};
+    int status = run_program(run->machine, &how);
 
     if (vz_machine_get_state(run->machine) == VZ_STATE_RUNNING) {
         if (keeps)
@@ -206,6 +220,8 @@ static int run_machine(struct run *run)
         cli_error("out of file descriptors");
         return EXIT_FAILED;
     }
+    if (run_warm_suits(&run->o) && !run_warm_prepare(&run->o, &status))
+        return status;
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);

@@ -44,7 +44,7 @@ static const char tail[] =
     "  vz run --kernel /boot/vmlinuz --initrd initrd.img --cmdline console=ttyS0 --memory 2G\n"
     "  vz run --kernel test.elf --debug-exit --serial file:log.txt --no-reboot\n";
 
-static const char *const headings[] = {"Kernel", "Machine", "Devices", "Ending", "Saved states", "As in vftool"};
+static const char *const headings[] = {"Kernel", "Machine", "Devices", "Command", "Ending", "Saved states", "As in vftool"};
 
 void run_help(FILE *to, const struct opt *options)
 {

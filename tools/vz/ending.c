@@ -235,6 +235,11 @@ bool ending_timed_out(void)
     return atomic_load(&timed_out);
 }
 
+bool ending_came(void)
+{
+    return came;
+}
+
 void ending_stop(void)
 {
     if (!has_thread)

@@ -175,7 +175,8 @@ static bool is_special(const struct opt *o)
 {
     static const char *const names[] = {"config", "from", "provision", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
-                                        "save", "save-compressed", "save-plain", "passphrase-file"};
+                                        "save", "save-compressed", "save-plain", "passphrase-file",
+                                        "fresh", "env", "user", "cwd"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))
@@ -230,7 +231,7 @@ static bool apply_all(struct run_options *o)
         if (!strcmp(g->opt->name, "forward") && !apply(o, "forward", g->value))
             return false;
     }
-    if (run_options_flag(o, "ephemeral") && !apply(o, "ephemeral", NULL))
+    if (run_options_flag(o, "ephemeral") && !run_warm_suits(o) && !apply(o, "ephemeral", NULL))
         return false;
     if (o->life.has_pass && !apply(o, "debug-exit", NULL))
         return false;
@@ -323,6 +324,8 @@ void run_options_free(struct run_options *o)
     command_opts_free(&run_command, o->table);
     free(o->given);
     vz_config_unref(o->config);
+    vz_config_unref(o->cold);
+    free(o->warm);
     if (o->has_bundle)
         bundle_close(&o->bundle);
 }

@@ -18,6 +18,11 @@ const struct opt run_options[] = {
      "a machine that was made before, by its name or its folder's path",
      "It runs here instead of in the background; with --ephemeral nothing of it is changed. Other options change it for this run or add "
      "to it; their relative paths mean its folder.", 1},
+    {"fresh", 0, OPT_NEVER, NULL, "Machine",
+     "boot the machine, where its warm state would do",
+     "Of 'vz run --from MACHINE --ephemeral -- CMD', where no other option changes the machine, the first boots it and leaves "
+     "what it is like then in its folder; later ones go on from there, in a fraction of a second, until its "
+     "configuration or a disk of it changes.", 0},
     {"print-config", 0, OPT_NEVER, NULL, "Machine", "print the machine as JSON, and do not start it",
      "The status is 1 when it contradicts itself, so that it could be started nowhere; why goes to "
      "standard error.", 0},
@@ -30,6 +35,11 @@ const struct opt run_options[] = {
      "set the guest up at its first start, by cloud-init: a user, keys, packages, ... as JSON in FILE (-: standard input)",
      "Members: fullName, username, password, logsInAutomatically, enablesRemoteLogin, sshKeys, hostname, locale, timezone, "
      "packages, script. It becomes a --seed that is in memory only.", 1},
+    {"env", 0, OPT_ALWAYS, "NAME=VALUE", "Command", "set a variable of its environment; NAME alone: as it is here",
+     NULL, 0},
+    {"user", 0, OPT_ALWAYS, "USER[:GROUP]", "Command", "run it as this user of the guest (default root)", NULL, 1},
+    {"cwd", 0, OPT_ALWAYS, "DIR", "Command", "run it in this folder of the guest (default the user's home)", NULL,
+     1},
     {"debug-exit-pass", 0, OPT_ALWAYS, "N", "Ending",
      "as --debug-exit; and the byte N, by which the guest says that all is well, ends with 0",
      "Test programs have 16 for it by a common convention, and those of vz 0.", 0},

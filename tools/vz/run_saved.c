@@ -82,6 +82,8 @@ int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struc
     if (!s->restore)
         return vz_machine_start_wait(machine, err);
     o.passphrase = passphrase_of(s);
+    o.new_generation = true; /* the file stays, and may be restored again */
+    o.map_memory = s->copy;
     if (vz_machine_restore_wait(machine, s->restore, &o, err) < 0)
         return -1;
     return vz_machine_resume_wait(machine, err);

@@ -7,8 +7,8 @@
 
 enum { OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b,
        OP_DWORD = 0x0c, OP_STRING = 0x0d, OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11,
-       OP_PACKAGE = 0x12, OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b,
-       OP_EXT_DEVICE = 0x82 };
+       OP_PACKAGE = 0x12, OP_METHOD = 0x14, OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b,
+       OP_EXT_DEVICE = 0x82, OP_NOTIFY = 0x86 };
 
 void aml_bytes(struct aml *a, const void *data, size_t len)
 {
@@ -167,6 +167,26 @@ size_t aml_begin_package(struct aml *a, uint8_t count)
     start = begin(a);
     aml_byte(a, count);
     return start;
+}
+
+/* 20.2.5.2 */
+size_t aml_begin_method(struct aml *a, const char *name)
+{
+    size_t start;
+
+    aml_byte(a, OP_METHOD);
+    start = begin(a);
+    aml_name_string(a, name);
+    aml_byte(a, 0);
+    return start;
+}
+
+void aml_notify(struct aml *a, const char *device, uint8_t value)
+{
+    aml_byte(a, OP_NOTIFY);
+    aml_name_string(a, device);
+    aml_byte(a, OP_BYTE);
+    aml_byte(a, value);
 }
 
 struct aml_resources aml_begin_resources(struct aml *a)

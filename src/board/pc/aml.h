@@ -27,7 +27,9 @@ void aml_name_int(struct aml *a, const char *name, uint64_t v);
 size_t aml_begin_scope(struct aml *a, const char *name);
 size_t aml_begin_device(struct aml *a, const char *name);
 size_t aml_begin_package(struct aml *a, uint8_t count);
+size_t aml_begin_method(struct aml *a, const char *name); /* without arguments */
 void aml_end(struct aml *a, size_t start);
+void aml_notify(struct aml *a, const char *device, uint8_t value);
 
 /* A resource template: Buffer { descriptors }. */
 struct aml_resources {

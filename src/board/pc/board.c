@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -123,6 +124,25 @@ fail:
     return r;
 }
 
+/* What was saved by a vz that had none is not told, and finds a number where nothing is looked at. */
+static int write_generation(struct board *b)
+{
+    uint8_t id[16];
+
+    while (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+        ;
+    return mem_write(b->mem, GENERATION_ID, id, sizeof(id));
+}
+
+int board_new_generation(struct board *b)
+{
+    int r = write_generation(b);
+
+    if (!r)
+        acpi_pm_new_generation(b->pm);
+    return r;
+}
+
 int board_populate(struct board *b, struct vz_error *err)
 {
     int r = board_add_devices(b, err);
@@ -130,6 +150,8 @@ int board_populate(struct board *b, struct vz_error *err)
     if (r < 0)
         return r;
     r = prepare_guest(b);
+    if (!r)
+        r = write_generation(b);
     return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "cannot write the firmware's tables: %s",
                              strerror(-r))
                  : 0;

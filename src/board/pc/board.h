@@ -70,6 +70,10 @@ int board_save(struct board *board, struct state_writer *w) must_check;
 int board_load(struct board *board, const void *data, size_t len,
                struct vz_error *err) must_check;
 
+/* It is another machine from now on than the one that was loaded: it gets another generation ID, and the guest is
+ * told of that when it goes on. Frozen, as after a load. 0 or -errno. */
+int board_new_generation(struct board *board) must_check;
+
 /* devices.c: put the devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 

@@ -91,6 +91,43 @@ static void write_reserved(struct aml *a)
     aml_end(a, d);
 }
 
+/* Virtual Machine Generation ID (Microsoft's specification of that name): a guest whose number has changed is a
+ * copy of the one that it was, and makes new whatever must not be the same in both, its random numbers
+ * first of all. */
+static void write_generation(struct aml *a)
+{
+    size_t d = aml_begin_device(a, "VGEN"), p;
+
+    aml_name(a, "_HID");
+    aml_string(a, "VZPC0001");
+    aml_name(a, "_CID"); /* the specification's, which is too long for ACPI, and what took its place */
+    p = aml_begin_package(a, 2);
+    aml_string(a, "VM_Gen_Counter");
+    aml_string(a, "VMGENCTR");
+    aml_end(a, p);
+    aml_name(a, "_DDN");
+    aml_string(a, "VM_Gen_Counter");
+    aml_name(a, "ADDR");
+    p = aml_begin_package(a, 2);
+    aml_int(a, GENERATION_ID);
+    aml_int(a, 0);
+    aml_end(a, p);
+    aml_end(a, d);
+}
+
+/* What is told of by general-purpose events. */
+static void write_events(struct aml *a)
+{
+    size_t scope = aml_begin_scope(a, "\\_GPE"), method;
+    char name[8];
+
+    snprintf(name, sizeof(name), "_E%02X", ACPI_GPE_GENERATION);
+    method = aml_begin_method(a, name);
+    aml_notify(a, "\\_SB_.VGEN", 0x80);
+    aml_end(a, method);
+    aml_end(a, scope);
+}
+
 static void write_isa_device(struct aml *a, const char *name, const char *hid, unsigned uid,
                              uint16_t port, uint8_t len, unsigned irq)
 {
@@ -163,5 +200,7 @@ void dsdt_write(struct aml *a, unsigned vcpu_count, unsigned phys_bits)
     write_cpus(a, vcpu_count);
     write_pci(a, phys_bits);
     write_reserved(a);
+    write_generation(a);
     aml_end(a, scope);
+    write_events(a);
 }

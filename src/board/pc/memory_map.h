@@ -16,7 +16,8 @@
 #define LOW_FREE_BASE UINT64_C(0x1000)
 #define LOW_FREE_END  UINT64_C(0x9fc00) /* the EBDA, empty but customary, and the VGA hole follow */
 #define TABLES_BASE   UINT64_C(0xe0000) /* ACPI tables; the RSDP is the first */
-#define TABLES_END    UINT64_C(0xf0000)
+#define TABLES_END    UINT64_C(0xef000)
+#define GENERATION_ID UINT64_C(0xef000) /* 16 bytes, alone in their page: which copy of the machine it is */
 #define SMBIOS_BASE   UINT64_C(0xf0000) /* the entry point is looked for from here on */
 #define SMBIOS_END    UINT64_C(0x100000)
 #define LOADER_BASE   UINT64_C(0x100000) /* kernels and initrds go from here to the low RAM's end */

@@ -63,10 +63,12 @@ int home_list(bool (*fn)(void *arg, const char *name), void *arg, struct vz_erro
 enum bundle_use {
     BUNDLE_RUN,    /* to run the machine, or to move, copy or remove its folder */
     BUNDLE_CHANGE, /* to change its configuration, also while it runs */
+    BUNDLE_WARM,   /* to make its warm state (warm.h) */
 };
 
 /* Fails at once where somebody else has it: VZ_ERROR_INVALID_STATE, with what they do in the text. */
 int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err);
+void bundle_unlock(const struct bundle *b, enum bundle_use use);
 /* Who runs it, by the lock and nothing else? false: nobody. */
 bool bundle_is_running(const struct bundle *b);
 

@@ -46,6 +46,15 @@ int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err)
                 b->name);
 }
 
+void bundle_unlock(const struct bundle *b, enum bundle_use use)
+{
+    struct flock l = range(use);
+
+    l.l_type = F_UNLCK;
+    if (b->lock_fd >= 0)
+        fcntl(b->lock_fd, F_OFD_SETLK, &l);
+}
+
 bool bundle_is_running(const struct bundle *b)
 {
     struct flock l = range(BUNDLE_RUN);

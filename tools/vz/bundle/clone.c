@@ -23,17 +23,16 @@
 
 #include "bundle/config_json.h"
 #include "bundle/copy.h"
+#include "bundle/layer.h"
 #include "failure.h"
 
-#define LAYERS_MAX 8u /* then a copy is better: every read goes through all of them */
 #define FILES_MAX 128u
-#define NAME_MAX_ 128
 
 /* A file of the folder that has been dealt with, and what it is called now. */
 struct done {
     char *was;
-    char from[NAME_MAX_], to[NAME_MAX_]; /* in the old folder and in the new one */
-    char base[NAME_MAX_]; /* "": it has got no layer */
+    char from[LAYER_NAME_MAX], to[LAYER_NAME_MAX]; /* in the old folder and in the new one */
+    char base[LAYER_NAME_MAX]; /* "": it has got no layer */
 };
 
 struct clone {
@@ -58,39 +57,16 @@ static struct done *find(struct clone *c, const char *path)
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
-static bool is_qcow2(int folder, const char *path)
-{
-    char magic[4] = "";
-    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-    bool is = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "QFI\xfb", 4);
-
-    if (fd >= 0)
-        close(fd);
-    return is;
-}
-
 /* A name that neither folder has. */
-static bool free_name(const struct clone *c, const char *kind, const char *suffix, char ret[NAME_MAX_])
+static bool free_name(const struct clone *c, const char *kind, const char *suffix, char ret[LAYER_NAME_MAX])
 {
     for (unsigned i = 1; i < 100000; i++) {
-        snprintf(ret, NAME_MAX_, "%s-%u%s", kind, i, suffix);
+        snprintf(ret, LAYER_NAME_MAX, "%s-%u%s", kind, i, suffix);
         if (faccessat(c->from->fd, ret, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
             faccessat(c->to->fd, ret, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
             return true;
     }
     return false;
-}
-
-static bool make_layer(const struct bundle *b, const char *base, bool qcow2, const char *layer,
-                       struct vz_error *err)
-{
-    struct vz_disk_create_options o = VZ_DISK_CREATE_OPTIONS_INIT;
-
-    o.format = VZ_DISK_FORMAT_QCOW2;
-    o.backing = base;
-    o.backing_format = qcow2 ? VZ_DISK_FORMAT_QCOW2 : VZ_DISK_FORMAT_RAW;
-    o.replace = true;
-    return bundle_enter(b, err) == 0 && vz_disk_create(layer, 0, &o, err) == 0;
 }
 
 /* What a qcow2 image reads through to, in info; backing is "" where that is nothing. */
@@ -99,7 +75,7 @@ static bool look_below(struct clone *c, const char *path, struct vz_disk_info *i
     struct vz_disk_options o = VZ_DISK_OPTIONS_INIT;
 
     *info = (struct vz_disk_info)VZ_DISK_INFO_INIT;
-    if (!is_qcow2(c->from->fd, path))
+    if (!layer_is_qcow2(c->from->fd, path))
         return true;
     o.format = VZ_DISK_FORMAT_QCOW2;
     return bundle_enter(c->from, c->err) == 0 && vz_disk_get_info(path, &o, info, c->err) == 0;
@@ -151,7 +127,7 @@ static bool share_base(struct clone *c, struct done *d, bool *ret_shared)
     if (linkat(c->from->fd, info.backing, c->to->fd, info.backing, 0) < 0 && errno != EEXIST)
         return true; /* another file system: it is copied */
     if (!link_backing(c, info.backing) ||
-        !make_layer(c->to, info.backing, is_qcow2(c->from->fd, info.backing), d->was, c->err))
+        !layer_make(c->to, info.backing, d->was, c->err))
         return false;
     *ret_shared = fstatat(c->from->fd, d->was, &old, 0) == 0 && fstatat(c->to->fd, d->was, &new, 0) == 0 &&
                   old.st_size == new.st_size;
@@ -160,9 +136,9 @@ static bool share_base(struct clone *c, struct done *d, bool *ret_shared)
 
 static bool make_layers(struct clone *c, struct done *d)
 {
-    bool qcow2 = is_qcow2(c->from->fd, d->was);
+    bool qcow2 = layer_is_qcow2(c->from->fd, d->was);
     const char *suffix = qcow2 ? ".qcow2" : ".img";
-    char base[NAME_MAX_], layer[NAME_MAX_];
+    char base[LAYER_NAME_MAX], layer[LAYER_NAME_MAX];
 
     if (!free_name(c, "base", suffix, base) || !free_name(c, "disk", ".qcow2", layer))
         return fail_false(c->err, VZ_ERROR_LIMIT_EXCEEDED, "there are too many layers already");
@@ -175,8 +151,8 @@ static bool make_layers(struct clone *c, struct done *d)
     snprintf(d->to, sizeof(d->to), "%s", layer);
     snprintf(d->base, sizeof(d->base), "%s", base);
     c->old_changes = true;
-    return link_backing(c, d->was) && make_layer(c->to, base, qcow2, layer, c->err) &&
-           make_layer(c->from, base, qcow2, layer, c->err);
+    return link_backing(c, d->was) && layer_make(c->to, base, layer, c->err) &&
+           layer_make(c->from, base, layer, c->err);
 }
 
 /* ---- Files ---------------------------------------------------------------------------------- */
@@ -186,7 +162,7 @@ static bool flatten(struct clone *c, struct done *d)
 {
     struct vz_disk_create_options to = VZ_DISK_CREATE_OPTIONS_INIT;
     struct vz_disk_options o = VZ_DISK_OPTIONS_INIT;
-    char path[64 + NAME_MAX_];
+    char path[64 + LAYER_NAME_MAX];
 
     o.progress = c->progress;
     o.arg = c->arg;
@@ -208,7 +184,7 @@ static bool take_disk(struct clone *c, struct done *d)
     if (!depth_of(c, d->was, &depth))
         return false;
     if (c->full || depth > LAYERS_MAX)
-        return is_qcow2(c->from->fd, d->was) ? flatten(c, d) : copy_plain(c, d);
+        return layer_is_qcow2(c->from->fd, d->was) ? flatten(c, d) : copy_plain(c, d);
     if (copy_by_reflink(c->from->fd, d->was, c->to->fd, d->was))
         return link_backing(c, d->was);
     if (!share_base(c, d, &shared))
@@ -220,15 +196,7 @@ static bool take_disk(struct clone *c, struct done *d)
         return true;
     if (c->err->code) /* it is not that this file system has no hard links */
         return false;
-    return is_qcow2(c->from->fd, d->was) ? flatten(c, d) : copy_plain(c, d);
-}
-
-static bool is_writable_disk(json_t *object)
-{
-    const char *type = json_string_value(json_object_get(object, "type"));
-
-    return type && !strcmp(type, "diskImage") && !json_is_true(json_object_get(object, "readOnly")) &&
-           !json_is_true(json_object_get(object, "ephemeral"));
+    return layer_is_qcow2(c->from->fd, d->was) ? flatten(c, d) : copy_plain(c, d);
 }
 
 static bool is_boot_disk(json_t *object, const char *member)
@@ -242,7 +210,7 @@ static bool is_boot_disk(json_t *object, const char *member)
 static bool take(void *arg, json_t *object, const char *member, const char *path)
 {
     struct clone *c = arg;
-    bool disk = is_writable_disk(object) && !strcmp(member, "path"), ok;
+    bool disk = layer_is_for(object) && !strcmp(member, "path"), ok;
     struct done *d;
     struct stat st;
 
@@ -263,7 +231,7 @@ static bool take(void *arg, json_t *object, const char *member, const char *path
     *d = (struct done){.was = strdup(path)};
     snprintf(d->from, sizeof(d->from), "%s", path);
     snprintf(d->to, sizeof(d->to), "%s", path);
-    ok = d->was && strlen(path) < NAME_MAX_ &&
+    ok = d->was && strlen(path) < LAYER_NAME_MAX &&
          (disk || is_boot_disk(object, member) ? take_disk(c, d) : copy_plain(c, d));
     if (!ok && !c->err->code)
         fail(c->err, VZ_ERROR_NO_MEMORY, "out of memory");

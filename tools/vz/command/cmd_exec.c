@@ -8,8 +8,6 @@
 #include "guest/agent_link.h"
 #include "guest/remote.h"
 
-#define ENV_MAX 256u
-
 static const struct opt exec_options[] = {
     {"tty", 't', OPT_NEVER, NULL, "Options", "give the program a terminal", NULL, 0},
     {"interactive", 'i', OPT_NEVER, NULL, "Options", "give it this input (it always has it)",
@@ -83,33 +81,10 @@ static int split(int argc, char **argv, const struct opt *options, char **ours, 
 
 /* ---- What the options mean ------------------------------------------------------------------ */
 
-/* NAME=VALUE, or what NAME is here; NULL: it is not here. For free(). */
-static char *variable(const char *text)
-{
-    const char *value = strchr(text, '=') ? NULL : getenv(text);
-    char *both;
-
-    if (strchr(text, '='))
-        return strdup(text);
-    return value && asprintf(&both, "%s=%s", text, value) > 0 ? both : NULL;
-}
-
-static void make_env(const struct args *a, bool terminal, const char **env)
-{
-    unsigned n = 0;
-
-    if (terminal && getenv("TERM"))
-        env[n++] = variable("TERM");
-    for (const struct given *g = a->given; g->opt && n < ENV_MAX; g++) {
-        if (!strcmp(g->opt->name, "env") && (env[n] = variable(g->value)))
-            n++;
-    }
-}
-
 static int run(const struct args *a, const char *const *argv, bool shell)
 {
     struct vz_agent_exec_options o = VZ_AGENT_EXEC_OPTIONS_INIT;
-    const char *env[ENV_MAX + 1] = {NULL};
+    const char *env[REMOTE_ENV_MAX + 1];
     int wait_ms = LINK_AUTOMATIC, status = EXIT_OURS;
     struct vz_agent *agent;
     struct vz_error err = {.text = ""};
@@ -122,7 +97,7 @@ static int run(const struct args *a, const char *const *argv, bool shell)
     remote_prepare();
     o.terminal = shell ? isatty(STDIN_FILENO) : args_flag(a, "tty");
     o.detach = args_flag(a, "detach");
-    make_env(a, o.terminal, env);
+    remote_env(a->given, o.terminal, env);
     o.argv = argv;
     o.env = env;
     o.user = args_value(a, "user");
@@ -137,8 +112,7 @@ static int run(const struct args *a, const char *const *argv, bool shell)
         cli_error("%s", err.text);
     vz_agent_free(agent);
     bundle_close(&b);
-    for (unsigned i = 0; env[i]; i++)
-        free((char *)env[i]);
+    remote_env_free(env);
     return status;
 }
 

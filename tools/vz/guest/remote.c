@@ -78,6 +78,36 @@ static void *pass_main(void *arg)
     return NULL;
 }
 
+/* NAME=VALUE, or what NAME is here; NULL: it is not here. For free(). */
+static char *variable(const char *text)
+{
+    const char *value = strchr(text, '=') ? NULL : getenv(text);
+    char *both;
+
+    if (strchr(text, '='))
+        return strdup(text);
+    return value && asprintf(&both, "%s=%s", text, value) > 0 ? both : NULL;
+}
+
+void remote_env(const struct given *given, bool terminal, const char **env)
+{
+    unsigned n = 0;
+
+    if (terminal && getenv("TERM"))
+        env[n++] = variable("TERM");
+    for (const struct given *g = given; g->opt && n < REMOTE_ENV_MAX; g++) {
+        if (!strcmp(g->opt->name, "env") && (env[n] = variable(g->value)))
+            n++;
+    }
+    env[n] = NULL;
+}
+
+void remote_env_free(const char **env)
+{
+    for (; *env; env++)
+        free((char *)*env);
+}
+
 static int status_of(const struct vz_agent_exit *e, const char *name, const char *program)
 {
     switch (e->reason) {

@@ -28,27 +28,55 @@ static int connect_in_process(void *arg, struct vz_error *err)
     return fd;
 }
 
-int run_program(struct vz_machine *machine, const char *const *argv, bool flush)
+struct vz_agent *run_program_link(struct vz_machine *machine, struct vz_error *err)
+{
+    /* --timeout, a signal, and the guest's own end are what ends the wait. */
+    return agent_link_by(connect_in_process, machine, "run", LINK_FOREVER, NULL, err);
+}
+
+/* Of what only the guest can change before the first program of it runs; its kernel has been told that it is a copy. What
+ * fails here is worth a word, and no more. */
+static void tell_copy(struct vz_agent *agent)
+{
+    struct vz_agent_identity_options o = VZ_AGENT_IDENTITY_OPTIONS_INIT;
+    struct vz_error err = {.text = ""};
+
+    o.machine_id = o.host_keys = o.network = false;
+    if (vz_agent_set_clock(agent, &err) < 0)
+        cli_error("run: the guest's clock stays behind: %s", err.text);
+    if (vz_agent_new_identity(agent, &o, &err) < 0)
+        cli_error("run: the guest's random numbers may be those of another run: %s", err.text);
+}
+
+int run_program(struct vz_machine *machine, const struct run_program *p)
 {
     struct vz_agent_exec_options o = VZ_AGENT_EXEC_OPTIONS_INIT;
     struct vz_error err = {.text = ""};
-    /* --timeout, a signal, and the guest's own end are what ends the wait. */
-    struct vz_agent *agent = agent_link_by(connect_in_process, machine, "run", LINK_FOREVER, NULL, &err);
+    struct vz_agent *agent = run_program_link(machine, &err);
+    const struct given *user = opts_given(p->given, "user"), *cwd = opts_given(p->given, "cwd");
+    const char *env[REMOTE_ENV_MAX + 1];
     int status;
 
     if (!agent) {
         cli_error("%s", err.text);
         return EXIT_OURS;
     }
+    if (p->copy)
+        tell_copy(agent);
     remote_prepare();
-    o.argv = argv;
+    o.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    remote_env(p->given, o.terminal, env);
+    o.argv = p->argv;
+    o.env = env;
+    o.user = user ? user->value : NULL;
+    o.cwd = cwd ? cwd->value : NULL;
     o.input_fd = STDIN_FILENO;
     o.output_fd = STDOUT_FILENO;
     o.error_fd = STDERR_FILENO;
-    o.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     status = remote_run(agent, &o, "run");
-    if (flush && vz_agent_sync(agent, &err) < 0)
+    if (p->flush && vz_agent_sync(agent, &err) < 0)
         cli_error("run: %s", err.text);
     vz_agent_free(agent);
+    remote_env_free(env);
     return status;
 }

@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* `vz run ... -- CMD`: one command in the machine of this process, by the agent in its guest. */
+/* `vz run ... -- CMD`: one program in the guest of a machine of this process. */
 #ifndef VZ_TOOLS_RUN_PROGRAM_H
 #define VZ_TOOLS_RUN_PROGRAM_H
 
 #include <stdbool.h>
 
+struct given;
+struct vz_agent;
+struct vz_error;
 struct vz_machine;
 
-/* Wait for the guest's agent, run it with our input and output, and return its exit status; EXIT_OURS after
- * cli_error() when it did not come to that. flush: what the guest wrote is on its disks afterwards. */
-int run_program(struct vz_machine *machine, const char *const *argv, bool flush);
+struct run_program {
+    const char *const *argv;
+    const struct given *given; /* --env, --user, --cwd */
+    bool flush;                /* what was written is on the guest's disks before this returns */
+    bool copy;                 /* the guest goes on from a saved state: time has passed, and others have done so too */
+};
+
+/* Wait for the guest's agent, as long as the machine runs. NULL and err. */
+struct vz_agent *run_program_link(struct vz_machine *machine, struct vz_error *err);
+
+/* Run it with our input and output, and return its exit status, or EXIT_OURS after cli_error(). */
+int run_program(struct vz_machine *machine, const struct run_program *p);
 
 #endif

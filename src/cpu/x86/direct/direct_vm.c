@@ -260,7 +260,6 @@ static bool is_for(const struct x86_vm *vm, char why[160])
 {
     const char *not = vm->jit.check              ? "not with jit check"
                       : vm->embedded             ? "not for machines that are embedded"
-                      : vm->mem->fd < 0          ? "guest memory is no file"
                       : vm->cpu_count > STUB_THREADS_MAX ? "too many CPUs"
                                                  : NULL;
 
@@ -275,7 +274,8 @@ int direct_vm_create(struct x86_vm *vm)
     struct direct_vm *v;
     int r;
 
-    if (vm->jit.direct == JIT_DIRECT_OFF)
+    /* Memory that is no file was wanted so: to be mapped from a saved state. */
+    if (vm->jit.direct == JIT_DIRECT_OFF || (vm->mem->fd < 0 && !vm->embedded && !vm->jit.check))
         return 0;
     v = calloc(1, sizeof(*v));
     if (!v)

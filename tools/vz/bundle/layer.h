@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Layers: images that take what is written, and read through to one beside them that nobody writes. */
+#ifndef VZ_TOOLS_LAYER_H
+#define VZ_TOOLS_LAYER_H
+
+#include <jansson.h>
+
+#include "bundle/bundle.h"
+
+#define LAYER_NAME_MAX 128
+#define LAYERS_MAX     8u /* then a copy is better: every read goes through all of them */
+
+bool layer_is_qcow2(int folder, const char *path);
+
+/* Make a layer on a file of the folder, base, in place of what has its name. The working folder is the
+ * machine's afterwards. false and err. */
+bool layer_make(const struct bundle *b, const char *base, const char *layer, struct vz_error *err);
+
+/* Is this part of a configuration a disk whose image the machine writes? */
+bool layer_is_for(json_t *object);
+
+/* config_path_fn's question: is it the name of a file in the folder itself? */
+bool layer_is_here(const char *path);
+
+#endif
