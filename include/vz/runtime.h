@@ -13,6 +13,7 @@
 #include <vz/serial.h>
 #include <vz/share.h>
 #include <vz/socket.h>
+#include <vz/storage.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -122,19 +123,68 @@ VZ_PUBLIC int vz_machine_guest_address(struct vz_machine *machine, unsigned devi
 /**
  * Make a disk of a live machine longer: its image (raw or qcow2) grows, and the guest is told, a running one at
  * once: by virtio's configuration interrupt, or an event of the NVMe controller. Linux sees the new size by
- * itself; what is on the disk is the guest's to enlarge. Waits until the requests that are under way have ended.
+ * itself; what is on the disk is the guest's to enlarge. Requests that are under way end first, and the guest's
+ * next ones wait until it is done; nothing else does.
  * @device  of the configuration's storage devices
- * @size    bytes, a multiple of 512, no less than it has
- * Returns 0; or -1, and it has the size it had, with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live,
- * or a read-only disk), VZ_ERROR_INVALID (shorter, or not a multiple), VZ_ERROR_UNSUPPORTED (a block device of the
- * host, or an image that cannot grow), or VZ_ERROR_IO. Since 0.4. */
+ * @size    bytes, a multiple of the disk's blocks (512 or 4096), no less than it has
+ * @fn      (may be NULL) is called exactly once, as a completion, never from inside. With an error it has the size
+ *          it had: VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live, a read-only disk, or one that is
+ *          being made longer already), VZ_ERROR_INVALID (shorter, or not a multiple), VZ_ERROR_UNSUPPORTED (a block
+ *          device of the host, or an image that cannot grow), or VZ_ERROR_IO
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
 VZ_PUBLIC int vz_machine_resize_disk(struct vz_machine *machine, unsigned device, uint64_t size,
-                                     struct vz_error *err);
+                                     vz_machine_done_fn *fn, void *arg);
+
+/* The same, and wait. Returns 0, or -1 with the errors above; on the event thread VZ_ERROR_INVALID_STATE. Since
+ * 0.4. */
+VZ_PUBLIC int vz_machine_resize_disk_wait(struct vz_machine *machine, unsigned device, uint64_t size,
+                                          struct vz_error *err);
 
 /* The size of a live machine's disk now, in bytes. Returns 0, or -1 with VZ_ERROR_DEVICE_NOT_FOUND,
  * VZ_ERROR_INVALID_STATE (not live) or VZ_ERROR_INVALID (ret is NULL). Since 0.4. */
 VZ_PUBLIC int vz_machine_disk_size(struct vz_machine *machine, unsigned device, uint64_t *ret,
                                    struct vz_error *err);
+
+/**
+ * Change how fast a disk of a live machine may be: what waits goes by the new limits at once. Until the machine
+ * stops: the next start has what the configuration says.
+ * Returns 0; or -1, and nothing has changed, with VZ_ERROR_DEVICE_NOT_FOUND, VZ_ERROR_INVALID_STATE (not live), or
+ * VZ_ERROR_INVALID (a burst out of range). Since 0.4. */
+VZ_PUBLIC int vz_machine_set_disk_limits(struct vz_machine *machine, unsigned device,
+                                         const struct vz_disk_limits *limits, struct vz_error *err);
+
+/* What a live machine's disk goes by now. Returns 0, or -1 as above. Since 0.4. */
+VZ_PUBLIC int vz_machine_disk_limits(struct vz_machine *machine, unsigned device,
+                                     struct vz_disk_limits *ret, struct vz_error *err);
+
+#define VZ_DISK_TIME_COUNTS 24
+
+/* How long requests of one kind took, from when the device gave it to the disk until it ended; those that failed
+ * and what a speed limit held back included. */
+struct vz_disk_time {
+    uint64_t total_ns, max_ns;
+    uint64_t count[VZ_DISK_TIME_COUNTS]; /* how many took less than 2^i us, and no less than half of that; the
+                                            last one: all that took longer */
+};
+
+struct vz_disk_stats { /* start from VZ_DISK_STATS_INIT */
+    size_t size;
+    uint64_t reads, writes, flushes, discards, zeroes; /* requests */
+    uint64_t bytes_read, bytes_written;                /* of those that did not fail */
+    uint64_t errors;     /* requests that failed, */
+    uint64_t refused;    /* of them: out of range, or writes to a read-only disk */
+    uint64_t limited;    /* requests that a speed limit held back */
+    uint64_t reconnects; /* connections to its server that were made anew */
+    struct vz_disk_time read, write, flush, discard, zero;
+};
+#define VZ_DISK_STATS_INIT VZ_INIT_(struct vz_disk_stats, )
+
+/**
+ * What a disk has done since the machine started; after a run, at its end. In any state: without a run, nothing.
+ * Does not wait for the machine's thread.
+ * Returns 0, or -1 with VZ_ERROR_DEVICE_NOT_FOUND or VZ_ERROR_INVALID (a struct of an unknown size). Since 0.4. */
+VZ_PUBLIC int vz_machine_disk_stats(struct vz_machine *machine, unsigned device,
+                                    struct vz_disk_stats *ret, struct vz_error *err);
 
 /* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */
 

@@ -135,14 +135,31 @@ VZ_PUBLIC struct vz_storage_attachment *vz_seed_attachment_new(const char *user_
                                                                const struct vz_seed_options *options,
                                                                struct vz_error *err);
 
+#define VZ_DISK_BURST_DEFAULT 100
+#define VZ_DISK_BURST_MAX     3600000
+
+/* How fast a disk may be; 0: no limit. Since 0.4. */
+struct vz_disk_limits { /* start from VZ_DISK_LIMITS_INIT */
+    size_t size;
+    uint64_t bytes;      /* a second, of reads and writes together */
+    uint64_t operations; /* a second: requests of all kinds */
+    uint32_t burst;      /* ms, 1..VZ_DISK_BURST_MAX: so much of that may come at once after a rest */
+};
+#define VZ_DISK_LIMITS_INIT VZ_INIT_(struct vz_disk_limits, VZ_SET_(burst, VZ_DISK_BURST_DEFAULT))
+
 #define VZ_BLOCK_IDENTIFIER_MAX 20
 
 struct vz_virtio_block_options { /* start from VZ_VIRTIO_BLOCK_OPTIONS_INIT */
     size_t size;
     const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, the guest's serial
                                number of the disk (/dev/disk/by-id/virtio-...); NULL: none */
+    uint32_t block_size;    /* bytes of the guest's blocks: 512 (the default), or 4096. Since 0.4. */
+    uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
+    uint32_t limit_burst;                   /* vz_machine_set_disk_limits(). Since 0.4. */
 };
-#define VZ_VIRTIO_BLOCK_OPTIONS_INIT VZ_INIT_(struct vz_virtio_block_options, )
+#define VZ_VIRTIO_BLOCK_OPTIONS_INIT                                                               \
+    VZ_INIT_(struct vz_virtio_block_options, VZ_SET_(block_size, 512)                              \
+                 VZ_SET_(limit_burst, VZ_DISK_BURST_DEFAULT))
 
 /**
  * A virtio disk: the guest's vda, vdb, ... in the order they are added to a configuration.
@@ -157,8 +174,12 @@ struct vz_nvme_options { /* start from VZ_NVME_OPTIONS_INIT */
     const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, the controller's serial number;
                                NULL: "vz" and the disk's number among all of the configuration */
     uint32_t block_size;    /* bytes of the guest's blocks: 512 (the default), or 4096 */
+    uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
+    uint32_t limit_burst;                   /* vz_machine_set_disk_limits() */
 };
-#define VZ_NVME_OPTIONS_INIT VZ_INIT_(struct vz_nvme_options, VZ_SET_(block_size, 512))
+#define VZ_NVME_OPTIONS_INIT                                                                       \
+    VZ_INIT_(struct vz_nvme_options, VZ_SET_(block_size, 512)                                      \
+                 VZ_SET_(limit_burst, VZ_DISK_BURST_DEFAULT))
 
 /**
  * An NVMe controller with one disk, its namespace 1: for guests without virtio drivers. The guest's nvme0n1,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The devices of a machine while it runs, <vz/runtime.h>: a part of Machine."""
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ._library import checked, ffi, lib, new_error
 from .attachments import Form, directory_share, network_attachment, serial_attachment
@@ -19,6 +19,46 @@ def called(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of the library returns that takes a struct vz_error * in the end."""
     err = new_error()
     return checked(function(*arguments, err), err)
+
+
+class DiskLimits(NamedTuple):
+    """How fast a disk may be; 0: no limit."""
+    bytes: int       # a second
+    operations: int  # a second
+    burst: int       # milliseconds' worth of that at once after a rest
+
+
+class DiskTime(NamedTuple):
+    """How long requests of one kind took."""
+    total_ns: int
+    max_ns: int
+    count: Tuple[int, ...]  # how many took less than 2**i us, and no less than half of that; the last: all others
+
+
+class DiskStats(NamedTuple):
+    """What a disk has done since the machine started."""
+    reads: int
+    writes: int
+    flushes: int
+    discards: int
+    zeroes: int
+    bytes_read: int
+    bytes_written: int
+    errors: int
+    refused: int     # of the errors: out of range, or writes to a read-only disk
+    limited: int     # requests that a speed limit held back
+    reconnects: int
+    read: DiskTime
+    write: DiskTime
+    flush: DiskTime
+    discard: DiskTime
+    zero: DiskTime
+
+
+def _member(value: Any) -> Any:
+    if isinstance(value, int):
+        return value
+    return DiskTime(value.total_ns, value.max_ns, tuple(value.count))
 
 
 class Runtime:
@@ -92,13 +132,31 @@ class Runtime:
 
     def resize_disk(self, device: int, size: int) -> None:
         """Make a disk longer, to so many bytes; the guest sees it at once."""
-        called(lib.vz_machine_resize_disk, self.c, device, size)
+        called(lib.vz_machine_resize_disk_wait, self.c, device, size)
 
     def disk_size(self, device: int = 0) -> int:
         """How many bytes a disk has now."""
         size = ffi.new("uint64_t *")
         called(lib.vz_machine_disk_size, self.c, device, size)
         return int(size[0])
+
+    def set_disk_limits(self, device: int, bytes: int = 0, operations: int = 0, burst: int = 100) -> None:
+        """How fast a disk may be from now on, until the machine stops; 0: no limit."""
+        limits = ffi.new("struct vz_disk_limits *",
+                         {"size": ffi.sizeof("struct vz_disk_limits"), "bytes": bytes,
+                          "operations": operations, "burst": burst})
+        called(lib.vz_machine_set_disk_limits, self.c, device, limits)
+
+    def disk_limits(self, device: int = 0) -> DiskLimits:
+        limits = ffi.new("struct vz_disk_limits *", {"size": ffi.sizeof("struct vz_disk_limits")})
+        called(lib.vz_machine_disk_limits, self.c, device, limits)
+        return DiskLimits(limits.bytes, limits.operations, limits.burst)
+
+    def disk_stats(self, device: int = 0) -> DiskStats:
+        """What a disk has done since the machine started; after a run, at its end."""
+        stats = ffi.new("struct vz_disk_stats *", {"size": ffi.sizeof("struct vz_disk_stats")})
+        called(lib.vz_machine_disk_stats, self.c, device, stats)
+        return DiskStats(*(_member(getattr(stats, name)) for name in DiskStats._fields))
 
     # ---- Serial and console ports --------------------------------------------------------------
 

@@ -93,7 +93,11 @@ START_TEST(a_missing_machine_does_nothing)
     INVALID(vz_machine_set_memory_target(NULL, 0, &err) < 0);
     INVALID(vz_machine_memory_state(NULL, &memory, &err) < 0);
     INVALID(vz_machine_set_network_attachment(NULL, 0, NULL, &err) < 0);
-    INVALID(vz_machine_resize_disk(NULL, 0, 512, &err) < 0);
+    INVALID(vz_machine_resize_disk_wait(NULL, 0, 512, &err) < 0);
+    ck_assert_int_eq(vz_machine_resize_disk(NULL, 0, 512, NULL, NULL), -1);
+    INVALID(vz_machine_set_disk_limits(NULL, 0, NULL, &err) < 0);
+    INVALID(vz_machine_disk_limits(NULL, 0, NULL, &err) < 0);
+    INVALID(vz_machine_disk_stats(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_disk_size(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_guest_address(NULL, 0, &address, &err) < 0);
     INVALID(vz_machine_set_serial_attachment(NULL, 0, NULL, &err) < 0);

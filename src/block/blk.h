@@ -16,13 +16,13 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/error.h"
 #include "base/stats.h"
 #include "loop/loop.h"
 
 struct blk;
 struct blk_req;
 struct loop_fd;
-struct vz_error;
 
 #define BLK_SECTOR       512u  /* sizes and offsets are multiples of this at least */
 #define BLK_IOV_MAX      1024u /* pieces of a request */
@@ -53,7 +53,7 @@ struct blk_req {
     /* The core's, and that of the backend which holds the request. */
     struct blk *blk;         /* where it was submitted */
     struct blk_req *next;
-    uint64_t moved, deadline_ns;
+    uint64_t moved, deadline_ns, started_ns;
     int err;
 };
 
@@ -71,8 +71,9 @@ struct blk_ops {
     bool (*wait)(struct blk *b);
     /* Optional: look whether the size changed. */
     void (*check_size)(struct blk *b);
-    /* Optional: make the disk longer, and call blk_set_size(). Idle; size was checked. Waits for the
-     * host. 0 or -errno with err filled in. */
+    /* Optional: make what holds the bytes longer; the core tells of the size. Nothing is under way;
+     * size was checked. On a thread of its own, so it may wait for the host, and touches nothing of the
+     * loop's. 0 or -errno with err filled in. */
     int (*grow)(struct blk *b, uint64_t size, struct vz_error *err);
     /* Idle. Undo everything but blk_fini(). */
     void (*close)(struct blk *b);
@@ -87,10 +88,20 @@ struct blk_client {
     X(reads) X(writes) X(flushes) X(discards) X(zeroes) X(bytes_read) X(bytes_written)            \
     X(errors) /* requests that ended with one */                                                   \
     X(reconnects) /* connections that were made anew, of disks on the network */                   \
+    X(limited) /* requests that a speed limit held back */                                         \
     X(refused) /* of them: out of range, misaligned, or writes to a read-only disk */
+
+/* How long requests of one kind took, from submission to done(). The last of the counts is of all that
+ * took longer, the others are of those that took less than 2^i microseconds, and no less than half of that. */
+#define BLK_TIME_COUNTS 24u
+struct blk_time {
+    _Atomic uint64_t total_ns, max_ns;
+    _Atomic uint64_t count[BLK_TIME_COUNTS];
+};
 
 struct blk_stats { /* read on any thread */
     BLK_COUNTERS(STATS_FIELD)
+    struct blk_time time[BLK_OP_COUNT]; /* of one disk; a sum has none */
 };
 void blk_stats_tell(const struct blk_stats *s, stats_fn *fn, void *arg); /* "block.reads", ... */
 
@@ -98,6 +109,22 @@ struct blk_drain {
     void (*idle)(void *arg);
     void *arg;
     struct blk_drain *next; /* the core's */
+};
+
+/* A disk on its way to be longer. The caller's memory until done(). */
+struct blk_growth {
+    uint64_t size; /* bytes */
+    /* r: 0, or -errno with err. Loop thread, or inside blk_drain_wait(); never inside blk_grow(). Must not
+     * close the disk. */
+    void (*done)(struct blk_growth *g, int r);
+    struct vz_error err;
+
+    /* The core's. */
+    struct blk *blk, *holder;
+    bool running; /* thread is there */
+    int result;   /* above 0: not done yet */
+    pthread_t thread;
+    struct loop_work work;
 };
 
 /* The base of every backend's struct. */
@@ -121,6 +148,9 @@ struct blk {
     void *client_arg;
     unsigned inflight, plugged;
     struct blk_drain *drains;
+    struct blk_growth *growth;         /* under way; until its end requests wait here: */
+    struct blk_req *held, **last_held;
+    unsigned held_count;               /* of those in flight */
     struct loop_work work;
 
     /* Guarded by lock, a leaf: requests that wait for done(), in order of completion. */
@@ -157,13 +187,17 @@ void blk_detach(struct blk *b);
 /* Look whether the size changed, now; backends also look by themselves every second. */
 void blk_check_size(struct blk *b);
 
-/* Make the disk longer, while devices use it: they hear of it. size: bytes. Drains first, and waits
- * for the host, if only for tables. 0, or -errno with err filled in, and then it is as it was:
+/* Make the disk longer, to g->size, while devices use it. What is under way ends first, what comes then
+ * waits, and the host is waited for on a thread: the loop goes on. After a success g->done() calls
+ * blk_grown(), by which devices hear of it (or does not: it is being closed). 0; or -errno with g->err filled in, and the disk is as it was. Of
+ * these, what the host says comes by g->done(), the others from here, without it:
  *   -EINVAL  shorter than it is, or not a multiple of block_size
  *   -EROFS   read-only
  *   -ENOTSUP of a kind that keeps its size
+ *   -EBUSY   it is being made longer already
  *   others   as ftruncate(2) and write(2) */
-int blk_grow(struct blk *b, uint64_t size, struct vz_error *err) must_check;
+int blk_grow(struct blk *b, struct blk_growth *g) must_check;
+void blk_grown(struct blk *b);
 
 /* Drains first. The device is detached. NULL is fine. Closes the child of a filter as well. */
 void blk_close(struct blk *b);

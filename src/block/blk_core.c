@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/error.h"
+#include "base/clock.h"
 #include "base/trace.h"
 #include "block/blk_filters.h"
+#include "block/blk_grow.h"
 #include "loop/loop.h"
 
 #define COUNT(b, name, n)                                                                          \
@@ -116,6 +117,7 @@ void blk_submit(struct blk *b, struct blk_req *req)
 
     req->blk = b;
     req->moved = 0;
+    req->started_ns = clock_mono_ns();
     b->inflight++;
     if (err) {
         COUNT(b, refused, 1);
@@ -123,6 +125,8 @@ void blk_submit(struct blk *b, struct blk_req *req)
         return;
     }
     count_req(b, req);
+    if (blk_growth_hold(b, req))
+        return;
     b->ops->submit(b, req);
     if (!b->plugged && b->ops->unplug)
         b->ops->unplug(b);
@@ -151,6 +155,8 @@ void blk_unplug(struct blk *b)
 
 void blk_cancel(struct blk *b, struct blk_req *req)
 {
+    if (blk_growth_cancel(b, req))
+        return;
     for (; b; b = b->child) {
         if (b->ops->cancel)
             b->ops->cancel(b, req);
@@ -186,7 +192,7 @@ static void tell_idle(struct blk *b)
 {
     struct blk_drain *d = b->drains;
 
-    if (b->inflight || !d)
+    if (b->inflight || b->growth || !d)
         return;
     b->drains = NULL;
     while (d) {
@@ -195,6 +201,23 @@ static void tell_idle(struct blk *b)
         d->idle(d->arg);
         d = next;
     }
+}
+
+/* Only the loop thread adds. */
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void count_time(struct blk_time *t, uint64_t ns)
+{
+    uint64_t us = ns / 1000;
+    unsigned i = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
+
+    add(&t->total_ns, ns);
+    add(&t->count[MIN(i, BLK_TIME_COUNTS - 1)], 1);
+    if (ns > atomic_load_explicit(&t->max_ns, memory_order_relaxed))
+        atomic_store_explicit(&t->max_ns, ns, memory_order_relaxed);
 }
 
 void blk_finish(struct blk_req *req, int err)
@@ -209,9 +232,11 @@ void blk_finish(struct blk_req *req, int err)
         COUNT(b, bytes_read, req->len);
     else if (req->op == BLK_WRITE)
         COUNT(b, bytes_written, req->len);
+    if (req->op < BLK_OP_COUNT)
+        count_time(&b->stats.time[req->op], clock_mono_ns() - req->started_ns);
     b->inflight--;
     req->done(req, err);
-    if (b->drains && !b->inflight)
+    if ((b->drains && !b->inflight) || blk_growth_may_go(b))
         wake(b); /* not from here: we may be deep inside a backend */
 }
 
@@ -243,6 +268,7 @@ static void deliver_work(void *arg)
     struct blk *b = arg;
 
     deliver(b);
+    blk_growth_step(b);
     tell_idle(b);
 }
 
@@ -266,10 +292,10 @@ static void wait_some(struct blk *b)
 
 void blk_drain_wait(struct blk *b)
 {
-    while (b->inflight) {
+    while (b->inflight || b->growth) {
         bool went_on = false;
 
-        if (deliver(b))
+        if (deliver(b) || blk_growth_wait(b))
             continue;
         for (struct blk *i = b; i && b->inflight; i = i->child) {
             if (i->ops->wait && i->ops->wait(i))
@@ -325,35 +351,6 @@ void blk_check_size(struct blk *b)
         if (b->ops->check_size)
             b->ops->check_size(b);
     }
-}
-
-static int check_growth(const struct blk *b, uint64_t size, struct vz_error *err)
-{
-    if (b->read_only)
-        return error_set(err, EROFS, VZ_ERROR_INVALID_STATE, "the disk is read-only");
-    if (!is_aligned(b, size) || size > INT64_MAX)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a disk of blocks of %u bytes cannot have %llu bytes",
-                         b->block_size, (unsigned long long)size);
-    if (size < b->size)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "the disk has %llu bytes, and would lose its end while it is in use",
-                         (unsigned long long)b->size);
-    return 0;
-}
-
-int blk_grow(struct blk *b, uint64_t size, struct vz_error *err)
-{
-    struct blk *holder = b;
-    int r = check_growth(b, size, err);
-
-    if (r < 0 || size == b->size)
-        return r;
-    while (!holder->ops->grow && holder->child)
-        holder = holder->child;
-    if (!holder->ops->grow)
-        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED, "a disk of this kind keeps its size");
-    blk_drain_wait(b);
-    return holder->ops->grow(holder, size, err); /* filters hear of it from below */
 }
 
 void blk_stats_tell(const struct blk_stats *s, stats_fn *fn, void *arg)

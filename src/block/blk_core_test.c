@@ -28,6 +28,15 @@ static void unmake(struct blk *b)
     loop_destroy(loop);
 }
 
+static uint64_t count_times(const struct blk_time *t)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < BLK_TIME_COUNTS; i++)
+        sum += t->count[i];
+    return sum;
+}
+
 START_TEST(reads_what_was_written)
 {
     struct blk *b = make(false, 0);
@@ -41,6 +50,9 @@ START_TEST(reads_what_was_written)
     ck_assert_uint_eq(b->stats.bytes_written, 8192);
     ck_assert_uint_eq(b->stats.bytes_read, 8192);
     ck_assert_uint_eq(b->stats.flushes, 1);
+    ck_assert_uint_eq(count_times(&b->stats.time[BLK_WRITE]), 1);
+    ck_assert_uint_eq(count_times(&b->stats.time[BLK_ZERO]), 0);
+    ck_assert_uint_eq(b->stats.time[BLK_WRITE].total_ns, b->stats.time[BLK_WRITE].max_ns);
     ck_assert_int_eq(do_op(b, BLK_ZERO, 4096 + 512, NULL, 6144), 0);
     ck_assert_int_eq(do_op(b, BLK_READ, 4096, in, sizeof(in)), 0);
     ck_assert_mem_eq(in, out, 512);

@@ -55,24 +55,6 @@ static bool parse_number(const char *word, const char *name, uint64_t *ret)
     return !*end;
 }
 
-/* "limit:bytes=10000000:ops=500:burst=200": bytes and requests a second, milliseconds. */
-static int make_limit(struct words *w, struct blk **b)
-{
-    struct blk_limits l = {0};
-    uint64_t burst_ms = 0;
-    char *word;
-
-    while ((word = next_word(w))) {
-        if (!parse_number(word, "bytes", &l.bytes) && !parse_number(word, "ops", &l.ops) &&
-            !parse_number(word, "burst", &burst_ms))
-            return -EINVAL;
-    }
-    if ((!l.bytes && !l.ops) || burst_ms > 3600000)
-        return -EINVAL;
-    l.burst_ms = (uint32_t)burst_ms;
-    return b ? blk_limit_create(*b, &l, b) : 0;
-}
-
 static int make_delay(struct words *w, struct blk **b)
 {
     uint32_t ms, delay_ms[BLK_OP_COUNT] = {0};
@@ -117,8 +99,6 @@ static int make(struct words *w, struct blk **b)
 
     if (name && !strcmp(name, "delay"))
         return make_delay(w, b);
-    if (name && !strcmp(name, "limit"))
-        return make_limit(w, b);
     if (name && !strcmp(name, "fault"))
         return make_fault(w, b);
     if (name && !strcmp(name, "log") && !next_word(w))
@@ -148,7 +128,7 @@ int blk_filters_stack(const char *text, struct blk **b, struct vz_error *err)
         r = stack_from(text, b);
     if (r == -EINVAL)
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "filter '%.60s' is none: log, limit:bytes=N:ops=N[:burst=MS], delay:TIME[:OPERATION]... or "
+                         "filter '%.60s' is none: log, delay:TIME[:OPERATION]... or "
                          "fault:eio|enospc|etimedout[:OPERATION]...[:skip=N][:times=N][:percent=N], "
                          "joined by '+'", text);
     return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;

@@ -13,13 +13,12 @@ START_TEST(filters_lie_in_the_order_written)
 
     ck_assert_int_eq(loop_create(&loop), 0);
     ck_assert_int_eq(blk_null_create(4096, loop, &b), 0);
-    ck_assert_int_eq(blk_filters_stack("log+limit:bytes=4096:ops=10:burst=50+delay:10ms:read+fault:eio:write:skip=2:times=1", &b,
+    ck_assert_int_eq(blk_filters_stack("log+delay:10ms:read+fault:eio:write:skip=2:times=1", &b,
                                        NULL), 0);
     ck_assert_str_eq(b->ops->name, "log");
-    ck_assert_str_eq(b->child->ops->name, "limit");
-    ck_assert_str_eq(b->child->child->ops->name, "delay");
-    ck_assert_str_eq(b->child->child->child->ops->name, "fault");
-    ck_assert_str_eq(b->child->child->child->child->ops->name, "null");
+    ck_assert_str_eq(b->child->ops->name, "delay");
+    ck_assert_str_eq(b->child->child->ops->name, "fault");
+    ck_assert_str_eq(b->child->child->child->ops->name, "null");
     blk_close(b);
     loop_destroy(loop);
 }
@@ -30,7 +29,7 @@ START_TEST(what_is_no_filter_is_refused_whole)
     static const char *const bad[] = {
         "", "+", "log+", "nothing", "delay", "delay:", "delay:10", "delay:0ms", "delay:x", "delay:9h",
         "delay:1s:reads", "delay:99999999s", "fault", "fault:0", "fault:eio:skip=", "fault:eio:skip=x",
-        "fault:eio:skip=1x", "log:x", "limit", "limit:", "limit:bytes=0", "limit:burst=5", "limit:ops=1:burst=3600001", "limit:ops=x", "log+delay:1",
+        "fault:eio:skip=1x", "log:x", "limit", "log+delay:1",
         "fault:eio:read:read:read:read:read:read:read:read:read:read:read:read:read"};
     struct loop *loop;
     struct blk *b;

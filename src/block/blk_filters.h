@@ -28,6 +28,7 @@ struct blk_limits {
 int blk_limit_create(struct blk *child, const struct blk_limits *limits, struct blk **ret) must_check;
 /* Change them while running. Loop thread. What waits goes by the new ones. */
 void blk_limit_set(struct blk *b, const struct blk_limits *limits);
+struct blk_limits blk_limit_get(struct blk *b);
 
 /* Which requests fail, and how. All conditions hold at once. */
 struct blk_fault {

@@ -242,6 +242,8 @@ START_TEST(limit_holds_back_and_lets_go)
     for (unsigned i = 0; i < 6; i++)
         done += j[i].done;
     ck_assert_uint_eq(done, 3);
+    ck_assert_uint_eq(b->stats.limited, 3);
+    ck_assert_uint_eq(blk_limit_get(b).ops, 1);
     blk_cancel(b, &j[4].req);
     while (!j[4].done)
         loop_run(loop);
@@ -250,6 +252,9 @@ START_TEST(limit_holds_back_and_lets_go)
     while (!j[3].done || !j[5].done)
         loop_run(loop);
     ck_assert_uint_lt(j[3].place, j[5].place);
+    ck_assert_uint_ge(b->stats.time[BLK_READ].max_ns, 1000); /* what waited, waited */
+    ck_assert_int_eq(do_op(b, BLK_READ, 0, data, 512), 0);
+    ck_assert_uint_eq(b->stats.limited, 3);
     blk_limit_set(b, &slow);
     for (unsigned i = 0; i < 6; i++) {
         job_init(&j[i], b, BLK_WRITE, 0, data, 512);

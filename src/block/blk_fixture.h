@@ -60,6 +60,38 @@ static inline int do_op(struct blk *b, enum blk_op op, uint64_t offset, void *da
     return job_run(&j, b);
 }
 
+struct growing {
+    struct blk_growth g;
+    unsigned done;
+    int result;
+};
+
+static inline void growing_done(struct blk_growth *g, int r)
+{
+    struct growing *w = container_of(g, struct growing, g);
+
+    w->done++;
+    w->result = r;
+    if (!r)
+        blk_grown(g->blk);
+}
+
+/* Make it longer, and wait without turning the loop. */
+static inline int do_grow(struct blk *b, uint64_t size)
+{
+    struct growing w = {.g = {.size = size, .done = growing_done}};
+    int r = blk_grow(b, &w.g);
+
+    if (r < 0) {
+        ck_assert_int_ne(w.g.err.code, VZ_ERROR_NONE);
+        return r;
+    }
+    ck_assert_uint_eq(w.done, 0);
+    blk_drain_wait(b);
+    ck_assert_uint_eq(w.done, 1);
+    return w.result;
+}
+
 /* A pattern that tells places apart. */
 static inline void fill(uint8_t *p, size_t len, uint64_t seed)
 {

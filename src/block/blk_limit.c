@@ -10,6 +10,7 @@
 
 struct blk_limit {
     struct blk b;
+    struct blk_limits limits;
     struct rate_bucket bytes, ops;
     struct loop_timer *timer;
     struct blk_req *first, **last;
@@ -63,11 +64,19 @@ static void limit_submit(struct blk *b, struct blk_req *req)
     struct blk_limit *l = to_limit(b);
     bool is_first = !l->first;
 
+    if (is_first && !l->limits.bytes && !l->limits.ops) {
+        blk_pass(b->child, req);
+        return;
+    }
     req->next = NULL;
     *l->last = req;
     l->last = &req->next;
     if (is_first)
         go_on(l);
+    if (l->first) { /* so the last one, which is this, is there yet */
+        STATS_ADD(&b->stats, limited, 1);
+        STATS_ADD(b->sum, limited, 1);
+    }
 }
 
 static void limit_cancel(struct blk *b, struct blk_req *req)
@@ -119,6 +128,7 @@ int blk_limit_create(struct blk *child, const struct blk_limits *limits, struct 
     if (!l)
         return -ENOMEM;
     l->last = &l->first;
+    l->limits = *limits;
     rate_bucket_init(&l->bytes, limits->bytes, burst_of(limits->bytes, limits->burst_ms), now);
     rate_bucket_init(&l->ops, limits->ops, burst_of(limits->ops, limits->burst_ms), now);
     r = loop_timer_create(child->loop, timer_fired, l, &l->timer);
@@ -136,7 +146,13 @@ void blk_limit_set(struct blk *b, const struct blk_limits *limits)
     struct blk_limit *l = to_limit(b);
     uint64_t now = clock_mono_ns();
 
+    l->limits = *limits;
     rate_bucket_change(&l->bytes, limits->bytes, burst_of(limits->bytes, limits->burst_ms), now);
     rate_bucket_change(&l->ops, limits->ops, burst_of(limits->ops, limits->burst_ms), now);
     go_on(l);
+}
+
+struct blk_limits blk_limit_get(struct blk *b)
+{
+    return to_limit(b)->limits;
 }

@@ -16,6 +16,7 @@
 struct blk_mem {
     struct blk b;
     uint8_t *data;
+    uint64_t len; /* of data */
 };
 
 static struct blk_mem *to_mem(struct blk *b)
@@ -61,12 +62,28 @@ static void mem_submit(struct blk *b, struct blk_req *req)
 
 static void mem_close(struct blk *b)
 {
-    munmap(to_mem(b)->data, b->size);
+    munmap(to_mem(b)->data, to_mem(b)->len);
+}
+
+static bool is_size(uint64_t size, uint32_t block_size)
+{
+    return size && size <= SIZE_MAX / 2 && !(size & (block_size - 1));
+}
+
+static int remap(struct blk_mem *m, uint64_t size)
+{
+    void *data = is_size(size, m->b.block_size) ? mremap(m->data, m->len, size, MREMAP_MAYMOVE) : MAP_FAILED;
+
+    if (data == MAP_FAILED)
+        return is_size(size, m->b.block_size) ? -errno : -EINVAL;
+    m->data = data;
+    m->len = size;
+    return 0;
 }
 
 static int mem_grow(struct blk *b, uint64_t size, struct vz_error *err)
 {
-    int r = blk_mem_resize(b, size);
+    int r = remap(to_mem(b), size);
 
     return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "no memory for a disk of %llu bytes",
                              (unsigned long long)size)
@@ -75,11 +92,6 @@ static int mem_grow(struct blk *b, uint64_t size, struct vz_error *err)
 
 static const struct blk_ops mem_ops = {
     .name = "mem", .submit = mem_submit, .grow = mem_grow, .close = mem_close};
-
-static bool is_size(uint64_t size, uint32_t block_size)
-{
-    return size && size <= SIZE_MAX / 2 && !(size & (block_size - 1));
-}
 
 static void *map(uint64_t size)
 {
@@ -103,7 +115,7 @@ int blk_mem_create(const struct blk_mem_options *o, struct loop *loop, struct bl
         free(m);
         return -ENOMEM;
     }
-    m->b.size = o->size;
+    m->b.size = m->len = o->size;
     m->b.block_size = block_size;
     m->b.physical_block_size = PAGE;
     m->b.discard_granularity = PAGE;
@@ -120,15 +132,9 @@ void *blk_mem_data(struct blk *b)
 
 int blk_mem_resize(struct blk *b, uint64_t size)
 {
-    struct blk_mem *m = to_mem(b);
-    void *data;
+    int r = remap(to_mem(b), size);
 
-    if (!is_size(size, b->block_size))
-        return -EINVAL;
-    data = mremap(m->data, b->size, size, MREMAP_MAYMOVE);
-    if (data == MAP_FAILED)
-        return -errno;
-    m->data = data;
-    blk_set_size(b, size);
-    return 0;
+    if (!r)
+        blk_set_size(b, size);
+    return r;
 }

@@ -219,12 +219,7 @@ static void qcow2_disk_close(struct blk *b)
 
 static int qcow2_disk_grow(struct blk *b, uint64_t size, struct vz_error *err)
 {
-    struct blk_qcow2 *d = to_disk(b);
-    int r = qcow2_resize(d->layer->q, size, false, err);
-
-    if (!r)
-        blk_set_size(b, d->layer->size);
-    return r;
+    return qcow2_resize(to_disk(b)->layer->q, size, false, err);
 }
 
 static const struct blk_ops qcow2_disk_ops = {

@@ -99,7 +99,6 @@ static int raw_grow(struct blk *b, uint64_t size, struct vz_error *err)
     if (ftruncate(image->fd, (off_t)size) < 0)
         return error_set(err, errno, VZ_ERROR_IO, "the disk image cannot have %llu bytes: %s",
                          (unsigned long long)size, strerror(errno));
-    blk_set_size(b, size);
     return 0;
 }
 

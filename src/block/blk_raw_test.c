@@ -506,7 +506,6 @@ START_TEST(a_disk_grows_while_it_is_used)
 {
     static const struct blk_client client = {.resized = resized};
     static const uint32_t delay[BLK_OP_COUNT] = {5, 5, 5, 5, 5};
-    struct vz_error err = {0};
     uint8_t data[512] = {7};
     unsigned told = 0;
     struct blk *b;
@@ -518,16 +517,16 @@ START_TEST(a_disk_grows_while_it_is_used)
     ck_assert_int_eq(blk_attach(b, &client, &told), 0);
     job_init(&j, b, BLK_WRITE, 0, data, sizeof(data));
     blk_submit(b, &j.req);
-    ck_assert_msg(blk_grow(b, 2 * SIZE, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(do_grow(b, 2 * SIZE), 0);
     ck_assert_uint_eq(told, 1);
     ck_assert_uint_eq(b->size, 2 * SIZE);
     ck_assert_uint_eq(b->inflight, 0);
     ck_assert_uint_eq(j.done, 1);
     loop_run(loop); /* which its end has stopped */
     ck_assert_int_eq(do_op(b, BLK_WRITE, 2 * SIZE - 512, data, 512), 0);
-    ck_assert_int_eq(blk_grow(b, SIZE, &err), -EINVAL);
-    ck_assert_int_eq(blk_grow(b, 2 * SIZE + 1, &err), -EINVAL);
-    ck_assert_int_eq(blk_grow(b, 2 * SIZE, &err), 0);
+    ck_assert_int_eq(do_grow(b, SIZE), -EINVAL);
+    ck_assert_int_eq(do_grow(b, 2 * SIZE + 1), -EINVAL);
+    ck_assert_int_eq(do_grow(b, 2 * SIZE), 0);
     ck_assert_uint_eq(told, 1);
     blk_detach(b);
     teardown(b);
@@ -536,12 +535,11 @@ END_TEST
 
 START_TEST(a_disk_that_is_only_read_does_not_grow)
 {
-    struct vz_error err = {0};
     struct blk *b;
 
     setup(SIZE);
     b = open_raw(&(struct blk_raw_options){.read_only = true});
-    ck_assert_int_eq(blk_grow(b, 2 * SIZE, &err), -EROFS);
+    ck_assert_int_eq(do_grow(b, 2 * SIZE), -EROFS);
     ck_assert_uint_eq(b->size, SIZE);
     teardown(b);
 }

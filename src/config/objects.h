@@ -87,7 +87,9 @@ struct vz_storage_device {
     struct vz_storage_attachment *attachment; /* never NULL */
     const char *identifier;                   /* may be NULL */
     const char *filter;                       /* may be NULL */
-    uint32_t block_size;                      /* of an NVMe controller's; bytes */
+    uint32_t block_size;                      /* bytes */
+    uint64_t limit_bytes, limit_operations;   /* a second; 0: none */
+    uint32_t limit_burst;                     /* ms */
 };
 
 enum network_attachment_kind { NETWORK_NAT, NETWORK_FD, NETWORK_TAP, NETWORK_BRIDGED };

@@ -154,7 +154,7 @@ END_TEST
 
 struct told {
     unsigned objects, members, options;
-    char disk[256];
+    char disk[512];
 };
 
 static void note(void *arg, const struct vz_description *d)
@@ -184,7 +184,8 @@ START_TEST(everything_is_described)
     ck_assert_str_eq(t.disk, "PATH[,ro][,cache=automatic|uncached|cached][,sync=full|fsync|none]"
                              "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral]"
                              "|seed=USER-DATA[,META-DATA][,NETWORK-CONFIG]"
-                             "|nbd://...[,ro][,timeout=SECONDS][,sync=full|fsync|none][,id=NAME][,filter=FILTER]");
+                             "|nbd://...[,ro][,timeout=SECONDS][,sync=full|fsync|none][,id=NAME]"
+                             "[,block-size=N][,limit-bytes=SIZE][,limit-operations=N][,limit-burst=MS][,filter=FILTER]");
 }
 END_TEST
 

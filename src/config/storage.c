@@ -330,18 +330,36 @@ int vz_nbd_uri_validate(const char *uri, struct vz_error *err)
 
 #define FIELD_FILTER \
     FIELD_STRING(struct vz_storage_device, filter, "filter", .host = true, .option = "filter", .value = "FILTER", \
-                 .text = "speed limits; and for tests of a guest slow or failing requests, or a log of them", \
-                 .more = "limit:bytes=N:ops=N[:burst=MS], a second and at once after a rest (100 ms of that); log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..." \
+                 .text = "for tests of a guest: slow or failing requests, or a log of them", \
+                 .more = "log; delay:TIME[:OPERATION]...; or fault:eio|enospc|etimedout[:OPERATION]..." \
                          "[:skip=N][:times=N][:percent=N]. Operations are read, write, flush, discard " \
                          "and zero; several filters are joined by +, the first on top.")
 
+#define FIELD_ATTACHMENT                                                                           \
+    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,            \
+              .required = true, .noun = "attachment of the disk", .text = "where its bytes are")
+#define FIELD_BLOCK_SIZE                                                                           \
+    FIELD_UINT(struct vz_storage_device, block_size, "blockSize", .check = check_block_size,       \
+               .text = "bytes of the guest's blocks: 512, or 4096", .initial = 512)
+#define FIELD_LIMITS                                                                               \
+    FIELD_SIZE(struct vz_storage_device, limit_bytes, "limitBytes", .host = true,                  \
+               .text = "how many bytes a second may be read and written"),                         \
+    FIELD_UINT(struct vz_storage_device, limit_operations, "limitOperations", .host = true,        \
+               .text = "how many requests a second it does; 0: no limit"),                         \
+    FIELD_UINT(struct vz_storage_device, limit_burst, "limitBurst", .host = true, .value = "MS",   \
+               .min = 1, .max = VZ_DISK_BURST_MAX, .initial = VZ_DISK_BURST_DEFAULT,               \
+               .noun = "burst of the limits",                                                      \
+               .text = "how many milliseconds' worth of that may come at once after a rest",       \
+               .more = "Limits can be changed while the machine runs.")
+
 static const struct schema_field virtio_block_fields[] = {
-    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,
-              .required = true, .noun = "attachment of the disk", .text = "where its bytes are"),
+    FIELD_ATTACHMENT,
     FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",
                  .value = "NAME", .check = check_identifier,
                  .text = "its serial number, up to 20 ASCII characters",
                  .more = "Linux shows it as /dev/disk/by-id/virtio-NAME."),
+    FIELD_BLOCK_SIZE,
+    FIELD_LIMITS,
     FIELD_FILTER,
     FIELD_END};
 const struct schema_type config_virtio_block_type = {
@@ -353,15 +371,13 @@ const struct schema_type config_virtio_block_type = {
             "sync=none a crash of the host may destroy the guest's file systems"};
 
 static const struct schema_field nvme_fields[] = {
-    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &storage_attachments,
-              .required = true, .noun = "attachment of the disk", .text = "where its bytes are"),
+    FIELD_ATTACHMENT,
     FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",
                  .value = "NAME", .check = check_identifier,
                  .text = "the controller's serial number, up to 20 ASCII characters",
                  .more = "Without one it is vz and the disk's number among all disks."),
-    FIELD_UINT(struct vz_storage_device, block_size, "blockSize", .option = "block-size",
-               .check = check_block_size, .text = "bytes of the guest's blocks: 512, or 4096",
-               .initial = 512),
+    FIELD_BLOCK_SIZE,
+    FIELD_LIMITS,
     FIELD_FILTER,
     FIELD_END};
 const struct schema_type config_nvme_type = {
@@ -393,6 +409,10 @@ vz_virtio_block_device_new(struct vz_storage_attachment *attachment,
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
     d.identifier = o.identifier;
+    d.block_size = o.block_size;
+    d.limit_bytes = o.limit_bytes;
+    d.limit_operations = o.limit_operations;
+    d.limit_burst = o.limit_burst;
     return schema_make(&config_virtio_block_type, &d, err);
 }
 
@@ -407,6 +427,9 @@ vz_nvme_device_new(struct vz_storage_attachment *attachment,
         return NULL;
     d.identifier = o.identifier;
     d.block_size = o.block_size;
+    d.limit_bytes = o.limit_bytes;
+    d.limit_operations = o.limit_operations;
+    d.limit_burst = o.limit_burst;
     return schema_make(&config_nvme_type, &d, err);
 }
 

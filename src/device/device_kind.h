@@ -24,6 +24,8 @@ struct mem;
 struct pci_host;
 struct schema_type;
 struct state_desc;
+struct vz_disk_limits;
+struct vz_disk_stats;
 struct vz_error;
 struct vz_guest_address;
 
@@ -88,6 +90,20 @@ struct device_identity {
     uint64_t size;    /* bytes */
 };
 
+/* Of a disk. */
+struct device_disk_ops {
+    /* Make it longer, to size bytes, for which the loop does not wait. Unless that fails here, done(arg, NULL),
+     * or with what went wrong, comes from the loop, or while the slot is closed. After a success it calls
+     * grown(), by which the guest is told; but not when the guest is gone. */
+    int (*grow)(struct device_slot *s, uint64_t size,
+                void (*done)(void *arg, const struct vz_error *err), void *arg, struct vz_error *err);
+    void (*grown)(struct device_slot *s);
+    uint64_t (*size)(const struct device_slot *s); /* bytes, now */
+    void (*set_limits)(struct device_slot *s, const struct vz_disk_limits *limits);
+    void (*limits)(const struct device_slot *s, struct vz_disk_limits *ret);
+    void (*stats)(const struct device_slot *s, struct vz_disk_stats *ret); /* any thread */
+};
+
 enum device_bus {
     DEVICE_ON_PORTS, /* at a fixed place */
     DEVICE_ON_PCI,   /* in the next free slot */
@@ -124,9 +140,8 @@ struct device_kind {
      * somewhere else. */
     int (*send)(struct device_slot *s, unsigned part, const void *data, size_t len,
                 size_t *ret_taken, struct vz_error *err);
-    /* Optional, of a disk: make it longer (bytes); the guest is told. Its size now, in bytes. */
-    int (*grow)(struct device_slot *s, uint64_t size, struct vz_error *err);
-    uint64_t (*size)(const struct device_slot *s);
+    /* Optional, what disks have. NULL: it is none. */
+    const struct device_disk_ops *disk;
     /* Optional. What the guest has written is on stable storage when this returns. It is quiet, and the
      * loop does not run. */
     int (*flush)(struct device_slot *s, struct vz_error *err);

@@ -413,6 +413,20 @@ int device_slots_path(struct device_slots *slots, const char *list, unsigned ind
     return fits ? 0 : -ENOENT;
 }
 
+bool device_slots_disk_stats(struct device_slots *slots, unsigned index, struct vz_disk_stats *ret)
+{
+    const struct device_slot *s;
+    bool found;
+
+    pthread_mutex_lock(&slots->lock);
+    s = device_slots_find(slots, "storageDevices", index);
+    found = s && s->kind->disk;
+    if (found)
+        s->kind->disk->stats(s, ret);
+    pthread_mutex_unlock(&slots->lock);
+    return found;
+}
+
 void device_slots_resize_stdio(struct device_slots *slots, uint16_t columns, uint16_t rows)
 {
     struct device_slot *s;

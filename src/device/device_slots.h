@@ -73,13 +73,15 @@ void device_slots_identify(struct device_slots *slots,
                            void (*fn)(void *arg, const struct device_slot *s,
                                       const struct device_identity *id),
                            void *arg);
-/* Any thread, these two. Copy where a peer finds the host's end of a part: 0, or -ENOENT: there is
+/* Any thread, these four. Copy where a peer finds the host's end of a part: 0, or -ENOENT: there is
  * no such thing, or no room for it. */
 unsigned device_slots_lost_output(struct device_slots *slots);
 /* Tell the counters of all layers, devices that are gone included. Any thread. */
 void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *arg);
 int device_slots_path(struct device_slots *slots, const char *list, unsigned index, unsigned part,
                       char *ret, size_t len);
+/* What the disk has done: false: there is none. */
+bool device_slots_disk_stats(struct device_slots *slots, unsigned index, struct vz_disk_stats *ret);
 void device_slots_resize_stdio(struct device_slots *slots, uint16_t columns, uint16_t rows);
 
 #endif

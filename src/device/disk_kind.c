@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Disks: an image or block device of the host, an NBD server's, or what seeds cloud-init, behind a virtio block device
  * or an NVMe controller. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <vz/runtime.h>
 
 #include "base/error.h"
 #include "block/blk_disk.h"
@@ -63,6 +67,15 @@ static int open_file(const struct device_slot *s, const struct vz_storage_attach
     return blk_disk_open(&o, s->env->loop, ret, err);
 }
 
+static int limit(const struct vz_storage_device *d, struct blk **b, struct vz_error *err)
+{
+    const struct blk_limits l = {.bytes = d->limit_bytes, .ops = d->limit_operations,
+                                 .burst_ms = d->limit_burst};
+    int r = blk_limit_create(*b, &l, b);
+
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;
+}
+
 static int disk_open(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
@@ -76,6 +89,8 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
         return r;
     if (d->filter)
         r = blk_filters_stack(d->filter, &blk, err);
+    if (!r) /* always: a limit may come while it runs. On top, so that s->host is one. */
+        r = limit(d, &blk, err);
     if (r < 0) {
         blk_close(blk);
         return r;
@@ -88,7 +103,8 @@ static int disk_open(struct device_slot *s, struct vz_error *err)
 static int disk_create(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
-    struct virtio_blk_options o = {.blk = s->host, .read_only = d->attachment->read_only};
+    struct virtio_blk_options o = {.blk = s->host, .read_only = d->attachment->read_only,
+                                   .block_size = d->block_size};
 
     if (d->identifier)
         strncpy(o.identifier, d->identifier, sizeof(o.identifier) - 1);
@@ -129,19 +145,105 @@ static void disk_identify(const struct device_slot *s, struct device_identity *r
                                     .size = ((const struct blk *)s->host)->size};
 }
 
-static int disk_grow(struct device_slot *s, uint64_t size, struct vz_error *err)
+/* ---- What disks have ------------------------------------------------------------------------ */
+
+struct growing {
+    struct blk_growth g;
+    struct device_slot *slot;
+    void (*done)(void *arg, const struct vz_error *err);
+    void *arg;
+};
+
+static void growth_done(struct blk_growth *g, int r)
 {
-    int r = blk_grow(s->host, size, err);
+    struct growing *w = container_of(g, struct growing, g);
 
     if (r < 0)
+        device_slot_prefix(w->slot, &g->err);
+    w->done(w->arg, r < 0 ? &g->err : NULL);
+    free(w);
+}
+
+static int disk_grow(struct device_slot *s, uint64_t size,
+                     void (*done)(void *arg, const struct vz_error *err), void *arg,
+                     struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    struct growing *w = malloc(sizeof(*w));
+    int r;
+
+    if (!w)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    *w = (struct growing){.g = {.size = size, .done = growth_done}, .slot = s, .done = done, .arg = arg};
+    if (size % d->block_size)
+        r = error_set(&w->g.err, EINVAL, VZ_ERROR_INVALID,
+                      "a disk of blocks of %u bytes cannot have %llu bytes", d->block_size,
+                      (unsigned long long)size);
+    else
+        r = blk_grow(s->host, &w->g);
+    if (r < 0) {
+        *err = w->g.err;
         device_slot_prefix(s, err);
+        free(w);
+    }
     return r;
+}
+
+static void disk_grown(struct device_slot *s)
+{
+    blk_grown(s->host);
 }
 
 static uint64_t disk_size(const struct device_slot *s)
 {
     return ((const struct blk *)s->host)->size;
 }
+
+static void disk_set_limits(struct device_slot *s, const struct vz_disk_limits *limits)
+{
+    const struct blk_limits l = {.bytes = limits->bytes, .ops = limits->operations,
+                                 .burst_ms = limits->burst};
+
+    blk_limit_set(s->host, &l);
+}
+
+static void disk_limits(const struct device_slot *s, struct vz_disk_limits *ret)
+{
+    const struct blk_limits l = blk_limit_get(s->host);
+
+    ret->bytes = l.bytes;
+    ret->operations = l.ops;
+    ret->burst = l.burst_ms;
+}
+
+static struct vz_disk_time time_of(const struct blk_time *t)
+{
+    struct vz_disk_time ret = {.total_ns = atomic_load(&t->total_ns), .max_ns = atomic_load(&t->max_ns)};
+
+    _Static_assert(BLK_TIME_COUNTS == VZ_DISK_TIME_COUNTS, "one is a copy of the other");
+    for (unsigned i = 0; i < BLK_TIME_COUNTS; i++)
+        ret.count[i] = atomic_load(&t->count[i]);
+    return ret;
+}
+
+static void disk_stats(const struct device_slot *s, struct vz_disk_stats *ret)
+{
+    const struct blk_stats *b = &((const struct blk *)s->host)->stats;
+
+    *ret = (struct vz_disk_stats){
+        .size = sizeof(*ret), .reads = atomic_load(&b->reads), .writes = atomic_load(&b->writes),
+        .flushes = atomic_load(&b->flushes), .discards = atomic_load(&b->discards),
+        .zeroes = atomic_load(&b->zeroes), .bytes_read = atomic_load(&b->bytes_read),
+        .bytes_written = atomic_load(&b->bytes_written), .errors = atomic_load(&b->errors),
+        .refused = atomic_load(&b->refused), .limited = atomic_load(&b->limited),
+        .reconnects = atomic_load(&b->reconnects), .read = time_of(&b->time[BLK_READ]),
+        .write = time_of(&b->time[BLK_WRITE]), .flush = time_of(&b->time[BLK_FLUSH]),
+        .discard = time_of(&b->time[BLK_DISCARD]), .zero = time_of(&b->time[BLK_ZERO])};
+}
+
+static const struct device_disk_ops disk_ops = {
+    .grow = disk_grow, .grown = disk_grown, .size = disk_size, .set_limits = disk_set_limits,
+    .limits = disk_limits, .stats = disk_stats};
 
 static void disk_close(struct device_slot *s)
 {
@@ -151,7 +253,7 @@ static void disk_close(struct device_slot *s)
 const struct device_kind disk_kind = {
     .type = &config_virtio_block_type, VIRTIO_SLOT, .model = "virtio/blk",
     .open = disk_open, .create = disk_create, .flush = disk_flush, .identify = disk_identify,
-    .grow = disk_grow, .size = disk_size, .close = disk_close};
+    .disk = &disk_ops, .close = disk_close};
 
 /* ---- NVMe ----------------------------------------------------------------------------------- */
 
@@ -197,5 +299,5 @@ static void nvme_kind_remove(struct device_slot *s)
 const struct device_kind nvme_kind = {
     .type = &config_nvme_type, .bus = DEVICE_ON_PCI, .model = "nvme/nvme", .open = disk_open,
     .create = nvme_kind_create, .quiesce = nvme_kind_quiesce, .resume = nvme_kind_resume,
-    .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify, .grow = disk_grow,
-    .size = disk_size, .close = disk_close};
+    .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify,
+    .disk = &disk_ops, .close = disk_close};

@@ -31,6 +31,16 @@ static int copy_options(struct vz_machine *m, const struct vz_machine_options *o
     return r;
 }
 
+static int make_disk_stats(struct vz_machine *m, struct vz_error *err)
+{
+    unsigned count = m->config->storage_devices.count;
+
+    if (!count)
+        return 0;
+    m->disk_stats = calloc(count, sizeof(*m->disk_stats));
+    return m->disk_stats ? 0 : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+}
+
 static int open_descriptors(struct vz_machine *m, struct vz_error *err)
 {
     int r = 0;
@@ -61,8 +71,9 @@ static struct vz_machine *allocate(const struct vz_config *config,
     m->end.reason = VZ_END_STOPPED;
     m->last_call = &m->first_call;
     if (copy_options(m, options, err) < 0 || !(m->config = vz_config_copy(config, err)) ||
-        open_descriptors(m, err) < 0) {
+        make_disk_stats(m, err) < 0 || open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
+        free(m->disk_stats);
         free(m);
         return NULL;
     }
@@ -76,6 +87,7 @@ static void release(struct vz_machine *m)
     runner_fini(&m->runner);
     close(m->wake_fd);
     vz_config_unref(m->config);
+    free(m->disk_stats);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -386,6 +398,7 @@ void machine_collect_stats_locked(struct vz_machine *m)
     parts_stats(&m->parts, add_stat, m);
     if (m->parts.hv->stats)
         m->parts.hv->stats(m->parts.vm, add_stat, m);
+    machine_collect_disk_stats_locked(m);
 }
 
 void vz_machine_stats(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)

@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include <vz/runtime.h>
+
 #include "config/objects.h"
 #include "machine/events.h"
 #include "machine/machine_save.h"
@@ -80,7 +82,8 @@ struct vz_machine {
     atomic_bool progress_waits; /* to be delivered */
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
-    unsigned lost_output; /* with them */
+    unsigned lost_output; /* with them, as the next */
+    struct vz_disk_stats *disk_stats; /* of each storage device; NULL: there is none */
     struct machine_call *first_call, **last_call;
     LIST_HEAD(, machine_listener) listeners;
     uint64_t memory_target; /* bytes */
@@ -178,5 +181,6 @@ void machine_free_listeners(struct vz_machine *m);
 
 /* Read the counters of a live machine. */
 void machine_collect_stats_locked(struct vz_machine *m);
+void machine_collect_disk_stats_locked(struct vz_machine *m); /* machine_disks.c */
 
 #endif

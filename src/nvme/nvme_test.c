@@ -4,6 +4,7 @@
 
 #include "base/le.h"
 #include "block/blk_filters.h"
+#include "block/blk_fixture.h"
 #include "block/blk_mem.h"
 #include "fake_nvme_driver.h"
 #include "fake_shortcuts.h"
@@ -586,14 +587,13 @@ START_TEST(a_new_size_is_told_of)
 {
     const struct nvme_sqe enable = {.opcode = NVME_ADMIN_SET_FEATURES,
                                     .cdw10 = NVME_FEAT_ASYNC_EVENTS, .cdw11 = NVME_ASYNC_NAMESPACES};
-    struct vz_error err = {0};
     struct rig r;
     uint8_t *d;
 
     setup(&r);
     ck_assert_uint_eq(fn_admin(&r.f, &enable, NULL), NVME_OK);
     ask_event(&r, 9);
-    ck_assert_msg(blk_grow(r.blk[1], 2 * BLOCKS * 512, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(do_grow(r.blk[1], 2 * BLOCKS * 512), 0);
     expect_event(&r, 9, 2 | 4 << 16);
     read_log(&r, NVME_LOG_CHANGED);
     ck_assert_uint_eq(load_le32(fn_at(&r.f, FN_DATA)), 2);
@@ -601,7 +601,7 @@ START_TEST(a_new_size_is_told_of)
     ck_assert_uint_eq(load_le32(fn_at(&r.f, FN_DATA)), 0);
     d = identify(&r, NVME_CNS_NAMESPACE, 2);
     ck_assert_uint_eq(load_le64(d + NVME_NS_NSZE), 2 * BLOCKS / 8);
-    ck_assert_int_eq(blk_grow(r.blk[1], BLOCKS * 512, &err), -EINVAL); /* shorter */
+    ck_assert_int_eq(do_grow(r.blk[1], BLOCKS * 512), -EINVAL); /* shorter */
     unmake(&r);
 }
 END_TEST

@@ -31,6 +31,7 @@ struct virtio_blk {
     struct virtio_dev dev;
     struct blk *blk;
     bool read_only;
+    uint32_t block_size; /* bytes; requests are made of them */
     bool closing; /* the queues are going away: results reach nobody */
     char identifier[VIRTIO_BLK_IDENTIFIER_MAX + 1];
 };
@@ -102,6 +103,11 @@ static bool is_write_through(struct virtio_blk *d)
     return !wce;
 }
 
+static bool is_aligned(const struct virtio_blk *d, uint64_t v)
+{
+    return !(v & (d->block_size - 1));
+}
+
 static void transfer(struct request *r, enum blk_op op, uint64_t sector)
 {
     struct virtq_chain *c = r->chain;
@@ -111,8 +117,8 @@ static void transfer(struct request *r, enum blk_op op, uint64_t sector)
     r->req.iov_count = is_read ? iov_slice(c->in, c->in_count, 0, len, r->iov, SEG_MAX)
                                : iov_slice(c->out, c->out_count, HEADER_SIZE, len, r->iov, SEG_MAX);
     if (iov_length(r->iov, r->req.iov_count) != len ||
-        !mul_u64(sector, BLK_SECTOR, &r->req.offset)) {
-        answer(c, VIRTIO_BLK_S_IOERR, 0); /* more than seg_max pieces, or no such sector */
+        !mul_u64(sector, BLK_SECTOR, &r->req.offset) || !is_aligned(r->disk, r->req.offset | len)) {
+        answer(c, VIRTIO_BLK_S_IOERR, 0); /* more than seg_max pieces, or no such sector or block */
         return;
     }
     r->req.op = op;
@@ -179,7 +185,8 @@ static uint8_t load_range(struct request *r, unsigned index)
     if (flags & ~allowed)
         return VIRTIO_BLK_S_UNSUPP; /* 5.2.6.2 */
     if (range->sectors > RANGE_SECTORS_MAX ||
-        !range_fits(range->sector, range->sectors, r->disk->blk->size / BLK_SECTOR))
+        !range_fits(range->sector, range->sectors, r->disk->blk->size / BLK_SECTOR) ||
+        !is_aligned(r->disk, (range->sector | range->sectors) * BLK_SECTOR)) /* sectors in any case: 5.2.6 */
         return VIRTIO_BLK_S_IOERR;
     r->range_count += range->sectors > 0;
     return VIRTIO_BLK_S_OK;
@@ -256,7 +263,7 @@ static void update_capacity(struct virtio_blk *d)
 {
     uint8_t capacity[8];
 
-    store_le64(capacity, d->blk->size / BLK_SECTOR);
+    store_le64(capacity, align_down(d->blk->size, d->block_size) / BLK_SECTOR);
     virtio_config_set(&d->dev, CONFIG(capacity), capacity, sizeof(capacity));
 }
 
@@ -271,16 +278,15 @@ static void fill_config(struct virtio_blk *d)
 {
     const struct blk *b = d->blk;
     uint8_t *config = d->dev.config;
-    uint32_t align = MAX(b->discard_granularity, b->block_size) / BLK_SECTOR;
+    uint32_t block = d->block_size, physical = MAX(b->physical_block_size, block);
+    uint32_t align = MAX(b->discard_granularity, block) / BLK_SECTOR;
 
-    store_le64(config + CONFIG(capacity), b->size / BLK_SECTOR);
+    store_le64(config + CONFIG(capacity), align_down(b->size, block) / BLK_SECTOR);
     store_le32(config + CONFIG(size_max), SIZE_MAX_);
     store_le32(config + CONFIG(seg_max), SEG_MAX);
-    store_le32(config + CONFIG(blk_size), b->block_size);
-    config[CONFIG(physical_block_exp)] =
-        (uint8_t)__builtin_ctz(MAX(b->physical_block_size, b->block_size) / b->block_size);
-    store_le16(config + CONFIG(min_io_size),
-               (uint16_t)(MAX(b->physical_block_size, b->block_size) / b->block_size));
+    store_le32(config + CONFIG(blk_size), block);
+    config[CONFIG(physical_block_exp)] = (uint8_t)__builtin_ctz(physical / block);
+    store_le16(config + CONFIG(min_io_size), (uint16_t)(physical / block));
     config[CONFIG(wce)] = 1;
     store_le16(config + CONFIG(num_queues), (uint16_t)d->dev.queue_count);
     store_le32(config + CONFIG(max_discard_sectors), RANGE_SECTORS_MAX);
@@ -298,6 +304,7 @@ static int blk_init_dev(struct virtio_dev *dev, const void *options, struct vz_e
 
     d->blk = o->blk;
     d->read_only = o->read_only || o->blk->read_only;
+    d->block_size = MAX(o->block_size, d->blk->block_size);
     memcpy(d->identifier, o->identifier, sizeof(d->identifier));
     if (blk_attach(d->blk, &client, d) < 0)
         return error_set(err, EBUSY, VZ_ERROR_INVALID, "the disk is another device's already");

@@ -18,6 +18,7 @@ struct rig {
     struct loop *loop; /* the disk's: turned together with the device's */
     struct blk *mem, *blk;
     uint64_t header, status, data;
+    uint32_t block_size; /* 0: the disk's own */
 };
 
 static char lines[4096];
@@ -44,7 +45,7 @@ static void make_disk(struct rig *r, const struct blk_fault *fault, const uint32
 
 static void attach(struct rig *r, bool read_only)
 {
-    const struct virtio_blk_options o = {.blk = r->blk, .read_only = read_only,
+    const struct virtio_blk_options o = {.blk = r->blk, .read_only = read_only, .block_size = r->block_size,
                                          .identifier = "serial-of-20-letters"};
 
     fv_create(&r->v, &virtio_blk_ops, &o);
@@ -454,6 +455,26 @@ START_TEST(reset_waits_for_what_is_in_flight)
 }
 END_TEST
 
+START_TEST(blocks_of_4096_bytes)
+{
+    struct rig r;
+
+    make_disk(&r, NULL, NULL);
+    ck_assert_int_eq(blk_mem_resize(r.mem, SECTORS * 512 + 512), 0); /* not a multiple */
+    r.block_size = 4096;
+    attach(&r, false);
+    fv_start(&r.v, virtio_blk_ops.features, 16);
+    ck_assert_uint_eq(CONFIG(&r, blk_size), 4096);
+    ck_assert_uint_eq(CONFIG(&r, physical_block_exp), 0);
+    ck_assert_uint_eq(CONFIG(&r, capacity), SECTORS);
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_OUT, 8, 4096, false), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_IN, 8, 8192, true), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_OUT, 1, 4096, false), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_IN, 8, 512, true), VIRTIO_BLK_S_IOERR);
+    teardown(&r);
+}
+END_TEST
+
 START_TEST(a_machine_may_end_in_the_middle)
 {
     struct rig r;
@@ -538,6 +559,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, more_pieces_than_agreed_are_refused);
     UNIT_TEST(s, a_new_size_is_told);
     UNIT_TEST(s, reset_waits_for_what_is_in_flight);
+    UNIT_TEST(s, blocks_of_4096_bytes);
     UNIT_TEST(s, a_machine_may_end_in_the_middle);
     UNIT_TEST(s, a_hostile_driver_breaks_only_its_device);
     UNIT_TEST(s, a_disk_has_one_device);

@@ -130,7 +130,8 @@ def test_members_are_spelled_as_in_json_too(vz):
     c = printed(vz, "--kernel", "k", "--disk",
                 "d,read-only,caching=cached,synchronization=fsync,identifier=a", "--balloon",
                 "target-size=64M,free-page-reporting=off", "--net", "nat,host-loopback,forward=udp:5:6")
-    assert c["storageDevices"] == [{"type": "virtioBlock", "identifier": "a", "attachment": {
+    assert c["storageDevices"] == [{"type": "virtioBlock", "identifier": "a", "blockSize": 512, "limitOperations": 0,
+                                    "limitBurst": 100, "attachment": {
         "type": "diskImage", "path": "d", "readOnly": True, "caching": "cached",
         "synchronization": "fsync", "format": "automatic", "ephemeral": False}}]
     assert c["memoryBalloonDevices"][0]["targetSize"] == 64 << 20

@@ -366,8 +366,16 @@ def test_disks_grow_and_the_guest_sees_it(vz, talk, tmp_path):
                 machine.resize_disk(device, (16 << 20) + 1)
         with pytest.raises(vz.Error, match="no storage device 2"):
             machine.resize_disk(2, 16 << 20)
+        machine.set_disk_limits(1, bytes=1 << 30, burst=5)
+        assert machine.disk_limits(1) == (1 << 30, 0, 5) and machine.disk_limits() == (0, 0, 100)
+        with pytest.raises(vz.Error, match="burst"):
+            machine.set_disk_limits(1, burst=0)
         console.until(b"vda wrote")
         machine.wait(timeout=LIMIT_S)
+        for device in (0, 1):
+            s = machine.disk_stats(device)  # of the last run
+            assert s.writes >= 129 and s.bytes_written >= (8 << 20) + 512 and s.errors == 0
+            assert sum(s.write.count) == s.writes and 0 < s.write.max_ns <= s.write.total_ns
     assert os.path.getsize(raw) == 16 << 20
     with open(raw, "rb") as f:
         f.seek(-512, 2)

@@ -8,6 +8,7 @@
 #include <vz/vz.h>
 
 #include "cli.h"
+#include "disk_counters.h"
 #include "guest/run_program.h"
 
 struct run {
@@ -180,6 +181,7 @@ static void print_stat(void *arg, const char *name, uint64_t value)
 static void print_stats(struct run *run)
 {
     vz_machine_stats(run->machine, print_stat, NULL);
+    disk_counters(run->machine, print_stat, NULL);
     if (run->address.ipv4[0])
         fprintf(stderr, "%-32s %20s\n", "net.guest_ipv4", run->address.ipv4);
     if (run->address.ipv6[0])

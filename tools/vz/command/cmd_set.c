@@ -9,6 +9,7 @@
 
 #include "bundle/config_json.h"
 #include "command/machine_command.h"
+#include "command/set_disk.h"
 #include "failure.h"
 
 /* ---- Options of the library ----------------------------------------------------------------- */
@@ -134,18 +135,41 @@ static struct vz_config *changed(const struct bundle *b, const struct args *a, c
     return result;
 }
 
-/* Lock, load, change, check, store. */
+/* Sizes, and what a running machine does at once. */
+static bool do_now(const struct bundle *b, const struct vz_config *config, const struct args *a,
+                   unsigned *ret_count, struct vz_error *err)
+{
+    json_t *json = config_json(config, err);
+    bool ok = json;
+
+    *ret_count = 0;
+    for (unsigned i = 1; ok && i < a->count; i++) {
+        size_t len = strcspn(a->word[i], "=");
+        char *key = strndup(a->word[i], len);
+
+        if (key && set_disk_is(key)) {
+            ok = set_disk_now(b, json, key, a->word[i] + len + 1, err);
+            ++*ret_count;
+        }
+        free(key);
+    }
+    json_decref(json);
+    return ok;
+}
+
+/* Lock, load, change, check, store, do. */
 static bool change(struct bundle *b, const struct args *a, change_fn *fn)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
     struct vz_config *new = NULL;
+    unsigned now = 0;
     bool ok = bundle_lock(b, BUNDLE_CHANGE, &err) == 0 && (new = changed(b, a, fn, &err)) &&
               bundle_enter(b, &err) == 0 && vz_config_validate(new, NULL, NULL, &err) == 0 &&
-              bundle_set_config(b, new, &err) == 0;
+              bundle_set_config(b, new, &err) == 0 && do_now(b, new, a, &now, &err);
 
     if (!ok)
         cli_error("%s: %s", b->name, err.text);
-    else if (bundle_is_running(b))
+    else if (bundle_is_running(b) && now < a->count - 1)
         cli_error("%s: the machine runs; this takes effect when it is started the next time", b->name);
     vz_config_unref(new);
     return ok;
@@ -161,6 +185,16 @@ static struct vz_config *with_option(const struct vz_config *old, const char *op
         return new;
     vz_config_unref(new);
     return NULL;
+}
+
+static struct vz_config *with_disk(const struct vz_config *old, const char *key, const char *value,
+                                   struct vz_error *err)
+{
+    json_t *json = config_json(old, err);
+    struct vz_config *new = json && set_disk_apply(json, key, value, err) ? config_of_json(json, err) : NULL;
+
+    json_decref(json);
+    return new;
 }
 
 static struct vz_config *with_member(const struct vz_config *old, const char *path, const char *value,
@@ -188,6 +222,8 @@ static struct vz_config *apply(const struct vz_config *old, const char *word, st
         fail(err, VZ_ERROR_INVALID, "%s: is a device; 'vz attach' adds one", key);
     else if (s.found)
         new = with_option(old, key, value, err);
+    else if (value && set_disk_is(key))
+        new = with_disk(old, key, value, err);
     else if (value)
         new = with_member(old, key, value, err);
     else
@@ -267,7 +303,9 @@ const struct command set_command = {
     "set", set_main, NULL, no_options, "change a machine's configuration", NULL, "MACHINE KEY=VALUE...",
     "KEY is an option of vz run without its dashes, such as memory=2G or cpus=4, or a member of the configuration as vz "
     "inspect shows it, such as stopAtReset=true or networkDevices[0].mac=02:00:00:00:00:01. All of it is done or "
-    "nothing. A machine that runs has it from its next start on."};
+    "nothing. A machine that runs has it from its next start on, but for its disks, counted from 0: "
+    "disk.N.limit-bytes=SIZE, disk.N.limit-operations=NUMBER and disk.N.limit-burst=MS limit their speed at once, "
+    "and disk.N.size=SIZE makes one longer, which a running guest sees, too."};
 const struct command attach_command = {
     "attach", attach_main, NULL, no_options, "give a machine another device", NULL,
     "MACHINE KIND [VALUE]",

@@ -78,6 +78,9 @@ void method_save(struct control_call *call, json_t *params);
 void method_info(struct control_call *call, json_t *params);
 void method_stats(struct control_call *call, json_t *params);
 void method_config(struct control_call *call, json_t *params);
+/* control_disks.c */
+void method_resize_disk(struct control_call *call, json_t *params);
+void method_limit_disk(struct control_call *call, json_t *params);
 /* control_server.c */
 void method_subscribe(struct control_call *call, json_t *params);
 /* control_connect.c */

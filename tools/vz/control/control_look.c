@@ -10,6 +10,7 @@
 #include <vz/runtime.h>
 
 #include "bundle/bundle.h"
+#include "disk_counters.h"
 
 static json_t *string(const char *text)
 {
@@ -68,6 +69,24 @@ static json_t *networks_of(struct vz_machine *m)
     }
 }
 
+/* Of the disks in their order. */
+static json_t *disks_of(struct vz_machine *m)
+{
+    json_t *list = json_array();
+    uint64_t size;
+
+    for (unsigned i = 0; vz_machine_disk_size(m, i, &size, NULL) == 0; i++) {
+        struct vz_disk_limits l = VZ_DISK_LIMITS_INIT;
+
+        if (vz_machine_disk_limits(m, i, &l, NULL) < 0)
+            break;
+        json_array_append_new(list, json_pack("{s:I, s:{s:I, s:I, s:I}}", "size", (json_int_t)size, "limits",
+                                              "bytes", (json_int_t)l.bytes, "operations",
+                                              (json_int_t)l.operations, "burst", (json_int_t)l.burst));
+    }
+    return list;
+}
+
 static json_t *serials_of(struct vz_machine *m)
 {
     json_t *list = json_array();
@@ -88,11 +107,11 @@ void method_info(struct control_call *call, json_t *params)
     struct vz_memory_state memory = VZ_MEMORY_STATE_INIT;
     const char *accel = vz_machine_accel(m);
     json_t *info = json_pack(
-        "{s:s, s:i, s:f, s:o, s:I, s:o, s:o, s:b}", "state",
+        "{s:s, s:i, s:f, s:o, s:I, s:o, s:o, s:o, s:b}", "state",
         vz_machine_state_name(vz_machine_get_state(m)), "pid", (int)getpid(), "uptime",
         control_uptime(c), "accelerator", accel ? json_string(accel) : json_null(),
-        "residentBytes", (json_int_t)resident_bytes(), "networks", networks_of(m), "serialPaths",
-        serials_of(m), "hearsPowerButton", vz_machine_hears_request_stop(m));
+        "residentBytes", (json_int_t)resident_bytes(), "networks", networks_of(m), "disks",
+        disks_of(m), "serialPaths", serials_of(m), "hearsPowerButton", vz_machine_hears_request_stop(m));
 
     if (info && vz_machine_memory_state(m, &memory, NULL) == 0)
         json_object_set_new(info, "balloon",
@@ -112,6 +131,7 @@ void method_stats(struct control_call *call, json_t *params)
     json_t *stats = json_object();
 
     vz_machine_stats(call_machine(call), add_stat, stats);
+    disk_counters(call_machine(call), add_stat, stats);
     call_reply(call, json_pack("{s:f, s:I, s:o}", "uptime", control_uptime(call_control(call)),
                                "residentBytes", (json_int_t)resident_bytes(), "counters", stats));
 }

@@ -11,6 +11,8 @@ const struct control_method control_methods[] = {
     {"pause", method_pause},
     {"resume", method_resume},
     {"save", method_save},
+    {"resize-disk", method_resize_disk},
+    {"limit-disk", method_limit_disk},
     {"connect", method_connect},
     {"console", method_console},
     {"console-window", method_console_window},
