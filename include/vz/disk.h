@@ -29,6 +29,13 @@ struct vz_disk_options { /* start from VZ_DISK_OPTIONS_INIT */
 };
 #define VZ_DISK_OPTIONS_INIT VZ_INIT_(struct vz_disk_options, )
 
+/* What of an image takes room before it is needed. */
+enum vz_disk_preallocation {
+    VZ_DISK_PREALLOCATION_NONE,
+    VZ_DISK_PREALLOCATION_METADATA, /* qcow2: its tables; the data has places in the file, but no room yet */
+    VZ_DISK_PREALLOCATION_FULL,     /* all of it: writing to the disk cannot fail for want of room */
+};
+
 struct vz_disk_create_options { /* start from VZ_DISK_CREATE_OPTIONS_INIT */
     size_t size;
     enum vz_disk_format format;   /* AUTOMATIC: qcow2 if the name ends in .qcow2, else raw */
@@ -37,8 +44,14 @@ struct vz_disk_create_options { /* start from VZ_DISK_CREATE_OPTIONS_INIT */
     enum vz_disk_format backing_format; /* AUTOMATIC: as for a machine's disk */
     uint64_t cluster_size;        /* qcow2; a power of two, 512 bytes to 2 MiB; 0: 64 KiB */
     unsigned version;             /* qcow2: 2 or 3; 0: 3 */
-    bool preallocate;             /* raw: take all the room now */
+    enum vz_disk_preallocation preallocation;
     bool replace;                 /* instead of a file that is there */
+    unsigned refcount_bits;       /* qcow2: 1 to 64, a power of two; 0: 16 */
+    bool extended_l2;             /* qcow2: clusters have 32 parts, each of which has room or not */
+    bool lazy_refcounts;          /* qcow2: refcounts are written late, and counted anew after a crash */
+    bool zstd;                    /* qcow2: what others compress in it is zstd's; else deflate's */
+    vz_disk_progress *progress;   /* of vz_disk_create(); may be NULL */
+    void *arg;                    /* the function's */
 };
 #define VZ_DISK_CREATE_OPTIONS_INIT VZ_INIT_(struct vz_disk_create_options, )
 
@@ -68,7 +81,8 @@ struct vz_disk_info {
 #define VZ_DISK_INFO_INIT VZ_INIT_(struct vz_disk_info, )
 
 /**
- * Look at an image, also while a machine uses it: then some of it may be out of date.
+ * Look at an image, also while a machine uses it: then some of it may be out of date. path may be the address of a
+ * disk on an NBD server (nbd://...).
  * Returns 0, or -1 with VZ_ERROR_INVALID_DISK_IMAGE, VZ_ERROR_UNSUPPORTED, VZ_ERROR_IO, ... Since 0.4. */
 VZ_PUBLIC int vz_disk_get_info(const char *path, const struct vz_disk_options *options,
                                struct vz_disk_info *ret, struct vz_error *err);
@@ -82,7 +96,9 @@ VZ_PUBLIC int vz_disk_resize(const char *path, uint64_t bytes, bool shrink,
 
 /**
  * Copy a disk into a new image, maybe of another format: all that a guest would see, backing images
- * included; zeroes take no room. The file appears when it is whole.
+ * included; zeroes take no room. The file appears when it is whole. A raw image becomes a raw one that shares
+ * its room, where the file system can do that. path and to may be addresses of disks on NBD servers: to is then
+ * overwritten from its beginning, at least as large, and half done when this fails.
  * @to_options   its format and so on; may be NULL
  * Returns 0, or -1 with VZ_ERROR_INVALID, VZ_ERROR_IO, VZ_ERROR_CANCELLED, ... Since 0.4. */
 VZ_PUBLIC int vz_disk_convert(const char *path, const char *to,
@@ -97,6 +113,17 @@ VZ_PUBLIC int vz_disk_convert(const char *path, const char *to,
 VZ_PUBLIC int vz_disk_commit(const char *path, const struct vz_disk_options *options,
                              struct vz_error *err);
 
+/**
+ * Have a qcow2 image read through to another one.
+ * @backing  by the name that will stand in the image, relative to it; NULL: to none
+ * @format   of backing; AUTOMATIC: as for a machine's disk
+ * @unsafe   change the name only, as when the backing image was moved; else the image is given whatever it
+ *           would read differently from now on, so that its guest sees what it saw before
+ * Stopped in the middle, the image is as it was, only larger.
+ * Returns 0, or -1 with VZ_ERROR_INVALID, VZ_ERROR_IO, VZ_ERROR_CANCELLED, ... Since 0.4. */
+VZ_PUBLIC int vz_disk_rebase(const char *path, const char *backing, enum vz_disk_format format, bool unsafe,
+                             const struct vz_disk_options *options, struct vz_error *err);
+
 struct vz_disk_check {
     size_t size;       /* of this struct, as the caller knows it: start from VZ_DISK_CHECK_INIT */
     uint64_t errors;   /* contradictions: data may be lost */
@@ -107,7 +134,7 @@ struct vz_disk_check {
 #define VZ_DISK_CHECK_INIT VZ_INIT_(struct vz_disk_check, )
 
 /**
- * Compare a qcow2 image's tables with each other. A raw image has none.
+ * Compare a qcow2 image's tables with each other. A raw image has none, nor has a disk on an NBD server.
  * @repair   and correct what can be
  * Returns 0, also with errors found, or -1 with VZ_ERROR_INVALID_DISK_IMAGE where it is too damaged to
  * look at, VZ_ERROR_IO, ... Since 0.4. */

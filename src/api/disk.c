@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/nbd_uri.h"
 #include "block/image_tool.h"
 #include "config/object.h"
 #include "config/schema_text.h"
@@ -42,6 +43,12 @@ static enum disk_format format_of_name(const char *path, enum vz_disk_format for
     return disk_format_is_named_qcow2(path) ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
 }
 
+static bool is_for_qcow2(const struct vz_disk_create_options *o)
+{
+    return o->backing || o->cluster_size || o->version || o->refcount_bits || o->extended_l2 ||
+           o->lazy_refcounts || o->zstd || o->preallocation == VZ_DISK_PREALLOCATION_METADATA;
+}
+
 static int new_of(const char *path, const struct vz_disk_create_options *given, struct image_new *ret,
                   struct vz_disk_create_options *ret_options, struct vz_error *err)
 {
@@ -51,43 +58,38 @@ static int new_of(const char *path, const struct vz_disk_create_options *given, 
     if (!options_given(path, "path", err) || options_copy(&o, sizeof(o), given, err) < 0)
         return -EINVAL;
     *ret = (struct image_new){.format = format_of_name(path, o.format),
-                              .preallocate = o.preallocate, .replace = o.replace};
+                              .room = (enum image_room)o.preallocation, .replace = o.replace};
     cluster = o.cluster_size ? o.cluster_size : 65536;
     if (cluster & (cluster - 1))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "clusters have 512 bytes to 2 MiB, a power of two");
     ret->qcow2 = (struct qcow2_create_options){
-        .version = o.version, .cluster_bits = (unsigned)__builtin_ctzll(cluster)};
-    if (ret->format == DISK_FORMAT_RAW && (o.backing || o.cluster_size || o.version))
+        .version = o.version, .cluster_bits = (unsigned)__builtin_ctzll(cluster),
+        .refcount_bits = o.refcount_bits, .extended_l2 = o.extended_l2, .lazy_refcounts = o.lazy_refcounts,
+        .compression = o.zstd ? QCOW2_ZSTD : QCOW2_DEFLATE};
+    if (ret->format == DISK_FORMAT_RAW && is_for_qcow2(&o))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
-                         "%s: only a qcow2 image has clusters and a backing image", path);
-    if (ret->format == DISK_FORMAT_QCOW2 && o.preallocate)
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: only a raw image can be preallocated",
-                         path);
+                         "%s: only a qcow2 image has clusters, tables and a backing image", path);
+    if (o.preallocation != VZ_DISK_PREALLOCATION_NONE && o.backing)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "%s: what is preallocated would hide its backing image", path);
     *ret_options = o;
     return 0;
 }
 
-/* The backing image is opened once: it must be there, and be what it is said to be. */
+/* The backing image must be there, and be what it is said to be. */
 static int look_at_backing(const char *path, const struct vz_disk_create_options *o,
                            struct image_new *n, struct vz_error *err)
 {
-    struct disk_chain_options c = {.format = (enum disk_format)o->backing_format, .read_only = true,
-                                   .alone = true};
-    struct disk_chain *chain;
-    char where[PATH_MAX];
-    int r;
+    enum disk_format format;
+    uint64_t size;
+    int r = image_look_at_backing(path, o->backing, (enum disk_format)o->backing_format, &format, &size, err);
 
-    if (disk_chain_join(path, o->backing, where) < 0)
-        return error_set(err, ENAMETOOLONG, VZ_ERROR_INVALID, "%s: too long a name", o->backing);
-    c.path = where;
-    r = disk_chain_open(&c, &chain, err);
     if (r < 0)
         return r;
     n->qcow2.backing = o->backing;
-    n->qcow2.backing_format = chain->layer[0].q ? "qcow2" : "raw";
-    n->size = n->size ? n->size : chain->layer[0].size;
-    (void)!disk_chain_close(chain);
+    n->qcow2.backing_format = format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw";
+    n->size = n->size ? n->size : size;
     return 0;
 }
 
@@ -101,7 +103,7 @@ int vz_disk_create(const char *path, uint64_t bytes, const struct vz_disk_create
     n.size = bytes;
     if (!r && o.backing)
         r = look_at_backing(path, &o, &n, err);
-    return result(r < 0 ? r : image_create(path, &n, err));
+    return result(r < 0 ? r : image_create(path, &n, &(struct image_progress){o.progress, o.arg}, err));
 }
 
 int vz_disk_convert(const char *path, const char *to, const struct vz_disk_options *options,
@@ -136,6 +138,15 @@ static void tell_qcow2(const struct qcow2_info *i, struct vz_disk_info *ret)
     strcpy(ret->backing_format, i->backing_format);
 }
 
+static int look_at_server(const char *uri, struct vz_disk_info *ret, struct vz_error *err)
+{
+    struct vz_disk_info info = {.size = sizeof(info), .format = VZ_DISK_FORMAT_RAW};
+
+    if (image_look_at_server(uri, &info.bytes, err) < 0)
+        return -1;
+    return result(options_return(ret, ret->size, &info, sizeof(info), err));
+}
+
 int vz_disk_get_info(const char *path, const struct vz_disk_options *options,
                      struct vz_disk_info *ret, struct vz_error *err)
 {
@@ -147,6 +158,8 @@ int vz_disk_get_info(const char *path, const struct vz_disk_options *options,
 
     if (options_of(path, options, &o, &progress, err) < 0 || !options_given(ret, "information", err))
         return -1;
+    if (nbd_uri_is(path))
+        return look_at_server(path, ret, err);
     o.read_only = o.unlocked = o.alone = true;
     if (disk_chain_open(&o, &c, err) < 0)
         return -1;
@@ -177,6 +190,17 @@ int vz_disk_commit(const char *path, const struct vz_disk_options *options, stru
     int r = options_of(path, options, &o, &progress, err);
 
     return result(r < 0 ? r : image_commit(&o, &progress, err));
+}
+
+int vz_disk_rebase(const char *path, const char *backing, enum vz_disk_format format, bool unsafe,
+                   const struct vz_disk_options *options, struct vz_error *err)
+{
+    const struct image_rebase b = {.backing = backing, .format = (enum disk_format)format, .unsafe = unsafe};
+    struct disk_chain_options o;
+    struct image_progress progress;
+    int r = options_of(path, options, &o, &progress, err);
+
+    return result(r < 0 ? r : image_rebase(&o, &b, &progress, err));
 }
 
 int vz_disk_check(const char *path, bool repair, const struct vz_disk_options *options,

@@ -54,6 +54,7 @@ START_TEST(texts_must_be_there)
     INVALID(vz_disk_convert(NULL, "a", NULL, NULL, &err) < 0);
     INVALID(vz_disk_convert("a", NULL, NULL, NULL, &err) < 0);
     INVALID(vz_disk_commit(NULL, NULL, &err) < 0);
+    INVALID(vz_disk_rebase(NULL, "b", VZ_DISK_FORMAT_RAW, false, NULL, &err) < 0);
     INVALID(vz_disk_check(NULL, false, NULL, NULL, &err) < 0);
     INVALID(vz_size_parse(NULL, NULL, &err) < 0);
     vz_config_describe(NULL, NULL);

@@ -4,53 +4,107 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/nbd_uri.h"
+#include "block/image_copy.h"
 #include "block/image_file.h"
+#include "block/image_remote.h"
 
-#define PIECE (4 * MIB)      /* copied at a time */
-#define GRAIN (64 * KIB)     /* zeroes of this size are left out */
-
-static int failed(const char *path, int r, struct vz_error *err)
-{
-    if (r == -ECANCELED)
-        return error_set(err, ECANCELED, VZ_ERROR_CANCELLED, "%s: stopped", path);
-    return error_set(err, -r, r == -ENOMEM ? VZ_ERROR_NO_MEMORY : r == -ENOSPC
-                     ? VZ_ERROR_OUT_OF_DISK_SPACE : VZ_ERROR_IO, "%s: %s", path, strerror(-r));
-}
+#define RESERVED (256 * MIB) /* taken at a time */
 
 /* ---- Create --------------------------------------------------------------------------------- */
 
-static int fill_new(struct image_file *f, const struct image_new *n, struct vz_error *err)
+/* Have the file system give the room of a file now. */
+static int reserve(int fd, uint64_t size, const struct image_progress *p)
 {
-    struct qcow2_create_options o = n->qcow2;
     int r = 0;
 
+    for (uint64_t at = 0, len; !r && at < size; at += len) {
+        len = MIN(RESERVED, size - at);
+        if (!image_goes_on(p, at, size))
+            r = -ECANCELED;
+        else
+            r = -posix_fallocate(fd, (off_t)at, (off_t)len);
+    }
+    return r;
+}
+
+static int fill_raw(const struct image_file *f, const struct image_new *n, const struct image_progress *p)
+{
+    if (ftruncate(f->fd, (off_t)n->size) < 0)
+        return -errno;
+    return n->room == IMAGE_ROOM_NONE ? 0 : reserve(f->fd, n->size, p);
+}
+
+/* Give every cluster of a new image its place. */
+static int place(struct qcow2 *q, uint64_t size, const struct image_progress *p)
+{
+    int r = 0;
+
+    for (uint64_t at = 0, len; !r && at < size; at += len) {
+        len = MIN(RESERVED, size - at);
+        r = image_goes_on(p, at, size) ? qcow2_preallocate(q, at, len) : -ECANCELED;
+    }
+    return r ? r : qcow2_flush(q);
+}
+
+static int give_room(const struct image_file *f, const struct image_new *n, const struct image_progress *p,
+                     struct vz_error *err)
+{
+    const struct disk_chain_options o = {.fd = f->fd, .format = DISK_FORMAT_QCOW2, .sync = BLK_SYNC_NONE,
+                                         .alone = true};
+    struct disk_chain *c;
+    uint64_t end = 0;
+    int r = disk_chain_open(&o, &c, err), closed;
+
+    if (r < 0)
+        return r;
+    r = place(c->layer[0].q, n->size, p);
+    if (!r)
+        end = qcow2_file_end(c->layer[0].q);
+    closed = disk_chain_close(c);
+    r = r ? r : closed;
+    if (!r && ftruncate(f->fd, (off_t)end) < 0) /* the last clusters may be holes behind its end so far */
+        r = -errno;
+    if (!r && n->room == IMAGE_ROOM_FULL)
+        r = reserve(f->fd, end, p);
+    return r < 0 ? image_failed(f->path, r, err) : 0;
+}
+
+static int fill_new(const struct image_file *f, const struct image_new *n, const struct image_progress *p,
+                    struct vz_error *err)
+{
+    struct qcow2_create_options o = n->qcow2;
+    int r;
+
     o.size = n->size;
-    if (n->format == DISK_FORMAT_QCOW2)
-        return qcow2_create(f->fd, &o, err);
+    if (n->format == DISK_FORMAT_QCOW2) {
+        r = qcow2_create(f->fd, &o, err);
+        return r < 0 || n->room == IMAGE_ROOM_NONE ? r : give_room(f, n, p, err);
+    }
     if (!n->size || n->size % 512)
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "the size of a disk is a multiple of 512 bytes");
-    if (ftruncate(f->fd, (off_t)n->size) < 0)
-        r = -errno;
-    if (!r && n->preallocate)
-        r = -posix_fallocate(f->fd, 0, (off_t)n->size);
-    return r < 0 ? failed(f->path, r, err) : 0;
+    r = fill_raw(f, n, p);
+    return r < 0 ? image_failed(f->path, r, err) : 0;
 }
 
-int image_create(const char *path, const struct image_new *n, struct vz_error *err)
+int image_create(const char *path, const struct image_new *n, const struct image_progress *p,
+                 struct vz_error *err)
 {
     struct image_file f;
     int r = image_file_begin(&f, path, n->replace, err);
 
     if (r < 0)
         return r;
-    r = fill_new(&f, n, err);
+    r = fill_new(&f, n, p, err);
     if (r < 0) {
         image_file_abandon(&f);
         return r;
@@ -58,78 +112,9 @@ int image_create(const char *path, const struct image_new *n, struct vz_error *e
     return image_file_publish(&f, err);
 }
 
-/* ---- Copying -------------------------------------------------------------------------------- */
+/* ---- Convert -------------------------------------------------------------------------------- */
 
-static bool is_zero(const uint8_t *p, uint64_t len)
-{
-    return !p[0] && !memcmp(p, p + 1, len - 1);
-}
-
-static int write_layer(struct disk_layer *l, uint64_t offset, const uint8_t *data, uint64_t len)
-{
-    struct iovec iov = {(void *)data, len};
-    struct blk_req req = {.op = BLK_WRITE, .offset = offset, .len = len, .iov = &iov,
-                          .iov_count = 1};
-
-    return l->q ? qcow2_write(l->q, offset, len, &iov, 1) : blk_image_do(l->image, &req);
-}
-
-static int zero_layer(struct disk_layer *l, uint64_t offset, uint64_t len)
-{
-    struct blk_req req = {.op = BLK_ZERO, .unmap = true, .offset = offset, .len = len};
-
-    return l->q ? qcow2_zero(l->q, offset, len, true) : blk_image_do(l->image, &req);
-}
-
-/* Into a disk that has only zeroes so far. */
-static int write_sparse(struct disk_layer *to, uint64_t offset, const uint8_t *data, uint64_t len)
-{
-    uint64_t start = 0, end;
-    int r = 0;
-
-    while (!r && start < len) {
-        for (; start < len && is_zero(data + start, MIN(GRAIN, len - start)); start += GRAIN)
-            ;
-        for (end = start; end < len && !is_zero(data + end, MIN(GRAIN, len - end)); end += GRAIN)
-            ;
-        end = MIN(end, len);
-        if (start < end)
-            r = write_layer(to, offset + start, data + start, end - start);
-        start = MAX(end, start);
-    }
-    return r;
-}
-
-static bool goes_on(const struct image_progress *p, uint64_t done, uint64_t total)
-{
-    return !p || !p->fn || p->fn(p->arg, done, total);
-}
-
-static int copy_all(struct disk_layer *from, struct disk_layer *to, const struct image_progress *p)
-{
-    uint8_t *data = malloc(PIECE);
-    uint64_t at = 0, len;
-    int r = data ? 0 : -ENOMEM;
-
-    for (; !r && at < from->size; at += len) {
-        enum qcow2_kind kind;
-
-        if (!goes_on(p, at, from->size))
-            r = -ECANCELED;
-        if (!r)
-            r = layer_look(from, at, from->size - at, &kind, &len);
-        if (r < 0 || kind == QCOW2_ZEROES)
-            continue;
-        len = MIN(PIECE, from->size - at);
-        r = layer_read(from, at, len, &(struct iovec){data, len}, 1);
-        if (!r)
-            r = write_sparse(to, at, data, len);
-    }
-    free(data);
-    return !r && !goes_on(p, from->size, from->size) ? -ECANCELED : r;
-}
-
-static int fill_copy(struct image_file *f, const struct disk_chain *from, const struct image_new *n,
+static int fill_copy(const struct image_file *f, const struct image_end *from, const struct image_new *n,
                      const struct image_progress *p, struct vz_error *err)
 {
     const struct disk_chain_options o = {.fd = f->fd, .format = n->format, .sync = BLK_SYNC_NONE};
@@ -138,43 +123,94 @@ static int fill_copy(struct image_file *f, const struct disk_chain *from, const 
 
     if (r < 0)
         return r;
-    r = copy_all((struct disk_layer *)&from->layer[0], &to->layer[0], p);
+    r = image_copy(from, &(struct image_end){.layer = &to->layer[0]}, true, p);
     closed = disk_chain_close(to);
     r = r ? r : closed;
-    return r < 0 ? failed(f->path, r, err) : 0;
+    return r < 0 ? image_failed(f->path, r, err) : 0;
 }
 
-int image_convert(const struct disk_chain_options *options, const char *to,
-                  const struct image_new *n, const struct image_progress *p, struct vz_error *err)
+/* The same bytes in the same file system: it may let both files share them. */
+static bool clone_file(const struct image_file *f, const struct image_end *from, const struct image_new *n)
+{
+    return from->layer && !from->layer->q && !from->layer->image->is_device && n->format == DISK_FORMAT_RAW &&
+           n->room == IMAGE_ROOM_NONE && ioctl(f->fd, FICLONE, from->layer->image->fd) == 0;
+}
+
+static int copy_to_file(const struct image_end *from, const char *to, const struct image_new *n,
+                        const struct image_progress *p, struct vz_error *err)
+{
+    struct image_new new = *n;
+    struct image_file f;
+    int r = image_file_begin(&f, to, n->replace, err);
+
+    if (r < 0)
+        return r;
+    new.size = image_end_size(from);
+    if (!clone_file(&f, from, n)) {
+        r = fill_new(&f, &new, p, err);
+        if (!r)
+            r = fill_copy(&f, from, n, p, err);
+    }
+    if (r < 0) {
+        image_file_abandon(&f);
+        return r;
+    }
+    return image_file_publish(&f, err);
+}
+
+static int copy_to_server(const struct image_end *from, const char *to, const struct image_new *n,
+                          const struct image_progress *p, struct vz_error *err)
+{
+    struct image_end end = {.layer = NULL};
+    int r;
+
+    if (!n->replace)
+        return error_set(err, EEXIST, VZ_ERROR_INVALID,
+                         "%s: is there already, and would be overwritten", to);
+    r = image_remote_open(to, false, &end.remote, err);
+    if (r < 0)
+        return r;
+    if (image_remote_is_read_only(end.remote))
+        r = error_set(err, EROFS, VZ_ERROR_INVALID, "%s: can only be read", to);
+    else if (image_end_size(&end) < image_end_size(from))
+        r = error_set(err, ENOSPC, VZ_ERROR_INVALID, "%s: has %llu bytes, the disk %llu", to,
+                      (unsigned long long)image_end_size(&end), (unsigned long long)image_end_size(from));
+    if (!r) {
+        r = image_copy(from, &end, false, p);
+        if (!r)
+            r = image_end_flush(&end);
+        if (r < 0)
+            image_failed(to, r, err);
+    }
+    image_remote_close(end.remote);
+    return r;
+}
+
+int image_convert(const struct disk_chain_options *options, const char *to, const struct image_new *n,
+                  const struct image_progress *p, struct vz_error *err)
 {
     struct disk_chain_options o = *options;
-    struct image_new new = *n;
-    struct disk_chain *from;
-    struct image_file f;
+    struct image_end from = {.layer = NULL};
+    struct disk_chain *chain = NULL;
     int r;
 
     o.read_only = true;
-    r = disk_chain_open(&o, &from, err);
-    if (r < 0)
-        return r;
-    new.size = from->layer[0].size;
-    r = image_file_begin(&f, to, n->replace, err);
-    if (!r) {
-        r = fill_new(&f, &new, err);
-        if (!r)
-            r = fill_copy(&f, from, n, p, err);
-        if (r < 0)
-            image_file_abandon(&f);
-        else
-            r = image_file_publish(&f, err);
+    if (nbd_uri_is(o.path)) {
+        r = image_remote_open(o.path, true, &from.remote, err);
+    } else {
+        r = disk_chain_open(&o, &chain, err);
+        from.layer = r < 0 ? NULL : &chain->layer[0];
     }
-    (void)!disk_chain_close(from);
+    if (!r)
+        r = (nbd_uri_is(to) ? copy_to_server : copy_to_file)(&from, to, n, p, err);
+    image_remote_close(from.remote);
+    (void)!disk_chain_close(chain);
     return r;
 }
 
 /* ---- Resize --------------------------------------------------------------------------------- */
 
-static int resize_raw(const struct disk_chain *c, uint64_t size, bool shrink, struct vz_error *err)
+int image_resize_raw(const struct disk_chain *c, uint64_t size, bool shrink, struct vz_error *err)
 {
     if (c->image[0].is_device)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: a device keeps its size", c->path[0]);
@@ -184,7 +220,7 @@ static int resize_raw(const struct disk_chain *c, uint64_t size, bool shrink, st
     if (size < c->layer[0].size && !shrink)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: would lose its end", c->path[0]);
     if (ftruncate(c->image[0].fd, (off_t)size) < 0 || fsync(c->image[0].fd) < 0)
-        return failed(c->path[0], -errno, err);
+        return image_failed(c->path[0], -errno, err);
     return 0;
 }
 
@@ -197,121 +233,35 @@ int image_resize(const struct disk_chain_options *o, uint64_t size, bool shrink,
     if (r < 0)
         return r;
     r = c->layer[0].q ? qcow2_resize(c->layer[0].q, size, shrink, err)
-                      : resize_raw(c, size, shrink, err);
+                      : image_resize_raw(c, size, shrink, err);
     closed = disk_chain_close(c);
-    return r < 0 || !closed ? r : failed(o->path, closed, err);
-}
-
-/* ---- Commit --------------------------------------------------------------------------------- */
-
-/* What the layer has of its own, into the one below. */
-static int push_down(struct disk_layer *top, struct disk_layer *below, const struct image_progress *p)
-{
-    uint8_t *data = malloc(PIECE);
-    struct qcow2_run run;
-    int r = data ? 0 : -ENOMEM;
-
-    for (uint64_t at = 0; !r && at < top->size; at += run.len) {
-        if (!goes_on(p, at, top->size))
-            r = -ECANCELED;
-        if (!r)
-            r = qcow2_map(top->q, at, MIN(PIECE, top->size - at), false, &run);
-        if (r < 0)
-            break;
-        qcow2_done(top->q, &run);
-        if (run.kind == QCOW2_NOTHING)
-            continue;
-        if (run.kind == QCOW2_ZEROES) {
-            r = zero_layer(below, at, run.len);
-            continue;
-        }
-        r = layer_read(top, at, run.len, &(struct iovec){data, run.len}, 1);
-        if (!r)
-            r = write_layer(below, at, data, run.len);
-    }
-    free(data);
-    if (!r)
-        r = below->q ? qcow2_flush(below->q) : blk_image_sync(below->image);
-    return !r && !goes_on(p, top->size, top->size) ? -ECANCELED : r;
-}
-
-/* Where the layer below is, and in which format: the chain is opened once to see that it is allowed. */
-static int find_below(const struct disk_chain_options *options, struct disk_chain_options *ret,
-                      char **ret_path, struct vz_error *err)
-{
-    struct disk_chain_options o = *options;
-    struct disk_chain *c;
-    int r;
-
-    o.read_only = true;
-    r = disk_chain_open(&o, &c, err);
-    if (r < 0)
-        return r;
-    if (c->count < 2) {
-        r = error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: reads through to no other image", o.path);
-    } else {
-        *ret_path = strdup(c->path[1]);
-        *ret = o;
-        ret->path = *ret_path;
-        ret->format = c->layer[1].q ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
-        ret->read_only = false;
-        r = *ret_path ? 0 : failed(o.path, -ENOMEM, err);
-    }
-    (void)!disk_chain_close(c);
-    return r;
-}
-
-static int grow_below(struct disk_chain *below, uint64_t size, struct vz_error *err)
-{
-    struct disk_layer *l = &below->layer[0];
-    int r;
-
-    if (size <= l->size)
-        return 0;
-    r = l->q ? qcow2_resize(l->q, size, false, err) : resize_raw(below, size, false, err);
-    if (!r)
-        l->size = size;
-    return r;
-}
-
-int image_commit(const struct disk_chain_options *options, const struct image_progress *p,
-                 struct vz_error *err)
-{
-    struct disk_chain_options o = *options, o_below;
-    struct disk_chain *top, *below;
-    char *path = NULL;
-    int r = find_below(options, &o_below, &path, err), closed;
-
-    if (r < 0)
-        goto out;
-    o.alone = true;
-    r = disk_chain_open(&o, &top, err);
-    if (r < 0)
-        goto out;
-    r = disk_chain_open(&o_below, &below, err);
-    if (!r) {
-        r = grow_below(below, top->layer[0].size, err);
-        if (!r && (r = push_down(&top->layer[0], &below->layer[0], p)) < 0)
-            failed(path, r, err);
-        closed = disk_chain_close(below);
-        if (!r && closed)
-            r = failed(path, closed, err);
-    }
-    (void)!disk_chain_close(top);
-out:
-    free(path);
-    return r;
+    return r < 0 || !closed ? r : image_failed(o->path, closed, err);
 }
 
 /* ---- Check ---------------------------------------------------------------------------------- */
+
+int image_look_at_server(const char *uri, uint64_t *ret_size, struct vz_error *err)
+{
+    struct image_remote *m;
+    int r = image_remote_open(uri, true, &m, err);
+
+    if (r < 0)
+        return r;
+    *ret_size = image_remote_size(m);
+    image_remote_close(m);
+    return 0;
+}
 
 int image_check(const struct disk_chain_options *options, bool repair, struct qcow2_check *ret,
                 struct vz_error *err)
 {
     struct disk_chain_options o = *options;
     struct disk_chain *c;
+    uint64_t size;
     int r, closed;
 
+    if (nbd_uri_is(o.path))
+        return image_look_at_server(o.path, &size, err); /* that it is there is all there is to find out */
     o.alone = true;
     o.mode = QCOW2_INSPECT;
     o.read_only = !repair;
@@ -319,7 +269,7 @@ int image_check(const struct disk_chain_options *options, bool repair, struct qc
     if (r < 0)
         return r;
     if (c->layer[0].q && (r = qcow2_check(c->layer[0].q, repair, ret)) < 0)
-        failed(o.path, r, err);
+        image_failed(o.path, r, err);
     closed = disk_chain_close(c);
-    return r < 0 || !closed ? r : failed(o.path, closed, err);
+    return r < 0 || !closed ? r : image_failed(o.path, closed, err);
 }

@@ -92,7 +92,6 @@ void qcow2_done(struct qcow2 *q, const struct qcow2_run *run);
 int qcow2_read_compressed(struct qcow2 *q, const struct qcow2_run *run, uint64_t offset, void *buf,
                           uint64_t len) must_check;
 
-/* iov NULL: zeroes. */
 int qcow2_write(struct qcow2 *q, uint64_t offset, uint64_t len, const struct iovec *iov,
                 unsigned iov_count) must_check;
 /* [offset, offset + len) reads as zeroes, also where a layer below has data. */
@@ -118,6 +117,12 @@ struct qcow2_create_options {
 
 /* Make the empty file fd an image. -EINVAL with err filled in for options that do not fit. */
 int qcow2_create(int fd, const struct qcow2_create_options *o, struct vz_error *err) must_check;
+
+/* Give the clusters of [offset, offset + len) places in the file, which reads as zeroes there. Of a new image that
+ * has nothing yet, and nothing else is under way. */
+int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t len) must_check;
+/* Where the file ends, or would if all that has a place were written. Bytes. After a flush. */
+uint64_t qcow2_file_end(struct qcow2 *q);
 
 /* Grow the disk, or with shrink let it lose its end. Nothing else is under way. */
 int qcow2_resize(struct qcow2 *q, uint64_t size, bool shrink, struct vz_error *err) must_check;

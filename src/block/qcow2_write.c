@@ -230,7 +230,7 @@ static int write_piece(struct qcow2 *q, struct piece *p, const struct iovec *iov
 
     if (!r)
         r = copy(q, p, p->offset + p->len, p->to, &p->tail);
-    if (!r)
+    if (!r && iov)
         r = move(q, p, iov, iov_count, skip);
     pthread_mutex_lock(&q->lock);
     if (!r)
@@ -260,7 +260,7 @@ static int write_in_place(struct qcow2 *q, const struct qcow2_run *run, const st
     return r;
 }
 
-/* The beginning of a write: what lies in one slice of a table. */
+/* The beginning of a write: what lies in one slice of a table. iov NULL: see qcow2_preallocate(). */
 static int write_some(struct qcow2 *q, uint64_t offset, uint64_t len, const struct iovec *iov,
                       unsigned iov_count, uint64_t skip, uint64_t *ret_len)
 {
@@ -310,6 +310,30 @@ int qcow2_write(struct qcow2 *q, uint64_t offset, uint64_t len, const struct iov
     for (; !r && done < len; done += part)
         r = write_some(q, offset + done, len - done, iov, iov_count, done, &part);
     return r < 0 ? r : limit(q);
+}
+
+int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t len)
+{
+    uint64_t done = 0, part;
+    int r = range_fits(offset, len, q->info.size) ? 0 : -EINVAL;
+
+    for (; !r && done < len; done += part) {
+        r = write_some(q, offset + done, len - done, NULL, 0, done, &part);
+        if (!r)
+            r = limit(q);
+    }
+    return r;
+}
+
+uint64_t qcow2_file_end(struct qcow2 *q)
+{
+    uint64_t size = 0, end;
+
+    (void)!blk_image_size(q->image, &size);
+    pthread_mutex_lock(&q->lock);
+    end = MAX(align_up(size, q->cluster_size), q->fresh_from);
+    pthread_mutex_unlock(&q->lock);
+    return end;
 }
 
 /* ---- Zeroes and discards -------------------------------------------------------------------- */

@@ -22,12 +22,25 @@ static const struct opt disk_options[] = {
      "As it will stand in the image: relative to it, or absolute. For other commands: a file or a "
      "folder; the image's own folder is always allowed.", 1},
     {"backing-format", 0, OPT_ALWAYS, "automatic|raw|qcow2", "Options",
-     "create: what the backing image is", NULL, 1},
+     "create, rebase: what the backing image is", NULL, 1},
     {"cluster-size", 0, OPT_ALWAYS, "SIZE", "Options",
      "create, convert: of a qcow2 image, 512B to 2M, a power of two (default 64K)", NULL, 1},
-    {"preallocate", 0, OPT_NEVER, NULL, "Options", "create: take all the room of a raw image now",
-     NULL, 0},
-    {"replace", 0, OPT_NEVER, NULL, "Options", "create, convert: instead of a file that is there",
+    {"qcow2-version", 0, OPT_ALWAYS, "2|3", "Options",
+     "create, convert: of a qcow2 image, its version (default 3)", NULL, 1},
+    {"refcount-bits", 0, OPT_ALWAYS, "N", "Options",
+     "create, convert: of a qcow2 image, 1 to 64, a power of two (default 16)", NULL, 1},
+    {"extended-l2", 0, OPT_NEVER, NULL, "Options",
+     "create, convert: a qcow2 image whose clusters have 32 parts", "Small writes to large clusters copy less.", 0},
+    {"lazy-refcounts", 0, OPT_NEVER, NULL, "Options",
+     "create, convert: a qcow2 image whose refcounts are written late",
+     "They are counted anew when it was not closed.", 0},
+    {"compression", 0, OPT_ALWAYS, "deflate|zstd", "Options",
+     "create, convert: how others may compress in a qcow2 image", "vz writes nothing compressed.", 1},
+    {"preallocate", 0, OPT_ALWAYS, "metadata|full", "Options",
+     "create, convert: make tables (of qcow2), or take all the room now", NULL, 1},
+    {"unsafe", 0, OPT_NEVER, NULL, "Options", "rebase: change the backing image's name only",
+     "As when it was moved. Nothing is read or compared.", 0},
+    {"replace", 0, OPT_NEVER, NULL, "Options", "create, convert: instead of what is there",
      NULL, 0},
     {"shrink", 0, OPT_NEVER, NULL, "Options", "resize: the disk may lose its end",
      "With all that is there.", 0},
@@ -35,7 +48,7 @@ static const struct opt disk_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "info, check: for programs", NULL, 0},
     {.name = NULL}};
 
-static const char *const disk_verbs[] = {"create", "info", "resize", "convert", "commit", "check", NULL};
+static const char *const disk_verbs[] = {"create", "info", "resize", "convert", "commit", "rebase", "check", NULL};
 
 struct job {
     const struct given *given;
@@ -53,6 +66,7 @@ static void disk_help(FILE *to, const struct opt *options)
           "       vz disk resize PATH SIZE|+SIZE [--shrink]\n"
           "       vz disk convert PATH NEW [--to-format raw|qcow2] [OPTION]...\n"
           "       vz disk commit PATH\n"
+          "       vz disk rebase PATH [NEW] [--backing-format FORMAT] [--unsafe]\n"
           "       vz disk check PATH [--repair] [--json]\n"
           "\n"
           "Make disk images, raw or qcow2, look at them, and change them while no machine uses them.\n"
@@ -61,8 +75,11 @@ static void disk_help(FILE *to, const struct opt *options)
           "  resize   the file system in it stays as large as it is: that is for the guest\n"
           "  convert  copy what a guest sees, backing images included, into one new image\n"
           "  commit   write what an image has of its own into its backing image\n"
+          "  rebase   read through to the image NEW, or to none, and hold the same as before\n"
           "  check    compare a qcow2 image's tables with each other\n"
           "New images appear when they are whole; interrupted, nothing is left of them.\n"
+          "info, convert and check take the addresses of disks on NBD servers (nbd://...) for PATH, and\n"
+          "convert --replace one for NEW, which it overwrites.\n"
           "\n",
           to);
     opts_help(to, options, "Options");
@@ -87,6 +104,13 @@ static int fail(struct job *j)
     interrupt_raise();
     cli_error("%s", j->err.text);
     return EXIT_FAILED;
+}
+
+/* Where the error says so, what helps. */
+static void suggest(struct job *j, const char *error, const char *help)
+{
+    if (strstr(j->err.text, error))
+        strncat(j->err.text, help, sizeof(j->err.text) - strlen(j->err.text) - 1);
 }
 
 /* ---- Values --------------------------------------------------------------------------------- */
@@ -135,14 +159,56 @@ static bool cluster_size_of(const char *text, uint64_t *ret)
     return size_of("--cluster-size", text, ret);
 }
 
+/* The value's place among words, if the option is given. */
+static bool word_of(const struct job *j, const char *name, const char *const *words, unsigned count, unsigned *ret)
+{
+    const char *value = value_of(j, name);
+
+    for (unsigned i = 0; value && i < count; i++) {
+        if (!strcmp(value, words[i])) {
+            *ret = i;
+            return true;
+        }
+    }
+    if (value)
+        cli_error("--%s '%s': see 'vz disk --help'", name, value);
+    return !value;
+}
+
+static bool bits_of(const struct job *j, unsigned *ret)
+{
+    const char *value = value_of(j, "refcount-bits");
+    char *end;
+
+    if (!value)
+        return true;
+    *ret = (unsigned)strtoul(value, &end, 10);
+    if (*value >= '1' && *value <= '9' && !*end && *ret <= 64)
+        return true;
+    cli_error("--refcount-bits '%s': expected 1 to 64, a power of two", value);
+    return false;
+}
+
 static bool create_options(const struct job *j, const char *format,
                            struct vz_disk_create_options *ret)
 {
+    static const char *const rooms[] = {"none", "metadata", "full"}, *const packers[] = {"deflate", "zstd"};
+    static const char *const versions[] = {"", "", "2", "3"};
     const char *cluster = value_of(j, "cluster-size");
+    unsigned room = 0, zstd = 0;
 
-    ret->preallocate = opts_given(j->given, "preallocate");
     ret->replace = opts_given(j->given, "replace");
-    return format_of(j, format, &ret->format) && (!cluster || cluster_size_of(cluster, &ret->cluster_size));
+    ret->extended_l2 = opts_given(j->given, "extended-l2");
+    ret->lazy_refcounts = opts_given(j->given, "lazy-refcounts");
+    ret->progress = progress;
+    ret->arg = (void *)j;
+    if (!format_of(j, format, &ret->format) || (cluster && !cluster_size_of(cluster, &ret->cluster_size)) ||
+        !word_of(j, "preallocate", rooms, 3, &room) || !word_of(j, "compression", packers, 2, &zstd) ||
+        !word_of(j, "qcow2-version", versions, 4, &ret->version) || !bits_of(j, &ret->refcount_bits))
+        return false;
+    ret->preallocation = (enum vz_disk_preallocation)room;
+    ret->zstd = zstd;
+    return true;
 }
 
 /* ---- Verbs ---------------------------------------------------------------------------------- */
@@ -265,8 +331,7 @@ static int resize(struct job *j)
     if (vz_disk_resize(j->word[0], i.bytes + bytes, opts_given(j->given, "shrink"), &j->options,
                        &j->err) == 0)
         return EXIT_OK;
-    if (strstr(j->err.text, "would lose its end"))
-        strncat(j->err.text, "; --shrink allows that", sizeof(j->err.text) - strlen(j->err.text) - 1);
+    suggest(j, "would lose its end", "; --shrink allows that");
     return fail(j);
 }
 
@@ -276,12 +341,25 @@ static int convert(struct job *j)
 
     if (!create_options(j, "to-format", &o))
         return EXIT_USAGE;
-    return vz_disk_convert(j->word[0], j->word[1], &j->options, &o, &j->err) < 0 ? fail(j) : EXIT_OK;
+    if (vz_disk_convert(j->word[0], j->word[1], &j->options, &o, &j->err) == 0)
+        return EXIT_OK;
+    suggest(j, "would be overwritten", "; --replace allows that");
+    return fail(j);
 }
 
 static int commit(struct job *j)
 {
     return vz_disk_commit(j->word[0], &j->options, &j->err) < 0 ? fail(j) : EXIT_OK;
+}
+
+static int rebase(struct job *j)
+{
+    enum vz_disk_format format = VZ_DISK_FORMAT_AUTOMATIC;
+
+    if (!format_of(j, "backing-format", &format))
+        return EXIT_USAGE;
+    return vz_disk_rebase(j->word[0], j->word[1], format, opts_given(j->given, "unsafe"), &j->options, &j->err) < 0
+               ? fail(j) : EXIT_OK;
 }
 
 static int check(struct job *j)
@@ -306,7 +384,8 @@ static int check(struct job *j)
 static const struct verb {
     int (*run)(struct job *j);
     unsigned min, max; /* words behind it */
-} verbs[] = {{create, 1, 2}, {info, 1, 1}, {resize, 2, 2}, {convert, 2, 2}, {commit, 1, 1}, {check, 1, 1}};
+} verbs[] = {{create, 1, 2}, {info, 1, 1}, {resize, 2, 2}, {convert, 2, 2}, {commit, 1, 1}, {rebase, 1, 2},
+             {check, 1, 1}};
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
@@ -322,7 +401,7 @@ static const struct verb *find_verb(const char *name)
         cli_error("disk: unknown command '%s'%s (see 'vz disk --help')", name,
                   cli_suggestion("", name, disk_verbs, buffer));
     else
-        cli_error("disk: create, info, resize, convert, commit or check? (see 'vz disk --help')");
+        cli_error("disk: create, info, resize, convert, commit, rebase or check? (see 'vz disk --help')");
     return NULL;
 }
 
