@@ -19,6 +19,9 @@
 #define DATA     UINT64_C(0x20000000) /* the second */
 #define ELSEWHERE UINT64_C(0x30000000)
 
+#define TIME_ENOUGH (20 * NS_PER_MS)  /* to measure one thing, */
+#define TIME_MAX    (500 * NS_PER_MS) /* where little has been seen by then */
+
 struct trial {
     struct stub_host *host;
     struct stub *stub;
@@ -177,25 +180,26 @@ static bool try_filter(struct trial *p)
     return new_stub(p);
 }
 
-/* The best of some rounds; of fewer on a busy host, where each trap may wait for others' time slices. */
+/* The best of many, each for itself: on a busy host most wait for others' time slices. There it takes the
+ * time that it takes to see a few that did not. */
 static bool time_traps(struct trial *p)
 {
-    enum { ROUNDS = 40, TRAPS = 20 };
-    const uint64_t end = clock_mono_ns() + 20 * NS_PER_MS;
-    uint64_t best = UINT64_MAX, now = 0;
+    enum { TRAPS = 800, FEW = 100 };
+    const uint64_t begin = clock_mono_ns();
+    uint64_t best = UINT64_MAX, last = begin;
 
     if (!GO(p, 0x0f, 0x0b))
         return false;
-    for (unsigned i = 0; i < ROUNDS && now < end; i++) {
-        uint64_t begin = clock_mono_ns();
+    for (unsigned i = 0; i < TRAPS && last - begin < (i < FEW ? TIME_MAX : TIME_ENOUGH); i++) {
+        uint64_t now;
 
-        for (unsigned k = 0; k < TRAPS; k++)
-            if (!go(p) || p->event != STUB_FAULT)
-                return false;
+        last = clock_mono_ns();
+        if (!go(p) || p->event != STUB_FAULT)
+            return false;
         now = clock_mono_ns();
-        best = MIN(best, now - begin);
+        best = MIN(best, now - last);
     }
-    p->probe->round_trip_ns = best / TRAPS;
+    p->probe->round_trip_ns = best;
     return true;
 }
 
@@ -203,14 +207,14 @@ static bool time_traps(struct trial *p)
  * second ends in a fault, so it is compared with one that has nothing to carry out. */
 static bool time_pages(struct trial *p)
 {
-    enum { ROUNDS = 100 };
-    const uint64_t end = clock_mono_ns() + 10 * NS_PER_MS;
+    enum { ROUNDS = 100, FEW = 10 };
+    const uint64_t begin = clock_mono_ns();
     uint64_t best[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX}, at[4] = {0};
 
     p->regs.gpr[3] = ELSEWHERE;
     if (!GO(p, 0x8b, 0x03, 0x0f, 0x0b)) /* mov (%rbx), %eax; ud2 */
         return false;
-    for (unsigned i = 0; i < ROUNDS && at[3] < end; i++) {
+    for (unsigned i = 0; i < ROUNDS && (!i || at[3] - begin < (i < FEW ? TIME_MAX : TIME_ENOUGH)); i++) {
         at[0] = clock_mono_ns();
         if (!stub_map(p->t, ELSEWHERE, 0x1000, 0x2000, PROT_READ) || !go(p) || p->event != STUB_FAULT)
             return false;
