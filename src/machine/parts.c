@@ -183,6 +183,19 @@ void parts_abandon(struct parts *p)
     *p = (struct parts){.config = p->config};
 }
 
+/* Reading kernel and initrd has taken a while, in which the TSC goes on: for programs that run directly it has to
+ * be the host's. */
+static int first_cpu(struct parts *p, struct x86_cpu_state *state)
+{
+    struct x86_cpu_state now;
+    int r = hv_x86_get(p->hv, p->vcpu[0], &now);
+
+    if (r)
+        return r;
+    state->tsc = now.tsc;
+    return hv_x86_set(p->hv, p->vcpu[0], state);
+}
+
 int parts_boot(struct parts *p, struct vz_error *err)
 {
     struct boot_module module[BOOT_MODULES_MAX];
@@ -195,7 +208,7 @@ int parts_boot(struct parts *p, struct vz_error *err)
         r = boot_load(&params, &p->boot, p->board->mem, &state, err);
     if (r < 0)
         return r;
-    r = hv_x86_set(p->hv, p->vcpu[0], &state);
+    r = first_cpu(p, &state);
     for (unsigned i = 1; !r && i < p->config->options.cpu_count; i++) {
         r = hv_x86_get(p->hv, p->vcpu[i], &state);
         boot_prepare_cpu(&state);
