@@ -54,6 +54,7 @@ struct hv_vm_desc {
     void *io_arg;
     const char *jit;             /* software CPU: how it translates, jit_check() accepts it; NULL: as
                                     it thinks best. Used during vm_create() only */
+    const char *name;            /* by which the host shows processes of the machine, or NULL; likewise */
     /* Hardware backends: show the guest the host's CPU and all that the hypervisor can add to it,
      * instead of the CPU of docs/cpu-policy.md. */
     bool host_cpu;

@@ -101,6 +101,7 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
         .slots = p->slots,
         .debug_exit = c->options.debug_exit,
         .jit = c->options.interpret_only ? "off" : c->options.jit,
+        .name = c->options.label,
         .memory_preallocate = c->options.memory_preallocate,
         .memory_huge_pages = c->options.memory_huge_pages,
         .memory_strict = getenv("VZ_STRICT_MEMORY") != NULL,

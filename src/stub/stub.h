@@ -44,6 +44,8 @@ struct stub_probe {
 };
 
 #define STUB_THREADS_MAX 64
+/* With a trap that takes longer running in stubs pays for no program. */
+#define STUB_WORST_TRAP_NS 100000
 /* A stub has this many bytes of its address space for itself, from a multiple of it on. */
 #define STUB_REGION      UINT64_C(0x200000)
 /* What no mapping may reach: the end of a process' addresses. */
@@ -140,6 +142,11 @@ unsigned stub_commands(const struct stub_thread *t);
  * what is mapped is not known any more: destroy the stub. No user code was executed. */
 int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *event,
              uint64_t *address) must_check;
+
+/* How long user code has run in the last stub_run() that it came out of by an event, in ticks of the host's
+ * TSC: without the hand-overs and commands, but with what it waited for a processor in between. What the
+ * stub says, that is any number. */
+uint64_t stub_ran(const struct stub_thread *t);
 
 /* Carry out the commands without running user code. Errors as with stub_run(); -EIO: it is dead, and
  * the next stub_run() says how. */

@@ -31,6 +31,10 @@ stub_blob:
 
 handler: /* edi: the signal; rsp: its frame */
     mov %rsp, %rsi
+    rdtsc                      /* when, for those who judge whether this pays */
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, %r9
     rdfsbase %rdx
     rdgsbase %r10
     mov %ds, %r8d
@@ -49,8 +53,7 @@ handler: /* edi: the signal; rsp: its frame */
     mov %eax, %es
     mov %eax, %fs
     mov %eax, %gs
-1:  xor %r9d, %r9d
-    mov $STUB_HAND_OVER, %eax
+1:  mov $STUB_HAND_OVER, %eax
     syscall
 stub_blob_event:
 
@@ -116,6 +119,10 @@ stub_blob_report:
     jmp answered
 
 resume:
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, stub_blob + STUB_RESUMED_AT(%rip)
     mov COMMANDS(STUB_PAGE_FS_BASE), %rax
     wrfsbase %rax
     mov COMMANDS(STUB_PAGE_GS_BASE), %rax

@@ -41,7 +41,7 @@ struct frame_ways {
 };
 
 /* What a hand-over's arguments are. */
-enum { FRAME_SIGNAL, FRAME_AT, FRAME_FS_BASE, FRAME_GS_BASE, FRAME_SELECTORS };
+enum { FRAME_SIGNAL, FRAME_AT, FRAME_FS_BASE, FRAME_GS_BASE, FRAME_SELECTORS, FRAME_TSC };
 
 /* What happened, and at which registers, from a copy of the frame and the arguments of the hand-over;
  * any values. False: no program can have come there but by forgery. Otherwise addresses are

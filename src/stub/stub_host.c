@@ -114,46 +114,16 @@ static void wake_locked(struct stub_host *h)
     sem_post(&h->work);
 }
 
-/* Wait for work; if a thread was kicked, no longer than until it is time to look whether it came. */
-static void wait_locked(struct stub_host *h, uint64_t *look_at)
+static void wait_locked(struct stub_host *h)
 {
-    bool watch = atomic_load(&h->watch);
-    struct timespec until;
-
-    if (watch && !*look_at)
-        *look_at = clock_mono_ns() + KICK_LOOK_NS;
-    until = (struct timespec){.tv_sec = (time_t)(*look_at / NS_PER_SEC),
-                              .tv_nsec = (long)(*look_at % NS_PER_SEC)};
     pthread_mutex_unlock(&h->lock);
-    if (watch)
-        sem_clockwait(&h->work, CLOCK_MONOTONIC, &until);
-    else
-        sem_wait(&h->work);
+    sem_wait(&h->work);
     pthread_mutex_lock(&h->lock);
-}
-
-static void look_locked(struct stub_host *h)
-{
-    struct stub *s;
-    bool again = false;
-
-    /* First: a kick from here on may be one that we do not see. */
-    atomic_store(&h->watch, false);
-    LIST_FOREACH (s, &h->live, next)
-        again |= kick_look(s);
-    if (again)
-        atomic_store(&h->watch, true);
 }
 
 static void work_locked(struct stub_host *h)
 {
-    uint64_t look_at = 0;
-
     while (!h->stop) {
-        if (look_at && clock_mono_ns() >= look_at) {
-            look_at = 0;
-            look_locked(h);
-        }
         drop_strangers_locked(h);
         if (h->reaps)
             reap_one_locked(h);
@@ -164,7 +134,7 @@ static void work_locked(struct stub_host *h)
         else if (h->ready_count < KEEP_READY && !h->error)
             make_one_locked(h);
         else
-            wait_locked(h, &look_at);
+            wait_locked(h);
     }
 }
 
@@ -218,7 +188,7 @@ static void *host_main(void *arg)
     if (!h->parent.pid) {
         /* Nobody gets a stub: stub_create() fails by itself. */
         while (!h->stop)
-            wait_locked(h, &(uint64_t){0});
+            wait_locked(h);
     } else {
         work_locked(h);
     }

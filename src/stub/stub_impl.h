@@ -91,16 +91,12 @@ struct stub_thread {
     /* Its user's thread's. */
     uint64_t hand_over;     /* the notification that waits for its answer */
     unsigned count;         /* commands that wait */
+    uint64_t ran;           /* ticks of user code, as it says */
     enum stub_event end;    /* once dead: STUB_BROKEN or STUB_DIED */
     bool dead;
 
     /* Any thread's. inside is set before kicked is read, and kicked before inside is. */
     atomic_bool inside, kicked;
-    atomic_uint runs;       /* how often it went inside */
-
-    /* The host's thread's: in which run it was seen not to come out, its processor time then. */
-    unsigned stuck_run;
-    uint64_t stuck_since;   /* 0: it comes out */
 };
 
 struct stub {
@@ -141,8 +137,7 @@ struct stub_host {
 
     pthread_mutex_t lock;    /* a leaf; protects what follows */
     pthread_cond_t changed;  /* any of it; not for its own thread */
-    sem_t work;              /* wakes its thread: for anything below, or a look at kicks */
-    atomic_bool watch;       /* somebody was kicked: see that it comes out */
+    sem_t work;              /* wakes its thread: for anything below */
     bool stop;
     struct stub_list ready, live, dying;
     unsigned ready_count, live_count;
@@ -179,11 +174,6 @@ void stub_kill(struct stub *stub);
 
 /* Kill it for what its program did: STUB_BROKEN for all its threads. Any thread. */
 void stub_break(struct stub *stub);
-
-/* The host's thread's: look after threads that were kicked. A program can keep signals away by giving
- * the kernel a frame that blocks them; then it is broken. True: look again in KICK_LOOK_NS. */
-bool kick_look(struct stub *stub);
-#define KICK_LOOK_NS (250 * NS_PER_MS)
 
 /* Wait for a thread's next hand-over, at most timeout_ms (-1: for ever). -EIO: it is dead;
  * -ETIMEDOUT. */

@@ -15,6 +15,7 @@
 #define STUB_COMMANDS_SIZE 0x2000
 #define STUB_STACK_AT      0x3000
 #define STUB_STACK_SIZE    0x5000
+#define STUB_RESUMED_AT    STUB_STACK_AT /* at its lower end, where no frame comes: the TSC when it last ran on */
 
 #define STUB_FILE_CODE     0
 #define STUB_FILE_PLAN     0x1000

@@ -70,6 +70,11 @@ void *stub_xsave(struct stub_thread *t, size_t *size)
     return t->xsave;
 }
 
+uint64_t stub_ran(const struct stub_thread *t)
+{
+    return t->ran;
+}
+
 /* ---- ends ---- */
 
 static int died(struct stub_thread *t)
@@ -254,7 +259,9 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
     if (!is_from(t, w, stub_blob_at.event) || w->arg[FRAME_AT] != t->frame_at)
         return broken(t);
     memcpy(&f, (const void *)t->frame, sizeof(f));
+    memcpy(&t->ran, t->stack + STUB_RESUMED_AT - STUB_STACK_AT, sizeof(t->ran));
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
+    t->ran = w->arg[FRAME_TSC] - t->ran;
     if (!f.signo)
         return broken(t);
     if (came_early(t, &f, w->arg[FRAME_SIGNAL])) {
@@ -295,7 +302,6 @@ static int enter(struct stub_thread *t, const struct stub_regs *regs, struct stu
 /* Says that it is inside, unless a kick has come. */
 static bool go_inside(struct stub_thread *t)
 {
-    atomic_fetch_add_explicit(&t->runs, 1, memory_order_relaxed);
     atomic_store(&t->inside, true);
     if (!atomic_load(&t->kicked))
         return true;
@@ -334,4 +340,11 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
         return 0;
     }
     return r;
+}
+
+void stub_kick(struct stub_thread *t)
+{
+    atomic_store(&t->kicked, true);
+    if (atomic_load(&t->inside))
+        syscall(SYS_tgkill, t->stub->pid, t->tid, STUB_KICK);
 }

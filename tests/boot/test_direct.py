@@ -107,6 +107,16 @@ def test_a_stub_that_is_killed_ends_the_machine_with_a_sentence(serves, kernels,
         assert child.exitstatus != 0
 
 
+def test_stubs_have_the_machines_name(serves, kernels, initramfs):
+    with boots.spawn(kernels["cloud"], initramfs("echo running\nwhile :; do :; done\n"), "--name", "web frontend 7 of 9",
+                     *ALWAYS) as child:
+        child.expect("running")
+        deadline = time.monotonic() + 60
+        while "web frontend 7 " not in children(child.pid).values() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "web frontend 7 " in children(child.pid).values(), children(child.pid)
+
+
 def test_a_reset_leaves_no_stubs(serves, kernels, initramfs):
     script = "echo vz-init-here; sleep 1; reboot -f\n"
     with boots.spawn(kernels["cloud"], initramfs(script), *ALWAYS) as child:

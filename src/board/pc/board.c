@@ -65,7 +65,8 @@ static int make_vm(struct board *b, struct vz_error *err)
     const struct hv_vm_desc desc = {.mem = b->mem, .loop = b->options.loop,
                                     .vcpu_count = b->options.vcpu_count,
                                     .io = &bus_io_ops, .io_arg = b->bus,
-                                    .jit = b->options.jit, .host_cpu = b->options.host_cpu};
+                                    .jit = b->options.jit, .name = b->options.name,
+                                    .host_cpu = b->options.host_cpu};
     const struct hv_ops *hv = b->options.hv;
     int r = hv->vm_create(&desc, &b->vm, err);
 

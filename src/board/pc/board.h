@@ -29,7 +29,7 @@ struct board_options {
     bool memory_shared;      /* likewise: for what other processes are to see of it */
     bool memory_strict;      /* likewise, where the backend's CPUs ask; for tests */
     bool host_cpu;           /* see struct hv_vm_desc */
-    const char *jit;         /* see struct hv_vm_desc; used by board_create() only */
+    const char *jit, *name;  /* see struct hv_vm_desc; used by board_create() only */
     struct chipset_requests requests;
 };
 

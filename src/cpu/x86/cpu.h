@@ -221,6 +221,7 @@ struct x86_vm_desc {
     unsigned cpu_count;
     struct tsc_rate *tsc;      /* the host's; outlives the machine */
     struct jit_options jit;    /* optimised builds only */
+    const char *name;          /* of the machine, for processes that are made for it; NULL: it has none */
     bool no_apic;              /* CPUID shows no local APIC */
     /* What runs the machine wants to know the CPU's state in the middle of host calls for ports and
      * MMIO: rip and registers are then those of the instruction's start (of a repeated one: of

@@ -97,7 +97,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     if (vm->cpuid && vm->cpu)
         r = sync_create(vm);
     if (!r)
-        r = direct_vm_create(vm);
+        r = direct_vm_create(vm, desc->name);
     choose_engines(vm, desc->engine);
     if (!r)
         cpuid_policy_init(vm->cpuid, desc->tsc, desc->cpu_count);

@@ -341,6 +341,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
                                                .cpu_count = desc->vcpu_count,
                                                .tsc = &vm->tsc,
                                                .jit = jit,
+                                               .name = desc->name,
                                                .no_apic = !hv_has_irqchip(desc),
                                                .embedded = desc->bare,
                                                .host = hv_has_irqchip(desc) ? &host_ops : &bare_ops,

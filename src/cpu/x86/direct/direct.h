@@ -16,8 +16,9 @@
 extern const struct x86_engine x86_direct;
 
 /* Make what the machine's vCPUs share, if vm->jit asks for it and the host allows it: else vm->direct
- * stays NULL, and the log says why. 0, or -ENOMEM. */
-int direct_vm_create(struct x86_vm *vm) must_check;
+ * stays NULL, and the log says why. name: by which the host shows its stubs; NULL: "vz-stub". 0, or
+ * -ENOMEM. */
+int direct_vm_create(struct x86_vm *vm, const char *name) must_check;
 void direct_vm_destroy(struct x86_vm *vm); /* no vCPU runs; NULL in vm->direct is fine */
 
 /* Something is pending for a vCPU that runs in a stub. Any thread, signal handlers too. */

@@ -6,23 +6,32 @@
  * A program that has no stub is timed in the JIT. One that has is judged by an account: what its traps
  * and mappings have cost against what they have gained. By the length of stretches alone a program that
  * does nothing but map, fork and rewrite code would keep its stub for ever. */
+#include <sched.h>
+#include <sys/sysinfo.h>
+
 #include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
 
 /* In traps: */
 #define RIPE_TIME       150 /* of user mode, */
 #define RIPE_AGAIN       20 /* the same where there is a stub already, */
-#define RIPE_STRETCH      2 /* in stretches of this mean length at least */
+#define RIPE_STRETCH      2 /* in stretches of this mean length at least, */
+#define RIPE_MOST        75 /* none of which counts for more: it may have waited for a processor */
 #define STRETCHES_KEPT 4096 /* then the past counts half */
 
 #define VISITS            8 /* of the main loop by the kernel, between looks at short stretches */
 
 #define TRAPS_JUDGED    256
-#define TRAPS_LOOKED_AT  32 /* by then it may be clear enough: */
+#define TRAPS_LOOKED_AT  32 /* by then it may be clear enough, */
+#define COST_LOOKED_AT_MS 5 /* or by then, on a host where hand-overs wait for others' time slices: */
 #define CLEARLY           2
 #define GAIN              2 /* JIT's time - native time, per native time */
+#define LONG_STRETCH     32 /* in traps: would have paid; two in a row, since one may have waited */
 #define REST_MS           5
 #define REST_MAX_MS    3000
+
+#define LOAD_AGAIN_MS   250
+#define SHARING_MAX       4ul
 
 void policy_begin(struct direct *d)
 {
@@ -43,11 +52,12 @@ void policy_end(struct x86_cpu *c)
     uint64_t time = clock_tsc() - d->began;
 
     d->timing = false;
-    if (d->space && time > TRAPS_LOOKED_AT * d->vm->trap)
+    d->long_stretches = time > LONG_STRETCH * d->vm->trap ? d->long_stretches + 1 : 0;
+    if (d->space && d->long_stretches > 1)
         d->space->rests_until = d->space->account.rest = 0; /* that would have paid */
     if (time < RIPE_STRETCH * d->vm->trap)
         policy_look_away(c);
-    h->time += time;
+    h->time += MIN(time, RIPE_MOST * d->vm->trap);
     h->stretches++;
     if (h->stretches > STRETCHES_KEPT) {
         h->stretches /= 2;
@@ -82,24 +92,40 @@ static void demote(struct direct *d, struct space *s, uint64_t now)
     d->history->time = d->history->stretches = 0; /* it has to qualify again besides */
 }
 
-bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now)
+/* How many share a processor with us, at most SHARING_MAX: the JIT would be as much slower. */
+static unsigned sharing(struct direct_vm *v, uint64_t now)
 {
-    struct account *a = &s->account;
-    int64_t mapping = (int64_t)(d->maps * d->vm->map + d->unmaps * d->vm->unmap);
-    /* What is measured as time in the stub has part of the event in it, and its commands. */
-    int64_t gain = (int64_t)(native - d->vm->round_trip * 3 / 2) - mapping;
-    bool bad;
+    uint64_t looked = atomic_load_explicit(&v->looked_at_load, memory_order_relaxed);
+    struct sysinfo info;
+    cpu_set_t set;
 
-    a->cost += (int64_t)(d->vm->trap + preparing) + mapping;
-    a->gain += GAIN * MAX(gain, 0);
-    if (gain > (int64_t)(d->vm->trap * TRAPS_LOOKED_AT))
-        a->rest = 0; /* a long stretch: it may be what it was taken for */
+    if ((int64_t)(now - looked) >= (int64_t)(LOAD_AGAIN_MS * 1000 * v->us) &&
+        atomic_compare_exchange_strong(&v->looked_at_load, &looked, now) && !sysinfo(&info) &&
+        !sched_getaffinity(0, sizeof(set), &set))
+        v->sharing = (unsigned)MIN(info.loads[0] / (unsigned long)CPU_COUNT(&set) >> SI_LOAD_SHIFT, SHARING_MAX);
+    return MAX(v->sharing, 1u);
+}
+
+bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t)
+{
+    struct direct_vm *v = d->vm;
+    struct account *a = &s->account;
+    uint64_t most = t->left - t->entered, native = MIN(t->native, most);
+    uint64_t trap = AROUND_TRAP_US * v->us + t->left - t->began - native;
+    uint64_t looked_at = COST_LOOKED_AT_MS * 1000 * v->us;
+    bool bad, look;
+
     a->traps++;
-    if (a->traps < TRAPS_JUDGED && (a->traps % TRAPS_LOOKED_AT || a->cost < CLEARLY * a->gain))
+    look = a->traps % TRAPS_LOOKED_AT == 0 || a->cost / looked_at != (a->cost + trap) / looked_at;
+    a->cost += trap;
+    a->gain += GAIN * native * sharing(v, t->left);
+    if (native > v->trap * TRAPS_LOOKED_AT)
+        a->rest = 0; /* a long stretch: it may be what it was taken for */
+    if (a->traps < TRAPS_JUDGED && (!look || a->cost < CLEARLY * a->gain))
         return false;
-    bad = a->cost > a->gain && !d->vm->always;
+    bad = a->cost > a->gain && !v->always;
     if (bad)
-        demote(d, s, now);
+        demote(d, s, t->left);
     else
         a->rest /= 2;
     a->traps = 0;

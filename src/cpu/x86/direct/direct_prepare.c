@@ -217,10 +217,8 @@ struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s)
     maps = s->maps;
     unmaps = s->unmaps;
     ok = settle(c, s, fresh, &t);
-    d->maps = s->maps - maps;
-    d->unmaps = s->unmaps - unmaps;
-    c->count.direct_maps += d->maps;
-    c->count.direct_unmaps += d->unmaps;
+    c->count.direct_maps += s->maps - maps;
+    c->count.direct_unmaps += s->unmaps - unmaps;
     /* Refused or not: what has been written down as done must be, before another vCPU goes on. */
     if (t && s->stub && carry_out(c, t)) {
         direct_give_up_stub(c, s, DIRECT_REST_MS);

@@ -67,7 +67,7 @@ struct leaf {
 /* Times in units of the host's TSC. */
 struct account {
     unsigned traps;
-    int64_t cost, gain;
+    uint64_t cost, gain;
     uint64_t rest;      /* how long the last rest was */
 };
 
@@ -134,7 +134,8 @@ struct direct_vm {
     /* Ticks that an event takes with all that follows, and hand-overs alone. They shrink if one is seen
      * that took less: the host may have been busy when it was probed. */
     _Atomic uint64_t trap, round_trip;
-    uint64_t map, unmap;    /* that a command takes which maps a page, or unmaps one; likewise */
+    _Atomic uint64_t looked_at_load;
+    _Atomic unsigned sharing; /* so many share a processor on this host */
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
@@ -169,6 +170,7 @@ struct direct {
     bool asks;               /* X86_PENDING_ASK is set */
     bool in_user;            /* the other engines have the program until it enters the kernel */
     bool timing;
+    unsigned long_stretches; /* of user mode, in a row */
     uint8_t visits;          /* of the main loop by the kernel, until user_ends is set again */
     uint64_t began;
     uint64_t refused;        /* the page with code that is not for a stub; 1: none */
@@ -179,7 +181,6 @@ struct direct {
     bool wants;              /* a page that the last stretch ended for, */
     bool wants_code;         /* by fetching, it seems, */
     uint64_t want;           /* and its address */
-    unsigned maps, unmaps;   /* since the last stretch: for the account */
     uint64_t jit_time, native_time; /* for the counters */
     uint64_t used;           /* spaces of which flushes[] is told; others are looked at as a whole */
     struct flushes flushes[DIRECT_SPACES];
@@ -359,7 +360,11 @@ bool policy_is_ripe(const struct direct *d, bool again);
 /* An event has brought a stub out within so many ticks. */
 void policy_round_trip(struct direct_vm *v, uint64_t ticks);
 
-/* A stretch of so many ticks in the stub is over, with so many spent to prepare it. True: demoted. */
-bool policy_trap(struct direct *d, struct space *s, uint64_t native, uint64_t preparing, uint64_t now);
+/* A stretch in a stub is over, which was prepared from `began` on, and entered and left; so long it ran, as it
+ * says. True: demoted. */
+struct direct_times {
+    uint64_t began, entered, left, native;
+};
+bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t);
 
 #endif

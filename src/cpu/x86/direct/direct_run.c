@@ -116,10 +116,11 @@ static void run(struct x86_cpu *c, const void *code)
 {
     struct direct *d = c->direct;
     struct space *s = d->space;
-    uint64_t began = clock_tsc(), entered, left, address = 0;
+    struct direct_times times = {.began = clock_tsc()};
+    uint64_t address = 0;
     enum stub_event event = STUB_KICKED;
     struct stub_thread *t;
-    bool bad;
+    bool bad, entered;
     int r = 0;
 
     fpu_park(c);
@@ -136,11 +137,12 @@ static void run(struct x86_cpu *c, const void *code)
         return;
     }
     direct_export(c, t);
-    entered = clock_tsc();
-    if (go_in(c, t))
+    times.entered = clock_tsc();
+    entered = go_in(c, t);
+    if (entered)
         r = stub_run(t, &d->regs, &event, &address);
     come_out(c);
-    left = clock_tsc();
+    times.left = clock_tsc();
     direct_lock(d->vm);
     s->inside--;
     bad = failed(c, s, r, event);
@@ -148,11 +150,12 @@ static void run(struct x86_cpu *c, const void *code)
     if (bad)
         return;
     direct_import(c, t);
-    d->native_time += left - entered;
+    times.native = entered ? stub_ran(t) : 0;
+    d->native_time += MIN(times.native, times.left - times.entered);
     c->count.direct_native_us = d->native_time / d->vm->us;
     if (event != STUB_KICKED)
-        policy_round_trip(d->vm, left - entered);
-    if (policy_trap(d, s, left - entered, entered - began, left))
+        policy_round_trip(d->vm, times.left - times.entered);
+    if (policy_trap(d, s, &times))
         c->count.direct_demotions++;
     take_event(c, event, address);
 }

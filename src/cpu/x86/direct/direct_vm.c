@@ -14,7 +14,6 @@
 #define LAST_SLOT 254u /* the last but one of the lower half: Linux has stacks and libraries in the last */
 #define USUAL_MHZ 2500
 #define STUB_REST_MS 1000 /* where there was no stub to be had */
-#define WORST_TRAP_NS 100000 /* nothing pays then */
 
 static void say_why_not(const char *why)
 {
@@ -28,7 +27,7 @@ static void judge(struct direct_vm *v, const struct stub_probe *probe)
 
     if (!probe->works) {
         say_why_not(probe->why);
-    } else if (probe->round_trip_ns > WORST_TRAP_NS && !v->always) {
+    } else if (probe->round_trip_ns > STUB_WORST_TRAP_NS && !v->always) {
         snprintf(text, sizeof(text), "a trap takes %llu ns here",
                  (unsigned long long)probe->round_trip_ns);
         say_why_not(text);
@@ -226,11 +225,11 @@ static uint64_t lowest_address(void)
     return MAX(at, (unsigned long long)MEM_PAGE_SIZE);
 }
 
-static int start_host(struct direct_vm *v, char why[160])
+static int start_host(struct direct_vm *v, const char *name, char why[160])
 {
     const struct mem *mem = v->vm->mem;
     const struct stub_host_options options = {.ram = mem->fd, .ram_ro = mem->fd_ro,
-                                              .threads = v->vm->cpu_count,
+                                              .threads = v->vm->cpu_count, .name = name,
                                               /* each vCPU may make one before it has a place */
                                               .max_stubs = DIRECT_STUBS + v->vm->cpu_count};
 
@@ -238,7 +237,7 @@ static int start_host(struct direct_vm *v, char why[160])
     return stub_host_create(&v->host, &options, why);
 }
 
-static int set_up(struct direct_vm *v, char why[160])
+static int set_up(struct direct_vm *v, const char *name, char why[160])
 {
     struct x86_vm *vm = v->vm;
 
@@ -253,7 +252,7 @@ static int set_up(struct direct_vm *v, char why[160])
     v->us = USUAL_MHZ; /* until the host is judged */
     v->trap = 2 * AROUND_TRAP_US * v->us;
     v->round_trip = UINT64_MAX;
-    return start_host(v, why);
+    return start_host(v, name, why);
 }
 
 static bool is_for(const struct x86_vm *vm, char why[160])
@@ -268,7 +267,7 @@ static bool is_for(const struct x86_vm *vm, char why[160])
     return !not;
 }
 
-int direct_vm_create(struct x86_vm *vm)
+int direct_vm_create(struct x86_vm *vm, const char *name)
 {
     char why[160] = "";
     struct direct_vm *v;
@@ -282,7 +281,7 @@ int direct_vm_create(struct x86_vm *vm)
         return -ENOMEM;
     v->vm = vm;
     vm->direct = v;
-    r = is_for(vm, why) ? set_up(v, why) : -ENOTSUP;
+    r = is_for(vm, why) ? set_up(v, name, why) : -ENOTSUP;
     if (!r)
         return 0;
     direct_vm_destroy(vm);
