@@ -75,29 +75,25 @@ static bool has_word(const char *line, const char *word)
     return false;
 }
 
-static bool has_words(const char *line, const char *const *words)
-{
-    for (; *words; words++) {
-        if (!has_word(line, *words))
-            return false;
-    }
-    return true;
-}
-
 /* ---- The CPU -------------------------------------------------------------------------------- */
 
-static int isa_level(const char *flags)
-{
-    static const char *const v2[] = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3", NULL};
-    static const char *const v3[] = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe",
-                                     NULL};
-    static const char *const v4[] = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", NULL};
+#define SET(n) (UINT32_C(1) << (n))
 
-    if (!has_words(flags, v2))
+int host_isa_level(const struct host_cpuid *c)
+{
+    /* CMPXCHG16B POPCNT SSE4.1 SSE4.2 SSSE3; LAHF */
+    const uint32_t v2 = SET(13) | SET(23) | SET(19) | SET(20) | SET(9), v2_extended = SET(0);
+    /* AVX F16C FMA MOVBE; AVX2 BMI1 BMI2; LZCNT */
+    const uint32_t v3 = SET(28) | SET(29) | SET(12) | SET(22), v3_7 = SET(5) | SET(3) | SET(8),
+                   v3_extended = SET(5);
+    const uint32_t v4_7 = SET(16) | SET(17) | SET(28) | SET(30) | SET(31); /* AVX512 F DQ CD BW VL */
+
+    if ((c->ecx_1 & v2) != v2 || !(c->ecx_80000001 & v2_extended))
         return 1;
-    if (!has_words(flags, v3))
+    if ((c->ecx_1 & v3) != v3 || (c->ebx_7 & v3_7) != v3_7 || !(c->ecx_80000001 & v3_extended) ||
+        (c->xcr0 & 0x6) != 0x6)
         return 2;
-    return has_words(flags, v4) ? 4 : 3;
+    return (c->ebx_7 & v4_7) == v4_7 && (c->xcr0 & 0xe6) == 0xe6 ? 4 : 3;
 }
 
 static void list_crypto(struct host_facts *f, const char *flags)
@@ -123,13 +119,11 @@ static void read_cpu(struct host_facts *f, struct text *t, const char *root)
 
     f->intel = vendor && has_word(vendor, "GenuineIntel");
     f->amd = vendor && (has_word(vendor, "AuthenticAMD") || has_word(vendor, "HygonGenuine"));
-    f->isa_level = 1;
     if (!flags)
         return;
     f->vmx = has_word(flags, "vmx");
     f->svm = has_word(flags, "svm");
     f->hypervisor = has_word(flags, "hypervisor");
-    f->isa_level = isa_level(flags);
     list_crypto(f, flags);
 }
 

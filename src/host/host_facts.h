@@ -28,7 +28,6 @@ struct host_facts {
     bool intel, amd;   /* whose virtualization it would have */
     bool vmx, svm;     /* and has */
     bool hypervisor;   /* we are in a virtual machine ourselves */
-    int isa_level;     /* x86-64-vN: 1 to 4 */
     char crypto[128];  /* "AES, SHA, ..." */
     /* The kernel and where we are in it */
     bool container;
@@ -53,16 +52,29 @@ struct host_facts {
                               * has no such backend; those of a host that is full or in use as they are */
     char probe_text[256];
     int io_uring_error, jit_error; /* errno */
+    int isa_level;                 /* x86-64-vN: 1 to 4, by CPUID: kernels hide some of it */
+    uint64_t direct_trap_ns;       /* an event of a program in a stub, and back; 0: there can be none, */
+    char direct_why[160];          /* because of this */
+    bool direct_cpuid_faults;
     int ping_error, raw_error;     /* errno of a socket for pings, and of a raw one */
     char automatic[16];      /* the accelerator that "auto" chooses */
 };
+
+/* What CPUID says of instructions: leaf 1's ECX, leaf 7's EBX, 80000001h's ECX; and XCR0, 0 without XGETBV. */
+struct host_cpuid {
+    uint32_t ecx_1, ebx_7, ecx_80000001;
+    uint64_t xcr0;
+};
+
+/* N of x86-64-vN. */
+int host_isa_level(const struct host_cpuid *c);
 
 /* Read what files say, below the folder root ("" for the real ones). Missing files are missing
  * things; nothing fails. */
 void host_facts_read(struct host_facts *f, const char *root);
 
 /* Try what can only be tried, apart from accelerators: open the device nodes, set up an io_uring,
- * map code. */
+ * map code, run code in a stub (which is a process, for some 50 ms). */
 void host_facts_try(struct host_facts *f);
 
 #endif

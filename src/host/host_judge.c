@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "stub/stub.h"
+
 static struct host_finding *add(struct host_findings *r, enum vz_host_level level,
                                 const char *topic, const char *code, const char *fmt, ...)
     printf_like(5, 6);
@@ -235,6 +237,27 @@ static void judge_software_cpu(const struct host_facts *f, struct host_findings 
         level < 3 ? " Guests built for x86-64-v3 do not run on it." : "");
 }
 
+static void judge_direct(const struct host_facts *f, struct host_findings *r)
+{
+    if (!f->direct_trap_ns)
+        add(r, VZ_HOST_NOTE, "direct", "refused",
+            "Guests' programs on the software CPU are translated, and do not run on this computer's processor "
+            "itself: %s.", f->direct_why);
+    else if (f->direct_trap_ns > STUB_WORST_TRAP_NS)
+        add(r, VZ_HOST_NOTE, "direct", "slow",
+            "Guests' programs on the software CPU are translated. They could run on this computer's processor "
+            "itself, but it would take %llu us for each of their events.",
+            (unsigned long long)(f->direct_trap_ns / 1000));
+    else
+        add(r, VZ_HOST_GOOD, "direct", "works",
+            "Guests' programs on the software CPU can run on this computer's processor itself (--jit direct), "
+            "which makes those that compute some three to eight times as fast. A system call of theirs, or "
+            "another event, takes %llu.%llu us more.%s",
+            (unsigned long long)(f->direct_trap_ns / 1000), (unsigned long long)(f->direct_trap_ns / 100 % 10),
+            f->direct_cpuid_faults ? "" : " Where their code may have CPUID, which nothing traps here, it is "
+                                          "translated all the same, or executed as a copy.");
+}
+
 /* ---- The rest ------------------------------------------------------------------------------- */
 
 static void judge_io_uring(const struct host_facts *f, struct host_findings *r)
@@ -345,6 +368,7 @@ void host_judge(const struct host_facts *f, struct host_findings *ret)
     judge_accelerator(f, ret);
     judge_kvm(f, ret);
     judge_software_cpu(f, ret);
+    judge_direct(f, ret);
     judge_io_uring(f, ret);
     judge_huge_pages(f, ret);
     judge_memory(f, ret);

@@ -60,7 +60,6 @@ START_TEST(test_an_empty_tree)
     tree();
     read_and_remove(&f);
     ck_assert(!f.kvm.exists && !f.tun.exists && !f.vmx && !f.svm && !f.hypervisor);
-    ck_assert_int_eq(f.isa_level, 1);
     ck_assert_int_eq(f.io_uring_disabled, -1);
     ck_assert(f.cgroup_limit == HOST_UNLIMITED && f.address_space == HOST_UNLIMITED);
     ck_assert_str_eq(f.thp, "");
@@ -94,7 +93,6 @@ START_TEST(test_an_intel_laptop)
     put("/dev/kvm", "");
     read_and_remove(&f);
     ck_assert(f.intel && f.vmx && !f.svm && !f.hypervisor && !f.container);
-    ck_assert_int_eq(f.isa_level, 3);
     ck_assert_str_eq(f.crypto, "AES, RDRAND");
     ck_assert_str_eq(f.user, "ada");
     ck_assert(f.cap_net_admin && f.seccomp && f.module_kvm && f.module_vendor && f.module_file);
@@ -217,7 +215,8 @@ static const struct host_finding *find(const struct host_findings *r, const char
 static struct host_facts good(void)
 {
     return (struct host_facts){
-        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .module_kvm = true,
+        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .direct_trap_ns = 9000,
+        .module_kvm = true,
         .module_vendor = true, .modules_known = true, .module_file = true, .user = "ada",
         .user_listed = true, .cap_net_admin = true, .automatic = "kvm",
         .thp = "madvise",
@@ -260,7 +259,7 @@ START_TEST(test_all_is_well)
         ck_assert_int_eq(judged.item[i].level, VZ_HOST_GOOD);
         ck_assert_str_eq(judged.item[i].command, "");
     }
-    ck_assert_uint_eq(judged.count, 8);
+    ck_assert_uint_eq(judged.count, 9);
 }
 END_TEST
 
@@ -445,8 +444,48 @@ START_TEST(test_the_software_cpu)
 }
 END_TEST
 
+START_TEST(test_levels_of_the_instruction_set)
+{
+    /* AMD's Zen 4, whose Linux may leave "abm" out of /proc/cpuinfo */
+    struct host_cpuid c = {0xfef83203, 0xf1bf07a9, 0x75c237ff, 0xe7};
+
+    ck_assert_int_eq(host_isa_level(&c), 4);
+    c.xcr0 = 7; /* the kernel does not keep AVX-512's registers */
+    ck_assert_int_eq(host_isa_level(&c), 3);
+    c.ecx_80000001 &= ~UINT32_C(0x20);
+    ck_assert_int_eq(host_isa_level(&c), 2);
+    c.ecx_80000001 |= 0x20;
+    c.xcr0 = 0;
+    ck_assert_int_eq(host_isa_level(&c), 2);
+    c.ecx_1 &= ~(UINT32_C(1) << 19);
+    ck_assert_int_eq(host_isa_level(&c), 1);
+}
+END_TEST
+
+START_TEST(test_direct_execution)
+{
+    struct host_facts f = good();
+    const struct host_finding *h;
+
+    f.direct_trap_ns = 8765;
+    h = judge(&f, "direct", "works");
+    ck_assert(h->level == VZ_HOST_GOOD && strstr(h->text, " 8.7 us more.") && strstr(h->text, " CPUID, "));
+    f.direct_cpuid_faults = true;
+    ck_assert_ptr_null(strstr(judge(&f, "direct", "works")->text, "CPUID"));
+    f.direct_trap_ns = 123456;
+    h = judge(&f, "direct", "slow");
+    ck_assert(h->level == VZ_HOST_NOTE && strstr(h->text, " 123 us "));
+    f.direct_trap_ns = 0;
+    snprintf(f.direct_why, sizeof(f.direct_why), "user code cannot be interrupted");
+    h = judge(&f, "direct", "refused");
+    ck_assert(h->level == VZ_HOST_NOTE && strstr(h->text, ": user code cannot be interrupted."));
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, test_levels_of_the_instruction_set);
+    UNIT_TEST(s, test_direct_execution);
     UNIT_TEST(s, test_an_empty_tree);
     UNIT_TEST(s, test_an_intel_laptop);
     UNIT_TEST(s, test_the_group_of_a_node);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* What can only be found out by trying; see host_facts.h. Nothing stays behind. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/host_facts.h"
+#include "stub/stub.h"
 
 static int try_open(const char *path)
 {
@@ -60,12 +64,61 @@ static int try_ping(int type)
     return 0;
 }
 
+static int try_cpuid(void)
+{
+    struct host_cpuid c = {0};
+    unsigned a, b, d, ecx;
+
+    if (__get_cpuid(1, &a, &b, &ecx, &d))
+        c.ecx_1 = ecx;
+    if (__get_cpuid_count(7, 0, &a, &b, &ecx, &d))
+        c.ebx_7 = b;
+    if (__get_cpuid(0x80000001, &a, &b, &ecx, &d))
+        c.ecx_80000001 = ecx;
+    if (c.ecx_1 & bit_OSXSAVE) {
+        __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+        c.xcr0 = a | (uint64_t)d << 32;
+    }
+    return host_isa_level(&c);
+}
+
+/* As a machine's programs would run in one. */
+static void try_stub(struct host_facts *f)
+{
+    int ram = memfd_create("vz-doctor", MFD_CLOEXEC), ram_ro = -1;
+    const struct stub_probe *probe;
+    struct stub_host *host;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", ram);
+    if (ram >= 0)
+        ram_ro = open(path, O_RDONLY | O_CLOEXEC);
+    if (ram_ro < 0) {
+        snprintf(f->direct_why, sizeof(f->direct_why), "a memory file is refused, or /proc is not there: %s",
+                 strerror(errno));
+    } else if (stub_host_create(&host, &(struct stub_host_options){.ram = ram, .ram_ro = ram_ro, .threads = 1},
+                                f->direct_why) == 0) {
+        probe = stub_host_probe(host);
+        snprintf(f->direct_why, sizeof(f->direct_why), "%s", probe->why);
+        if (probe->works)
+            f->direct_trap_ns = probe->round_trip_ns;
+        f->direct_cpuid_faults = probe->cpuid_faults;
+        stub_host_destroy(host);
+    }
+    if (ram_ro >= 0)
+        close(ram_ro);
+    if (ram >= 0)
+        close(ram);
+}
+
 void host_facts_try(struct host_facts *f)
 {
     f->kvm.open_error = try_open("/dev/kvm");
     f->tun.open_error = try_open("/dev/net/tun");
     f->io_uring_error = try_io_uring();
     f->jit_error = try_code();
+    f->isa_level = try_cpuid();
+    try_stub(f);
     f->ping_error = try_ping(SOCK_DGRAM);
     f->raw_error = try_ping(SOCK_RAW);
 }
