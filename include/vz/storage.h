@@ -182,13 +182,36 @@ struct vz_nvme_options { /* start from VZ_NVME_OPTIONS_INIT */
                  VZ_SET_(limit_burst, VZ_DISK_BURST_DEFAULT))
 
 /**
- * An NVMe controller with one disk, its namespace 1: for guests without virtio drivers. The guest's nvme0n1,
- * nvme1n1, ... in the order they are added. A virtio disk is faster. Apple's: VZNVMExpressControllerDeviceConfiguration.
+ * An NVMe controller with a disk, its namespace 1: for guests without virtio drivers. The guest's nvme0n1, nvme1n1,
+ * ... in the order they are added. More disks behind it: vz_nvme_namespace_new(). A virtio disk is faster. Apple's: VZNVMExpressControllerDeviceConfiguration.
  * @attachment  a reference is taken
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
 VZ_PUBLIC struct vz_storage_device *vz_nvme_device_new(struct vz_storage_attachment *attachment,
                                                        const struct vz_nvme_options *options,
                                                        struct vz_error *err);
+
+#define VZ_NVME_NAMESPACES_MAX 32
+
+struct vz_nvme_namespace_options { /* start from VZ_NVME_NAMESPACE_OPTIONS_INIT */
+    size_t size;
+    const char *controller; /* which NVMe controller it belongs to: by its identifier; NULL: the last one that is
+                               added before it */
+    uint32_t block_size;    /* bytes of the guest's blocks: 512 (the default), or 4096 */
+    uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
+    uint32_t limit_burst;                   /* vz_machine_set_disk_limits() */
+};
+#define VZ_NVME_NAMESPACE_OPTIONS_INIT                                                             \
+    VZ_INIT_(struct vz_nvme_namespace_options, VZ_SET_(block_size, 512)                            \
+                 VZ_SET_(limit_burst, VZ_DISK_BURST_DEFAULT))
+
+/**
+ * A further disk behind an NVMe controller of the configuration: its namespace 2, 3, ... in the order they are
+ * added, the guest's nvme0n2, ... A controller has VZ_NVME_NAMESPACES_MAX of them at most, with the first.
+ * @attachment  a reference is taken
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_device *
+vz_nvme_namespace_new(struct vz_storage_attachment *attachment,
+                      const struct vz_nvme_namespace_options *options, struct vz_error *err);
 
 /* Can it be a block device's identifier? Returns 0, or -1 with VZ_ERROR_INVALID. Since 0.2. */
 VZ_PUBLIC int vz_block_identifier_validate(const char *identifier, struct vz_error *err);

@@ -134,7 +134,7 @@ static void check_boot_loader(struct report *r, const void *object)
 
 static int count_slot(void *count, const struct config_device *d)
 {
-    *(unsigned *)count += d->type != &config_uart_type;
+    *(unsigned *)count += d->type != &config_uart_type && d->type != &config_nvme_namespace_type;
     return 0;
 }
 

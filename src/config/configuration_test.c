@@ -239,6 +239,63 @@ START_TEST(config_limits_memory_and_cpus)
 }
 END_TEST
 
+static void add_nvme(struct vz_config *c, const char *path, const char *identifier)
+{
+    struct vz_nvme_options options = VZ_NVME_OPTIONS_INIT;
+    struct vz_disk_image_options image = VZ_DISK_IMAGE_OPTIONS_INIT;
+    struct vz_storage_attachment *a;
+    struct vz_storage_device *d;
+
+    image.read_only = true;
+    a = vz_disk_image_attachment_new(path, &image, NULL);
+    options.identifier = identifier;
+    d = vz_nvme_device_new(a, &options, NULL);
+    ck_assert_int_eq(vz_config_add_storage_device(c, d, NULL), 0);
+    vz_storage_device_unref(d);
+    vz_storage_attachment_unref(a);
+}
+
+static void add_namespace(struct vz_config *c, const char *path, const char *controller)
+{
+    struct vz_nvme_namespace_options options = VZ_NVME_NAMESPACE_OPTIONS_INIT;
+    struct vz_disk_image_options image = VZ_DISK_IMAGE_OPTIONS_INIT;
+    struct vz_storage_attachment *a;
+    struct vz_storage_device *d;
+
+    image.read_only = true;
+    a = vz_disk_image_attachment_new(path, &image, NULL);
+    options.controller = controller;
+    d = vz_nvme_namespace_new(a, &options, NULL);
+    ck_assert_int_eq(vz_config_add_storage_device(c, d, NULL), 0);
+    vz_storage_device_unref(d);
+    vz_storage_attachment_unref(a);
+}
+
+START_TEST(namespaces_have_a_controller)
+{
+    char path[] = "/tmp/vz-disk-test.XXXXXX";
+    int fd = mkstemp(path);
+    struct vz_config *c = good();
+    struct problems all;
+
+    ck_assert_int_eq(ftruncate(fd, 4096), 0);
+    add_namespace(c, path, NULL); /* none before it */
+    add_nvme(c, path, "a");
+    add_nvme(c, path, "b");
+    add_namespace(c, path, "a");
+    add_namespace(c, path, "c");
+    for (unsigned i = 0; i < 33; i++) /* of "b": they, and its own */
+        add_namespace(c, path, NULL);
+    all = validate(c);
+    expect(&all, "storageDevices[0]: there is no NVMe controller before it");
+    expect(&all, "storageDevices[4]: no NVMe controller has the identifier 'c'");
+    expect(&all, "storageDevices[36]: an NVMe controller has room for 32 namespaces");
+    vz_config_unref(c);
+    unlink(path);
+    close(fd);
+}
+END_TEST
+
 START_TEST(config_refuses_a_disk_written_twice_and_odd_sizes)
 {
     char path[] = "/tmp/vz-disk-test.XXXXXX", link[64];
@@ -635,6 +692,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, config_checks_balloon_and_sockets);
     UNIT_TEST(s, config_does_not_ignore_the_host_cpu_in_silence);
     UNIT_TEST(s, config_limits_memory_and_cpus);
+    UNIT_TEST(s, namespaces_have_a_controller);
     UNIT_TEST(s, config_refuses_a_disk_written_twice_and_odd_sizes);
     UNIT_TEST(s, config_sees_what_two_devices_cannot_share);
     UNIT_TEST(s, labels_are_counted_in_characters);

@@ -87,6 +87,7 @@ struct vz_storage_device {
     struct vz_storage_attachment *attachment; /* never NULL */
     const char *identifier;                   /* may be NULL */
     const char *filter;                       /* may be NULL */
+    const char *controller;                   /* of a namespace; NULL: the last one before it */
     uint32_t block_size;                      /* bytes */
     uint64_t limit_bytes, limit_operations;   /* a second; 0: none */
     uint32_t limit_burst;                     /* ms */
@@ -172,13 +173,18 @@ struct vz_config {
 extern const struct schema_type config_machine_type;
 extern const struct schema_type config_linux_type, config_generic_platform_type;
 extern const struct schema_type config_uart_type, config_virtio_serial_type;
-extern const struct schema_type config_virtio_block_type, config_nvme_type;
+extern const struct schema_type config_virtio_block_type, config_nvme_type, config_nvme_namespace_type;
 extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_type config_virtio_file_system_type;
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 CONFIG_LISTS(CONFIG_LIST_CLASS)
+
+/* Of the storage device number index, a namespace: the number of its NVMe controller; -1: it has none. at()
+ * returns the device number i; NULL: there is none. */
+int config_nvme_controller(const struct vz_storage_device *(*at)(const void *arg, unsigned i),
+                           const void *arg, unsigned index);
 
 /* A device of a configuration: in which list, which of it, and of which type. */
 struct config_device {

@@ -386,7 +386,70 @@ const struct schema_type config_nvme_type = {
     .text = "a disk behind an NVMe controller, nvme0n1, nvme1n1, ... in their order: for guests without "
             "virtio drivers"};
 
-static const struct schema_type *const storage_devices_types[] = {&config_virtio_block_type, &config_nvme_type, NULL};
+static bool is_controller(const struct vz_storage_device *d, const char *name)
+{
+    return schema_type_of(d) == &config_nvme_type &&
+           (!name || (d->identifier && !strcmp(d->identifier, name)));
+}
+
+int config_nvme_controller(const struct vz_storage_device *(*at)(const void *arg, unsigned i),
+                           const void *arg, unsigned index)
+{
+    const char *name = at(arg, index)->controller;
+    const struct vz_storage_device *d;
+    int found = -1;
+
+    for (unsigned i = 0; (name || i < index) && (d = at(arg, i)); i++) {
+        if (is_controller(d, name))
+            found = (int)i;
+    }
+    return found;
+}
+
+static const struct vz_storage_device *device_at(const void *config, unsigned i)
+{
+    const struct vz_config *c = config;
+
+    return i < c->storage_devices.count ? config_storage_device(c, i) : NULL;
+}
+
+/* The first one that is too much for its controller reports it. */
+static void check_namespace(struct report *r, const void *object)
+{
+    const struct vz_storage_device *d = object;
+    int controller = config_nvme_controller(device_at, r->whole, r->index);
+    unsigned count = 1;
+
+    check_shared(r, object);
+    if (controller < 0 && d->controller)
+        report_problem(r, VZ_ERROR_INVALID, "no NVMe controller has the identifier '%.40s'", d->controller);
+    else if (controller < 0)
+        report_problem(r, VZ_ERROR_INVALID, "there is no NVMe controller before it, which it could belong to");
+    for (unsigned i = 0; controller >= 0 && i <= r->index; i++)
+        count += schema_type_of(device_at(r->whole, i)) == &config_nvme_namespace_type &&
+                 config_nvme_controller(device_at, r->whole, i) == controller;
+    if (count == VZ_NVME_NAMESPACES_MAX + 1)
+        report_problem(r, VZ_ERROR_INVALID, "an NVMe controller has room for %d namespaces",
+                       VZ_NVME_NAMESPACES_MAX);
+}
+
+static const struct schema_field nvme_namespace_fields[] = {
+    FIELD_ATTACHMENT,
+    FIELD_STRING(struct vz_storage_device, controller, "controller", .value = "ID",
+                 .text = "which NVMe controller it belongs to: by its identifier",
+                 .more = "Without that it is the last one before it."),
+    FIELD_BLOCK_SIZE,
+    FIELD_LIMITS,
+    FIELD_FILTER,
+    FIELD_END};
+const struct schema_type config_nvme_namespace_type = {
+    .name = "nvme_namespace", .json = "nvmeNamespace", .size = sizeof(struct vz_storage_device),
+    .fields = nvme_namespace_fields, .check = check_namespace, .option = "nvme-namespace",
+    .heading = "Devices",
+    .text = "a further disk behind an NVMe controller: nvme0n2, nvme0n3, ... in their order"};
+
+static const struct schema_type *const storage_devices_types[] = {
+    &config_virtio_block_type, &config_nvme_type, &config_nvme_namespace_type, NULL};
 const struct schema_class config_storage_devices = {.types = storage_devices_types};
 
 struct vz_storage_device *vz_storage_device_ref(struct vz_storage_device *object)
@@ -431,6 +494,23 @@ vz_nvme_device_new(struct vz_storage_attachment *attachment,
     d.limit_operations = o.limit_operations;
     d.limit_burst = o.limit_burst;
     return schema_make(&config_nvme_type, &d, err);
+}
+
+struct vz_storage_device *
+vz_nvme_namespace_new(struct vz_storage_attachment *attachment,
+                      const struct vz_nvme_namespace_options *options, struct vz_error *err)
+{
+    struct vz_nvme_namespace_options o = VZ_NVME_NAMESPACE_OPTIONS_INIT;
+    struct vz_storage_device d = {.attachment = attachment};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    d.controller = o.controller;
+    d.block_size = o.block_size;
+    d.limit_bytes = o.limit_bytes;
+    d.limit_operations = o.limit_operations;
+    d.limit_burst = o.limit_burst;
+    return schema_make(&config_nvme_namespace_type, &d, err);
 }
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)

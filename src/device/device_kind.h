@@ -107,6 +107,7 @@ struct device_disk_ops {
 enum device_bus {
     DEVICE_ON_PORTS, /* at a fixed place */
     DEVICE_ON_PCI,   /* in the next free slot */
+    DEVICE_ON_ANOTHER, /* part of a device that is made before it */
 };
 
 /* Functions return 0, or -errno with err filled in. Optional ones say so. */

@@ -16,6 +16,7 @@
 #include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
+#include "device/device_slots.h"
 #include "device/virtio_slot.h"
 #include "nvme/nvme.h"
 #include "pci/pci.h"
@@ -257,11 +258,18 @@ const struct device_kind disk_kind = {
 
 /* ---- NVMe ----------------------------------------------------------------------------------- */
 
+static struct nvme_namespace_options namespace_of(const struct device_slot *s)
+{
+    const struct vz_storage_device *d = s->config;
+
+    return (struct nvme_namespace_options){
+        .blk = s->host, .read_only = d->attachment->read_only, .block_size = d->block_size};
+}
+
 static int nvme_kind_create(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
-    const struct nvme_namespace_options ns = {
-        .blk = s->host, .read_only = d->attachment->read_only, .block_size = d->block_size};
+    const struct nvme_namespace_options ns = namespace_of(s);
     struct nvme_options o = {.loop = s->env->loop, .mem = s->env->mem,
                              .sum = &s->env->counters->nvme, .namespaces = &ns,
                              .namespace_count = 1};
@@ -300,4 +308,32 @@ const struct device_kind nvme_kind = {
     .type = &config_nvme_type, .bus = DEVICE_ON_PCI, .model = "nvme/nvme", .open = disk_open,
     .create = nvme_kind_create, .quiesce = nvme_kind_quiesce, .resume = nvme_kind_resume,
     .remove = nvme_kind_remove, .flush = disk_flush, .identify = disk_identify,
+    .disk = &disk_ops, .close = disk_close};
+
+/* ---- Further namespaces --------------------------------------------------------------------- */
+
+static const struct vz_storage_device *config_at(const void *slots, unsigned i)
+{
+    const struct device_slot *s =
+        device_slots_find((struct device_slots *)(uintptr_t)slots, "storageDevices", i);
+
+    return s ? s->config : NULL;
+}
+
+/* The controller was made before, as its kind comes before. It brings all of them to rest. */
+static int namespace_create(struct device_slot *s, struct vz_error *err)
+{
+    const struct nvme_namespace_options ns = namespace_of(s);
+    int controller = config_nvme_controller(config_at, s->slots, s->index);
+    const struct device_slot *c =
+        controller < 0 ? NULL : device_slots_find(s->slots, "storageDevices", (unsigned)controller);
+
+    if (!c || !c->model)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "its NVMe controller is not there");
+    return nvme_add_namespace(c->model, &ns, err);
+}
+
+const struct device_kind nvme_namespace_kind = {
+    .type = &config_nvme_namespace_type, .bus = DEVICE_ON_ANOTHER, .model = "nvme/nvme",
+    .open = disk_open, .create = namespace_create, .flush = disk_flush, .identify = disk_identify,
     .disk = &disk_ops, .close = disk_close};

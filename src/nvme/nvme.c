@@ -209,12 +209,14 @@ static void resized(void *arg)
 
 static const struct blk_client client = {.resized = resized};
 
-static int add_namespace(struct nvme *n, const struct nvme_namespace_options *o,
-                         struct vz_error *err)
+int nvme_add_namespace(struct nvme *n, const struct nvme_namespace_options *o, struct vz_error *err)
 {
     struct nvme_ns *ns = &n->ns[n->ns_count];
     uint32_t block = MAX(o->block_size, o->blk->block_size);
 
+    if (n->ns_count == NVME_NAMESPACES_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "an NVMe controller has room for %u namespaces",
+                         NVME_NAMESPACES_MAX);
     if (!is_power_of_two(block) || block < 512 || block > 4096)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "blocks of %u bytes are not to be had", block);
     if (blk_attach(o->blk, &client, ns) < 0)
@@ -251,7 +253,7 @@ static int fill(struct nvme *n, const struct nvme_options *o, struct vz_error *e
     for (unsigned i = 0; i < ARRAY_SIZE(n->bell); i++)
         n->bell[i].n = n;
     for (unsigned i = 0; i < o->namespace_count && !r; i++)
-        r = add_namespace(n, &o->namespaces[i], err);
+        r = nvme_add_namespace(n, &o->namespaces[i], err);
     n->life.power_cycles = 1;
     n->since_ms = clock_mono_ns() / NS_PER_MS;
     nvme_features_reset(n);

@@ -51,6 +51,9 @@ struct nvme_options {
  * runs. */
 int nvme_create(struct pci_host *host, unsigned devfn, const struct nvme_options *options,
                 struct nvme **ret, struct vz_error *err) must_check;
+/* One namespace more, with the next ID. The same, before the machine runs. */
+int nvme_add_namespace(struct nvme *n, const struct nvme_namespace_options *options,
+                       struct vz_error *err) must_check;
 /* Take it off the bus and free it, while the machine goes on. It is quiet, and no vCPU runs. */
 void nvme_destroy(struct nvme *n);
 

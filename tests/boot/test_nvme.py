@@ -75,6 +75,22 @@ def test_linux_sees_a_sane_device(guest, image):
                                 "1", "vz1", "nvme0", "nvme1", "3"], out
 
 
+def test_disks_of_one_controller(guest, image, diskcheck):
+    """Three namespaces, of which one has larger blocks; each has its own bytes, speed limit and size."""
+    a, b, c = image(name="a"), image(name="b"), image(size=8 * MIB, name="c")
+    out = guest("for n in 2 3; do for i in $(seq 600); do [ -b /dev/nvme0n$n ] && break; sleep 0.1; done; done\n"
+                "ls -d /sys/class/nvme/*; cat /sys/block/nvme0n?/queue/logical_block_size /sys/block/nvme0n?/size; "
+                "cat /sys/block/nvme0n3/ro; cat /sys/block/nvme?n?/uuid | sort -u | wc -l\n"
+                f"diskcheck /dev/nvme0n1 1 {STEPS} & diskcheck /dev/nvme0n2 2 {STEPS}; wait",
+                "--nvme", f"{a},id=one", "--disk", f"{c},ro", "--nvme-namespace", f"{b},block-size=4096",
+                "--nvme-namespace", f"{c},controller=one,ro", "--nvme", f"{image(name='d')},limit-bytes=1G")
+    words = out.split()
+    assert words[:2] == ["/sys/class/nvme/nvme0", "/sys/class/nvme/nvme1"], out
+    assert words[2:10] == ["512", "4096", "512", "32768", "32768", "16384", "1", "4"], out
+    assert out.count("all is well") == 2, out
+    assert "all is well" in verify(diskcheck, a, 1, STEPS) and "all is well" in verify(diskcheck, b, 2, STEPS)
+
+
 def test_a_reset_under_load_loses_nothing(guest, image, diskcheck):
     path = image()
     out = guest("diskcheck /dev/nvme0n1 5 seq rand:3000 check & "

@@ -117,6 +117,26 @@ static void on_bus(struct fake_machine *m, struct device_env *env)
     ck_assert_int_eq(pci_host_create(m->bus, &o, &env->pci), 0);
 }
 
+struct before {
+    struct device_slots *slots;
+    const struct config_device *device;
+};
+
+/* All of a list that stand before one, which may be part of them. 1 at that. */
+static int add_those_before(void *arg, const struct config_device *device)
+{
+    const struct before *b = arg;
+    const struct device_kind *const *kind = pc_device_kinds;
+
+    if (device->object == b->device->object)
+        return 1;
+    while ((*kind)->type != device->type)
+        kind++;
+    return strcmp(device->list, b->device->list) ? 0 : device_slots_add(b->slots, *kind, device, NULL, NULL);
+}
+
+static unsigned lived;
+
 /* From open to close. */
 static int live(void *arg, const struct config_device *device)
 {
@@ -131,11 +151,16 @@ static int live(void *arg, const struct config_device *device)
         kind++;
     on_bus(&m, &env);
     ck_assert_int_eq(device_slots_new(&env, &slots), 0);
+    if ((*kind)->bus == DEVICE_ON_ANOTHER) {
+        ck_assert_int_eq(config_each_device(arg, add_those_before, &(struct before){slots, device}), 1);
+        ck_assert_int_eq(device_slots_create(slots, &err), 0);
+    }
     ck_assert_msg(device_slots_add(slots, *kind, device, NULL, &err) == 0, "%s", err.text);
     for (last = m.bus->devices; last->next; last = last->next)
         ;
     ck_assert_msg(device_slots_create(slots, &err) == 0, "%s", err.text);
-    check_models(last->next, device->type->json);
+    if ((*kind)->bus != DEVICE_ON_ANOTHER)
+        check_models(last->next, device->type->json);
     ck_assert_int_eq(device_slots_start(slots, &err), 0);
     quiet_count = 0;
     device_slots_quiesce(slots, on_quiet, NULL);
@@ -146,7 +171,7 @@ static int live(void *arg, const struct config_device *device)
     device_slots_free(slots);
     loop_destroy(m.loop);
     mem_destroy(env.mem);
-    ++*(unsigned *)arg;
+    lived++;
     return 0;
 }
 
@@ -154,8 +179,9 @@ static int live(void *arg, const struct config_device *device)
 static const char everything[] =
     "{\"serialPorts\":[{\"type\":\"uart\"},{\"type\":\"virtio\"}],"
     "\"storageDevices\":[{\"type\":\"virtioBlock\","
-    "\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}},"
-    "{\"type\":\"nvme\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}}],"
+    "\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
+    "{\"type\":\"nvme\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
+    "{\"type\":\"nvmeNamespace\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}}],"
     "\"networkDevices\":[{\"type\":\"virtioNet\"}],"
     "\"consoleDevices\":[{\"type\":\"virtioConsole\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\"}]}],"
     "\"entropyDevices\":[{\"type\":\"virtioEntropy\"}],"
@@ -166,9 +192,9 @@ static const char everything[] =
 
 START_TEST(every_kind_lives_and_has_state)
 {
-    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + 2 * sizeof(path)];
-    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path, path);
-    unsigned lived = 0, kinds = 0;
+    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + 3 * sizeof(path)];
+    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path, path, path);
+    unsigned kinds = 0;
     struct vz_error err = {0};
     struct vz_config *c;
 
@@ -177,7 +203,7 @@ START_TEST(every_kind_lives_and_has_state)
     close(fd);
     c = vz_config_from_json(json, (size_t)len, &err);
     ck_assert_msg(c != NULL, "%s", err.text);
-    ck_assert_int_eq(config_each_device(c, live, &lived), 0);
+    ck_assert_int_eq(config_each_device(c, live, c), 0);
     while (pc_device_kinds[kinds])
         kinds++;
     ck_assert_uint_eq(lived, kinds);
