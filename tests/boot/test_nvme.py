@@ -2,12 +2,13 @@
 """Linux's own driver on NVMe controllers: what it writes is in the image, what fails is told, and a reset
 in the middle of everything loses nothing."""
 import os
+import re
 import subprocess
 
 import pytest
 
 import boots
-from conftest import SLOWER
+from conftest import ROOT, SLOWER
 
 MIB = 1 << 20
 HERE = os.path.dirname(__file__)
@@ -89,6 +90,25 @@ def test_disks_of_one_controller(guest, image, diskcheck):
     assert words[2:10] == ["512", "4096", "512", "32768", "32768", "16384", "1", "4"], out
     assert out.count("all is well") == 2, out
     assert "all is well" in verify(diskcheck, a, 1, STEPS) and "all is well" in verify(diskcheck, b, 2, STEPS)
+
+
+def test_debian_boots_from_it(vz, tmp_path):
+    """systemd on a root file system behind NVMe, with Debian's kernel and initrd given; nothing of it is kept."""
+    made = subprocess.run([f"{ROOT}/scripts/make-debian-image"], text=True, stderr=subprocess.PIPE)
+    if made.returncode == 3:
+        pytest.skip(made.stderr.strip().splitlines()[-1])
+    image = f"{ROOT}/cache/debian.img"
+    listing = subprocess.run(["/sbin/debugfs", "-R", "ls -p /boot", image], check=True, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    version = sorted(re.findall(r"/vmlinuz-([^/]+)/", listing))[-1]
+    for name in ("vmlinuz", "initrd.img"):
+        subprocess.run(["/sbin/debugfs", "-R", f"dump /boot/{name}-{version} {tmp_path}/{name}", image], check=True,
+                       stderr=subprocess.DEVNULL)
+    r = vz("run", "--kernel", tmp_path / "vmlinuz", "--initrd", tmp_path / "initrd.img", "--nvme", f"{image},ephemeral",
+           "--memory", "512M", "--timeout", f"{LIMIT_S}s", "--cmdline",
+           "root=/dev/nvme0n1 console=ttyS0 quiet systemd.run=\"/bin/sh -c 'findmnt -no SOURCE,FSTYPE / >/dev/console; "
+           "dd if=/dev/urandom of=/root/x bs=1M count=4 conv=fsync && echo is written >/dev/console'\"", timeout=LIMIT_S)
+    assert r.status == 0 and "/dev/nvme0n1 ext4" in r.out and "is written" in r.out, r
 
 
 def test_a_reset_under_load_loses_nothing(guest, image, diskcheck):
