@@ -123,6 +123,16 @@ VZ_PUBLIC void vz_network_device_mac(const struct vz_network_device *device,
  * attachment; NULL: there are not so many. Since 0.4. */
 VZ_PUBLIC const struct vz_port_forward *
 vz_nat_attachment_forward(const struct vz_network_attachment *attachment, unsigned index);
+/**
+ * The same NAT with other forwards: for vz_machine_set_network_attachment(), which then leaves the guest's
+ * connections alone.
+ * @attachment  of vz_nat_network_attachment_new()
+ * @forwards    of this many; copied
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (it is no NAT) or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_network_attachment *
+vz_nat_attachment_with_forwards(const struct vz_network_attachment *attachment,
+                                const struct vz_port_forward *forwards, unsigned forward_count,
+                                struct vz_error *err);
 
 #ifdef __cplusplus
 }

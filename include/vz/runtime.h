@@ -95,7 +95,8 @@ VZ_PUBLIC int vz_machine_set_directory_share(struct vz_machine *machine, unsigne
 /* ---- Networks (Apple's: VZNetworkDevice) ---------------------------------------------------- */
 
 /**
- * Wire a network card of a live machine to another network; the guest sees its link go down and up. Until
+ * Wire a network card of a live machine to another network; the guest sees its link go down and up. A NAT in
+ * place of a NAT with other forwards is the same network: the guest and its connections do not notice. Until
  * the machine stops: the next start has what the configuration says.
  * @attachment  a reference is taken; NULL: pull the plug
  * Returns 0; or -1, and the network before stays if that is possible, with VZ_ERROR_DEVICE_NOT_FOUND (no

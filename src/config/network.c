@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 
+#include "base/error.h"
 #include "config/objects.h"
 #include "config/report.h"
 #include "config/schema_text.h"
@@ -217,6 +218,25 @@ const struct vz_port_forward *
 vz_nat_attachment_forward(const struct vz_network_attachment *a, unsigned index)
 {
     return a && a->kind == NETWORK_NAT && index < a->forward_count ? &a->forward[index] : NULL;
+}
+
+struct vz_network_attachment *
+vz_nat_attachment_with_forwards(const struct vz_network_attachment *attachment,
+                                const struct vz_port_forward *forwards, unsigned forward_count,
+                                struct vz_error *err)
+{
+    struct vz_nat_network_options o = VZ_NAT_NETWORK_OPTIONS_INIT;
+
+    if (!options_given(attachment, "attachment", err))
+        return NULL;
+    if (attachment->kind != NETWORK_NAT) {
+        error_set(err, 0, VZ_ERROR_INVALID, "only a NAT has forwards");
+        return NULL;
+    }
+    o.forwards = forwards;
+    o.forward_count = forward_count;
+    o.host_loopback = attachment->host_loopback;
+    return vz_nat_network_attachment_new(&o, err);
 }
 
 struct vz_network_attachment *

@@ -173,11 +173,91 @@ static int exchange(struct device_slot *s, struct vz_network_attachment *a, stru
     return r;
 }
 
+/* ---- Forwards of a NAT that stays ----------------------------------------------------------- */
+
+static struct net_forward forward_of(const struct vz_port_forward *f)
+{
+    return (struct net_forward){.udp = f->udp, .host = f->host, .host_port = f->host_port,
+                                .guest_port = f->guest_port};
+}
+
+static bool has_forward(const struct vz_network_attachment *a, const struct vz_port_forward *f)
+{
+    for (unsigned i = 0; i < a->forward_count; i++) {
+        const struct vz_port_forward *g = &a->forward[i];
+
+        if (g->udp == f->udp && g->host_port == f->host_port && g->guest_port == f->guest_port &&
+            !strcmp(g->host ? g->host : "127.0.0.1", f->host ? f->host : "127.0.0.1"))
+            return true;
+    }
+    return false;
+}
+
+/* End those of from that to has not. */
+static void end_forwards(struct card *card, const struct vz_network_attachment *from,
+                         const struct vz_network_attachment *to)
+{
+    for (unsigned i = 0; i < from->forward_count; i++) {
+        const struct net_forward f = forward_of(&from->forward[i]);
+
+        if (!has_forward(to, &from->forward[i]))
+            (void)net_nat_forward_remove(card->net, &f, NULL); /* one that failed to come back */
+    }
+}
+
+/* Begin those of to that from has not, until one fails; *ret_begun: how many it has got to. */
+static int begin_forwards(struct card *card, const struct vz_network_attachment *from,
+                          const struct vz_network_attachment *to, unsigned *ret_begun, struct vz_error *err)
+{
+    for (*ret_begun = 0; *ret_begun < to->forward_count; ++*ret_begun) {
+        const struct net_forward f = forward_of(&to->forward[*ret_begun]);
+        int r = has_forward(from, &to->forward[*ret_begun]) ? 0 : net_nat_forward_add(card->net, &f, err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The guest and all its connections do not notice. On failure it is as before. */
+static int change_forwards(struct card *card, struct vz_network_attachment *a, struct vz_error *err)
+{
+    struct vz_network_attachment *old = card->attachment;
+    unsigned begun, again;
+    int r;
+
+    end_forwards(card, old, a);
+    r = begin_forwards(card, old, a, &begun, err);
+    if (r < 0) {
+        struct vz_network_attachment part = *a;
+
+        part.forward_count = begun;
+        end_forwards(card, &part, old);
+        (void)begin_forwards(card, a, old, &again, NULL);
+        return r;
+    }
+    card->attachment = vz_network_attachment_ref(a);
+    vz_network_attachment_unref(old);
+    return 0;
+}
+
+static bool differs_in_forwards_only(const struct card *card, const struct vz_network_attachment *a)
+{
+    return a && is_nat(card) && a->kind == NETWORK_NAT &&
+           a->host_loopback == card->attachment->host_loopback;
+}
+
 static int net_change(struct device_slot *s, unsigned part, void *attachment, struct vz_error *err)
 {
     struct card *card = s->host;
     int r = 0;
 
+    if (differs_in_forwards_only(card, attachment)) {
+        r = change_forwards(card, attachment, err);
+        if (r < 0)
+            device_slot_prefix(s, err);
+        return r;
+    }
     virtio_net_set_net(s->model, NULL);
     if (attachment)
         r = exchange(s, attachment, err);

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -368,6 +370,81 @@ static bool is_attached(struct machine *t, struct vz_network_attachment *a)
     return is;
 }
 
+/* A port of 127.0.0.1 that nobody has at this moment. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(a);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static bool listens(uint16_t port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+    close(fd);
+    return is;
+}
+
+/* The NAT stays the same one, and a change that cannot be made leaves all as it was. */
+START_TEST(forwards_of_a_nat_come_and_go)
+{
+    struct vz_port_forward f[2] = {VZ_PORT_FORWARD_INIT, VZ_PORT_FORWARD_INIT};
+    struct vz_network_attachment *nat = vz_nat_network_attachment_new(NULL, NULL), *one, *two, *other, *bad;
+    struct vz_network_device *card = vz_virtio_network_device_new(nat, NULL, NULL);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct vz_error err = {0};
+    socklen_t len = sizeof(a);
+    struct machine t;
+
+    ck_assert(!bind(taken, (struct sockaddr *)&a, sizeof(a)) && !listen(taken, 1) &&
+              !getsockname(taken, (struct sockaddr *)&a, &len));
+    f[0].host_port = free_port();
+    f[1].host_port = free_port();
+    f[0].guest_port = f[1].guest_port = 80;
+    one = vz_nat_attachment_with_forwards(nat, f, 1, &err);
+    two = vz_nat_attachment_with_forwards(one, f, 2, &err);
+    other = vz_nat_attachment_with_forwards(one, f + 1, 1, &err);
+    f[0].host_port = ntohs(a.sin_port);
+    bad = vz_nat_attachment_with_forwards(one, f, 2, &err);
+    ck_assert(one && two && other && bad);
+    ck_assert_ptr_null(vz_nat_attachment_with_forwards(NULL, f, 2, &err));
+    f[0].host_port = vz_nat_attachment_forward(one, 0)->host_port;
+    begin(&t);
+    vz_config_add_network_device(t.config, card, NULL);
+    vz_network_device_unref(card);
+    t.m = vz_machine_new(t.config, NULL, NULL);
+    start(&t);
+    ck_assert(!listens(f[0].host_port));
+    ck_assert_msg(!vz_machine_set_network_attachment(t.m, 0, one, &err), "%s", err.text);
+    ck_assert(is_attached(&t, one) && listens(f[0].host_port) && !listens(f[1].host_port));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, two, &err), 0);
+    ck_assert(listens(f[0].host_port) && listens(f[1].host_port));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, bad, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    ck_assert(is_attached(&t, two) && listens(f[0].host_port) && listens(f[1].host_port));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, other, &err), 0);
+    ck_assert(!listens(f[0].host_port) && listens(f[1].host_port));
+    ck_assert_int_eq(vz_machine_set_network_attachment(t.m, 0, nat, &err), 0);
+    ck_assert(!listens(f[0].host_port) && !listens(f[1].host_port));
+    end(&t);
+    close(taken);
+    vz_network_attachment_unref(nat);
+    vz_network_attachment_unref(one);
+    vz_network_attachment_unref(two);
+    vz_network_attachment_unref(other);
+    vz_network_attachment_unref(bad);
+}
+END_TEST
+
 START_TEST(a_network_is_replaced_and_lost)
 {
     struct lost lost = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -617,6 +694,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);
     UNIT_TEST(s, a_serial_port_leads_elsewhere);
     UNIT_TEST(s, a_serial_port_leads_to_the_program);
+    UNIT_TEST(s, forwards_of_a_nat_come_and_go);
     UNIT_TEST(s, a_network_is_replaced_and_lost);
     UNIT_TEST(s, nothing_leaks_with_every_device);
     UNIT_TEST(s, two_machines_with_every_device);

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -11,6 +12,7 @@ import pytest
 
 import guest_drivers
 from conftest import BUILD, VZ
+from machines import Control
 
 DISK = ("crc16", "mbcache", "jbd2", "ext4", "virtio_blk")
 INIT = """
@@ -185,6 +187,93 @@ def test_a_paused_guest_is_no_place_to_work_and_its_clock_is_set_afterwards(vz, 
     assert abs(int(vz("exec", g, "--", "date", "+%s").out) - time.time()) < 4
 
 
+def test_the_clock_is_set_whoever_lets_the_guest_go_on(vz, g, home):
+    """Other programs than ours resume it by the control socket: the machine's process sees to the clock itself."""
+    c = Control(home / "g.vz")
+    assert "result" in c.call("pause")
+    time.sleep(6)
+    assert "result" in c.call("resume")
+    deadline = time.monotonic() + 60
+    while abs(int(vz("exec", g, "--", "date", "+%s").out) - time.time()) > 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    c.close()
+
+
+def test_ports_that_the_guest_opens(vz, g, home):
+    """With --auto on, from the same port of 127.0.0.1, as long as its program listens; never below 1024."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    serve = f"echo $$ >/tmp/pid; exec nc -lk -p {port} -e echo hello"
+    assert vz("exec", "-d", g, "--", "sh", "-c", serve).status == 0
+    assert vz("exec", "-d", g, "--", "nc", "-lk", "-p", "23", "-e", "echo", "no").status == 0
+
+    def automatic():
+        return [f["hostPort"] for f in json.loads(vz("forward", g, "--json").out) if f["automatic"]]
+
+    def wait(ports):
+        deadline = time.monotonic() + 60
+        while automatic() != ports:
+            assert time.monotonic() < deadline, vz("forward", g)
+            time.sleep(0.2)
+
+    assert automatic() == []
+    assert vz("forward", g, "--auto", "on").status == 0
+    wait([port])
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.settimeout(60)
+        assert s.recv(100) == b"hello\n"
+    assert f"tcp:127.0.0.1:{port}:{port}  (automatic)" in vz("forward", g).out
+    assert vz("exec", g, "--", "sh", "-c", "kill $(cat /tmp/pid)").status == 0
+    wait([])
+    assert vz("exec", "-d", g, "--", "sh", "-c", serve).status == 0
+    wait([port])
+    assert vz("forward", g, "--auto", "off").status == 0
+    assert automatic() == [] and not (home / "g.vz" / "auto-forward").exists()
+
+
+def test_a_clone_becomes_a_machine_of_its_own(vz, g, home):
+    """At its first start, and once: name, machine-id, and what goes with them."""
+    clean = home / "first.vz"
+    clean.mkdir()
+    (clean / "config.json").write_bytes((home / "g.vz" / "config.json").read_bytes())
+    with open(clean / "disk.img", "wb") as f:
+        f.truncate(32 << 20)
+    subprocess.run(["/sbin/mkfs.ext4", "-q", clean / "disk.img"], check=True)
+    assert vz("clone", "first", "my_twin").status == 0
+    twin = home / "my_twin.vz"
+    assert json.loads((twin / "identity.json").read_text()) == {"hostname": "my-twin", "all": True}
+    assert not (clean / "identity.json").exists()
+    assert vz("start", "my_twin").status == 0
+    try:
+        deadline = time.monotonic() + 120
+        while (twin / "identity.json").exists():
+            assert time.monotonic() < deadline, (twin / "console.log").read_text()
+            time.sleep(0.1)
+        r = vz("exec", "my_twin", "--", "sh", "-c", "hostname; cut -c 13 /etc/machine-id; wc -c </etc/machine-id")
+        assert r.out.split() == ["my-twin", "4", "33"], r
+    finally:
+        vz("stop", "--now", "my_twin")
+    # One that is thrown away has it for itself, and the next one too.
+    assert vz("clone", "first", "other").status == 0
+    r = vz("run", "--from", "other", "--ephemeral", "--", "sh", "-c",
+           "until [ $(hostname) = other ]; do sleep 0.1; done; hostname")
+    assert (r.status, r.out) == (0, "other\n") and (home / "other.vz" / "identity.json").exists(), r
+
+
+def test_waiting_for_the_network_and_ssh(vz, g):
+    assert vz("exec", g, "--", "ping", "-c", "1", "10.0.2.2").status == 0  # so that the NAT has seen it
+    assert vz("wait", g, "--for", "network", "--timeout", "60s").status == 0
+    r = vz("wait", g, "--for", "ssh", "--timeout", "1s")
+    assert r.status == 124 and "not within that time" in r.err, r
+    serve = "nc -lk -p 22 -e echo SSH-2.0-x"
+    assert vz("exec", "-d", g, "--", "sh", "-c", serve).status == 0
+    r = vz("wait", g, "--for", "ssh", "--timeout", "60s")
+    assert r.status == 0, r
+    assert [f["guestPort"] for f in json.loads(vz("forward", g, "--json").out)].count(22) == 1
+
+
 def test_one_command_in_a_clean_machine(vz, g, home, tmp_path):
     """--from with --ephemeral, also while the machine is off; its disk is as it was."""
     clean = home / "clean.vz"
@@ -239,7 +328,6 @@ def agent_program(folder):
                     f"-L{BUILD}/src", "-lvz", f"-Wl,-rpath,{BUILD}/src"], check=True)
 
     def run(home, what):
-        from machines import Control
         c = Control(home / "g.vz")
         assert "result" in c.call("connect", port=30330)
         fd = c.fds.pop()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Machines as folders: create, clone, rename, delete, set, attach, detach; and what a crash leaves."""
+import base64
+import gzip
 import hashlib
 import http.server
 import json
@@ -13,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import VZ
+from conftest import BUILD, VZ
 from machines import HALT, home, info, machine  # noqa: F401 (fixtures)
 
 
@@ -449,6 +451,62 @@ def test_wishes_that_debian_cannot_have(vz, home, tmp_path, monkeypatch, options
     r = vz("create", "one", "--from", "debian", *options)
     assert r.status == 1 and what in r.err, r
     assert os.listdir(home) == []
+
+
+def user_data(folder):
+    text = (folder / "first-start.user-data").read_text()
+    assert text.startswith("#cloud-config\n")
+    return json.loads(text.split("\n", 1)[1])
+
+
+def test_an_image_with_cloud_init_gets_a_seed_with_the_agent(vz, home, kernel, tmp_path):
+    image, key, script = tmp_path / "cloud.img", tmp_path / "id.pub", tmp_path / "script"
+    image.write_bytes(bytes(1 << 20))
+    key.write_text("ssh-ed25519 AAAA me@here\nssh-ed25519 BBBB other\n")
+    script.write_text("#!/bin/sh\necho hi\n")
+    (tmp_path / "password").write_text("secret\n")
+    r = vz("create", "my_web", "--from", "cloud.img", "--kernel", kernel, "--user", "anna", "--ssh-key", "id.pub", "--script",
+           "script", "--packages", "less,git", "--password-file", "password", cwd=tmp_path)
+    assert (r.status, r.err) == (0, ""), r
+    folder = home / "my_web.vz"
+    disks = config(folder)["storageDevices"]
+    assert [d["attachment"].get("userData") for d in disks] == [None, "first-start.user-data"]
+    assert (folder / "first-start.user-data").stat().st_mode & 0o777 == 0o600  # there is a password in it
+    data = user_data(folder)
+    assert data["hostname"] == "my-web" and data["packages"] == ["less", "git", "openssh-server"]
+    assert data["users"][0]["name"] == "anna" and data["users"][0]["plain_text_passwd"] == "secret"
+    assert data["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA me@here", "ssh-ed25519 BBBB other"]
+    assert data["runcmd"] == [["systemctl", "enable", "--now", "vz-agent"], ["/var/lib/vz-first-start"]]
+    files = {f["path"]: f for f in data["write_files"]}
+    agent = files["/usr/sbin/vz-agent"]
+    assert agent["encoding"] == "gz+b64" and agent["permissions"] == "0755"
+    with open(f"{BUILD}/agent/vz-agent", "rb") as f:
+        assert gzip.decompress(base64.b64decode(agent["content"], validate=True)) == f.read()
+    assert b"ExecStart=/usr/sbin/vz-agent" in gzip.decompress(
+        base64.b64decode(files["/etc/systemd/system/vz-agent.service"]["content"], validate=True))
+    assert vz("start", "my_web").status == 0
+    vz("stop", "--now", "my_web")
+    assert vz("clone", "my_web", "two").status == 0  # with a seed of its own
+    assert user_data(home / "two.vz") == data
+
+
+def test_wishes_by_a_file(vz, home, kernel, tmp_path):
+    image, form = tmp_path / "cloud.img", tmp_path / "form.json"
+    image.write_bytes(bytes(1 << 20))
+    form.write_text('{"username": "me", "locale": "de_DE.UTF-8", "script": "#!/bin/sh\\n"}')
+    assert vz("create", "one", "--from", image, "--kernel", kernel, "--provision", form).status == 0
+    assert user_data(home / "one.vz")["locale"] == "de_DE.UTF-8"
+    for options, what in ((("--provision", form, "--user", "x"), "--user: is for --provision's file"),
+                          (("--provision", tmp_path / "none"), "No such file"), (("--ssh-key", form), "--user NAME"),
+                          (("--user", "root"), "user name 'root'"), (("--user", "me", "--packages", "a b"), "package 'a b'"),
+                          (("--user", "me", "--ssh-key", tmp_path / "none"), "No such file")):
+        r = vz("create", "two", "--from", image, "--kernel", kernel, *options)
+        assert r.status in (1, 2) and what in r.err, r
+    form.write_text('{"username": "me", "nonsense": 1}')
+    r = vz("create", "two", "--from", image, "--kernel", kernel, "--provision", form)
+    assert r.status == 1 and "nonsense" in r.err and os.listdir(home) == ["one.vz"], r
+    r = vz("create", "two", "--kernel", kernel, "--user", "me")
+    assert r.status in (1, 2) and "--from" in r.err, r
 
 
 # ---- Crashes ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -202,6 +203,84 @@ def test_in_the_foreground(vz, machine):
         time.sleep(0.05)
     assert vz("stop", "--now", "one").status == 0
     assert p.wait(30) == 0
+
+
+# ---- Forwards ----------------------------------------------------------------------------------
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_forward(vz, machine):
+    folder = machine("one", "--net", "nat")
+    a, b, c = free_port(), free_port(), free_port()
+
+    def stored():
+        nat = json.loads((folder / "config.json").read_text())["networkDevices"][0]["attachment"]
+        return [f["hostPort"] for f in nat.get("forwards", [])]
+
+    assert (vz("forward", "one").out, vz("forward", "one").status) == ("", 0)
+    assert vz("forward", "one", f"{a}:80").status == 0
+    assert stored() == [a] and not listens(a)
+    assert vz("start", "one").status == 0
+    assert listens(a)
+    r = vz("forward", "one", f"{b}:80", f"udp:{c}:53")  # while it runs
+    assert (r.status, r.err) == (0, "") and listens(b) and stored() == [a, b, c], r
+    assert vz("forward", "one").out == f"tcp:127.0.0.1:{a}:80\ntcp:127.0.0.1:{b}:80\nudp:127.0.0.1:{c}:53\n"
+    assert json.loads(vz("forward", "one", "--json").out)[1] == {
+        "protocol": "tcp", "host": "127.0.0.1", "hostPort": b, "guestPort": 80, "automatic": False}
+    r = vz("forward", "one", f"{a}:81")
+    assert r.status == 1 and f"port {a} of 127.0.0.1 is forwarded already" in r.err and stored() == [a, b, c], r
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        r = vz("forward", "one", f"{s.getsockname()[1]}:80")
+        assert r.status == 1 and "Address already in use" in r.err and listens(a) and listens(b), r
+    assert vz("forward", "one", "--remove", f"{a}:80", f"udp:{c}:53").status == 0
+    assert not listens(a) and listens(b) and stored() == [b]
+    r = vz("forward", "one", "--remove", f"{a}:80")
+    assert r.status == 1 and "is not forwarded" in r.err, r
+    for bad in ("80", "0:80", "x:80", "tcp:1:2:3:4", "80:70000", "icmp:1:2"):
+        assert vz("forward", "one", bad).status == 1 and stored() == [b], bad
+    assert vz("forward", "one", "--remove").status == 2 and vz("forward", "one", "--auto", "x").status == 1
+    assert vz("stop", "--now", "one").status == 0
+    assert not listens(b)
+    machine("two")
+    r = vz("forward", "two", f"{a}:80")
+    assert r.status == 1 and "behind NAT" in r.err, r
+    assert vz("start", "two").status == 0
+    r = vz("forward", "two", f"{a}:80")
+    assert r.status == 1 and "behind NAT" in r.err, r
+    for what in ("ssh", "network"):
+        r = vz("wait", "two", "--for", what, "--timeout", "1s")
+        assert r.status == 1 and "behind NAT" in r.err, r
+
+
+def test_ssh_is_led_to_the_guest(vz, machine, tmp_path, monkeypatch):
+    """By this computer's ssh: here one that only says what it was told."""
+    (tmp_path / "ssh").write_text("#!/bin/sh\nfor w; do echo \"$w\"; done; exit 7\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    folder = machine("one", "--net", "nat")
+    r = vz("ssh", "one", "--", "true")
+    assert r.status == 255 and "not running" in r.err, r
+    assert vz("start", "one").status == 0
+    (folder / "user").write_text("anna")
+    r = vz("ssh", "one", "-i", "key", "--", "ls", "-l", "--")
+    words = r.out.splitlines()
+    port = int(words[0].removeprefix("-p"))
+    assert r.status == 7 and listens(port), r
+    assert words[1:] == [f'-oUserKnownHostsFile="{folder}/known_hosts"', "-oHostKeyAlias=one.vz",
+                         "-oStrictHostKeyChecking=accept-new", "-i", "key", "-l", "anna", "127.0.0.1", "--", "ls", "-l", "--"]
+    words = vz("ssh", "--user", "me").out.splitlines()
+    assert words[0] == f"-p{port}" and words[-3:] == ["-l", "me", "127.0.0.1"]  # one port is enough
 
 
 # ---- The protocol -------------------------------------------------------------------------------

@@ -98,3 +98,26 @@ def test_documents_examples_and_licence_are_there(installed):
     assert (doc / "vz-doc/examples/linux.c").exists()
     for package in ("vz", "libvz0.4", "libvz-dev", "python3-vz", "vz-doc"):
         assert (doc / package / "copyright").exists() or (doc / package).is_symlink()
+
+
+def test_the_installed_vz_brings_the_agent_for_guests(installed, tmp_path):
+    """A folder of its own stands for the system: `create` finds script and agent from the program's place."""
+    assert os.access(installed / "usr/sbin/vz-agent", os.X_OK)  # the package for guests
+    agent = installed / "usr/lib/vz/vz-agent"
+    assert os.access(agent, os.X_OK) and (agent.parent / "vz-agent.service").exists()
+    assert run(str(agent), "--version").strip()
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    # As it is called: what the new system would get lies in $TMPDIR.
+    (tools / "mmdebstrap").write_text(f"#!/bin/sh\ncp -r \"$TMPDIR/agent\" {tmp_path}/got\nexit 1\n")
+    (tools / "mmdebstrap").chmod(0o755)
+    p = subprocess.run([installed / "usr/bin/vz", "create", "x", "--from", "debian"], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={
+                           **os.environ, "LD_LIBRARY_PATH": str(library_folder(installed)), "VZ_HOME": str(tmp_path / "home"),
+                           "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": f"{tools}:{os.environ['PATH']}"})
+    if "reaches no Debian sources" in p.stdout:
+        pytest.skip("apt has no sources here")
+    assert p.returncode == 1 and "mmdebstrap failed" in p.stdout, p.stdout
+    assert (tmp_path / "got" / "vz-agent").read_bytes() == agent.read_bytes()
+    assert (tmp_path / "got" / "vz-agent.service").exists()
+    assert os.listdir(tmp_path / "home") == []

@@ -16,6 +16,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_GUEST = 3, EXIT_TIMEOU
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* It lacks memory. Returns false. */
 bool cli_no_memory(void);
+/* The whole file ("-": standard input), with a 0 behind it, for free(); or NULL and err. */
+char *cli_read_file(const char *path, size_t *ret_len, struct vz_error *err);
 #define CLI_SUGGESTION_MAX 128
 /* "; did you mean '--memory'?", or nothing: which of words was probably meant by word. dashes stand
  * in front of it. */
@@ -87,9 +89,10 @@ extern const struct opt no_options[];
 extern const struct command run_command, disk_command, doctor_command;
 /* Each in the file of its name in command/. */
 extern const struct command attach_command, clone_command, console_command, cp_command,
-    create_command, delete_command, detach_command, exec_command, inspect_command, ip_command,
+    create_command, delete_command, detach_command, exec_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,
-    resume_command, save_command, set_command, shell_command, start_command, stats_command, stop_command, wait_command;
+    resume_command, save_command, set_command, shell_command, ssh_command, start_command,
+    stats_command, stop_command, wait_command;
 
 /* Is all of it on standard output? Then the exit status of success; else after cli_error(). */
 int cli_finish_output(void);

@@ -9,11 +9,13 @@
 
 #include "cli.h"
 #include "disk_counters.h"
+#include "guest/guest_care.h"
 #include "guest/run_program.h"
 
 struct run {
     struct run_options o;
     struct vz_machine *machine;
+    struct guest_care *care; /* NULL: its guest has no agent that could be reached */
     struct keys *keys; /* when a port leads to standard input and output */
     bool raw;          /* standard input is a terminal */
     const char *const *program; /* one command in the guest; NULL: none */
@@ -101,6 +103,21 @@ static int start(struct run *run)
         return EXIT_FAILED;
     }
     return EXIT_OK;
+}
+
+/* After a start that succeeded; until the machine has ended. */
+static void begin_care(struct run *run)
+{
+    const struct run_options *o = &run->o;
+    const struct guest_care_options c = {.connect = run_program_connect, .arg = run->machine,
+                                         .name = o->has_bundle ? o->bundle.name : "run",
+                                         .bundle = o->has_bundle ? &o->bundle : NULL,
+                                         .keeps = !run_options_flag(o, "ephemeral")};
+
+    if (guest_care_possible(o->config))
+        run->care = guest_care_new(&c);
+    if (o->saved.restore)
+        guest_care_went_on(run->care);
 }
 
 /* A person at a terminal is told that there is a machine, and how to leave it: a guest may say
@@ -227,6 +244,8 @@ static int run_machine(struct run *run)
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
+    if (status == EXIT_OK)
+        begin_care(run);
     if (status == EXIT_OK && run->program) {
         status = run_one_program(run);
         if (run_options_flag(&run->o, "stats"))
@@ -247,6 +266,7 @@ static int run_machine(struct run *run)
         if (run_options_flag(&run->o, "stats"))
             print_stats(run);
     }
+    guest_care_free(run->care);
     return status;
 }
 

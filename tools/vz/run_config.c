@@ -34,40 +34,17 @@ static const char *name_of(const char *path)
     return strcmp(path, "-") ? path : "standard input";
 }
 
-/* The whole file, or NULL after cli_error(). */
-static char *read_file(const char *path, size_t *ret_len)
-{
-    static const size_t max = 1 << 20; /* no configuration is that long */
-    int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    char *text = malloc(max);
-    size_t len = 0;
-    ssize_t n = -1;
-
-    if (fd >= 0 && text) {
-        while ((n = read(fd, text + len, max - len)) > 0)
-            len += (size_t)n;
-    }
-    if (n < 0)
-        cli_error("%s: %s", name_of(path), strerror(errno));
-    if (fd > STDIN_FILENO)
-        close(fd);
-    if (n < 0) {
-        free(text);
-        return NULL;
-    }
-    *ret_len = len;
-    return text;
-}
-
 static struct vz_config *from_file(const char *path)
 {
     struct vz_error err;
     struct vz_config *c;
     size_t len;
-    char *text = read_file(path, &len);
+    char *text = cli_read_file(path, &len, &err);
 
-    if (!text)
+    if (!text) {
+        cli_error("%s", err.text);
         return NULL;
+    }
     c = vz_config_from_json(text, len, &err);
     if (!c)
         cli_error("%s: %s", name_of(path), err.text);
@@ -194,15 +171,15 @@ static bool apply_provision(const struct run_options *o, const char *file)
     size_t len = 0;
     bool ok = false;
 
-    form = fd < 0 ? NULL : read_file(file, &len);
+    form = fd < 0 ? NULL : cli_read_file(file, &len, &err);
     data = form ? vz_provisioning_user_data_from_json(form, len, &err) : NULL;
     if (data && write(fd, data, strlen(data)) == (ssize_t)strlen(data)) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* open until the process ends */
         ok = apply(o, "seed", path);
     } else if (form) {
         cli_error("--provision '%s': %s", file, data ? strerror(errno) : err.text);
-    } else if (fd < 0) {
-        cli_error("--provision: %s", strerror(errno));
+    } else {
+        cli_error("--provision: %s", fd < 0 ? strerror(errno) : err.text);
     }
     free(form);
     free(data);

@@ -26,6 +26,9 @@ struct vz_config;
 #define BUNDLE_CONSOLE_LOG "console.log" /* what the guest wrote to its console */
 #define BUNDLE_LAST_RUN    "last-run.json"
 #define BUNDLE_STATE       "saved.state" /* from which it goes on */
+#define BUNDLE_USER        "user" /* whom it was created with: who logs in by ssh */
+#define BUNDLE_AUTO_FORWARD "auto-forward" /* is there: ports that the guest opens are forwarded */
+#define BUNDLE_IDENTITY    "identity.json" /* who its guest is to become: identity.h */
 
 struct bundle {
     char *name; /* without suffix; for people */

@@ -23,6 +23,7 @@
 
 #include "bundle/config_json.h"
 #include "bundle/copy.h"
+#include "bundle/identity.h"
 #include "bundle/layer.h"
 #include "failure.h"
 
@@ -271,7 +272,8 @@ static bool store(struct clone *c, const struct bundle *b, json_t *json, bool ol
     if (!old)
         config_new_identity(copy);
     config = config_of_json(copy, c->err);
-    ok = config && bundle_set_config(b, config, c->err) == 0;
+    ok = config && bundle_set_config(b, config, c->err) == 0 &&
+         (old || identity_ask(b, b->name, true, c->err) == 0);
     vz_config_unref(config);
     json_decref(copy);
     return ok;

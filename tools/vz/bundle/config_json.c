@@ -100,14 +100,24 @@ bool config_paths(json_t *config, config_path_fn *fn, void *arg)
 }
 
 struct base {
-    const char *folder, *keep;
+    const char *folder;
+    const char *const *keep; /* NULL: none */
 };
+
+static bool is_kept(const struct base *b, const char *path)
+{
+    for (const char *const *k = b->keep; k && *k; k++) {
+        if (!strcmp(path, *k))
+            return true;
+    }
+    return false;
+}
 
 static bool make_absolute(void *arg, json_t *object, const char *member, const char *path)
 {
     const struct base *b = arg;
 
-    if (path[0] == '/' || !path[0] || (b->keep && !strcmp(path, b->keep)))
+    if (path[0] == '/' || !path[0] || is_kept(b, path))
         return true;
     return json_object_set_new(object, member, json_sprintf("%s/%s", b->folder, path)) == 0;
 }
@@ -136,8 +146,8 @@ static struct vz_config *with_paths(const struct vz_config *config, config_path_
     return result;
 }
 
-struct vz_config *config_absolute(const struct vz_config *config, const char *folder, const char *keep,
-                                  struct vz_error *err)
+struct vz_config *config_absolute(const struct vz_config *config, const char *folder,
+                                  const char *const *keep, struct vz_error *err)
 {
     return with_paths(config, make_absolute, (struct base){folder, keep}, err);
 }

@@ -22,9 +22,9 @@ typedef bool config_path_fn(void *arg, json_t *object, const char *member, const
 bool config_paths(json_t *config, config_path_fn *fn, void *arg);
 
 /* Another configuration with all relative paths made absolute, from this folder, as a command line means
- * them; but for the one called keep (may be NULL). NULL and err. */
-struct vz_config *config_absolute(const struct vz_config *config, const char *folder, const char *keep,
-                                  struct vz_error *err);
+ * them; but for those called as in keep (ends with NULL; may be NULL). NULL and err. */
+struct vz_config *config_absolute(const struct vz_config *config, const char *folder,
+                                  const char *const *keep, struct vz_error *err);
 
 /* The other way round: what lies in this folder gets a relative path. */
 struct vz_config *config_relative(const struct vz_config *config, const char *folder,

@@ -62,5 +62,5 @@ const struct command clone_command = {
     "MACHINE NEW",
     "With an identity and MAC addresses of its own. It takes no room: where the file system cannot share blocks "
     "between files, what is on the disks now becomes a file that both only read, and each gets a layer for what "
-    "it writes. What the guest keeps of its identity (hostname, host keys, /etc/machine-id) is on its disk, and "
-    "the same in both."};
+    "it writes. At its first start the guest's agent (vz-agent) gives it its name, host keys of ssh and an "
+    "/etc/machine-id of its own; in a guest without one these are the same in both."};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz create MACHINE`: make a machine's folder. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,16 +24,48 @@ static const struct opt create_options[] = {
      "Room is taken as the guest writes. A file whose name looks like a size is ./NAME.", 0},
     {"checksum", 0, OPT_ALWAYS, "sha256:HEX|sha512:HEX", "What is on it", "what comes from a URL must have it",
      NULL, 1},
-    {"user", 0, OPT_ALWAYS, "NAME", "What is on it",
-     "Debian: a user who may become root, with sudo, and logs in on the console without a password", NULL, 1},
-    {"ssh-key", 0, OPT_ALWAYS, "FILE", "What is on it",
-     "Debian: a public key by which the user, or else root, may log in by ssh", NULL, 1},
-    {"hostname", 0, OPT_ALWAYS, "NAME", "What is on it", "Debian: the guest's name (default debian)",
+    {"user", 0, OPT_ALWAYS, "NAME", "Who uses it",
+     "a user who may become root, with sudo", "In Debian such a user logs in on the console without a password.", 1},
+    {"ssh-key", 0, OPT_ALWAYS, "FILE", "Who uses it",
+     "public keys by which the user may log in by ssh; in Debian without a user, root", NULL, 1},
+    {"password-file", 0, OPT_ALWAYS, "FILE", "Who uses it", "the user's password is the first line of this file",
+     "It is in the machine's folder then, readable by you only, where cloud-init gets it.", 1},
+    {"hostname", 0, OPT_ALWAYS, "NAME", "Who uses it", "the guest's name (default: the machine's)",
      NULL, 1},
-    {"packages", 0, OPT_ALWAYS, "NAME,...", "What is on it", "Debian: packages to install", NULL, 1},
+    {"packages", 0, OPT_ALWAYS, "NAME,...", "Who uses it", "packages to install", NULL, 1},
+    {"script", 0, OPT_ALWAYS, "FILE", "Who uses it", "root runs it at the end of the first start; it begins with #!", NULL,
+     1},
+    {"provision", 0, OPT_ALWAYS, "FILE", "Who uses it", "all of that, and more, by a JSON file",
+     "Its members: username, fullName, password, logsInAutomatically, enablesRemoteLogin, sshKeys, hostname, locale, "
+     "timezone, packages, script. In Debian cloud-init does it, which is installed for it.", 1},
     {.name = NULL}};
 
-static const char *const provisions[] = {"user", "ssh-key", "hostname", "packages"};
+static const char *const provisions[] = {"user", "ssh-key", "password-file", "hostname", "packages", "script", "provision"};
+
+static bool is_provision(const char *name)
+{
+    for (size_t i = 0; i < sizeof(provisions) / sizeof(provisions[0]); i++) {
+        if (!strcmp(provisions[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* The first of them that was given; NULL: none. */
+static const char *first_provision(const struct args *a)
+{
+    for (const struct given *g = a->given; g->opt; g++) {
+        if (is_provision(g->opt->name))
+            return g->opt->name;
+    }
+    return NULL;
+}
+
+/* Has the machine a seed disk for cloud-init? */
+static bool is_seeded(const struct args *a, const struct source *source)
+{
+    return source && first_provision(a) && (!source->provisions || args_flag(a, "provision"));
+}
 
 /* The size that --disk says, or 0. */
 static uint64_t disk_size(const struct args *a)
@@ -51,11 +84,15 @@ static bool check(const struct args *a, const struct source *source, struct vz_e
     if (!source && !disk_size(a) && !args_flag(a, "kernel") && !args_flag(a, "boot-disk"))
         return fail_false(err, VZ_ERROR_INVALID,
                           "what is on it? --from debian, --from IMAGE or --kernel FILE (see 'vz create --help')");
-    for (size_t i = 0; i < sizeof(provisions) / sizeof(provisions[0]); i++) {
-        if (args_flag(a, provisions[i]) && (!source || !source->provisions))
-            return fail_false(err, VZ_ERROR_INVALID, "--%s: is for --from debian; other images bring their "
-                              "own", provisions[i]);
+    if (!source && first_provision(a))
+        return fail_false(err, VZ_ERROR_INVALID, "--%s: goes with --from", first_provision(a));
+    for (const struct given *g = a->given; args_flag(a, "provision") && g->opt; g++) {
+        if (is_provision(g->opt->name) && strcmp(g->opt->name, "provision"))
+            return fail_false(err, VZ_ERROR_INVALID, "--%s: is for --provision's file to say", g->opt->name);
     }
+    if ((args_flag(a, "password-file") || (source && !source->provisions && args_flag(a, "ssh-key"))) && !args_flag(a, "user"))
+        return fail_false(err, VZ_ERROR_INVALID, "--%s: whose? --user NAME says it",
+                          args_flag(a, "password-file") ? "password-file" : "ssh-key");
     return true;
 }
 
@@ -84,10 +121,13 @@ static bool fill(struct bundle *b, const struct args *a, const struct source *so
                  struct vz_error *err)
 {
     bool has_disk = source || disk_size(a);
+    const char *user = args_value(a, "user");
     struct vz_config *config;
     bool ok;
 
-    if (!make_disk(b, a, source, err))
+    /* What is wrong with wishes is known in a moment; a disk takes its time. */
+    if ((is_seeded(a, source) && !seed_make(b, a, err)) || !make_disk(b, a, source, err) ||
+        (user && bundle_write(b, BUNDLE_USER, user, strlen(user), err) < 0))
         return false;
     config = create_config(b, a, has_disk, source && !args_flag(a, "kernel"), err);
     ok = config && bundle_enter(b, err) == 0 && vz_config_validate(config, NULL, NULL, err) == 0 &&
@@ -126,18 +166,43 @@ static int create(const struct args *a)
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
+#define FILES_MAX 3u
+
+/* Files are named from the working folder, and read from another one. What is allocated is in own. */
+static bool make_absolute(struct args *a, char *own[FILES_MAX])
+{
+    static const char *const files[FILES_MAX] = {"ssh-key", "password-file", "script"};
+
+    for (struct given *g = a->given; g->opt; g++) {
+        for (unsigned i = 0; i < FILES_MAX; i++) {
+            if (strcmp(g->opt->name, files[i]))
+                continue;
+            own[i] = realpath(g->value, NULL);
+            if (!own[i]) {
+                cli_error("--%s '%s': %s", files[i], g->value, strerror(errno));
+                return false;
+            }
+            g->value = own[i];
+        }
+    }
+    return true;
+}
+
 static int create_main(int argc, char **argv)
 {
     struct opt *options = command_opts_new(&create_command);
     struct command c = create_command;
     int status = EXIT_USAGE;
+    char *own[FILES_MAX] = {NULL};
     struct args a = {.given = NULL};
 
     c.options = options;
     if (!options)
         cli_no_memory();
     else if (args_parse(&c, argc, argv, 1, 1, &a))
-        status = create(&a);
+        status = make_absolute(&a, own) ? create(&a) : EXIT_FAILED;
+    for (unsigned i = 0; i < FILES_MAX; i++)
+        free(own[i]);
     args_free(&a);
     command_opts_free(&create_command, options);
     return status;

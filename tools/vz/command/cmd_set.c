@@ -3,12 +3,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <vz/vz.h>
 
 #include "bundle/config_json.h"
-#include "command/machine_command.h"
+#include "command/machine_change.h"
 #include "command/set_disk.h"
 #include "failure.h"
 
@@ -110,31 +109,6 @@ static bool remove_item(json_t *json, const char *path, struct vz_error *err)
 
 /* ---- Changes -------------------------------------------------------------------------------- */
 
-/* What a command does to a configuration: returns a new one, or NULL and err. */
-typedef struct vz_config *change_fn(const struct vz_config *old, const struct args *a,
-                                    struct vz_error *err);
-
-/* Relative paths mean the machine's folder in its file, and the working folder on the command line: in
- * between they are absolute. */
-static struct vz_config *changed(const struct bundle *b, const struct args *a, change_fn *fn,
-                                 struct vz_error *err)
-{
-    struct vz_config *file = bundle_config(b, err), *old = NULL, *new = NULL, *absolute = NULL,
-                     *result = NULL;
-    char *here = get_current_dir_name();
-
-    old = file ? config_absolute(file, b->path, NULL, err) : NULL;
-    new = old ? fn(old, a, err) : NULL;
-    absolute = new && here ? config_absolute(new, here, NULL, err) : NULL;
-    result = absolute ? config_relative(absolute, b->path, err) : NULL;
-    vz_config_unref(file);
-    vz_config_unref(old);
-    vz_config_unref(new);
-    vz_config_unref(absolute);
-    free(here);
-    return result;
-}
-
 /* Sizes, and what a running machine does at once. */
 static bool do_now(const struct bundle *b, const struct vz_config *config, const struct args *a,
                    unsigned *ret_count, struct vz_error *err)
@@ -154,24 +128,6 @@ static bool do_now(const struct bundle *b, const struct vz_config *config, const
         free(key);
     }
     json_decref(json);
-    return ok;
-}
-
-/* Lock, load, change, check, store, do. */
-static bool change(struct bundle *b, const struct args *a, change_fn *fn)
-{
-    struct vz_error err = {.code = VZ_ERROR_NONE};
-    struct vz_config *new = NULL;
-    unsigned now = 0;
-    bool ok = bundle_lock(b, BUNDLE_CHANGE, &err) == 0 && (new = changed(b, a, fn, &err)) &&
-              bundle_enter(b, &err) == 0 && vz_config_validate(new, NULL, NULL, &err) == 0 &&
-              bundle_set_config(b, new, &err) == 0 && do_now(b, new, a, &now, &err);
-
-    if (!ok)
-        cli_error("%s: %s", b->name, err.text);
-    else if (bundle_is_running(b) && now < a->count - 1)
-        cli_error("%s: the machine runs; this takes effect when it is started the next time", b->name);
-    vz_config_unref(new);
     return ok;
 }
 
@@ -267,7 +223,22 @@ static struct vz_config *detach_one(const struct vz_config *old, const struct ar
 
 /* ---- The commands --------------------------------------------------------------------------- */
 
-static int run(const struct command *c, int argc, char **argv, unsigned min, unsigned max, change_fn *fn)
+static bool change(struct bundle *b, const struct args *a, machine_change_fn *fn)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    struct vz_config *new = NULL;
+    unsigned now = 0;
+    bool ok = machine_change(b, a, fn, &err) && (new = bundle_config(b, &err)) && do_now(b, new, a, &now, &err);
+
+    if (!ok)
+        cli_error("%s: %s", b->name, err.text);
+    else if (bundle_is_running(b) && now < a->count - 1)
+        cli_error("%s: the machine runs; this takes effect when it is started the next time", b->name);
+    vz_config_unref(new);
+    return ok;
+}
+
+static int run(const struct command *c, int argc, char **argv, unsigned min, unsigned max, machine_change_fn *fn)
 {
     int status = EXIT_FAILED;
     struct bundle b;

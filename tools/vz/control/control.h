@@ -62,6 +62,10 @@ const struct bundle *control_bundle(const struct control *c);
 double control_uptime(const struct control *c);
 struct console_hub *control_console(const struct control *c); /* NULL: no port leads there */
 
+struct guest_ports *control_guest_ports(struct control *c);
+/* Ask the guest for ports that its programs open, or no more. */
+void control_watch_ports(struct control *c, bool watch);
+
 /* Tell all who have subscribed: {"event": name, ...}. The reference to members, an object or NULL, is
  * taken. */
 void control_tell(struct control *c, const char *name, json_t *members);
@@ -85,6 +89,11 @@ void method_limit_disk(struct control_call *call, json_t *params);
 void method_subscribe(struct control_call *call, json_t *params);
 /* control_connect.c */
 void method_connect(struct control_call *call, json_t *params);
+/* control_forward.c */
+void method_forward(struct control_call *call, json_t *params);
+void method_unforward(struct control_call *call, json_t *params);
+void method_auto_forward(struct control_call *call, json_t *params);
+void method_guest_ports(struct control_call *call, json_t *params);
 /* console_hub.c */
 void method_console(struct control_call *call, json_t *params);
 void method_console_window(struct control_call *call, json_t *params);

@@ -10,6 +10,7 @@
 #include <vz/runtime.h>
 
 #include "bundle/bundle.h"
+#include "control/guest_ports.h"
 #include "disk_counters.h"
 
 static json_t *string(const char *text)
@@ -32,22 +33,28 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static json_t *forwards_of(struct vz_machine *m, unsigned device)
+static bool is_automatic(const struct guest_ports *g, const struct vz_port_forward *f)
+{
+    return !f->udp && f->host_port == f->guest_port && guest_ports_has(g, f->host_port);
+}
+
+static json_t *forwards_of(struct vz_machine *m, unsigned device, const struct guest_ports *g)
 {
     struct vz_network_attachment *a = vz_machine_network_attachment(m, device);
     const struct vz_port_forward *f;
     json_t *list = json_array();
 
     for (unsigned i = 0; (f = vz_nat_attachment_forward(a, i)); i++)
-        json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:i}", "protocol",
-                                              f->udp ? "udp" : "tcp", "host", string(f->host),
-                                              "hostPort", f->host_port, "guestPort", f->guest_port));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:i, s:b}", "protocol",
+                                              f->udp ? "udp" : "tcp", "host", string(f->host), "hostPort",
+                                              f->host_port, "guestPort", f->guest_port, "automatic",
+                                              is_automatic(g, f)));
     vz_network_attachment_unref(a);
     return list;
 }
 
 /* Cards in their order; of those behind NAT the guest's addresses too. */
-static json_t *networks_of(struct vz_machine *m)
+static json_t *networks_of(struct vz_machine *m, const struct guest_ports *g)
 {
     json_t *list = json_array();
 
@@ -64,7 +71,7 @@ static json_t *networks_of(struct vz_machine *m)
         if (a.ipv6[0])
             json_object_set_new(card, "ipv6", string(a.ipv6));
         json_object_set_new(card, "nat", json_boolean(err.code != VZ_ERROR_UNSUPPORTED));
-        json_object_set_new(card, "forwards", forwards_of(m, i));
+        json_object_set_new(card, "forwards", forwards_of(m, i, g));
         json_array_append_new(list, card);
     }
 }
@@ -110,7 +117,7 @@ void method_info(struct control_call *call, json_t *params)
         "{s:s, s:i, s:f, s:o, s:I, s:o, s:o, s:o, s:b}", "state",
         vz_machine_state_name(vz_machine_get_state(m)), "pid", (int)getpid(), "uptime",
         control_uptime(c), "accelerator", accel ? json_string(accel) : json_null(),
-        "residentBytes", (json_int_t)resident_bytes(), "networks", networks_of(m), "disks",
+        "residentBytes", (json_int_t)resident_bytes(), "networks", networks_of(m, control_guest_ports(c)), "disks",
         disks_of(m), "serialPaths", serials_of(m), "hearsPowerButton", vz_machine_hears_request_stop(m));
 
     if (info && vz_machine_memory_state(m, &memory, NULL) == 0)

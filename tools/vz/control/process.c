@@ -19,10 +19,13 @@
 
 #include "bundle/bundle.h"
 #include "cli.h"
+#include "control/client.h"
 #include "control/console_hub.h"
 #include "control/control_server.h"
+#include "control/guest_ports.h"
 #include "control/last_run.h"
 #include "failure.h"
+#include "guest/guest_care.h"
 
 #define STOP_MS  30000u           /* a guest has so long after SIGTERM */
 #define LOG_MAX  ((off_t)1 << 20) /* then it becomes vz.log.1 */
@@ -32,10 +35,13 @@ struct control {
     struct vz_machine *machine;
     struct server *server;
     struct console_hub *console;
+    struct guest_ports ports;
+    struct guest_care *care; /* an in-house client of the control socket; NULL: the guest cannot be reached */
     int signal_fd;
     uint64_t began_ms;
     uint64_t pull_ms; /* when to turn the machine off; 0: not */
     bool started, ended;
+    bool stood_still; /* its guest's clock is behind when it goes on */
     struct vz_error start_error; /* when it has ended without having started */
     void (*ready)(void *arg);
     void *ready_arg;
@@ -69,6 +75,17 @@ struct console_hub *control_console(const struct control *c)
     return c->console;
 }
 
+struct guest_ports *control_guest_ports(struct control *c)
+{
+    return &c->ports;
+}
+
+void control_watch_ports(struct control *c, bool watch)
+{
+    if (c->care)
+        guest_care_watch_ports(c->care, watch);
+}
+
 void control_tell(struct control *c, const char *name, json_t *members)
 {
     server_tell(c->server, name, members);
@@ -78,6 +95,11 @@ void control_tell(struct control *c, const char *name, json_t *members)
 
 static void on_state(void *arg, struct vz_machine *machine, enum vz_machine_state state)
 {
+    struct control *c = arg;
+
+    if (state == VZ_STATE_RUNNING && c->stood_still)
+        guest_care_went_on(c->care);
+    c->stood_still = state == VZ_STATE_PAUSED || (c->stood_still && state != VZ_STATE_RUNNING);
     control_tell(arg, "state", json_pack("{s:s}", "state", vz_machine_state_name(state)));
 }
 
@@ -248,6 +270,26 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
     return m;
 }
 
+/* On care's thread, which talks to us as others do. */
+static void on_ports(void *arg, const json_t *ports)
+{
+    struct vz_error err;
+
+    json_decref(client_ask(arg, "guest-ports", json_pack("{s:O}", "ports", ports), NULL, &err));
+}
+
+/* A guest that cannot be reached, or no memory for this: it goes without. */
+static void begin_care(struct control *c)
+{
+    const struct guest_care_options o = {.connect = agent_link_connect, .arg = c->bundle, .name = c->bundle->name,
+                                         .bundle = c->bundle, .keeps = true, .ports = on_ports};
+
+    if (guest_care_possible(vz_machine_config(c->machine)))
+        c->care = guest_care_new(&o);
+    c->ports.on = bundle_has(c->bundle, BUNDLE_AUTO_FORWARD);
+    control_watch_ports(c, c->ports.on);
+}
+
 /* All that is needed before the machine starts. */
 static bool prepare(struct control *c, struct vz_error *err)
 {
@@ -263,6 +305,7 @@ static bool prepare(struct control *c, struct vz_error *err)
     c->server = c->machine ? server_new(c, c->bundle, err) : NULL;
     if (!c->server)
         return false;
+    begin_care(c);
     if (begin(c) == 0)
         return true;
     fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -282,6 +325,7 @@ static void finish(struct control *c)
     vz_machine_free(c->machine); /* delivers what is under way */
     console_hub_free(c->console);
     server_free(c->server, c->bundle);
+    guest_care_free(c->care); /* after all that it could wait for */
     if (c->signal_fd >= 0)
         close(c->signal_fd);
 }

@@ -7,6 +7,7 @@
 #include "command/machine_command.h"
 
 #define CREATE_DISK "disk.img" /* raw: what is in the folder is what it is, and grows by itself */
+#define CREATE_SEED "first-start.user-data" /* for cloud-init */
 
 struct source {
     const char *name; /* for people: "debian[:SUITE]" */
@@ -15,7 +16,7 @@ struct source {
      * err: VZ_ERROR_CANCELLED when a signal came. */
     bool (*make)(const struct bundle *draft, const char *from, uint64_t bytes, const struct args *a,
                  struct vz_error *err);
-    bool provisions; /* it heeds --user, --ssh-key, --hostname and --packages */
+    bool provisions; /* it heeds wishes itself; others have a seed disk for cloud-init */
 };
 
 /* The first that wants it; the last one takes all. */
@@ -30,8 +31,12 @@ bool url_make(const struct bundle *draft, const char *from, uint64_t bytes, cons
 bool image_make(const struct bundle *draft, const char *from, uint64_t bytes, const struct args *a,
                 struct vz_error *err);
 
+/* Have CREATE_SEED in the draft's folder: what the options wish, and the guest's agent. In the caller's working
+ * folder. False and err. */
+bool seed_make(const struct bundle *draft, const struct args *a, struct vz_error *err);
+
 /* The draft's configuration: options given, and what goes without saying. has_disk: CREATE_DISK is there,
- * and is booted from unless something else is. NULL and err. */
+ * and is booted from unless something else is; CREATE_SEED, if it is there, is a disk too. NULL and err. */
 struct vz_config *create_config(const struct bundle *draft, const struct args *a, bool has_disk,
                                 bool boots, struct vz_error *err);
 

@@ -101,10 +101,12 @@ static struct vz_config *take_in_kernel(const struct vz_config *c, const struct 
     return result;
 }
 
-static bool fill(struct vz_config *c, const struct args *a, bool has_disk, bool boots,
+static bool fill(struct vz_config *c, const struct args *a, bool has_disk, bool boots, const char *seed,
                  struct vz_error *err)
 {
     if (has_disk && !add(c, boots ? "boot-disk" : "disk", CREATE_DISK ",format=raw", err))
+        return false;
+    if (seed && !add(c, "seed", seed, err))
         return false;
     return add_given(c, a, false, err) && add_usual(c, a, err) && add_given(c, a, true, err);
 }
@@ -113,10 +115,12 @@ struct vz_config *create_config(const struct bundle *draft, const struct args *a
                                 bool boots, struct vz_error *err)
 {
     struct vz_config *c = vz_config_new(NULL, err), *absolute = NULL, *result = NULL;
+    const char *seed = bundle_has(draft, CREATE_SEED) ? CREATE_SEED : NULL;
+    const char *const own[] = {has_disk ? CREATE_DISK : CREATE_SEED, CREATE_SEED, NULL};
     char *here = get_current_dir_name();
 
-    if (c && here && fill(c, a, has_disk, boots, err))
-        absolute = config_absolute(c, here, has_disk ? CREATE_DISK : NULL, err);
+    if (c && here && fill(c, a, has_disk, boots, seed, err))
+        absolute = config_absolute(c, here, own, err);
     if (absolute)
         result = take_in_kernel(absolute, draft, err);
     vz_config_unref(absolute);

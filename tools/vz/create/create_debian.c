@@ -12,6 +12,8 @@
 #include <vz/disk.h>
 
 #include "bundle/copy.h"
+#include "bundle/identity.h"
+#include "create/helper_file.h"
 #include "failure.h"
 #include "progress.h"
 
@@ -33,27 +35,6 @@ static bool is_suite(const char *suite)
     return strspn(suite, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(suite) && suite[0] != '-';
 }
 
-/* The program: as installed, or of the source tree that vz was built in. Text for free(). */
-static char *find_program(struct vz_error *err)
-{
-    char exe[4096], *path = NULL, *slash;
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-    exe[n > 0 ? n : 0] = '\0';
-    slash = strrchr(exe, '/');
-    if (slash)
-        *slash = '\0';
-    if (asprintf(&path, "%s/../scripts/make-debian-image", exe) >= 0 && access(path, X_OK) == 0)
-        return path;
-    free(path);
-    path = strdup(VZ_PKGDATADIR "/make-debian-image");
-    if (path && access(path, X_OK) == 0)
-        return path;
-    fail_errno(err, path ? path : "make-debian-image");
-    free(path);
-    return NULL;
-}
-
 #define WORDS_MAX 24
 
 struct words {
@@ -71,12 +52,14 @@ static void add(struct words *w, const char *option, const char *value)
 
 static bool run_script(struct words *w, const char *suite, const char *image, struct vz_error *err)
 {
-    char *program = find_program(err), *cache = program ? cache_path(err) : NULL;
+    char *program = helper_file(&helper_debian, err), *agent = program ? helper_file(&helper_agent, err) : NULL;
+    char *cache = agent ? cache_path(err) : NULL;
     int status = 0;
     bool ok = false;
 
-    if (program && cache) {
+    if (cache) {
         w->word[0] = program;
+        add(w, "--agent", agent);
         add(w, "--suite", suite);
         add(w, "--cache", cache);
         w->word[w->count++] = image;
@@ -87,16 +70,11 @@ static bool run_script(struct words *w, const char *suite, const char *image, st
                  "--from debian: no system was made; why stands above");
     }
     free(program);
+    free(agent);
     free(cache);
     if (!ok && interrupt_came())
         return fail_false(err, VZ_ERROR_CANCELLED, "interrupted");
     return ok;
-}
-
-static bool has_wishes(const struct args *a)
-{
-    return args_value(a, "user") || args_value(a, "ssh-key") || args_value(a, "hostname") ||
-           args_value(a, "packages");
 }
 
 static bool show(void *arg, uint64_t done, uint64_t total)
@@ -152,19 +130,42 @@ static bool from_cache(const char *suite, uint64_t bytes, struct vz_error *err)
     return ok && grow(bytes ? bytes : DEFAULT_BYTES, err);
 }
 
+/* What the script can do by itself; all else is cloud-init's, which comes along then. */
+static bool has_wishes(const struct args *a)
+{
+    static const char *const wishes[] = {"user", "ssh-key", "hostname", "packages", "password-file", "script", "provision"};
+
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        if (args_flag(a, wishes[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool with_wishes(const struct bundle *draft, const char *suite, const struct args *a, struct vz_error *err)
+{
+    const char *host = args_value(a, "hostname"), *packages = args_value(a, "packages");
+    char name[BUNDLE_NAME_MAX + 1];
+    struct words w = {.count = 1};
+
+    identity_host_name(draft->name, name);
+    add(&w, "--user", args_value(a, "user"));
+    add(&w, "--ssh-key", args_value(a, "ssh-key"));
+    add(&w, "--password-file", args_value(a, "password-file"));
+    add(&w, "--script", args_value(a, "script"));
+    add(&w, "--hostname", host ? host : name);
+    add(&w, "--packages", args_flag(a, "provision") ? "cloud-init" : packages);
+    return run_script(&w, suite, CREATE_DISK, err);
+}
+
 bool debian_make(const struct bundle *draft, const char *from, uint64_t bytes, const struct args *a,
                  struct vz_error *err)
 {
     const char *suite = suite_of(from);
-    struct words w = {.count = 1};
 
     if (!is_suite(suite))
         return fail_false(err, VZ_ERROR_INVALID, "'%.80s': is no name of a release", suite);
-    if (!has_wishes(a))
-        return from_cache(suite, bytes, err);
-    add(&w, "--user", args_value(a, "user"));
-    add(&w, "--ssh-key", args_value(a, "ssh-key"));
-    add(&w, "--hostname", args_value(a, "hostname"));
-    add(&w, "--packages", args_value(a, "packages"));
-    return run_script(&w, suite, CREATE_DISK, err) && grow(bytes ? bytes : DEFAULT_BYTES, err);
+    if (!has_wishes(a)) /* its name is the only thing that it does not share with the one in the cache */
+        return from_cache(suite, bytes, err) && identity_ask(draft, draft->name, false, err) == 0;
+    return with_wishes(draft, suite, a, err) && grow(bytes ? bytes : DEFAULT_BYTES, err);
 }

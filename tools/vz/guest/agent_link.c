@@ -77,9 +77,9 @@ struct vz_agent *agent_link_by(agent_connect_fn *connect_fd, void *arg, const ch
     return a;
 }
 
-static int connect_by_control(void *arg, struct vz_error *err)
+int agent_link_connect(void *bundle, struct vz_error *err)
 {
-    const struct bundle *b = arg;
+    const struct bundle *b = bundle;
     struct control_client c;
     json_t *result = NULL;
     int fd = -1;
@@ -125,7 +125,7 @@ struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late,
         return NULL;
     if (wait_ms == LINK_AUTOMATIC)
         wait_ms = automatic;
-    return agent_link_by(connect_by_control, (void *)b, b->name, wait_ms, ret_late, err);
+    return agent_link_by(agent_link_connect, (void *)b, b->name, wait_ms, ret_late, err);
 }
 
 void agent_link_set_clock(const struct bundle *b)

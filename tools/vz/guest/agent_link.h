@@ -18,6 +18,9 @@ struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late,
 /* After it stood still: set the guest's clock, if it has an agent; others find out by themselves, or by NTP. */
 void agent_link_set_clock(const struct bundle *b);
 
+/* An agent_connect_fn whose arg is a struct bundle: by the control socket of the machine's process. */
+int agent_link_connect(void *bundle, struct vz_error *err);
+
 /* The same for one that the program has in itself: connect_fd gets a descriptor from it, or -1. */
 typedef int agent_connect_fn(void *arg, struct vz_error *err);
 struct vz_agent *agent_link_by(agent_connect_fn *connect_fd, void *arg, const char *name, int wait_ms,

@@ -12,7 +12,7 @@
 #include "guest/agent_link.h"
 #include "guest/remote.h"
 
-static int connect_in_process(void *arg, struct vz_error *err)
+int run_program_connect(void *arg, struct vz_error *err)
 {
     struct vz_machine *machine = arg;
     struct vz_socket_connection *c;
@@ -31,7 +31,7 @@ static int connect_in_process(void *arg, struct vz_error *err)
 struct vz_agent *run_program_link(struct vz_machine *machine, struct vz_error *err)
 {
     /* --timeout, a signal, and the guest's own end are what ends the wait. */
-    return agent_link_by(connect_in_process, machine, "run", LINK_FOREVER, NULL, err);
+    return agent_link_by(run_program_connect, machine, "run", LINK_FOREVER, NULL, err);
 }
 
 /* Of what only the guest can change before the first program of it runs; its kernel has been told that it is a copy. What

@@ -17,6 +17,9 @@ struct run_program {
     bool copy;                 /* the guest goes on from a saved state: time has passed, and others have done so too */
 };
 
+/* An agent_connect_fn whose arg is a machine of this process. */
+int run_program_connect(void *machine, struct vz_error *err);
+
 /* Wait for the guest's agent, as long as the machine runs. NULL and err. */
 struct vz_agent *run_program_link(struct vz_machine *machine, struct vz_error *err);
 

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/guest_care.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bundle/config_json.h"
+#include "bundle/identity.h"
+#include "cli.h"
+
+#define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
+#define LAST_MS   5000  /* ...at last */
+#define PORTS_MS  2000  /* between looks at ports */
+#define CLOCK_MS  60000 /* then a guest without an agent has none */
+#define PORTS_MAX 256u  /* a guest may have as many as it likes */
+
+struct guest_care {
+    struct guest_care_options o;
+    pthread_t thread;
+    int wake_fd, clock_fd;
+    atomic_bool ending, went_on, watch;
+    /* The thread's own. */
+    bool identity, clock;
+    uint64_t clock_until_ms;
+    unsigned pause_ms;
+    struct vz_agent *agent; /* while ports are watched */
+    json_t *ports;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- What is done --------------------------------------------------------------------------- */
+
+static void set_clock(struct guest_care *g, struct vz_agent *a)
+{
+    struct vz_error err;
+
+    g->clock = false;
+    if (vz_agent_has(a, "clock") && vz_agent_set_clock(a, &err) < 0)
+        cli_error("%s: the guest's clock stays behind: %s", g->o.name, err.text);
+}
+
+/* False: the connection went, and it is tried again. What the guest could not do it could not do.
+ */
+static bool give_identity(struct guest_care *g, struct vz_agent *a)
+{
+    struct vz_agent_identity_options o = VZ_AGENT_IDENTITY_OPTIONS_INIT;
+    struct identity id;
+    struct vz_error err;
+
+    if (!identity_load(g->o.bundle, &id)) {
+        g->identity = false;
+        return true;
+    }
+    o.hostname = id.hostname[0] ? id.hostname : NULL;
+    o.machine_id = o.host_keys = id.all;
+    if (vz_agent_has(a, "identity") && vz_agent_new_identity(a, &o, &err) < 0) {
+        if (err.code == VZ_ERROR_NETWORK)
+            return false;
+        cli_error("%s: its guest keeps something of the identity that it was copied with: %s",
+                  g->o.name, err.text);
+    }
+    g->identity = false;
+    if (g->o.keeps && (vz_agent_sync(a, &err) < 0 || identity_done(g->o.bundle, &err) < 0))
+        cli_error("%s: %s", g->o.name, err.text);
+    return true;
+}
+
+static void add_port(void *arg, enum vz_agent_fact kind, const char *text)
+{
+    json_t *list = arg;
+    const char *colon = strrchr(text, ':');
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+
+    /* What listens on the guest's loopback only cannot be reached from outside. */
+    if (kind != VZ_AGENT_LISTENS || strncmp(text, "tcp ", 4) || !strncmp(text, "tcp 127.", 8) ||
+        !strncmp(text, "tcp [::1]", 9) || port < 1 || port > 65535 ||
+        json_array_size(list) >= PORTS_MAX)
+        return;
+    json_array_append_new(list, json_integer(port));
+}
+
+static bool look_at_ports(struct guest_care *g, struct vz_agent *a)
+{
+    struct vz_agent_status s = VZ_AGENT_STATUS_INIT;
+    json_t *list = json_array();
+    struct vz_error err;
+
+    if (vz_agent_status(a, &s, add_port, list, &err) < 0) {
+        json_decref(list);
+        return false;
+    }
+    if (json_equal(list, g->ports)) {
+        json_decref(list);
+        return true;
+    }
+    json_decref(g->ports);
+    g->ports = list;
+    g->o.ports(g->o.arg, list);
+    return true;
+}
+
+/* ---- When ----------------------------------------------------------------------------------- */
+
+static bool has_work(const struct guest_care *g)
+{
+    return g->identity || g->clock || g->watch;
+}
+
+/* False: there is nobody to do it with, at this time. */
+static bool attend(struct guest_care *g)
+{
+    struct vz_error err;
+    bool ok;
+
+    if (!g->agent)
+        g->agent = agent_link_by(g->o.connect, g->o.arg, g->o.name, 0, NULL, &err);
+    if (!g->agent)
+        return false;
+    if (g->clock)
+        set_clock(g, g->agent);
+    ok = !g->identity || give_identity(g, g->agent);
+    ok = ok && (!g->watch || look_at_ports(g, g->agent));
+    if (ok && g->watch)
+        return true;
+    vz_agent_free(g->agent);
+    g->agent = NULL;
+    return ok;
+}
+
+/* A timer far away that says when the clock jumps: it is set, or the host wakes up. */
+static void arm(const struct guest_care *g)
+{
+    struct itimerspec t = {.it_value.tv_sec = INT32_MAX};
+
+    timerfd_settime(g->clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL);
+}
+
+static void take_news(struct guest_care *g)
+{
+    uint64_t count;
+
+    if (read(g->clock_fd, &count, sizeof(count)) < 0 && errno == ECANCELED)
+        g->went_on = true;
+    while (read(g->wake_fd, &count, sizeof(count)) > 0)
+        ;
+    if (!atomic_exchange(&g->went_on, false))
+        return;
+    g->clock = true;
+    g->clock_until_ms = now_ms() + CLOCK_MS;
+    g->pause_ms = FIRST_MS;
+    arm(g);
+}
+
+static int pause_of(const struct guest_care *g, bool attended)
+{
+    if (!has_work(g))
+        return -1;
+    return attended ? PORTS_MS : (int)g->pause_ms;
+}
+
+static void *care_main(void *arg)
+{
+    struct guest_care *g = arg;
+    bool attended = false;
+
+    while (!g->ending) {
+        struct pollfd p[] = {{.fd = g->wake_fd, .events = POLLIN},
+                             {.fd = g->clock_fd, .events = POLLIN}};
+
+        if (has_work(g)) {
+            attended = attend(g);
+            g->pause_ms = attended                        ? FIRST_MS
+                          : g->pause_ms * 3 / 2 > LAST_MS ? LAST_MS
+                                                          : g->pause_ms * 3 / 2;
+            g->clock = g->clock && now_ms() < g->clock_until_ms;
+        }
+        poll(p, 2, pause_of(g, attended));
+        take_news(g);
+    }
+    return NULL;
+}
+
+/* ---- The thread ----------------------------------------------------------------------------- */
+
+static bool start_thread(struct guest_care *g)
+{
+    sigset_t all, old;
+    int no;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    no = pthread_create(&g->thread, NULL, care_main, g);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return no == 0;
+}
+
+static void release(struct guest_care *g)
+{
+    if (g->wake_fd >= 0)
+        close(g->wake_fd);
+    if (g->clock_fd >= 0)
+        close(g->clock_fd);
+    vz_agent_free(g->agent);
+    json_decref(g->ports);
+    free(g);
+}
+
+bool guest_care_possible(const struct vz_config *config)
+{
+    json_t *json = config_json(config, NULL);
+    bool is = json_array_size(json_object_get(json, "socketDevices")) > 0;
+
+    json_decref(json);
+    return is;
+}
+
+struct guest_care *guest_care_new(const struct guest_care_options *options)
+{
+    struct guest_care *g = calloc(1, sizeof(*g));
+
+    if (!g)
+        return NULL;
+    g->o = *options;
+    g->pause_ms = FIRST_MS;
+    g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
+    g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (g->clock_fd >= 0)
+        arm(g);
+    if (g->wake_fd >= 0 && g->clock_fd >= 0 && start_thread(g))
+        return g;
+    release(g);
+    return NULL;
+}
+
+static void wake(struct guest_care *g)
+{
+    (void)!write(g->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+void guest_care_went_on(struct guest_care *g)
+{
+    if (!g)
+        return;
+    g->went_on = true;
+    wake(g);
+}
+
+void guest_care_watch_ports(struct guest_care *g, bool watch)
+{
+    g->watch = watch && g->o.ports;
+    wake(g);
+}
+
+void guest_care_free(struct guest_care *g)
+{
+    if (!g)
+        return;
+    g->ending = true;
+    wake(g);
+    pthread_join(g->thread, NULL);
+    release(g);
+}
