@@ -424,6 +424,7 @@ def test_at_login(vz, made, home, tmp_path, monkeypatch):
     assert vz("start", "--at-login", "one").status == 0
     assert info(vz, "one")["state"] == "running"
     unit = (units / "vz-one.service").read_text()
+    assert f'stop --save "{folder}"' in unit
     assert f'start --foreground "{folder}"' in unit and "WantedBy=default.target" in unit
     wants = units / "default.target.wants" / "vz-one.service"
     assert wants.resolve() == units / "vz-one.service"

@@ -185,14 +185,36 @@ def test_a_machine_that_cannot_start(vz, home, machine):
     assert not (folder / "control.sock").exists()
 
 
-def test_signal_ends_the_machine(vz, machine):
-    machine("one")
+def wait_state(vz, name, state):
+    deadline = time.monotonic() + 60
+    while info(vz, name)["state"] != state:
+        assert time.monotonic() < deadline, info(vz, name)
+        time.sleep(0.05)
+
+
+def test_the_hosts_shutdown_saves_the_machine(vz, machine):
+    folder = machine("one", "--serial", "stdio", code=COUNTING)
     vz("start", "one")
     os.kill(info(vz, "one")["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + 30
-    while info(vz, "one")["state"] != "stopped" and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_state(vz, "one", "saved")
     assert info(vz, "one")["lastRun"]["reason"] == "stopped"
+    assert vz("start", "one").status == 0
+    os.kill(info(vz, "one")["pid"], signal.SIGTERM)
+    wait_state(vz, "one", "saved")
+    assert follows((folder / "console.log").read_bytes())
+
+
+def test_a_machine_that_cannot_be_saved_is_shut_down_with_the_host(vz, machine):
+    folder = machine("one")
+    vz("start", "one")
+    (folder / "saved.state").write_text("no saved state, but somebody's")
+    os.kill(info(vz, "one")["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while (folder / "control.sock").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    log = (folder / "vz.log").read_text()
+    assert "cannot be saved" in log and "turning the machine off" in log, log
 
 
 def test_in_the_foreground(vz, machine):
@@ -201,8 +223,9 @@ def test_in_the_foreground(vz, machine):
     deadline = time.monotonic() + 30
     while info(vz, "one")["state"] != "running" and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert vz("stop", "--now", "one").status == 0
+    p.send_signal(signal.SIGTERM)  # the guest is asked, hears nothing, and is turned off
     assert p.wait(30) == 0
+    assert info(vz, "one")["state"] == "stopped"
 
 
 # ---- Forwards ----------------------------------------------------------------------------------

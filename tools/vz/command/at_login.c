@@ -80,7 +80,10 @@ static char *unit_text(const struct bundle *b)
     put_word(to, exe);
     fputs(" start --foreground ", to);
     put_word(to, b->path);
-    /* Asked to end, vz gives the guest 30 s. */
+    fputs("\nExecStop=", to); /* one that cannot be saved gets SIGTERM next, and its guest 30 s */
+    put_word(to, exe);
+    fputs(" stop --save ", to);
+    put_word(to, b->path);
     fputs("\nTimeoutStopSec=60\n\n[Install]\nWantedBy=default.target\n", to);
     if (fclose(to) == 0)
         return text;

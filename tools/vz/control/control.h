@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include <vz/error.h>
+#include <vz/machine.h>
 
 struct bundle;
 struct control;      /* the machine's process */
@@ -77,6 +78,9 @@ void method_stop(struct control_call *call, json_t *params);
 void method_pause(struct control_call *call, json_t *params);
 void method_resume(struct control_call *call, json_t *params);
 /* control_save.c */
+/* Save the machine into its folder, and turn it off. done as a completion, maybe at once; on failure the
+ * machine goes on as it was. */
+void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done, void *arg);
 void method_save(struct control_call *call, json_t *params);
 /* control_look.c */
 void method_info(struct control_call *call, json_t *params);

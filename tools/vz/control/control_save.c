@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* save: the machine goes into a file of its folder, and off. It never runs again in between, so what is
- * in the file fits what is on its disks. */
+ * in the file fits what is on its disks. Also when the host asks its process to end. */
 #include "control/control.h"
 
 #include <stdlib.h>
@@ -10,14 +10,15 @@
 #include "bundle/bundle.h"
 
 struct saving {
-    struct control_call *call;
+    vz_machine_done_fn *done; /* once: it is off, or runs on */
+    void *arg;
     struct vz_save_options options;
     bool was_running;
 };
 
-static void fail_saving(struct saving *s, const struct vz_error *err)
+static void fail_saving(struct saving *s, struct vz_machine *machine, const struct vz_error *err)
 {
-    call_fail(s->call, err);
+    s->done(s->arg, machine, err);
     free(s);
 }
 
@@ -30,9 +31,9 @@ static void on_saved(void *arg, struct vz_machine *machine, const struct vz_erro
     if (err && s->was_running)
         (void)vz_machine_resume(machine, NULL, NULL);
     if (err)
-        fail_saving(s, err);
-    else if (vz_machine_stop(machine, call_done, s->call) < 0)
-        fail_saving(s, &no_memory);
+        fail_saving(s, machine, err);
+    else if (vz_machine_stop(machine, s->done, s->arg) < 0)
+        fail_saving(s, machine, &no_memory);
     else
         free(s);
 }
@@ -43,26 +44,29 @@ static void on_paused(void *arg, struct vz_machine *machine, const struct vz_err
 
     if (!err && vz_machine_save(machine, BUNDLE_STATE, &s->options, on_saved, s) == 0)
         return;
-    fail_saving(s, err ? err : &no_memory);
+    fail_saving(s, machine, err ? err : &no_memory);
 }
 
-void method_save(struct control_call *call, json_t *params)
+void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done, void *arg)
 {
-    struct vz_machine *m = call_machine(call);
-    struct saving *s;
-    bool compress = false;
+    struct saving *s = malloc(sizeof(*s));
 
-    if (!call_param_bool(call, params, "compress", &compress))
-        return;
-    s = malloc(sizeof(*s));
     if (!s) {
-        call_fail(call, &no_memory);
+        done(arg, m, &no_memory);
         return;
     }
-    *s = (struct saving){call, VZ_SAVE_OPTIONS_INIT, vz_machine_get_state(m) != VZ_STATE_PAUSED};
+    *s = (struct saving){done, arg, VZ_SAVE_OPTIONS_INIT, vz_machine_get_state(m) != VZ_STATE_PAUSED};
     s->options.compress = compress;
     if (!s->was_running)
         on_paused(s, m, NULL);
     else if (vz_machine_pause(m, on_paused, s) < 0)
-        fail_saving(s, &no_memory);
+        fail_saving(s, m, &no_memory);
+}
+
+void method_save(struct control_call *call, json_t *params)
+{
+    bool compress = false;
+
+    if (call_param_bool(call, params, "compress", &compress))
+        control_save(call_machine(call), compress, call_done, call);
 }

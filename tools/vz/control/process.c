@@ -21,6 +21,7 @@
 #include "cli.h"
 #include "control/client.h"
 #include "control/console_hub.h"
+#include "control/control.h"
 #include "control/control_server.h"
 #include "control/guest_ports.h"
 #include "control/last_run.h"
@@ -41,6 +42,8 @@ struct control {
     uint64_t began_ms;
     uint64_t pull_ms; /* when to turn the machine off; 0: not */
     bool started, ended;
+    bool saves; /* asked to end, it saves the machine rather than asking the guest, and... */
+    bool leaves; /* ...could not */
     bool stood_still; /* its guest's clock is behind when it goes on */
     struct vz_error start_error; /* when it has ended without having started */
     void (*ready)(void *arg);
@@ -174,10 +177,26 @@ static int begin(struct control *c)
 
 /* ---- How it ends ---------------------------------------------------------------------------- */
 
-/* SIGTERM and its like: the guest is asked; the second time, or when it does not listen, the machine is
- * turned off. */
+/* What cannot be saved is shut down, as soon as it goes on. */
+static void on_saved(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct control *c = arg;
+
+    if (err)
+        cli_error("it cannot be saved: %s", err->text);
+    c->leaves = err;
+}
+
+/* SIGTERM and its like. In the background that is the host, which shuts down: the machine is saved, and goes on
+ * another time. Else the guest is asked; the second time, or when it does not listen, the machine is turned off. */
 static void leave(struct control *c)
 {
+    if (c->saves && c->started) {
+        cli_error("asked to end: saving the machine");
+        c->saves = false;
+        control_save(c->machine, false, on_saved, c);
+        return;
+    }
     if (!c->pull_ms && vz_machine_hears_request_stop(c->machine) &&
         vz_machine_request_stop(c->machine, NULL) == 0) {
         cli_error("asked to end: pressed the guest's power button, and waiting for it up to %u s",
@@ -204,6 +223,10 @@ static void look_at_state(struct control *c)
     enum vz_machine_state state = vz_machine_get_state(c->machine);
 
     c->ended = c->ended || (c->started && (state == VZ_STATE_STOPPED || state == VZ_STATE_ERROR));
+    if (!c->ended && c->leaves && (state == VZ_STATE_RUNNING || state == VZ_STATE_PAUSED)) {
+        c->leaves = false;
+        leave(c);
+    }
     if (!c->ended && c->pull_ms && now_ms() >= c->pull_ms) {
         cli_error("the guest has not shut down: turning the machine off");
         c->pull_ms = 0;
@@ -406,7 +429,7 @@ static bool redirect(const struct bundle *b)
 
 static void be_process(struct bundle *b, int fd)
 {
-    struct control c = {.bundle = b, .ready = tell_ready, .signal_fd = -1};
+    struct control c = {.bundle = b, .ready = tell_ready, .signal_fd = -1, .saves = true};
     struct starter s = {&c, fd};
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool ok;
