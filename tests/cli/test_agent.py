@@ -205,9 +205,9 @@ def test_ports_that_the_guest_opens(vz, g, home):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    serve = f"echo $$ >/tmp/pid; exec nc -lk -p {port} -e echo hello"
+    serve = f"echo $$ >/tmp/pid; exec nc -ll -p {port} -e echo hello"
     assert vz("exec", "-d", g, "--", "sh", "-c", serve).status == 0
-    assert vz("exec", "-d", g, "--", "nc", "-lk", "-p", "23", "-e", "echo", "no").status == 0
+    assert vz("exec", "-d", g, "--", "nc", "-ll", "-p", "23", "-e", "echo", "no").status == 0
 
     def automatic():
         return [f["hostPort"] for f in json.loads(vz("forward", g, "--json").out) if f["automatic"]]
@@ -267,7 +267,7 @@ def test_waiting_for_the_network_and_ssh(vz, g):
     assert vz("wait", g, "--for", "network", "--timeout", "60s").status == 0
     r = vz("wait", g, "--for", "ssh", "--timeout", "1s")
     assert r.status == 124 and "not within that time" in r.err, r
-    serve = "nc -lk -p 22 -e echo SSH-2.0-x"
+    serve = "nc -ll -p 22 -e echo SSH-2.0-x"
     assert vz("exec", "-d", g, "--", "sh", "-c", serve).status == 0
     r = vz("wait", g, "--for", "ssh", "--timeout", "60s")
     assert r.status == 0, r

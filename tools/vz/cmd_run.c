@@ -116,7 +116,7 @@ static void begin_care(struct run *run)
 
     if (guest_care_possible(o->config))
         run->care = guest_care_new(&c);
-    if (o->saved.restore)
+    if (o->saved.restore && !run->program) /* a program is preceded by that anyway */
         guest_care_went_on(run->care);
 }
 
