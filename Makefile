@@ -78,6 +78,7 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
 	@/usr/bin/python3 scripts/bench-devices --build $(BUILD) $(BENCH_DEVICES_ARGS)
+	@/usr/bin/python3 scripts/bench-disks --build $(BUILD) $(BENCH_DISKS_ARGS)
 
 endurance: all
 	@sh scripts/deps build check demo

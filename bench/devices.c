@@ -28,7 +28,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DISK "/dev/vda"
 #define BUFFER (8u << 20)
 #define WARM_UP_NS 200000000u
 #define DEPTH_MAX 32
@@ -183,10 +182,11 @@ static void disk_in_parallel(struct disk_job *j)
     syscall(SYS_io_destroy, ctx); /* waits for those on their way */
 }
 
-/* NAME: seq or rand, read or write, size in KiB, depth: "rand-read-4k-32" */
+/* NAME: seq or rand, read or write, size in KiB, depth: "rand-read-4k-32", of vda; "rand-read-4k-32@nvme0n1" */
 static bool run_disk(const char *name)
 {
-    char order[5], way[6];
+    char order[5], way[6], disk[32] = "/dev/vda";
+    const char *other = strchr(name, '@');
     unsigned kib, depth;
     uint64_t bytes;
     struct disk_job j;
@@ -196,9 +196,11 @@ static bool run_disk(const char *name)
         return false;
     j = (struct disk_job){.writes = way[0] == 'w', .random = order[0] == 'r', .depth = depth,
                           .size = kib * 1024};
-    j.fd = open(DISK, O_RDWR | O_DIRECT);
+    if (other)
+        snprintf(disk, sizeof(disk), "/dev/%s", other + 1);
+    j.fd = open(disk, O_RDWR | O_DIRECT);
     if (j.fd < 0 || ioctl(j.fd, BLKGETSIZE64, &bytes) < 0)
-        die(DISK);
+        die(disk);
     j.units = bytes / j.size;
     if (depth > 1)
         disk_in_parallel(&j);

@@ -29,7 +29,7 @@
 #include "block/blk_seed.h"
 #include "loop/loop.h"
 
-#define DEPTH   24u
+#define DEPTH   32u
 #define LEN_MAX (256 * KIB)
 
 static struct loop *loop;
