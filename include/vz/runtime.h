@@ -187,6 +187,17 @@ struct vz_disk_stats { /* start from VZ_DISK_STATS_INIT */
 VZ_PUBLIC int vz_machine_disk_stats(struct vz_machine *machine, unsigned device,
                                     struct vz_disk_stats *ret, struct vz_error *err);
 
+/**
+ * Have the disks of a paused machine lead to where those of a configuration do: to other images with the same bytes, as
+ * layers (qcow2) on the ones that they have, which stay as they are from now on. So one makes a snapshot: pause, save,
+ * this, resume. What the guest has written is written out first. The machine keeps them, also when it is started again.
+ * @config  of a machine with the same storage devices; only paths of disk images are looked at
+ * Returns 0; or -1, and they are as before, with VZ_ERROR_INVALID_STATE (not paused), VZ_ERROR_INVALID (other devices, or
+ * another size), VZ_ERROR_IO or those of opening an image. Where one of before cannot be opened again, the machine ends
+ * with an error. Since 0.4. */
+VZ_PUBLIC int vz_machine_set_disks(struct vz_machine *machine, const struct vz_config *config,
+                                   struct vz_error *err);
+
 /* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */
 
 /**

@@ -202,6 +202,10 @@ void blk_grown(struct blk *b);
 /* Drains first. The device is detached. NULL is fine. Closes the child of a filter as well. */
 void blk_close(struct blk *b);
 
+/* Exchange the disk below a filter, with nothing in flight: for one with the same size, blocks and bytes, which it owns from
+ * here on; or NULL, until it gets one or is closed, and nothing is submitted. Returns the one before, now the caller's. */
+struct blk *blk_exchange(struct blk *filter, struct blk *child) must_check;
+
 /* ---- For backends --------------------------------------------------------------------------- */
 
 /* Fill in the base: child NULL, or for a filter the disk below, whose properties it takes over and

@@ -55,6 +55,20 @@ void blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struc
     }
 }
 
+struct blk *blk_exchange(struct blk *b, struct blk *child)
+{
+    struct blk *old = b->child;
+
+    if (old)
+        old->client = NULL;
+    b->child = child;
+    if (child) {
+        child->client = &filter_client;
+        child->client_arg = b;
+    }
+    return old;
+}
+
 void blk_fini(struct blk *b)
 {
     loop_work_cancel(b->loop, &b->work);

@@ -115,7 +115,8 @@ out:
 int image_look_at_backing(const char *path, const char *name, enum disk_format format,
                           enum disk_format *ret_format, uint64_t *ret_size, struct vz_error *err)
 {
-    struct disk_chain_options o = {.format = format, .read_only = true, .alone = true};
+    struct disk_chain_options o = {.format = format, .read_only = true, .alone = true,
+                                   .unlocked = true}; /* a machine may have it that gets a layer on it */
     struct disk_chain *c;
     char where[PATH_MAX];
     int r;

@@ -99,6 +99,9 @@ struct device_disk_ops {
                 void (*done)(void *arg, const struct vz_error *err), void *arg, struct vz_error *err);
     void (*grown)(struct device_slot *s);
     uint64_t (*size)(const struct device_slot *s); /* bytes, now */
+    /* Exchange its attachment, for one with the same bytes. It is quiet, and the loop does not run. After a failure
+     * it is as before; -ENODEV: it has no disk any more, and its guest must not run again. */
+    int (*exchange)(struct device_slot *s, const void *was, const void *is, struct vz_error *err);
     void (*set_limits)(struct device_slot *s, const struct vz_disk_limits *limits);
     void (*limits)(const struct device_slot *s, struct vz_disk_limits *ret);
     void (*stats)(const struct device_slot *s, struct vz_disk_stats *ret); /* any thread */

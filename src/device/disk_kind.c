@@ -77,21 +77,31 @@ static int limit(const struct vz_storage_device *d, struct blk **b, struct vz_er
     return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;
 }
 
+static int open_attachment(struct device_slot *s, const struct vz_storage_attachment *a, struct blk **ret,
+                           struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    int r = a->kind == STORAGE_SEED  ? open_seed(s, a, ret, err)
+            : a->kind == STORAGE_NBD ? open_nbd(s, a, ret, err)
+                                     : open_file(s, a, ret, err);
+
+    if (r < 0 || !d->filter)
+        return r;
+    r = blk_filters_stack(d->filter, ret, err);
+    if (r < 0)
+        blk_close(*ret);
+    return r;
+}
+
 static int disk_open(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
-    const struct vz_storage_attachment *a = d->attachment;
     struct blk *blk;
-    int r = a->kind == STORAGE_SEED  ? open_seed(s, a, &blk, err)
-            : a->kind == STORAGE_NBD ? open_nbd(s, a, &blk, err)
-                                     : open_file(s, a, &blk, err);
+    int r = open_attachment(s, d->attachment, &blk, err);
 
     if (r < 0)
         return r;
-    if (d->filter)
-        r = blk_filters_stack(d->filter, &blk, err);
-    if (!r) /* always: a limit may come while it runs. On top, so that s->host is one. */
-        r = limit(d, &blk, err);
+    r = limit(d, &blk, err); /* always: a limit may come while it runs. On top, so that s->host is one. */
     if (r < 0) {
         blk_close(blk);
         return r;
@@ -242,8 +252,36 @@ static void disk_stats(const struct device_slot *s, struct vz_disk_stats *ret)
         .discard = time_of(&b->time[BLK_DISCARD]), .zero = time_of(&b->time[BLK_ZERO])};
 }
 
+static int same_disk(const struct blk *was, const struct blk *is, struct vz_error *err)
+{
+    if (was->size == is->size && was->block_size == is->block_size && was->read_only == is->read_only)
+        return 0;
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "it is not the same disk: size, blocks or access differ");
+}
+
+/* An image is locked for whoever writes it, and the new one may read through to the old one: so the old one is closed
+ * first, and opened again if need be. What guests see of it is the filter on top, which stays. */
+static int disk_exchange(struct device_slot *s, const void *was, const void *is, struct vz_error *err)
+{
+    struct blk *top = s->host, *new;
+    int r = disk_flush(s, err);
+
+    if (r < 0)
+        return r;
+    blk_close(blk_exchange(top, NULL));
+    r = open_attachment(s, is, &new, err);
+    if (!r && (r = same_disk(top, new, err)) < 0)
+        blk_close(new);
+    if (r < 0)
+        device_slot_prefix(s, err);
+    if (r < 0 && open_attachment(s, was, &new, NULL) < 0)
+        return -ENODEV;
+    (void)!blk_exchange(top, new);
+    return r;
+}
+
 static const struct device_disk_ops disk_ops = {
-    .grow = disk_grow, .grown = disk_grown, .size = disk_size, .set_limits = disk_set_limits,
+    .grow = disk_grow, .grown = disk_grown, .size = disk_size, .exchange = disk_exchange, .set_limits = disk_set_limits,
     .limits = disk_limits, .stats = disk_stats};
 
 static void disk_close(struct device_slot *s)

@@ -216,6 +216,78 @@ START_TEST(copies_are_other_machines)
 }
 END_TEST
 
+static void first_disk_is(struct vz_machine *m, const char *path)
+{
+    char *text = vz_config_to_json(vz_machine_config(m), NULL);
+
+    ck_assert_ptr_nonnull(strstr(text, path));
+    free(text);
+}
+
+/* Under a paused machine, and for good; what cannot be opened, or is another disk, changes nothing. */
+START_TEST(disks_get_layers_below_a_paused_machine)
+{
+    struct vz_disk_create_options o = VZ_DISK_CREATE_OPTIONS_INIT;
+    char disk[96], layer[96], other[96], option[128];
+    struct vz_config *c, *layered, *wrong;
+    struct vz_machine *m, *n;
+    struct vz_error err = {0};
+    struct fix f;
+
+    setup(&f);
+    snprintf(disk, sizeof(disk), "%s/disk.img", f.folder);
+    snprintf(layer, sizeof(layer), "%s/layer.qcow2", f.folder);
+    snprintf(other, sizeof(other), "%s/other.img", f.folder);
+    OK(vz_disk_create(disk, 1 << 20, NULL, &err));
+    OK(vz_disk_create(other, 2 << 20, NULL, &err));
+    o.backing = "disk.img";
+    OK(vz_disk_create(layer, 0, &o, &err));
+    c = vz_config_copy(f.config, NULL);
+    layered = vz_config_copy(f.config, NULL);
+    wrong = vz_config_copy(f.config, NULL);
+    OK(vz_config_add(c, "disk", disk, &err));
+    snprintf(option, sizeof(option), "%s,format=qcow2", layer);
+    OK(vz_config_add(layered, "disk", option, &err));
+    OK(vz_config_add(wrong, "disk", other, &err));
+    m = make_of(c);
+    OK(vz_machine_start_wait(m, &err));
+    ck_assert_int_eq(vz_machine_set_disks(m, layered, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    OK(vz_machine_pause_wait(m, &err));
+    ck_assert_int_eq(vz_machine_set_disks(m, wrong, &err), -1);
+    ck_assert_msg(strstr(err.text, "not the same disk"), "%s", err.text);
+    ck_assert_int_eq(vz_machine_set_disks(m, f.config, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    first_disk_is(m, disk);
+    OK(vz_machine_set_disks(m, layered, &err));
+    first_disk_is(m, layer);
+    unlink(disk); /* from now on it cannot go back */
+    OK(vz_machine_resume_wait(m, &err));
+    OK(vz_machine_pause_wait(m, &err));
+    ck_assert_int_eq(vz_machine_set_disks(m, c, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    vz_machine_wait(m, NULL);
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_ERROR);
+    vz_machine_free(m);
+    /* As before, where it can. */
+    OK(vz_disk_create(disk, 1 << 20, NULL, &err));
+    n = make_of(layered);
+    OK(vz_machine_start_wait(n, &err));
+    OK(vz_machine_pause_wait(n, &err));
+    unlink(other);
+    ck_assert_int_eq(vz_machine_set_disks(n, wrong, &err), -1);
+    first_disk_is(n, layer);
+    OK(vz_machine_resume_wait(n, &err));
+    OK(vz_machine_stop_wait(n, &err));
+    OK(vz_machine_start_wait(n, &err));
+    vz_machine_free(n);
+    vz_config_unref(c);
+    vz_config_unref(layered);
+    vz_config_unref(wrong);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(states_allow_what_they_allow)
 {
     struct vz_machine *m;
@@ -563,6 +635,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
     UNIT_TEST(s, what_was_restored_is_what_was_saved);
     UNIT_TEST(s, copies_are_other_machines);
+    UNIT_TEST(s, disks_get_layers_below_a_paused_machine);
     UNIT_TEST(s, states_allow_what_they_allow);
     UNIT_TEST(s, another_configuration_is_refused);
     UNIT_TEST(s, a_file_tells_its_configuration);
