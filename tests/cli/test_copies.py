@@ -127,3 +127,103 @@ def test_a_warm_state_goes_with_its_disk_and_configuration(vz, clean):
     assert warm_files(clean) == []
     assert run(vz, "true", options=("--fresh",)).status == 0
     assert warm_files(clean) == []
+
+
+# ---- Snapshots and forks ----------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def m(make):
+    folder = make("m")
+    subprocess.run([VZ, "start", "m"], check=True)
+    r = subprocess.run([VZ, "wait", "m", "--for", "boot", "--timeout", "10m"], stderr=subprocess.PIPE)
+    assert r.returncode == 0, (r.stderr, (folder / "console.log").read_text())
+    return folder
+
+
+def guest(vz, name, command):
+    r = vz("exec", name, "--", "sh", "-c", command)
+    assert r.status == 0, (name, command, r)
+    return r.out
+
+
+def state(vz, name):
+    return json.loads(vz("inspect", name).out)["state"]
+
+
+def test_a_running_machine_comes_back_to_a_snapshot(vz, m):
+    guest(vz, "m", "echo one >/mnt/file; echo one >/memory; sleep 1000 & echo $! >/pid")
+    assert vz("snapshot", "m", "one").status == 0
+    assert state(vz, "m") == "running"
+    guest(vz, "m", "echo two >/mnt/file; sync; echo two >/memory; kill $(cat /pid)")
+    assert vz("snapshot", "m", "two").status == 0
+    r = vz("snapshot", "m", "two")
+    assert r.status == 1 and "already" in r.err, r
+    assert vz("rewind", "m", "one").status == 0
+    assert guest(vz, "m", "cat /mnt/file /memory; kill -0 $(cat /pid) && echo lives; echo three >/mnt/file") == "one\none\nlives\n"
+    guest(vz, "m", "sync; echo 3 >/proc/sys/vm/drop_caches; grep three /mnt/file")
+    r = vz("snapshot", "m")
+    third = r.out.strip()
+    tree = {s["tag"]: s["parent"] for s in json.loads(vz("snapshots", "m", "--json").out)}
+    assert tree == {"one": None, "two": "one", third: "one"}
+    r = vz("snapshots", "m")
+    assert [line.split()[0] for line in r.out.splitlines()] == ["one", "two", "*"], r
+    assert vz("rewind", "m", "two").status == 0
+    assert guest(vz, "m", "cat /mnt/file /memory; kill -0 $(cat /pid) 2>/dev/null || echo gone") == "two\ntwo\ngone\n"
+    r = vz("rewind", "m", "four")
+    assert r.status == 1 and "no snapshot 'four'" in r.err and state(vz, "m") == "running", r
+
+
+def test_a_snapshot_that_is_removed_leaves_the_others(vz, m):
+    before = {f.name for f in m.iterdir()}
+    assert vz("snapshot", "m", "one", "--delete").status == 0
+    tags = json.loads(vz("snapshots", "m", "--json").out)
+    assert {s["parent"] for s in tags} == {None} and "one" not in {s["tag"] for s in tags}
+    for tag in [s["tag"] for s in tags if s["tag"] != "two"]:
+        assert vz("snapshot", "m", tag, "--delete").status == 0
+    gone = before - {f.name for f in m.iterdir()}
+    assert len([f for f in gone if f.startswith("snap-")]) == 2 and any(f.startswith("disk-") for f in gone), gone
+    assert vz("rewind", "m").status == 0
+    assert guest(vz, "m", "cat /mnt/file") == "two\n"
+
+
+def test_forks_are_machines_of_their_own(vz, m):
+    guest(vz, "m", "echo mother >/mnt/file; echo mother >/memory; echo before >/mnt/mark")
+    r = vz("fork", "m", "--count", "3", "--name", "f%d-x")
+    assert (r.status, r.out.split()) == (0, ["f1-x", "f2-x", "f3-x"]), r
+    assert r.err == "" and state(vz, "m") == "running"
+    seen = set()
+    for name in r.out.split():
+        out = guest(vz, name, "cat /mnt/file /memory; echo $(hostname) >/mnt/file; hostname; cat /etc/machine-id "
+                    "/proc/sys/kernel/random/uuid")
+        assert out.split()[:3] == ["mother", "mother", name], out
+        seen.update(out.split()[3:])
+        guest(vz, name, "sync; echo 3 >/proc/sys/vm/drop_caches")
+    assert len(seen) == 6
+    assert {guest(vz, n, "cat /mnt/file").strip() for n in ("m", "f1-x", "f2-x", "f3-x")} == {"mother", "f1-x", "f2-x", "f3-x"}
+    ids = {json.loads(vz("inspect", n).out)["configuration"]["platform"]["machineIdentifier"] for n in ("m", "f1-x", "f2-x")}
+    assert len(ids) == 3
+    assert vz("delete", "--force", "f2-x", "f3-x").status == 0
+    assert not [f for f in os.listdir(m.parent) if f.startswith(".")]
+    # A fork is like any other machine: it is saved, forked and started.
+    assert vz("save", "f1-x").status == 0
+    r = vz("fork", "f1-x", "--count", "2")
+    assert (r.status, r.out.split()) == (0, ["f1-x-1", "f1-x-2"]), r
+    assert state(vz, "f1-x") == "saved"
+    assert vz("start", "f1-x").status == 0
+    for name in ("f1-x", "f1-x-1", "f1-x-2"):
+        assert guest(vz, name, "cat /mnt/file; hostname").split() == ["f1-x", name]
+    assert vz("delete", "--force", "f1-x", "f1-x-1", "f1-x-2").status == 0
+
+
+def test_what_cannot_be_forked_is_told(vz, m, make):
+    make("off")
+    r = vz("fork", "off")
+    assert r.status == 1 and "does not run, and is not saved" in r.err, r
+    assert vz("snapshot", "off", "s").status == 0  # its disks alone
+    with open(m.parent / "off.vz" / "disk-1.qcow2", "ab"):
+        pass
+    assert vz("rewind", "off", "s").status == 0 and state(vz, "off") == "stopped"
+    r = vz("fork", "m", "--name", "off")
+    assert r.status == 1 and "is there already" in r.err, r
+    assert vz("fork", "m", "--count", "0").status == 1
+    assert state(vz, "m") == "running"

@@ -89,9 +89,9 @@ extern const struct opt no_options[];
 extern const struct command run_command, disk_command, doctor_command;
 /* Each in the file of its name in command/. */
 extern const struct command attach_command, clone_command, console_command, cp_command,
-    create_command, delete_command, detach_command, exec_command, forward_command, inspect_command, ip_command,
+    create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,
-    resume_command, save_command, set_command, shell_command, ssh_command, start_command,
+    resume_command, rewind_command, save_command, set_command, shell_command, snapshot_command, snapshots_command, ssh_command, start_command,
     stats_command, stop_command, wait_command;
 
 /* Is all of it on standard output? Then the exit status of success; else after cli_error(). */

@@ -29,6 +29,7 @@ struct vz_config;
 #define BUNDLE_USER        "user" /* whom it was created with: who logs in by ssh */
 #define BUNDLE_AUTO_FORWARD "auto-forward" /* is there: ports that the guest opens are forwarded */
 #define BUNDLE_IDENTITY    "identity.json" /* who its guest is to become: identity.h */
+#define BUNDLE_COPY        "copy.state"  /* the same, where others go on from it too */
 
 struct bundle {
     char *name; /* without suffix; for people */

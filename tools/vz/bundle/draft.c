@@ -199,25 +199,39 @@ int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err)
     return made ? 0 : -1;
 }
 
-int draft_publish(struct bundle *b, struct vz_error *err)
+/* Files in it were synced by who wrote them, if they matter; their names were not. */
+static int publish(struct bundle *b, struct vz_error *err)
 {
-    char *folder = parent_of(b->path);
-
-    /* Files in it were synced by who wrote them, if they matter; their names were not. */
-    if (!folder || syncfs(b->fd) < 0 ||
-        renameat2(AT_FDCWD, b->draft, AT_FDCWD, b->path, RENAME_NOREPLACE) < 0) {
-        if (errno == EEXIST)
-            taken(b->path, err);
-        else
-            fail_errno(err, b->path);
-        free(folder);
-        return -1;
-    }
-    sync_folder(folder);
-    free(folder);
+    if (renameat2(AT_FDCWD, b->draft, AT_FDCWD, b->path, RENAME_NOREPLACE) < 0)
+        return errno == EEXIST ? taken(b->path, err) : fail_errno(err, b->path);
     free(b->draft);
     b->draft = NULL;
     return 0;
+}
+
+int draft_publish_all(struct bundle *b, unsigned count, unsigned *ret_published, struct vz_error *err)
+{
+    char *folder;
+
+    *ret_published = 0;
+    if (syncfs(b[0].fd) < 0)
+        return fail_errno(err, b[0].path);
+    for (; *ret_published < count; ++*ret_published) {
+        if (publish(&b[*ret_published], err) < 0)
+            break;
+    }
+    folder = parent_of(b[0].path);
+    if (folder)
+        sync_folder(folder);
+    free(folder);
+    return *ret_published == count ? 0 : -1;
+}
+
+int draft_publish(struct bundle *b, struct vz_error *err)
+{
+    unsigned published;
+
+    return draft_publish_all(b, 1, &published, err);
 }
 
 void draft_abandon(struct bundle *b)

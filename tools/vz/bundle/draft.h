@@ -16,6 +16,9 @@ int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err);
  * meanwhile; it is a draft still then. */
 int draft_publish(struct bundle *b, struct vz_error *err);
 
+/* Several in one place, count of them and at least one; *ret_published of them are machines, the first ones. */
+int draft_publish_all(struct bundle *b, unsigned count, unsigned *ret_published, struct vz_error *err);
+
 /* Remove it, and bundle_close(). */
 void draft_abandon(struct bundle *b);
 

@@ -13,11 +13,12 @@ bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_s
         cli_error("%s", err.text);
         return false;
     }
-    if (from == MACHINE_FRESH && bundle_remove_file(b, BUNDLE_STATE, &err) < 0) {
+    if (from == MACHINE_FRESH &&
+        (bundle_remove_file(b, BUNDLE_STATE, &err) < 0 || bundle_remove_file(b, BUNDLE_COPY, &err) < 0)) {
         cli_error("%s: %s", b->name, err.text);
         return false;
     }
-    *ret_saved = bundle_has(b, BUNDLE_STATE);
+    *ret_saved = bundle_has(b, BUNDLE_STATE) || bundle_has(b, BUNDLE_COPY);
     if (from != MACHINE_RESTORE || *ret_saved)
         return true;
     cli_error("%s: there is no saved state of it: 'vz save' makes one of a running machine, 'vz start' "

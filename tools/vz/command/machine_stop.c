@@ -39,10 +39,10 @@ bool machine_stop(struct bundle *b, bool now, int timeout_ms)
     return false;
 }
 
-bool machine_save(struct bundle *b, bool compress)
+bool machine_save(struct bundle *b, bool seal, bool compress)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    json_t *result = client_ask(b, "save", json_pack("{s:b}", "compress", compress), NULL, &err);
+    json_t *result = client_ask(b, "save", json_pack("{s:b, s:b}", "seal", seal, "compress", compress), NULL, &err);
 
     json_decref(result);
     if (!result) {

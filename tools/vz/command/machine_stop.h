@@ -11,6 +11,6 @@
 bool machine_stop(struct bundle *b, bool now, int timeout_ms);
 
 /* Have it saved into its folder; nobody runs it then: true. Else it runs on, after cli_error(). */
-bool machine_save(struct bundle *b, bool compress);
+bool machine_save(struct bundle *b, bool seal, bool compress);
 
 #endif

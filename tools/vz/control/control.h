@@ -80,8 +80,10 @@ void method_resume(struct control_call *call, json_t *params);
 /* control_save.c */
 /* Save the machine into its folder, and turn it off. done as a completion, maybe at once; on failure the
  * machine goes on as it was. */
-void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done, void *arg);
+void control_save(struct vz_machine *m, bool seal, bool compress, vz_machine_done_fn *done, void *arg);
 void method_save(struct control_call *call, json_t *params);
+/* control_snapshot.c */
+void method_snapshot(struct control_call *call, json_t *params);
 /* control_look.c */
 void method_info(struct control_call *call, json_t *params);
 void method_stats(struct control_call *call, json_t *params);

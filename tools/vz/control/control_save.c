@@ -47,7 +47,7 @@ static void on_paused(void *arg, struct vz_machine *machine, const struct vz_err
     fail_saving(s, machine, err ? err : &no_memory);
 }
 
-void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done, void *arg)
+void control_save(struct vz_machine *m, bool seal, bool compress, vz_machine_done_fn *done, void *arg)
 {
     struct saving *s = malloc(sizeof(*s));
 
@@ -57,6 +57,7 @@ void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done,
     }
     *s = (struct saving){done, arg, VZ_SAVE_OPTIONS_INIT, vz_machine_get_state(m) != VZ_STATE_PAUSED};
     s->options.compress = compress;
+    s->options.plain_memory = !compress && !seal;
     if (!s->was_running)
         on_paused(s, m, NULL);
     else if (vz_machine_pause(m, on_paused, s) < 0)
@@ -65,8 +66,8 @@ void control_save(struct vz_machine *m, bool compress, vz_machine_done_fn *done,
 
 void method_save(struct control_call *call, json_t *params)
 {
-    bool compress = false;
+    bool compress = false, seal = false;
 
-    if (call_param_bool(call, params, "compress", &compress))
-        control_save(call_machine(call), compress, call_done, call);
+    if (call_param_bool(call, params, "seal", &seal) && call_param_bool(call, params, "compress", &compress))
+        control_save(call_machine(call), seal, compress, call_done, call);
 }

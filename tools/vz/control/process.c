@@ -153,6 +153,12 @@ static void on_started(void *arg, struct vz_machine *machine, const struct vz_er
         c->ready(c->ready_arg);
 }
 
+/* NULL: it boots. */
+static const char *state_file(const struct control *c)
+{
+    return bundle_has(c->bundle, BUNDLE_STATE) ? BUNDLE_STATE : bundle_has(c->bundle, BUNDLE_COPY) ? BUNDLE_COPY : NULL;
+}
+
 /* The state is used up before the guest goes on: then its disks change, and it would fit them no more. */
 static void on_restored(void *arg, struct vz_machine *machine, const struct vz_error *err)
 {
@@ -161,7 +167,7 @@ static void on_restored(void *arg, struct vz_machine *machine, const struct vz_e
 
     if (err)
         fail(&why, err->code, "%s ('vz start --fresh' throws the saved state away, and boots)", err->text);
-    else if (bundle_remove_file(c->bundle, BUNDLE_STATE, &why) == 0 &&
+    else if (bundle_remove_file(c->bundle, state_file(c), &why) == 0 &&
              vz_machine_resume(machine, on_started, c) < 0)
         fail(&why, VZ_ERROR_NO_MEMORY, "out of memory");
     if (why.code)
@@ -170,9 +176,13 @@ static void on_restored(void *arg, struct vz_machine *machine, const struct vz_e
 
 static int begin(struct control *c)
 {
-    if (bundle_has(c->bundle, BUNDLE_STATE))
-        return vz_machine_restore(c->machine, BUNDLE_STATE, NULL, on_restored, c);
-    return vz_machine_start(c->machine, on_started, c);
+    struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+    const char *state = state_file(c);
+
+    if (!state)
+        return vz_machine_start(c->machine, on_started, c);
+    o.new_generation = o.map_memory = !strcmp(state, BUNDLE_COPY);
+    return vz_machine_restore(c->machine, state, &o, on_restored, c);
 }
 
 /* ---- How it ends ---------------------------------------------------------------------------- */
@@ -194,7 +204,7 @@ static void leave(struct control *c)
     if (c->saves && c->started) {
         cli_error("asked to end: saving the machine");
         c->saves = false;
-        control_save(c->machine, false, on_saved, c);
+        control_save(c->machine, false, false, on_saved, c);
         return;
     }
     if (!c->pull_ms && vz_machine_hears_request_stop(c->machine) &&

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "bundle/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "bundle/config_json.h"
+#include "bundle/freeze.h"
+#include "failure.h"
+
+#define SNAPSHOTS_FILE "snapshots.json"
+#define NAMES_MAX      100000u
+
+static int no_memory(struct vz_error *err)
+{
+    return fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+}
+
+/* ---- The file ------------------------------------------------------------------------------- */
+
+static bool is_whole(json_t *all)
+{
+    json_t *s;
+    size_t i;
+
+    if (!json_is_array(json_object_get(all, "snapshots")))
+        return false;
+    json_array_foreach(json_object_get(all, "snapshots"), i, s) {
+        json_t *state = json_object_get(s, "state");
+
+        if (!json_is_string(json_object_get(s, "tag")) || !json_is_object(json_object_get(s, "configuration")) ||
+            (json_is_string(state) && strchr(json_string_value(state), '/')))
+            return false;
+    }
+    return true;
+}
+
+json_t *snapshots_load(const struct bundle *b, struct vz_error *err)
+{
+    char *text;
+    json_t *all;
+
+    if (!bundle_has(b, SNAPSHOTS_FILE)) {
+        all = json_pack("{s:n, s:[]}", "current", "snapshots");
+        if (!all)
+            no_memory(err);
+        return all;
+    }
+    text = bundle_read(b, SNAPSHOTS_FILE, NULL, err);
+    all = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    if (!text || (all && is_whole(all)))
+        return all;
+    json_decref(all);
+    fail(err, VZ_ERROR_INVALID, "%s: " SNAPSHOTS_FILE " is damaged", b->name);
+    return NULL;
+}
+
+static int store(const struct bundle *b, json_t *all, struct vz_error *err)
+{
+    char *text = json_dumps(all, JSON_INDENT(2));
+    int r = text ? bundle_write(b, SNAPSHOTS_FILE, text, strlen(text), err) : no_memory(err);
+
+    free(text);
+    return r;
+}
+
+json_t *snapshots_find(json_t *all, const char *tag)
+{
+    json_t *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(all, "snapshots"), i, s) {
+        if (!strcmp(json_string_value(json_object_get(s, "tag")), tag))
+            return s;
+    }
+    return NULL;
+}
+
+bool snapshot_tag_check(const struct bundle *b, const char *tag, struct vz_error *err)
+{
+    json_t *all;
+    bool taken;
+
+    if (!bundle_name_check(tag, NULL))
+        return fail_false(err, VZ_ERROR_INVALID,
+                          "'%.80s': a snapshot's name has 1 to %d letters, digits, '-', '_' and '.', and begins with a letter or "
+                          "digit", tag, BUNDLE_NAME_MAX);
+    all = snapshots_load(b, err);
+    if (!all)
+        return false;
+    taken = snapshots_find(all, tag);
+    json_decref(all);
+    return !taken || fail_false(err, VZ_ERROR_INVALID, "%s: has a snapshot '%s' already", b->name, tag);
+}
+
+void snapshot_state_name(const struct bundle *b, char ret[SNAPSHOT_NAME_MAX])
+{
+    for (unsigned i = 1; i < NAMES_MAX; i++) {
+        snprintf(ret, SNAPSHOT_NAME_MAX, "snap-%u.state", i);
+        if (!bundle_has(b, ret))
+            return;
+    }
+}
+
+/* The configurations of all snapshots, and one more. A reference, or NULL. */
+static json_t *configs_of(json_t *all, json_t *more)
+{
+    json_t *configs = json_array(), *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(all, "snapshots"), i, s)
+        json_array_append(configs, json_object_get(s, "configuration"));
+    json_array_append(configs, more);
+    return configs;
+}
+
+/* ---- Taking --------------------------------------------------------------------------------- */
+
+int snapshot_add(const struct bundle *b, const char *tag, const char *state, json_t *frozen, struct vz_error *err)
+{
+    json_t *all = snapshots_load(b, err), *one;
+    int r;
+
+    if (!all)
+        return -1;
+    one = json_pack("{s:s, s:O, s:I, s:s?, s:O}", "tag", tag, "parent", json_object_get(all, "current"), "time",
+                    (json_int_t)time(NULL), "state", state, "configuration", frozen);
+    if (!one || json_array_append_new(json_object_get(all, "snapshots"), one) < 0 ||
+        json_object_set_new(all, "current", json_string(tag)) < 0)
+        r = no_memory(err);
+    else
+        r = store(b, all, err);
+    json_decref(all);
+    return r;
+}
+
+static int set_config(const struct bundle *b, json_t *json, struct vz_error *err)
+{
+    struct vz_config *config = config_of_json(json, err);
+    int r = config ? bundle_set_config(b, config, err) : -1;
+
+    vz_config_unref(config);
+    return r;
+}
+
+/* The machine's configuration. A reference, or NULL and err. */
+static json_t *load_config(const struct bundle *b, struct vz_error *err)
+{
+    struct vz_config *config = bundle_config(b, err);
+    json_t *json = config ? config_json(config, err) : NULL;
+
+    vz_config_unref(config);
+    return json;
+}
+
+static const char *state_of(const struct bundle *b)
+{
+    return bundle_has(b, BUNDLE_STATE) ? BUNDLE_STATE : bundle_has(b, BUNDLE_COPY) ? BUNDLE_COPY : NULL;
+}
+
+/* It came to nothing. Where the machine has its layers already, they stay. */
+static void undo(const struct bundle *b, json_t *layered, json_t *frozen, const char *state)
+{
+    struct vz_error ignored;
+    json_t *now = load_config(b, &ignored), *gone = json_pack("[O]", layered), *kept = json_pack("[O,O]", frozen, now);
+
+    if (now && gone && kept)
+        freeze_sweep(b, gone, kept);
+    if (state)
+        unlinkat(b->fd, state, 0);
+    json_decref(now);
+    json_decref(gone);
+    json_decref(kept);
+}
+
+int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err)
+{
+    json_t *frozen, *layered = NULL;
+    char name[SNAPSHOT_NAME_MAX];
+    const char *state = state_of(b);
+    int r = -1;
+
+    if (!snapshot_tag_check(b, tag, err) || !(frozen = load_config(b, err)))
+        return -1;
+    snapshot_state_name(b, name);
+    layered = freeze_layers(b, frozen, err);
+    if (layered && state && linkat(b->fd, state, b->fd, name, 0) < 0)
+        fail_errno(err, state);
+    else if (layered && set_config(b, layered, err) == 0)
+        r = snapshot_add(b, tag, state ? name : NULL, frozen, err);
+    if (r < 0 && layered)
+        undo(b, layered, frozen, state ? name : NULL);
+    json_decref(layered);
+    json_decref(frozen);
+    return r;
+}
+
+/* ---- Coming back ---------------------------------------------------------------------------- */
+
+/* In this order a crash leaves a machine that is off, with its disks of now or of then, or what was wanted. */
+static int go_back(const struct bundle *b, json_t *all, json_t *snapshot, json_t *layered, struct vz_error *err)
+{
+    const char *state = json_string_value(json_object_get(snapshot, "state"));
+
+    if (bundle_remove_file(b, BUNDLE_STATE, err) < 0 || bundle_remove_file(b, BUNDLE_COPY, err) < 0 ||
+        set_config(b, layered, err) < 0)
+        return -1;
+    if (state && (linkat(b->fd, state, b->fd, BUNDLE_COPY, 0) < 0 || fsync(b->fd) < 0))
+        return fail_errno(err, state);
+    json_object_set(all, "current", json_object_get(snapshot, "tag"));
+    return store(b, all, err);
+}
+
+static json_t *find(const struct bundle *b, json_t *all, const char *tag, struct vz_error *err)
+{
+    json_t *s = snapshots_find(all, tag);
+
+    if (!s)
+        fail(err, VZ_ERROR_INVALID, "%s: has no snapshot '%.63s' ('vz snapshots %s' shows what there is)", b->name, tag,
+             b->name);
+    return s;
+}
+
+int snapshot_rewind(const struct bundle *b, const char *tag, struct vz_error *err)
+{
+    json_t *all = snapshots_load(b, err), *now = all ? load_config(b, err) : NULL, *snapshot, *layered, *gone, *kept;
+    int r = -1;
+
+    snapshot = now ? find(b, all, tag, err) : NULL;
+    layered = snapshot ? freeze_layers(b, json_object_get(snapshot, "configuration"), err) : NULL;
+    if (layered)
+        r = go_back(b, all, snapshot, layered, err);
+    if (r == 0) {
+        gone = json_pack("[O]", now);
+        kept = configs_of(all, layered);
+        freeze_sweep(b, gone, kept);
+        json_decref(gone);
+        json_decref(kept);
+    }
+    json_decref(layered);
+    json_decref(now);
+    json_decref(all);
+    return r;
+}
+
+/* ---- Going ---------------------------------------------------------------------------------- */
+
+static void take_out(json_t *all, json_t *snapshot)
+{
+    const char *tag = json_string_value(json_object_get(snapshot, "tag"));
+    json_t *parent = json_object_get(snapshot, "parent"), *list = json_object_get(all, "snapshots"), *s;
+    const char *current = json_string_value(json_object_get(all, "current"));
+    size_t i, at = 0;
+
+    if (current && !strcmp(current, tag))
+        json_object_set(all, "current", parent ? parent : json_null());
+    json_array_foreach(list, i, s) {
+        const char *its = json_string_value(json_object_get(s, "parent"));
+
+        if (its && !strcmp(its, tag))
+            json_object_set(s, "parent", parent ? parent : json_null());
+        if (s == snapshot)
+            at = i;
+    }
+    json_array_remove(list, at);
+}
+
+int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *err)
+{
+    json_t *all = snapshots_load(b, err), *now = all ? load_config(b, err) : NULL, *snapshot, *gone, *kept;
+    const char *state;
+    int r = -1;
+
+    snapshot = json_incref(now ? find(b, all, tag, err) : NULL);
+    if (snapshot) {
+        take_out(all, snapshot);
+        r = store(b, all, err);
+    }
+    if (r == 0) {
+        gone = json_pack("[O]", json_object_get(snapshot, "configuration"));
+        kept = configs_of(all, now);
+        freeze_sweep(b, gone, kept);
+        json_decref(gone);
+        json_decref(kept);
+        state = json_string_value(json_object_get(snapshot, "state"));
+        if (state)
+            unlinkat(b->fd, state, 0);
+    }
+    json_decref(snapshot);
+    json_decref(now);
+    json_decref(all);
+    return r;
+}
