@@ -295,6 +295,11 @@ bool virtq_pending(struct virtq *q)
     return pending(q);
 }
 
+unsigned virtq_available(struct virtq *q)
+{
+    return q->running ? available(q) : 0;
+}
+
 struct virtq_chain *virtq_pop(struct virtq *q)
 {
     struct virtq_chain *c;

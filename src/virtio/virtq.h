@@ -79,6 +79,8 @@ struct virtq_chain *virtq_pop(struct virtq *q) must_check;
 
 /* Is there a request? As virtq_pop(), but takes nothing. */
 bool virtq_pending(struct virtq *q);
+/* How many there are, about. */
+unsigned virtq_available(struct virtq *q);
 
 /* Give the chain back with written bytes in its in part, from its start on (more than in_len counts
  * as in_len). The driver is not told before virtq_notify(). */

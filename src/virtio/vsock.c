@@ -12,11 +12,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/le.h"
 #include "virtio/vsock_impl.h"
 
 enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT };
+
+#define DEAF_NS      (2 * NS_PER_SEC) /* for a guest that gives no buffers back */
+#define DEAF_LOOK_NS NS_PER_MS
 
 #define HDR_LEN      sizeof(struct virtio_vsock_hdr)
 #define PACKET_IOVS  32u
@@ -154,12 +158,36 @@ static void send_stray(struct vsock *v, struct virtq_chain *p)
     push(v, p, &h);
 }
 
+/* Has it heard of a restore? If not, look again soon. */
+static bool hears(struct vsock *v)
+{
+    uint64_t now;
+
+    if (!v->deaf_until_ns)
+        return true;
+    now = clock_mono_ns();
+    if (now < v->deaf_until_ns &&
+        (v->reset_owed || virtq_available(&v->dev.queue[QUEUE_EVENT]) <= v->event_room)) {
+        loop_timer_arm(v->deaf, now + DEAF_LOOK_NS);
+        return false;
+    }
+    v->deaf_until_ns = 0;
+    return true;
+}
+
+static void look_again(void *arg)
+{
+    vsock_pump(arg);
+}
+
 void vsock_pump(struct vsock *v)
 {
     struct virtq *q = &v->dev.queue[QUEUE_RX];
     bool strays_were_full = v->stray_count == VSOCK_STRAYS;
     unsigned budget = 4u * q->size_max; /* then others on the loop have a turn */
 
+    if ((v->stray_count || !TAILQ_EMPTY(&v->ready)) && !hears(v))
+        return;
     while (v->stray_count || !TAILQ_EMPTY(&v->ready)) {
         struct vsock_conn *c = TAILQ_FIRST(&v->ready);
         struct virtq_chain *p;
@@ -347,6 +375,8 @@ static void send_event(struct vsock *v)
     if (!p)
         return;
     v->reset_owed = false;
+    v->event_room = virtq_available(q);
+    v->deaf_until_ns = clock_mono_ns() + DEAF_NS;
     virtq_push(q, p, virtq_write(p, 0, &e, sizeof(e)));
     virtq_notify(q);
 }
@@ -380,6 +410,8 @@ static void vsock_reset(struct virtio_dev *dev)
     struct vsock *v = to_vsock(dev);
 
     v->reset_owed = false;
+    v->deaf_until_ns = 0;
+    loop_timer_disarm(v->deaf);
     close_all(v);
 }
 
@@ -393,6 +425,8 @@ static int vsock_init(struct virtio_dev *dev, const void *options, struct vz_err
     v->guest_cid = o->guest_cid;
     v->next_port = PORT_FIRST;
     TAILQ_INIT(&v->ready);
+    if (loop_timer_create(dev->loop, look_again, v, &v->deaf) < 0)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     store_le64(dev->config, o->guest_cid);
     return 0;
 }
@@ -402,13 +436,17 @@ static void vsock_fini(struct virtio_dev *dev)
     struct vsock *v = to_vsock(dev);
 
     close_all(v);
+    loop_timer_destroy(v->deaf);
     while (!LIST_EMPTY(&v->listeners))
         vsock_unlisten(dev, LIST_FIRST(&v->listeners)->port);
 }
 
 static int vsock_loaded(struct virtio_dev *dev, struct vz_error *err)
 {
-    to_vsock(dev)->reset_owed = true;
+    struct vsock *v = to_vsock(dev);
+
+    v->reset_owed = true;
+    v->deaf_until_ns = clock_mono_ns() + DEAF_NS;
     return 0;
 }
 

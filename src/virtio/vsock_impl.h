@@ -70,6 +70,11 @@ struct vsock {
     TAILQ_HEAD(, vsock_conn) ready;
     LIST_HEAD(, vsock_listener) listeners;
     bool reset_owed; /* connections were lost by a restore: the guest must be told */
+    /* It forgets all connections when it hears that, those made meanwhile too: so it is sent no packets before. It has
+     * heard when it gives buffers for events back, of which it had event_room; or at this time, whatever it does. */
+    uint64_t deaf_until_ns;
+    unsigned event_room;
+    struct loop_timer *deaf;
 };
 
 /* vsock_conn.c */

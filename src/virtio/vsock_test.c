@@ -563,6 +563,36 @@ START_TEST(a_restored_guest_is_told_to_start_over)
 }
 END_TEST
 
+/* What it is sent before it has dealt with that, it would take for lost too. */
+START_TEST(a_restored_guest_is_connected_to_when_it_has_heard)
+{
+    struct fixture f, g;
+    struct fv_buf b = {FV_DATA, 4, true};
+    struct vring_used_elem e;
+
+    setup(&f);
+    memset(&g, 0, sizeof(g));
+    fv_create(&g.v, &virtio_vsock_ops, &options);
+    fv_start(&g.v, 0, 256);
+    fv_add(&f.v, 2, &b, 1);
+    fv_add(&f.v, 2, &b, 1);
+    fv_move(&f.v, &g.v);
+    ck_assert_int_eq(vsock_connect(g.v.dev, 22, on_done, &g), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_nothing(&g);
+        ck_assert_uint_gt(fake_loop_fire(g.v.m.loop), 0);
+    }
+    expect_nothing(&g);
+    ck_assert_uint_eq(g.v.q[2].us->idx, 1);
+    fv_add(&g.v, 2, &b, 1); /* without a kick, which nobody asked for */
+    fake_loop_fire(g.v.m.loop);
+    fv_turn(&g.v);
+    ck_assert(fv_used(&g.v, 0, &e));
+    fv_destroy(&f.v);
+    fv_destroy(&g.v);
+}
+END_TEST
+
 START_TEST(a_hostile_driver_breaks_only_its_device)
 {
     struct fixture f;
@@ -601,6 +631,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, sockets_of_the_host_become_connections);
     UNIT_TEST(s, who_sends_more_than_its_credit_is_reset);
     UNIT_TEST(s, a_restored_guest_is_told_to_start_over);
+    UNIT_TEST(s, a_restored_guest_is_connected_to_when_it_has_heard);
     UNIT_TEST(s, a_hostile_driver_breaks_only_its_device);
 }
 
