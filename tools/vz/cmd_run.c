@@ -114,6 +114,8 @@ static void begin_care(struct run *run)
                                          .bundle = o->has_bundle ? &o->bundle : NULL,
                                          .keeps = !run_options_flag(o, "ephemeral")};
 
+    if (o->cold) /* run_program() does all of it before the program runs */
+        return;
     if (guest_care_possible(o->config))
         run->care = guest_care_new(&c);
     if (o->saved.restore && !run->program) /* a program is preceded by that anyway */
