@@ -12,7 +12,7 @@ import guest_drivers
 from boots import trouble
 from test_runtime import DRIVERS, SCRIPT, Machine, until
 
-CYCLES = 8
+CYCLES = int(os.environ.get("VZ_CYCLES", 12))  # of an hour: VZ_CYCLES=300
 
 # Each keeps a count in a file, so that one that stops is seen. The verifier writes a block of the disk, has
 # it read again past the cache, and compares; the spinner keeps a CPU busy; the sleeper lives by its timer,

@@ -301,6 +301,29 @@ def test_a_guest_without_an_agent_ends_by_the_time_limit(vz, kernels, initramfs)
     assert r.status == 124, r
 
 
+MANY = 20
+
+
+def test_many_machines_at_once(vz, g, home):
+    """Copies of a saved one: all are started, listed, worked in and stopped at the same time."""
+    assert vz("save", g).status == 0
+    names = [f"many{i}" for i in range(MANY)]
+    try:
+        for name in names:
+            subprocess.run(["cp", "-a", "--sparse=always", home / "g.vz", home / f"{name}.vz"], check=True)
+        assert vz("start", g, *names).status == 0
+        rows = {r["name"]: r for r in json.loads(vz("list", "--json").out)}
+        assert all(rows[n]["state"] == "running" for n in names)
+        running = [subprocess.Popen([VZ, "exec", n, "--", "sh", "-c", f"echo {n} >/tmp/mine; sleep 1; cat /tmp/mine"],
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for n in names]
+        assert [p.communicate(timeout=300)[0] for p in running] == [f"{n}\n" for n in names]
+        assert vz("stop", "--now", *names).status == 0
+        rows = {r["name"]: r for r in json.loads(vz("list", "--json").out)}
+        assert all(rows[n]["state"] == "stopped" for n in names) and rows[g]["state"] == "running"
+    finally:
+        vz("delete", "--force", *names)
+
+
 @pytest.mark.skipif(not os.path.exists("/usr/bin/cc"), reason="no compiler")
 def test_the_clock_freezing_and_identity(vz, g, home, tmp_path):
     """By the library: what has no command of its own yet."""

@@ -551,6 +551,90 @@ def test_killed_at_any_moment(vz, made, home, kernel, seed):
     assert sorted(os.listdir(home)) == ["keep.vz", "last.vz"]
 
 
+COUNTING = bytes.fromhex("31c0" "ffc0" "66baf803" "ee" "b900000400" "ffc9" "75fc" "ebee")  # writes 1, 2, 3, ... to COM1
+
+
+def pid_of(vz, name):
+    return json.loads(vz("inspect", name).out).get("pid")
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it has ended by itself
+
+
+def settle(vz, name, end):
+    """Until it is off, by end(PID) if it runs on. How it is then."""
+    deadline = time.monotonic() + 60
+    while (i := json.loads(vz("inspect", name).out))["state"] not in ("saved", "stopped"):
+        assert time.monotonic() < deadline, i
+        if i.get("pid"):
+            end(i["pid"])
+        time.sleep(0.02)
+    return i["state"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_while_it_is_saved_and_goes_on(vz, home, machine, seed):
+    """The command or the machine's process: the state is whole or not there, and the machine starts."""
+    rng = random.Random(seed)
+    folder = machine("one", "--serial", "stdio", code=COUNTING)
+    assert vz("start", "one").status == 0
+    took = time.monotonic()
+    assert vz("save", "one").status == 0
+    longest = (time.monotonic() - took) * 1.2
+    ends = set()
+    for i in range(12):
+        assert vz("start", "one").status == 0
+        pid = pid_of(vz, "one")
+        p = subprocess.Popen([VZ, "save", "one"], stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0, longest))
+        if i % 2:
+            kill(pid)
+        else:
+            p.kill()  # who asked; the machine is saved all the same
+        p.wait()
+        ends.add(settle(vz, "one", lambda pid: vz("save", "one")))  # it may not have got to asking
+        if rng.random() < 0.5:
+            kill_at_random([VZ, "start", "one"], rng, longest)  # and while it goes on
+            settle(vz, "one", kill)
+    assert "saved" in ends
+    # Nothing half there: no hidden files of a save that did not end.
+    assert vz("start", "one").status == 0 and vz("save", "one").status == 0
+    assert sorted(os.listdir(folder)) == ["config.json", "console.log", "kernel", "last-run.json", "lock", "saved.state",
+                                          "vz.log"], os.listdir(folder)
+
+
+def test_a_folder_that_others_write_is_refused(vz, made):
+    folder = made("one")
+    folder.chmod(0o777)
+    r = vz("start", "one")
+    assert r.status == 1 and "everybody may write into it" in r.err and "chmod o-w" in r.err, r
+    folder.chmod(0o755)
+    assert vz("start", "one").status == 0
+
+
+def test_links_in_place_of_files_are_not_followed(vz, made, tmp_path):
+    """Somebody's copy of a machine may have them: nothing outside of the folder is written."""
+    folder, precious = made("one"), tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("vz.log", "console.log", "last-run.json", "control.sock", "saved.state", "lock"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(precious)
+        vz("start", "one")
+        vz("save", "one")
+        vz("stop", "--now", "one")
+        assert precious.read_text() == "precious", name
+        (folder / name).unlink(missing_ok=True)
+    (folder / "config.json").rename(tmp_path / "c.json")
+    (folder / "config.json").symlink_to(tmp_path / "c.json")
+    before = (tmp_path / "c.json").read_bytes()
+    vz("set", "one", "cpus=1")
+    assert (tmp_path / "c.json").read_bytes() == before
+
+
 def test_interrupted_create_leaves_nothing(vz, home, kernel, server):
     server.limit, server.data = 1000, server.data
     p = subprocess.Popen([VZ, "create", "one", "--from", server.url, "--kernel", kernel], stderr=subprocess.DEVNULL)
@@ -573,7 +657,11 @@ def test_full_disk(vz, kernel, tmp_path, monkeypatch):
         {VZ} clone --full one three && exit 12
         {VZ} set one cpus=1 memory=32M; {VZ} inspect one >/dev/null || exit 13
         [ "$(ls -A {tmp_path}/home)" = one.vz ] || exit 14
-        {VZ} start one && {VZ} stop --now one || exit 15
+        {VZ} start one || exit 15
+        {VZ} save one && exit 18
+        {VZ} inspect one | grep -q '"state": "running"' || exit 19
+        [ ! -e {tmp_path}/home/one.vz/saved.state ] || exit 20
+        {VZ} stop --now one || exit 21
         {VZ} delete one || exit 16
         [ -z "$(ls -A {tmp_path}/home)" ] || exit 17
     """

@@ -2,6 +2,7 @@
 """Machines in the background: start, stop, pause, list, inspect, and their control socket."""
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -353,6 +354,44 @@ def test_events(vz, machine):
     states = [e["state"] for e in events if e["event"] == "state"]
     assert states == ["pausing", "paused", "resuming", "running", "stopping", "stopped"]
     assert events[-1] == {"event": "ended", "reason": "stopped"}
+
+
+def test_garbage_on_many_connections(vz, machine):
+    """A thousand connections, one after the other and 64 at once, with all that a client could send."""
+    folder = machine("one", "--vsock", "cid=3")
+    vz("start", "one")
+    rng = random.Random(1)
+    words = [b"{", b"}", b'"id"', b":", b"[", b"]", b"1e999", b'"method"', b'"info"', b",", b"\n", b"\0", b"\xff", b"null",
+             b'{"id": 1, "method": "info", "params": {}}\n', b"[" * 3000, b'{"a":' * 3000, b'"' + b"x" * 5000]
+    clients = []
+    for _ in range(1000):
+        try:
+            clients.append(Control(folder))
+            clients[-1].send(b"".join(rng.choices(words, k=rng.randrange(12))) + b"\n")
+        except OSError:
+            pass  # there are 64 already, or it has hung up
+        if len(clients) > 70:
+            clients.pop(rng.randrange(len(clients))).close()
+    for c in clients:
+        c.close()
+    # Requests that wait for something that never comes: the guest has no driver, and no one of them is lost.
+    c = Control(folder)
+    for _ in range(3000):
+        c.send({"id": 1, "method": "connect", "params": {"port": 5}})
+    assert all("error" in c.line() for _ in range(3000))
+    i = info(vz, "one")
+    assert i["state"] == "running" and len(os.listdir(f"/proc/{i['pid']}/fd")) < 100
+    # Who does not read holds up nobody's end for long.
+    deaf = [Control(folder) for _ in range(20)]
+    for d in deaf:
+        for _ in range(2000):
+            try:
+                d.send(b'{"method": "config"}\n', ())
+            except OSError:
+                break
+    began = time.monotonic()
+    assert vz("stop", "--now", "one").status == 0
+    assert time.monotonic() - began < 20
 
 
 def test_hostile_clients(vz, machine):

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "failure.h"
@@ -114,6 +115,22 @@ char *bundle_name_of(const char *path)
     return strndup(last, len);
 }
 
+/* Whoever can write into the folder says what the machine is given of this user's files. Root is taken to know
+ * what it does with the folders of others. */
+static bool is_ours(const struct bundle *b, struct vz_error *err)
+{
+    struct stat st;
+
+    if (fstat(b->fd, &st) < 0)
+        return fail_errno(err, b->path) == 0;
+    if (geteuid() && st.st_uid && st.st_uid != geteuid())
+        return fail_false(err, VZ_ERROR_INVALID, "%s: belongs to another user; 'cp -r' makes one of your own",
+                          b->path);
+    if (st.st_mode & S_IWOTH)
+        return fail_false(err, VZ_ERROR_INVALID, "%s: everybody may write into it; 'chmod o-w' mends that", b->path);
+    return true;
+}
+
 int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
 {
     struct bundle b = {.fd = -1, .lock_fd = -1};
@@ -129,7 +146,7 @@ int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
         fail(err, VZ_ERROR_IO, "%s: %s", b.path, strerror(errno));
     else if (faccessat(b.fd, BUNDLE_CONFIG, F_OK, 0) < 0)
         fail(err, VZ_ERROR_INVALID, "%s: is no machine's folder: there is no " BUNDLE_CONFIG, b.path);
-    else if (b.name) {
+    else if (is_ours(&b, err) && b.name) {
         *ret = b;
         return 0;
     }

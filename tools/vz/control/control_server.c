@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bundle/bundle.h"
@@ -19,7 +20,8 @@
 
 #define LINE_MAX_BYTES ((size_t)1 << 20)
 #define OUT_MAX        ((size_t)4 << 20)
-#define GOODBYE_MS     500
+#define GOODBYE_MS     500   /* for all of them */
+#define CALLS_MAX      1024u /* of a client that are not answered yet: what they wait for may never come */
 
 struct client {
     struct server *server;
@@ -307,10 +309,9 @@ static void dispatch(struct control_call *call)
     call_fail_text(call, VZ_ERROR_UNSUPPORTED, "there is no method '%.40s'", name);
 }
 
-static void take_line(struct client *c, const char *line, size_t len)
+/* NULL: it is no JSON. */
+static void take_request(struct client *c, json_t *request)
 {
-    json_error_t why;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
     struct control_call *call = json_is_object(request) ? calloc(1, sizeof(*call)) : NULL;
 
     if (!call) {
@@ -323,6 +324,18 @@ static void take_line(struct client *c, const char *line, size_t len)
     c->came_fd = -1;
     c->refs++;
     dispatch(call);
+}
+
+static void take_line(struct client *c, const char *line, size_t len)
+{
+    json_error_t why;
+
+    if (c->refs > CALLS_MAX) {
+        refuse(c, "too many requests are under way");
+        close_fd(&c->came_fd);
+        return;
+    }
+    take_request(c, json_loadb(line, len, JSON_REJECT_DUPLICATES, &why));
 }
 
 /* ---- Input ---------------------------------------------------------------------------------- */
@@ -536,13 +549,22 @@ struct server *server_new(struct control *control, const struct bundle *b, struc
     return NULL;
 }
 
-/* What waits is given a moment. */
-static void say_goodbye(struct client *c)
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What waits is given a moment: until then. */
+static void say_goodbye(struct client *c, int64_t until)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    int64_t left = until - now_ms();
 
     flush_out(c);
-    if (c->fd >= 0 && c->out_len && poll(&p, 1, GOODBYE_MS) > 0)
+    if (c->fd >= 0 && c->out_len && poll(&p, 1, left > 0 ? (int)left : 0) > 0)
         flush_out(c);
     hang_up(c);
     client_unref(c);
@@ -550,13 +572,15 @@ static void say_goodbye(struct client *c)
 
 void server_free(struct server *s, const struct bundle *b)
 {
+    int64_t until = now_ms() + GOODBYE_MS;
+
     if (!s)
         return;
     unlinkat(b->fd, BUNDLE_SOCKET, 0);
     close(s->fd);
     for (unsigned i = 0; i < SERVER_CLIENTS_MAX; i++) {
         if (s->clients[i])
-            say_goodbye(s->clients[i]);
+            say_goodbye(s->clients[i], until);
     }
     free(s);
 }
