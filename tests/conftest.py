@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("VZ_BUILD", f"{ROOT}/build")
 VZ = os.environ.get("VZ", f"{BUILD}/vz")
 SLOWER = 10 if os.environ.get("VZ_SANITIZER") else 1
+LONG = int(os.environ.get("VZ_LONG", "1"))  # how many times as much some tests do: hundreds for a soak
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some programs are meant to die of signals
 
 

@@ -29,6 +29,7 @@
 #define LOG_SOFT       (16 * MIB) /* then a flush of our own makes room */
 #define LOG_HARD       (64 * MIB) /* then nothing more is written until there is room */
 #define REPLAY_DEPTH   32u
+#define REPLAY_STEP    (1 * MIB)  /* written again, then flushed: what a server that soon dies again cannot undo */
 
 /* ---- News for the loop thread --------------------------------------------------------------- */
 
@@ -141,6 +142,7 @@ static void look_at_export(struct nbd_client *c, uint64_t now_ns)
     c->size = align_down(e.size, c->b->block_size);
     pthread_mutex_unlock(&c->lock);
     c->replayed = NULL;
+    c->replayed_bytes = 0;
     c->state = NBD_REPLAYING;
 }
 
@@ -277,22 +279,42 @@ static struct nbd_command *replay_of(const struct nbd_client *c, const struct wr
     return cmd;
 }
 
+/* What was written again up to now is made stable, and forgotten by nbd_requests_answered(). */
+static void flush_replayed(struct nbd_client *c, struct nbd_link *l)
+{
+    struct nbd_command *cmd = l->count ? NULL : nbd_requests_own(c, BLK_FLUSH);
+
+    if (!cmd)
+        return;
+    cmd->covers = c->replayed->number;
+    c->replayed = NULL; /* nothing is sent before the answer, and then the log begins behind it */
+    c->replayed_bytes = 0;
+    nbd_link_send(l, cmd);
+}
+
 static void replay(struct nbd_client *c)
 {
     struct nbd_link *l = &c->link[0];
 
     while (l->state == NBD_LINK_READY && l->count < REPLAY_DEPTH) {
         struct write_log_entry *e = c->replayed ? TAILQ_NEXT(c->replayed, link) : TAILQ_FIRST(&c->log.entries);
-        struct nbd_command *cmd;
+        struct nbd_command *cmd = TAILQ_FIRST(&l->inflight);
 
+        if (cmd && cmd->op == BLK_FLUSH)
+            return;
         if (!e) {
             if (!l->count)
                 go_up(c);
             return;
         }
+        if (c->replayed_bytes >= REPLAY_STEP) {
+            flush_replayed(c, l);
+            return;
+        }
         if (overlaps_inflight(l, e) || !(cmd = replay_of(c, e)))
             return; /* without memory: again after an answer, or at the next turn */
         c->replayed = e;
+        c->replayed_bytes += e->len;
         nbd_link_send(l, cmd);
     }
 }

@@ -56,6 +56,7 @@ struct nbd_client {
     struct nbd_commands wait, answered;
     struct write_log log;
     struct write_log_entry *replayed; /* the last one sent again; NULL: none yet */
+    uint64_t replayed_bytes;          /* since the last flush */
     bool lost_write;         /* one could not be written again: the next flush says so */
     bool trimming_log;       /* a flush of our own is under way */
     bool was_lost;

@@ -11,7 +11,7 @@
  *
  * IMAGE may be the address of an NBD export.
  *
- * Environment: CACHE=uncached, SYNC=none, TIMEOUT=SECONDS (NBD; without it, none), FORMAT=raw|qcow2, ENGINE=threads, BACKING=PATH. */
+ * Environment: FLUSHES=none (random: only at the end), ERRORS=retry (random: requests that fail are sent again), CACHE=uncached, SYNC=none, TIMEOUT=SECONDS (NBD; without it, none), FORMAT=raw|qcow2, ENGINE=threads, BACKING=PATH. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -109,6 +109,8 @@ static uint64_t ops_left;
 static uint8_t *model;             /* of "random" */
 static uint32_t *issued, *flushed; /* of "kill", per sector: the last version written, and stable */
 static uint32_t *done_version;     /* of "kill": ended, not flushed yet */
+static bool no_flushes, retries;
+static unsigned retried;
 
 static void next(struct job *j);
 
@@ -138,6 +140,11 @@ static void job_done(struct blk_req *req, int err)
 {
     struct job *j = container_of(req, struct job, req);
 
+    if (err && retries) {
+        retried++;
+        blk_submit(disk, req);
+        return;
+    }
     if (err)
         fail("request", strerror(-err));
     if (model && req->op == BLK_DISCARD) { /* it may hold anything now */
@@ -220,6 +227,8 @@ static void next(struct job *j)
             loop_stop(loop);
         return;
     }
+    if (no_flushes && op == BLK_FLUSH)
+        op = BLK_WRITE;
     if (issued && (op == BLK_ZERO || op == BLK_DISCARD))
         op = BLK_WRITE;
     if (op != BLK_FLUSH) {
@@ -266,8 +275,10 @@ static void read_part(uint64_t offset, void *data, uint64_t len)
     struct blk_req req = {.op = BLK_READ, .offset = offset, .len = len, .iov = &iov,
                           .iov_count = 1, .done = stop_done};
 
-    blk_submit(disk, &req);
-    loop_run(loop);
+    do {
+        blk_submit(disk, &req);
+        loop_run(loop);
+    } while (last_err && retries);
     if (last_err)
         fail("read", strerror(-last_err));
 }
@@ -293,8 +304,10 @@ static void flush_disk(void)
 {
     struct blk_req req = {.op = BLK_FLUSH, .done = stop_done};
 
-    blk_submit(disk, &req);
-    loop_run(loop);
+    do {
+        blk_submit(disk, &req);
+        loop_run(loop);
+    } while (last_err && retries);
     if (last_err)
         fail("flush", strerror(-last_err));
 }
@@ -309,7 +322,11 @@ static void do_random(const char *raw, uint64_t ops)
             fail(raw, "is shorter than the disk");
         fclose(f);
     }
+    no_flushes = env_is("FLUSHES", "none");
+    retries = env_is("ERRORS", "retry");
     run_jobs(ops);
+    if (retries)
+        printf("%u errors\n", retried);
     if (memcmp(read_all(), model, disk->size))
         fail("disk", "not what was written");
     flush_disk();
