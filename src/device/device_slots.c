@@ -307,6 +307,16 @@ void device_slots_drain(struct device_slots *slots)
     }
 }
 
+void device_slots_settle(struct device_slots *slots)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->created && s->kind->disk)
+            s->kind->disk->settle(s);
+    }
+}
+
 int device_slots_flush(struct device_slots *slots, struct vz_error *err)
 {
     struct device_slot *s;

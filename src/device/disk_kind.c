@@ -205,6 +205,14 @@ static void disk_grown(struct device_slot *s)
     blk_grown(s->host);
 }
 
+static void disk_settle(struct device_slot *s)
+{
+    struct blk *blk = s->host;
+
+    if (blk->growth)
+        blk_drain_wait(blk);
+}
+
 static uint64_t disk_size(const struct device_slot *s)
 {
     return ((const struct blk *)s->host)->size;
@@ -281,7 +289,8 @@ static int disk_exchange(struct device_slot *s, const void *was, const void *is,
 }
 
 static const struct device_disk_ops disk_ops = {
-    .grow = disk_grow, .grown = disk_grown, .size = disk_size, .exchange = disk_exchange, .set_limits = disk_set_limits,
+    .grow = disk_grow, .grown = disk_grown, .settle = disk_settle, .size = disk_size, .exchange = disk_exchange,
+    .set_limits = disk_set_limits,
     .limits = disk_limits, .stats = disk_stats};
 
 static void disk_close(struct device_slot *s)

@@ -47,6 +47,8 @@ static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_e
     bool frozen = m->parts.frozen != NULL;
     int r = frozen ? parts_thaw(&m->parts, &e) : 0, result = fn(m, arg, err);
 
+    if (frozen)
+        device_slots_settle(m->parts.slots); /* whose loop does not turn */
     if (frozen && !r)
         r = parts_freeze(&m->parts, &e);
     if (r < 0) {

@@ -325,6 +325,7 @@ bool machine_still_serve(struct vz_machine *m)
     struct still *s;
     enum step step;
 
+    device_slots_settle(m->parts.slots);
     while ((step = look(m, &s)) == SERVE || step == HOLD) {
         if (step == SERVE)
             serve(m, s);

@@ -358,12 +358,15 @@ def test_disks_grow_and_the_guest_sees_it(vz, talk, tmp_path):
         console.until(b"ready")
         for device in (0, 1):
             assert machine.disk_size(device) == 8 << 20
+            if device:
+                machine.pause()  # the guest hears of it when it goes on
             machine.resize_disk(device, 16 << 20)
             assert machine.disk_size(device) == 16 << 20
             with pytest.raises(vz.Error, match="lose its end"):
                 machine.resize_disk(device, 8 << 20)
             with pytest.raises(vz.Error, match="cannot have"):
                 machine.resize_disk(device, (16 << 20) + 1)
+        machine.resume()
         with pytest.raises(vz.Error, match="no storage device 2"):
             machine.resize_disk(2, 16 << 20)
         machine.set_disk_limits(1, bytes=1 << 30, burst=5)
