@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, VZ
+from conftest import BUILD, ROOT, VZ
 from machines import HALT, home, info, machine  # noqa: F401 (fixtures)
 
 
@@ -633,6 +633,34 @@ def test_links_in_place_of_files_are_not_followed(vz, made, tmp_path):
     before = (tmp_path / "c.json").read_bytes()
     vz("set", "one", "cpus=1")
     assert (tmp_path / "c.json").read_bytes() == before
+
+
+def test_interrupted_create_of_debian_leaves_nothing(vz, home, tmp_path, monkeypatch):
+    """The signal comes to vz alone, as from a supervisor: what makes the system ends with it, and tidies up."""
+    tools, cache = tmp_path / "bin", tmp_path / "cache"
+    tools.mkdir()
+    (tools / "mmdebstrap").write_text(f"#!/bin/sh\ntouch $TMPDIR/junk\nsleep 1000 &\necho $! >{tmp_path}/pid\nwait\n")
+    (tools / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    (cache / "vz").mkdir(parents=True)
+    if os.path.exists(f"{ROOT}/cache/apt"):  # lists of packages that are there save a minute
+        (cache / "vz" / "apt").symlink_to(f"{ROOT}/cache/apt")
+    for options, number in ((), signal.SIGINT), (("--packages", "less"), signal.SIGTERM):
+        p = subprocess.Popen([VZ, "create", "one", "--from", "debian", *options], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            if p.poll() is not None and "reaches no Debian sources" in p.stderr.read():
+                pytest.skip("apt has no sources here")
+            assert p.returncode is None and time.monotonic() < deadline, p.returncode
+            time.sleep(0.05)
+        p.send_signal(number)
+        assert p.wait(60) == -number
+        pid = int((tmp_path / "pid").read_text())
+        assert not os.path.exists(f"/proc/{pid}") or "State:\tZ" in open(f"/proc/{pid}/status").read()
+        assert os.listdir(home) == [] and sorted(os.listdir(cache / "vz")) in (
+            ["apt", "debian.img.lock"], ["debian.img.lock"])
+        (tmp_path / "pid").unlink()
 
 
 def test_interrupted_create_leaves_nothing(vz, home, kernel, server):
