@@ -262,7 +262,7 @@ START_TEST(a_new_identity_changes_what_is_there)
 
     shell("mkdir -p etc/ssh etc/vz-agent/identity.d var/lib/dbus && echo 0123 >etc/machine-id && "
           "echo old >etc/hostname && printf '127.0.1.1 old.lan old older\\n' >etc/hosts && "
-          "echo key >etc/ssh/ssh_host_rsa_key && "
+          "echo key >etc/ssh/ssh_host_ed25519_key && "
           "printf '#!/bin/sh\\ntouch \"${0%%/*}/../ran\"\\n' >etc/vz-agent/identity.d/10 && "
           "chmod +x etc/vz-agent/identity.d/10 && cp etc/machine-id var/lib/dbus");
     o.hostname = "new-1";
@@ -273,7 +273,8 @@ START_TEST(a_new_identity_changes_what_is_there)
           "grep -qxE '[0-9a-f]{12}4[0-9a-f]{19}' etc/machine-id && cmp etc/machine-id var/lib/dbus/machine-id && "
           "[ -e etc/vz-agent/ran ]");
     if (o.host_keys)
-        shell("[ $(cat etc/ssh/ssh_host_rsa_key | wc -l) -gt 5 ] && [ -e etc/ssh/ssh_host_ed25519_key.pub ]");
+        shell("[ $(cat etc/ssh/ssh_host_ed25519_key | wc -l) -gt 5 ] && [ -e etc/ssh/ssh_host_ed25519_key.pub ] && "
+              "[ ! -e etc/ssh/ssh_host_rsa_key ]");
     o.hostname = "not a name";
     ck_assert_int_eq(vz_agent_new_identity(agent, &o, &err), -1);
     ck_assert_int_eq(err.code, VZ_ERROR_GUEST);

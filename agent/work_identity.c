@@ -149,31 +149,34 @@ static void change_machine_id(struct identity *d)
              "/var/lib/dbus/machine-id");
 }
 
+/* The kinds of which there is one, the quickest first: an RSA key may take a minute. */
+static unsigned make_keys(struct identity *d)
+{
+    static const char *const kinds[] = {"ed25519", "ecdsa", "rsa", "dsa"};
+    unsigned made = 0;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        char key[sizeof(d->path)], public[sizeof(d->path) + 4];
+        const char *const make[] = {"ssh-keygen", "-q", "-t", kinds[i], "-N", "", "-f", key, NULL};
+
+        snprintf(key, sizeof(key), "%s/etc/ssh/ssh_host_%s_key", d->q->root, kinds[i]);
+        snprintf(public, sizeof(public), "%s.pub", key);
+        if (unlink(key) < 0)
+            continue;
+        unlink(public);
+        made++;
+        if (work_run(make))
+            note(d, -EIO, "ssh-keygen");
+    }
+    return made;
+}
+
 /* Those that are there go, and others of the same kinds come; then the server, if it runs, takes them. */
 static void change_host_keys(struct identity *d)
 {
     const char *const restart[] = {"systemctl", "try-restart", "ssh.service", "sshd.service", NULL};
-    const char *make[] = {"ssh-keygen", "-A", "-f", d->q->root, NULL};
-    DIR *dir = opendir(path_of(d, "/etc/ssh"));
-    struct dirent *e;
-    bool had = false;
-    int status;
 
-    while (dir && (e = readdir(dir))) {
-        if (strncmp(e->d_name, "ssh_host_", 9) || !strstr(e->d_name, "_key"))
-            continue;
-        had = unlinkat(dirfd(dir), e->d_name, 0) == 0 || had;
-    }
-    if (dir)
-        closedir(dir);
-    if (!had)
-        return;
-    if (!*d->q->root)
-        make[2] = NULL;
-    status = work_run(make);
-    if (status)
-        note(d, -EIO, "ssh-keygen -A");
-    if (has_system(d) && access("/run/systemd/system", F_OK) == 0)
+    if (make_keys(d) && has_system(d) && access("/run/systemd/system", F_OK) == 0)
         work_run(restart);
 }
 
