@@ -27,11 +27,13 @@
 #define CLEARLY           2
 #define GAIN              2 /* JIT's time - native time, per native time */
 #define LONG_STRETCH     32 /* in traps: would have paid; two in a row, since one may have waited */
-#define REST_MS           5
+#define REST_MS          20
 #define REST_MAX_MS    3000
 
 #define LOAD_AGAIN_MS   250
 #define SHARING_MAX       4ul
+#define TRAPS_KEPT       64 /* of which the mean is, */
+#define TRAP_MOST         8 /* each with so many times the least at most */
 
 void policy_begin(struct direct *d)
 {
@@ -80,7 +82,16 @@ void policy_round_trip(struct direct_vm *v, uint64_t ticks)
     if (likely(ticks >= v->round_trip) || ticks < v->us)
         return;
     v->round_trip = ticks;
-    v->trap = ticks + AROUND_TRAP_US * v->us;
+    v->trap = v->least_trap = ticks + AROUND_TRAP_US * v->us;
+}
+
+/* What events take of late. */
+static void note_trap(struct direct_vm *v, uint64_t ticks)
+{
+    uint64_t least = v->least_trap, trap = v->trap;
+
+    ticks = MIN(MAX(ticks, least), TRAP_MOST * least);
+    v->trap = trap - trap / TRAPS_KEPT + ticks / TRAPS_KEPT;
 }
 
 static void demote(struct direct *d, struct space *s, uint64_t now)
@@ -92,7 +103,7 @@ static void demote(struct direct *d, struct space *s, uint64_t now)
     d->history->time = d->history->stretches = 0; /* it has to qualify again besides */
 }
 
-/* How many share a processor with us, at most SHARING_MAX: the JIT would be as much slower. */
+/* How many share a processor with us, at most SHARING_MAX: the JIT would have to wait for them too. */
 static unsigned sharing(struct direct_vm *v, uint64_t now)
 {
     uint64_t looked = atomic_load_explicit(&v->looked_at_load, memory_order_relaxed);
@@ -111,14 +122,17 @@ bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t
     struct direct_vm *v = d->vm;
     struct account *a = &s->account;
     uint64_t most = t->left - t->entered, native = MIN(t->native, most);
-    uint64_t trap = AROUND_TRAP_US * v->us + t->left - t->began - native;
+    uint64_t trap = AROUND_TRAP_US * v->us + t->left - t->began - native, least = v->least_trap;
     uint64_t looked_at = COST_LOOKED_AT_MS * 1000 * v->us;
     bool bad, look;
 
+    note_trap(v, trap);
+    if (trap > least)
+        trap = least + (trap - least) / sharing(v, t->left);
     a->traps++;
     look = a->traps % TRAPS_LOOKED_AT == 0 || a->cost / looked_at != (a->cost + trap) / looked_at;
     a->cost += trap;
-    a->gain += GAIN * native * sharing(v, t->left);
+    a->gain += GAIN * native;
     if (native > v->trap * TRAPS_LOOKED_AT)
         a->rest = 0; /* a long stretch: it may be what it was taken for */
     if (a->traps < TRAPS_JUDGED && (!look || a->cost < CLEARLY * a->gain))

@@ -21,7 +21,7 @@ static struct fixture *start(void)
 
     ck_assert_ptr_nonnull(f);
     f->vm.us = US;
-    f->vm.trap = TRAP;
+    f->vm.trap = f->vm.least_trap = TRAP;
     f->vm.sharing = 1;
     f->now = clock_tsc();
     f->vm.looked_at_load = f->now + (UINT64_MAX >> 2); /* never again */

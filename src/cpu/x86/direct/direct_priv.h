@@ -131,9 +131,10 @@ struct direct_vm {
     bool judged, works;     /* the host has been probed; it serves */
     bool scan_cpuid;        /* the host cannot make CPUID fault */
     uint64_t us;            /* TSC ticks in a microsecond */
-    /* Ticks that an event takes with all that follows, and hand-overs alone. They shrink if one is seen
-     * that took less: the host may have been busy when it was probed. */
-    _Atomic uint64_t trap, round_trip;
+    /* Ticks that an event takes with all that follows at least, and hand-overs alone. They shrink if one is
+     * seen that took less: the host may have been busy when it was probed. */
+    _Atomic uint64_t least_trap, round_trip;
+    _Atomic uint64_t trap;  /* that events have taken of late, with mappings and waits */
     _Atomic uint64_t looked_at_load;
     _Atomic unsigned sharing; /* so many share a processor on this host */
     uint64_t lowest, end;   /* of addresses that a process of the host may map */

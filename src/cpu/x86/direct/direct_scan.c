@@ -11,15 +11,25 @@
 #include "cpu/x86/direct/direct_priv.h"
 #include "cpu/x86/smc.h"
 
-/* CPUID 0F A2; RDTSCP 0F 01 F9; RDPID F3 0F C7 /7 with a register; LSL 0F 03 of the selector by which
+/* CPUID 0F A2; RDTSCP 0F 01 F9; RDPID F3 0F C7 /7 with a register (RDSEED without F3); LSL 0F 03 of the selector by which
  * Linux keeps the CPU's number, which is loaded a few bytes before. */
 #define GETCPU_SELECTOR 0x7b
 #define SELECTOR_BEFORE 12u
+#define PREFIXES_BEFORE  4u
 
 static bool has_selector_before(const uint8_t *code, unsigned at)
 {
     for (unsigned n = 1; n <= SELECTOR_BEFORE && n <= at; n++)
         if (code[at - n] == GETCPU_SELECTOR)
+            return true;
+    return false;
+}
+
+/* Is there a prefix F3, or may there be one in the page before? Assemblers put no more than a few behind it. */
+static bool has_f3_before(const uint8_t *code, unsigned at)
+{
+    for (unsigned n = 1; n <= PREFIXES_BEFORE; n++)
+        if (n > at || code[at - n] == 0xf3)
             return true;
     return false;
 }
@@ -34,7 +44,7 @@ static bool is_one(const uint8_t *code, unsigned at, unsigned len, bool cpuid)
     case 0x01:
         return third == 0xf9;
     case 0xc7:
-        return third >= 0xf8;
+        return third >= 0xf8 && has_f3_before(code, at);
     case 0x03:
         return has_selector_before(code, at);
     default:

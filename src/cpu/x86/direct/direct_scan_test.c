@@ -61,8 +61,21 @@ START_TEST(finds_it_among_others)
 }
 END_TEST
 
+/* RDSEED is RDPID without F3, and CALL may have its last bytes; at the beginning of a page it may be in the last. */
+START_TEST(finds_rdpid_by_its_prefix)
+{
+    static const uint8_t rdseed[] = {0x49, 0x0f, 0xc7, 0xfa}, call[] = {0xe8, 0x0f, 0xc7, 0xfe, 0xff};
+
+    for (unsigned at = 4; at + sizeof(call) <= PAGE; at++)
+        ck_assert(!shows(rdseed, sizeof(rdseed), at, true) && !shows(call, sizeof(call), at, true));
+    for (unsigned at = 0; at < 3; at++)
+        ck_assert(shows(rdseed, sizeof(rdseed), at, true));
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, finds_rdpid_by_its_prefix);
     UNIT_TEST(s, finds_what_answers_for_the_host);
     UNIT_TEST(s, finds_it_among_others);
 }

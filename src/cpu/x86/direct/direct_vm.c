@@ -250,7 +250,7 @@ static int set_up(struct direct_vm *v, const char *name, char why[160])
     if (!v->scan || !v->where)
         return -ENOMEM;
     v->us = USUAL_MHZ; /* until the host is judged */
-    v->trap = 2 * AROUND_TRAP_US * v->us;
+    v->trap = v->least_trap = 2 * AROUND_TRAP_US * v->us;
     v->round_trip = UINT64_MAX;
     return start_host(v, name, why);
 }
