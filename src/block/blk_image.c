@@ -8,7 +8,6 @@
 #include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,13 +16,10 @@
 #include "base/checked.h"
 #include "base/disk_format.h"
 #include "base/error.h"
-#include "block/lock_holder.h"
+#include "base/file_lock.h"
 
 /* What every file system and device takes. */
 #define DIRECT_ALIGN_SAFE 4096u
-
-#define LOCK_PATIENCE_MS  400u
-#define LOCK_STEP_MS      20u
 
 static const char *name_of(const struct blk_raw_options *o)
 {
@@ -88,39 +84,6 @@ static int check_kind(const struct blk_raw_options *o, struct blk_image *im, str
             im->physical_block_size = size;
     }
     return 0;
-}
-
-/* A lock of the whole file conflicts with a lock of any byte of it, which is how other programs
- * mark their images. */
-static bool try_lock(const struct blk_raw_options *o, int fd)
-{
-    struct flock lock = {.l_type = o->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-    int r = fcntl(fd, F_OFD_SETLK, &lock);
-
-    if (r < 0 && errno != EAGAIN && errno != EACCES)
-        r = flock(fd, (o->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB);
-    return !r;
-}
-
-/* A process that was killed may hold it a moment longer: the kernel takes an io_uring down behind
- * its back. */
-static int lock_image(const struct blk_raw_options *o, int fd, struct vz_error *err)
-{
-    char who[LOCK_HOLDER_MAX];
-
-    for (unsigned waited_ms = 0; waited_ms < LOCK_PATIENCE_MS; waited_ms += LOCK_STEP_MS) {
-        if (try_lock(o, fd))
-            return 0;
-        if (lock_holder(fd, who))
-            break;
-        usleep(LOCK_STEP_MS * 1000);
-    }
-    if (!lock_holder(fd, who))
-        strcpy(who, "another program");
-    return error_set(err, EBUSY, VZ_ERROR_INVALID,
-                     o->read_only ? "%s: %s writes to it (image is locked)"
-                                  : "%s: %s uses it (image is locked)",
-                     name_of(o), who);
 }
 
 static void find_direct_alignment(struct blk_image *im)
@@ -217,7 +180,7 @@ int blk_image_open(const struct blk_raw_options *o, struct blk_image *ret, uint6
     if (!r)
         r = check_kind(o, &im, err);
     if (!r && !o->unlocked)
-        r = lock_image(o, im.fd, err);
+        r = file_lock(im.fd, o->read_only, name_of(o), err);
     if (!r)
         r = check_format(o, im.fd, err);
     if (!r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Locks of open file descriptions name no process, so those that have the file open are looked
  * through: see lock_holder.h. */
-#include "block/lock_holder.h"
+#include "base/lock_holder.h"
 
 #include <ctype.h>
 #include <dirent.h>

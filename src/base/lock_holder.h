@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who has a file locked, for messages. */
-#ifndef VZ_BLOCK_LOCK_HOLDER_H
-#define VZ_BLOCK_LOCK_HOLDER_H
+#ifndef VZ_BASE_LOCK_HOLDER_H
+#define VZ_BASE_LOCK_HOLDER_H
 
 #include "base/compiler.h"
 
