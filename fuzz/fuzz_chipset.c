@@ -82,11 +82,11 @@ static int create(struct rig *r)
     return e;
 }
 #elif defined(FUZZ_FW_CFG)
-static const struct place place = {0x510, 2};
+static const struct place place = {0x510, 12};
 
 static int create(struct rig *r)
 {
-    return fw_cfg_create(r->m.bus, 64 * MIB, 2);
+    return fw_cfg_create(r->m.bus, &(struct fw_cfg_options){64 * MIB, 2, NULL}, NULL);
 }
 #else
 #error "which device?"

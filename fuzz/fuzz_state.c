@@ -57,7 +57,7 @@ static void make_chipset(struct rig *r)
     require(!rtc_create(r->m.bus, &rtc, &clock) && !i8042_create(r->m.bus, &requests) &&
             !reset_ctl_create(r->m.bus, &requests, &reset) &&
             !acpi_pm_create(r->m.bus, r->m.loop, &requests, &pm) &&
-            !fw_cfg_create(r->m.bus, FV_RAM, 1), "chipset");
+            !fw_cfg_create(r->m.bus, &(struct fw_cfg_options){FV_RAM, 1, NULL}, NULL), "chipset");
 }
 
 static void make_devices(struct rig *r)

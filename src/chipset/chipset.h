@@ -92,8 +92,37 @@ void acpi_pm_new_generation(struct acpi_pm *pm);
 void acpi_pm_power_button(struct acpi_pm *pm);
 bool acpi_pm_hears_power_button(struct acpi_pm *pm);
 
-/* --- fw_cfg.c: ports 0x510-0x511: RAM size (bytes) and CPU count for firmware and test kernels --- */
-int fw_cfg_create(struct bus *bus, uint64_t ram_size, unsigned cpus) must_check;
+/* --- fw_cfg.c: ports 0x510-0x51b: what firmware and test kernels ask for by numbers and file names --- */
+struct fw_cfg;
+struct fw_cfg_options {
+    uint64_t ram_size; /* bytes */
+    uint16_t cpus;
+    struct mem *mem;   /* for its DMA interface; outlives the bus. NULL: it has none */
+};
+#define FW_CFG_NAME_MAX 55u /* bytes */
+/* *ret (may be NULL) is the bus's. */
+int fw_cfg_create(struct bus *bus, const struct fw_cfg_options *options,
+                  struct fw_cfg **ret) must_check;
+/* Have a file of that name with a copy of data, in place of what it had. Firmware's own files begin
+ * with "etc/", those of the machine's owner with "opt/". -ENOMEM; -ENOSPC: too many, or a name too long.
+ * No vCPU runs. */
+int fw_cfg_set_file(struct fw_cfg *fw_cfg, const char *name, const void *data,
+                    uint32_t len) must_check;
+
+/* --- flash.c: a bank of CFI flash, where firmware keeps its variables --- */
+#define FLASH_BLOCK 4096u /* what is erased at once */
+struct flash_options {
+    gpa_t base;
+    uint32_t len;  /* bytes, whole blocks */
+    uint8_t *data; /* what is in it; the caller's, outlives the bus */
+    /* Optional: data[at, at + len) is about to become bytes; 0, or -errno, and the operation fails for the
+     * guest. And: what was changed so far is to last. On a vCPU thread, under the device's lock; may wait as
+     * long as flash takes (milliseconds). */
+    int (*write)(void *arg, uint32_t at, const uint8_t *bytes, uint32_t len);
+    void (*sync)(void *arg);
+    void *arg;
+};
+int flash_create(struct bus *bus, const struct flash_options *options) must_check;
 
 /* --- ports.c: POST code ports 0x80 and 0xed; the debug-exit port 0xf4 of CPU test programs --- */
 int post_ports_create(struct bus *bus) must_check;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "config/objects.h"
@@ -121,7 +122,37 @@ const struct schema_type config_linux_type = {
     .fields = linux_fields, .complete = complete, .check = check_combination,
     .text = "the direct boot of a kernel: bzImage, ELF64 or Multiboot 1"};
 
-static const struct schema_type *const boot_loaders_types[] = {&config_linux_type, NULL};
+static void check_firmware(struct report *r, const void *object)
+{
+    const char *path = ((const struct vz_boot_loader *)object)->efi.firmware;
+
+    if (path)
+        report_opens(r, path, O_RDONLY);
+}
+
+/* One that is not there yet is made. */
+static void check_store(struct report *r, const void *object)
+{
+    const char *path = ((const struct vz_boot_loader *)object)->efi.variable_store;
+
+    if (path && access(path, F_OK) == 0)
+        report_opens(r, path, O_RDWR);
+}
+
+static const struct schema_field efi_fields[] = {
+    FIELD_PATH(struct vz_boot_loader, efi.variable_store, "variableStore", .check = check_store,
+               .value = "FILE", .text = "where firmware keeps its variables; made where it is not there",
+               .more = "Without one they last as long as the machine."),
+    FIELD_PATH(struct vz_boot_loader, efi.firmware, "firmware", .check = check_firmware,
+               .value = "FILE", .text = "the firmware's code, a build of OVMF without Secure Boot",
+               .more = "Without it, the one that the system has installed and that goes with the store."),
+    FIELD_END};
+const struct schema_type config_efi_type = {
+    .name = "efi", .json = "efi", .size = sizeof(struct vz_boot_loader), .fields = efi_fields,
+    .text = "UEFI firmware, which finds an operating system on the disks and starts it"};
+
+static const struct schema_type *const boot_loaders_types[] = {&config_linux_type, &config_efi_type,
+                                                               NULL};
 const struct schema_class config_boot_loaders = {.types = boot_loaders_types};
 
 struct vz_boot_loader *vz_boot_loader_ref(struct vz_boot_loader *object)
@@ -144,4 +175,16 @@ vz_linux_boot_loader_new(const struct vz_linux_boot_loader_options *options, str
         return NULL;
     b.options = o;
     return schema_make(&config_linux_type, &b, err);
+}
+
+struct vz_boot_loader *vz_efi_boot_loader_new(const struct vz_efi_boot_loader_options *options,
+                                              struct vz_error *err)
+{
+    struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
+    struct vz_boot_loader b = {.object = {0}};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    b.efi = o;
+    return schema_make(&config_efi_type, &b, err);
 }

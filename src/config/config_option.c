@@ -55,7 +55,7 @@ static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error
     struct vz_boot_loader *b;
     int r;
 
-    if (c->boot_loader) {
+    if (c->boot_loader && schema_type_of(c->boot_loader) == &config_linux_type) {
         o = c->boot_loader->options;
         if (o.disk)
             return error_set(err, EINVAL, VZ_ERROR_INVALID, "the kernel is on %s already", o.disk);
@@ -73,6 +73,30 @@ static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error
         object_unref(c->storage_devices.item[--c->storage_devices.count]);
         return -EINVAL;
     }
+    vz_config_set_boot_loader(c, b);
+    vz_boot_loader_unref(b);
+    return 0;
+}
+
+/* "STORE[,firmware=FILE]" */
+static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
+    char *text = strdup(value ? value : ""), *rest = text, *word;
+    struct vz_boot_loader *b;
+
+    if (!text)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    while (rest && (word = schema_next_member(&rest))) {
+        if (!strncmp(word, "firmware=", 9) && word[9])
+            o.firmware = word + 9;
+        else if (word[0])
+            o.variable_store = word;
+    }
+    b = vz_efi_boot_loader_new(&o, err);
+    free(text);
+    if (!b)
+        return -EINVAL;
     vz_config_set_boot_loader(c, b);
     vz_boot_loader_unref(b);
     return 0;
@@ -183,6 +207,12 @@ const struct config_shortcut config_shortcuts[] = {
      "older kernel than the last one installed.",
      add_boot_disk},
     {"cdrom", 'c', "PATH[,...]", "Devices", "a --disk that cannot be written", NULL, add_cdrom},
+    {"efi", 0, "STORE[,firmware=FILE]", "Kernel",
+     "UEFI firmware, which finds an operating system on the disks, instead of --kernel",
+     "Its variables, such as the boot entries that an installer makes, are kept in the file STORE, which is "
+     "made where it is not there; without STORE they last as long as the machine. The firmware is OVMF as "
+     "the system has it installed (Debian's package ovmf), or FILE.",
+     set_efi, true},
     {"ephemeral", 0, NULL, "Devices", "throw away at the end what the guest writes to its disks",
      "Every disk is only read, and may be shared by any number of machines; what is written goes to a "
      "file without a name in /var/tmp, or where TMPDIR says. Starting costs no copy, whatever the "

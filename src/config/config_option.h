@@ -13,6 +13,7 @@ struct config_shortcut {
     const char *value, *heading, *text, *more; /* as in the tables; more may be NULL */
     /* 0, or -errno with err and c as before. */
     int (*apply)(struct vz_config *c, const char *value, struct vz_error *err);
+    bool optional; /* it may do without its value */
 };
 
 extern const struct config_shortcut config_shortcuts[]; /* ends with a NULL name */

@@ -13,6 +13,7 @@
 struct vz_boot_loader {
     struct object object;
     struct vz_linux_boot_loader_options options; /* kernel is there where disk is not */
+    struct vz_efi_boot_loader_options efi;       /* of the other type */
 };
 
 struct vz_platform {
@@ -171,13 +172,14 @@ struct vz_config {
 
 /* The whole, and what its members and lists take: a type each for what can be there. */
 extern const struct schema_type config_machine_type;
-extern const struct schema_type config_linux_type, config_generic_platform_type;
+extern const struct schema_type config_generic_platform_type;
 extern const struct schema_type config_uart_type, config_virtio_serial_type;
 extern const struct schema_type config_virtio_block_type, config_nvme_type, config_nvme_namespace_type;
 extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_type config_virtio_file_system_type;
+extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 CONFIG_LISTS(CONFIG_LIST_CLASS)
 

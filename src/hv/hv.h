@@ -58,6 +58,8 @@ struct hv_vm_desc {
     /* Hardware backends: show the guest the host's CPU and all that the hypervisor can add to it,
      * instead of the CPU of docs/cpu-policy.md. */
     bool host_cpu;
+    /* Tell the guest of no more than so many bits of guest-physical addresses; 0: of all there are. */
+    unsigned phys_bits_max;
     const struct hv_bare *bare;  /* hv_bare.h; NULL for a board. Used during vm_create() only */
 };
 

@@ -82,12 +82,20 @@ static struct boot_params boot_params_of(const struct parts *p, struct boot_modu
                                 .ram_size = c->options.memory_size};
 }
 
+static bool has_firmware(const struct parts *p)
+{
+    return schema_type_of(p->config->boot_loader) == &config_efi_type;
+}
+
 static int open_boot_files(struct parts *p, struct vz_error *err)
 {
+    const struct vz_efi_boot_loader_options *efi = &p->config->boot_loader->efi;
+    const struct firmware_params firmware = {.code = efi->firmware, .store = efi->variable_store};
     struct boot_module module[BOOT_MODULES_MAX];
     const struct boot_params params = boot_params_of(p, module);
 
-    return boot_open(&params, &p->boot, err);
+    return has_firmware(p) ? firmware_open(&firmware, &p->firmware, err)
+                           : boot_open(&params, &p->boot, err);
 }
 
 static int create_board(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
@@ -102,6 +110,7 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
         .debug_exit = c->options.debug_exit,
         .jit = c->options.interpret_only ? "off" : c->options.jit,
         .name = c->options.label,
+        .firmware = has_firmware(p) ? &p->firmware : NULL,
         .memory_preallocate = c->options.memory_preallocate,
         .memory_huge_pages = c->options.memory_huge_pages,
         .memory_strict = getenv("VZ_STRICT_MEMORY") != NULL,
@@ -171,6 +180,7 @@ void parts_fini(struct parts *p)
     board_destroy(p->board);
     device_slots_free(p->slots);
     boot_close(&p->boot);
+    firmware_close(&p->firmware);
     loop_fd_remove(p->wake);
     loop_destroy(p->loop);
     parts_forget_frozen(p);
@@ -197,13 +207,17 @@ static int first_cpu(struct parts *p, struct x86_cpu_state *state)
     return hv_x86_set(p->hv, p->vcpu[0], state);
 }
 
+/* Firmware begins where a reset has put the CPUs. */
 int parts_boot(struct parts *p, struct vz_error *err)
 {
     struct boot_module module[BOOT_MODULES_MAX];
     struct boot_params params = boot_params_of(p, module);
     struct x86_cpu_state state;
-    int r = hv_x86_get(p->hv, p->vcpu[0], &state);
+    int r;
 
+    if (has_firmware(p))
+        return 0;
+    r = hv_x86_get(p->hv, p->vcpu[0], &state);
     params.rsdp_gpa = p->board->rsdp;
     if (!r)
         r = boot_load(&params, &p->boot, p->board->mem, &state, err);

@@ -7,6 +7,7 @@
 #include "base/compiler.h"
 #include "base/tsc_rate.h"
 #include "board/pc/boot/boot.h"
+#include "board/pc/firmware.h"
 #include "chipset/chipset.h"
 #include "device/device_slots.h"
 #include "hv/hv.h"
@@ -38,7 +39,8 @@ struct parts {
     const struct hv_ops *hv;
     struct loop *loop;
     struct device_slots *slots;
-    struct boot_sources boot;
+    struct boot_sources boot; /* of a kernel that is loaded, */
+    struct firmware firmware; /* or of the firmware that loads one */
     struct loop_fd *wake; /* the machine's, which sets it */
     struct parts_frozen *frozen; /* of a paused machine */
     struct tsc_rate tsc;

@@ -229,7 +229,9 @@ static bool check_combination(const struct run_options *o)
     else if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
         cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
                   kernel ? "kernel" : initrd ? "initrd" : "module");
-    else if (kernel || run_options_flag(o, "boot-disk"))
+    else if (run_options_flag(o, "efi") && (kernel || run_options_flag(o, "boot-disk")))
+        cli_error("--%s and --efi: firmware finds the kernel itself", kernel ? "kernel" : "boot-disk");
+    else if (kernel || run_options_flag(o, "boot-disk") || run_options_flag(o, "efi"))
         return true;
     else if (initrd || module || run_options_flag(o, "cmdline"))
         cli_error("--%s goes with --kernel, which is missing%s (see 'vz run --help')",
@@ -238,7 +240,7 @@ static bool check_combination(const struct run_options *o)
     else if (config)
         return true;
     else
-        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --from MACHINE, --config FILE "
+        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --efi, --from MACHINE, --config FILE "
                   "or --restore FILE (see 'vz run --help')");
     return false;
 }

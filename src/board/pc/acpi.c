@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* ACPI tables (ACPI 6.4 chapter 5): how a kernel learns about the board. Built in a buffer and
- * copied to TABLES_BASE, the RSDP first, where kernels that are not told look for it. */
+/* Building the ACPI tables: see acpi.h. */
+#include "board/pc/acpi.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,24 +14,21 @@
 
 #define TABLES_SIZE (TABLES_END - TABLES_BASE)
 #define HEADER_LEN  36u
-#define RSDP_LEN    36u
 #define FADT_LEN    276u
 #define FACS_LEN    64u
 
-struct tables {
-    uint8_t *data; /* TABLES_SIZE zeroes */
-    size_t len;    /* used */
-};
-
-/* The address of a new table's place. */
-static size_t place(struct tables *t, size_t align)
+/* The offset of a new table's place. */
+static size_t place(struct acpi_tables *t, size_t align)
 {
     return t->len = align_up(t->len, align);
 }
 
-static gpa_t address_of(size_t off)
+static void put_pointer(struct acpi_tables *t, size_t at, uint8_t size, size_t target)
 {
-    return TABLES_BASE + off;
+    store_le32(t->data + at, (uint32_t)(t->base + target));
+    if (size == 8)
+        store_le64(t->data + at, t->base + target);
+    t->pointer[t->pointer_count++] = (struct acpi_pointer){(uint32_t)at, size};
 }
 
 static uint8_t sum(const uint8_t *p, size_t len)
@@ -43,7 +41,7 @@ static uint8_t sum(const uint8_t *p, size_t len)
 }
 
 /* 5.2.6 */
-static void finish_table(struct tables *t, size_t at, size_t len, const char *signature,
+static void finish_table(struct acpi_tables *t, size_t at, size_t len, const char *signature,
                          uint8_t revision)
 {
     uint8_t *p = t->data + at;
@@ -57,6 +55,7 @@ static void finish_table(struct tables *t, size_t at, size_t len, const char *si
     store_le32(p + 32, 1);
     p[9] = 0;
     p[9] = (uint8_t)-sum(p, len);
+    t->sum[t->sum_count++] = (struct acpi_sum){(uint32_t)at + 9, (uint32_t)at, (uint32_t)len};
     t->len = at + len;
 }
 
@@ -86,7 +85,7 @@ static void fill_fadt_ports(uint8_t *p)
     put_register(p + 220, 8 * ACPI_GPE0_LEN, 1, ACPI_PM_BASE + ACPI_GPE0);
 }
 
-static size_t add_fadt(struct tables *t, size_t facs, size_t dsdt)
+static size_t add_fadt(struct acpi_tables *t, size_t facs, size_t dsdt, bool has_i8042)
 {
     enum { LEGACY_DEVICES = 1, HAS_8042 = 2, NO_VGA = 4 };
     enum { WBINVD = 1, PROC_C1 = 4, NO_SLEEP_BUTTON = 0x20, NO_FIXED_RTC = 0x40,
@@ -94,9 +93,9 @@ static size_t add_fadt(struct tables *t, size_t facs, size_t dsdt)
     size_t at = place(t, 16);
     uint8_t *p = t->data + at;
 
-    store_le32(p + 36, (uint32_t)address_of(facs));
-    store_le32(p + 40, (uint32_t)address_of(dsdt));
-    store_le64(p + 140, address_of(dsdt));
+    put_pointer(t, at + 36, 4, facs);
+    put_pointer(t, at + 40, 4, dsdt);
+    put_pointer(t, at + 140, 8, dsdt);
     p[45] = 4; /* profile: enterprise server */
     store_le16(p + 46, ACPI_SCI_GSI);
     store_le32(p + 48, ACPI_SMI_PORT);
@@ -106,7 +105,7 @@ static size_t add_fadt(struct tables *t, size_t facs, size_t dsdt)
     store_le16(p + 96, 0xfff); /* no C2, no C3 */
     store_le16(p + 98, 0xfff);
     p[108] = 0x32; /* century */
-    store_le16(p + 109, LEGACY_DEVICES | HAS_8042 | NO_VGA);
+    store_le16(p + 109, (uint16_t)(LEGACY_DEVICES | NO_VGA | (has_i8042 ? HAS_8042 : 0)));
     store_le32(p + 112, WBINVD | PROC_C1 | NO_SLEEP_BUTTON | NO_FIXED_RTC | TMR_VAL_EXT |
                             RESET_REG_SUP);
     put_register(p + 116, 8, 1, 0xcf9);
@@ -117,7 +116,7 @@ static size_t add_fadt(struct tables *t, size_t facs, size_t dsdt)
 }
 
 /* 5.2.10; no checksum. */
-static size_t add_facs(struct tables *t)
+static size_t add_facs(struct acpi_tables *t)
 {
     size_t at = place(t, 64);
     uint8_t *p = t->data + at;
@@ -146,7 +145,7 @@ static uint8_t *madt_override(uint8_t *p, uint8_t irq, uint32_t gsi, uint16_t fl
 }
 
 /* 5.2.12 */
-static size_t add_madt(struct tables *t, unsigned vcpu_count)
+static size_t add_madt(struct acpi_tables *t, unsigned vcpu_count)
 {
     enum { ACTIVE_HIGH_LEVEL = 0x0d };
     size_t at = place(t, 16);
@@ -173,7 +172,7 @@ static size_t add_madt(struct tables *t, unsigned vcpu_count)
 }
 
 /* PCI Firmware 3.2 section 4.1.2 */
-static size_t add_mcfg(struct tables *t)
+static size_t add_mcfg(struct acpi_tables *t)
 {
     size_t at = place(t, 16);
     uint8_t *p = t->data + at + HEADER_LEN + 8;
@@ -185,12 +184,13 @@ static size_t add_mcfg(struct tables *t)
     return at;
 }
 
-static int add_dsdt(struct tables *t, unsigned vcpu_count, unsigned phys_bits, size_t *ret)
+static int add_dsdt(struct acpi_tables *t, const struct board_options *o, unsigned phys_bits,
+                    size_t *ret)
 {
     size_t at = place(t, 16);
     struct aml a = {.data = t->data + at, .capacity = TABLES_SIZE / 2, .len = HEADER_LEN};
 
-    dsdt_write(&a, vcpu_count, phys_bits);
+    dsdt_write(&a, o, phys_bits);
     if (a.failed)
         return -ENOSPC;
     finish_table(t, at, a.len, "DSDT", 2);
@@ -198,58 +198,69 @@ static int add_dsdt(struct tables *t, unsigned vcpu_count, unsigned phys_bits, s
     return 0;
 }
 
-static size_t add_xsdt(struct tables *t, const size_t *table, unsigned count)
+static size_t add_xsdt(struct acpi_tables *t, const size_t *table, unsigned count)
 {
     size_t at = place(t, 16);
 
     for (unsigned i = 0; i < count; i++)
-        store_le64(t->data + at + HEADER_LEN + 8 * i, address_of(table[i]));
+        put_pointer(t, at + HEADER_LEN + 8 * i, 8, table[i]);
     finish_table(t, at, HEADER_LEN + 8 * count, "XSDT", 1);
     return at;
 }
 
 /* 5.2.5.3 */
-static void fill_rsdp(struct tables *t, size_t xsdt)
+static void fill_rsdp(struct acpi_tables *t, size_t xsdt)
 {
     uint8_t *p = t->data;
 
     memcpy(p, "RSD PTR ", 8);
     memcpy(p + 9, "VZ    ", 6);
     p[15] = 2;
-    store_le32(p + 20, RSDP_LEN);
-    store_le64(p + 24, address_of(xsdt));
+    store_le32(p + 20, ACPI_RSDP_LEN);
+    store_le64(p + ACPI_RSDP_POINTER_AT, t->base + xsdt);
     p[8] = (uint8_t)-sum(p, 20);
-    p[32] = (uint8_t)-sum(p, RSDP_LEN);
+    p[32] = (uint8_t)-sum(p, ACPI_RSDP_LEN);
 }
 
-static int build(struct tables *t, unsigned vcpu_count, unsigned phys_bits)
+static int build(struct acpi_tables *t, const struct board_options *o, unsigned phys_bits)
 {
     size_t facs, dsdt, table[3];
     int r;
 
-    t->len = RSDP_LEN;
+    t->len = ACPI_RSDP_LEN;
     facs = add_facs(t);
-    r = add_dsdt(t, vcpu_count, phys_bits, &dsdt);
+    r = add_dsdt(t, o, phys_bits, &dsdt);
     if (r < 0)
         return r;
-    table[0] = add_fadt(t, facs, dsdt);
-    table[1] = add_madt(t, vcpu_count);
+    table[0] = add_fadt(t, facs, dsdt, board_has_i8042(o));
+    table[1] = add_madt(t, o->vcpu_count);
     table[2] = add_mcfg(t);
     fill_rsdp(t, add_xsdt(t, table, ARRAY_SIZE(table)));
     return 0;
 }
 
-int acpi_write_tables(struct mem *mem, unsigned vcpu_count, unsigned phys_bits, gpa_t *ret_rsdp)
+int acpi_build(struct acpi_tables *ret, gpa_t base, const struct board_options *options,
+               unsigned phys_bits)
 {
-    struct tables t = {.data = calloc(1, TABLES_SIZE)};
-    int r;
+    *ret = (struct acpi_tables){.data = calloc(1, TABLES_SIZE), .base = base};
+    return ret->data ? build(ret, options, phys_bits) : -ENOMEM;
+}
 
-    if (!t.data)
-        return -ENOMEM;
-    r = build(&t, vcpu_count, phys_bits);
+void acpi_tables_fini(struct acpi_tables *t)
+{
+    free(t->data);
+    t->data = NULL;
+}
+
+int acpi_write_tables(struct mem *mem, const struct board_options *options, unsigned phys_bits,
+                      gpa_t *ret_rsdp)
+{
+    struct acpi_tables t;
+    int r = acpi_build(&t, TABLES_BASE, options, phys_bits);
+
     if (!r)
         r = mem_write(mem, TABLES_BASE, t.data, TABLES_SIZE);
-    free(t.data);
+    acpi_tables_fini(&t);
     if (!r)
         *ret_rsdp = TABLES_BASE;
     return r;

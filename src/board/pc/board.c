@@ -7,8 +7,12 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "board/pc/acpi.h"
+#include "board/pc/firmware.h"
+#include "board/pc/smbios.h"
 #include "loop/loop.h"
 
 static int check_options(const struct board_options *o, struct vz_error *err)
@@ -39,7 +43,8 @@ static int make_memory(struct board *b, struct vz_error *err)
 {
     uint64_t low = memory_map_low(b->options.ram_size);
     uint64_t high = memory_map_high(b->options.ram_size);
-    const struct mem_options options = {.capacity = b->options.ram_size,
+    const struct mem_options options = {.capacity = b->options.ram_size +
+                                                    firmware_rom_size(b->options.firmware),
                                         .huge_pages = b->options.memory_huge_pages,
                                         .transparent = b->options.hv->nested_paging,
                                         .preallocate = b->options.memory_preallocate,
@@ -52,6 +57,8 @@ static int make_memory(struct board *b, struct vz_error *err)
     r = mem_add(b->mem, 0, low, false);
     if (!r && high)
         r = mem_add(b->mem, HIGH_RAM_BASE, high, false);
+    if (!r && b->options.firmware)
+        r = firmware_add_rom(b);
     if (r < 0)
         return error_set(err, -r, r == -ENOMEM ? VZ_ERROR_NO_MEMORY : VZ_ERROR_INTERNAL,
                          r != -ENOMEM ? "cannot place guest memory"
@@ -66,7 +73,8 @@ static int make_vm(struct board *b, struct vz_error *err)
                                     .vcpu_count = b->options.vcpu_count,
                                     .io = &bus_io_ops, .io_arg = b->bus,
                                     .jit = b->options.jit, .name = b->options.name,
-                                    .host_cpu = b->options.host_cpu};
+                                    .host_cpu = b->options.host_cpu,
+                                    .phys_bits_max = firmware_phys_bits_max(b)};
     const struct hv_ops *hv = b->options.hv;
     int r = hv->vm_create(&desc, &b->vm, err);
 
@@ -80,16 +88,29 @@ static int make_vm(struct board *b, struct vz_error *err)
     return 0;
 }
 
-/* What firmware would do before it loads a kernel. */
+/* What firmware would do before it loads a kernel, where there is none. */
 static int prepare_guest(struct board *b)
 {
     int r;
 
+    if (b->options.firmware)
+        return firmware_prepare(b);
     pci_assign_bars(b->pci);
-    r = acpi_write_tables(b->mem, b->options.vcpu_count, b->phys_bits, &b->rsdp);
+    r = acpi_write_tables(b->mem, &b->options, b->phys_bits, &b->rsdp);
     if (!r)
         r = smbios_write_tables(b->mem, &b->options);
     return r ? r : bios_data_write(b->mem);
+}
+
+void board_pci64(const struct board_options *o, unsigned phys_bits, uint64_t *ret_base,
+                 uint64_t *ret_end)
+{
+    *ret_base = memory_map_pci64_base(phys_bits);
+    *ret_end = memory_map_pci64_end(phys_bits);
+    if (o->firmware) {
+        *ret_base = align_up(HIGH_RAM_BASE + memory_map_high(o->ram_size), GIB);
+        *ret_end = BIT(phys_bits);
+    }
 }
 
 int board_create(const struct board_options *options, struct board **ret, struct vz_error *err)

@@ -17,6 +17,8 @@
  * places in this order. */
 extern const struct device_kind *const pc_device_kinds[];
 
+struct firmware;
+
 struct board_options {
     uint64_t ram_size;       /* bytes, whole pages, RAM_SIZE_MIN..RAM_SIZE_MAX */
     unsigned vcpu_count;     /* 1..HV_VCPUS_MAX */
@@ -30,8 +32,20 @@ struct board_options {
     bool memory_strict;      /* likewise, where the backend's CPUs ask; for tests */
     bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit, *name;  /* see struct hv_vm_desc; used by board_create() only */
+    struct firmware *firmware; /* open, outlives the board; NULL: whoever runs it loads a kernel */
     struct chipset_requests requests;
 };
+
+/* Firmware would wait seconds for a keyboard to answer, where there is a controller for one. */
+static inline bool board_has_i8042(const struct board_options *o)
+{
+    return !o->firmware;
+}
+
+/* Where 64-bit BARs may be, [*ret_base, *ret_end). Firmware looks for a place of its own: wherever there is
+ * no RAM. */
+void board_pci64(const struct board_options *o, unsigned phys_bits, uint64_t *ret_base,
+                 uint64_t *ret_end);
 
 /* Constant once made. */
 struct board {
@@ -43,6 +57,7 @@ struct board {
     struct pci_host *pci;
     struct acpi_pm *pm;
     struct rtc *rtc;
+    struct fw_cfg *fw_cfg;
     struct e820_entry e820[MEMORY_MAP_E820_MAX]; /* for the loaders */
     unsigned e820_count;
     unsigned phys_bits; /* of guest-physical addresses */
@@ -77,10 +92,7 @@ int board_new_generation(struct board *board) must_check;
 /* devices.c: put the devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 
-/* acpi.c, smbios.c, bios_data.c: write the tables into guest memory. 0 or -errno. */
-int acpi_write_tables(struct mem *mem, unsigned vcpu_count, unsigned phys_bits,
-                      gpa_t *ret_rsdp) must_check;
-int smbios_write_tables(struct mem *mem, const struct board_options *options) must_check;
+/* bios_data.c: write what a BIOS leaves into guest memory. 0 or -errno. */
 int bios_data_write(struct mem *mem) must_check;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "board/pc/board.h"
+#include "board/pc/firmware.h"
 #include "device/device_kinds.h"
 
 /* Every kind there is: there is none yet that a pc cannot have. */
@@ -35,10 +36,12 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
 {
     const struct board_options *o = &b->options;
     const struct rtc_options rtc = {.loop = o->loop};
+    const struct fw_cfg_options fw_cfg = {.ram_size = o->ram_size, .cpus = (uint16_t)o->vcpu_count,
+                                          .mem = b->mem};
     int r;
 
     r = rtc_create(b->bus, &rtc, &b->rtc);
-    if (!r)
+    if (!r && board_has_i8042(o))
         r = i8042_create(b->bus, &o->requests);
     if (!r)
         r = reset_ctl_create(b->bus, &o->requests, ret_reset);
@@ -47,7 +50,9 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
     if (!r)
         r = post_ports_create(b->bus);
     if (!r)
-        r = fw_cfg_create(b->bus, o->ram_size, o->vcpu_count);
+        r = fw_cfg_create(b->bus, &fw_cfg, &b->fw_cfg);
+    if (!r && o->firmware)
+        r = firmware_add_flash(b);
     if (!r)
         r = pvpanic_create(b->bus, &o->requests);
     if (!r && o->debug_exit)

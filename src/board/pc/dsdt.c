@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "board/pc/memory_map.h"
+#include "board/pc/board.h"
 #include "chipset/chipset.h"
 #include "pci/pci.h"
 
@@ -55,8 +55,9 @@ static void write_routing(struct aml *a)
     aml_end(a, all);
 }
 
-static void write_windows(struct aml *a, unsigned phys_bits)
+static void write_windows(struct aml *a, const struct board_options *o, unsigned phys_bits)
 {
+    uint64_t base, end;
     struct aml_resources r;
 
     aml_name(a, "_CRS");
@@ -66,8 +67,8 @@ static void write_windows(struct aml *a, unsigned phys_bits)
     aml_io_window(a, 0x0000, 0x0cf7);
     aml_io_window(a, 0x0d00, 0xffff);
     aml_memory32_window(a, (uint32_t)PCI32_BASE, (uint32_t)(PCI32_END - 1));
-    aml_memory64_window(a, memory_map_pci64_base(phys_bits),
-                        memory_map_pci64_end(phys_bits) - 1);
+    board_pci64(o, phys_bits, &base, &end);
+    aml_memory64_window(a, base, end - 1);
     aml_end_resources(a, r);
 }
 
@@ -174,7 +175,7 @@ static void write_isa_bridge(struct aml *a)
     aml_end(a, d);
 }
 
-static void write_pci(struct aml *a, unsigned phys_bits)
+static void write_pci(struct aml *a, const struct board_options *o, unsigned phys_bits)
 {
     size_t d = aml_begin_device(a, "PCI0");
 
@@ -185,20 +186,20 @@ static void write_pci(struct aml *a, unsigned phys_bits)
     aml_name_int(a, "_UID", 0);
     aml_name_int(a, "_SEG", 0);
     aml_name_int(a, "_BBN", 0);
-    write_windows(a, phys_bits);
+    write_windows(a, o, phys_bits);
     write_routing(a);
     write_isa_bridge(a);
     aml_end(a, d);
 }
 
-void dsdt_write(struct aml *a, unsigned vcpu_count, unsigned phys_bits)
+void dsdt_write(struct aml *a, const struct board_options *o, unsigned phys_bits)
 {
     size_t scope;
 
     write_sleep_states(a);
     scope = aml_begin_scope(a, "\\_SB_");
-    write_cpus(a, vcpu_count);
-    write_pci(a, phys_bits);
+    write_cpus(a, o->vcpu_count);
+    write_pci(a, o, phys_bits);
     write_reserved(a);
     write_generation(a);
     aml_end(a, scope);

@@ -5,6 +5,8 @@
 
 #include "board/pc/aml.h"
 
-void dsdt_write(struct aml *a, unsigned vcpu_count, unsigned phys_bits);
+struct board_options;
+
+void dsdt_write(struct aml *a, const struct board_options *options, unsigned phys_bits);
 
 #endif

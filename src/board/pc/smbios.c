@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* SMBIOS 3.0 tables (DSP0134): who the machine is. The entry point lies at SMBIOS_BASE, where it is
- * looked for. */
+/* Building the SMBIOS tables: see smbios.h. */
+#include "board/pc/smbios.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/le.h"
 #include "board/pc/board.h"
 
-#define ENTRY_LEN  24u
-#define TABLE_OFF  32u
-#define TABLES_MAX 4096u
+#define TABLE_OFF 32u /* behind the entry point */
 
 enum { TYPE_BIOS = 0, TYPE_SYSTEM = 1, TYPE_CHASSIS = 3, TYPE_PROCESSOR = 4,
        TYPE_MEMORY_ARRAY = 16, TYPE_MEMORY = 17, TYPE_ARRAY_ADDRESS = 19, TYPE_BOOT = 32,
@@ -17,13 +16,8 @@ enum { TYPE_BIOS = 0, TYPE_SYSTEM = 1, TYPE_CHASSIS = 3, TYPE_PROCESSOR = 4,
 /* Handles are the type in the upper byte, the count in the lower. */
 #define HANDLE(type, n) ((uint16_t)((type) << 8 | (n)))
 
-struct smbios {
-    uint8_t data[TABLES_MAX];
-    size_t len;
-};
-
 /* A structure of len bytes; what follows are its strings, then end(). The sum of all stays far
- * below TABLES_MAX. */
+ * below SMBIOS_TABLES_MAX. */
 static uint8_t *begin(struct smbios *s, uint8_t type, unsigned n, uint8_t len)
 {
     uint8_t *p = s->data + s->len;
@@ -159,41 +153,47 @@ static void add_address(struct smbios *s, unsigned n, uint64_t first, uint64_t l
     end(s, "");
 }
 
-static void write_entry(uint8_t *p, size_t table_len)
+static void write_entry(struct smbios *s, gpa_t base)
 {
-    uint8_t sum = 0;
+    uint8_t *p = s->entry, sum = 0;
 
     memcpy(p, "_SM3_", 5);
-    p[6] = ENTRY_LEN;
+    p[6] = SMBIOS_ENTRY_LEN;
     p[7] = 3; /* version 3.0 */
     p[10] = 1;
-    store_le32(p + 12, (uint32_t)table_len);
-    store_le64(p + 16, SMBIOS_BASE + TABLE_OFF);
-    for (unsigned i = 0; i < ENTRY_LEN; i++)
+    store_le32(p + 12, (uint32_t)s->len);
+    store_le64(p + 16, base);
+    for (unsigned i = 0; i < SMBIOS_ENTRY_LEN; i++)
         sum = (uint8_t)(sum + p[i]);
     p[5] = (uint8_t)-sum;
 }
 
+void smbios_build(struct smbios *s, const struct board_options *o, gpa_t base)
+{
+    uint64_t high = memory_map_high(o->ram_size);
+
+    memset(s, 0, sizeof(*s));
+    add_bios(s);
+    add_system(s, o->uuid);
+    add_chassis(s);
+    add_processor(s, o->vcpu_count);
+    add_memory(s, o->ram_size);
+    add_address(s, 0, 0, memory_map_low(o->ram_size));
+    if (high)
+        add_address(s, 1, HIGH_RAM_BASE, high);
+    begin(s, TYPE_BOOT, 0, 0x0b);
+    end(s, "");
+    begin(s, TYPE_END, 0, 4);
+    end(s, "");
+    write_entry(s, base);
+}
+
 int smbios_write_tables(struct mem *mem, const struct board_options *o)
 {
-    struct smbios s = {.len = 0};
-    uint8_t entry[TABLE_OFF] = {0};
-    uint64_t high = memory_map_high(o->ram_size);
+    struct smbios s;
     int r;
 
-    add_bios(&s);
-    add_system(&s, o->uuid);
-    add_chassis(&s);
-    add_processor(&s, o->vcpu_count);
-    add_memory(&s, o->ram_size);
-    add_address(&s, 0, 0, memory_map_low(o->ram_size));
-    if (high)
-        add_address(&s, 1, HIGH_RAM_BASE, high);
-    begin(&s, TYPE_BOOT, 0, 0x0b);
-    end(&s, "");
-    begin(&s, TYPE_END, 0, 4);
-    end(&s, "");
-    write_entry(entry, s.len);
-    r = mem_write(mem, SMBIOS_BASE, entry, sizeof(entry));
+    smbios_build(&s, o, SMBIOS_BASE + TABLE_OFF);
+    r = mem_write(mem, SMBIOS_BASE, s.entry, sizeof(s.entry));
     return r ? r : mem_write(mem, SMBIOS_BASE + TABLE_OFF, s.data, s.len);
 }

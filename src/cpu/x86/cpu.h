@@ -223,6 +223,8 @@ struct x86_vm_desc {
     struct jit_options jit;    /* optimised builds only */
     const char *name;          /* of the machine, for processes that are made for it; NULL: it has none */
     bool no_apic;              /* CPUID shows no local APIC */
+    unsigned phys_bits_max;    /* CPUID shows no wider guest-physical addresses; 0: all of them. Tables may use
+                                  all of them in any case */
     /* What runs the machine wants to know the CPU's state in the middle of host calls for ports and
      * MMIO: rip and registers are then those of the instruction's start (of a repeated one: of
      * the present iteration), x86_cpu_get() works, and a KICK posted meanwhile is honoured right

@@ -101,6 +101,8 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     choose_engines(vm, desc->engine);
     if (!r)
         cpuid_policy_init(vm->cpuid, desc->tsc, desc->cpu_count);
+    if (!r && desc->phys_bits_max)
+        vm->cpuid->phys_bits = MIN(vm->cpuid->phys_bits, desc->phys_bits_max);
     if (!r && desc->no_apic)
         cpuid_policy_no_apic(vm->cpuid);
     for (unsigned n = 0; !r && n < desc->cpu_count; n++)

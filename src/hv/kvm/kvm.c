@@ -255,6 +255,7 @@ static int vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct v
     vm->io = desc->io;
     vm->io_arg = desc->io_arg;
     vm->host_cpu = desc->host_cpu;
+    vm->phys_bits_max = desc->phys_bits_max && !desc->host_cpu ? desc->phys_bits_max : 64;
     vm->irqchip = hv_has_irqchip(desc);
     vm->embedded = desc->bare;
     pthread_mutex_init(&vm->ring_lock, NULL);

@@ -62,7 +62,7 @@ struct hv_vm {
     unsigned vcpu_count; /* of those made */
     size_t run_len;
     struct tsc_rate tsc;
-    unsigned phys_bits;
+    unsigned phys_bits, phys_bits_max;
     uint64_t features; /* of the guest's CPUs, by enum x86_feature */
     uint64_t arch_capabilities;
     uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */

@@ -251,7 +251,7 @@ static void read_phys_bits(struct hv_vm *vm, struct cpuid_table *supported)
     struct kvm_cpuid_entry2 *e = find(supported, 0x80000008, 0);
     unsigned bits = e ? e->eax & 0xff : 36;
 
-    vm->phys_bits = vm->host_cpu ? bits : MIN(bits, X86_PHYS_BITS);
+    vm->phys_bits = MIN(vm->host_cpu ? bits : MIN(bits, X86_PHYS_BITS), vm->phys_bits_max);
 }
 
 /* What the processor is not vulnerable to, as far as the policy claims it (SDM vol. 4). */

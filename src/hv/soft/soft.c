@@ -343,6 +343,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
                                                .jit = jit,
                                                .name = desc->name,
                                                .no_apic = !hv_has_irqchip(desc),
+                                               .phys_bits_max = desc->phys_bits_max,
                                                .embedded = desc->bare,
                                                .host = hv_has_irqchip(desc) ? &host_ops : &bare_ops,
                                                .host_arg = vm},
@@ -616,7 +617,7 @@ static uint64_t soft_cpu_features(struct hv_vm *vm)
 
 static unsigned soft_phys_bits(struct hv_vm *vm)
 {
-    return X86_PHYS_BITS;
+    return vm->x86->cpuid->phys_bits;
 }
 
 static uint64_t sum_counter(struct hv_vm *vm, size_t offset)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "board/pc/firmware.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "board/pc/board.h"
+#include "board/pc/boot/kernel_file.h"
+#include "board/pc/firmware_files.h"
+#include "efi/efi_firmware.h"
+
+/* ---- Its files ------------------------------------------------------------------------------- */
+
+static uint64_t store_size(const char *path)
+{
+    struct stat st;
+
+    return path && !stat(path, &st) ? (uint64_t)st.st_size : 0;
+}
+
+static int open_store(const struct firmware_params *p, const struct efi_firmware *files,
+                      struct firmware *f, struct vz_error *err)
+{
+    int r = p->store && access(p->store, F_OK) < 0 && errno == ENOENT
+                ? efi_store_create(p->store, files->variables, false, err)
+                : 0;
+
+    return r < 0 ? r : efi_store_open(p->store, files->variables, &f->store, err);
+}
+
+static int open_code(const struct efi_firmware *files, struct firmware *f, struct vz_error *err)
+{
+    int fd, r;
+
+    f->code_path = strdup(files->code);
+    if (!f->code_path)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    r = kernel_file_open("firmware", f->code_path, 0, &fd, err);
+    if (r < 0)
+        return r;
+    r = kernel_file_read("firmware", f->code_path, fd, EFI_CODE_MAX, &f->code, err);
+    close(fd);
+    return r;
+}
+
+int firmware_open(const struct firmware_params *p, struct firmware *ret, struct vz_error *err)
+{
+    struct firmware f = {.store.fd = -1};
+    struct efi_firmware files;
+    int r = efi_firmware_find(p->code, store_size(p->store), &files, err);
+
+    if (r < 0)
+        return r;
+    r = open_code(&files, &f, err);
+    if (!r)
+        r = open_store(p, &files, &f, err);
+    if (!r && !efi_sizes_fit(f.code.len, f.store.len))
+        r = error_set(err, EINVAL, VZ_ERROR_INVALID,
+                      "firmware %s: does not go with variable store %s: they are of different builds",
+                      f.code_path, f.store.path);
+    efi_firmware_fini(&files);
+    if (r < 0)
+        firmware_close(&f);
+    else
+        *ret = f;
+    return r;
+}
+
+void firmware_close(struct firmware *f)
+{
+    if (!f->code_path)
+        return;
+    kernel_file_free(&f->code);
+    efi_store_close(&f->store);
+    free(f->code_path);
+    *f = (struct firmware){0};
+}
+
+/* ---- Its places ------------------------------------------------------------------------------ */
+
+/* OVMF maps all that the CPU can address by pages of 2 MiB, unless it is 40 bits or less, which it takes for
+ * what QEMU says when it does not know, and finds out by itself what there is. With 46 bits the tables
+ * have 256 MiB, and take seconds. */
+#define FIRMWARE_PHYS_BITS 40u
+
+unsigned firmware_phys_bits_max(const struct board *b)
+{
+    uint64_t end = HIGH_RAM_BASE + memory_map_high(b->options.ram_size);
+
+    return b->options.firmware && end <= memory_map_pci64_base(FIRMWARE_PHYS_BITS)
+               ? FIRMWARE_PHYS_BITS : 0;
+}
+
+uint64_t firmware_rom_size(const struct firmware *f)
+{
+    return f ? f->code.len : 0;
+}
+
+static gpa_t rom_base(const struct firmware *f)
+{
+    return FIRMWARE_END - f->code.len;
+}
+
+int firmware_add_rom(struct board *b)
+{
+    const struct firmware *f = b->options.firmware;
+
+    return mem_add(b->mem, rom_base(f), f->code.len, true);
+}
+
+static int write_store(void *arg, uint32_t at, const uint8_t *bytes, uint32_t len)
+{
+    return efi_store_write(arg, at, bytes, len);
+}
+
+static void sync_store(void *arg)
+{
+    efi_store_sync(arg);
+}
+
+int firmware_add_flash(struct board *b)
+{
+    struct firmware *f = b->options.firmware;
+    const struct flash_options o = {.base = rom_base(f) - f->store.len, .len = f->store.len,
+                                    .data = f->store.data, .write = write_store,
+                                    .sync = sync_store, .arg = &f->store};
+
+    return flash_create(b->bus, &o);
+}
+
+/* Devices can write to ROM, by DMA: at a reset it is what it was. */
+int firmware_prepare(struct board *b)
+{
+    const struct firmware *f = b->options.firmware;
+    int r = mem_write(b->mem, rom_base(f), f->code.data, f->code.len);
+
+    return r ? r : firmware_set_files(b);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* SMBIOS 3.0 tables (DSP0134): who the machine is. */
+#ifndef VZ_BOARD_PC_SMBIOS_H
+#define VZ_BOARD_PC_SMBIOS_H
+
+#include "base/compiler.h"
+#include "mem/mem.h"
+
+struct board_options;
+
+#define SMBIOS_ENTRY_LEN  24u
+#define SMBIOS_TABLES_MAX 4096u
+
+struct smbios {
+    uint8_t entry[SMBIOS_ENTRY_LEN]; /* the entry point, */
+    uint8_t data[SMBIOS_TABLES_MAX]; /* and what it points to */
+    size_t len;                      /* of data */
+};
+
+/* With data at address base. */
+void smbios_build(struct smbios *ret, const struct board_options *options, gpa_t base);
+
+/* Put them where kernels look for the entry point. 0 or -errno. */
+int smbios_write_tables(struct mem *mem, const struct board_options *options) must_check;
+
+#endif
