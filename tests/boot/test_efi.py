@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""UEFI firmware starts GRUB from a disk, GRUB a kernel, and what Linux says to the firmware lasts."""
+import glob
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import ROOT, SLOWER, VZ
+
+VARIABLE = "/vars/VzTest-6a1f7c52-1d0b-4d6e-9b1a-0f1e2d3c4b5a"
+MOUNT = "insmod /mod/efivarfs.ko; mkdir -p /vars; mount -t efivarfs vars /vars\n"
+END = "\npoweroff -f\n"
+TEMPLATE = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+pytestmark = pytest.mark.skipif(not os.path.exists(TEMPLATE) or not shutil.which("mcopy"),
+                                reason="the packages ovmf and mtools are not installed")
+
+
+@pytest.fixture(scope="session")
+def efivarfs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("modules")
+    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
+    return glob.glob(f"{folder}/**/efivarfs.ko", recursive=True)[0], "mod/efivarfs.ko"
+
+
+@pytest.fixture(scope="session")
+def grub(tmp_path_factory):
+    """GRUB as one EFI program, which reads /grub.cfg of the disk that has one."""
+    folder = tmp_path_factory.mktemp("grub")
+    (folder / "grub.cfg").write_text("search --file --set=root /grub.cfg\nconfigfile ($root)/grub.cfg\n")
+    modules = "part_gpt fat linux normal search search_fs_file configfile"
+    subprocess.run(["grub-mkstandalone", "-O", "x86_64-efi", "-o", folder / "grub.efi",
+                    "--themes=", "--locales=", "--fonts=", f"--install-modules={modules} memdisk tar boot test",
+                    f"--modules={modules}", f"boot/grub/grub.cfg={folder}/grub.cfg"], check=True)
+    return folder / "grub.efi"
+
+
+@pytest.fixture
+def disk(tmp_path, grub, kernels, initramfs, efivarfs):
+    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT."""
+
+    def make(script, command_line="console=ttyS0"):
+        path = tmp_path / "disk.img"
+        if not path.exists():
+            with open(path, "wb") as f:
+                f.truncate(64 << 20)
+            subprocess.run(["sfdisk", "-q", path], input=b"label: gpt\nstart=2048, type=uefi\n", check=True)
+            subprocess.run(["mkfs.vfat", "--offset", "2048", path, "62000"], check=True, stdout=subprocess.DEVNULL)
+        config = tmp_path / "grub.cfg"
+        config.write_text("set timeout=0\nmenuentry x {\n"
+                          f" linux /vmlinuz {command_line}\n initrd /initrd\n}}\n")
+        image = f"{path}@@1M"
+        subprocess.run(["mmd", "-D", "s", "-i", image, "::/EFI", "::/EFI/BOOT"], stderr=subprocess.DEVNULL)
+        for source, target in ((grub, "EFI/BOOT/BOOTX64.EFI"), (kernels["cloud"], "vmlinuz"),
+                               (initramfs(script + END, efivarfs), "initrd"), (config, "grub.cfg")):
+            subprocess.run(["mcopy", "-o", "-i", image, source, f"::/{target}"], check=True)
+        return path
+
+    return make
+
+
+def boot(vz, path, *options, store=None, how="--disk", memory="256M"):
+    return vz("run", f"--efi={store}" if store else "--efi", "--memory", memory, how, path, *options,
+              timeout=120)
+
+
+FACTS = """
+echo firmware: $(cat /sys/firmware/efi/fw_platform_size)
+echo line: $(cat /proc/cmdline)
+echo tables: $(ls /sys/firmware/acpi/tables)
+echo vendor: $(cat /sys/class/dmi/id/sys_vendor)
+echo cpus: $(grep -c ^processor /proc/cpuinfo)
+echo bars: $(grep -c " : 0000:00:" /proc/iomem)
+dmesg | grep -E "can't|failed|BUG|WARNING|conflict|bogus|FW bug" | sed 's/^/trouble: /'
+dmesg -n 1
+"""
+
+
+@pytest.mark.parametrize("how,memory", [("--disk", "256M"), ("--nvme", "4G")])
+def test_linux_finds_the_machine_as_the_firmware_left_it(vz, disk, how, memory):
+    r = boot(vz, disk(FACTS), "--cpus", "2", "--net", "nat", how=how, memory=memory)
+    assert r.status == 0, r
+    assert "firmware: 64" in r.out
+    assert "line: BOOT_IMAGE=/vmlinuz console=ttyS0" in r.out
+    tables = next(line for line in r.out.splitlines() if line.startswith("tables:")).split()
+    assert {"APIC", "DSDT", "FACP", "FACS", "MCFG"} <= set(tables)
+    assert "vendor: VZ" in r.out
+    assert "cpus: 2" in r.out
+    assert "bars: 0" not in r.out and "bars: " in r.out
+    trouble = [line for line in r.out.splitlines() if line.startswith("trouble: ")]
+    assert not [line for line in trouble if "Kernel image" not in line], trouble
+
+
+def test_variables_last(vz, disk, tmp_path):
+    store = tmp_path / "variables.fd"
+    write = MOUNT + f"printf '\\007\\000\\000\\000hello' >{VARIABLE}; echo wrote $?"
+    read = MOUNT + f"echo value: $(tail -c 5 {VARIABLE})"
+    r = boot(vz, disk(write), store=store)
+    assert "wrote 0" in r.out, r
+    assert store.stat().st_size == os.path.getsize(TEMPLATE)
+    r = boot(vz, disk(read), store=store)
+    assert "value: hello" in r.out, r
+    r = boot(vz, disk(read))  # another machine, without a store
+    assert "value: hello" not in r.out and "value:" in r.out, r
+
+
+def test_a_reset_goes_through_the_firmware_again(vz, disk, tmp_path):
+    script = MOUNT + f"""
+if [ -e {VARIABLE} ]; then echo second time; else
+    printf '\\007\\000\\000\\000again' >{VARIABLE}; echo first time; reboot -f; fi"""
+    r = boot(vz, disk(script), store=tmp_path / "variables.fd")
+    assert r.status == 0, r
+    assert r.out.index("first time") < r.out.index("second time"), r
+
+
+def test_what_was_written_survives_a_kill(vz, disk, tmp_path):
+    """Each round kills the machine while it writes; the next finds what it has said to have written, or what it
+    was just about to."""
+    store = tmp_path / "variables.fd"
+    name, guid = VARIABLE.split("-", 1)  # a variable of each start, since older ones are immutable
+    path = disk(MOUNT + f"""
+k=0; while [ -e {name}$k-{guid} ]; do k=$((k + 1)); done
+echo "found: $(tail -c 6 {name}$((k - 1))-{guid} 2>/dev/null)"; n=100000
+while n=$((n + 1)); printf "\\007\\000\\000\\000$n" >{name}$k-{guid}; do echo "wrote: $n"; done""")
+    written = ""
+    for _ in range(3):
+        p = subprocess.Popen([VZ, "run", f"--efi={store}", "--memory", "256M", "--disk", path],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+        seen = []
+        for line in p.stdout:
+            if line.startswith("found: "):
+                seen.append(line.split()[1:])
+            if line.startswith("wrote: "):
+                break
+        else:
+            pytest.fail("nothing was written")
+        time.sleep(random.uniform(0.02, 0.4))
+        p.send_signal(signal.SIGKILL)
+        rest = [line + p.stdout.read()]
+        p.wait()
+        assert seen, rest
+        if written:
+            assert seen[0] and int(written) <= int(seen[0][0]) <= int(written) + 1
+        written = "".join(rest).split("wrote: ")[-1][:6]
+        assert written.isdigit() and len(written) == 6, rest
+
+
+def test_files_that_do_not_go_together_are_refused(vz, tmp_path):
+    def run(*options):
+        r = vz("run", *options, "--memory", "128M")
+        assert r.status != 0
+        return r.err
+
+    old = tmp_path / "old.fd"
+    old.write_bytes(open("/usr/share/OVMF/OVMF_VARS.fd", "rb").read())
+    code = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+    assert "different builds" in run(f"--efi={old},firmware={code}")
+    assert "System Management Mode" in run("--efi", ",firmware=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+    damaged = tmp_path / "damaged.fd"
+    damaged.write_bytes(bytes(os.path.getsize(TEMPLATE)))
+    assert "no store of UEFI variables" in run(f"--efi={damaged}")
+    assert "firmware finds the kernel itself" in run("--efi", "--kernel", "/dev/null")
+
+
+def test_a_store_belongs_to_one_machine(vz, disk, tmp_path):
+    store = tmp_path / "variables.fd"
+    path = disk("echo up; sleep 60")
+    p = subprocess.Popen([VZ, "run", f"--efi={store}", "--memory", "256M", "--disk", path],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in p.stdout:
+        if "up" == line.strip():
+            break
+    r = vz("run", f"--efi={store}", "--memory", "128M", timeout=30 * SLOWER)
+    p.kill()
+    p.communicate()
+    assert r.status != 0 and str(store) in r.err and "uses it" in r.err, r
