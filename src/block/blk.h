@@ -140,6 +140,7 @@ struct blk {
     uint32_t physical_block_size; /* writes of less may be slow; power of two, >= block_size */
     uint32_t discard_granularity; /* bytes; 0: discards are accepted but do nothing */
     bool read_only;
+    bool is_part;                 /* of another disk, which counts the times */
     struct blk_stats stats;
     struct blk_stats *sum;        /* of several disks, counted into as well; NULL: none */
 

@@ -131,7 +131,7 @@ void blk_submit(struct blk *b, struct blk_req *req)
 
     req->blk = b;
     req->moved = 0;
-    req->started_ns = clock_mono_ns();
+    req->started_ns = b->is_part ? 0 : clock_mono_ns();
     b->inflight++;
     if (err) {
         COUNT(b, refused, 1);
@@ -246,7 +246,7 @@ void blk_finish(struct blk_req *req, int err)
         COUNT(b, bytes_read, req->len);
     else if (req->op == BLK_WRITE)
         COUNT(b, bytes_written, req->len);
-    if (req->op < BLK_OP_COUNT)
+    if (req->op < BLK_OP_COUNT && !b->is_part)
         count_time(&b->stats.time[req->op], clock_mono_ns() - req->started_ns);
     b->inflight--;
     req->done(req, err);

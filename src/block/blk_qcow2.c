@@ -238,6 +238,7 @@ static int open_files(struct blk_qcow2 *d, enum blk_engine engine, struct loop *
         r = blk_raw_on(d->layer[i].image, d->layer[i].size, engine, loop, &d->file[i], err);
         if (r < 0)
             return r;
+        d->file[i]->is_part = true;
     }
     return 0;
 }
