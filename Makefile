@@ -79,6 +79,7 @@ bench:
 	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
 	@/usr/bin/python3 scripts/bench-devices --build $(BUILD) $(BENCH_DEVICES_ARGS)
 	@/usr/bin/python3 scripts/bench-disks --build $(BUILD) $(BENCH_DISKS_ARGS)
+	@/usr/bin/python3 scripts/bench-copies --build $(BUILD) $(BENCH_COPIES_ARGS)
 
 endurance: all
 	@sh scripts/deps build check demo
