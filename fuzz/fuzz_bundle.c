@@ -18,12 +18,14 @@
 #include "cli.h"
 #include "control/last_run.h"
 
-static const char *const seeds[] = {
-    "c{\"bootLoader\": {\"type\": \"linux\", \"kernel\": \"kernel\"}, \"networkDevices\": [{\"type\": \"virtioNet\", \"mac\": "
-    "\"02:00:00:00:00:01\", \"attachment\": {\"type\": \"nat\", \"forwards\": [{\"hostPort\": 1, \"guestPort\": 2}]}}], "
-    "\"platform\": {\"type\": \"generic\", \"machineIdentifier\": \"01234567-89ab-cdef-0123-456789abcdef\"}, "
-    "\"storageDevices\": [{\"type\": \"virtioBlock\", \"attachment\": {\"type\": \"diskImage\", \"path\": \"disk.img\"}}]}",
-    "i{\"hostname\": \"web\", \"all\": true}", "l{\"began\": 1, \"ended\": 2, \"reason\": \"poweroff\", \"text\": \"x\"}"};
+#define MACHINE                                                                                                        \
+    "c{\"bootLoader\": {\"type\": \"linux\", \"kernel\": \"kernel\"}, \"networkDevices\": [{\"type\": \"virtioNet\", \"mac\": "  \
+    "\"02:00:00:00:00:01\", \"attachment\": {\"type\": \"nat\", \"forwards\": [{\"hostPort\": 1, \"guestPort\": 2}]}}], "        \
+    "\"platform\": {\"type\": \"generic\", \"machineIdentifier\": \"01234567-89ab-cdef-0123-456789abcdef\"}, "                   \
+    "\"storageDevices\": [{\"type\": \"virtioBlock\", \"attachment\": {\"type\": \"diskImage\", \"path\": \"disk.img\"}}]}"
+
+static const char *const seeds[] = {MACHINE, "i{\"hostname\": \"web\", \"all\": true}",
+                                    "l{\"began\": 1, \"ended\": 2, \"reason\": \"poweroff\", \"text\": \"x\"}"};
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {

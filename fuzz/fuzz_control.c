@@ -21,8 +21,7 @@
 
 static const char *const seeds[] = {
     "\1\1\377\0{\"id\": 1, \"method\": \"now\"}\n{\"id\": \"x\", \"method\": \"later\", \"params\": {}}\n",
-    "\2\0\10\0{\"id\": [1, {}], \"method\": \"fail\"}\n\n{\"id\": 2, \"method\": \"params\", \"params\": {\"b\": true, "
-    "\"n\": 7, \"s\": \"text\"}}\n",
+    "\2\0\10\0{\"id\": [1, {}], \"method\": \"fail\"}\n\n{\"method\": \"params\", \"params\": {\"b\": true, \"n\": 7, \"s\": \"x\"}}\n",
     "\3\2\3\1{\"method\": \"fd\"}\n[]\n{\"method\": 1}\n{\"id\": 1, \"method\": \"subscribe\", \"params\": {\"b\": 1}}\n"};
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)

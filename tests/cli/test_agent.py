@@ -258,7 +258,7 @@ def test_a_clone_becomes_a_machine_of_its_own(vz, g, home):
     # One that is thrown away has it for itself, and the next one too.
     assert vz("clone", "first", "other").status == 0
     r = vz("run", "--from", "other", "--ephemeral", "--", "sh", "-c",
-           "until [ $(hostname) = other ]; do sleep 0.1; done; hostname")
+           "n=0; until [ $(hostname) = other ] || [ $n = 300 ]; do n=$((n+1)); sleep 0.1; done; hostname")
     assert (r.status, r.out) == (0, "other\n") and (home / "other.vz" / "identity.json").exists(), r
 
 

@@ -7,6 +7,7 @@
 
 #include <vz/vz.h>
 
+#include "bundle/identity.h"
 #include "cli.h"
 #include "disk_counters.h"
 #include "guest/guest_care.h"
@@ -114,7 +115,8 @@ static void begin_care(struct run *run)
                                          .bundle = o->has_bundle ? &o->bundle : NULL,
                                          .keeps = !run_options_flag(o, "ephemeral")};
 
-    if (o->cold) /* run_program() does all of it before the program runs */
+    /* run_program() does all of it before the program runs, but for a clone's first start. */
+    if (o->cold && !(c.bundle && identity_load(c.bundle, NULL)))
         return;
     if (guest_care_possible(o->config))
         run->care = guest_care_new(&c);
