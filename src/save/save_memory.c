@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <zstd.h>
 
 #include "base/checked.h"
 #include "mem/mem.h"
+#include "mem/mem_fork.h"
 #include "save/save_impl.h"
 
 #define PIECE_FRAMES 64u
@@ -176,6 +178,47 @@ static void free_workers(struct writing *g)
     }
 }
 
+static size_t table_bytes(uint64_t ram_size)
+{
+    return save_frame_count(ram_size) * SAVE_FRAME_ENTRY + SAVE_TAG;
+}
+
+static void place_plain(struct save_writer *w, uint64_t ram_size)
+{
+    w->header.data_offset = SAVE_PLAIN_ALIGN;
+    w->header.data_len = ram_size;
+    w->end = SAVE_PLAIN_ALIGN + ram_size;
+}
+
+/* In the child: see mem_fork(). */
+static int write_all_plain(void *arg)
+{
+    struct writing *g = arg;
+    int r = 0;
+
+    for (uint64_t piece = 0; !r && piece * PIECE < g->ram_size; piece++)
+        r = write_plain(g, 0, piece);
+    return r;
+}
+
+int save_memory_fork(struct save_writer *w, struct mem *mem)
+{
+    struct writing g = {.w = w, .mem = mem, .ram_size = mem_ram_size(mem)};
+    size_t len = table_bytes(g.ram_size);
+    void *table;
+
+    if (w->header.memory != SAVE_PLAIN || !mem_can_fork(mem))
+        return -EOPNOTSUPP;
+    table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED)
+        return -ENOMEM;
+    w->header.ram_size = g.ram_size;
+    w->table = table;
+    w->table_shared = len;
+    place_plain(w, g.ram_size);
+    return mem_fork(mem, w->fd, write_all_plain, &g, &w->child);
+}
+
 int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_progress *progress)
 {
     struct writing g = {.w = w, .mem = mem, .ram_size = mem_ram_size(mem),
@@ -183,11 +226,9 @@ int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_
     int r;
 
     w->header.ram_size = g.ram_size;
-    w->table = calloc(1, save_frame_count(g.ram_size) * SAVE_FRAME_ENTRY + SAVE_TAG);
+    w->table = calloc(1, table_bytes(g.ram_size));
     if (w->header.memory == SAVE_PLAIN) {
-        w->header.data_offset = SAVE_PLAIN_ALIGN;
-        w->header.data_len = g.ram_size;
-        w->end = SAVE_PLAIN_ALIGN + g.ram_size;
+        place_plain(w, g.ram_size);
         return w->table ? save_parallel((g.ram_size + PIECE - 1) / PIECE, write_plain, &g, progress)
                         : -ENOMEM;
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -16,6 +17,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/le.h"
+#include "mem/mem_fork.h"
 #include "save/save_impl.h"
 
 /* ---- Its file ------------------------------------------------------------------------------- */
@@ -126,7 +128,12 @@ void save_writer_free(struct save_writer *w)
         close(w->fd);
     save_key_forget(&w->key);
     free(w->temporary);
-    free(w->table);
+    if (w->child)
+        (void)!mem_fork_wait(w->child);
+    if (w->table_shared)
+        munmap(w->table, w->table_shared);
+    else
+        free(w->table);
     if (w->parts)
         sodium_memzero(w->parts, w->parts_len);
     free(w->parts);
@@ -162,6 +169,21 @@ int save_writer_memory(struct save_writer *w, struct mem *mem, const struct save
 
     if (r == -ECANCELED)
         return error_set(err, -r, VZ_ERROR_CANCELLED, "saving was cancelled");
+    return r < 0 ? failed(w, r, err) : 0;
+}
+
+int save_writer_memory_begin(struct save_writer *w, struct mem *mem, struct vz_error *err)
+{
+    int r = save_memory_fork(w, mem);
+
+    return r < 0 && r != -EOPNOTSUPP ? failed(w, r, err) : r;
+}
+
+int save_writer_memory_end(struct save_writer *w, struct vz_error *err)
+{
+    int r = mem_fork_wait(w->child);
+
+    w->child = 0;
     return r < 0 ? failed(w, r, err) : 0;
 }
 

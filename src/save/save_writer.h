@@ -30,6 +30,11 @@ int save_writer_memory(struct save_writer *w, struct mem *mem, const struct save
 int save_writer_part(struct save_writer *w, enum save_part part, const void *data, size_t len,
                      struct vz_error *err) must_check;
 
+/* Memory, by somebody else, who goes on when this returns, while it may change again. -EOPNOTSUPP, without err: that is not
+ * possible, of this memory or in this file. The other one: it is written. Any thread, and it waits. */
+int save_writer_memory_begin(struct save_writer *w, struct mem *mem, struct vz_error *err) must_check;
+int save_writer_memory_end(struct save_writer *w, struct vz_error *err) must_check;
+
 /* It is on stable storage, and has its name, when this returns 0. */
 int save_writer_commit(struct save_writer *w, struct vz_error *err) must_check;
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, SLOWER
+from conftest import BUILD, LONG, SLOWER
 
 RIG = f"{BUILD}/tests/disk/diskrig"
 MIB = 1 << 20
@@ -129,7 +129,7 @@ def test_a_killed_writer_loses_nothing_that_was_flushed(tmp_path, kind):
     there is nothing (version 2 has no mark by which we could know)."""
     image, delay = tmp_path / "d.qcow2", random.Random(kind)
     check = f"qemu-img check -q -U {image} >/dev/null 2>&1; r=$?; [ $r = 0 ] || [ $r = 3 ]"
-    for n in range(6):
+    for n in range(6 * LONG):
         qemu("img", "create", "-q", "-f", "qcow2", "-o", kind, image, "9M")
         rig("kill", image, n, int(delay.uniform(20, 400)) * SLOWER,
             **({} if "lazy" in kind else {"CHECK": check}))
