@@ -315,11 +315,22 @@ def test_an_image_in_use(vz, tmp_path):
         assert p.stderr.readline() == "open\n"
         assert "qcow2" in well(vz, "info", path)
         for args in (["resize", path, "9M"], ["check", path], ["convert", path, tmp_path / "x.img"], ["commit", path],
-                     ["rebase", path], ["create", tmp_path / "x.qcow2", "--backing", path]):
+                     ["rebase", path]):
             refused(vz, *args, said=["image is locked", f"process {p.pid}"])
     finally:
         p.kill()
         p.communicate()
+
+
+def test_an_image_that_qemu_uses(vz, tmp_path, export):
+    path, top = tmp_path / "d.qcow2", tmp_path / "top.qcow2"
+    well(vz, "create", path, "8M")
+    well(vz, "create", top, "--backing", "d.qcow2")
+    well(vz, "info", export(path, "-f", "qcow2"))  # its socket is there before it has the image
+    for args in (["resize", path, "9M"], ["check", path], ["commit", top], ["convert", path, tmp_path / "x.img"],
+                 ["convert", top, tmp_path / "x.img"]):
+        refused(vz, *args, said=["image is locked", "qemu-nbd (process "])
+    well(vz, "info", path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
