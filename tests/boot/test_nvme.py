@@ -92,6 +92,18 @@ def test_disks_of_one_controller(guest, image, diskcheck):
     assert "all is well" in verify(diskcheck, a, 1, STEPS) and "all is well" in verify(diskcheck, b, 2, STEPS)
 
 
+def test_a_limit_holds_the_guest_back_and_all_is_counted(kernels, initramfs, image):
+    script = (WAIT + "a=$(cut -d. -f1 /proc/uptime); dd if=/dev/nvme0n1 of=/dev/null bs=64k count=48 iflag=direct 2>/dev/null; "
+              "b=$(cut -d. -f1 /proc/uptime); echo took $((b - a)) s; poweroff -f\n")
+    r = boots.run(kernels["cloud"], initramfs(script), "--nvme", f"{image()},limit-bytes=1M", "--stats", limit_s=LIMIT_S)
+    assert r.status == 0 and int(r.out.split("took ")[1].split()[0]) >= 2, r  # 3 MiB, a tenth of a second's at once
+    count = {words[0]: int(words[1]) for words in map(str.split, r.err.splitlines()) if words and words[0].startswith("disk0.")}
+    assert count["disk0.limited"] > 30 and count["disk0.bytes_read"] >= 3 * MIB and count["disk0.errors"] == 0
+    # The last of them waited for most of a sixteenth of a second, which is what its bytes take.
+    assert count["disk0.read_ns_max"] > 30e6 and count["disk0.read_ns"] > 1e9
+    assert sum(n for name, n in count.items() if name.startswith("disk0.read_us_")) == count["disk0.reads"]
+
+
 def test_debian_boots_from_it(vz, tmp_path):
     """systemd on a root file system behind NVMe, with Debian's kernel and initrd given; nothing of it is kept."""
     made = subprocess.run([f"{ROOT}/scripts/make-debian-image"], text=True, stderr=subprocess.PIPE)
