@@ -39,6 +39,14 @@ struct vz_save_options { /* start from VZ_SAVE_OPTIONS_INIT */
     bool plain_memory;
     vz_machine_progress_fn *progress; /* may be NULL */
     void *progress_arg;
+    /* Have the saving end when the machine's state is taken, some milliseconds, so that the machine may go on, and the file be
+     * written meanwhile: by a child process, for which the kernel keeps memory as it was. written is called then, as a
+     * completion, exactly once: NULL, or what went wrong; not if the saving itself failed. Of plain memory, and not where
+     * programs of the guest run directly or memory is of the host's pool: there it is written first. What the guest has written to its
+     * disks is for vz_machine_set_disks() to write out. */
+    bool background;
+    vz_machine_done_fn *written;
+    void *written_arg;
 };
 #define VZ_SAVE_OPTIONS_INIT VZ_INIT_(struct vz_save_options, )
 

@@ -130,6 +130,7 @@ void vz_machine_free(struct vz_machine *m)
     pthread_mutex_unlock(&m->lock);
     machine_wake(m);
     pthread_join(m->thread, NULL);
+    machine_join_background(m);
     events_deliver(&m->events, m, UINT_MAX); /* those of a program that did not fetch them */
     release(m);
 }

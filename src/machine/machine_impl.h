@@ -44,6 +44,7 @@ struct machine_call {
     struct waiter waiter;
 };
 
+struct machine_background;
 struct machine_listener;
 
 /* A disk that has not answered for so long will not. */
@@ -86,6 +87,7 @@ struct vz_machine {
     struct vz_disk_stats *disk_stats; /* of each storage device; NULL: there is none */
     struct machine_call *first_call, **last_call;
     LIST_HEAD(, machine_listener) listeners;
+    LIST_HEAD(, machine_background) background; /* saves whose files are being written */
     uint64_t memory_target; /* bytes */
 
     /* The machine's thread's, changed while idle; others look only when it is not. */

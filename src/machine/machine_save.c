@@ -68,6 +68,9 @@ static struct machine_file *file_to_save(struct vz_machine *m, const char *path,
     if (f) {
         f->compress = o.compress;
         f->plain = o.plain_memory;
+        f->background = o.background;
+        f->written = o.written;
+        f->written_arg = o.written_arg;
     } else {
         error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     }
@@ -234,7 +237,7 @@ int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_err
 
     if (!r)
         r = save_writer_new(&o, &w, err);
-    if (!r)
+    if (!r && !f->background)
         r = device_slots_flush(m->parts.slots, err);
     if (!r)
         r = save_text(w, SAVE_DESCRIPTION, saved_description_write(&m->parts), err);
@@ -242,11 +245,19 @@ int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_err
         r = save_text(w, SAVE_CONFIGURATION, vz_config_to_json(m->config, NULL), err);
     if (!r)
         r = save_sections(m, w, err);
+    if (!r && f->background) {
+        r = machine_save_behind(m, f, w, err);
+        if (!r)
+            return 0;
+        r = r == -EOPNOTSUPP ? 0 : r;
+    }
     if (!r)
         r = save_writer_memory(w, m->parts.board->mem, &progress, err);
     if (!r)
         r = save_writer_commit(w, err);
     save_writer_free(w);
+    if (!r && f->background)
+        machine_tell_written(m, f);
     return r;
 }
 

@@ -14,6 +14,9 @@ struct machine_file {
     char *path, *passphrase; /* passphrase may be NULL */
     bool compress, plain;
     bool new_generation, map_memory; /* RESTORE */
+    bool background;                 /* SAVE; and */
+    vz_machine_done_fn *written;
+    void *written_arg;
     vz_machine_progress_fn *progress;
     void *progress_arg;
     struct save_reader *reader; /* RESTORE, once it is open */
@@ -32,5 +35,15 @@ int machine_restore_prepare(struct vz_machine *m, struct machine_file *f,
 int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_error *err) must_check;
 int machine_restore_now(struct vz_machine *m, struct machine_file *f,
                         struct vz_error *err) must_check;
+
+/* machine_background.c, the machine's thread: w has everything but memory; that is taken now, and written while the machine
+ * goes on. w is taken then. 0; -EOPNOTSUPP: it cannot be so, and nothing has happened; other -errno with err. */
+struct save_writer;
+int machine_save_behind(struct vz_machine *m, const struct machine_file *f, struct save_writer *w,
+                        struct vz_error *err) must_check;
+/* It was written at once. */
+void machine_tell_written(struct vz_machine *m, const struct machine_file *f);
+/* Wait for all that is being written; what there is to tell is delivered later. */
+void machine_join_background(struct vz_machine *m);
 
 #endif

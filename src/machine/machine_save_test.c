@@ -224,6 +224,66 @@ static void first_disk_is(struct vz_machine *m, const char *path)
     free(text);
 }
 
+static void on_written(void *arg, struct vz_machine *m, const struct vz_error *err)
+{
+    atomic_int *result = arg;
+
+    atomic_store(result, err ? (int)err->code : 1);
+}
+
+static int written(atomic_int *result)
+{
+    for (unsigned i = 0; !atomic_load(result) && i < 60000; i++)
+        usleep(1000);
+    return atomic_exchange(result, 0);
+}
+
+/* What the machine does meanwhile is not in it. */
+START_TEST(a_state_is_written_while_the_machine_goes_on)
+{
+    struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
+    const uint8_t before[4] = "then", after[4] = "now!";
+    struct vz_machine *m, *n;
+    atomic_int result = 0;
+    uint8_t found[4];
+    char bad[128];
+    struct fix f;
+
+    setup(&f);
+    m = make_of(f.config);
+    n = make_of(f.config);
+    start_and_pause(m);
+    ck_assert_int_eq(mem_write(m->parts.board->mem, 8 << 20, before, 4), 0);
+    o.background = true;
+    o.written = on_written;
+    o.written_arg = &result;
+    for (unsigned plain = 0; plain < 2; plain++) { /* sealed memory is written before it goes on */
+        o.plain_memory = plain;
+        OK(vz_machine_save_wait(m, f.path, &o, &err));
+        ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_PAUSED);
+        ck_assert_int_eq(mem_write(m->parts.board->mem, 8 << 20, after, 4), 0);
+        OK(vz_machine_resume_wait(m, &err));
+        ck_assert_int_eq(written(&result), 1);
+        OK(vz_machine_restore_wait(n, f.path, NULL, &err));
+        ck_assert_int_eq(mem_read(n->parts.board->mem, 8 << 20, found, 4), 0);
+        ck_assert_mem_eq(found, before, 4);
+        OK(vz_machine_stop_wait(n, &err));
+        OK(vz_machine_pause_wait(m, &err));
+        ck_assert_int_eq(mem_write(m->parts.board->mem, 8 << 20, before, 4), 0);
+    }
+    /* One that cannot begin tells nothing later; one whose machine is freed is written all the same. */
+    snprintf(bad, sizeof(bad), "%s/none/state", f.folder);
+    ck_assert_int_eq(vz_machine_save_wait(m, bad, &o, NULL), -1);
+    unlink(f.path);
+    OK(vz_machine_save_wait(m, f.path, &o, &err));
+    vz_machine_free(m);
+    ck_assert_int_eq(atomic_load(&result), 1);
+    OK(vz_machine_restore_wait(n, f.path, NULL, &err));
+    vz_machine_free(n);
+    teardown(&f);
+}
+END_TEST
+
 /* Under a paused machine, and for good; what cannot be opened, or is another disk, changes nothing. */
 START_TEST(disks_get_layers_below_a_paused_machine)
 {
@@ -635,6 +695,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
     UNIT_TEST(s, what_was_restored_is_what_was_saved);
     UNIT_TEST(s, copies_are_other_machines);
+    UNIT_TEST(s, a_state_is_written_while_the_machine_goes_on);
     UNIT_TEST(s, disks_get_layers_below_a_paused_machine);
     UNIT_TEST(s, states_allow_what_they_allow);
     UNIT_TEST(s, another_configuration_is_refused);

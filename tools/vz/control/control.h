@@ -67,6 +67,10 @@ struct guest_ports *control_guest_ports(struct control *c);
 /* Ask the guest for ports that its programs open, or no more. */
 void control_watch_ports(struct control *c, bool watch);
 
+/* Lock the machine's folder for changes by this process, one at a time; false and err. And no more. */
+bool control_begin_change(struct control *c, struct vz_error *err);
+void control_end_change(struct control *c);
+
 /* Tell all who have subscribed: {"event": name, ...}. The reference to members, an object or NULL, is
  * taken. */
 void control_tell(struct control *c, const char *name, json_t *members);

@@ -21,40 +21,71 @@ struct snapshot {
     char *tag;            /* NULL: for somebody who makes something else of it */
     char state[SNAPSHOT_NAME_MAX];
     json_t *frozen, *layered; /* configurations */
-    bool was_running, has_state, done;
-    struct vz_error err;
+    bool was_running, goes_on, is_written;
+    struct vz_error err; /* the first */
 };
+
+static void note(struct snapshot *s, const struct vz_error *err)
+{
+    if (err && !s->err.code)
+        s->err = *err;
+}
 
 static void answer(struct snapshot *s)
 {
-    if (s->done)
+    struct control *c = call_control(s->call); /* the call is gone once it is answered */
+
+    if (!s->err.code)
         call_reply(s->call, json_pack("{s:s, s:O}", "state", s->state, "configuration", s->frozen));
     else
         call_fail(s->call, &s->err);
-    if (!s->done && s->has_state)
+    if (s->err.code && s->state[0])
         unlinkat(s->bundle.fd, s->state, 0);
-    bundle_unlock(&s->bundle, BUNDLE_CHANGE);
+    control_end_change(c);
     json_decref(s->frozen);
     json_decref(s->layered);
     free(s->tag);
     free(s);
 }
 
+/* It goes on, and the state is written, in whatever order. Only then is it a snapshot. */
+static void look(struct snapshot *s)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+
+    if (!s->goes_on || !s->is_written)
+        return;
+    if (!s->err.code && s->tag && snapshot_add(&s->bundle, s->tag, s->state, s->frozen, &err) < 0)
+        note(s, &err);
+    answer(s);
+}
+
 static void on_resumed(void *arg, struct vz_machine *machine, const struct vz_error *err)
 {
     struct snapshot *s = arg;
 
-    if (err && s->done) {
-        s->err = *err;
-        s->done = false;
-    }
-    answer(s);
+    note(s, err);
+    s->goes_on = true;
+    look(s);
 }
+
+static void on_written(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct snapshot *s = arg;
+
+    note(s, err);
+    s->is_written = true;
+    look(s);
+}
+
+static const struct vz_error no_memory = {.code = VZ_ERROR_NO_MEMORY, .text = "out of memory"};
 
 static void go_on(struct snapshot *s)
 {
-    if (!s->was_running || vz_machine_resume(call_machine(s->call), on_resumed, s) < 0)
-        answer(s);
+    if (!s->was_running)
+        on_resumed(s, NULL, NULL);
+    else if (vz_machine_resume(call_machine(s->call), on_resumed, s) < 0)
+        on_resumed(s, NULL, &no_memory);
 }
 
 /* ---- At rest -------------------------------------------------------------------------------- */
@@ -92,13 +123,9 @@ static void on_saved(void *arg, struct vz_machine *machine, const struct vz_erro
 {
     struct snapshot *s = arg;
 
-    if (err)
-        s->err = *err;
-    else if (s->has_state = true, !switch_disks(s))
-        drop_layers(s);
-    else if (!s->tag || snapshot_add(&s->bundle, s->tag, s->state, s->frozen, &s->err) == 0)
-        s->done = true;
-    if (err)
+    s->is_written = s->is_written || err; /* there will be no more of it */
+    note(s, err);
+    if (err || !switch_disks(s))
         drop_layers(s);
     go_on(s);
 }
@@ -108,15 +135,16 @@ static void on_paused(void *arg, struct vz_machine *machine, const struct vz_err
     struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
     struct snapshot *s = arg;
 
-    o.plain_memory = true;
+    o.plain_memory = o.background = true;
+    o.written = on_written;
+    o.written_arg = s;
     if (!err && vz_machine_save(machine, s->state, &o, on_saved, s) == 0)
         return;
-    s->err = err ? *err : (struct vz_error){.code = VZ_ERROR_NO_MEMORY, .text = "out of memory"};
+    note(s, err ? err : &no_memory);
     drop_layers(s);
-    if (err)
-        answer(s);
-    else
-        go_on(s);
+    s->is_written = true;
+    s->was_running = s->was_running && !err; /* it still runs */
+    go_on(s);
 }
 
 /* ---- Before it ------------------------------------------------------------------------------ */
@@ -134,7 +162,8 @@ static bool prepare(struct snapshot *s)
     s->frozen = file ? config_json(file, &s->err) : NULL;
     vz_config_unref(file);
     s->layered = s->frozen ? freeze_layers(&s->bundle, s->frozen, &s->err) : NULL;
-    snapshot_state_name(&s->bundle, s->state);
+    if (s->layered)
+        snapshot_state_name(&s->bundle, s->state);
     return s->layered;
 }
 
@@ -142,28 +171,28 @@ void method_snapshot(struct control_call *call, json_t *params)
 {
     struct vz_machine *m = call_machine(call);
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    struct bundle bundle = *control_bundle(call_control(call));
     const char *tag = NULL;
     struct snapshot *s;
 
     if (!call_param_string(call, params, "tag", &tag))
         return;
-    if (bundle_lock(&bundle, BUNDLE_CHANGE, &err) < 0) {
+    if (!control_begin_change(call_control(call), &err)) {
         call_fail(call, &err);
         return;
     }
     s = calloc(1, sizeof(*s));
     if (!s) {
-        bundle_unlock(&bundle, BUNDLE_CHANGE);
-        call_fail_text(call, VZ_ERROR_NO_MEMORY, "out of memory");
+        control_end_change(call_control(call));
+        call_fail(call, &no_memory);
         return;
     }
-    *s = (struct snapshot){.call = call, .bundle = bundle, .tag = tag ? strdup(tag) : NULL,
+    *s = (struct snapshot){.call = call, .bundle = *control_bundle(call_control(call)),
+                           .tag = tag ? strdup(tag) : NULL,
                            .was_running = vz_machine_get_state(m) != VZ_STATE_PAUSED};
     if (!prepare(s))
         answer(s);
     else if (!s->was_running)
         on_paused(s, m, NULL);
     else if (vz_machine_pause(m, on_paused, s) < 0)
-        on_paused(s, m, &(struct vz_error){.code = VZ_ERROR_NO_MEMORY, .text = "out of memory"});
+        on_paused(s, m, &no_memory);
 }

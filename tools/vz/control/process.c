@@ -33,6 +33,7 @@
 
 struct control {
     struct bundle *bundle;
+    bool changing; /* control_begin_change() */
     struct vz_machine *machine;
     struct server *server;
     struct console_hub *console;
@@ -66,6 +67,20 @@ struct vz_machine *control_machine(const struct control *c)
 const struct bundle *control_bundle(const struct control *c)
 {
     return c->bundle;
+}
+
+bool control_begin_change(struct control *c, struct vz_error *err)
+{
+    if (c->changing)
+        return fail_false(err, VZ_ERROR_INVALID_STATE, "%s: is being changed at this moment; try again", c->bundle->name);
+    c->changing = bundle_lock(c->bundle, BUNDLE_CHANGE, err) == 0;
+    return c->changing;
+}
+
+void control_end_change(struct control *c)
+{
+    bundle_unlock(c->bundle, BUNDLE_CHANGE);
+    c->changing = false;
 }
 
 double control_uptime(const struct control *c)
