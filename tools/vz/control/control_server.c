@@ -126,7 +126,8 @@ static bool reserve_out(struct client *c, size_t len)
 
     if (c->out_len + len > OUT_MAX)
         return false;
-    memmove(c->out, c->out + c->out_start, c->out_len);
+    if (c->out_len) /* there may be no buffer yet */
+        memmove(c->out, c->out + c->out_start, c->out_len);
     c->out_start = 0;
     while (size < c->out_len + len)
         size *= 2;
