@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a machine runs first: a kernel, handed its initial RAM disk and command line; or UEFI firmware,
  * which finds an operating system on the disks.
- * Apple's: VZLinuxBootLoader, VZEFIBootLoader, VZEFIVariableStore. Lifetime: counted. Threads: any; does not change once made. */
+ * Apple's: VZLinuxBootLoader, VZEFIBootLoader. Lifetime: counted. Threads: any; does not change once made. */
 #ifndef VZ_BOOT_LOADER_H
 #define VZ_BOOT_LOADER_H
 
@@ -69,22 +69,6 @@ struct vz_efi_boot_loader_options { /* start from VZ_EFI_BOOT_LOADER_OPTIONS_INI
  * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
 VZ_PUBLIC struct vz_boot_loader *
 vz_efi_boot_loader_new(const struct vz_efi_boot_loader_options *options, struct vz_error *err);
-
-struct vz_efi_variable_store_options { /* start from VZ_EFI_VARIABLE_STORE_OPTIONS_INIT */
-    size_t size;
-    const char *firmware; /* see vz_efi_boot_loader_options.firmware: the template beside it is used */
-    bool allow_overwrite; /* replace what is there */
-};
-#define VZ_EFI_VARIABLE_STORE_OPTIONS_INIT VZ_INIT_(struct vz_efi_variable_store_options, )
-
-/**
- * Make a store of UEFI variables at path, of the firmware's template. It appears whole or not at all.
- * options may be NULL.
- * 0; or -1 with VZ_ERROR_IO (nothing installed, path is there and not to be overwritten, it cannot be
- * written), VZ_ERROR_INVALID (path is in use by a machine) or VZ_ERROR_NO_MEMORY. Since 0.4. */
-VZ_PUBLIC int vz_efi_variable_store_create(const char *path,
-                                           const struct vz_efi_variable_store_options *options,
-                                           struct vz_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """UEFI firmware starts GRUB from a disk, GRUB a kernel, and what Linux says to the firmware lasts."""
 import glob
+import json
 import os
 import random
 import shutil
@@ -12,7 +13,8 @@ import pytest
 
 from conftest import ROOT, SLOWER, VZ
 
-VARIABLE = "/vars/VzTest-6a1f7c52-1d0b-4d6e-9b1a-0f1e2d3c4b5a"
+GUID = "6a1f7c52-1d0b-4d6e-9b1a-0f1e2d3c4b5a"
+VARIABLE = f"/vars/VzTest-{GUID}"
 MOUNT = "insmod /mod/efivarfs.ko; mkdir -p /vars; mount -t efivarfs vars /vars\n"
 END = "\npoweroff -f\n"
 TEMPLATE = "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -107,6 +109,34 @@ def test_variables_last(vz, disk, tmp_path):
     assert "value: hello" in r.out, r
     r = boot(vz, disk(read))  # another machine, without a store
     assert "value: hello" not in r.out and "value:" in r.out, r
+
+
+def test_variables_are_seen_and_changed_without_a_machine(vz, disk, tmp_path):
+    store = tmp_path / "variables.fd"
+    assert vz("efi", "create", store).status == 0
+    assert "exists" in vz("efi", "create", store).err
+    assert vz("efi", "set", store, "VzTest", "from outside", "--guid", GUID).status == 0
+    r = boot(vz, disk(MOUNT + f"echo value: $(tail -c 12 {VARIABLE})"), store=store)
+    assert "value: from outside" in r.out, r
+    variables = {v["name"]: v for v in json.loads(vz("efi", "list", store, "--json").out)}
+    assert variables["VzTest"]["text"] == "from outside" and variables["VzTest"]["attributes"] == 7
+    order = variables["BootOrder"]["text"].split(",")
+    shell = next(n for n, v in variables.items() if v.get("text") == "EFI Internal Shell")[4:]
+    assert shell in order and order[0] != shell
+    assert vz("efi", "set", store, "BootOrder", f"{shell},{order[0]}").status == 0
+    assert vz("efi", "delete", store, "VzTest", "--guid", GUID).status == 0
+    p = subprocess.Popen([VZ, "run", f"--efi={store}", "--memory", "256M", "--disk", disk("")],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in p.stdout:
+        if "BdsDxe: starting" in line:
+            break
+    p.kill()
+    p.communicate()
+    assert "EFI Internal Shell" in line
+    assert "VzTest" not in vz("efi", "list", store).out
+    for words in (["set", store, "BootOrder", "frog"], ["delete", store, "VzTest"], ["list", "/etc/passwd"]):
+        r = vz("efi", *words)
+        assert r.status == 1 and len(r.err.splitlines()) == 1, r
 
 
 def test_a_reset_goes_through_the_firmware_again(vz, disk, tmp_path):

@@ -86,7 +86,7 @@ struct command {
 };
 
 extern const struct opt no_options[];
-extern const struct command run_command, disk_command, doctor_command;
+extern const struct command run_command, disk_command, efi_command, doctor_command;
 /* Each in the file of its name in command/. */
 extern const struct command attach_command, clone_command, console_command, cp_command,
     create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,

@@ -71,6 +71,7 @@ static const struct command *const commands[] = {
     &attach_command,
     &detach_command,
     &disk_command,
+    &efi_command,
     &doctor_command,
     &help_command,
     &version_command,
