@@ -143,7 +143,7 @@ struct vz_config *vz_saved_state_config(const char *path, const char *passphrase
     const void *text;
     size_t len;
 
-    if (!options_given(path, "path", err) || save_reader_new(path, passphrase, &r, err) < 0)
+    if (!options_given(path, "path", err) || save_reader_peek(path, passphrase, &r, err) < 0)
         return NULL;
     text = save_reader_part(r, SAVE_CONFIGURATION, &len);
     c = vz_config_from_json(text, len, err);

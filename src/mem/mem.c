@@ -587,10 +587,10 @@ static void discard_mapped(struct mem *mem, void *host, uint64_t len)
 {
     if (len < FORGET_MIN || forget_mapped(mem, host, len) < 0)
         memset(host, 0, len);
-    mem_written_at(mem, host, len);
 }
 
-int mem_discard(struct mem *mem, void *host, uint64_t len)
+/* mem_discard() without telling CPUs. */
+static int discard(struct mem *mem, void *host, uint64_t len)
 {
     if (mem->collapsed) /* what is left of them is small pages */
         memset(&mem->collapsed[((uint8_t *)host - mem->base) / HUGE_PAGE], 0,
@@ -606,8 +606,16 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
             return -errno;
         memset(host, 0, len); /* parts of the pool's pages cannot be given back */
     }
-    mem_written_at(mem, host, len);
     return 0;
+}
+
+int mem_discard(struct mem *mem, void *host, uint64_t len)
+{
+    int r = discard(mem, host, len);
+
+    if (!r)
+        mem_written_at(mem, host, len);
+    return r;
 }
 
 /* proc(5): what is neither present nor swapped of anonymous memory has never been written. */
@@ -697,7 +705,7 @@ int mem_clear(struct mem *mem)
         if (mem->preallocate)
             r = mem_zero(mem, g->gpa, g->len);
         else
-            r = mem_discard(mem, g->host, g->len);
+            r = discard(mem, g->host, g->len);
     }
     return r;
 }

@@ -166,7 +166,8 @@ bool mem_can_map(const struct mem *mem);
  * request. 0; or -errno, and nothing has changed. */
 int mem_map(struct mem *mem, uint64_t offset, uint64_t len, int fd, uint64_t at) must_check;
 
-/* All of it is zeros again, as it was made. No CPU runs, and no device has a request. 0 or -errno. */
+/* All of it is zeros again, as it was made. No CPU has run, so that none knows code of it, and no device has a request. 0
+ * or -errno. */
 int mem_clear(struct mem *mem) must_check;
 
 /* Copy. 0, or -EFAULT when any byte lies outside RAM (then nothing was copied). ROM is written

@@ -147,20 +147,33 @@ static int read_parts(struct save_reader *r)
     return e ? e : find_parts(r, r->parts_len);
 }
 
-static int read_rest(struct save_reader *r, struct vz_error *err)
+static int read_table(struct save_reader *r, struct vz_error *err)
 {
     const struct save_header *h = &r->header;
     int e;
 
     r->table = read_sealed(r, SAVE_TABLE, h->table_offset, h->table_len, &e);
-    if (!r->table)
-        return failed(r, "table of memory", e, err);
-    e = read_parts(r);
-    return e < 0 ? failed(r, "state", e, err) : 0;
+    return r->table ? 0 : failed(r, "table of memory", e, err);
 }
 
 int save_reader_new(const char *path, const char *passphrase, struct save_reader **ret,
                     struct vz_error *err)
+{
+    struct save_reader *r;
+    int e = save_reader_peek(path, passphrase, &r, err);
+
+    if (e < 0)
+        return e;
+    e = read_table(r, err);
+    if (e < 0)
+        save_reader_free(r);
+    else
+        *ret = r;
+    return e;
+}
+
+int save_reader_peek(const char *path, const char *passphrase, struct save_reader **ret,
+                     struct vz_error *err)
 {
     struct save_reader *r = calloc(1, sizeof(*r));
     int e;
@@ -171,8 +184,8 @@ int save_reader_new(const char *path, const char *passphrase, struct save_reader
     }
     r->fd = -1;
     e = read_header(r, passphrase, err);
-    if (!e)
-        e = read_rest(r, err);
+    if (!e && (e = read_parts(r)) < 0)
+        e = failed(r, "state", e, err);
     if (e < 0) {
         save_reader_free(r);
         return e;

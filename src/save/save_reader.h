@@ -15,6 +15,9 @@ struct vz_error;
  * newer; -EINVAL: damaged, or nothing of the kind. */
 int save_reader_new(const char *path, const char *passphrase, struct save_reader **ret,
                     struct vz_error *err) must_check;
+/* The same for its parts alone, which does not look at what the length of memory decides. */
+int save_reader_peek(const char *path, const char *passphrase, struct save_reader **ret,
+                     struct vz_error *err) must_check;
 void save_reader_free(struct save_reader *r); /* NULL is fine */
 
 uint64_t save_reader_ram_size(const struct save_reader *r);
