@@ -477,9 +477,10 @@ def test_an_image_with_cloud_init_gets_a_seed_with_the_agent(vz, home, kernel, t
     assert data["hostname"] == "my-web" and data["packages"] == ["less", "git", "openssh-server"]
     assert data["users"][0]["name"] == "anna" and data["users"][0]["plain_text_passwd"] == "secret"
     assert data["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA me@here", "ssh-ed25519 BBBB other"]
-    assert data["runcmd"] == [["systemctl", "enable", "--now", "vz-agent"], ["/var/lib/vz-first-start"]]
+    assert data["runcmd"] == [["sh", "-c", "install -m 755 /var/lib/vz/vz-agent /usr/sbin/vz-agent && systemctl enable --now vz-agent"],
+                              ["/var/lib/vz-first-start"]]
     files = {f["path"]: f for f in data["write_files"]}
-    agent = files["/usr/sbin/vz-agent"]
+    agent = files["/var/lib/vz/vz-agent"]
     assert agent["encoding"] == "gz+b64" and agent["permissions"] == "0755"
     with open(f"{BUILD}/agent/vz-agent", "rb") as f:
         assert gzip.decompress(base64.b64decode(agent["content"], validate=True)) == f.read()

@@ -126,7 +126,7 @@ static bool fill(struct bundle *b, const struct args *a, const struct source *so
     bool ok;
 
     /* What is wrong with wishes is known in a moment; a disk takes its time. */
-    if ((is_seeded(a, source) && !seed_make(b, a, err)) || !make_disk(b, a, source, err) ||
+    if ((is_seeded(a, source) && !seed_make(b, a, source->provisions, err)) || !make_disk(b, a, source, err) ||
         (user && bundle_write(b, BUNDLE_USER, user, strlen(user), err) < 0))
         return false;
     config = create_config(b, a, has_disk, source && !args_flag(a, "kernel"), err);

@@ -31,9 +31,9 @@ bool url_make(const struct bundle *draft, const char *from, uint64_t bytes, cons
 bool image_make(const struct bundle *draft, const char *from, uint64_t bytes, const struct args *a,
                 struct vz_error *err);
 
-/* Have CREATE_SEED in the draft's folder: what the options wish, and the guest's agent. In the caller's working
- * folder. False and err. */
-bool seed_make(const struct bundle *draft, const struct args *a, struct vz_error *err);
+/* Have CREATE_SEED in the draft's folder: what the options wish, and the guest's agent, unless the image has it.
+ * In the caller's working folder. False and err. */
+bool seed_make(const struct bundle *draft, const struct args *a, bool has_agent, struct vz_error *err);
 
 /* The draft's configuration: options given, and what goes without saying. has_disk: CREATE_DISK is there,
  * and is booted from unless something else is; CREATE_SEED, if it is there, is a disk too. NULL and err. */

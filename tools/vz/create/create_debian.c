@@ -154,7 +154,7 @@ static bool with_wishes(const struct bundle *draft, const char *suite, const str
     add(&w, "--password-file", args_value(a, "password-file"));
     add(&w, "--script", args_value(a, "script"));
     add(&w, "--hostname", host ? host : name);
-    add(&w, "--packages", args_flag(a, "provision") ? "cloud-init" : packages);
+    add(&w, "--packages", args_flag(a, "provision") ? "cloud-init,locales,tzdata" : packages);
     return run_script(&w, suite, CREATE_DISK, err);
 }
 

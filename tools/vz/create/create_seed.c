@@ -180,25 +180,29 @@ static json_t *list_in(json_t *config, const char *name)
     return list;
 }
 
-/* First of what is run: a script may take its time. */
+#define AGENT "/var/lib/vz/vz-agent"
+
+/* First of what is run: a script may take its time. A clone's first start does it again, when the agent runs already: its file
+ * is replaced, not written. */
 static bool add_agent(json_t *config, struct vz_error *err)
 {
     json_t *files = list_in(config, "write_files");
 
-    return add_file(files, &helper_agent, "/usr/sbin/vz-agent", "0755", err) &&
+    return add_file(files, &helper_agent, AGENT, "0755", err) &&
            add_file(files, &helper_agent_unit, "/etc/systemd/system/vz-agent.service", "0644",
                     err) &&
            json_array_insert_new(
                list_in(config, "runcmd"), 0,
-               json_pack("[s, s, s, s]", "systemctl", "enable", "--now", "vz-agent")) == 0;
+               json_pack("[s, s, s]", "sh", "-c",
+                                           "install -m 755 " AGENT " /usr/sbin/vz-agent && systemctl enable --now vz-agent")) == 0;
 }
 
-bool seed_make(const struct bundle *draft, const struct args *a, struct vz_error *err)
+bool seed_make(const struct bundle *draft, const struct args *a, bool has_agent, struct vz_error *err)
 {
     char *text = user_data(draft, a, err), *body = NULL, *whole = NULL;
     json_t *config =
         text ? json_loads(text + strlen(HEADER), 0, NULL) : NULL; /* the library's is JSON */
-    bool ok = config && add_agent(config, err);
+    bool ok = config && (has_agent || add_agent(config, err));
 
     if (ok && (!(body = json_dumps(config, JSON_INDENT(2))) ||
                asprintf(&whole, HEADER "%s\n", body) < 0)) {
