@@ -96,7 +96,7 @@ static inline void rig_add_loop(Suite *s, const char *name, const TTest *test, i
 {
     TCase *c = tcase_create(name);
 
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, 240); /* hundreds of stubs each, and a busy machine may be emulated besides */
     tcase_add_loop_test(c, test, 0, count);
     suite_add_tcase(s, c);
 }

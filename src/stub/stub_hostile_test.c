@@ -231,9 +231,9 @@ START_TEST(test_forged_frame)
     regs.gpr[3] = _i ? REGION + site[_i] - 2 : CODE + 0x600;
     regs.gpr[4] = FRAME_AT + 8;
     g.regs = regs;
-    do
+    do /* a kick may come before the jump, or behind it and before the call */
         rig_run(&g);
-    while (g.event == STUB_KICKED && g.regs.rip == CODE);
+    while (g.event == STUB_KICKED && (g.regs.rip == CODE || g.regs.rip == CODE + 0x600));
     ck_assert_int_eq(g.event, _i ? STUB_BROKEN : STUB_SYSCALL);
     kicker_end(&k);
     rig_close(&g);
