@@ -287,6 +287,20 @@ START_TEST(xsave_areas_are_checked_before_use)
     put64(&r, head + 8, BIT(63) | 7);
     xrstor_ok(&r);
     ck_assert_uint_eq(xmm_low(&r, 3), 0x1234);
+    /* A program's that was saved in a stub, on a host with AVX-512: counted in, and initial. */
+    put64(&r, head + 8, BIT(63) | 0xe7);
+    RUN_FAULT(&r, X86_GP, 0x48, 0x0f, 0xae, 0x2e);
+    r.c->vm->direct = (struct direct_vm *)&r; /* there is one */
+    RUN_FAULT(&r, X86_GP, 0x48, 0x0f, 0xae, 0x2e); /* the kernel never is in a stub */
+    r.c->cpl = 3;
+    put64(&r, area + XSAVE_XMM + 48, 0x4321);
+    xrstor_ok(&r);
+    ck_assert_uint_eq(xmm_low(&r, 3), 0x4321);
+    put64(&r, head + 8, BIT(63) | 0xe5); /* SSE is not in it */
+    RUN_FAULT(&r, X86_GP, 0x48, 0x0f, 0xae, 0x2e);
+    r.c->cpl = 0;
+    r.c->vm->direct = NULL;
+    put64(&r, head + 8, BIT(63) | 7);
     RUN_OK(&r, 0x48, 0x0f, 0xc7, 0x26); /* xsavec64 */
     ck_assert_uint_eq(get64(&r, head + 8), BIT(63) | 7);
     ck_assert(get64(&r, head) & 2);

@@ -224,10 +224,18 @@ void fpu_xsavec(struct x86_cpu *c, const struct insn *i)
 
 /* ---- XRSTOR ---- */
 
+/* Components that a program's area may name though the guest has them not: where programs run directly on the
+ * host's processor (direct/) its XSAVEC counts in all of the host's that were asked for (glibc's lazy binding asks
+ * for AVX-512's), in their initial state and behind AVX, and the program may be ours when it restores them. */
+static uint64_t foreign(const struct x86_cpu *c)
+{
+    return c->vm->direct && c->cpl == 3 ? ~(uint64_t)(X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX) & ~BIT(63) : 0;
+}
+
 /* SDM vol. 1, 13.8.1: conditions for #GP in the header. */
 static bool header_ok(const struct x86_cpu *c, const uint8_t *p)
 {
-    uint64_t bv = AREA64(p, XSAVE_BV), comp = AREA64(p, XSAVE_COMP_BV);
+    uint64_t bv = AREA64(p, XSAVE_BV) & ~foreign(c), comp = AREA64(p, XSAVE_COMP_BV) & ~foreign(c);
     uint64_t reserved = AREA64(p, XSAVE_RESERVED);
 
     if (!(comp & BIT(63))) /* only bytes 23:8 are looked at in the standard form */
