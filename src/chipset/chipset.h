@@ -114,9 +114,9 @@ int fw_cfg_set_file(struct fw_cfg *fw_cfg, const char *name, const void *data,
 struct flash_options {
     gpa_t base;
     uint32_t len;  /* bytes, whole blocks */
-    uint8_t *data; /* what is in it; the caller's, outlives the bus */
-    /* Optional: data[at, at + len) is about to become bytes; 0, or -errno, and the operation fails for the
-     * guest. And: what was changed so far is to last. On a vCPU thread, under the device's lock; may wait as
+    const uint8_t *data; /* what is in it; copied */
+    /* Optional: [at, at + len) is about to become bytes (all of it, when a saved state is loaded); 0, or
+     * -errno, and the operation fails for the guest. And: what was changed so far is to last. On a vCPU thread, under the device's lock; may wait as
      * long as flash takes (milliseconds). */
     int (*write)(void *arg, uint32_t at, const uint8_t *bytes, uint32_t len);
     void (*sync)(void *arg);

@@ -39,6 +39,9 @@ struct flash {
     uint8_t buffer[BUFFER_LEN]; /* of a buffered program: */
     uint32_t buffer_at;         /* where it begins, */
     uint8_t buffer_count, buffer_fill; /* how many bytes it will be, and has */
+    struct state_field content_fields[2];
+    struct state_desc content_state;
+    uint8_t data[]; /* what is in it: options.len bytes */
 };
 
 /* ---- The query table (JESD68.01, 4) ---------------------------------------------------------- */
@@ -93,7 +96,7 @@ static int change(struct flash *f, uint32_t at, const uint8_t *data, uint32_t le
 
     if (r < 0)
         return r;
-    memcpy(f->options.data + at, data, len);
+    memcpy(f->data + at, data, len);
     f->changed = true;
     return 0;
 }
@@ -103,7 +106,7 @@ static void program(struct flash *f, uint32_t at, const uint8_t *data, uint32_t 
     uint8_t result[BUFFER_LEN];
 
     for (uint32_t i = 0; i < len; i++)
-        result[i] = f->options.data[at + i] & data[i];
+        result[i] = f->data[at + i] & data[i];
     finish(f, change(f, at, result, len), STATUS_PROGRAM_FAILED);
 }
 
@@ -237,7 +240,7 @@ static uint8_t read_byte(const struct flash *f, uint32_t at)
 {
     switch (f->mode) {
     case MODE_ARRAY:
-        return f->options.data[at];
+        return f->data[at];
     case MODE_STATUS:
         return f->status;
     case MODE_ID:
@@ -293,6 +296,19 @@ static int flash_loaded(void *object, struct vz_error *err)
     return f->buffer_fill <= f->buffer_count && f->buffer_at < f->options.len ? 0 : -EINVAL;
 }
 
+/* What the guest knows of its flash is in its memory, so it has to find again what it left. A store that
+ * cannot be written is told of as for the guest's own writes, and keeps nobody from running. */
+static int content_loaded(void *object, struct vz_error *err)
+{
+    struct flash *f = object;
+
+    if (f->options.write)
+        (void)!f->options.write(f->options.arg, 0, f->data, f->options.len);
+    if (f->options.sync)
+        f->options.sync(f->options.arg);
+    return 0;
+}
+
 static void flash_destroy(struct device *dev)
 {
     struct flash *f = container_of(dev, struct flash, dev);
@@ -323,16 +339,23 @@ int flash_create(struct bus *bus, const struct flash_options *options)
 
     if (!options->len || options->len % FLASH_BLOCK)
         return -EINVAL;
-    f = calloc(1, sizeof(*f));
+    f = calloc(1, sizeof(*f) + options->len);
     if (!f)
         return -ENOMEM;
     f->options = *options;
+    memcpy(f->data, options->data, options->len);
     f->status = STATUS_READY;
     r = device_init(&f->dev, &flash_ops, bus, 0);
     if (r < 0) {
         free(f);
         return r;
     }
+    f->content_fields[0] = (struct state_field){.name = "data", .kind = STATE_KIND_BYTES, .count = 1,
+                                                .offset = offsetof(struct flash, data),
+                                                .size = options->len};
+    f->content_state = (struct state_desc){.name = "flash-content", .version = 1,
+                                           .fields = f->content_fields, .loaded = content_loaded};
+    f->dev.own_state = &f->content_state;
     f->range = (struct bus_range){.dev = &f->dev, .base = options->base, .len = options->len,
                                   .max_size = 8, .read_locked = flash_read,
                                   .write_locked = flash_write};

@@ -11,7 +11,7 @@
 struct vz_error;
 
 struct efi_store {
-    uint8_t *data; /* what is in it */
+    uint8_t *data; /* what was in it when it was opened */
     uint32_t len;
     int fd;        /* the file; -1: it is nowhere else */
     char *path;
@@ -29,7 +29,7 @@ int efi_store_open(const char *path, const char *template, struct efi_store *ret
                    struct vz_error *err) must_check;
 void efi_store_close(struct efi_store *s);
 
-/* data[at, at + len) becomes bytes: in the file; data itself is the caller's to change. 0 or -errno. */
+/* Have bytes at [at, at + len) of the file. 0 or -errno. */
 int efi_store_write(struct efi_store *s, uint32_t at, const uint8_t *bytes, uint32_t len) must_check;
 void efi_store_sync(struct efi_store *s);
 
