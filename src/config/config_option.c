@@ -84,16 +84,22 @@ static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
     struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
     char *text = strdup(value ? value : ""), *rest = text, *word;
     struct vz_boot_loader *b;
+    bool fine = true;
 
     if (!text)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    while (rest && (word = schema_next_member(&rest))) {
-        if (!strncmp(word, "firmware=", 9) && word[9])
+    if (rest && (word = schema_next_member(&rest)) && word[0])
+        o.variable_store = word;
+    while (fine && rest && (word = schema_next_member(&rest))) {
+        fine = !strncmp(word, "firmware=", 9) && word[9] && !o.firmware;
+        if (fine)
             o.firmware = word + 9;
-        else if (word[0])
-            o.variable_store = word;
     }
-    b = vz_efi_boot_loader_new(&o, err);
+    if (o.variable_store && !strncmp(o.variable_store, "firmware=", 9))
+        fine = false;
+    b = fine ? vz_efi_boot_loader_new(&o, err) : NULL;
+    if (!fine)
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is not [STORE][,firmware=FILE]", value);
     free(text);
     if (!b)
         return -EINVAL;

@@ -62,11 +62,18 @@ static int fill(struct efi_firmware *f, const char *code, const char *variables,
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 /* ".../OVMF_CODE_4M.fd" has ".../OVMF_VARS_4M.fd" beside it, in every distribution's spelling. */
 static char *template_beside(const char *code)
 {
     static const char *const words[][2] = {{"CODE", "VARS"}, {"code", "vars"}};
-    const char *name = strrchr(code, '/') ? strrchr(code, '/') + 1 : code;
+    const char *name = name_of(code);
     char *path = strdup(code);
 
     for (unsigned i = 0; path && i < ARRAY_SIZE(words); i++) {
@@ -81,6 +88,7 @@ static char *template_beside(const char *code)
 static int use(const char *code, uint64_t variables_len, struct efi_firmware *ret,
                struct vz_error *err)
 {
+    const char *name = name_of(code);
     char *template = template_beside(code);
     int r = template ? fill(ret, code, template, err)
                      : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -88,11 +96,14 @@ static int use(const char *code, uint64_t variables_len, struct efi_firmware *re
     free(template);
     if (r < 0)
         return r;
-    if (strstr(code, "secboot") || strstr(code, ".ms.") || strstr(code, "snakeoil"))
+    if (strstr(name, "secboot") || strstr(name, ".ms.") || strstr(name, "snakeoil"))
         r = error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                       "firmware %s: is built for Secure Boot, which wants System Management Mode", code);
     else if (!ret->code_len)
         r = error_set(err, ENOENT, VZ_ERROR_IO, "firmware %s: is no file", code);
+    else if (!variables_len && (!strcmp(ret->variables, code) || !ret->variables_len))
+        r = error_set(err, ENOENT, VZ_ERROR_IO,
+                      "firmware %s: no template of variables is beside it, as OVMF_VARS.fd is beside OVMF_CODE.fd", code);
     else if (variables_len && !efi_sizes_fit(ret->code_len, variables_len))
         r = error_set(err, EINVAL, VZ_ERROR_INVALID,
                       "firmware %s: does not go with a variable store of %llu bytes: they are of "

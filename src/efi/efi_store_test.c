@@ -161,6 +161,8 @@ START_TEST(only_files_of_one_build_go_together)
     ck_assert_int_eq(efi_firmware_find(code, 0, &f, &err), -ENOENT);
     write_file(code, code, sizeof(code));
     ck_assert_int_eq(truncate(code, 3653632), 0);
+    ck_assert_int_eq(efi_firmware_find(code, 0, &f, &err), -ENOENT); /* nothing is beside it */
+    ck_assert_ptr_nonnull(strstr(err.text, "template"));
     ck_assert_int_eq(efi_firmware_find(code, 131072, &f, &err), -EINVAL);
     ck_assert_int_eq(efi_firmware_find(code, LEN, &f, &err), 0);
     ck_assert_ptr_nonnull(strstr(f.variables, "/OVMF_VARS_4M.fd"));

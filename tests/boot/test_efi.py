@@ -194,6 +194,11 @@ def test_files_that_do_not_go_together_are_refused(vz, tmp_path):
     damaged = tmp_path / "damaged.fd"
     damaged.write_bytes(bytes(os.path.getsize(TEMPLATE)))
     assert "no store of UEFI variables" in run(f"--efi={damaged}")
+    disk = tmp_path / "disk.img"  # somebody forgot --disk
+    disk.write_bytes(bytes(4 << 20))
+    assert f"{disk}: is no store of UEFI variables" in run(f"--efi={disk}")
+    for value in (",firmware=", "firmware=/x", "a.fd,b.fd", "a.fd,frimware=/x", ",firmware=/x,firmware=/y"):
+        assert "is not [STORE][,firmware=FILE]" in run(f"--efi={value}")
     assert "firmware finds the kernel itself" in run("--efi", "--kernel", "/dev/null")
 
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -15,19 +14,15 @@
 
 /* ---- Its files ------------------------------------------------------------------------------- */
 
-static uint64_t store_size(const char *path)
+static bool is_there(const char *path)
 {
-    struct stat st;
-
-    return path && !stat(path, &st) ? (uint64_t)st.st_size : 0;
+    return path && !(access(path, F_OK) < 0 && errno == ENOENT);
 }
 
-static int open_store(const struct firmware_params *p, const struct efi_firmware *files,
+static int make_store(const struct firmware_params *p, const struct efi_firmware *files,
                       struct firmware *f, struct vz_error *err)
 {
-    int r = p->store && access(p->store, F_OK) < 0 && errno == ENOENT
-                ? efi_store_create(p->store, files->variables, false, err)
-                : 0;
+    int r = p->store ? efi_store_create(p->store, files->variables, false, err) : 0;
 
     return r < 0 ? r : efi_store_open(p->store, files->variables, &f->store, err);
 }
@@ -50,14 +45,15 @@ static int open_code(const struct efi_firmware *files, struct firmware *f, struc
 int firmware_open(const struct firmware_params *p, struct firmware *ret, struct vz_error *err)
 {
     struct firmware f = {.store.fd = -1};
-    struct efi_firmware files;
-    int r = efi_firmware_find(p->code, store_size(p->store), &files, err);
+    struct efi_firmware files = {0};
+    int r = is_there(p->store) ? efi_store_open(p->store, NULL, &f.store, err) : 0;
 
-    if (r < 0)
-        return r;
-    r = open_code(&files, &f, err);
     if (!r)
-        r = open_store(p, &files, &f, err);
+        r = efi_firmware_find(p->code, f.store.len, &files, err);
+    if (!r)
+        r = open_code(&files, &f, err);
+    if (!r && !f.store.path)
+        r = make_store(p, &files, &f, err);
     if (!r && !efi_sizes_fit(f.code.len, f.store.len))
         r = error_set(err, EINVAL, VZ_ERROR_INVALID,
                       "firmware %s: does not go with variable store %s: they are of different builds",
@@ -72,10 +68,9 @@ int firmware_open(const struct firmware_params *p, struct firmware *ret, struct 
 
 void firmware_close(struct firmware *f)
 {
-    if (!f->code_path)
-        return;
     kernel_file_free(&f->code);
-    efi_store_close(&f->store);
+    if (f->store.path)
+        efi_store_close(&f->store);
     free(f->code_path);
     *f = (struct firmware){0};
 }
