@@ -148,6 +148,48 @@ if [ -e {VARIABLE} ]; then echo second time; else
     assert r.out.index("first time") < r.out.index("second time"), r
 
 
+FIRST_OR_SECOND = MOUNT + f"""
+if [ -e {VARIABLE} ]; then echo second time; else
+    printf '\\007\\000\\000\\000again' >{VARIABLE}; echo first time; sleep 1; reboot -f; fi"""
+
+
+def test_a_saved_machine_has_its_variables(vz, disk, tmp_path):
+    """Those that are kept nowhere else, too."""
+    path, state = disk(FIRST_OR_SECOND), tmp_path / "state"
+    p = subprocess.Popen([VZ, "run", "--efi", "--memory", "256M", "--disk", path, "--save", state],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in p.stdout:
+        if line.strip() == "first time":
+            break
+    p.send_signal(signal.SIGTERM)
+    rest = p.communicate(timeout=60 * SLOWER)[0]
+    assert state.exists(), rest
+    r = vz("run", "--restore", state, timeout=120)
+    assert "second time" in r.out and "first time" not in r.out, r
+
+
+def test_a_machine_in_a_folder_has_its_variables_there(vz, disk, tmp_path):
+    def run(folder):
+        assert vz("start", folder).status == 0
+        assert vz("wait", folder, "--for", "stop", "--timeout", "2m", timeout=150).status == 0
+        return (folder / "console.log").read_text(errors="replace")
+
+    one, two = tmp_path / "one.vz", tmp_path / "two.vz"
+    r = vz("create", one, "--from", disk(FIRST_OR_SECOND), "--efi", "--memory", "256M")
+    assert r.status == 0, r
+    out = run(one)
+    assert out.index("first time") < out.index("second time")
+    assert vz("clone", one, two).status == 0
+    assert (two / "variables.fd").read_bytes() == (one / "variables.fd").read_bytes()
+    assert (two / "variables.fd").stat().st_ino != (one / "variables.fd").stat().st_ino
+    out = run(two)
+    assert "second time" in out and "first time" not in out
+    config = one / "config.json"
+    config.write_text(config.read_text().replace('"variables.fd"', f'"{one}/variables.fd"'))
+    r = vz("clone", one, tmp_path / "three.vz")
+    assert r.status != 0 and "both machines would write it" in r.err, r
+
+
 def test_what_was_written_survives_a_kill(vz, disk, tmp_path):
     """Each round kills the machine while it writes; the next finds what it has said to have written, or what it
     was just about to."""

@@ -218,9 +218,10 @@ static bool take(void *arg, json_t *object, const char *member, const char *path
     if (find(c, path))
         return true;
     if (path[0] == '/' || strchr(path, '/'))
-        return !disk || fail_false(c->err, VZ_ERROR_INVALID,
-                                   "%.150s: lies outside of the machine's folder, and both machines would write it; "
-                                   "'vz detach' takes it off", path);
+        return !(disk || layer_is_store(member)) ||
+               fail_false(c->err, VZ_ERROR_INVALID,
+                          "%.150s: lies outside of the machine's folder, and both machines would write it%s", path,
+                          disk ? "; 'vz detach' takes it off" : "");
     if (fstatat(c->from->fd, path, &st, 0) < 0 || !S_ISREG(st.st_mode))
         return true; /* what is made when the machine runs: sockets, logs */
     if (!disk && !is_boot_disk(object, member) && !strcmp(member, "path") &&

@@ -150,12 +150,15 @@ static bool take(void *arg, json_t *object, const char *member, const char *path
     const struct filling *f = arg;
     struct stat st;
 
+    if (layer_is_store(member) && !layer_is_here(path))
+        return fail_false(f->err, VZ_ERROR_INVALID,
+                          "%.150s: lies outside of the machine's folder, and both machines would write it", path);
     if (!layer_is_here(path) || fstatat(f->from->fd, path, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
         json_object_get(object, "append"))
         return true;
     if (layer_is_for(object) && !strcmp(member, "path"))
         return link_chain(f, path);
-    return linkat(f->from->fd, path, f->to->fd, path, 0) == 0 || errno == EEXIST ||
+    return (!layer_is_store(member) && (linkat(f->from->fd, path, f->to->fd, path, 0) == 0 || errno == EEXIST)) ||
            copy_file(f->from->fd, path, f->to->fd, path, NULL, NULL, f->err) == 0;
 }
 

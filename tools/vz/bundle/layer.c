@@ -37,6 +37,11 @@ bool layer_is_for(json_t *object)
            !json_is_true(json_object_get(object, "ephemeral"));
 }
 
+bool layer_is_store(const char *member)
+{
+    return !strcmp(member, "variableStore");
+}
+
 bool layer_is_here(const char *path)
 {
     return *path && !strchr(path, '/');

@@ -19,6 +19,9 @@ bool layer_make(const struct bundle *b, const char *base, const char *layer, str
 /* Is this part of a configuration a disk whose image the machine writes? */
 bool layer_is_for(json_t *object);
 
+/* Is it the firmware's variable store, which a machine writes, too, but has no layers? */
+bool layer_is_store(const char *member);
+
 /* config_path_fn's question: is it the name of a file in the folder itself? */
 bool layer_is_here(const char *path);
 

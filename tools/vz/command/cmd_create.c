@@ -81,9 +81,10 @@ static uint64_t disk_size(const struct args *a)
 
 static bool check(const struct args *a, const struct source *source, struct vz_error *err)
 {
-    if (!source && !disk_size(a) && !args_flag(a, "kernel") && !args_flag(a, "boot-disk"))
+    if (!source && !disk_size(a) && !args_flag(a, "kernel") && !args_flag(a, "boot-disk") &&
+        !args_flag(a, "efi"))
         return fail_false(err, VZ_ERROR_INVALID,
-                          "what is on it? --from debian, --from IMAGE or --kernel FILE (see 'vz create --help')");
+                          "what is on it? --from debian, --from IMAGE, --kernel FILE or --efi (see 'vz create --help')");
     if (!source && first_provision(a))
         return fail_false(err, VZ_ERROR_INVALID, "--%s: goes with --from", first_provision(a));
     for (const struct given *g = a->given; args_flag(a, "provision") && g->opt; g++) {
@@ -129,7 +130,7 @@ static bool fill(struct bundle *b, const struct args *a, const struct source *so
     if ((is_seeded(a, source) && !seed_make(b, a, source->provisions, err)) || !make_disk(b, a, source, err) ||
         (user && bundle_write(b, BUNDLE_USER, user, strlen(user), err) < 0))
         return false;
-    config = create_config(b, a, has_disk, source && !args_flag(a, "kernel"), err);
+    config = create_config(b, a, has_disk, source && !args_flag(a, "kernel") && !args_flag(a, "efi"), err);
     ok = config && bundle_enter(b, err) == 0 && vz_config_validate(config, NULL, NULL, err) == 0 &&
          bundle_set_config(b, config, err) == 0;
     vz_config_unref(config);

@@ -7,6 +7,7 @@
 #include "command/machine_command.h"
 
 #define CREATE_DISK "disk.img" /* raw: what is in the folder is what it is, and grows by itself */
+#define CREATE_STORE "variables.fd" /* of UEFI firmware */
 #define CREATE_SEED "first-start.user-data" /* for cloud-init */
 
 struct source {

@@ -89,13 +89,29 @@ static bool take_in(json_t *loader, const char *member, const struct bundle *dra
             json_object_set_new(loader, member, json_string(member)) == 0);
 }
 
-static struct vz_config *take_in_kernel(const struct vz_config *c, const struct bundle *draft,
-                                        struct vz_error *err)
+/* Firmware's variables are as much the machine's as its disk is: those that are there are copied. */
+static bool take_in_store(json_t *loader, const struct bundle *draft, struct vz_error *err)
+{
+    const char *type = json_string_value(json_object_get(loader, "type"));
+    const char *path = json_string_value(json_object_get(loader, "variableStore"));
+
+    if (!type || strcmp(type, "efi"))
+        return true;
+    if (path && access(path, F_OK) == 0 &&
+        copy_file(AT_FDCWD, path, draft->fd, CREATE_STORE, NULL, NULL, err) < 0)
+        return false;
+    return json_object_set_new(loader, "variableStore", json_string(CREATE_STORE)) == 0 ||
+           fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
+}
+
+static struct vz_config *take_in_boot_files(const struct vz_config *c, const struct bundle *draft,
+                                            struct vz_error *err)
 {
     json_t *json = config_json(c, err), *loader = json_object_get(json, "bootLoader");
     struct vz_config *result = NULL;
 
-    if (json && take_in(loader, "kernel", draft, err) && take_in(loader, "initrd", draft, err))
+    if (json && take_in(loader, "kernel", draft, err) && take_in(loader, "initrd", draft, err) &&
+        take_in_store(loader, draft, err))
         result = config_of_json(json, err);
     json_decref(json);
     return result;
@@ -122,7 +138,7 @@ struct vz_config *create_config(const struct bundle *draft, const struct args *a
     if (c && here && fill(c, a, has_disk, boots, seed, err))
         absolute = config_absolute(c, here, own, err);
     if (absolute)
-        result = take_in_kernel(absolute, draft, err);
+        result = take_in_boot_files(absolute, draft, err);
     vz_config_unref(absolute);
     vz_config_unref(c);
     free(here);
