@@ -42,19 +42,7 @@ static bool clone_machine(struct bundle *b, const struct args *a)
 
 static int clone_main(int argc, char **argv)
 {
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
-
-    if (!args_parse(&clone_command, argc, argv, 2, 2, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        if (clone_machine(&b, &a))
-            status = EXIT_OK;
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
+    return machine_one(&clone_command, argc, argv, 2, 2, clone_machine);
 }
 
 const struct command clone_command = {

@@ -264,19 +264,7 @@ static bool fork_machine(struct bundle *b, const struct args *a)
 
 static int fork_main(int argc, char **argv)
 {
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
-
-    if (!args_parse(&fork_command, argc, argv, 1, 1, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        if (fork_machine(&b, &a))
-            status = EXIT_OK;
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
+    return machine_one(&fork_command, argc, argv, 1, 1, fork_machine);
 }
 
 const struct command fork_command = {

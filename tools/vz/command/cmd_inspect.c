@@ -7,20 +7,14 @@ static const struct opt inspect_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Options", "as always: what it prints is JSON", NULL, 0},
     {.name = NULL}};
 
+static bool inspect_machine(struct bundle *b, const struct args *a)
+{
+    return print_json(machine_report(b)) == EXIT_OK;
+}
+
 static int inspect_main(int argc, char **argv)
 {
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
-
-    if (!args_parse(&inspect_command, argc, argv, 0, 1, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        status = print_json(machine_report(&b));
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
+    return machine_one(&inspect_command, argc, argv, 0, 1, inspect_machine);
 }
 
 const struct command inspect_command = {

@@ -4,8 +4,9 @@
 #include "command/at_login.h"
 #include "command/machine_command.h"
 
-static bool rename_machine(struct bundle *b, const char *to)
+static bool rename_machine(struct bundle *b, const struct args *a)
 {
+    const char *to = a->word[1];
     bool at_login = at_login_has(b);
     struct bundle moved;
     struct vz_error err;
@@ -23,19 +24,7 @@ static bool rename_machine(struct bundle *b, const char *to)
 
 static int rename_main(int argc, char **argv)
 {
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
-
-    if (!args_parse(&rename_command, argc, argv, 2, 2, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        if (rename_machine(&b, a.word[1]))
-            status = EXIT_OK;
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
+    return machine_one(&rename_command, argc, argv, 2, 2, rename_machine);
 }
 
 const struct command rename_command = {

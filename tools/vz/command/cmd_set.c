@@ -238,36 +238,34 @@ static bool change(struct bundle *b, const struct args *a, machine_change_fn *fn
     return ok;
 }
 
-static int run(const struct command *c, int argc, char **argv, unsigned min, unsigned max, machine_change_fn *fn)
+static bool set_machine(struct bundle *b, const struct args *a)
 {
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
+    return change(b, a, set_all);
+}
 
-    if (!args_parse(c, argc, argv, min, max, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        if (change(&b, &a, fn))
-            status = EXIT_OK;
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
+static bool attach_to_machine(struct bundle *b, const struct args *a)
+{
+    return change(b, a, attach_one);
+}
+
+static bool detach_from_machine(struct bundle *b, const struct args *a)
+{
+    return change(b, a, detach_one);
 }
 
 static int set_main(int argc, char **argv)
 {
-    return run(&set_command, argc, argv, 2, ARGS_WORDS_MAX, set_all);
+    return machine_one(&set_command, argc, argv, 2, ARGS_WORDS_MAX, set_machine);
 }
 
 static int attach_main(int argc, char **argv)
 {
-    return run(&attach_command, argc, argv, 2, 3, attach_one);
+    return machine_one(&attach_command, argc, argv, 2, 3, attach_to_machine);
 }
 
 static int detach_main(int argc, char **argv)
 {
-    return run(&detach_command, argc, argv, 2, 2, detach_one);
+    return machine_one(&detach_command, argc, argv, 2, 2, detach_from_machine);
 }
 
 const struct command set_command = {

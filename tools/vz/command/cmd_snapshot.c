@@ -81,26 +81,9 @@ static bool snapshot_machine(struct bundle *b, const struct args *a)
     return ok;
 }
 
-static int one_machine(const struct command *c, int argc, char **argv, unsigned min, unsigned max, machine_fn *fn)
-{
-    int status = EXIT_FAILED;
-    struct bundle b;
-    struct args a;
-
-    if (!args_parse(c, argc, argv, min, max, &a)) {
-        status = EXIT_USAGE;
-    } else if (machine_open(a.word[0], &b)) {
-        if (fn(&b, &a))
-            status = EXIT_OK;
-        bundle_close(&b);
-    }
-    args_free(&a);
-    return status;
-}
-
 static int snapshot_main(int argc, char **argv)
 {
-    return one_machine(&snapshot_command, argc, argv, 1, 2, snapshot_machine);
+    return machine_one(&snapshot_command, argc, argv, 1, 2, snapshot_machine);
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------ */
@@ -171,7 +154,7 @@ static bool show_machine(struct bundle *b, const struct args *a)
 
 static int snapshots_main(int argc, char **argv)
 {
-    return one_machine(&snapshots_command, argc, argv, 1, 1, show_machine);
+    return machine_one(&snapshots_command, argc, argv, 1, 1, show_machine);
 }
 
 /* ---- rewind --------------------------------------------------------------------------------- */
@@ -212,7 +195,7 @@ static bool rewind_machine(struct bundle *b, const struct args *a)
 
 static int rewind_main(int argc, char **argv)
 {
-    return one_machine(&rewind_command, argc, argv, 1, 2, rewind_machine);
+    return machine_one(&rewind_command, argc, argv, 1, 2, rewind_machine);
 }
 
 /* ---- The commands --------------------------------------------------------------------------- */

@@ -88,6 +88,24 @@ bool machine_open(const char *machine, struct bundle *ret)
     return ok;
 }
 
+int machine_one(const struct command *c, int argc, char **argv, unsigned min, unsigned max,
+                machine_fn *fn)
+{
+    int status = EXIT_FAILED;
+    struct bundle b;
+    struct args a;
+
+    if (!args_parse(c, argc, argv, min, max, &a)) {
+        status = EXIT_USAGE;
+    } else if (machine_open(a.word[0], &b)) {
+        if (fn(&b, &a))
+            status = EXIT_OK;
+        bundle_close(&b);
+    }
+    args_free(&a);
+    return status;
+}
+
 int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn)
 {
     int status = EXIT_OK;

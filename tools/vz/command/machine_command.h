@@ -33,6 +33,11 @@ bool machine_open(const char *machine, struct bundle *ret);
 typedef bool machine_fn(struct bundle *b, const struct args *a);
 int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn);
 
+/* Commands about one machine, which is the first of at least min and at most max words (0: it may be left
+ * out): parse, open, call. Returns the exit status. */
+int machine_one(const struct command *c, int argc, char **argv, unsigned min, unsigned max,
+                machine_fn *fn);
+
 /* The value of --timeout and its like, "90s"; text NULL: *ret stays. False after cli_error(). */
 bool time_option(const char *option, const char *text, int *ret_ms);
 
