@@ -577,6 +577,14 @@ def settle(vz, name, end):
     return i["state"]
 
 
+def start_again(vz, name):
+    """The process that a killed `vz start` has left may come up late: end it."""
+    deadline = time.monotonic() + 60
+    while (r := vz("start", name)).status != 0:
+        assert "the machine runs" in r.err and time.monotonic() < deadline, r
+        settle(vz, name, kill)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_while_it_is_saved_and_goes_on(vz, home, machine, seed):
     """The command or the machine's process: the state is whole or not there, and the machine starts."""
@@ -588,7 +596,7 @@ def test_killed_while_it_is_saved_and_goes_on(vz, home, machine, seed):
     longest = (time.monotonic() - took) * 1.2
     ends = set()
     for i in range(12):
-        assert vz("start", "one").status == 0
+        start_again(vz, "one")
         pid = pid_of(vz, "one")
         p = subprocess.Popen([VZ, "save", "one"], stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0, longest))
@@ -603,7 +611,8 @@ def test_killed_while_it_is_saved_and_goes_on(vz, home, machine, seed):
             settle(vz, "one", kill)
     assert "saved" in ends
     # Nothing half there: no hidden files of a save that did not end.
-    assert vz("start", "one").status == 0 and vz("save", "one").status == 0
+    start_again(vz, "one")
+    assert vz("save", "one").status == 0
     assert sorted(os.listdir(folder)) == ["config.json", "console.log", "kernel", "last-run.json", "lock", "saved.state",
                                           "vz.log"], os.listdir(folder)
 
