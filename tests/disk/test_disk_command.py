@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 
@@ -200,6 +201,20 @@ def test_resize(vz, tmp_path, name):
     assert info_of_qemu(path)["virtual-size"] == 4 * MIB
     if "qcow2" in name:
         qemu("img", "check", "-q", path)
+
+
+def test_names_that_strangers_wrote(vz, tmp_path):
+    """A terminal would obey the one, and no program could read the other."""
+    path, name = tmp_path / "d.qcow2", b'a\x1b[31m\n"\xff\xc2\x9b'
+    well(vz, "create", path, "1M")
+    with open(path, "r+b") as f:
+        f.seek(8)
+        f.write(struct.pack(">QI", 60000, len(name)))
+        f.seek(60000)
+        f.write(name)
+    assert json.loads(well(vz, "info", "--json", path))["backing"] == 'a\x1b[31m\n"\ufffd\x9b'
+    for text in (well(vz, "info", path), refused(vz, "convert", path, tmp_path / "x.img").err):
+        assert 'a?[31m?"' in text and "\x1b" not in text and "\x9b" not in text
 
 
 def test_check_and_repair(vz, tmp_path):

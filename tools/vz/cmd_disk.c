@@ -7,6 +7,7 @@
 #include <vz/disk.h>
 
 #include "cli.h"
+#include "plain_text.h"
 #include "progress.h"
 
 #define WORDS_MAX 3 /* the verb's, and two paths or a path and a size */
@@ -154,7 +155,7 @@ static bool cluster_size_of(const char *text, uint64_t *ret)
     char *end;
 
     *ret = strtoull(text, &end, 10);
-    if (*text >= '0' && *text <= '9' && (!*end || !strcmp(end, "B")))
+    if (*text >= '1' && *text <= '9' && (!*end || !strcmp(end, "B")))
         return true;
     return size_of("--cluster-size", text, ret);
 }
@@ -234,20 +235,6 @@ static const char *format_name(const struct vz_disk_info *i)
     return i->format == VZ_DISK_FORMAT_QCOW2 ? "qcow2" : "raw";
 }
 
-static void put_json_string(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            printf("\\u%04x", *text);
-        else
-            putchar(*text);
-    }
-    putchar('"');
-}
-
 static const char *word(bool b)
 {
     return b ? "true" : "false";
@@ -265,9 +252,9 @@ static void info_json(const struct vz_disk_info *i)
                i->zstd ? "zstd" : "deflate");
         if (i->backing[0]) {
             printf(", \"backing\": ");
-            put_json_string(i->backing);
+            plain_text_json(stdout, i->backing);
             printf(", \"backingFormat\": ");
-            put_json_string(i->backing_format);
+            plain_text_json(stdout, i->backing_format);
         }
     }
     puts("}");
@@ -284,8 +271,10 @@ static void put_size(const char *what, uint64_t bytes)
     printf("%-14s%llu bytes (%.4g %ciB)\n", what, (unsigned long long)bytes, v, units[n]);
 }
 
-static void info_text(const struct vz_disk_info *i)
+static void info_text(struct vz_disk_info *i)
 {
+    plain_text(i->backing);
+    plain_text(i->backing_format);
     printf("%-14s%s", "format", format_name(i));
     if (i->version)
         printf(", version %u%s%s", i->version, i->extended_l2 ? ", extended L2" : "",

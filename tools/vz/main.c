@@ -13,6 +13,7 @@
 #include <vz/vz.h>
 
 #include "cli.h"
+#include "plain_text.h"
 
 #define DESCRIPTORS_MAX 262144u
 
@@ -139,6 +140,7 @@ void cli_error(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
+    plain_text(line); /* names in images, answers of servers */
     fprintf(stderr, "vz: %s\n", line);
 }
 
