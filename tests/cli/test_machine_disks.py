@@ -81,6 +81,22 @@ def test_sizes(vz, disks):
     subprocess.run(["qemu-img", "check", "-q", qcow2], check=True)
 
 
+def test_an_image_that_is_only_read_keeps_its_size(vz, machine, tmp_path):
+    """Others may share it; what an ephemeral disk has of its own is gone while the machine is off."""
+    raw = tmp_path / "raw.img"
+    raw.write_bytes(bytes(1 << 20))
+    machine("one", "--disk", f"{raw},ro", "--disk", f"{raw},ephemeral")
+    for i in (0, 1):
+        r = vz("set", "one", f"disk.{i}.size=2M")
+        assert r.status == 1 and "only read" in r.err, r
+    assert os.path.getsize(raw) == 1 << 20
+    assert vz("start", "one").status == 0
+    r = vz("set", "one", "disk.0.size=2M")
+    assert r.status == 1 and "read-only" in r.err, r
+    assert vz("set", "one", "disk.1.size=2M").status == 0
+    assert os.path.getsize(raw) == 1 << 20
+
+
 def test_counters(vz, disks):
     folder, _, _ = disks
     assert vz("start", "one").status == 0

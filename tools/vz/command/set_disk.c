@@ -111,6 +111,10 @@ static bool resize_image(json_t *device, uint64_t size, struct vz_error *err)
 
     if (!path)
         return fail_false(err, VZ_ERROR_UNSUPPORTED, "it is no disk image");
+    /* The running machine's layer grows, or nothing; the image below, which others may share, is not the machine's. */
+    if (json_is_true(json_object_get(attachment, "readOnly")) || json_is_true(json_object_get(attachment, "ephemeral")))
+        return fail_false(err, VZ_ERROR_INVALID_STATE, "'%.150s' is only read by this machine ('vz disk resize' makes it longer)",
+                          path);
     o.backing = json_string_value(json_object_get(attachment, "backing"));
     if (format && !strcmp(format, "raw"))
         o.format = VZ_DISK_FORMAT_RAW;
