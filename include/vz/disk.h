@@ -45,7 +45,7 @@ struct vz_disk_create_options { /* start from VZ_DISK_CREATE_OPTIONS_INIT */
     uint64_t cluster_size;        /* qcow2; a power of two, 512 bytes to 2 MiB; 0: 64 KiB */
     unsigned version;             /* qcow2: 2 or 3; 0: 3 */
     enum vz_disk_preallocation preallocation;
-    bool replace;                 /* instead of a file that is there */
+    bool replace;                 /* instead of a file that is there, and that nobody uses */
     unsigned refcount_bits;       /* qcow2: 1 to 64, a power of two; 0: 16 */
     bool extended_l2;             /* qcow2: clusters have 32 parts, each of which has room or not */
     bool lazy_refcounts;          /* qcow2: refcounts are written late, and counted anew after a crash */

@@ -112,7 +112,7 @@ static int format_of_backing(const struct qcow2_info *info, const char *above, c
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
-static bool is_open_already(const struct disk_chain *c, const char *path)
+bool disk_chain_has_file(const struct disk_chain *c, const char *path)
 {
     struct stat st, other;
 
@@ -242,7 +242,7 @@ static int add_backing(struct opening *op, const struct disk_layer *above_layer,
     if (r < 0)
         return r;
     r = format_of_backing(info, above, path, &format, err);
-    if (!r && is_open_already(op->c, path))
+    if (!r && disk_chain_has_file(op->c, path))
         r = error_set(err, ELOOP, VZ_ERROR_INVALID_DISK_IMAGE, "%s: is its own backing file", path);
     if (!r)
         r = add_layer(op, path, format, true, err);

@@ -42,6 +42,9 @@ int disk_chain_open(const struct disk_chain_options *o, struct disk_chain **ret,
 /* Where the backing file called name of the image above (a path, or NULL) is: 0, -ENOENT or -ENAMETOOLONG. */
 int disk_chain_join(const char *above, const char *name, char ret[PATH_MAX]) must_check;
 
+/* Is what is called path, if there is such a file, one of its layers? */
+bool disk_chain_has_file(const struct disk_chain *c, const char *path);
+
 /* Look at all layers anew, as they are in their files now. For chains that are only read. */
 int disk_chain_reload(struct disk_chain *c, struct vz_error *err) must_check;
 

@@ -135,29 +135,33 @@ static int write_sparse(const struct image_end *to, bool blank, uint64_t offset,
 }
 
 static int copy_some(const struct image_end *from, const struct image_end *to, bool blank, uint64_t at,
-                     uint64_t size, uint8_t *data, uint64_t *ret_len)
+                     uint64_t size, uint8_t *data, uint64_t *ret_len, bool *ret_reading)
 {
-    bool zeroes;
+    bool zeroes = false;
     int r = image_end_look(from, at, size - at, &zeroes, ret_len);
 
+    if (!r && !zeroes) {
+        *ret_len = MIN(IMAGE_PIECE, size - at);
+        r = image_end_read(from, at, data, *ret_len);
+    }
+    *ret_reading = r < 0;
     if (r < 0)
         return r;
     if (zeroes)
         return blank ? 0 : image_end_zero(to, at, *ret_len);
-    *ret_len = MIN(IMAGE_PIECE, size - at);
-    r = image_end_read(from, at, data, *ret_len);
-    return r < 0 ? r : write_sparse(to, blank, at, data, *ret_len);
+    return write_sparse(to, blank, at, data, *ret_len);
 }
 
 int image_copy(const struct image_end *from, const struct image_end *to, bool blank,
-               const struct image_progress *p)
+               const struct image_progress *p, bool *ret_reading)
 {
     uint64_t size = image_end_size(from), rest = image_end_size(to) - size, at = 0, len = 0;
     uint8_t *data = malloc(IMAGE_PIECE);
     int r = data ? 0 : -ENOMEM;
 
+    *ret_reading = false;
     for (; !r && at < size; at += len)
-        r = image_goes_on(p, at, size) ? copy_some(from, to, blank, at, size, data, &len) : -ECANCELED;
+        r = image_goes_on(p, at, size) ? copy_some(from, to, blank, at, size, data, &len, ret_reading) : -ECANCELED;
     if (!r && rest && !blank)
         r = image_end_zero(to, size, rest);
     free(data);

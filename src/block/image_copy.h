@@ -26,9 +26,9 @@ int image_end_look(const struct image_end *e, uint64_t offset, uint64_t len, boo
                    uint64_t *ret_len) must_check;
 
 /* All of from into to, which is at least as long. blank: that has only zeroes so far, and what is not written
- * takes no room; else zeroes are written, also behind from's end. -ECANCELED. */
+ * takes no room; else zeroes are written, also behind from's end. -ECANCELED. *ret_reading: it was from that failed. */
 int image_copy(const struct image_end *from, const struct image_end *to, bool blank,
-               const struct image_progress *p) must_check;
+               const struct image_progress *p, bool *ret_reading) must_check;
 
 /* Of a raw image, c's topmost layer. 0 or -errno with err. */
 int image_resize_raw(const struct disk_chain *c, uint64_t size, bool shrink, struct vz_error *err) must_check;

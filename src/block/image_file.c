@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 
 static int failed(const struct image_file *f, int errno_value, struct vz_error *err)
 {
@@ -37,27 +38,63 @@ static int begin_named(struct image_file *f)
     return f->fd < 0 ? -errno : 0;
 }
 
-int image_file_begin(struct image_file *f, const char *path, bool replace, struct vz_error *err)
+/* Who uses the image that is to be replaced would go on with one that has no name any more, and others with another
+ * one of that name. A device would become a file. */
+static int claim_old(struct image_file *f, struct vz_error *err)
+{
+    struct stat st;
+    bool read_only = false;
+
+    if (lstat(f->path, &st) < 0)
+        return errno == ENOENT ? 0 : failed(f, errno, err);
+    if (S_ISLNK(st.st_mode))
+        return 0; /* the link goes, and not what it leads to */
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: is no file, and not replaced by one", f->path);
+    f->lock_fd = open(f->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (f->lock_fd < 0 && (errno == EACCES || errno == EROFS)) {
+        read_only = true;
+        f->lock_fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    }
+    if (f->lock_fd < 0)
+        return errno == EACCES ? 0 : failed(f, errno, err);
+    return file_lock(f->lock_fd, read_only, f->path, err);
+}
+
+static int begin(struct image_file *f, struct vz_error *err)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t len = slash ? (size_t)(slash - path) + 1 : 0;
-    int r = 0;
+    const char *slash = strrchr(f->path, '/');
+    size_t len = slash ? (size_t)(slash - f->path) + 1 : 0;
+    int r;
 
-    f->path = path;
-    f->replace = replace;
-    f->temp[0] = '\0';
-    f->fd = -1;
     if (len >= sizeof(folder))
         return failed(f, ENAMETOOLONG, err);
-    if (!replace && !access(path, F_OK))
+    if (!f->replace && !access(f->path, F_OK))
         return failed(f, EEXIST, err);
-    memcpy(folder, path, len);
+    r = f->replace ? claim_old(f, err) : 0;
+    if (r < 0)
+        return r;
+    memcpy(folder, f->path, len);
     strcpy(folder + len, ".");
     f->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     if (f->fd < 0)
         r = begin_named(f);
     return r < 0 ? failed(f, -r, err) : 0;
+}
+
+int image_file_begin(struct image_file *f, const char *path, bool replace, struct vz_error *err)
+{
+    int r;
+
+    f->path = path;
+    f->replace = replace;
+    f->temp[0] = '\0';
+    f->fd = f->lock_fd = -1;
+    r = begin(f, err);
+    if (r < 0)
+        image_file_abandon(f);
+    return r;
 }
 
 static int link_as(const struct image_file *f, const char *name)
@@ -113,6 +150,8 @@ void image_file_abandon(struct image_file *f)
         unlink(f->temp);
     if (f->fd >= 0)
         close(f->fd);
-    f->fd = -1;
+    if (f->lock_fd >= 0)
+        close(f->lock_fd);
+    f->fd = f->lock_fd = -1;
     f->temp[0] = '\0';
 }

@@ -12,12 +12,14 @@ struct vz_error;
 
 struct image_file {
     int fd;
+    int lock_fd; /* of the one that is there, which nobody may use; -1 */
     bool replace;
     const char *path;    /* the caller's */
     char temp[PATH_MAX]; /* its name so far; "": none */
 };
 
-/* replace: one that is there is given up for it; else -EEXIST. 0 or -errno. */
+/* replace: an image that is there, and that nobody uses, is given up for it (a device, a folder and what else is not
+ * a file is not); else -EEXIST. 0 or -errno. */
 int image_file_begin(struct image_file *f, const char *path, bool replace,
                      struct vz_error *err) must_check;
 /* Stable and there. Closes it, also on failure. */

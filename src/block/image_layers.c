@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "block/image_copy.h"
@@ -204,24 +203,12 @@ static int pull_up(struct disk_layer *top, struct disk_layer *new_below, const s
     return r ? r : qcow2_flush(top->q);
 }
 
-static bool is_same_file(const struct disk_chain *c, const struct disk_chain *top)
-{
-    struct stat a, b;
-
-    if (fstat(top->image[0].fd, &a) < 0)
-        return false;
-    for (unsigned i = 0; i < c->count; i++) {
-        if (!fstat(c->image[i].fd, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-            return true;
-    }
-    return false;
-}
-
 /* Open what the image is to read through to. Who names it allows it. */
-static int open_below(const struct disk_chain_options *options, const struct image_rebase *b,
+static int open_below(const struct disk_chain_options *options, const struct image_rebase *b, bool unlocked,
                       struct disk_chain **ret, struct vz_error *err)
 {
-    struct disk_chain_options o = {.format = b->format, .read_only = true, .backing = options->backing};
+    struct disk_chain_options o = {.format = b->format, .read_only = true, .unlocked = unlocked,
+                                   .backing = options->backing};
     char where[PATH_MAX];
 
     if (disk_chain_join(options->path, b->backing, where) < 0)
@@ -230,18 +217,32 @@ static int open_below(const struct disk_chain_options *options, const struct ima
     return disk_chain_open(&o, ret, err);
 }
 
+/* An image that reads through to itself can be opened no more. Looked at before the image is locked, by which it would
+ * seem to be in use. Just its name may be changed to one that is not there (yet). */
+static int refuse_cycle(const struct disk_chain_options *o, const struct image_rebase *b, struct vz_error *err)
+{
+    struct disk_chain *below;
+    int r = b->backing ? open_below(o, b, true, &below, err) : 0;
+
+    if (!b->backing || r < 0)
+        return r == -ELOOP ? r : 0; /* what else is wrong is told when it is opened to be read */
+    if (disk_chain_has_file(below, o->path))
+        r = error_set(err, ELOOP, VZ_ERROR_INVALID, "%s: would read through to itself", o->path);
+    (void)!disk_chain_close(below);
+    return r;
+}
+
 /* The image's own content becomes such that it reads the same above b as before. */
 static int keep_content(const struct disk_chain_options *o, const struct image_rebase *b, struct disk_chain *top,
                         enum disk_format *ret_format, const struct image_progress *p, struct vz_error *err)
 {
     struct disk_chain *below = NULL;
-    int r = b->backing ? open_below(o, b, &below, err) : 0;
+    int r = b->backing ? open_below(o, b, false, &below, err) : 0;
 
     if (r < 0)
         return r;
-    if (below && is_same_file(below, top))
-        r = error_set(err, ELOOP, VZ_ERROR_INVALID, "%s: would read through to itself", o->path);
-    else if ((r = pull_up(&top->layer[0], below ? &below->layer[0] : NULL, p)) < 0)
+    r = pull_up(&top->layer[0], below ? &below->layer[0] : NULL, p);
+    if (r < 0)
         image_failed(o->path, r, err);
     if (below)
         *ret_format = below->layer[0].q ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
@@ -277,8 +278,10 @@ int image_rebase(const struct disk_chain_options *options, const struct image_re
     struct disk_chain_options o = *options;
     enum disk_format format = b->unsafe ? guess_format(&o, b) : b->format;
     struct disk_chain *top;
-    int r, closed;
+    int r = refuse_cycle(&o, b, err), closed;
 
+    if (r < 0)
+        return r;
     o.alone = b->unsafe;
     r = disk_chain_open(&o, &top, err);
     if (r < 0)

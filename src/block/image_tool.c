@@ -114,7 +114,22 @@ int image_create(const char *path, const struct image_new *n, const struct image
 
 /* ---- Convert -------------------------------------------------------------------------------- */
 
-static int fill_copy(const struct image_file *f, const struct image_end *from, const struct image_new *n,
+/* Names the end that failed. */
+struct copying {
+    struct image_end from;
+    const char *path, *to;
+};
+
+static int copy(const struct copying *c, const struct image_end *to, bool blank, const struct image_progress *p,
+                struct vz_error *err)
+{
+    bool reading;
+    int r = image_copy(&c->from, to, blank, p, &reading);
+
+    return r < 0 ? image_failed(reading ? c->path : c->to, r, err) : 0;
+}
+
+static int fill_copy(const struct image_file *f, const struct copying *c, const struct image_new *n,
                      const struct image_progress *p, struct vz_error *err)
 {
     const struct disk_chain_options o = {.fd = f->fd, .format = n->format, .sync = BLK_SYNC_NONE};
@@ -123,10 +138,9 @@ static int fill_copy(const struct image_file *f, const struct image_end *from, c
 
     if (r < 0)
         return r;
-    r = image_copy(from, &(struct image_end){.layer = &to->layer[0]}, true, p);
+    r = copy(c, &(struct image_end){.layer = &to->layer[0]}, true, p, err);
     closed = disk_chain_close(to);
-    r = r ? r : closed;
-    return r < 0 ? image_failed(f->path, r, err) : 0;
+    return r < 0 || !closed ? r : image_failed(f->path, closed, err);
 }
 
 /* The same bytes in the same file system: it may let both files share them. */
@@ -136,20 +150,20 @@ static bool clone_file(const struct image_file *f, const struct image_end *from,
            n->room == IMAGE_ROOM_NONE && ioctl(f->fd, FICLONE, from->layer->image->fd) == 0;
 }
 
-static int copy_to_file(const struct image_end *from, const char *to, const struct image_new *n,
-                        const struct image_progress *p, struct vz_error *err)
+static int copy_to_file(const struct copying *c, const struct image_new *n, const struct image_progress *p,
+                        struct vz_error *err)
 {
     struct image_new new = *n;
     struct image_file f;
-    int r = image_file_begin(&f, to, n->replace, err);
+    int r = image_file_begin(&f, c->to, n->replace, err);
 
     if (r < 0)
         return r;
-    new.size = image_end_size(from);
-    if (!clone_file(&f, from, n)) {
+    new.size = image_end_size(&c->from);
+    if (!clone_file(&f, &c->from, n)) {
         r = fill_new(&f, &new, p, err);
         if (!r)
-            r = fill_copy(&f, from, n, p, err);
+            r = fill_copy(&f, c, n, p, err);
     }
     if (r < 0) {
         image_file_abandon(&f);
@@ -158,52 +172,58 @@ static int copy_to_file(const struct image_end *from, const char *to, const stru
     return image_file_publish(&f, err);
 }
 
-static int copy_to_server(const struct image_end *from, const char *to, const struct image_new *n,
-                          const struct image_progress *p, struct vz_error *err)
+static int copy_to_server(const struct copying *c, const struct image_new *n, const struct image_progress *p,
+                          struct vz_error *err)
 {
     struct image_end end = {.layer = NULL};
     int r;
 
     if (!n->replace)
         return error_set(err, EEXIST, VZ_ERROR_INVALID,
-                         "%s: is there already, and would be overwritten", to);
-    r = image_remote_open(to, false, &end.remote, err);
+                         "%s: is there already, and would be overwritten", c->to);
+    r = image_remote_open(c->to, false, &end.remote, err);
     if (r < 0)
         return r;
     if (image_remote_is_read_only(end.remote))
-        r = error_set(err, EROFS, VZ_ERROR_INVALID, "%s: can only be read", to);
-    else if (image_end_size(&end) < image_end_size(from))
-        r = error_set(err, ENOSPC, VZ_ERROR_INVALID, "%s: has %llu bytes, the disk %llu", to,
-                      (unsigned long long)image_end_size(&end), (unsigned long long)image_end_size(from));
-    if (!r) {
-        r = image_copy(from, &end, false, p);
-        if (!r)
-            r = image_end_flush(&end);
-        if (r < 0)
-            image_failed(to, r, err);
-    }
+        r = error_set(err, EROFS, VZ_ERROR_INVALID, "%s: can only be read", c->to);
+    else if (image_end_size(&end) < image_end_size(&c->from))
+        r = error_set(err, ENOSPC, VZ_ERROR_INVALID, "%s: has %llu bytes, the disk %llu", c->to,
+                      (unsigned long long)image_end_size(&end), (unsigned long long)image_end_size(&c->from));
+    if (!r)
+        r = copy(c, &end, false, p, err);
+    if (!r && (r = image_end_flush(&end)) < 0)
+        image_failed(c->to, r, err);
     image_remote_close(end.remote);
     return r;
+}
+
+/* No copy replaces what it is made of. */
+static int check_apart(const struct disk_chain *chain, const char *to, struct vz_error *err)
+{
+    return chain && disk_chain_has_file(chain, to)
+               ? error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: is what is to be copied, or a part of it", to) : 0;
 }
 
 int image_convert(const struct disk_chain_options *options, const char *to, const struct image_new *n,
                   const struct image_progress *p, struct vz_error *err)
 {
     struct disk_chain_options o = *options;
-    struct image_end from = {.layer = NULL};
+    struct copying c = {.from = {.layer = NULL}, .path = o.path, .to = to};
     struct disk_chain *chain = NULL;
     int r;
 
     o.read_only = true;
     if (nbd_uri_is(o.path)) {
-        r = image_remote_open(o.path, true, &from.remote, err);
+        r = image_remote_open(o.path, true, &c.from.remote, err);
     } else {
         r = disk_chain_open(&o, &chain, err);
-        from.layer = r < 0 ? NULL : &chain->layer[0];
+        c.from.layer = r < 0 ? NULL : &chain->layer[0];
     }
+    if (!r && n->replace)
+        r = check_apart(chain, to, err);
     if (!r)
-        r = (nbd_uri_is(to) ? copy_to_server : copy_to_file)(&from, to, n, p, err);
-    image_remote_close(from.remote);
+        r = (nbd_uri_is(to) ? copy_to_server : copy_to_file)(&c, n, p, err);
+    image_remote_close(c.from.remote);
     (void)!disk_chain_close(chain);
     return r;
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket as sockets
 import struct
 import subprocess
 import time
@@ -164,7 +165,7 @@ def test_rebase(vz, tmp_path):
     refused(vz, "rebase", mid, "moved", "--backing-format", "qcow2", said=["old.qcow2"])
     well(vz, "rebase", mid, "moved", "--backing-format", "qcow2", "--unsafe")
     assert qemu("img", "compare", mid, tmp_path / "s.raw") == "Images are identical.\n"
-    refused(vz, "rebase", mid, "mid.qcow2", said=["lock"])
+    refused(vz, "rebase", mid, "mid.qcow2", said=["itself"])
     refused(vz, "rebase", mid, "nobody", said=["nobody"])
     refused(vz, "rebase", new, "moved", said=["only a qcow2 image"])
     well(vz, "rebase", mid, "later.qcow2", "--unsafe")
@@ -203,6 +204,43 @@ def test_resize(vz, tmp_path, name):
         qemu("img", "check", "-q", path)
 
 
+def test_images_that_would_read_through_to_themselves(vz, tmp_path):
+    a, b, c = (tmp_path / f"{n}.qcow2" for n in "abc")
+    well(vz, "create", a, "1M")
+    well(vz, "create", b, "--backing", "a.qcow2")
+    well(vz, "create", c, "--backing", "b.qcow2")
+    os.symlink("c.qcow2", tmp_path / "link.qcow2")
+    for how in ([], ["--unsafe"]):
+        for image, below in ((c, "c.qcow2"), (c, "link.qcow2"), (a, "c.qcow2"), (b, c)):
+            refused(vz, "rebase", image, below, *how, said=["itself"])
+    well(vz, "rebase", c, "later.qcow2", "--unsafe")
+    refused(vz, "rebase", c, "later.qcow2", said=["No such file"])
+    well(vz, "rebase", c, "b.qcow2", "--unsafe")
+    well(vz, "rebase", c)
+
+
+def test_what_is_not_replaced(vz, tmp_path, export):
+    """What a machine or another tool uses, what is being copied, and what is no file."""
+    used, base, top, socket = (tmp_path / n for n in ("used.img", "base.qcow2", "top.qcow2", "a.socket"))
+    content(used)
+    well(vz, "create", base, "1M")
+    well(vz, "create", top, "--backing", "base.qcow2")
+    well(vz, "info", export(used))
+    for args in (["create", used, "1M"], ["convert", top, used]):
+        refused(vz, *args, "--replace", said=["image is locked", "qemu-nbd (process "])
+    for to in (top, base):
+        refused(vz, "convert", top, to, "--replace", said=["to be copied"])
+    os.mkfifo(tmp_path / "fifo")
+    with sockets.socket(sockets.AF_UNIX) as s:
+        s.bind(str(socket))
+        for to in (tmp_path / "fifo", socket, tmp_path):
+            refused(vz, "create", to, "1M", "--replace", said=["is no file"])
+    os.symlink(used, tmp_path / "link.img")
+    well(vz, "create", tmp_path / "link.img", "1M", "--replace")
+    assert used.stat().st_size == 20 * MIB and not (tmp_path / "link.img").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["a.socket", "base.qcow2", "fifo", "link.img", "socket0", "top.qcow2", "used.img"]
+
+
 def test_names_that_strangers_wrote(vz, tmp_path):
     """A terminal would obey the one, and no program could read the other."""
     path, name = tmp_path / "d.qcow2", b'a\x1b[31m\n"\xff\xc2\x9b'
@@ -215,6 +253,22 @@ def test_names_that_strangers_wrote(vz, tmp_path):
     assert json.loads(well(vz, "info", "--json", path))["backing"] == 'a\x1b[31m\n"\ufffd\x9b'
     for text in (well(vz, "info", path), refused(vz, "convert", path, tmp_path / "x.img").err):
         assert 'a?[31m?"' in text and "\x1b" not in text and "\x9b" not in text
+
+
+def test_the_end_that_fails_is_named(vz, tmp_path):
+    socket = tmp_path / "socket"
+    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=error", "memory", "8M", "error-pread=EIO",
+                               "error-pread-rate=100%"])
+    try:
+        while not socket.exists():
+            assert server.poll() is None
+            time.sleep(0.01)
+        there = f"nbd+unix:///?socket={socket}"
+        refused(vz, "convert", there, tmp_path / "to.img", said=[f"{there}: Input/output error"])
+        assert not (tmp_path / "to.img").exists()
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_check_and_repair(vz, tmp_path):

@@ -42,7 +42,7 @@ static const struct opt disk_options[] = {
     {"unsafe", 0, OPT_NEVER, NULL, "Options", "rebase: change the backing image's name only",
      "As when it was moved. Nothing is read or compared.", 0},
     {"replace", 0, OPT_NEVER, NULL, "Options", "create, convert: instead of what is there",
-     NULL, 0},
+     "A file that nobody uses and that is not what is copied; or what an NBD server has.", 0},
     {"shrink", 0, OPT_NEVER, NULL, "Options", "resize: the disk may lose its end",
      "With all that is there.", 0},
     {"repair", 0, OPT_NEVER, NULL, "Options", "check: correct what can be", NULL, 0},
