@@ -131,5 +131,5 @@ int blk_filters_stack(const char *text, struct blk **b, struct vz_error *err)
                          "filter '%.60s' is none: log, delay:TIME[:OPERATION]... or "
                          "fault:eio|enospc|etimedout[:OPERATION]...[:skip=N][:times=N][:percent=N], "
                          "joined by '+'", text);
-    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "its filter: %s", strerror(-r)) : 0;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "block/blk_nbd.h"
@@ -25,7 +26,7 @@ int image_remote_open(const char *uri, bool read_only, struct image_remote **ret
 
     if (r < 0) {
         free(m);
-        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make an event loop: %s", strerror(-r));
     }
     r = blk_nbd_open(&o, m->loop, &m->blk, err);
     if (r < 0) {

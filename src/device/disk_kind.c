@@ -74,7 +74,7 @@ static int limit(const struct vz_storage_device *d, struct blk **b, struct vz_er
                                  .burst_ms = d->limit_burst};
     int r = blk_limit_create(*b, &l, b);
 
-    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "its limits: %s", strerror(-r)) : 0;
 }
 
 static int open_attachment(struct device_slot *s, const struct vz_storage_attachment *a, struct blk **ret,

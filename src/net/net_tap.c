@@ -281,8 +281,10 @@ int net_tap_create(struct loop *loop, const struct net_tap_options *options, str
     t->buffer = malloc(BUFFER_SIZE);
     t->gathered = malloc(NET_FRAME_MAX);
     r = net_backend_init(&t->net, &tap_ops, loop, NET_MTU_MIN);
-    if (r < 0 || !t->buffer || !t->gathered)
-        r = error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    if (!r && (!t->buffer || !t->gathered))
+        r = -ENOMEM;
+    if (r < 0)
+        error_set(err, -r, VZ_ERROR_NO_MEMORY, "tap: %s", strerror(-r));
     if (!r)
         r = open_tap(t, options->name, err);
     if (!r)

@@ -246,8 +246,9 @@ static int fill(struct nvme *n, const struct nvme_options *o, struct vz_error *e
     TAILQ_INIT(&n->free);
     TAILQ_INIT(&n->busy);
     n->reqs = calloc(NVME_REQUESTS, sizeof(*n->reqs)); /* what no request uses is never touched */
-    if (!n->reqs || loop_timer_create(n->loop, nvme_coalesce_timer, n, &n->coalesce) < 0)
-        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    r = n->reqs ? loop_timer_create(n->loop, nvme_coalesce_timer, n, &n->coalesce) : -ENOMEM;
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "nvme: %s", strerror(-r));
     for (unsigned i = 0; i < NVME_REQUESTS; i++)
         TAILQ_INSERT_TAIL(&n->free, &n->reqs[i], link);
     for (unsigned i = 0; i < ARRAY_SIZE(n->bell); i++)

@@ -419,14 +419,16 @@ static int vsock_init(struct virtio_dev *dev, const void *options, struct vz_err
 {
     struct vsock *v = to_vsock(dev);
     const struct vsock_options *o = options;
+    int r;
 
     if (o->guest_cid < 3 || o->guest_cid == UINT32_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "a guest's CID is 3 or more");
     v->guest_cid = o->guest_cid;
     v->next_port = PORT_FIRST;
     TAILQ_INIT(&v->ready);
-    if (loop_timer_create(dev->loop, look_again, v, &v->deaf) < 0)
-        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    r = loop_timer_create(dev->loop, look_again, v, &v->deaf);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "vsock: %s", strerror(-r));
     store_le64(dev->config, o->guest_cid);
     return 0;
 }

@@ -29,13 +29,14 @@ def test_output_that_is_lost_is_an_error_in_the_end(vz, kernel, tmp_path, where)
 
 
 @pytest.mark.skipif("VZ_SANITIZER" in os.environ, reason="a sanitizer needs some itself")
-def test_each_missing_descriptor_is_called_so(vz, kernel, tmp_path):
+@pytest.mark.parametrize("kind", ["--disk", "--nvme"])
+def test_each_missing_descriptor_is_called_so(vz, kernel, tmp_path, kind):
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))
     failures = 0
     for limit in range(4, 60):
         r = vz("run", "--kernel", kernel, "--no-reboot", "--accel", "soft", "--memory", "64M",
-               "--disk", disk, "--net", "nat", "--rng", "--vsock", "--console", "null",
+               kind, disk, "--net", "nat", "--rng", "--vsock", "--console", "null",
                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
         if r.status == 0:
             break

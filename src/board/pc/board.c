@@ -131,7 +131,7 @@ int board_create(const struct board_options *options, struct board **ret, struct
     if (!r && options->memory_shared && !options->memory_huge_pages)
         r = loop_timer_create(options->loop, collapse_some, b, &b->collapse);
     if (r < 0) {
-        error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
+        error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make the board: %s", strerror(-r));
         goto fail;
     }
     r = make_vm(b, err);
