@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -641,6 +642,36 @@ static void golden_path(char ret[256], const char *name)
     snprintf(ret, 256, "%s/tests/golden/%s", getenv("VZ_SOURCE"), name);
 }
 
+static bool is_golden_disk(int fd)
+{
+    struct stat opened, named;
+
+    return fstat(fd, &opened) == 0 && stat(GOLDEN_DISK, &named) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
+}
+
+/* The files name this path, and one machine has a disk at a time: other runs of this test, whoever's they are, wait until
+ * the one that has it takes the name away. That is a flock(), which disks' own locks do not mind. Its descriptor. */
+static int take_golden_disk(void)
+{
+    for (;;) {
+        int fd = open(GOLDEN_DISK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0 && errno == ENOENT) {
+            fd = open(GOLDEN_DISK, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+            ck_assert(fd >= 0 || errno == EEXIST);
+        }
+        if (fd >= 0 && flock(fd, LOCK_EX) == 0 && is_golden_disk(fd)) {
+            ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+            return fd;
+        }
+        if (fd >= 0)
+            close(fd);
+        else
+            usleep(10000); /* somebody else's */
+    }
+}
+
 /* With VZ_GOLDEN_WRITE, which names a file, make one more. */
 static void write_golden(const struct vz_config *c)
 {
@@ -666,10 +697,8 @@ START_TEST(golden_files_are_restored)
     struct vz_machine *m;
     uint64_t before;
     char path[256];
-    int fd = open(GOLDEN_DISK, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    int disk = take_golden_disk();
 
-    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
-    close(fd);
     o.passphrase = "golden";
     if (getenv("VZ_GOLDEN_WRITE"))
         write_golden(c);
@@ -685,6 +714,7 @@ START_TEST(golden_files_are_restored)
         vz_machine_free(m);
     }
     unlink(GOLDEN_DISK);
+    close(disk);
     unlink(kernel.path);
     vz_config_unref(c);
 }
