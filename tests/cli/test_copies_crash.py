@@ -106,3 +106,23 @@ def test_no_room_for_a_snapshot(vz, machine, home):  # noqa: F811
     r = vz("fork", "one")
     assert r.status == 1 and "File too large" in r.err and vz("list", "--names").out == "one\n", r
     runs(vz, "one")
+
+
+def test_a_layer_that_is_only_read_keeps_what_is_below_it(vz, machine, home):  # noqa: F811
+    folder = machine("one", "--disk", "disk.img")
+    with open(folder / "disk.img", "wb") as f:
+        f.truncate(1 << 20)
+    assert vz("snapshot", "one", "s").status == 0
+    config = json.loads((folder / "config.json").read_text())
+    attachment = config["storageDevices"][0]["attachment"]
+    assert attachment["path"] == "disk-1.qcow2"
+    attachment["readOnly"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    assert vz("snapshot", "one", "s", "--delete").status == 0 and vz("snapshots", "one", "--json").out == "[]\n"
+    assert (folder / "disk.img").exists() and vz("disk", "info", folder / "disk-1.qcow2").status == 0
+    # What nothing leads to any more goes, as ever.
+    attachment["path"], attachment["format"] = "disk.img", "raw"
+    attachment["readOnly"] = False
+    (folder / "config.json").write_text(json.dumps(config))
+    assert vz("snapshot", "one", "s").status == 0 and vz("rewind", "one", "s").status == 0
+    assert (folder / "disk.img").exists() and len(list(folder.glob("disk-*.qcow2"))) == 2

@@ -191,22 +191,23 @@ int freeze_fill(const struct bundle *from, json_t *frozen, const struct bundle *
 struct marking {
     const struct bundle *b;
     json_t *names;
+    bool any; /* files that are read, too, and what is below them */
 };
 
 /* config_path_fn: note it, and what is below. */
 static bool mark(void *arg, json_t *object, const char *member, const char *path)
 {
     const struct marking *m = arg;
-    char name[2][LAYER_NAME_MAX];
+    char below[LAYER_NAME_MAX], name[LAYER_NAME_MAX];
     struct vz_error ignored;
-    unsigned n = 0;
 
-    if (!layer_is_for(object) || strcmp(member, "path") || !layer_is_here(path) || strlen(path) >= LAYER_NAME_MAX)
+    if (!layer_is_here(path) || (!m->any && (!layer_is_for(object) || strcmp(member, "path"))))
         return true;
-    strcpy(name[0], path);
-    for (; name[n][0]; n ^= 1) {
-        json_object_set_new(m->names, name[n], json_true());
-        if (!look_below(m->b, name[n], name[n ^ 1], &ignored))
+    if (m->any && !bundle_has(m->b, path))
+        return !layer_is_for(object); /* what is made when the machine runs; a disk is missed */
+    for (const char *at = path; *at; at = strcpy(name, below)) {
+        json_object_set_new(m->names, at, json_true());
+        if (!look_below(m->b, at, below, &ignored))
             return false;
     }
     return true;
@@ -214,7 +215,7 @@ static bool mark(void *arg, json_t *object, const char *member, const char *path
 
 void freeze_sweep(const struct bundle *b, json_t *gone, json_t *kept)
 {
-    struct marking old = {b, json_object()}, now = {b, json_object()};
+    struct marking old = {.b = b, .names = json_object()}, now = {.b = b, .names = json_object(), .any = true};
     const char *name;
     json_t *value;
 

@@ -10,7 +10,7 @@
 bool layer_is_qcow2(int folder, const char *path)
 {
     char magic[4] = "";
-    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     bool is = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "QFI\xfb", 4);
 
     if (fd >= 0)
