@@ -90,28 +90,33 @@ static void go_on(struct snapshot *s)
 
 /* ---- At rest -------------------------------------------------------------------------------- */
 
-/* The layers that came to nothing. */
+/* The layers that came to nothing; but what config.json names stays, whatever became of the attempt to change it. */
 static void drop_layers(struct snapshot *s)
 {
-    json_t *gone = json_pack("[O]", s->layered), *kept = json_pack("[O]", s->frozen);
+    struct vz_error ignored;
+    struct vz_config *config = bundle_config(&s->bundle, &ignored);
+    json_t *named = config ? config_json(config, &ignored) : NULL;
+    json_t *gone = json_pack("[O]", s->layered), *kept = json_pack("[O,O]", s->frozen, named);
 
     if (gone && kept)
         freeze_sweep(&s->bundle, gone, kept);
+    vz_config_unref(config);
+    json_decref(named);
     json_decref(gone);
     json_decref(kept);
 }
 
-/* In this order whoever starts it after a crash finds what the guest had written: config.json changes before it goes
- * on, and what is written to the layers before the machine has them is nothing. */
+/* config.json changes first. A layer that nobody has written reads as what is below it, so whoever starts the machine from
+ * there after a crash, or when its disks could not be exchanged and config.json not changed back, has all that the guest
+ * wrote. The other way round the guest could be left to write a layer that nothing names. */
 static bool switch_disks(struct snapshot *s)
 {
-    struct vz_config *now = config_of_json(s->layered, &s->err), *was = config_of_json(s->frozen, &s->err);
-    struct vz_machine *m = call_machine(s->call);
+    struct vz_config *now = config_of_json(s->layered, &s->err), *was = now ? config_of_json(s->frozen, &s->err) : NULL;
+    bool ok = was && bundle_set_config(&s->bundle, now, &s->err) == 0;
     struct vz_error ignored;
-    bool ok = now && was && vz_machine_set_disks(m, now, &s->err) == 0;
 
-    if (ok && bundle_set_config(&s->bundle, now, &s->err) < 0) {
-        vz_machine_set_disks(m, was, &ignored);
+    if (ok && vz_machine_set_disks(call_machine(s->call), now, &s->err) < 0) {
+        (void)!bundle_set_config(&s->bundle, was, &ignored);
         ok = false;
     }
     vz_config_unref(now);
