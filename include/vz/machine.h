@@ -161,7 +161,8 @@ typedef void vz_machine_done_fn(void *arg, struct vz_machine *machine, const str
  *         under way is finished first: a disk that does not answer for 30 s makes it fail with
  *         VZ_ERROR_IO, and the machine runs on
  * resume  go on
- * stop    as pulling the plug would: the guest is not asked. What it wrote to its disks is there.
+ * stop    as pulling the plug would: the guest is not asked. What it wrote to its disks is there. Not while another
+ *         operation is under way, also one that was begun just before: that completes first
  *         A disk that does not answer for 30 s (also when the guest ends by itself) is given up:
  *         VZ_ERROR_IO, the state is error, and the run's memory and files stay taken until the
  *         process ends

@@ -102,6 +102,7 @@ static void give_up(struct run_options *o, struct warm *w, const struct vz_error
 bool run_warm_prepare(struct run_options *o, int *ret_status)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
+    bool done = false;
     struct warm w;
 
     *ret_status = EXIT_OURS;
@@ -112,10 +113,14 @@ bool run_warm_prepare(struct run_options *o, int *ret_status)
     if (warm_begin(&o->bundle, o->config, &w, &err) == 0) {
         if (isatty(STDERR_FILENO))
             cli_error("%s: starting it once; later runs go on from there", o->bundle.name);
-        if (start_and_save(o, &w, &err) && warm_finish(&o->bundle, &w, &err) == 0)
-            return use(o, &w);
+        if (start_and_save(o, &w, &err) && warm_finish(&o->bundle, &w, &err) == 0) {
+            if (!ending_came() && !ending_timed_out())
+                return use(o, &w);
+            done = true; /* it came when the state was as good as there: that stays, for the next one */
+        }
     }
-    give_up(o, &w, &err);
+    if (!done)
+        give_up(o, &w, &err);
     warm_free(&w);
     if (ending_timed_out())
         *ret_status = EXIT_TIMEOUT;

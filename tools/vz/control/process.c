@@ -42,6 +42,7 @@ struct control {
     int signal_fd;
     uint64_t began_ms;
     uint64_t pull_ms; /* when to turn the machine off; 0: not */
+    bool off; /* as soon as its state allows that: somebody may be pausing or saving it just then */
     bool started, ended;
     bool saves; /* asked to end, it saves the machine rather than asking the guest, and... */
     bool leaves; /* ...could not */
@@ -231,8 +232,8 @@ static void leave(struct control *c)
     }
     cli_error("asked to end: turning the machine off");
     c->pull_ms = 0;
-    if (!c->started || vz_machine_stop(c->machine, NULL, NULL) < 0)
-        c->ended = true;
+    c->off = true;
+    c->ended = c->ended || !c->started;
 }
 
 static void take_signal(struct control *c)
@@ -255,8 +256,10 @@ static void look_at_state(struct control *c)
     if (!c->ended && c->pull_ms && now_ms() >= c->pull_ms) {
         cli_error("the guest has not shut down: turning the machine off");
         c->pull_ms = 0;
-        vz_machine_stop(c->machine, NULL, NULL);
+        c->off = true;
     }
+    if (!c->ended && c->off && vz_machine_can_stop(c->machine))
+        c->off = vz_machine_stop(c->machine, NULL, NULL) < 0;
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
