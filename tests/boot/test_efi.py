@@ -244,6 +244,11 @@ def test_files_that_do_not_go_together_are_refused(vz, tmp_path):
     assert "firmware finds the kernel itself" in run("--efi", "--kernel", "/dev/null")
 
 
+def test_too_little_memory_is_told(vz):
+    r = vz("run", "--efi", "--memory", "32M")
+    assert r.status == 1 and "needs 64 MiB of memory" in r.err, r
+
+
 def test_a_store_belongs_to_one_machine(vz, disk, tmp_path):
     store = tmp_path / "variables.fd"
     path = disk("echo up; sleep 60")

@@ -22,6 +22,9 @@ static int check_options(const struct board_options *o, struct vz_error *err)
                          "memory size must be whole pages from %llu MiB to %llu GiB",
                          (unsigned long long)(RAM_SIZE_MIN / MIB),
                          (unsigned long long)(RAM_SIZE_MAX / GIB));
+    if (o->firmware && o->ram_size < FIRMWARE_RAM_MIN)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "UEFI firmware needs %llu MiB of memory, or more",
+                         (unsigned long long)(FIRMWARE_RAM_MIN / MIB));
     if (!o->vcpu_count || o->vcpu_count > HV_VCPUS_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "CPU count must be from 1 to %u",
                          HV_VCPUS_MAX);

@@ -11,6 +11,7 @@
 
 struct board;
 
+#define FIRMWARE_RAM_MIN (64 * MIB) /* OVMF hangs without a word where it has less */
 #define FIRMWARE_END UINT64_C(0x100000000)
 
 struct firmware_params {
