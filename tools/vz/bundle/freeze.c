@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bundle/freeze.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -213,14 +214,34 @@ static bool mark(void *arg, json_t *object, const char *member, const char *path
     return true;
 }
 
+/* Layers that no configuration names: a disk that was detached, a crash's. Whatever they are, what they read stays; but a warm
+ * state is of a disk that is not any more. */
+static bool mark_others(const struct marking *now, json_t *gone)
+{
+    int fd = openat(now->b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    bool ok = d;
+
+    for (struct dirent *e; ok && (e = readdir(d));) {
+        if (e->d_name[0] != '.' && strncmp(e->d_name, "warm-", 5) && !json_object_get(gone, e->d_name) &&
+            layer_is_qcow2(now->b->fd, e->d_name))
+            ok = mark((void *)now, NULL, "", e->d_name);
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 void freeze_sweep(const struct bundle *b, json_t *gone, json_t *kept)
 {
     struct marking old = {.b = b, .names = json_object()}, now = {.b = b, .names = json_object(), .any = true};
     const char *name;
     json_t *value;
 
-    if (old.names && now.names && config_paths(kept, mark, &now)) {
-        config_paths(gone, mark, &old);
+    if (old.names && now.names && config_paths(kept, mark, &now) &&
+        (config_paths(gone, mark, &old), mark_others(&now, old.names))) {
         json_object_foreach(old.names, name, value) {
             if (!json_object_get(now.names, name))
                 unlinkat(b->fd, name, 0);
