@@ -126,3 +126,39 @@ def test_a_layer_that_is_only_read_keeps_what_is_below_it(vz, machine, home):  #
     (folder / "config.json").write_text(json.dumps(config))
     assert vz("snapshot", "one", "s").status == 0 and vz("rewind", "one", "s").status == 0
     assert (folder / "disk.img").exists() and len(list(folder.glob("disk-*.qcow2"))) == 2
+
+
+def test_a_detached_layer_keeps_what_is_below_it(vz, machine, home):  # noqa: F811
+    folder = machine("one", "--disk", "disk.img")
+    with open(folder / "disk.img", "wb") as f:
+        f.truncate(1 << 20)
+    assert vz("snapshot", "one", "s").status == 0
+    config = json.loads((folder / "config.json").read_text())
+    config["storageDevices"] = []
+    (folder / "config.json").write_text(json.dumps(config))
+    assert vz("snapshot", "one", "s", "--delete").status == 0
+    assert (folder / "disk.img").exists() and vz("disk", "info", folder / "disk-1.qcow2").status == 0
+
+
+def test_a_snapshot_is_of_what_the_machine_runs_with(vz, one):
+    """And not of what config.json has been changed to since."""
+    file = one / "config.json"
+    config = json.loads(file.read_text())
+    config["cpus" if "cpus" in config else "cpuCount"] = 2
+    file.write_text(json.dumps(config))
+    assert vz("snapshot", "one", "s").status == 0
+    now = json.loads(file.read_text())
+    assert now["storageDevices"][0]["attachment"]["path"] == "disk-1.qcow2"
+    assert vz("rewind", "one", "s").status == 0  # which restores, with one CPU
+    runs(vz, "one")
+    config = json.loads(file.read_text())
+    with open(one / "other.img", "wb") as f:  # as long as the first one
+        f.truncate(4 << 20)
+    config["storageDevices"][0]["attachment"].update(path="other.img", format="raw")
+    text = json.dumps(config)
+    file.write_text(text)
+    before = sorted(os.listdir(one))
+    r = vz("snapshot", "one", "t")
+    assert r.status == 1 and "disks have been changed since it was started" in r.err, r
+    assert file.read_text() == text and tags(vz) == ["s"] and sorted(os.listdir(one)) == before
+    runs(vz, "one")

@@ -20,7 +20,8 @@ struct snapshot {
     struct bundle bundle; /* the process', with the lock for changes */
     char *tag;            /* NULL: for somebody who makes something else of it */
     char state[SNAPSHOT_NAME_MAX];
-    json_t *frozen, *layered; /* configurations */
+    json_t *frozen;         /* the configuration that it runs with */
+    json_t *named, *layered; /* that of config.json, which may have been changed since: now, and with layers */
     bool was_running, goes_on, is_written;
     struct vz_error err; /* the first */
 };
@@ -43,6 +44,7 @@ static void answer(struct snapshot *s)
         unlinkat(s->bundle.fd, s->state, 0);
     control_end_change(c);
     json_decref(s->frozen);
+    json_decref(s->named);
     json_decref(s->layered);
     free(s->tag);
     free(s);
@@ -96,7 +98,7 @@ static void drop_layers(struct snapshot *s)
     struct vz_error ignored;
     struct vz_config *config = bundle_config(&s->bundle, &ignored);
     json_t *named = config ? config_json(config, &ignored) : NULL;
-    json_t *gone = json_pack("[O]", s->layered), *kept = json_pack("[O,O]", s->frozen, named);
+    json_t *gone = json_pack("[O]", s->layered), *kept = json_pack("[O,O]", s->named, named);
 
     if (gone && kept)
         freeze_sweep(&s->bundle, gone, kept);
@@ -111,7 +113,7 @@ static void drop_layers(struct snapshot *s)
  * wrote. The other way round the guest could be left to write a layer that nothing names. */
 static bool switch_disks(struct snapshot *s)
 {
-    struct vz_config *now = config_of_json(s->layered, &s->err), *was = now ? config_of_json(s->frozen, &s->err) : NULL;
+    struct vz_config *now = config_of_json(s->layered, &s->err), *was = now ? config_of_json(s->named, &s->err) : NULL;
     bool ok = was && bundle_set_config(&s->bundle, now, &s->err) == 0;
     struct vz_error ignored;
 
@@ -154,7 +156,39 @@ static void on_paused(void *arg, struct vz_machine *machine, const struct vz_err
 
 /* ---- Before it ------------------------------------------------------------------------------ */
 
-/* What it runs with now: config.json may have been changed since. */
+static const char *path_of(json_t *config, size_t device)
+{
+    json_t *d = json_array_get(json_object_get(config, "storageDevices"), device);
+
+    return json_string_value(json_object_get(json_object_get(d, "attachment"), "path"));
+}
+
+/* Layers go on what config.json names, and below the guest's disks: that must be the same. */
+static bool same_disks(struct snapshot *s)
+{
+    size_t count = json_array_size(json_object_get(s->frozen, "storageDevices"));
+    bool same = json_array_size(json_object_get(s->named, "storageDevices")) == count;
+
+    for (size_t i = 0; same && i < count; i++) {
+        const char *runs = path_of(s->frozen, i), *named = path_of(s->named, i);
+
+        same = runs && named ? !strcmp(runs, named) : !runs && !named;
+    }
+    return same || fail_false(&s->err, VZ_ERROR_INVALID_STATE,
+                              "%s: its disks have been changed since it was started, which it has from its next start on: stop "
+                              "and start it first", s->bundle.name);
+}
+
+/* What is booted from goes by its disk's name, also where that has got a layer since the start. */
+static void name_boot_disk(struct snapshot *s)
+{
+    json_t *disk = json_object_get(json_object_get(s->named, "bootLoader"), "disk");
+    json_t *loader = json_object_get(s->frozen, "bootLoader");
+
+    if (disk && json_object_get(loader, "disk"))
+        json_object_set(loader, "disk", disk);
+}
+
 static bool prepare(struct snapshot *s)
 {
     struct vz_machine *m = call_machine(s->call);
@@ -164,9 +198,11 @@ static bool prepare(struct snapshot *s)
         (s->tag && !snapshot_tag_check(&s->bundle, s->tag, &s->err)))
         return false;
     file = bundle_config(&s->bundle, &s->err);
-    s->frozen = file ? config_json(file, &s->err) : NULL;
+    s->named = file ? config_json(file, &s->err) : NULL;
     vz_config_unref(file);
-    s->layered = s->frozen ? freeze_layers(&s->bundle, s->frozen, &s->err) : NULL;
+    s->frozen = s->named ? config_json(vz_machine_config(m), &s->err) : NULL;
+    name_boot_disk(s);
+    s->layered = s->frozen && same_disks(s) ? freeze_layers(&s->bundle, s->named, &s->err) : NULL;
     if (s->layered)
         snapshot_state_name(&s->bundle, s->state);
     return s->layered;
