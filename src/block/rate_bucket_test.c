@@ -78,12 +78,31 @@ START_TEST(changes_count_at_once)
 }
 END_TEST
 
+/* As large as a configuration may say, and larger: no sum wraps, and no request waits that need not. */
+START_TEST(rates_may_be_huge)
+{
+    static const uint64_t rates[] = {INT64_MAX, UINT64_MAX};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
+        struct rate_bucket b;
+
+        rate_bucket_init(&b, rates[i], UINT64_MAX, 0);
+        rate_bucket_take(&b, UINT64_MAX);
+        ck_assert_uint_le(rate_bucket_when(&b, 1, 0), 1);
+        ck_assert_uint_eq(rate_bucket_when(&b, UINT64_MAX, UINT64_MAX / 2), UINT64_MAX / 2);
+        rate_bucket_change(&b, 1, 0, UINT64_MAX / 2);
+        ck_assert_uint_eq(rate_bucket_when(&b, UINT64_MAX, UINT64_MAX / 2), UINT64_MAX / 2);
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, rates_are_kept_exactly);
     UNIT_TEST(s, a_burst_is_over_once);
     UNIT_TEST(s, a_large_request_goes_and_is_waited_for);
     UNIT_TEST(s, changes_count_at_once);
+    UNIT_TEST(s, rates_may_be_huge);
 }
 
 UNIT_TEST_MAIN("rate_bucket", add_tests)

@@ -471,6 +471,19 @@ START_TEST(blocks_of_4096_bytes)
     ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_IN, 8, 8192, true), VIRTIO_BLK_S_OK);
     ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_OUT, 1, 4096, false), VIRTIO_BLK_S_IOERR);
     ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_IN, 8, 512, true), VIRTIO_BLK_S_IOERR);
+    memset(disk_of(&r), 0xff, SECTORS * 512);
+    set_range(&r, 0, 8, 16, 0); /* ranges are in sectors of 512 bytes all the same */
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16, false), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(disk_of(&r)[8 * 512 - 1], 0xff);
+    ck_assert_uint_eq(disk_of(&r)[8 * 512], 0);
+    ck_assert_uint_eq(disk_of(&r)[24 * 512 - 1], 0);
+    ck_assert_uint_eq(disk_of(&r)[24 * 512], 0xff);
+    set_range(&r, 0, 32, 8, 0);
+    ck_assert_uint_eq(run(&r, VIRTIO_BLK_T_DISCARD, 0, 16, false), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(disk_of(&r)[32 * 512 - 1], 0xff);
+    ck_assert_uint_eq(disk_of(&r)[40 * 512], 0xff);
+    set_range(&r, 0, 33, 8, 0);
+    ck_assert_uint_ne(run(&r, VIRTIO_BLK_T_DISCARD, 0, 16, false), VIRTIO_BLK_S_OK);
     teardown(&r);
 }
 END_TEST
