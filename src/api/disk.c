@@ -40,7 +40,16 @@ static enum disk_format format_of_name(const char *path, enum vz_disk_format for
 {
     if (format != VZ_DISK_FORMAT_AUTOMATIC)
         return (enum disk_format)format;
-    return disk_format_is_named_qcow2(path) ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
+    return !nbd_uri_is(path) && disk_format_is_named_qcow2(path) ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
+}
+
+/* For what an image can have done to it, and a disk on an NBD server cannot. */
+static int check_is_here(const char *path, struct vz_error *err)
+{
+    if (!nbd_uri_is(path))
+        return 0;
+    return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                     "%s: is on a server: it can be looked at, copied and, as a copy's target, overwritten", path);
 }
 
 static bool is_for_qcow2(const struct vz_disk_create_options *o)
@@ -70,6 +79,8 @@ static int new_of(const char *path, const struct vz_disk_create_options *given, 
     if (ret->format == DISK_FORMAT_RAW && is_for_qcow2(&o))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "%s: only a qcow2 image has clusters, tables and a backing image", path);
+    if (nbd_uri_is(path) && (ret->format != DISK_FORMAT_RAW || o.preallocation != VZ_DISK_PREALLOCATION_NONE))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: a disk on a server has no format and no room to take", path);
     if (o.preallocation != VZ_DISK_PREALLOCATION_NONE && o.backing)
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "%s: what is preallocated would hide its backing image", path);
@@ -101,6 +112,8 @@ int vz_disk_create(const char *path, uint64_t bytes, const struct vz_disk_create
     int r = new_of(path, options, &n, &o, err);
 
     n.size = bytes;
+    if (!r)
+        r = check_is_here(path, err);
     if (!r && o.backing)
         r = look_at_backing(path, &o, &n, err);
     return result(r < 0 ? r : image_create(path, &n, &(struct image_progress){o.progress, o.arg}, err));
@@ -180,6 +193,8 @@ int vz_disk_resize(const char *path, uint64_t bytes, bool shrink,
     struct image_progress progress;
     int r = options_of(path, options, &o, &progress, err);
 
+    if (!r)
+        r = check_is_here(path, err);
     return result(r < 0 ? r : image_resize(&o, bytes, shrink, err));
 }
 
@@ -189,6 +204,8 @@ int vz_disk_commit(const char *path, const struct vz_disk_options *options, stru
     struct image_progress progress;
     int r = options_of(path, options, &o, &progress, err);
 
+    if (!r)
+        r = check_is_here(path, err);
     return result(r < 0 ? r : image_commit(&o, &progress, err));
 }
 
@@ -200,6 +217,8 @@ int vz_disk_rebase(const char *path, const char *backing, enum vz_disk_format fo
     struct image_progress progress;
     int r = options_of(path, options, &o, &progress, err);
 
+    if (!r)
+        r = check_is_here(path, err);
     return result(r < 0 ? r : image_rebase(&o, &b, &progress, err));
 }
 

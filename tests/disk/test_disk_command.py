@@ -122,7 +122,7 @@ def test_qemu_writes_what_we_made(vz, tmp_path, args, seen, room):
         assert f"{21 * MIB} bytes" in qemu("io", "-c", "read -P 0 0 21M", path)
     before = path.stat().st_blocks
     qemu("io", "-c", "write -P 7 1M 3M", "-c", "write -P 9 12345k 1k", "-c", "write -z 2M 1M", path)
-    assert room != "full" or path.stat().st_blocks <= before + 8
+    assert room != "full" or path.stat().st_blocks <= before + 256  # the host's own tables may grow, 3M of data must not
     qemu("img", "convert", "-O", "raw", path, raw)
     rig("read", path, back)
     assert raw.read_bytes() == back.read_bytes()
@@ -372,7 +372,11 @@ def test_disks_on_servers(vz, tmp_path, export):
     assert target.read_bytes() == source.read_bytes() + bytes(2 * MIB)
     refused(vz, "convert", back, export(source), "--replace", said=[str(20 * MIB)])
     refused(vz, "info", "nbd+unix:///?socket=/nowhere", said=["/nowhere"])
-    refused(vz, "resize", there, "30M")
+    for args in (["resize", there, "30M"], ["create", there, "30M"], ["commit", there], ["rebase", there]):
+        refused(vz, *args, said=["is on a server"])
+    for more in (["--to-format", "qcow2"], ["--preallocate", "full"], ["--cluster-size", "4K"]):
+        refused(vz, "convert", source, back, "--replace", *more)
+    assert target.read_bytes() == source.read_bytes() + bytes(2 * MIB)
 
 
 def test_an_image_in_use(vz, tmp_path):

@@ -80,8 +80,7 @@ static void disk_help(FILE *to, const struct opt *options)
           "  check    compare a qcow2 image's tables with each other\n"
           "New images appear when they are whole; interrupted, nothing is left of them.\n"
           "info, convert and check take the addresses of disks on NBD servers (nbd://...) for PATH, and\n"
-          "convert --replace one for NEW, which it overwrites.\n"
-          "\n",
+          "convert --replace one for NEW, which it overwrites.\n",
           to);
     opts_help(to, options, "Options");
     fputs("\n"
