@@ -97,12 +97,14 @@ int machine_save_behind(struct vz_machine *m, const struct machine_file *f, stru
     return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread");
 }
 
-void machine_tell_written(struct vz_machine *m, const struct machine_file *f)
+int machine_tell_written(struct vz_machine *m, const struct machine_file *f, struct vz_error *err)
 {
     struct machine_background *b = background_new(m, f, NULL);
 
-    if (b)
-        events_push(&m->events, &b->event);
+    if (!b)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    events_push(&m->events, &b->event);
+    return 0;
 }
 
 void machine_join_background(struct vz_machine *m)

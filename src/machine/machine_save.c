@@ -257,7 +257,7 @@ int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_err
         r = save_writer_commit(w, err);
     save_writer_free(w);
     if (!r && f->background)
-        machine_tell_written(m, f);
+        r = machine_tell_written(m, f, err);
     return r;
 }
 

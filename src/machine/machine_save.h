@@ -41,8 +41,8 @@ int machine_restore_now(struct vz_machine *m, struct machine_file *f,
 struct save_writer;
 int machine_save_behind(struct vz_machine *m, const struct machine_file *f, struct save_writer *w,
                         struct vz_error *err) must_check;
-/* It was written at once. */
-void machine_tell_written(struct vz_machine *m, const struct machine_file *f);
+/* It was written at once. -ENOMEM: nobody will be told. */
+int machine_tell_written(struct vz_machine *m, const struct machine_file *f, struct vz_error *err) must_check;
 /* Wait for all that is being written; what there is to tell is delivered later. */
 void machine_join_background(struct vz_machine *m);
 
