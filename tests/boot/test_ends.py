@@ -232,4 +232,4 @@ def test_every_layer_counts(kernels, initramfs, tmp_path):
     assert stats["virtio.broken"] == stats["block.errors"] == "0", stats
     argv[argv.index("--disk") + 1] = f"{disk},filter=nonsense"
     p = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
-    assert p.returncode != 0 and b"filter 'nonsense' is none: log, limit:" in p.stderr, p.stderr
+    assert p.returncode != 0 and b"filter 'nonsense' is none: log, delay:TIME" in p.stderr, p.stderr
