@@ -18,10 +18,13 @@ struct rig {
     struct fake_machine m;
     struct char_dev *line;
     int host; /* the far end of line */
+    struct mem *mem; /* of those that have DMA; else NULL */
 };
 
 struct place {
-    uint16_t base, len;
+    uint64_t base;
+    uint16_t len;
+    bool is_mmio;
 };
 
 static void on_request(void *arg, enum chipset_request kind, uint32_t value) {}
@@ -84,12 +87,53 @@ static int create(struct rig *r)
 #elif defined(FUZZ_FW_CFG)
 static const struct place place = {0x510, 12};
 
+#define FW_RAM (64 * KIB)
+/* The address of a request, big-endian, is one that is there. */
+#define ADAPT(at, v) ((at) == 0x518 ? __builtin_bswap32((v) & 0xffff) : (v))
+
+/* Requests lie everywhere: lengths and addresses that fit, and that do not. */
+static void fill_with_requests(struct mem *mem)
+{
+    uint8_t request[16];
+    uint32_t seed = 1;
+
+    for (gpa_t at = 0; at < FW_RAM; at += sizeof(request)) {
+        for (unsigned i = 0; i < sizeof(request); i++) {
+            seed = seed * 1664525 + 1013904223;
+            request[i] = i < 4 || i > 13 || seed & BIT(30) ? (uint8_t)(seed >> 16) & (i == 2 ? 0 : 0x3f) : 0;
+        }
+        require(!mem_write(mem, at, request, sizeof(request)), "request");
+    }
+}
+
 static int create(struct rig *r)
 {
-    return fw_cfg_create(r->m.bus, &(struct fw_cfg_options){64 * MIB, 2, NULL}, NULL);
+    struct fw_cfg *f;
+    int e = mem_create(FW_RAM, &r->mem, NULL);
+
+    if (!e)
+        e = mem_add(r->mem, 0, FW_RAM, false);
+    if (!e)
+        e = fw_cfg_create(r->m.bus, &(struct fw_cfg_options){FW_RAM, 2, r->mem}, &f);
+    if (!e)
+        fill_with_requests(r->mem);
+    return e ? e : fw_cfg_set_file(f, "etc/file", "some bytes", 10);
+}
+#elif defined(FUZZ_FLASH)
+static const struct place place = {0xffc00000, 2 * FLASH_BLOCK, true};
+
+static int create(struct rig *r)
+{
+    static uint8_t data[2 * FLASH_BLOCK];
+    const struct flash_options o = {.base = place.base, .len = sizeof(data), .data = data};
+
+    return flash_create(r->m.bus, &o);
 }
 #else
 #error "which device?"
+#endif
+#ifndef ADAPT
+#define ADAPT(at, v) (v)
 #endif
 
 static void set_up(struct rig *r)
@@ -108,6 +152,7 @@ static void set_up(struct rig *r)
 static void tear_down(struct rig *r)
 {
     bus_destroy(r->m.bus);
+    mem_destroy(r->mem);
     char_destroy(r->line);
     fake_loop_turn(r->m.loop);
     loop_destroy(r->m.loop);
@@ -140,10 +185,26 @@ static void load_damaged(struct rig *r, unsigned at, uint8_t with)
     state_writer_fini(&w);
 }
 
+static void look(struct rig *r, uint64_t at, unsigned size)
+{
+    if (place.is_mmio)
+        (void)fake_read(&r->m, at, size);
+    else
+        (void)fake_in(&r->m, (uint16_t)at, size);
+}
+
+static void change(struct rig *r, uint64_t at, unsigned size, uint32_t v)
+{
+    if (place.is_mmio)
+        fake_write(&r->m, at, size, v);
+    else
+        fake_out(&r->m, (uint16_t)at, size, ADAPT(at, v));
+}
+
 /* One step takes 4 bytes. */
 static void step(struct rig *r, const uint8_t *in)
 {
-    uint16_t port = (uint16_t)(place.base + in[1] % place.len);
+    uint64_t at = place.base + (place.len > 256 ? in[1] * 61u : in[1]) % place.len;
     unsigned size = 1u << (in[0] >> 6) % 3;
     char sink[256];
 
@@ -172,10 +233,10 @@ static void step(struct rig *r, const uint8_t *in)
     case 7:
     case 8:
     case 9:
-        (void)fake_in(&r->m, port, size);
+        look(r, at, size);
         break;
     default:
-        fake_out(&r->m, port, size, in[2] | (unsigned)in[3] << 8 | (unsigned)in[2] << 24);
+        change(r, at, size, in[2] | (unsigned)in[3] << 8 | (unsigned)in[2] << 24);
         break;
     }
 }
