@@ -50,6 +50,7 @@ struct device_env {
     /* Constant from the start. */
     struct loop *loop;
     unsigned cpu_count;
+    unsigned share_count;              /* of the configuration's shared directories */
     uint64_t ram_size;                 /* bytes */
     const uint8_t *identifier;         /* 16 bytes, the machine's */
     const char *label;                 /* its name; may be NULL */

@@ -41,6 +41,7 @@ static int fs_open(struct device_slot *s, struct vz_error *err)
     static const enum share_caching caching[] = {SHARE_CACHE_AUTO, SHARE_CACHE_NEVER, SHARE_CACHE_ALWAYS};
     const struct vz_directory_sharing_device *d = s->config;
     struct share_options o = {.caching = caching[d->caching],
+                              .sharers = s->env->share_count,
                               .nodes_max = MAX(s->env->ram_size / MEMORY_PER_NODE, NODES_LEAST)};
     struct share_ownership_words words;
     struct share_directory *list;

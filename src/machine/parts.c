@@ -23,6 +23,7 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
 {
     const struct vz_config *c = p->config;
     const struct device_env env = {.loop = p->loop, .cpu_count = c->options.cpu_count,
+                                   .share_count = c->directory_sharing_devices.count,
                                    .ram_size = c->options.memory_size,
                                    .identifier = c->platform->identifier.bytes,
                                    .label = c->options.label,

@@ -275,12 +275,14 @@ void share_load(struct share *s, const struct share_session *session)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Parts of what the process may open: there are others in it, and other shares. */
-static void set_limits(struct share *s)
+/* Parts of what the process may open: there are others in it, and other shares. A share has five eighths of
+ * its part at most: known files, those without names and owners of locks an eighth each, open files two. */
+static void set_limits(struct share *s, unsigned sharers)
 {
     struct rlimit l;
     rlim_t max = getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur != RLIM_INFINITY ? l.rlim_cur : 1024;
 
+    max /= MAX(sharers, 1u);
     s->fds_max = (unsigned)MIN(MAX(max / 8, FDS_LEAST), FDS_MAX);
     s->handles_max = (unsigned)MIN(MAX(max / 4, FDS_LEAST), HANDLES_MAX);
 }
@@ -329,7 +331,7 @@ int share_open(const struct share_options *o, struct share **ret, struct vz_erro
     s->nodes_max = o->nodes_max ? o->nodes_max : NODES;
     pthread_mutex_init(&s->lock, NULL);
     TAILQ_INIT(&s->owners);
-    set_limits(s);
+    set_limits(s, o->sharers);
     s->handle = calloc(s->handles_max, sizeof(*s->handle));
     if (nodes_init(s) < 0 || !s->handle)
         r = error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");

@@ -42,6 +42,7 @@ struct share_options {
     unsigned threads;   /* 0: as many as are good */
     bool no_threads;    /* for tests: share_submit() serves, and calls done() */
     uint64_t nodes_max; /* files that the guest may know of at a time; 0: a million */
+    unsigned sharers;   /* shares between which what this process may open is divided; 0: this one alone */
 };
 
 /* Open the directories. 0, or -errno with err. */
@@ -78,7 +79,7 @@ void share_reset(struct share *s);
 /* What the guest may be told after it was restored from a saved state: the session, as FUSE_INIT left it,
  * and the number from which new files are counted, so that none is taken for another. */
 struct share_session {
-    uint64_t next_node;
+    uint64_t next_node; /* at most SHARE_NODES_EVER */
     uint64_t flags; /* of FUSE_INIT */
     uint32_t minor; /* 0: there was no FUSE_INIT */
 };
@@ -94,5 +95,6 @@ void share_thread_init(void);
 #define SHARE_DATA_MAX  ((uint32_t)MIB) /* bytes of a read or a write */
 #define SHARE_NAME_MAX  255u
 #define SHARE_TAG_MAX   35u
+#define SHARE_NODES_EVER (UINT64_MAX / 2) /* a guest does not live to see it */
 
 #endif

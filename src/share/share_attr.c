@@ -363,6 +363,8 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
         want.mode &= want.mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
     if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode)
         return 0;
+    if (n->type == S_IFLNK && s->ownership == SHARE_MINE && !n->root->no_tags)
+        return link_give_to(s, n, fd, &host, &want);
     if (want.mode & (S_ISUID | S_ISGID))
         n->privileges = true;
     proc_path(path, fd, NULL);

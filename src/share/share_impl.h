@@ -54,7 +54,7 @@ struct node_key {
 
 struct handle;
 struct node {
-    uint64_t id;
+    uint64_t id;         /* changes under share.lock: node_take_over() */
     struct node_key key; /* constant, as the next three */
     bool has_birth;
     mode_t type;         /* S_IFMT of the host's file */
@@ -181,6 +181,10 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
 struct node *node_known(struct share *s, const struct root *root, const struct statx *st);
 /* The folder in which it was found last: a reference, or NULL. */
 struct node *node_parent(struct share *s, struct node *n);
+/* The same, with its name there. */
+struct node *node_place(struct share *s, struct node *n, char ret_name[SHARE_NAME_MAX + 1]);
+/* n, which was found just now, is what the guest knows as old from now on: old is gone from the host. */
+void node_take_over(struct share *s, struct node *n, struct node *old);
 /* It is found by that name now. */
 void node_moved(struct share *s, struct node *n, struct node *parent, const char *name);
 bool node_is(const struct node *n, const struct statx *st);
@@ -250,6 +254,16 @@ int owner_disarm(const struct share *s, const struct root *root, int fd) must_ch
 /* What a write or a change of owner does to set-ID bits (if by_user: who may not keep them) and to
  * capabilities. */
 int owner_drop_privileges(struct share *s, struct node *n, bool by_user) must_check;
+
+/* ---- share_stand_in.c ---- */
+
+/* n is a symbolic link (open as fd, of which the host says host) that is to be want's owner's: a stand-in takes
+ * its place on the host, and n's in what the guest knows. -EPERM: it has other names. */
+int link_give_to(struct share *s, struct node *n, int fd, const struct statx *host,
+                 const struct tag *want) must_check;
+/* Rename, with flags, and leave a whiteout of want's owner where it was. */
+int rename_to_whiteout(const struct share *s, const struct root *root, const struct tag *want, int from_fd,
+                       const char *from, int to_fd, const char *to, unsigned flags) must_check;
 
 /* ---- share_attr.c ---- */
 

@@ -268,6 +268,23 @@ static void moved(struct share *s, const struct place *p, const char *name)
     node_put(s, n);
 }
 
+/* A device node as any other of the guest's (owner_needs_stand_in()). */
+static int leave_whiteout(const struct call *c, const struct place *from, const char *from_name,
+                          const struct place *to, const char *to_name, uint32_t flags)
+{
+    const struct root *root = from->node->root;
+    struct tag want = {.uid = c->h.uid, .gid = c->h.gid, .mode = S_IFCHR};
+
+    if (root->no_tags)
+        return -EINVAL;
+    if (c->s->ownership == SHARE_MAP) {
+        want.uid = c->s->uid;
+        want.gid = c->s->gid;
+    }
+    return rename_to_whiteout(c->s, root, &want, from->fd, from_name, to->fd, to_name,
+                              flags & ~(uint32_t)RENAME_WHITEOUT);
+}
+
 static int rename_names(struct call *c, uint64_t to_id, uint32_t flags, size_t at)
 {
     char from_name[SHARE_NAME_MAX + 1], to_name[SHARE_NAME_MAX + 1];
@@ -287,7 +304,8 @@ static int rename_names(struct call *c, uint64_t to_id, uint32_t flags, size_t a
     if (!r) {
         if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
             keep(s, &to, to_name);
-        r = renameat2(from.fd, from_name, to.fd, to_name, flags) < 0 ? -errno : 0;
+        r = flags & RENAME_WHITEOUT ? leave_whiteout(c, &from, from_name, &to, to_name, flags)
+            : renameat2(from.fd, from_name, to.fd, to_name, flags) < 0 ? -errno : 0;
     }
     if (!r) {
         moved(s, &to, to_name);
@@ -314,8 +332,8 @@ int op_rename2(struct call *c)
 
     if (!r && (in.flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)))
         r = -EINVAL;
-    if (!r && (in.flags & RENAME_WHITEOUT))
-        r = -EINVAL; /* a device node of the host's: overlays in the guest do without */
+    if (!r && (in.flags & RENAME_WHITEOUT) && (in.flags & RENAME_EXCHANGE))
+        r = -EINVAL;
     return r < 0 ? r : rename_names(c, in.newdir, in.flags, HEADER_LEN + sizeof(in));
 }
 

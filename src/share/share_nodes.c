@@ -412,6 +412,49 @@ static void forget_locked(struct share *s, struct node *n, uint64_t count)
         put_locked(s, n);
 }
 
+struct node *node_place(struct share *s, struct node *n, char ret_name[SHARE_NAME_MAX + 1])
+{
+    struct node *parent;
+
+    pthread_mutex_lock(&s->lock);
+    parent = n->parent;
+    if (parent) {
+        parent->refs++;
+        snprintf(ret_name, SHARE_NAME_MAX + 1, "%s", n->name);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return parent;
+}
+
+static void set_id_locked(struct share *s, struct node *n, uint64_t id)
+{
+    struct node **at = id_slot(s, id);
+
+    n->id = id;
+    n->next_by_id = *at;
+    *at = n;
+}
+
+/* The numbers change hands, and the lookups with them: whoever asks by the number has the new one. */
+void node_take_over(struct share *s, struct node *n, struct node *old)
+{
+    uint64_t id, lookups;
+
+    pthread_mutex_lock(&s->lock);
+    id = n->id;
+    lookups = n->lookups;
+    cut(id_slot(s, n->id), offsetof(struct node, next_by_id), n);
+    cut(id_slot(s, old->id), offsetof(struct node, next_by_id), old);
+    set_id_locked(s, n, old->id);
+    set_id_locked(s, old, id);
+    n->lookups = old->lookups;
+    old->lookups = lookups;
+    n->refs = n->refs - (lookups > 0) + (n->lookups > 0);
+    old->refs = old->refs - (n->lookups > 0) + (lookups > 0);
+    forget_locked(s, old, 1); /* node_found()'s; another of n's came by a name that was looked up meanwhile */
+    pthread_mutex_unlock(&s->lock);
+}
+
 void node_forget(struct share *s, uint64_t id, uint64_t count)
 {
     struct node *n;
@@ -429,13 +472,10 @@ void node_forget(struct share *s, uint64_t id, uint64_t count)
 void nodes_renumber_locked(struct share *s)
 {
     for (unsigned i = 0; i < s->root_count; i++) {
-        struct node *n = s->root[i]->node, **at;
+        struct node *n = s->root[i]->node;
 
         cut(id_slot(s, n->id), offsetof(struct node, next_by_id), n);
-        n->id = s->next_node++;
-        at = id_slot(s, n->id);
-        n->next_by_id = *at;
-        *at = n;
+        set_id_locked(s, n, s->next_node++);
     }
 }
 

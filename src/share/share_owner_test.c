@@ -144,6 +144,83 @@ START_TEST(links_belong_to_whom_their_folder_does_or_are_stand_ins)
 }
 END_TEST
 
+/* As tar and dpkg do after they have made one. */
+START_TEST(a_link_that_is_given_away_becomes_a_stand_in_under_the_same_number)
+{
+    struct fuse_setattr_in give = {.valid = FATTR_UID | FATTR_GID, .uid = 1234, .gid = 5678};
+    struct fuse_attr a, before;
+    struct stat st;
+    uint64_t node;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SYMLINK, 1, NULL, 0, "l", "some/where"), 0);
+    node = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    before = ((struct fuse_entry_out *)fx_answer(&f))->attr;
+    ck_assert_int_eq(set_attr(&f, node, give), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 1234);
+    ck_assert_uint_eq(a.gid, 5678);
+    ck_assert_uint_eq(a.mode, S_IFLNK | 0777);
+    ck_assert_uint_eq(a.size, 10);
+    ck_assert_uint_eq(a.mtime, before.mtime);
+    ck_assert_uint_eq(a.mtimensec, before.mtimensec);
+    ck_assert_uint_eq(fx_lookup(&f, 1, "l"), node);
+    ck_assert_int_eq(fx_ask(&f, FUSE_READLINK, node, NULL, 0, NULL, NULL), 0);
+    ck_assert_uint_eq(f.got, 10);
+    ck_assert_mem_eq(fx_answer(&f), "some/where", 10);
+    st = host(&f, "l");
+    ck_assert(S_ISREG(st.st_mode) && st.st_uid == geteuid());
+    fx_forget(&f, node, 2);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), -ESTALE); /* the counts were right */
+    ck_assert_uint_eq(f.s->node_count, 1);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(a_link_of_several_names_is_not_given_away)
+{
+    struct fuse_setattr_in give = {.valid = FATTR_UID, .uid = 1234};
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(symlink("x", fx_path(&f, "l")), 0);
+    ck_assert_int_eq(linkat(AT_FDCWD, fx_path(&f, "l"), AT_FDCWD, fx_path(&f, "m"), 0), 0);
+    ck_assert_int_eq(set_attr(&f, fx_lookup(&f, 1, "l"), give), -EPERM);
+    ck_assert(S_ISLNK(host(&f, "l").st_mode));
+    fx_close(&f);
+}
+END_TEST
+
+/* What an overlay of the guest's does whose upper folder is here. */
+START_TEST(a_rename_leaves_a_whiteout)
+{
+    struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_WHITEOUT};
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    fx_host_write(&f, "a", "moved");
+    ck_assert_int_eq(fx_ask(&f, FUSE_RENAME2, 1, &in, sizeof(in), "a", "b"), 0);
+    ck_assert_int_eq(fx_getattr(&f, fx_lookup(&f, 1, "a"), &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFCHR);
+    ck_assert_uint_eq(a.rdev, 0);
+    ck_assert_int_eq(fx_getattr(&f, fx_lookup(&f, 1, "b"), &a), 0);
+    ck_assert_uint_eq(a.size, 5);
+    in.flags |= RENAME_NOREPLACE;
+    ck_assert_int_eq(fx_ask(&f, FUSE_RENAME2, 1, &in, sizeof(in), "b", "a"), -EEXIST);
+    ck_assert_int_eq(fx_getattr(&f, fx_lookup(&f, 1, "b"), &a), 0);
+    ck_assert_uint_eq(a.size, 5);
+    ck_assert_int_eq(fx_ask(&f, FUSE_RENAME2, 1, &in, sizeof(in), "none", "c"), -ENOENT);
+    in.flags = RENAME_WHITEOUT | RENAME_EXCHANGE;
+    ck_assert_int_eq(fx_ask(&f, FUSE_RENAME2, 1, &in, sizeof(in), "b", "a"), -EINVAL);
+    ck_assert_int_eq(unlink(fx_path(&f, "a")) + unlink(fx_path(&f, "b")), 0);
+    ck_assert_int_eq(rmdir(f.dir), 0); /* nothing of ours is left */
+    ck_assert_int_eq(mkdir(f.dir, 0700), 0);
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(folders_hand_on_their_group)
 {
     struct fuse_setattr_in in = {.valid = FATTR_MODE | FATTR_GID, .mode = 02775, .gid = 99};
@@ -315,6 +392,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, set_id_bits_end_as_they_do_on_a_disk);
     UNIT_TEST(s, special_files_are_stand_ins);
     UNIT_TEST(s, links_belong_to_whom_their_folder_does_or_are_stand_ins);
+    UNIT_TEST(s, a_link_that_is_given_away_becomes_a_stand_in_under_the_same_number);
+    UNIT_TEST(s, a_link_of_several_names_is_not_given_away);
+    UNIT_TEST(s, a_rename_leaves_a_whiteout);
     UNIT_TEST(s, folders_hand_on_their_group);
     UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
     UNIT_TEST(s, mapped_files_are_all_one_users);

@@ -3,9 +3,11 @@
  * queued for the loop, which pushes it. */
 #include "virtio/virtio_fs.h"
 
+#include <errno.h>
 #include <linux/virtio_fs.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/le.h"
 
 #define QUEUE_SIZE 512u /* a request of a megabyte has 256 pieces and some headers */
@@ -110,9 +112,14 @@ static void fs_start(struct virtio_dev *dev)
     fs->restored = false;
 }
 
+/* Numbers of files must not wrap round, however many a restored machine looks up. */
 static int fs_loaded(struct virtio_dev *dev, struct vz_error *err)
 {
-    to_fs(dev)->restored = true;
+    struct virtio_fs *fs = to_fs(dev);
+
+    if (fs->session.next_node > SHARE_NODES_EVER)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "shared directory: a number of files that cannot be");
+    fs->restored = true;
     return 0;
 }
 

@@ -68,6 +68,7 @@ static const struct command *const commands[] = {
     &ip_command,
     &stats_command,
     &forward_command,
+    &share_command,
     &set_command,
     &attach_command,
     &detach_command,

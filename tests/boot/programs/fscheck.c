@@ -209,6 +209,16 @@ static void owners(void)
     stat_line("block");
     TRY(lchown("open-dir/link", 12, 13));
     stat_line("open-dir/link");
+    TRY(symlink("its target", "real-link"));
+    TRY(lchown("real-link", 12, 13));
+    stat_line("real-link");
+    TRY(readlink("real-link", (char[64]){0}, 64));
+    TRY(lchown("real-link", 0, 0));
+    stat_line("real-link");
+    TRY(make("lower", 0644));
+    TRY(renameat2(AT_FDCWD, "lower", AT_FDCWD, "upper", RENAME_WHITEOUT));
+    stat_line("lower");
+    stat_line("upper");
     umask(022);
     TRY(make("masked", 0666));
     TRY(mkdir("masked-dir", 0777));

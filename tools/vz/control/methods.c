@@ -13,6 +13,7 @@ const struct control_method control_methods[] = {
     {"save", method_save},
     {"resize-disk", method_resize_disk},
     {"limit-disk", method_limit_disk},
+    {"share", method_share},
     {"snapshot", method_snapshot},
     {"connect", method_connect},
     {"forward", method_forward},
