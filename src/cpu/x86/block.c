@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See block.h. Blocks lie in one arena that is only ever emptied as a whole. */
-#include "cpu/x86/block.h"
+#include "cpu/x86/block_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,8 +18,10 @@
 #define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
 #define PLACE_UNIT 16u
-/* Blocks of the same bytes at the same address that differ in their second page only. */
-#define SECOND_PAGES_MAX 4u
+/* Blocks of the same bytes: at different addresses of programs that take turns, and those of them that
+ * cannot be moved, or that differ in their second page only. */
+#define ADDRESSES_MAX 4u
+#define OTHERS_MAX    8u
 
 struct block_cache {
     uint8_t *arena;
@@ -102,27 +104,14 @@ INSN(insn_stale_entry)
     c->rip = c->reg[REG_BLOCK_RIP];
 }
 
-/* Behind the last instruction of a block that ends without a branch. */
-INSN(insn_fall_through)
-{
-    insn_goto(c, i, 0, insn_next_rip(c, i));
-}
-
 /* May b run at rip? */
 static bool serves(const struct block *b, uint64_t rip)
 {
     return !b->fixed || b->home_rip == rip;
 }
 
-/* In front of a block that will not be translated. */
-INSN(insn_block_plain)
-{
-    NEXT;
-}
-
-
 /* In front of one that may be: enter its translation, or count until it is worth one. */
-INSN(insn_block_entry)
+void insn_block_entry(struct x86_cpu *c, const struct insn *i)
 {
     struct block *b = container_of((struct insn *)(uintptr_t)i, struct block, insn[0]);
 
@@ -143,27 +132,13 @@ INSN(insn_block_entry)
     NEXT;
 }
 
-/* An instruction of more than 15 bytes. */
-INSN(insn_too_long)
-{
-    INSN_GP0();
-}
-
 /* ---- finding ---- */
 
-/* Blocks that are right at one address only are found by it too: every process that has a library
- * elsewhere leaves such blocks of it, thousands of the same bytes. rip: 0 for the others. */
-static unsigned hash_of(const uint8_t *host, unsigned mode, uint64_t rip)
+static uint32_t *bucket_of(struct block_cache *cache, const uint8_t *host, unsigned mode)
 {
     uint64_t v = (uint64_t)(uintptr_t)host;
-    uint64_t page = (rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (unsigned)((v ^ (v >> 14) ^ mode ^ (page >> 40)) & (HASH_BUCKETS - 1));
-}
-
-static uint32_t *bucket_of(struct block_cache *cache, const struct block *b)
-{
-    return &cache->hash[hash_of(b->host, b->mode, b->fixed ? b->home_rip : 0)];
+    return &cache->hash[(v ^ (v >> 14) ^ mode) & (HASH_BUCKETS - 1)];
 }
 
 static unsigned page_bucket(const uint8_t *page)
@@ -178,18 +153,12 @@ static uint64_t linear_rip(const struct x86_cpu *c, uint64_t rip)
     return in_64bit(c) ? rip : (uint32_t)(rip + c->seg[X86_CS].base);
 }
 
-/* Outside 64-bit mode instructions are fetched within the CS limit. */
-static bool beyond_limit(const struct x86_cpu *c, uint64_t rip)
-{
-    return !in_64bit(c) && rip > c->seg[X86_CS].limit;
-}
-
 /* Host address of the code at rip, or NULL: the fault is recorded. */
 static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
 {
     const uint8_t *host;
 
-    if (unlikely(beyond_limit(c, c->rip))) {
+    if (unlikely(block_beyond_limit(c, c->rip))) {
         cpu_raise(c, X86_GP, true, 0);
         return NULL;
     }
@@ -197,55 +166,9 @@ static const uint8_t *fetch(struct x86_cpu *c, uint64_t *ret_lin)
     return mmu_fetch(c, *ret_lin, &host) ? host : NULL;
 }
 
-static void kill_block(struct x86_cpu *c, struct block *b);
-
-/* Of one hash chain: a block of these bytes that may run at RIP. *ret_fault: its second page cannot be
- * fetched, which is recorded. */
-static struct block *lookup_in(struct x86_cpu *c, const uint8_t *host, uint64_t lin, bool fixed,
-                               bool *ret_fault)
-{
-    struct block_cache *cache = c->blocks;
-    struct block *b = at_place(cache, cache->hash[hash_of(host, block_mode(c), fixed ? c->rip : 0)]);
-    struct block *other = NULL;
-    unsigned others = 0;
-    const uint8_t *second;
-
-    for (; b; b = at_place(cache, b->hash_next)) {
-        c->count.block_steps++;
-        if (b->host != host || b->mode != block_mode(c) || b->fixed != fixed || !serves(b, c->rip))
-            continue;
-        if (!block_page(b, 1))
-            return b;
-        *ret_fault = !mmu_fetch(c, (lin | (MEM_PAGE_SIZE - 1)) + 1, &second);
-        if (*ret_fault)
-            return NULL;
-        if (second == block_page(b, 1))
-            return b;
-        other = b;
-        others++;
-    }
-    if (others >= SECOND_PAGES_MAX)
-        kill_block(c, other); /* the oldest */
-    return NULL;
-}
-
-/* A block of these bytes. The same code may be mapped at several addresses, and its links serve all
- * of them as long as they stay within its page; else it is decoded once per address. One that
- * crosses a page fits only if its second page is still the one behind the first in the address
- * space of now. */
-static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
-{
-    bool fault = false;
-    struct block *b;
-
-    c->count.block_lookups++;
-    b = lookup_in(c, host, lin, true, &fault);
-    return b || fault ? b : lookup_in(c, host, lin, false, &fault);
-}
-
 static void hash_in(struct block_cache *cache, struct block *b)
 {
-    uint32_t *bucket = bucket_of(cache, b);
+    uint32_t *bucket = bucket_of(cache, b->host, b->mode);
 
     b->hash_next = *bucket;
     *bucket = place_of(cache, b);
@@ -253,12 +176,108 @@ static void hash_in(struct block_cache *cache, struct block *b)
 
 static void hash_out(struct block_cache *cache, struct block *b)
 {
-    uint32_t *at = bucket_of(cache, b), wanted = place_of(cache, b);
+    uint32_t *at = bucket_of(cache, b->host, b->mode), wanted = place_of(cache, b);
 
     while (*at && *at != wanted)
         at = &((struct block *)at_place(cache, *at))->hash_next;
     if (*at)
         *at = b->hash_next;
+}
+
+static struct block *to_front(struct block_cache *cache, struct block *b)
+{
+    if (at_place(cache, *bucket_of(cache, b->host, b->mode)) != b) {
+        hash_out(cache, b);
+        hash_in(cache, b);
+    }
+    return b;
+}
+
+static void kill_block(struct x86_cpu *c, struct block *b);
+
+static void move_block(struct x86_cpu *c, struct block *b);
+
+/* What there is of the bytes at RIP. */
+struct found {
+    struct block *here, *anywhere;  /* right at RIP only, or wherever they are mapped */
+    struct block *movable, *other;  /* right elsewhere, or with another second page: the oldest */
+    unsigned movables, others;
+    bool regretted;                 /* one was here before it was moved */
+    const uint8_t *second;          /* the page behind theirs, if somebody wanted to know */
+    bool fault;                     /* which cannot be fetched: recorded */
+};
+
+/* One that crosses a page fits only if its second page is still the one behind the first in the
+ * address space of now. */
+static bool second_page_fits(struct x86_cpu *c, struct found *f, const struct block *b, uint64_t lin)
+{
+    if (!b->crosses)
+        return true;
+    if (!f->second && !f->fault)
+        f->fault = !mmu_fetch(c, (lin | (MEM_PAGE_SIZE - 1)) + 1, &f->second);
+    return f->second == block_page(b, 1);
+}
+
+/* Mappings move by pages. What lies near both addresses is in the lower half. */
+static bool may_move(const struct x86_cpu *c, const struct block *b)
+{
+    return !b->stays && jit_may_move(c, b->home_rip, c->rip);
+}
+
+static uint16_t hash_of_page(uint64_t rip)
+{
+    return (uint16_t)((rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 48) | 1;
+}
+
+static void note_found(struct x86_cpu *c, struct found *f, struct block *b, uint64_t lin)
+{
+    bool fits = second_page_fits(c, f, b, lin);
+
+    if (fits && !b->fixed) {
+        f->anywhere = b;
+    } else if (fits && b->home_rip == c->rip) {
+        f->here = b;
+    } else if (fits && may_move(c, b)) {
+        f->movable = b;
+        f->movables++;
+        f->regretted |= b->left == hash_of_page(c->rip);
+    } else {
+        f->other = b;
+        f->others++;
+    }
+}
+
+/* Where the program goes on whose block was taken away it gets one of its own. */
+static bool shall_move(const struct found *f)
+{
+    return f->movables >= (f->regretted ? ADDRESSES_MAX : 1);
+}
+
+/* A block of these bytes. The same code may be mapped at several addresses, and its links serve all
+ * of them as long as they stay within its page; else there is one for each of some addresses, and
+ * the one that has not been looked up for longest is moved to the next. */
+static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
+{
+    struct block_cache *cache = c->blocks;
+    unsigned mode = block_mode(c);
+    struct block *b = at_place(cache, *bucket_of(cache, host, mode));
+    struct found f = {0};
+
+    c->count.block_lookups++;
+    for (; b && !f.here && !f.fault; b = at_place(cache, b->hash_next)) {
+        c->count.block_steps++;
+        if (b->host == host && b->mode == mode)
+            note_found(c, &f, b, lin);
+    }
+    if (f.fault)
+        return NULL;
+    if (!f.here && !f.anywhere && shall_move(&f)) {
+        move_block(c, f.movable);
+        f.here = f.movable;
+    }
+    if (!f.here && f.others >= OTHERS_MAX)
+        kill_block(c, f.other);
+    return f.here ? to_front(cache, f.here) : f.anywhere;
 }
 
 static void insert(struct block_cache *cache, struct block *b)
@@ -351,25 +370,16 @@ static void link_translation(struct x86_cpu *c, struct block *b)
 
 void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip)
 {
-    hash_out(c->blocks, b); /* which chain it is in depends on what changes now */
     b->home_rip = rip;
     b->tried = true;
     jit_translate(c, b);
-    if (!b->dead)
-        hash_in(c->blocks, b);
     link_translation(c, b);
 }
 
-/* ---- invalidation ---- */
-
-static void kill_block(struct x86_cpu *c, struct block *b)
+static void unlink_incoming(struct x86_cpu *c, struct block *b)
 {
     struct block_link *link;
 
-    if (b->dead)
-        return;
-    b->dead = true;
-    hash_out(c->blocks, b);
     while ((link = at_place(c->blocks, b->incoming))) {
         jit_unlink(c, link);
         link->ctx = 0;
@@ -377,6 +387,49 @@ static void kill_block(struct x86_cpu *c, struct block *b)
         b->incoming = *link_next(link);
         *link_next(link) = 0;
     }
+}
+
+static void unlink_outgoing(struct x86_cpu *c, struct block *b)
+{
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct block_link *link = &block_end(b)->link[slot];
+
+        if (c->link == link)
+            c->link = NULL;
+        if (!link->to)
+            continue;
+        jit_unlink(c, link);
+        unlink_from(c->blocks, block_of(link->to), link);
+        *link = (struct block_link){0};
+        *link_next(link) = 0;
+    }
+}
+
+/* To c->rip, and whatever leads there finds it anew. Not while a block runs. */
+static void move_block(struct x86_cpu *c, struct block *b)
+{
+    struct block_jump *jump = block_jump_slot(c, b->home_rip);
+
+    if (jump->to == b->insn)
+        jump->ctx = 0;
+    unlink_incoming(c, b);
+    unlink_outgoing(c, b);
+    b->left = hash_of_page(b->home_rip);
+    b->home_rip = c->rip;
+    if (b->code)
+        jit_move(c, b);
+    c->count.blocks_moved++;
+}
+
+/* ---- invalidation ---- */
+
+static void kill_block(struct x86_cpu *c, struct block *b)
+{
+    if (b->dead)
+        return;
+    b->dead = true;
+    hash_out(c->blocks, b);
+    unlink_incoming(c, b);
     jit_kill(c, b);
     b->begin = insn_stale_entry;
     for (unsigned n = 1; n < b->count; n++)
@@ -441,156 +494,7 @@ void block_each_in_page(const struct x86_cpu *c, const uint8_t *host,
             fn(arg, b);
 }
 
-/* ---- building ---- */
-
-static bool ends_block(const struct x86_decoded *d)
-{
-    return d->info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM);
-}
-
-/* Copy n bytes, which lie in one page, so that what is decoded is what is bound. Aligned words are
- * read at once: another vCPU may replace an instruction by a single store. Guests race as they
- * like. */
-__attribute__((no_sanitize("thread"))) static void snapshot(uint8_t *to, const uint8_t *host,
-                                                            unsigned n)
-{
-    uint64_t word = 0;
-
-    for (unsigned k = 0; k < n; k++) {
-        unsigned at = (unsigned)(uintptr_t)(host + k) & 7;
-
-        if (!k || !at)
-            word = __atomic_load_n((const uint64_t *)((uintptr_t)(host + k) & ~(uintptr_t)7),
-                                   __ATOMIC_RELAXED);
-        to[k] = (uint8_t)(word >> 8 * at);
-    }
-}
-
-/* Fetch and decode one instruction at lin, whose bytes up to the end of the page are at host. They
- * are put into bytes. X86_DECODE_MORE: it reaches into another page, and may_cross is false. */
-static enum x86_decode_result decode_one(struct x86_cpu *c, uint64_t lin, bool may_cross,
-                                         const uint8_t *host, uint8_t bytes[16],
-                                         const uint8_t **ret_second, struct x86_decoded *d,
-                                         bool *ret_fault)
-{
-    unsigned avail = MEM_PAGE_SIZE - (unsigned)(lin & (MEM_PAGE_SIZE - 1));
-    unsigned n = MIN(avail, (unsigned)X86_INSN_MAX);
-    enum x86_decode_result r;
-
-    *ret_fault = false;
-    *ret_second = NULL;
-    smc_claim(c, host, n);
-    snapshot(bytes, host, n);
-    r = x86_decode(bytes, n, c->code_size, d);
-    if (r != X86_DECODE_MORE || !may_cross)
-        return r;
-    if (!mmu_fetch(c, align_down(lin, MEM_PAGE_SIZE) + MEM_PAGE_SIZE, ret_second)) {
-        *ret_fault = true;
-        return r;
-    }
-    smc_claim(c, *ret_second, X86_INSN_MAX - n);
-    snapshot(bytes + n, *ret_second, X86_INSN_MAX - n);
-    return x86_decode(bytes, X86_INSN_MAX, c->code_size, d);
-}
-
-/* A block in the making. */
-struct building {
-    struct block *b;
-    uint64_t lin;          /* of its first byte */
-    unsigned off, count;   /* bytes and instructions so far */
-    const uint8_t *second; /* the page that the last one crosses into */
-    bool leaves;           /* it goes on directly in another page */
-};
-
-enum added {
-    ADDED,
-    ADDED_LAST,  /* nothing may follow in the block: the instruction itself says where to go on, */
-    ADDED_CROSS, /* or it lies in two pages, */
-    NOT_HERE,    /* or it has not been added: it gets a block of its own */
-    NOT_FETCHED, /* the fault is recorded */
-};
-
-static void begin_building(struct x86_cpu *c, struct block *b, const uint8_t *host, bool single)
-{
-    bool translatable = c->jit && jit_can_translate(c) && !single;
-
-    *b = (struct block){.host = host,
-                        .home_rip = c->rip,
-                        .begin = translatable ? insn_block_entry : insn_block_plain,
-                        .mode = block_mode(c) & 15};
-}
-
-/* Does d, which ends at rip, branch directly to another page than the block's? */
-static bool branches_away(const struct block *b, const struct x86_decoded *d, uint64_t rip)
-{
-    for (unsigned n = 0; n < d->operand_count; n++)
-        if (d->operand[n].kind == X86_OPERAND_REL)
-            return (rip + d->imm) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
-    return false;
-}
-
-/* Decode and bind the next instruction. What cannot be executed is bound to what faults. */
-static enum added add_insn(struct x86_cpu *c, struct building *s)
-{
-    struct insn *i = &s->b->insn[1 + s->count];
-    uint64_t lin = s->lin + s->off;
-    enum x86_decode_result r;
-    struct x86_decoded d;
-    uint8_t bytes[16];
-    bool fault;
-
-    if (s->count && (align_down(s->lin, MEM_PAGE_SIZE) != align_down(lin, MEM_PAGE_SIZE) ||
-                     beyond_limit(c, c->rip + s->off)))
-        return NOT_HERE;
-    r = decode_one(c, lin, !s->count, s->b->host + s->off, bytes, &s->second, &d, &fault);
-    if (fault)
-        return NOT_FETCHED;
-    if (r == X86_DECODE_MORE)
-        return NOT_HERE;
-    *i = (struct insn){.off = (uint16_t)s->off, .len = d.len};
-    if (r == X86_DECODE_LONG)
-        i->fn = insn_too_long;
-    else if (r != X86_DECODE_OK || !insn_bind(c, &d, bytes, i))
-        i->fn = insn_undefined;
-    s->off += i->len;
-    s->count++;
-    s->leaves = branches_away(s->b, &d, c->rip + s->off);
-    if (i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d))
-        return ADDED_LAST;
-    return s->second ? ADDED_CROSS : ADDED;
-}
-
-static void end_building(struct x86_cpu *c, struct building *s, bool branch)
-{
-    struct insn *behind = &s->b->insn[1 + s->count];
-    struct block *b = s->b;
-
-    if (!branch)
-        *behind++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)s->off};
-    b->fixed = s->leaves || (c->rip + s->off) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
-    b->count = (uint8_t)(behind - b->insn);
-    *block_end(b) = (struct block_end){.insns = (uint8_t)s->count, .fixed = b->fixed,
-                                       .second_page = s->second};
-    c->count.insns_decoded += s->count;
-    c->count.blocks_decoded++;
-}
-
-/* Decode up to max instructions at rip into b. False: the first one could not be fetched, the
- * fault is recorded. */
-static bool build(struct x86_cpu *c, struct block *b, const uint8_t *host, uint64_t lin,
-                  unsigned max)
-{
-    struct building s = {.b = b, .lin = lin};
-    enum added added = ADDED;
-
-    begin_building(c, b, host, max == 1);
-    while (added == ADDED && s.count < max)
-        added = add_insn(c, &s);
-    if (added == NOT_FETCHED)
-        return false;
-    end_building(c, &s, added == ADDED_LAST);
-    return true;
-}
+/* ---- new ones ---- */
 
 static size_t block_size(const struct block *b)
 {
@@ -605,7 +509,7 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
     if (cache->used + BLOCK_BYTES_MAX > BLOCK_CACHE_BYTES)
         block_cache_empty(c);
     b = (struct block *)(cache->arena + cache->used);
-    if (!build(c, b, host, lin, BLOCK_INSNS_MAX))
+    if (!block_build(c, b, host, lin, BLOCK_INSNS_MAX))
         return NULL;
     cache->used += align_up(block_size(b), BLOCK_ALIGN);
     insert(cache, b);
@@ -690,7 +594,7 @@ const struct insn *block_single(struct x86_cpu *c)
 
     c->link = NULL;
     host = fetch(c, &lin);
-    if (!host || !build(c, c->blocks->single, host, lin, 1))
+    if (!host || !block_build(c, c->blocks->single, host, lin, 1))
         return NULL;
     c->reg[REG_BLOCK_RIP] = c->rip;
     return c->blocks->single->insn + 1;

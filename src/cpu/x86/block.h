@@ -55,6 +55,9 @@ struct block {
             bool dead : 1;
             bool fixed : 1;        /* goes on directly in another page: right at home_rip only */
             bool tried : 1;        /* to translate it */
+            bool crosses : 1;      /* into a second page */
+            bool stays : 1;        /* it cannot be made right at another address */
+            uint16_t left;         /* which page it was moved away from last, as a hash; 0: none */
         };
     };
 };

@@ -99,7 +99,8 @@ enum x86_stop {
 
 /* What a vCPU counts, one list for the struct and for who prints it. insns_interpreted is counted
  * when a block ends that was not translated; blocks when the main loop enters one, translated or
- * not; block_lookups where the front cache does not know it, and block_steps along hash chains then.
+ * not; block_lookups where the front cache does not know it, and block_steps along hash chains then;
+ * blocks_moved to another address of the same code.
  * Of translated code: jit_bytes made of jit_guest_bytes; jit_misses of its TLB look-ups, jit_detours
  * for instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
  * code memory; how often translated code runs is not counted, which would slow it down. Of direct
@@ -108,7 +109,7 @@ enum x86_stop {
  * the guest's tables, and microseconds of user mode natively and, while it is being judged, in the JIT;
  * stretches that direct=check has compared, and has not. */
 #define X86_CPU_COUNTERS(X)                                                                        \
-    X(insns_interpreted) X(blocks) X(blocks_decoded) X(block_lookups) X(block_steps)               \
+    X(insns_interpreted) X(blocks) X(blocks_decoded) X(blocks_moved) X(block_lookups) X(block_steps)               \
     X(insns_decoded) X(cache_flushes)                                                              \
     X(smc_invalidations) X(smc_slow_writes) X(tlb_misses) X(tlb_flushes) X(page_walks)             \
     X(exceptions) X(interrupts) X(halts)                                                           \

@@ -41,6 +41,13 @@ static inline bool jit_can_translate(const struct x86_cpu *c)
  * block stays interpreted. When code memory is full, X86_PENDING_FLUSH is posted. */
 void jit_translate(struct x86_cpu *c, struct block *b);
 
+/* May a block for one address be made one for another where the same code is, unless it says `stays`? */
+bool jit_may_move(const struct x86_cpu *c, uint64_t from, uint64_t to);
+
+/* b, which is translated, has got another home_rip: make its translation one for that. Nothing leads to
+ * it, nothing out of it is linked, and it does not run. */
+void jit_move(struct x86_cpu *c, const struct block *b);
+
 /* Granules (smc.h) of b's first page that its translation relies on, besides its own bytes. */
 uint64_t jit_granules(const struct block *b);
 

@@ -53,6 +53,7 @@ static void emit_unlinked_exits(struct translation *t)
         t->exits->exit[slot] = (struct jit_exit){
             .rel = s->branch[0], .unlinked = emit_here(&t->e), .kept = s->kept,
             .rip = s->rip, .link = &t->end->link[slot]};
+        jit_note_word(t, &t->exits->exit[slot].rip);
         emit_patch(&t->e, s->branch[0]);
         if (s->branch[1])
             emit_patch(&t->e, s->branch[1]);
@@ -67,6 +68,7 @@ static void interpret_from(struct translation *t, unsigned n, bool kept)
     struct jit_bail *bail = jit_data_alloc(t, sizeof(*bail));
 
     *bail = (struct jit_bail){&t->b->insn[n + 1], t->b->home_rip};
+    jit_note_word(t, &bail->block_rip);
     jit_jump_with(t, t->j->bail[kept], bail);
 }
 
@@ -104,6 +106,8 @@ static struct jit_detour *make_detour(struct translation *t, unsigned n, uint8_t
                              .back = {.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)after},
                              .next_rip = insn_behind(t, n), .next = n + 1,
                              .guarded = guarded};
+    jit_note_word(t, &d->bail.block_rip);
+    jit_note_word(t, &d->next_rip);
     return d;
 }
 

@@ -91,7 +91,7 @@ static void emit_record(struct translation *t, unsigned n, const struct insn *i,
 {
     struct emit *e = &t->e;
 
-    emit_const(e, H_R11, insn_at(t, n));
+    jit_emit_own(t, H_R11, insn_at(t, n));
     emit_store(e, H_R11, H_R15, CPU_OFF(x87_ip));
     emit_mi(e, XO_MOV16_I, W16, CPU(x87_op), i->imm >> 48);
     if (memory) {

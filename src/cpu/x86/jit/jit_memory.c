@@ -10,7 +10,7 @@ struct address jit_operand_address(const struct translation *t, unsigned n)
                         .disp = (int32_t)d->disp, .narrow = t->narrow};
 
     if (d->base == X86_BASE_RIP) {
-        a.fixed = true;
+        a.fixed = a.by_rip = true;
         a.at = insn_behind(t, n) + (uint64_t)d->disp;
     } else if (d->base == X86_NO_REG && d->index == X86_NO_REG) {
         a.fixed = true;
@@ -59,13 +59,23 @@ static void lea(struct emit *e, unsigned to, unsigned base, unsigned index, unsi
     }
 }
 
-/* r10 = the address without the segment's base, plus extra. */
-static void offset_part(struct emit *e, const struct address *a, int32_t extra)
+/* mov reg, value: a fixed address, or one beside it */
+static void fixed_address(struct translation *t, unsigned reg, const struct address *a, uint64_t value)
 {
+    if (a->by_rip)
+        jit_emit_own(t, reg, value);
+    else
+        emit_const(&t->e, reg, value);
+}
+
+/* r10 = the address without the segment's base, plus extra. */
+static void offset_part(struct translation *t, const struct address *a, int32_t extra)
+{
+    struct emit *e = &t->e;
     unsigned base = host_reg(a->base), index = host_reg(a->index);
 
     if (a->fixed) {
-        emit_const(e, H_R10, a->at + (uint64_t)(int64_t)extra);
+        fixed_address(t, H_R10, a, a->at + (uint64_t)(int64_t)extra);
         return;
     }
     if (in_memory(a->base)) {
@@ -87,7 +97,7 @@ static void offset_part(struct emit *e, const struct address *a, int32_t extra)
 
 void jit_address(struct translation *t, const struct address *a)
 {
-    offset_part(&t->e, a, 0);
+    offset_part(t, a, 0);
     if (a->seg >= X86_FS) {
         emit_load(&t->e, H_R11, H_R15, CPU_OFF(ea_base) + 8 * a->seg);
         emit_lea(&t->e, H_R10, H_R10, H_R11, 0, 0);
@@ -106,21 +116,28 @@ void jit_fold(struct translation *t, struct place *p)
     *p = (struct place){.base = H_R10, .index = H_NONE, .spare = H_R11};
 }
 
-/* r11 is the addend: what to add to it. */
-static struct place place_of(struct emit *e, const struct address *a)
+/* Is it an address that moves with the block? */
+static bool moves(const struct translation *t, const struct address *a)
 {
+    return t->moves && a->by_rip;
+}
+
+/* r11 is the addend: what to add to it. */
+static struct place place_of(struct translation *t, const struct address *a)
+{
+    struct emit *e = &t->e;
     unsigned base = host_reg(a->base), index = host_reg(a->index);
 
     if (a->fixed) {
-        if (a->at == (uint64_t)(int64_t)(int32_t)a->at)
+        if (!moves(t, a) && a->at == (uint64_t)(int64_t)(int32_t)a->at)
             return (struct place){.base = H_R11, .index = H_NONE, .spare = H_R10,
                                   .disp = (int32_t)a->at};
-        emit_const(e, H_R10, a->at);
+        fixed_address(t, H_R10, a, a->at);
         return (struct place){.base = H_R10, .index = H_R11, .spare = H_NONE};
     }
     if (a->narrow) {
         /* Its users rely on r10 being spare for an address on the stack. */
-        offset_part(e, a, 0);
+        offset_part(t, a, 0);
         emit_lea(e, H_R11, H_R11, H_R10, 0, 0);
         return (struct place){.base = H_R11, .index = H_NONE, .spare = H_R10};
     }
@@ -155,22 +172,39 @@ static int32_t tag_offset(enum mmu_access access)
                                : offsetof(struct tlb_entry, read);
 }
 
-/* Compare the tag of a fixed address's page; r11 = its addend. */
-static uint8_t *look_up_fixed(struct emit *e, uint64_t at, enum mmu_access access)
+static int32_t entry_of(const struct address *a)
 {
-    int32_t entry = (int32_t)((at >> MEM_PAGE_SHIFT & (TLB_ENTRIES - 1)) * sizeof(struct tlb_entry));
-    uint64_t page = tlb_page(at);
+    return (int32_t)((a->at >> MEM_PAGE_SHIFT & (TLB_ENTRIES - 1)) * sizeof(struct tlb_entry));
+}
+
+/* op reg, [r11 + field]: of the entry of a fixed address, r11 being the table */
+static void at_entry(struct translation *t, unsigned op, unsigned reg, const struct address *a, int32_t field)
+{
+    int32_t at = entry_of(a) + field;
+
+    emit_rm(&t->e, op, W64, reg, host_mem(H_R11, moves(t, a) ? INT32_MAX : at));
+    if (!moves(t, a))
+        return;
+    __builtin_memcpy(t->e.w - sizeof(at), &at, sizeof(at));
+    jit_note_entry(t, t->e.w - sizeof(at));
+}
+
+/* Compare the tag of a fixed address's page; r11 = its addend. */
+static uint8_t *look_up_fixed(struct translation *t, const struct address *a, enum mmu_access access)
+{
+    struct emit *e = &t->e;
+    uint64_t at = a->at, page = tlb_page(at);
     uint8_t *branch;
 
     emit_load(e, H_R11, H_R15, CPU_OFF(tlb) + (at >> 63 ? 8 : 0));
-    if (page == (uint64_t)(int64_t)(int32_t)page) {
-        emit_mi(e, XO_CMP_I, W64, host_mem(H_R11, entry + tag_offset(access)), page);
+    if (!moves(t, a) && page == (uint64_t)(int64_t)(int32_t)page) {
+        emit_mi(e, XO_CMP_I, W64, host_mem(H_R11, entry_of(a) + tag_offset(access)), page);
     } else {
-        emit_const(e, H_R10, page);
-        emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, entry + tag_offset(access)));
+        fixed_address(t, H_R10, a, page);
+        at_entry(t, XO_CMP, H_R10, a, tag_offset(access));
     }
     branch = emit_jcc_forward(e, CC_NE);
-    emit_load(e, H_R11, H_R11, entry + (int32_t)offsetof(struct tlb_entry, addend));
+    at_entry(t, XO_MOV, H_R11, a, offsetof(struct tlb_entry, addend));
     return branch;
 }
 
@@ -200,7 +234,7 @@ static uint8_t *look_up(struct translation *t, const struct address *a, unsigned
 
     if (is_direct(a) && last) {
         lea(e, H_R11, host_reg(a->base), host_reg(a->index), a->scale, a->disp);
-        offset_part(e, a, last);
+        offset_part(t, a, last);
     } else {
         jit_address(t, a);
         emit_move(e, H_R11, H_R10);
@@ -281,7 +315,7 @@ static uint8_t *look_into_slot(struct translation *t, const struct address *a, u
     struct emit *e = &t->e;
     uint8_t *branch;
 
-    offset_part(e, a, 0);
+    offset_part(t, a, 0);
     emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t)-MEM_PAGE_SIZE | (size - 1));
     emit_rm(e, XO_CMP, W64, H_R10, CPU(slot[slot].tag));
     branch = emit_jcc_forward(e, CC_NE);
@@ -333,7 +367,7 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
     m->half = NULL;
     m->slot = fixed ? -1 : slot_for(t, a, size, access);
     if (fixed)
-        m->branch = look_up_fixed(&t->e, a->at, access);
+        m->branch = look_up_fixed(t, a, access);
     else if (m->slot >= 0)
         m->branch = look_into_slot(t, a, size, m->slot);
     else
@@ -350,9 +384,11 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
                                  .locked = is_locked(&t->d[n]),
                                  .guarded = t->guarded,
                                  .flags_kept = t->kept};
+    if (a->by_rip)
+        jit_note_word(t, &m->site->address.at);
     if (a->seg >= X86_FS)
         emit_rm(&t->e, XO_ADD, W64, H_R11, CPU(ea_base[a->seg]));
-    return place_of(&t->e, a);
+    return place_of(t, a);
 }
 
 void jit_emit_misses(struct translation *t)

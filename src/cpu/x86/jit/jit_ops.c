@@ -396,7 +396,10 @@ static bool op_lea(struct translation *t, unsigned n)
     if (d->asize != word_size(t) || d->osize < 4 || d->disp != (int32_t)d->disp)
         return false;
     a.seg = X86_DS; /* LEA has no segment */
-    if (a.fixed) {
+    if (a.by_rip && d->osize == 8) {
+        jit_emit_own(t, h, a.at);
+    } else if (a.fixed) {
+        t->moves &= !a.by_rip;
         emit_const(&t->e, h, d->osize == 8 ? a.at : (uint32_t)a.at);
     } else if ((a.base < 16 && jit_in_memory(a.base)) || (a.index < 16 && jit_in_memory(a.index))) {
         jit_address(t, &a);
@@ -457,6 +460,23 @@ static void store_const(struct translation *t, const struct place *p, uint64_t v
         emit_mi(&t->e, XO_MOV_I, word_width(t), place_mem(p), value);
     } else {
         emit_const(&t->e, p->spare, value);
+        jit_emit_at(t, XO_MOV_M, p->spare, p);
+    }
+}
+
+/* Is the address behind instruction n, which a call pushes? */
+static bool returns_short(const struct translation *t, unsigned n)
+{
+    return !t->moves && is_short(t, insn_behind(t, n));
+}
+
+/* The same of that address. */
+static void store_return(struct translation *t, const struct place *p, unsigned n)
+{
+    if (returns_short(t, n)) {
+        store_const(t, p, insn_behind(t, n));
+    } else {
+        jit_emit_own(t, p->spare, insn_behind(t, n));
         jit_emit_at(t, XO_MOV_M, p->spare, p);
     }
 }
@@ -565,7 +585,7 @@ static bool op_call(struct translation *t, unsigned n)
 {
     struct place p = push_place(t, n);
 
-    store_const(t, &p, insn_behind(t, n));
+    store_return(t, &p, n);
     move_rsp(t, -(int32_t)word_size(t));
     jit_exit_to(t, 0, insn_target(t, n), -1);
     t->ended = true;
@@ -631,12 +651,12 @@ static bool op_call_indirect(struct translation *t, unsigned n)
     jit_find_target(t, n);
     emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
     p.spare = H_NONE;
-    if (is_short(t, insn_behind(t, n))) {
-        store_const(t, &p, insn_behind(t, n));
+    if (returns_short(t, n)) {
+        store_return(t, &p, n);
     } else { /* r11 is in use */
         emit_store(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
         p.spare = H_R11;
-        store_const(t, &p, insn_behind(t, n));
+        store_return(t, &p, n);
         emit_load(&t->e, H_R11, H_R15, CPU_OFF(jit_addend));
     }
     move_rsp(t, -(int32_t)word_size(t));

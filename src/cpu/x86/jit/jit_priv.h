@@ -11,6 +11,7 @@
 struct address {
     uint8_t base, index, scale, seg; /* guest registers or X86_NO_REG */
     bool fixed;                      /* is `at`, plus a segment base */
+    bool by_rip;                     /* which is relative to RIP */
     bool narrow;                     /* wraps at 4 GiB */
     union {
         int32_t disp;
@@ -81,6 +82,8 @@ struct jit_exits {
     struct jit_exit exit[2];  /* by link slot */
     uint64_t from;            /* home_rip of the block */
     uint64_t granules;        /* of its first page that it relies on besides its own bytes */
+    const uint32_t *moving;   /* what depends on the address: jit_move.c; NULL: it cannot be moved */
+    unsigned moving_count;
     const uint8_t *code;      /* the block's translation */
     uint32_t code_bytes;
     const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
@@ -116,7 +119,7 @@ struct jit {
 #define JIT_INSN_CODE_MAX  1024u
 #define JIT_RARE_CODE_MAX  128u
 #define JIT_RARE_ENDS_MAX  512u
-#define JIT_BLOCK_DATA_MAX (24u << 10)
+#define JIT_BLOCK_DATA_MAX (28u << 10)
 
 /* One part in so many of the code memory is for what seldom runs. */
 #define JIT_RARE_SHARE 3

@@ -437,6 +437,8 @@ static bool op_syscall(struct translation *t, unsigned n)
         return false;
     s = jit_data_alloc(t, sizeof(*s));
     *s = (struct jit_syscall){{&t->b->insn[n + 1], t->b->home_rip}, insn_behind(t, n)};
+    jit_note_word(t, &s->bail.block_rip);
+    jit_note_word(t, &s->next_rip);
     jit_flags_spare(t, n);
     jit_jump_with(t, t->j->syscall, s);
     t->ended = true;
@@ -452,6 +454,7 @@ static bool op_sysret(struct translation *t, unsigned n)
         return false;
     bail = jit_data_alloc(t, sizeof(*bail));
     *bail = (struct jit_bail){&t->b->insn[n + 1], t->b->home_rip};
+    jit_note_word(t, &bail->block_rip);
     jit_flags_spare(t, n);
     if (!t->kept)
         jit_emit_save_flags(&t->e);

@@ -135,7 +135,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->j = j;
     t->b = b;
     t->end = (struct block_end *)(b->insn + b->count);
-    t->miss_count = t->bail_count = 0;
+    t->miss_count = t->bail_count = t->moving_count = 0;
+    t->moves = jit_may_move(c, b->home_rip, b->home_rip);
     t->stub[0].branch[0] = t->stub[1].branch[0] = NULL;
     t->guarded = 0;
     t->held_for = UINT_MAX;
@@ -146,6 +147,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
         return;
     t->exits = jit_data_alloc(t, sizeof(*t->exits));
     *t->exits = (struct jit_exits){.from = b->home_rip, .vector = has_vectors(t)};
+    jit_note_word(t, &t->exits->from);
     jit_find_live_flags(t);
     t->guard = guards_of(b, t->count);
     if (c->check)
@@ -158,6 +160,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->exits->code_bytes = (uint32_t)(t->e.w - entry);
     t->e.w = j->rare_next;
     jit_emit_rare(t);
+    jit_end_notes(t);
     c->count.jit_blocks++;
     c->count.jit_bytes += t->exits->code_bytes + (uint64_t)(t->e.w - j->rare_next);
     j->rare_next = t->e.w;

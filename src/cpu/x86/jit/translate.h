@@ -14,6 +14,7 @@
 #include "cpu/x86/jit/jit_priv.h"
 
 #define SITES_MAX 128
+#define MOVING_MAX 512 /* the room for them is part of JIT_BLOCK_DATA_MAX */
 
 /* The same place for the host: [base + index << scale + disp], host registers or H_NONE. */
 struct place {
@@ -67,6 +68,9 @@ struct translation {
     unsigned miss_count;
     struct bail bail[SITES_MAX];
     unsigned bail_count;
+    uint32_t moving[MOVING_MAX];               /* what depends on home_rip: jit_move.c */
+    unsigned moving_count;
+    bool moves;                                /* the block may get another home_rip */
     struct stub stub[2];                       /* by link slot */
     uint8_t *looked_up;                        /* the branch taken when something is pending */
     bool in_eflags, kept;                      /* where the flags are, if they matter */
@@ -202,6 +206,20 @@ static inline struct host_mem jit_table(bool upper)
     return CPU_BEHIND(tlb, upper ? 8 : 0);
 }
 void jit_emit_fill_slot(struct emit *e, int slot);
+
+/* ---- jit_move.c ---- */
+
+/* This word, in code (the writable mapping) or data, is an address that moves with the block, */
+void jit_note_word(struct translation *t, const void *word);
+
+/* and this, the displacement of a struct tlb_entry's field in its table. */
+void jit_note_entry(struct translation *t, const void *disp);
+
+/* mov reg, value: an address that moves with the block. Flags stay. */
+void jit_emit_own(struct translation *t, unsigned reg, uint64_t value);
+
+/* The block is complete: keep what has been noted. */
+void jit_end_notes(struct translation *t);
 
 /* ---- jit_flow.c ---- */
 
