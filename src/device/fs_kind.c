@@ -91,6 +91,15 @@ static int fs_change(struct device_slot *s, unsigned part, void *attachment, str
     return r;
 }
 
+static const struct state_field files_fields[] = {STATE_BLOB(struct share_files, list, SHARE_FILES_MAX), STATE_END};
+static const struct state_desc files_desc = {"shared-files", 1, files_fields, NULL};
+
+static void *fs_host_state(const struct device_slot *s, const struct state_desc **ret)
+{
+    *ret = &files_desc;
+    return share_files(s->host);
+}
+
 static void fs_close(struct device_slot *s)
 {
     share_close(s->host);
@@ -98,4 +107,4 @@ static void fs_close(struct device_slot *s)
 
 const struct device_kind fs_kind = {
     .type = &config_virtio_file_system_type, VIRTIO_SLOT, .model = "virtio/virtio_fs",
-    .open = fs_open, .create = fs_create, .change = fs_change, .close = fs_close};
+    .open = fs_open, .create = fs_create, .change = fs_change, .host_state = fs_host_state, .close = fs_close};

@@ -273,6 +273,7 @@ void share_load(struct share *s, const struct share_session *session)
     s->next_node = MAX(s->next_node, session->next_node);
     nodes_renumber_locked(s);
     pthread_mutex_unlock(&s->lock);
+    share_files_load(s);
 }
 
 /* Parts of what the process may open: there are others in it, and other shares. A share has five eighths of
@@ -357,6 +358,7 @@ void share_close(struct share *s)
         share_reset(s);
     nodes_fini(s);
     free(s->handle);
+    free(s->files.list.data);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

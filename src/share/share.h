@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "state/state.h"
 
 struct share;
 struct vz_error;
@@ -84,7 +85,16 @@ struct share_session {
     uint32_t minor; /* 0: there was no FUSE_INIT */
 };
 void share_save(struct share *s, struct share_session *ret);
+/* Nothing is under way, and there was no request yet. What share_files() has is found again. */
 void share_load(struct share *s, const struct share_session *session);
+
+/* The files that the guest knows and has open, as they are saved; a load puts others there, for share_load().
+ * The share's own, good until it is asked for again. */
+struct share_files {
+    struct state_blob list;
+};
+#define SHARE_FILES_MAX ((uint64_t)16 * MIB)
+struct share_files *share_files(struct share *s);
 
 /* Serve one request on the calling thread, which must have called share_thread_init(); requests that
  * would wait for a lock wait here. For tests and share_pool.c. Returns what done() gets. */

@@ -156,7 +156,7 @@ static int read_folder(struct call *c, bool plus)
     h = handle_get(s, in.fh);
     if (!h || !h->is_dir) {
         handle_put(s, h);
-        return -EBADF;
+        return h ? -EBADF : handle_missing(s, in.fh);
     }
     l.max = MIN(MIN(in.size, LIST_MAX), c->in_len);
     l.node = h->node;

@@ -270,7 +270,7 @@ int op_read(struct call *c)
         return r;
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     count = iov_slice(c->r->in, c->r->in_count, sizeof(struct fuse_out_header),
                       MIN(MIN(in.size, SHARE_DATA_MAX), c->in_len), iov, IOVS_MAX);
     if (count)
@@ -296,7 +296,7 @@ int op_write(struct call *c)
         return -EINVAL;
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     count = iov_slice(c->r->out, c->r->out_count, HEADER_LEN + sizeof(in), in.size, iov, IOVS_MAX);
     r = owner_drop_privileges(c->s, h->node, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
     if (!r && count)
@@ -318,7 +318,7 @@ int op_flush(struct call *c)
         return r;
     h = handle_get(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     locks_drop(c->s, h->node, &in.lock_owner);
     handle_put(c->s, h);
     return 0;
@@ -334,7 +334,7 @@ int op_release(struct call *c)
         return r;
     h = handle_get(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     if (in.release_flags & FUSE_RELEASE_FLUSH)
         locks_drop(c->s, h->node, &in.lock_owner);
     handle_close(c->s, in.fh);
@@ -352,7 +352,7 @@ int op_fsync(struct call *c)
         return r;
     h = handle_get(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     r = (in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd)) < 0 ? -errno : 0;
     handle_put(c->s, h);
     return r;
@@ -370,7 +370,7 @@ int op_fallocate(struct call *c)
         return -EOPNOTSUPP;
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     r = owner_drop_privileges(c->s, h->node, true);
     if (!r && fallocate(h->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) < 0)
         r = -errno;
@@ -392,7 +392,7 @@ int op_lseek(struct call *c)
         return -EINVAL; /* the others are the guest's kernel's */
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
     r = at < 0 ? -errno : 0;
     handle_put(c->s, h);
@@ -413,7 +413,7 @@ int op_copy_file_range(struct call *c)
         return r;
     from = handle_get_file(c->s, in.fh_in);
     to = handle_get_file(c->s, in.fh_out);
-    r = from && to ? owner_drop_privileges(c->s, to->node, true) : -EBADF;
+    r = from && to ? owner_drop_privileges(c->s, to->node, true) : handle_missing(c->s, from ? in.fh_out : in.fh_in);
     if (!r) {
         from_at = (loff_t)in.off_in;
         to_at = (loff_t)in.off_out;

@@ -61,6 +61,31 @@ int handle_new(struct share *s, struct node *n, int fd, int flags, bool is_dir, 
     return slot < 0 ? slot : 0;
 }
 
+void handle_restore(struct share *s, struct node *n, int fd, int flags, bool is_dir, uint64_t fh)
+{
+    struct handle *h = calloc(1, sizeof(*h));
+    uint32_t slot = (uint32_t)fh;
+
+    pthread_mutex_lock(&s->lock);
+    if (!h || slot >= s->handles_max || s->handle[slot]) {
+        close(fd);
+        free(h);
+    } else {
+        *h = (struct handle){.fh = fh, .node = n, .fd = fd, .flags = flags, .is_dir = is_dir, .refs = 1};
+        pthread_mutex_init(&h->lock, NULL);
+        n->refs++;
+        s->handle[slot] = h;
+        s->handle_count++;
+        LIST_INSERT_HEAD(&n->handles, h, link);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+int handle_missing(const struct share *s, uint64_t fh)
+{
+    return fh >> 32 && fh >> 32 <= s->lost_generation ? -ESTALE : -EBADF;
+}
+
 static struct handle *find_locked(struct share *s, uint64_t fh)
 {
     uint32_t slot = (uint32_t)fh;

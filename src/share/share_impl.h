@@ -69,6 +69,7 @@ struct node {
     unsigned fd_users;
     bool pinned;         /* fd stays */
     bool stale;          /* of directories that are not served any more */
+    uint32_t saved;      /* by the share_files() of that number */
     bool privileges;     /* may have set-ID bits or capabilities */
     bool settled;        /* what it was when opened last, and was for a while: */
     uint64_t seen_size;
@@ -112,7 +113,9 @@ struct share {
     TAILQ_HEAD(, node) lru;
     struct handle **handle; /* handles_max slots */
     unsigned handle_count, handle_hint;
-    uint32_t handle_generation;
+    uint32_t handle_generation, lost_generation; /* of handles: the last one; that of the last one saved */
+    uint32_t save_count;
+    struct share_files files; /* under nobody's lock: while nothing is under way */
     struct share_session session;
     TAILQ_HEAD(, lock_owner) owners;
     unsigned owner_count, lock_count;
@@ -155,6 +158,13 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
 void root_free(struct share *s, struct root *root);
 /* Make them the ones that are served. Takes them over; -ENOMEM: not. */
 int roots_set(struct share *s, struct root **root, unsigned count);
+/* For share_saved.c. Find by number; give another number; make one that the guest knew, in parent, NULL without
+ * memory: it has a reference when it is given one. */
+struct node *node_find_locked(struct share *s, uint64_t id);
+void node_renumber_locked(struct share *s, struct node *n, uint64_t id);
+struct node *node_restore_locked(struct share *s, const struct node_key *k, mode_t type, struct node *parent,
+                                 const char *name, uint64_t id);
+void node_put_locked(struct share *s, struct node *n);
 /* Give those that are there numbers that nobody was told. */
 void nodes_renumber_locked(struct share *s);
 /* Drop all lookups and handles. */
@@ -203,7 +213,11 @@ void proc_path(char ret[PROC_PATH_MAX], int fd, const char *name);
 
 /* A handle of an open file; fd is its own from now on, also after a failure. 0, -ENFILE, -ENOMEM */
 int handle_new(struct share *s, struct node *n, int fd, int flags, bool is_dir, uint64_t *ret) must_check;
-struct handle *handle_get(struct share *s, uint64_t fh); /* a reference; NULL: EBADF */
+/* The same with the number that it had when it was saved; fd is closed if that is taken. */
+void handle_restore(struct share *s, struct node *n, int fd, int flags, bool is_dir, uint64_t fh);
+struct handle *handle_get(struct share *s, uint64_t fh); /* a reference; NULL: handle_missing() */
+/* Why there is none: -ESTALE: it was not found again after a restore; -EBADF. */
+int handle_missing(const struct share *s, uint64_t fh);
 struct handle *handle_get_file(struct share *s, uint64_t fh); /* the same, but no folder's */
 /* Any that the node has, to ask it something; NULL: none. */
 struct handle *handle_of(struct share *s, struct node *n);
@@ -264,6 +278,11 @@ int link_give_to(struct share *s, struct node *n, int fd, const struct statx *ho
 /* Rename, with flags, and leave a whiteout of want's owner where it was. */
 int rename_to_whiteout(const struct share *s, const struct root *root, const struct tag *want, int from_fd,
                        const char *from, int to_fd, const char *to, unsigned flags) must_check;
+
+/* ---- share_saved.c ---- */
+
+/* Find again what s->files has. There are roots, and nothing else. */
+void share_files_load(struct share *s);
 
 /* ---- share_attr.c ---- */
 

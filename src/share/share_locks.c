@@ -235,7 +235,7 @@ int op_getlk(struct call *c)
         return r;
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        return -EBADF;
+        return handle_missing(c->s, in.fh);
     l = host_lock(&in.lk);
     /* Without an owner of its own a handle asks in nobody's name: it has no POSIX locks. */
     r = owner_get(c->s, h->node, in.owner, false, &o);
@@ -314,7 +314,7 @@ static int set_lock(struct call *c, bool waits)
         return r;
     h = handle_get_file(c->s, in.fh);
     if (!h)
-        r = -EBADF;
+        r = handle_missing(c->s, in.fh);
     else if (in.lk_flags & FUSE_LK_FLOCK)
         r = flock_file(h, in.lk.type);
     else

@@ -143,7 +143,7 @@ static struct node *find_key_locked(struct share *s, const struct node_key *k)
     return n;
 }
 
-static struct node *find_id_locked(struct share *s, uint64_t id)
+struct node *node_find_locked(struct share *s, uint64_t id)
 {
     struct node *n = *id_slot(s, id);
 
@@ -343,7 +343,7 @@ int node_fd(struct share *s, struct node *n, int *ret)
 /* ---- References ----------------------------------------------------------------------------- */
 
 /* Let go of one reference, and of the folders above that nothing else refers to. */
-static void put_locked(struct share *s, struct node *n)
+void node_put_locked(struct share *s, struct node *n)
 {
     while (n && !--n->refs) {
         struct node *parent = n->parent;
@@ -370,7 +370,7 @@ void node_put(struct share *s, struct node *n)
     if (!n)
         return;
     pthread_mutex_lock(&s->lock);
-    put_locked(s, n);
+    node_put_locked(s, n);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -382,7 +382,7 @@ struct node *node_get(struct share *s, uint64_t id)
     if (id == FUSE_ROOT_ID)
         n = s->single ? s->root[0]->node : &s->synthetic;
     else
-        n = find_id_locked(s, id);
+        n = node_find_locked(s, id);
     if (n && n->stale)
         n = NULL;
     if (n)
@@ -409,7 +409,7 @@ static void forget_locked(struct share *s, struct node *n, uint64_t count)
         return;
     n->lookups -= MIN(count, n->lookups);
     if (!n->lookups)
-        put_locked(s, n);
+        node_put_locked(s, n);
 }
 
 struct node *node_place(struct share *s, struct node *n, char ret_name[SHARE_NAME_MAX + 1])
@@ -433,6 +433,13 @@ static void set_id_locked(struct share *s, struct node *n, uint64_t id)
     n->id = id;
     n->next_by_id = *at;
     *at = n;
+}
+
+void node_renumber_locked(struct share *s, struct node *n, uint64_t id)
+{
+    cut(id_slot(s, n->id), offsetof(struct node, next_by_id), n);
+    set_id_locked(s, n, id);
+    s->next_node = MAX(s->next_node, id + 1);
 }
 
 /* The numbers change hands, and the lookups with them: whoever asks by the number has the new one. */
@@ -462,7 +469,7 @@ void node_forget(struct share *s, uint64_t id, uint64_t count)
     if (id == FUSE_ROOT_ID)
         return;
     pthread_mutex_lock(&s->lock);
-    n = find_id_locked(s, id);
+    n = node_find_locked(s, id);
     if (n)
         forget_locked(s, n, count);
     pthread_mutex_unlock(&s->lock);
@@ -474,8 +481,7 @@ void nodes_renumber_locked(struct share *s)
     for (unsigned i = 0; i < s->root_count; i++) {
         struct node *n = s->root[i]->node;
 
-        cut(id_slot(s, n->id), offsetof(struct node, next_by_id), n);
-        set_id_locked(s, n, s->next_node++);
+        node_renumber_locked(s, n, s->next_node++);
     }
 }
 
@@ -520,7 +526,7 @@ static void move_locked(struct share *s, struct node *n, struct node *parent, co
     free(n->name);
     n->name = copy;
     parent->refs++;
-    put_locked(s, n->parent);
+    node_put_locked(s, n->parent);
     n->parent = parent;
 }
 
@@ -531,7 +537,7 @@ void node_moved(struct share *s, struct node *n, struct node *parent, const char
     pthread_mutex_unlock(&s->lock);
 }
 
-static struct node *make_locked(struct share *s, const struct node_key *k, const struct statx *st,
+static struct node *make_locked(struct share *s, const struct node_key *k, mode_t type, bool has_birth,
                                 struct root *root, const char *name)
 {
     struct node *n = calloc(1, sizeof(*n));
@@ -542,14 +548,28 @@ static struct node *make_locked(struct share *s, const struct node_key *k, const
     }
     n->id = s->next_node++;
     n->key = *k;
-    n->has_birth = st->stx_mask & STATX_BTIME;
-    n->type = st->stx_mode & S_IFMT;
+    n->has_birth = has_birth;
+    n->type = type;
     n->root = root;
     n->fd = -1;
     LIST_INIT(&n->handles);
     grow_locked(s);
     insert_locked(s, n);
     s->node_count++;
+    return n;
+}
+
+struct node *node_restore_locked(struct share *s, const struct node_key *k, mode_t type, struct node *parent,
+                                 const char *name, uint64_t id)
+{
+    struct node *n = make_locked(s, k, type, true, parent->root, name);
+
+    if (!n)
+        return NULL;
+    node_renumber_locked(s, n, id);
+    n->privileges = true; /* it may have */
+    n->parent = parent;
+    parent->refs++;
     return n;
 }
 
@@ -582,7 +602,7 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
     } else if (s->node_count >= s->nodes_max) {
         r = -ENOMEM;
     } else {
-        n = make_locked(s, &k, st, parent->root, name);
+        n = make_locked(s, &k, st->stx_mode & S_IFMT, st->stx_mask & STATX_BTIME, parent->root, name);
         if (n) {
             n->parent = parent;
             parent->refs++;
@@ -648,7 +668,7 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
         root->dev_major = st.stx_dev_major;
         root->dev_minor = st.stx_dev_minor;
         pthread_mutex_lock(&s->lock);
-        n = make_locked(s, &k, &st, root, d->name ? d->name : "");
+        n = make_locked(s, &k, S_IFDIR, st.stx_mask & STATX_BTIME, root, d->name ? d->name : "");
         if (n) {
             n->refs = 1;
             n->stale = true; /* until roots_set(): a guest may guess its number */

@@ -3,7 +3,7 @@
  *
  * The writer walks a table and trusts it (tables are ours). The reader walks the bytes, which may
  * come from anywhere: every length is checked against what is left before it is used, the depth of
- * nesting is that of the table, and nothing is allocated. */
+ * nesting is that of the table, and nothing is allocated but blobs, up to what the table says. */
 #include "state/state.h"
 
 #include <errno.h>
@@ -94,6 +94,11 @@ static void save_field(struct state_writer *w, const struct state_field *f, cons
             save_fields(w, f->fields, p + (size_t)i * f->size);
             patch_len(w, at);
         }
+    } else if (f->kind == STATE_KIND_BLOB) {
+        const struct state_blob *b = (const void *)p;
+
+        if (b->len)
+            put(w, b->data, b->len);
     } else if (f->kind == STATE_KIND_BOOL) {
         put(w, *p ? "\1" : "\0", 1);
     } else {
@@ -213,6 +218,22 @@ static int load_structs(const struct state_field *f, struct reader *r, uint8_t *
     return r->len ? damaged(err, "too many elements") : 0;
 }
 
+static int load_blob(const struct state_field *f, const struct reader *r, struct state_blob *b,
+                     struct vz_error *err)
+{
+    uint8_t *data;
+
+    if (r->len > f->max)
+        return damaged(err, "too long");
+    data = malloc(r->len + 1);
+    if (!data)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    memcpy(data, r->p, r->len);
+    free(b->data);
+    *b = (struct state_blob){data, r->len};
+    return 0;
+}
+
 static int load_field(const struct state_field *f, const uint8_t *head, struct reader *r,
                       uint8_t *object, struct vz_error *err)
 {
@@ -236,6 +257,8 @@ static int load_field(const struct state_field *f, const uint8_t *head, struct r
         return 0;
     case STATE_KIND_STRUCT:
         return load_structs(f, r, p, err);
+    case STATE_KIND_BLOB:
+        return load_blob(f, r, (struct state_blob *)p, err);
     default:
         return damaged(err, "wrong kind");
     }

@@ -21,6 +21,13 @@ enum state_kind {
     STATE_KIND_BYTES,  /* a fixed array of bytes */
     STATE_KIND_ARRAY,  /* a fixed array of unsigned integers */
     STATE_KIND_STRUCT, /* a nested struct, or an array of them, with a table of its own */
+    STATE_KIND_BLOB,   /* any number of bytes, up to max: a struct state_blob */
+};
+
+/* Bytes by malloc(), the object's own: a load frees what there is. */
+struct state_blob {
+    uint8_t *data; /* NULL: none */
+    uint64_t len;
 };
 
 struct state_field {
@@ -29,7 +36,7 @@ struct state_field {
     uint32_t offset;                  /* in the struct */
     uint32_t size;                    /* of one element, in bytes */
     uint32_t count;                   /* elements; 1 for a scalar */
-    uint64_t max;                     /* UINT, ARRAY: greatest value that a load accepts */
+    uint64_t max;                     /* UINT, ARRAY: greatest value that a load accepts; BLOB: most bytes */
     const struct state_field *fields; /* STRUCT */
 };
 
@@ -56,6 +63,8 @@ struct state_field {
 #define STATE_STRUCT_ARRAY(type, member, table)                                                    \
     STATE_FIELD_(type, member, STATE_KIND_STRUCT, STATE_SIZEOF_(type, member[0]),                  \
                  STATE_SIZEOF_(type, member) / STATE_SIZEOF_(type, member[0]), 0, table)
+#define STATE_BLOB(type, member, max_)                                                             \
+    STATE_FIELD_(type, member, STATE_KIND_BLOB, STATE_SIZEOF_(type, member), 1, max_, NULL)
 #define STATE_END {.kind = STATE_KIND_END}
 
 /* What a device registers. */

@@ -81,6 +81,32 @@ START_TEST(what_is_saved_is_loaded)
 }
 END_TEST
 
+struct with_blob {
+    struct state_blob blob;
+};
+static const struct state_field blob_fields[] = {STATE_BLOB(struct with_blob, blob, 5), STATE_END};
+static const struct state_desc blob_desc = {"blob", 1, blob_fields, NULL};
+
+START_TEST(blobs_have_any_length_up_to_a_limit)
+{
+    struct with_blob from = {0}, to = {0};
+
+    for (uint64_t len = 0; len <= 6; len++) {
+        struct state_writer w = {0};
+        int r;
+
+        from.blob = (struct state_blob){(uint8_t *)"vzvzvz", len};
+        ck_assert_int_eq(state_save(&w, &blob_desc, 0, &from), 0);
+        r = state_load(w.data, w.len, &blob_desc, 0, &to, NULL);
+        ck_assert_int_eq(r, len > 5 ? -EINVAL : 0);
+        ck_assert_uint_eq(to.blob.len, len > 5 ? 5 : len); /* what there was */
+        ck_assert_int_eq(memcmp(to.blob.data, "vzvzvz", to.blob.len), 0);
+        state_writer_fini(&w);
+    }
+    free(to.blob.data);
+}
+END_TEST
+
 START_TEST(out_of_range_names_the_field)
 {
     struct state_writer w = {0};
@@ -195,6 +221,7 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_is_saved_is_loaded);
+    UNIT_TEST(s, blobs_have_any_length_up_to_a_limit);
     UNIT_TEST(s, out_of_range_names_the_field);
     UNIT_TEST(s, versions_and_missing_fields);
     UNIT_TEST(s, unknown_and_repeated_fields_are_refused);

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -91,6 +92,28 @@ def test_the_method_answers_what_is_wrong(g, home):
         answer = c.call("share", **params)
         assert answer["error"]["code"] == code, (params, answer)
     c.close()
+
+
+def test_files_that_are_open_outlive_a_save(vz, g, home):
+    """A program of the guest goes on with the file that it has open, after a restore."""
+    assert vz("share", g, f"work={home}/a").status == 0
+    shell(vz, g, """
+cd /mnt && echo before >kept && echo gone >gone
+( exec 8<>kept 9<gone; while [ ! -e go ]; do sleep 0.2; done
+  cat <&8 >out; echo after >&8; (cat <&9 || echo lost) >>out 2>&1; mv out done ) </dev/null >/dev/null 2>&1 &
+sleep 1; sync""")
+    for command in (("save", g), ("restore", g)):
+        r = vz(*command)
+        assert r.status == 0, r
+        (home / "a/gone").unlink(missing_ok=True)
+    (home / "a/go").touch()
+    deadline = time.monotonic() + 120
+    while not (home / "a/done").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    out = (home / "a/done").read_text()
+    assert out.startswith("before\n") and "lost" in out and "gone" not in out, out
+    assert (home / "a/kept").read_text() == "before\nafter\n"
 
 
 def test_what_is_removed_is_an_empty_folder(vz, g, home):
