@@ -539,6 +539,18 @@ START_TEST(names_in_a_stream_stay_in_their_folder)
 }
 END_TEST
 
+START_TEST(mounts_are_refused_that_cannot_be)
+{
+    ck_assert(vz_agent_has(agent, "mount"));
+    ck_assert_int_eq(vz_agent_mount(agent, "no-such-tag", in_folder("at/some/depth"), &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_GUEST);
+    ck_assert_int_eq(access(in_folder("at/some/depth"), F_OK), 0);
+    ck_assert_int_eq(vz_agent_mount(agent, "tag", "relative", &err), -1);
+    ck_assert_int_eq(vz_agent_mount(agent, "", in_folder("x"), &err), -1);
+    ck_assert_int_eq(vz_agent_ping(agent, &err), 0);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     rig_add(s, trees_go_in_and_come_out_as_they_were, set_up, tear_down);
@@ -546,6 +558,7 @@ static void add_tests(Suite *s)
     rig_add(s, links_inside_are_never_followed, set_up, tear_down);
     rig_add(s, owners_and_set_id_bits_only_in_archives, set_up, tear_down);
     rig_add(s, attributes_come_along, set_up, tear_down);
+    rig_add(s, mounts_are_refused_that_cannot_be, set_up, tear_down);
     rig_add(s, what_is_no_file_is_passed_over_or_written_to, set_up, tear_down);
     rig_add(s, a_copy_can_be_stopped_and_leaves_no_half, set_up, tear_down);
     rig_add(s, a_full_disk_is_named, set_up, tear_down);

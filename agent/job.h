@@ -147,6 +147,7 @@ void work_get(const struct request *q, struct agent_fields *ret);
 void work_status(const struct request *q, struct agent_fields *ret);
 void work_booted(const struct request *q, struct agent_fields *ret);
 void work_clock(const struct request *q, struct agent_fields *ret);
+void work_mount(const struct request *q, struct agent_fields *ret);
 void work_freeze(const struct request *q, struct agent_fields *ret);
 void work_identity(const struct request *q, struct agent_fields *ret);
 void work_sync(const struct request *q, struct agent_fields *ret);

@@ -25,6 +25,7 @@ const struct request_kind request_kinds[] = {
     {.name = "clock", .work = work_clock},
     {.name = "freeze", .work = work_freeze, .streams = true},
     {.name = "identity", .work = work_identity},
+    {.name = "mount", .work = work_mount},
     {.name = "sync", .work = work_sync},
     {.name = "power", .work = work_power},
     {.name = NULL},

@@ -191,6 +191,13 @@ VZ_PUBLIC int vz_agent_set_clock(struct vz_agent *agent, struct vz_error *err);
 /* All that was written is on the guest's disks. Since 0.4. */
 VZ_PUBLIC int vz_agent_sync(struct vz_agent *agent, struct vz_error *err);
 
+/**
+ * Mount a directory that the machine shares (<vz/share.h>), without set-ID bits and devices; a mount of that tag at
+ * that path which is there stays.
+ * @path  absolute; folders that are missing are made
+ * Returns 0; or -1, with VZ_ERROR_GUEST also where no device has the tag, or the guest has no driver. Since 0.4. */
+VZ_PUBLIC int vz_agent_mount(struct vz_agent *agent, const char *tag, const char *path, struct vz_error *err);
+
 /* Shut the guest down, or start it again. It returns when that has begun. Since 0.4. */
 VZ_PUBLIC int vz_agent_shut_down(struct vz_agent *agent, bool reboot, struct vz_error *err);
 

@@ -72,10 +72,20 @@ struct vz_virtio_file_system_options { /* start from VZ_VIRTIO_FILE_SYSTEM_OPTIO
      * the host, which takes root; "UID:GID": the guest sees all as theirs. Copied. */
     const char *ownership;
     enum vz_share_caching caching;
+    /* Whoever runs the machine (vz, or a program by vz_agent_mount()) has the guest's agent mount it at
+     * /media/shares/TAG; or at mount_point, an absolute path in the guest (copied; NULL or "": none). */
+    bool automount;
+    const char *mount_point;
 };
 #define VZ_VIRTIO_FILE_SYSTEM_OPTIONS_INIT VZ_INIT_(struct vz_virtio_file_system_options, )
 
 #define VZ_SHARE_TAG_MAX 35 /* bytes */
+
+/* A device of this tag is mounted at /media/shares itself, without being told to; where others are mounted below that,
+ * beside them. Apple's:
+ * macOSGuestAutomountTag, by the same name. */
+#define VZ_SHARE_AUTOMOUNT_TAG "com.apple.virtio-fs.automount"
+#define VZ_SHARE_AUTOMOUNT_DIRECTORY "/media/shares"
 
 /**
  * A virtio file system, which the guest mounts by its tag.

@@ -166,6 +166,17 @@ int vz_agent_sync(struct vz_agent *a, struct vz_error *err)
     return call(a, "sync", &f, AGENT_FOREVER, NULL, err);
 }
 
+int vz_agent_mount(struct vz_agent *a, const char *tag, const char *path, struct vz_error *err)
+{
+    struct agent_fields f = {.failed = false};
+
+    if (!options_given(tag, "tag", err) || !options_given(path, "path", err))
+        return -1;
+    agent_put_text(&f, AGENT_F_ARG, tag);
+    agent_put_text(&f, AGENT_F_PATH, path);
+    return call(a, "mount", &f, 0, NULL, err);
+}
+
 int vz_agent_wait_booted(struct vz_agent *a, uint64_t timeout_ms, struct vz_error *err)
 {
     struct agent_fields f = {.failed = false};

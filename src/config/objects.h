@@ -144,6 +144,8 @@ struct vz_directory_sharing_device {
     struct vz_directory_share *share;
     char *ownership;                  /* share_ownership.h */
     enum vz_share_caching caching;
+    bool automount;
+    char *mount_point;                /* "": as automount says */
 };
 
 /* The lists of a configuration, in the order of its JSON form: member, which its class is named

@@ -282,6 +282,14 @@ static void check_ownership(struct report *r, const void *object)
         report_problem(r, VZ_ERROR_INVALID, "'%.40s' is not mine, same or UID:GID", d->ownership);
 }
 
+static void check_mount_point(struct report *r, const void *object)
+{
+    const struct vz_directory_sharing_device *d = object;
+
+    if (d->mount_point[0] && d->mount_point[0] != '/')
+        report_problem(r, VZ_ERROR_INVALID, "'%.80s' is not an absolute path", d->mount_point);
+}
+
 static const char *const caching_words[] = {"automatic", "never", "always", NULL};
 static const struct schema_field device_fields[] = {
     FIELD_STRING(struct vz_directory_sharing_device, tag, "tag", .required = true, .option = "=",
@@ -299,6 +307,11 @@ static const struct schema_field device_fields[] = {
                .noun = "caching mode", .text = "how long the guest believes what it knows of files",
                .more = "automatic: a second. never: not at all. always: for good, and it writes later, so "
                        "nobody else may change anything there."),
+    FIELD_BOOL(struct vz_directory_sharing_device, automount, "automount", .option = "automount",
+               .text = "the guest's agent mounts it, at /media/shares/TAG"),
+    FIELD_STRING(struct vz_directory_sharing_device, mount_point, "mountPoint", .initial_text = "",
+                 .option = "mount", .value = "DIR", .check = check_mount_point, .noun = "path in the guest",
+                 .text = "the guest's agent mounts it there"),
     FIELD_END};
 const struct schema_type config_virtio_file_system_type = {
     .name = "file_system", .json = "virtioFileSystem", .size = sizeof(struct vz_directory_sharing_device),
@@ -332,6 +345,8 @@ vz_virtio_file_system_device_new(const char *tag, struct vz_directory_share *sha
         return NULL;
     d.ownership = (char *)(o.ownership ? o.ownership : "mine");
     d.caching = o.caching;
+    d.automount = o.automount;
+    d.mount_point = (char *)(o.mount_point ? o.mount_point : "");
     return schema_make(&config_virtio_file_system_type, &d, err);
 }
 

@@ -64,6 +64,7 @@ START_TEST(shares_go_round_as_json_and_names_must_be_ones)
 {
     static const char text[] =
         "{\"directorySharingDevices\": [{\"type\": \"virtioFileSystem\", \"tag\": \"t\", \"ownership\": \"5:6\","
+        " \"automount\": true, \"mountPoint\": \"/srv\","
         " \"share\": {\"type\": \"multipleDirectory\", \"directories\": [{\"name\": \"%s\", \"path\": \"/usr\","
         " \"readOnly\": true}, {\"name\": \"b\", \"path\": \"/etc\"}]}}]}";
     static const char *const bad[] = {"..", "a/b", "b"}; /* the last one: twice */
@@ -77,6 +78,8 @@ START_TEST(shares_go_round_as_json_and_names_must_be_ones)
     ck_assert_msg(c != NULL, "%s", err.text);
     first = vz_config_to_json(c, NULL);
     ck_assert_ptr_nonnull(strstr(first, "\"ownership\": \"5:6\""));
+    ck_assert_ptr_nonnull(strstr(first, "\"automount\": true"));
+    ck_assert_ptr_nonnull(strstr(first, "\"mountPoint\": \"/srv\""));
     ck_assert_ptr_nonnull(strstr(first, "\"readOnly\": true"));
     again = vz_config_from_json(first, strlen(first), &err);
     ck_assert_msg(again != NULL, "%s", err.text);

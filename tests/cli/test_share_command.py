@@ -37,12 +37,14 @@ def g(home, kernels, initramfs, tmp_path_factory):
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
     folder = home / "g.vz"
     folder.mkdir()
-    for name in ("a", "b"):
+    for name in ("a", "b", "auto"):
         (home / name).mkdir()
         (home / name / "file").write_text(f"in {name}\n")
     config = subprocess.run(
         [VZ, "run", "--print-config", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M",
-         "--cmdline", "console=ttyS0 quiet", "--vsock", "cid=3", "--share", f"work={home}/a"],
+         "--cmdline", "console=ttyS0 quiet", "--vsock", "cid=3", "--share", f"work={home}/a",
+         "--share", f"auto/tag={home}/auto,automount,ro", "--share", f"chosen={home}/auto,mount=/srv/some where",
+         "--share", f"com.apple.virtio-fs.automount=multiple,dir=one:{home}/a,dir=two:{home}/b"],
         check=True, stdout=subprocess.PIPE)
     (folder / "config.json").write_bytes(config.stdout)
     subprocess.run([VZ, "start", "g"], check=True)
@@ -57,18 +59,35 @@ def shell(vz, g, script):
     return r.out
 
 
+OTHERS = ("auto/tag", "chosen", "com.apple.virtio-fs.automount")
+
+
+def shares(vz, g):
+    return "".join(line for line in vz("share", g).out.splitlines(True) if line.split("\t")[0] not in OTHERS)
+
+
+def test_the_agent_mounts_what_is_to_be_mounted(vz, g):
+    deadline = time.monotonic() + 120
+    while vz("exec", g, "--", "grep", "-q", "automount virtiofs", "/proc/mounts").status:
+        assert time.monotonic() < deadline, vz("exec", g, "--", "cat", "/proc/mounts")
+        time.sleep(0.5)
+    assert shell(vz, g, "cat '/media/shares/auto_tag/file' '/srv/some where/file' /media/shares/com.apple*/two/file") == \
+        "in auto\nin auto\nin b\n"
+    assert shell(vz, g, "grep -c 'virtiofs.*nosuid,nodev' /proc/mounts") == "3\n"
+
+
 def test_another_directory_in_its_place(vz, g, home):
-    assert vz("share", g).out == f"work\t{home}/a\n"
+    assert shares(vz, g) == f"work\t{home}/a\n"
     assert json.loads(vz("share", g, "--json").out)[0]["share"]["path"] == f"{home}/a"
     assert shell(vz, g, "cat /mnt/file") == "in a\n"
     r = vz("share", g, f"work={home}/b,ro")
     assert (r.status, r.out, r.err) == (0, "", ""), r
-    assert vz("share", g).out == f"work\t{home}/b\tread-only\n"
+    assert shares(vz, g) == f"work\t{home}/b\tread-only\n"
     assert shell(vz, g, "cd /mnt && cat file; touch new 2>/dev/null || echo cannot write") == "in b\ncannot write\n"
     r = vz("share", g, f"work=multiple,dir=a:{home}/a,dir=b:{home}/b:ro")
     assert r.status == 0, r
     assert shell(vz, g, "cat /mnt/a/file /mnt/b/file") == "in a\nin b\n"
-    assert vz("share", g).out == f"work\ta:{home}/a\nwork\tb:{home}/b\tread-only\n"
+    assert shares(vz, g) == f"work\ta:{home}/a\nwork\tb:{home}/b\tread-only\n"
     r = vz("share", g, f"work={home}/nothing")
     assert r.status == 1 and "nothing" in r.err, r
     assert shell(vz, g, "cat /mnt/a/file") == "in a\n"
@@ -118,9 +137,10 @@ sleep 1; sync""")
 
 def test_what_is_removed_is_an_empty_folder(vz, g, home):
     assert vz("share", g, "--remove", "work").status == 0
-    assert vz("share", g).out == ""
+    assert shares(vz, g) == ""
     assert shell(vz, g, "ls /mnt | wc -l").strip() == "0"
-    assert json.loads((home / "g.vz/config.json").read_text()).get("directorySharingDevices", []) == []
+    left = json.loads((home / "g.vz/config.json").read_text())["directorySharingDevices"]
+    assert [d["tag"] for d in left] == list(OTHERS)
     r = vz("share", g, f"work={home}/a")
     assert (r.status, r.err) == (0, ""), r
     assert shell(vz, g, "cat /mnt/file") == "in a\n"

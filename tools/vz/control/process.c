@@ -333,7 +333,8 @@ static void on_ports(void *arg, const json_t *ports)
 static void begin_care(struct control *c)
 {
     const struct guest_care_options o = {.connect = agent_link_connect, .arg = c->bundle, .name = c->bundle->name,
-                                         .bundle = c->bundle, .keeps = true, .ports = on_ports};
+                                         .bundle = c->bundle, .keeps = true, .ports = on_ports,
+                                         .config = vz_machine_config(c->machine)};
 
     if (guest_care_possible(vz_machine_config(c->machine)))
         c->care = guest_care_new(&o);

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <vz/share.h>
+
 #include "bundle/config_json.h"
 #include "bundle/identity.h"
 #include "cli.h"
@@ -21,6 +23,7 @@
 #define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
 #define LAST_MS   5000  /* ...at last */
 #define PORTS_MS  2000  /* between looks at ports */
+#define ALIVE_MS  10000 /* between looks whether a guest with mounts has started anew */
 #define CLOCK_MS  60000 /* then a guest without an agent has none */
 #define PORTS_MAX 256u  /* a guest may have as many as it likes */
 
@@ -31,6 +34,7 @@ struct guest_care {
     atomic_bool ending, went_on, watch;
     /* The thread's own. */
     bool identity, clock;
+    json_t *mounts; /* [tag, path] each; of a guest that the connection is kept to, mounted */
     uint64_t clock_until_ms;
     unsigned pause_ms;
     struct vz_agent *agent; /* while ports are watched */
@@ -82,6 +86,93 @@ static bool give_identity(struct guest_care *g, struct vz_agent *a)
     return true;
 }
 
+/* "/media/shares/TAG"; a slash would make a folder of it. */
+static void default_place(const char *tag, char *ret, size_t room)
+{
+    snprintf(ret, room, VZ_SHARE_AUTOMOUNT_DIRECTORY "/%s", tag);
+    for (char *p = ret + sizeof(VZ_SHARE_AUTOMOUNT_DIRECTORY); *p; p++)
+        *p = *p == '/' ? '_' : *p;
+}
+
+static bool is_below(const json_t *device)
+{
+    const char *at = json_string_value(json_object_get(device, "mountPoint"));
+
+    return json_is_true(json_object_get(device, "automount")) && !(at && *at);
+}
+
+static bool any_below(const json_t *devices)
+{
+    json_t *device;
+    size_t i;
+
+    json_array_foreach(devices, i, device) {
+        if (is_below(device) && strcmp(json_string_value(json_object_get(device, "tag")), VZ_SHARE_AUTOMOUNT_TAG) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Where it is to be mounted; NULL: nowhere. */
+static const char *place_of(const json_t *device, bool others, char *room, size_t len)
+{
+    const char *tag = json_string_value(json_object_get(device, "tag"));
+    const char *at = json_string_value(json_object_get(device, "mountPoint"));
+    bool by_tag = !strcmp(tag, VZ_SHARE_AUTOMOUNT_TAG);
+
+    if (at && *at)
+        return at;
+    if (by_tag && !others)
+        return VZ_SHARE_AUTOMOUNT_DIRECTORY;
+    default_place(tag, room, len);
+    return by_tag || is_below(device) ? room : NULL;
+}
+
+/* Those that are to be mounted, and where. */
+static json_t *mounts_of(const struct vz_config *config)
+{
+    json_t *json = config ? config_json(config, NULL) : NULL, *ret = json_array(), *device;
+    json_t *devices = json_object_get(json, "directorySharingDevices");
+    char room[sizeof(VZ_SHARE_AUTOMOUNT_DIRECTORY) + VZ_SHARE_TAG_MAX + 2];
+    bool others = any_below(devices);
+    size_t i;
+
+    json_array_foreach(devices, i, device) {
+        const char *place = place_of(device, others, room, sizeof(room));
+
+        if (place)
+            json_array_append_new(ret, json_pack("[O, s]", json_object_get(device, "tag"), place));
+    }
+    json_decref(json);
+    return ret;
+}
+
+/* False: the connection went. What the guest cannot mount it is without. */
+static bool mount_all(struct guest_care *g, struct vz_agent *a)
+{
+    struct vz_error err;
+    json_t *m;
+    size_t i;
+
+    json_array_foreach(g->mounts, i, m) {
+        const char *tag = json_string_value(json_array_get(m, 0)), *path = json_string_value(json_array_get(m, 1));
+
+        if (!vz_agent_has(a, "mount")) {
+            cli_error("%s: the guest's agent is too old to mount '%s'", g->o.name, tag);
+        } else if (vz_agent_mount(a, tag, path, &err) < 0) {
+            if (err.code == VZ_ERROR_NETWORK)
+                return false;
+            cli_error("%s: '%s' is not mounted at %s: %s", g->o.name, tag, path, err.text);
+        }
+    }
+    return true;
+}
+
+static bool has_mounts(const struct guest_care *g)
+{
+    return json_array_size(g->mounts) > 0;
+}
+
 static void add_port(void *arg, enum vz_agent_fact kind, const char *text)
 {
     json_t *list = arg;
@@ -120,14 +211,14 @@ static bool look_at_ports(struct guest_care *g, struct vz_agent *a)
 
 static bool has_work(const struct guest_care *g)
 {
-    return g->identity || g->clock || g->watch;
+    return g->identity || g->clock || g->watch || has_mounts(g);
 }
 
 /* False: there is nobody to do it with, at this time. */
 static bool attend(struct guest_care *g)
 {
+    bool stays = g->watch || has_mounts(g), is_new = !g->agent, ok;
     struct vz_error err;
-    bool ok;
 
     if (!g->agent)
         g->agent = agent_link_by(g->o.connect, g->o.arg, g->o.name, 0, NULL, &err);
@@ -136,8 +227,10 @@ static bool attend(struct guest_care *g)
     if (g->clock)
         set_clock(g, g->agent);
     ok = !g->identity || give_identity(g, g->agent);
+    /* A guest that has started anew shows by a connection that ended. */
+    ok = ok && (is_new ? mount_all(g, g->agent) : vz_agent_ping(g->agent, &err) == 0);
     ok = ok && (!g->watch || look_at_ports(g, g->agent));
-    if (ok && g->watch)
+    if (ok && stays)
         return true;
     vz_agent_free(g->agent);
     g->agent = NULL;
@@ -172,7 +265,7 @@ static int pause_of(const struct guest_care *g, bool attended)
 {
     if (!has_work(g))
         return -1;
-    return attended ? PORTS_MS : (int)g->pause_ms;
+    return !attended ? (int)g->pause_ms : g->watch ? PORTS_MS : ALIVE_MS;
 }
 
 static void *care_main(void *arg)
@@ -219,6 +312,7 @@ static void release(struct guest_care *g)
         close(g->clock_fd);
     vz_agent_free(g->agent);
     json_decref(g->ports);
+    json_decref(g->mounts);
     free(g);
 }
 
@@ -239,6 +333,7 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
         return NULL;
     g->o = *options;
     g->pause_ms = FIRST_MS;
+    g->mounts = mounts_of(g->o.config);
     g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
     g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
