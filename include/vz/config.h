@@ -11,6 +11,7 @@
 #include <vz/console.h>
 #include <vz/entropy.h>
 #include <vz/error.h>
+#include <vz/input.h>
 #include <vz/network.h>
 #include <vz/platform.h>
 #include <vz/public.h>
@@ -18,6 +19,7 @@
 #include <vz/share.h>
 #include <vz/socket.h>
 #include <vz/storage.h>
+#include <vz/usb.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -107,6 +109,13 @@ VZ_PUBLIC int vz_config_add_socket_device(struct vz_config *config,
 VZ_PUBLIC int vz_config_add_directory_sharing_device(struct vz_config *config,
                                                      struct vz_directory_sharing_device *device,
                                                      struct vz_error *err); /* since 0.4 */
+VZ_PUBLIC int vz_config_add_usb_controller(struct vz_config *config,
+                                           struct vz_usb_controller *controller,
+                                           struct vz_error *err); /* since 0.4, as the next */
+VZ_PUBLIC int vz_config_add_keyboard(struct vz_config *config, struct vz_keyboard *keyboard,
+                                     struct vz_error *err);
+VZ_PUBLIC int vz_config_add_pointing_device(struct vz_config *config,
+                                            struct vz_pointing_device *device, struct vz_error *err);
 
 /* Does something lead to standard input and output? Since 0.2. */
 VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);

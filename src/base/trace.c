@@ -60,7 +60,7 @@ void trace_check(void)
     (void)trace_parse(getenv("VZ_TRACE"), &unknown, &len);
     if (unknown)
         log_warn("VZ_TRACE: there is no layer '%.*s', but all, block, char, chipset, irq, machine, "
-                 "net, nvme, pci and virtio", (int)MIN(len, (size_t)40), unknown);
+                 "net, nvme, pci, usb and virtio", (int)MIN(len, (size_t)40), unknown);
 }
 
 void trace_line(enum trace_layer layer, const char *kind, const void *object, const char *fmt, ...)

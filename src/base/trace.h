@@ -14,7 +14,7 @@
 
 #include "base/compiler.h"
 
-#define TRACE_LAYERS(X) X(block) X(char) X(chipset) X(irq) X(machine) X(net) X(nvme) X(pci) X(virtio)
+#define TRACE_LAYERS(X) X(block) X(char) X(chipset) X(irq) X(machine) X(net) X(nvme) X(pci) X(usb) X(virtio)
 
 #define TRACE_BIT_(layer) TRACE_BIT_##layer,
 enum trace_layer { TRACE_LAYERS(TRACE_BIT_) TRACE_LAYER_COUNT };

@@ -129,6 +129,22 @@ struct vz_socket_device {
     unsigned forward_count;
 };
 
+struct vz_usb_controller {
+    struct object object;
+};
+
+struct vz_keyboard {
+    struct object object;
+    bool is_mac;
+};
+
+enum pointing_kind { POINTING_ABSOLUTE, POINTING_MOUSE, POINTING_TRACKPAD };
+
+struct vz_pointing_device {
+    struct object object;
+    enum pointing_kind kind;
+};
+
 struct vz_directory_share {
     struct object object;
     bool is_multiple;
@@ -158,7 +174,10 @@ struct vz_directory_sharing_device {
     X(entropy_devices, "entropyDevices", "its sources of random numbers")                          \
     X(balloon_devices, "memoryBalloonDevices", "its memory balloon")                               \
     X(socket_devices, "socketDevices", "its socket device")                                        \
-    X(directory_sharing_devices, "directorySharingDevices", "directories of the host that the guest mounts")
+    X(directory_sharing_devices, "directorySharingDevices", "directories of the host that the guest mounts") \
+    X(usb_controllers, "usbControllers", "its USB controller")                                     \
+    X(keyboards, "keyboards", "its keyboards")                                                     \
+    X(pointing_devices, "pointingDevices", "its pointers, mice and trackpads")
 
 #define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
 #define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
@@ -181,6 +200,8 @@ extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_type config_virtio_file_system_type;
+extern const struct schema_type config_xhci_type, config_usb_keyboard_type, config_mac_keyboard_type;
+extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, config_trackpad_type;
 extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 CONFIG_LISTS(CONFIG_LIST_CLASS)

@@ -8,6 +8,7 @@
 #include "char/char.h"
 #include "net/net.h"
 #include "nvme/nvme.h"
+#include "usb/xhci.h"
 #include "virtio/virtio.h"
 
 struct device_counters {
@@ -15,6 +16,7 @@ struct device_counters {
     struct char_stats lines;
     struct net_stats net;
     struct nvme_stats nvme;
+    struct xhci_stats xhci;
     struct virtio_stats virtio;
 };
 

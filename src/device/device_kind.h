@@ -120,6 +120,7 @@ struct device_kind {
     const struct schema_type *type; /* of slot->config */
     bool always; /* there is one even where none is configured; then its config is NULL */
     enum device_bus bus;
+    const struct device_kind *needs; /* what it is part of: one comes by itself where there is none; or NULL */
     /* The model's source without its suffix ("virtio/blk"): its unit test and its fuzz program
      * (fuzz_virtio_blk) go by it; see kinds_test.c. */
     const char *model;

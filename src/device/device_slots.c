@@ -108,13 +108,22 @@ static int open_host(struct device_slot *s, struct vz_error *err)
     return r;
 }
 
+static int add_needed(struct device_slots *slots, const struct device_kind *kind, struct vz_error *err)
+{
+    return !kind->needs || device_slots_find_kind(slots, kind->needs)
+               ? 0 : device_slots_add(slots, kind->needs, NULL, NULL, err);
+}
+
 int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
                      const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err)
 {
-    struct device_slot *s = calloc(1, sizeof(*s));
-    int r;
+    struct device_slot *s;
+    int r = add_needed(slots, kind, err);
 
+    if (r < 0)
+        return r;
+    s = calloc(1, sizeof(*s));
     if (!s)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     s->kind = kind;
@@ -390,6 +399,7 @@ void device_slots_stats(const struct device_slots *slots, stats_fn *fn, void *ar
     net_stats_tell(&slots->counters.net, fn, arg);
     char_stats_tell(&slots->counters.lines, fn, arg);
     nvme_stats_tell(&slots->counters.nvme, fn, arg);
+    xhci_stats_tell(&slots->counters.xhci, fn, arg);
     virtio_stats_tell(&slots->counters.virtio, fn, arg);
 }
 

@@ -188,7 +188,10 @@ static const char everything[] =
     "\"memoryBalloonDevices\":[{\"type\":\"virtioBalloon\"}],"
     "\"socketDevices\":[{\"type\":\"virtioSocket\"}],"
     "\"directorySharingDevices\":[{\"type\":\"virtioFileSystem\",\"tag\":\"tmp\","
-    "\"share\":{\"type\":\"singleDirectory\",\"path\":\"/tmp\"}}]}";
+    "\"share\":{\"type\":\"singleDirectory\",\"path\":\"/tmp\"}}],"
+    "\"usbControllers\":[{\"type\":\"xhci\"}],"
+    "\"keyboards\":[{\"type\":\"usbKeyboard\"},{\"type\":\"macKeyboard\"}],"
+    "\"pointingDevices\":[{\"type\":\"usbScreenCoordinate\"},{\"type\":\"usbMouse\"},{\"type\":\"trackpad\"}]}";
 
 START_TEST(every_kind_lives_and_has_state)
 {
