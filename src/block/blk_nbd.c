@@ -36,6 +36,11 @@ static void nbd_unplug(struct blk *b)
     nbd_client_kick(&to_nbd(b)->client);
 }
 
+static bool nbd_wait(struct blk *b)
+{
+    return nbd_client_wait(&to_nbd(b)->client);
+}
+
 static void nbd_cancel(struct blk *b, struct blk_req *req)
 {
     nbd_client_cancel(&to_nbd(b)->client, req);
@@ -44,13 +49,7 @@ static void nbd_cancel(struct blk *b, struct blk_req *req)
 /* The export has another size since there is a new connection. */
 static void nbd_check_size(struct blk *b)
 {
-    struct nbd_client *c = &to_nbd(b)->client;
-    uint64_t size;
-
-    pthread_mutex_lock(&c->lock);
-    size = c->size;
-    pthread_mutex_unlock(&c->lock);
-    blk_set_size(b, size);
+    blk_set_size(b, to_nbd(b)->client.size);
 }
 
 static void nbd_close_disk(struct blk *b)
@@ -62,7 +61,7 @@ static void nbd_close_disk(struct blk *b)
 }
 
 static const struct blk_ops nbd_ops = {.name = "nbd", .submit = nbd_submit, .unplug = nbd_unplug,
-                                       .cancel = nbd_cancel, .check_size = nbd_check_size,
+                                       .cancel = nbd_cancel, .wait = nbd_wait, .check_size = nbd_check_size,
                                        .close = nbd_close_disk};
 
 static void tell_news(void *arg)
@@ -70,13 +69,10 @@ static void tell_news(void *arg)
     struct blk_nbd *n = arg;
     struct nbd_client *c = &n->client;
     struct nbd_news news[NBD_NEWS_MAX];
-    unsigned count;
+    unsigned count = c->news_count;
 
-    pthread_mutex_lock(&c->lock);
-    count = c->news_count;
     memcpy(news, c->news, count * sizeof(news[0]));
     c->news_count = 0;
-    pthread_mutex_unlock(&c->lock);
     nbd_check_size(&n->b);
     for (unsigned i = 0; i < count && n->tell; i++)
         n->tell(n->arg, news[i].connected ? NULL : &news[i].err);
@@ -134,6 +130,7 @@ static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
     n->client.b = &n->b;
     n->client.timeout_ms = o->timeout_ms;
     n->client.no_sync = o->no_sync;
+    n->client.maps = o->maps;
     n->client.tell = (struct loop_work){.fn = tell_news, .arg = n};
     n->b.block_size = BLK_SECTOR;
     n->b.read_only = o->read_only;
@@ -153,7 +150,7 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     if (!n)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     r = nbd_uri_parse(o->uri, &n->client.uri, err);
-    if (!r && (r = nbd_client_start(&n->client, err)) < 0)
+    if (!r && (r = nbd_client_start(&n->client, o->cancel_fd > 0 ? o->cancel_fd : -1, err)) < 0)
         error_prefix(err, "%.100s", o->uri);
     if (r < 0) {
         blk_fini(&n->b);

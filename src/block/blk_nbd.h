@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A disk on an NBD server.
  *
- * A thread of its own has the connections (libnbd), so that no name server, handshake or server that hangs
+ * The connections (libnbd) are on the disk's loop; they are made by threads, so that no name server or handshake
  * holds anybody up. When a connection is lost all are given up, and there is a new attempt until one succeeds.
  * Requests wait meanwhile, and those that were under way are sent again. Writes that completed but were not
  * flushed yet are kept, and written again before anything else: the server may have lost them with its
@@ -22,6 +22,8 @@ struct blk_nbd_options {
     uint32_t timeout_ms;   /* for a request, and for connecting at the start; 0: none */
     bool read_only;        /* refuse writes even where the server takes them */
     bool no_sync;          /* flushes do nothing */
+    bool maps;             /* blk_nbd_look() will be called: reading costs a bit more then */
+    int cancel_fd;         /* connecting is given up when it can be read; 0: none */
     blk_nbd_tell_fn *tell; /* may be NULL */
     void *arg;
 };
@@ -30,6 +32,7 @@ struct blk_nbd_options {
  *   VZ_ERROR_INVALID                 the address
  *   VZ_ERROR_NBD_DISCONNECTED        nobody there, or no answer in time
  *   VZ_ERROR_NBD_NEGOTIATION_FAILED  no such export, TLS refused, no NBD server, ...
+ *   VZ_ERROR_CANCELLED               cancel_fd
  *   VZ_ERROR_UNSUPPORTED             what the server cannot do and we need; a build without libnbd */
 int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
                  struct vz_error *err) must_check;

@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread of a disk on an NBD server: see nbd_client.h.
+/* A disk on an NBD server, between its loop and its connections: see nbd_client.h.
  *
  * When one connection is lost all are given up: the server may have gone, and forgotten what it had not
  * written down. What was in flight is sent again once there is a connection, but only after the writes of
- * the log, in their order: otherwise an old write could come on top of a newer one. */
+ * the log (nbd_replay.c). */
 #include "block/nbd_client.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/trace.h"
+#include "block/nbd_replay.h"
 #include "block/nbd_requests.h"
+#include "loop/loop.h"
 
 #define TICK_MS        100
 #define BACKOFF_MIN_MS UINT64_C(50)
@@ -28,10 +25,8 @@
 #define LINK_DEPTH     16u        /* commands in flight on one of several connections */
 #define LOG_SOFT       (16 * MIB) /* then a flush of our own makes room */
 #define LOG_HARD       (64 * MIB) /* then nothing more is written until there is room */
-#define REPLAY_DEPTH   32u
-#define REPLAY_STEP    (1 * MIB)  /* written again, then flushed: what a server that soon dies again cannot undo */
 
-/* ---- News for the loop thread --------------------------------------------------------------- */
+/* ---- News ----------------------------------------------------------------------------------- */
 
 /* err NULL: there is a connection. */
 static void tell(struct nbd_client *c, const struct vz_error *err)
@@ -40,12 +35,10 @@ static void tell(struct nbd_client *c, const struct vz_error *err)
 
     if (err)
         news.err = *err;
-    pthread_mutex_lock(&c->lock);
-    if (c->is_open && c->news_count < NBD_NEWS_MAX) {
-        c->news[c->news_count++] = news;
-        loop_work_queue(c->b->loop, &c->tell);
-    }
-    pthread_mutex_unlock(&c->lock);
+    if (!c->is_open || c->news_count == NBD_NEWS_MAX)
+        return;
+    c->news[c->news_count++] = news;
+    loop_work_queue(c->b->loop, &c->tell);
 }
 
 /* ---- Connections ---------------------------------------------------------------------------- */
@@ -65,15 +58,6 @@ static void go_down(struct nbd_client *c, uint64_t now_ns)
     c->state = NBD_DOWN;
 }
 
-static void fail_first(struct nbd_client *c, const struct vz_error *err)
-{
-    pthread_mutex_lock(&c->lock);
-    c->first_err = *err;
-    c->has_failed = true;
-    pthread_cond_signal(&c->opened);
-    pthread_mutex_unlock(&c->lock);
-}
-
 /* The connection, or the attempt to make one, has come to nothing. */
 static void fail(struct nbd_client *c, const struct vz_error *err, uint64_t now_ns)
 {
@@ -82,8 +66,8 @@ static void fail(struct nbd_client *c, const struct vz_error *err, uint64_t now_
 
     TRACE(c->b->trace, block, "nbd", c->b, "lost: %s", e.text);
     go_down(c, now_ns);
-    if (!c->is_open) { /* only this thread sets it */
-        fail_first(c, &e);
+    if (!c->is_open) {
+        c->first_err = e;
         return;
     }
     if (was_there && !c->was_lost) {
@@ -95,22 +79,21 @@ static void fail(struct nbd_client *c, const struct vz_error *err, uint64_t now_
     }
 }
 
+static void turn(void *arg);
+
 static void start_link(struct nbd_client *c)
 {
     struct nbd_link *l = &c->link[c->link_count++];
 
-    nbd_link_init(l, &c->answered);
-    nbd_link_connect(l, &c->uri);
+    nbd_link_init(l, c->b->loop, &c->answered, turn, c);
+    nbd_link_connect(l, &c->uri, c->maps);
 }
 
-static void go_up(struct nbd_client *c)
+void nbd_client_go_up(struct nbd_client *c)
 {
     c->state = NBD_UP;
     c->replayed = NULL;
-    pthread_mutex_lock(&c->lock);
     c->is_open = true;
-    pthread_cond_signal(&c->opened);
-    pthread_mutex_unlock(&c->lock);
     if (c->was_lost) {
         STATS_ADD(&c->b->stats, reconnects, 1);
         STATS_ADD(c->b->sum, reconnects, 1);
@@ -138,9 +121,7 @@ static void look_at_export(struct nbd_client *c, uint64_t now_ns)
         c->b->block_size = MAX(BLK_SECTOR, e.block_min);
         c->b->read_only = c->b->read_only || e.read_only;
     }
-    pthread_mutex_lock(&c->lock);
     c->size = align_down(e.size, c->b->block_size);
-    pthread_mutex_unlock(&c->lock);
     c->replayed = NULL;
     c->replayed_bytes = 0;
     c->state = NBD_REPLAYING;
@@ -153,10 +134,8 @@ static void look_at_links(struct nbd_client *c, uint64_t now_ns)
     for (unsigned i = 0; i < c->link_count; i++) {
         struct nbd_link *l = &c->link[i];
 
-        if (l->state == NBD_LINK_CONNECTING && now_ns > l->since_ns + limit_ns) {
-            l->state = NBD_LINK_LOST;
-            error_set(&l->err, 0, VZ_ERROR_NBD_DISCONNECTED, "the server does not answer");
-        }
+        if (l->state == NBD_LINK_CONNECTING && now_ns > l->since_ns + limit_ns)
+            nbd_link_give_up(l);
         if (l->state != NBD_LINK_LOST)
             continue;
         if (i && !l->was_ready) { /* one of several that never came to be: fewer will do */
@@ -219,16 +198,13 @@ static void trim_log(struct nbd_client *c)
 
 static struct blk_req *next_todo(struct nbd_client *c)
 {
-    struct blk_req *req;
+    struct blk_req *req = c->todo;
 
-    pthread_mutex_lock(&c->lock);
-    req = c->todo;
-    if (req) {
-        c->todo = req->next;
-        if (!c->todo)
-            c->todo_last = &c->todo;
-    }
-    pthread_mutex_unlock(&c->lock);
+    if (!req)
+        return NULL;
+    c->todo = req->next;
+    if (!c->todo)
+        c->todo_last = &c->todo;
     return req;
 }
 
@@ -240,82 +216,6 @@ static void take_todo(struct nbd_client *c)
     while (c->log.bytes < LOG_HARD && free_link(c) && (req = next_todo(c))) {
         nbd_requests_make(c, req);
         send_waiting(c);
-    }
-}
-
-/* ---- Writing again -------------------------------------------------------------------------- */
-
-static bool overlaps_inflight(const struct nbd_link *l, const struct write_log_entry *e)
-{
-    const struct nbd_command *cmd;
-
-    TAILQ_FOREACH(cmd, &l->inflight, link) {
-        if (cmd->offset < e->offset + e->len && e->offset < cmd->offset + cmd->len)
-            return true;
-    }
-    return false;
-}
-
-/* The data stays the log's. */
-static struct nbd_command *replay_of(const struct nbd_client *c, const struct write_log_entry *e)
-{
-    struct nbd_command *cmd = nbd_requests_own(c, e->data || !c->export.can_zero ? BLK_WRITE : BLK_ZERO);
-
-    if (!cmd)
-        return NULL;
-    cmd->is_replay = true;
-    cmd->offset = e->offset;
-    cmd->len = e->len;
-    cmd->may_unmap = e->may_unmap;
-    cmd->data = e->data;
-    if (cmd->op == BLK_WRITE && !e->data) {
-        cmd->data = calloc(1, e->len);
-        cmd->own_data = true;
-        if (!cmd->data) {
-            nbd_command_free(cmd);
-            return NULL;
-        }
-    }
-    return cmd;
-}
-
-/* What was written again up to now is made stable, and forgotten by nbd_requests_answered(). */
-static void flush_replayed(struct nbd_client *c, struct nbd_link *l)
-{
-    struct nbd_command *cmd = l->count ? NULL : nbd_requests_own(c, BLK_FLUSH);
-
-    if (!cmd)
-        return;
-    cmd->covers = c->replayed->number;
-    c->replayed = NULL; /* nothing is sent before the answer, and then the log begins behind it */
-    c->replayed_bytes = 0;
-    nbd_link_send(l, cmd);
-}
-
-static void replay(struct nbd_client *c)
-{
-    struct nbd_link *l = &c->link[0];
-
-    while (l->state == NBD_LINK_READY && l->count < REPLAY_DEPTH) {
-        struct write_log_entry *e = c->replayed ? TAILQ_NEXT(c->replayed, link) : TAILQ_FIRST(&c->log.entries);
-        struct nbd_command *cmd = TAILQ_FIRST(&l->inflight);
-
-        if (cmd && cmd->op == BLK_FLUSH)
-            return;
-        if (!e) {
-            if (!l->count)
-                go_up(c);
-            return;
-        }
-        if (c->replayed_bytes >= REPLAY_STEP) {
-            flush_replayed(c, l);
-            return;
-        }
-        if (overlaps_inflight(l, e) || !(cmd = replay_of(c, e)))
-            return; /* without memory: again after an answer, or at the next turn */
-        c->replayed = e;
-        c->replayed_bytes += e->len;
-        nbd_link_send(l, cmd);
     }
 }
 
@@ -356,7 +256,6 @@ static void expire_todo(struct nbd_client *c, uint64_t now_ns)
 {
     struct blk_req *over = NULL, *req;
 
-    pthread_mutex_lock(&c->lock);
     c->todo_last = &c->todo;
     while ((req = *c->todo_last)) {
         if (req->deadline_ns > now_ns) {
@@ -367,10 +266,9 @@ static void expire_todo(struct nbd_client *c, uint64_t now_ns)
         req->next = over;
         over = req;
     }
-    pthread_mutex_unlock(&c->lock);
     while ((req = over)) {
         over = req->next;
-        blk_complete(req, -ETIMEDOUT);
+        blk_finish(req, -ETIMEDOUT);
     }
 }
 
@@ -391,190 +289,190 @@ static void expire(struct nbd_client *c, uint64_t now_ns)
     expire_todo(c, now_ns);
 }
 
-/* ---- The thread ----------------------------------------------------------------------------- */
+/* ---- Turns ---------------------------------------------------------------------------------- */
 
-/* Whether there is anything that time could run out for. */
 static bool is_busy(const struct nbd_client *c)
 {
-    bool busy = c->state != NBD_UP || !TAILQ_EMPTY(&c->wait) || c->todo;
+    bool busy = !TAILQ_EMPTY(&c->wait) || !TAILQ_EMPTY(&c->answered) || c->todo;
 
     for (unsigned i = 0; i < c->link_count; i++)
-        busy = busy || c->link[i].count || c->link[i].state == NBD_LINK_CONNECTING;
+        busy = busy || c->link[i].count;
     return busy;
 }
 
-/* False: stop. */
-static bool sleep_some(struct nbd_client *c)
+static bool is_connecting(const struct nbd_client *c)
 {
-    struct pollfd p[1 + NBD_LINKS_MAX] = {{.fd = c->wake_fd, .events = POLLIN}};
-    int timeout_ms = -1;
-    uint64_t count;
-    bool stop;
+    bool connecting = c->state != NBD_UP;
 
     for (unsigned i = 0; i < c->link_count; i++)
-        p[1 + i].fd = nbd_link_fd(&c->link[i], &p[1 + i].events);
-    pthread_mutex_lock(&c->lock);
-    if (is_busy(c))
-        timeout_ms = TICK_MS;
-    if (c->state == NBD_UP && c->todo && free_link(c) && c->log.bytes < LOG_HARD)
-        timeout_ms = 0;
-    stop = c->stop;
-    c->asleep = true;
-    pthread_mutex_unlock(&c->lock);
-    if (c->state == NBD_DOWN)
-        timeout_ms = (int)MIN((uint64_t)TICK_MS, c->backoff_ms);
-    if (stop)
-        return false;
-    poll(p, 1 + c->link_count, timeout_ms);
-    pthread_mutex_lock(&c->lock);
-    c->asleep = false;
-    pthread_mutex_unlock(&c->lock);
-    if (p[0].revents & POLLIN && read(c->wake_fd, &count, sizeof(count)) < 0)
-        return true; /* nobody woke us, then */
-    for (unsigned i = 0; i < c->link_count; i++)
-        nbd_link_turn(&c->link[i], p[1 + i].revents);
-    return true;
+        connecting = connecting || c->link[i].state == NBD_LINK_CONNECTING;
+    return connecting;
 }
 
-static void turn(struct nbd_client *c, uint64_t now_ns)
+/* The timer goes off when there is to be another attempt and, while time could run out for anything, every tick. */
+static void arm(struct nbd_client *c, uint64_t now_ns)
 {
-    take_answers(c, now_ns);
-    look_at_links(c, now_ns);
-    if (c->state == NBD_DOWN && (c->is_open || !c->has_failed) && now_ns >= c->retry_ns) {
-        c->state = NBD_CONNECTING;
-        start_link(c);
-        look_at_links(c, now_ns);
-    }
+    uint64_t at_ns = now_ns + TICK_MS * NS_PER_MS;
+
+    if (c->timer_ns && c->timer_ns <= at_ns && c->state != NBD_DOWN)
+        return;
+    if (!is_connecting(c) && !is_busy(c))
+        return;
+    if (c->state == NBD_DOWN)
+        at_ns = MIN(c->retry_ns, at_ns);
+    if (c->timer_ns && c->timer_ns <= at_ns)
+        return;
+    c->timer_ns = at_ns;
+    loop_timer_arm(c->timer, at_ns);
+}
+
+/* Send what can be sent, and see to it that there is another turn when there is more to do. */
+static void send_all(struct nbd_client *c, uint64_t now_ns)
+{
+    bool lost = false;
+
     if (c->state == NBD_REPLAYING)
-        replay(c);
+        nbd_replay(c);
     if (c->state == NBD_UP) {
         send_waiting(c);
         take_todo(c);
     }
+    for (unsigned i = 0; i < c->link_count; i++)
+        lost = lost || c->link[i].state == NBD_LINK_LOST;
+    if (lost || !TAILQ_EMPTY(&c->answered))
+        loop_work_queue(c->b->loop, &c->again);
+    arm(c, now_ns);
 }
 
-static void *run(void *arg)
+static void take_turn(struct nbd_client *c, bool is_tick)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    c->turning = true;
+    blk_plug(c->b); /* what is submitted in answer is sent at the end */
+    take_answers(c, now_ns);
+    if (is_tick)
+        expire(c, now_ns);
+    look_at_links(c, now_ns);
+    if (c->state == NBD_DOWN && c->is_open && now_ns >= c->retry_ns) {
+        c->state = NBD_CONNECTING;
+        start_link(c);
+        look_at_links(c, now_ns);
+    }
+    blk_unplug(c->b);
+    c->turning = false;
+    send_all(c, now_ns);
+}
+
+static void turn(void *arg)
+{
+    take_turn(arg, false);
+}
+
+static void on_timer(void *arg)
 {
     struct nbd_client *c = arg;
-    uint64_t looked_ns = 0;
 
-    do {
-        uint64_t now_ns = clock_mono_ns();
+    c->timer_ns = 0;
+    take_turn(c, true);
+}
 
-        turn(c, now_ns);
-        if (now_ns - looked_ns >= TICK_MS * NS_PER_MS) {
-            expire(c, now_ns);
-            looked_ns = now_ns;
-        }
-    } while (sleep_some(c));
-    go_down(c, 0);
-    return NULL;
+bool nbd_client_wait(struct nbd_client *c)
+{
+    struct pollfd p[NBD_LINKS_MAX];
+    uint64_t now_ns = clock_mono_ns(), left_ns;
+
+    if (!is_busy(c))
+        return false;
+    arm(c, now_ns);
+    left_ns = c->timer_ns > now_ns && TAILQ_EMPTY(&c->answered) ? c->timer_ns - now_ns : 0;
+    for (unsigned i = 0; i < c->link_count; i++)
+        p[i].fd = nbd_link_fd(&c->link[i], &p[i].events);
+    if (poll(p, c->link_count, (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS)) < 0)
+        return true; /* a signal */
+    for (unsigned i = 0, count = c->link_count; i < count; i++)
+        nbd_link_turn(&c->link[i], p[i].revents);
+    (c->timer_ns <= clock_mono_ns() ? on_timer : turn)(c);
+    return true;
 }
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-static int start_thread(struct nbd_client *c)
+/* The first attempt; there is no other. */
+static int connect_first(struct nbd_client *c, int cancel_fd)
 {
-    sigset_t all, old;
-    int r;
+    struct pollfd p[2] = {{.fd = cancel_fd, .events = POLLIN}};
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = -pthread_create(&c->thread, NULL, run, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!r)
-        pthread_setname_np(c->thread, "vz-nbd");
-    return r;
+    c->state = NBD_CONNECTING;
+    start_link(c);
+    while (c->state == NBD_CONNECTING) {
+        p[1].fd = nbd_link_fd(&c->link[0], &p[1].events);
+        if (p[1].fd >= 0 && poll(p, 2, TICK_MS) > 0) {
+            if (p[0].revents)
+                return error_set(&c->first_err, ECANCELED, VZ_ERROR_CANCELLED, "stopped");
+            nbd_link_turn(&c->link[0], p[1].revents);
+        }
+        look_at_links(c, clock_mono_ns());
+    }
+    if (c->state == NBD_DOWN)
+        return c->first_err.code == VZ_ERROR_UNSUPPORTED ? -ENOTSUP : -EIO;
+    nbd_replay(c); /* of nothing: it is up */
+    return 0;
 }
 
-static void fini(struct nbd_client *c)
+int nbd_client_start(struct nbd_client *c, int cancel_fd, struct vz_error *err)
 {
-    write_log_fini(&c->log);
-    close(c->wake_fd);
-    pthread_cond_destroy(&c->opened);
-    pthread_mutex_destroy(&c->lock);
-}
-
-int nbd_client_start(struct nbd_client *c, struct vz_error *err)
-{
-    bool failed;
     int r;
 
     c->todo_last = &c->todo;
     TAILQ_INIT(&c->wait);
     TAILQ_INIT(&c->answered);
-    write_log_init(&c->log);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->opened, NULL);
-    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = c->wake_fd < 0 ? -errno : start_thread(c);
-    if (r < 0) {
-        fini(c);
-        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make a disk's thread: %s", strerror(-r));
-    }
-    pthread_mutex_lock(&c->lock);
-    while (!c->is_open && !c->has_failed)
-        pthread_cond_wait(&c->opened, &c->lock);
-    failed = !c->is_open;
-    pthread_mutex_unlock(&c->lock);
-    if (!failed)
+    write_log_init(&c->log, &c->buffers);
+    c->again = (struct loop_work){.fn = turn, .arg = c};
+    r = loop_timer_create(c->b->loop, on_timer, c, &c->timer);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make a disk's timer: %s", strerror(-r));
+    r = connect_first(c, cancel_fd);
+    if (!r)
         return 0;
     nbd_client_stop(c);
-    return error_set(err, c->first_err.code == VZ_ERROR_UNSUPPORTED ? ENOTSUP : EIO, c->first_err.code, "%s",
-                     c->first_err.text);
-}
-
-static void wake_locked(struct nbd_client *c)
-{
-    const uint64_t one = 1;
-
-    if (c->asleep && write(c->wake_fd, &one, sizeof(one)) < 0)
-        return; /* it is awake already */
+    return error_set(err, -r, c->first_err.code, "%s", c->first_err.text);
 }
 
 void nbd_client_stop(struct nbd_client *c)
 {
-    pthread_mutex_lock(&c->lock);
-    c->stop = true;
-    wake_locked(c);
-    pthread_mutex_unlock(&c->lock);
-    pthread_join(c->thread, NULL);
-    fini(c);
+    go_down(c, 0);
+    loop_work_cancel(c->b->loop, &c->again);
+    loop_timer_destroy(c->timer);
+    write_log_fini(&c->log);
+    buffers_fini(&c->buffers);
 }
 
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req)
 {
     req->next = NULL;
     req->deadline_ns = c->timeout_ms ? clock_mono_ns() + c->timeout_ms * NS_PER_MS : UINT64_MAX;
-    pthread_mutex_lock(&c->lock);
     *c->todo_last = req;
     c->todo_last = &req->next;
-    pthread_mutex_unlock(&c->lock);
 }
 
+/* What has come meanwhile, or goes wrong here, is for the next turn: nothing completes inside a submission. */
 void nbd_client_kick(struct nbd_client *c)
 {
-    pthread_mutex_lock(&c->lock);
-    if (c->todo)
-        wake_locked(c);
-    pthread_mutex_unlock(&c->lock);
+    if (c->todo && !c->turning)
+        send_all(c, clock_mono_ns());
 }
 
 void nbd_client_cancel(struct nbd_client *c, struct blk_req *req)
 {
     struct blk_req **at = &c->todo;
-    bool found;
 
-    pthread_mutex_lock(&c->lock);
     while (*at && *at != req)
         at = &(*at)->next;
-    found = *at;
-    if (found) {
-        *at = req->next;
-        if (!*at)
-            c->todo_last = at;
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (found)
-        blk_complete(req, -ECANCELED);
+    if (!*at)
+        return;
+    *at = req->next;
+    if (!*at)
+        c->todo_last = at;
+    blk_complete(req, -ECANCELED);
 }

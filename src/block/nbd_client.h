@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread of a disk on an NBD server and all that is its own: connections, commands, what is to be written
- * again. blk_nbd.c has what the disk's loop thread does. */
+/* A disk on an NBD server and all that is its own: connections, commands, what is to be written again. All on the
+ * disk's loop thread; only connections are made elsewhere (nbd_dial.h). blk_nbd.c has what makes a disk of it. */
 #ifndef VZ_BLOCK_NBD_CLIENT_H
 #define VZ_BLOCK_NBD_CLIENT_H
 
-#include <pthread.h>
-
 #include "block/blk_nbd.h"
+#include "block/buffers.h"
 #include "block/nbd_link.h"
 #include "block/write_log.h"
 
@@ -20,7 +19,7 @@ enum nbd_client_state {
     NBD_UP,
 };
 
-/* For the loop thread. */
+/* For the disk's user. */
 struct nbd_news {
     bool connected;
     struct vz_error err;
@@ -31,29 +30,27 @@ struct nbd_client {
     struct nbd_uri uri;
     uint32_t timeout_ms;
     bool no_sync;
-    pthread_t thread;
-    int wake_fd; /* an eventfd */
+    bool maps;               /* block status will be asked for */
 
-    /* Guarded by lock, a leaf. */
-    pthread_mutex_t lock;
-    pthread_cond_t opened;
-    struct blk_req *todo, **todo_last; /* requests that the thread has not taken */
-    bool asleep;                       /* the thread wants wake_fd */
-    bool stop;
-    bool is_open, has_failed;          /* the first attempt */
+    bool is_open;            /* there was a connection once */
     struct vz_error first_err;
     struct nbd_news news[NBD_NEWS_MAX];
     unsigned news_count;
-    uint64_t size; /* of the export, in whole blocks */
-    struct loop_work tell;
+    uint64_t size;           /* of the export, in whole blocks */
+    struct loop_work tell;   /* there are news */
+    struct loop_work again;  /* answers have come inside a submission: it is nbd_client's turn */
+    struct loop_timer *timer;
+    uint64_t timer_ns;       /* when it goes off; 0: it is not armed */
+    bool turning;
 
-    /* The thread's. */
+    struct blk_req *todo, **todo_last; /* requests of which there are no commands yet */
     enum nbd_client_state state;
     struct nbd_link link[NBD_LINKS_MAX];
     unsigned link_count;     /* in use */
     struct nbd_export export; /* of the connection that is there */
     bool write_through;      /* by FUA on each write, as the server cannot flush */
     struct nbd_commands wait, answered;
+    struct buffers buffers;  /* for data of commands, and of the log */
     struct write_log log;
     struct write_log_entry *replayed; /* the last one sent again; NULL: none yet */
     uint64_t replayed_bytes;          /* since the last flush */
@@ -64,17 +61,19 @@ struct nbd_client {
     uint64_t retry_ns, backoff_ms;
 };
 
-/* Start the thread, and wait for the first connection. c has b (with its loop), uri, timeout_ms, no_sync, tell.
- * On success c->export and c->size say what is there. 0 or -errno with err. */
-int nbd_client_start(struct nbd_client *c, struct vz_error *err) must_check;
-/* The disk is idle. */
+/* Make the first connection, and wait for it. c has b (with its loop), uri, timeout_ms, no_sync, maps, tell.
+ * cancel_fd: give up when this can be read (-1: nothing). On success c->export and c->size say what is there.
+ * 0 or -errno with err: -ECANCELED, ... */
+int nbd_client_start(struct nbd_client *c, int cancel_fd, struct vz_error *err) must_check;
+/* Nothing is in flight. */
 void nbd_client_stop(struct nbd_client *c);
 
-/* Loop thread. */
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req);
 void nbd_client_kick(struct nbd_client *c);
-/* Complete it with -ECANCELED if the thread has not taken it. */
+/* Finish it with -ECANCELED if no command was made of it. */
 void nbd_client_cancel(struct nbd_client *c, struct blk_req *req);
+/* The loop does not turn: wait for whatever comes next. false: there is nothing to wait for. */
+bool nbd_client_wait(struct nbd_client *c);
 
 /* Does the export have what the disk needs? 0 or -errno with err. */
 int nbd_client_check(const struct nbd_client *c, const struct nbd_export *e, struct vz_error *err) must_check;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection, by libnbd (which blk_nbd_open() has loaded): see nbd_link.h. A libnbd handle is good for one connection; when that is lost the
- * commands in flight end with ENOTCONN, which is no answer of the server's: they stay in the list. */
+/* One connection, by libnbd (which blk_nbd_open() has loaded): see nbd_link.h. A libnbd handle is good for one
+ * connection; when that is lost the commands in flight end with ENOTCONN, which is no answer of the server's: they
+ * stay in the list. */
 #include "block/nbd_link.h"
 
 #include <errno.h>
@@ -14,20 +15,21 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "block/nbd_dial.h"
 #include "block/nbd_library.h"
+#include "loop/loop.h"
 
 /* How soon the host notices that the other one is gone, without a word and without requests. */
 #define PROBE_IDLE_S  10
 #define PROBE_EVERY_S 5
 #define PROBES        3
 
-void nbd_link_init(struct nbd_link *l, struct nbd_commands *answered)
+void nbd_link_init(struct nbd_link *l, struct loop *loop, struct nbd_commands *answered,
+                   void (*turned)(void *arg), void *arg)
 {
-    *l = (struct nbd_link){.answered = answered};
+    *l = (struct nbd_link){.loop = loop, .answered = answered, .turned = turned, .arg = arg};
     TAILQ_INIT(&l->inflight);
 }
-
-/* ---- Connecting ----------------------------------------------------------------------------- */
 
 static void lose(struct nbd_link *l, const char *why)
 {
@@ -36,8 +38,7 @@ static void lose(struct nbd_link *l, const char *why)
     if (l->state == NBD_LINK_LOST)
         return;
     l->state = NBD_LINK_LOST;
-    error_set(&l->err, 0, l->negotiating ? VZ_ERROR_NBD_NEGOTIATION_FAILED : VZ_ERROR_NBD_DISCONNECTED,
-              "%s", text ? text : "the connection was closed");
+    error_set(&l->err, 0, VZ_ERROR_NBD_DISCONNECTED, "%s", text ? text : "the connection was closed");
 }
 
 static void set_probes(int fd)
@@ -53,65 +54,102 @@ static void set_probes(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
 }
 
-/* Is there somebody at the other end? Then what goes wrong is what they say. */
-static bool is_connected(struct nbd_handle *h)
-{
-    struct sockaddr_storage peer;
-    socklen_t len = sizeof(peer);
-    int fd = libnbd.aio_get_fd(h);
+/* ---- Watching ------------------------------------------------------------------------------- */
 
-    return fd >= 0 && !getpeername(fd, (struct sockaddr *)&peer, &len);
+int nbd_link_fd(const struct nbd_link *l, short *ret_events)
+{
+    unsigned direction;
+
+    *ret_events = POLLIN;
+    if (l->state == NBD_LINK_CONNECTING)
+        return nbd_dial_fd(l->dial);
+    if (l->state != NBD_LINK_READY)
+        return -1;
+    direction = libnbd.aio_get_direction(l->handle);
+    *ret_events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
+                          (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
+    return libnbd.aio_get_fd(l->handle);
 }
 
-/* After libnbd did something. */
+static void unwatch(struct nbd_link *l)
+{
+    loop_fd_remove(l->watch);
+    l->watch = NULL;
+}
+
+static void on_event(void *arg, unsigned events)
+{
+    struct nbd_link *l = arg;
+
+    nbd_link_turn(l, (short)((events & LOOP_READ ? POLLIN : 0) | (events & LOOP_WRITE ? POLLOUT : 0)));
+    l->turned(l->arg);
+}
+
+/* After libnbd did something: is the connection still there, and what is it waiting for? */
 static void look(struct nbd_link *l)
 {
-    if (l->state == NBD_LINK_CLOSED || l->state == NBD_LINK_LOST)
-        return;
-    if (libnbd.aio_is_dead(l->handle) || libnbd.aio_is_closed(l->handle)) {
+    unsigned events;
+    short wanted;
+    int fd;
+
+    if (l->state == NBD_LINK_READY && (libnbd.aio_is_dead(l->handle) || libnbd.aio_is_closed(l->handle)))
         lose(l, NULL);
-    } else if (l->state == NBD_LINK_CONNECTING) {
-        l->negotiating = is_connected(l->handle);
-        if (!libnbd.aio_is_ready(l->handle))
-            return;
-        l->state = NBD_LINK_READY;
+    fd = nbd_link_fd(l, &wanted);
+    if (fd < 0) {
+        unwatch(l);
+        return;
+    }
+    events = (wanted & POLLIN ? LOOP_READ : 0) | (wanted & POLLOUT ? LOOP_WRITE : 0);
+    if (l->watch) {
+        loop_fd_set(l->watch, events);
+    } else if (loop_fd_add(l->loop, fd, events, on_event, l, &l->watch) < 0) {
+        lose(l, "out of memory");
+    }
+}
+
+/* ---- Connecting ----------------------------------------------------------------------------- */
+
+void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u, bool maps)
+{
+    l->state = NBD_LINK_CONNECTING;
+    l->since_ns = clock_mono_ns();
+    l->is_secret = u->tls;
+    if (nbd_dial_start(u, maps, &l->dial) < 0)
+        lose(l, "out of memory");
+    look(l);
+}
+
+/* The thread has made a connection, or not. */
+static void take_connection(struct nbd_link *l)
+{
+    struct nbd_dial *dial = l->dial;
+
+    unwatch(l);
+    l->dial = NULL;
+    l->handle = nbd_dial_take(dial, &l->err);
+    l->state = l->handle ? NBD_LINK_READY : NBD_LINK_LOST;
+    if (l->handle) {
         l->was_ready = true;
-        l->negotiating = false;
         set_probes(libnbd.aio_get_fd(l->handle));
     }
 }
 
-static int set_tls(struct nbd_handle *h, const struct nbd_uri *u)
+void nbd_link_give_up(struct nbd_link *l)
 {
-    if (!u->tls)
-        return libnbd.set_tls(h, LIBNBD_TLS_DISABLE);
-    if (libnbd.set_tls(h, LIBNBD_TLS_REQUIRE) < 0 ||
-        (u->certificates[0] && libnbd.set_tls_certificates(h, u->certificates) < 0) ||
-        (u->psk_file[0] && libnbd.set_tls_psk_file(h, u->psk_file) < 0) ||
-        (u->user[0] && libnbd.set_tls_username(h, u->user) < 0))
-        return -1;
-    return libnbd.set_tls_verify_peer(h, !u->no_verify);
-}
-
-void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u)
-{
-    struct nbd_handle *h = libnbd.create();
-
-    l->handle = h;
-    l->state = NBD_LINK_CONNECTING;
-    l->negotiating = false;
-    l->since_ns = clock_mono_ns();
-    if (!h || libnbd.set_export_name(h, u->export) < 0 || set_tls(h, u) < 0 ||
-        (u->socket[0] ? libnbd.aio_connect_unix(h, u->socket) : libnbd.aio_connect_tcp(h, u->host, u->port)) < 0)
-        lose(l, NULL);
-    look(l);
+    lose(l, "the server does not answer");
+    unwatch(l);
+    nbd_dial_abandon(l->dial);
+    l->dial = NULL;
 }
 
 void nbd_link_close(struct nbd_link *l, struct nbd_commands *to)
 {
     if (l->state == NBD_LINK_READY)
         libnbd.aio_disconnect(l->handle, 0); /* a word of good-bye, if the socket takes it */
+    unwatch(l);
+    nbd_dial_abandon(l->dial);
     libnbd.close(l->handle);
+    l->dial = NULL;
     l->handle = NULL;
     l->state = NBD_LINK_CLOSED;
     l->count = 0;
@@ -146,39 +184,55 @@ int nbd_link_export(struct nbd_link *l, struct nbd_export *ret, struct vz_error 
         .can_trim = libnbd.can_trim(h) == 1,
         .can_zero = libnbd.can_zero(h) == 1,
         .can_multi = libnbd.can_multi_conn(h) == 1,
+        .can_map = libnbd.can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1,
     };
     return 0;
 }
 
 /* ---- Turning -------------------------------------------------------------------------------- */
 
-int nbd_link_fd(const struct nbd_link *l, short *ret_events)
+/* Is there another answer, or the beginning of one? libnbd must not be made to look for it in vain: it would wait for
+ * it then, and send nothing meanwhile. In TLS the bytes that are there say nothing. */
+static bool has_answer(const struct nbd_link *l)
 {
-    unsigned direction;
+    uint8_t byte;
 
-    if (l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY)
-        return -1;
-    direction = libnbd.aio_get_direction(l->handle);
-    *ret_events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
-                          (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
-    return libnbd.aio_get_fd(l->handle);
+    return l->count && !l->is_secret && libnbd.aio_get_direction(l->handle) == LIBNBD_AIO_DIRECTION_READ &&
+           recv(libnbd.aio_get_fd(l->handle), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* All the answers that are there: each of them makes one less to come, so there is an end to it. */
+static int read_answers(struct nbd_link *l)
+{
+    unsigned before;
+    int r;
+
+    do {
+        before = l->count;
+        r = libnbd.aio_notify_read(l->handle);
+    } while (r >= 0 && l->count < before && has_answer(l));
+    return r;
 }
 
 void nbd_link_turn(struct nbd_link *l, short events)
 {
-    unsigned direction;
     bool bad = events & (POLLERR | POLLHUP | POLLNVAL);
+    unsigned direction;
     int r = 0;
 
-    if ((l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY) || !events)
+    if (!events || (l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY))
         return;
-    direction = libnbd.aio_get_direction(l->handle);
-    if ((events & POLLIN || bad) && direction & LIBNBD_AIO_DIRECTION_READ)
-        r = libnbd.aio_notify_read(l->handle);
-    else if ((events & POLLOUT || bad) && direction & LIBNBD_AIO_DIRECTION_WRITE)
-        r = libnbd.aio_notify_write(l->handle);
-    if (r < 0)
-        lose(l, NULL);
+    if (l->state == NBD_LINK_CONNECTING) {
+        take_connection(l);
+    } else {
+        direction = libnbd.aio_get_direction(l->handle);
+        if ((events & POLLIN || bad) && direction & LIBNBD_AIO_DIRECTION_READ)
+            r = read_answers(l);
+        else if (direction & LIBNBD_AIO_DIRECTION_WRITE)
+            r = libnbd.aio_notify_write(l->handle);
+        if (r < 0)
+            lose(l, NULL);
+    }
     look(l);
 }
 
@@ -203,10 +257,24 @@ static int answer(void *data, int *error)
     return 1;
 }
 
+/* The first extent is what is asked for. Called before answer(). */
+static int on_extents(void *data, const char *context, uint64_t offset, uint32_t *entries, size_t count, int *error)
+{
+    const struct sent *s = data;
+
+    if (!*error && count >= 2 && entries[0])
+        *s->c->status = (struct nbd_status){entries[1] & LIBNBD_STATE_ZERO, MIN(entries[0], s->c->len)};
+    return 0;
+}
+
 static int64_t send_by(struct nbd_handle *h, const struct nbd_command *c, nbd_completion_callback done)
 {
     uint32_t fua = c->fua ? LIBNBD_CMD_FLAG_FUA : 0;
 
+    if (c->status)
+        return libnbd.aio_block_status(h, c->len, c->offset,
+                                       (nbd_extent_callback){.callback = on_extents, .user_data = done.user_data}, done,
+                                       LIBNBD_CMD_FLAG_REQ_ONE);
     switch (c->op) {
     case BLK_READ: return libnbd.aio_pread(h, c->data, c->len, c->offset, done, 0);
     case BLK_WRITE: return libnbd.aio_pwrite(h, c->data, c->len, c->offset, done, fua);
@@ -224,7 +292,6 @@ void nbd_link_send(struct nbd_link *l, struct nbd_command *c)
     nbd_completion_callback done = {.callback = answer, .user_data = s, .free = free};
     int errno_value = ENOMEM;
 
-    c->sent_ns = clock_mono_ns();
     TAILQ_INSERT_TAIL(&l->inflight, c, link);
     l->count++;
     if (s) {

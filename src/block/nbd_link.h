@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection to an NBD server: connecting, commands, answers. It knows nothing of disks, nor of other
- * connections. All on one thread, and nothing waits. */
+/* One connection to an NBD server: connecting (nbd_dial.h), commands, answers. It knows nothing of disks, nor of
+ * other connections. All on the loop thread, and nothing waits. */
 #ifndef VZ_BLOCK_NBD_LINK_H
 #define VZ_BLOCK_NBD_LINK_H
 
@@ -10,13 +10,20 @@
 #include "base/nbd_uri.h"
 #include "block/blk.h"
 
+struct nbd_dial;
 struct nbd_handle;
 
 /* What a server says of an export. */
 struct nbd_export {
     uint64_t size;
     uint32_t block_min, block_preferred, payload_max; /* bytes */
-    bool read_only, can_flush, can_fua, can_trim, can_zero, can_multi;
+    bool read_only, can_flush, can_fua, can_trim, can_zero, can_multi, can_map;
+};
+
+/* What a server says of a part of its disk, from the command's offset on. */
+struct nbd_status {
+    bool zeroes; /* it reads as zeroes; else nothing is known */
+    uint32_t len;
 };
 
 /* A command: a piece of a request, or one of our own. */
@@ -27,7 +34,7 @@ struct nbd_command {
     uint64_t offset;
     uint32_t len;
     uint8_t *data;      /* READ, WRITE: len bytes */
-    uint64_t sent_ns;
+    struct nbd_status *status; /* ask for this, whatever op says */
     /* The owner's. */
     struct blk_req *req; /* NULL: none */
     bool own_data, is_replay;
@@ -47,19 +54,30 @@ enum nbd_link_state {
 
 struct nbd_link {
     enum nbd_link_state state;
-    struct nbd_handle *handle;
-    bool negotiating, was_ready;
+    struct nbd_dial *dial;         /* CONNECTING */
+    struct nbd_handle *handle;     /* READY, LOST if was_ready */
+    bool was_ready;
+    bool is_secret;                /* in TLS */
     uint64_t since_ns;             /* connecting */
+    struct loop *loop;
+    struct loop_fd *watch;         /* of nbd_link_fd(), or NULL */
+    void (*turned)(void *arg);     /* it was the descriptor's turn */
+    void *arg;
     struct nbd_commands inflight;  /* in the order they were sent */
     struct nbd_commands *answered; /* where answers go, the owner's */
     unsigned count;                /* in flight */
     struct vz_error err;
 };
 
-void nbd_link_init(struct nbd_link *l, struct nbd_commands *answered);
+/* The loop looks after it, and calls turned(arg) when there may be answers or another state. */
+void nbd_link_init(struct nbd_link *l, struct loop *loop, struct nbd_commands *answered,
+                   void (*turned)(void *arg), void *arg);
 
-/* Start to connect; the state says what becomes of it. */
-void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *uri);
+/* Start to connect; the state says what becomes of it. maps: nbd_command.status may be asked for, where the server
+ * knows. */
+void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *uri, bool maps);
+/* Too late: CONNECTING becomes LOST. */
+void nbd_link_give_up(struct nbd_link *l);
 
 /* Close it. What was in flight goes to the beginning of *to, in its order; no answer comes any more. */
 void nbd_link_close(struct nbd_link *l, struct nbd_commands *to);
@@ -67,7 +85,7 @@ void nbd_link_close(struct nbd_link *l, struct nbd_commands *to);
 /* READY: what is there. 0 or -errno with err. */
 int nbd_link_export(struct nbd_link *l, struct nbd_export *ret, struct vz_error *err) must_check;
 
-/* For poll(): -1, none. */
+/* While the loop does not turn: for poll(), -1: none. */
 int nbd_link_fd(const struct nbd_link *l, short *ret_events);
 /* After it. */
 void nbd_link_turn(struct nbd_link *l, short events);

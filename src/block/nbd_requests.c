@@ -15,10 +15,10 @@
 #define RANGE_MAX (1 * GIB) /* of zeroes, or discarded */
 #define ZEROES    (1 * MIB) /* written where a server knows no zeroes */
 
-void nbd_command_free(struct nbd_command *cmd)
+void nbd_command_free(struct nbd_client *c, struct nbd_command *cmd)
 {
     if (cmd->own_data)
-        free(cmd->data);
+        buffers_put(&c->buffers, cmd->data, cmd->len);
     free(cmd);
 }
 
@@ -43,7 +43,7 @@ static bool keeps_writes(const struct nbd_client *c)
 
 /* The data of a command: the request's memory, where it is in one piece, or a copy. libnbd takes one piece only;
  * and what is kept must not be the guest's. */
-static int find_data(const struct nbd_client *c, struct nbd_command *cmd)
+static int find_data(struct nbd_client *c, struct nbd_command *cmd)
 {
     const struct blk_req *req = cmd->req;
     struct iovec v;
@@ -56,11 +56,13 @@ static int find_data(const struct nbd_client *c, struct nbd_command *cmd)
         cmd->data = v.iov_base;
         return 0;
     }
-    cmd->data = zeroes ? calloc(1, cmd->len) : malloc(cmd->len);
+    cmd->data = buffers_get(&c->buffers, cmd->len);
     cmd->own_data = true;
     if (!cmd->data)
         return -ENOMEM;
-    if (writes && !zeroes)
+    if (zeroes)
+        memset(cmd->data, 0, cmd->len);
+    else if (writes)
         iov_read(req->iov, req->iov_count, cmd->skip, cmd->data, cmd->len);
     return 0;
 }
@@ -88,7 +90,7 @@ static int add_piece(struct nbd_client *c, struct blk_req *req, enum blk_op op, 
     cmd->skip = skip;
     cmd->deadline_ns = req->deadline_ns;
     if (find_data(c, cmd) < 0) {
-        nbd_command_free(cmd);
+        nbd_command_free(c, cmd);
         return -ENOMEM;
     }
     req->moved++;
@@ -151,10 +153,10 @@ static void end_piece(struct nbd_client *c, struct nbd_command *cmd, int err)
     struct blk_req *req = cmd->req;
     bool was_flush = cmd->op == BLK_FLUSH;
 
-    nbd_command_free(cmd);
+    nbd_command_free(c, cmd);
     req->err = req->err ? req->err : err;
     if (!--req->moved && (was_flush || !flush_after(c, req)))
-        blk_complete(req, req->err);
+        blk_finish(req, req->err);
 }
 
 /* Keep a write that the server has, and may forget. */
@@ -208,7 +210,7 @@ void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd)
         c->lost_write = true;
     if (cmd->op == BLK_FLUSH)
         c->trimming_log = false;
-    nbd_command_free(cmd);
+    nbd_command_free(c, cmd);
 }
 
 /* ---- Giving up ------------------------------------------------------------------------------ */
@@ -235,7 +237,7 @@ void nbd_requests_drop_own(struct nbd_client *c)
         if (cmd->req)
             continue;
         TAILQ_REMOVE(&c->wait, cmd, link);
-        nbd_command_free(cmd);
+        nbd_command_free(c, cmd);
     }
     c->trimming_log = false;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests of a disk as commands of a connection, and back. On the client's thread. */
+/* Requests of a disk as commands of a connection, and back. For nbd_client.c. */
 #ifndef VZ_BLOCK_NBD_REQUESTS_H
 #define VZ_BLOCK_NBD_REQUESTS_H
 
@@ -20,6 +20,6 @@ void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns);
 /* Drop commands of our own from c->wait: their connection is gone. */
 void nbd_requests_drop_own(struct nbd_client *c);
 
-void nbd_command_free(struct nbd_command *cmd);
+void nbd_command_free(struct nbd_client *c, struct nbd_command *cmd);
 
 #endif

@@ -10,9 +10,9 @@ static uint64_t weight(const struct write_log_entry *e)
     return WRITE_LOG_OVERHEAD + (e->data ? e->len : 0);
 }
 
-void write_log_init(struct write_log *log)
+void write_log_init(struct write_log *log, struct buffers *buffers)
 {
-    *log = (struct write_log){.last = 0};
+    *log = (struct write_log){.buffers = buffers};
     TAILQ_INIT(&log->entries);
 }
 
@@ -26,7 +26,7 @@ int write_log_add(struct write_log *log, uint64_t offset, uint32_t len, bool may
     struct write_log_entry *e = malloc(sizeof(*e));
 
     if (!e) {
-        free(data);
+        buffers_put(log->buffers, data, len);
         return -ENOMEM;
     }
     *e = (struct write_log_entry){.number = ++log->last, .offset = offset, .len = len,
@@ -43,7 +43,7 @@ void write_log_forget(struct write_log *log, uint64_t last)
     while ((e = TAILQ_FIRST(&log->entries)) && e->number <= last) {
         TAILQ_REMOVE(&log->entries, e, link);
         log->bytes -= weight(e);
-        free(e->data);
+        buffers_put(log->buffers, e->data, e->len);
         free(e);
     }
 }

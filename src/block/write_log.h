@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "base/compiler.h"
+#include "block/buffers.h"
 
 #define WRITE_LOG_OVERHEAD 128u /* bytes that a write without data counts as */
 
@@ -23,12 +24,14 @@ struct write_log {
     TAILQ_HEAD(, write_log_entry) entries;
     uint64_t last;  /* number given */
     uint64_t bytes; /* of memory */
+    struct buffers *buffers;
 };
 
-void write_log_init(struct write_log *log);
+/* buffers: where data comes from and goes to. */
+void write_log_init(struct write_log *log, struct buffers *buffers);
 void write_log_fini(struct write_log *log);
 
-/* data: len bytes by malloc(), the log's from here on, also on failure; NULL: zeroes. 0 or -ENOMEM. */
+/* data: len bytes of log->buffers, the log's from here on, also on failure; NULL: zeroes. 0 or -ENOMEM. */
 int write_log_add(struct write_log *log, uint64_t offset, uint32_t len, bool may_unmap,
                   uint8_t *data) must_check;
 
