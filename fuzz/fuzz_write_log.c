@@ -12,6 +12,7 @@
 #define BYTES 64u
 
 struct world {
+    struct buffers buffers;
     struct write_log log;
     uint8_t want[BYTES];   /* what the disk must hold */
     uint8_t memory[BYTES]; /* what the server has */
@@ -30,7 +31,7 @@ static void write_some(struct world *w, struct input *in)
 {
     uint64_t offset = take(in, 1) % BYTES;
     uint32_t len = (uint32_t)(1 + take(in, 1) % (BYTES - offset));
-    uint8_t value = (uint8_t)take(in, 1), *data = value ? malloc(len) : NULL;
+    uint8_t value = (uint8_t)take(in, 1), *data = value ? buffers_get(&w->buffers, len) : NULL;
 
     if (data)
         memset(data, value, len);
@@ -92,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, size};
     struct world w = {.is_up = true};
 
-    write_log_init(&w.log);
+    write_log_init(&w.log, &w.buffers);
     while (in.len) {
         unsigned what = take(&in, 1) % 8;
 
@@ -113,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(w.is_up);
     look(&w);
     write_log_fini(&w.log);
+    buffers_fini(&w.buffers);
     check(!w.log.bytes);
     return 0;
 }

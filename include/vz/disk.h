@@ -15,8 +15,8 @@
 extern "C" {
 #endif
 
-/* Called now and then while something takes long, with bytes done and in all. false: stop; what was
- * asked for then fails with VZ_ERROR_CANCELLED. */
+/* Called now and then while something takes long, with bytes done and in all (0 while that is not known); ten times a second
+ * while an NBD server is waited for. false: stop; what was asked for then fails with VZ_ERROR_CANCELLED. */
 typedef bool vz_disk_progress(void *arg, uint64_t done, uint64_t total);
 
 /* How an existing image is opened. */

@@ -76,6 +76,9 @@ static int new_of(const char *path, const struct vz_disk_create_options *given, 
         .version = o.version, .cluster_bits = (unsigned)__builtin_ctzll(cluster),
         .refcount_bits = o.refcount_bits, .extended_l2 = o.extended_l2, .lazy_refcounts = o.lazy_refcounts,
         .compression = o.zstd ? QCOW2_ZSTD : QCOW2_DEFLATE};
+    if (ret->format == DISK_FORMAT_RAW && !nbd_uri_is(path) && disk_format_is_named_qcow2(path))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                         "%s: a raw image whose name says qcow2 would be refused by machines: give it another name", path);
     if (ret->format == DISK_FORMAT_RAW && is_for_qcow2(&o))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "%s: only a qcow2 image has clusters, tables and a backing image", path);

@@ -130,7 +130,9 @@ static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
     n->client.b = &n->b;
     n->client.timeout_ms = o->timeout_ms;
     n->client.no_sync = o->no_sync;
-    n->client.maps = o->maps;
+    n->client.maps = o->looks;
+    n->client.goes_on = o->goes_on;
+    n->client.goes_on_arg = o->goes_on_arg;
     n->client.tell = (struct loop_work){.fn = tell_news, .arg = n};
     n->b.block_size = BLK_SECTOR;
     n->b.read_only = o->read_only;
@@ -150,7 +152,7 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     if (!n)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     r = nbd_uri_parse(o->uri, &n->client.uri, err);
-    if (!r && (r = nbd_client_start(&n->client, o->cancel_fd > 0 ? o->cancel_fd : -1, err)) < 0)
+    if (!r && (r = nbd_client_start(&n->client, err)) < 0)
         error_prefix(err, "%.100s", o->uri);
     if (r < 0) {
         blk_fini(&n->b);
@@ -161,4 +163,23 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     n->b.size = n->client.size;
     *ret = &n->b;
     return 0;
+}
+
+void blk_nbd_abandon(struct blk *b)
+{
+    if (b->ops == &nbd_ops)
+        nbd_client_abandon(&to_nbd(b)->client);
+}
+
+void blk_nbd_hurry(struct blk *b, uint32_t ms)
+{
+    for (; b; b = b->child) {
+        if (b->ops == &nbd_ops)
+            nbd_client_hurry(&to_nbd(b)->client, ms);
+    }
+}
+
+bool blk_nbd_look(struct blk *b, struct blk_nbd_look *look)
+{
+    return nbd_client_look(&to_nbd(b)->client, look);
 }

@@ -22,8 +22,9 @@ struct blk_nbd_options {
     uint32_t timeout_ms;   /* for a request, and for connecting at the start; 0: none */
     bool read_only;        /* refuse writes even where the server takes them */
     bool no_sync;          /* flushes do nothing */
-    bool maps;             /* blk_nbd_look() will be called: reading costs a bit more then */
-    int cancel_fd;         /* connecting is given up when it can be read; 0: none */
+    bool looks;            /* blk_nbd_look() will be called: reading costs a bit more then */
+    bool (*goes_on)(void *arg); /* asked ten times a second while it is connected: false: give up; may be NULL */
+    void *goes_on_arg;
     blk_nbd_tell_fn *tell; /* may be NULL */
     void *arg;
 };
@@ -32,9 +33,29 @@ struct blk_nbd_options {
  *   VZ_ERROR_INVALID                 the address
  *   VZ_ERROR_NBD_DISCONNECTED        nobody there, or no answer in time
  *   VZ_ERROR_NBD_NEGOTIATION_FAILED  no such export, TLS refused, no NBD server, ...
- *   VZ_ERROR_CANCELLED               cancel_fd
+ *   VZ_ERROR_CANCELLED               goes_on() says so
  *   VZ_ERROR_UNSUPPORTED             what the server cannot do and we need; a build without libnbd */
 int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
                  struct vz_error *err) must_check;
+
+/* No more: all that is under way ends with -ECANCELED, soon, and so does whatever comes. Only closing is left. Loop
+ * thread. Of another disk: does nothing. */
+void blk_nbd_abandon(struct blk *b);
+
+/* Wait no longer than ms for any answer from now on. Loop thread. b may have filters above it; of other disks it does
+ * nothing. */
+void blk_nbd_hurry(struct blk *b, uint32_t ms);
+
+/* What a server knows of a part of its disk. The caller's memory until done(). */
+struct blk_nbd_look {
+    uint64_t offset, len; /* bytes, up to 1 GiB */
+    /* 0 or -errno. Loop thread, not inside blk_nbd_look(). Unlike a request it is not waited for by blk_drain(). */
+    void (*done)(struct blk_nbd_look *look, int err);
+    bool ret_zeroes;      /* it reads as zeroes; else nothing is known */
+    uint64_t ret_len;     /* from offset on, in whole blocks; 0: nothing is known of any of it */
+};
+
+/* Ask. false: the server cannot tell, and nothing follows. b is what blk_nbd_open() made, with looks. */
+bool blk_nbd_look(struct blk *b, struct blk_nbd_look *look);
 
 #endif

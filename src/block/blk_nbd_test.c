@@ -297,6 +297,117 @@ START_TEST(silence_ends_with_an_error)
 }
 END_TEST
 
+/* However long it would be waited for otherwise. */
+START_TEST(nobody_has_to_wait_for_a_server)
+{
+    struct blk_nbd_look look = {.len = SIZE};
+    struct job j[2];
+    uint64_t start;
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("file %s");
+    for (unsigned way = 0; way < 3; way++) {
+        b = open_disk(0);
+        ck_assert(!blk_nbd_look(b, &look)); /* it was not asked for */
+        expect(b, BLK_WRITE, 0, data, 4096, 0);
+        kill(server, SIGSTOP);
+        waitpid(server, NULL, WUNTRACED);
+        start = clock_mono_ns();
+        for (unsigned i = 0; i < 2; i++) {
+            job_init(&j[i], b, BLK_READ, 0, back, 4096);
+            j[i].quiet = true;
+            blk_submit(b, &j[i].req);
+        }
+        if (way == 0)
+            blk_nbd_abandon(b);
+        else
+            blk_nbd_hurry(b, 100);
+        if (way == 2) {
+            while (!j[0].done || !j[1].done) { /* a second look at them is no harm */
+                blk_nbd_hurry(b, 100);
+                blk_drain_wait(b);
+            }
+        }
+        blk_close(b);
+        ck_assert_uint_lt(clock_mono_ns() - start, 10000 * NS_PER_MS);
+        for (unsigned i = 0; i < 2; i++)
+            ck_assert_int_eq(j[i].err, way ? -ETIMEDOUT : -ECANCELED);
+        kill(server, SIGCONT);
+    }
+    teardown(NULL);
+}
+END_TEST
+
+static bool no(void *arg)
+{
+    return ++*(unsigned *)arg < 3;
+}
+
+START_TEST(connecting_can_be_given_up)
+{
+    unsigned asked = 0, threads = count_threads();
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("file %s");
+    kill(server, SIGSTOP);
+    waitpid(server, NULL, WUNTRACED);
+    ck_assert_int_eq(try_open((struct blk_nbd_options){.goes_on = no, .goes_on_arg = &asked}, &b), -ECANCELED);
+    ck_assert_int_eq(error.code, VZ_ERROR_CANCELLED);
+    ck_assert_uint_eq(asked, 3);
+    ck_assert_uint_eq(count_threads(), threads);
+    teardown(NULL);
+}
+END_TEST
+
+static void looked(struct blk_nbd_look *look, int err)
+{
+    ck_assert_int_eq(err, 0);
+    loop_stop(loop);
+}
+
+START_TEST(a_server_says_where_there_are_zeroes)
+{
+    struct blk_nbd_look look = {.len = SIZE, .done = looked};
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("file %s");
+    ck_assert_int_eq(try_open((struct blk_nbd_options){.looks = true, .timeout_ms = 20000}, &b), 0);
+    fill(data, MIB, 1);
+    expect(b, BLK_WRITE, MIB, data, MIB, 0);
+    expect(b, BLK_FLUSH, 0, NULL, 0, 0);
+    ck_assert(blk_nbd_look(b, &look));
+    loop_run(loop);
+    ck_assert(look.ret_zeroes);
+    ck_assert_uint_eq(look.ret_len, MIB);
+    look = (struct blk_nbd_look){.offset = MIB, .len = MIB + 512, .done = looked};
+    ck_assert(blk_nbd_look(b, &look));
+    loop_run(loop);
+    ck_assert(!look.ret_zeroes);
+    ck_assert_uint_eq(look.ret_len, MIB);
+    expect(b, BLK_READ, MIB, back, MIB, 0);
+    ck_assert(!memcmp(data, back, MIB));
+    blk_close(b);
+    stop_server(SIGKILL);
+    serve("--filter=noextents file %s");
+    ck_assert_int_eq(try_open((struct blk_nbd_options){.looks = true, .timeout_ms = 20000}, &b), 0);
+    look = (struct blk_nbd_look){.len = SIZE, .done = looked};
+    if (blk_nbd_look(b, &look)) {
+        loop_run(loop);
+        ck_assert(!look.ret_zeroes);
+    }
+    teardown(b);
+}
+END_TEST
+
 /* A server whose writes are in its memory until they are flushed, and who dies in between. */
 START_TEST(a_server_that_forgets_is_reminded)
 {
@@ -470,6 +581,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, disks_are_as_the_server_says);
     UNIT_TEST(s, errors_are_those_of_the_request);
     UNIT_TEST(s, silence_ends_with_an_error);
+    UNIT_TEST(s, nobody_has_to_wait_for_a_server);
+    UNIT_TEST(s, connecting_can_be_given_up);
+    UNIT_TEST(s, a_server_says_where_there_are_zeroes);
     UNIT_TEST(s, a_server_that_forgets_is_reminded);
     UNIT_TEST(s, requests_wait_for_the_server);
     UNIT_TEST(s, another_disk_is_not_taken_for_it);

@@ -90,7 +90,7 @@ int image_end_look(const struct image_end *e, uint64_t offset, uint64_t len, boo
     *ret_zeroes = false;
     *ret_len = len;
     if (!e->layer)
-        return 0;
+        return image_remote_look(e->remote, offset, len, ret_zeroes, ret_len);
     r = layer_map(e->layer, offset, len, false, &run);
     if (r < 0)
         return r;
@@ -134,12 +134,21 @@ static int write_sparse(const struct image_end *to, bool blank, uint64_t offset,
     return r;
 }
 
+static void tell_end(const struct image_end *e, uint64_t done, uint64_t total)
+{
+    if (e->remote)
+        image_remote_progress(e->remote, done, total);
+}
+
 static int copy_some(const struct image_end *from, const struct image_end *to, bool blank, uint64_t at,
                      uint64_t size, uint8_t *data, uint64_t *ret_len, bool *ret_reading)
 {
     bool zeroes = false;
-    int r = image_end_look(from, at, size - at, &zeroes, ret_len);
+    int r;
 
+    tell_end(from, at, size);
+    tell_end(to, at, size);
+    r = image_end_look(from, at, size - at, &zeroes, ret_len);
     if (!r && !zeroes) {
         *ret_len = MIN(IMAGE_PIECE, size - at);
         r = image_end_read(from, at, data, *ret_len);

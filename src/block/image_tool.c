@@ -181,7 +181,7 @@ static int copy_to_server(const struct copying *c, const struct image_new *n, co
     if (!n->replace)
         return error_set(err, EEXIST, VZ_ERROR_INVALID,
                          "%s: is there already, and would be overwritten", c->to);
-    r = image_remote_open(c->to, false, &end.remote, err);
+    r = image_remote_open(c->to, false, p, &end.remote, err);
     if (r < 0)
         return r;
     if (image_remote_is_read_only(end.remote))
@@ -214,7 +214,7 @@ int image_convert(const struct disk_chain_options *options, const char *to, cons
 
     o.read_only = true;
     if (nbd_uri_is(o.path)) {
-        r = image_remote_open(o.path, true, &c.from.remote, err);
+        r = image_remote_open(o.path, true, p, &c.from.remote, err);
     } else {
         r = disk_chain_open(&o, &chain, err);
         c.from.layer = r < 0 ? NULL : &chain->layer[0];
@@ -263,7 +263,7 @@ int image_resize(const struct disk_chain_options *o, uint64_t size, bool shrink,
 int image_look_at_server(const char *uri, uint64_t *ret_size, struct vz_error *err)
 {
     struct image_remote *m;
-    int r = image_remote_open(uri, true, &m, err);
+    int r = image_remote_open(uri, true, NULL, &m, err);
 
     if (r < 0)
         return r;

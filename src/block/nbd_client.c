@@ -252,7 +252,7 @@ static bool is_over(const struct nbd_commands *list, uint64_t now_ns)
 }
 
 /* Requests that nobody took in time. */
-static void expire_todo(struct nbd_client *c, uint64_t now_ns)
+static void expire_todo(struct nbd_client *c, uint64_t now_ns, int err)
 {
     struct blk_req *over = NULL, *req;
 
@@ -268,7 +268,7 @@ static void expire_todo(struct nbd_client *c, uint64_t now_ns)
     }
     while ((req = over)) {
         over = req->next;
-        blk_finish(req, -ETIMEDOUT);
+        blk_finish(req, err);
     }
 }
 
@@ -277,16 +277,21 @@ static void expire_todo(struct nbd_client *c, uint64_t now_ns)
 static void expire(struct nbd_client *c, uint64_t now_ns)
 {
     const struct vz_error silent = {VZ_ERROR_NBD_DISCONNECTED, "the server does not answer"};
+    int err = c->is_abandoned ? -ECANCELED : -ETIMEDOUT;
     bool over = false;
 
-    if (!c->timeout_ms)
+    if (c->is_abandoned) {
+        now_ns = UINT64_MAX; /* its time is over, whatever it is */
+        go_down(c, 0);
+    } else if (!c->timeout_ms) {
         return;
+    }
     for (unsigned i = 0; i < c->link_count; i++)
         over = over || is_over(&c->link[i].inflight, now_ns);
     if (over)
         fail(c, &silent, now_ns);
-    nbd_requests_expire(c, now_ns);
-    expire_todo(c, now_ns);
+    nbd_requests_expire(c, now_ns, err);
+    expire_todo(c, now_ns, err);
 }
 
 /* ---- Turns ---------------------------------------------------------------------------------- */
@@ -302,7 +307,7 @@ static bool is_busy(const struct nbd_client *c)
 
 static bool is_connecting(const struct nbd_client *c)
 {
-    bool connecting = c->state != NBD_UP;
+    bool connecting = c->state != NBD_UP && !c->is_abandoned;
 
     for (unsigned i = 0; i < c->link_count; i++)
         connecting = connecting || c->link[i].state == NBD_LINK_CONNECTING;
@@ -318,7 +323,7 @@ static void arm(struct nbd_client *c, uint64_t now_ns)
         return;
     if (!is_connecting(c) && !is_busy(c))
         return;
-    if (c->state == NBD_DOWN)
+    if (c->state == NBD_DOWN && !c->is_abandoned)
         at_ns = MIN(c->retry_ns, at_ns);
     if (c->timer_ns && c->timer_ns <= at_ns)
         return;
@@ -339,7 +344,7 @@ static void send_all(struct nbd_client *c, uint64_t now_ns)
     }
     for (unsigned i = 0; i < c->link_count; i++)
         lost = lost || c->link[i].state == NBD_LINK_LOST;
-    if (lost || !TAILQ_EMPTY(&c->answered))
+    if (lost || !TAILQ_EMPTY(&c->answered) || (c->is_abandoned && c->todo))
         loop_work_queue(c->b->loop, &c->again);
     arm(c, now_ns);
 }
@@ -351,10 +356,10 @@ static void take_turn(struct nbd_client *c, bool is_tick)
     c->turning = true;
     blk_plug(c->b); /* what is submitted in answer is sent at the end */
     take_answers(c, now_ns);
-    if (is_tick)
+    if (is_tick || c->is_abandoned)
         expire(c, now_ns);
     look_at_links(c, now_ns);
-    if (c->state == NBD_DOWN && c->is_open && now_ns >= c->retry_ns) {
+    if (c->state == NBD_DOWN && c->is_open && !c->is_abandoned && now_ns >= c->retry_ns) {
         c->state = NBD_CONNECTING;
         start_link(c);
         look_at_links(c, now_ns);
@@ -385,7 +390,7 @@ bool nbd_client_wait(struct nbd_client *c)
     if (!is_busy(c))
         return false;
     arm(c, now_ns);
-    left_ns = c->timer_ns > now_ns && TAILQ_EMPTY(&c->answered) ? c->timer_ns - now_ns : 0;
+    left_ns = c->timer_ns > now_ns && TAILQ_EMPTY(&c->answered) && !c->is_abandoned ? c->timer_ns - now_ns : 0;
     for (unsigned i = 0; i < c->link_count; i++)
         p[i].fd = nbd_link_fd(&c->link[i], &p[i].events);
     if (poll(p, c->link_count, (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS)) < 0)
@@ -399,19 +404,18 @@ bool nbd_client_wait(struct nbd_client *c)
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 /* The first attempt; there is no other. */
-static int connect_first(struct nbd_client *c, int cancel_fd)
+static int connect_first(struct nbd_client *c)
 {
-    struct pollfd p[2] = {{.fd = cancel_fd, .events = POLLIN}};
+    struct pollfd p;
 
     c->state = NBD_CONNECTING;
     start_link(c);
     while (c->state == NBD_CONNECTING) {
-        p[1].fd = nbd_link_fd(&c->link[0], &p[1].events);
-        if (p[1].fd >= 0 && poll(p, 2, TICK_MS) > 0) {
-            if (p[0].revents)
-                return error_set(&c->first_err, ECANCELED, VZ_ERROR_CANCELLED, "stopped");
-            nbd_link_turn(&c->link[0], p[1].revents);
-        }
+        if (c->goes_on && !c->goes_on(c->goes_on_arg))
+            return error_set(&c->first_err, ECANCELED, VZ_ERROR_CANCELLED, "stopped");
+        p.fd = nbd_link_fd(&c->link[0], &p.events);
+        if (p.fd >= 0 && poll(&p, 1, TICK_MS) > 0)
+            nbd_link_turn(&c->link[0], p.revents);
         look_at_links(c, clock_mono_ns());
     }
     if (c->state == NBD_DOWN)
@@ -420,7 +424,7 @@ static int connect_first(struct nbd_client *c, int cancel_fd)
     return 0;
 }
 
-int nbd_client_start(struct nbd_client *c, int cancel_fd, struct vz_error *err)
+int nbd_client_start(struct nbd_client *c, struct vz_error *err)
 {
     int r;
 
@@ -432,7 +436,7 @@ int nbd_client_start(struct nbd_client *c, int cancel_fd, struct vz_error *err)
     r = loop_timer_create(c->b->loop, on_timer, c, &c->timer);
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make a disk's timer: %s", strerror(-r));
-    r = connect_first(c, cancel_fd);
+    r = connect_first(c);
     if (!r)
         return 0;
     nbd_client_stop(c);
@@ -459,7 +463,11 @@ void nbd_client_submit(struct nbd_client *c, struct blk_req *req)
 /* What has come meanwhile, or goes wrong here, is for the next turn: nothing completes inside a submission. */
 void nbd_client_kick(struct nbd_client *c)
 {
-    if (c->todo && !c->turning)
+    if (!c->todo || c->turning)
+        return;
+    if (c->is_abandoned)
+        loop_work_queue(c->b->loop, &c->again);
+    else
         send_all(c, clock_mono_ns());
 }
 
@@ -475,4 +483,38 @@ void nbd_client_cancel(struct nbd_client *c, struct blk_req *req)
     if (!*at)
         c->todo_last = at;
     blk_complete(req, -ECANCELED);
+}
+
+void nbd_client_abandon(struct nbd_client *c)
+{
+    c->is_abandoned = true;
+    loop_work_queue(c->b->loop, &c->again);
+}
+
+static void hurry(struct nbd_commands *list, uint64_t by_ns)
+{
+    struct nbd_command *cmd;
+
+    TAILQ_FOREACH(cmd, list, link)
+        cmd->deadline_ns = MIN(cmd->deadline_ns, by_ns);
+}
+
+void nbd_client_hurry(struct nbd_client *c, uint32_t ms)
+{
+    uint64_t by_ns = clock_mono_ns() + ms * NS_PER_MS;
+
+    c->timeout_ms = c->timeout_ms ? MIN(c->timeout_ms, ms) : ms;
+    hurry(&c->wait, by_ns);
+    for (unsigned i = 0; i < c->link_count; i++)
+        hurry(&c->link[i].inflight, by_ns);
+    for (struct blk_req *req = c->todo; req; req = req->next)
+        req->deadline_ns = MIN(req->deadline_ns, by_ns);
+}
+
+bool nbd_client_look(struct nbd_client *c, struct blk_nbd_look *look)
+{
+    if (!c->export.can_map || !nbd_requests_look(c, look))
+        return false;
+    send_all(c, clock_mono_ns());
+    return true;
 }

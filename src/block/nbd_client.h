@@ -31,8 +31,11 @@ struct nbd_client {
     uint32_t timeout_ms;
     bool no_sync;
     bool maps;               /* block status will be asked for */
+    bool (*goes_on)(void *arg); /* while the first connection is made; may be NULL */
+    void *goes_on_arg;
 
     bool is_open;            /* there was a connection once */
+    bool is_abandoned;
     struct vz_error first_err;
     struct nbd_news news[NBD_NEWS_MAX];
     unsigned news_count;
@@ -61,10 +64,9 @@ struct nbd_client {
     uint64_t retry_ns, backoff_ms;
 };
 
-/* Make the first connection, and wait for it. c has b (with its loop), uri, timeout_ms, no_sync, maps, tell.
- * cancel_fd: give up when this can be read (-1: nothing). On success c->export and c->size say what is there.
+/* Make the first connection, and wait for it. c has b (with its loop), and what comes before is_open, and tell. On success c->export and c->size say what is there.
  * 0 or -errno with err: -ECANCELED, ... */
-int nbd_client_start(struct nbd_client *c, int cancel_fd, struct vz_error *err) must_check;
+int nbd_client_start(struct nbd_client *c, struct vz_error *err) must_check;
 /* Nothing is in flight. */
 void nbd_client_stop(struct nbd_client *c);
 
@@ -72,6 +74,10 @@ void nbd_client_submit(struct nbd_client *c, struct blk_req *req);
 void nbd_client_kick(struct nbd_client *c);
 /* Finish it with -ECANCELED if no command was made of it. */
 void nbd_client_cancel(struct nbd_client *c, struct blk_req *req);
+/* See blk_nbd.h. */
+void nbd_client_abandon(struct nbd_client *c);
+void nbd_client_hurry(struct nbd_client *c, uint32_t ms);
+bool nbd_client_look(struct nbd_client *c, struct blk_nbd_look *look);
 /* The loop does not turn: wait for whatever comes next. false: there is nothing to wait for. */
 bool nbd_client_wait(struct nbd_client *c);
 

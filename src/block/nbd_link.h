@@ -10,6 +10,7 @@
 #include "base/nbd_uri.h"
 #include "block/blk.h"
 
+struct blk_nbd_look;
 struct nbd_dial;
 struct nbd_handle;
 
@@ -36,7 +37,9 @@ struct nbd_command {
     uint8_t *data;      /* READ, WRITE: len bytes */
     struct nbd_status *status; /* ask for this, whatever op says */
     /* The owner's. */
-    struct blk_req *req; /* NULL: none */
+    struct blk_req *req; /* or */
+    struct blk_nbd_look *look; /* with status below; both NULL: one of our own */
+    struct nbd_status answer;
     bool own_data, is_replay;
     uint64_t skip;       /* where data belongs in the request */
     uint64_t covers;     /* FLUSH: the last write that it makes stable */

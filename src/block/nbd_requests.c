@@ -134,6 +134,20 @@ void nbd_requests_make(struct nbd_client *c, struct blk_req *req)
         req->err = r;
 }
 
+bool nbd_requests_look(struct nbd_client *c, struct blk_nbd_look *look)
+{
+    struct nbd_command *cmd = nbd_requests_own(c, BLK_READ);
+
+    if (!cmd)
+        return false;
+    cmd->look = look;
+    cmd->status = &cmd->answer;
+    cmd->offset = look->offset;
+    cmd->len = (uint32_t)MIN(look->len, (uint64_t)RANGE_MAX);
+    TAILQ_INSERT_TAIL(&c->wait, cmd, link);
+    return true;
+}
+
 /* ---- Ending --------------------------------------------------------------------------------- */
 
 /* A write is to be stable, and the server cannot do that by itself: a flush follows it. */
@@ -146,6 +160,16 @@ static bool flush_after(struct nbd_client *c, struct blk_req *req)
         return true;
     req->err = -ENOMEM;
     return false;
+}
+
+static void end_look(struct nbd_client *c, struct nbd_command *cmd, int err)
+{
+    struct blk_nbd_look *look = cmd->look;
+
+    look->ret_zeroes = cmd->answer.zeroes;
+    look->ret_len = align_down(cmd->answer.len, c->b->block_size);
+    nbd_command_free(c, cmd);
+    look->done(look, err);
 }
 
 static void end_piece(struct nbd_client *c, struct nbd_command *cmd, int err)
@@ -196,6 +220,10 @@ void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd)
     int r = cmd->err;
 
     c->backoff_ms = 0; /* a server that answers */
+    if (cmd->look) {
+        end_look(c, cmd, r);
+        return;
+    }
     if (cmd->op == BLK_FLUSH)
         r = flushed(c, cmd);
     else if (!r && !cmd->is_replay)
@@ -215,16 +243,19 @@ void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd)
 
 /* ---- Giving up ------------------------------------------------------------------------------ */
 
-void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns)
+void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns, int err)
 {
     struct nbd_command *cmd, *next;
 
     for (cmd = TAILQ_FIRST(&c->wait); cmd; cmd = next) {
         next = TAILQ_NEXT(cmd, link);
-        if (cmd->deadline_ns > now_ns || !cmd->req)
+        if (cmd->deadline_ns > now_ns || (!cmd->req && !cmd->look))
             continue;
         TAILQ_REMOVE(&c->wait, cmd, link);
-        end_piece(c, cmd, -ETIMEDOUT);
+        if (cmd->look)
+            end_look(c, cmd, err);
+        else
+            end_piece(c, cmd, err);
     }
 }
 
@@ -234,7 +265,7 @@ void nbd_requests_drop_own(struct nbd_client *c)
 
     for (cmd = TAILQ_FIRST(&c->wait); cmd; cmd = next) {
         next = TAILQ_NEXT(cmd, link);
-        if (cmd->req)
+        if (cmd->req || cmd->look)
             continue;
         TAILQ_REMOVE(&c->wait, cmd, link);
         nbd_command_free(c, cmd);

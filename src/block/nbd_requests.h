@@ -8,14 +8,17 @@
 /* Make commands of req, at the end of c->wait; or complete it. */
 void nbd_requests_make(struct nbd_client *c, struct blk_req *req);
 
+/* Make one of look, at the end of c->wait; false: without memory. */
+bool nbd_requests_look(struct nbd_client *c, struct blk_nbd_look *look);
+
 /* Make a command of our own, in no list; NULL without memory. */
 struct nbd_command *nbd_requests_own(const struct nbd_client *c, enum blk_op op);
 
 /* The answer to a command has come. It is gone after this. */
 void nbd_requests_answered(struct nbd_client *c, struct nbd_command *cmd);
 
-/* Complete all in c->wait that belongs to requests whose time is over; commands of our own are dropped. */
-void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns);
+/* End all in c->wait with err that belongs to requests whose time is over. */
+void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns, int err);
 
 /* Drop commands of our own from c->wait: their connection is gone. */
 void nbd_requests_drop_own(struct nbd_client *c);

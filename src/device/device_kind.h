@@ -99,6 +99,7 @@ struct device_disk_ops {
     int (*grow)(struct device_slot *s, uint64_t size,
                 void (*done)(void *arg, const struct vz_error *err), void *arg, struct vz_error *err);
     void (*grown)(struct device_slot *s);
+    void (*hurry)(struct device_slot *s); /* the machine ends: wait for no server for long. Loop thread */
     void (*settle)(struct device_slot *s); /* the loop does not turn: come to the end of that */
     uint64_t (*size)(const struct device_slot *s); /* bytes, now */
     /* Exchange its attachment, for one with the same bytes. It is quiet, and the loop does not run. After a failure

@@ -316,6 +316,16 @@ void device_slots_drain(struct device_slots *slots)
     }
 }
 
+void device_slots_hurry(struct device_slots *slots)
+{
+    struct device_slot *s;
+
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (s->created && s->kind->disk)
+            s->kind->disk->hurry(s);
+    }
+}
+
 void device_slots_settle(struct device_slots *slots)
 {
     struct device_slot *s;

@@ -61,6 +61,8 @@ void device_slots_quiesce(struct device_slots *slots, void (*done)(void *arg), v
 void device_slots_resume(struct device_slots *slots);
 
 void device_slots_drain(struct device_slots *slots);
+/* The machine ends: disks that depend on others (NBD servers) need not be waited for for long. Loop thread. */
+void device_slots_hurry(struct device_slots *slots);
 /* The loop does not turn: finish making disks longer, which it would have to hear of. */
 void device_slots_settle(struct device_slots *slots);
 /* All that can be. 0, or the first failure. */

@@ -23,6 +23,8 @@
 #include "virtio/virtio.h"
 #include "virtio/virtio_blk.h"
 
+#define END_MS 1000u /* how long servers are waited for when the machine ends */
+
 static int open_seed(const struct device_slot *s, const struct vz_storage_attachment *a,
                      struct blk **ret, struct vz_error *err)
 {
@@ -288,7 +290,13 @@ static int disk_exchange(struct device_slot *s, const void *was, const void *is,
     return r;
 }
 
+static void disk_hurry(struct device_slot *s)
+{
+    blk_nbd_hurry(s->host, END_MS);
+}
+
 static const struct device_disk_ops disk_ops = {
+    .hurry = disk_hurry,
     .grow = disk_grow, .grown = disk_grown, .settle = disk_settle, .size = disk_size, .exchange = disk_exchange,
     .set_limits = disk_set_limits,
     .limits = disk_limits, .stats = disk_stats};

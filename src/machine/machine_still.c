@@ -200,11 +200,15 @@ static void on_quiet(void *arg)
 static void limit(struct vz_machine *m)
 {
     uint64_t deadline = 0;
+    bool ends;
 
     pthread_mutex_lock(&m->lock);
+    ends = m->still.phase == STILL_QUIESCING && m->ending.waiting;
     if (m->still.phase == STILL_QUIESCING)
         deadline = still_limit(&m->still, clock_mono_ns() + m->late_ms * NS_PER_MS);
     pthread_mutex_unlock(&m->lock);
+    if (ends)
+        device_slots_hurry(m->parts.slots);
     if (deadline)
         loop_timer_arm(m->late, deadline);
 }

@@ -59,6 +59,8 @@ def test_create_raw_and_names(vz, tmp_path):
     refused(vz, "create", tmp_path / "x", status=2, said=["how large"])
     refused(vz, "create", tmp_path / "no" / "x", "1M", said=["No such file"])
     refused(vz, "create", tmp_path / "x.img", "1M", "--backing", path, said=["qcow2"])
+    refused(vz, "create", tmp_path / "x.qcow2", "1M", "--format", "raw", said=["another name"])
+    refused(vz, "convert", path, tmp_path / "x.qcow2", "--to-format", "raw", said=["another name"])
     refused(vz, "create", tmp_path / "x.qcow2", "1M", "--cluster-size", "3000", said=["power of two"])
     refused(vz, "create", tmp_path / "x.img", "1M", "--preallocate", "metadata", said=["qcow2"])
     refused(vz, "create", tmp_path / "x.img", "1M", "--extended-l2", said=["qcow2"])
@@ -404,6 +406,56 @@ def test_an_image_that_qemu_uses(vz, tmp_path, export):
                  ["convert", top, tmp_path / "x.img"]):
         refused(vz, *args, said=["image is locked", "qemu-nbd (process "])
     well(vz, "info", path)
+
+
+@pytest.mark.parametrize("when", ["greeting", "reading"])
+def test_a_server_that_hangs_holds_nobody_up(tmp_path, when):
+    socket = tmp_path / "socket"
+    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=delay", "pattern", "1G", "rdelay=20ms"])
+    try:
+        while not socket.exists():
+            assert server.poll() is None
+            time.sleep(0.01)
+        if when == "greeting":
+            server.send_signal(signal.SIGSTOP)
+        p = subprocess.Popen([VZ, "disk", "convert", f"nbd+unix:///?socket={socket}", tmp_path / "to.img"])
+        time.sleep(0.5)
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        assert p.poll() is None
+        began = time.monotonic()
+        p.send_signal(signal.SIGINT)
+        assert p.wait(60 * SLOWER) == -signal.SIGINT
+        assert time.monotonic() - began < 15, "the server's time-out is 30 s"
+        assert not (tmp_path / "to.img").exists()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_holes_of_a_server_are_not_read(vz, tmp_path):
+    """8 TiB would take hours."""
+    disk, socket = tmp_path / "disk.img", tmp_path / "socket"
+    disk.write_bytes(b"")
+    os.truncate(disk, 8 << 40)
+    with open(disk, "r+b") as f:
+        for at in (0, 5 * MIB + 512, 7 << 40):
+            f.seek(at)
+            f.write(b"something")
+    server = subprocess.Popen(["nbdkit", "-f", "-r", "-U", socket, "file", disk])
+    try:
+        while not socket.exists():
+            assert server.poll() is None
+            time.sleep(0.01)
+        well(vz, "convert", f"nbd+unix:///?socket={socket}", tmp_path / "copy.qcow2", "--cluster-size", "2M")
+    finally:
+        server.kill()
+        server.wait()
+    subprocess.run(["qemu-img", "check", "-q", tmp_path / "copy.qcow2"], check=True)
+    for at in (0, 5 * MIB, 7 << 40):
+        said = subprocess.run(["qemu-io", "-r", "-c", f"read -v {at} 1024", tmp_path / "copy.qcow2"], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+        assert "something" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
