@@ -57,9 +57,13 @@ struct vz_efi_boot_loader_options { /* start from VZ_EFI_BOOT_LOADER_OPTIONS_INI
      * a machine starts and nothing is there. One machine at a time uses it. NULL: variables last as
      * long as the machine. */
     const char *variable_store;
-    /* A file with the firmware's code, a build of EDK2's OVMF that does not insist on Secure Boot. NULL:
-     * what the system has installed (Debian's package ovmf) and goes with the store. */
+    /* A file with the firmware's code, a build of EDK2's OVMF. NULL: what the system has installed (Debian's
+     * package ovmf) and goes with the store. */
     const char *firmware;
+    /* Firmware that can do Secure Boot, and keeps its variables from everybody else by System Management Mode;
+     * a store that is made trusts the keys that the firmware's package comes with. Whether it is in force the
+     * store says. Software CPU only. Since 0.4. */
+    bool secure_boot;
 };
 #define VZ_EFI_BOOT_LOADER_OPTIONS_INIT VZ_INIT_(struct vz_efi_boot_loader_options, )
 

@@ -17,6 +17,7 @@ struct vz_efi_variable_store_options { /* start from VZ_EFI_VARIABLE_STORE_OPTIO
     size_t size;
     const char *firmware; /* see vz_efi_boot_loader_options.firmware: the template beside it is used */
     bool allow_overwrite; /* replace what is there */
+    bool secure_boot;     /* one that trusts the keys of the firmware's package. Since 0.4 */
 };
 #define VZ_EFI_VARIABLE_STORE_OPTIONS_INIT VZ_INIT_(struct vz_efi_variable_store_options, )
 

@@ -115,7 +115,7 @@ int vz_efi_variable_store_create(const char *path,
 
     if (!options_given(path, "path", err) || options_copy(&o, sizeof(o), options, err) < 0)
         return -1;
-    r = efi_firmware_find(o.firmware, 0, &f, err);
+    r = efi_firmware_find(o.firmware, 0, o.secure_boot, &f, err);
     if (r < 0)
         return -1;
     r = efi_store_create(path, f.variables, o.allow_overwrite, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How the guest's accesses find devices, and how devices interrupt the guest: two address spaces
- * (ports and MMIO), interrupt lines, MSIs, and the list of devices.
+ * (ports and MMIO; of the latter, what lies from HV_GPA_SMM on only CPUs in System Management Mode reach), interrupt lines, MSIs, and the list of devices.
  *
  * bus_io_ops is what the hypervisor backend calls. An access is split into naturally aligned
  * pieces of at most the range's largest access; each piece runs under the device's lock. Reads

@@ -210,12 +210,22 @@ static void space_write(struct bus *bus, enum bus_space_kind space, uint64_t add
     }
 }
 
+/* Where a CPU in System Management Mode finds no device of that address space, it finds the other's. */
+static gpa_t mmio_place(struct bus *bus, gpa_t gpa)
+{
+    gpa_t plain = gpa & ~HV_GPA_SMM;
+
+    if (likely(gpa == plain) || find_piece(bus, BUS_MMIO, gpa, 1).r)
+        return gpa;
+    return plain;
+}
+
 static uint64_t io_mmio_read(void *arg, gpa_t gpa, unsigned size)
 {
     struct bus *bus = arg;
 
     count(&bus->stats.mmio_reads);
-    return space_read(bus, BUS_MMIO, gpa, size);
+    return space_read(bus, BUS_MMIO, mmio_place(bus, gpa), size);
 }
 
 static void io_mmio_write(void *arg, gpa_t gpa, unsigned size, uint64_t value)
@@ -223,7 +233,7 @@ static void io_mmio_write(void *arg, gpa_t gpa, unsigned size, uint64_t value)
     struct bus *bus = arg;
 
     count(&bus->stats.mmio_writes);
-    space_write(bus, BUS_MMIO, gpa, size, value);
+    space_write(bus, BUS_MMIO, mmio_place(bus, gpa), size, value);
 }
 
 static uint32_t io_port_read(void *arg, uint16_t port, unsigned size)

@@ -15,6 +15,7 @@ enum { PM1_TMR = 0x0001, PM1_GBL = 0x0020, PM1_PWRBTN = 0x0100, PM1_SLPBTN = 0x0
        PM1_RTC = 0x0400, PM1_WAKE = 0x8000 };
 #define PM1_STS_MASK (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_SLPBTN | PM1_RTC | PM1_WAKE)
 #define PM1_EN_MASK  (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_SLPBTN | PM1_RTC)
+enum { SMI_EN = 0x30, SMI_STS = 0x34, SMI_GLOBAL = 0x01, SMI_APM = 0x20 }; /* ICH9 13.8.3.7, 8 */
 enum { CNT_SCI_EN = 0x0001, CNT_BM_RLD = 0x0002, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_TYP = 0x1c00,
        CNT_SLP_EN = 0x2000 };
 
@@ -24,6 +25,9 @@ struct acpi_pm {
     struct irq_line sci;
     struct loop_timer *timer;
     struct chipset_requests requests;
+    void (*smi)(void *arg); /* NULL: there are none */
+    void *smi_arg;
+    bool smi_locked; /* SMI_GLOBAL stays as it is */
     uint64_t base_ns; /* host time at which the PM timer stood at base_ticks */
     uint64_t base_ticks;
     bool frozen; /* at base_ticks */
@@ -31,6 +35,7 @@ struct acpi_pm {
     uint16_t pm1_sts, pm1_en, pm1_cnt;
     uint8_t gpe_sts[ACPI_GPE0_LEN / 2], gpe_en[ACPI_GPE0_LEN / 2];
     uint8_t smi_cmd, smi_data; /* ports 0xb2, 0xb3 */
+    uint32_t smi_en, smi_sts;
     uint64_t ticks;            /* the PM timer when saved, never cut to its 32 bits */
     uint64_t seen_halves;      /* half periods of the timer that TMR_STS has told of */
     uint16_t io_base;
@@ -95,6 +100,15 @@ static void write_cnt_high(struct acpi_pm *pm, uint8_t v)
     }
 }
 
+static void write_smi_en(struct acpi_pm *pm, unsigned shift, uint8_t v)
+{
+    uint32_t kept = pm->smi_locked ? pm->smi_en & SMI_GLOBAL : 0;
+
+    pm->smi_en = (pm->smi_en & ~(UINT32_C(0xff) << shift)) | (uint32_t)v << shift;
+    if (pm->smi_locked)
+        pm->smi_en = (pm->smi_en & ~(uint32_t)SMI_GLOBAL) | kept;
+}
+
 static void write_byte(struct acpi_pm *pm, unsigned off, uint8_t v)
 {
     unsigned shift = 8 * (off & 1);
@@ -115,6 +129,11 @@ static void write_byte(struct acpi_pm *pm, unsigned off, uint8_t v)
     case ACPI_GPE0 + ACPI_GPE0_LEN / 2 ... ACPI_GPE0 + ACPI_GPE0_LEN - 1:
         pm->gpe_en[off - ACPI_GPE0 - ACPI_GPE0_LEN / 2] = v;
         break;
+    case SMI_EN ... SMI_EN + 3:
+        if (pm->smi)
+            write_smi_en(pm, 8 * (off - SMI_EN), v);
+        break;
+    case SMI_STS ... SMI_STS + 3: pm->smi_sts &= ~((uint32_t)v << (8 * (off - SMI_STS))); break;
     default: break;
     }
 }
@@ -131,6 +150,8 @@ static uint8_t read_byte(const struct acpi_pm *pm, unsigned off, uint32_t ticks)
     case ACPI_GPE0 ... ACPI_GPE0 + ACPI_GPE0_LEN / 2 - 1: return pm->gpe_sts[off - ACPI_GPE0];
     case ACPI_GPE0 + ACPI_GPE0_LEN / 2 ... ACPI_GPE0 + ACPI_GPE0_LEN - 1:
         return pm->gpe_en[off - ACPI_GPE0 - ACPI_GPE0_LEN / 2];
+    case SMI_EN ... SMI_EN + 3: return (uint8_t)(pm->smi_en >> (8 * (off - SMI_EN)));
+    case SMI_STS ... SMI_STS + 3: return (uint8_t)(pm->smi_sts >> (8 * (off - SMI_STS)));
     default: return 0;
     }
 }
@@ -179,6 +200,25 @@ static void smi_write(struct bus_range *r, uint64_t off, unsigned size, uint64_t
     else if (value == ACPI_SMI_DISABLE)
         pm->pm1_cnt &= (uint16_t)~CNT_SCI_EN;
     update_sci(pm);
+    if ((pm->smi_en & SMI_GLOBAL) && (pm->smi_en & SMI_APM)) {
+        pm->smi_sts |= SMI_APM;
+        pm->smi(pm->smi_arg);
+    }
+}
+
+void acpi_pm_set_smi(struct acpi_pm *pm, void (*smi)(void *arg), void *arg)
+{
+    pm->smi = smi;
+    pm->smi_arg = arg;
+}
+
+void acpi_pm_lock_smi(void *acpi_pm, bool locked)
+{
+    struct acpi_pm *pm = acpi_pm;
+
+    device_lock(&pm->dev);
+    pm->smi_locked = locked;
+    device_unlock(&pm->dev);
 }
 
 static void place_locked(struct acpi_pm *pm)
@@ -255,6 +295,7 @@ static void pm_reset(struct device *dev)
     memset(pm->gpe_sts, 0, sizeof(pm->gpe_sts));
     memset(pm->gpe_en, 0, sizeof(pm->gpe_en));
     pm->smi_cmd = pm->smi_data = 0;
+    pm->smi_en = pm->smi_sts = 0;
     pm->base_ns = clock_mono_ns();
     pm->base_ticks = pm->ticks = pm->seen_halves = 0;
     pm->io_base = ACPI_PM_BASE;
@@ -275,6 +316,8 @@ static int pm_loaded(void *object, struct vz_error *err)
 {
     struct acpi_pm *pm = object;
 
+    if (!pm->smi)
+        pm->smi_en = 0;
     pm->base_ns = clock_mono_ns();
     pm->base_ticks = pm->ticks;
     place_locked(pm);
@@ -290,6 +333,8 @@ static const struct state_field pm_fields[] = {
     STATE_BYTES(struct acpi_pm, gpe_en),
     STATE_UINT(struct acpi_pm, smi_cmd),
     STATE_UINT(struct acpi_pm, smi_data),
+    STATE_UINT(struct acpi_pm, smi_en),
+    STATE_UINT(struct acpi_pm, smi_sts),
     STATE_UINT_MAX(struct acpi_pm, ticks, UINT64_MAX >> 8),
     STATE_UINT(struct acpi_pm, seen_halves),
     STATE_UINT(struct acpi_pm, io_base),

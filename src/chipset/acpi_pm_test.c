@@ -66,6 +66,42 @@ START_TEST(the_power_button_interrupts_in_acpi_mode_only)
 }
 END_TEST
 
+static void count_smi(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+START_TEST(the_command_port_interrupts_for_management_where_that_is_enabled)
+{
+    struct fixture f;
+    unsigned count = 0;
+
+    setup(&f);
+    fake_out(&f.m, 0x630, 4, 0x21); /* a board without */
+    fake_out(&f.m, 0xb2, 1, 0);
+    ck_assert_uint_eq(fake_in(&f.m, 0x630, 4), 0);
+    acpi_pm_set_smi(f.pm, count_smi, &count);
+    for (unsigned en = 0; en < 2; en++) {
+        fake_out(&f.m, 0x630, 4, 0x20 | en);
+        fake_out(&f.m, 0xb3, 1, 5);
+        fake_out(&f.m, 0xb2, 1, 4);
+        ck_assert_uint_eq(count, en);
+        ck_assert_uint_eq(fake_in(&f.m, 0x634, 4), en ? 0x20 : 0);
+    }
+    fake_out(&f.m, 0x634, 4, 0x20);
+    ck_assert_uint_eq(fake_in(&f.m, 0x634, 4), 0);
+    acpi_pm_lock_smi(f.pm, true);
+    fake_out(&f.m, 0x630, 4, 0);
+    ck_assert_uint_eq(fake_in(&f.m, 0x630, 4), 1);
+    acpi_pm_lock_smi(f.pm, false);
+    fake_out(&f.m, 0x630, 4, 0);
+    ck_assert_uint_eq(fake_in(&f.m, 0x630, 4), 0);
+    fake_out(&f.m, 0xb2, 1, 4);
+    ck_assert_uint_eq(count, 1);
+    fake_machine_fini(&f.m);
+}
+END_TEST
+
 /* However often the controllers were loaded meanwhile: it comes when the guest goes on, and until it is taken. */
 START_TEST(a_new_generation_interrupts_after_the_thaw)
 {
@@ -160,6 +196,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, s5_powers_off_and_other_sleeps_do_not);
     UNIT_TEST(s, the_power_button_interrupts_in_acpi_mode_only);
+    UNIT_TEST(s, the_command_port_interrupts_for_management_where_that_is_enabled);
     UNIT_TEST(s, a_new_generation_interrupts_after_the_thaw);
     UNIT_TEST(s, the_pm_timer_runs_at_its_rate);
     UNIT_TEST(s, registers_move_and_reset_brings_them_back);

@@ -81,6 +81,10 @@ int acpi_pm_create(struct bus *bus, struct loop *loop, const struct chipset_requ
                    struct acpi_pm **ret) must_check;
 /* Move the registers (PMBASE of the LPC bridge), or take them away. Takes the device's lock. */
 void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
+/* Before vCPUs run: where an SMI of the command port goes, for guests that enable it (SMI_EN); and whether they
+ * may disable it again (SMI_LOCK of the LPC bridge). smi is called on a vCPU thread, under the device's lock. */
+void acpi_pm_set_smi(struct acpi_pm *pm, void (*smi)(void *arg), void *arg);
+void acpi_pm_lock_smi(void *acpi_pm, bool locked);
 /* Between these two the timer stands still; no vCPU and no loop runs meanwhile. */
 void acpi_pm_freeze(struct acpi_pm *pm);
 void acpi_pm_thaw(struct acpi_pm *pm);
@@ -121,6 +125,7 @@ struct flash_options {
     int (*write)(void *arg, uint32_t at, const uint8_t *bytes, uint32_t len);
     void (*sync)(void *arg);
     void *arg;
+    bool guarded; /* commands are taken from CPUs in System Management Mode only; others read what is in it */
 };
 int flash_create(struct bus *bus, const struct flash_options *options) must_check;
 

@@ -31,7 +31,7 @@ enum { ID_MAKER = 0x89, ID_DEVICE = 0x18 }; /* Intel; a P30 */
 
 struct flash {
     struct device dev;
-    struct bus_range range;
+    struct bus_range range, outside;
     struct flash_options options;
     bool changed; /* since the last sync() */
     /* For saves: */
@@ -276,6 +276,17 @@ static void flash_write(struct bus_range *r, uint64_t off, unsigned size, uint64
         f->step = STEP_COMMAND;
 }
 
+/* Of a guarded bank, for who is not in System Management Mode: what is in it, whatever it is about to do. */
+static uint64_t outside_read(struct bus_range *r, uint64_t off, unsigned size)
+{
+    const struct flash *f = container_of(r, struct flash, outside);
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < size; i++)
+        v |= (uint64_t)f->data[off + i] << (8 * i);
+    return v;
+}
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static void flash_reset(struct device *dev)
@@ -356,8 +367,11 @@ int flash_create(struct bus *bus, const struct flash_options *options)
     f->content_state = (struct state_desc){.name = "flash-content", .version = 1,
                                            .fields = f->content_fields, .loaded = content_loaded};
     f->dev.own_state = &f->content_state;
-    f->range = (struct bus_range){.dev = &f->dev, .base = options->base, .len = options->len,
-                                  .max_size = 8, .read_locked = flash_read,
-                                  .write_locked = flash_write};
-    return bus_add(bus, BUS_MMIO, &f->range);
+    f->range = (struct bus_range){.dev = &f->dev, .len = options->len, .max_size = 8,
+                                  .base = options->base | (options->guarded ? HV_GPA_SMM : 0),
+                                  .read_locked = flash_read, .write_locked = flash_write};
+    f->outside = (struct bus_range){.dev = &f->dev, .len = options->len, .max_size = 8,
+                                    .base = options->base, .read_locked = outside_read};
+    r = bus_add(bus, BUS_MMIO, &f->range);
+    return r || !options->guarded ? r : bus_add(bus, BUS_MMIO, &f->outside);
 }

@@ -33,16 +33,21 @@ static void on_sync(void *arg)
     ((struct rig *)arg)->syncs++;
 }
 
-static void rig_init(struct rig *r)
+static void rig_init_with(struct rig *r, bool guarded)
 {
     struct flash_options o = {.base = BASE, .len = LEN, .data = r->data, .write = on_write,
-                              .sync = on_sync, .arg = r};
+                              .sync = on_sync, .arg = r, .guarded = guarded};
 
     memset(r, 0, sizeof(*r));
     fake_machine_init(&r->m);
     for (unsigned i = 0; i < LEN; i++)
         r->data[i] = r->stored[i] = (uint8_t)(i * 7);
     ck_assert_int_eq(flash_create(r->m.bus, &o), 0);
+}
+
+static void rig_init(struct rig *r)
+{
+    rig_init_with(r, false);
 }
 
 static void erase(struct rig *r, uint32_t at)
@@ -300,6 +305,29 @@ START_TEST(whatever_is_written_stays_inside)
 }
 END_TEST
 
+START_TEST(a_guarded_bank_takes_commands_in_management_mode_only)
+{
+    struct rig r;
+    uint64_t inside = BASE | HV_GPA_SMM;
+
+    rig_init_with(&r, true);
+    fake_write(&r.m, BASE + 8, 1, 0x40);
+    fake_write(&r.m, BASE + 8, 1, 0);
+    ck_assert_uint_eq(r.writes, 0);
+    ck_assert_uint_eq(fake_read(&r.m, BASE + 8, 1), 8 * 7);
+    fake_write(&r.m, inside + 8, 1, 0x40);
+    ck_assert_uint_eq(fake_read(&r.m, BASE + 8, 4), 0x4d463f38); /* not the status */
+    fake_write(&r.m, BASE + 8, 1, 0xff); /* nor does it come in between */
+    fake_write(&r.m, inside + 8, 1, 0);
+    ck_assert_uint_eq(r.writes, 1);
+    ck_assert_uint_eq(r.stored[8], 0);
+    ck_assert_uint_eq(fake_read(&r.m, inside + 8, 1), 0x80);
+    fake_write(&r.m, inside, 1, 0xff);
+    ck_assert_uint_eq(fake_read(&r.m, BASE + 8, 1), 0);
+    fake_machine_fini(&r.m);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, it_reads_as_memory);
@@ -313,6 +341,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_save_is_in_the_middle_of_a_command);
     UNIT_TEST(s, a_save_has_what_is_in_it);
     UNIT_TEST(s, whatever_is_written_stays_inside);
+    UNIT_TEST(s, a_guarded_bank_takes_commands_in_management_mode_only);
 }
 
 UNIT_TEST_MAIN("flash", add_tests)

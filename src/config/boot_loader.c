@@ -144,8 +144,12 @@ static const struct schema_field efi_fields[] = {
                .value = "FILE", .text = "where firmware keeps its variables; made where it is not there",
                .more = "Without one they last as long as the machine."),
     FIELD_PATH(struct vz_boot_loader, efi.firmware, "firmware", .check = check_firmware,
-               .value = "FILE", .text = "the firmware's code, a build of OVMF without Secure Boot",
+               .value = "FILE", .text = "the firmware's code, a build of OVMF",
                .more = "Without it, the one that the system has installed and that goes with the store."),
+    FIELD_BOOL(struct vz_boot_loader, efi.secure_boot, "secureBoot",
+               .text = "start only what is signed by a key that the store trusts",
+               .more = "A store that is made gets the keys that the distribution's firmware comes with. Needs the "
+                       "software CPU."),
     FIELD_END};
 const struct schema_type config_efi_type = {
     .name = "efi", .json = "efi", .size = sizeof(struct vz_boot_loader), .fields = efi_fields,

@@ -78,7 +78,20 @@ static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error
     return 0;
 }
 
-/* "STORE[,firmware=FILE]" */
+/* One member of "[STORE][,firmware=FILE][,secure-boot]"; only the first may be the store. */
+static bool set_efi_word(struct vz_efi_boot_loader_options *o, char *word, bool first)
+{
+    if (!strcmp(word, "secure-boot"))
+        return o->secure_boot = true;
+    if (!strncmp(word, "firmware=", 9)) {
+        o->firmware = o->firmware || !word[9] ? NULL : word + 9;
+        return o->firmware;
+    }
+    if (first)
+        o->variable_store = word[0] ? word : NULL;
+    return first;
+}
+
 static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
 {
     struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
@@ -88,18 +101,11 @@ static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
 
     if (!text)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    if (rest && (word = schema_next_member(&rest)) && word[0])
-        o.variable_store = word;
-    while (fine && rest && (word = schema_next_member(&rest))) {
-        fine = !strncmp(word, "firmware=", 9) && word[9] && !o.firmware;
-        if (fine)
-            o.firmware = word + 9;
-    }
-    if (o.variable_store && !strncmp(o.variable_store, "firmware=", 9))
-        fine = false;
+    for (bool first = true; fine && rest && (word = schema_next_member(&rest)); first = false)
+        fine = set_efi_word(&o, word, first);
     b = fine ? vz_efi_boot_loader_new(&o, err) : NULL;
     if (!fine)
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is not [STORE][,firmware=FILE]", value);
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is not [STORE][,firmware=FILE][,secure-boot]", value);
     free(text);
     if (!b)
         return -EINVAL;
@@ -213,11 +219,13 @@ const struct config_shortcut config_shortcuts[] = {
      "older kernel than the last one installed.",
      add_boot_disk},
     {"cdrom", 'c', "PATH[,...]", "Devices", "a --disk that cannot be written", NULL, add_cdrom},
-    {"efi", 0, "STORE[,firmware=FILE]", "Kernel",
+    {"efi", 0, "STORE[,firmware=FILE][,secure-boot]", "Kernel",
      "UEFI firmware, which finds an operating system on the disks, instead of --kernel",
      "Its variables, such as the boot entries that an installer makes, are kept in the file STORE, which is "
      "made where it is not there; without STORE they last as long as the machine. The firmware is OVMF as "
-     "the system has it installed (Debian's package ovmf), or FILE.",
+     "the system has it installed (Debian's package ovmf), or FILE. With secure-boot it starts only what is "
+     "signed by a key that the store trusts; a store that is made trusts Microsoft's and the distribution's "
+     "(software CPU only).",
      set_efi, true},
     {"ephemeral", 0, NULL, "Devices", "throw away at the end what the guest writes to its disks",
      "Every disk is only read, and may be shared by any number of machines; what is written goes to a "

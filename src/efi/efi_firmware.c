@@ -10,15 +10,25 @@
 #include "base/error.h"
 #include "base/le.h"
 
-/* Without System Management Mode, which builds for Secure Boot insist on. */
-static const struct {
+struct pair {
     const char *code, *variables;
-} installed[] = {
+};
+
+/* Without Secure Boot, and without the System Management Mode that builds for it insist on. */
+static const struct pair plain[] = {
     {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},     /* Debian, Ubuntu */
     {"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},           /* and before */
     {"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"}, /* Fedora */
     {"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"}, /* Arch */
     {"/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"}, /* SUSE */
+};
+
+/* With it; the templates have the keys of Microsoft and of the distribution. */
+static const struct pair secured[] = {
+    {"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},   /* Debian, Ubuntu */
+    {"/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"},         /* and before */
+    {"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"}, /* Fedora */
+    {"/usr/share/qemu/ovmf-x86_64-smm-ms-code.bin", "/usr/share/qemu/ovmf-x86_64-smm-ms-vars.bin"}, /* SUSE */
 };
 
 bool efi_sizes_fit(uint64_t code_len, uint64_t variables_len)
@@ -51,10 +61,26 @@ void efi_firmware_fini(struct efi_firmware *f)
     *f = (struct efi_firmware){0};
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* How distributions name them. */
+static bool has_smm(const char *code)
+{
+    const char *name = name_of(code);
+
+    return strstr(name, "secboot") || strstr(name, ".ms.") || strstr(name, "snakeoil") ||
+           strstr(name, "-smm-");
+}
+
 static int fill(struct efi_firmware *f, const char *code, const char *variables,
                 struct vz_error *err)
 {
-    *f = (struct efi_firmware){.code = strdup(code), .variables = strdup(variables),
+    *f = (struct efi_firmware){.smm = has_smm(code), .code = strdup(code), .variables = strdup(variables),
                                .code_len = size_of(code), .variables_len = size_of(variables)};
     if (f->code && f->variables)
         return 0;
@@ -62,11 +88,13 @@ static int fill(struct efi_firmware *f, const char *code, const char *variables,
     return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }
 
-static const char *name_of(const char *path)
+/* A build that can do Secure Boot may have the template of the one that cannot: without keys. */
+static void drop_word(char *path, const char *word)
 {
-    const char *slash = strrchr(path, '/');
+    char *at = size_of(path) ? NULL : strstr(path, word);
 
-    return slash ? slash + 1 : path;
+    if (at)
+        memmove(at, at + strlen(word), strlen(at + strlen(word)) + 1);
 }
 
 /* ".../OVMF_CODE_4M.fd" has ".../OVMF_VARS_4M.fd" beside it, in every distribution's spelling. */
@@ -82,13 +110,14 @@ static char *template_beside(const char *code)
         if (word)
             memcpy(path + (word - code), words[i][1], strlen(words[i][1]));
     }
+    if (path)
+        drop_word(path, ".secboot");
     return path;
 }
 
-static int use(const char *code, uint64_t variables_len, struct efi_firmware *ret,
+static int use(const char *code, uint64_t variables_len, bool secure, struct efi_firmware *ret,
                struct vz_error *err)
 {
-    const char *name = name_of(code);
     char *template = template_beside(code);
     int r = template ? fill(ret, code, template, err)
                      : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -96,11 +125,11 @@ static int use(const char *code, uint64_t variables_len, struct efi_firmware *re
     free(template);
     if (r < 0)
         return r;
-    if (strstr(name, "secboot") || strstr(name, ".ms.") || strstr(name, "snakeoil"))
-        r = error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
-                      "firmware %s: is built for Secure Boot, which wants System Management Mode", code);
-    else if (!ret->code_len)
+    if (!ret->code_len)
         r = error_set(err, ENOENT, VZ_ERROR_IO, "firmware %s: is no file", code);
+    else if (secure && !ret->smm)
+        r = error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                      "firmware %s: cannot do Secure Boot, as OVMF_CODE_4M.secboot.fd can", code);
     else if (!variables_len && (!strcmp(ret->variables, code) || !ret->variables_len))
         r = error_set(err, ENOENT, VZ_ERROR_IO,
                       "firmware %s: no template of variables is beside it, as OVMF_VARS.fd is beside OVMF_CODE.fd", code);
@@ -113,12 +142,16 @@ static int use(const char *code, uint64_t variables_len, struct efi_firmware *re
     return r;
 }
 
-int efi_firmware_find(const char *code, uint64_t variables_len, struct efi_firmware *ret,
+int efi_firmware_find(const char *code, uint64_t variables_len, bool secure, struct efi_firmware *ret,
                       struct vz_error *err)
 {
+    const struct pair *installed = secure ? secured : plain;
+    unsigned count = secure ? ARRAY_SIZE(secured) : ARRAY_SIZE(plain);
+    const char *kind = secure ? "UEFI firmware for Secure Boot" : "UEFI firmware";
+
     if (code)
-        return use(code, variables_len, ret, err);
-    for (unsigned i = 0; i < ARRAY_SIZE(installed); i++) {
+        return use(code, variables_len, secure, ret, err);
+    for (unsigned i = 0; i < count; i++) {
         uint64_t len = size_of(installed[i].code), template_len = size_of(installed[i].variables);
 
         if (efi_sizes_fit(len, variables_len ? variables_len : template_len))
@@ -126,8 +159,7 @@ int efi_firmware_find(const char *code, uint64_t variables_len, struct efi_firmw
     }
     if (variables_len)
         return error_set(err, ENOENT, VZ_ERROR_IO,
-                         "no UEFI firmware is installed that goes with a variable store of %llu bytes",
+                         "no %s is installed that goes with a variable store of %llu bytes", kind,
                          (unsigned long long)variables_len);
-    return error_set(err, ENOENT, VZ_ERROR_IO,
-                     "no UEFI firmware is installed (Debian's package is called ovmf)");
+    return error_set(err, ENOENT, VZ_ERROR_IO, "no %s is installed (Debian's package is called ovmf)", kind);
 }

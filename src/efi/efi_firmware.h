@@ -15,12 +15,14 @@ struct vz_error;
 struct efi_firmware {
     char *code, *variables; /* paths: of the code, and of the template */
     uint64_t code_len, variables_len;
+    bool smm; /* the code guards variables in System Management Mode */
 };
 
 /* The firmware to use with variables of so many bytes (0: with any), which is code where that is not
- * NULL, else the first that is installed where distributions put it. 0; -ENOENT: none is; or another
+ * NULL, else the first that is installed where distributions put it. With secure one that can do
+ * Secure Boot, and a template with the keys that the distribution trusts. 0; -ENOENT: none is; or another
  * -errno, with err. efi_firmware_fini() if 0. */
-int efi_firmware_find(const char *code, uint64_t variables_len, struct efi_firmware *ret,
+int efi_firmware_find(const char *code, uint64_t variables_len, bool secure, struct efi_firmware *ret,
                       struct vz_error *err) must_check;
 void efi_firmware_fini(struct efi_firmware *f);
 

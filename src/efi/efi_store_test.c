@@ -158,17 +158,24 @@ START_TEST(only_files_of_one_build_go_together)
     ck_assert(!efi_sizes_fit(0, 131072));
     ck_assert(!efi_sizes_fit(131072, 0));
     snprintf(code, sizeof(code), "%s", in_folder("OVMF_CODE_4M.fd"));
-    ck_assert_int_eq(efi_firmware_find(code, 0, &f, &err), -ENOENT);
+    ck_assert_int_eq(efi_firmware_find(code, 0, false, &f, &err), -ENOENT);
     write_file(code, code, sizeof(code));
     ck_assert_int_eq(truncate(code, 3653632), 0);
-    ck_assert_int_eq(efi_firmware_find(code, 0, &f, &err), -ENOENT); /* nothing is beside it */
+    ck_assert_int_eq(efi_firmware_find(code, 0, false, &f, &err), -ENOENT); /* nothing is beside it */
     ck_assert_ptr_nonnull(strstr(err.text, "template"));
-    ck_assert_int_eq(efi_firmware_find(code, 131072, &f, &err), -EINVAL);
-    ck_assert_int_eq(efi_firmware_find(code, LEN, &f, &err), 0);
+    ck_assert_int_eq(efi_firmware_find(code, 131072, false, &f, &err), -EINVAL);
+    ck_assert_int_eq(efi_firmware_find(code, LEN, false, &f, &err), 0);
     ck_assert_ptr_nonnull(strstr(f.variables, "/OVMF_VARS_4M.fd"));
+    ck_assert(!f.smm);
     efi_firmware_fini(&f);
+    ck_assert_int_eq(efi_firmware_find(code, LEN, true, &f, &err), -ENOTSUP);
     snprintf(code, sizeof(code), "%s", in_folder("OVMF_CODE_4M.secboot.fd"));
-    ck_assert_int_eq(efi_firmware_find(code, LEN, &f, &err), -ENOTSUP);
+    ck_assert_int_eq(efi_firmware_find(code, LEN, false, &f, &err), -ENOENT);
+    write_file(code, code, sizeof(code));
+    ck_assert_int_eq(truncate(code, 3653632), 0);
+    ck_assert_int_eq(efi_firmware_find(code, LEN, true, &f, &err), 0);
+    ck_assert(f.smm);
+    efi_firmware_fini(&f);
 }
 END_TEST
 

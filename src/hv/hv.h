@@ -60,8 +60,14 @@ struct hv_vm_desc {
     bool host_cpu;
     /* Tell the guest of no more than so many bits of guest-physical addresses; 0: of all there are. */
     unsigned phys_bits_max;
+    /* The CPUs take SMIs, in System Management Mode or what the architecture has for it; needs hv_ops.smi. */
+    bool smm;
     const struct hv_bare *bare;  /* hv_bare.h; NULL for a board. Used during vm_create() only */
 };
+
+/* In the address of an access that a CPU makes in System Management Mode: another address space, whose
+ * devices without a place of their own in it are the other's. */
+#define HV_GPA_SMM BIT(63)
 
 struct hv_msi {
     uint64_t address;
@@ -114,6 +120,12 @@ struct hv_ops {
     void (*irq_line)(struct hv_vm *vm, unsigned line, bool level);
     /* Any thread. */
     void (*msi)(struct hv_vm *vm, const struct hv_msi *msi);
+
+    /* Of VMs with hv_vm_desc.smm. Optional: there are none. smi: interrupt every vCPU for System
+     * Management. hidden: what mem_hide() hides has changed. Any thread, also in the middle of
+     * vcpu_run(); what a vCPU has begun may still go by the old. */
+    void (*smi)(struct hv_vm *vm);
+    void (*hidden)(struct hv_vm *vm);
 
     /* vCPUs 0..vcpu_count-1, in reset state: 0 is the bootstrap processor, the others wait to be
      * started by it. The interrupt controllers know them by their indexes too. */

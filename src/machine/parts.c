@@ -91,7 +91,8 @@ static bool has_firmware(const struct parts *p)
 static int open_boot_files(struct parts *p, struct vz_error *err)
 {
     const struct vz_efi_boot_loader_options *efi = &p->config->boot_loader->efi;
-    const struct firmware_params firmware = {.code = efi->firmware, .store = efi->variable_store};
+    const struct firmware_params firmware = {.code = efi->firmware, .store = efi->variable_store,
+                                            .secure_boot = efi->secure_boot};
     struct boot_module module[BOOT_MODULES_MAX];
     const struct boot_params params = boot_params_of(p, module);
 

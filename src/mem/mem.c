@@ -301,7 +301,30 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
     return 0;
 }
 
+void mem_hide(struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    atomic_store_explicit(&mem->hidden_end, 0, memory_order_relaxed);
+    atomic_store_explicit(&mem->hidden, gpa, memory_order_release);
+    atomic_store_explicit(&mem->hidden_end, gpa + len, memory_order_release);
+}
+
+/* How much of [gpa, gpa + len) comes before what is hidden. */
+static uint64_t before_hidden(const struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    gpa_t end = atomic_load_explicit(&mem->hidden_end, memory_order_acquire);
+    gpa_t begin = atomic_load_explicit(&mem->hidden, memory_order_relaxed);
+
+    if (likely(gpa >= end))
+        return len;
+    return gpa >= begin ? 0 : MIN(len, begin - gpa);
+}
+
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa)
+{
+    return before_hidden(mem, gpa, 1) ? mem_find_any(mem, gpa) : NULL;
+}
+
+const struct mem_region *mem_find_any(const struct mem *mem, gpa_t gpa)
 {
     unsigned low = 0, high = mem->region_count;
 
@@ -377,10 +400,10 @@ void mem_protect(struct mem *mem)
 
 void *mem_ptr(struct mem *mem, gpa_t gpa, uint64_t len, enum mem_access access)
 {
-    const struct mem_region *r = mem_find(mem, gpa);
+    const struct mem_region *r = mem_find_any(mem, gpa);
     uint8_t *host;
 
-    if (!r || !range_fits(gpa - r->gpa, len, r->len))
+    if (!r || !range_fits(gpa - r->gpa, len, r->len) || before_hidden(mem, gpa, len) < len)
         return NULL;
     host = r->host + (gpa - r->gpa);
     if (access == MEM_WRITE)
@@ -428,12 +451,12 @@ void mem_release(struct mem_hold *hold)
 /* The bytes at gpa that are contiguous on the host, at most len; 0: not RAM. */
 static uint64_t run_at(const struct mem *mem, gpa_t gpa, uint64_t len, uint8_t **ret)
 {
-    const struct mem_region *r = mem_find(mem, gpa);
+    const struct mem_region *r = mem_find_any(mem, gpa);
 
     if (!r)
         return 0;
     *ret = r->host + (gpa - r->gpa);
-    return MIN(len, r->len - (gpa - r->gpa));
+    return MIN(before_hidden(mem, gpa, len), r->len - (gpa - r->gpa));
 }
 
 static bool all_ram(const struct mem *mem, gpa_t gpa, uint64_t len)
@@ -459,6 +482,8 @@ int mem_read(const struct mem *mem, gpa_t gpa, void *buf, uint64_t len)
         return -EFAULT;
     for (uint64_t n; len; gpa += n, to += n, len -= n) {
         n = run_at(mem, gpa, len, &host);
+        if (!n)
+            return -EFAULT; /* hidden meanwhile */
         memcpy(to, host, n);
     }
     return 0;
@@ -473,6 +498,8 @@ int mem_write(struct mem *mem, gpa_t gpa, const void *buf, uint64_t len)
         return -EFAULT;
     for (uint64_t n; len; gpa += n, from += n, len -= n) {
         n = run_at(mem, gpa, len, &host);
+        if (!n)
+            return -EFAULT; /* hidden meanwhile */
         mem_own(mem, host, n);
         memcpy(host, from, n);
         mem_written(mem, gpa, n);
@@ -488,6 +515,8 @@ int mem_zero(struct mem *mem, gpa_t gpa, uint64_t len)
         return -EFAULT;
     for (uint64_t n; len; gpa += n, len -= n) {
         n = run_at(mem, gpa, len, &host);
+        if (!n)
+            return -EFAULT; /* hidden meanwhile */
         mem_own(mem, host, n);
         memset(host, 0, n);
         mem_written(mem, gpa, n);

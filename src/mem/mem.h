@@ -72,6 +72,7 @@ struct mem {
     bool preallocate;
     bool pool;         /* of huge pages */
     bool transparent;  /* huge pages are asked for */
+    _Atomic gpa_t hidden, hidden_end; /* mem_hide() */
     bool mapped;       /* parts are files that somebody saved: mem_map() */
     uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
@@ -131,6 +132,12 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
 
 /* The region that holds gpa, or NULL. */
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
+
+/* Have [gpa, gpa + len) be no memory for anybody who asks by guest address, but for mem_find_any(), which
+ * is for CPUs in System Management Mode. One range at a time; len 0: none. Any thread. Who has a pointer
+ * already keeps it. */
+void mem_hide(struct mem *mem, gpa_t gpa, uint64_t len);
+const struct mem_region *mem_find_any(const struct mem *mem, gpa_t gpa);
 
 /* Host address of [gpa, gpa + len), or NULL unless all of it lies in one region. For MEM_WRITE it may be
  * written through, until the next mem_protect(); after that call mem_written(). */

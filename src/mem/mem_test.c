@@ -93,6 +93,34 @@ static void hear(void *arg, gpa_t gpa, uint64_t len)
     h->len = len;
 }
 
+START_TEST(hidden_memory_is_none_by_guest_addresses)
+{
+    struct mem *mem;
+    uint8_t byte = 7, bytes[8192];
+
+    ck_assert_int_eq(mem_create(0x4000, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 0x4000, false), 0);
+    ck_assert_int_eq(mem_write(mem, 0x2000, &byte, 1), 0);
+    mem_hide(mem, 0x2000, 0x1000);
+    ck_assert_ptr_null(mem_find(mem, 0x2000));
+    ck_assert_ptr_nonnull(mem_find(mem, 0x1fff));
+    ck_assert_ptr_nonnull(mem_find(mem, 0x3000));
+    ck_assert_ptr_null(mem_ptr(mem, 0x1ff8, 9, MEM_WRITE));
+    ck_assert_ptr_nonnull(mem_ptr(mem, 0x1ff8, 8, MEM_WRITE));
+    ck_assert_ptr_null(mem_ptr(mem, 0, 0x4000, MEM_READ)); /* it lies in the middle */
+    ck_assert_int_eq(mem_read(mem, 0x1800, bytes, sizeof(bytes)), -EFAULT);
+    ck_assert_int_eq(mem_write(mem, 0x2fff, &byte, 1), -EFAULT);
+    ck_assert_int_eq(mem_zero(mem, 0x1000, 0x3000), -EFAULT);
+    ck_assert_int_eq(mem_read(mem, 0x1800, bytes, 0x800), 0);
+    ck_assert_uint_eq(mem_find_any(mem, 0x2000)->host[0x2000], 7);
+    ck_assert_ptr_null(mem_find_any(mem, 0x4000));
+    mem_hide(mem, 0, 0);
+    ck_assert_int_eq(mem_read(mem, 0x1800, bytes, sizeof(bytes)), 0);
+    ck_assert_uint_eq(bytes[0x800], 7);
+    mem_destroy(mem);
+}
+END_TEST
+
 START_TEST(writes_to_code_are_told_and_others_are_not)
 {
     struct mem *mem = make();
@@ -422,6 +450,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, regions_are_sorted_and_never_overlap);
     UNIT_TEST(s, the_region_limit_is_an_error);
     UNIT_TEST(s, copies_cross_adjacent_regions_and_are_all_or_nothing);
+    UNIT_TEST(s, hidden_memory_is_none_by_guest_addresses);
     UNIT_TEST(s, writes_to_code_are_told_and_others_are_not);
     UNIT_TEST(s, writes_across_regions_of_the_host_are_told_at_both_addresses);
     UNIT_TEST(s, sizes_that_cannot_be_are_refused);

@@ -128,7 +128,12 @@ struct pci_host_options {
     /* The LPC bridge's PMBASE moved, or was switched on or off (ICH9 13.1.13). Any of them may be
      * called under the LPC bridge's lock. */
     void (*pm_base)(void *arg, uint16_t base, bool enabled);
+    void (*smi_lock)(void *arg, bool locked); /* SMIs stay enabled or not (13.8.1.1); NULL: there are none */
     void *pm_arg;
+    /* So many MiB at the end of the memory below 4 GiB, or none, are for System Management Mode only from now
+     * on (MCH 5.1.20). Under the host bridge's lock. NULL: there is no such mode. */
+    void (*smram)(void *arg, unsigned mib);
+    void *smm_arg;
 };
 
 /* The Q35-like host bridge at 00.0 and the LPC bridge at 1f.0, with nothing else on the bus. It

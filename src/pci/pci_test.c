@@ -14,7 +14,8 @@ struct fixture {
     struct pci_host *host;
     struct pci_dev *dev;
     uint16_t pm_base;
-    bool pm_on;
+    bool pm_on, smi_locked;
+    unsigned smram;
     uint8_t cf9;
 };
 
@@ -24,6 +25,16 @@ static void on_pm_base(void *arg, uint16_t base, bool enabled)
 
     f->pm_base = base;
     f->pm_on = enabled;
+}
+
+static void on_smi_lock(void *arg, bool locked)
+{
+    ((struct fixture *)arg)->smi_locked = locked;
+}
+
+static void on_smram(void *arg, unsigned mib)
+{
+    ((struct fixture *)arg)->smram = mib;
 }
 
 static uint8_t cf9_read(void *arg)
@@ -36,17 +47,23 @@ static void cf9_write(void *arg, uint8_t v)
     ((struct fixture *)arg)->cf9 = v;
 }
 
-static void setup(struct fixture *f)
+static void setup_with(struct fixture *f, bool smm)
 {
     struct pci_host_options o = {
         .ecam_base = ECAM, .mem32_base = 0xc0000000, .mem32_end = 0xfec00000, .io_base = 0x1000,
         .mem64_base = UINT64_C(1) << 45, .mem64_end = UINT64_C(1) << 46,
-        .reset_port = {cf9_read, cf9_write, f}, .pm_base = on_pm_base, .pm_arg = f};
+        .reset_port = {cf9_read, cf9_write, f}, .pm_base = on_pm_base, .pm_arg = f,
+        .smi_lock = smm ? on_smi_lock : NULL, .smram = smm ? on_smram : NULL, .smm_arg = f};
 
     memset(f, 0, sizeof(*f));
     fake_machine_init(&f->m);
     ck_assert_int_eq(pci_host_create(f->m.bus, &o, &f->host), 0);
     ck_assert_int_eq(pci_dev_create(f->host, &pci_testdev_ops, SLOT, &f->dev), 0);
+}
+
+static void setup(struct fixture *f)
+{
+    setup_with(f, false);
 }
 
 static uint64_t ecam(unsigned devfn, unsigned reg)
@@ -218,6 +235,48 @@ START_TEST(bridges_move_what_they_place)
 }
 END_TEST
 
+START_TEST(memory_for_management_is_closed_and_locked)
+{
+    struct state_writer w = {0};
+    struct fixture f;
+    struct vz_error err;
+
+    setup_with(&f, true);
+    ck_assert_uint_eq(cfg(&f, 0, 0x50, 2), 16); /* how large it can be, in MiB */
+    set_cfg(&f, 0, 0x50, 2, 0xffff);
+    ck_assert_uint_eq(cfg(&f, 0, 0x50, 2), 16);
+    set_cfg(&f, 0, 0x9e, 1, 0x05); /* 8 MiB */
+    ck_assert_uint_eq(f.smram, 0); /* not enabled */
+    set_cfg(&f, 0, 0x9d, 1, 0x48);
+    ck_assert_uint_eq(f.smram, 8);
+    set_cfg(&f, 0, 0x9e, 1, 0x07);
+    ck_assert_uint_eq(f.smram, 16);
+    ck_assert_uint_eq(cfg(&f, 0, 0x9d, 1), 0x4a);
+    set_cfg(&f, 0, 0x9d, 1, 0x58); /* locked: it is not open any more, and stays so */
+    ck_assert_uint_eq(cfg(&f, 0, 0x9d, 1), 0x1a);
+    set_cfg(&f, 0, 0x9d, 1, 0x40);
+    set_cfg(&f, 0, 0x9e, 1, 0x00);
+    ck_assert_uint_eq(cfg(&f, 0, 0x9d, 1), 0x1a);
+    ck_assert_uint_eq(f.smram, 16);
+    set_cfg(&f, PCI_DEVFN(31, 0), 0xa0, 1, 0x10);
+    ck_assert(f.smi_locked);
+    set_cfg(&f, PCI_DEVFN(31, 0), 0xa0, 1, 0);
+    ck_assert(f.smi_locked);
+    ck_assert_int_eq(bus_save(f.m.bus, &w), 0);
+    bus_reset(f.m.bus);
+    ck_assert_uint_eq(f.smram, 0);
+    ck_assert(!f.smi_locked);
+    ck_assert_uint_eq(cfg(&f, 0, 0x9d, 1), 0x02);
+    ck_assert_int_eq(bus_load(f.m.bus, w.data, w.len, &err), 0);
+    ck_assert_uint_eq(f.smram, 16);
+    ck_assert(f.smi_locked);
+    set_cfg(&f, 0, 0x9e, 1, 0x00);
+    ck_assert_uint_eq(f.smram, 16);
+    state_writer_fini(&w);
+    fake_machine_fini(&f.m);
+}
+END_TEST
+
 START_TEST(state_survives)
 {
     struct fixture f, g;
@@ -279,6 +338,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, msix_sends_masks_and_remembers);
     UNIT_TEST(s, intx_follows_pin_disable_bit_and_msix);
     UNIT_TEST(s, bridges_move_what_they_place);
+    UNIT_TEST(s, memory_for_management_is_closed_and_locked);
     UNIT_TEST(s, state_survives);
     UNIT_TEST(s, hostile_accesses_break_nothing);
     UNIT_TEST(s, places_are_taken_once);

@@ -1,69 +1,19 @@
 # SPDX-License-Identifier: MIT
 """UEFI firmware starts GRUB from a disk, GRUB a kernel, and what Linux says to the firmware lasts."""
-import glob
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ
+from conftest import SLOWER, VZ
+from efi_disks import (GUID, MOUNT, TEMPLATE, VARIABLE, disk, efivarfs, firmware_is_there,  # noqa: F401
+                       grub)
 
-GUID = "6a1f7c52-1d0b-4d6e-9b1a-0f1e2d3c4b5a"
-VARIABLE = f"/vars/VzTest-{GUID}"
-MOUNT = "insmod /mod/efivarfs.ko; mkdir -p /vars; mount -t efivarfs vars /vars\n"
-END = "\npoweroff -f\n"
-TEMPLATE = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-
-pytestmark = pytest.mark.skipif(not os.path.exists(TEMPLATE) or not shutil.which("mcopy"),
-                                reason="the packages ovmf and mtools are not installed")
-
-
-@pytest.fixture(scope="session")
-def efivarfs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("modules")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    return glob.glob(f"{folder}/**/efivarfs.ko", recursive=True)[0], "mod/efivarfs.ko"
-
-
-@pytest.fixture(scope="session")
-def grub(tmp_path_factory):
-    """GRUB as one EFI program, which reads /grub.cfg of the disk that has one."""
-    folder = tmp_path_factory.mktemp("grub")
-    (folder / "grub.cfg").write_text("search --file --set=root /grub.cfg\nconfigfile ($root)/grub.cfg\n")
-    modules = "part_gpt fat linux normal search search_fs_file configfile"
-    subprocess.run(["grub-mkstandalone", "-O", "x86_64-efi", "-o", folder / "grub.efi",
-                    "--themes=", "--locales=", "--fonts=", f"--install-modules={modules} memdisk tar boot test",
-                    f"--modules={modules}", f"boot/grub/grub.cfg={folder}/grub.cfg"], check=True)
-    return folder / "grub.efi"
-
-
-@pytest.fixture
-def disk(tmp_path, grub, kernels, initramfs, efivarfs):
-    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT."""
-
-    def make(script, command_line="console=ttyS0"):
-        path = tmp_path / "disk.img"
-        if not path.exists():
-            with open(path, "wb") as f:
-                f.truncate(64 << 20)
-            subprocess.run(["sfdisk", "-q", path], input=b"label: gpt\nstart=2048, type=uefi\n", check=True)
-            subprocess.run(["mkfs.vfat", "--offset", "2048", path, "62000"], check=True, stdout=subprocess.DEVNULL)
-        config = tmp_path / "grub.cfg"
-        config.write_text("set timeout=0\nmenuentry x {\n"
-                          f" linux /vmlinuz {command_line}\n initrd /initrd\n}}\n")
-        image = f"{path}@@1M"
-        subprocess.run(["mmd", "-D", "s", "-i", image, "::/EFI", "::/EFI/BOOT"], stderr=subprocess.DEVNULL)
-        for source, target in ((grub, "EFI/BOOT/BOOTX64.EFI"), (kernels["cloud"], "vmlinuz"),
-                               (initramfs(script + END, efivarfs), "initrd"), (config, "grub.cfg")):
-            subprocess.run(["mcopy", "-o", "-i", image, source, f"::/{target}"], check=True)
-        return path
-
-    return make
+pytestmark = firmware_is_there
 
 
 def boot(vz, path, *options, store=None, how="--disk", memory="256M"):
@@ -232,15 +182,16 @@ def test_files_that_do_not_go_together_are_refused(vz, tmp_path):
     old.write_bytes(open("/usr/share/OVMF/OVMF_VARS.fd", "rb").read())
     code = "/usr/share/OVMF/OVMF_CODE_4M.fd"
     assert "different builds" in run(f"--efi={old},firmware={code}")
-    assert "System Management Mode" in run("--efi", ",firmware=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+    assert "cannot do Secure Boot" in run(f"--efi=,firmware={code},secure-boot")
     damaged = tmp_path / "damaged.fd"
     damaged.write_bytes(bytes(os.path.getsize(TEMPLATE)))
     assert "no store of UEFI variables" in run(f"--efi={damaged}")
     disk = tmp_path / "disk.img"  # somebody forgot --disk
     disk.write_bytes(bytes(4 << 20))
     assert f"{disk}: is no store of UEFI variables" in run(f"--efi={disk}")
-    for value in (",firmware=", "firmware=/x", "a.fd,b.fd", "a.fd,frimware=/x", ",firmware=/x,firmware=/y"):
-        assert "is not [STORE][,firmware=FILE]" in run(f"--efi={value}")
+    for value in (",firmware=", "a.fd,b.fd", "a.fd,frimware=/x", ",firmware=/x,firmware=/y",
+                  "a.fd,secure-boot=on"):
+        assert "is not [STORE][,firmware=FILE][,secure-boot]" in run(f"--efi={value}")
     assert "firmware finds the kernel itself" in run("--efi", "--kernel", "/dev/null")
 
 

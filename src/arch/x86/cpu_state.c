@@ -82,6 +82,9 @@ static const struct state_field cpu_fields[] = {
     STATE_BOOL(struct x86_cpu_state, nmi_pending),
     STATE_BOOL(struct x86_cpu_state, nmi_second),
     STATE_BOOL(struct x86_cpu_state, smi_pending),
+    STATE_BOOL(struct x86_cpu_state, smm),
+    STATE_BOOL(struct x86_cpu_state, smm_inside_nmi),
+    STATE_UINT(struct x86_cpu_state, smbase),
     STATE_BOOL(struct x86_cpu_state, exception_pending),
     STATE_UINT_MAX(struct x86_cpu_state, exception_vector, 31),
     STATE_BOOL(struct x86_cpu_state, exception_has_error),
@@ -187,6 +190,7 @@ void x86_cpu_state_reset(struct x86_cpu_state *s, bool is_bsp, bool is_init)
         s->pat = UINT64_C(0x0007040600070406);
         s->apic_base = APIC_DEFAULT_BASE | APIC_BASE_ENABLE | (is_bsp ? APIC_BASE_BSP : 0);
         s->misc_enable = BIT(0) | BIT(11) | BIT(12); /* fast strings; no BTS, no PEBS */
+        s->smbase = X86_SMBASE_RESET;
     }
     reset_common(s);
     s->run_state = is_bsp ? X86_RUNNING : X86_WAIT_FOR_SIPI;

@@ -76,6 +76,9 @@ struct x86_cpu_state {
     bool nmi_pending;
     bool nmi_second;         /* another one behind it: only while none is blocked */
     bool smi_pending;
+    bool smm;                /* in System Management Mode, until RSM (SDM vol. 3, 32), */
+    bool smm_inside_nmi;     /* entered while NMIs were blocked */
+    uint32_t smbase;         /* where that mode's code and what it saves are */
     bool exception_pending;  /* one to deliver before the next instruction */
     uint8_t exception_vector;
     bool exception_has_error;
@@ -83,6 +86,8 @@ struct x86_cpu_state {
 };
 
 extern const struct state_desc x86_cpu_state_desc;
+
+#define X86_SMBASE_RESET 0x30000u
 
 /* The state after power-up or INIT (SDM vol. 3, table 10-1). is_init keeps what INIT keeps (x87,
  * vector state, most MSRs). A bootstrap processor runs, the others wait for a SIPI. */

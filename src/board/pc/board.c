@@ -25,6 +25,10 @@ static int check_options(const struct board_options *o, struct vz_error *err)
     if (o->firmware && o->ram_size < FIRMWARE_RAM_MIN)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "UEFI firmware needs %llu MiB of memory, or more",
                          (unsigned long long)(FIRMWARE_RAM_MIN / MIB));
+    if (board_has_smm(o) && !o->hv->smi)
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "this firmware wants System Management Mode, which only the software CPU has "
+                         "(--accel soft)");
     if (!o->vcpu_count || o->vcpu_count > HV_VCPUS_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "CPU count must be from 1 to %u",
                          HV_VCPUS_MAX);
@@ -77,6 +81,7 @@ static int make_vm(struct board *b, struct vz_error *err)
                                     .io = &bus_io_ops, .io_arg = b->bus,
                                     .jit = b->options.jit, .name = b->options.name,
                                     .host_cpu = b->options.host_cpu,
+                                    .smm = board_has_smm(&b->options),
                                     .phys_bits_max = firmware_phys_bits_max(b)};
     const struct hv_ops *hv = b->options.hv;
     int r = hv->vm_create(&desc, &b->vm, err);

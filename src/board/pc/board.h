@@ -89,6 +89,12 @@ int board_load(struct board *board, const void *data, size_t len,
  * told of that when it goes on. Frozen, as after a load. 0 or -errno. */
 int board_new_generation(struct board *board) must_check;
 
+/* smram.c: does its firmware live in System Management Mode? If so: the last so many MiB of low memory are for
+ * that mode only; and every CPU enters it. arg is the board. */
+bool board_has_smm(const struct board_options *o);
+void board_hide_smram(void *arg, unsigned mib);
+void board_smi(void *arg);
+
 /* devices.c: put the devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 

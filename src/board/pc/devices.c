@@ -69,7 +69,10 @@ int board_add_devices(struct board *b, struct vz_error *err)
         .mem64_base = memory_map_pci64_base(b->phys_bits),
         .mem64_end = memory_map_pci64_end(b->phys_bits), .io_base = 0x1000,
         .reset_port = {.read = reset_ctl_read, .write = reset_ctl_write},
-        .pm_base = acpi_pm_set_base};
+        .pm_base = acpi_pm_set_base,
+        .smi_lock = board_has_smm(&b->options) ? acpi_pm_lock_smi : NULL,
+        .smram = board_has_smm(&b->options) ? board_hide_smram : NULL,
+        .smm_arg = b};
     struct device_env *env = device_slots_env(b->options.slots);
     struct reset_ctl *reset = NULL;
     int r = add_chipset(b, &reset);
@@ -78,6 +81,8 @@ int board_add_devices(struct board *b, struct vz_error *err)
         fill_nvram(b);
         pci.reset_port.arg = reset;
         pci.pm_arg = b->pm;
+        if (board_has_smm(&b->options))
+            acpi_pm_set_smi(b->pm, board_smi, b);
         r = pci_host_create(b->bus, &pci, &b->pci);
     }
     if (r < 0)

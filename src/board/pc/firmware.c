@@ -49,7 +49,8 @@ int firmware_open(const struct firmware_params *p, struct firmware *ret, struct 
     int r = is_there(p->store) ? efi_store_open(p->store, NULL, &f.store, err) : 0;
 
     if (!r)
-        r = efi_firmware_find(p->code, f.store.len, &files, err);
+        r = efi_firmware_find(p->code, f.store.len, p->secure_boot, &files, err);
+    f.smm = files.smm;
     if (!r)
         r = open_code(&files, &f, err);
     if (!r && !f.store.path)
@@ -121,7 +122,7 @@ int firmware_add_flash(struct board *b)
 {
     struct firmware *f = b->options.firmware;
     const struct flash_options o = {.base = rom_base(f) - f->store.len, .len = f->store.len,
-                                    .data = f->store.data, .write = write_store,
+                                    .guarded = f->smm, .data = f->store.data, .write = write_store,
                                     .sync = sync_store, .arg = &f->store};
 
     return flash_create(b->bus, &o);

@@ -17,6 +17,7 @@ struct board;
 struct firmware_params {
     const char *code;  /* path; NULL: what is installed, and goes with the store */
     const char *store; /* path, which is made where nothing is; NULL: variables last as long as the machine */
+    bool secure_boot;  /* firmware that can do it, and a new store with its keys */
 };
 
 /* The firmware's files, read and open. */
@@ -24,6 +25,7 @@ struct firmware {
     struct boot_file code;
     char *code_path;
     struct efi_store store;
+    bool smm; /* it guards its variables in System Management Mode */
 };
 
 /* 0, or -errno with err; firmware_close() if 0. */

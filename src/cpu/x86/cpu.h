@@ -38,6 +38,9 @@ struct jit_check;
 struct thunk_cache;
 struct tsc_rate;
 
+/* In the address of an access from System Management Mode to what is no memory. */
+#define X86_GPA_SMM BIT(63)
+
 /* What the CPU asks of its surroundings. Called on the vCPU thread with the guest's vector state
  * parked; arg is x86_vm_desc.host_arg, cpu the vCPU's index. */
 struct x86_host_ops {
@@ -68,6 +71,8 @@ enum x86_pending {
     X86_PENDING_FLUSH = 128, /* own: empty the block cache, thunks are short (thunk.h) */
     X86_PENDING_CHECK = 256, /* own: jit/check.h, block by block; always set then */
     X86_PENDING_ASK = 512,   /* own: another engine wants to be asked behind each block (engine.h) */
+    X86_PENDING_SMI = 1024,  /* only where the machine has SMM */
+    X86_PENDING_HIDDEN = 2048, /* other memory is hidden than before (mem_hide()): forget translations */
 };
 
 /* Arithmetic flags as LAHF and SETO leave them in AX: OF is bit 0, the rest are in the high byte
@@ -170,6 +175,8 @@ struct x86_cpu {
     uint8_t run_state;             /* enum x86_run_state */
     bool sti_shadow, mov_ss_shadow; /* hold for the instruction at RIP */
     bool nmi_blocked;
+    bool smm, smm_inside_nmi;      /* system/smm.c */
+    uint32_t smbase;
     bool intr_held;                /* X86_PENDING_INTR waits for IF; only while it runs */
     bool broken;                   /* run_state is X86_SHUTDOWN because of the host: X86_STOP_BROKEN */
     bool stack32;                  /* SS.B: ESP rather than SP, outside 64-bit mode */
@@ -224,6 +231,7 @@ struct x86_vm_desc {
     struct jit_options jit;    /* optimised builds only */
     const char *name;          /* of the machine, for processes that are made for it; NULL: it has none */
     bool no_apic;              /* CPUID shows no local APIC */
+    bool smm;                  /* SMIs are taken. In the addresses of accesses from that mode X86_GPA_SMM is set */
     unsigned phys_bits_max;    /* CPUID shows no wider guest-physical addresses; 0: all of them. Tables may use
                                   all of them in any case */
     /* What runs the machine wants to know the CPU's state in the middle of host calls for ports and
@@ -272,7 +280,7 @@ struct x86_vm {
     struct tsc_rate *tsc;
     unsigned cpu_count;
     struct jit_options jit;
-    bool embedded;
+    bool embedded, smm;
     struct x86_cpuid_policy *cpuid;
     struct sync_domain *sync;
     struct direct_vm *direct; /* NULL: all guest code is translated or interpreted */

@@ -9,7 +9,9 @@
 #include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
+#include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
+#include "cpu/x86/system/smm.h"
 
 enum next {
     NEXT_BLOCK, /* nothing in the way */
@@ -117,10 +119,20 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
         *stop = X86_STOP_KICK;
         return NEXT_STOP;
     }
-    if (what & (X86_PENDING_INIT | X86_PENDING_SIPI))
+    if (what & X86_PENDING_HIDDEN) {
+        clear(c, X86_PENDING_HIDDEN);
+        mmu_flush_all(c);
+        return NEXT_AGAIN;
+    }
+    if ((what & (X86_PENDING_INIT | X86_PENDING_SIPI)) && !c->smm)
         return take_init_or_sipi(c, what);
     if (c->run_state == X86_WAIT_FOR_SIPI)
         return NEXT_BLOCK;
+    if ((what & X86_PENDING_SMI) && !c->smm && !shadow) {
+        clear(c, X86_PENDING_SMI);
+        c->link = NULL;
+        return delivered(smm_enter(c));
+    }
     if ((what & X86_PENDING_NMI) && !c->nmi_blocked && !shadow)
         return take_nmi(c);
     if (what & X86_PENDING_NMI)

@@ -92,6 +92,7 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
     vm->jit = desc->jit;
     vm->jit.on &= VZ_TAIL_CALLS;
     vm->embedded = desc->embedded;
+    vm->smm = desc->smm;
     vm->cpuid = calloc(1, sizeof(*vm->cpuid));
     vm->cpu = calloc(desc->cpu_count, sizeof(*vm->cpu));
     if (vm->cpuid && vm->cpu)

@@ -46,7 +46,7 @@ struct hv_vm {
     uint64_t tsc_of_first; /* the TSC in the state last set on vCPU 0 */
     struct x86_vm *x86;
     struct irqchip *chip; /* NULL: none */
-    bool embedded;
+    bool embedded, smm;
     const struct hv_io_ops *io;
     void *io_arg;
     unsigned vcpu_count;
@@ -84,6 +84,8 @@ static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
         x86_cpu_post_nmi(v->cpu);
         bits |= X86_PENDING_NMI;
     }
+    if ((what & IRQCHIP_SMI) && vm->smm)
+        bits |= X86_PENDING_SMI;
     if (what & IRQCHIP_INIT)
         bits |= X86_PENDING_INIT;
     if (what & IRQCHIP_SIPI) {
@@ -114,7 +116,7 @@ static uint64_t cpu_mmio_read(void *arg, unsigned cpu, gpa_t gpa, unsigned size)
     struct hv_vm *vm = arg;
     uint64_t value;
 
-    if (vm->chip && irqchip_mmio_read(vm->chip, cpu, gpa, size, &value))
+    if (vm->chip && irqchip_mmio_read(vm->chip, cpu, gpa & ~X86_GPA_SMM, size, &value))
         return value;
     begin_call(vm, cpu);
     value = vm->io->mmio_read(vm->io_arg, gpa, size);
@@ -126,7 +128,7 @@ static void cpu_mmio_write(void *arg, unsigned cpu, gpa_t gpa, unsigned size, ui
 {
     struct hv_vm *vm = arg;
 
-    if (vm->chip && irqchip_mmio_write(vm->chip, cpu, gpa, size, value))
+    if (vm->chip && irqchip_mmio_write(vm->chip, cpu, gpa & ~X86_GPA_SMM, size, value))
         return;
     begin_call(vm, cpu);
     vm->io->mmio_write(vm->io_arg, gpa, size, value);
@@ -345,6 +347,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc)
                                                .no_apic = !hv_has_irqchip(desc),
                                                .phys_bits_max = desc->phys_bits_max,
                                                .embedded = desc->bare,
+                                               .smm = desc->smm,
                                                .host = hv_has_irqchip(desc) ? &host_ops : &bare_ops,
                                                .host_arg = vm},
                          &vm->x86);
@@ -363,6 +366,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
     vm->io_arg = desc->io_arg;
     vm->vcpu_count = desc->vcpu_count;
     vm->embedded = desc->bare;
+    vm->smm = desc->smm;
     r = create_parts(vm, desc);
     if (r) {
         soft_vm_destroy(vm);
@@ -395,6 +399,22 @@ static void soft_irq_line(struct hv_vm *vm, unsigned gsi, bool level)
 static void soft_msi(struct hv_vm *vm, const struct hv_msi *msi)
 {
     irqchip_msi(vm->chip, msi->address, msi->data);
+}
+
+static void post_all(struct hv_vm *vm, uint32_t bits)
+{
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        post(&vm->vcpu[n], bits);
+}
+
+static void soft_smi(struct hv_vm *vm)
+{
+    post_all(vm, X86_PENDING_SMI);
+}
+
+static void soft_hidden(struct hv_vm *vm)
+{
+    post_all(vm, X86_PENDING_HIDDEN);
 }
 
 static int soft_vcpu_create(struct hv_vm *vm, unsigned index, struct hv_vcpu **ret)
@@ -666,6 +686,8 @@ const struct hv_ops hv_soft_ops = {
     .vm_destroy = soft_vm_destroy,
     .irq_line = soft_irq_line,
     .msi = soft_msi,
+    .smi = soft_smi,
+    .hidden = soft_hidden,
     .vcpu_create = soft_vcpu_create,
     .vcpu_destroy = soft_vcpu_destroy,
     .vcpu_run = soft_vcpu_run,

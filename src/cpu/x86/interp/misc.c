@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The rest: NOP PAUSE prefetches, fences, cache line flushes, RDRAND RDSEED, BOUND. */
 #include "cpu/x86/interp/interp.h"
+#include "cpu/x86/system/smm.h"
 
 INSN(nop)
 {
@@ -9,6 +10,8 @@ INSN(nop)
 
 INSN(pause)
 {
+    if (unlikely(c->smm))
+        smm_pause(c);
     __asm__ volatile("pause");
     NEXT;
 }

@@ -276,6 +276,8 @@ bool jit_op_integer(struct translation *t, unsigned n)
     case X86_OP_CMPXCHG8B: case X86_OP_CMPXCHG16B:
         return op_cmpxchg_pair(t, n);
     case X86_OP_PAUSE:
+        if (t->c->smm)
+            return false; /* smm_pause() */
         emit_pause(&t->e);
         return true;
     case X86_OP_LFENCE: case X86_OP_MFENCE: case X86_OP_SFENCE:

@@ -313,7 +313,7 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
             return false;
         }
         host = mmu_ram(c, w.gpa, &rom);
-        if (!host || mem_find(c->vm->mem, w.gpa)->no_exec)
+        if (!host || mmu_region(c, w.gpa)->no_exec)
             return fetch_outside_ram(c, w.gpa);
         fill(c, va, MMU_EXEC, kind, &w, host, STORES_NO);
     }

@@ -43,18 +43,23 @@ static void store_host(uint8_t *p, unsigned size, uint64_t value)
     }
 }
 
+static gpa_t mmio_address(const struct x86_cpu *c, gpa_t gpa)
+{
+    return unlikely(c->smm) ? gpa | X86_GPA_SMM : gpa;
+}
+
 static uint64_t mmio_load(struct x86_cpu *c, gpa_t gpa, unsigned size)
 {
     c->count.mmio++;
     fpu_park(c);
-    return c->vm->host->mmio_read(c->vm->host_arg, c->index, gpa, size);
+    return c->vm->host->mmio_read(c->vm->host_arg, c->index, mmio_address(c, gpa), size);
 }
 
 static void mmio_store(struct x86_cpu *c, gpa_t gpa, unsigned size, uint64_t value)
 {
     c->count.mmio++;
     fpu_park(c);
-    c->vm->host->mmio_write(c->vm->host_arg, c->index, gpa, size, value);
+    c->vm->host->mmio_write(c->vm->host_arg, c->index, mmio_address(c, gpa), size, value);
 }
 
 static uint64_t part_load(struct x86_cpu *c, const struct xlat *x, unsigned off, unsigned size)

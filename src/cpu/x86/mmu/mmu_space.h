@@ -67,6 +67,8 @@ struct walk {
 bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_kind kind,
               struct walk *ret, uint32_t *ret_error) must_check;
 
+/* The memory that this CPU has at gpa now, or NULL. */
+const struct mem_region *mmu_region(const struct x86_cpu *c, gpa_t gpa);
 /* Host address of RAM at gpa, or NULL; *ret_rom says whether stores are to be dropped. */
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom);
 

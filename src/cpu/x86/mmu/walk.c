@@ -20,9 +20,14 @@ struct rights {
     bool writable, user, executable;
 };
 
+const struct mem_region *mmu_region(const struct x86_cpu *c, gpa_t gpa)
+{
+    return unlikely(c->smm) ? mem_find_any(c->vm->mem, gpa) : mem_find(c->vm->mem, gpa);
+}
+
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom)
 {
-    const struct mem_region *r = mem_find(c->vm->mem, gpa);
+    const struct mem_region *r = mmu_region(c, gpa);
 
     if (!r)
         return NULL;
@@ -104,9 +109,10 @@ bool mmu_load_pdptes(struct x86_cpu *c, uint64_t cr3)
     const uint64_t reserved = ~(BIT(X86_PHYS_BITS) - 1) | 0x1e6;
     const volatile uint64_t *table;
     uint64_t pdpte[4] = {0};
+    bool rom;
 
     fpu_park(c);
-    table = mem_ptr(c->vm->mem, cr3 & 0xffffffe0u, sizeof(pdpte), MEM_READ);
+    table = (const volatile uint64_t *)(uintptr_t)mmu_ram(c, cr3 & 0xffffffe0u, &rom);
     for (unsigned n = 0; n < 4 && table; n++) {
         pdpte[n] = table[n];
         if ((pdpte[n] & X86_PTE_P) && (pdpte[n] & reserved))

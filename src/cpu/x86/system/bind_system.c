@@ -42,7 +42,8 @@ static insn_fn *const table[X86_OP_COUNT] = {
 
     [X86_OP_IN] = op_in, [X86_OP_OUT] = op_out, [X86_OP_INS] = op_ins, [X86_OP_OUTS] = op_outs,
     [X86_OP_VMCALL] = op_vmcall, [X86_OP_VMMCALL] = op_vmcall,
-    /* Not offered, #UD: MONITOR, MWAIT, RSM. */
+    [X86_OP_RSM] = op_rsm,
+    /* Not offered, #UD: MONITOR, MWAIT. */
 };
 
 /* The explicit operand of a kind, or NULL. */

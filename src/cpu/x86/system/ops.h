@@ -25,6 +25,9 @@ insn_fn op_xgetbv, op_xsetbv;
 /* op_misc.c */
 insn_fn op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_rdpmc, op_rdmsr, op_wrmsr, op_vmcall;
 
+/* smm.c */
+insn_fn op_rsm;
+
 /* op_io.c */
 insn_fn op_in, op_out, op_ins, op_outs;
 

@@ -17,7 +17,7 @@
 /* Fields that have the same name and meaning on both sides, besides X86_MSRS. */
 #define SAME_FIELDS(X)                                                                             \
     X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(dr6) X(dr7) X(efer) X(sti_shadow)        \
-    X(mov_ss_shadow) X(nmi_blocked)
+    X(mov_ss_shadow) X(nmi_blocked) X(smm) X(smm_inside_nmi) X(smbase)
 #define SAME_ARRAYS(X) X(seg) X(dr)
 
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
@@ -39,7 +39,7 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
     cpu_count_nmis(c);
     ret->nmi_pending = c->nmi_count;
     ret->nmi_second = c->nmi_count > 1;
-    ret->smi_pending = false;
+    ret->smi_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_SMI;
     ret->exception_pending = c->fault.pending;
     ret->exception_vector = c->fault.pending ? c->fault.vector : 0;
     ret->exception_has_error = c->fault.pending && c->fault.has_error;
@@ -71,6 +71,13 @@ static void set_fault(struct x86_cpu *c, const struct x86_cpu_state *s)
     c->fault.error = s->exception_error;
 }
 
+static void set_pending_smi(struct x86_cpu *c, bool pending)
+{
+    atomic_fetch_and_explicit(&c->pending, ~(uint32_t)X86_PENDING_SMI, memory_order_seq_cst);
+    if (pending)
+        x86_cpu_post(c, X86_PENDING_SMI);
+}
+
 static void set_pending_nmis(struct x86_cpu *c, uint8_t count)
 {
     atomic_fetch_and_explicit(&c->pending, ~(uint32_t)X86_PENDING_NMI, memory_order_seq_cst);
@@ -80,10 +87,11 @@ static void set_pending_nmis(struct x86_cpu *c, uint8_t count)
         x86_cpu_post(c, X86_PENDING_NMI);
 }
 
-int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
+int cpu_set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
 {
     fpu_park(c);
-    if (!x86_state_valid(s, cpuid_cr4_offered(c->vm->cpuid), c->vm->cpuid->xcr0) || fpu_set(c, s->xsave))
+    if ((s->smm && !c->vm->smm) ||
+        !x86_state_valid(s, cpuid_cr4_offered(c->vm->cpuid), c->vm->cpuid->xcr0))
         return -EINVAL;
     for (unsigned n = 0; n < 16; n++)
         c->reg[n] = s->gpr[n];
@@ -97,19 +105,33 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
 #define SET_MSR(msr, member, rule) c->member = s->member;
     X86_MSRS(SET_MSR)
     c->cr0 |= X86_CR0_ET;
-    cpu_set_tsc_offset(c, s->tsc - clock_tsc());
-    /* TSC deadlines are compared elsewhere; they must be by the same clock. */
-    if (c->vm->host->tsc_changed)
-        c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
     c->run_state = (uint8_t)s->run_state;
-    set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
-    set_fault(c, s);
     c->cpl = cpl_of(s);
     fpu_mode_changed(c);
     cpu_recompute(c);
     mmu_load_pdptes(c, c->cr3); /* they are not part of the state */
     mmu_mode_changed(c);
     mmu_flush_all(c);
+    return 0;
+}
+
+int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
+{
+    int r;
+
+    fpu_park(c);
+    if (fpu_set(c, s->xsave))
+        return -EINVAL;
+    r = cpu_set_registers(c, s);
+    if (r < 0)
+        return r;
+    cpu_set_tsc_offset(c, s->tsc - clock_tsc());
+    /* TSC deadlines are compared elsewhere; they must be by the same clock. */
+    if (c->vm->host->tsc_changed)
+        c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
+    set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
+    set_pending_smi(c, s->smi_pending);
+    set_fault(c, s);
     return 0;
 }
 
@@ -120,6 +142,7 @@ void event_init(struct x86_cpu *c)
     uint64_t tsc_offset = c->tsc_offset;
     struct x86_cpu_state *s;
     uint32_t leaf[4];
+    bool smi;
 
     fpu_park(c);
     s = calloc(1, sizeof(*s));
@@ -129,7 +152,9 @@ void event_init(struct x86_cpu *c)
         return;
     }
     x86_cpu_get(c, s);
+    smi = s->smi_pending;
     x86_cpu_state_reset(s, c->index == 0, true);
+    s->smi_pending = smi; /* and SMBASE: what INIT leaves alone */
     cpuid_query(c, 1, 0, leaf);
     s->gpr[X86_RDX] = leaf[0];
     if (x86_cpu_set(c, s)) {
