@@ -72,6 +72,61 @@ VZ_PUBLIC int vz_efi_variable_store_set(const char *path, const struct vz_efi_va
 VZ_PUBLIC int vz_efi_variable_store_remove(const char *path, const char *name, const char *guid,
                                            struct vz_error *err);
 
+/* ---- Secure Boot --------------------------------------------------------------------------------
+ * What firmware that can do it (vz_efi_boot_loader_options.secure_boot) goes by, in the store of a machine that does
+ * not run. All: 0; or -1 with the errors of vz_efi_variable_store_set(). Since 0.4. */
+
+enum vz_efi_secure_boot {
+    VZ_EFI_SECURE_BOOT_SETUP_MODE, /* there is no platform key: everything starts, anybody enrols keys */
+    VZ_EFI_SECURE_BOOT_OFF,        /* there is one, and Secure Boot is switched off */
+    VZ_EFI_SECURE_BOOT_ON,
+};
+
+/** Which of them it is at the machine's next start: in *ret. */
+VZ_PUBLIC int vz_efi_secure_boot_get(const char *path, enum vz_efi_secure_boot *ret,
+                                     struct vz_error *err);
+
+/**
+ * Switch it on or off; keys stay as they are. VZ_ERROR_EFI_SECURE_BOOT_ENROLLMENT_FAILED: to be on it needs a platform
+ * key, which vz_efi_secure_boot_enroll() or _enroll_default() gives it. */
+VZ_PUBLIC int vz_efi_secure_boot_set(const char *path, bool on, struct vz_error *err);
+
+/** Take the platform key away: set-up mode. The other keys stay. */
+VZ_PUBLIC int vz_efi_secure_boot_reset(const char *path, struct vz_error *err);
+
+enum vz_efi_keys {
+    VZ_EFI_PK,  /* the platform key: who may change KEK. There is one, */
+    VZ_EFI_KEK, /* who may change the next two, */
+    VZ_EFI_DB,  /* whose programs start, */
+    VZ_EFI_DBX, /* and whose do not all the same */
+};
+
+/**
+ * Add signatures: a certificate (X.509 in DER), EFI signature lists (UEFI 2.10, 32.4.1), or the SHA-256 of a program, as 32
+ * bytes or 64 digits; PK and KEK take certificates only, and a PK replaces the one before. What is there already
+ * is left out.
+ * VZ_ERROR_EFI_SECURE_BOOT_ENROLLMENT_FAILED: the data is none of these. */
+VZ_PUBLIC int vz_efi_secure_boot_enroll(const char *path, enum vz_efi_keys keys, const void *data,
+                                        size_t length, struct vz_error *err);
+
+/**
+ * Add the keys that the firmware's package trusts (of Debian's: Debian's own PK, Microsoft's KEK, db and dbx), and a
+ * platform key where there is none. */
+VZ_PUBLIC int vz_efi_secure_boot_enroll_default(const char *path, struct vz_error *err);
+
+struct vz_efi_signature {
+    size_t size;
+    bool certificate;  /* X.509 in DER; else a hash */
+    const char *owner; /* a GUID */
+    const void *data;
+    size_t length;
+};
+
+/** Call fn for each signature of the store's keys; what it gets is there until it returns. */
+VZ_PUBLIC int vz_efi_secure_boot_list(const char *path, enum vz_efi_keys keys,
+                                      void (*fn)(void *arg, const struct vz_efi_signature *signature),
+                                      void *arg, struct vz_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/efi_api.h"
 #include "base/error.h"
 #include "base/le.h"
 #include "config/object.h"
@@ -14,7 +15,6 @@
 #include "efi/efi_variables.h"
 
 #define NAME_MAX_UNITS 256u /* UTF-16, with the final 0 */
-#define GUID_TEXT      37u
 #define DEFAULT_ATTRIBUTES                                                                         \
     (VZ_EFI_NON_VOLATILE | VZ_EFI_BOOT_ACCESS | VZ_EFI_RUNTIME_ACCESS)
 
@@ -77,7 +77,7 @@ static bool has_dash_before(unsigned byte)
     return byte == 4 || byte == 6 || byte == 8 || byte == 10;
 }
 
-static void guid_to_text(const struct efi_guid *guid, char ret[GUID_TEXT])
+void efi_guid_text(const struct efi_guid *guid, char ret[EFI_GUID_TEXT])
 {
     for (unsigned i = 0; i < 16; i++)
         ret += sprintf(ret, "%s%02x", has_dash_before(i) ? "-" : "", guid->bytes[guid_order[i]]);
@@ -123,7 +123,7 @@ int vz_efi_variable_store_create(const char *path,
     return result(r);
 }
 
-static int failed(const char *path, int r, struct vz_error *err)
+int efi_failed(const char *path, int r, struct vz_error *err)
 {
     if (r == -EINVAL)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "variable store %s: is damaged", path);
@@ -136,14 +136,14 @@ static int failed(const char *path, int r, struct vz_error *err)
 
 static bool tell(const struct efi_variable *v, vz_efi_variable_fn *fn, void *arg)
 {
-    char *name = malloc(3 * (v->name_len / 2) + 1), guid[GUID_TEXT];
+    char *name = malloc(3 * (v->name_len / 2) + 1), guid[EFI_GUID_TEXT];
     struct vz_efi_variable tell = VZ_EFI_VARIABLE_INIT;
     bool more;
 
     if (!name)
         return false;
     name_to_utf8(v, name);
-    guid_to_text(&v->guid, guid);
+    efi_guid_text(&v->guid, guid);
     tell.name = name;
     tell.guid = guid;
     tell.attributes = v->attributes;
@@ -171,7 +171,7 @@ int vz_efi_variable_store_list(const char *path, vz_efi_variable_fn *fn, void *a
             break;
     }
     efi_store_close(&s);
-    return result(r < 0 ? failed(path, r, err) : 0);
+    return result(r < 0 ? efi_failed(path, r, err) : 0);
 }
 
 /* A variable's name and GUID, as the store has them. name has room for NAME_MAX_UNITS. */
@@ -197,12 +197,12 @@ static int set(struct efi_store *s, const char *path, const struct vz_efi_variab
     int r = efi_variable_find(s, v->name, v->name_len, &v->guid, &old);
 
     if (r < 0)
-        return failed(path, r, err);
+        return efi_failed(path, r, err);
     v->attributes = given->attributes ? given->attributes : r ? old.attributes : DEFAULT_ATTRIBUTES;
     if (v->attributes & VZ_EFI_AUTHENTICATED || (r && old.attributes & VZ_EFI_AUTHENTICATED))
         return refuse_authenticated(given, err);
     r = efi_variable_set(s, v);
-    return r < 0 ? failed(path, r, err) : 0;
+    return r < 0 ? efi_failed(path, r, err) : 0;
 }
 
 int vz_efi_variable_store_set(const char *path, const struct vz_efi_variable *variable,
@@ -220,7 +220,7 @@ int vz_efi_variable_store_set(const char *path, const struct vz_efi_variable *va
         identify(given.name, given.guid, name, &v, err) < 0)
         return -1;
     if (given.length > EFI_VARIABLES_MAX)
-        return result(failed(path, -ENOSPC, err));
+        return result(efi_failed(path, -ENOSPC, err));
     v.data = given.data;
     v.len = (uint32_t)given.length;
     if (efi_store_open(path, NULL, &s, err) < 0)
@@ -247,7 +247,7 @@ int vz_efi_variable_store_remove(const char *path, const char *name, const char 
     else if (r > 0)
         r = efi_variable_delete(&s, &v);
     if (r < 0 && r != -ENOENT)
-        r = failed(path, r, err);
+        r = efi_failed(path, r, err);
     efi_store_close(&s);
     return result(r);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Secure Boot: firmware that lives in System Management Mode starts what is signed, and nobody else writes its
 variables."""
+import json
 import os
 import re
 import shutil
@@ -43,9 +44,9 @@ def secure(vz, path, *options, store="", memory="256M", timeout=240):
               timeout=timeout)
 
 
-def until(path, *needles):
+def until(path, *needles, store=""):
     """Run from path's disk until the console says one of needles: which."""
-    p = subprocess.Popen([VZ, "run", "--efi=,secure-boot", "--memory", "256M", "--disk", path],
+    p = subprocess.Popen([VZ, "run", f"--efi={store},secure-boot", "--memory", "256M", "--disk", path],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
     seen = []
     for line in p.stdout:
@@ -150,6 +151,49 @@ def test_a_saved_machine_goes_on_securely(vz, signed, tmp_path):
     assert state.exists(), rest
     r = vz("run", "--restore", state, timeout=240)
     assert "second time" in r.out and "first time" not in r.out and "UEFI Secure Boot is enabled" in r.out, r
+
+
+def test_keys_are_enrolled_and_switched_without_a_machine(vz, disk, tmp_path):
+    """A store of the plain template becomes one that refuses, one that does not, and one with a key of its own."""
+    def is_refused():
+        return until(disk("echo it runs"), "it runs", "Security Violation", "Access Denied", store=store) != "it runs"
+
+    def said(*words):
+        r = vz("efi", *words)
+        assert r.status == 0, r
+        return r.out
+
+    store = tmp_path / "store.fd"
+    said("create", store)
+    assert said("secure-boot", store).startswith("setup")
+    r = vz("efi", "secure-boot", store, "on")
+    assert r.status == 1 and "platform key" in r.err
+    said("secure-boot", store, "default-keys")
+    assert said("secure-boot", store).startswith("on")
+    assert "Microsoft Corporation UEFI CA 2011" in said("keys", store)
+    assert is_refused()
+    said("secure-boot", store, "off")
+    assert not is_refused()
+    said("secure-boot", store, "on")
+    program = tmp_path / "sha256"  # of the Authenticode digest: what sbverify and pesign print
+    key, der = tmp_path / "key.pem", tmp_path / "key.der"
+    subprocess.run(["openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=vz test",
+                    "-days", "30", "-keyout", key, "-outform", "DER", "-out", der], check=True,
+                   stderr=subprocess.DEVNULL)
+    said("enroll", store, "db", der)
+    said("enroll", store, "db", der)
+    keys = [k for k in json.loads(said("keys", store, "--json")) if k.get("subject") == "vz test"]
+    assert len(keys) == 1 and keys[0]["keys"] == "db" and bytes.fromhex(keys[0]["data"]) == der.read_bytes()
+    program.write_text("ab" * 32 + "\n")
+    said("enroll", store, "dbx", program)
+    assert "ab" * 32 in said("keys", store)
+    r = vz("efi", "enroll", store, "KEK", program)
+    assert r.status == 1 and "certificates" in r.err
+    r = vz("efi", "enroll", store, "db", key)
+    assert r.status == 1 and "DER" in r.err
+    assert is_refused()
+    said("secure-boot", store, "setup")
+    assert not is_refused()
 
 
 def test_it_needs_the_software_cpu(vz):

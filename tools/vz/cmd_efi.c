@@ -8,6 +8,7 @@
 #include <vz/efi.h>
 
 #include "cli.h"
+#include "efi_keys.h"
 
 #define WORDS_MAX 4 /* the verb, the store, a name, a value */
 #define TEXT_MAX  512u
@@ -15,19 +16,24 @@
 static const struct opt efi_options[] = {
     {"firmware", 0, OPT_ALWAYS, "FILE", "Options",
      "create: for this firmware's code, by the template beside it", NULL, 1},
+    {"secure-boot", 0, OPT_NEVER, NULL, "Options", "create: with the keys that the firmware's package trusts", NULL, 0},
     {"replace", 0, OPT_NEVER, NULL, "Options", "create: instead of what is there", NULL, 0},
     {"guid", 0, OPT_ALWAYS, "GUID", "Options", "set, delete: whose variable (default UEFI's own)", NULL, 1},
-    {"json", 'j', OPT_NEVER, NULL, "Options", "list: for programs", NULL, 0},
+    {"json", 'j', OPT_NEVER, NULL, "Options", "list, keys: for programs", NULL, 0},
     {.name = NULL}};
 
-static const char *const efi_verbs[] = {"create", "list", "set", "delete", NULL};
+enum { CREATE, LIST, SET, DELETE, SECURE_BOOT, KEYS, ENROLL };
+static const char *const efi_verbs[] = {"create", "list", "set", "delete", "secure-boot", "keys", "enroll", NULL};
 
 static void efi_help(FILE *to, const struct opt *options)
 {
-    fputs("Usage: vz efi create STORE [--firmware FILE] [--replace]\n"
+    fputs("Usage: vz efi create STORE [--firmware FILE] [--secure-boot] [--replace]\n"
           "       vz efi list STORE [--json]\n"
           "       vz efi set STORE NAME VALUE [--guid GUID]\n"
           "       vz efi delete STORE NAME [--guid GUID]\n"
+          "       vz efi secure-boot STORE [on|off|setup|default-keys]\n"
+          "       vz efi keys STORE [--json]\n"
+          "       vz efi enroll STORE PK|KEK|db|dbx FILE\n"
           "\n"
           "Make the file in which UEFI firmware keeps its variables ('vz run --efi=STORE'), and look at it and\n"
           "change it while no machine uses it.\n"
@@ -36,6 +42,11 @@ static void efi_help(FILE *to, const struct opt *options)
           "  set     VALUE: of BootOrder \"0001,0000\", of BootNext \"0001\", of Timeout seconds, else text,\n"
           "          hex:BYTES, or @FILE\n"
           "  delete  take a variable away\n"
+          "  secure-boot\n"
+          "          whether it is in force at the next start; switch it; setup takes the platform key away;\n"
+          "          default-keys adds those that the firmware's package trusts\n"
+          "  keys    whose signatures count: of PK, KEK, db (may start) and dbx (may not)\n"
+          "  enroll  add one: a certificate in DER, EFI signature lists, or a program's SHA-256\n"
           "A crash leaves the old variable or the new one.\n",
           to);
     opts_help(to, options, "Options");
@@ -275,14 +286,36 @@ static int create(const struct given *given, const char *store, struct vz_error 
     const struct given *firmware = opts_given(given, "firmware");
 
     o.firmware = firmware ? firmware->value : NULL;
+    o.secure_boot = opts_given(given, "secure-boot");
     o.allow_overwrite = opts_given(given, "replace");
     return vz_efi_variable_store_create(store, &o, err);
 }
 
+static int run_verb(unsigned verb, const struct given *given, const char *const *word, struct vz_error *err)
+{
+    const struct given *guid = opts_given(given, "guid");
+
+    switch (verb) {
+    case CREATE:
+        return create(given, word[1], err);
+    case LIST:
+        return list(word[1], opts_given(given, "json"), err);
+    case SET:
+        return set(word[1], word[2], guid ? guid->value : NULL, word[3], err);
+    case DELETE:
+        return vz_efi_variable_store_remove(word[1], word[2], guid ? guid->value : NULL, err);
+    case SECURE_BOOT:
+        return efi_secure_boot(word[1], word[2], err);
+    case KEYS:
+        return efi_list_keys(word[1], opts_given(given, "json"), err);
+    default:
+        return efi_enroll(word[1], word[2], word[3], err);
+    }
+}
+
 static int run(const struct given *given, const char *const *word, unsigned count)
 {
-    static const unsigned wants[] = {2, 2, 4, 3}; /* words of each verb, with itself */
-    const struct given *guid = opts_given(given, "guid");
+    static const unsigned wants[] = {2, 2, 4, 3, 2, 2, 4}; /* words of each verb, with itself */
     struct vz_error err = {.text = ""};
     char buffer[CLI_SUGGESTION_MAX];
     unsigned verb = 0;
@@ -296,25 +329,12 @@ static int run(const struct given *given, const char *const *word, unsigned coun
                   count ? word[0] : "", count ? cli_suggestion("", word[0], efi_verbs, buffer) : "");
         return EXIT_USAGE;
     }
-    if (count != wants[verb]) {
+    if (count != wants[verb] && !(verb == SECURE_BOOT && count == 3)) {
         cli_error("vz efi %s: %s (see 'vz efi --help')", word[0],
                   count < wants[verb] ? "something is missing" : "too many words");
         return EXIT_USAGE;
     }
-    switch (verb) {
-    case 0:
-        r = create(given, word[1], &err);
-        break;
-    case 1:
-        r = list(word[1], opts_given(given, "json"), &err);
-        break;
-    case 2:
-        r = set(word[1], word[2], guid ? guid->value : NULL, word[3], &err);
-        break;
-    default:
-        r = vz_efi_variable_store_remove(word[1], word[2], guid ? guid->value : NULL, &err);
-        break;
-    }
+    r = run_verb(verb, given, word, &err);
     if (r < 0 && err.text[0])
         cli_error("%s", err.text);
     return r < 0 ? EXIT_FAILED : cli_finish_output();
