@@ -8,7 +8,7 @@
 #include <vz/efi.h>
 
 #include "cli.h"
-#include "efi_keys.h"
+#include "cmd_efi_keys.h"
 
 #define WORDS_MAX 4 /* the verb, the store, a name, a value */
 #define TEXT_MAX  512u

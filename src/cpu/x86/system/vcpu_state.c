@@ -13,6 +13,7 @@
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/system/segment.h"
+#include "cpu/x86/system/smm.h"
 
 /* Fields that have the same name and meaning on both sides, besides X86_MSRS. */
 #define SAME_FIELDS(X)                                                                             \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `vz efi secure-boot`, `keys` and `enroll`. */
-#ifndef VZ_TOOLS_EFI_KEYS_H
-#define VZ_TOOLS_EFI_KEYS_H
+#ifndef VZ_TOOLS_CMD_EFI_KEYS_H
+#define VZ_TOOLS_CMD_EFI_KEYS_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "efi_keys.h"
+#include "cmd_efi_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
