@@ -9,6 +9,7 @@
 #include <vz/balloon.h>
 #include <vz/boot_loader.h>
 #include <vz/console.h>
+#include <vz/display.h>
 #include <vz/entropy.h>
 #include <vz/error.h>
 #include <vz/input.h>
@@ -116,6 +117,9 @@ VZ_PUBLIC int vz_config_add_keyboard(struct vz_config *config, struct vz_keyboar
                                      struct vz_error *err);
 VZ_PUBLIC int vz_config_add_pointing_device(struct vz_config *config,
                                             struct vz_pointing_device *device, struct vz_error *err);
+VZ_PUBLIC int vz_config_add_graphics_device(struct vz_config *config,
+                                            struct vz_graphics_device *device,
+                                            struct vz_error *err); /* since 0.4 */
 
 /* Does something lead to standard input and output? Since 0.2. */
 VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);

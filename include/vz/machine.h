@@ -106,6 +106,12 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
      * (VZ_ERROR_NBD_NEGOTIATION_FAILED). Attempts to connect go on in both cases. Since 0.4. */
     void (*disk_error)(void *arg, struct vz_machine *machine, unsigned device,
                        const struct vz_error *err);
+    /* A display of a graphics device is about to have another size, because vz_machine_reconfigure_display() asked for
+     * that or by the guest's own wish; and then has it, or will not. Since 0.4. */
+    void (*display_reconfiguration_began)(void *arg, struct vz_machine *machine, unsigned device,
+                                          unsigned display);
+    void (*display_reconfiguration_ended)(void *arg, struct vz_machine *machine, unsigned device,
+                                          unsigned display);
 };
 #define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 

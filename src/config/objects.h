@@ -164,6 +164,12 @@ struct vz_directory_sharing_device {
     char *mount_point;                /* "": as automount says */
 };
 
+struct vz_graphics_device {
+    struct object object;
+    struct vz_graphics_scanout *scanout;
+    unsigned scanout_count; /* 1 to VZ_SCANOUTS_MAX */
+};
+
 /* The lists of a configuration, in the order of its JSON form: member, which its class is named
  * after; name; text. */
 #define CONFIG_LISTS(X)                                                                            \
@@ -177,7 +183,8 @@ struct vz_directory_sharing_device {
     X(directory_sharing_devices, "directorySharingDevices", "directories of the host that the guest mounts") \
     X(usb_controllers, "usbControllers", "its USB controller")                                     \
     X(keyboards, "keyboards", "its keyboards")                                                     \
-    X(pointing_devices, "pointingDevices", "its pointers, mice and trackpads")
+    X(pointing_devices, "pointingDevices", "its pointers, mice and trackpads")                 \
+    X(graphics_devices, "graphicsDevices", "its graphics devices, with the displays of each")
 
 #define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
 #define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
@@ -202,6 +209,7 @@ extern const struct schema_type config_virtio_balloon_type, config_virtio_socket
 extern const struct schema_type config_virtio_file_system_type;
 extern const struct schema_type config_xhci_type, config_usb_keyboard_type, config_mac_keyboard_type;
 extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, config_trackpad_type;
+extern const struct schema_type config_virtio_gpu_type;
 extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 CONFIG_LISTS(CONFIG_LIST_CLASS)

@@ -37,6 +37,7 @@ struct device_event {
         DEVICE_GUEST_ADDRESS, /* the guest behind NAT has another address */
         DEVICE_DISK_CONNECTED, /* the host's end is there again */
         DEVICE_DISK_ERROR,     /* it is not; err says why */
+        DEVICE_DISPLAY_CHANGING, /* display part is about to have another size; or (open) has it now */
     } what;
     unsigned part;
     bool open;

@@ -167,6 +167,16 @@ static void call_disk_error(struct event *e, void *machine)
     free(n);
 }
 
+static void call_display(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    (n->open ? m->delegate.display_reconfiguration_ended
+             : m->delegate.display_reconfiguration_began)(m->delegate_arg, m, n->device, n->port);
+    free(n);
+}
+
 void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e)
 {
     struct vz_machine *m = arg;
@@ -192,6 +202,10 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
         n.event.fn = call_disk_error;
         n.err = *e->err;
         wanted = d->disk_error;
+        break;
+    case DEVICE_DISPLAY_CHANGING:
+        n.event.fn = call_display;
+        wanted = e->open ? d->display_reconfiguration_ended : d->display_reconfiguration_began;
         break;
     case DEVICE_GUEST_ADDRESS:
         n.event.fn = call_address;

@@ -73,6 +73,28 @@ static void patch_len(struct state_writer *w, size_t at)
 static void save_fields(struct state_writer *w, const struct state_field *fields,
                         const uint8_t *object);
 
+static void save_structs(struct state_writer *w, const struct state_field *f, const uint8_t *p,
+                         uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        size_t at = w->len;
+
+        put_u32(w, 0);
+        save_fields(w, f->fields, p + (size_t)i * f->size);
+        patch_len(w, at);
+    }
+}
+
+static void save_list(struct state_writer *w, const struct state_field *f, const uint8_t *object)
+{
+    uint32_t count;
+    const uint8_t *list;
+
+    memcpy(&count, object + f->count, sizeof(count));
+    memcpy(&list, object + f->offset, sizeof(list));
+    save_structs(w, f, list, count);
+}
+
 static void save_field(struct state_writer *w, const struct state_field *f, const uint8_t *object)
 {
     const uint8_t *p = object + f->offset;
@@ -87,18 +109,14 @@ static void save_field(struct state_writer *w, const struct state_field *f, cons
     put(w, f->name, head[1]);
     elem_at = w->len;
     if (f->kind == STATE_KIND_STRUCT) {
-        for (uint32_t i = 0; i < f->count; i++) {
-            size_t at = w->len;
-
-            put_u32(w, 0);
-            save_fields(w, f->fields, p + (size_t)i * f->size);
-            patch_len(w, at);
-        }
+        save_structs(w, f, p, f->count);
     } else if (f->kind == STATE_KIND_BLOB) {
         const struct state_blob *b = (const void *)p;
 
         if (b->len)
             put(w, b->data, b->len);
+    } else if (f->kind == STATE_KIND_LIST) {
+        save_list(w, f, object);
     } else if (f->kind == STATE_KIND_BOOL) {
         put(w, *p ? "\1" : "\0", 1);
     } else {
@@ -195,10 +213,10 @@ static int load_uints(const struct state_field *f, struct reader *r, unsigned wi
 static int load_fields(const struct state_field *fields, struct reader *r, uint8_t *object,
                        struct vz_error *err);
 
-static int load_structs(const struct state_field *f, struct reader *r, uint8_t *p,
+static int load_structs(const struct state_field *f, struct reader *r, uint8_t *p, uint32_t count,
                         struct vz_error *err)
 {
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const uint8_t *len = take(r, 4);
         struct reader element;
         int ret;
@@ -234,6 +252,39 @@ static int load_blob(const struct state_field *f, const struct reader *r, struct
     return 0;
 }
 
+/* How many elements there are, as far as their lengths tell. */
+static uint64_t count_structs(struct reader r)
+{
+    const uint8_t *len;
+    uint64_t count = 0;
+
+    while ((len = take(&r, 4)) && take(&r, load_le32(len)))
+        count++;
+    return count;
+}
+
+/* What is allocated is bounded by the table, and by what is there to be read. */
+static int load_list(const struct state_field *f, struct reader *r, uint8_t *object,
+                     struct vz_error *err)
+{
+    uint64_t n = count_structs(*r);
+    uint32_t count;
+    uint8_t *list;
+
+    memcpy(&count, object + f->count, sizeof(count));
+    if (count || n > MIN(f->max, (uint64_t)UINT32_MAX))
+        return damaged(err, "too many elements");
+    if (!r->len)
+        return 0;
+    list = calloc(n + 1, f->size);
+    if (!list)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    count = (uint32_t)n;
+    memcpy(object + f->count, &count, sizeof(count));
+    memcpy(object + f->offset, &list, sizeof(list));
+    return load_structs(f, r, list, count, err);
+}
+
 static int load_field(const struct state_field *f, const uint8_t *head, struct reader *r,
                       uint8_t *object, struct vz_error *err)
 {
@@ -256,9 +307,11 @@ static int load_field(const struct state_field *f, const uint8_t *head, struct r
         memcpy(p, r->p, f->size);
         return 0;
     case STATE_KIND_STRUCT:
-        return load_structs(f, r, p, err);
+        return load_structs(f, r, p, f->count, err);
     case STATE_KIND_BLOB:
         return load_blob(f, r, (struct state_blob *)p, err);
+    case STATE_KIND_LIST:
+        return load_list(f, r, object, err);
     default:
         return damaged(err, "wrong kind");
     }

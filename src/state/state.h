@@ -22,6 +22,7 @@ enum state_kind {
     STATE_KIND_ARRAY,  /* a fixed array of unsigned integers */
     STATE_KIND_STRUCT, /* a nested struct, or an array of them, with a table of its own */
     STATE_KIND_BLOB,   /* any number of bytes, up to max: a struct state_blob */
+    STATE_KIND_LIST,   /* as many structs as there are, up to max, behind a pointer */
 };
 
 /* Bytes by malloc(), the object's own: a load frees what there is. */
@@ -35,9 +36,10 @@ struct state_field {
     enum state_kind kind;
     uint32_t offset;                  /* in the struct */
     uint32_t size;                    /* of one element, in bytes */
-    uint32_t count;                   /* elements; 1 for a scalar */
-    uint64_t max;                     /* UINT, ARRAY: greatest value that a load accepts; BLOB: most bytes */
-    const struct state_field *fields; /* STRUCT */
+    uint32_t count;                   /* elements; 1 for a scalar. LIST: where in the struct their count is */
+    uint64_t max;                     /* UINT, ARRAY: greatest value that a load accepts; BLOB: most bytes; LIST: most
+                                         elements */
+    const struct state_field *fields; /* STRUCT, LIST */
 };
 
 #define STATE_FIELD_(type, member, kind_, elem_size, n, max_, fields_)                             \
@@ -65,6 +67,11 @@ struct state_field {
                  STATE_SIZEOF_(type, member) / STATE_SIZEOF_(type, member[0]), 0, table)
 #define STATE_BLOB(type, member, max_)                                                             \
     STATE_FIELD_(type, member, STATE_KIND_BLOB, STATE_SIZEOF_(type, member), 1, max_, NULL)
+/* A pointer to elements, and member n, a uint32_t, says how many; loads accept up to max_. A load finds an
+ * empty list and makes elements by calloc(), zeros but for what is saved; they are the object's, also after a
+ * load that failed. */
+#define STATE_LIST(type, member, n, max_, table)                                                   \
+    STATE_FIELD_(type, member, STATE_KIND_LIST, STATE_SIZEOF_(type, member[0]), offsetof(type, n), max_, table)
 #define STATE_END {.kind = STATE_KIND_END}
 
 /* What a device registers. */

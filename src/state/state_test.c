@@ -64,6 +64,59 @@ static struct thing sample(void)
     return t;
 }
 
+struct lists {
+    struct part *part;
+    uint32_t parts;
+};
+
+static const struct state_field lists_fields[] = {
+    STATE_LIST(struct lists, part, parts, 3, part_fields),
+    STATE_END,
+};
+static const struct state_desc lists_desc = {"lists", 1, lists_fields, NULL};
+
+static void free_lists(struct lists *l)
+{
+    free(l->part);
+    *l = (struct lists){0};
+}
+
+START_TEST(lists_are_as_long_as_they_are)
+{
+    struct part part[4] = {{.a = 1}, {.a = 1000, .b = {1, 2, 3}}, {.a = 3}, {.a = 4}};
+    struct lists l = {.part = part, .parts = 2}, got = {0};
+    struct state_writer w = {0};
+
+    ck_assert_int_eq(state_save(&w, &lists_desc, 0, &l), 0);
+    ck_assert_int_eq(state_load(w.data, w.len, &lists_desc, 0, &got, NULL), 0);
+    ck_assert_uint_eq(got.parts, 2);
+    ck_assert_mem_eq(got.part, part, 2 * sizeof(*part));
+    ck_assert_int_eq(state_load(w.data, w.len, &lists_desc, 0, &got, NULL), -EINVAL); /* not empty */
+    free_lists(&got);
+    for (size_t len = 0; len < w.len; len++) {
+        ck_assert_int_lt(state_load(w.data, len, &lists_desc, 0, &got, NULL), 0);
+        free_lists(&got);
+    }
+    state_writer_fini(&w);
+}
+END_TEST
+
+START_TEST(lists_have_a_limit)
+{
+    struct part part[4] = {{.a = 1}};
+    struct lists l[] = {{.part = part, .parts = 4}, {.parts = 0}}, got = {0};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct state_writer w = {0};
+
+        ck_assert_int_eq(state_save(&w, &lists_desc, 0, &l[i]), 0);
+        ck_assert_int_eq(state_load(w.data, w.len, &lists_desc, 0, &got, NULL), i ? 0 : -EINVAL);
+        ck_assert_uint_eq(got.parts, 0);
+        state_writer_fini(&w);
+    }
+}
+END_TEST
+
 START_TEST(what_is_saved_is_loaded)
 {
     struct state_writer w = {0};
@@ -220,6 +273,8 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, lists_are_as_long_as_they_are);
+    UNIT_TEST(s, lists_have_a_limit);
     UNIT_TEST(s, what_is_saved_is_loaded);
     UNIT_TEST(s, blobs_have_any_length_up_to_a_limit);
     UNIT_TEST(s, out_of_range_names_the_field);

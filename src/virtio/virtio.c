@@ -60,6 +60,14 @@ void virtio_config_set(struct virtio_dev *dev, unsigned off, const void *data, u
     unlock(dev);
 }
 
+void virtio_config_put(struct virtio_dev *dev, unsigned off, const void *data, unsigned len)
+{
+    lock(dev);
+    if (off + len <= dev->ops->config_len)
+        memcpy(dev->config + off, data, len);
+    unlock(dev);
+}
+
 void virtio_config_get(struct virtio_dev *dev, unsigned off, void *data, unsigned len)
 {
     lock(dev);

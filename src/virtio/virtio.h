@@ -186,6 +186,8 @@ void virtio_kick(struct virtio_dev *dev, unsigned index);
 /* Change len bytes of configuration space at off, and tell the driver if they are different now
  * (config interrupt, 2.5.1). Takes the lock. */
 void virtio_config_set(struct virtio_dev *dev, unsigned off, const void *data, unsigned len);
+/* The same, and the driver is not told: it has caused that itself. */
+void virtio_config_put(struct virtio_dev *dev, unsigned off, const void *data, unsigned len);
 void virtio_config_get(struct virtio_dev *dev, unsigned off, void *data, unsigned len);
 
 /* The driver broke the rules: DEVICE_NEEDS_RESET, queues stop. Logged once. */

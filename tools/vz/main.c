@@ -58,6 +58,7 @@ static const struct command *const commands[] = {
     &rewind_command,
     &list_command,
     &inspect_command,
+    &screenshot_command,
     &exec_command,
     &shell_command,
     &ssh_command,

@@ -191,7 +191,8 @@ static const char everything[] =
     "\"share\":{\"type\":\"singleDirectory\",\"path\":\"/tmp\"}}],"
     "\"usbControllers\":[{\"type\":\"xhci\"}],"
     "\"keyboards\":[{\"type\":\"usbKeyboard\"},{\"type\":\"macKeyboard\"}],"
-    "\"pointingDevices\":[{\"type\":\"usbScreenCoordinate\"},{\"type\":\"usbMouse\"},{\"type\":\"trackpad\"}]}";
+    "\"pointingDevices\":[{\"type\":\"usbScreenCoordinate\"},{\"type\":\"usbMouse\"},{\"type\":\"trackpad\"}],"
+    "\"graphicsDevices\":[{\"type\":\"virtioGraphics\"}]}";
 
 START_TEST(every_kind_lives_and_has_state)
 {

@@ -97,6 +97,8 @@ void method_resize_disk(struct control_call *call, json_t *params);
 void method_limit_disk(struct control_call *call, json_t *params);
 /* control_share.c */
 void method_share(struct control_call *call, json_t *params);
+/* control_display.c */
+void method_screen(struct control_call *call, json_t *params);
 /* control_server.c */
 void method_subscribe(struct control_call *call, json_t *params);
 /* control_connect.c */

@@ -15,6 +15,7 @@ const struct control_method control_methods[] = {
     {"limit-disk", method_limit_disk},
     {"share", method_share},
     {"snapshot", method_snapshot},
+    {"screen", method_screen},
     {"connect", method_connect},
     {"forward", method_forward},
     {"unforward", method_unforward},
