@@ -92,7 +92,7 @@ extern const struct command attach_command, clone_command, console_command, cp_c
     create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,
     resume_command, rewind_command, save_command, screenshot_command, set_command, share_command, shell_command, snapshot_command, snapshots_command, ssh_command, start_command,
-    stats_command, stop_command, wait_command;
+    stats_command, stop_command, view_command, wait_command;
 
 /* Is all of it on standard output? Then the exit status of success; else after cli_error(). */
 int cli_finish_output(void);

@@ -12,11 +12,14 @@
 #include "disk_counters.h"
 #include "guest/guest_care.h"
 #include "guest/run_program.h"
+#include "run_vnc.h"
+#include "vnc/vnc_server.h"
 
 struct run {
     struct run_options o;
     struct vz_machine *machine;
     struct guest_care *care; /* NULL: its guest has no agent that could be reached */
+    struct vnc_server *vnc; /* --vnc */
     struct keys *keys; /* when a port leads to standard input and output */
     bool raw;          /* standard input is a terminal */
     const char *const *program; /* one command in the guest; NULL: none */
@@ -235,6 +238,8 @@ static int run_machine(struct run *run)
     struct vz_machine_end end;
     int status = EXIT_FAILED;
 
+    if (!run_vnc_prepare(run->o.given, run->o.config))
+        return status;
     if (vz_config_validate(run->o.config, on_problem, &status, NULL) < 0)
         return status;
     if (!prepare_console(run))
@@ -248,6 +253,8 @@ static int run_machine(struct run *run)
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
+    if (status == EXIT_OK && !run_vnc_start(run->o.given, run->machine, &run->vnc))
+        status = EXIT_FAILED;
     if (status == EXIT_OK)
         begin_care(run);
     if (status == EXIT_OK && run->program) {
@@ -271,6 +278,7 @@ static int run_machine(struct run *run)
             print_stats(run);
     }
     guest_care_free(run->care);
+    vnc_server_free(run->vnc);
     return status;
 }
 

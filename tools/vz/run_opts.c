@@ -35,6 +35,11 @@ const struct opt run_options[] = {
      "set the guest up at its first start, by cloud-init: a user, keys, packages, ... as JSON in FILE (-: standard input)",
      "Members: fullName, username, password, logsInAutomatically, enablesRemoteLogin, sshKeys, hostname, locale, timezone, "
      "packages, script. It becomes a --seed that is in memory only.", 1},
+    {"vnc", 0, OPT_MAYBE, "[HOST:]PORT", "Devices",
+     "show the machine's display to VNC clients and browsers (default 127.0.0.1, from port 5900 on)",
+     "Address, password and the address of a page for one browser go to standard error. With no --display there is one.", 1},
+    {"vnc-password-file", 0, OPT_ALWAYS, "PATH", "Devices",
+     "with --vnc: a file whose first line is the password, of which VNC takes 8 characters (default a random one)", NULL, 1},
     {"env", 0, OPT_ALWAYS, "NAME=VALUE", "Command", "set a variable of its environment; NAME alone: as it is here",
      NULL, 0},
     {"user", 0, OPT_ALWAYS, "USER[:GROUP]", "Command", "run it as this user of the guest (default root)", NULL, 1},

@@ -16,6 +16,7 @@ const struct control_method control_methods[] = {
     {"share", method_share},
     {"snapshot", method_snapshot},
     {"screen", method_screen},
+    {"view", method_view},
     {"connect", method_connect},
     {"forward", method_forward},
     {"unforward", method_unforward},

@@ -27,6 +27,7 @@
 #include "control/last_run.h"
 #include "failure.h"
 #include "guest/guest_care.h"
+#include "vnc/vnc_server.h"
 
 #define STOP_MS  30000u           /* a guest has so long after SIGTERM */
 #define LOG_MAX  ((off_t)1 << 20) /* then it becomes vz.log.1 */
@@ -37,6 +38,7 @@ struct control {
     struct vz_machine *machine;
     struct server *server;
     struct console_hub *console;
+    struct vnc_server *vnc; /* NULL: nobody has asked for it yet */
     struct guest_ports ports;
     struct guest_care *care; /* an in-house client of the control socket; NULL: the guest cannot be reached */
     int signal_fd;
@@ -92,6 +94,16 @@ double control_uptime(const struct control *c)
 struct console_hub *control_console(const struct control *c)
 {
     return c->console;
+}
+
+struct vnc_server *control_vnc(struct control *c, struct vz_error *err)
+{
+    struct vz_display_state state = VZ_DISPLAY_STATE_INIT;
+    const struct vnc_options o = {.machine = c->machine};
+
+    if (!c->vnc && vz_machine_display_state(c->machine, 0, 0, &state, err) == 0)
+        c->vnc = vnc_server_new(&o, err);
+    return c->vnc;
 }
 
 struct guest_ports *control_guest_ports(struct control *c)
@@ -374,6 +386,7 @@ static void finish(struct control *c)
         last_run_ended(c->bundle, &end);
         control_tell(c, "ended", last_run_json(&end));
     }
+    vnc_server_free(c->vnc);
     vz_machine_free(c->machine); /* delivers what is under way */
     console_hub_free(c->console);
     server_free(c->server, c->bundle);

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""What firmware draws, by VNC and in a browser's way; and clients that do as they should not."""
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from conftest import ROOT, SLOWER, VZ
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+import rfb_client  # noqa: E402
+
+LIMIT_S = 300 * SLOWER
+
+
+class Machine:
+    """OVMF without a disk, which draws its logo and then waits at its shell or menu."""
+
+    def __init__(self):
+        self.p = subprocess.Popen([VZ, "run", "--efi", "--memory", "256M", "--display", "800x600", "--vnc",
+                                   "127.0.0.1", "--serial", "null"], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        watchdog = threading.Timer(LIMIT_S, self.p.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        for line in self.p.stderr:
+            m = re.search(r"VNC at 127\.0\.0\.1:(\d+), password (\S+); in a browser (\S+)", line)
+            if m:
+                self.port, self.password, self.url = int(m[1]), m[2], m[3]
+                break
+        else:
+            raise AssertionError("vz run --vnc says no address")
+        threading.Thread(target=self.p.stderr.read, daemon=True).start()
+
+    def client(self):
+        return rfb_client.Client(self.port, self.password)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def get(self, path, **headers):
+        """Status, headers, body."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as r:
+                return r.status, r.headers, r.read()
+        except urllib.error.HTTPError as e:
+            return e.code, e.headers, b""
+
+    def upgrade(self, **headers):
+        """What a WebSocket is answered with, a greeting included, and its socket."""
+        s = self.connect()
+        lines = {"Host": f"127.0.0.1:{self.port}", "Upgrade": "websocket", "Connection": "Upgrade",
+                 "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                 "Origin": f"http://127.0.0.1:{self.port}", **headers}
+        s.sendall(("GET /websockify HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items() if v) +
+                   "\r\n").encode())
+        answer = s.recv(4096)
+        while answer.startswith(b"HTTP/1.1 101") and b"RFB 003.008\n" not in answer:
+            more = s.recv(4096)
+            assert more, answer
+            answer += more
+        return answer.decode(errors="replace"), s
+
+
+@pytest.fixture(scope="module")
+def machine():
+    m = Machine()
+    yield m
+    m.p.terminate()
+    m.p.wait(timeout=60)
+
+
+def test_firmware_is_seen(machine):
+    client, end = machine.client(), time.monotonic() + LIMIT_S
+    client.want(rfb_client.ENCODING_RAW, rfb_client.ENCODING_EXTENDED_SIZE)
+    client.ask(incremental=False)
+    while not any(any(row) for row in client.picture):
+        assert time.monotonic() < end, "the screen stays black"
+        client.update()
+        client.ask()
+    assert client.screens and client.screens[0][:4] == b"\0\0\0\1", "a screen's number is not 0"
+
+
+def test_a_wrong_password_is_refused(machine):
+    with pytest.raises(rfb_client.Refused):
+        rfb_client.Client(machine.port, "wrong")
+
+
+def test_clients_that_say_half_of_it_hold_up_nobody(machine):
+    others = [machine.connect() for _ in range(4)]
+    others[0].sendall(b"\x16\x03\x01")                # a TLS hello, at once
+    others[1].sendall(b"GET /vnc.html HT")
+    time.sleep(0.3)
+    others[2].sendall(b"\x16\x03\x01" + b"A" * 300)  # and where a version should be
+    machine.client()
+    for s in others:
+        s.close()
+
+
+def test_hostile_lengths(machine):
+    for message in (b"\x06\0\0\0\xff\xff\xff\xff", b"\x02\0\xff\xff", b"\xfb\0\xff\xff\xff\xff\xff\0",
+                    b"\x03\1\xff\xff\xff\xff\xff\xff\xff\xff", b"\xff" * 40, b"\x0b\0\0\0\x7f\xff\xff\xff"):
+        client = machine.client()
+        client.sock.sendall(message)
+        client.sock.close()
+    machine.client()
+
+
+def test_the_page_is_for_one_browser(machine):
+    token = re.search(r"token=(\w+)", machine.url)[1]
+    assert machine.get("/vnc.html")[0] == 403
+    assert machine.get("/vnc.html?token=" + "0" * 32)[0] == 403
+    assert machine.get(f"/app/ui.js?token={token}")[0] == 403
+    status, headers, body = machine.get(f"/vnc.html?token={token}")
+    assert status == 200 and b"noVNC" in body
+    assert machine.get(f"/vnc.html?token={token}")[0] == 403
+    cookie = headers["Set-Cookie"].split(";")[0]
+    assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Strict" in headers["Set-Cookie"]
+    assert machine.get("/app/ui.js", Cookie=cookie)[0] == 200
+    for path in ("/../../../etc/passwd", "/app/../../../../etc/passwd", "/nothing.html"):
+        assert machine.get(path, Cookie=cookie)[0] in (403, 404)
+
+    assert " 403 " in machine.upgrade()[0] + " "
+    assert " 403 " in machine.upgrade(Cookie=cookie, Origin="http://evil.example")[0] + " "
+    assert " 403 " in machine.upgrade(Cookie=cookie, Origin=None)[0] + " "
+    assert " 403 " in machine.upgrade(Cookie=cookie, Host="evil.example", Origin="http://evil.example")[0] + " "
+    answer, _ = machine.upgrade(Cookie=cookie)
+    assert " 101 " in answer and answer.endswith("RFB 003.008\n")

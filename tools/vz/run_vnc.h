@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What `vz run` does of --vnc. */
+#ifndef VZ_TOOLS_RUN_VNC_H
+#define VZ_TOOLS_RUN_VNC_H
+
+#include "cli.h"
+
+struct vnc_server;
+struct vz_config;
+struct vz_machine;
+
+/* A display, where --vnc was given and there is none. False after cli_error(). */
+bool run_vnc_prepare(const struct given *given, struct vz_config *config);
+/* Serve, and say where; *ret NULL without --vnc. False after cli_error(). */
+bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_server **ret);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* One VNC client: LibVNCServer's screen, made for it alone, and a view of the machine's display. What the view tells is
+ * copied into the screen where it differs from what the client has, so a page flip costs only what it changes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vz/display.h>
+
+#include "vnc/vnc_impl.h"
+#include "vnc/vnc_library.h"
+
+#define WAIT_MS  5000 /* for the rest of a message, or for a client that does not read */
+#define FRAME_MS 16   /* no more often is the screen looked at */
+#define HANDSHAKE_MS 15000
+#define TILE     64u
+
+struct client {
+    struct vnc_server *server;
+    struct vz_display_view *view;
+    rfbScreenInfoPtr screen;
+    rfbClientPtr cl;
+    char *passwords[2];
+    uint32_t width, height;
+    bool gone;
+};
+
+static struct client *of(rfbClientPtr cl)
+{
+    return cl->screen->screenData;
+}
+
+static void on_gone(rfbClientPtr cl)
+{
+    of(cl)->gone = true;
+    of(cl)->cl = NULL;
+}
+
+/* ---- The picture ---------------------------------------------------------------------------- */
+
+/* LibVNCServer takes red for the lowest byte, and has ours the other way round. */
+static void set_format(struct client *c)
+{
+    rfbPixelFormat *f = &c->screen->serverFormat;
+
+    f->redShift = 16;
+    f->greenShift = 8;
+    f->blueShift = 0;
+    if (c->cl)
+        c->screen->setTranslateFunction(c->cl);
+}
+
+static bool resize(struct client *c, uint32_t width, uint32_t height)
+{
+    char *before = c->screen->frameBuffer, *fb = calloc((size_t)width * height, 4);
+
+    if (!fb)
+        return false;
+    libvnc.rfbNewFramebuffer(c->screen, fb, (int)width, (int)height, 8, 3, 4);
+    set_format(c);
+    free(before);
+    c->width = width;
+    c->height = height;
+    return true;
+}
+
+/* A piece of a picture that may be new. */
+static void copy_tile(struct client *c, const struct vz_display_update *u, uint32_t x, uint32_t y, uint32_t width,
+                      uint32_t height)
+{
+    bool differs = false;
+
+    for (uint32_t i = 0; i < height; i++) {
+        char *to = c->screen->frameBuffer + ((size_t)(y + i) * c->width + x) * 4;
+        const uint8_t *from = u->pixels ? u->pixels + (size_t)(y + i) * u->stride + (size_t)x * 4 : NULL;
+
+        if (from && memcmp(to, from, (size_t)width * 4)) {
+            memcpy(to, from, (size_t)width * 4);
+            differs = true;
+        } else if (!from) {
+            memset(to, 0, (size_t)width * 4);
+            differs = true;
+        }
+    }
+    if (differs)
+        libvnc.rfbMarkRectAsModified(c->screen, (int)x, (int)y, (int)(x + width), (int)(y + height));
+}
+
+static uint32_t less(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void copy_rect(struct client *c, const struct vz_display_update *u, const struct vz_display_rect *r)
+{
+    for (uint32_t y = r->y; y < r->y + r->height; y += TILE) {
+        for (uint32_t x = r->x; x < r->x + r->width; x += TILE)
+            copy_tile(c, u, x, y, less(TILE, r->x + r->width - x), less(TILE, r->y + r->height - y));
+    }
+}
+
+/* ---- The pointer that the guest leaves to us to draw ----------------------------------------- */
+
+static rfbCursorPtr make_cursor(const struct vz_display_cursor *from)
+{
+    uint32_t width = from->visible ? from->width : 1, height = from->visible ? from->height : 1;
+    size_t count = (size_t)width * height;
+    rfbCursorPtr to = calloc(1, sizeof(*to));
+    unsigned char *alpha = calloc(1, count), *pixels = calloc(4, count);
+
+    if (!to || !alpha || !pixels) {
+        free(to);
+        free(alpha);
+        free(pixels);
+        return NULL;
+    }
+    for (size_t i = 0; from->visible && i < count; i++)
+        alpha[i] = (unsigned char)(from->pixels[i] >> 24);
+    if (from->visible)
+        memcpy(pixels, from->pixels, 4 * count);
+    *to = (rfbCursor){.cleanup = TRUE, .cleanupMask = TRUE, .cleanupRichSource = TRUE, .width = (unsigned short)width,
+                      .height = (unsigned short)height, .xhot = (unsigned short)from->hot_x,
+                      .yhot = (unsigned short)from->hot_y, .richSource = pixels, .alphaSource = alpha,
+                      .alphaPreMultiplied = TRUE};
+    to->mask = (unsigned char *)libvnc.rfbMakeMaskFromAlphaSource((int)width, (int)height, alpha);
+    return to;
+}
+
+static void update_cursor(struct client *c, const struct vz_display_update *u)
+{
+    struct vz_display_cursor cursor = VZ_DISPLAY_CURSOR_INIT;
+    rfbCursorPtr made;
+
+    if ((!u->cursor_changed && !u->cursor_moved) || vz_display_view_cursor(c->view, &cursor, NULL) < 0)
+        return;
+    if (u->cursor_changed && (made = make_cursor(&cursor)))
+        libvnc.rfbSetCursor(c->screen, made);
+    c->screen->cursorX = cursor.x + (int)cursor.hot_x;
+    c->screen->cursorY = cursor.y + (int)cursor.hot_y;
+}
+
+/* False: it cannot go on. */
+static bool update(struct client *c)
+{
+    struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
+
+    if (vz_display_view_update(c->view, &u, NULL) < 0 || u.ended)
+        return false;
+    if ((u.width != c->width || u.height != c->height) && !resize(c, u.width, u.height))
+        return false;
+    for (unsigned i = 0; i < u.damage_count; i++)
+        copy_rect(c, &u, &u.damage[i]);
+    update_cursor(c, &u);
+    return true;
+}
+
+/* ---- What the client wants ------------------------------------------------------------------ */
+
+static int on_size(int width, int height, int count, struct rfbExtDesktopScreen *screens, rfbClientPtr cl)
+{
+    if (width < VZ_DISPLAY_SIDE_MIN || height < VZ_DISPLAY_SIDE_MIN)
+        return rfbExtDesktopSize_InvalidScreenLayout;
+    return vz_machine_reconfigure_display(of(cl)->server->machine, 0, 0, (uint32_t)width, (uint32_t)height, NULL) < 0
+               ? rfbExtDesktopSize_ResizeProhibited
+               : rfbExtDesktopSize_Success;
+}
+
+static int count_screens(rfbClientPtr cl)
+{
+    return 1;
+}
+
+/* A number of 0 is none for some clients. */
+static rfbBool get_screen(int number, struct rfbExtDesktopScreen *ret, rfbClientPtr cl)
+{
+    *ret = (struct rfbExtDesktopScreen){.id = 1, .width = (uint16_t)cl->screen->width,
+                                        .height = (uint16_t)cl->screen->height};
+    return TRUE;
+}
+
+/* ---- Its life ------------------------------------------------------------------------------- */
+
+static bool make_screen(struct client *c)
+{
+    struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
+    rfbScreenInfoPtr s;
+
+    if (vz_display_view_update(c->view, &u, NULL) < 0 || u.width > UINT16_MAX || u.height > UINT16_MAX)
+        return false;
+    s = libvnc.rfbGetScreen(NULL, NULL, (int)u.width, (int)u.height, 8, 3, 4);
+    if (!s)
+        return false;
+    c->screen = s;
+    c->width = u.width;
+    c->height = u.height;
+    c->passwords[0] = c->server->password;
+    s->screenData = c;
+    s->frameBuffer = calloc((size_t)u.width * u.height, 4);
+    s->port = s->ipv6port = 0;
+    s->httpDir = NULL;
+    s->cursor = NULL;
+    s->alwaysShared = TRUE;
+    s->deferUpdateTime = 0;
+    s->maxClientWait = WAIT_MS;
+    s->permitFileTransfer = FALSE;
+    s->desktopName = "vz";
+    s->authPasswdData = c->passwords;
+    s->passwordCheck = libvnc.rfbCheckPasswordByList;
+    s->setDesktopSizeHook = on_size;
+    s->numberOfExtDesktopScreensHook = count_screens;
+    s->getExtDesktopScreenHook = get_screen;
+    set_format(c);
+    for (unsigned i = 0; s->frameBuffer && i < u.damage_count; i++)
+        copy_rect(c, &u, &u.damage[i]);
+    return s->frameBuffer;
+}
+
+/* The library looks for a WebSocket, or TLS that nobody has set up, in what a client sends first, and a VNC client has
+ * nothing to send before it is greeted. So it is greeted over a socket on which nothing comes, which is the client's own
+ * from then on. */
+static rfbClientPtr greet(struct client *c, int fd)
+{
+    char greeting[12];
+    int pair[2];
+    rfbClientPtr cl;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return NULL;
+    cl = libvnc.rfbNewClient(c->screen, pair[0]);
+    if (cl && (recv(pair[1], greeting, sizeof(greeting), MSG_WAITALL) != (ssize_t)sizeof(greeting) ||
+               send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL) != (ssize_t)sizeof(greeting) ||
+               dup3(fd, pair[0], O_CLOEXEC) < 0))
+        libvnc.rfbCloseClient(cl);
+    close(pair[1]);
+    return cl;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Has it said who it is? */
+static bool wants_picture(const struct client *c)
+{
+    return c->cl && c->cl->state == RFB_NORMAL;
+}
+
+/* When the client or the display has something, but not more often than a screen is drawn. */
+static void serve(struct client *c)
+{
+    const int64_t late = now_ms() + HANDSHAKE_MS;
+    struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN},
+                          {.fd = vz_display_view_fd(c->view), .events = POLLIN}};
+
+    while (!c->gone && c->cl->sock >= 0) {
+        p[1].fd = c->cl->sock;
+        p[2].events = wants_picture(c) ? POLLIN : 0;
+        if (poll(p, 3, wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
+            break;
+        if (p[0].revents || (!wants_picture(c) && (!p[1].revents || now_ms() > late)))
+            break;
+        if (p[2].revents && !update(c))
+            break;
+        libvnc.rfbProcessEvents(c->screen, 0);
+        if (p[2].revents)
+            poll(p, 1, FRAME_MS);
+    }
+}
+
+void vnc_client_serve(struct vnc_server *server, int fd, bool websocket)
+{
+    struct client c = {.server = server, .view = vz_display_view_new(server->machine, 0, 0, NULL)};
+
+    if (fd < (int)FD_SETSIZE && c.view && make_screen(&c)) {
+        c.cl = websocket ? libvnc.rfbNewClient(c.screen, fd) : greet(&c, fd);
+        if (c.cl) {
+            c.cl->clientGoneHook = on_gone;
+            serve(&c);
+            if (!c.gone) {
+                libvnc.rfbCloseClient(c.cl);
+                libvnc.rfbClientConnectionGone(c.cl);
+            }
+        }
+    }
+    if (!websocket || !c.screen)
+        close(fd);
+    if (c.screen) {
+        free(c.screen->frameBuffer);
+        libvnc.rfbScreenCleanup(c.screen);
+    }
+    vz_display_view_free(c.view);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* What a connection begins with: a VNC client is silent until it is greeted; a browser asks for the page, or for its
+ * WebSocket, and has to show that it may.
+ *
+ * The address that is handed out has a token, which is good for one browser: the one that fetches the page with it first. That
+ * gets a cookie, by which it is known from then on, and which no other site's page can send along. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vnc/vnc_impl.h"
+
+#define SILENCE_MS 100  /* who says nothing for so long is a VNC client */
+#define REQUEST_MS 3000 /* to say the whole of it */
+#define STEP_MS    10
+#define REQUEST_MAX 4095u
+#define PAGE_ROOT  "/usr/share/novnc"
+
+struct request {
+    char text[REQUEST_MAX + 1]; /* cut into lines, of which the first is cut into words */
+    size_t len;
+    const char *path;           /* without what stands behind "?" */
+    const char *query;
+    const char *host, *origin, *cookie;
+    bool upgrade;
+};
+
+/* ---- Reading it ----------------------------------------------------------------------------- */
+
+/* Look at what has come, and leave it there. False: it is no whole request in time. */
+static bool peek(struct vnc_server *s, int fd, struct request *r)
+{
+    for (unsigned waited = 0; waited < REQUEST_MS; waited += STEP_MS) {
+        ssize_t n = recv(fd, r->text, REQUEST_MAX, MSG_PEEK | MSG_DONTWAIT);
+
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            return false;
+        r->len = n > 0 ? (size_t)n : 0;
+        r->text[r->len] = '\0';
+        if (strncmp(r->text, "GET ", r->len < 4 ? r->len : 4) != 0)
+            return false;
+        if (strstr(r->text, "\r\n\r\n"))
+            return true;
+        if (r->len == REQUEST_MAX || poll(&(struct pollfd){.fd = s->stop_fd, .events = POLLIN}, 1, STEP_MS) > 0)
+            return false;
+    }
+    return false;
+}
+
+static const char *value_of(char *line, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+        return NULL;
+    return line + len + 1 + strspn(line + len + 1, " \t");
+}
+
+static void parse_header(struct request *r, char *line)
+{
+    const char *v;
+
+    if ((v = value_of(line, "Host")))
+        r->host = v;
+    else if ((v = value_of(line, "Origin")))
+        r->origin = v;
+    else if ((v = value_of(line, "Cookie")))
+        r->cookie = v;
+    else if ((v = value_of(line, "Upgrade")))
+        r->upgrade = !strcasecmp(v, "websocket");
+}
+
+static bool parse(struct request *r)
+{
+    char *rest = r->text + 4, *line = strsep(&rest, "\r"), *path = strsep(&line, " ");
+
+    if (!path || path[0] != '/' || !line || strncmp(line, "HTTP/1.", 7) != 0)
+        return false;
+    r->path = strsep(&path, "?");
+    r->query = path ? path : "";
+    while (rest && rest[0] == '\n' && rest[1] != '\r') {
+        rest++;
+        parse_header(r, strsep(&rest, "\r"));
+    }
+    return true;
+}
+
+/* ---- May it? -------------------------------------------------------------------------------- */
+
+/* In a time that does not depend on where they differ. */
+static bool same(const char *a, const char *b, size_t len)
+{
+    unsigned char differ = 0;
+
+    for (size_t i = 0; i < len; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return !differ;
+}
+
+static bool has(const char *list, const char *name, const char *secret)
+{
+    const char *at = list ? strstr(list, name) : NULL;
+
+    return at && strlen(at) >= strlen(name) + VNC_TOKEN_LEN && same(at + strlen(name), secret, VNC_TOKEN_LEN);
+}
+
+/* Names that lead here whatever a name server says: a page of another site cannot pretend to be this one. */
+static bool host_is_ours(const struct vnc_server *s, const char *host)
+{
+    char local[32];
+
+    snprintf(local, sizeof(local), "localhost:%u", s->port);
+    if (!host)
+        return false;
+    if (!strncmp(s->address, "0.0.0.0:", 8) || !strncmp(s->address, "[::]:", 5))
+        return strspn(host, "0123456789.:[]abcdefABCDEF") == strlen(host) || !strcmp(host, local);
+    return !strcmp(host, s->address) || !strcmp(host, local);
+}
+
+static bool origin_is_ours(const struct request *r)
+{
+    return r->origin && !strncmp(r->origin, "http://", 7) && !strcmp(r->origin + 7, r->host);
+}
+
+/* The first one with the token redeems it. */
+static bool redeem(struct vnc_server *s, const struct request *r)
+{
+    bool ok;
+
+    pthread_mutex_lock(&s->lock);
+    ok = !s->redeemed && has(r->query, "token=", s->token);
+    s->redeemed = s->redeemed || ok;
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
+/* ---- Answers -------------------------------------------------------------------------------- */
+
+static void refuse(int fd, const char *status)
+{
+    char text[256];
+    int len = snprintf(text, sizeof(text), "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
+
+    if (send(fd, text, (size_t)len, MSG_NOSIGNAL) < 0)
+        return;
+}
+
+static const char *type_of(const char *path)
+{
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript"}, {".css", "text/css"},
+        {".svg", "image/svg+xml"}, {".png", "image/png"}, {".ico", "image/x-icon"}, {".json", "application/json"},
+        {".ttf", "font/ttf"}, {".woff", "font/woff"}, {".mp3", "audio/mpeg"}, {".oga", "audio/ogg"}};
+    const char *dot = strrchr(path, '.');
+
+    for (size_t i = 0; dot && i < sizeof(types) / sizeof(types[0]); i++) {
+        if (!strcmp(dot, types[i][0]))
+            return types[i][1];
+    }
+    return NULL;
+}
+
+static bool path_is_plain(const char *path)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+
+    return strspn(path, letters) == strlen(path) && !strstr(path, "..") && type_of(path);
+}
+
+static void send_file(int fd, const char *path, const char *cookie)
+{
+    char full[512], head[512];
+    struct stat st;
+    int file, len;
+
+    snprintf(full, sizeof(full), PAGE_ROOT "%s", path);
+    file = open(full, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || fstat(file, &st) < 0 || !S_ISREG(st.st_mode)) {
+        refuse(fd, "404 Not Found");
+    } else {
+        len = snprintf(head, sizeof(head),
+                       "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %lld\r\nConnection: close\r\n"
+                       "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
+                       "X-Frame-Options: DENY\r\n%s%s%s\r\n", type_of(path), (long long)st.st_size,
+                       cookie ? "Set-Cookie: vz=" : "", cookie ? cookie : "",
+                       cookie ? "; Path=/; HttpOnly; SameSite=Strict\r\n" : "");
+        if (send(fd, head, (size_t)len, MSG_NOSIGNAL | MSG_MORE) == len)
+            while (sendfile(fd, file, NULL, 1 << 20) > 0)
+                ;
+    }
+    if (file >= 0)
+        close(file);
+}
+
+static enum vnc_kind answer(struct vnc_server *s, int fd, struct request *r)
+{
+    bool known, page;
+
+    if (!parse(r) || !host_is_ours(s, r->host)) {
+        refuse(fd, "403 Forbidden");
+        return VNC_NOBODY;
+    }
+    page = !strcmp(r->path, "/vnc.html");
+    known = has(r->cookie, "vz=", s->cookie);
+    if (r->upgrade && known && origin_is_ours(r) && !strcmp(r->path, "/websockify"))
+        return VNC_WEBSOCKET;
+    if (!r->upgrade && path_is_plain(r->path) && (known || (page && redeem(s, r))))
+        send_file(fd, r->path, known ? NULL : s->cookie);
+    else
+        refuse(fd, "403 Forbidden");
+    return VNC_NOBODY;
+}
+
+enum vnc_kind vnc_front(struct vnc_server *s, int fd)
+{
+    struct timeval limit = {.tv_sec = REQUEST_MS / 1000};
+    struct request r = {.len = 0};
+    enum vnc_kind kind;
+    char rest[REQUEST_MAX];
+
+    if (!vnc_wait(s, fd, SILENCE_MS))
+        return poll(&(struct pollfd){.fd = s->stop_fd, .events = POLLIN}, 1, 0) > 0 ? VNC_NOBODY : VNC_RFB;
+    if (!peek(s, fd, &r))
+        return VNC_NOBODY;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    kind = answer(s, fd, &r);
+    if (kind == VNC_NOBODY && recv(fd, rest, sizeof(rest), MSG_DONTWAIT) > 0) /* else closing resets the connection */
+        shutdown(fd, SHUT_WR);
+    return kind;
+}

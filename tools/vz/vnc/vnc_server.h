@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine's display for VNC clients, and for browsers by the noVNC page on the same port.
+ *
+ * Each client has a thread, and a view of the display, of its own (vnc_client.c): who sends half a message, or does not
+ * read, is alone with that. A client has to know the password; a browser, besides, the token of the address that is
+ * handed out, which is good for one browser (vnc_front.c). */
+#ifndef VZ_TOOLS_VNC_SERVER_H
+#define VZ_TOOLS_VNC_SERVER_H
+
+#include <stdbool.h>
+
+struct vnc_server;
+struct vz_error;
+struct vz_machine;
+
+#define VNC_CLIENTS_MAX  8u
+#define VNC_PASSWORD_MAX 8u /* what the protocol looks at */
+
+struct vnc_options {
+    struct vz_machine *machine; /* outlives the server */
+    const char *address;        /* "[HOST:]PORT" or "[HOST]"; NULL: 127.0.0.1:5900, or the next port that is free */
+    const char *password;       /* NULL: one is made up */
+};
+
+/* Listen, and serve from then on. NULL and err. */
+struct vnc_server *vnc_server_new(const struct vnc_options *options, struct vz_error *err);
+/* All clients are hung up on. NULL is fine. */
+void vnc_server_free(struct vnc_server *s);
+
+/* "127.0.0.1:5900"; the password. The server's. */
+const char *vnc_server_address(const struct vnc_server *s);
+const char *vnc_server_password(const struct vnc_server *s);
+
+#define VNC_URL_MAX 256
+/* The page's whole address, with token and password (behind #, which a browser does not send). */
+void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX]);
+/* Another token, for another browser; those that are in stay. False: no random numbers. */
+bool vnc_server_renew(struct vnc_server *s);
+
+#endif
