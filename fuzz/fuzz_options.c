@@ -12,7 +12,7 @@ static const char options[] =
     "memory 1.5GiB\ncpus 4\nname web\ncpu host\nkernel k\ncmdline a=b,c\nserial file:a,b\n"
     "console fd,read=3\ndisk a,,b,ro,cache=uncached,id=x\ncdrom c\nboot-disk d\nnet fd=3,mtu=9000\n"
     "net nat,host,mac=02:00:00:00:00:02\nforward udp:[::1]:53:54\nballoon 64M,min=32M,oom=off\n"
-    "vsock cid=5,listen=7:unix:/a\nvsock connect=8:unix:b\nrng\nno-reboot\n";
+    "vsock cid=5,listen=7:unix:/a\nvsock connect=8:unix:b\nrng\nsound output=host,input=wav:c\nno-reboot\n";
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {

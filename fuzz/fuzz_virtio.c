@@ -2,7 +2,8 @@
 /* A virtio device under a driver that does anything: the input is a program of register writes,
  * ring contents, packets and kicks. The device may break; the process may not, and a reset must
  * end.
- * Built once per device: FUZZ_RNG, FUZZ_CONSOLE, FUZZ_BALLOON or FUZZ_VSOCK. */
+ * Built once per device: FUZZ_RNG, FUZZ_CONSOLE, FUZZ_BALLOON, FUZZ_VSOCK or FUZZ_SOUND. */
+#include <linux/virtio_snd.h>
 #include <linux/virtio_vsock.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,8 +12,10 @@
 
 #include "fake_virtio_driver.h"
 #include "fuzz_input.h"
+#include "sound/sound.h"
 #include "virtio/balloon.h"
 #include "virtio/virtio_console.h"
+#include "virtio/virtio_sound.h"
 #include "virtio/vsock.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +28,7 @@ static uint64_t take_number(struct input *in)
     return take_edge(in, edge, ARRAY_SIZE(edge));
 }
 
+#ifndef FUZZ_SOUND
 /* Something the device may understand, at a place the requests use. */
 static void write_data(struct fv *v, struct input *in)
 {
@@ -42,6 +46,28 @@ static void write_data(struct fv *v, struct input *in)
         for (unsigned i = 0; i < 16; i++)
             at[i] = (uint8_t)(take(in, 1) & 0x1f);
 }
+
+#else
+static struct loop sounds_loop; /* of their own: they are there before the machine's, and after it */
+
+/* A request to a stream, or about what there is; two thirds of them make sense. */
+static void write_request(struct fv *v, struct input *in)
+{
+    static const uint32_t code[] = {VIRTIO_SND_R_JACK_INFO, VIRTIO_SND_R_PCM_INFO,
+                                    VIRTIO_SND_R_CHMAP_INFO, VIRTIO_SND_R_PCM_SET_PARAMS,
+                                    VIRTIO_SND_R_PCM_PREPARE, VIRTIO_SND_R_PCM_START,
+                                    VIRTIO_SND_R_PCM_STOP, VIRTIO_SND_R_PCM_RELEASE};
+    uint8_t *at = fv_at(v, FV_DATA + 256 * (take(in, 1) % 8));
+    struct virtio_snd_pcm_set_params p = {
+        .hdr.hdr.code = code[take(in, 1) % ARRAY_SIZE(code)], .hdr.stream_id = take(in, 1) % 3,
+        .buffer_bytes = 4096, .period_bytes = 1u << take(in, 1) % 14, .channels = take(in, 1) % 10,
+        .format = take(in, 1) % 26, .rate = take(in, 1) % 16};
+
+    if (p.hdr.hdr.code == VIRTIO_SND_R_JACK_INFO || p.hdr.hdr.code == VIRTIO_SND_R_PCM_INFO)
+        p.period_bytes = 24 + take(in, 1); /* as a query: its count is above, its size here */
+    memcpy(at, &p, sizeof(p));
+}
+#endif
 
 static void write_rings(struct fv *v, unsigned index, struct input *in)
 {
@@ -75,9 +101,14 @@ static void step(struct fv *v, struct input *in)
     case 2:
         fake_write(&v->m, FV_CONFIG + take(in, 1) % 64, 1u << take(in, 1) % 4, take_number(in));
         break;
+#ifdef FUZZ_SOUND
+    case 3: write_request(v, in); break;
+    case 5: fake_loop_fire(&sounds_loop); break; /* time passes */
+#else
     case 3: write_data(v, in); break;
-    case 4: fv_kick(v, index); break;
     case 5: fv_turn(v); break;
+#endif
+    case 4: fv_kick(v, index); break;
     default: add_request(v, index, in); break;
     }
 }
@@ -89,6 +120,20 @@ static bool on_accept(void *arg, int fd, uint32_t host_port, uint32_t guest_port
         return false;
     close(fd);
     return true;
+}
+#endif
+
+#ifdef FUZZ_SOUND
+static struct sound *sounds[2];
+
+static void create_sound(struct fv *v)
+{
+    const struct virtio_sound_options o = {.stream = sounds, .stream_count = 2};
+
+    for (unsigned i = 0; i < 2; i++)
+        require(!sound_null_create(&sounds_loop, i ? SOUND_INPUT : SOUND_OUTPUT, &sounds[i], NULL),
+                "sound");
+    fv_create(v, &virtio_sound_ops, &o);
 }
 #endif
 
@@ -111,6 +156,8 @@ static void create(struct fv *v)
 
     fv_create(v, &virtio_vsock_ops, &o);
     require(!vsock_listen(v->dev, 1, on_accept, v), "listen");
+#elif defined(FUZZ_SOUND)
+    create_sound(v);
 #else
     fv_create(v, &virtio_rng_ops, NULL);
 #endif
@@ -133,5 +180,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fv_start(&v, features, 16);
     require(fv_status(&v) == 15, "it does not start again");
     fv_destroy(&v);
+#ifdef FUZZ_SOUND
+    sound_destroy(sounds[0]);
+    sound_destroy(sounds[1]);
+#endif
     return 0;
 }

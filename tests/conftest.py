@@ -54,7 +54,7 @@ def tiny_kernel(tmp_path):
 
 @pytest.fixture(scope="session")
 def kernels():
-    return {name: f"{ROOT}/cache/kernel-{name}/vmlinuz" for name in ("cloud", "amd64")}
+    return {name: f"{ROOT}/cache/kernel-{name}/vmlinuz" for name in ("cloud", "amd64", "newer")}
 
 
 @pytest.fixture(scope="session")

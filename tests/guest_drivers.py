@@ -2,11 +2,13 @@
 """Linux's drivers for a guest on an initramfs: files for the initramfs fixture, and the shell lines
 that load them. A driver that the kernel has built in has no file, and is passed over."""
 import glob
+import lzma
 import subprocess
 
 from conftest import ROOT
 
 VIRTIO = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci")
+SOUND = ("soundcore", "snd", "snd-timer", "snd-pcm", "virtio_snd")
 NETWORK = ("failover", "net_failover", "virtio_net")
 SOCKETS = ("vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport")
 
@@ -17,10 +19,20 @@ def load(names, **parameters):
                    for m in names)
 
 
-def files(folder, names, where="mod"):
+def unpacked(path):
+    """Newer kernels' are compressed, which busybox does not understand."""
+    plain = path.removesuffix(".xz")
+    if plain != path:
+        with lzma.open(path) as f, open(plain, "wb") as out:
+            out.write(f.read())
+    return plain
+
+
+def files(folder, names, where="mod", kernel="cloud"):
     """Pairs of file and path in the guest; folder is where the kernel's package is unpacked."""
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-cloud/package.deb", folder], check=True)
-    found = [(glob.glob(f"{folder}/**/{m}.ko", recursive=True), m) for m in names]
+    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-{kernel}/package.deb", folder], check=True)
+    found = [([unpacked(path) for path in glob.glob(f"{folder}/**/{m}.ko*", recursive=True)], m)
+             for m in names]
     return [(paths[0], f"{where}/{m}.ko") for paths, m in found if paths]
 
 

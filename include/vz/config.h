@@ -19,6 +19,7 @@
 #include <vz/serial.h>
 #include <vz/share.h>
 #include <vz/socket.h>
+#include <vz/sound.h>
 #include <vz/storage.h>
 #include <vz/usb.h>
 
@@ -120,6 +121,8 @@ VZ_PUBLIC int vz_config_add_pointing_device(struct vz_config *config,
 VZ_PUBLIC int vz_config_add_graphics_device(struct vz_config *config,
                                             struct vz_graphics_device *device,
                                             struct vz_error *err); /* since 0.4 */
+VZ_PUBLIC int vz_config_add_sound_device(struct vz_config *config, struct vz_sound_device *device,
+                                         struct vz_error *err); /* since 0.4 */
 
 /* Does something lead to standard input and output? Since 0.2. */
 VZ_PUBLIC bool vz_config_uses_stdio(const struct vz_config *config);

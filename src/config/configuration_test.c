@@ -500,6 +500,44 @@ START_TEST(addresses_and_identifiers_parse_and_print)
 }
 END_TEST
 
+START_TEST(sound_devices_are_what_was_said)
+{
+    struct vz_sound_attachment *wav = vz_wav_sound_attachment_new("/nonexistent/a.wav", NULL);
+    struct vz_sound_stream_options stream[2] = {VZ_SOUND_STREAM_OPTIONS_INIT,
+                                                VZ_SOUND_STREAM_OPTIONS_INIT};
+    struct vz_virtio_sound_options o = VZ_VIRTIO_SOUND_OPTIONS_INIT;
+    struct vz_sound_device *usual = vz_virtio_sound_device_new(NULL, NULL), *d;
+    struct vz_config *c = good();
+    struct vz_error err = {0};
+    struct problems all;
+
+    ck_assert_uint_eq(usual->stream_count, 2);
+    ck_assert_int_eq(usual->stream[0].direction, VZ_SOUND_OUTPUT);
+    ck_assert_int_eq(usual->stream[1].direction, VZ_SOUND_INPUT);
+    ck_assert_ptr_nonnull(usual->stream[1].attachment);
+    ck_assert_ptr_null(vz_wav_sound_attachment_new("", NULL));
+    ck_assert_ptr_null(vz_wav_sound_attachment_new(NULL, NULL));
+    stream[0].attachment = stream[1].attachment = wav;
+    stream[1].direction = VZ_SOUND_INPUT;
+    o.streams = stream;
+    o.stream_count = 2;
+    d = vz_virtio_sound_device_new(&o, &err);
+    ck_assert_msg(d != NULL, "%s", err.text);
+    o.stream_count = VZ_SOUND_STREAMS_MAX + 1;
+    ck_assert_ptr_null(vz_virtio_sound_device_new(&o, &err));
+    ck_assert_int_eq(vz_config_add_sound_device(c, usual, NULL), 0);
+    ck_assert_int_eq(vz_config_add_sound_device(c, d, NULL), 0);
+    ck_assert_int_eq(vz_config_add_sound_device(c, NULL, NULL), -1);
+    all = validate(c);
+    expect(&all, "audioDevices[1].streams[0]: /nonexistent/a.wav: No such file");
+    expect(&all, "audioDevices[1].streams[1]: /nonexistent/a.wav: No such file");
+    vz_config_unref(c);
+    vz_sound_device_unref(usual);
+    vz_sound_device_unref(d);
+    vz_sound_attachment_unref(wav);
+}
+END_TEST
+
 /* Everything there is, once. */
 static const char everything[] =
     "{\"label\": \"a\", \"accel\": \"soft\", \"cpus\": 3, \"memory\": 134217728,"
@@ -535,7 +573,10 @@ static const char everything[] =
     "   \"minimumSize\": 33554432, \"freePageReporting\": false, \"deflateOnOutOfMemory\": false}],"
     " \"socketDevices\": [{\"type\": \"virtioSocket\", \"guestCid\": 4294967294, \"forwards\":"
     "   [{\"to\": \"guest\", \"port\": 4294967294, \"path\": \"a\"},"
-    "    {\"to\": \"host\", \"port\": 0, \"path\": \"b\"}]}]}";
+    "    {\"to\": \"host\", \"port\": 0, \"path\": \"b\"}]}],"
+    " \"audioDevices\": [{\"type\": \"virtioSound\", \"streams\": [{\"direction\": \"output\","
+    "   \"attachment\": {\"type\": \"host\"}}, {\"direction\": \"input\", \"attachment\":"
+    "   {\"type\": \"wav\", \"path\": \"w\"}}, {\"direction\": \"input\"}]}]}";
 
 START_TEST(json_goes_round)
 {
@@ -690,6 +731,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, config_that_is_fine_validates);
     UNIT_TEST(s, config_names_every_problem_in_one_pass);
     UNIT_TEST(s, config_checks_balloon_and_sockets);
+    UNIT_TEST(s, sound_devices_are_what_was_said);
     UNIT_TEST(s, config_does_not_ignore_the_host_cpu_in_silence);
     UNIT_TEST(s, config_limits_memory_and_cpus);
     UNIT_TEST(s, namespaces_have_a_controller);

@@ -170,6 +170,25 @@ struct vz_graphics_device {
     unsigned scanout_count; /* 1 to VZ_SCANOUTS_MAX */
 };
 
+enum sound_attachment_kind { SOUND_HOST, SOUND_WAV };
+
+struct vz_sound_attachment {
+    struct object object;
+    enum sound_attachment_kind kind;
+    char *path; /* SOUND_WAV */
+};
+
+struct sound_stream {
+    enum vz_sound_direction direction;
+    struct vz_sound_attachment *attachment; /* NULL: silence, and nowhere */
+};
+
+struct vz_sound_device {
+    struct object object;
+    unsigned stream_count; /* 1 to VZ_SOUND_STREAMS_MAX */
+    struct sound_stream *stream;
+};
+
 /* The lists of a configuration, in the order of its JSON form: member, which its class is named
  * after; name; text. */
 #define CONFIG_LISTS(X)                                                                            \
@@ -184,7 +203,8 @@ struct vz_graphics_device {
     X(usb_controllers, "usbControllers", "its USB controller")                                     \
     X(keyboards, "keyboards", "its keyboards")                                                     \
     X(pointing_devices, "pointingDevices", "its pointers, mice and trackpads")                 \
-    X(graphics_devices, "graphicsDevices", "its graphics devices, with the displays of each")
+    X(graphics_devices, "graphicsDevices", "its graphics devices, with the displays of each") \
+    X(sound_devices, "audioDevices", "its sound devices")
 
 #define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
 #define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
@@ -206,7 +226,7 @@ extern const struct schema_type config_virtio_block_type, config_nvme_type, conf
 extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
-extern const struct schema_type config_virtio_file_system_type;
+extern const struct schema_type config_virtio_file_system_type, config_virtio_sound_type;
 extern const struct schema_type config_xhci_type, config_usb_keyboard_type, config_mac_keyboard_type;
 extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, config_trackpad_type;
 extern const struct schema_type config_virtio_gpu_type;

@@ -62,6 +62,9 @@ START_TEST(options_do_what_they_say)
     expect("vsock", NULL, "socketDevices[0].guestCid", "3");
     expect("vsock", "connect=8:unix:b:c", "socketDevices[0].forwards[0].path", "b:c");
     expect("rng", NULL, "entropyDevices[0].type", "virtioEntropy");
+    expect("sound", NULL, "audioDevices[0].streams[1].attachment.type", "host");
+    expect("sound", "output=none,input=wav:a:b", "audioDevices[0].streams[1].attachment.path", "a:b");
+    expect("sound", "input=none", "audioDevices[0].streams[0].direction", "input");
 }
 END_TEST
 

@@ -340,6 +340,25 @@ void virtq_unpop(struct virtq *q, struct virtq_chain *c)
     take_back(q, c);
 }
 
+void virtq_keep(struct virtq *q, struct virtq_chain *c)
+{
+    take_back(q, c);
+}
+
+struct virtq_chain *virtq_take(struct virtq *q, uint16_t head)
+{
+    struct virtq_chain *c;
+
+    if (!q->running)
+        return NULL;
+    c = head < q->size ? chain_take(q, head) : NULL;
+    if (!c) {
+        virtio_broken(q->dev, "request %u does not exist, or is not the driver's", head);
+        return NULL;
+    }
+    return walk(q, c) ? lend(q, c) : NULL;
+}
+
 void virtq_notify(struct virtq *q)
 {
     bool wanted;

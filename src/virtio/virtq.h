@@ -90,6 +90,14 @@ void virtq_push(struct virtq *q, struct virtq_chain *c, size_t written);
  * queue has been popped since. */
 void virtq_unpop(struct virtq *q, struct virtq_chain *c);
 
+/* Give a chain back that is neither served nor to be popped again: the device keeps its number, c->head,
+ * in its state, and borrows the chain by that when the queue runs again (virtq_take()). For chains that
+ * are held for long, of which others were pushed before; in drain, while q->running. */
+void virtq_keep(struct virtq *q, struct virtq_chain *c);
+/* Lend out a chain that was kept, maybe by another device whose state was loaded: all is checked as when
+ * it was popped. NULL: as virtq_pop(), for a chain that breaks a rule. */
+struct virtq_chain *virtq_take(struct virtq *q, uint16_t head) must_check;
+
 /* Interrupt the driver if it wants to know about what was pushed since the last call. Cheap. Call
  * it once after a batch of pushes. */
 void virtq_notify(struct virtq *q);

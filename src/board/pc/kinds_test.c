@@ -192,7 +192,9 @@ static const char everything[] =
     "\"usbControllers\":[{\"type\":\"xhci\"}],"
     "\"keyboards\":[{\"type\":\"usbKeyboard\"},{\"type\":\"macKeyboard\"}],"
     "\"pointingDevices\":[{\"type\":\"usbScreenCoordinate\"},{\"type\":\"usbMouse\"},{\"type\":\"trackpad\"}],"
-    "\"graphicsDevices\":[{\"type\":\"virtioGraphics\"}]}";
+    "\"graphicsDevices\":[{\"type\":\"virtioGraphics\"}],"
+    "\"audioDevices\":[{\"type\":\"virtioSound\",\"streams\":[{\"direction\":\"output\"},"
+    "{\"direction\":\"input\"}]}]}";
 
 START_TEST(every_kind_lives_and_has_state)
 {
