@@ -116,8 +116,8 @@ VZ_PUBLIC int vz_machine_restore_wait(struct vz_machine *machine, const char *pa
 VZ_PUBLIC bool vz_machine_can_save(const struct vz_machine *machine);
 VZ_PUBLIC bool vz_machine_can_restore(const struct vz_machine *machine);
 
-/* Have the save or restore under way end with VZ_ERROR_CANCELLED, unless it ends first. Any thread.
- * Since 0.4. */
+/* Have the save or restore under way end with VZ_ERROR_CANCELLED, unless it ends first; also a start, where
+ * it waits for an NBD server. Any thread. Since 0.4. */
 VZ_PUBLIC void vz_machine_cancel(struct vz_machine *machine);
 
 /**

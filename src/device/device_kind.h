@@ -58,6 +58,8 @@ struct device_env {
     int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
+    /* Optional. Asked now and then while a kind's open() waits for somebody: false: give up. */
+    bool (*goes_on)(void *arg);
     void *arg;
     struct device_counters *counters;  /* the slots' (device_counters.h); any thread adds to them */
     /* The board's, there before any create(). */

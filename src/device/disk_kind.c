@@ -50,7 +50,8 @@ static int open_nbd(struct device_slot *s, const struct vz_storage_attachment *a
 {
     const struct blk_nbd_options o = {.uri = a->uri, .timeout_ms = a->timeout * 1000,
                                       .read_only = a->read_only, .no_sync = a->sync == VZ_DISK_SYNC_NONE,
-                                      .tell = on_nbd_news, .arg = s};
+                                      .tell = on_nbd_news, .arg = s, .goes_on = s->env->goes_on,
+                                      .goes_on_arg = s->env->arg};
 
     return blk_nbd_open(&o, s->env->loop, ret, err);
 }

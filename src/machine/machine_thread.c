@@ -85,9 +85,16 @@ static void apply_settings(struct vz_machine *m)
     machine_apply_listeners(m);
 }
 
+static bool goes_on(void *arg)
+{
+    struct vz_machine *m = arg;
+
+    return !atomic_load(&m->cancel);
+}
+
 static int build(struct vz_machine *m, const struct machine_file *file, struct vz_error *err)
 {
-    const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device,
+    const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device, .goes_on = goes_on,
                                       .opened = m->opened, .arg = m,
                                       .map_memory = file && file->map_memory};
     struct parts *p = &m->parts;

@@ -28,7 +28,7 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
                                    .identifier = c->platform->identifier.bytes,
                                    .label = c->options.label,
                                    .stdio_read_fd = c->stdio_read_fd,
-                                   .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell,
+                                   .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell, .goes_on = owner->goes_on,
                                    .arg = owner->arg};
 
     if (device_slots_new(&env, &p->slots) < 0)

@@ -2,6 +2,7 @@
 """A guest on a disk that an NBD server has, which goes away and comes back."""
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 import boots
-from conftest import ROOT
+from conftest import ROOT, VZ
 from test_disk import LOAD, diskcheck, modules, verify  # noqa: F401 (fixtures)
 
 MIB = 1 << 20
@@ -96,3 +97,17 @@ def test_a_guest_is_told_when_it_takes_too_long(kernels, initramfs, modules, ser
 def test_addresses_that_lead_nowhere_are_named(vz, tiny_kernel, disk, said, status):
     r = vz("run", "--kernel", tiny_kernel(b"\xf4"), "--disk", disk)
     assert r.status == status and said in r.err and r.err.count("\n") == 1, r
+
+
+def test_who_starts_a_machine_need_not_wait_for_its_server(server, kernels):
+    server.process.send_signal(signal.SIGSTOP)
+    p = subprocess.Popen([VZ, "run", "--kernel", kernels["cloud"], "--disk", f"nbd+unix:///?socket={server.socket}"],
+                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    assert p.poll() is None
+    began = time.monotonic()
+    p.terminate()
+    said = p.communicate(timeout=60)[1]
+    assert p.returncode == -signal.SIGTERM and "stopped" in said, said
+    assert time.monotonic() - began < 15, "the server's time-out is 30 s"
+    server.process.send_signal(signal.SIGCONT)

@@ -175,7 +175,11 @@ def test_a_running_machine_comes_back_to_a_snapshot(vz, m):
 
 def test_a_snapshot_that_is_removed_leaves_the_others(vz, m):
     before = {f.name for f in m.iterdir()}
+    (m / "snap-77.state").write_bytes(b"of a crash")
+    (m / "snap-mine.state").write_bytes(b"of somebody's")
     assert vz("snapshot", "m", "one", "--delete").status == 0
+    assert not (m / "snap-77.state").exists()
+    (m / "snap-mine.state").unlink()
     tags = json.loads(vz("snapshots", "m", "--json").out)
     assert {s["parent"] for s in tags} == {None} and "one" not in {s["tag"] for s in tags}
     for tag in [s["tag"] for s in tags if s["tag"] != "two"]:
@@ -184,6 +188,18 @@ def test_a_snapshot_that_is_removed_leaves_the_others(vz, m):
     assert len([f for f in gone if f.startswith("snap-")]) == 2 and any(f.startswith("disk-") for f in gone), gone
     assert vz("rewind", "m").status == 0
     assert guest(vz, "m", "cat /mnt/file") == "two\n"
+
+
+def test_a_machine_that_cannot_go_back_runs_on(vz, m):
+    file = m / next(s["state"] for s in json.loads((m / "snapshots.json").read_text())["snapshots"] if s["tag"] == "two")
+    file.rename(m / "elsewhere")
+    before = {f.name for f in m.iterdir()}
+    guest(vz, "m", "echo still >/still")
+    r = vz("rewind", "m", "two")
+    assert r.status == 1 and "is not there" in r.err, r
+    assert guest(vz, "m", "cat /still") == "still\n"
+    assert {f.name for f in m.iterdir()} == before
+    (m / "elsewhere").rename(file)
 
 
 def test_forks_are_machines_of_their_own(vz, m):

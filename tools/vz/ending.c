@@ -21,17 +21,18 @@
 
 #include "cli.h"
 
-#define ECHO_MS 500
+#define ECHO_MS  500
+#define AGAIN_MS 100
 
 /* What comes through the pipe. */
-enum wish { WISH_LEAVE = 'l', WISH_PRESS = 'p', WISH_OFF = 'o', WISH_QUIT = 'q' };
+enum wish { WISH_LEAVE = 'l', WISH_PRESS = 'p', WISH_OFF = 'o', WISH_AGAIN = 'a', WISH_QUIT = 'q' };
 
 struct ending {
     struct vz_machine *machine;
     struct run_life life;
     const struct run_saved *saved;
     bool saves; /* the first wish does, instead of asking the guest */
-    uint64_t pull_ms, timeout_ms; /* when, by now_ms(); 0: not */
+    uint64_t pull_ms, timeout_ms, again_ms; /* when, by now_ms(); 0: not */
 };
 
 static int pipe_fd[2] = {-1, -1};
@@ -88,10 +89,25 @@ static void on_signal(int sig)
     errno = keep;
 }
 
+/* Something else is under way, or the machine has ended. */
+static void on_stopped(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    if (err && err->code == VZ_ERROR_INVALID_TRANSITION)
+        wish(WISH_AGAIN);
+}
+
 static void turn_off(struct ending *e)
 {
-    e->pull_ms = e->timeout_ms = 0;
-    vz_machine_stop(e->machine, NULL, NULL);
+    e->pull_ms = e->timeout_ms = e->again_ms = 0;
+    if (vz_machine_stop(e->machine, on_stopped, NULL) < 0)
+        e->again_ms = now_ms() + AGAIN_MS;
+}
+
+static bool is_over(const struct ending *e)
+{
+    enum vz_machine_state state = vz_machine_get_state(e->machine);
+
+    return state == VZ_STATE_STOPPED || state == VZ_STATE_ERROR || state == VZ_STATE_STOPPING;
 }
 
 /* A file, the guest's power button, or the plug. */
@@ -136,6 +152,8 @@ static bool on_wish(struct ending *e)
         press(e);
     else if (byte == WISH_OFF)
         turn_off(e);
+    else if (byte == WISH_AGAIN && !is_over(e))
+        e->again_ms = now_ms() + AGAIN_MS;
     return n == 1 && byte != WISH_QUIT;
 }
 
@@ -150,6 +168,8 @@ static void on_time(struct ending *e)
     } else if (e->pull_ms && now >= e->pull_ms) {
         cli_error("the guest has not shut down: turning the machine off");
         turn_off(e);
+    } else if (e->again_ms && now >= e->again_ms) {
+        turn_off(e);
     }
 }
 
@@ -160,6 +180,8 @@ static int wait_ms(const struct ending *e)
 
     if (e->timeout_ms && (!first || e->timeout_ms < first))
         first = e->timeout_ms;
+    if (e->again_ms && (!first || e->again_ms < first))
+        first = e->again_ms;
     if (!first)
         return -1;
     if (first <= now)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Saved states as `vz run` has them: --restore, --save, --passphrase-file. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <vz/vz.h>
 
 #include "cli.h"
+
+#define LOOK_NS 100000000 /* how often for a signal */
 
 static const char *value_of(const struct given *list, const char *name)
 {
@@ -75,12 +79,55 @@ struct vz_config *run_saved_config(const struct run_saved *s)
     return c;
 }
 
+/* A start, waited for. */
+struct starting {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool over;
+    struct vz_error err;
+};
+
+static void on_started(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    struct starting *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    s->over = true;
+    if (err)
+        s->err = *err;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* A server may have it wait for half a minute, but not whoever wants vz to end. */
+static int start_unless_signalled(struct vz_machine *machine, struct vz_error *err)
+{
+    struct starting s = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .err = {.code = VZ_ERROR_NONE}};
+    struct timespec until;
+
+    if (vz_machine_start(machine, on_started, &s) < 0)
+        return -1;
+    pthread_mutex_lock(&s.lock);
+    while (!s.over) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += LOOK_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&s.changed, &s.lock, &until);
+        if (!s.over && ending_came())
+            vz_machine_cancel(machine);
+    }
+    pthread_mutex_unlock(&s.lock);
+    *err = s.err;
+    return s.err.code == VZ_ERROR_NONE ? 0 : -1;
+}
+
 int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err)
 {
     struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
 
     if (!s->restore)
-        return vz_machine_start_wait(machine, err);
+        return start_unless_signalled(machine, err);
     o.passphrase = passphrase_of(s);
     o.new_generation = true; /* the file stays, and may be restored again */
     o.map_memory = s->copy;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bundle/snapshot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -190,6 +191,7 @@ int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err)
 
     if (!snapshot_tag_check(b, tag, err) || !(frozen = load_config(b, err)))
         return -1;
+    snapshot_sweep(b);
     snapshot_state_name(b, name);
     layered = freeze_layers(b, frozen, err);
     if (layered && state && linkat(b->fd, state, b->fd, name, 0) < 0)
@@ -229,29 +231,108 @@ static json_t *find(const struct bundle *b, json_t *all, const char *tag, struct
     return s;
 }
 
-int snapshot_rewind(const struct bundle *b, const char *tag, struct vz_error *err)
+/* What is gone of the disks, and what is not: both are references. */
+static void sweep_disks(const struct bundle *b, json_t *gone, json_t *kept)
 {
-    json_t *all = snapshots_load(b, err), *now = all ? load_config(b, err) : NULL, *snapshot, *layered, *gone, *kept;
-    int r = -1;
-
-    snapshot = now ? find(b, all, tag, err) : NULL;
-    layered = snapshot ? freeze_layers(b, json_object_get(snapshot, "configuration"), err) : NULL;
-    if (layered)
-        r = go_back(b, all, snapshot, layered, err);
-    if (r == 0) {
-        gone = json_pack("[O]", now);
-        kept = configs_of(all, layered);
+    if (gone && kept)
         freeze_sweep(b, gone, kept);
-        json_decref(gone);
-        json_decref(kept);
+    json_decref(gone);
+    json_decref(kept);
+}
+
+static void rewind_release(struct rewinding *r)
+{
+    json_decref(r->layered);
+    json_decref(r->all);
+    *r = (struct rewinding){.all = NULL};
+}
+
+int snapshot_rewind_begin(const struct bundle *b, const char *tag, struct rewinding *ret, struct vz_error *err)
+{
+    struct rewinding r = {.all = snapshots_load(b, err)};
+    const char *state;
+
+    r.snapshot = r.all ? find(b, r.all, tag, err) : NULL;
+    state = json_string_value(json_object_get(r.snapshot, "state"));
+    if (state && !bundle_has(b, state))
+        fail(err, VZ_ERROR_IO, "%s: %.80s, the state of snapshot '%.63s', is not there", b->name, state, tag);
+    else if (r.snapshot)
+        r.layered = freeze_layers(b, json_object_get(r.snapshot, "configuration"), err);
+    if (!r.layered) {
+        rewind_release(&r);
+        return -1;
     }
-    json_decref(layered);
+    *ret = r;
+    return 0;
+}
+
+void snapshot_rewind_abandon(const struct bundle *b, struct rewinding *r)
+{
+    struct vz_error ignored;
+    json_t *now = load_config(b, &ignored);
+
+    if (now)
+        sweep_disks(b, json_pack("[O]", r->layered), configs_of(r->all, now));
     json_decref(now);
-    json_decref(all);
-    return r;
+    rewind_release(r);
+}
+
+int snapshot_rewind_end(const struct bundle *b, struct rewinding *r, struct vz_error *err)
+{
+    json_t *now = load_config(b, err);
+
+    if (!now || go_back(b, r->all, r->snapshot, r->layered, err) < 0) {
+        json_decref(now);
+        snapshot_rewind_abandon(b, r);
+        return -1;
+    }
+    sweep_disks(b, json_pack("[O]", now), configs_of(r->all, r->layered));
+    snapshot_sweep(b);
+    json_decref(now);
+    rewind_release(r);
+    return 0;
 }
 
 /* ---- Going ---------------------------------------------------------------------------------- */
+
+static bool is_named(json_t *all, const char *state)
+{
+    json_t *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(all, "snapshots"), i, s) {
+        const char *its = json_string_value(json_object_get(s, "state"));
+
+        if (its && !strcmp(its, state))
+            return true;
+    }
+    return false;
+}
+
+static bool is_state_name(const char *name)
+{
+    size_t digits = strncmp(name, "snap-", 5) ? 0 : strspn(name + 5, "0123456789");
+
+    return digits && !strcmp(name + 5 + digits, ".state");
+}
+
+void snapshot_sweep(const struct bundle *b)
+{
+    struct vz_error ignored;
+    json_t *all = snapshots_load(b, &ignored);
+    int fd = all ? openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (is_state_name(e->d_name) && !is_named(all, e->d_name))
+            unlinkat(b->fd, e->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    json_decref(all);
+}
 
 static void take_out(json_t *all, json_t *snapshot)
 {
@@ -276,7 +357,6 @@ static void take_out(json_t *all, json_t *snapshot)
 int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *err)
 {
     json_t *all = snapshots_load(b, err), *now = all ? load_config(b, err) : NULL, *snapshot, *gone, *kept;
-    const char *state;
     int r = -1;
 
     snapshot = json_incref(now ? find(b, all, tag, err) : NULL);
@@ -290,9 +370,7 @@ int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *er
         freeze_sweep(b, gone, kept);
         json_decref(gone);
         json_decref(kept);
-        state = json_string_value(json_object_get(snapshot, "state"));
-        if (state)
-            unlinkat(b->fd, state, 0);
+        snapshot_sweep(b); /* its state, too */
     }
     json_decref(snapshot);
     json_decref(now);

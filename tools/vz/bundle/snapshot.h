@@ -25,8 +25,19 @@ int snapshot_add(const struct bundle *b, const char *tag, const char *state, jso
 
 /* All of one that does not run; locked for both uses. -1 and err, and the machine is as it was. */
 int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err);
+/* States that no snapshot has: a crash's, or a fork's. Locked for changes. */
+void snapshot_sweep(const struct bundle *b);
+
+/* Coming back to one, in two steps: all that can fail for the snapshot's sake fails in the first, while the machine may
+ * still run. Locked for changes; for the second also for running. */
+struct rewinding {
+    json_t *all, *snapshot, *layered; /* configuration */
+};
+int snapshot_rewind_begin(const struct bundle *b, const char *tag, struct rewinding *ret, struct vz_error *err);
 /* What has come after it is gone, unless another snapshot has it. It is saved then, if it ran. */
-int snapshot_rewind(const struct bundle *b, const char *tag, struct vz_error *err);
+int snapshot_rewind_end(const struct bundle *b, struct rewinding *r, struct vz_error *err);
+/* Or not: it is as it was. */
+void snapshot_rewind_abandon(const struct bundle *b, struct rewinding *r);
 
 /* Those that came after it come after the one before. Locked for changes. */
 int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *err);

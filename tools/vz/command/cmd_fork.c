@@ -22,6 +22,7 @@
 #define COUNT_MAX 1000u
 #define TELL_MS   15000u /* for guests to become others */
 #define STEP_MS   10
+#define LOCK_MS   5000u
 
 static const struct opt fork_options[] = {
     {"count", 0, OPT_ALWAYS, "N", "Options", "how many copies (default 1)", NULL, 1},
@@ -43,6 +44,18 @@ struct fork {
 
 /* ---- What they are made from ---------------------------------------------------------------- */
 
+/* Its process has the lock until it has answered, and maybe a moment longer; from then on nobody takes away what the copies are
+ * made from. */
+static bool lock_soon(struct bundle *b, struct vz_error *err)
+{
+    for (unsigned waited = 0; waited < LOCK_MS; waited += STEP_MS) {
+        if (bundle_lock(b, BUNDLE_CHANGE, err) == 0)
+            return true;
+        poll(NULL, 0, STEP_MS);
+    }
+    return false;
+}
+
 /* A machine that runs makes it, and goes on. */
 static bool freeze_running(struct fork *f, struct vz_error *err)
 {
@@ -55,7 +68,7 @@ static bool freeze_running(struct fork *f, struct vz_error *err)
         f->frozen = json_incref(json_object_get(result, "configuration"));
     }
     json_decref(result);
-    return f->frozen;
+    return f->frozen && lock_soon(f->from, err);
 }
 
 static const char *saved_file(const struct bundle *b)

@@ -178,17 +178,31 @@ static bool find_tag(const struct bundle *b, const struct args *a, char ret[BUND
     return ok;
 }
 
+/* A machine that runs is turned off once it is known that it can go back. */
+static bool go_back(struct bundle *b, const char *tag, bool running, struct vz_error *err)
+{
+    struct rewinding r;
+
+    if (bundle_lock(b, BUNDLE_CHANGE, err) < 0 || snapshot_rewind_begin(b, tag, &r, err) < 0)
+        return false;
+    if ((running && !machine_stop(b, true, 0)) || bundle_lock(b, BUNDLE_RUN, err) < 0) {
+        snapshot_rewind_abandon(b, &r);
+        return false;
+    }
+    return snapshot_rewind_end(b, &r, err) == 0;
+}
+
 static bool rewind_machine(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool running = bundle_is_running(b), ok;
     char tag[BUNDLE_NAME_MAX + 1];
 
-    if (!find_tag(b, a, tag, &err) || (running && !machine_stop(b, true, 0)))
+    if (!find_tag(b, a, tag, &err))
         return false;
-    ok = lock_all(b, &err) && snapshot_rewind(b, tag, &err) == 0;
+    ok = go_back(b, tag, running, &err);
     bundle_unlock(b, BUNDLE_CHANGE);
-    if (!ok)
+    if (!ok && err.code)
         cli_error("%s", err.text);
     return ok && (!running || machine_start(b, MACHINE_EITHER));
 }
