@@ -64,6 +64,17 @@ int call_put(const struct call *c, size_t off, const void *data, size_t len)
 
 /* ---- The session ---------------------------------------------------------------------------- */
 
+/* Lists of access come with a mask that is ours to lay over modes, since a folder's list is there instead. Kernels
+ * before 5.12, which know no FUSE_SETXATTR_EXT, do not say when a list takes a set-group-ID bit: they have none. */
+#define ACL_FLAGS ((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK))
+
+static uint64_t consistent(uint64_t flags)
+{
+    bool lists = (flags & ACL_FLAGS) == ACL_FLAGS && (flags & FUSE_SETXATTR_EXT);
+
+    return lists ? flags : flags & ~ACL_FLAGS;
+}
+
 static uint64_t wanted_flags(const struct share *s)
 {
     uint64_t flags = FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |
@@ -72,6 +83,8 @@ static uint64_t wanted_flags(const struct share *s)
                      FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT |
                      FUSE_INIT_EXT;
 
+    if (s->ownership == SHARE_MINE)
+        flags |= ACL_FLAGS;
     if (s->caching == SHARE_CACHE_ALWAYS) /* size and times are the guest's then: nobody else writes */
         flags |= FUSE_WRITEBACK_CACHE;
     if (s->caching == SHARE_CACHE_NEVER)
@@ -105,7 +118,7 @@ static int op_init(struct call *c)
     flags = in.flags;
     if (flags & FUSE_INIT_EXT)
         flags |= (uint64_t)in.flags2 << 32;
-    flags &= wanted_flags(s);
+    flags = consistent(flags & wanted_flags(s));
     session_set(s, flags, MIN(in.minor, MINOR));
     out.flags = (uint32_t)flags;
     out.flags2 = (uint32_t)(flags >> 32);

@@ -368,7 +368,18 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
     if (want.mode & (S_ISUID | S_ISGID))
         n->privileges = true;
     proc_path(path, fd, NULL);
-    return owner_change(s, n->root, path, &host, tagged, &want);
+    r = owner_change(s, n->root, path, &host, tagged, &want);
+    return r || !(in->valid & FATTR_MODE) || !session_has(s, FUSE_POSIX_ACL) ? r : acl_follow_mode(path, want.mode);
+}
+
+int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions, bool no_sgid)
+{
+    struct fuse_setattr_in in = {.valid = FATTR_MODE};
+    struct statx now;
+    int r = node_view(s, n, &now, NULL);
+
+    in.mode = (now.stx_mode & 07000u & ~(no_sgid ? (unsigned)S_ISGID : 0)) | permissions;
+    return r < 0 ? r : set_owner(s, n, fd, &in);
 }
 
 static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in *in)

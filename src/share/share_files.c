@@ -70,20 +70,15 @@ static int open_out(struct share *s, struct node *n, int fd, int flags, struct f
 static int open_up(struct share *s, struct node *n, int flags)
 {
     char path[PROC_PATH_MAX];
-    struct statx host;
     int fd, r;
 
-    if (s->ownership != SHARE_MINE || n->root->no_tags || n->root->read_only || n->type != S_IFREG)
+    if (n->type != S_IFREG)
         return -EACCES;
     r = node_fd(s, n, &fd);
     if (r < 0)
         return r;
-    r = stat_fd(fd, &host);
-    if (!r && host.stx_uid != s->self_uid)
-        r = -EACCES;
     proc_path(path, fd, NULL);
-    if (!r)
-        r = owner_to_tag(s, n->root, path, &host);
+    r = owner_open_up(s, n->root, path);
     node_fd_put(s, n);
     return r < 0 ? r : node_open(s, n, flags);
 }
@@ -134,7 +129,16 @@ struct creation {
     int fd;      /* of parent */
     int file;    /* made; -1: it was there */
     struct tag want;
+    struct acl acl;
 };
+
+static int give_acl(const struct share *s, struct creation *k)
+{
+    char path[PROC_PATH_MAX];
+
+    proc_path(path, k->file, NULL);
+    return acl_give(s, k->parent->root, path, &k->want, &k->acl);
+}
 
 static int create_file(struct share *s, struct creation *k, bool unnamed)
 {
@@ -151,6 +155,8 @@ static int create_file(struct share *s, struct creation *k, bool unnamed)
     r = stat_fd(k->file, &st);
     if (!r)
         r = owner_made(s, k->parent->root, k->file, &k->want, &st);
+    if (!r)
+        r = give_acl(s, k);
     if (r < 0 && !unnamed)
         unlinkat(k->fd, k->name, 0);
     return r;
@@ -216,7 +222,7 @@ static int create_node(struct share *s, struct creation *k, bool unnamed, struct
 
 static int create(struct call *c, bool unnamed)
 {
-    struct creation k = {.file = -1};
+    struct creation k = {.file = -1}; /* with a list: 8 KiB */
     struct fuse_entry_out entry;
     struct fuse_open_out out;
     struct share *s = c->s;
@@ -236,6 +242,7 @@ static int create(struct call *c, bool unnamed)
         r = node_fd(s, k.parent, &k.fd);
     if (!r) {
         owner_of_new(c, &dir, S_IFREG | (k.in.mode & 07777), &k.want);
+        acl_of_new(c, k.fd, k.in.umask, &k.want, &k.acl);
         r = create_node(s, &k, unnamed, &entry, &out);
         node_fd_put(s, k.parent);
     }

@@ -262,12 +262,36 @@ int owner_made(const struct share *s, const struct root *root, int fd, const str
  * can be another: with u+rw and without set-ID bits. */
 int owner_to_tag(const struct share *s, const struct root *root, const char *path,
                  const struct statx *host) must_check;
+/* The same, if it is ours, since nothing can be kept beside a file that its owner cannot write. Else -EACCES. */
+int owner_open_up(const struct share *s, const struct root *root, const char *path) must_check;
 /* The guest is about to write to the file that is open as fd: if the host gave it set-ID bits they are only
  * the guest's from now on. We may be root, from whom a write does not take them. */
 int owner_disarm(const struct share *s, const struct root *root, int fd) must_check;
 /* What a write or a change of owner does to set-ID bits (if by_user: who may not keep them) and to
  * capabilities. */
 int owner_drop_privileges(struct share *s, struct node *n, bool by_user) must_check;
+
+/* ---- share_acl.c: access control lists, of sessions with FUSE_POSIX_ACL ---- */
+
+#define ACL_ACCESS  XATTR_OURS "system.posix_acl_access" /* where they are kept */
+#define ACL_DEFAULT XATTR_OURS "system.posix_acl_default"
+#define ACL_MAX     8192u /* bytes: a thousand entries */
+
+struct acl {
+    size_t len; /* 0: none */
+    _Alignas(4) uint8_t data[ACL_MAX];
+};
+
+bool acl_is_name(const char *host_name);
+/* Keep what the guest gives; -EINVAL: it is no list. *ret_mode: the permissions that it says the file has now. */
+int acl_set(const char *path, const char *host_name, const void *value, size_t len, mode_t *ret_mode) must_check;
+/* The file has another mode: so has its list, if there is one. */
+int acl_follow_mode(const char *path, mode_t mode) must_check;
+/* What a folder hands on to want, which is to be made in it, and whose mode is not masked yet. */
+void acl_of_new(const struct call *c, int dir_fd, uint32_t umask, struct tag *want, struct acl *ret);
+/* It has been made: that is its list. */
+int acl_give(const struct share *s, const struct root *root, const char *path, const struct tag *want,
+             struct acl *a) must_check;
 
 /* ---- share_stand_in.c ---- */
 
@@ -291,6 +315,8 @@ void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec);
 /* The answer to a lookup that found n. */
 void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
                 struct fuse_entry_out *ret);
+/* Give the file, open as fd, another mode: its permissions, and without the set-group-ID bit if that is to go. */
+int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions, bool no_sgid) must_check;
 /* What is seen of n, where it is a symbolic link; of all others, what st says. */
 void view_link(struct share *s, struct node *n, struct statx *st);
 /* One of several directories, likewise. */

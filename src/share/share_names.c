@@ -54,6 +54,7 @@ struct making {
     struct tag want;
     const char *target; /* of a link */
     bool stand_in;
+    struct acl acl;
 };
 
 static int write_target(int fd, const char *target)
@@ -98,8 +99,9 @@ static int make_on_host(const struct share *s, const struct place *p, const char
 }
 
 /* Have what was made seen as it is to be, or take it away again. */
-static int finish(struct share *s, struct place *p, const char *name, const struct making *m)
+static int finish(struct share *s, struct place *p, const char *name, struct making *m)
 {
+    char path[PROC_PATH_MAX];
     struct statx st;
     int fd = openat(p->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
 
@@ -108,13 +110,16 @@ static int finish(struct share *s, struct place *p, const char *name, const stru
     r = stat_fd(fd, &st);
     if (!r)
         r = owner_made(s, p->node->root, fd, &m->want, &st);
+    proc_path(path, fd, NULL);
+    if (!r)
+        r = acl_give(s, p->node->root, path, &m->want, &m->acl);
     close(fd);
     if (r < 0)
         unlinkat(p->fd, name, S_ISDIR(m->want.mode) ? AT_REMOVEDIR : 0);
     return r;
 }
 
-static int make(struct call *c, const char *name, mode_t mode, uint32_t rdev, const char *target)
+static int make(struct call *c, const char *name, mode_t mode, uint32_t umask, uint32_t rdev, const char *target)
 {
     struct making m = {.target = target};
     struct fuse_entry_out e;
@@ -126,6 +131,7 @@ static int make(struct call *c, const char *name, mode_t mode, uint32_t rdev, co
         r = node_view(s, p.node, &p.view, NULL);
     if (!r) {
         owner_of_new(c, &p.view, mode, &m.want);
+        acl_of_new(c, p.fd, umask, &m.want, &m.acl);
         m.want.rdev_major = (rdev & 0xfff00) >> 8; /* new_decode_dev() */
         m.want.rdev_minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
         m.stand_in = owner_needs_stand_in(s, p.node->root, &m.want, &p.view);
@@ -152,7 +158,7 @@ int op_mknod(struct call *c)
         r = -EINVAL;
     if (!r && !(in.mode & S_IFMT))
         in.mode |= S_IFREG;
-    return r < 0 ? r : make(c, name, in.mode & (S_IFMT | 07777u), in.rdev, NULL);
+    return r < 0 ? r : make(c, name, in.mode & (S_IFMT | 07777u), in.umask, in.rdev, NULL);
 }
 
 int op_mkdir(struct call *c)
@@ -164,7 +170,7 @@ int op_mkdir(struct call *c)
 
     if (!r)
         r = call_name(c, HEADER_LEN + sizeof(in), name, &next);
-    return r < 0 ? r : make(c, name, S_IFDIR | (in.mode & 07777), 0, NULL);
+    return r < 0 ? r : make(c, name, S_IFDIR | (in.mode & 07777), in.umask, 0, NULL);
 }
 
 int op_symlink(struct call *c)
@@ -177,7 +183,7 @@ int op_symlink(struct call *c)
         r = call_text(c, next, target, sizeof(target), &next);
     if (!r && !target[0])
         r = -ENOENT;
-    return r < 0 ? r : make(c, name, S_IFLNK | 0777, 0, target);
+    return r < 0 ? r : make(c, name, S_IFLNK | 0777, 0, 0, target);
 }
 
 int op_readlink(struct call *c)

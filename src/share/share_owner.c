@@ -10,6 +10,7 @@
  * write it, since the tag is kept in it; set-ID bits, device nodes and capabilities are only ever in tags and
  * attributes, in all ways of ownership, so that nothing a guest makes has any power on the host. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +240,17 @@ int owner_to_tag(const struct share *s, const struct root *root, const char *pat
     want = (struct tag){.uid = view.stx_uid, .gid = view.stx_gid, .mode = view.stx_mode,
                         .rdev_major = view.stx_rdev_major, .rdev_minor = view.stx_rdev_minor};
     return owner_change(s, root, path, host, true, &want);
+}
+
+int owner_open_up(const struct share *s, const struct root *root, const char *path)
+{
+    struct statx host;
+
+    if (s->ownership != SHARE_MINE || root->no_tags || root->read_only)
+        return -EACCES;
+    if (statx(AT_FDCWD, path, 0, STATX_WANTED, &host) < 0)
+        return -errno;
+    return host.stx_uid == s->self_uid ? owner_to_tag(s, root, path, &host) : -EACCES;
 }
 
 int owner_disarm(const struct share *s, const struct root *root, int fd)

@@ -385,6 +385,126 @@ START_TEST(set_id_bits_of_the_host_do_not_outlive_a_guests_change)
 }
 END_TEST
 
+/* A list of access: owner, user 1000 rwx, group, mask, others. */
+struct list {
+    uint32_t version;
+    struct { uint16_t tag, perm; uint32_t id; } e[5];
+};
+
+static struct list list_of(unsigned owner, unsigned named, unsigned group, unsigned mask, unsigned other)
+{
+    return (struct list){2, {{1, (uint16_t)owner, ~0u}, {2, (uint16_t)named, 1000}, {4, (uint16_t)group, ~0u},
+                             {0x10, (uint16_t)mask, ~0u}, {0x20, (uint16_t)other, ~0u}}};
+}
+
+static int set_list(struct fx *f, uint64_t node, const char *name, const void *list, uint32_t size, uint32_t flags)
+{
+    struct fuse_setxattr_in in = {.size = size, .setxattr_flags = flags};
+    uint8_t args[sizeof(in) + 64 + 128] = {0};
+    size_t name_len = strlen(name) + 1;
+
+    memcpy(args, &in, sizeof(in));
+    memcpy(args + sizeof(in), name, name_len);
+    memcpy(args + sizeof(in) + name_len, list, size);
+    return fx_ask(f, FUSE_SETXATTR, node, args, sizeof(in) + name_len + size, NULL, NULL);
+}
+
+static int get_list(struct fx *f, uint64_t node, const char *name, struct list *ret)
+{
+    struct fuse_getxattr_in in = {.size = 512};
+    int r = fx_ask(f, FUSE_GETXATTR, node, &in, sizeof(in), name, NULL);
+
+    if (!r)
+        memcpy(ret, fx_answer(f), sizeof(*ret));
+    return r;
+}
+
+#define ACCESS  "system.posix_acl_access"
+#define DEFAULT "system.posix_acl_default"
+#define WITH_LISTS (FX_FLAGS | FUSE_POSIX_ACL | FUSE_DONT_MASK)
+
+START_TEST(a_list_and_a_mode_say_the_same)
+{
+    struct list l = list_of(6, 7, 4, 7, 0), got, *none = NULL;
+    struct fuse_attr a;
+    uint64_t node, fh;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0444, &node, &fh), 0);
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, sizeof(l), 0), -EOPNOTSUPP); /* this session has none */
+    ck_assert_int_eq(fx_init(&f, FX_FLAGS | FUSE_POSIX_ACL), 0);
+    ck_assert(!(f.s->session.flags & FUSE_POSIX_ACL)); /* they come together or not at all */
+    ck_assert_int_eq(fx_init(&f, WITH_LISTS), 0);
+    node = fx_lookup(&f, 1, "a");
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), -ENODATA);
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, sizeof(l), 0), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0670);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 02404}), 0);
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), 0);
+    l = list_of(4, 7, 4, 0, 4);
+    ck_assert_mem_eq(&got, &l, sizeof(l));
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, sizeof(l), FUSE_SETXATTR_ACL_KILL_SGID), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0404);
+    ck_assert_int_eq(set_list(&f, node, DEFAULT, &l, sizeof(l), 0), -EACCES); /* it is no folder */
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, sizeof(l) - 1, 0), -EINVAL);
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, 4, 0), -EINVAL);
+    ck_assert_int_eq(fx_ask(&f, FUSE_REMOVEXATTR, node, none, 0, ACCESS, NULL), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_REMOVEXATTR, node, none, 0, ACCESS, NULL), 0);
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), -ENODATA);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(folders_hand_on_their_default_list)
+{
+    struct list l = list_of(7, 7, 5, 7, 0), got, want;
+    struct fuse_mkdir_in dir_in = {.mode = 0777, .umask = 077};
+    struct fuse_create_in file_in = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0440, .umask = 077};
+    struct fuse_attr a;
+    uint64_t dir, below;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_init(&f, WITH_LISTS), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_MKDIR, 1, &dir_in, sizeof(dir_in), "d", NULL), 0);
+    dir = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFDIR | 0700); /* ours to mask */
+    ck_assert_int_eq(set_list(&f, dir, DEFAULT, &l, sizeof(l), 0), 0);
+    ck_assert_int_eq(fx_getattr(&f, dir, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFDIR | 0700);
+    ck_assert_int_eq(fx_ask(&f, FUSE_MKDIR, dir, &dir_in, sizeof(dir_in), "e", NULL), 0);
+    below = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFDIR | 0770);
+    ck_assert_int_eq(get_list(&f, below, DEFAULT, &got), 0);
+    ck_assert_mem_eq(&got, &l, sizeof(l));
+    ck_assert_int_eq(fx_ask(&f, FUSE_CREATE, below, &file_in, sizeof(file_in), "f", NULL), 0);
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFREG | 0440);
+    ck_assert_int_eq(get_list(&f, fx_lookup(&f, below, "f"), ACCESS, &got), 0);
+    want = list_of(4, 7, 5, 4, 0);
+    ck_assert_mem_eq(&got, &want, sizeof(want));
+    fx_close(&f);
+}
+END_TEST
+
+/* On the host its owner cannot write it: what is kept beside it still can be. */
+START_TEST(attributes_of_a_file_that_may_only_be_read)
+{
+    uint64_t node, fh;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0400, &node, &fh), 0);
+    ck_assert_int_eq(set_list(&f, node, "trusted.x", "value", 5, 0), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0400);
+    fx_close(&f);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_the_user_makes_needs_no_tag);
@@ -395,6 +515,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_link_that_is_given_away_becomes_a_stand_in_under_the_same_number);
     UNIT_TEST(s, a_link_of_several_names_is_not_given_away);
     UNIT_TEST(s, a_rename_leaves_a_whiteout);
+    UNIT_TEST(s, a_list_and_a_mode_say_the_same);
+    UNIT_TEST(s, folders_hand_on_their_default_list);
+    UNIT_TEST(s, attributes_of_a_file_that_may_only_be_read);
     UNIT_TEST(s, folders_hand_on_their_group);
     UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
     UNIT_TEST(s, mapped_files_are_all_one_users);

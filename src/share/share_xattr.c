@@ -24,15 +24,18 @@ static bool is_hidden(const char *name)
 }
 
 /* The host's name of a guest's. 0; -EOPNOTSUPP; -EPERM: it is not the guest's to name. */
-static int host_name(const struct node *n, const char *name, char ret[XATTR_NAME_MAX + 1])
+static int host_name(const struct share *s, const struct node *n, const char *name, char ret[XATTR_NAME_MAX + 1])
 {
+    bool kept = starts(name, "trusted.") || starts(name, "security.") ||
+                (session_has(s, FUSE_POSIX_ACL) && starts(name, "system.posix_acl_"));
+
     if (starts(name, "user.")) {
         if (is_hidden(name))
             return -EPERM;
         snprintf(ret, XATTR_NAME_MAX + 1, "%s", name);
         return 0;
     }
-    if (n->root->no_tags || !(starts(name, "trusted.") || starts(name, "security.")))
+    if (n->root->no_tags || !kept)
         return -EOPNOTSUPP;
     return snprintf(ret, XATTR_NAME_MAX + 1, XATTR_OURS "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
 }
@@ -52,7 +55,7 @@ static int find(struct call *c, size_t at, bool write, struct node **ret, char p
     if (!r && write && n->root->read_only)
         r = -EROFS;
     if (!r)
-        r = host_name(n, guest_name, name);
+        r = host_name(c->s, n, guest_name, name);
     if (!r)
         r = node_fd(c->s, n, &fd);
     if (r < 0) {
@@ -68,6 +71,35 @@ static void found_done(struct call *c, struct node *n)
 {
     node_fd_put(c->s, n);
     node_put(c->s, n);
+}
+
+/* A list of access, which says the mode, too. */
+static int set_acl(struct share *s, struct node *n, const char *path, const char *name, const void *value,
+                   const struct fuse_setxattr_in *in)
+{
+    bool is_default = !strcmp(name, ACL_DEFAULT);
+    mode_t mode = 0;
+    int fd, r;
+
+    if (n->type == S_IFLNK || (is_default && n->type != S_IFDIR))
+        return n->type == S_IFLNK ? -EOPNOTSUPP : -EACCES;
+    r = acl_set(path, name, value, in->size, &mode);
+    if (r < 0 || is_default)
+        return r;
+    r = node_fd(s, n, &fd);
+    if (r < 0)
+        return r;
+    r = set_permissions(s, n, fd, mode, in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID);
+    node_fd_put(s, n);
+    return r;
+}
+
+static int set_value(struct share *s, struct node *n, const char *path, const char *name, const void *value,
+                     const struct fuse_setxattr_in *in)
+{
+    if (acl_is_name(name))
+        return set_acl(s, n, path, name, value, in);
+    return setxattr(path, name, value, in->size, (int)in->flags & (XATTR_CREATE | XATTR_REPLACE)) < 0 ? -errno : 0;
 }
 
 int op_setxattr(struct call *c)
@@ -91,8 +123,10 @@ int op_setxattr(struct call *c)
         r = -ENOMEM;
     else if (next > c->out_len || iov_read(c->r->out, c->r->out_count, next, value, MIN(in.size, c->out_len - next)) < in.size)
         r = -EINVAL;
-    else if (setxattr(path, name, value, in.size, (int)in.flags & (XATTR_CREATE | XATTR_REPLACE)) < 0)
-        r = -errno;
+    else
+        r = set_value(c->s, n, path, name, value, &in);
+    if (r == -EACCES && (n->type == S_IFREG || n->type == S_IFDIR) && !owner_open_up(c->s, n->root, path))
+        r = set_value(c->s, n, path, name, value, &in);
     if (!r && !strcmp(name, XATTR_OURS "security.capability"))
         n->privileges = true;
     free(value);
@@ -198,6 +232,10 @@ int op_removexattr(struct call *c)
     if (r < 0)
         return r;
     r = removexattr(path, name) < 0 ? -errno : 0;
+    if (r == -EACCES && !owner_open_up(c->s, n->root, path))
+        r = removexattr(path, name) < 0 ? -errno : 0;
+    if (r == -ENODATA && acl_is_name(name))
+        r = 0; /* a file without a list has that of its mode */
     found_done(c, n);
     return r;
 }

@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void say(const char *what, long result)
@@ -224,6 +225,79 @@ static void owners(void)
     TRY(mkdir("masked-dir", 0777));
     stat_line("masked");
     stat_line("masked-dir");
+}
+
+/* ---- Lists of access ------------------------------------------------------------------------- */
+
+/* Of owner, user 1000, group, mask and others: as the kernel has it in an attribute. */
+struct list {
+    unsigned version;
+    struct { unsigned short tag, perm; unsigned id; } e[5];
+};
+#define ACCESS  "system.posix_acl_access"
+#define DEFAULT "system.posix_acl_default"
+
+static struct list list_of(int owner, int named, int group, int mask, int other)
+{
+    return (struct list){2, {{1, (unsigned short)owner, ~0u}, {2, (unsigned short)named, 1000},
+                             {4, (unsigned short)group, ~0u}, {16, (unsigned short)mask, ~0u},
+                             {32, (unsigned short)other, ~0u}}};
+}
+
+static void show_list(const char *name, const char *which)
+{
+    unsigned char list[256];
+    ssize_t len = getxattr(name, which, list, sizeof(list));
+
+    printf("  %s %s: %s", name, which, len < 0 ? strerrorname_np(errno) : "");
+    for (ssize_t i = 0; i < len; i++)
+        printf("%02x", list[i]);
+    printf("\n");
+}
+
+static void named_user(void)
+{
+    TRY(open("listed", O_RDWR));
+    TRY(open("listed-dir/made", O_RDWR));
+    TRY(setxattr("listed", ACCESS, &(struct list){2, {{0}}}, sizeof(struct list), 0));
+    TRY(removexattr("listed", ACCESS));
+}
+
+static void lists(void)
+{
+    struct list l = list_of(6, 6, 4, 6, 0);
+
+    umask(077);
+    TRY(make("listed", 0666));
+    stat_line("listed");
+    TRY(setxattr("listed", ACCESS, &l, sizeof(l), 0));
+    stat_line("listed");
+    show_list("listed", ACCESS);
+    as(1000, 100, named_user);
+    TRY(chmod("listed", 0640));
+    show_list("listed", ACCESS);
+    as(1000, 100, named_user);
+    TRY(setxattr("listed", DEFAULT, &l, sizeof(l), 0));
+    TRY(mkdir("listed-dir", 0755));
+    TRY(chmod("listed-dir", 02755));
+    l = list_of(7, 7, 5, 7, 1);
+    TRY(setxattr("listed-dir", DEFAULT, &l, sizeof(l), 0));
+    TRY(make("listed-dir/made", 0664));
+    stat_line("listed-dir/made");
+    show_list("listed-dir/made", ACCESS);
+    TRY(mkdir("listed-dir/below", 0777));
+    stat_line("listed-dir/below");
+    show_list("listed-dir/below", ACCESS);
+    show_list("listed-dir/below", DEFAULT);
+    TRY(mknod("listed-dir/fifo", S_IFIFO | 0644, 0));
+    stat_line("listed-dir/fifo");
+    as(1000, 100, named_user);
+    TRY(removexattr("listed", ACCESS));
+    TRY(removexattr("listed", ACCESS));
+    show_list("listed", ACCESS);
+    stat_line("listed");
+    TRY(setxattr("listed", ACCESS, "nonsense", 8, 0));
+    umask(022);
 }
 
 /* ---- Open files ----------------------------------------------------------------------------- */
@@ -444,6 +518,7 @@ int main(int argc, char **argv)
         return 1;
     names();
     owners();
+    lists();
     sockets_and_fifos();
     locks();
     open_files();
