@@ -25,7 +25,7 @@ struct vz_host_finding {
     size_t size;         /* of this struct, as the library knows it: it may grow */
     enum vz_host_level level;
     /* What it is about: "accelerator" (always the first: what "auto" chooses), "kvm",
-     * "software-cpu", "io_uring", "huge-pages", "memory", "tap", "ping". */
+     * "software-cpu", "direct", "sandbox", "io_uring", "huge-pages", "memory", "tap", "ping". */
     const char *topic;
     const char *code;    /* for programs: one word of a topic, such as "no-permission" */
     const char *text;    /* for people: one or more sentences */

@@ -115,11 +115,30 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
 };
 #define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 
+/* What a machine's threads give up once all is open: system calls, files and capabilities, each kind of thread what
+ * it does not need. docs/security.md tells which, and against whom that helps. A machine with a sandbox can be started
+ * once. Since 0.4. */
+enum vz_sandbox {
+    VZ_SANDBOX_NONE,
+    /* Only threads that the library makes. A system call that its thread must not make ends the process, by a handler
+     * for SIGSYS, which is the library's from then on; a line on standard error says which. */
+    VZ_SANDBOX_THREADS,
+    /* For a process that is for this machine: the same, and no core files, nor may others of its user trace it. */
+    VZ_SANDBOX_PROCESS,
+    /* Refuse nothing: tell on standard error, once for each kind of thread, the calls that would be refused. */
+    VZ_SANDBOX_LOG,
+};
+
 struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
     size_t size;
     const struct vz_machine_delegate *delegate; /* copied; NULL: none */
     void *delegate_arg;
     bool use_events_fd; /* completions and events wait for vz_machine_dispatch() */
+    enum vz_sandbox sandbox; /* since 0.4 */
+    /* With a sandbox: folders in which it may make files while it runs, for saved states and for other images of its
+     * disks; absolute, or as seen from where the process is when it starts. Copied; ends with NULL, and may be NULL:
+     * none. Since 0.4. */
+    const char *const *sandbox_folders;
 };
 #define VZ_MACHINE_OPTIONS_INIT VZ_INIT_(struct vz_machine_options, )
 

@@ -6,10 +6,10 @@
 #include "block/blk_grow.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "loop/loop.h"
 
 /* ---- Requests meanwhile --------------------------------------------------------------------- */
@@ -86,19 +86,6 @@ static void *grow(void *arg)
     return NULL;
 }
 
-/* With all signals blocked: SIGXFSZ is an error, not the end of the process. */
-static int start(struct blk_growth *g)
-{
-    sigset_t all, old;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&g->thread, NULL, grow, g);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
-}
-
 void blk_growth_step(struct blk *b)
 {
     struct blk_growth *g = b->growth;
@@ -107,7 +94,8 @@ void blk_growth_step(struct blk *b)
     if (!blk_growth_may_go(b) || g->running || g->result <= 0)
         return;
     g->running = true;
-    r = start(g);
+    /* Without SIGXFSZ: that is an error, not the end of the process. */
+    r = thread_start(&g->thread, THREAD_DISK, "vz-disk", grow, g);
     if (!r)
         return;
     g->running = false;

@@ -3,8 +3,9 @@
 #include "block/blk_pool.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
+
+#include "base/thread.h"
 
 struct blk_pool {
     int (*work)(void *arg, struct blk_req *req);
@@ -53,7 +54,6 @@ int blk_pool_create(unsigned count, int (*work)(void *arg, struct blk_req *req),
                     struct blk_pool **ret)
 {
     struct blk_pool *p = calloc(1, sizeof(*p) + count * sizeof(p->thread[0]));
-    sigset_t all, old;
     int err = 0;
 
     if (!p)
@@ -63,14 +63,9 @@ int blk_pool_create(unsigned count, int (*work)(void *arg, struct blk_req *req),
     p->last = &p->first;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->some, NULL);
-    sigfillset(&all); /* SIGXFSZ above all: a full disk is an error, not the end of the process */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (; !err && p->count < count; p->count += !err) {
-        err = -pthread_create(&p->thread[p->count], NULL, worker, p);
-        if (!err)
-            pthread_setname_np(p->thread[p->count], "vz-disk");
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    /* Without SIGXFSZ: a full disk is an error, not the end of the process. */
+    for (; !err && p->count < count; p->count += !err)
+        err = thread_start(&p->thread[p->count], THREAD_DISK, "vz-disk", worker, p);
     if (err) {
         blk_pool_destroy(p);
         return err;

@@ -56,6 +56,8 @@ struct host_facts {
     uint64_t direct_trap_ns;       /* an event of a program in a stub, and back; 0: there can be none, */
     char direct_why[160];          /* because of this */
     bool direct_cpuid_faults;
+    int seccomp_error;             /* errno of asking for filters that tell; 0: there are such */
+    int landlock;                  /* its level; 0: there is none */
     int ping_error, raw_error;     /* errno of a socket for pings, and of a raw one */
     char automatic[16];      /* the accelerator that "auto" chooses */
 };

@@ -362,6 +362,30 @@ static void judge_ping(const struct host_facts *f, struct host_findings *r)
              "sudo sysctl net.ipv4.ping_group_range=\"0 2147483647\"");
 }
 
+/* What --sandbox is made of; the levels of Landlock at which it learnt to refuse what matters here. */
+static void judge_sandbox(const struct host_facts *f, struct host_findings *r)
+{
+    enum { TRUNCATE = 3, TCP = 4 };
+
+    if (f->seccomp_error)
+        add(r, VZ_HOST_PROBLEM, "sandbox", "no-filters",
+            "Machines cannot be locked up (--sandbox on): this kernel has no seccomp filters (%s).",
+            strerror(f->seccomp_error));
+    else if (!f->landlock)
+        add(r, VZ_HOST_NOTE, "sandbox", "no-landlock",
+            "Machines can be locked up (--sandbox on) by filters of system calls. This kernel has no Landlock, so threads "
+            "that open files are not kept to those of the machine.");
+    else if (f->landlock < TCP)
+        add(r, VZ_HOST_NOTE, "sandbox", "old-landlock",
+            "Machines can be locked up (--sandbox on): system calls, and files by Landlock. Its level %d does not %s: "
+            "that wants a newer kernel.", f->landlock,
+            f->landlock < TRUNCATE ? "refuse to truncate files, nor TCP connections" : "refuse TCP connections");
+    else
+        add(r, VZ_HOST_GOOD, "sandbox", "works",
+            "Machines can be locked up (--sandbox on): system calls by filters, files and TCP connections by Landlock "
+            "(level %d).", f->landlock);
+}
+
 void host_judge(const struct host_facts *f, struct host_findings *ret)
 {
     ret->count = 0;
@@ -369,6 +393,7 @@ void host_judge(const struct host_facts *f, struct host_findings *ret)
     judge_kvm(f, ret);
     judge_software_cpu(f, ret);
     judge_direct(f, ret);
+    judge_sandbox(f, ret);
     judge_io_uring(f, ret);
     judge_huge_pages(f, ret);
     judge_memory(f, ret);

@@ -215,7 +215,7 @@ static const struct host_finding *find(const struct host_findings *r, const char
 static struct host_facts good(void)
 {
     return (struct host_facts){
-        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .direct_trap_ns = 9000,
+        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .direct_trap_ns = 9000, .landlock = 7,
         .module_kvm = true,
         .module_vendor = true, .modules_known = true, .module_file = true, .user = "ada",
         .user_listed = true, .cap_net_admin = true, .automatic = "kvm",
@@ -259,7 +259,7 @@ START_TEST(test_all_is_well)
         ck_assert_int_eq(judged.item[i].level, VZ_HOST_GOOD);
         ck_assert_str_eq(judged.item[i].command, "");
     }
-    ck_assert_uint_eq(judged.count, 9);
+    ck_assert_uint_eq(judged.count, 10);
 }
 END_TEST
 
@@ -482,10 +482,30 @@ START_TEST(test_direct_execution)
 }
 END_TEST
 
+START_TEST(test_sandbox)
+{
+    struct host_facts f = good();
+    const struct host_finding *h;
+
+    f.landlock = 7;
+    h = judge(&f, "sandbox", "works");
+    ck_assert(h->level == VZ_HOST_GOOD && strstr(h->text, "(level 7)"));
+    f.landlock = 3;
+    ck_assert_ptr_nonnull(strstr(judge(&f, "sandbox", "old-landlock")->text, "3 does not refuse TCP"));
+    f.landlock = 2;
+    ck_assert_ptr_nonnull(strstr(judge(&f, "sandbox", "old-landlock")->text, "2 does not refuse to truncate"));
+    f.landlock = 0;
+    ck_assert_int_eq(judge(&f, "sandbox", "no-landlock")->level, VZ_HOST_NOTE);
+    f.seccomp_error = EINVAL;
+    ck_assert_int_eq(judge(&f, "sandbox", "no-filters")->level, VZ_HOST_PROBLEM);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, test_levels_of_the_instruction_set);
     UNIT_TEST(s, test_direct_execution);
+    UNIT_TEST(s, test_sandbox);
     UNIT_TEST(s, test_an_empty_tree);
     UNIT_TEST(s, test_an_intel_laptop);
     UNIT_TEST(s, test_the_group_of_a_node);

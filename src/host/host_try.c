@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "host/host_facts.h"
+#include "sandbox/sandbox_files.h"
 #include "stub/stub.h"
 
 static int try_open(const char *path)
@@ -111,6 +113,13 @@ static void try_stub(struct host_facts *f)
         close(ram);
 }
 
+static int try_filters(void)
+{
+    uint32_t trap = SECCOMP_RET_TRAP;
+
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap) < 0 ? errno : 0;
+}
+
 void host_facts_try(struct host_facts *f)
 {
     f->kvm.open_error = try_open("/dev/kvm");
@@ -119,6 +128,8 @@ void host_facts_try(struct host_facts *f)
     f->jit_error = try_code();
     f->isa_level = try_cpuid();
     try_stub(f);
+    f->seccomp_error = try_filters();
+    f->landlock = sandbox_files_level();
     f->ping_error = try_ping(SOCK_DGRAM);
     f->raw_error = try_ping(SOCK_RAW);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "base/trace.h"
 #include "board/pc/board.h"
 #include "machine/machine_impl.h"
@@ -28,7 +29,7 @@ static int copy_options(struct vz_machine *m, const struct vz_machine_options *o
         r = options_copy(&m->delegate, sizeof(m->delegate), o.delegate, err);
     m->delegate_arg = o.delegate_arg;
     m->use_events_fd = o.use_events_fd;
-    return r;
+    return r ? r : machine_sandbox_options(m, &o, err);
 }
 
 static int make_disk_stats(struct vz_machine *m, struct vz_error *err)
@@ -74,6 +75,7 @@ static struct vz_machine *allocate(const struct vz_config *config,
         make_disk_stats(m, err) < 0 || open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
         free(m->disk_stats);
+        machine_sandbox_free(m);
         free(m);
         return NULL;
     }
@@ -88,6 +90,7 @@ static void release(struct vz_machine *m)
     close(m->wake_fd);
     vz_config_unref(m->config);
     free(m->disk_stats);
+    machine_sandbox_free(m);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -110,7 +113,7 @@ struct vz_machine *vz_machine_new(const struct vz_config *config,
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);
     machine_init_still(m);
-    r = runner_start_thread(&m->thread, machine_thread, m);
+    r = thread_start(&m->thread, THREAD_FREE, "vz-loop", machine_thread, m);
     if (r < 0) {
         error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(-r));
         release(m);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "board/pc/board.h"
 #include "machine/machine_impl.h"
 #include "save/save_writer.h"
@@ -87,7 +88,7 @@ int machine_save_behind(struct vz_machine *m, const struct machine_file *f, stru
     pthread_mutex_lock(&m->lock);
     LIST_INSERT_HEAD(&m->background, b, link);
     pthread_mutex_unlock(&m->lock);
-    r = runner_start_thread(&b->thread, write_behind, b);
+    r = thread_start(&b->thread, THREAD_SAVE, "vz-save", write_behind, b);
     if (!r)
         return 0;
     pthread_mutex_lock(&m->lock);

@@ -18,6 +18,7 @@
 #include "machine/runner.h"
 #include "machine/still.h"
 #include "machine/waiter.h"
+#include "sandbox/sandbox.h"
 
 /* An operation under way, from its call to its completion. */
 struct machine_op {
@@ -64,6 +65,8 @@ struct vz_machine {
     struct vz_machine_delegate delegate;
     void *delegate_arg;
     bool use_events_fd;
+    enum vz_sandbox sandbox_mode;
+    char **sandbox_folders; /* ends with NULL; may be NULL */
     int wake_fd; /* an eventfd the machine's thread always watches */
     pthread_t thread;
 
@@ -93,6 +96,8 @@ struct vz_machine {
     /* The machine's thread's, changed while idle; others look only when it is not. */
     struct parts parts;
     struct runner runner;
+    struct sandbox sandbox;
+    bool locked; /* its thread has entered the sandbox, and opens nothing any more */
     struct loop_timer *late; /* fires when devices take too long to be quiet */
     unsigned late_ms;
 };
@@ -180,6 +185,14 @@ void machine_apply_memory_target(struct vz_machine *m); /* its thread */
 void machine_apply_listeners(struct vz_machine *m);  /* to the device; its thread */
 void machine_forget_listeners(struct vz_machine *m); /* the device is gone */
 void machine_free_listeners(struct vz_machine *m);
+
+/* machine_sandbox.c: on its thread, before anything is opened, when all is, and when that is over. 0 or -errno. */
+int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err) must_check;
+int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err) must_check;
+void machine_sandbox_release(struct vz_machine *m);
+/* What it takes from the options. 0 or -errno. */
+int machine_sandbox_options(struct vz_machine *m, const struct vz_machine_options *o, struct vz_error *err) must_check;
+void machine_sandbox_free(struct vz_machine *m);
 
 /* Read the counters of a live machine. */
 void machine_collect_stats_locked(struct vz_machine *m);

@@ -141,6 +141,7 @@ static void start_failed(struct vz_machine *m, bool restoring, const struct vz_e
 
     machine_still_release(m);
     parts_fini(&m->parts);
+    machine_sandbox_release(m);
     machine_forget_listeners(m);
     pthread_mutex_lock(&m->lock);
     still_clear(&m->still);
@@ -211,6 +212,7 @@ static void finish(struct vz_machine *m)
         parts_abandon(&m->parts);
     else
         parts_fini(&m->parts);
+    machine_sandbox_release(m);
     machine_forget_listeners(m);
     op = settle_end(m, &stopped);
     if (op && op->failed) /* a restore */
@@ -227,8 +229,8 @@ static void start(struct vz_machine *m, struct machine_file *file)
     if (!m->ending.waiting)
         m->end = (struct vz_machine_end){.reason = VZ_END_STOPPED};
     pthread_mutex_unlock(&m->lock);
-    if ((file && machine_restore_prepare(m, file, &err) < 0) || build(m, file, &err) < 0 ||
-        go(m, file, &err) < 0) {
+    if (machine_sandbox_prepare(m, &err) < 0 || (file && machine_restore_prepare(m, file, &err) < 0) ||
+        build(m, file, &err) < 0 || machine_sandbox_enter(m, &err) < 0 || go(m, file, &err) < 0) {
         start_failed(m, file, &err);
         return;
     }
@@ -247,7 +249,6 @@ void *machine_thread(void *arg)
     struct machine_file *file;
     bool quit = false, want_start;
 
-    pthread_setname_np(pthread_self(), "vz-loop");
     while (!quit) {
         machine_deliver(m);
         machine_sleep(m);

@@ -2,9 +2,10 @@
 #include "machine/runner.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 void runner_init(struct runner *r, const struct runner_owner *owner)
 {
@@ -17,21 +18,6 @@ void runner_fini(struct runner *r)
 {
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
-}
-
-int runner_start_thread(pthread_t *ret, void *(*fn)(void *), void *arg)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t blocked, old;
-    int r;
-
-    sigfillset(&blocked);
-    for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &old);
-    r = pthread_create(ret, NULL, fn, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
 }
 
 /* Stand still until released. Drops the lock meanwhile. */
@@ -69,10 +55,7 @@ static void *cpu_thread(void *arg)
 {
     struct runner_cpu *cpu = arg;
     struct runner *r = cpu->runner;
-    char name[16];
 
-    snprintf(name, sizeof(name), "vz-cpu%u", cpu->index);
-    pthread_setname_np(pthread_self(), name);
     pthread_mutex_lock(&r->lock);
     while (r->mode != RUNNER_END) {
         if (r->mode == RUNNER_PARK) {
@@ -85,6 +68,14 @@ static void *cpu_thread(void *arg)
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;
+}
+
+static int start_cpu(struct runner_cpu *cpu)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "vz-cpu%u", cpu->index);
+    return thread_start(&cpu->thread, THREAD_CPU, name, cpu_thread, cpu);
 }
 
 /* Change what the threads are to do. */
@@ -125,7 +116,7 @@ int runner_start(struct runner *r, const struct hv_ops *hv, struct hv_vcpu *cons
     r->parked = 0;
     for (unsigned i = 0; !err && i < count; i++) {
         r->cpu[i] = (struct runner_cpu){.runner = r, .vcpu = vcpu[i], .index = i};
-        err = runner_start_thread(&r->cpu[i].thread, cpu_thread, &r->cpu[i]);
+        err = start_cpu(&r->cpu[i]);
         threads += !err;
     }
     if (err < 0) {

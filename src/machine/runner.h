@@ -61,8 +61,4 @@ void runner_release(struct runner *r);
 /* Make all threads return, and wait for them. Not on one of them. */
 void runner_end(struct runner *r);
 
-/* A thread that the embedder's signals do not interrupt; faults still reach their handlers. 0 or
- * -errno. */
-int runner_start_thread(pthread_t *ret, void *(*fn)(void *), void *arg) must_check;
-
 #endif

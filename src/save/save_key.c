@@ -149,6 +149,20 @@ static int user_key(bool make, struct save_key *ret, struct vz_error *err)
     return r == -ENOENT ? cannot("read", path, r, err) : r;
 }
 
+int save_key_prepare(char *path, size_t len)
+{
+    char folder[PATH_MAX];
+    struct save_key key;
+    int r = key_folder(folder, sizeof(folder));
+
+    if (!r)
+        r = user_key(true, &key, NULL);
+    if (r < 0)
+        return r;
+    save_key_forget(&key);
+    return snprintf(path, len, "%s/%s", folder, KEY_FILE) < (int)len ? 0 : -ENAMETOOLONG;
+}
+
 /* ---- A file's key --------------------------------------------------------------------------- */
 
 void save_key_forget(struct save_key *key)

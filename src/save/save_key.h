@@ -25,6 +25,9 @@ struct save_key_info {
 #define SAVE_WORK_MAX       16u
 #define SAVE_MEMORY_KIB_MAX (1024u * 1024)
 
+/* Make the user's key where there is none, for who may not do so later. path: where it is. 0 or -errno. */
+int save_key_prepare(char *path, size_t len) must_check;
+
 /* A new file's key. passphrase NULL: of the user's key, which is made where there is none yet. 0 or
  * -errno with err. */
 int save_key_new(const char *passphrase, struct save_key_info *info, struct save_key *ret,

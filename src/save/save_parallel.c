@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <time.h>
 
+#include "base/thread.h"
+
 #define TICK_NS 100000000
 
 struct job {
@@ -100,7 +102,7 @@ int save_parallel(uint64_t count, int (*piece)(void *arg, unsigned worker, uint6
     pthread_mutex_lock(&j.lock);
     for (; threads < wanted && threads < count; threads++) {
         worker[threads] = (struct worker){.job = &j, .index = threads};
-        if (pthread_create(&worker[threads].thread, NULL, work, &worker[threads]))
+        if (thread_start(&worker[threads].thread, THREAD_SAVE, "vz-save", work, &worker[threads]))
             break;
         j.running++;
     }

@@ -3,10 +3,10 @@
  * lock has no thread: the last of them tries all of those again, after 1 ms at first, and later after
  * 50 ms at most. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "share/share_impl.h"
 #include "share/share_pool.h"
 
@@ -201,7 +201,6 @@ int pool_create(struct share *s, unsigned threads, struct share_pool **ret)
 {
     struct share_pool *p = calloc(1, sizeof(*p) + (threads + 1) * sizeof(p->thread[0]));
     pthread_condattr_t monotonic;
-    sigset_t all, old;
     int err = 0;
 
     if (!p)
@@ -215,14 +214,9 @@ int pool_create(struct share *s, unsigned threads, struct share_pool **ret)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&p->some_wait, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sigfillset(&all); /* SIGXFSZ above all: a full disk is an error, not the end of the process */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (; !err && p->count < threads + 1; p->count += !err) {
-        err = -pthread_create(&p->thread[p->count], NULL, p->count < threads ? work : retry, p);
-        if (!err)
-            pthread_setname_np(p->thread[p->count], "vz-share");
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    /* Without SIGXFSZ: a full disk is an error, not the end of the process. */
+    for (; !err && p->count < threads + 1; p->count += !err)
+        err = thread_start(&p->thread[p->count], THREAD_SHARE, "vz-share", p->count < threads ? work : retry, p);
     if (err) {
         pool_destroy(p);
         return err;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bpf.h"
 #include "stub/stub_filter.h"
 #include "stub/stub_layout.h"
 #include "unit.h"
@@ -22,37 +23,9 @@ static const struct filter_sites at = {.event = BASE + 0x40, .report = BASE + 0x
 static struct sock_filter code[80];
 static unsigned count;
 
-/* Classic BPF, as far as the filters use it. */
 static uint32_t run(const struct seccomp_data *d)
 {
-    uint32_t a = 0;
-
-    for (unsigned pc = 0;; pc++) {
-        const struct sock_filter *i = &code[pc];
-
-        if (pc >= count)
-            ck_abort_msg("it has no end");
-        switch (i->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            if (i->k % 4 || i->k >= sizeof(*d))
-                ck_abort_msg("it loads from %u", i->k);
-            memcpy(&a, (const char *)d + i->k, 4);
-            break;
-        case BPF_ALU | BPF_AND | BPF_K:
-            a &= i->k;
-            break;
-        case BPF_JMP | BPF_JEQ | BPF_K:
-            pc += a == i->k ? i->jt : i->jf;
-            break;
-        case BPF_JMP | BPF_JSET | BPF_K:
-            pc += a & i->k ? i->jt : i->jf;
-            break;
-        case BPF_RET | BPF_K:
-            return i->k;
-        default:
-            ck_abort_msg("instruction %#x", i->code);
-        }
-    }
+    return bpf_run(code, count, d);
 }
 
 static struct seccomp_data call(uint64_t ip, int nr)

@@ -15,6 +15,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "stub/stub_impl.h"
 
 #define KEEP_READY   2
@@ -171,10 +172,14 @@ static void *host_main(void *arg)
 {
     struct stub_host *h = arg;
     struct stub_probe probe = {0};
-    int r;
+    int r, locked;
 
-    pthread_setname_np(pthread_self(), "vz-stubs");
     r = begin(h, &probe);
+    locked = thread_enter(THREAD_STUBS); /* what it needs more than that was for the parent */
+    if (r == 0 && locked < 0) {
+        parent_end(&h->parent);
+        r = locked;
+    }
     pthread_mutex_lock(&h->lock);
     h->probe = probe;
     h->error = r;
@@ -196,18 +201,6 @@ static void *host_main(void *arg)
     pthread_mutex_unlock(&h->lock);
     parent_end(&h->parent);
     return NULL;
-}
-
-static int start_thread(struct stub_host *h)
-{
-    sigset_t all, old;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&h->thread, NULL, host_main, h);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
 }
 
 /* ---- its life ---- */
@@ -280,7 +273,7 @@ int host_open(struct stub_host **ret, const struct stub_host_options *options, b
     LIST_INIT(&h->live);
     LIST_INIT(&h->dying);
     if (r == 0)
-        r = start_thread(h);
+        r = thread_start(&h->thread, THREAD_FREE, "vz-stubs", host_main, h);
     if (r) {
         free_host(h);
         return r;

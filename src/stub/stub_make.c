@@ -249,7 +249,8 @@ int stub_make(struct stub_host *host, uint64_t region, struct stub **ret, char w
 
 void stub_kill(struct stub *stub)
 {
-    if (stub->pidfd >= 0 && syscall(SYS_pidfd_send_signal, stub->pidfd, SIGKILL, NULL, 0) == 0)
+    if (stub->pidfd >= 0 &&
+        (syscall(SYS_pidfd_send_signal, stub->pidfd, SIGKILL, NULL, 0) == 0 || errno == ESRCH))
         return;
     /* Filtered, then. It is not reaped yet, so the number is its own. */
     if (stub->pid > 0 && !stub->reaped)

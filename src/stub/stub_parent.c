@@ -179,6 +179,7 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160])
         parent_end(p);
         return r;
     }
+    p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
     r = parent_ask(p, &q, fd, 2, &a, NULL);
     if (r == 0 && a.result < 0)
         r = a.result;
@@ -197,12 +198,19 @@ void parent_end(struct stub_parent *p)
         close(p->socket);
     p->socket = -1;
     if (p->pid > 0) {
-        kill(p->pid, SIGKILL);
+        /* By a descriptor, where there are such: who may signal this one child need not be let signal others. */
+        if (p->pidfd < 0)
+            kill(p->pid, SIGKILL);
+        else
+            syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
         /* A program that waits for any child may have been faster. */
         while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
     p->pid = 0;
+    if (p->pidfd >= 0)
+        close(p->pidfd);
+    p->pidfd = -1;
 }
 
 /* ---- talking to it ---- */

@@ -4,7 +4,7 @@ import json
 import os
 
 LEVELS = {"good", "note", "problem"}
-TOPICS = {"accelerator", "kvm", "software-cpu", "direct", "io_uring", "huge-pages", "memory", "tap",
+TOPICS = {"accelerator", "kvm", "software-cpu", "direct", "sandbox", "io_uring", "huge-pages", "memory", "tap",
           "ping"}
 
 

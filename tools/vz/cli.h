@@ -135,6 +135,18 @@ bool run_life_time(const char *name, const char *value, uint64_t *ret_ms);
 /* Is it one of its options? */
 bool run_life_has(const char *name);
 
+/* run_sandbox.c ----------------------------------------------------------------------------- */
+
+struct vz_machine_options;
+
+/* value: of --sandbox; NULL: it was not given. path: where a state will be saved; NULL: nowhere. Fills in o, whose
+ * list of folders is ret_folder's. Returns false after cli_error(). */
+struct sandbox_folders {
+    char own[4096];
+    const char *list[2];
+};
+bool run_sandbox(const char *value, const char *path, struct sandbox_folders *ret_folder, struct vz_machine_options *o);
+
 /* run_saved.c ------------------------------------------------------------------------------- */
 
 struct vz_config;

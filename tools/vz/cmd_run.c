@@ -82,7 +82,9 @@ static bool make(struct run *run, const struct vz_machine_options *o, struct vz_
 static int start(struct run *run)
 {
     struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
+    const struct given *sandbox = opts_given(run->o.given, "sandbox");
     struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct sandbox_folders folders;
     struct vz_error err = {0};
 
     delegate.guest_address_changed = on_address;
@@ -91,6 +93,8 @@ static int start(struct run *run)
     delegate.disk_connected = on_disk_connected;
     o.delegate = &delegate;
     o.delegate_arg = run;
+    if (!run_sandbox(sandbox ? sandbox->value : NULL, run->o.saved.save, &folders, &o))
+        return EXIT_USAGE;
     if (!make(run, &o, &err)) {
         terminal_restore();
         cli_error("%s", err.text);

@@ -315,7 +315,14 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
     struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct vz_config *config = bundle_config(c->bundle, err);
     struct vz_machine *m = NULL;
+    struct sandbox_folders folders;
 
+    /* Its folder, which is the current one: states and layers. */
+    if (!run_sandbox(NULL, "", &folders, &o)) {
+        fail(err, VZ_ERROR_INVALID, "VZ_SANDBOX is wrong");
+        vz_config_unref(config);
+        return NULL;
+    }
     delegate.state_changed = on_state;
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads of a machine, made in one place: so each has its name, no signals but its own faults, and what its
+ * machine's policy says of its kind (src/sandbox/). */
+#ifndef VZ_BASE_THREAD_H
+#define VZ_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "base/compiler.h"
+
+/* What a thread does, and so what it asks of the host. THREAD_FREE: anything, until it says otherwise. */
+#define THREAD_KINDS_LIST(X)                                                                                   \
+    X(FREE) X(LOOP) X(CPU) X(DISK) X(NBD) X(SHARE) X(STUBS) X(SAVE)
+enum thread_kind {
+#define X(name) THREAD_##name,
+    THREAD_KINDS_LIST(X)
+#undef X
+        THREAD_KINDS
+};
+
+/* A thread's, and so of all threads that it makes from then on; outlives them. */
+struct thread_policy {
+    /* The calling thread is of this kind from now on. 0 or -errno: it must not go on then. */
+    int (*enter)(struct thread_policy *p, enum thread_kind kind);
+};
+
+/* Of the calling thread; NULL: none, which is how the program's threads begin. */
+void thread_set_policy(struct thread_policy *p);
+
+/* The calling thread is of this kind from now on; there is no way back. 0 without a policy, or -errno. */
+int thread_enter(enum thread_kind kind) must_check;
+
+/* pthread_create(); name is at most 15 characters. All signals are blocked in it but those of its own faults.
+ * Returns when it is of its kind: 0, or -errno and there is no thread. */
+int thread_start(pthread_t *ret, enum thread_kind kind, const char *name, void *(*fn)(void *), void *arg) must_check;
+
+#endif

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/* An attacker in each kind of thread: code of his choice runs there, and tries what he would want. Each attempt is
+ * a process with a sandbox as a machine has it, in which a thread of that kind makes the attempt. It fails, or ends
+ * the process with a sentence. As root where the tests are, and as a user without rights. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "sandbox/sandbox.h"
+#include "sandbox/sandbox_calls.h"
+#include "sandbox/sandbox_files.h"
+#include "unit.h"
+
+#define CALLS     470
+#define SUCCEEDED 42 /* exit statuses of the process with the attacker */
+#define FAILED    43
+#define UNMADE    44
+#define KILLED    (128 + SIGSYS)
+#define NOBODY    65534
+#define SYS_uretprobe_ 335 /* end a process that has no such probe, by other signals */
+#define SYS_uprobe_    336
+
+/* What every attempt has been given before: a machine without network, sockets, KVM. */
+static char folder[64], outside[64];
+static int pages_fd;
+
+struct attempt {
+    const char *name;
+    long (*make)(void); /* below 0: it failed */
+    uint32_t but;       /* kinds whose business it is */
+};
+
+static long try_exec(void)
+{
+    char *argv[] = {(char *)"true", NULL};
+
+    return execve("/bin/true", argv, NULL);
+}
+
+static long try_fork(void)
+{
+    return syscall(SYS_fork);
+}
+
+static long try_clone(void)
+{
+    long r = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (r == 0)
+        _exit(0);
+    return r;
+}
+
+static long try_ptrace(void)
+{
+    return syscall(SYS_ptrace, 16 /* PTRACE_ATTACH */, getppid(), 0, 0);
+}
+
+static long try_read_other(void)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {(void *)folder, 1};
+
+    return syscall(SYS_process_vm_readv, getppid(), &to, 1L, &from, 1L, 0L);
+}
+
+static long try_kill(void)
+{
+    return syscall(SYS_kill, getppid(), 0);
+}
+
+static long try_tgkill(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+static long try_executable_page(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? -1 : 0;
+}
+
+static long try_executable_file(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, pages_fd, 0) == MAP_FAILED ? -1 : 0;
+}
+
+static long try_become_executable(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? 0 : mprotect(p, 4096, PROT_READ | PROT_EXEC);
+}
+
+static long try_open_secret(void)
+{
+    return open("/etc/passwd", O_RDONLY);
+}
+
+static long try_open_memory(void)
+{
+    return open("/proc/self/mem", O_RDWR);
+}
+
+static long try_open_outside(void)
+{
+    return open(outside, O_RDWR);
+}
+
+static long try_make_file(void)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s.made", outside);
+    return open(path, O_CREAT | O_WRONLY, 0600);
+}
+
+static long try_link(void)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/link", folder);
+    return linkat(AT_FDCWD, outside, AT_FDCWD, path, 0);
+}
+
+static long try_rename(void)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/name", folder);
+    return renameat(AT_FDCWD, outside, AT_FDCWD, path);
+}
+
+static long try_device_node(void)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/node", folder);
+    return mknodat(AT_FDCWD, path, S_IFCHR | 0600, 0x0103);
+}
+
+static long try_family(int family, int type)
+{
+    return socket(family, type, 0);
+}
+
+static long try_tcp(void)
+{
+    return try_family(AF_INET, SOCK_STREAM);
+}
+
+static long try_unix(void)
+{
+    return try_family(AF_UNIX, SOCK_STREAM);
+}
+
+static long try_netlink(void)
+{
+    return try_family(AF_NETLINK, SOCK_RAW);
+}
+
+static long try_packets(void)
+{
+    return try_family(AF_PACKET, SOCK_RAW);
+}
+
+static long try_vsock(void)
+{
+    return try_family(AF_VSOCK, SOCK_STREAM);
+}
+
+static long try_alg(void)
+{
+    return try_family(AF_ALG, SOCK_SEQPACKET);
+}
+
+static long try_ring(void)
+{
+    struct io_uring_params p = {0};
+
+    return syscall(SYS_io_uring_setup, 8, &p);
+}
+
+static long try_namespace(void)
+{
+    return unshare(CLONE_NEWUSER);
+}
+
+static long try_setuid(void)
+{
+    return syscall(SYS_setresuid, 0, 0, 0);
+}
+
+static long try_capabilities(void)
+{
+    return syscall(SYS_prctl, 23 /* PR_CAPBSET_READ */, 21, 0, 0, 0);
+}
+
+static long try_handler(void)
+{
+    return syscall(SYS_rt_sigaction, SIGSYS, NULL, NULL, 8);
+}
+
+static long try_tty(void)
+{
+    char byte = 'x';
+
+    return syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, &byte);
+}
+
+static long try_int80(void)
+{
+    long r;
+
+    __asm__ volatile("int $0x80" : "=a"(r) : "0"(20L /* getpid of i386 */) : "memory", "r8", "r9", "r10", "r11");
+    return r;
+}
+
+#define SHARE SANDBOX_KIND(SHARE)
+static const struct attempt attempts[] = {
+    {"exec", try_exec, 0}, {"fork", try_fork, 0}, {"clone", try_clone, 0}, {"ptrace", try_ptrace, 0},
+    {"process_vm_readv", try_read_other, 0}, {"kill", try_kill, 0}, {"tgkill", try_tgkill, 0},
+    {"executable page", try_executable_page, 0}, {"executable file", try_executable_file, 0},
+    {"mprotect", try_become_executable, 0}, {"/etc/passwd", try_open_secret, 0},
+    {"/proc/self/mem", try_open_memory, 0}, {"file outside", try_open_outside, 0},
+    {"file made outside", try_make_file, 0}, {"link", try_link, 0}, {"rename", try_rename, 0},
+    {"device node", try_device_node, 0}, {"TCP", try_tcp, 0}, {"Unix", try_unix, 0}, {"netlink", try_netlink, 0},
+    {"packets", try_packets, 0}, {"vsock", try_vsock, 0}, {"AF_ALG", try_alg, 0}, {"io_uring", try_ring, 0},
+    {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"prctl", try_capabilities, 0},
+    {"SIGSYS", try_handler, 0}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0}};
+
+/* ---- The process with the attacker ---------------------------------------------------------- */
+
+struct thread {
+    long (*make)(void);
+    void (*before)(void); /* before the sandbox is entered; may be NULL */
+};
+
+static enum thread_kind attacked;
+
+static void *attack(void *arg)
+{
+    const struct thread *t = arg;
+
+    _exit(t->make() < 0 ? FAILED : SUCCEEDED);
+}
+
+static void be_attacked(enum thread_kind kind, const struct thread *t, bool root)
+{
+    const struct sandbox_options o = {.mode = SANDBOX_ON, .process = true};
+    struct sandbox s;
+    struct thread copy = *t;
+    pthread_t thread;
+
+    if (!root && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
+        _exit(UNMADE);
+    alarm(20);
+    if (sandbox_init(&s, &o, NULL) < 0 || sandbox_allow(&s, ~0u, folder, true) < 0)
+        _exit(UNMADE);
+    attacked = kind;
+    if (t->before)
+        t->before();
+    thread_set_policy(&s.policy);
+    if (thread_start(&thread, kind, "vz-attacked", attack, &copy) < 0)
+        _exit(UNMADE);
+    pthread_join(thread, NULL);
+    _exit(UNMADE);
+}
+
+/* Its exit status, or 128 and the signal's number; and what it said. */
+static int run(enum thread_kind kind, const struct thread *t, bool root, char said[256])
+{
+    int fd[2], status;
+    ssize_t n = 0, len = 0;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(fd), 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        dup2(fd[1], STDERR_FILENO);
+        close(fd[0]);
+        close(fd[1]);
+        be_attacked(kind, t, root);
+    }
+    close(fd[1]);
+    while (len < 255 && (n = read(fd[0], said + len, (size_t)(255 - len))) > 0)
+        len += n;
+    said[len] = '\0';
+    close(fd[0]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void make_places(void)
+{
+    int fd;
+
+    snprintf(folder, sizeof(folder), "/tmp/vz-sandbox.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    chmod(folder, 0777);
+    snprintf(outside, sizeof(outside), "/tmp/vz-outside.XXXXXX");
+    fd = mkstemp(outside);
+    ck_assert_int_ge(fd, 0);
+    fchmod(fd, 0666);
+    close(fd);
+    pages_fd = memfd_create("vz-pages", 0);
+    ck_assert_int_eq(ftruncate(pages_fd, 4096), 0);
+}
+
+static void remove_places(void)
+{
+    rmdir(folder);
+    unlink(outside);
+    close(pages_fd);
+}
+
+static void try_all(enum thread_kind kind, bool root)
+{
+    char said[256];
+
+    make_places();
+    for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
+        const struct thread t = {.make = attempts[i].make};
+        int status = run(kind, &t, root, said);
+
+        if (attempts[i].but & BIT(kind))
+            continue;
+        if (status == KILLED)
+            ck_assert_msg(strstr(said, "vz: sandbox: thread vz-attacked made") != NULL, "%s: '%s'",
+                          attempts[i].name, said);
+        else if (status != FAILED && status != 128 + SIGSEGV) /* int 80h where there is none */
+            ck_abort_msg("%s: %s, %s: status %d, '%s'", root ? "root" : "user", sandbox_kind_name(kind),
+                         attempts[i].name, status, said);
+    }
+    remove_places();
+}
+
+START_TEST(attempts_fail)
+{
+    try_all((enum thread_kind)_i, true);
+}
+END_TEST
+
+START_TEST(attempts_of_a_user_fail)
+{
+    try_all((enum thread_kind)_i, false);
+}
+END_TEST
+
+static bool in_table(enum thread_kind kind, int nr)
+{
+    unsigned count;
+    const struct sandbox_row *row = sandbox_rows(&count);
+
+    for (unsigned i = 0; i < count; i++)
+        if (row[i].nr == nr && row[i].kinds & BIT(kind) && !row[i].needs)
+            return true;
+    return false;
+}
+
+static volatile sig_atomic_t trapped;
+
+/* In place of the sandbox's handler: note it and go on, so that one process tries all numbers. */
+static void on_trap(int sig, siginfo_t *info, void *context)
+{
+    trapped = info->si_syscall;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = -ENOSYS;
+}
+
+static void watch_traps(void)
+{
+    struct sigaction sa = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+
+    sigaction(SIGSYS, &sa, NULL);
+}
+
+/* Every number that the kernel may know, with arguments that are plausible for many. */
+static long try_numbers(void)
+{
+    static char buffer[4096];
+    char text[64];
+
+    for (int nr = 0; nr < CALLS; nr++) {
+        if (in_table(attacked, nr) || nr == SYS_uretprobe_ || nr == SYS_uprobe_)
+            continue;
+        trapped = -1;
+        if (syscall(nr, (long)buffer, (long)buffer, 64L, (long)buffer, 0L, 0L) < 0 &&
+            (trapped == nr || errno == EACCES || errno == EPERM || errno == ENOSYS))
+            continue;
+        snprintf(text, sizeof(text), "call %d was made\n", nr);
+        (void)!write(STDERR_FILENO, text, strlen(text));
+        return 0;
+    }
+    return -1;
+}
+
+START_TEST(every_other_call_is_trapped)
+{
+    const struct thread t = {.make = try_numbers, .before = watch_traps};
+    char said[256];
+
+    make_places();
+    if (run((enum thread_kind)_i, &t, true, said) != FAILED)
+        ck_abort_msg("%s: '%s'", sandbox_kind_name((enum thread_kind)_i), said);
+    remove_places();
+}
+END_TEST
+
+/* A thread that shares a folder has that, and nothing beside it. */
+static long use_folder(void)
+{
+    char path[96], other[96];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/file", folder);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    fd = open(path, O_CREAT | O_RDWR | O_TRUNC, 0600);
+    return fd < 0 || write(fd, "x", 1) != 1 || ftruncate(fd, 0) || renameat(AT_FDCWD, path, AT_FDCWD, other) ||
+                   unlinkat(AT_FDCWD, other, 0)
+               ? -1
+               : 0;
+}
+
+START_TEST(what_is_allowed_works)
+{
+    const struct thread t = {.make = use_folder};
+    char said[256];
+
+    make_places();
+    ck_assert_int_eq(run(THREAD_SHARE, &t, true, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_SHARE, &t, false, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_LOOP, &t, true, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_CPU, &t, true, said), KILLED);
+    remove_places();
+}
+END_TEST
+
+/* In a process that only logs, all goes on. */
+static void log_only(void)
+{
+    const struct sandbox_options o = {.mode = SANDBOX_LOG};
+    struct sandbox s;
+
+    if (sandbox_init(&s, &o, NULL) < 0 || s.policy.enter(&s.policy, THREAD_CPU) < 0)
+        _exit(UNMADE);
+    for (int i = 0; i < 3; i++)
+        if (syscall(SYS_getppid) != getppid() || syscall(SYS_dup, 9999) != -1 || errno != EBADF)
+            _exit(FAILED);
+    _exit(SUCCEEDED);
+}
+
+START_TEST(who_logs_makes_the_call_and_tells_it_once)
+{
+    char said[256] = "";
+    int fd[2], status;
+    ssize_t n, len = 0;
+
+    ck_assert_int_eq(pipe(fd), 0);
+    if (fork() == 0) {
+        dup2(fd[1], STDERR_FILENO);
+        log_only();
+    }
+    close(fd[1]);
+    while (len < 255 && (n = read(fd[0], said + len, (size_t)(255 - len))) > 0)
+        len += n;
+    wait(&status);
+    ck_assert(WIFEXITED(status));
+    ck_assert_msg(WEXITSTATUS(status) == SUCCEEDED, "%d: %s", WEXITSTATUS(status), said);
+    ck_assert_ptr_nonnull(strstr(said, "system call 110"));
+    ck_assert_ptr_null(strstr(strstr(said, "system call 110") + 1, "system call 110"));
+    ck_assert_ptr_nonnull(strstr(said, "the system call dup "));
+}
+END_TEST
+
+static const char *obstacle(void)
+{
+    return sandbox_files_level() < 3 ? "this kernel's Landlock cannot refuse all that is tried" : NULL;
+}
+
+static void add_loop(Suite *s, const char *name, const TTest *fn)
+{
+    TCase *c = tcase_create(name);
+
+    tcase_set_timeout(c, 110);
+    tcase_add_loop_test(c, fn, THREAD_FREE + 1, THREAD_KINDS);
+    suite_add_tcase(s, c);
+}
+
+static void add_tests(Suite *s)
+{
+    add_loop(s, "attempts", attempts_fail);
+    add_loop(s, "attempts of a user", attempts_of_a_user_fail);
+    add_loop(s, "every other call", every_other_call_is_trapped);
+    UNIT_TEST(s, what_is_allowed_works);
+    UNIT_TEST(s, who_logs_makes_the_call_and_tells_it_once);
+}
+
+UNIT_TEST_MAIN_UNLESS("sandbox_attack", add_tests, obstacle())
