@@ -33,6 +33,8 @@ help:
 	@echo 'make check-asan, check-ubsan, check-tsan'
 	@echo '                the same in a sanitizer build, without the long boots'
 	@echo 'make bench      measure, beside QEMU'
+	@echo 'make fuzz       all fuzz targets for TIME=10m (or 90s, 1h), guided by coverage where clang has its library'
+	@echo 'make soak       machines under changing load, paused, saved, forked, killed, for TIME=10m: nothing may grow'
 	@echo 'make endurance  30 minutes and more of real work in a guest, checked'
 	@echo 'make bench-kvm  measure on KVM in the emulated PC of check-kvm, beside QEMU'
 	@echo 'make deps       install all Debian packages any of these need (scripts/packages.txt)'
@@ -81,6 +83,14 @@ bench:
 	@/usr/bin/python3 scripts/bench-disks --build $(BUILD) $(BENCH_DISKS_ARGS)
 	@/usr/bin/python3 scripts/bench-copies --build $(BUILD) $(BENCH_COPIES_ARGS)
 
+fuzz:
+	@sh scripts/deps build check ci
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 scripts/fuzz --build $(BUILD) --time $(or $(TIME),10m) $(FUZZ_ARGS)
+
+soak: all
+	@/usr/bin/python3 scripts/soak --vz $(BUILD)/vz --time $(or $(TIME),10m) $(SOAK_ARGS)
+
 endurance: all
 	@sh scripts/deps build check demo
 	@/usr/bin/python3 scripts/endurance --vz $(BUILD)/vz $(ENDURANCE_ARGS)
@@ -95,6 +105,6 @@ install: all
 	@DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD)
 
 clean:
-	@rm -rf build build-asan build-ubsan build-tsan build-asan-ubsan build-clang
+	@rm -rf build build-asan build-ubsan build-tsan build-asan-ubsan build-clang build-fuzz
 
-.PHONY: all help deps demo demo-initramfs check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm endurance install clean
+.PHONY: all help deps demo demo-initramfs check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm fuzz soak endurance install clean

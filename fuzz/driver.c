@@ -15,6 +15,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#ifdef VZ_LIBFUZZER /* scripts/fuzz: by coverage */
+int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*fn)(const uint8_t *data, size_t size));
+
+int main(int argc, char **argv)
+{
+    return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput);
+}
+#else
+
 struct options { uint64_t count, seconds, max_len, seed; };
 
 static uint64_t next_random(uint64_t *state)
@@ -98,3 +107,4 @@ int main(int argc, char **argv)
         printf("%llu inputs\n", (unsigned long long)run_random(&o));
     return failed;
 }
+#endif

@@ -3,7 +3,9 @@
  * corpus directory, then random mutations of them. (driver.c feeds plain random bytes.)
  *
  *     fuzz_x [-t SECONDS] [-n MUTATIONS] [-s SEED] [-o FILE] [CORPUS-DIR]
+ *     fuzz_x -w DIR       only writes the seeds there
  *
+ * Built for clang's fuzzer (scripts/fuzz) it is that but for -w.
  * The same -s with -n gives the same inputs. -o FILE: every input is written there before it is
  * run, so that the last one is at hand after a crash. */
 #include <dirent.h>
@@ -156,6 +158,36 @@ static uint64_t run_mutations(struct run *r)
     return done;
 }
 
+/* Each seed as a file of folder. */
+static int write_seeds(const char *folder)
+{
+    static uint8_t seed[INPUT_MAX];
+    char path[4096];
+    size_t len;
+
+    for (unsigned i = 0; (len = fuzz_seed(i, seed, sizeof(seed))); i++) {
+        FILE *f;
+
+        snprintf(path, sizeof(path), "%s/seed%u", folder, i);
+        f = fopen(path, "wb");
+        if (!f || fwrite(seed, 1, len, f) != len || fclose(f)) {
+            perror(path);
+            return EXIT_FAILURE;
+        }
+    }
+    return EXIT_SUCCESS;
+}
+
+#ifdef VZ_LIBFUZZER
+int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*fn)(const uint8_t *data, size_t size));
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && !strcmp(argv[1], "-w"))
+        return write_seeds(argv[2]);
+    return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput);
+}
+#else
 int main(int argc, char **argv)
 {
     struct run *r = calloc(1, sizeof(*r));
@@ -167,12 +199,13 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     r->seconds = 60;
     r->mutations = UINT64_MAX;
-    while ((opt = getopt(argc, argv, "t:n:s:o:")) != -1) {
+    while ((opt = getopt(argc, argv, "t:n:s:o:w:")) != -1) {
         switch (opt) {
         case 't': r->seconds = atof(optarg); break;
         case 'n': r->mutations = strtoull(optarg, NULL, 0); break;
         case 's': seed = strtoull(optarg, NULL, 0); break;
         case 'o': r->save_path = optarg; break;
+        case 'w': return write_seeds(optarg);
         default: return 2;
         }
     }
@@ -191,3 +224,4 @@ int main(int argc, char **argv)
     free(r);
     return EXIT_SUCCESS;
 }
+#endif

@@ -65,11 +65,22 @@ static char *put_number(char *to, unsigned v)
     return put(to, d);
 }
 
-/* "vz: thread vz-cpu0: system call 101 (ptrace) is not allowed to it" */
-static void tell(unsigned nr, const char *end)
+static char *put_hex(char *to, uint64_t v)
+{
+    char digits[20], *d = digits + sizeof(digits) - 1;
+
+    *d = '\0';
+    do
+        *--d = "0123456789abcdef"[v & 15];
+    while (v >>= 4);
+    return put(put(to, "0x"), d);
+}
+
+/* "vz: sandbox: thread vz-loop made the system call ioctl(0x5, 0x541b) in a way that it is not allowed: ..." */
+static void tell(unsigned nr, const greg_t *r, const char *end)
 {
     const char *name = sandbox_call_name((int)nr);
-    char text[160], thread[16] = "?", *p = text;
+    char text[240], thread[16] = "?", *p = text;
     ssize_t n;
 
     prctl(PR_GET_NAME, thread, 0, 0, 0);
@@ -77,6 +88,8 @@ static void tell(unsigned nr, const char *end)
     p = put(p, thread);
     p = put(p, name ? " made the system call " : " made system call ");
     p = name ? put(p, name) : put_number(p, nr);
+    p = put_hex(put(p, "("), (uint64_t)r[REG_RDI]);
+    p = put(put_hex(put(p, ", "), (uint64_t)r[REG_RSI]), ")");
     p = put(p, name ? " in a way that" : ", which");
     p = put(p, " it is not allowed: ");
     p = put(p, end);
@@ -97,7 +110,7 @@ static bool is_first(unsigned nr)
 
 static void refuse(int sig, siginfo_t *info, void *context)
 {
-    tell((unsigned)info->si_syscall, "the process ends\n");
+    tell((unsigned)info->si_syscall, ((ucontext_t *)context)->uc_mcontext.gregs, "the process ends\n");
     syscall(SYS_exit_group, 128 + SIGSYS);
 }
 
@@ -109,7 +122,7 @@ static void carry_out(int sig, siginfo_t *info, void *context)
     int keep = errno;
 
     if (is_first((unsigned)info->si_syscall))
-        tell((unsigned)info->si_syscall, "only logged\n");
+        tell((unsigned)info->si_syscall, r, "only logged\n");
     r[REG_RAX] = sandbox_gate_call(info->si_syscall, arg);
     errno = keep;
 }
