@@ -35,7 +35,10 @@ static int change(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     const struct part_call *c = arg;
     struct device_slot *s = device_slots_find(m->parts.slots, c->list, c->device);
+    int r = machine_sandbox_may_change(m, c->list, c->attachment, err);
 
+    if (r < 0)
+        return r;
     return s && s->kind->change ? s->kind->change(s, c->part, c->attachment, err) : no_port(err);
 }
 

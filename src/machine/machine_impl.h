@@ -190,6 +190,9 @@ void machine_free_listeners(struct vz_machine *m);
 int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err) must_check;
 int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err) must_check;
 void machine_sandbox_release(struct vz_machine *m);
+/* Can another attachment be opened now? NULL can. 0; or -EPERM with err. */
+int machine_sandbox_may_change(const struct vz_machine *m, const char *list, const void *attachment,
+                               struct vz_error *err) must_check;
 /* What it takes from the options. 0 or -errno. */
 int machine_sandbox_options(struct vz_machine *m, const struct vz_machine_options *o, struct vz_error *err) must_check;
 void machine_sandbox_free(struct vz_machine *m);

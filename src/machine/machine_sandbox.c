@@ -191,3 +191,29 @@ void machine_sandbox_release(struct vz_machine *m)
     thread_set_policy(NULL);
     sandbox_fini(&m->sandbox);
 }
+
+/* ---- Other attachments, while it runs ------------------------------------------------------- */
+
+/* Of what need nothing be opened that the loop's thread must not open any more? */
+static bool is_open(const struct vz_machine *m, const char *list, const void *attachment)
+{
+    const struct vz_network_attachment *net = attachment;
+    const struct vz_serial_attachment *serial = attachment;
+
+    if (!strcmp(list, "directorySharingDevices"))
+        return false;
+    if (!strcmp(list, "networkDevices"))
+        return net->kind == NETWORK_FD ||
+               (net->kind == NETWORK_NAT && m->sandbox.options.features & SANDBOX_NET);
+    return serial->kind != SERIAL_FILE && serial->kind != SERIAL_PTY && serial->kind != SERIAL_UNIX;
+}
+
+int machine_sandbox_may_change(const struct vz_machine *m, const char *list, const void *attachment,
+                               struct vz_error *err)
+{
+    if (!m->locked || m->sandbox_mode == VZ_SANDBOX_LOG || !attachment || is_open(m, list, attachment))
+        return 0;
+    return error_set(err, EPERM, VZ_ERROR_UNSUPPORTED,
+                     "the machine's sandbox is closed: what this needs cannot be opened any more; start the machine with "
+                     "it, or without a sandbox");
+}

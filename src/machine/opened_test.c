@@ -106,8 +106,9 @@ static void add_rest(struct vz_config *c)
 }
 
 static struct vz_machine *make_machine(const struct file *kernel, const struct file *disk,
-                                       const struct file *log)
+                                       const struct file *log, enum vz_sandbox sandbox)
 {
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct vz_config *c = make_config(kernel->path, 2, false);
     struct vz_error err = {0};
     struct vz_machine *m;
@@ -117,7 +118,8 @@ static struct vz_machine *make_machine(const struct file *kernel, const struct f
     add_card(c);
     add_serial(c, log->path);
     add_rest(c);
-    m = vz_machine_new(c, NULL, &err);
+    o.sandbox = sandbox;
+    m = vz_machine_new(c, &o, &err);
     ck_assert_msg(m != NULL, "%s", err.text);
     vz_config_unref(c);
     return m;
@@ -126,7 +128,7 @@ static struct vz_machine *make_machine(const struct file *kernel, const struct f
 START_TEST(nothing_is_opened_behind_the_line)
 {
     struct file kernel = write_elf(code, sizeof(code)), disk = make_file(MIB), log = make_file(0);
-    struct vz_machine *m = make_machine(&kernel, &disk, &log);
+    struct vz_machine *m = make_machine(&kernel, &disk, &log, VZ_SANDBOX_NONE);
     struct vz_machine_end end;
     struct vz_error err = {0};
 
@@ -147,7 +149,7 @@ END_TEST
 START_TEST(a_reset_boots_the_kernel_that_was_opened)
 {
     struct file kernel = write_elf(code, sizeof(code)), disk = make_file(MIB), log = make_file(0);
-    struct vz_machine *m = make_machine(&kernel, &disk, &log);
+    struct vz_machine *m = make_machine(&kernel, &disk, &log, VZ_SANDBOX_NONE);
     struct vz_machine_end end;
     struct vz_error err = {0};
 
@@ -164,6 +166,35 @@ START_TEST(a_reset_boots_the_kernel_that_was_opened)
 }
 END_TEST
 
+/* The real one: resets, a save-like end and all. Then it opens nothing any more, nor starts again. */
+START_TEST(a_machine_in_a_sandbox_runs_once)
+{
+    struct file kernel = write_elf(code, sizeof(code)), disk = make_file(MIB), log = make_file(0);
+    struct vz_machine *m = make_machine(&kernel, &disk, &log, VZ_SANDBOX_THREADS);
+    struct vz_serial_attachment *file = vz_file_serial_attachment_new(log.path, true, NULL);
+    struct vz_machine_end end;
+    struct vz_error err = {0};
+
+    ck_assert_msg(vz_machine_start_wait(m, &err) == 0, "%s", err.text);
+    if (vz_machine_set_serial_attachment(m, 0, file, &err) == 0) /* it may have ended */
+        ck_abort_msg("a file was opened behind the line");
+    vz_machine_wait(m, &end);
+    ck_assert_msg(end.reason == VZ_END_DEBUG_EXIT, "%s", end.text);
+    ck_assert_uint_eq(m->resets, 3);
+    ck_assert_int_eq(vz_machine_start_wait(m, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    vz_machine_free(m);
+    vz_serial_attachment_unref(file);
+    /* The program is what it was. */
+    ck_assert_int_eq(prctl(PR_GET_SECCOMP), 0);
+    ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_GET_DUMPABLE), 1);
+    unlink(kernel.path);
+    unlink(disk.path);
+    unlink(log.path);
+}
+END_TEST
+
 static int refuse(void *machine, struct vz_error *err)
 {
     return error_set(err, EPERM, VZ_ERROR_UNSUPPORTED, "not locked");
@@ -172,7 +203,7 @@ static int refuse(void *machine, struct vz_error *err)
 START_TEST(a_machine_that_cannot_be_locked_does_not_start)
 {
     struct file kernel = write_elf(code, sizeof(code)), disk = make_file(MIB), log = make_file(0);
-    struct vz_machine *m = make_machine(&kernel, &disk, &log);
+    struct vz_machine *m = make_machine(&kernel, &disk, &log, VZ_SANDBOX_NONE);
     struct vz_error err = {0};
 
     m->opened = refuse;
@@ -189,6 +220,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, nothing_is_opened_behind_the_line);
     UNIT_TEST(s, a_reset_boots_the_kernel_that_was_opened);
+    UNIT_TEST(s, a_machine_in_a_sandbox_runs_once);
     UNIT_TEST(s, a_machine_that_cannot_be_locked_does_not_start);
 }
 
