@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdlib.h>
 
 /* Inherited as the kernel has filters inherited: by who makes the thread, however deep in a library that is. */
 static _Thread_local struct thread_policy *policy;
 
-/* On the stack of who waits for it. */
+/* On the stack of who waits for it; the thread's own where nobody does. */
 struct beginning {
     struct thread_policy *policy;
     enum thread_kind kind;
-    const char *name;
     void *(*fn)(void *arg);
     void *arg;
     int result;
     sem_t begun;
+    bool waited_for;
 };
 
 void thread_set_policy(struct thread_policy *p)
@@ -33,12 +35,15 @@ static void *begin(void *arg)
     struct beginning *b = arg;
     void *(*fn)(void *) = b->fn;
     void *fn_arg = b->arg;
-    int r;
+    int r = 0;
 
     thread_set_policy(b->policy);
-    pthread_setname_np(pthread_self(), b->name);
-    b->result = r = thread_enter(b->kind);
-    sem_post(&b->begun); /* b is gone from here on */
+    if (b->waited_for) {
+        b->result = r = thread_enter(b->kind);
+        sem_post(&b->begun); /* b is gone from here on */
+    } else {
+        free(b);
+    }
     return r ? NULL : fn(fn_arg);
 }
 
@@ -53,26 +58,56 @@ static void block_signals(sigset_t *ret_old)
     pthread_sigmask(SIG_SETMASK, &blocked, ret_old);
 }
 
-int thread_start(pthread_t *ret, enum thread_kind kind, const char *name, void *(*fn)(void *), void *arg)
+static int create(pthread_t *ret, const char *name, struct beginning *b)
 {
-    struct beginning b = {.policy = policy, .kind = kind, .name = name, .fn = fn, .arg = arg};
-    pthread_t thread;
     sigset_t old;
     int r;
 
-    sem_init(&b.begun, 0, 0);
     block_signals(&old);
-    r = -pthread_create(&thread, NULL, begin, &b);
+    r = -pthread_create(ret, NULL, begin, b);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!r)
+        pthread_setname_np(*ret, name);
+    return r;
+}
+
+static int create_and_wait(pthread_t *ret, const char *name, struct beginning *b)
+{
+    pthread_t thread;
+    int r;
+
+    sem_init(&b->begun, 0, 0);
+    r = create(&thread, name, b);
     if (!r) {
-        while (sem_wait(&b.begun)) /* EINTR */
+        while (sem_wait(&b->begun)) /* EINTR */
             ;
-        r = b.result;
+        r = b->result;
         if (r)
             pthread_join(thread, NULL);
         else
             *ret = thread;
     }
-    sem_destroy(&b.begun);
+    sem_destroy(&b->begun);
+    return r;
+}
+
+int thread_start(pthread_t *ret, enum thread_kind kind, const char *name, void *(*fn)(void *), void *arg)
+{
+    struct beginning b = {.policy = policy, .kind = kind, .fn = fn, .arg = arg}, *own;
+    pthread_t thread;
+    int r;
+
+    b.waited_for = policy && kind != THREAD_FREE;
+    if (b.waited_for)
+        return create_and_wait(ret, name, &b);
+    own = malloc(sizeof(*own));
+    if (!own)
+        return -ENOMEM;
+    *own = b;
+    r = create(&thread, name, own);
+    if (r)
+        free(own);
+    else
+        *ret = thread;
     return r;
 }

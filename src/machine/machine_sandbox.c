@@ -76,9 +76,10 @@ static bool has_nbd(const struct vz_config *c)
     return false;
 }
 
-static bool translates_only(const char *jit)
+/* As options of the JIT have it: only when asked. */
+static bool runs_directly(const char *jit)
 {
-    return jit && (!strcmp(jit, "off") || strstr(jit, "direct=off"));
+    return jit && strstr(jit, "direct") && !strstr(jit, "direct=off");
 }
 
 /* Which backend it is has not been chosen yet. */
@@ -90,7 +91,7 @@ static uint32_t features(const struct vz_machine *m)
 
     return (uint32_t)((has_nat(c) || has_nbd(c) ? SANDBOX_NET : 0) |
                       (c->socket_devices.count ? SANDBOX_VSOCK : 0) | (kvm ? SANDBOX_KVM : 0) |
-                      (soft && !translates_only(c->options.jit) ? SANDBOX_STUBS : 0) |
+                      (soft && runs_directly(c->options.jit) ? SANDBOX_STUBS : 0) |
                       (m->sandbox_folders[0] ? SANDBOX_FOLDERS : 0));
 }
 
