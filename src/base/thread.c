@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Inherited as the kernel has filters inherited: by who makes the thread, however deep in a library that is. */
@@ -13,6 +14,7 @@ static _Thread_local struct thread_policy *policy;
 struct beginning {
     struct thread_policy *policy;
     enum thread_kind kind;
+    char name[16];
     void *(*fn)(void *arg);
     void *arg;
     int result;
@@ -38,6 +40,7 @@ static void *begin(void *arg)
     int r = 0;
 
     thread_set_policy(b->policy);
+    pthread_setname_np(pthread_self(), b->name); /* another one's name is a file in /proc */
     if (b->waited_for) {
         b->result = r = thread_enter(b->kind);
         sem_post(&b->begun); /* b is gone from here on */
@@ -58,7 +61,7 @@ static void block_signals(sigset_t *ret_old)
     pthread_sigmask(SIG_SETMASK, &blocked, ret_old);
 }
 
-static int create(pthread_t *ret, const char *name, struct beginning *b)
+static int create(pthread_t *ret, struct beginning *b)
 {
     sigset_t old;
     int r;
@@ -66,18 +69,16 @@ static int create(pthread_t *ret, const char *name, struct beginning *b)
     block_signals(&old);
     r = -pthread_create(ret, NULL, begin, b);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!r)
-        pthread_setname_np(*ret, name);
     return r;
 }
 
-static int create_and_wait(pthread_t *ret, const char *name, struct beginning *b)
+static int create_and_wait(pthread_t *ret, struct beginning *b)
 {
     pthread_t thread;
     int r;
 
     sem_init(&b->begun, 0, 0);
-    r = create(&thread, name, b);
+    r = create(&thread, b);
     if (!r) {
         while (sem_wait(&b->begun)) /* EINTR */
             ;
@@ -97,14 +98,15 @@ int thread_start(pthread_t *ret, enum thread_kind kind, const char *name, void *
     pthread_t thread;
     int r;
 
+    snprintf(b.name, sizeof(b.name), "%s", name);
     b.waited_for = policy && kind != THREAD_FREE;
     if (b.waited_for)
-        return create_and_wait(ret, name, &b);
+        return create_and_wait(ret, &b);
     own = malloc(sizeof(*own));
     if (!own)
         return -ENOMEM;
     *own = b;
-    r = create(&thread, name, own);
+    r = create(&thread, own);
     if (r)
         free(own);
     else
