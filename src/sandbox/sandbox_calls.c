@@ -115,7 +115,7 @@ static const struct sandbox_row rows[] = {
     CALL(capset, THREADS, "the same: none comes back"),
     CALL(close_range, K(LOOP), "that child has nothing else open"),
     CALL(wait4, K(LOOP) | K(SAVE) | K(STUBS), "its end"),
-    CALL(sched_getaffinity, K(LOOP) | K(SAVE), "how many threads a save takes"),
+    CALL(sched_getaffinity, K(LOOP) | K(SAVE) | K(SHARE), "how many threads something takes; malloc() of many"),
     /* ---- Disks ---- */
     CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "disks, saved states"),
     CALL(pwrite64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "the same"),
