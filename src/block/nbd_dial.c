@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "block/nbd_library.h"
 
 struct nbd_dial {
@@ -138,20 +138,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int start_thread(struct nbd_dial *d)
-{
-    sigset_t all, old;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = -pthread_create(&d->thread, NULL, run, d);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!r)
-        pthread_setname_np(d->thread, "vz-nbd-connect");
-    return r;
-}
-
 int nbd_dial_start(const struct nbd_uri *uri, bool maps, struct nbd_dial **ret)
 {
     struct nbd_dial *d = calloc(1, sizeof(*d));
@@ -164,7 +150,7 @@ int nbd_dial_start(const struct nbd_uri *uri, bool maps, struct nbd_dial **ret)
     d->holders = 2;
     d->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = d->over_fd < 0 || d->stop_fd < 0 ? -errno : start_thread(d);
+    r = d->over_fd < 0 || d->stop_fd < 0 ? -errno : thread_start(&d->thread, THREAD_NBD, "vz-nbd-connect", run, d);
     if (r < 0) {
         d->holders = 1;
         unhold(d);
