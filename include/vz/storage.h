@@ -213,6 +213,35 @@ VZ_PUBLIC struct vz_storage_device *
 vz_nvme_namespace_new(struct vz_storage_attachment *attachment,
                       const struct vz_nvme_namespace_options *options, struct vz_error *err);
 
+struct vz_usb_storage_options { /* start from VZ_USB_STORAGE_OPTIONS_INIT */
+    size_t size;
+    const char *identifier; /* at most VZ_BLOCK_IDENTIFIER_MAX ASCII bytes, its serial number; NULL: "vz" and
+                               the disk's number among all of the configuration */
+    uint32_t block_size;    /* bytes of a disk's blocks: 512 (the default), or 4096; a CD-ROM's have 2048 */
+    uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
+    uint32_t limit_burst;                   /* vz_machine_set_disk_limits() */
+};
+#define VZ_USB_STORAGE_OPTIONS_INIT                                                                \
+    VZ_INIT_(struct vz_usb_storage_options, VZ_SET_(block_size, 512)                               \
+                 VZ_SET_(limit_burst, VZ_DISK_BURST_DEFAULT))
+
+/**
+ * A USB disk at SuperSpeed, on the machine's USB controller, which comes by itself: the guest's sda, sdb, ... in the
+ * order they are added. Firmware and installers know it as a stick. Apple's: VZUSBMassStorageDeviceConfiguration.
+ * @attachment  a reference is taken
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_device *
+vz_usb_mass_storage_device_new(struct vz_storage_attachment *attachment,
+                               const struct vz_usb_storage_options *options, struct vz_error *err);
+
+/**
+ * A USB CD-ROM drive: the guest's sr0, sr1, ... What is in it is only read, and the guest can eject it.
+ * @attachment  a reference is taken, or a read-only copy is made of it
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID or VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_device *
+vz_usb_cdrom_device_new(struct vz_storage_attachment *attachment,
+                        const struct vz_usb_storage_options *options, struct vz_error *err);
+
 /* Can it be a block device's identifier? Returns 0, or -1 with VZ_ERROR_INVALID. Since 0.2. */
 VZ_PUBLIC int vz_block_identifier_validate(const char *identifier, struct vz_error *err);
 

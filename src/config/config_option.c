@@ -28,15 +28,6 @@ static struct vz_storage_attachment *last_disk(struct vz_config *c)
     return config_storage_device(c, c->storage_devices.count - 1)->attachment;
 }
 
-static int add_cdrom(struct vz_config *c, const char *value, struct vz_error *err)
-{
-    int r = apply(c, "disk", value, err);
-
-    if (!r)
-        last_disk(c)->read_only = true;
-    return r;
-}
-
 static int add_seed(struct vz_config *c, const char *value, struct vz_error *err)
 {
     char *text;
@@ -218,7 +209,6 @@ const struct config_shortcut config_shortcuts[] = {
      "system that was cut off is read as its journal's last checkpoint left it, which may be an "
      "older kernel than the last one installed.",
      add_boot_disk},
-    {"cdrom", 'c', "PATH[,...]", "Devices", "a --disk that cannot be written", NULL, add_cdrom},
     {"efi", 0, "STORE[,firmware=FILE][,secure-boot]", "Kernel",
      "UEFI firmware, which finds an operating system on the disks, instead of --kernel",
      "Its variables, such as the boot entries that an installer makes, are kept in the file STORE, which is "

@@ -228,6 +228,7 @@ extern const struct schema_type config_virtio_console_type, config_virtio_entrop
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_type config_virtio_file_system_type, config_virtio_sound_type;
 extern const struct schema_type config_xhci_type, config_usb_keyboard_type, config_mac_keyboard_type;
+extern const struct schema_type config_usb_disk_type, config_usb_cdrom_type;
 extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, config_trackpad_type;
 extern const struct schema_type config_virtio_gpu_type;
 extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */

@@ -448,8 +448,56 @@ const struct schema_type config_nvme_namespace_type = {
     .heading = "Devices",
     .text = "a further disk behind an NVMe controller: nvme0n2, nvme0n3, ... in their order"};
 
+#define FIELD_USB_IDENTIFIER                                                                       \
+    FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",               \
+                 .value = "NAME", .check = check_identifier,                                       \
+                 .text = "its serial number, up to 20 ASCII characters",                           \
+                 .more = "Without one it is vz and the disk's number among all disks.")
+
+static const struct schema_field usb_disk_fields[] = {
+    FIELD_ATTACHMENT,
+    FIELD_USB_IDENTIFIER,
+    FIELD_BLOCK_SIZE,
+    FIELD_LIMITS,
+    FIELD_FILTER,
+    FIELD_END};
+const struct schema_type config_usb_disk_type = {
+    .name = "usb_mass_storage", .json = "usbMassStorage", .size = sizeof(struct vz_storage_device),
+    .fields = usb_disk_fields, .check = check_shared, .option = "usb-disk", .heading = "Devices",
+    .text = "a USB disk, sda, sdb, ... in their order: what firmware and installers know as a stick"};
+
+/* What is in the drive is only read, whoever wrote what of it. */
+static int complete_cdrom(void *object, struct vz_error *err)
+{
+    struct vz_storage_device *d = object;
+    struct vz_storage_attachment *a = d->attachment;
+
+    if (a->read_only)
+        return 0;
+    a = schema_copy(schema_type_of(a), a, err);
+    if (!a)
+        return -ENOMEM;
+    a->read_only = true;
+    vz_storage_attachment_unref(d->attachment);
+    d->attachment = a;
+    return 0;
+}
+
+static const struct schema_field usb_cdrom_fields[] = {
+    FIELD_ATTACHMENT,
+    FIELD_USB_IDENTIFIER,
+    FIELD_LIMITS,
+    FIELD_FILTER,
+    FIELD_END};
+const struct schema_type config_usb_cdrom_type = {
+    .name = "usb_cdrom", .json = "usbCdrom", .size = sizeof(struct vz_storage_device),
+    .fields = usb_cdrom_fields, .complete = complete_cdrom, .check = check_shared, .option = "cdrom",
+    .letter = 'c', .heading = "Devices",
+    .text = "a USB CD-ROM drive with an ISO image in it, sr0, sr1, ... in their order: only read"};
+
 static const struct schema_type *const storage_devices_types[] = {
-    &config_virtio_block_type, &config_nvme_type, &config_nvme_namespace_type, NULL};
+    &config_virtio_block_type, &config_nvme_type, &config_nvme_namespace_type, &config_usb_disk_type,
+    &config_usb_cdrom_type, NULL};
 const struct schema_class config_storage_devices = {.types = storage_devices_types};
 
 struct vz_storage_device *vz_storage_device_ref(struct vz_storage_device *object)
@@ -511,6 +559,37 @@ vz_nvme_namespace_new(struct vz_storage_attachment *attachment,
     d.limit_operations = o.limit_operations;
     d.limit_burst = o.limit_burst;
     return schema_make(&config_nvme_namespace_type, &d, err);
+}
+
+static struct vz_storage_device *new_usb(const struct schema_type *type,
+                                         struct vz_storage_attachment *attachment,
+                                         const struct vz_usb_storage_options *options, struct vz_error *err)
+{
+    struct vz_usb_storage_options o = VZ_USB_STORAGE_OPTIONS_INIT;
+    struct vz_storage_device d = {.attachment = attachment};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0)
+        return NULL;
+    d.identifier = o.identifier;
+    d.block_size = o.block_size;
+    d.limit_bytes = o.limit_bytes;
+    d.limit_operations = o.limit_operations;
+    d.limit_burst = o.limit_burst;
+    return schema_make(type, &d, err);
+}
+
+struct vz_storage_device *
+vz_usb_mass_storage_device_new(struct vz_storage_attachment *attachment,
+                               const struct vz_usb_storage_options *options, struct vz_error *err)
+{
+    return new_usb(&config_usb_disk_type, attachment, options, err);
+}
+
+struct vz_storage_device *
+vz_usb_cdrom_device_new(struct vz_storage_attachment *attachment,
+                        const struct vz_usb_storage_options *options, struct vz_error *err)
+{
+    return new_usb(&config_usb_cdrom_type, attachment, options, err);
 }
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)

@@ -17,9 +17,11 @@
 #include "device/device_counters.h"
 #include "device/device_kinds.h"
 #include "device/device_slots.h"
+#include "device/usb_kind.h"
 #include "device/virtio_slot.h"
 #include "nvme/nvme.h"
 #include "pci/pci.h"
+#include "usb/usb_disk.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_blk.h"
 
@@ -392,4 +394,45 @@ static int namespace_create(struct device_slot *s, struct vz_error *err)
 const struct device_kind nvme_namespace_kind = {
     .type = &config_nvme_namespace_type, .bus = DEVICE_ON_ANOTHER, .model = "nvme/nvme",
     .open = disk_open, .create = namespace_create, .flush = disk_flush, .identify = disk_identify,
+    .disk = &disk_ops, .close = disk_close};
+
+/* ---- USB ------------------------------------------------------------------------------------ */
+
+static int usb_create(struct device_slot *s, struct vz_error *err)
+{
+    const struct vz_storage_device *d = s->config;
+    struct usb_disk_options o = {.blk = s->host, .read_only = d->attachment->read_only,
+                                 .is_cdrom = s->kind == &usb_cdrom_kind, .block_size = d->block_size};
+    struct usb_dev *dev;
+    uint32_t port;
+    int r = usb_slot_port(s, USB_SUPER, &port, err);
+
+    if (r < 0)
+        return r;
+    if (d->identifier)
+        strncpy(o.serial, d->identifier, sizeof(o.serial) - 1);
+    else
+        snprintf(o.serial, sizeof(o.serial), "vz%u", s->index);
+    r = usb_disk_create(s->env->bus, port, &o, &dev, err);
+    return r < 0 ? r : usb_slot_plug(s, dev, err);
+}
+
+static void usb_quiesce(struct device_slot *s)
+{
+    usb_disk_quiesce(s->model, device_slot_quiet, s);
+}
+
+static void usb_resume(struct device_slot *s)
+{
+    usb_disk_resume(s->model);
+}
+
+const struct device_kind usb_disk_kind = {
+    .type = &config_usb_disk_type, USB_SLOT, .model = "usb/usb_disk", .open = disk_open, .create = usb_create,
+    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = disk_identify,
+    .disk = &disk_ops, .close = disk_close};
+
+const struct device_kind usb_cdrom_kind = {
+    .type = &config_usb_cdrom_type, USB_SLOT, .model = "usb/usb_disk", .open = disk_open, .create = usb_create,
+    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = disk_identify,
     .disk = &disk_ops, .close = disk_close};

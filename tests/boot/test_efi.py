@@ -33,7 +33,7 @@ dmesg -n 1
 """
 
 
-@pytest.mark.parametrize("how,memory", [("--disk", "256M"), ("--nvme", "4G")])
+@pytest.mark.parametrize("how,memory", [("--disk", "256M"), ("--nvme", "4G"), ("--usb-disk", "256M")])
 def test_linux_finds_the_machine_as_the_firmware_left_it(vz, disk, how, memory):
     r = boot(vz, disk(FACTS), "--cpus", "2", "--net", "nat", how=how, memory=memory)
     assert r.status == 0, r

@@ -181,7 +181,9 @@ static const char everything[] =
     "\"storageDevices\":[{\"type\":\"virtioBlock\","
     "\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
     "{\"type\":\"nvme\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
-    "{\"type\":\"nvmeNamespace\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}}],"
+    "{\"type\":\"nvmeNamespace\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
+    "{\"type\":\"usbMassStorage\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\",\"readOnly\":true}},"
+    "{\"type\":\"usbCdrom\",\"attachment\":{\"type\":\"diskImage\",\"path\":\"%s\"}}],"
     "\"networkDevices\":[{\"type\":\"virtioNet\"}],"
     "\"consoleDevices\":[{\"type\":\"virtioConsole\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\"}]}],"
     "\"entropyDevices\":[{\"type\":\"virtioEntropy\"}],"
@@ -198,8 +200,8 @@ static const char everything[] =
 
 START_TEST(every_kind_lives_and_has_state)
 {
-    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + 3 * sizeof(path)];
-    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path, path, path);
+    char path[] = "/tmp/vz-kinds-test.XXXXXX", json[sizeof(everything) + 5 * sizeof(path)];
+    int fd = mkstemp(path), len = snprintf(json, sizeof(json), everything, path, path, path, path, path);
     unsigned kinds = 0;
     struct vz_error err = {0};
     struct vz_config *c;

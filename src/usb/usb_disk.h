@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* A USB mass storage device (Bulk-Only Transport 1.0) at SuperSpeed: a disk, or a CD-ROM drive. Threads as in usb.h. */
+#ifndef VZ_USB_USB_DISK_H
+#define VZ_USB_USB_DISK_H
+
+#include "usb/scsi.h"
+#include "usb/usb.h"
+
+struct usb_disk_options {
+    struct blk *blk;     /* the caller's, outlives it; it attaches */
+    bool read_only;      /* also where the disk could be written */
+    bool is_cdrom;       /* blocks of 2048 bytes, read-only, can be ejected */
+    uint32_t block_size; /* of a disk: 512, 4096, or 0 for the disk's own, which is the least */
+    char serial[SCSI_SERIAL_MAX + 1]; /* ASCII; "": "1" */
+};
+
+/* It belongs to the bus until it is taken away: usb_dev_destroy(). 0 or -errno with err filled in. */
+int usb_disk_create(struct bus *bus, uint32_t instance, const struct usb_disk_options *o, struct usb_dev **ret,
+                    struct vz_error *err) must_check;
+
+/* Call done(arg) once nothing of it is on the disk: from the loop, or from inside when that is so already. Go on; also
+ * before that, which then does not come. */
+void usb_disk_quiesce(struct usb_dev *d, void (*done)(void *arg), void *arg);
+void usb_disk_resume(struct usb_dev *d);
+
+#endif

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Linux's own drivers on the USB controller: disks, a CD-ROM, keyboards and pointing devices."""
+import glob
+import os
+import re
+import subprocess
+
+import pytest
+
+import boots
+from conftest import ROOT, SLOWER
+
+MIB = 1 << 20
+HERE = os.path.dirname(__file__)
+LIMIT_S = 900 * SLOWER
+STEPS = "seq check rand:200 check flush:20 check"
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory):
+    """modules(NAME...): files for an initramfs, and a script that loads them, what they need first."""
+    folder = tmp_path_factory.mktemp("modules")
+    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-amd64/package.deb", folder], check=True)
+    found = {os.path.basename(path)[:-3].replace("-", "_"): path for path in glob.glob(f"{folder}/**/*.ko", recursive=True)}
+
+    def with_needs(name, known):
+        if name in known or name not in found:
+            return
+        with open(found[name], "rb") as f:
+            needs = re.search(rb"\0depends=([^\0]*)\0", f.read()).group(1).decode()
+        for need in filter(None, needs.split(",")):
+            with_needs(need.replace("-", "_"), known)
+        known.append(name)
+
+    def make(*names):
+        order = []
+        for name in names:
+            assert name in found, name
+            with_needs(name, order)
+        return [(found[n], f"mod/{n}.ko") for n in order], "".join(f"insmod /mod/{n}.ko\n" for n in order)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def diskcheck(tmp_path_factory):
+    program = tmp_path_factory.mktemp("bin") / "diskcheck"
+    subprocess.run(["gcc", "-O2", "-static", f"{HERE}/diskcheck.c", "-o", program], check=True)
+    return program
+
+
+@pytest.fixture
+def guest(kernels, initramfs, modules, diskcheck, monkeypatch):
+    """guest(SCRIPT, OPTION...) runs it to its end, in memory that no device writes without asking."""
+    monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
+
+    def run(script, *options, drivers=("xhci_pci", "usb_storage", "sd_mod", "sr_mod"), cpus=2):
+        files, load = modules(*drivers)
+        initrd = initramfs(load + script + "\ndmesg | grep -E 'xhci.*(warn|error|not respond|died)|usb.*(error|reset)'\n"
+                           "poweroff -f\n", *files, (diskcheck, "bin/diskcheck"))
+        r = boots.run(kernels["amd64"], initrd, "--cpus", cpus, *options, limit_s=LIMIT_S)
+        assert r.status == 0 and not boots.trouble(r.out), r
+        return r.out
+
+    return run
+
+
+@pytest.fixture
+def image(tmp_path):
+    def make(size=16 * MIB, name="disk.img"):
+        path = tmp_path / name
+        with open(path, "wb") as f:
+            f.truncate(size)
+        return path
+
+    return make
+
+
+def wait_for(*devices):
+    return "".join(f"for i in $(seq 600); do [ -b /dev/{d} ] && break; sleep 0.1; done\n" for d in devices)
+
+
+def test_what_the_guest_wrote_is_in_the_image(guest, image, diskcheck):
+    path = image()
+    out = guest(wait_for("sda") + f"cat /sys/block/sda/size /sys/bus/usb/devices/2-1/speed\ndiskcheck /dev/sda 7 {STEPS}",
+                "--usb-disk", path)
+    assert "all is well" in out and "5000" in out and "32768" in out, out
+    assert "reset" not in out and "error" not in out, out
+    r = subprocess.run([diskcheck, "--verify", path, "7", *STEPS.split()], text=True, stdout=subprocess.PIPE)
+    assert "all is well" in r.stdout
+
+
+def test_a_cdrom_is_only_read(guest, image):
+    path = image(8 * MIB, "disc.iso")
+    path.write_bytes(b"this is on the disc\n".ljust(8 * MIB, b"x"))
+    out = guest(wait_for("sr0", "sda") + "head -n 1 /dev/sr0; cat /sys/block/sr0/size; cat /sys/block/sda/ro /sys/block/sda/size\n"
+                "echo x >/dev/sr0 && echo WRITTEN",
+                "--cdrom", path, "--usb-disk", f"{image()},ro")
+    assert "this is on the disc" in out and "16384" in out and "WRITTEN" not in out, out
+    assert "1\n32768" in out, out
+    assert path.read_bytes().startswith(b"this is on the disc")
+
+
+def test_keyboards_and_pointing_devices_are_found(guest):
+    out = guest("for i in $(seq 100); do [ $(ls -d /sys/class/input/event* | wc -l) -ge 8 ] && break; sleep 0.1; done\n"
+                "cat /sys/class/input/event*/device/name; cat /sys/bus/hid/devices/*/uevent | grep DRIVER\n"
+                "grep . /sys/class/input/input*/properties /sys/class/input/input*/capabilities/abs",
+                "--keyboard", "--mac-keyboard", "--pointer", "--mouse", "--trackpad",
+                drivers=("xhci_pci", "usbhid", "hid_generic", "hid_apple", "hid_multitouch", "evdev"))
+    for name in ("vz vz USB Keyboard", "vz vz Mac Keyboard", "vz vz USB Tablet", "vz vz USB Mouse", "vz vz Trackpad Touchpad"):
+        assert name in out, out
+    assert "DRIVER=apple" in out and "DRIVER=hid-multitouch" in out, out
+    assert "properties:5" in out, out  # a pointer, and a pad that is pressed
