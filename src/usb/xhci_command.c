@@ -114,9 +114,20 @@ static unsigned do_no_op(struct xhci *x, struct xhci_command *c)
     return XHCI_SUCCESS;
 }
 
+/* What the driver may write at any time, as it is now. */
+static struct xhci_regs registers(struct xhci *x)
+{
+    struct xhci_regs r;
+
+    device_lock(&x->pci.dev);
+    r = x->regs;
+    device_unlock(&x->pci.dev);
+    return r;
+}
+
 static unsigned do_enable_slot(struct xhci *x, struct xhci_command *c)
 {
-    unsigned max = MIN(x->regs.config & 0xff, XHCI_SLOTS);
+    unsigned max = MIN(registers(x).config & 0xff, XHCI_SLOTS);
 
     for (unsigned n = 1; n <= max; n++) {
         if (!x->slot[n].enabled) {
@@ -144,7 +155,7 @@ static bool find_context(struct xhci *x, struct xhci_slot *s)
 {
     uint8_t raw[8];
 
-    if (mem_read(x->mem, x->regs.dcbaap + 8u * s->id, raw, sizeof(raw)) < 0)
+    if (mem_read(x->mem, registers(x).dcbaap + 8u * s->id, raw, sizeof(raw)) < 0)
         return false;
     s->context = load_le64(raw) & ~UINT64_C(63);
     return s->context && mem_ptr(x->mem, s->context, XHCI_CONTEXT_SIZE * XHCI_EPS, MEM_READ);
@@ -434,41 +445,49 @@ static void begin(struct xhci *x, struct xhci_command *c)
     xhci_command_finish(x);
 }
 
-/* The next TRB of the ring that is not a link; false: there is none. */
-static bool take(struct xhci *x, struct xhci_command *ret)
+static void set_ring(struct xhci *x, uint64_t crcr)
 {
-    struct xhci_regs *r = &x->regs;
+    device_lock(&x->pci.dev);
+    x->regs.crcr = crcr;
+    device_unlock(&x->pci.dev);
+}
+
+/* The next TRB of the ring, from crcr on, that is not a link; false: there is none. */
+static bool take(struct xhci *x, uint64_t crcr, struct xhci_command *ret)
+{
     uint8_t raw[16];
 
     for (unsigned links = 0; links < XHCI_BUDGET; links++) {
-        uint64_t at = r->crcr & ~UINT64_C(15);
+        uint64_t at = crcr & ~UINT64_C(15);
 
         if (mem_read(x->mem, at, raw, sizeof(raw)) < 0) {
             xhci_fatal(x, "the command ring is not in memory");
             return false;
         }
         *ret = (struct xhci_command){.gpa = at, .trb = {load_le64(raw), load_le32(raw + 8), load_le32(raw + 12)}};
-        if ((ret->trb.control & XHCI_TRB_C) != (r->crcr & 1))
+        if ((ret->trb.control & XHCI_TRB_C) != (crcr & 1))
             return false;
         if (XHCI_TRB_TYPE(ret->trb.control) != XHCI_LINK) {
-            r->crcr += 16;
+            set_ring(x, crcr + 16);
             return true;
         }
-        r->crcr = (ret->trb.parameter & ~UINT64_C(15)) |
-                  ((r->crcr ^ (ret->trb.control & XHCI_TRB_TC ? 1 : 0)) & 1);
+        crcr = (ret->trb.parameter & ~UINT64_C(15)) |
+               ((crcr ^ (ret->trb.control & XHCI_TRB_TC ? 1 : 0)) & 1);
     }
     xhci_fatal(x, "the command ring is nothing but links");
     return false;
 }
 
-/* crcr is the loop's while the ring runs; the function's lock is for the driver's reads and writes before. */
+/* While the ring runs, its pointer is the loop's. */
 void xhci_commands(struct xhci *x)
 {
     struct xhci_command c;
+    struct xhci_regs r;
 
     xhci_command_finish(x);
     for (unsigned i = 0; i < XHCI_BUDGET && x->command_due && !x->command.active; i++) {
-        if (!x->regs.command_running || !take(x, &c)) {
+        r = registers(x);
+        if (!r.command_running || !take(x, r.crcr, &c)) {
             x->command_due = false;
             return;
         }
@@ -480,7 +499,7 @@ void xhci_commands(struct xhci *x)
 
 void xhci_commands_stop(struct xhci *x)
 {
-    const struct xhci_command ring = {.gpa = x->regs.crcr & ~UINT64_C(15)};
+    const struct xhci_command ring = {.gpa = registers(x).crcr & ~UINT64_C(15)};
 
     xhci_command_finish(x);
     if (x->command.active)

@@ -54,7 +54,7 @@ struct xhci_intr {
 
 struct xhci_port {
     uint32_t sc, pmsc;     /* under pci.dev.lock */
-    struct usb_dev *dev;   /* the loop's */
+    struct usb_dev *dev;   /* changed by the loop under that lock, as the next */
     bool leaving;          /* it is being unplugged: */
     void (*unplugged)(void *arg);
     void *unplugged_arg;

@@ -124,11 +124,11 @@ int xhci_plug(struct xhci *x, struct usb_dev *d)
 
     if (!port)
         return -ENOSPC;
-    x->port[port - 1].dev = d;
     d->host_ops = &host_ops;
     d->host = x;
     d->port = port;
     device_lock(&x->pci.dev);
+    x->port[port - 1].dev = d;
     if (x->port[port - 1].sc & XHCI_PORT_PP)
         connect(x, port - 1);
     device_unlock(&x->pci.dev);
@@ -140,10 +140,10 @@ void xhci_unplug(struct xhci *x, struct usb_dev *d, void (*done)(void *arg), voi
 {
     struct xhci_port *p = &x->port[d->port - 1];
 
-    p->leaving = true;
     p->unplugged = done;
     p->unplugged_arg = arg;
     device_lock(&x->pci.dev);
+    p->leaving = true;
     disconnect(x, d->port - 1);
     device_unlock(&x->pci.dev);
     if (x->quiet)
@@ -161,9 +161,11 @@ void xhci_port_left(struct xhci *x, unsigned n)
     usb_reset(p->dev);
     p->dev->host_ops = NULL;
     p->dev->port = 0;
+    p->unplugged = NULL;
+    device_lock(&x->pci.dev);
     p->dev = NULL;
     p->leaving = false;
-    p->unplugged = NULL;
+    device_unlock(&x->pci.dev);
     if (done)
         done(arg);
 }
