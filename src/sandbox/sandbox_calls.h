@@ -25,6 +25,7 @@ enum sandbox_feature {
     SANDBOX_KVM = 1 << 2,    /* the KVM backend */
     SANDBOX_STUBS = 1 << 3,  /* direct execution */
     SANDBOX_FOLDERS = 1 << 4, /* folders in which it may make files: saved states, layers */
+    SANDBOX_NBD = 1 << 5,    /* a disk on an NBD server, whose connections the loop's threads make again */
 };
 
 /* One call, allowed with arguments that pass both checks. Several rows of a call stand together: one that
