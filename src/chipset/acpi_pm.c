@@ -28,6 +28,7 @@ struct acpi_pm {
     void (*smi)(void *arg); /* NULL: there are none */
     void *smi_arg;
     bool smi_locked; /* SMI_GLOBAL stays as it is */
+    bool zero_is_off; /* acpi_pm_zero_is_off() */
     uint64_t base_ns; /* host time at which the PM timer stood at base_ticks */
     uint64_t base_ticks;
     bool frozen; /* at base_ticks */
@@ -88,13 +89,18 @@ static void on_timer(void *arg)
     device_unlock(&pm->dev);
 }
 
+static bool is_off(const struct acpi_pm *pm, unsigned type)
+{
+    return type == ACPI_S5_TYPE || (pm->zero_is_off && type == 0);
+}
+
 static void write_cnt_high(struct acpi_pm *pm, uint8_t v)
 {
     uint16_t cnt = (uint16_t)(v << 8);
 
     /* SLP_EN is write-only and reads as 0. */
     pm->pm1_cnt = (uint16_t)((pm->pm1_cnt & 0xff) | (cnt & CNT_SLP_TYP));
-    if ((cnt & CNT_SLP_EN) && (cnt & CNT_SLP_TYP) >> CNT_SLP_TYP_SHIFT == ACPI_S5_TYPE) {
+    if ((cnt & CNT_SLP_EN) && is_off(pm, (cnt & CNT_SLP_TYP) >> CNT_SLP_TYP_SHIFT)) {
         TRACE(trace_mask(), chipset, "acpi-pm", pm, "the guest turns itself off");
         pm->requests.request(pm->requests.arg, CHIPSET_POWER_OFF, 0);
     }
@@ -210,6 +216,11 @@ void acpi_pm_set_smi(struct acpi_pm *pm, void (*smi)(void *arg), void *arg)
 {
     pm->smi = smi;
     pm->smi_arg = arg;
+}
+
+void acpi_pm_zero_is_off(struct acpi_pm *pm)
+{
+    pm->zero_is_off = true;
 }
 
 void acpi_pm_lock_smi(void *acpi_pm, bool locked)

@@ -39,6 +39,11 @@ START_TEST(s5_powers_off_and_other_sleeps_do_not)
     ck_assert_uint_eq(fake_in(&f.m, 0x604, 2), 5 << 10);
     fake_out(&f.m, 0x605, 1, 0x34);
     ck_assert_uint_eq(f.requests[CHIPSET_POWER_OFF], 2);
+    fake_out(&f.m, 0x604, 2, 1 << 13);
+    ck_assert_uint_eq(f.requests[CHIPSET_POWER_OFF], 2);
+    acpi_pm_zero_is_off(f.pm);
+    fake_out(&f.m, 0x604, 2, 1 << 13);
+    ck_assert_uint_eq(f.requests[CHIPSET_POWER_OFF], 3);
     fake_machine_fini(&f.m);
 }
 END_TEST

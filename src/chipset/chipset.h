@@ -81,6 +81,9 @@ int acpi_pm_create(struct bus *bus, struct loop *loop, const struct chipset_requ
                    struct acpi_pm **ret) must_check;
 /* Move the registers (PMBASE of the LPC bridge), or take them away. Takes the device's lock. */
 void acpi_pm_set_base(void *acpi_pm, uint16_t base, bool enabled);
+/* Before vCPUs run: a SLP_TYP of 0 is soft-off too. Firmware for virtual machines does not look at the tables to find
+ * out, but takes QEMU's for granted. */
+void acpi_pm_zero_is_off(struct acpi_pm *pm);
 /* Before vCPUs run: where an SMI of the command port goes, for guests that enable it (SMI_EN); and whether they
  * may disable it again (SMI_LOCK of the LPC bridge). smi is called on a vCPU thread, under the device's lock. */
 void acpi_pm_set_smi(struct acpi_pm *pm, void (*smi)(void *arg), void *arg);

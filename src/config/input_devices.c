@@ -9,7 +9,7 @@ static const struct schema_field usb_keyboard_fields[] = {
 const struct schema_type config_usb_keyboard_type = {
     .name = "usb_keyboard", .json = "usbKeyboard", .size = sizeof(struct vz_keyboard),
     .fields = usb_keyboard_fields, .option = "keyboard", .heading = "Devices",
-    .text = "a USB keyboard, on which `vz send-keys` and displays type"};
+    .text = "a USB keyboard, on which programs and VNC clients type"};
 
 static const struct schema_field mac_keyboard_fields[] = {
     FIELD_CONST(struct vz_keyboard, is_mac, 1), FIELD_END};

@@ -2,6 +2,7 @@
 """What firmware draws, by VNC and in a browser's way; and clients that do as they should not."""
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -133,3 +134,24 @@ def test_the_page_is_for_one_browser(machine):
     assert " 403 " in machine.upgrade(Cookie=cookie, Host="evil.example", Origin="http://evil.example")[0] + " "
     answer, _ = machine.upgrade(Cookie=cookie)
     assert " 101 " in answer and answer.endswith("RFB 003.008\n")
+
+
+def keysym(c):
+    return 0xff0d if c == "\n" else ord(c)
+
+
+def test_what_is_typed_reaches_the_guest():
+    """The UEFI shell is told to turn the machine off, by a keyboard that --vnc brings along."""
+    m = Machine()
+    client, end = m.client(), time.monotonic() + LIMIT_S
+    client.sock.sendall(struct.pack(">BBHH", 5, 0, 10, 10) + struct.pack(">BBHH", 5, 1, 400, 300))
+    while m.p.poll() is None and time.monotonic() < end:
+        try:
+            for c in "\nreset -s\n":
+                for down in (1, 0):
+                    client.sock.sendall(struct.pack(">BBxxI", 4, down, keysym(c)))
+                    time.sleep(0.05)
+        except OSError:
+            break
+        time.sleep(3)
+    assert m.p.wait(timeout=60) == 0

@@ -8,21 +8,26 @@
 
 #include "vnc/vnc_server.h"
 
+/* A device by the option of that name, where the configuration has none in its list. */
+static bool add_where_none(struct vz_config *config, const char *list, const char *option)
+{
+    char *there = vz_config_get(config, list, NULL);
+    bool none = !there || !strcmp(there, "[]");
+    struct vz_error err;
+
+    free(there);
+    if (!none || vz_config_add(config, option, NULL, &err) >= 0)
+        return true;
+    cli_error("%s", err.text);
+    return false;
+}
+
 bool run_vnc_prepare(const struct given *given, struct vz_config *config)
 {
-    struct vz_error err;
-    char *displays;
-
-    if (!opts_given(given, "vnc"))
-        return true;
-    displays = vz_config_get(config, "graphicsDevices", NULL);
-    if ((!displays || !strcmp(displays, "[]")) && vz_config_add(config, "display", NULL, &err) < 0) {
-        cli_error("%s", err.text);
-        free(displays);
-        return false;
-    }
-    free(displays);
-    return true;
+    return !opts_given(given, "vnc") ||
+           (add_where_none(config, "graphicsDevices", "display") &&
+            add_where_none(config, "keyboards", "keyboard") &&
+            add_where_none(config, "pointingDevices", "pointer"));
 }
 
 /* The first line of a file; NULL and err. */

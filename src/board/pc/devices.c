@@ -81,6 +81,8 @@ int board_add_devices(struct board *b, struct vz_error *err)
         fill_nvram(b);
         pci.reset_port.arg = reset;
         pci.pm_arg = b->pm;
+        if (b->options.firmware)
+            acpi_pm_zero_is_off(b->pm);
         if (board_has_smm(&b->options))
             acpi_pm_set_smi(b->pm, board_smi, b);
         r = pci_host_create(b->bus, &pci, &b->pci);

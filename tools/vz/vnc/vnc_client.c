@@ -14,6 +14,7 @@
 #include <vz/display.h>
 
 #include "vnc/vnc_impl.h"
+#include "vnc/vnc_input.h"
 #include "vnc/vnc_library.h"
 
 #define WAIT_MS  5000 /* for the rest of a message, or for a client that does not read */
@@ -27,6 +28,7 @@ struct client {
     rfbScreenInfoPtr screen;
     rfbClientPtr cl;
     char *passwords[2];
+    struct vnc_input input;
     uint32_t width, height;
     bool gone;
 };
@@ -171,6 +173,20 @@ static int on_size(int width, int height, int count, struct rfbExtDesktopScreen 
                : rfbExtDesktopSize_Success;
 }
 
+static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
+{
+    struct client *c = of(cl);
+
+    vnc_input_key(&c->input, c->server->machine, down, symbol);
+}
+
+static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
+{
+    struct client *c = of(cl);
+
+    vnc_input_pointer(&c->input, c->server->machine, (unsigned)buttons, (unsigned)x, (unsigned)y, c->width, c->height);
+}
+
 static int count_screens(rfbClientPtr cl)
 {
     return 1;
@@ -212,6 +228,8 @@ static bool make_screen(struct client *c)
     s->desktopName = "vz";
     s->authPasswdData = c->passwords;
     s->passwordCheck = libvnc.rfbCheckPasswordByList;
+    s->kbdAddEvent = on_key;
+    s->ptrAddEvent = on_pointer;
     s->setDesktopSizeHook = on_size;
     s->numberOfExtDesktopScreensHook = count_screens;
     s->getExtDesktopScreenHook = get_screen;
@@ -286,6 +304,7 @@ void vnc_client_serve(struct vnc_server *server, int fd, bool websocket)
         if (c.cl) {
             c.cl->clientGoneHook = on_gone;
             serve(&c);
+            vnc_input_release(&c.input, server->machine);
             if (!c.gone) {
                 libvnc.rfbCloseClient(c.cl);
                 libvnc.rfbClientConnectionGone(c.cl);
