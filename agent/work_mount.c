@@ -79,15 +79,20 @@ void work_mount(const struct request *q, struct agent_fields *ret)
 {
     char *tag = agent_get_text(q->data, q->len, AGENT_F_ARG);
     char *path = agent_get_text(q->data, q->len, AGENT_F_PATH);
+    char real[PATH_MAX];
     int r;
 
     if (!tag || !*tag || !path || path[0] != '/' || strlen(path) >= PATH_MAX) {
         work_failed(ret, EINVAL, "mount", NULL);
         return;
     }
-    r = is_mounted(tag, path) ? 0 : make_folders(path);
+    if (is_mounted(tag, path))
+        return;
+    r = make_folders(path);
+    if (!r && !realpath(path, real)) /* as /proc/self/mounts has it: without links and slashes too many */
+        r = -errno;
     if (r < 0)
         work_failed(ret, -r, "folder", NULL);
-    else if (!is_mounted(tag, path) && (r = mount_share(tag, path)) < 0)
+    else if (!is_mounted(tag, real) && (r = mount_share(tag, real)) < 0)
         work_failed(ret, -r, "mount", NULL);
 }

@@ -193,6 +193,12 @@ static int keep(struct nbd_client *c, struct nbd_command *cmd)
 
     if (!keeps_writes(c) || is_stable || (cmd->op != BLK_WRITE && cmd->op != BLK_ZERO))
         return 0;
+    if (data && !cmd->own_data) { /* the guest's: made when the server's writes needed no log (find_data()) */
+        data = buffers_get(&c->buffers, cmd->len);
+        if (!data)
+            return -ENOMEM;
+        memcpy(data, cmd->data, cmd->len);
+    }
     cmd->data = NULL;
     cmd->own_data = false;
     return write_log_add(&c->log, cmd->offset, cmd->len, cmd->may_unmap, data);

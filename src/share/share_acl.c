@@ -114,16 +114,18 @@ int acl_set(const char *path, const char *host_name, const void *value, size_t l
     *ret_mode = mode_of(&a);
     if (!is_minimal(&a))
         return store(path, host_name, &a);
-    removexattr(path, host_name); /* there may be none */
-    return 0;
+    if (removexattr(path, host_name) == 0 || errno == ENODATA || errno == EPERM)
+        return 0; /* there may be none, and a FIFO has none */
+    return -errno;
 }
 
 int acl_follow_mode(const char *path, mode_t mode)
 {
     struct acl a = {.len = 0};
 
+    errno = 0;
     if (!load(path, ACL_ACCESS, &a))
-        return 0;
+        return !a.len && errno == EACCES ? -EACCES : 0;
     set_mode_of(&a, mode);
     return store(path, ACL_ACCESS, &a);
 }

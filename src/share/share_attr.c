@@ -347,7 +347,7 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
     struct statx now, host;
     struct tag want;
     bool tagged;
-    int r = node_view(s, n, &now, &tagged);
+    int denied, r = node_view(s, n, &now, &tagged);
 
     if (!r)
         r = stat_fd(fd, &host);
@@ -368,8 +368,17 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
     if (want.mode & (S_ISUID | S_ISGID))
         n->privileges = true;
     proc_path(path, fd, NULL);
+    r = in->valid & FATTR_MODE && session_has(s, FUSE_POSIX_ACL) ? acl_follow_mode(path, want.mode) : 0;
+    if (r < 0 && r != -EACCES)
+        return r;
+    denied = r; /* by the mode as it was: as it will be, it may not; else by a tag */
     r = owner_change(s, n->root, path, &host, tagged, &want);
-    return r || !(in->valid & FATTR_MODE) || !session_has(s, FUSE_POSIX_ACL) ? r : acl_follow_mode(path, want.mode);
+    if (r < 0 || !denied)
+        return r;
+    r = acl_follow_mode(path, want.mode);
+    if (r == -EACCES && !owner_open_up(s, n->root, path))
+        r = acl_follow_mode(path, want.mode);
+    return r;
 }
 
 int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions, bool no_sgid)

@@ -91,7 +91,9 @@ static int replace_link(struct share *s, struct node *n, struct node *parent, in
     if (!r)
         r = stat_in(dir_fd, ours, &st);
     if (!r && !node_is(n, &st)) { /* the host was quicker: what it put there goes back */
-        r = renameat2(dir_fd, ours, dir_fd, name, RENAME_EXCHANGE) < 0 ? -errno : -ESTALE;
+        if (renameat2(dir_fd, ours, dir_fd, name, RENAME_EXCHANGE) < 0)
+            return -errno; /* then ours is what the host put there: it stays */
+        r = -ESTALE;
     }
     unlinkat(dir_fd, ours, 0);
     if (!r)
@@ -143,6 +145,7 @@ int rename_to_whiteout(const struct share *s, const struct root *root, const str
 {
     char ours[NAME_LEN];
     int file = make(s, root, from_fd, want, NULL, ours), r = 0;
+    struct statx st;
 
     if (file < 0)
         return file;
@@ -153,6 +156,11 @@ int rename_to_whiteout(const struct share *s, const struct root *root, const str
         r = -errno;
         if (renameat2(from_fd, ours, from_fd, from, RENAME_EXCHANGE) < 0)
             return r; /* then ours is what was to be moved: it stays */
+    } else if (stat_in(from_fd, ours, &st) == 0) {
+        /* Both were names of one file, of which a rename does nothing. */
+        if (renameat2(from_fd, ours, from_fd, from, RENAME_EXCHANGE) < 0)
+            return -errno;
+        unlinkat(from_fd, ours, 0);
     }
     if (r < 0)
         unlinkat(from_fd, ours, 0);

@@ -9,6 +9,10 @@
 #include "display/pixel_format.h"
 #include "virtio/virtio_gpu.h"
 
+/* What is not copying takes as long as copying so many bytes: a command, and a piece of memory that is found. */
+#define GPU_COMMAND_COST 4096u
+#define GPU_ENTRY_COST   1024u
+
 /* A piece of guest memory. Neighbours are one. */
 struct gpu_entry {
     uint64_t gpa, len;
@@ -51,7 +55,7 @@ struct gpu {
     struct gpu_resource *resource;
     uint32_t resources;
     uint64_t entries;   /* of all resources */
-    uint64_t copied;    /* bytes in this turn */
+    uint64_t copied;    /* bytes in this turn, or what took as long */
 };
 
 /* ---- gpu_resource.c: functions that can fail return a response (VIRTIO_GPU_RESP_*) ----------- */

@@ -93,6 +93,15 @@ void gpu_resources_clear(struct gpu *g)
 
 /* ---- Guest memory [5.7.6.8: ATTACH_BACKING] -------------------------------------------------- */
 
+/* What is counted is what is kept, so no more is. */
+static void give_back_rest(struct gpu_resource *r)
+{
+    struct gpu_entry *fewer = realloc(r->entry, ((size_t)r->entries + 1) * sizeof(*fewer));
+
+    if (fewer)
+        r->entry = fewer;
+}
+
 /* Entries that are RAM; false: one is not. Neighbours in both address spaces become one. */
 static bool find_entries(struct gpu *g, struct gpu_resource *r)
 {
@@ -114,6 +123,8 @@ static bool find_entries(struct gpu *g, struct gpu_resource *r)
             r->entry[kept++] = e;
     }
     r->entries = kept;
+    if (r->entry)
+        give_back_rest(r);
     return true;
 }
 
@@ -152,6 +163,7 @@ uint32_t gpu_attach(struct gpu *g, struct gpu_resource *r, uint32_t count,
         return no_memory("pieces of memory");
     if (chain->out_len < off || (chain->out_len - off) / sizeof(struct virtio_gpu_mem_entry) < count)
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    g->copied += (uint64_t)count * GPU_ENTRY_COST;
     response = read_entries(g, r, count, chain, off);
     if (response != VIRTIO_GPU_RESP_OK_NODATA)
         drop_entries(r);

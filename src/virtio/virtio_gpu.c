@@ -81,8 +81,10 @@ static void serve_control(struct gpu *g, struct virtq *q)
     struct virtq_chain *c;
 
     g->copied = 0;
-    while (g->copied < TURN_BYTES && (c = virtq_pop(q)))
+    while (g->copied < TURN_BYTES && (c = virtq_pop(q))) {
+        g->copied += GPU_COMMAND_COST;
         gpu_command(g, c);
+    }
     gpu_scanouts_refresh(g);
     virtq_notify(q);
     if (g->copied >= TURN_BYTES)

@@ -90,6 +90,8 @@ static void snd_drain(struct virtio_dev *dev)
         pcm_rest(p);
     }
     snd->resting = true;
+    if (!dev->stopping) /* one queue is reset only: no start follows for the other */
+        virtio_kick(dev, VIRTIO_SND_VQ_CONTROL);
 }
 
 static void snd_reset(struct virtio_dev *dev)

@@ -8,6 +8,7 @@
 
 #define HEADER_LEN sizeof(struct virtio_snd_pcm_xfer)
 #define STATUS_LEN sizeof(struct virtio_snd_pcm_status)
+#define BUFFER_MAX (16u << 20) /* bytes of samples in a chain, whose descriptors may repeat the same memory */
 
 static bool is_output(const struct pcm *p)
 {
@@ -33,15 +34,11 @@ static void answer(struct virtq_chain *c, uint32_t status, uint32_t latency)
 
 static void finish(struct pcm *p, struct pcm_buffer *b, uint32_t status)
 {
-    static const uint8_t none[256];
     struct virtq_chain *c = b->chain;
 
     /* What it was not filled with is not left as it was: the driver takes it all for samples. */
-    for (uint32_t n; !is_output(p) && b->copied < b->len; b->copied += n) {
-        n = MIN(b->len - b->copied, (uint32_t)sizeof(none));
-        if (!virtq_write(c, b->copied, none, n))
-            break;
-    }
+    if (!is_output(p) && b->copied < b->len)
+        iov_zero(c->in, c->in_count, b->copied, b->len - b->copied);
     TAILQ_REMOVE(&p->buffers, b, link);
     answer(c, status, is_output(p) && p->state == PCM_STARTED ? sound_latency(p->host) : 0);
 }
@@ -141,7 +138,7 @@ static bool measure(enum sound_direction direction, const struct virtq_chain *c,
     size_t rest = direction == SOUND_OUTPUT ? HEADER_LEN : STATUS_LEN;
     size_t len = direction == SOUND_OUTPUT ? c->out_len : c->in_len;
 
-    if (c->out_len < HEADER_LEN || c->in_len < STATUS_LEN)
+    if (c->out_len < HEADER_LEN || c->in_len < STATUS_LEN || len - rest > BUFFER_MAX)
         return false;
     *ret = (uint32_t)(len - rest);
     return true;
@@ -273,8 +270,8 @@ void pcm_rest(struct pcm *p)
     struct pcm_buffer *b = TAILQ_FIRST(&p->buffers);
 
     sound_stop(p->host);
-    if (b)
-        p->skip = b->len - b->left;
+    if (b) /* of a queue that is being reset no buffer comes again */
+        p->skip = pcm_queue(p)->running ? b->len - b->left : 0;
     TAILQ_INIT(&p->buffers);
 }
 

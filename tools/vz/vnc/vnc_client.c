@@ -76,17 +76,15 @@ static bool resize(struct client *c, uint32_t width, uint32_t height)
 static void copy_tile(struct client *c, const struct vz_display_update *u, uint32_t x, uint32_t y, uint32_t width,
                       uint32_t height)
 {
+    static const uint8_t black[TILE * 4]; /* what is black already is not written: it may take no memory yet */
     bool differs = false;
 
     for (uint32_t i = 0; i < height; i++) {
         char *to = c->screen->frameBuffer + ((size_t)(y + i) * c->width + x) * 4;
-        const uint8_t *from = u->pixels ? u->pixels + (size_t)(y + i) * u->stride + (size_t)x * 4 : NULL;
+        const uint8_t *from = u->pixels ? u->pixels + (size_t)(y + i) * u->stride + (size_t)x * 4 : black;
 
-        if (from && memcmp(to, from, (size_t)width * 4)) {
+        if (memcmp(to, from, (size_t)width * 4)) {
             memcpy(to, from, (size_t)width * 4);
-            differs = true;
-        } else if (!from) {
-            memset(to, 0, (size_t)width * 4);
             differs = true;
         }
     }
@@ -114,7 +112,7 @@ static rfbCursorPtr make_cursor(const struct vz_display_cursor *from)
     uint32_t width = from->visible ? from->width : 1, height = from->visible ? from->height : 1;
     size_t count = (size_t)width * height;
     rfbCursorPtr to = calloc(1, sizeof(*to));
-    unsigned char *alpha = calloc(1, count), *pixels = calloc(4, count);
+    unsigned char *alpha = calloc(1, count), *pixels = calloc(4, count + 1); /* a pixel is read as a long */
 
     if (!to || !alpha || !pixels) {
         free(to);
@@ -134,6 +132,14 @@ static rfbCursorPtr make_cursor(const struct vz_display_cursor *from)
     return to;
 }
 
+/* LibVNCServer adds the size of a cursor to where it is, in an int, and writes there. */
+static int near_screen(int32_t at)
+{
+    const int32_t far = 2 * VZ_DISPLAY_SIDE_MAX;
+
+    return at < -far ? -far : at > far ? far : at;
+}
+
 static void update_cursor(struct client *c, const struct vz_display_update *u)
 {
     struct vz_display_cursor cursor = VZ_DISPLAY_CURSOR_INIT;
@@ -143,8 +149,8 @@ static void update_cursor(struct client *c, const struct vz_display_update *u)
         return;
     if (u->cursor_changed && (made = make_cursor(&cursor)))
         libvnc.rfbSetCursor(c->screen, made);
-    c->screen->cursorX = cursor.x + (int)cursor.hot_x;
-    c->screen->cursorY = cursor.y + (int)cursor.hot_y;
+    c->screen->cursorX = near_screen(cursor.x) + (int)cursor.hot_x;
+    c->screen->cursorY = near_screen(cursor.y) + (int)cursor.hot_y;
 }
 
 /* False: it cannot go on. */
@@ -236,6 +242,7 @@ static bool make_screen(struct client *c)
     set_format(c);
     for (unsigned i = 0; s->frameBuffer && i < u.damage_count; i++)
         copy_rect(c, &u, &u.damage[i]);
+    update_cursor(c, &u); /* it is not told again until it changes */
     return s->frameBuffer;
 }
 
@@ -250,6 +257,12 @@ static rfbClientPtr greet(struct client *c, int fd)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return NULL;
+    /* The library select()s, and makes only what it is given non-blocking: that is not what fd is. */
+    if (pair[0] >= (int)FD_SETSIZE || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+        close(pair[0]);
+        close(pair[1]);
+        return NULL;
+    }
     cl = libvnc.rfbNewClient(c->screen, pair[0]);
     if (cl && (recv(pair[1], greeting, sizeof(greeting), MSG_WAITALL) != (ssize_t)sizeof(greeting) ||
                send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL) != (ssize_t)sizeof(greeting) ||

@@ -2,10 +2,12 @@
 #include "vnc/vnc_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,13 +123,16 @@ static void *serve(void *arg)
 {
     struct vnc_connection *c = arg;
     struct vnc_server *s = c->server;
-    enum vnc_kind kind = vnc_front(s, c->fd);
+    int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0); /* whose closing is not ours; c->fd is what hang_up() may use */
+    enum vnc_kind kind = fd >= 0 ? vnc_front(s, fd) : VNC_NOBODY;
 
-    if (kind == VNC_NOBODY)
-        close(c->fd);
-    else
-        vnc_client_serve(s, c->fd, kind == VNC_WEBSOCKET);
+    if (kind != VNC_NOBODY)
+        vnc_client_serve(s, fd, kind == VNC_WEBSOCKET);
+    else if (fd >= 0)
+        close(fd);
     pthread_mutex_lock(&s->lock);
+    close(c->fd);
+    c->fd = -1;
     c->over = true;
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -174,11 +179,24 @@ static void take(struct vnc_server *s, int fd)
     }
 }
 
+/* Whatever its thread waits for in the library ends then. */
+static void hang_up(struct vnc_connection *c)
+{
+    pthread_mutex_lock(&c->server->lock);
+    if (c->fd >= 0)
+        shutdown(c->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&c->server->lock);
+}
+
 static void *listener(void *arg)
 {
     struct vnc_server *s = arg;
     struct pollfd p[2] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
+    sigset_t set;
 
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE); /* the library write()s to clients that may have gone */
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* also for the clients' threads */
     while (poll(p, 2, -1) >= 0 || errno == EINTR) {
         int fd;
 
@@ -189,6 +207,10 @@ static void *listener(void *arg)
             take(s, fd);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
             poll(p, 1, 100);
+    }
+    for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++) {
+        if (s->connection[i].server)
+            hang_up(&s->connection[i]);
     }
     for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++) {
         if (s->connection[i].server)
@@ -219,6 +241,8 @@ static bool set_up(struct vnc_server *s, const struct vnc_options *o, struct vz_
         !make_secret(s->cookie, VNC_TOKEN_LEN, "0123456789abcdef") ||
         !make_secret(s->password, VNC_PASSWORD_MAX, "abcdefghijkmnpqrstuvwxyz23456789"))
         return fail_false(err, VZ_ERROR_IO, "VNC: %s", strerror(errno));
+    if (o->password && !o->password[0])
+        return fail_false(err, VZ_ERROR_INVALID, "VNC: the password is empty");
     if (o->password)
         snprintf(s->password, sizeof(s->password), "%s", o->password);
     if (!start_listening(s, o->address, err))
