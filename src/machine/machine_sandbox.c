@@ -76,6 +76,19 @@ static bool has_nbd(const struct vz_config *c)
     return false;
 }
 
+/* Its library has a thread that none of our filters reaches, or dies in the loop's. */
+static bool has_host_sound(const struct vz_config *c)
+{
+    for (unsigned i = 0; i < c->sound_devices.count; i++) {
+        const struct vz_sound_device *d = c->sound_devices.item[i];
+
+        for (unsigned n = 0; n < d->stream_count; n++)
+            if (d->stream[n].attachment && d->stream[n].attachment->kind == SOUND_HOST)
+                return true;
+    }
+    return false;
+}
+
 /* As options of the JIT have it: only when asked. */
 static bool runs_directly(const char *jit)
 {
@@ -159,6 +172,10 @@ int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
         return 0;
     if (m->locked)
         return error_set(err, EINVAL, VZ_ERROR_INVALID_STATE, "a machine with a sandbox can be started once");
+    if (m->sandbox_mode != VZ_SANDBOX_LOG && has_host_sound(m->config))
+        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                         "a sandbox cannot hold the thread of the host's sound library (PipeWire): use a machine without "
+                         "the host's sound, or without a sandbox");
     r = sandbox_init(&m->sandbox, &o, err);
     if (r < 0)
         return r;

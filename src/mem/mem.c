@@ -303,6 +303,10 @@ int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
 
 void mem_hide(struct mem *mem, gpa_t gpa, uint64_t len)
 {
+    /* What is hidden stays hidden all the time: guests can have this called again at will. */
+    if (atomic_load_explicit(&mem->hidden, memory_order_relaxed) == gpa &&
+        atomic_load_explicit(&mem->hidden_end, memory_order_relaxed) == gpa + len)
+        return;
     atomic_store_explicit(&mem->hidden_end, 0, memory_order_relaxed);
     atomic_store_explicit(&mem->hidden, gpa, memory_order_release);
     atomic_store_explicit(&mem->hidden_end, gpa + len, memory_order_release);

@@ -134,8 +134,8 @@ int mem_set_regions(struct mem *mem, const struct mem_region *region, unsigned c
 const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
 
 /* Have [gpa, gpa + len) be no memory for anybody who asks by guest address, but for mem_find_any(), which
- * is for CPUs in System Management Mode. One range at a time; len 0: none. Any thread. Who has a pointer
- * already keeps it. */
+ * is for CPUs in System Management Mode. One range at a time; len 0: none. Any thread, one at a
+ * time; the same range again changes nothing, not even for a moment. Who has a pointer already keeps it. */
 void mem_hide(struct mem *mem, gpa_t gpa, uint64_t len);
 const struct mem_region *mem_find_any(const struct mem *mem, gpa_t gpa);
 

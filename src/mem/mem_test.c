@@ -2,6 +2,7 @@
 #include "mem/mem.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -117,6 +118,29 @@ START_TEST(hidden_memory_is_none_by_guest_addresses)
     mem_hide(mem, 0, 0);
     ck_assert_int_eq(mem_read(mem, 0x1800, bytes, sizeof(bytes)), 0);
     ck_assert_uint_eq(bytes[0x800], 7);
+    mem_destroy(mem);
+}
+END_TEST
+
+static void *hide_again_and_again(void *arg)
+{
+    for (unsigned n = 0; n < 200000; n++)
+        mem_hide(arg, 0x2000, 0x1000);
+    return NULL;
+}
+
+START_TEST(hidden_memory_does_not_show_while_it_is_hidden_again)
+{
+    struct mem *mem;
+    pthread_t thread;
+
+    ck_assert_int_eq(mem_create(0x4000, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 0x4000, false), 0);
+    mem_hide(mem, 0x2000, 0x1000);
+    ck_assert_int_eq(pthread_create(&thread, NULL, hide_again_and_again, mem), 0);
+    for (unsigned n = 0; n < 200000; n++)
+        ck_assert_ptr_null(mem_find(mem, 0x2800));
+    pthread_join(thread, NULL);
     mem_destroy(mem);
 }
 END_TEST
@@ -451,6 +475,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_region_limit_is_an_error);
     UNIT_TEST(s, copies_cross_adjacent_regions_and_are_all_or_nothing);
     UNIT_TEST(s, hidden_memory_is_none_by_guest_addresses);
+    UNIT_TEST(s, hidden_memory_does_not_show_while_it_is_hidden_again);
     UNIT_TEST(s, writes_to_code_are_told_and_others_are_not);
     UNIT_TEST(s, writes_across_regions_of_the_host_are_told_at_both_addresses);
     UNIT_TEST(s, sizes_that_cannot_be_are_refused);

@@ -89,7 +89,7 @@ static bool bar_decodes(const struct pci_dev *pci, unsigned index)
 
     /* Nobody means address 0: it is a BAR that has none yet. */
     return pci->bar[index].size && (command & (io ? PCI_CMD_IO : PCI_CMD_MEM)) &&
-           bar_address(pci, index);
+           bar_address(pci, index) && (io || !(bar_address(pci, index) & HV_GPA_SMM));
 }
 
 void pci_map_bars_locked(struct pci_dev *pci)

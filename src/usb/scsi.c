@@ -26,8 +26,7 @@ static void fail(struct scsi_disk *d, struct scsi_command *c, uint8_t key, uint8
 {
     d->sense = (struct scsi_sense){key, asc, ascq};
     c->need = SCSI_DONE;
-    c->status = SCSI_CHECK_CONDITION;
-    c->len = 0;
+    c->status = SCSI_CHECK_CONDITION; /* len stays: data may have been moved */
 }
 
 static void bad_field(struct scsi_disk *d, struct scsi_command *c)

@@ -424,6 +424,7 @@ static void reset_transport(struct usb_disk *d)
 {
     d->phase = PHASE_CBW;
     d->buffered = 0;
+    d->command.need = SCSI_DONE; /* SCSI_WAIT is not saved */
     d->aborted = d->busy;
 }
 
@@ -528,8 +529,11 @@ static int loaded(void *object, struct vz_error *err)
     struct usb_disk *d = object;
     const struct scsi_command *c = &d->command;
     bool small = c->need != SCSI_GIVE && c->need != SCSI_TAKE;
+    bool takes = d->phase == PHASE_OUT && d->csw_status == CSW_GOOD && d->due;
 
-    if (d->due > d->host_len || d->moved > d->due || d->sent > d->host_len || d->due > c->len ||
+    if ((takes && c->need != SCSI_WRITE && (c->need != SCSI_TAKE || d->buffered != d->moved)) ||
+        (takes && d->buffered > d->moved) ||
+        d->due > d->host_len || d->moved > d->due || d->sent > d->host_len || d->due > c->len ||
         d->buffered + d->buffer_at > BUFFER_SIZE || (!small && c->len > SCSI_DATA_MAX) ||
         (c->need == SCSI_TAKE && c->len < scsi_taken_min(&d->scsi, c)))
         return error_set(err, EINVAL, VZ_ERROR_RESTORE, "usb-disk: no command can be like that");

@@ -161,6 +161,18 @@ static bool find_context(struct xhci *x, struct xhci_slot *s)
     return s->context && mem_ptr(x->mem, s->context, XHCI_CONTEXT_SIZE * XHCI_EPS, MEM_READ);
 }
 
+/* A device has one slot: two would give it two transfers for the same endpoint. */
+static bool is_taken(const struct xhci *x, const struct xhci_slot *s, unsigned port)
+{
+    for (unsigned n = 1; n <= XHCI_SLOTS; n++) {
+        const struct xhci_slot *other = &x->slot[n];
+
+        if (other != s && other->enabled && other->state && other->port == port)
+            return true;
+    }
+    return false;
+}
+
 /* 4.6.5 */
 static unsigned do_address(struct xhci *x, struct xhci_command *c)
 {
@@ -168,16 +180,20 @@ static unsigned do_address(struct xhci *x, struct xhci_command *c)
     bool block = c->trb.control & XHCI_TRB_BSR;
     struct xhci_slot *s = c->slot;
     struct context control, slot, ep0;
+    unsigned port;
 
     if (s->state > XHCI_SLOT_DEFAULT || (block && s->state))
         return XHCI_CONTEXT_STATE_ERROR;
     if (!read_context(x, input, &control) || !read_context(x, input + 32, &slot) ||
         !read_context(x, input + 64, &ep0) || !find_context(x, s))
         return XHCI_TRB_ERROR;
-    s->port = slot.word[1] >> 16 & 0xff;
-    if (control.word[0] || control.word[1] != 3 || slot.word[0] & 0xfffff || !s->port ||
-        s->port > XHCI_PORTS_ALL)
+    port = slot.word[1] >> 16 & 0xff;
+    if (control.word[0] || control.word[1] != 3 || slot.word[0] & 0xfffff || !port ||
+        port > XHCI_PORTS_ALL)
         return XHCI_PARAMETER_ERROR;
+    if (is_taken(x, s, port))
+        return XHCI_TRB_ERROR;
+    s->port = (uint8_t)port;
     if (!xhci_slot_device(x, s))
         return XHCI_TRANSACTION_ERROR;
     if (!enable_ep(s, 1, &ep0))
@@ -243,6 +259,7 @@ static unsigned do_configure(struct xhci *x, struct xhci_command *c)
     if (!read_context(x, input, &control) || !read_context(x, input + 32, &in) ||
         !read_context(x, s->context, &slot))
         return XHCI_TRB_ERROR;
+    control.word[0] = c->stops; /* those that have no TDs: the driver may have written others since */
     if ((control.word[0] & 3) || (control.word[1] & 3) != 1)
         return XHCI_PARAMETER_ERROR;
     code = configure_eps(x, s, input, control.word[0], control.word[1]);
@@ -419,6 +436,8 @@ void xhci_command_finish(struct xhci *x)
         return;
     x->command.active = false;
     complete(x, &c, kinds[XHCI_TRB_TYPE(c.trb.control)].run(x, &c));
+    if (c.slot && c.slot->kicked)
+        x->kicked |= BIT(c.slot->id); /* what came while it waited: xhci_ep_run() */
 }
 
 static void begin(struct xhci *x, struct xhci_command *c)

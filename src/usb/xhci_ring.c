@@ -93,7 +93,8 @@ static int gather(struct walk *w, const struct xhci_ep *ep)
         if ((trb.control & XHCI_TRB_C) != w->cycle)
             return 0;
         if (XHCI_TRB_TYPE(trb.control) == XHCI_LINK) {
-            if ((trb.control & XHCI_TRB_IOC) && !add(w->td, w->at, &trb))
+            /* Not before the first: it belongs to no TD (FreeBSD has one with IOC behind every TD). */
+            if (w->td->count && (trb.control & XHCI_TRB_IOC) && !add(w->td, w->at, &trb))
                 return -EPROTO;
             w->at = trb.parameter & ~UINT64_C(15);
             w->cycle ^= !!(trb.control & XHCI_TRB_TC);

@@ -67,20 +67,30 @@ const struct state_field xhci_state[] = {
     STATE_END,
 };
 
-/* Guest memory is there: bus_load() comes after it. */
-static bool map_rings(struct xhci *x)
+/* Guest memory is there: bus_load() comes after it. The table may be gone by now, as when firmware had a ring, and the
+ * system after it has no driver: then there is no ring, until a driver sets one up. */
+static void map_rings(struct xhci *x)
 {
-    bool good = true;
-
     for (unsigned n = 0; n < XHCI_INTRS; n++) {
         struct xhci_intr *i = &x->intr[n];
 
-        if (!i->mapped)
+        if (i->mapped && xhci_intr_map_locked(x, i) && i->segment < i->erstsz &&
+            i->index < i->table[i->segment].size)
             continue;
-        good = good && xhci_intr_map_locked(x, i) && i->segment < i->erstsz &&
-               i->index < i->table[i->segment].size;
+        i->mapped = i->full = false;
+        i->segment = i->index = i->held_count = 0;
     }
-    return good;
+}
+
+static bool is_shared(const struct xhci *x, unsigned slot)
+{
+    const struct xhci_slot *s = &x->slot[slot];
+
+    for (unsigned n = 1; n < slot; n++) {
+        if (s->enabled && s->state && x->slot[n].enabled && x->slot[n].state && s->port == x->slot[n].port)
+            return true;
+    }
+    return false;
 }
 
 int xhci_loaded(void *object, struct vz_error *err)
@@ -91,11 +101,12 @@ int xhci_loaded(void *object, struct vz_error *err)
         if (x->port[n].sc & XHCI_PORT_PR)
             x->regs.pending.port_reset |= (uint32_t)BIT(n);
     }
-    if (!map_rings(x))
-        return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: its event rings are not in memory");
+    map_rings(x);
     for (unsigned n = 1; n <= XHCI_SLOTS; n++) {
         if (x->slot[n].enabled && x->slot[n].state && !x->slot[n].context)
             return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: slot %u has no context", n);
+        if (is_shared(x, n))
+            return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: slot %u has another one's device", n);
     }
     x->regs.started_ns = 0;
     xhci_work_soon(x);

@@ -298,9 +298,12 @@ static bool begin_next(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
 void xhci_ep_run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
 {
     for (unsigned n = 0; n < XHCI_BUDGET; n++) {
-        if (!s->enabled || ep->state != XHCI_EP_RUNNING || ep->busy || x->quiet ||
-            (x->command.active && x->command.slot == s))
+        if (!s->enabled || ep->state != XHCI_EP_RUNNING || ep->busy || x->quiet)
             return;
+        if (x->command.active && x->command.slot == s) {
+            s->kicked |= (uint32_t)BIT(ep->dci); /* the command's end goes on with it */
+            return;
+        }
         if (xhci_is_blocked(x)) {
             xhci_kick(x, s, ep->dci);
             return;

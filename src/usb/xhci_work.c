@@ -234,6 +234,8 @@ static bool stop(struct xhci *x)
         finish_halt(x);
     if (x->quieting) {
         xhci_command_finish(x);
+        if (x->stop_commands && may_run(x))
+            xhci_commands_stop(x); /* it is not saved */
         ports(x);
         finish_quiesce(x);
     }

@@ -168,7 +168,12 @@ static int cpu_msr_read(void *arg, unsigned cpu, uint32_t msr, uint64_t *ret)
 
 static int cpu_msr_write(void *arg, unsigned cpu, uint32_t msr, uint64_t value)
 {
-    return irqchip_msr_write(((struct hv_vm *)arg)->chip, cpu, msr, value);
+    struct hv_vm *vm = arg;
+
+    /* A local APIC in front of the flash would take what firmware writes there in System Management Mode. */
+    if (vm->smm && msr == MSR_APIC_BASE && (value & ~UINT64_C(0xfff)) != APIC_DEFAULT_BASE)
+        return -EINVAL;
+    return irqchip_msr_write(vm->chip, cpu, msr, value);
 }
 
 static uint64_t cpu_cr8_read(void *arg, unsigned cpu)

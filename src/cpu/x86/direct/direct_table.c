@@ -83,13 +83,15 @@ uint8_t direct_page(const struct x86_cpu *c, const struct direct_path *p, unsign
     uint8_t rights = p->rights & rights_of(c, entry);
     gpa_t gpa = p->table ? entry & PHYS_MASK
                          : (entry & PHYS_MASK & ~(LEAF_BYTES - 1)) + n * (uint64_t)MEM_PAGE_SIZE;
+    const struct mem_region *region;
     bool rom;
 
     if (!rights)
         return 0;
     *ret_host = mmu_ram(c, gpa, &rom);
+    region = mmu_region(c, gpa);
     *ret_entry = entry & (COMPARED | X86_PTE_G);
-    if (!*ret_host || mem_find(c->vm->mem, gpa)->no_exec)
+    if (!*ret_host || !region || region->no_exec)
         return 0;
     if (rom || !(entry & X86_PTE_D))
         rights &= (uint8_t)~MAPPED_WRITE;

@@ -296,6 +296,7 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
     struct mmu_space *s = mmu_space_of(c->mmu, va);
     struct tlb_entry *e = tlb_table_entry(mmu_table(c, va, kind), va >> 12);
     struct walk w;
+    const struct mem_region *region;
     uint32_t error;
     uint8_t *host;
     bool rom;
@@ -313,7 +314,8 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
             return false;
         }
         host = mmu_ram(c, w.gpa, &rom);
-        if (!host || mmu_region(c, w.gpa)->no_exec)
+        region = mmu_region(c, w.gpa);
+        if (!host || !region || region->no_exec) /* it may have been hidden in between */
             return fetch_outside_ram(c, w.gpa);
         fill(c, va, MMU_EXEC, kind, &w, host, STORES_NO);
     }

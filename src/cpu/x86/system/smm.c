@@ -144,6 +144,15 @@ static bool give_up(struct x86_cpu *c, const char *why)
     return false;
 }
 
+/* Where NMIs are blocked, one waits at most (cpu_count_nmis()). */
+static void drop_second_nmi(struct x86_cpu *c, struct x86_cpu_state *s)
+{
+    if (!s->nmi_blocked || !s->nmi_second)
+        return;
+    c->nmi_count = 1;
+    s->nmi_second = false;
+}
+
 bool smm_enter(struct x86_cpu *c)
 {
     struct x86_cpu_state *s = calloc(1, sizeof(*s));
@@ -156,6 +165,7 @@ bool smm_enter(struct x86_cpu *c)
     x86_cpu_get(c, s);
     save(area, s);
     enter_state(s);
+    drop_second_nmi(c, s);
     fine = cpu_set_registers(c, s) == 0; /* from here on hidden memory is there */
     if (fine)
         copy_area(c, area_of(s), area, true);
@@ -175,6 +185,7 @@ static bool leave(struct x86_cpu *c)
     x86_cpu_get(c, s);
     copy_area(c, area_of(s), area, false);
     restore(s, area);
+    drop_second_nmi(c, s);
     fine = cpu_set_registers(c, s) == 0;
     free(s);
     return fine || give_up(c, "RSM to a state that no CPU can be in");

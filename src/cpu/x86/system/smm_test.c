@@ -179,6 +179,21 @@ START_TEST(nmis_wait_for_its_end_and_init_too)
 }
 END_TEST
 
+START_TEST(two_nmis_that_wait_do_not_keep_it_out)
+{
+    static const uint8_t wait[] = {0xf4, 0x0f, 0xaa}; /* hlt; rsm */
+    struct rig m;
+
+    create(&m, (unsigned)_i, wait, sizeof(wait));
+    m.c->nmi_count = 2;
+    interrupt(&m);
+    ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
+    ck_assert(m.c->smm && m.c->nmi_blocked);
+    ck_assert_uint_eq(m.c->nmi_count, 1);
+    rig_destroy(&m);
+}
+END_TEST
+
 START_TEST(what_no_cpu_can_be_in_is_a_shutdown)
 {
     static const uint8_t spoil[] = STORE_AND_LEAVE(X86_SMBASE_RESET + 0xff58, 0x80000000);
@@ -232,6 +247,7 @@ static void add_tests(Suite *s)
     EACH(hidden_memory_is_there_for_firmware_only)
     EACH(code_in_hidden_memory_runs_in_this_mode_only)
     EACH(nmis_wait_for_its_end_and_init_too)
+    EACH(two_nmis_that_wait_do_not_keep_it_out)
     EACH(what_no_cpu_can_be_in_is_a_shutdown)
     EACH(the_mode_is_part_of_the_state)
 #undef EACH

@@ -116,7 +116,8 @@ int cpu_set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
     return 0;
 }
 
-int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
+/* All but whether an SMI is pending: one may come at any time. */
+static int set_but_smi(struct x86_cpu *c, const struct x86_cpu_state *s)
 {
     int r;
 
@@ -131,9 +132,17 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
     if (c->vm->host->tsc_changed)
         c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
     set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
-    set_pending_smi(c, s->smi_pending);
     set_fault(c, s);
     return 0;
+}
+
+int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s)
+{
+    int r = set_but_smi(c, s);
+
+    if (!r)
+        set_pending_smi(c, s->smi_pending);
+    return r;
 }
 
 /* INIT keeps what the table of the SDM says; the state goes through its exchange form, so that
@@ -143,7 +152,6 @@ void event_init(struct x86_cpu *c)
     uint64_t tsc_offset = c->tsc_offset;
     struct x86_cpu_state *s;
     uint32_t leaf[4];
-    bool smi;
 
     fpu_park(c);
     s = calloc(1, sizeof(*s));
@@ -153,12 +161,10 @@ void event_init(struct x86_cpu *c)
         return;
     }
     x86_cpu_get(c, s);
-    smi = s->smi_pending;
-    x86_cpu_state_reset(s, c->index == 0, true);
-    s->smi_pending = smi; /* and SMBASE: what INIT leaves alone */
+    x86_cpu_state_reset(s, c->index == 0, true); /* leaves SMBASE alone, as the next an SMI that waits */
     cpuid_query(c, 1, 0, leaf);
     s->gpr[X86_RDX] = leaf[0];
-    if (x86_cpu_set(c, s)) {
+    if (set_but_smi(c, s)) {
         c->run_state = X86_SHUTDOWN;
         snprintf(c->shutdown_text, sizeof(c->shutdown_text), "INIT state refused");
     }
