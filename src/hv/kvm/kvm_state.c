@@ -354,7 +354,8 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
     s->nmi_pending = nmis;
     s->nmi_blocked = e.nmi.masked && !e.nmi.injected;
     s->nmi_second = nmis > 1 && !s->nmi_blocked;
-    s->smi_pending = false;
+    s->smi_pending = s->smm = s->smm_inside_nmi = false; /* KVM has the mode, but not for our boards */
+    s->smbase = X86_SMBASE_RESET;
     s->exception_pending = e.exception.injected || e.exception.pending;
     s->exception_vector = s->exception_pending ? e.exception.nr & 31 : 0;
     s->exception_has_error = s->exception_pending && e.exception.has_error_code;
