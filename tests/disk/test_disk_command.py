@@ -259,7 +259,9 @@ def test_names_that_strangers_wrote(vz, tmp_path):
 
 def test_the_end_that_fails_is_named(vz, tmp_path):
     socket = tmp_path / "socket"
-    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=error", "memory", "8M", "error-pread=EIO",
+    data = tmp_path / "data"  # holes are not read
+    data.write_bytes(b"x" * (8 << 20))
+    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=error", "file", data, "error-pread=EIO",
                                "error-pread-rate=100%"])
     try:
         while not socket.exists():
