@@ -5,12 +5,14 @@
 #include "block/nbd_link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -71,18 +73,36 @@ int nbd_link_fd(const struct nbd_link *l, short *ret_events)
     return libnbd.aio_get_fd(l->handle);
 }
 
-static void unwatch(struct nbd_link *l)
-{
-    loop_fd_remove(l->watch);
-    l->watch = NULL;
-}
-
 static void on_event(void *arg, unsigned events)
 {
     struct nbd_link *l = arg;
 
     nbd_link_turn(l, (short)((events & LOOP_READ ? POLLIN : 0) | (events & LOOP_WRITE ? POLLOUT : 0)));
     l->turned(l->arg);
+}
+
+static void unwatch(struct nbd_link *l)
+{
+    if (!l->watch)
+        return;
+    loop_fd_remove(l->watch);
+    close(l->watch_fd);
+    l->watch = NULL;
+}
+
+/* epoll forgets a socket with its last descriptor, which a child of ours may have, or by the number under which it
+ * came to know it: that number has to be ours until then. */
+static int watch(struct nbd_link *l, int fd, unsigned events)
+{
+    int r;
+
+    l->watch_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (l->watch_fd < 0)
+        return -errno;
+    r = loop_fd_add(l->loop, l->watch_fd, events, on_event, l, &l->watch);
+    if (r < 0)
+        close(l->watch_fd);
+    return r;
 }
 
 /* After libnbd did something: is the connection still there, and what is it waiting for? */
@@ -100,11 +120,10 @@ static void look(struct nbd_link *l)
         return;
     }
     events = (wanted & POLLIN ? LOOP_READ : 0) | (wanted & POLLOUT ? LOOP_WRITE : 0);
-    if (l->watch) {
+    if (l->watch)
         loop_fd_set(l->watch, events);
-    } else if (loop_fd_add(l->loop, fd, events, on_event, l, &l->watch) < 0) {
-        lose(l, "out of memory");
-    }
+    else if (watch(l, fd, events) < 0)
+        lose(l, "out of memory, or of descriptors");
 }
 
 /* ---- Connecting ----------------------------------------------------------------------------- */

@@ -64,6 +64,7 @@ struct nbd_link {
     uint64_t since_ns;             /* connecting */
     struct loop *loop;
     struct loop_fd *watch;         /* of nbd_link_fd(), or NULL */
+    int watch_fd;                  /* a duplicate of it: libnbd closes its own before we are told */
     void (*turned)(void *arg);     /* it was the descriptor's turn */
     void *arg;
     struct nbd_commands inflight;  /* in the order they were sent */
