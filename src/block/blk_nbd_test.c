@@ -289,7 +289,8 @@ START_TEST(silence_ends_with_an_error)
     expect(b, BLK_READ, 0, back, 4096, -ETIMEDOUT);
     ck_assert_uint_ge(clock_mono_ns() - start, 900 * NS_PER_MS);
     expect(b, BLK_FLUSH, 0, NULL, 0, -ETIMEDOUT); /* and without a connection */
-    kill(server, SIGCONT);
+    stop_server(SIGKILL);
+    serve("file %s");
     expect(b, BLK_READ, 0, back, 4096, 0);
     ck_assert_uint_ge(lost, 1);
     ck_assert_uint_ge(connected, 1);
@@ -308,8 +309,8 @@ START_TEST(nobody_has_to_wait_for_a_server)
     if (!has_nbdkit())
         return;
     setup();
-    serve("file %s");
     for (unsigned way = 0; way < 3; way++) {
+        serve("file %s"); /* one for each: nbdkit 1.32 may fail an assertion when it wakes to find its client gone */
         b = open_disk(0);
         ck_assert(!blk_nbd_look(b, &look)); /* it was not asked for */
         expect(b, BLK_WRITE, 0, data, 4096, 0);
@@ -335,7 +336,7 @@ START_TEST(nobody_has_to_wait_for_a_server)
         ck_assert_uint_lt(clock_mono_ns() - start, 10000 * NS_PER_MS);
         for (unsigned i = 0; i < 2; i++)
             ck_assert_int_eq(j[i].err, way ? -ETIMEDOUT : -ECANCELED);
-        kill(server, SIGCONT);
+        stop_server(SIGKILL);
     }
     teardown(NULL);
 }
