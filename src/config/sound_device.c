@@ -164,7 +164,8 @@ vz_virtio_sound_device_new(const struct vz_virtio_sound_options *options, struct
     d.stream_count = o.stream_count;
     if (!o.streams)
         d.stream = NULL;
-    for (unsigned i = 0; d.stream && i < MIN(o.stream_count, ARRAY_SIZE(stream)); i++) {
+    /* More are refused below, and none is looked at. */
+    for (unsigned i = 0; d.stream && o.stream_count <= ARRAY_SIZE(stream) && i < o.stream_count; i++) {
         if (copy_stream(&stream[i], &o, i, err) < 0)
             return NULL;
     }
