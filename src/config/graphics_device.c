@@ -72,28 +72,16 @@ void vz_graphics_device_unref(struct vz_graphics_device *object)
     object_unref(object);
 }
 
-/* Scanouts lie as far apart as the caller's struct is long. */
-static int copy_scanout(struct vz_graphics_scanout *s, const struct vz_virtio_graphics_options *from,
-                        unsigned i, struct vz_error *err)
-{
-    *s = (struct vz_graphics_scanout)VZ_GRAPHICS_SCANOUT_INIT;
-    return options_copy(s, sizeof(*s), (const char *)from->scanouts + i * from->scanouts->size, err);
-}
-
 struct vz_graphics_device *
 vz_virtio_graphics_device_new(const struct vz_virtio_graphics_options *options, struct vz_error *err)
 {
     struct vz_virtio_graphics_options o = VZ_VIRTIO_GRAPHICS_OPTIONS_INIT;
-    struct vz_graphics_scanout scanout[VZ_SCANOUTS_MAX];
-    struct vz_graphics_device d = {.scanout = scanout};
+    struct vz_graphics_device d;
 
     if (options_copy(&o, sizeof(o), options, err) < 0)
         return NULL;
-    d.scanout_count = o.scanouts ? o.scanout_count : 0;
-    for (unsigned i = 0; i < MIN(d.scanout_count, (unsigned)VZ_SCANOUTS_MAX); i++) {
-        if (copy_scanout(&scanout[i], &o, i, err) < 0)
-            return NULL;
-    }
+    d = (struct vz_graphics_device){.scanout = (struct vz_graphics_scanout *)o.scanouts, /* is copied */
+                                    .scanout_count = o.scanouts ? o.scanout_count : 0};
     return schema_make(&config_virtio_gpu_type, &d, err);
 }
 
