@@ -39,6 +39,7 @@ struct attempt {
     const char *name;
     long (*make)(void); /* below 0: it failed */
     uint32_t but;       /* kinds whose business it is */
+    bool by_kernel;     /* it ends the process by itself, or faults where the host has no such entry */
 };
 
 static long try_exec(void)
@@ -239,7 +240,7 @@ static const struct attempt attempts[] = {
     {"device node", try_device_node, 0}, {"TCP", try_tcp, 0}, {"Unix", try_unix, 0}, {"netlink", try_netlink, 0},
     {"packets", try_packets, 0}, {"vsock", try_vsock, 0}, {"AF_ALG", try_alg, 0}, {"io_uring", try_ring, 0},
     {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"prctl", try_capabilities, 0},
-    {"SIGSYS", try_handler, 0}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0}};
+    {"SIGSYS", try_handler, 0}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0, .by_kernel = true}};
 
 /* ---- The process with the attacker ---------------------------------------------------------- */
 
@@ -264,6 +265,7 @@ static void be_attacked(enum thread_kind kind, const struct thread *t, bool root
     struct thread copy = *t;
     pthread_t thread;
 
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler makes calls of its own */
     if (!root && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
         _exit(UNMADE);
     alarm(20);
@@ -338,10 +340,12 @@ static void try_all(enum thread_kind kind, bool root)
 
         if (attempts[i].but & BIT(kind))
             continue;
+        if (attempts[i].by_kernel && (status == KILLED || status == 128 + SIGSEGV))
+            continue;
         if (status == KILLED)
             ck_assert_msg(strstr(said, "vz: sandbox: thread vz-attacked made") != NULL, "%s: '%s'",
                           attempts[i].name, said);
-        else if (status != FAILED && status != 128 + SIGSEGV) /* int 80h where there is none */
+        else if (status != FAILED)
             ck_abort_msg("%s: %s, %s: status %d, '%s'", root ? "root" : "user", sandbox_kind_name(kind),
                          attempts[i].name, status, said);
     }
