@@ -828,8 +828,10 @@ START_TEST(state_that_no_cpu_can_hold_is_refused)
     ck_assert_int_eq(x86_cpu_set(f.cpu, &bad), -EINVAL);
     bad = f.s;
     bad.pat = 2;
+    bad.xsave[160] ^= 0xff; /* of XMM0 */
     ck_assert_int_eq(x86_cpu_set(f.cpu, &bad), -EINVAL);
     x86_cpu_get(f.cpu, &bad);
+    ck_assert_uint_eq(bad.xsave[160], f.s.xsave[160]);
     ck_assert_int_eq(memcmp(bad.seg, f.s.seg, sizeof(bad.seg)), 0);
     ck_assert_uint_eq(bad.rip, f.s.rip);
     teardown(&f);

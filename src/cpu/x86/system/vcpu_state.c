@@ -88,12 +88,13 @@ static void set_pending_nmis(struct x86_cpu *c, uint8_t count)
         x86_cpu_post(c, X86_PENDING_NMI);
 }
 
-int cpu_set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
+static bool may_be(const struct x86_cpu *c, const struct x86_cpu_state *s)
 {
-    fpu_park(c);
-    if ((s->smm && !c->vm->smm) ||
-        !x86_state_valid(s, cpuid_cr4_offered(c->vm->cpuid), c->vm->cpuid->xcr0))
-        return -EINVAL;
+    return (!s->smm || c->vm->smm) && x86_state_valid(s, cpuid_cr4_offered(c->vm->cpuid), c->vm->cpuid->xcr0);
+}
+
+static void set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
+{
     for (unsigned n = 0; n < 16; n++)
         c->reg[n] = s->gpr[n];
     c->rip = s->rip;
@@ -113,20 +114,24 @@ int cpu_set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
     mmu_load_pdptes(c, c->cr3); /* they are not part of the state */
     mmu_mode_changed(c);
     mmu_flush_all(c);
+}
+
+int cpu_set_registers(struct x86_cpu *c, const struct x86_cpu_state *s)
+{
+    fpu_park(c);
+    if (!may_be(c, s))
+        return -EINVAL;
+    set_registers(c, s);
     return 0;
 }
 
 /* All but whether an SMI is pending: one may come at any time. */
 static int set_but_smi(struct x86_cpu *c, const struct x86_cpu_state *s)
 {
-    int r;
-
     fpu_park(c);
-    if (fpu_set(c, s->xsave))
+    if (!may_be(c, s) || fpu_set(c, s->xsave)) /* a state that is refused changes nothing */
         return -EINVAL;
-    r = cpu_set_registers(c, s);
-    if (r < 0)
-        return r;
+    set_registers(c, s);
     cpu_set_tsc_offset(c, s->tsc - clock_tsc());
     /* TSC deadlines are compared elsewhere; they must be by the same clock. */
     if (c->vm->host->tsc_changed)
