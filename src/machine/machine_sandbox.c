@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "hv/hv.h"
 #include "machine/machine_impl.h"
 #include "sandbox/sandbox_calls.h"
 #include "save/save_key.h"
@@ -89,12 +90,6 @@ static bool has_host_sound(const struct vz_config *c)
     return false;
 }
 
-/* As options of the JIT have it: only when asked. */
-static bool runs_directly(const char *jit)
-{
-    return jit && strstr(jit, "direct") && !strstr(jit, "direct=off");
-}
-
 /* Which backend it is has not been chosen yet. */
 static uint32_t features(const struct vz_machine *m)
 {
@@ -104,7 +99,7 @@ static uint32_t features(const struct vz_machine *m)
 
     return (uint32_t)((has_nat(c) ? SANDBOX_NET : 0) | (has_nbd(c) ? SANDBOX_NET | SANDBOX_NBD : 0) |
                       (c->socket_devices.count ? SANDBOX_VSOCK : 0) | (kvm ? SANDBOX_KVM : 0) |
-                      (soft && runs_directly(c->options.jit) ? SANDBOX_STUBS : 0) |
+                      (soft && hv_soft_ops.memory_shared(c->options.jit) ? SANDBOX_STUBS : 0) |
                       (m->sandbox_folders[0] ? SANDBOX_FOLDERS : 0));
 }
 

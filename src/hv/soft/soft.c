@@ -307,7 +307,7 @@ static int soft_jit_check(const char *text, struct vz_error *err)
     return jit_options_parse(text, &ignored, err);
 }
 
-/* The processes in which guest programs run directly map it. */
+/* Only the processes in which guest programs run directly map it. */
 static bool soft_memory_shared(const char *text)
 {
     struct jit_options jit;
