@@ -140,39 +140,71 @@ static void tell_end(const struct image_end *e, uint64_t done, uint64_t total)
         image_remote_progress(e->remote, done, total);
 }
 
-static int copy_some(const struct image_end *from, const struct image_end *to, bool blank, uint64_t at,
-                     uint64_t size, uint8_t *data, uint64_t *ret_len, bool *ret_reading)
+struct copy {
+    const struct image_end *from, *to;
+    bool blank;
+    uint64_t size, done;
+    uint8_t *data; /* IMAGE_PIECE bytes */
+};
+
+static void tell_ends(const struct copy *c)
 {
-    bool zeroes = false;
+    tell_end(c->from, c->done, c->size);
+    tell_end(c->to, c->done, c->size);
+}
+
+static int take_part(void *arg, uint64_t offset, const uint8_t *data, uint64_t len)
+{
+    struct copy *c = arg;
+    int r = write_sparse(c->to, c->blank, offset, data, len);
+
+    c->done += len;
+    tell_ends(c);
+    return r;
+}
+
+/* What may not be zeroes, len bytes and what is looked through beyond them. */
+static int copy_data(struct copy *c, uint64_t len, bool *ret_reading)
+{
     int r;
 
-    tell_end(from, at, size);
-    tell_end(to, at, size);
-    r = image_end_look(from, at, size - at, &zeroes, ret_len);
-    if (!r && !zeroes) {
-        *ret_len = MIN(IMAGE_PIECE, size - at);
-        r = image_end_read(from, at, data, *ret_len);
-    }
+    if (c->from->remote)
+        return image_remote_read_all(c->from->remote, c->done, len, c->data, take_part, c, ret_reading);
+    len = MIN(IMAGE_PIECE, c->size - c->done);
+    r = image_end_read(c->from, c->done, c->data, len);
     *ret_reading = r < 0;
-    if (r < 0)
-        return r;
-    if (zeroes)
-        return blank ? 0 : image_end_zero(to, at, *ret_len);
-    return write_sparse(to, blank, at, data, *ret_len);
+    return r ? r : take_part(c, c->done, c->data, len);
+}
+
+static int copy_some(struct copy *c, bool *ret_reading)
+{
+    bool zeroes = false;
+    uint64_t len;
+    int r;
+
+    tell_ends(c);
+    r = image_end_look(c->from, c->done, c->size - c->done, &zeroes, &len);
+    *ret_reading = r < 0;
+    if (!r && !zeroes)
+        return copy_data(c, len, ret_reading);
+    if (!r && !c->blank)
+        r = image_end_zero(c->to, c->done, len);
+    c->done += len;
+    return r;
 }
 
 int image_copy(const struct image_end *from, const struct image_end *to, bool blank,
                const struct image_progress *p, bool *ret_reading)
 {
-    uint64_t size = image_end_size(from), rest = image_end_size(to) - size, at = 0, len = 0;
-    uint8_t *data = malloc(IMAGE_PIECE);
-    int r = data ? 0 : -ENOMEM;
+    struct copy c = {.from = from, .to = to, .blank = blank, .size = image_end_size(from), .data = malloc(IMAGE_PIECE)};
+    uint64_t size = c.size, rest = image_end_size(to) - size;
+    int r = c.data ? 0 : -ENOMEM;
 
     *ret_reading = false;
-    for (; !r && at < size; at += len)
-        r = image_goes_on(p, at, size) ? copy_some(from, to, blank, at, size, data, &len, ret_reading) : -ECANCELED;
+    while (!r && c.done < size)
+        r = image_goes_on(p, c.done, size) ? copy_some(&c, ret_reading) : -ECANCELED;
     if (!r && rest && !blank)
         r = image_end_zero(to, size, rest);
-    free(data);
+    free(c.data);
     return !r && !image_goes_on(p, size, size) ? -ECANCELED : r;
 }

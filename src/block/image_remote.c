@@ -35,6 +35,10 @@ struct image_remote {
     struct part part[PARTS_MAX];
     unsigned under_way;
     int err;                    /* the first one of the parts */
+    uint64_t at, end;           /* of read_all(): what has not been asked for yet */
+    image_remote_part_fn *fn;
+    void *fn_arg;
+    bool fn_failed;
     struct blk_nbd_look look;
     uint64_t data_end;          /* up to there it is not known to be zeroes: it was asked for already */
 };
@@ -169,6 +173,58 @@ int image_remote_do(struct image_remote *m, const struct blk_req *req)
     } while (at < req->len);
     blk_unplug(m->blk);
     return wait_for_all(m);
+}
+
+static void ask_for_next(struct image_remote *m, struct part *p)
+{
+    p->iov.iov_len = MIN(PART_MIN, m->end - m->at);
+    p->req.offset = m->at;
+    p->req.len = p->iov.iov_len;
+    m->at += p->iov.iov_len;
+    blk_submit(m->blk, &p->req);
+}
+
+static void part_came(struct blk_req *req, int err)
+{
+    struct part *p = container_of(req, struct part, req);
+    struct image_remote *m = p->remote;
+
+    if (!err && !m->err) {
+        err = m->fn(m->fn_arg, req->offset, p->iov.iov_base, req->len);
+        m->fn_failed = err;
+    }
+    if (!err && !m->err && m->at < m->end)
+        ask_for_next(m, p);
+    else
+        ended(m, err);
+}
+
+int image_remote_read_all(struct image_remote *m, uint64_t offset, uint64_t len, uint8_t *buffer,
+                          image_remote_part_fn *fn, void *arg, bool *ret_reading)
+{
+    int r;
+
+    *ret_reading = true;
+    if (m->is_cancelled)
+        return -ECANCELED;
+    m->err = 0;
+    m->at = offset;
+    m->end = offset + len;
+    m->fn = fn;
+    m->fn_arg = arg;
+    m->fn_failed = false;
+    blk_plug(m->blk);
+    while (m->under_way < PARTS_MAX && m->at < m->end) {
+        struct part *p = &m->part[m->under_way];
+
+        *p = (struct part){.remote = m, .iov.iov_base = buffer + m->under_way++ * PART_MIN,
+                           .req = {.op = BLK_READ, .iov = &p->iov, .iov_count = 1, .done = part_came}};
+        ask_for_next(m, p);
+    }
+    blk_unplug(m->blk);
+    r = wait_for_all(m);
+    *ret_reading = !m->fn_failed;
+    return r;
 }
 
 static void looked(struct blk_nbd_look *look, int err)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`vz disk`: what it makes is what QEMU's tools make of it, and nothing is left of what was stopped."""
+import contextlib
 import json
 import os
 import signal
@@ -257,22 +258,31 @@ def test_names_that_strangers_wrote(vz, tmp_path):
         assert 'a?[31m?"' in text and "\x1b" not in text and "\x9b" not in text
 
 
-def test_the_end_that_fails_is_named(vz, tmp_path):
-    socket = tmp_path / "socket"
-    data = tmp_path / "data"  # holes are not read
-    data.write_bytes(b"x" * (8 << 20))
-    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=error", "file", data, "error-pread=EIO",
-                               "error-pread-rate=100%"])
+@contextlib.contextmanager
+def nbdkit(socket, *words):
+    """Serve there. The disk's URI."""
+    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, *words])
     try:
         while not socket.exists():
             assert server.poll() is None
             time.sleep(0.01)
-        there = f"nbd+unix:///?socket={socket}"
-        refused(vz, "convert", there, tmp_path / "to.img", said=[f"{there}: Input/output error"])
-        assert not (tmp_path / "to.img").exists()
+        yield f"nbd+unix:///?socket={socket}"
     finally:
         server.kill()
         server.wait()
+
+
+def test_the_end_that_fails_is_named(vz, tmp_path):
+    data = tmp_path / "data"  # holes are not read
+    data.write_bytes(b"x" * (8 << 20))
+    with nbdkit(tmp_path / "bad", "--filter=error", "file", data, "error-pread=EIO", "error-pread-rate=100%") as bad, \
+            nbdkit(tmp_path / "full", "--filter=error", "memory", "8M", "error-pwrite=ENOSPC",
+                   "error-pwrite-rate=100%") as full, nbdkit(tmp_path / "good", "file", data) as good:
+        refused(vz, "convert", bad, tmp_path / "to.img", said=[f"{bad}: Input/output error"])
+        refused(vz, "convert", bad, full, "--replace", said=[f"{bad}: Input/output error"])
+        refused(vz, "convert", good, full, "--replace", said=[f"{full}: No space left on device"])
+        refused(vz, "convert", data, full, "--replace", said=[f"{full}: No space left on device"])
+    assert not (tmp_path / "to.img").exists()
 
 
 def test_check_and_repair(vz, tmp_path):
