@@ -140,6 +140,30 @@ def test_a_machine_in_a_folder_has_its_variables_there(vz, disk, tmp_path):
     assert r.status != 0 and "both machines would write it" in r.err, r
 
 
+def test_a_machine_goes_back_to_the_variables_that_it_had(vz, disk, tmp_path):
+    def times():
+        before = log.stat().st_size if log.exists() else 0
+        assert vz("start", folder).status == 0
+        assert vz("wait", folder, "--for", "stop", "--timeout", "2m", timeout=150).status == 0
+        out = log.read_bytes()[before:].decode(errors="replace")
+        return out.count("first time"), out.count("second time")
+
+    folder = tmp_path / "one.vz"
+    log = folder / "console.log"
+    assert vz("create", folder, "--from", disk(FIRST_OR_SECOND), "--efi", "--memory", "256M").status == 0
+    assert vz("snapshot", folder, "new").status == 0
+    assert times() == (1, 1)  # it starts once more by itself
+    assert vz("snapshot", folder, "used").status == 0
+    assert vz("rewind", folder, "new").status == 0
+    assert times() == (1, 1)
+    assert vz("rewind", folder, "used").status == 0
+    assert times() == (0, 1)
+    for tag in ("new", "used"):
+        assert vz("snapshot", folder, "--delete", tag).status == 0
+    stores = list(folder.glob("variables*"))
+    assert len(stores) == 1, stores
+
+
 def test_what_was_written_survives_a_kill(vz, disk, tmp_path):
     """Each round kills the machine while it writes; the next finds what it has said to have written, or what it
     was just about to."""

@@ -23,18 +23,21 @@
 
 struct layering {
     const struct bundle *b;
-    json_t *names; /* of layers, by what they are on */
+    json_t *names; /* of layers, by what they are on; and of copies */
+    bool off;
     struct vz_error *err;
 };
 
-static bool free_name(const struct bundle *b, char ret[LAYER_NAME_MAX])
+/* For what takes the place of path. */
+static bool free_name(const struct layering *l, const char *path, const char *kind, const char *ending,
+                      char ret[LAYER_NAME_MAX])
 {
     for (unsigned i = 1; i < NAMES_MAX; i++) {
-        snprintf(ret, LAYER_NAME_MAX, "disk-%u.qcow2", i);
-        if (!bundle_has(b, ret))
+        snprintf(ret, LAYER_NAME_MAX, "%s-%u.%s", kind, i, ending);
+        if (!bundle_has(l->b, ret) && strcmp(ret, path))
             return true;
     }
-    return false;
+    return fail_false(l->err, VZ_ERROR_LIMIT_EXCEEDED, "there are too many files %s-N.%s", kind, ending);
 }
 
 /* The name of the image that a qcow2 image reads through to, or "". false: it cannot be told. */
@@ -56,21 +59,33 @@ static bool look_below(const struct bundle *b, const char *path, char ret[LAYER_
     return true;
 }
 
+static bool copy_store(const struct layering *l, const char *path)
+{
+    char name[LAYER_NAME_MAX];
+
+    if (!l->off || !layer_is_here(path))
+        return true;
+    /* Before the first start there is none, and then neither is there one of that moment. */
+    return free_name(l, path, "variables", "fd", name) &&
+           (!bundle_has(l->b, path) || copy_file(l->b->fd, path, l->b->fd, name, NULL, NULL, l->err) == 0) &&
+           json_object_set_new(l->names, path, json_string(name)) == 0;
+}
+
 /* config_path_fn, first pass */
 static bool make_one(void *arg, json_t *object, const char *member, const char *path)
 {
     const struct layering *l = arg;
     char name[LAYER_NAME_MAX];
 
+    if (layer_is_store(member))
+        return copy_store(l, path);
     if (!layer_is_for(object) || strcmp(member, "path") || json_object_get(l->names, path))
         return true;
     if (!layer_is_here(path))
         return fail_false(l->err, VZ_ERROR_UNSUPPORTED,
                           "%.150s: lies outside of the machine's folder, so nothing keeps it as it is; 'vz detach' takes it "
                           "off", path);
-    if (!free_name(l->b, name))
-        return fail_false(l->err, VZ_ERROR_LIMIT_EXCEEDED, "there are too many layers");
-    return layer_make(l->b, path, name, l->err) &&
+    return free_name(l, path, "disk", "qcow2", name) && layer_make(l->b, path, name, l->err) &&
            json_object_set_new(l->names, path, json_string(name)) == 0;
 }
 
@@ -87,9 +102,9 @@ static bool use_one(void *arg, json_t *object, const char *member, const char *p
     return json_object_set(object, member, name) == 0;
 }
 
-json_t *freeze_layers(const struct bundle *b, json_t *config, struct vz_error *err)
+json_t *freeze_layers(const struct bundle *b, json_t *config, bool off, struct vz_error *err)
 {
-    struct layering l = {b, json_object(), err};
+    struct layering l = {b, json_object(), off, err};
     json_t *layered = json_deep_copy(config), *name;
     const char *was;
     bool ok;
@@ -172,7 +187,7 @@ int freeze_fill(const struct bundle *from, json_t *frozen, const struct bundle *
 
     err->code = VZ_ERROR_NONE;
     if (copy && config_paths(copy, take, &f))
-        layered = freeze_layers(to, copy, err);
+        layered = freeze_layers(to, copy, false, err);
     else if (!err->code)
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
     if (layered) {
@@ -202,7 +217,8 @@ static bool mark(void *arg, json_t *object, const char *member, const char *path
     char below[LAYER_NAME_MAX], name[LAYER_NAME_MAX];
     struct vz_error ignored;
 
-    if (!layer_is_here(path) || (!m->any && (!layer_is_for(object) || strcmp(member, "path"))))
+    if (!layer_is_here(path) ||
+        (!m->any && !layer_is_store(member) && (!layer_is_for(object) || strcmp(member, "path"))))
         return true;
     if (m->any && !bundle_has(m->b, path))
         return !layer_is_for(object); /* what is made when the machine runs; a disk is missed */

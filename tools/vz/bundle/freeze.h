@@ -11,8 +11,9 @@
 #include "bundle/bundle.h"
 
 /* The configuration with a new layer for each disk that the machine writes, made in the folder. All of them must lie
- * there. A reference; or NULL and err, and no layer is left. */
-json_t *freeze_layers(const struct bundle *b, json_t *config, struct vz_error *err);
+ * there. off: it does not run, and firmware's variables are copied, too; those of one that runs are in its saved state.
+ * A reference; or NULL and err, and no layer is left. */
+json_t *freeze_layers(const struct bundle *b, json_t *config, bool off, struct vz_error *err);
 
 /* Which disks get which layers: the number of the storage device, and the path. */
 void freeze_each(json_t *layered, void (*fn)(void *arg, unsigned device, const char *path), void *arg);

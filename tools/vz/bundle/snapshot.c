@@ -193,7 +193,7 @@ int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err)
         return -1;
     snapshot_sweep(b);
     snapshot_state_name(b, name);
-    layered = freeze_layers(b, frozen, err);
+    layered = freeze_layers(b, frozen, true, err);
     if (layered && state && linkat(b->fd, state, b->fd, name, 0) < 0)
         fail_errno(err, state);
     else if (layered && set_config(b, layered, err) == 0)
@@ -257,7 +257,7 @@ int snapshot_rewind_begin(const struct bundle *b, const char *tag, struct rewind
     if (state && !bundle_has(b, state))
         fail(err, VZ_ERROR_IO, "%s: %.80s, the state of snapshot '%.63s', is not there", b->name, state, tag);
     else if (r.snapshot)
-        r.layered = freeze_layers(b, json_object_get(r.snapshot, "configuration"), err);
+        r.layered = freeze_layers(b, json_object_get(r.snapshot, "configuration"), true, err);
     if (!r.layered) {
         rewind_release(&r);
         return -1;

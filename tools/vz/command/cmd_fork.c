@@ -94,7 +94,7 @@ static bool freeze_saved(struct fork *f, struct vz_error *err)
     config = bundle_config(b, err);
     f->frozen = config ? config_json(config, err) : NULL;
     vz_config_unref(config);
-    layered = f->frozen ? freeze_layers(b, f->frozen, err) : NULL;
+    layered = f->frozen ? freeze_layers(b, f->frozen, true, err) : NULL;
     config = layered ? config_of_json(layered, err) : NULL;
     if (config)
         ok = bundle_set_config(b, config, err) == 0;

@@ -202,7 +202,7 @@ static bool prepare(struct snapshot *s)
     vz_config_unref(file);
     s->frozen = s->named ? config_json(vz_machine_config(m), &s->err) : NULL;
     name_boot_disk(s);
-    s->layered = s->frozen && same_disks(s) ? freeze_layers(&s->bundle, s->named, &s->err) : NULL;
+    s->layered = s->frozen && same_disks(s) ? freeze_layers(&s->bundle, s->named, false, &s->err) : NULL;
     if (s->layered)
         snapshot_state_name(&s->bundle, s->state);
     return s->layered;
