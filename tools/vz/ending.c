@@ -43,6 +43,7 @@ static atomic_bool timed_out;
 static pthread_t thread;
 static bool has_thread;
 static struct ending ending;          /* the thread's */
+static uint64_t deadline_ms;          /* of --timeout, by now_ms(): one for all machines of a run; 0: none yet */
 
 static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
 
@@ -225,10 +226,10 @@ bool ending_start(struct vz_machine *machine, const struct run_life *life,
 {
     sigset_t all, old;
 
-    ending = (struct ending){.machine = machine, .life = *life, .saved = saved,
-                             .saves = saved->save != NULL};
-    if (life->timeout_ms)
-        ending.timeout_ms = now_ms() + life->timeout_ms;
+    if (life->timeout_ms && !deadline_ms)
+        deadline_ms = now_ms() + life->timeout_ms;
+    ending = (struct ending){.machine = machine, .life = *life, .saved = saved, .saves = saved->save != NULL,
+                             .timeout_ms = deadline_ms};
     /* Signals come to the main thread, which may have another use for them. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
