@@ -265,7 +265,7 @@ int host_open(struct stub_host **ret, const struct stub_host_options *options, b
     h->recv_ends = kernel_at_least(6, 12);
     h->ways = (struct frame_ways){.kick = STUB_KICK, .icebp_length = 1};
     h->region = REGION_FIRST;
-    h->parent.socket = -1;
+    h->parent = (struct stub_parent){.socket = -1, .pidfd = -1};
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
     sem_init(&h->work, 0, 0);
