@@ -11,6 +11,7 @@
 #include <vz/agent.h>
 #include <vz/config.h>
 #include <vz/disk.h>
+#include <vz/display_channel.h>
 #include <vz/efi.h>
 #include <vz/error.h>
 #include <vz/host.h>

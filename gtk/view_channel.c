@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "view_channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HELLO_MS 1000 /* the machine's thread sends it at once */
+
+/* The descriptor that came along, or -1. */
+static int take_fd(struct msghdr *m)
+{
+    int fd = -1;
+
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+        if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+    }
+    return fd;
+}
+
+static int receive_hello(struct view_channel *c)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u;
+    struct iovec iov = {&c->hello, sizeof(c->hello)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)};
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    int fd = -1;
+
+    if (poll(&p, 1, HELLO_MS) == 1 && recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) == (ssize_t)sizeof(c->hello))
+        fd = take_fd(&m);
+    if (fd >= 0 && c->hello.kind == VZ_CHANNEL_HELLO && c->hello.version == VZ_CHANNEL_VERSION)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* A file that ends before what we are told would kill us, so it must be as long, and stay so. */
+static bool map_memory(struct view_channel *c, int fd)
+{
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    void *map;
+
+    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < c->hello.memory_size || !c->hello.memory_size || seals < 0 ||
+        !(seals & F_SEAL_SHRINK))
+        return false;
+    map = mmap(NULL, c->hello.memory_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (map != MAP_FAILED)
+        c->memory = map;
+    return map != MAP_FAILED;
+}
+
+bool view_channel_open(struct view_channel *ret, int fd)
+{
+    int memory;
+    bool ok;
+
+    *ret = (struct view_channel){.fd = fd};
+    memory = fd >= 0 ? receive_hello(ret) : -1;
+    ok = memory >= 0 && map_memory(ret, memory);
+    if (memory >= 0)
+        close(memory);
+    if (!ok)
+        view_channel_close(ret);
+    return ok;
+}
+
+void view_channel_close(struct view_channel *c)
+{
+    if (c->memory)
+        munmap((void *)(uintptr_t)c->memory, c->hello.memory_size);
+    if (c->fd >= 0)
+        close(c->fd);
+    *c = (struct view_channel){.fd = -1};
+}
+
+static bool damage_fits(const struct vz_channel_update *u)
+{
+    for (uint32_t i = 0; i < u->damage_count; i++) {
+        const struct vz_display_rect *r = &u->damage[i];
+
+        if (r->x > u->width || r->width > u->width - r->x || r->y > u->height || r->height > u->height - r->y)
+            return false;
+    }
+    return true;
+}
+
+static bool update_fits(const struct view_channel *c, const struct vz_channel_update *u)
+{
+    uint64_t size = c->hello.memory_size, rows;
+
+    if (!u->width || !u->height || u->width > VZ_DISPLAY_SIDE_MAX || u->height > VZ_DISPLAY_SIDE_MAX ||
+        u->damage_count > VZ_DAMAGE_MAX || !damage_fits(u))
+        return false;
+    rows = (uint64_t)u->stride * (u->height - 1) + (uint64_t)u->width * 4;
+    return !(u->flags & VZ_CHANNEL_SHOWN) ||
+           (u->stride >= u->width * 4 && u->offset % 4 == 0 && u->stride % 4 == 0 && u->offset <= size && rows <= size - u->offset);
+}
+
+static bool cursor_fits(const struct vz_channel_cursor *c)
+{
+    return !c->visible || (c->width && c->height && c->width <= VZ_CURSOR_SIDE_MAX && c->height <= VZ_CURSOR_SIDE_MAX);
+}
+
+enum view_received view_channel_receive(struct view_channel *c, union view_message *ret)
+{
+    ssize_t n = recv(c->fd, ret, sizeof(*ret), MSG_DONTWAIT | MSG_TRUNC);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return VIEW_NOTHING;
+    if (n < (ssize_t)sizeof(ret->kind))
+        return VIEW_OVER;
+    if (ret->kind == VZ_CHANNEL_UPDATE)
+        return n == (ssize_t)sizeof(ret->update) && update_fits(c, &ret->update) ? VIEW_MESSAGE : VIEW_OVER;
+    if (ret->kind == VZ_CHANNEL_CURSOR)
+        return n == (ssize_t)sizeof(ret->cursor) && cursor_fits(&ret->cursor) ? VIEW_MESSAGE : VIEW_OVER;
+    return VIEW_MESSAGE; /* of a later version: to be skipped */
+}
+
+bool view_channel_send(struct view_channel *c, const void *message, size_t len)
+{
+    ssize_t n = -1;
+
+    if (c->fd >= 0) {
+        do {
+            n = send(c->fd, message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } while (n < 0 && errno == EINTR);
+    }
+    return n == (ssize_t)len;
+}

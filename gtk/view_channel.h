@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The viewer's end of a display's channel (<vz/display_channel.h>): maps the memory, and checks what comes, since the
+ * machine's process may be anything. No GTK in it. */
+#ifndef VZ_GTK_VIEW_CHANNEL_H
+#define VZ_GTK_VIEW_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vz/display_channel.h>
+
+struct view_channel {
+    int fd; /* -1: closed */
+    const uint8_t *memory;
+    struct vz_channel_hello hello;
+};
+
+/* One message, of what is known and has been checked. */
+union view_message {
+    uint32_t kind;
+    struct vz_channel_update update;
+    struct vz_channel_cursor cursor;
+};
+
+enum view_received { VIEW_NOTHING, VIEW_MESSAGE, VIEW_OVER };
+
+/* Waits for the first message, a second at most. fd is the channel's in any case. False: *ret is closed. */
+bool view_channel_open(struct view_channel *ret, int fd);
+void view_channel_close(struct view_channel *c); /* also one that is closed */
+
+/* Never waits. What makes no sense is VIEW_OVER too. */
+enum view_received view_channel_receive(struct view_channel *c, union view_message *ret);
+/* A message of the viewer's. What cannot be sent since the other end does not read is lost; false then. */
+bool view_channel_send(struct view_channel *c, const void *message, size_t len);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/* A viewer's channel (<vz/display_channel.h>): a thread that waits for the viewer and for the display. It has a view,
+ * and types and points, as any program does by <vz/display.h> and <vz/input.h>; the machine's thread is never waiting
+ * for it. */
+#include <vz/display_channel.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/thread.h"
+#include "machine/machine_impl.h"
+
+#define HELD_MAX 32u /* keys that one viewer holds; more than anybody has fingers */
+#define NO_DEVICE UINT32_MAX
+
+union message {
+    uint32_t kind;
+    struct vz_channel_key key;
+    struct vz_channel_pointer pointer;
+    struct vz_channel_touches touches;
+    struct vz_channel_size size;
+};
+
+struct vz_display_channel {
+    /* Constant. */
+    struct vz_machine *machine;
+    unsigned device, display, display_count;
+    uint32_t pointer, mouse, trackpad; /* the first of each kind, or NO_DEVICE */
+    bool keyboard;
+    int fd, stop_fd; /* stop_fd becomes readable when it is to end */
+    pthread_t thread;
+    atomic_bool over;
+    /* The thread's. */
+    struct vz_display_view *view;
+    bool asked; /* the viewer has taken what it was sent, and waits for more */
+    uint32_t held[HELD_MAX];
+    unsigned held_count;
+    struct vz_channel_pointer last[2]; /* by relative: what is pressed, and where */
+    bool touched;
+};
+
+/* ---- To the viewer -------------------------------------------------------------------------- */
+
+/* It has asked for this, and takes it, or is none. Nothing piles up in the socket, so it never has to wait. */
+static bool send_message(struct vz_display_channel *c, const void *message, size_t len, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec iov = {(void *)(uintptr_t)message, len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (fd >= 0) {
+        memcpy(CMSG_DATA(&u.header), &fd, sizeof(fd));
+        m.msg_control = &u;
+        m.msg_controllen = sizeof(u);
+    }
+    do {
+        n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)len;
+}
+
+static bool send_hello(struct vz_display_channel *c)
+{
+    struct vz_channel_hello h = {.kind = VZ_CHANNEL_HELLO, .version = VZ_CHANNEL_VERSION, .display = c->display,
+                                 .display_count = c->display_count};
+    int fd = vz_display_view_memory(c->view, &h.memory_size);
+
+    h.input = (c->keyboard ? VZ_CHANNEL_HAS_KEYBOARD : 0u) |
+              (c->pointer != NO_DEVICE ? VZ_CHANNEL_HAS_POINTER : 0u) |
+              (c->mouse != NO_DEVICE ? VZ_CHANNEL_HAS_MOUSE : 0u) |
+              (c->trackpad != NO_DEVICE ? VZ_CHANNEL_HAS_TRACKPAD : 0u);
+    return send_message(c, &h, sizeof(h), fd);
+}
+
+static bool send_cursor(struct vz_display_channel *c)
+{
+    struct vz_display_cursor is = VZ_DISPLAY_CURSOR_INIT;
+    struct vz_channel_cursor m = {.kind = VZ_CHANNEL_CURSOR};
+
+    if (vz_display_view_cursor(c->view, &is, NULL) < 0)
+        return true;
+    m.visible = is.visible;
+    m.x = is.x;
+    m.y = is.y;
+    if (is.visible) {
+        m.hot_x = is.hot_x;
+        m.hot_y = is.hot_y;
+        m.width = is.width;
+        m.height = is.height;
+        memcpy(m.pixels, is.pixels, (size_t)is.width * is.height * 4);
+    }
+    return send_message(c, &m, sizeof(m), -1);
+}
+
+/* False: it is over. */
+static bool send_update(struct vz_display_channel *c)
+{
+    struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
+    struct vz_channel_update m = {.kind = VZ_CHANNEL_UPDATE};
+    int any = vz_display_view_update(c->view, &u, NULL);
+
+    if (any <= 0)
+        return any == 0;
+    m.flags = (u.pixels ? VZ_CHANNEL_SHOWN : 0u) | (u.ended ? VZ_CHANNEL_ENDED : 0u);
+    m.width = u.width;
+    m.height = u.height;
+    m.stride = u.stride;
+    m.offset = u.offset;
+    m.damage_count = u.damage_count;
+    memcpy(m.damage, u.damage, u.damage_count * sizeof(m.damage[0]));
+    c->asked = false;
+    return (!(u.cursor_changed || u.cursor_moved) || send_cursor(c)) && send_message(c, &m, sizeof(m), -1) &&
+           !u.ended;
+}
+
+/* ---- From the viewer ------------------------------------------------------------------------ */
+
+static void take_key(struct vz_display_channel *c, const struct vz_channel_key *k)
+{
+    unsigned i = 0;
+
+    while (i < c->held_count && c->held[i] != k->key)
+        i++;
+    if (k->down && i == c->held_count) {
+        if (c->held_count == HELD_MAX)
+            return;
+        c->held[c->held_count++] = k->key;
+    } else if (!k->down && i < c->held_count) {
+        c->held[i] = c->held[--c->held_count];
+    }
+    (void)!vz_machine_send_key(c->machine, 0, k->key, k->down, NULL);
+}
+
+/* A pointer's range is that of all displays beside each other, as guests put them. */
+static uint32_t on_desktop(const struct vz_display_channel *c, uint32_t x)
+{
+    uint64_t before = 0, all = 0, own = 1;
+
+    if (c->display_count == 1)
+        return x;
+    for (unsigned i = 0; i < c->display_count; i++) {
+        struct vz_display_state s = VZ_DISPLAY_STATE_INIT;
+
+        if (vz_machine_display_state(c->machine, c->device, i, &s, NULL) < 0)
+            return x;
+        before += i < c->display && s.shown ? s.width : 0;
+        own = i == c->display ? s.width : own;
+        all += s.shown || i == c->display ? s.width : 0;
+    }
+    return (uint32_t)((before * VZ_POINTER_MAX + own * x) / all);
+}
+
+static void take_pointer(struct vz_display_channel *c, const struct vz_channel_pointer *p)
+{
+    struct vz_pointer_event e = VZ_POINTER_EVENT_INIT;
+    uint32_t device = p->relative ? c->mouse : c->pointer;
+
+    if (p->relative > 1 || device == NO_DEVICE)
+        return;
+    c->last[p->relative] = *p;
+    e.x = (uint16_t)on_desktop(c, MIN(p->x, (uint32_t)VZ_POINTER_MAX));
+    e.y = (uint16_t)MIN(p->y, (uint32_t)VZ_POINTER_MAX);
+    e.dx = p->dx;
+    e.dy = p->dy;
+    e.buttons = p->buttons;
+    e.wheel = p->wheel;
+    e.wheel_horizontal = p->wheel_horizontal;
+    (void)!vz_machine_send_pointer(c->machine, device, &e, NULL);
+}
+
+static void take_touches(struct vz_display_channel *c, const struct vz_channel_touches *t)
+{
+    struct vz_touch touch[VZ_TOUCHES_MAX];
+
+    if (c->trackpad == NO_DEVICE || t->count > VZ_TOUCHES_MAX)
+        return;
+    for (unsigned i = 0; i < t->count; i++)
+        touch[i] = (struct vz_touch){.id = t->touch[i].id, .x = (uint16_t)MIN(t->touch[i].x, (uint32_t)VZ_POINTER_MAX),
+                                     .y = (uint16_t)MIN(t->touch[i].y, (uint32_t)VZ_POINTER_MAX)};
+    c->touched = t->count || t->pressed;
+    (void)!vz_machine_send_touches(c->machine, c->trackpad, touch, t->count, t->pressed, NULL);
+}
+
+static void release_all(struct vz_display_channel *c)
+{
+    while (c->held_count)
+        take_key(c, &(struct vz_channel_key){.key = c->held[c->held_count - 1], .down = false});
+    for (unsigned i = 0; i < 2; i++) {
+        struct vz_channel_pointer p = {.relative = i, .x = c->last[i].x, .y = c->last[i].y};
+
+        if (c->last[i].buttons)
+            take_pointer(c, &p);
+    }
+    if (c->touched)
+        take_touches(c, &(struct vz_channel_touches){.count = 0});
+}
+
+static size_t length_of(uint32_t kind)
+{
+    switch (kind) {
+    case VZ_CHANNEL_KEY:
+        return sizeof(struct vz_channel_key);
+    case VZ_CHANNEL_POINTER:
+        return sizeof(struct vz_channel_pointer);
+    case VZ_CHANNEL_TOUCHES:
+        return sizeof(struct vz_channel_touches);
+    case VZ_CHANNEL_SIZE:
+        return sizeof(struct vz_channel_size);
+    default:
+        return sizeof(struct vz_channel_next);
+    }
+}
+
+static void take(struct vz_display_channel *c, const union message *m)
+{
+    switch (m->kind) {
+    case VZ_CHANNEL_NEXT:
+        c->asked = true;
+        break;
+    case VZ_CHANNEL_KEY:
+        take_key(c, &m->key);
+        break;
+    case VZ_CHANNEL_POINTER:
+        take_pointer(c, &m->pointer);
+        break;
+    case VZ_CHANNEL_TOUCHES:
+        take_touches(c, &m->touches);
+        break;
+    case VZ_CHANNEL_SIZE:
+        (void)!vz_machine_reconfigure_display(c->machine, c->device, c->display, m->size.width, m->size.height, NULL);
+        break;
+    default: /* of a later version */
+        break;
+    }
+}
+
+/* One message; false: the viewer is gone, or not to be understood. */
+static bool receive(struct vz_display_channel *c)
+{
+    union message m;
+    ssize_t n = recv(c->fd, &m, sizeof(m), MSG_DONTWAIT | MSG_TRUNC);
+
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN;
+    if ((size_t)n < sizeof(m.kind) || (size_t)n > sizeof(m) || (size_t)n < length_of(m.kind))
+        return false;
+    take(c, &m);
+    return true;
+}
+
+/* ---- Its life ------------------------------------------------------------------------------- */
+
+static void *serve(void *arg)
+{
+    struct vz_display_channel *c = arg;
+    struct pollfd p[3] = {{.fd = c->stop_fd, .events = POLLIN}, {.fd = c->fd, .events = POLLIN},
+                          {.fd = vz_display_view_fd(c->view)}};
+    bool goes_on = send_hello(c);
+
+    while (goes_on) {
+        p[2].events = c->asked ? POLLIN : 0;
+        if (poll(p, 3, -1) < 0 && errno != EINTR)
+            break;
+        goes_on = !p[0].revents && (!p[1].revents || receive(c)) && (!p[2].revents || !c->asked || send_update(c));
+    }
+    release_all(c);
+    shutdown(c->fd, SHUT_RDWR);
+    atomic_store(&c->over, true);
+    return NULL;
+}
+
+/* The configuration's first of that kind; trackpads are moved too, where there is no mouse. */
+static uint32_t find_device(const struct vz_machine *m, enum pointing_kind kind)
+{
+    const struct object_list *list = &m->config->pointing_devices;
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (((const struct vz_pointing_device *)list->item[i])->kind == kind)
+            return i;
+    }
+    return NO_DEVICE;
+}
+
+static void look_at_devices(struct vz_display_channel *c)
+{
+    const struct vz_config *config = c->machine->config;
+
+    c->keyboard = config->keyboards.count > 0;
+    c->pointer = find_device(c->machine, POINTING_ABSOLUTE);
+    c->trackpad = find_device(c->machine, POINTING_TRACKPAD);
+    c->mouse = find_device(c->machine, POINTING_MOUSE);
+    if (c->mouse == NO_DEVICE)
+        c->mouse = c->trackpad;
+    c->display_count = ((const struct vz_graphics_device *)config->graphics_devices.item[c->device])->scanout_count;
+}
+
+static void release(struct vz_display_channel *c)
+{
+    vz_display_view_free(c->view);
+    if (c->fd >= 0)
+        close(c->fd);
+    if (c->stop_fd >= 0)
+        close(c->stop_fd);
+    free(c);
+}
+
+static int set_up(struct vz_display_channel *c, int *ret_fd, struct vz_error *err)
+{
+    int pair[2], r;
+
+    c->view = vz_display_view_new(c->machine, c->device, c->display, err);
+    if (!c->view)
+        return -1;
+    look_at_devices(c);
+    c->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (c->stop_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_set(err, errno, VZ_ERROR_IO, "a channel for a display: %s", strerror(errno));
+    c->fd = pair[0];
+    r = thread_start(&c->thread, THREAD_FREE, "vz-viewer", serve, c);
+    if (r < 0) {
+        close(pair[1]);
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "a thread for a viewer: %s", strerror(-r));
+    }
+    *ret_fd = pair[1];
+    return 0;
+}
+
+struct vz_display_channel *vz_display_channel_new(struct vz_machine *m, unsigned device, unsigned display,
+                                                  int *ret_fd, struct vz_error *err)
+{
+    struct vz_display_channel *c;
+
+    if (!options_given(m, "machine", err) || !options_given(ret_fd, "descriptor", err))
+        return NULL;
+    c = calloc(1, sizeof(*c));
+    if (!c) {
+        error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    c->machine = m;
+    c->device = device;
+    c->display = display;
+    c->fd = c->stop_fd = -1;
+    if (set_up(c, ret_fd, err) == 0)
+        return c;
+    release(c);
+    return NULL;
+}
+
+bool vz_display_channel_is_over(const struct vz_display_channel *c)
+{
+    return !c || atomic_load(&c->over);
+}
+
+void vz_display_channel_free(struct vz_display_channel *c)
+{
+    uint64_t one = 1;
+
+    if (!c)
+        return;
+    if (write(c->stop_fd, &one, sizeof(one)) != sizeof(one)) /* which cannot be; a hang-up is heard too */
+        shutdown(c->fd, SHUT_RDWR);
+    pthread_join(c->thread, NULL);
+    release(c);
+}

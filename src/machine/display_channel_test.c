@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* A display's channel, without a guest that draws (the fake backend): what a viewer hears, and what happens with one that
+ * makes no sense. What a guest draws and is typed is tested by the window in tests/boot. */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <vz/vz.h>
+
+#include "machine/machine_fixture.h"
+
+static const struct fake_op waiting[] = {{FAKE_WAIT}};
+
+struct rig {
+    struct file kernel;
+    struct vz_config *config;
+    struct vz_machine *m;
+    struct vz_display_channel *channel;
+    int fd, memory;
+    struct vz_channel_hello hello;
+};
+
+/* One message within some seconds; its length, 0 at the end. */
+static ssize_t hear(struct rig *r, void *to, size_t size)
+{
+    struct pollfd p = {.fd = r->fd, .events = POLLIN};
+
+    ck_assert_int_eq(poll(&p, 1, 20000), 1);
+    return recv(r->fd, to, size, MSG_TRUNC);
+}
+
+static void hear_hello(struct rig *r)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u;
+    struct iovec iov = {&r->hello, sizeof(r->hello)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)};
+
+    ck_assert_int_eq(recvmsg(r->fd, &m, 0), sizeof(r->hello));
+    ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&m));
+    memcpy(&r->memory, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(r->memory));
+}
+
+static void open_channel(struct rig *r, unsigned display)
+{
+    struct vz_error err = {.text = ""};
+
+    r->channel = vz_display_channel_new(r->m, 0, display, &r->fd, &err);
+    ck_assert_msg(r->channel != NULL, "%s", err.text);
+    hear_hello(r);
+}
+
+static void close_channel(struct rig *r)
+{
+    vz_display_channel_free(r->channel);
+    close(r->fd);
+    close(r->memory);
+}
+
+static void begin(struct rig *r, const char *pointing)
+{
+    struct vz_error err = {.text = ""};
+
+    r->kernel = write_kernel(waiting, 1);
+    r->config = make_config(r->kernel.path, 1, false);
+    ck_assert_msg(vz_config_add(r->config, "display", "800x600,scanout=1024x768", &err) >= 0, "%s", err.text);
+    ck_assert_msg(vz_config_add(r->config, "keyboard", NULL, &err) >= 0, "%s", err.text);
+    ck_assert_msg(vz_config_add(r->config, pointing, NULL, &err) >= 0, "%s", err.text);
+    r->m = vz_machine_new(r->config, NULL, &err);
+    ck_assert_msg(r->m != NULL, "%s", err.text);
+    ck_assert_msg(vz_machine_start_wait(r->m, &err) == 0, "%s", err.text);
+}
+
+static void end(struct rig *r)
+{
+    vz_machine_free(r->m);
+    vz_config_unref(r->config);
+    unlink(r->kernel.path);
+}
+
+static void say(struct rig *r, const void *message, size_t len)
+{
+    ck_assert_int_eq(send(r->fd, message, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void say_next(struct rig *r)
+{
+    say(r, &(struct vz_channel_next){.kind = VZ_CHANNEL_NEXT}, sizeof(struct vz_channel_next));
+}
+
+static void wait_over(struct rig *r)
+{
+    for (unsigned i = 0; !vz_display_channel_is_over(r->channel); i++) {
+        ck_assert_uint_lt(i, 2000);
+        usleep(10000);
+    }
+}
+
+START_TEST(a_viewer_hears_of_the_display)
+{
+    struct vz_display_state s = VZ_DISPLAY_STATE_INIT;
+    const struct vz_channel_size size = {.kind = VZ_CHANNEL_SIZE, .width = 1, .height = 700};
+    struct vz_channel_update u;
+    struct rig r;
+
+    begin(&r, "pointer");
+    open_channel(&r, 1);
+    ck_assert_uint_eq(r.hello.kind, VZ_CHANNEL_HELLO);
+    ck_assert_uint_eq(r.hello.version, VZ_CHANNEL_VERSION);
+    ck_assert_uint_eq(r.hello.input, VZ_CHANNEL_HAS_KEYBOARD | VZ_CHANNEL_HAS_POINTER);
+    ck_assert_uint_eq(r.hello.display, 1);
+    ck_assert_uint_eq(r.hello.display_count, 2);
+    ck_assert(fcntl(r.memory, F_GET_SEALS) & F_SEAL_SHRINK);
+    ck_assert_ptr_eq(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r.memory, 0), MAP_FAILED);
+    say_next(&r);
+    do
+        ck_assert_int_gt(hear(&r, &u, sizeof(u)), 0);
+    while (u.kind != VZ_CHANNEL_UPDATE);
+    ck_assert_uint_eq(u.width, 1024);
+    ck_assert_uint_eq(u.height, 768);
+    ck_assert_uint_eq(u.flags, 0);
+    say(&r, &size, sizeof(size));
+    for (unsigned i = 0; s.wanted_height != 700; i++) {
+        ck_assert_uint_lt(i, 2000);
+        usleep(10000);
+        ck_assert_int_eq(vz_machine_display_state(r.m, 0, 1, &s, NULL), 0);
+    }
+    ck_assert_uint_eq(s.wanted_width, VZ_DISPLAY_SIDE_MIN);
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
+START_TEST(the_end_is_told)
+{
+    struct vz_channel_update u = {.kind = 0};
+    struct rig r;
+
+    begin(&r, "mouse");
+    open_channel(&r, 0);
+    ck_assert_uint_eq(r.hello.input, VZ_CHANNEL_HAS_KEYBOARD | VZ_CHANNEL_HAS_MOUSE);
+    say_next(&r);
+    ck_assert_int_eq(vz_machine_stop_wait(r.m, NULL), 0);
+    while (hear(&r, &u, sizeof(u)) > 0 && !(u.kind == VZ_CHANNEL_UPDATE && (u.flags & VZ_CHANNEL_ENDED)))
+        say_next(&r);
+    ck_assert(u.flags & VZ_CHANNEL_ENDED);
+    wait_over(&r);
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
+/* Machines go on, whatever their viewers say. */
+START_TEST(nonsense_ends_the_channel_alone)
+{
+    const struct vz_channel_pointer pointers[] = {
+        {.kind = VZ_CHANNEL_POINTER, .x = UINT32_MAX, .y = UINT32_MAX, .buttons = UINT32_MAX, .wheel = INT32_MIN},
+        {.kind = VZ_CHANNEL_POINTER, .relative = 1, .dx = INT32_MIN, .dy = INT32_MAX, .buttons = 1},
+        {.kind = VZ_CHANNEL_POINTER, .relative = 7}};
+    struct vz_channel_touches touches = {.kind = VZ_CHANNEL_TOUCHES, .count = VZ_TOUCHES_MAX + 1};
+    char junk[200] = {0};
+    struct rig r;
+
+    begin(&r, "trackpad");
+    open_channel(&r, 0);
+    ck_assert_uint_eq(r.hello.input, VZ_CHANNEL_HAS_KEYBOARD | VZ_CHANNEL_HAS_MOUSE | VZ_CHANNEL_HAS_TRACKPAD);
+    for (unsigned i = 0; i < 3; i++)
+        say(&r, &pointers[i], sizeof(pointers[i]));
+    say(&r, &touches, sizeof(touches));
+    touches.count = VZ_TOUCHES_MAX;
+    touches.touch[0].x = UINT32_MAX;
+    say(&r, &touches, sizeof(touches));
+    for (uint32_t key = 0; key < 100; key++)
+        say(&r, &(struct vz_channel_key){.kind = VZ_CHANNEL_KEY, .key = key * 0x01234567u, .down = 2},
+            sizeof(struct vz_channel_key));
+    say(&r, &(uint32_t){0x12345678}, 4); /* a kind of a later version */
+    ck_assert(!vz_display_channel_is_over(r.channel));
+    say(&r, &(uint32_t){VZ_CHANNEL_KEY}, 4); /* too short */
+    wait_over(&r);
+    close_channel(&r);
+    open_channel(&r, 0);
+    say(&r, junk, sizeof(junk)); /* too long */
+    wait_over(&r);
+    close_channel(&r);
+    open_channel(&r, 0);
+    close(r.fd);
+    r.fd = dup(0);
+    wait_over(&r);
+    close_channel(&r);
+    ck_assert_int_eq(vz_machine_get_state(r.m), VZ_STATE_RUNNING);
+    end(&r);
+}
+END_TEST
+
+START_TEST(there_must_be_a_display)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    struct rig r;
+    int fd = -7;
+
+    begin(&r, "pointer");
+    ck_assert_ptr_null(vz_display_channel_new(r.m, 0, 2, &fd, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_ptr_null(vz_display_channel_new(r.m, 1, 0, &fd, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+    ck_assert_ptr_null(vz_display_channel_new(r.m, 0, 0, NULL, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    ck_assert_int_eq(vz_machine_stop_wait(r.m, NULL), 0);
+    ck_assert_ptr_null(vz_display_channel_new(r.m, 0, 0, &fd, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID_STATE);
+    ck_assert_int_eq(fd, -7);
+    vz_display_channel_free(NULL);
+    end(&r);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, a_viewer_hears_of_the_display);
+    UNIT_TEST(s, the_end_is_told);
+    UNIT_TEST(s, nonsense_ends_the_channel_alone);
+    UNIT_TEST(s, there_must_be_a_display);
+}
+
+UNIT_TEST_MAIN("display_channel", add_tests)
