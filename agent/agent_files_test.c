@@ -551,8 +551,65 @@ START_TEST(mounts_are_refused_that_cannot_be)
 }
 END_TEST
 
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void read_file(const char *path, char *ret, size_t room)
+{
+    FILE *f = fopen(path, "r");
+
+    ck_assert_ptr_nonnull(f);
+    ret[fread(ret, 1, room - 1, f)] = '\0';
+    fclose(f);
+}
+
+START_TEST(foreign_programs_are_registered_with_the_kernel)
+{
+    static const char line[] = ":vz-x:M:0:\\x7f:\\xff:x-binfmt-P:POCF\n", whole[] = ":vz-x:M:0:\\x7f:\\xff:";
+    char folder[256], expected[512], got[1024] = "";
+
+    ck_assert(vz_agent_has(agent, "foreign"));
+    snprintf(folder, sizeof(folder), "%s", in_folder("share"));
+    shell("mkdir -p share proc/sys/fs/binfmt_misc run/systemd/system");
+    ck_assert_int_eq(vz_agent_register_foreign_binaries(agent, folder, &err), -1); /* it is empty */
+    ck_assert_int_eq(err.code, VZ_ERROR_GUEST);
+    shell("echo 2 >share/version");
+    write_file("share/registrations", line);
+    ck_assert_int_eq(vz_agent_register_foreign_binaries(agent, folder, &err), -1); /* of a version to come */
+    ck_assert_msg(strstr(err.text, "not a share of interpreters") != NULL, "%s", err.text);
+    shell("echo 1 >share/version");
+    ck_assert_int_eq(vz_agent_register_foreign_binaries(agent, folder, &err), -1); /* the kernel has no binfmt_misc */
+    shell("touch proc/sys/fs/binfmt_misc/register");
+    ck_assert_msg(!vz_agent_register_foreign_binaries(agent, folder, &err), "%s", err.text);
+    snprintf(expected, sizeof(expected), "%s%s/x-binfmt-P:POCF\n", whole, folder);
+    read_file("proc/sys/fs/binfmt_misc/register", got, sizeof(got));
+    ck_assert_str_eq(got, expected);
+    read_file("run/binfmt.d/vz-foreign.conf", got, sizeof(got));
+    ck_assert_str_eq(got, expected);
+    /* Once more: there is one at every moment. */
+    shell("echo >proc/sys/fs/binfmt_misc/vz-x; : >proc/sys/fs/binfmt_misc/register");
+    ck_assert_msg(!vz_agent_register_foreign_binaries(agent, folder, &err), "%s", err.text);
+    read_file("proc/sys/fs/binfmt_misc/register", got, sizeof(got));
+    ck_assert_int_eq(strncmp(got, ":vz-x.new:M:", 12), 0);
+    ck_assert_str_eq(strchr(got, '\n') + 1, expected);
+    /* Lines that name nothing of the share's, or nobody's name. */
+    static const char *const bad[] = {":vz-x:M:0:a:b:/bin/sh:F\n", ":vz-x:M:0:a:b:c\n", ":register:M:0:a:b:c:F\n", "-1\n", ""};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        write_file("share/registrations", bad[i]);
+        ck_assert_msg(vz_agent_register_foreign_binaries(agent, folder, &err) == -1, "%s", bad[i]);
+    }
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    rig_add(s, foreign_programs_are_registered_with_the_kernel, set_up, tear_down);
     rig_add(s, trees_go_in_and_come_out_as_they_were, set_up, tear_down);
     rig_add(s, where_it_goes_is_as_people_expect, set_up, tear_down);
     rig_add(s, links_inside_are_never_followed, set_up, tear_down);

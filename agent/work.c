@@ -26,6 +26,7 @@ const struct request_kind request_kinds[] = {
     {.name = "freeze", .work = work_freeze, .streams = true},
     {.name = "identity", .work = work_identity},
     {.name = "mount", .work = work_mount},
+    {.name = "foreign", .work = work_foreign},
     {.name = "sync", .work = work_sync},
     {.name = "power", .work = work_power},
     {.name = NULL},

@@ -198,6 +198,12 @@ VZ_PUBLIC int vz_agent_sync(struct vz_agent *agent, struct vz_error *err);
  * Returns 0; or -1, with VZ_ERROR_GUEST also where no device has the tag, or the guest has no driver. Since 0.4. */
 VZ_PUBLIC int vz_agent_mount(struct vz_agent *agent, const char *tag, const char *path, struct vz_error *err);
 
+/**
+ * Have the guest's kernel run programs of other processors, by a share of interpreters (vz_foreign_binaries_share_new())
+ * that is mounted at path: see docs/foreign-binaries.md. What it had of that kind before makes way.
+ * Returns 0; or -1, with VZ_ERROR_GUEST also where no such share is there, or the kernel has no binfmt_misc. Since 0.4. */
+VZ_PUBLIC int vz_agent_register_foreign_binaries(struct vz_agent *agent, const char *path, struct vz_error *err);
+
 /* Shut the guest down, or start it again. It returns when that has begun. Since 0.4. */
 VZ_PUBLIC int vz_agent_shut_down(struct vz_agent *agent, bool reboot, struct vz_error *err);
 

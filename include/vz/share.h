@@ -54,6 +54,53 @@ VZ_PUBLIC int vz_shared_directory_name_canonical(const char *name,
                                                  char ret[VZ_SHARED_DIRECTORY_NAME_MAX + 1],
                                                  struct vz_error *err);
 
+/* ---- Programs of other processors ------------------------------------------------------------ */
+
+/* A share of interpreters, by which a Linux guest runs programs of other processors as if they were its own:
+ * docs/foreign-binaries.md says what is in it, and how the guest's kernel learns of it. Apple's:
+ * VZLinuxRosettaDirectoryShare. */
+
+#define VZ_FOREIGN_ARCHITECTURES_MAX 16u
+
+/* What the share is known by to guests' agents when nothing else is said (vz run --foreign). */
+#define VZ_FOREIGN_BINARIES_TAG "foreign"
+/* Where it is mounted, in a folder called as its tag, unless its device has a mount_point. */
+#define VZ_FOREIGN_BINARIES_DIRECTORY "/run/vz"
+
+enum vz_foreign_binaries_availability {
+    VZ_FOREIGN_BINARIES_NOT_SUPPORTED = 0, /* nobody here knows of such an architecture */
+    VZ_FOREIGN_BINARIES_NOT_INSTALLED = 1, /* this host has no interpreter of it: see the install hint */
+    VZ_FOREIGN_BINARIES_INSTALLED = 2,
+};
+
+/* Can guests be given the system's interpreter of the architecture's programs, at this moment? @architecture: a name that
+ * vz_foreign_binaries_architecture() returns. Since 0.4. */
+VZ_PUBLIC enum vz_foreign_binaries_availability vz_foreign_binaries_availability(const char *architecture);
+
+/* The architectures that are supported: "arm64", "armhf", "i386", ... NULL behind the last one. Since 0.4. */
+VZ_PUBLIC const char *vz_foreign_binaries_architecture(unsigned index);
+
+/* What a person does to have interpreters installed: one sentence. Nothing is ever installed by itself. Since 0.4. */
+VZ_PUBLIC const char *vz_foreign_binaries_install_hint(void);
+
+struct vz_foreign_binaries_options { /* start from VZ_FOREIGN_BINARIES_OPTIONS_INIT */
+    size_t size;
+    const char *const *architectures; /* of architecture_count, copied; none: all that are installed then */
+    unsigned architecture_count;      /* at most VZ_FOREIGN_ARCHITECTURES_MAX */
+    const char *directory;            /* where they are, copied: files qemu-NAME-static; NULL: the system's */
+};
+#define VZ_FOREIGN_BINARIES_OPTIONS_INIT VZ_INIT_(struct vz_foreign_binaries_options, )
+
+/**
+ * The interpreters of these architectures. Whether they are installed is seen when a machine is validated or started,
+ * which fail with VZ_ERROR_UNSUPPORTED if not, and the install hint. A running machine's device cannot change from or
+ * to such a share. The device's ownership does not matter: the guest sees files of root's that nobody can write.
+ * @options  NULL for the defaults
+ * Returns a new reference, or NULL with VZ_ERROR_INVALID (also of an architecture that is not supported) or
+ * VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_directory_share *
+vz_foreign_binaries_share_new(const struct vz_foreign_binaries_options *options, struct vz_error *err);
+
 /* ---- Devices -------------------------------------------------------------------------------- */
 
 VZ_DECLARE_COUNTED(directory_sharing_device);

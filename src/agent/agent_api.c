@@ -177,6 +177,16 @@ int vz_agent_mount(struct vz_agent *a, const char *tag, const char *path, struct
     return call(a, "mount", &f, 0, NULL, err);
 }
 
+int vz_agent_register_foreign_binaries(struct vz_agent *a, const char *path, struct vz_error *err)
+{
+    struct agent_fields f = {.failed = false};
+
+    if (!options_given(path, "path", err))
+        return -1;
+    agent_put_text(&f, AGENT_F_PATH, path);
+    return call(a, "foreign", &f, 0, NULL, err);
+}
+
 int vz_agent_wait_booted(struct vz_agent *a, uint64_t timeout_ms, struct vz_error *err)
 {
     struct agent_fields f = {.failed = false};

@@ -198,6 +198,64 @@ static int make_ephemeral(struct vz_config *c, const char *value, struct vz_erro
     return 0;
 }
 
+/* Interpreters that are there make way. */
+static void remove_foreign(struct vz_config *c)
+{
+    struct object_list *l = &c->directory_sharing_devices;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        struct vz_directory_sharing_device *d = l->item[i];
+
+        if (d->share->kind == SHARE_OF_INTERPRETERS)
+            object_unref(d);
+        else
+            l->item[kept++] = d;
+    }
+    l->count = kept;
+}
+
+/* "ARCHITECTURE,...", "all" or "none" as --share has it. NULL without memory. */
+static char *foreign_share(const char *value)
+{
+    char *text = NULL, *copy = strdup(value), *rest = copy, *name;
+    size_t len;
+    FILE *f = copy ? open_memstream(&text, &len) : NULL;
+
+    if (!f) {
+        free(copy);
+        return NULL;
+    }
+    fputs(VZ_FOREIGN_BINARIES_TAG "=foreign-binaries", f);
+    while (strcmp(value, "all") && (name = strsep(&rest, ",")))
+        fprintf(f, ",arch=%s", name);
+    free(copy);
+    if (fclose(f) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static int set_foreign(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    char *text;
+    int r;
+
+    if (!value || !*value)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "expected architectures, all or none");
+    if (!strcmp(value, "none")) {
+        remove_foreign(c);
+        return 0;
+    }
+    text = foreign_share(value);
+    if (!text)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    remove_foreign(c);
+    r = apply(c, "share", text, err);
+    free(text);
+    return r;
+}
+
 const struct config_shortcut config_shortcuts[] = {
     {"boot-disk", 0, "PATH[,...]", "Kernel",
      "a --disk whose file system (ext2, 3 or 4) has kernel and initrd in /boot, instead of --kernel "
@@ -228,6 +286,12 @@ const struct config_shortcut config_shortcuts[] = {
      "They belong to the first network card behind NAT, and bring one along where there is no "
      "card.",
      add_forward},
+    {"foreign", 0, "ARCHITECTURE,...|all|none", "Devices",
+     "programs of arm64, armhf, i386, ppc64le, riscv64, s390x run in the guest as its own do",
+     "By interpreters of the host's (QEMU's, Debian's package qemu-user-static), which a share of the tag foreign brings "
+     "into the guest. Its agent registers them with the kernel, so this needs a socket device; else the guest "
+     "runs a script: docs/foreign-binaries.md. all: those that are installed.",
+     set_foreign},
     {"seed", 0, "USER-DATA[,META-DATA[,NETWORK-CONFIG]]", "Devices",
      "a disk that tells cloud-init in the guest who may log in and what to install",
      "It is made in memory of these files (cloud-init's NoCloud data source, called cidata) and cannot be "

@@ -145,13 +145,22 @@ struct vz_pointing_device {
     enum pointing_kind kind;
 };
 
+enum directory_share_kind { SHARE_OF_ONE, SHARE_OF_SEVERAL, SHARE_OF_INTERPRETERS };
+
+/* An architecture whose programs the guest is to run. */
+struct foreign_choice {
+    char *name; /* never NULL */
+};
+
 struct vz_directory_share {
     struct object object;
-    bool is_multiple;
-    char *path;     /* of a single one, as the next */
+    enum directory_share_kind kind;
+    char *path;     /* of one, as the next; of interpreters: where they are, or NULL */
     bool read_only;
     const struct vz_shared_directory *directory; /* of several: names and paths are never NULL */
     unsigned directory_count;
+    const struct foreign_choice *choice; /* of interpreters; none: all that there are */
+    unsigned choice_count;
 };
 
 struct vz_directory_sharing_device {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "config/foreign_binaries.h"
 #include "config/objects.h"
 #include "config/report.h"
 #include "config/share_ownership.h"
@@ -126,7 +127,7 @@ static void check_path(struct report *r, const void *object)
 }
 
 static const struct schema_field single_fields[] = {
-    FIELD_CONST(struct vz_directory_share, is_multiple, false),
+    FIELD_CONST(struct vz_directory_share, kind, SHARE_OF_ONE),
     FIELD_PATH(struct vz_directory_share, path, "path", .required = true, .option = "", .check = check_path,
                .noun = "path of a directory", .text = "a directory of the host"),
     FIELD_BOOL(struct vz_directory_share, read_only, "readOnly", .option = "ro",
@@ -200,7 +201,7 @@ static void check_names(struct report *r, const void *object)
 
 static const char *const directory_options[] = {"dir", NULL};
 static const struct schema_field multiple_fields[] = {
-    FIELD_CONST(struct vz_directory_share, is_multiple, true),
+    FIELD_CONST(struct vz_directory_share, kind, SHARE_OF_SEVERAL),
     FIELD_ARRAY(struct vz_directory_share, directory, directory_count, "directories", &directory_type,
                 .max = VZ_SHARED_DIRECTORIES_MAX, .words = directory_options,
                 .noun = "shared directories", .text = "directories of the host, each under its name",
@@ -211,7 +212,40 @@ static const struct schema_type multiple_type = {
     .fields = multiple_fields, .check = check_names, .option = "multiple",
     .text = "several directories of the host, each a folder in what the guest mounts"};
 
-static const struct schema_type *const directory_shares_types[] = {&single_type, &multiple_type, NULL};
+static bool parse_choice(char *text, void *element)
+{
+    struct foreign_choice *c = element;
+
+    c->name = strdup(text);
+    return c->name && *text;
+}
+
+static const struct schema_field choice_fields[] = {
+    FIELD_STRING(struct foreign_choice, name, "name", .required = true, .check = foreign_check_name,
+                 .noun = "architecture", .text = "arm64, armhf, i386, ppc64le, riscv64 or s390x"),
+    FIELD_END};
+static const struct schema_type choice_type = {
+    .name = "foreign_architecture", .size = sizeof(struct foreign_choice), .fields = choice_fields,
+    .parse = parse_choice, .value = "ARCHITECTURE", .text = "an architecture whose programs the guest is to run"};
+
+static const char *const choice_options[] = {"arch", NULL};
+static const struct schema_field foreign_fields[] = {
+    FIELD_CONST(struct vz_directory_share, kind, SHARE_OF_INTERPRETERS),
+    FIELD_ARRAY(struct vz_directory_share, choice, choice_count, "architectures", &choice_type,
+                .max = VZ_FOREIGN_ARCHITECTURES_MAX, .words = choice_options, .noun = "architectures", .rare = true,
+                .text = "those whose programs the guest is to run; without any, all that the host has interpreters of",
+                .more = "Options call each arch."),
+    FIELD_PATH(struct vz_directory_share, path, "directory", .noun = "path of a directory",
+               .text = "where the interpreters are, each called qemu-NAME-static; else they are the system's"),
+    FIELD_END};
+static const struct schema_type foreign_type = {
+    .name = "foreign_binaries", .json = "foreignBinaries", .size = sizeof(struct vz_directory_share),
+    .fields = foreign_fields, .check = foreign_check, .option = "foreign-binaries",
+    .text = "interpreters by which a Linux guest runs programs of other processors",
+    .more = "The guest's agent mounts them at /run/vz/TAG, unless the device says another place, and registers them with "
+            "the kernel. They are QEMU's (Debian's package qemu-user-static). They are only read, and the guest's root's."};
+
+static const struct schema_type *const directory_shares_types[] = {&single_type, &multiple_type, &foreign_type, NULL};
 static const struct schema_class directory_shares = {.types = directory_shares_types};
 
 struct vz_directory_share *vz_directory_share_ref(struct vz_directory_share *object)
@@ -241,6 +275,33 @@ vz_multiple_directory_share_new(const struct vz_shared_directory *directories, u
     if (count && !options_given(directories, "directories", err))
         return NULL;
     return schema_make(&multiple_type, &s, err);
+}
+
+struct vz_directory_share *vz_foreign_binaries_share_new(const struct vz_foreign_binaries_options *options,
+                                                         struct vz_error *err)
+{
+    struct vz_foreign_binaries_options o = VZ_FOREIGN_BINARIES_OPTIONS_INIT;
+    struct foreign_choice choice[VZ_FOREIGN_ARCHITECTURES_MAX];
+    struct vz_directory_share s = {.choice = choice};
+
+    if (options_copy(&o, sizeof(o), options, err) < 0 ||
+        (o.architecture_count && !options_given(o.architectures, "architectures", err)))
+        return NULL;
+    if (o.architecture_count > VZ_FOREIGN_ARCHITECTURES_MAX) {
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "more than %u architectures", VZ_FOREIGN_ARCHITECTURES_MAX);
+        return NULL;
+    }
+    for (unsigned i = 0; i < o.architecture_count; i++) {
+        if (vz_foreign_binaries_availability(o.architectures[i]) == VZ_FOREIGN_BINARIES_NOT_SUPPORTED) {
+            error_set(err, EINVAL, VZ_ERROR_INVALID, "there are no interpreters of '%.40s' programs",
+                      o.architectures[i] ? o.architectures[i] : "");
+            return NULL;
+        }
+        choice[i].name = (char *)o.architectures[i];
+    }
+    s.choice_count = o.architecture_count;
+    s.path = (char *)o.directory;
+    return schema_make(&foreign_type, &s, err);
 }
 
 /* ---- Devices -------------------------------------------------------------------------------- */

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
+#include "config/foreign_binaries.h"
 #include "unit.h"
 
 START_TEST(tags_are_up_to_35_bytes_of_text)
@@ -101,8 +103,86 @@ START_TEST(shares_go_round_as_json_and_names_must_be_ones)
 }
 END_TEST
 
+START_TEST(foreign_architectures_are_known_and_go_round)
+{
+    static const char *const some[] = {"arm64", "s390x"}, *const none[] = {"vax"};
+    struct vz_foreign_binaries_options o = VZ_FOREIGN_BINARIES_OPTIONS_INIT;
+    struct vz_error err = {0};
+    struct vz_directory_sharing_device *d;
+    struct vz_directory_share *s;
+    struct vz_config *c = vz_config_new(NULL, NULL), *again;
+    char *first, *second;
+    unsigned count = 0;
+
+    while (vz_foreign_binaries_architecture(count))
+        ck_assert_int_ne(vz_foreign_binaries_availability(vz_foreign_binaries_architecture(count++)),
+                         VZ_FOREIGN_BINARIES_NOT_SUPPORTED);
+    ck_assert_uint_eq(count, 6);
+    ck_assert_int_eq(vz_foreign_binaries_availability("vax"), VZ_FOREIGN_BINARIES_NOT_SUPPORTED);
+    ck_assert_int_eq(vz_foreign_binaries_availability(NULL), VZ_FOREIGN_BINARIES_NOT_SUPPORTED);
+    ck_assert_ptr_nonnull(strstr(vz_foreign_binaries_install_hint(), "qemu-user-static"));
+    o.architectures = none;
+    o.architecture_count = 1;
+    ck_assert_ptr_null(vz_foreign_binaries_share_new(&o, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    o.architectures = some;
+    o.architecture_count = 2;
+    o.directory = "/nowhere";
+    s = vz_foreign_binaries_share_new(&o, &err);
+    ck_assert_msg(s != NULL, "%s", err.text);
+    d = vz_virtio_file_system_device_new("f", s, NULL, &err);
+    ck_assert_int_eq(vz_config_add_directory_sharing_device(c, d, &err), 0);
+    first = vz_config_to_json(c, NULL);
+    again = vz_config_from_json(first, strlen(first), &err);
+    ck_assert_msg(again != NULL, "%s", err.text);
+    second = vz_config_to_json(again, NULL);
+    ck_assert_str_eq(first, second);
+    ck_assert_ptr_nonnull(strstr(first, "\"foreignBinaries\""));
+    ck_assert_ptr_nonnull(strstr(first, "\"s390x\""));
+    free(first);
+    free(second);
+    vz_directory_sharing_device_unref(d);
+    vz_directory_share_unref(s);
+    vz_config_unref(again);
+    vz_config_unref(c);
+}
+END_TEST
+
+/* What the kernel is told has to fit heads of programs as compilers write them. */
+START_TEST(interpreters_are_registered_by_the_heads_of_their_programs)
+{
+    struct vz_directory_share s = {.kind = SHARE_OF_INTERPRETERS};
+    struct foreign_choice choice = {.name = (char *)"s390x"};
+    struct foreign_files f;
+    struct vz_error err = {0};
+    char folder[] = "/tmp/vz-foreign-XXXXXX", command[512];
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    s.path = folder;
+    s.choice = &choice;
+    s.choice_count = 1;
+    ck_assert_int_lt(foreign_files_find(&s, &f, &err), 0);
+    ck_assert_int_eq(err.code, VZ_ERROR_IO);
+    snprintf(command, sizeof(command), "cp \"$VZ_BUILD/agent/vz-agent\" %s/qemu-s390x-static", folder);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_msg(foreign_files_find(&s, &f, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(f.count, 1);
+    ck_assert_str_eq(f.file[0].name, "s390x-binfmt-P");
+    ck_assert_str_eq(f.registrations,
+                     ":vz-s390x:M:0:"
+                     "\\x7f\\x45\\x4c\\x46\\x02\\x02\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\x16:"
+                     "\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfc\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff:"
+                     "s390x-binfmt-P:POCF\n");
+    foreign_files_fini(&f);
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, foreign_architectures_are_known_and_go_round);
+    UNIT_TEST(s, interpreters_are_registered_by_the_heads_of_their_programs);
     UNIT_TEST(s, tags_are_up_to_35_bytes_of_text);
     UNIT_TEST(s, names_are_single_components_and_have_a_canonical_form);
     UNIT_TEST(s, shares_go_round_as_json_and_names_must_be_ones);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "config/foreign_binaries.h"
 #include "config/objects.h"
 #include "config/share_ownership.h"
 #include "device/device_kinds.h"
@@ -16,24 +17,71 @@
 #define MEMORY_PER_NODE KIB
 #define NODES_LEAST     65536u
 
-/* What a share's configuration lists. Returns their number; NULL with err: no memory. */
-static struct share_directory *directories(const struct vz_directory_share *share, unsigned *ret_count,
-                                           struct vz_error *err)
-{
-    unsigned count = share->is_multiple ? share->directory_count : 1;
-    struct share_directory *d = calloc(count + 1, sizeof(*d));
+/* What is served, as long as that takes to open. */
+struct served {
+    unsigned count;
+    struct share_directory *list;
+    struct foreign_files files; /* of interpreters */
+};
 
-    if (!d) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-        return NULL;
+static void served_fini(struct served *s)
+{
+    free(s->list);
+    foreign_files_fini(&s->files);
+}
+
+static void list_interpreters(struct served *s)
+{
+    const struct foreign_files *f = &s->files;
+
+    s->list[0] = (struct share_directory){.name = "version", .text = f->version, .is_file = true};
+    s->list[1] = (struct share_directory){.name = "registrations", .text = f->registrations, .is_file = true};
+    s->list[2] = (struct share_directory){.name = "register", .text = f->register_script, .is_file = true};
+    for (unsigned i = 0; i < f->count; i++)
+        s->list[3 + i] = (struct share_directory){.name = f->file[i].name, .path = f->file[i].path, .is_file = true};
+}
+
+/* What a share's configuration lists. 0 or -errno with err. */
+static int served_init(const struct vz_directory_share *share, struct served *ret, struct vz_error *err)
+{
+    struct served s = {.count = share->kind == SHARE_OF_SEVERAL ? share->directory_count : 1};
+
+    if (share->kind == SHARE_OF_INTERPRETERS) {
+        int r = foreign_files_find(share, &s.files, err);
+
+        if (r < 0)
+            return r;
+        s.count = 3 + s.files.count;
     }
-    if (!share->is_multiple)
-        d[0] = (struct share_directory){.path = share->path, .read_only = share->read_only};
-    for (unsigned i = 0; share->is_multiple && i < count; i++)
-        d[i] = (struct share_directory){.name = share->directory[i].name, .path = share->directory[i].path,
-                                        .read_only = share->directory[i].read_only};
-    *ret_count = count;
-    return d;
+    s.list = calloc(s.count + 1, sizeof(*s.list));
+    if (!s.list) {
+        served_fini(&s);
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
+    if (share->kind == SHARE_OF_INTERPRETERS)
+        list_interpreters(&s);
+    else if (share->kind == SHARE_OF_ONE)
+        s.list[0] = (struct share_directory){.path = share->path, .read_only = share->read_only};
+    for (unsigned i = 0; share->kind == SHARE_OF_SEVERAL && i < s.count; i++)
+        s.list[i] = (struct share_directory){.name = share->directory[i].name, .path = share->directory[i].path,
+                                             .read_only = share->directory[i].read_only};
+    *ret = s;
+    return 0;
+}
+
+/* Interpreters are the guest's root's, whoever has them on the host. */
+static int set_owner(const struct vz_directory_sharing_device *d, struct share_options *o, struct vz_error *err)
+{
+    struct share_ownership_words words;
+
+    if (!share_ownership_parse(d->ownership, &words))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s' is not mine, same or UID:GID", d->ownership);
+    if (d->share->kind == SHARE_OF_INTERPRETERS)
+        words = (struct share_ownership_words){.map = true};
+    o->ownership = words.same ? SHARE_SAME : words.map ? SHARE_MAP : SHARE_MINE;
+    o->uid = words.uid;
+    o->gid = words.gid;
+    return 0;
 }
 
 static int fs_open(struct device_slot *s, struct vz_error *err)
@@ -43,22 +91,18 @@ static int fs_open(struct device_slot *s, struct vz_error *err)
     struct share_options o = {.caching = caching[d->caching],
                               .sharers = s->env->share_count,
                               .nodes_max = MAX(s->env->ram_size / MEMORY_PER_NODE, NODES_LEAST)};
-    struct share_ownership_words words;
-    struct share_directory *list;
+    struct served served;
     struct share *share;
-    int r;
+    int r = set_owner(d, &o, err);
 
-    if (!share_ownership_parse(d->ownership, &words))
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s' is not mine, same or UID:GID", d->ownership);
-    o.ownership = words.same ? SHARE_SAME : words.map ? SHARE_MAP : SHARE_MINE;
-    o.uid = words.uid;
-    o.gid = words.gid;
-    list = directories(d->share, &o.count, err);
-    if (!list)
-        return -ENOMEM;
-    o.directory = list;
+    if (!r)
+        r = served_init(d->share, &served, err);
+    if (r < 0)
+        return r;
+    o.directory = served.list;
+    o.count = served.count;
     r = share_open(&o, &share, err);
-    free(list);
+    served_fini(&served);
     if (!r)
         s->host = share;
     return r;
@@ -78,14 +122,19 @@ static int fs_create(struct device_slot *s, struct vz_error *err)
 static int fs_change(struct device_slot *s, unsigned part, void *attachment, struct vz_error *err)
 {
     static const struct share_directory none[1];
-    unsigned count = 0;
-    struct share_directory *list = attachment ? directories(attachment, &count, err) : NULL;
-    int r;
+    const struct vz_directory_sharing_device *d = s->config;
+    const struct vz_directory_share *share = attachment;
+    struct served served = {.count = 0};
+    int r = 0;
 
-    if (attachment && !list)
-        return -ENOMEM;
-    r = share_replace(s->host, list ? list : none, count, err);
-    free(list);
+    if (d->share->kind == SHARE_OF_INTERPRETERS || (share && share->kind == SHARE_OF_INTERPRETERS))
+        r = error_set(err, EBUSY, VZ_ERROR_UNSUPPORTED, "interpreters of foreign programs stay what they are while "
+                                                        "the machine runs");
+    else if (share)
+        r = served_init(share, &served, err);
+    if (!r)
+        r = share_replace(s->host, served.list ? served.list : none, served.count, err);
+    served_fini(&served);
     if (r < 0)
         device_slot_prefix(s, err);
     return r;

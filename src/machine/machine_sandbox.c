@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "config/foreign_binaries.h"
 #include "hv/hv.h"
 #include "machine/machine_impl.h"
 #include "sandbox/sandbox_calls.h"
@@ -107,9 +108,18 @@ static uint32_t features(const struct vz_machine *m)
 
 static int allow_share(struct sandbox *s, const struct vz_directory_share *share)
 {
+    struct foreign_files f;
     int r = 0;
 
-    if (!share->is_multiple)
+    if (share->kind == SHARE_OF_INTERPRETERS) {
+        if (foreign_files_find(share, &f, NULL) < 0)
+            return 0; /* its device does not open either, and says why */
+        for (unsigned i = 0; !r && i < f.count; i++)
+            r = sandbox_allow(s, SANDBOX_KIND(SHARE), f.file[i].path, false);
+        foreign_files_fini(&f);
+        return r;
+    }
+    if (share->kind == SHARE_OF_ONE)
         return sandbox_allow(s, SANDBOX_KIND(SHARE), share->path, !share->read_only);
     for (unsigned i = 0; !r && i < share->directory_count; i++)
         r = sandbox_allow(s, SANDBOX_KIND(SHARE), share->directory[i].path, !share->directory[i].read_only);

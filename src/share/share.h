@@ -31,6 +31,10 @@ struct share_directory {
     const char *name; /* in the share; NULL: it is the share's root, and the only one */
     const char *path; /* on the host */
     bool read_only;
+    /* With a name: a file in the folder of folders instead, which is only read. path leads to a regular file of the
+     * host, or text, where it is not NULL, is what is in it: then it is on no disk of the host's. */
+    bool is_file;
+    const char *text;
 };
 
 struct share_options {

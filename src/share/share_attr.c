@@ -39,6 +39,12 @@ static uint32_t encoded_device(uint32_t major, uint32_t minor)
     return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12); /* as Linux' new_encode_dev() */
 }
 
+/* A file in memory has no name on the host; the guest's kernel would take it for one that is deleted. */
+static uint32_t shown_links(const struct root *root, const struct statx *st)
+{
+    return root && root->is_text ? 1 : st->stx_nlink;
+}
+
 void fill_attr(const struct share *s, const struct root *root, const struct statx *st, struct fuse_attr *ret)
 {
     *ret = (struct fuse_attr){
@@ -46,7 +52,7 @@ void fill_attr(const struct share *s, const struct root *root, const struct stat
         .atime = (uint64_t)st->stx_atime.tv_sec, .mtime = (uint64_t)st->stx_mtime.tv_sec,
         .ctime = (uint64_t)st->stx_ctime.tv_sec, .atimensec = st->stx_atime.tv_nsec,
         .mtimensec = st->stx_mtime.tv_nsec, .ctimensec = st->stx_ctime.tv_nsec,
-        .mode = st->stx_mode, .nlink = st->stx_nlink, .uid = st->stx_uid, .gid = st->stx_gid,
+        .mode = st->stx_mode, .nlink = shown_links(root, st), .uid = st->stx_uid, .gid = st->stx_gid,
         .rdev = encoded_device(st->stx_rdev_major, st->stx_rdev_minor), .blksize = st->stx_blksize};
 }
 
@@ -293,7 +299,7 @@ int op_statx(struct call *c)
     attr_time(c->s, &out.attr_valid, &out.attr_valid_nsec);
     out.stat = (struct fuse_statx){
         .mask = st.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), .blksize = st.stx_blksize,
-        .nlink = st.stx_nlink, .uid = st.stx_uid, .gid = st.stx_gid, .mode = st.stx_mode,
+        .nlink = shown_links(root, &st), .uid = st.stx_uid, .gid = st.stx_gid, .mode = st.stx_mode,
         .ino = shown_ino(root, &st), .size = st.stx_size, .blocks = st.stx_blocks,
         .atime = sx_time(st.stx_atime), .btime = sx_time(st.stx_btime), .ctime = sx_time(st.stx_ctime),
         .mtime = sx_time(st.stx_mtime), .rdev_major = st.stx_rdev_major,

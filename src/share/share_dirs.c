@@ -98,15 +98,18 @@ static int list_roots(struct list *l, uint64_t offset)
 
     for (uint64_t i = offset; room; i++) {
         char name[SHARE_NAME_MAX + 1] = "";
+        uint8_t type = DT_DIR;
 
         /* Since it was opened the share may have become another, of a single directory even. */
         pthread_mutex_lock(&s->lock);
-        if (i >= 2 && i - 2 < s->root_count && s->root[i - 2]->name)
+        if (i >= 2 && i - 2 < s->root_count && s->root[i - 2]->name) {
             strncpy(name, s->root[i - 2]->name, SHARE_NAME_MAX);
+            type = (uint8_t)(s->root[i - 2]->node->type >> 12);
+        }
         pthread_mutex_unlock(&s->lock);
         if (i >= 2 && !name[0])
             break;
-        room = add(l, i == 0 ? "." : i == 1 ? ".." : name, 1 + i, i + 1, DT_DIR);
+        room = add(l, i == 0 ? "." : i == 1 ? ".." : name, 1 + i, i + 1, type);
     }
     return 0;
 }

@@ -40,6 +40,7 @@ struct root {
     char *name; /* NULL: the only one */
     struct node *node;
     bool read_only;
+    bool is_text; /* a file in memory */
     bool no_tags; /* its file system has no extended attributes of users */
     uint32_t dev_major, dev_minor;
 };

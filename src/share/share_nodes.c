@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -651,24 +653,49 @@ static int no_tags(int fd)
     return getxattr(path, TAG_NAME, &value, 0) < 0 && errno == EOPNOTSUPP;
 }
 
+/* A file that nobody can change, in memory. Returns -1 with errno. */
+static int open_text(const char *text)
+{
+    size_t len = strlen(text);
+    int fd = memfd_create("vz-share", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return -1;
+    if (write(fd, text, len) == (ssize_t)len && fchmod(fd, 0444) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int open_root(const struct share_directory *d)
+{
+    return d->text ? open_text(d->text)
+                   : open(d->path, O_PATH | O_CLOEXEC | (d->is_file ? 0 : O_DIRECTORY));
+}
+
 int root_open(struct share *s, const struct share_directory *d, struct root **ret, struct vz_error *err)
 {
     struct root *root = calloc(1, sizeof(*root));
+    const char *what = d->text ? d->name : d->path;
     struct statx st;
-    int fd = open(d->path, O_PATH | O_DIRECTORY | O_CLOEXEC), r = 0;
+    int fd = open_root(d), r = 0;
     struct node *n = NULL;
 
     if (fd < 0 || stat_fd(fd, &st) < 0)
-        r = error_set(err, errno, VZ_ERROR_IO, "%s: %s", d->path, strerror(errno));
+        r = error_set(err, errno, VZ_ERROR_IO, "%s: %s", what, strerror(errno));
+    else if (d->is_file && !S_ISREG(st.stx_mode))
+        r = error_set(err, EINVAL, VZ_ERROR_INVALID, "%s: not a regular file", what);
     if (!r && root && (!d->name || (root->name = strdup(d->name)))) {
         struct node_key k = key_of(root, &st);
 
-        root->read_only = d->read_only;
+        root->read_only = d->read_only || d->is_file;
+        root->is_text = d->text;
         root->no_tags = no_tags(fd);
         root->dev_major = st.stx_dev_major;
         root->dev_minor = st.stx_dev_minor;
         pthread_mutex_lock(&s->lock);
-        n = make_locked(s, &k, S_IFDIR, st.stx_mask & STATX_BTIME, root, d->name ? d->name : "");
+        n = make_locked(s, &k, st.stx_mode & S_IFMT, st.stx_mask & STATX_BTIME, root, d->name ? d->name : "");
         if (n) {
             n->refs = 1;
             n->stale = true; /* until roots_set(): a guest may guess its number */

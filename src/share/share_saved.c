@@ -212,6 +212,13 @@ static bool hold(struct loader *l, struct node *n)
     return true;
 }
 
+/* What shows that a file which is served by itself is still the one that was. */
+static bool is_same_file(const struct saved_node *r, const struct node *n)
+{
+    return r->has_birth && n->has_birth && r->ino == n->key.ino && r->born_sec == n->key.born_sec &&
+           r->born_nsec == n->key.born_nsec;
+}
+
 /* The directory is served under the same number as then, if it is there. */
 static void load_root(struct loader *l, const struct saved_node *r, const char *name)
 {
@@ -222,6 +229,8 @@ static void load_root(struct loader *l, const struct saved_node *r, const char *
         strcmp(name, s->root[r->root]->name ? s->root[r->root]->name : "") != 0)
         return;
     n = s->root[r->root]->node;
+    if (n->type != (r->type & S_IFMT) || (n->type == S_IFREG && !is_same_file(r, n)))
+        return;
     node_renumber_locked(s, n, r->id);
     n->lookups = r->lookups;
     n->refs += n->lookups > 0;

@@ -154,8 +154,51 @@ START_TEST(names_that_are_paths_are_dropped)
 }
 END_TEST
 
+START_TEST(a_file_that_is_served_by_itself_must_be_the_same)
+{
+    struct share_directory d = {.name = "f", .is_file = true};
+    struct share_options o = {.directory = &d, .count = 1, .no_threads = true};
+    struct share_session session;
+    uint64_t node, fh;
+    struct fx a, b;
+
+    fx_dir(&a);
+    fx_host_write(&a, "f", "first");
+    d.path = fx_path(&a, "f");
+    fx_open_with(&a, &o);
+    node = fx_lookup(&a, 1, "f");
+    ck_assert_int_eq(fx_fopen(&a, node, O_RDONLY, &fh), 0);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        const struct state_blob *from = &share_files(a.s)->list;
+        struct state_blob *to;
+
+        if (turn) { /* as an upgrade of a package does it */
+            fx_host_write(&a, "new", "other");
+            ck_assert_int_eq(rename(fx_path(&a, "new"), fx_path(&a, "f")), 0);
+        }
+        d.path = fx_path(&a, "f");
+        memcpy(&b, &a, sizeof(b));
+        ck_assert_int_eq(share_open(&o, &b.s, NULL), 0);
+        share_save(a.s, &session);
+        to = &share_files(b.s)->list;
+        free(to->data);
+        *to = (struct state_blob){malloc(from->len), from->len};
+        memcpy(to->data, from->data, from->len);
+        share_load(b.s, &session);
+        ck_assert_int_eq(fx_read(&b, fh, 0, 100), turn ? -ESTALE : 0);
+        if (turn)
+            ck_assert_uint_ne(fx_lookup(&b, 1, "f"), node);
+        else
+            ck_assert_mem_eq(fx_answer(&b), "first", 5);
+        share_close(b.s);
+    }
+    fx_close(&a);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, a_file_that_is_served_by_itself_must_be_the_same);
     UNIT_TEST(s, files_that_were_known_and_open_are_found_again);
     UNIT_TEST(s, what_has_gone_is_stale_and_never_another_file);
     UNIT_TEST(s, damaged_lists_do_no_harm);

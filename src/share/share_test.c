@@ -2,6 +2,7 @@
 /* The server under a guest that behaves, and under one that does not. */
 #include "share_fixture.h"
 
+#include <dirent.h>
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -517,6 +518,65 @@ START_TEST(what_is_served_no_more_is_not_reached_by_requests_under_way)
 }
 END_TEST
 
+START_TEST(files_can_be_served_by_themselves_and_only_read)
+{
+    struct share_directory d[3] = {{.name = "program", .is_file = true},
+                                   {.name = "text", .text = "only here\n", .is_file = true}, {.name = "dir"}};
+    struct share_options o = {.directory = d, .count = 3, .ownership = SHARE_MAP};
+    struct fuse_read_in list = {.size = 4096};
+    struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = 0777};
+    struct fuse_link_in link_in = {0};
+    struct fuse_open_in open_in = {0};
+    struct share_directory bad = {.name = "x", .path = "/", .is_file = true};
+    struct vz_error err = {0};
+    struct fuse_dirent *entry;
+    struct fuse_attr attr;
+    uint64_t program, text, fh;
+    struct fx f;
+
+    fx_dir(&f);
+    fx_host_write(&f, "a", "of the host's");
+    d[0].path = strdup(fx_path(&f, "a"));
+    d[2].path = f.dir;
+    fx_open_with(&f, &o);
+    program = fx_lookup(&f, 1, "program");
+    text = fx_lookup(&f, 1, "text");
+    ck_assert_uint_ne(fx_lookup(&f, 1, "dir"), 0);
+    ck_assert_int_eq(fx_getattr(&f, program, &attr), 0);
+    ck_assert_uint_eq(attr.mode & S_IFMT, S_IFREG);
+    ck_assert_uint_eq(attr.size, 13);
+    ck_assert_int_eq(fx_getattr(&f, text, &attr), 0);
+    ck_assert_uint_eq(attr.mode, S_IFREG | 0444);
+    ck_assert_uint_eq(attr.nlink, 1);
+    ck_assert_uint_eq(attr.uid, 0);
+    ck_assert_int_eq(fx_fopen(&f, text, O_RDONLY, &fh), 0);
+    ck_assert_int_eq(fx_read(&f, fh, 0, 100), 0);
+    ck_assert_mem_eq(fx_answer(&f), "only here\n", 10);
+    ck_assert_int_eq(fx_release(&f, fh), 0);
+    ck_assert_int_eq(fx_fopen(&f, program, O_RDONLY, &fh), 0);
+    ck_assert_int_eq(fx_read(&f, fh, 0, 100), 0);
+    ck_assert_mem_eq(fx_answer(&f), "of the host's", 13);
+    ck_assert_int_eq(fx_fopen(&f, program, O_RDWR, &fh), -EROFS);
+    ck_assert_int_eq(fx_fopen(&f, text, O_WRONLY | O_TRUNC, &fh), -EROFS);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, text, &mode, sizeof(mode), NULL, NULL), -EROFS);
+    link_in.oldnodeid = program;
+    ck_assert_int_eq(fx_ask(&f, FUSE_LINK, fx_lookup(&f, 1, "dir"), &link_in, sizeof(link_in), "l", NULL), -EXDEV);
+    ck_assert_int_eq(fx_ask(&f, FUSE_UNLINK, 1, NULL, 0, "text", NULL), -EPERM);
+    ck_assert_int_eq(fx_ask(&f, FUSE_LOOKUP, program, NULL, 0, "x", NULL), -ENOTDIR);
+    ck_assert_int_eq(fx_ask(&f, FUSE_OPENDIR, 1, &open_in, sizeof(open_in), NULL, NULL), 0);
+    list.fh = ((struct fuse_open_out *)fx_answer(&f))->fh;
+    list.offset = 2;
+    ck_assert_int_eq(fx_ask(&f, FUSE_READDIR, 1, &list, sizeof(list), NULL, NULL), 0);
+    entry = fx_answer(&f);
+    ck_assert_mem_eq(entry->name, "program", 7);
+    ck_assert_uint_eq(entry->type, DT_REG);
+    ck_assert_int_lt(share_replace(f.s, &bad, 1, &err), 0);
+    ck_assert_msg(strstr(err.text, "not a regular file") != NULL, "%s", err.text);
+    free((char *)d[0].path);
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(a_handle_in_use_keeps_its_node)
 {
     uint64_t node, fh;
@@ -771,6 +831,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, files_without_names_and_owners_of_locks_leave_descriptors_to_others);
     UNIT_TEST(s, locks_stay_when_another_thread_gives_up_its_own);
     UNIT_TEST(s, locks_hold_between_processes_of_the_guest_and_against_the_host);
+    UNIT_TEST(s, files_can_be_served_by_themselves_and_only_read);
     UNIT_TEST(s, locks_are_limited);
     UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_is_interrupted);
 }

@@ -120,7 +120,8 @@ static void begin_care(struct run *run)
     const struct guest_care_options c = {.connect = run_program_connect, .arg = run->machine,
                                          .name = o->has_bundle ? o->bundle.name : "run",
                                          .bundle = o->has_bundle ? &o->bundle : NULL,
-                                         .keeps = !run_options_flag(o, "ephemeral"), .config = o->config};
+                                         .keeps = !run_options_flag(o, "ephemeral"),
+                                         .config = run->program ? NULL : o->config};
 
     /* run_program() does all of it before the program runs, but for a clone's first start. */
     if (o->cold && !(c.bundle && identity_load(c.bundle, NULL)))

@@ -186,6 +186,14 @@ static bool apply_provision(const struct run_options *o, const char *file)
     return ok;
 }
 
+/* Is there something that only the guest's agent does? It is reached by a socket device. */
+static bool needs_agent(const struct run_options *o)
+{
+    const char *foreign = value_of(o, "foreign");
+
+    return o->has_program || (foreign && strcmp(foreign, "none"));
+}
+
 static bool apply_all(struct run_options *o)
 {
     /* A kernel comes with an initrd and a command line of its own. */
@@ -201,8 +209,7 @@ static bool apply_all(struct run_options *o)
     }
     if (run_options_flag(o, "provision") && !apply_provision(o, value_of(o, "provision")))
         return false;
-    if (!apply_nets(o) ||
-        (o->has_program && !run_options_flag(o, "vsock") && !apply(o, "vsock", "cid=3")))
+    if (!apply_nets(o) || (needs_agent(o) && !run_options_flag(o, "vsock") && !apply(o, "vsock", "cid=3")))
         return false;
     for (const struct given *g = o->given; g->opt; g++) {
         if (!strcmp(g->opt->name, "forward") && !apply(o, "forward", g->value))

@@ -177,6 +177,17 @@ static void print_directory(const char *tag, const char *name, const json_t *d)
            json_is_true(json_object_get(d, "readOnly")) ? "\tread-only" : "");
 }
 
+static void print_foreign(const char *tag, const json_t *share)
+{
+    json_t *architecture;
+    size_t i;
+
+    printf("%s\tforeign programs:", tag);
+    json_array_foreach(json_object_get(share, "architectures"), i, architecture)
+        printf(" %s", json_string_value(json_object_get(architecture, "name")));
+    puts(i ? "" : " all");
+}
+
 static void print_all(const json_t *devices)
 {
     json_t *device, *d;
@@ -184,8 +195,11 @@ static void print_all(const json_t *devices)
 
     json_array_foreach(devices, i, device) {
         json_t *share = json_object_get(device, "share"), *several = json_object_get(share, "directories");
+        const char *type = json_string_value(json_object_get(share, "type"));
 
-        if (!json_is_array(several))
+        if (type && !strcmp(type, "foreignBinaries"))
+            print_foreign(tag_of(device), share);
+        else if (!json_is_array(several))
             print_directory(tag_of(device), NULL, share);
         json_array_foreach(several, k, d)
             print_directory(tag_of(device), json_string_value(json_object_get(d, "name")), d);

@@ -55,8 +55,11 @@ static struct vz_directory_share *several(json_t *list, struct vz_error *err)
 static struct vz_directory_share *take_share(json_t *json, struct vz_error *err)
 {
     json_t *list = json_object_get(json, "directories");
+    const char *type = json_string_value(json_object_get(json, "type"));
     struct vz_shared_directory d;
 
+    if (type && !strcmp(type, "foreignBinaries"))
+        return vz_foreign_binaries_share_new(NULL, err); /* which no running machine takes, and says so */
     if (json_is_array(list))
         return several(list, err);
     if (take_directory(json, &d))

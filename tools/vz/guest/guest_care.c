@@ -14,11 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <vz/share.h>
-
 #include "bundle/config_json.h"
 #include "bundle/identity.h"
 #include "cli.h"
+#include "guest/guest_mounts.h"
 
 #define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
 #define LAST_MS   5000  /* ...at last */
@@ -34,7 +33,7 @@ struct guest_care {
     atomic_bool ending, went_on, watch;
     /* The thread's own. */
     bool identity, clock;
-    json_t *mounts; /* [tag, path] each; of a guest that the connection is kept to, mounted */
+    json_t *mounts; /* guest_mounts(); of a guest that the connection is kept to, mounted */
     uint64_t clock_until_ms;
     unsigned pause_ms;
     struct vz_agent *agent; /* while ports are watched */
@@ -83,88 +82,6 @@ static bool give_identity(struct guest_care *g, struct vz_agent *a)
     g->identity = false;
     if (g->o.keeps && (vz_agent_sync(a, &err) < 0 || identity_done(g->o.bundle, &err) < 0))
         cli_error("%s: %s", g->o.name, err.text);
-    return true;
-}
-
-/* "/media/shares/TAG"; a slash would make a folder of it. */
-static void default_place(const char *tag, char *ret, size_t room)
-{
-    snprintf(ret, room, VZ_SHARE_AUTOMOUNT_DIRECTORY "/%s", tag);
-    for (char *p = ret + sizeof(VZ_SHARE_AUTOMOUNT_DIRECTORY); *p; p++)
-        *p = *p == '/' ? '_' : *p;
-}
-
-static bool is_below(const json_t *device)
-{
-    const char *at = json_string_value(json_object_get(device, "mountPoint"));
-
-    return json_is_true(json_object_get(device, "automount")) && !(at && *at);
-}
-
-static bool any_below(const json_t *devices)
-{
-    json_t *device;
-    size_t i;
-
-    json_array_foreach(devices, i, device) {
-        if (is_below(device) && strcmp(json_string_value(json_object_get(device, "tag")), VZ_SHARE_AUTOMOUNT_TAG) != 0)
-            return true;
-    }
-    return false;
-}
-
-/* Where it is to be mounted; NULL: nowhere. */
-static const char *place_of(const json_t *device, bool others, char *room, size_t len)
-{
-    const char *tag = json_string_value(json_object_get(device, "tag"));
-    const char *at = json_string_value(json_object_get(device, "mountPoint"));
-    bool by_tag = !strcmp(tag, VZ_SHARE_AUTOMOUNT_TAG);
-
-    if (at && *at)
-        return at;
-    if (by_tag && !others)
-        return VZ_SHARE_AUTOMOUNT_DIRECTORY;
-    default_place(tag, room, len);
-    return by_tag || is_below(device) ? room : NULL;
-}
-
-/* Those that are to be mounted, and where. */
-static json_t *mounts_of(const struct vz_config *config)
-{
-    json_t *json = config ? config_json(config, NULL) : NULL, *ret = json_array(), *device;
-    json_t *devices = json_object_get(json, "directorySharingDevices");
-    char room[sizeof(VZ_SHARE_AUTOMOUNT_DIRECTORY) + VZ_SHARE_TAG_MAX + 2];
-    bool others = any_below(devices);
-    size_t i;
-
-    json_array_foreach(devices, i, device) {
-        const char *place = place_of(device, others, room, sizeof(room));
-
-        if (place)
-            json_array_append_new(ret, json_pack("[O, s]", json_object_get(device, "tag"), place));
-    }
-    json_decref(json);
-    return ret;
-}
-
-/* False: the connection went. What the guest cannot mount it is without. */
-static bool mount_all(struct guest_care *g, struct vz_agent *a)
-{
-    struct vz_error err;
-    json_t *m;
-    size_t i;
-
-    json_array_foreach(g->mounts, i, m) {
-        const char *tag = json_string_value(json_array_get(m, 0)), *path = json_string_value(json_array_get(m, 1));
-
-        if (!vz_agent_has(a, "mount")) {
-            cli_error("%s: the guest's agent is too old to mount '%s'", g->o.name, tag);
-        } else if (vz_agent_mount(a, tag, path, &err) < 0) {
-            if (err.code == VZ_ERROR_NETWORK)
-                return false;
-            cli_error("%s: '%s' is not mounted at %s: %s", g->o.name, tag, path, err.text);
-        }
-    }
     return true;
 }
 
@@ -228,7 +145,7 @@ static bool attend(struct guest_care *g)
         set_clock(g, g->agent);
     ok = !g->identity || give_identity(g, g->agent);
     /* A guest that has started anew shows by a connection that ended. */
-    ok = ok && (is_new ? mount_all(g, g->agent) : vz_agent_ping(g->agent, &err) == 0);
+    ok = ok && (is_new ? guest_mount_all(g->mounts, g->agent, g->o.name) : vz_agent_ping(g->agent, &err) == 0);
     ok = ok && (!g->watch || look_at_ports(g, g->agent));
     if (ok && stays)
         return true;
@@ -333,7 +250,7 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
         return NULL;
     g->o = *options;
     g->pause_ms = FIRST_MS;
-    g->mounts = mounts_of(g->o.config);
+    g->mounts = guest_mounts(g->o.config);
     g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
     g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "failure.h"
 #include "guest/agent_link.h"
+#include "guest/guest_mounts.h"
 #include "guest/remote.h"
 
 int run_program_connect(void *arg, struct vz_error *err)
@@ -55,6 +56,7 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     struct vz_agent *agent = run_program_link(machine, &err);
     const struct given *user = opts_given(p->given, "user"), *cwd = opts_given(p->given, "cwd");
     const char *env[REMOTE_ENV_MAX + 1];
+    json_t *mounts;
     int status;
 
     if (!agent) {
@@ -63,6 +65,9 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     }
     if (p->copy)
         tell_copy(agent);
+    mounts = guest_mounts(vz_machine_config(machine));
+    guest_mount_all(mounts, agent, "run"); /* that the connection went shows in what follows */
+    json_decref(mounts);
     remote_prepare();
     o.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     remote_env(p->given, o.terminal, env);
