@@ -3,6 +3,8 @@
 that load them. A driver that the kernel has built in has no file, and is passed over."""
 import glob
 import lzma
+import os
+import re
 import subprocess
 
 from conftest import ROOT
@@ -34,6 +36,32 @@ def files(folder, names, where="mod", kernel="cloud"):
     found = [([unpacked(path) for path in glob.glob(f"{folder}/**/{m}.ko*", recursive=True)], m)
              for m in names]
     return [(paths[0], f"{where}/{m}.ko") for paths, m in found if paths]
+
+
+class Needs:
+    """A kernel's package, unpacked into a folder, for whoever wants drivers by name, and what they need first."""
+
+    def __init__(self, folder, kernel="amd64"):
+        subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-{kernel}/package.deb", folder], check=True)
+        paths = glob.glob(f"{folder}/**/*.ko", recursive=True)
+        self.found = {os.path.basename(path)[:-3].replace("-", "_"): path for path in paths}
+
+    def add(self, name, known):
+        if name in known or name not in self.found:
+            return
+        with open(self.found[name], "rb") as f:
+            needs = re.search(rb"\0depends=([^\0]*)\0", f.read()).group(1).decode()
+        for need in filter(None, needs.split(",")):
+            self.add(need.replace("-", "_"), known)
+        known.append(name)
+
+    def __call__(self, *names):
+        """Files for an initramfs, and the shell lines that load them."""
+        order = []
+        for name in names:
+            assert name in self.found, name
+            self.add(name, order)
+        return [(self.found[n], f"mod/{n}.ko") for n in order], "".join(f"insmod /mod/{n}.ko\n" for n in order)
 
 
 def program(folder, source):

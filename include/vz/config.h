@@ -98,6 +98,8 @@ VZ_PUBLIC int vz_config_add_serial_port(struct vz_config *config, struct vz_seri
                                         struct vz_error *err);
 VZ_PUBLIC int vz_config_add_storage_device(struct vz_config *config,
                                            struct vz_storage_device *device, struct vz_error *err);
+/* One of them, which belongs to the configuration; NULL: there is no such number. Since 0.4. */
+VZ_PUBLIC struct vz_storage_device *vz_config_storage_device(const struct vz_config *config, unsigned index);
 VZ_PUBLIC int vz_config_add_network_device(struct vz_config *config,
                                            struct vz_network_device *device, struct vz_error *err);
 VZ_PUBLIC int vz_config_add_console_device(struct vz_config *config,

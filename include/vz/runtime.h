@@ -15,6 +15,7 @@
 #include <vz/share.h>
 #include <vz/socket.h>
 #include <vz/storage.h>
+#include <vz/usb.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -193,11 +194,75 @@ VZ_PUBLIC int vz_machine_disk_stats(struct vz_machine *machine, unsigned device,
  * layers (qcow2) on the ones that they have, which stay as they are from now on. So one makes a snapshot: pause, save,
  * this, resume. What the guest has written is written out first. The machine keeps them, also when it is started again.
  * @config  of a machine with the same storage devices; only paths of disk images are looked at
- * Returns 0; or -1, and they are as before, with VZ_ERROR_INVALID_STATE (not paused), VZ_ERROR_INVALID (other devices, or
+ * Returns 0; or -1, and they are as before, with VZ_ERROR_INVALID_STATE (not paused, or a USB disk was attached to it), VZ_ERROR_INVALID (other devices, or
  * another size), VZ_ERROR_IO or those of opening an image. Where one of before cannot be opened again, the machine ends
  * with an error. Since 0.4. */
 VZ_PUBLIC int vz_machine_set_disks(struct vz_machine *machine, const struct vz_config *config,
                                    struct vz_error *err);
+
+/* ---- USB devices (Apple's: VZUSBController) --------------------------------------------------- */
+
+/* USB disks and CD-ROM drives (<vz/storage.h>) can be attached to a live machine and detached from it. Each has a UUID, in
+ * lower case; one of the configuration that was given none has one that follows from the machine's identifier and its
+ * number; one that is attached without one gets a random one. A state is saved with the devices that the machine has then:
+ * vz_saved_state_config() has them, and it can be restored with a configuration that has them, with their UUIDs. What was
+ * attached is there until it is detached, or the machine stops. */
+
+#define VZ_USB_UUID_TEXT_MAX 37
+#define VZ_USB_DEVICES_MAX   16 /* so many disks and drives fit in */
+
+/**
+ * Attach a disk or CD-ROM drive to a live machine. The guest sees it at once, a paused one when it goes on. Its image is opened
+ * and locked as at a start.
+ * @device  of vz_usb_mass_storage_device_new() or vz_usb_cdrom_device_new(); a reference is taken
+ * @fn      (may be NULL) is called exactly once, as a completion, never from inside:
+ *   VZ_ERROR_USB_CONTROLLER_NOT_FOUND       the machine has none: vz_xhci_controller_new() gives it one
+ *   VZ_ERROR_DEVICE_ALREADY_ATTACHED        there is one with this UUID
+ *   VZ_ERROR_DEVICE_INITIALIZATION_FAILURE  no port is free
+ *   VZ_ERROR_INVALID_STATE                  the machine is not live
+ *   VZ_ERROR_UNSUPPORTED                    a disk on an NBD server; or a machine in its sandbox, which can open nothing any more
+ *                                           but what vz_block_device_attachment_new() describes
+ *   and what vz_config_validate() and a start say of disks
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
+VZ_PUBLIC int vz_machine_attach_usb_device(struct vz_machine *machine, struct vz_storage_device *device,
+                                           vz_machine_done_fn *fn, void *arg);
+/* The same, and wait. Returns 0, or -1 with the errors above; on the event thread VZ_ERROR_INVALID_STATE. Since 0.4. */
+VZ_PUBLIC int vz_machine_attach_usb_device_wait(struct vz_machine *machine, struct vz_storage_device *device,
+                                                struct vz_error *err);
+
+/**
+ * Pull a device out of a live machine, one of its configuration, too: the guest sees it go at once, and what it still asks of
+ * it fails. What the guest has not written yet is lost, as with a stick: it should unmount first.
+ * @uuid  of the device
+ * @fn    (may be NULL) is called exactly once, as a completion, never from inside, when its image is closed:
+ *   VZ_ERROR_DEVICE_NOT_FOUND  there is none with this UUID
+ *   VZ_ERROR_INVALID_STATE     the machine is not live, or ended first
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
+VZ_PUBLIC int vz_machine_detach_usb_device(struct vz_machine *machine, const char *uuid, vz_machine_done_fn *fn,
+                                           void *arg);
+/* The same, and wait. As above. Since 0.4. */
+VZ_PUBLIC int vz_machine_detach_usb_device_wait(struct vz_machine *machine, const char *uuid, struct vz_error *err);
+
+enum vz_usb_device_kind { VZ_USB_DISK = 1, VZ_USB_CDROM = 2 };
+
+struct vz_usb_device_info { /* start from VZ_USB_DEVICE_INFO_INIT */
+    size_t size;
+    char uuid[VZ_USB_UUID_TEXT_MAX];
+    enum vz_usb_device_kind kind;
+    unsigned storage_device; /* its number for the functions on disks: those that were attached come behind the
+                                configuration's */
+    unsigned port;           /* of the controller, from 1 on */
+    bool attached;           /* it came while the machine runs */
+};
+#define VZ_USB_DEVICE_INFO_INIT VZ_INIT_(struct vz_usb_device_info, )
+
+typedef void vz_usb_device_fn(void *arg, const struct vz_usb_device_info *info);
+
+/**
+ * Call fn, from inside, for each disk and CD-ROM drive that is plugged into a live machine's USB controller.
+ * Returns 0; or -1 with VZ_ERROR_INVALID (NULL) or VZ_ERROR_INVALID_STATE (not live). Since 0.4. */
+VZ_PUBLIC int vz_machine_usb_devices(struct vz_machine *machine, vz_usb_device_fn *fn, void *arg,
+                                     struct vz_error *err);
 
 /* ---- Ports (Apple's: VZVirtioConsolePort) --------------------------------------------------- */
 

@@ -220,6 +220,7 @@ struct vz_usb_storage_options { /* start from VZ_USB_STORAGE_OPTIONS_INIT */
     uint32_t block_size;    /* bytes of a disk's blocks: 512 (the default), or 4096; a CD-ROM's have 2048 */
     uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
     uint32_t limit_burst;                   /* vz_machine_set_disk_limits() */
+    const char *uuid; /* as <vz/runtime.h> has it: 36 characters, in lower case; NULL: none is given */
 };
 #define VZ_USB_STORAGE_OPTIONS_INIT                                                                \
     VZ_INIT_(struct vz_usb_storage_options, VZ_SET_(block_size, 512)                               \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The USB controller: what keyboards, pointing devices and USB disks are plugged into. A configuration that has some of
- * them gets one by itself; one that has none needs it to plug devices in while the machine runs.
+ * them gets one by itself; one that has none needs it to plug devices in while the machine runs (<vz/runtime.h>).
  * Apple's: VZXHCIControllerConfiguration.
  *
  * Lifetime: counted. Threads: any; objects do not change once made. */

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The devices of a machine while it runs, <vz/runtime.h>: a part of Machine."""
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+import json
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from ._library import checked, ffi, lib, new_error
+from ._library import checked, ffi, lib, new_error, text
 from .attachments import Form, directory_share, network_attachment, serial_attachment
 from .connection import Connection
 from .events import GuestAddress, accept, address_of, listeners, numbers
@@ -53,6 +54,15 @@ class DiskStats(NamedTuple):
     flush: DiskTime
     discard: DiskTime
     zero: DiskTime
+
+
+class UsbDevice(NamedTuple):
+    """A USB disk or CD-ROM drive of a running machine."""
+    uuid: str
+    kind: str            # disk or cdrom
+    storage_device: int  # its number for what is done with disks
+    port: int
+    attached: bool       # it came while the machine runs
 
 
 def _member(value: Any) -> Any:
@@ -157,6 +167,30 @@ class Runtime:
         stats = ffi.new("struct vz_disk_stats *", {"size": ffi.sizeof("struct vz_disk_stats")})
         called(lib.vz_machine_disk_stats, self.c, device, stats)
         return DiskStats(*(_member(getattr(stats, name)) for name in DiskStats._fields))
+
+    # ---- USB devices ---------------------------------------------------------------------------
+
+    def attach_usb_device(self, device: Form) -> None:
+        """Plug a USB disk or CD-ROM drive in, as storage_devices of a configuration has it."""
+        form = json.dumps({"storageDevices": [device]}).encode()
+        config = ffi.gc(called(lib.vz_config_from_json, form, len(form)), lib.vz_config_unref)
+        called(lib.vz_machine_attach_usb_device_wait, self.c, lib.vz_config_storage_device(config, 0))
+
+    def detach_usb_device(self, uuid: str) -> None:
+        """Pull a USB disk or CD-ROM drive out."""
+        called(lib.vz_machine_detach_usb_device_wait, self.c, uuid.encode())
+
+    def usb_devices(self) -> List[UsbDevice]:
+        """The USB disks and CD-ROM drives that are plugged in."""
+        found: List[UsbDevice] = []
+
+        @ffi.callback("vz_usb_device_fn")  # type: ignore[untyped-decorator, unused-ignore]
+        def see(_: Any, info: Any) -> None:
+            kind = "cdrom" if info.kind == lib.VZ_USB_CDROM else "disk"
+            found.append(UsbDevice(text(info.uuid) or "", kind, info.storage_device, info.port, info.attached))
+
+        called(lib.vz_machine_usb_devices, self.c, see, ffi.NULL)
+        return found
 
     # ---- Serial and console ports --------------------------------------------------------------
 

@@ -100,6 +100,11 @@ START_TEST(a_missing_machine_does_nothing)
     INVALID(vz_machine_disk_limits(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_disk_stats(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_disk_size(NULL, 0, NULL, &err) < 0);
+    INVALID(vz_machine_attach_usb_device_wait(NULL, NULL, &err) < 0);
+    INVALID(vz_machine_detach_usb_device_wait(NULL, NULL, &err) < 0);
+    INVALID(vz_machine_usb_devices(NULL, NULL, NULL, &err) < 0);
+    ck_assert_int_eq(vz_machine_attach_usb_device(NULL, NULL, NULL, NULL), -1);
+    ck_assert_int_eq(vz_machine_detach_usb_device(NULL, NULL, NULL, NULL), -1);
     INVALID(vz_machine_guest_address(NULL, 0, &address, &err) < 0);
     INVALID(vz_machine_set_serial_attachment(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_set_console_port_window(NULL, 0, 0, 80, 25, &err) < 0);

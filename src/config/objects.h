@@ -77,6 +77,9 @@ struct vz_storage_attachment {
     char *user_data; /* STORAGE_SEED, as the next, which may be NULL */
     char *meta_data, *network_config;
 };
+struct vz_storage_device;
+/* Can it come and go while a machine runs? */
+bool storage_is_usb(const struct vz_storage_device *d);
 /* Is what it names only read? */
 static inline bool storage_is_shared(const struct vz_storage_attachment *a)
 {
@@ -89,6 +92,7 @@ struct vz_storage_device {
     const char *identifier;                   /* may be NULL */
     const char *filter;                       /* may be NULL */
     const char *controller;                   /* of a namespace; NULL: the last one before it */
+    const char *uuid;                         /* of a USB device, in lower case; may be NULL */
     uint32_t block_size;                      /* bytes */
     uint64_t limit_bytes, limit_operations;   /* a second; 0: none */
     uint32_t limit_burst;                     /* ms */

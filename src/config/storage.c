@@ -114,6 +114,42 @@ static void check_shared(struct report *r, const void *object)
     }
 }
 
+bool storage_is_usb(const struct vz_storage_device *d)
+{
+    return schema_type_of(d) == &config_usb_disk_type || schema_type_of(d) == &config_usb_cdrom_type;
+}
+
+static void check_uuid(struct report *r, const void *object)
+{
+    const struct vz_storage_device *d = object;
+    struct vz_machine_identifier id;
+    char text[VZ_MACHINE_IDENTIFIER_TEXT_MAX];
+
+    if (!d->uuid)
+        return;
+    if (vz_machine_identifier_parse(d->uuid, &id) < 0) {
+        report_problem(r, VZ_ERROR_INVALID, "'%.60s' is not a UUID like 12345678-9abc-4def-8012-3456789abcde", d->uuid);
+        return;
+    }
+    vz_machine_identifier_format(&id, text);
+    if (strcmp(text, d->uuid) != 0)
+        report_problem(r, VZ_ERROR_INVALID, "the UUID '%.60s' is not in lower case", d->uuid);
+}
+
+/* The last of those that share a UUID reports it. */
+static void check_usb(struct report *r, const void *object)
+{
+    const struct vz_storage_device *d = object;
+
+    check_shared(r, object);
+    for (unsigned k = 0; d->uuid && k < r->index; k++) {
+        const char *its = config_storage_device(r->whole, k)->uuid;
+
+        if (its && !strcmp(its, d->uuid))
+            report_problem(r, VZ_ERROR_INVALID, "storageDevices[%u] has the same UUID", k);
+    }
+}
+
 /* ---- Attachments ---------------------------------------------------------------------------- */
 
 static const char *const caching_words[] = {"automatic", "uncached", "cached", NULL};
@@ -454,8 +490,15 @@ const struct schema_type config_nvme_namespace_type = {
                  .text = "its serial number, up to 20 ASCII characters",                           \
                  .more = "Without one it is vz and the disk's number among all disks.")
 
+#define FIELD_USB_UUID                                                                             \
+    FIELD_STRING(struct vz_storage_device, uuid, "uuid", .value = "UUID", .check = check_uuid,     \
+                 .text = "by which a running machine's USB devices are told apart",                \
+                 .more = "One that is attached to a running machine gets a random one, with which it is saved: the " \
+                         "configuration that the state is restored with has it, too.")
+
 static const struct schema_field usb_disk_fields[] = {
     FIELD_ATTACHMENT,
+    FIELD_USB_UUID,
     FIELD_USB_IDENTIFIER,
     FIELD_BLOCK_SIZE,
     FIELD_LIMITS,
@@ -463,7 +506,7 @@ static const struct schema_field usb_disk_fields[] = {
     FIELD_END};
 const struct schema_type config_usb_disk_type = {
     .name = "usb_mass_storage", .json = "usbMassStorage", .size = sizeof(struct vz_storage_device),
-    .fields = usb_disk_fields, .check = check_shared, .option = "usb-disk", .heading = "Devices",
+    .fields = usb_disk_fields, .check = check_usb, .option = "usb-disk", .heading = "Devices",
     .text = "a USB disk, sda, sdb, ... in their order: what firmware and installers know as a stick"};
 
 /* What is in the drive is only read, whoever wrote what of it. */
@@ -485,13 +528,14 @@ static int complete_cdrom(void *object, struct vz_error *err)
 
 static const struct schema_field usb_cdrom_fields[] = {
     FIELD_ATTACHMENT,
+    FIELD_USB_UUID,
     FIELD_USB_IDENTIFIER,
     FIELD_LIMITS,
     FIELD_FILTER,
     FIELD_END};
 const struct schema_type config_usb_cdrom_type = {
     .name = "usb_cdrom", .json = "usbCdrom", .size = sizeof(struct vz_storage_device),
-    .fields = usb_cdrom_fields, .complete = complete_cdrom, .check = check_shared, .option = "cdrom",
+    .fields = usb_cdrom_fields, .complete = complete_cdrom, .check = check_usb, .option = "cdrom",
     .letter = 'c', .heading = "Devices",
     .text = "a USB CD-ROM drive with an ISO image in it, sr0, sr1, ... in their order: only read"};
 
@@ -575,6 +619,7 @@ static struct vz_storage_device *new_usb(const struct schema_type *type,
     d.limit_bytes = o.limit_bytes;
     d.limit_operations = o.limit_operations;
     d.limit_burst = o.limit_burst;
+    d.uuid = o.uuid;
     return schema_make(type, &d, err);
 }
 
@@ -612,6 +657,11 @@ int vz_block_identifier_validate(const char *identifier, struct vz_error *err)
         }
     }
     return 0;
+}
+
+struct vz_storage_device *vz_config_storage_device(const struct vz_config *config, unsigned index)
+{
+    return config && index < config->storage_devices.count ? config->storage_devices.item[index] : NULL;
 }
 
 int vz_config_add_storage_device(struct vz_config *config, struct vz_storage_device *device,

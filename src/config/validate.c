@@ -122,6 +122,14 @@ int vz_config_validate(const struct vz_config *c, vz_problem_fn *fn, void *arg,
 
 /* ---- Parts of it ---------------------------------------------------------------------------- */
 
+int validate_device(const void *device, struct vz_error *err)
+{
+    struct report r = {.path = "device"};
+
+    check_members(&r, schema_type_of(device), device);
+    return conclude(&r, err);
+}
+
 int validate_attachment(const void *attachment, struct vz_error *err)
 {
     struct report r = {.path = "attachment"}; /* who shares it is the program's business now */

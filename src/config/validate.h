@@ -12,6 +12,9 @@
  * problem in err. */
 int validate_attachment(const void *attachment, struct vz_error *err) must_check;
 
+/* Likewise, of a device that comes while it runs. */
+int validate_device(const void *device, struct vz_error *err) must_check;
+
 /* Of one number among an object's members. 0; or -1 with the problem in err, without a path. */
 int validate_value(const struct schema_field *f, const void *members,
                    struct vz_error *err) must_check;

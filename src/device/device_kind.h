@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "base/compiler.h"
+#include "loop/loop.h"
 
 struct bus;
 struct device_slot;
@@ -86,12 +87,18 @@ struct device_slot {
     struct device_slots *slots;
     bool created, started;
     bool resting; /* between quiesce() and device_slot_quiet() */
+    /* device_slots_unplug() at work. */
+    bool leaving, out, unplugging;
+    struct loop_work removal;
+    void (*left)(void *arg);
+    void *left_arg;
 };
 
 /* Of what a device keeps outside of the machine. */
 struct device_identity {
     const char *path; /* NULL: none */
     uint64_t size;    /* bytes */
+    unsigned port;    /* of the USB controller; 0: it is not there */
 };
 
 /* Of a disk. */
@@ -169,6 +176,10 @@ struct device_kind {
     /* Optional. Take the model off the bus, while the machine goes on; without it the device cannot
      * be removed. It is quiet, and no vCPU runs. */
     void (*remove)(struct device_slot *s);
+    /* Optional: it can go while all runs. The guest sees it go at once; then, maybe from inside, call device_slot_unplugged() when nothing of it is under way; then remove(). */
+    void (*unplug)(struct device_slot *s);
+    /* Optional. Be at that port, as the one that was saved. At rest. */
+    int (*place)(struct device_slot *s, unsigned port, struct vz_error *err);
     /* Optional. The model is gone, or was never made: close the host's end. Loop not running. */
     void (*close)(struct device_slot *s);
 };
@@ -177,6 +188,9 @@ struct device_kind {
 
 /* For kinds: quiesce() is done. s is the slot; void *, so that it can be a callback. */
 void device_slot_quiet(void *s);
+
+/* For kinds: unplug() is done, likewise; from anywhere. */
+void device_slot_unplugged(void *s);
 
 /* For kinds: "storageDevices[1]: " in front of a message. */
 void device_slot_prefix(const struct device_slot *s, struct vz_error *err);

@@ -34,7 +34,7 @@ static void resume_all(void *arg)
 
     TAILQ_FOREACH(s, &slots->slot, link) {
         s->resting = false;
-        if (s->created && s->kind->resume)
+        if (s->created && !s->leaving && s->kind->resume)
             s->kind->resume(s);
     }
 }
@@ -92,6 +92,8 @@ static int take_place(struct device_slots *slots, struct device_slot *s, struct 
 /* The model is gone. */
 static void destroy(struct device_slots *slots, struct device_slot *s)
 {
+    if (s->leaving)
+        loop_work_cancel(slots->env.loop, &s->removal);
     if (s->kind->close)
         s->kind->close(s);
     if (s->place)
@@ -160,6 +162,48 @@ int device_slots_remove(struct device_slots *slots, struct device_slot *s)
     pthread_mutex_unlock(&slots->lock);
     destroy(slots, s);
     return 0;
+}
+
+static void one_quiet(struct device_slots *slots)
+{
+    if (--slots->waiting == 0)
+        slots->quiet(slots->quiet_arg);
+}
+
+static void finish_unplug(void *slot)
+{
+    struct device_slot *s = slot;
+    struct device_slots *slots = s->slots;
+    void (*left)(void *arg) = s->left;
+    void *arg = s->left_arg;
+    bool resting = s->resting;
+
+    (void)!device_slots_remove(slots, s);
+    left(arg);
+    if (resting)
+        one_quiet(slots);
+}
+
+void device_slots_unplug(struct device_slots *slots, struct device_slot *s, void (*done)(void *arg), void *arg)
+{
+    s->leaving = s->unplugging = true;
+    s->left = done;
+    s->left_arg = arg;
+    s->removal = (struct loop_work){.fn = finish_unplug, .arg = s};
+    s->kind->unplug(s);
+    s->unplugging = false;
+    if (s->out)
+        finish_unplug(s);
+}
+
+/* The host's end may be in the middle of telling that it is done, so it is closed later. */
+void device_slot_unplugged(void *slot)
+{
+    struct device_slot *s = slot;
+
+    s->out = true;
+    if (!s->unplugging)
+        loop_work_queue(s->env->loop, &s->removal);
 }
 
 struct device_slot *device_slots_find(struct device_slots *slots, const char *list, unsigned index)
@@ -267,12 +311,6 @@ void device_slots_free(struct device_slots *slots)
     free(slots);
 }
 
-static void one_quiet(struct device_slots *slots)
-{
-    if (--slots->waiting == 0)
-        slots->quiet(slots->quiet_arg);
-}
-
 void device_slot_quiet(void *slot)
 {
     struct device_slot *s = slot;
@@ -292,11 +330,12 @@ void device_slots_quiesce(struct device_slots *slots, void (*done)(void *arg), v
     slots->quiet_arg = arg;
     slots->waiting = 1;
     TAILQ_FOREACH(s, &slots->slot, link) {
-        if (!s->created || !s->kind->quiesce)
+        if (!s->created || (!s->kind->quiesce && !s->leaving))
             continue;
         slots->waiting++;
         s->resting = true;
-        s->kind->quiesce(s);
+        if (!s->leaving)
+            s->kind->quiesce(s); /* else it is gone when it is quiet */
     }
     one_quiet(slots);
 }

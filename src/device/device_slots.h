@@ -47,6 +47,10 @@ int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
  * and nothing has changed. */
 int device_slots_remove(struct device_slots *slots, struct device_slot *s) must_check;
 
+/* The same while all goes on, for kinds that have unplug(): the guest sees it go at once, and done(arg) comes, on the loop
+ * thread, maybe from inside, when the slot is gone. Until then it comes to rest with the others. */
+void device_slots_unplug(struct device_slots *slots, struct device_slot *s, void (*done)(void *arg), void *arg);
+
 /* NULL: there is none. list: as in a configuration. */
 struct device_slot *device_slots_find(struct device_slots *slots, const char *list, unsigned index);
 struct device_slot *device_slots_find_kind(struct device_slots *slots,

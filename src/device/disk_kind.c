@@ -398,6 +398,19 @@ const struct device_kind nvme_namespace_kind = {
 
 /* ---- USB ------------------------------------------------------------------------------------ */
 
+/* One with a UUID is known by it wherever it is plugged in. */
+static void usb_serial(const struct device_slot *s, char ret[SCSI_SERIAL_MAX + 1])
+{
+    const struct vz_storage_device *d = s->config;
+
+    if (d->identifier)
+        snprintf(ret, SCSI_SERIAL_MAX + 1, "%s", d->identifier);
+    else if (d->uuid)
+        snprintf(ret, SCSI_SERIAL_MAX + 1, "%.8s%.4s%.4s%.4s", d->uuid, d->uuid + 9, d->uuid + 14, d->uuid + 19);
+    else
+        snprintf(ret, SCSI_SERIAL_MAX + 1, "vz%u", s->index);
+}
+
 static int usb_create(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
@@ -409,10 +422,7 @@ static int usb_create(struct device_slot *s, struct vz_error *err)
 
     if (r < 0)
         return r;
-    if (d->identifier)
-        strncpy(o.serial, d->identifier, sizeof(o.serial) - 1);
-    else
-        snprintf(o.serial, sizeof(o.serial), "vz%u", s->index);
+    usb_serial(s, o.serial);
     r = usb_disk_create(s->env->bus, port, &o, &dev, err);
     return r < 0 ? r : usb_slot_plug(s, dev, err);
 }
@@ -427,12 +437,30 @@ static void usb_resume(struct device_slot *s)
     usb_disk_resume(s->model);
 }
 
+static void usb_left(void *slot)
+{
+    struct device_slot *s = slot;
+
+    usb_disk_quiesce(s->model, device_slot_unplugged, s);
+}
+
+static void usb_unplug(struct device_slot *s)
+{
+    usb_slot_unplug(s, usb_left);
+}
+
+static void usb_identify(const struct device_slot *s, struct device_identity *ret)
+{
+    disk_identify(s, ret);
+    ret->port = ((const struct usb_dev *)s->model)->port;
+}
+
 const struct device_kind usb_disk_kind = {
     .type = &config_usb_disk_type, USB_SLOT, .model = "usb/usb_disk", .open = disk_open, .create = usb_create,
-    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = disk_identify,
-    .disk = &disk_ops, .close = disk_close};
+    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = usb_identify,
+    .unplug = usb_unplug, .place = usb_slot_place, .disk = &disk_ops, .close = disk_close};
 
 const struct device_kind usb_cdrom_kind = {
     .type = &config_usb_cdrom_type, USB_SLOT, .model = "usb/usb_disk", .open = disk_open, .create = usb_create,
-    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = disk_identify,
-    .disk = &disk_ops, .close = disk_close};
+    .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = usb_identify,
+    .unplug = usb_unplug, .place = usb_slot_place, .disk = &disk_ops, .close = disk_close};

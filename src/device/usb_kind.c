@@ -86,6 +86,19 @@ void usb_slot_remove(struct device_slot *s)
     s->model = NULL;
 }
 
+void usb_slot_unplug(struct device_slot *s, void (*done)(void *arg))
+{
+    xhci_unplug(controller(s), s->model, done, s);
+}
+
+int usb_slot_place(struct device_slot *s, unsigned port, struct vz_error *err)
+{
+    if (xhci_place(controller(s), s->model, port) < 0)
+        return error_set(err, EINVAL, VZ_ERROR_RESTORE, "%s[%u] was at port %u, which it cannot be at", s->list, s->index,
+                         port);
+    return 0;
+}
+
 static int create(struct device_slot *s, enum hid_kind kind, struct vz_error *err)
 {
     struct usb_dev *d;

@@ -12,6 +12,9 @@ int usb_slot_plug(struct device_slot *s, struct usb_dev *d, struct vz_error *err
 /* The port that the next device of that speed gets, which is also its number in saved states. 0 or -errno. */
 int usb_slot_port(struct device_slot *s, enum usb_speed speed, uint32_t *ret, struct vz_error *err) must_check;
 void usb_slot_remove(struct device_slot *s);
+/* As the guest sees it, it is out at once; done(s) comes when the controller has let go of it, maybe from inside. */
+void usb_slot_unplug(struct device_slot *s, void (*done)(void *arg));
+int usb_slot_place(struct device_slot *s, unsigned port, struct vz_error *err) must_check;
 
 #define USB_SLOT .bus = DEVICE_ON_ANOTHER, .needs = &xhci_kind, .remove = usb_slot_remove
 

@@ -34,10 +34,8 @@ static int copy_options(struct vz_machine *m, const struct vz_machine_options *o
 
 static int make_disk_stats(struct vz_machine *m, struct vz_error *err)
 {
-    unsigned count = m->config->storage_devices.count;
+    unsigned count = m->config->storage_devices.count + MACHINE_USB_MAX;
 
-    if (!count)
-        return 0;
     m->disk_stats = calloc(count, sizeof(*m->disk_stats));
     return m->disk_stats ? 0 : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
 }

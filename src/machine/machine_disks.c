@@ -2,6 +2,7 @@
 /* Disks of a machine, looked at and changed while it runs. */
 #include <vz/runtime.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,19 @@
 #include "device/device_slots.h"
 #include "machine/machine_impl.h"
 
-/* One that is there, by its number. */
-static struct device_slot *disk(struct vz_machine *m, unsigned device)
+static int no_disk(unsigned device, struct vz_error *err)
 {
-    return device_slots_find(m->parts.slots, "storageDevices", device);
+    return error_set(err, ENOENT, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no storage device %u", device);
+}
+
+/* By its number. One that check() knows may be gone, or not be there yet: NULL with err. */
+static struct device_slot *disk(struct vz_machine *m, unsigned device, struct vz_error *err)
+{
+    struct device_slot *s = device_slots_find(m->parts.slots, "storageDevices", device);
+
+    if (!s)
+        (void)!no_disk(device, err);
+    return s;
 }
 
 /* 0 or -1. */
@@ -21,9 +31,9 @@ static int check(const struct vz_machine *m, unsigned device, struct vz_error *e
 {
     if (!options_given(m, "machine", err))
         return -1;
-    if (device < m->config->storage_devices.count)
+    if (device < m->config->storage_devices.count + MACHINE_USB_MAX)
         return 0;
-    error_set(err, 0, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no storage device %u", device);
+    (void)!no_disk(device, err);
     return -1;
 }
 
@@ -69,9 +79,10 @@ static void complete(struct resize_op *op, const struct vz_error *err)
 static int tell_guest(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     const struct resize_op *op = arg;
-    struct device_slot *s = disk(m, op->device);
+    struct device_slot *s = disk(m, op->device, err);
 
-    s->kind->disk->grown(s);
+    if (s)
+        s->kind->disk->grown(s);
     return 0;
 }
 
@@ -87,9 +98,9 @@ static void on_grown(void *arg, const struct vz_error *err)
 static int begin(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     struct resize_op *op = arg;
-    struct device_slot *s = disk(m, op->device);
+    struct device_slot *s = disk(m, op->device, err);
 
-    return s->kind->disk->grow(s, op->size, on_grown, op, err);
+    return s ? s->kind->disk->grow(s, op->size, on_grown, op, err) : -ENOENT;
 }
 
 static int resize(struct vz_machine *m, const struct resize_op *what)
@@ -146,8 +157,10 @@ struct disk_call {
 static int get_size(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     struct disk_call *c = arg;
-    const struct device_slot *s = disk(m, c->device);
+    const struct device_slot *s = disk(m, c->device, err);
 
+    if (!s)
+        return -ENOENT;
     c->size = s->kind->disk->size(s);
     return 0;
 }
@@ -168,8 +181,10 @@ int vz_machine_disk_size(struct vz_machine *m, unsigned device, uint64_t *ret,
 static int set_limits(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     const struct disk_call *c = arg;
-    struct device_slot *s = disk(m, c->device);
+    struct device_slot *s = disk(m, c->device, err);
 
+    if (!s)
+        return -ENOENT;
     s->kind->disk->set_limits(s, &c->limits);
     return 0;
 }
@@ -193,8 +208,10 @@ int vz_machine_set_disk_limits(struct vz_machine *m, unsigned device,
 static int get_limits(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     struct disk_call *c = arg;
-    const struct device_slot *s = disk(m, c->device);
+    const struct device_slot *s = disk(m, c->device, err);
 
+    if (!s)
+        return -ENOENT;
     s->kind->disk->limits(s, &c->limits);
     return 0;
 }
@@ -214,8 +231,12 @@ int vz_machine_disk_limits(struct vz_machine *m, unsigned device, struct vz_disk
 
 void machine_collect_disk_stats_locked(struct vz_machine *m)
 {
-    for (unsigned i = 0; i < m->config->storage_devices.count; i++)
-        device_slots_disk_stats(m->parts.slots, i, &m->disk_stats[i]);
+    unsigned count = m->config->storage_devices.count;
+
+    for (unsigned i = 0; i < count + MACHINE_USB_MAX; i++) {
+        if (!device_slots_disk_stats(m->parts.slots, i, &m->disk_stats[i]) && i >= count)
+            m->disk_stats[i].size = 0; /* it is not there */
+    }
 }
 
 int vz_machine_disk_stats(struct vz_machine *m, unsigned device, struct vz_disk_stats *ret,
@@ -230,5 +251,7 @@ int vz_machine_disk_stats(struct vz_machine *m, unsigned device, struct vz_disk_
         machine_collect_disk_stats_locked(m);
     s = m->disk_stats[device];
     pthread_mutex_unlock(&m->lock);
+    if (!s.size && device >= m->config->storage_devices.count)
+        return no_disk(device, err) < 0 ? -1 : 0;
     return options_return(ret, ret->size, &s, sizeof(s), err) < 0 ? -1 : 0;
 }

@@ -46,12 +46,15 @@ struct machine_call {
 };
 
 struct machine_background;
+struct usb_op;
 struct machine_listener;
 
 /* A disk that has not answered for so long will not. */
 #define MACHINE_LATE_MS 30000u
 
 #define MACHINE_STATS_MAX 256
+
+#define MACHINE_USB_MAX 16u /* USB disks that came while it runs: as many as there are ports for them */
 
 struct machine_stat {
     const char *name;
@@ -87,7 +90,7 @@ struct vz_machine {
     struct machine_stat stat[MACHINE_STATS_MAX]; /* at the end of the last run */
     unsigned stat_count;
     unsigned lost_output; /* with them, as the next */
-    struct vz_disk_stats *disk_stats; /* of each storage device; NULL: there is none */
+    struct vz_disk_stats *disk_stats; /* of each storage device, and of those that may come */
     struct machine_call *first_call, **last_call;
     LIST_HEAD(, machine_listener) listeners;
     LIST_HEAD(, machine_background) background; /* saves whose files are being written */
@@ -98,6 +101,8 @@ struct vz_machine {
     struct runner runner;
     struct sandbox sandbox;
     bool locked; /* its thread has entered the sandbox, and opens nothing any more */
+    struct vz_storage_device *usb[MACHINE_USB_MAX]; /* machine_usb.c: those that came; references */
+    LIST_HEAD(, usb_op) usb_ops;
     struct loop_timer *late; /* fires when devices take too long to be quiet */
     unsigned late_ms;
 };
@@ -185,6 +190,11 @@ void machine_apply_memory_target(struct vz_machine *m); /* its thread */
 void machine_apply_listeners(struct vz_machine *m);  /* to the device; its thread */
 void machine_forget_listeners(struct vz_machine *m); /* the device is gone */
 void machine_free_listeners(struct vz_machine *m);
+
+/* machine_usb.c, its thread: the configuration with the USB devices that it has now, a reference, or NULL with err; and when
+ * its parts are gone. */
+struct vz_config *machine_present_config(struct vz_machine *m, struct vz_error *err);
+void machine_forget_usb(struct vz_machine *m);
 
 /* machine_sandbox.c: on its thread, before anything is opened, when all is, and when that is over. 0 or -errno. */
 int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err) must_check;

@@ -28,13 +28,14 @@ static int exchange(struct vz_machine *m, unsigned i, struct vz_storage_attachme
 {
     struct device_slot *s = device_slots_find(m->parts.slots, "storageDevices", i);
     struct vz_storage_device *old = device(m->config, i), *new = schema_copy(schema_type_of(old), old, err);
-    int r = new ? s->kind->disk->exchange(s, old->attachment, a, err) : -ENOMEM;
+    int r = !new ? -ENOMEM : s ? s->kind->disk->exchange(s, old->attachment, a, err) : 0; /* it was detached */
 
     if (!r) {
         vz_storage_attachment_unref(new->attachment);
         new->attachment = vz_storage_attachment_ref(a);
         m->config->storage_devices.item[i] = new;
-        s->config = new;
+        if (s)
+            s->config = new;
         new = old;
     }
     vz_storage_device_unref(new);
@@ -70,6 +71,11 @@ static int set_disks(struct vz_machine *m, void *arg, struct vz_error *err)
 
     if (vz_machine_get_state(m) != VZ_STATE_PAUSED)
         return error_set(err, EINVAL, VZ_ERROR_INVALID_STATE, "the machine is not paused");
+    for (unsigned k = 0; k < MACHINE_USB_MAX; k++) {
+        if (m->usb[k])
+            return error_set(err, EINVAL, VZ_ERROR_INVALID_STATE,
+                             "a USB disk was attached since it started, which would get no layer: detach it first");
+    }
     if (c->storage_devices.count != m->config->storage_devices.count)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "the machine has %u storage devices, and not %u",
                          m->config->storage_devices.count, c->storage_devices.count);

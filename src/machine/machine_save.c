@@ -232,8 +232,9 @@ int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_err
     const struct save_writer_options o = {.path = f->path, .passphrase = f->passphrase,
                                           .compress = f->compress, .plain = f->plain};
     const struct save_progress progress = {.tick = tick, .arg = f};
+    struct vz_config *config = machine_present_config(m, err);
     struct save_writer *w = NULL;
-    int r = vz_config_validate_save_restore_support(m->config, err);
+    int r = config ? vz_config_validate_save_restore_support(config, err) : -ENOMEM;
 
     if (!r)
         r = save_writer_new(&o, &w, err);
@@ -242,7 +243,8 @@ int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_err
     if (!r)
         r = save_text(w, SAVE_DESCRIPTION, saved_description_write(&m->parts), err);
     if (!r)
-        r = save_text(w, SAVE_CONFIGURATION, vz_config_to_json(m->config, NULL), err);
+        r = save_text(w, SAVE_CONFIGURATION, vz_config_to_json(config, NULL), err);
+    vz_config_unref(config);
     if (!r)
         r = save_sections(m, w, err);
     if (!r && f->background) {

@@ -142,6 +142,7 @@ static void start_failed(struct vz_machine *m, bool restoring, const struct vz_e
     machine_still_release(m);
     parts_fini(&m->parts);
     machine_sandbox_release(m);
+    machine_forget_usb(m);
     machine_forget_listeners(m);
     pthread_mutex_lock(&m->lock);
     still_clear(&m->still);
@@ -213,6 +214,7 @@ static void finish(struct vz_machine *m)
     else
         parts_fini(&m->parts);
     machine_sandbox_release(m);
+    machine_forget_usb(m);
     machine_forget_listeners(m);
     op = settle_end(m, &stopped);
     if (op && op->failed) /* a restore */

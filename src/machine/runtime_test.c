@@ -687,8 +687,192 @@ START_TEST(two_machines_with_every_device)
 }
 END_TEST
 
+/* ---- USB ------------------------------------------------------------------------------------ */
+
+static struct vz_storage_device *usb_disk(const char *path, const char *uuid)
+{
+    struct vz_usb_storage_options o = VZ_USB_STORAGE_OPTIONS_INIT;
+    struct vz_storage_attachment *a = vz_disk_image_attachment_new(path, NULL, NULL);
+    struct vz_storage_device *d;
+
+    o.uuid = uuid;
+    d = vz_usb_mass_storage_device_new(a, &o, NULL);
+    vz_storage_attachment_unref(a);
+    return d;
+}
+
+static void add_usb_controller(struct machine *t)
+{
+    struct vz_usb_controller *c = vz_xhci_controller_new(NULL, NULL);
+
+    vz_config_add_usb_controller(t->config, c, NULL);
+    vz_usb_controller_unref(c);
+}
+
+#define UUID "12345678-9abc-4def-8012-3456789abcde"
+
+struct usb_seen {
+    unsigned count;
+    struct vz_usb_device_info last;
+};
+
+static void see(void *arg, const struct vz_usb_device_info *info)
+{
+    struct usb_seen *s = arg;
+
+    s->count++;
+    s->last = *info;
+}
+
+static struct usb_seen look(struct machine *t)
+{
+    struct usb_seen s = {.count = 0};
+
+    ck_assert_int_eq(vz_machine_usb_devices(t->m, see, &s, NULL), 0);
+    return s;
+}
+
+static void expect_code(struct machine *t, struct vz_storage_device *d, enum vz_error_code code)
+{
+    struct vz_error err = {0};
+
+    ck_assert_int_eq(vz_machine_attach_usb_device_wait(t->m, d, &err), -1);
+    ck_assert_msg(err.code == code, "%d: %s", err.code, err.text);
+}
+
+START_TEST(usb_disks_come_and_go)
+{
+    struct vz_disk_stats stats = VZ_DISK_STATS_INIT;
+    struct vz_storage_device *d, *other;
+    struct vz_error err = {0};
+    struct machine t;
+    struct place p;
+    struct usb_seen s;
+    uint64_t size;
+
+    make_place(&p);
+    begin(&t);
+    add_usb_controller(&t);
+    make_machine(&t);
+    d = usb_disk(p.disk, UUID);
+    other = usb_disk(p.disk, NULL);
+    expect_code(&t, d, VZ_ERROR_INVALID_STATE);
+    for (unsigned i = 0; i < 3; i++) {
+        start(&t);
+        ck_assert_uint_eq(look(&t).count, 0);
+        ck_assert_msg(vz_machine_attach_usb_device_wait(t.m, d, &err) == 0, "%s", err.text);
+        s = look(&t);
+        ck_assert_uint_eq(s.count, 1);
+        ck_assert_str_eq(s.last.uuid, UUID);
+        ck_assert(s.last.attached && s.last.kind == VZ_USB_DISK);
+        ck_assert_int_eq(vz_machine_disk_size(t.m, s.last.storage_device, &size, NULL), 0);
+        ck_assert_uint_eq(size, 1 << 20);
+        ck_assert_int_eq(vz_machine_disk_stats(t.m, s.last.storage_device, &stats, NULL), 0);
+        expect_code(&t, d, VZ_ERROR_DEVICE_ALREADY_ATTACHED);
+        expect_code(&t, other, VZ_ERROR_INVALID); /* the image is locked */
+        ck_assert_uint_eq(look(&t).count, 1);
+        if (i == 1) /* or it is still there when the machine stops */
+            ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+        if (i) {
+            ck_assert_msg(vz_machine_detach_usb_device_wait(t.m, UUID, &err) == 0, "%s", err.text);
+            ck_assert_int_eq(vz_machine_detach_usb_device_wait(t.m, UUID, &err), -1);
+            ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+            ck_assert_uint_eq(look(&t).count, 0);
+            ck_assert_int_eq(vz_machine_disk_size(t.m, s.last.storage_device, &size, &err), -1);
+            ck_assert_int_eq(err.code, VZ_ERROR_DEVICE_NOT_FOUND);
+            ck_assert_int_eq(vz_machine_attach_usb_device_wait(t.m, other, NULL), 0); /* the lock is gone */
+            s = look(&t);
+            ck_assert_uint_eq(strlen(s.last.uuid), 36);
+            ck_assert_str_ne(s.last.uuid, UUID);
+        }
+        ck_assert_int_eq(vz_machine_stop_wait(t.m, NULL), 0);
+    }
+    vz_storage_device_unref(d);
+    vz_storage_device_unref(other);
+    end(&t);
+    remove_place(&p);
+}
+END_TEST
+
+START_TEST(usb_needs_a_controller_and_a_port)
+{
+    struct vz_storage_device *d[VZ_USB_DEVICES_MAX + 1];
+    struct machine t, none;
+    struct place p;
+    char path[80];
+
+    make_place(&p);
+    begin(&none);
+    make_machine(&none);
+    start(&none);
+    d[0] = usb_disk(p.disk, NULL);
+    expect_code(&none, d[0], VZ_ERROR_USB_CONTROLLER_NOT_FOUND);
+    vz_storage_device_unref(d[0]);
+    end(&none);
+    begin(&t);
+    add_usb_controller(&t);
+    make_machine(&t);
+    start(&t);
+    for (unsigned i = 0; i <= VZ_USB_DEVICES_MAX; i++) {
+        snprintf(path, sizeof(path), "%s%u", p.disk, i);
+        ck_assert_int_eq(truncate(p.disk, 1 << 20), 0);
+        close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        ck_assert_int_eq(truncate(path, 1 << 20), 0);
+        d[i] = usb_disk(path, NULL);
+        if (i < VZ_USB_DEVICES_MAX)
+            ck_assert_int_eq(vz_machine_attach_usb_device_wait(t.m, d[i], NULL), 0);
+        else
+            expect_code(&t, d[i], VZ_ERROR_DEVICE_INITIALIZATION_FAILURE);
+        unlink(path);
+    }
+    ck_assert_uint_eq(look(&t).count, VZ_USB_DEVICES_MAX);
+    for (unsigned i = 0; i <= VZ_USB_DEVICES_MAX; i++)
+        vz_storage_device_unref(d[i]);
+    end(&t);
+    remove_place(&p);
+}
+END_TEST
+
+static void on_detached(void *arg, struct vz_machine *machine, const struct vz_error *err)
+{
+    *(int *)arg = err ? (int)err->code : 0;
+}
+
+/* One of the configuration goes, too; and who asks gets an answer, also when the machine is freed at once. */
+START_TEST(a_usb_disk_of_the_configuration_goes)
+{
+    struct vz_storage_device *d;
+    struct machine t;
+    struct place p;
+    int result = -1;
+    struct usb_seen s;
+
+    make_place(&p);
+    begin(&t);
+    d = usb_disk(p.disk, NULL);
+    vz_config_add_storage_device(t.config, d, NULL);
+    vz_storage_device_unref(d);
+    make_machine(&t);
+    start(&t);
+    s = look(&t);
+    ck_assert_uint_eq(s.count, 1);
+    ck_assert(!s.last.attached);
+    ck_assert_int_eq(vz_machine_detach_usb_device(t.m, s.last.uuid, on_detached, &result), 0);
+    vz_machine_free(t.m);
+    ck_assert_int_eq(result, 0);
+    make_machine(&t);
+    start(&t);
+    ck_assert_str_eq(look(&t).last.uuid, s.last.uuid); /* of the same machine and number */
+    end(&t);
+    remove_place(&p);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, usb_disks_come_and_go);
+    UNIT_TEST(s, usb_needs_a_controller_and_a_port);
+    UNIT_TEST(s, a_usb_disk_of_the_configuration_goes);
     UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
     UNIT_TEST(s, sockets_without_a_guest);
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);

@@ -89,10 +89,34 @@ static int check_cpu(json_t *root, struct parts *p, const char *path, struct vz_
 
 /* ---- Disks ---------------------------------------------------------------------------------- */
 
+struct rank {
+    unsigned index, lower;
+};
+
+static void count_lower(void *arg, const struct device_slot *s, const struct device_identity *id)
+{
+    struct rank *r = arg;
+
+    r->lower += s->index < r->index;
+}
+
+/* Its number once those that are gone are not counted any more: in the configuration that is saved. */
+static unsigned rank_of(const struct device_slot *s)
+{
+    struct rank r = {.index = s->index};
+
+    device_slots_identify(s->slots, count_lower, &r);
+    return r.lower;
+}
+
 static void add_disk(void *arg, const struct device_slot *s, const struct device_identity *id)
 {
-    json_array_append_new(arg, json_pack("{s:i, s:s*, s:I}", "index", (int)s->index, "path", id->path,
-                                         "size", (json_int_t)id->size));
+    json_t *disk = json_pack("{s:i, s:s*, s:I}", "index", (int)rank_of(s), "path", id->path, "size",
+                             (json_int_t)id->size);
+
+    if (id->port)
+        json_object_set_new(disk, "port", json_integer((json_int_t)id->port));
+    json_array_append_new(arg, disk);
 }
 
 struct disk_check {
@@ -102,15 +126,41 @@ struct disk_check {
     int result;
 };
 
+static json_t *find_disk(json_t *list, unsigned index)
+{
+    json_t *disk;
+    size_t i;
+
+    json_array_foreach(list, i, disk) {
+        if (json_integer_value(json_object_get(disk, "index")) == (json_int_t)index)
+            return disk;
+    }
+    return NULL;
+}
+
+/* On the port where the guest knows it. */
+static int put_back(struct device_slot *s, json_t *was, struct vz_error *err)
+{
+    json_int_t port = json_integer_value(json_object_get(was, "port"));
+
+    if (port <= 0 || !s->kind->place)
+        return 0;
+    return s->kind->place(s, (unsigned)MIN(port, (json_int_t)UINT16_MAX), err);
+}
+
 static void check_disk(void *arg, const struct device_slot *s, const struct device_identity *id)
 {
     struct disk_check *c = arg;
-    json_t *was = json_array_get(c->list, s->index);
+    json_t *was = find_disk(c->list, s->index);
     json_int_t size = json_integer_value(json_object_get(was, "size"));
     const char *name = json_string_value(json_object_get(was, "path"));
 
-    if (c->result || (json_is_object(was) && size == (json_int_t)id->size))
+    if (c->result)
         return;
+    if (json_is_object(was) && size == (json_int_t)id->size) {
+        c->result = put_back((struct device_slot *)(uintptr_t)s, was, c->err);
+        return;
+    }
     c->result = error_set(c->err, EINVAL, VZ_ERROR_RESTORE,
                           "%s: disk %u has %llu bytes and had %lld: give it %s as it was when it was saved",
                           c->path, s->index, (unsigned long long)id->size, (long long)size,

@@ -45,6 +45,9 @@ unsigned xhci_free_port(const struct xhci *x, unsigned speed) must_check;
 /* Plug a device in: on the lowest free port of its kind, where the guest sees it at once. -ENOSPC: there is
  * none. */
 int xhci_plug(struct xhci *x, struct usb_dev *d) must_check;
+/* At rest: have it at port, as it was when a state was saved; who is there moves to where it was. -EINVAL: there is no such
+ * port of its kind. */
+int xhci_place(struct xhci *x, struct usb_dev *d, unsigned port) must_check;
 /* Pull it out. What is under way with it fails; done(arg), once the controller has let go of the device, maybe
  * from inside. */
 void xhci_unplug(struct xhci *x, struct usb_dev *d, void (*done)(void *arg), void *arg);

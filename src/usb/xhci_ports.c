@@ -31,7 +31,7 @@ static void report(struct xhci *x, unsigned n)
                                    .control = (uint32_t)XHCI_EV_PORT << 10};
 
     x->regs.usbsts |= XHCI_STS_PCD;
-    if (xhci_is_running(x))
+    if (xhci_is_running(x) && !x->quiet) /* at rest nobody could take it: xhci_resume() tells */
         xhci_event_locked(x, 0, &event, true);
 }
 
@@ -135,6 +135,28 @@ int xhci_plug(struct xhci *x, struct usb_dev *d)
     return 0;
 }
 
+static void sit(struct xhci *x, struct usb_dev *d, unsigned port)
+{
+    x->port[port - 1].dev = d;
+    if (d) {
+        d->port = port;
+        d->dev.instance = port;
+    }
+}
+
+int xhci_place(struct xhci *x, struct usb_dev *d, unsigned port)
+{
+    unsigned was = d->port;
+
+    if (!port || port > XHCI_PORTS_ALL || is_usb3(port - 1) != is_usb3(was - 1))
+        return -EINVAL;
+    device_lock(&x->pci.dev);
+    sit(x, x->port[port - 1].dev, was);
+    sit(x, d, port);
+    device_unlock(&x->pci.dev);
+    return 0;
+}
+
 /* The loop goes on with it: xhci_work(). */
 void xhci_unplug(struct xhci *x, struct usb_dev *d, void (*done)(void *arg), void *arg)
 {
@@ -152,6 +174,15 @@ void xhci_unplug(struct xhci *x, struct usb_dev *d, void (*done)(void *arg), voi
         xhci_work(x);
 }
 
+/* What the driver had there does not lead to what is plugged in next. */
+static void forget_slots(struct xhci *x, unsigned n)
+{
+    for (unsigned i = 1; i <= XHCI_SLOTS; i++) {
+        if (x->slot[i].enabled && x->slot[i].port == n + 1)
+            x->slot[i].port = 0;
+    }
+}
+
 void xhci_port_left(struct xhci *x, unsigned n)
 {
     struct xhci_port *p = &x->port[n];
@@ -159,6 +190,7 @@ void xhci_port_left(struct xhci *x, unsigned n)
     void *arg = p->unplugged_arg;
 
     usb_reset(p->dev);
+    forget_slots(x, n);
     p->dev->host_ops = NULL;
     p->dev->port = 0;
     p->unplugged = NULL;

@@ -109,6 +109,9 @@ void xhci_resume(struct xhci *x)
 {
     x->quiet = x->quieting = false;
     x->quiesced = NULL;
+    device_lock(&x->pci.dev);
+    xhci_ports_report_locked(x); /* what was plugged meanwhile */
+    device_unlock(&x->pci.dev);
     kick_all(x);
     xhci_work_soon(x);
 }
@@ -156,8 +159,8 @@ static void ports(struct xhci *x)
             xhci_port_was_reset(x, n);
         }
         if (p->leaving) {
-            xhci_port_left(x, n);
             kick_device(x, n);
+            xhci_port_left(x, n);
         }
     }
 }

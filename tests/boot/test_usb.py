@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Linux's own drivers on the USB controller: disks, a CD-ROM, keyboards and pointing devices."""
-import glob
 import os
-import re
 import subprocess
 
 import pytest
 
 import boots
-from conftest import ROOT, SLOWER
+import guest_drivers
+from conftest import SLOWER
 
 MIB = 1 << 20
 HERE = os.path.dirname(__file__)
@@ -19,27 +18,7 @@ STEPS = "seq check rand:200 check flush:20 check"
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory):
     """modules(NAME...): files for an initramfs, and a script that loads them, what they need first."""
-    folder = tmp_path_factory.mktemp("modules")
-    subprocess.run(["dpkg-deb", "-x", f"{ROOT}/cache/kernel-amd64/package.deb", folder], check=True)
-    found = {os.path.basename(path)[:-3].replace("-", "_"): path for path in glob.glob(f"{folder}/**/*.ko", recursive=True)}
-
-    def with_needs(name, known):
-        if name in known or name not in found:
-            return
-        with open(found[name], "rb") as f:
-            needs = re.search(rb"\0depends=([^\0]*)\0", f.read()).group(1).decode()
-        for need in filter(None, needs.split(",")):
-            with_needs(need.replace("-", "_"), known)
-        known.append(name)
-
-    def make(*names):
-        order = []
-        for name in names:
-            assert name in found, name
-            with_needs(name, order)
-        return [(found[n], f"mod/{n}.ko") for n in order], "".join(f"insmod /mod/{n}.ko\n" for n in order)
-
-    return make
+    return guest_drivers.Needs(tmp_path_factory.mktemp("modules"))
 
 
 @pytest.fixture(scope="session")

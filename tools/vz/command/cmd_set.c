@@ -7,6 +7,7 @@
 #include <vz/vz.h>
 
 #include "bundle/config_json.h"
+#include "command/live_usb.h"
 #include "command/machine_change.h"
 #include "command/set_disk.h"
 #include "failure.h"
@@ -94,13 +95,32 @@ static bool set_member(json_t *json, const char *path, const char *value, struct
                                              "what there is, 'vz run --help' the options)", path);
 }
 
-static bool remove_item(json_t *json, const char *path, struct vz_error *err)
+/* "storageDevices[1]", or the UUID of a USB device: where it is. NULL: there is none. */
+static json_t *find_item(json_t *json, const char *path, size_t *ret_index)
 {
+    json_t *disks = json_object_get(json, "storageDevices"), *d;
     char name[64];
-    size_t index;
-    json_t *at = walk(json, path, name, &index);
+    size_t i;
+    json_t *at = walk(json, path, name, ret_index);
 
     if (at && !name[0])
+        return at;
+    json_array_foreach(disks, i, d) {
+        const char *uuid = json_string_value(json_object_get(d, "uuid"));
+
+        *ret_index = i;
+        if (uuid && !strcmp(uuid, path))
+            return disks;
+    }
+    return NULL;
+}
+
+static bool remove_item(json_t *json, const char *path, struct vz_error *err)
+{
+    size_t index;
+    json_t *at = find_item(json, path, &index);
+
+    if (at)
         return json_array_remove(at, index) == 0;
     return fail_false(err, VZ_ERROR_INVALID,
                       "'%.80s': is no device; they are called as 'vz inspect' shows them, such as "
@@ -201,11 +221,25 @@ static struct vz_config *set_all(const struct vz_config *old, const struct args 
     return c;
 }
 
+/* The last disk, if it is on USB, gets a UUID, by which the running machine has it, too. */
+static struct vz_config *name_last(struct vz_config *config, struct vz_error *err)
+{
+    json_t *json = config ? config_json(config, err) : NULL, *disks = json_object_get(json, "storageDevices");
+    json_t *last = json_array_get(disks, json_array_size(disks) - 1);
+    struct vz_config *new = NULL;
+
+    if (json && (!live_usb_is(last) || live_usb_name(last, err)))
+        new = config_of_json(json, err);
+    json_decref(json);
+    vz_config_unref(config);
+    return new;
+}
+
 static struct vz_config *attach_one(const struct vz_config *old, const struct args *a,
                                     struct vz_error *err)
 {
     if (find_option(a->word[1]).adds)
-        return with_option(old, a->word[1], a->word[2], err);
+        return name_last(with_option(old, a->word[1], a->word[2], err), err);
     fail(err, VZ_ERROR_INVALID, "'%.40s': is no kind of device (disk, net, console, ...: the devices of 'vz run "
                                 "--help')", a->word[1]);
     return NULL;
@@ -243,14 +277,94 @@ static bool set_machine(struct bundle *b, const struct args *a)
     return change(b, a, set_all);
 }
 
+/* ---- Devices that come and go --------------------------------------------------------------- */
+
+/* As it is stored, with all paths absolute. A reference; NULL and err. */
+static json_t *stored(const struct bundle *b, struct vz_error *err)
+{
+    struct vz_config *file = bundle_config(b, err);
+    struct vz_config *config = file ? config_absolute(file, b->path, NULL, err) : NULL;
+    json_t *json = config ? config_json(config, err) : NULL;
+
+    vz_config_unref(config);
+    vz_config_unref(file);
+    return json;
+}
+
+/* A copy of the UUID of the last disk, if that is on USB. */
+static char *last_uuid(const json_t *config)
+{
+    const json_t *disks = json_object_get(config, "storageDevices");
+    const json_t *last = json_array_get(disks, json_array_size(disks) - 1);
+    const char *uuid = live_usb_is(last) ? json_string_value(json_object_get(last, "uuid")) : NULL;
+
+    return uuid ? strdup(uuid) : NULL;
+}
+
+/* What the running machine does not take is not stored either, unless it only lacks a controller until it starts again. */
+static bool attach_now(struct bundle *b, const char *uuid, json_t *config, struct vz_error *err)
+{
+    struct args undo = {.word = {NULL, uuid}, .count = 2};
+    struct vz_error ignored;
+
+    if (live_usb_attach(b, config, uuid, err))
+        return true;
+    if (err->code == VZ_ERROR_USB_CONTROLLER_NOT_FOUND) {
+        cli_error("%s: the machine runs, and has no USB controller; it has one, and this, when it is started the next time",
+                  b->name);
+        return true;
+    }
+    machine_change(b, &undo, detach_one, &ignored);
+    return false;
+}
+
+static bool attach_usb(struct bundle *b, const struct args *a)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    bool ok = machine_change(b, a, attach_one, &err);
+    json_t *config = ok ? stored(b, &err) : NULL;
+    char *uuid = last_uuid(config);
+
+    ok = config && uuid && (!bundle_is_running(b) || attach_now(b, uuid, config, &err));
+    if (!ok)
+        cli_error("%s: %s", b->name, err.code ? err.text : "out of memory");
+    json_decref(config);
+    free(uuid);
+    return ok;
+}
+
 static bool attach_to_machine(struct bundle *b, const struct args *a)
 {
-    return change(b, a, attach_one);
+    bool usb = !strcmp(a->word[1], "usb-disk") || !strcmp(a->word[1], "cdrom");
+
+    return usb ? attach_usb(b, a) : change(b, a, attach_one);
+}
+
+static bool detach_usb(struct bundle *b, const struct args *a, json_t *device)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    bool gone = true, ok = machine_change(b, a, detach_one, &err);
+
+    if (ok && bundle_is_running(b))
+        ok = live_usb_detach(b, device, &gone, &err);
+    if (!ok)
+        cli_error("%s: %s", b->name, err.text);
+    else if (!gone)
+        cli_error("%s: the machine that runs does not have it", b->name);
+    return ok;
 }
 
 static bool detach_from_machine(struct bundle *b, const struct args *a)
 {
-    return change(b, a, detach_one);
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    size_t index;
+    json_t *config = stored(b, &err), *at = find_item(config, a->word[1], &index);
+    json_t *device = at ? json_array_get(at, index) : NULL;
+    bool ok = device && live_usb_is(device) && at == json_object_get(config, "storageDevices")
+                  ? detach_usb(b, a, device) : change(b, a, detach_one);
+
+    json_decref(config);
+    return ok;
 }
 
 static int set_main(int argc, char **argv)
@@ -278,8 +392,10 @@ const struct command set_command = {
 const struct command attach_command = {
     "attach", attach_main, NULL, no_options, "give a machine another device", NULL,
     "MACHINE KIND [VALUE]",
-    "As the options of vz run do: vz attach web disk data.img,ro. A machine that runs has it from its next start on."};
+    "As the options of vz run do: vz attach web disk data.img,ro. A machine that runs has it from its next start on; but "
+    "usb-disk and cdrom at once, if it has a USB controller (which one with any USB device has, or with --usb)."};
 const struct command detach_command = {
     "detach", detach_main, NULL, no_options, "take a device from a machine", NULL, "MACHINE DEVICE",
-    "DEVICE is its place in the configuration, as vz inspect shows it: storageDevices[1]. Files behind it stay. A "
-    "machine that runs has it until it ends."};
+    "DEVICE is its place in the configuration, as vz inspect shows it: storageDevices[1]; or the uuid there. Files behind it "
+    "stay. A machine that runs has it until it ends; but a USB disk or CD-ROM drive is pulled out at once, and what its guest "
+    "has not written to it yet is lost: unmount it there first."};

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""USB disks and CD-ROM drives that come and go while Linux runs."""
+import json
+import os
+import random
+import re
+import subprocess
+import time
+
+import pytest
+
+import guest_drivers
+from conftest import BUILD, SLOWER, VZ
+from machines import Control
+
+MIB = 1 << 20
+LIMIT_S = 300 * SLOWER
+PATIENT = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
+CYCLES = 100
+DRIVERS = ("xhci_pci", "usb_storage", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs", "virtio_pci", "vmw_vsock_virtio_transport")
+INIT = """
+mount -t tmpfs tmp /tmp; mkdir -p /dev/pts /var/lib /a /b; mount -t devpts pts /dev/pts
+echo root:x:0:0:root:/root:/bin/sh >/etc/passwd; echo root:x:0: >/etc/group
+/sbin/vz-agent --background
+while :; do sleep 1000; done
+"""
+
+
+class Guest:
+    """A machine in a folder, with a disk on USB from the start, and its agent."""
+
+    def __init__(self, home, kernel, initrd):
+        self.name, self.folder = "g", home / "g.vz"
+        self.folder.mkdir()
+        self.first = self.image("first.img")
+        config = subprocess.run(
+            [VZ, "run", "--print-config", "--kernel", kernel, "--initrd", initrd, "--memory", "384M", "--cmdline",
+             f"console=ttyS0 quiet {PATIENT}", "--vsock", "cid=3", "--usb-disk", self.first],
+            check=True, stdout=subprocess.PIPE)
+        (self.folder / "config.json").write_bytes(config.stdout)
+        self.start()
+
+    def start(self):
+        self.vz("start", self.name)
+        self.vz("wait", self.name, "--for", "boot", "--timeout", "10m")
+        self.control = Control(self.folder)
+        self.control.socket.settimeout(LIMIT_S)
+
+    def vz(self, *argv, status=0):
+        r = subprocess.run([VZ, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
+        assert r.returncode == status, (argv, r, (self.folder / "console.log").read_text(errors="replace")[-3000:])
+        return r
+
+    def run(self, script, status=0):
+        return self.vz("exec", self.name, "--", "sh", "-c", script, status=status).stdout
+
+    def image(self, name, size=8 * MIB):
+        path = self.folder / name
+        with open(path, "wb") as f:
+            f.truncate(size)
+        return str(path)
+
+    def call(self, method, **params):
+        answer = self.control.call(method, **params)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def devices(self):
+        return self.call("usb-devices")["devices"]
+
+    def until(self, script):
+        """Until that succeeds in the guest."""
+        self.run(f"for i in $(seq {LIMIT_S * 5}); do {script} && exit 0; sleep 0.2; done; dmesg | tail -n 30 >&2; exit 1")
+
+    def until_disk(self, size):
+        """The name of the one that has so many bytes."""
+        find = f"grep -lx {size // 512} /sys/block/sd*/size"
+        self.until(f"{find} >/dev/null 2>&1")
+        return self.run(find).split("/")[3]
+
+
+@pytest.fixture(scope="module")
+def g(kernels, initramfs, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    os.environ["VZ_HOME"] = str(home)
+    files, load = guest_drivers.Needs(tmp_path_factory.mktemp("modules"))(*DRIVERS)
+    initrd = initramfs(load + INIT, *files, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
+    try:
+        g = Guest(home, kernels["amd64"], initrd)
+        yield g
+        log = (g.folder / "console.log").read_text(errors="replace")
+        assert not re.search(r"BUG|Oops|Call Trace|lockup|stall", log), log
+    finally:
+        subprocess.run([VZ, "stop", "--now", "g"])
+        del os.environ["VZ_HOME"]
+
+
+def ext4(path):
+    subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+
+
+def test_a_disk_comes_and_goes(g):
+    path = g.image("stick.img", 3 * MIB)
+    r = g.vz("attach", g.name, "usb-disk", path)
+    assert not r.stderr, r
+    name = g.until_disk(3 * MIB)
+    config = json.loads((g.folder / "config.json").read_text())["storageDevices"]
+    device = [d for d in g.devices() if d["attached"]]
+    assert len(device) == 1 and device[0]["uuid"] == config[1]["uuid"], (device, config)
+    g.run(f"echo hello | dd of=/dev/{name} conv=fsync 2>/dev/null")
+    assert (g.folder / "stick.img").read_bytes().startswith(b"hello\n")
+    again = g.control.call("attach-usb", device={**config[1], "attachment": {"type": "diskImage", "path": path}})
+    assert again["error"]["code"] == 30002, again
+    g.vz("detach", g.name, device[0]["uuid"])
+    g.until(f"[ ! -e /sys/block/{name} ]")
+    assert len(g.devices()) == 1 and len(json.loads((g.folder / "config.json").read_text())["storageDevices"]) == 1
+    assert g.control.call("detach-usb", uuid=device[0]["uuid"])["error"]["code"] == 30004
+    g.run("dmesg | grep -E 'xhci.*(not respond|died|error)' && exit 1; exit 0")
+
+
+def test_what_cannot_be_attached_is_not_kept(g):
+    before = (g.folder / "config.json").read_text()
+    r = g.vz("attach", g.name, "usb-disk", g.first + ",ro", status=1)
+    assert "in use" in r.stderr, r
+    assert json.loads((g.folder / "config.json").read_text()) == json.loads(before)
+    assert len(g.devices()) == 1
+
+
+def test_a_hundred_cycles_under_io(g):
+    """At any speed: the guest may not have noticed one before the next comes; the last one works."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    path = g.image("other.img", 5 * MIB)
+    g.run("(while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/dev/sda bs=64k oflag=direct 2>/dev/null; "
+          "dd if=/dev/sda of=/dev/null bs=4k iflag=direct 2>/dev/null; done; echo over >/tmp/over) >/dev/null 2>&1 &")
+    g.run("(while [ ! -e /tmp/stop ]; do for d in /dev/sd[b-z]; do [ -b $d ] && dd if=$d of=/dev/null bs=64k 2>/dev/null; "
+          "done; usleep 1000; done) >/dev/null 2>&1 &")
+    uuid = "12345678-9abc-4def-8012-3456789abcde"
+    device = {"type": "usbMassStorage", "uuid": uuid, "attachment": {"type": "diskImage", "path": path}}
+    for _ in range(CYCLES):
+        g.call("attach-usb", device=device)
+        time.sleep(chance.choice((0, 0.005, 0.05, 0.3)))
+        g.call("detach-usb", uuid=uuid)
+        time.sleep(chance.choice((0, 0.005, 0.05)))
+    g.call("attach-usb", device=device)
+    name = g.until_disk(5 * MIB)
+    g.run("touch /tmp/stop")
+    g.until("[ -e /tmp/over ]")
+    g.run(f"dd if=/dev/{name} of=/dev/null bs=1M 2>/dev/null && [ -b /dev/sda ]")
+    g.run("dmesg | grep -E 'xhci.*(not respond|died|HC error)|sda.*error' && exit 1; exit 0")
+    g.call("detach-usb", uuid=uuid)
+    g.until(f"[ ! -e /sys/block/{name} ]")
+
+
+def test_a_mounted_disk_is_pulled_out(g):
+    """Whoever uses it gets errors, and nobody hangs."""
+    path = g.image("mounted.img", 16 * MIB)
+    ext4(path)
+    g.vz("attach", g.name, "usb-disk", path)
+    name = g.until_disk(16 * MIB)
+    g.run(f"mount -t ext4 /dev/{name} /a && echo text >/a/file && sync")
+    g.run("(i=0; while dd if=/dev/urandom of=/a/data bs=64k count=64 conv=fsync 2>/tmp/dd; do i=$((i + 1)); done; "
+          "echo $i >/tmp/ended) >/dev/null 2>&1 &")
+    time.sleep(1)
+    uuid = next(d["uuid"] for d in g.devices() if d["attached"])
+    g.vz("detach", g.name, uuid)
+    g.until("[ -e /tmp/ended ]")
+    assert re.search(r"error|read-only", g.run("cat /tmp/dd"), re.I)
+    g.run("umount /a || umount -l /a")
+    g.until(f"[ ! -e /sys/block/{name} ]")
+    time.sleep(1)
+    assert not g.run("grep -l '^State:.D' /proc/[0-9]*/status 2>/dev/null; exit 0").strip()
+
+
+def test_what_was_attached_is_there_after_save_and_restore(g):
+    path = g.image("kept.img", 16 * MIB)
+    ext4(path)
+    spare = g.image("spare.img", 6 * MIB)
+    g.vz("attach", g.name, "usb-disk", spare)
+    gone = g.until_disk(6 * MIB)
+    g.vz("attach", g.name, "usb-disk", path)
+    name = g.until_disk(16 * MIB)
+    g.vz("detach", g.name, next(d["uuid"] for d in g.devices() if d["disk"] == 1))  # so a lower port is free
+    g.until(f"[ ! -e /sys/block/{gone} ]")
+    g.run(f"mount -t ext4 /dev/{name} /b && echo before >/b/file && sync")
+    before = [d for d in g.devices() if d["attached"]]
+    g.vz("save", g.name)
+    g.start()
+    after = g.devices()
+    assert [(d["uuid"], d["port"]) for d in after[1:]] == [(d["uuid"], d["port"]) for d in before], (before, after)
+    g.run("cat /b/file && echo after >>/b/file && sync && echo 3 >/proc/sys/vm/drop_caches && cat /b/file")
+    g.run(f"umount /b && [ -b /dev/{name} ]; dmesg | grep -E '{name}.*error' && exit 1; exit 0")
+    g.vz("detach", g.name, after[1]["uuid"])
+    g.until(f"[ ! -e /sys/block/{name} ]")

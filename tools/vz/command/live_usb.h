@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* USB disks and CD-ROM drives of machines that run: what attach and detach do besides changing the configuration. */
+#ifndef VZ_TOOLS_LIVE_USB_H
+#define VZ_TOOLS_LIVE_USB_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include <vz/error.h>
+
+struct bundle;
+
+/* Is the device, as a configuration has it, one that can come and go? */
+bool live_usb_is(const json_t *device);
+/* Give it a UUID, if it has none. */
+bool live_usb_name(json_t *device, struct vz_error *err);
+/* Attach the one with that UUID of the configuration, all paths absolute, to the machine that runs. */
+bool live_usb_attach(const struct bundle *b, json_t *config, const char *uuid, struct vz_error *err);
+/* Detach it. Not one that the running machine has not: *ret_gone is false then. */
+bool live_usb_detach(const struct bundle *b, json_t *device, bool *ret_gone, struct vz_error *err);
+
+#endif
