@@ -12,6 +12,7 @@
 #include "disk_counters.h"
 #include "guest/guest_care.h"
 #include "guest/run_program.h"
+#include "run_view.h"
 #include "run_vnc.h"
 #include "vnc/vnc_server.h"
 
@@ -20,6 +21,7 @@ struct run {
     struct vz_machine *machine;
     struct guest_care *care; /* NULL: its guest has no agent that could be reached */
     struct vnc_server *vnc; /* --vnc */
+    struct run_view *view;  /* --view */
     struct keys *keys; /* when a port leads to standard input and output */
     bool raw;          /* standard input is a terminal */
     const char *const *program; /* one command in the guest; NULL: none */
@@ -65,6 +67,14 @@ static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned de
     cli_error("storageDevices[%u]: is connected again", device);
 }
 
+static void on_state(void *arg, struct vz_machine *machine, enum vz_machine_state state)
+{
+    const struct run *run = arg;
+
+    if (run->view)
+        run_view_state(run->view, state);
+}
+
 /* A warm state that is no good (another host, another way to run it) is made anew the next time. */
 static bool make(struct run *run, const struct vz_machine_options *o, struct vz_error *err)
 {
@@ -87,6 +97,7 @@ static int start(struct run *run)
     struct sandbox_folders folders;
     struct vz_error err = {0};
 
+    delegate.state_changed = on_state;
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;
     delegate.disk_error = on_disconnected;
@@ -238,6 +249,31 @@ static int run_one_program(struct run *run)
     return ending_timed_out() ? EXIT_TIMEOUT : status;
 }
 
+/* Before anything is started: what --view needs is there. */
+static bool prepare_view(struct run *run)
+{
+    const struct run_view_options o = {.name = run->o.has_bundle ? run->o.bundle.name : "vz run",
+                                       .saves = run->o.saved.save};
+    struct vz_error err;
+
+    if (!opts_given(run->o.given, "view"))
+        return true;
+    run->view = run_view_new(&o, &err);
+    if (!run->view)
+        cli_error("%s", err.text);
+    return run->view;
+}
+
+static bool open_view(struct run *run)
+{
+    struct vz_error err;
+
+    if (!run->view || run_view_open(run->view, run->machine, &err) == 0)
+        return true;
+    cli_error("%s", err.text);
+    return false;
+}
+
 static int run_machine(struct run *run)
 {
     struct vz_machine_end end;
@@ -247,7 +283,7 @@ static int run_machine(struct run *run)
         return status;
     if (vz_config_validate(run->o.config, on_problem, &status, NULL) < 0)
         return status;
-    if (!prepare_console(run))
+    if (!prepare_view(run) || !prepare_console(run))
         return EXIT_FAILED;
     if (!ending_prepare()) {
         cli_error("out of file descriptors");
@@ -259,6 +295,8 @@ static int run_machine(struct run *run)
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
     if (status == EXIT_OK && !run_vnc_start(run->o.given, run->machine, &run->vnc))
+        status = EXIT_FAILED;
+    if (status == EXIT_OK && !open_view(run))
         status = EXIT_FAILED;
     if (status == EXIT_OK)
         begin_care(run);
@@ -284,6 +322,8 @@ static int run_machine(struct run *run)
     }
     guest_care_free(run->care);
     vnc_server_free(run->vnc);
+    if (run->view)
+        run_view_close(run->view);
     return status;
 }
 
@@ -349,6 +389,7 @@ static int run_main(int argc, char **argv)
     keys_free(run.keys);
     ending_stop();
     vz_machine_free(run.machine);
+    run_view_free(run.view); /* to which the machine has told its states till then */
     run_options_free(&run.o);
     terminal_restore();
     ending_finish();

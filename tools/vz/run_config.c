@@ -153,7 +153,7 @@ static bool is_special(const struct opt *o)
     static const char *const names[] = {"config", "from", "provision", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
                                         "save", "save-compressed", "save-plain", "passphrase-file",
-                                        "fresh", "env", "user", "cwd", "sandbox", "vnc", "vnc-password-file"};
+                                        "fresh", "env", "user", "cwd", "sandbox", "vnc", "vnc-password-file", "view"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))

@@ -40,6 +40,8 @@ const struct opt run_options[] = {
      "Address, password and the address of a page for one browser go to standard error. With no --display there is one.", 1},
     {"vnc-password-file", 0, OPT_ALWAYS, "PATH", "Devices",
      "with --vnc: a file whose first line is the password, of which VNC takes 8 characters (default a random one)", NULL, 1},
+    {"view", 0, OPT_NEVER, NULL, "Devices", "show the machine's display in a window",
+     "By the program vz-view, with GTK 4. With no --display there is one. The window may be closed while the machine runs on.", 1},
     {"env", 0, OPT_ALWAYS, "NAME=VALUE", "Command", "set a variable of its environment; NAME alone: as it is here",
      NULL, 0},
     {"user", 0, OPT_ALWAYS, "USER[:GROUP]", "Command", "run it as this user of the guest (default root)", NULL, 1},

@@ -24,7 +24,7 @@ static bool add_where_none(struct vz_config *config, const char *list, const cha
 
 bool run_vnc_prepare(const struct given *given, struct vz_config *config)
 {
-    return !opts_given(given, "vnc") ||
+    return (!opts_given(given, "vnc") && !opts_given(given, "view")) ||
            (add_where_none(config, "graphicsDevices", "display") &&
             add_where_none(config, "keyboards", "keyboard") &&
             add_where_none(config, "pointingDevices", "pointer"));

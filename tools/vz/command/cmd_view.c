@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* `vz view MACHINE --web|--vnc`: where its display is to be seen. */
+/* `vz view MACHINE`: its display in a window; with --web and --vnc, where else it is to be seen. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "command/machine_command.h"
+#include "command/view_window.h"
 #include "control/client.h"
 
 static const struct opt view_options[] = {
-    {"web", 0, OPT_NEVER, NULL, "Options", "print the address of a page for a browser (the default)", NULL, 0},
-    {"vnc", 0, OPT_NEVER, NULL, "Options", "print address and password for a VNC client", NULL, 0},
-    {"json", 'j', OPT_NEVER, NULL, "Options", "as JSON: address, password, url", NULL, 0},
+    {"display", 0, OPT_ALWAYS, "N", "Window", "which display of the machine, from 0 (default 0)", NULL, 1},
+    {"full-screen", 0, OPT_NEVER, NULL, "Window", "begin with all of the monitor", NULL, 0},
+    {"web", 0, OPT_NEVER, NULL, "Elsewhere", "print the address of a page for a browser (the default without a desktop)", NULL, 0},
+    {"vnc", 0, OPT_NEVER, NULL, "Elsewhere", "print address and password for a VNC client", NULL, 0},
+    {"json", 'j', OPT_NEVER, NULL, "Elsewhere", "as JSON: address, password, url", NULL, 0},
     {.name = NULL}};
 
 static const char *text(json_t *result, const char *name)
@@ -16,15 +25,19 @@ static const char *text(json_t *result, const char *name)
     return value ? value : "";
 }
 
-static bool view(struct bundle *b, const struct args *a)
+static bool failed(const struct bundle *b, const struct vz_error *err)
+{
+    cli_error("%s: %s", b->name, err->text);
+    return false;
+}
+
+static bool view_elsewhere(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.text = ""};
     json_t *result = client_ask(b, "view", NULL, NULL, &err);
 
-    if (!result) {
-        cli_error("%s: %s", b->name, err.text);
-        return false;
-    }
+    if (!result)
+        return failed(b, &err);
     if (args_flag(a, "json"))
         return print_json(result) == EXIT_OK;
     if (args_flag(a, "vnc"))
@@ -35,12 +48,55 @@ static bool view(struct bundle *b, const struct args *a)
     return cli_finish_output() == EXIT_OK;
 }
 
+/* vz-view takes our place, with the connection. */
+static bool become_window(struct bundle *b, const struct args *a, const char *program, int fd)
+{
+    const char *display = args_value(a, "display");
+    char number[16];
+    const char *argv[] = {"vz-view", "--fd", number, "--name", b->name, "--display", display ? display : "0",
+                          args_flag(a, "full-screen") ? "--full-screen" : NULL, NULL};
+
+    snprintf(number, sizeof(number), "%d", fd);
+    if (fcntl(fd, F_SETFD, 0) == 0)
+        execv(program, (char *const *)(uintptr_t)argv);
+    cli_error("%s: %s", program, strerror(errno));
+    return false;
+}
+
+static bool view_in_window(struct bundle *b, const struct args *a)
+{
+    struct vz_error err = {.text = ""};
+    struct control_client client;
+    char *program;
+    bool ok = false;
+
+    if (client_open(b, &client, &err) < 0)
+        return failed(b, &err);
+    program = view_window_program(&err);
+    if (program)
+        ok = become_window(b, a, program, client.fd);
+    else
+        cli_error("%s; 'vz view --web' shows it in a browser", err.text);
+    free(program);
+    client_close(&client);
+    return ok;
+}
+
+static bool view(struct bundle *b, const struct args *a)
+{
+    if (args_flag(a, "web") || args_flag(a, "vnc") || args_flag(a, "json") || !view_window_has_desktop())
+        return view_elsewhere(b, a);
+    return view_in_window(b, a);
+}
+
 static int view_main(int argc, char **argv)
 {
     return machine_one(&view_command, argc, argv, 0, 1, view);
 }
 
 const struct command view_command = {
-    "view", view_main, NULL, view_options, "have a running machine's display seen in a browser, or by VNC", NULL, "[MACHINE]",
-    "Prints an address on this host: of the noVNC page (Debian: novnc), which is good for one browser, that which opens it first; each "
-    "call prints another one. VNC clients use the same port, with a password. The machine needs a --display."};
+    "view", view_main, NULL, view_options, "show a running machine's display in a window, in a browser, or by VNC", NULL, "[MACHINE]",
+    "The machine needs a --display. The window's menu pauses, saves and turns off the machine, and sends keys that the desktop would "
+    "keep; Ctrl+Alt+F is the full screen, and back. Closing the window asks what is to become of the machine. For a browser an address "
+    "on this host is printed: of the noVNC page (Debian: novnc), which is good for one browser, that which opens it first; each "
+    "call prints another one. VNC clients use the same port, with a password."};

@@ -64,6 +64,7 @@ double control_uptime(const struct control *c);
 struct console_hub *control_console(const struct control *c); /* NULL: no port leads there */
 
 struct guest_ports *control_guest_ports(struct control *c);
+struct viewers *control_viewers(struct control *c);
 /* Ask the guest for ports that its programs open, or no more. */
 void control_watch_ports(struct control *c, bool watch);
 
@@ -106,6 +107,7 @@ void method_view(struct control_call *call, json_t *params);
 void method_share(struct control_call *call, json_t *params);
 /* control_display.c */
 void method_screen(struct control_call *call, json_t *params);
+void method_display(struct control_call *call, json_t *params);
 /* control_server.c */
 void method_subscribe(struct control_call *call, json_t *params);
 /* control_connect.c */

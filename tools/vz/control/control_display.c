@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* screen: what a display shows, in a file in memory that is the client's. */
+/* screen: what a display shows, in a file in memory that is the client's. display: a channel to look at it by. */
 #include "control/control.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <vz/display.h>
+
+#include "control/viewers.h"
 
 #define TRIES 20u /* to get a picture into which the guest does not draw at that moment */
 
@@ -50,18 +52,30 @@ static int whole_picture(struct vz_display_view *view, struct vz_display_update 
     return fd;
 }
 
+/* False: the call has failed. */
+static bool which(struct control_call *call, json_t *params, unsigned *ret_device, unsigned *ret_display)
+{
+    uint64_t device = 0, display = 0;
+
+    if (!call_param_number(call, params, "device", 0, UINT32_MAX, &device) ||
+        !call_param_number(call, params, "display", 0, UINT32_MAX, &display))
+        return false;
+    *ret_device = (unsigned)device;
+    *ret_display = (unsigned)display;
+    return true;
+}
+
 void method_screen(struct control_call *call, json_t *params)
 {
     struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
     struct vz_display_view *view;
-    uint64_t device = 0, display = 0;
+    unsigned device, display;
     struct vz_error err;
     int fd;
 
-    if (!call_param_number(call, params, "device", 0, UINT32_MAX, &device) ||
-        !call_param_number(call, params, "display", 0, UINT32_MAX, &display))
+    if (!which(call, params, &device, &display))
         return;
-    view = vz_display_view_new(call_machine(call), (unsigned)device, (unsigned)display, &err);
+    view = vz_display_view_new(call_machine(call), device, display, &err);
     if (!view) {
         call_fail(call, &err);
         return;
@@ -73,4 +87,19 @@ void method_screen(struct control_call *call, json_t *params)
         call_reply_fd(call, json_pack("{s:i, s:i, s:b}", "width", (int)u.width, "height", (int)u.height, "shown",
                                       u.pixels != NULL), fd);
     vz_display_view_free(view);
+}
+
+void method_display(struct control_call *call, json_t *params)
+{
+    unsigned device, display;
+    struct vz_error err;
+    int fd;
+
+    if (!which(call, params, &device, &display))
+        return;
+    fd = viewers_add(control_viewers(call_control(call)), call_machine(call), device, display, &err);
+    if (fd < 0)
+        call_fail(call, &err);
+    else
+        call_reply_fd(call, NULL, fd);
 }

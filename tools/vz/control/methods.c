@@ -19,6 +19,7 @@ const struct control_method control_methods[] = {
     {"share", method_share},
     {"snapshot", method_snapshot},
     {"screen", method_screen},
+    {"display", method_display},
     {"view", method_view},
     {"connect", method_connect},
     {"forward", method_forward},

@@ -25,6 +25,7 @@
 #include "control/control_server.h"
 #include "control/guest_ports.h"
 #include "control/last_run.h"
+#include "control/viewers.h"
 #include "failure.h"
 #include "guest/guest_care.h"
 #include "vnc/vnc_server.h"
@@ -39,6 +40,7 @@ struct control {
     struct server *server;
     struct console_hub *console;
     struct vnc_server *vnc; /* NULL: nobody has asked for it yet */
+    struct viewers viewers;
     struct guest_ports ports;
     struct guest_care *care; /* an in-house client of the control socket; NULL: the guest cannot be reached */
     int signal_fd;
@@ -104,6 +106,11 @@ struct vnc_server *control_vnc(struct control *c, struct vz_error *err)
     if (!c->vnc && vz_machine_display_state(c->machine, 0, 0, &state, err) == 0)
         c->vnc = vnc_server_new(&o, err);
     return c->vnc;
+}
+
+struct viewers *control_viewers(struct control *c)
+{
+    return &c->viewers;
 }
 
 struct guest_ports *control_guest_ports(struct control *c)
@@ -394,6 +401,7 @@ static void finish(struct control *c)
         control_tell(c, "ended", last_run_json(&end));
     }
     vnc_server_free(c->vnc);
+    viewers_free(&c->viewers);
     vz_machine_free(c->machine); /* delivers what is under way */
     console_hub_free(c->console);
     server_free(c->server, c->bundle);

@@ -58,3 +58,4 @@ const struct helper_place helper_debian = {"../scripts/make-debian-image",
 const struct helper_place helper_agent = {"agent/vz-agent", VZ_HELPERDIR "/vz-agent"};
 const struct helper_place helper_agent_unit = {"agent/vz-agent.service",
                                                VZ_HELPERDIR "/vz-agent.service"};
+const struct helper_place helper_view = {"vz-view", VZ_HELPERDIR "/vz-view"};
