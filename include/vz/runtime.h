@@ -243,6 +243,18 @@ VZ_PUBLIC int vz_machine_detach_usb_device(struct vz_machine *machine, const cha
 /* The same, and wait. As above. Since 0.4. */
 VZ_PUBLIC int vz_machine_detach_usb_device_wait(struct vz_machine *machine, const char *uuid, struct vz_error *err);
 
+/**
+ * Put another disc into a CD-ROM drive of a live machine, or take out what is in it. The guest sees it; what it reads of the one
+ * before fails. The next start of this machine has it, too.
+ * @device      number of the storage device
+ * @attachment  a reference is taken, or a read-only copy is made of it; NULL: none
+ * @force       though the guest keeps the drive closed, as it does while something on the disc is mounted
+ * Returns 0; or -1, and nothing has changed, with VZ_ERROR_DEVICE_NOT_FOUND (no such drive), VZ_ERROR_INVALID_STATE (not
+ * live; or without force: the guest keeps it closed, and has been asked to eject the disc), VZ_ERROR_UNSUPPORTED (as
+ * above), or what a start says of images. Since 0.4. */
+VZ_PUBLIC int vz_machine_set_disc(struct vz_machine *machine, unsigned device,
+                                  struct vz_storage_attachment *attachment, bool force, struct vz_error *err);
+
 enum vz_usb_device_kind { VZ_USB_DISK = 1, VZ_USB_CDROM = 2 };
 
 struct vz_usb_device_info { /* start from VZ_USB_DEVICE_INFO_INIT */
@@ -253,6 +265,7 @@ struct vz_usb_device_info { /* start from VZ_USB_DEVICE_INFO_INIT */
                                 configuration's */
     unsigned port;           /* of the controller, from 1 on */
     bool attached;           /* it came while the machine runs */
+    bool has_disc;           /* of a CD-ROM drive: something is in it that the guest has not ejected */
 };
 #define VZ_USB_DEVICE_INFO_INIT VZ_INIT_(struct vz_usb_device_info, )
 

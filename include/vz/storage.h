@@ -135,6 +135,11 @@ VZ_PUBLIC struct vz_storage_attachment *vz_seed_attachment_new(const char *user_
                                                                const struct vz_seed_options *options,
                                                                struct vz_error *err);
 
+/**
+ * Nothing: for a CD-ROM drive that has no disc yet. vz_machine_set_disc() puts one in.
+ * Returns a new reference, or NULL with VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_storage_attachment *vz_empty_storage_attachment_new(struct vz_error *err);
+
 #define VZ_DISK_BURST_DEFAULT 100
 #define VZ_DISK_BURST_MAX     3600000
 
@@ -242,6 +247,9 @@ vz_usb_mass_storage_device_new(struct vz_storage_attachment *attachment,
 VZ_PUBLIC struct vz_storage_device *
 vz_usb_cdrom_device_new(struct vz_storage_attachment *attachment,
                         const struct vz_usb_storage_options *options, struct vz_error *err);
+
+/* Where its bytes are: of the device, which keeps it. NULL: there is no device. Since 0.4. */
+VZ_PUBLIC struct vz_storage_attachment *vz_storage_device_attachment(const struct vz_storage_device *device);
 
 /* Can it be a block device's identifier? Returns 0, or -1 with VZ_ERROR_INVALID. Since 0.2. */
 VZ_PUBLIC int vz_block_identifier_validate(const char *identifier, struct vz_error *err);

@@ -180,6 +180,13 @@ class Runtime:
         """Pull a USB disk or CD-ROM drive out."""
         called(lib.vz_machine_detach_usb_device_wait, self.c, uuid.encode())
 
+    def set_disc(self, device: int, attachment: Optional[Form], force: bool = False) -> None:
+        """Put another disc into a CD-ROM drive: disk_image(), ...; None: none. force: though the guest keeps it closed."""
+        form = json.dumps({"storageDevices": [{"type": "usbCdrom", "attachment": attachment or {"type": "empty"}}]}).encode()
+        config = ffi.gc(called(lib.vz_config_from_json, form, len(form)), lib.vz_config_unref)
+        disc = lib.vz_storage_device_attachment(lib.vz_config_storage_device(config, 0))
+        called(lib.vz_machine_set_disc, self.c, device, disc, force)
+
     def usb_devices(self) -> List[UsbDevice]:
         """The USB disks and CD-ROM drives that are plugged in."""
         found: List[UsbDevice] = []

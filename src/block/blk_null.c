@@ -26,7 +26,7 @@ int blk_null_create(uint64_t size, struct loop *loop, struct blk **ret)
 {
     struct blk *b;
 
-    if (!size || size % BLK_SECTOR)
+    if (size % BLK_SECTOR)
         return -EINVAL;
     b = calloc(1, sizeof(*b));
     if (!b)

@@ -59,7 +59,7 @@ struct vz_console_device {
     struct console_port *port;
 };
 
-enum storage_attachment_kind { STORAGE_DISK_IMAGE, STORAGE_BLOCK_DEVICE, STORAGE_SEED, STORAGE_NBD };
+enum storage_attachment_kind { STORAGE_DISK_IMAGE, STORAGE_BLOCK_DEVICE, STORAGE_SEED, STORAGE_NBD, STORAGE_EMPTY };
 
 struct vz_storage_attachment {
     struct object object;

@@ -100,6 +100,8 @@ static void check_shared(struct report *r, const void *object)
     const struct vz_storage_attachment *a = ((const struct vz_storage_device *)object)->attachment;
     struct stat mine, theirs;
 
+    if (a->kind == STORAGE_EMPTY && schema_type_of(object) != &config_usb_cdrom_type)
+        report_problem(r, VZ_ERROR_INVALID, "only a CD-ROM drive can be empty");
     if (a->kind != STORAGE_DISK_IMAGE || stat(a->path, &mine) < 0)
         return;
     for (unsigned k = 0; k < r->index; k++) {
@@ -279,8 +281,16 @@ static const struct schema_type nbd_type = {
     .name = "nbd", .json = "nbd", .size = sizeof(struct vz_storage_attachment), .fields = nbd_fields,
     .claims = nbd_uri_is, .text = "a disk on an NBD server"};
 
+static const struct schema_field empty_fields[] = {
+    FIELD_CONST(struct vz_storage_attachment, kind, STORAGE_EMPTY),
+    FIELD_CONST(struct vz_storage_attachment, read_only, true),
+    FIELD_END};
+static const struct schema_type empty_type = {
+    .name = "empty", .json = "empty", .size = sizeof(struct vz_storage_attachment), .fields = empty_fields,
+    .option = "empty", .text = "nothing: a CD-ROM drive without a disc"};
+
 static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type,
-                                                                      &seed_type, &nbd_type, NULL};
+                                                                      &seed_type, &nbd_type, &empty_type, NULL};
 static const struct schema_class storage_attachments = {.types = storage_attachments_types};
 
 struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
@@ -338,6 +348,13 @@ struct vz_storage_attachment *vz_seed_attachment_new(const char *user_data,
     a.meta_data = (char *)o.meta_data;
     a.network_config = (char *)o.network_config;
     return schema_make(&seed_type, &a, err);
+}
+
+struct vz_storage_attachment *vz_empty_storage_attachment_new(struct vz_error *err)
+{
+    const struct vz_storage_attachment a = {.fd = -1};
+
+    return schema_make(&empty_type, &a, err);
 }
 
 struct vz_storage_attachment *vz_nbd_attachment_new(const char *uri,
@@ -635,6 +652,11 @@ vz_usb_cdrom_device_new(struct vz_storage_attachment *attachment,
                         const struct vz_usb_storage_options *options, struct vz_error *err)
 {
     return new_usb(&config_usb_cdrom_type, attachment, options, err);
+}
+
+struct vz_storage_attachment *vz_storage_device_attachment(const struct vz_storage_device *device)
+{
+    return device ? device->attachment : NULL;
 }
 
 int vz_block_identifier_validate(const char *identifier, struct vz_error *err)

@@ -115,6 +115,9 @@ struct device_disk_ops {
     /* Exchange its attachment, for one with the same bytes. It is quiet, and the loop does not run. After a failure
      * it is as before; -ENODEV: it has no disk any more, and its guest must not run again. */
     int (*exchange)(struct device_slot *s, const void *was, const void *is, struct vz_error *err);
+    /* Optional, of a drive: put another disc in. -EBUSY: the guest keeps it closed. After a failure it is as before. */
+    int (*set_disc)(struct device_slot *s, const void *attachment, bool force, struct vz_error *err);
+    bool (*has_disc)(const struct device_slot *s); /* with set_disc */
     void (*set_limits)(struct device_slot *s, const struct vz_disk_limits *limits);
     void (*limits)(const struct device_slot *s, struct vz_disk_limits *ret);
     void (*stats)(const struct device_slot *s, struct vz_disk_stats *ret); /* any thread */

@@ -73,6 +73,16 @@ static int open_file(const struct device_slot *s, const struct vz_storage_attach
     return blk_disk_open(&o, s->env->loop, ret, err);
 }
 
+static int open_nothing(const struct device_slot *s, struct blk **ret, struct vz_error *err)
+{
+    int r = blk_null_create(0, s->env->loop, ret);
+
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
+    (*ret)->read_only = true;
+    return 0;
+}
+
 static int limit(const struct vz_storage_device *d, struct blk **b, struct vz_error *err)
 {
     const struct blk_limits l = {.bytes = d->limit_bytes, .ops = d->limit_operations,
@@ -86,9 +96,10 @@ static int open_attachment(struct device_slot *s, const struct vz_storage_attach
                            struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
-    int r = a->kind == STORAGE_SEED  ? open_seed(s, a, ret, err)
-            : a->kind == STORAGE_NBD ? open_nbd(s, a, ret, err)
-                                     : open_file(s, a, ret, err);
+    int r = a->kind == STORAGE_SEED    ? open_seed(s, a, ret, err)
+            : a->kind == STORAGE_NBD   ? open_nbd(s, a, ret, err)
+            : a->kind == STORAGE_EMPTY ? open_nothing(s, ret, err)
+                                       : open_file(s, a, ret, err);
 
     if (r < 0 || !d->filter)
         return r;
@@ -98,22 +109,31 @@ static int open_attachment(struct device_slot *s, const struct vz_storage_attach
     return r;
 }
 
-static int disk_open(struct device_slot *s, struct vz_error *err)
+static int open_disk(struct device_slot *s, const struct vz_storage_attachment *a, struct blk **ret, struct vz_error *err)
 {
-    const struct vz_storage_device *d = s->config;
     struct blk *blk;
-    int r = open_attachment(s, d->attachment, &blk, err);
+    int r = open_attachment(s, a, &blk, err);
 
     if (r < 0)
         return r;
-    r = limit(d, &blk, err); /* always: a limit may come while it runs. On top, so that s->host is one. */
+    r = limit(s->config, &blk, err); /* always: a limit may come while it runs. On top, so that s->host is one. */
     if (r < 0) {
         blk_close(blk);
         return r;
     }
     blk->sum = &s->env->counters->block;
-    s->host = blk;
+    *ret = blk;
     return 0;
+}
+
+static int disk_open(struct device_slot *s, struct vz_error *err)
+{
+    struct blk *blk;
+    int r = open_disk(s, ((const struct vz_storage_device *)s->config)->attachment, &blk, err);
+
+    if (!r)
+        s->host = blk;
+    return r;
 }
 
 static int disk_create(struct device_slot *s, struct vz_error *err)
@@ -298,11 +318,12 @@ static void disk_hurry(struct device_slot *s)
     blk_nbd_hurry(s->host, END_MS);
 }
 
-static const struct device_disk_ops disk_ops = {
-    .hurry = disk_hurry,
-    .grow = disk_grow, .grown = disk_grown, .settle = disk_settle, .size = disk_size, .exchange = disk_exchange,
-    .set_limits = disk_set_limits,
-    .limits = disk_limits, .stats = disk_stats};
+/* What disks have; and drives, too. */
+#define DISK_OPS                                                                                   \
+    .hurry = disk_hurry, .grow = disk_grow, .grown = disk_grown, .settle = disk_settle, .size = disk_size, \
+    .exchange = disk_exchange, .set_limits = disk_set_limits, .limits = disk_limits, .stats = disk_stats
+
+static const struct device_disk_ops disk_ops = {DISK_OPS};
 
 static void disk_close(struct device_slot *s)
 {
@@ -437,6 +458,35 @@ static void usb_resume(struct device_slot *s)
     usb_disk_resume(s->model);
 }
 
+static int cdrom_set_disc(struct device_slot *s, const void *attachment, bool force, struct vz_error *err)
+{
+    const struct blk_limits l = blk_limit_get(s->host);
+    struct blk *new, *old;
+    int r = open_disk(s, attachment, &new, err);
+
+    if (r < 0) {
+        device_slot_prefix(s, err);
+        return r;
+    }
+    blk_limit_set(new, &l); /* those of now */
+    r = usb_disk_change(s->model, new, force, &old);
+    if (r < 0) {
+        blk_close(new);
+        return error_set(err, -r, VZ_ERROR_INVALID_STATE,
+                         "the guest keeps its CD-ROM drive closed, and has been asked to eject the disc; it can be forced");
+    }
+    s->host = new;
+    blk_close(old);
+    return 0;
+}
+
+static bool cdrom_has_disc(const struct device_slot *s)
+{
+    return usb_disk_has_medium(s->model);
+}
+
+static const struct device_disk_ops cdrom_ops = {DISK_OPS, .set_disc = cdrom_set_disc, .has_disc = cdrom_has_disc};
+
 static void usb_left(void *slot)
 {
     struct device_slot *s = slot;
@@ -463,4 +513,4 @@ const struct device_kind usb_disk_kind = {
 const struct device_kind usb_cdrom_kind = {
     .type = &config_usb_cdrom_type, USB_SLOT, .model = "usb/usb_disk", .open = disk_open, .create = usb_create,
     .quiesce = usb_quiesce, .resume = usb_resume, .flush = disk_flush, .identify = usb_identify,
-    .unplug = usb_unplug, .place = usb_slot_place, .disk = &disk_ops, .close = disk_close};
+    .unplug = usb_unplug, .place = usb_slot_place, .disk = &cdrom_ops, .close = disk_close};

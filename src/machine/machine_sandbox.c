@@ -226,7 +226,8 @@ static bool is_open(const struct vz_machine *m, const char *list, const void *at
     if (!strcmp(list, "directorySharingDevices"))
         return false;
     if (!strcmp(list, "storageDevices"))
-        return ((const struct vz_storage_attachment *)attachment)->kind == STORAGE_BLOCK_DEVICE;
+        return ((const struct vz_storage_attachment *)attachment)->kind == STORAGE_BLOCK_DEVICE ||
+               ((const struct vz_storage_attachment *)attachment)->kind == STORAGE_EMPTY;
     if (!strcmp(list, "networkDevices"))
         return net->kind == NETWORK_FD ||
                (net->kind == NETWORK_NAT && m->sandbox.options.features & SANDBOX_NET);

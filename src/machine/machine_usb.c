@@ -325,6 +325,92 @@ int vz_machine_detach_usb_device_wait(struct vz_machine *m, const char *uuid, st
     return begin_wait(&op, detach, err);
 }
 
+/* ---- Discs ---------------------------------------------------------------------------------- */
+
+struct disc_call {
+    unsigned device;
+    struct vz_storage_attachment *attachment;
+    bool force;
+};
+
+/* The drive as it is described, but for what is in it. NULL with err. */
+static struct vz_storage_device *with_disc(const struct vz_storage_device *old, struct vz_storage_attachment *a,
+                                           struct vz_error *err)
+{
+    struct vz_storage_device *new = schema_copy(schema_type_of(old), old, err);
+
+    if (!new)
+        return NULL;
+    vz_storage_attachment_unref(new->attachment);
+    new->attachment = vz_storage_attachment_ref(a);
+    if (!schema_complete(schema_type_of(new), new, err)) /* it is only read */
+        return new;
+    vz_storage_device_unref(new);
+    return NULL;
+}
+
+/* The next start has it, too, as long as the drive is the configuration's. */
+static void describe(struct vz_machine *m, struct device_slot *s, struct vz_storage_device *d)
+{
+    unsigned count = m->config->storage_devices.count;
+
+    vz_storage_device_unref((struct vz_storage_device *)(uintptr_t)s->config);
+    s->config = d;
+    if (s->index < count)
+        m->config->storage_devices.item[s->index] = d;
+    else
+        m->usb[s->index - count] = d;
+}
+
+static int set_disc(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    const struct disc_call *c = arg;
+    struct device_slot *s = disk_at(m, c->device);
+    struct vz_storage_device *d;
+    int r;
+
+    if (!s || !s->kind->disk->set_disc)
+        return error_set(err, ENOENT, VZ_ERROR_DEVICE_NOT_FOUND, "storage device %u is no CD-ROM drive", c->device);
+    r = machine_sandbox_may_change(m, "storageDevices", c->attachment, err);
+    if (r < 0)
+        return r;
+    d = with_disc(s->config, c->attachment, err);
+    if (!d)
+        return -ENOMEM;
+    r = s->kind->disk->set_disc(s, d->attachment, c->force, err);
+    if (r < 0)
+        vz_storage_device_unref(d);
+    else
+        describe(m, s, d);
+    return r;
+}
+
+static int check_disc(const struct vz_storage_attachment *a, struct vz_error *err)
+{
+    if (a->kind != STORAGE_NBD)
+        return 0;
+    error_set(err, 0, VZ_ERROR_UNSUPPORTED, "a disc on an NBD server is connected when a machine starts, not while it runs");
+    return -1;
+}
+
+int vz_machine_set_disc(struct vz_machine *m, unsigned device, struct vz_storage_attachment *attachment, bool force,
+                        struct vz_error *err)
+{
+    struct disc_call c = {.device = device, .force = force};
+    int r;
+
+    if (!options_given(m, "machine", err))
+        return -1;
+    c.attachment = attachment ? vz_storage_attachment_ref(attachment) : vz_empty_storage_attachment_new(err);
+    if (!c.attachment)
+        return -1;
+    r = check_disc(c.attachment, err);
+    if (!r)
+        r = machine_call(m, set_disc, &c, err);
+    vz_storage_attachment_unref(c.attachment);
+    return r < 0 ? -1 : 0;
+}
+
 /* ---- Looking -------------------------------------------------------------------------------- */
 
 struct listing {
@@ -342,6 +428,7 @@ static struct vz_usb_device_info info_of(struct vz_machine *m, const struct devi
     i.kind = s->kind == &usb_cdrom_kind ? VZ_USB_CDROM : VZ_USB_DISK;
     i.storage_device = s->index;
     i.port = id.port;
+    i.has_disc = s->kind->disk->has_disc && s->kind->disk->has_disc(s);
     i.attached = s->index >= m->config->storage_devices.count;
     return i;
 }

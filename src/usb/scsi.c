@@ -376,7 +376,8 @@ static void get_event_status(struct scsi_disk *d, struct scsi_command *c)
     p[1] = c->cdb[4] & 0x10 ? 6 : 2;
     p[2] = c->cdb[4] & 0x10 ? 4 : 0x80;
     p[3] = 0x10;
-    p[4] = d->attention.key ? 2 : 0; /* new medium */
+    p[4] = d->asked ? 1 : d->attention.key ? 2 : 0; /* the button was pressed; new medium */
+    d->asked = false;
     p[5] = d->ejected ? 0 : 2;
     give(c, p[1] + 2u, load_be16(c->cdb + 7));
 }
@@ -631,6 +632,14 @@ void scsi_ended(struct scsi_disk *d, struct scsi_command *c, int err)
         unmap_next(d, c);
     else
         done(c);
+}
+
+void scsi_new_medium(struct scsi_disk *d, struct blk *blk)
+{
+    d->blk = blk;
+    d->ejected = d->asked = false;
+    if (block_count(d))
+        d->attention = (struct scsi_sense){UNIT_ATTENTION, 0x28, 0};
 }
 
 void scsi_reset(struct scsi_disk *d)

@@ -27,10 +27,11 @@ struct scsi_sense {
 
 struct scsi_disk {
     /* Constant. */
-    struct blk *blk;
+    struct blk *blk; /* of a drive, changed at rest */
     bool read_only, removable, is_cdrom;
     uint32_t block_size; /* bytes: 512, 2048 or 4096 */
     char serial[SCSI_SERIAL_MAX + 1];
+    bool asked;          /* the guest is to eject the disc, and has not heard of it; not saved */
     /* Saved. */
     bool ejected, locked;
     struct scsi_sense sense;     /* of the last command */
@@ -60,5 +61,7 @@ void scsi_ended(struct scsi_disk *d, struct scsi_command *c, int err);
 /* Blocks could not be read or written: the status. */
 void scsi_failed(struct scsi_disk *d, struct scsi_command *c, int err);
 void scsi_reset(struct scsi_disk *d);
+/* Another disc is in the drive, maybe none (of size 0). */
+void scsi_new_medium(struct scsi_disk *d, struct blk *blk);
 
 #endif

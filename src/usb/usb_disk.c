@@ -172,6 +172,7 @@ static void send_csw(struct usb_disk *d)
 /* ---- Data ----------------------------------------------------------------------------------- */
 
 static void io_done(struct blk_req *req, int err);
+static void io_failed(struct usb_disk *d, int err);
 
 static void submit(struct usb_disk *d, enum blk_op op, const struct iovec *iov, unsigned count, uint32_t len, bool direct)
 {
@@ -226,6 +227,8 @@ static void data_in(struct usb_disk *d)
 
     if (!want) {
         end_in(d);
+    } else if (d->command.need == SCSI_READ && d->scsi.ejected) {
+        io_failed(d, -EIO); /* the disc was taken out meanwhile */
     } else if (have) {
         iov_write(x->iov, x->iov_count, x->actual, d->buffer + d->buffer_at, have);
         x->actual += have;
@@ -556,6 +559,37 @@ static void resized(void *arg)
 }
 
 static const struct blk_client client = {.resized = resized};
+
+int usb_disk_change(struct usb_dev *usb, struct blk *blk, bool force, struct blk **ret_old)
+{
+    struct usb_disk *d = to_disk(usb);
+    struct blk *old = d->scsi.blk;
+    int r;
+
+    if (d->scsi.locked && !d->scsi.ejected && old->size && !force) {
+        d->scsi.asked = true;
+        return -EBUSY;
+    }
+    r = blk_attach(blk, &client, d);
+    if (r < 0)
+        return r;
+    d->scsi.ejected = true;
+    blk_drain_wait(old);
+    if (d->phase == PHASE_IN && d->command.need == SCSI_READ)
+        io_failed(d, -EIO);
+    blk_detach(old);
+    d->scsi.locked = d->scsi.locked && !force;
+    scsi_new_medium(&d->scsi, blk);
+    *ret_old = old;
+    return 0;
+}
+
+bool usb_disk_has_medium(const struct usb_dev *usb)
+{
+    const struct usb_disk *d = container_of(usb, const struct usb_disk, usb);
+
+    return !d->scsi.ejected && d->scsi.blk->size;
+}
 
 int usb_disk_create(struct bus *bus, uint32_t instance, const struct usb_disk_options *o, struct usb_dev **ret,
                     struct vz_error *err)

@@ -18,6 +18,13 @@ struct usb_disk_options {
 int usb_disk_create(struct bus *bus, uint32_t instance, const struct usb_disk_options *o, struct usb_dev **ret,
                     struct vz_error *err) must_check;
 
+/* Of a drive: does the guest keep it closed? Then it is asked to eject the disc (unless force), and this is -EBUSY. Else blk takes
+ * the disc's place, with what is under way on that one waited for (it fails), and that one is the caller's again. Loop
+ * thread. */
+int usb_disk_change(struct usb_dev *d, struct blk *blk, bool force, struct blk **ret_old) must_check;
+/* Is there a disc that can be read? */
+bool usb_disk_has_medium(const struct usb_dev *d);
+
 /* Call done(arg) once nothing of it is on the disk: from the loop, or from inside when that is so already. Go on; also
  * before that, which then does not come. */
 void usb_disk_quiesce(struct usb_dev *d, void (*done)(void *arg), void *arg);

@@ -432,6 +432,54 @@ START_TEST(a_command_survives_a_save)
 }
 END_TEST
 
+START_TEST(a_disc_is_replaced)
+{
+    const uint8_t read[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0};
+    const struct blk_mem_options m = {.size = BLOCKS * 256, .read_only = true};
+    struct blk *other, *none, *old;
+    uint32_t residue;
+    struct rig r;
+    uint8_t *p;
+
+    make_with(&r, true, NULL, false);
+    p = fx_at(&r.f, FX_DATA);
+    ck_assert_int_eq(blk_mem_create(&m, r.loop, &other), 0);
+    ck_assert_int_eq(blk_null_create(0, r.loop, &none), 0);
+    /* The guest has it closed: it is asked, once, and told by the drive's event. */
+    ck_assert_uint_eq(COMMAND(&r, 0, false, NULL, 0x1e, 0, 0, 0, 1, 0), 0);
+    ck_assert_int_eq(usb_disk_change(r.dev, none, false, &old), -EBUSY);
+    ck_assert_uint_eq(COMMAND(&r, 8, true, NULL, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8, 0), 0);
+    ck_assert_uint_eq(p[4] & 15, 1);
+    ck_assert_uint_eq(COMMAND(&r, 8, true, NULL, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8, 0), 0);
+    ck_assert_uint_eq(p[4] & 15, 0);
+    /* By force, in the middle of a READ: half of it is there, the rest fails. */
+    send_cbw(&r, read, 10, 4096, true);
+    ck_assert_uint_eq(move(&r, IN, FX_DATA, 2048, NULL), XHCI_SUCCESS);
+    ck_assert_int_eq(usb_disk_change(r.dev, other, true, &old), 0);
+    ck_assert_ptr_eq(old, r.blk);
+    ck_assert_uint_eq(move(&r, IN, FX_DATA, 2048, NULL), XHCI_STALL_ERROR);
+    unstall(&r, IN);
+    ck_assert_uint_eq(read_csw(&r, &residue), 1);
+    ck_assert_uint_eq(residue, 2048);
+    ck_assert_uint_eq(sense(&r), 0x062800);
+    ck_assert_uint_eq(COMMAND(&r, 8, true, NULL, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0);
+    ck_assert_uint_eq(load_be32(p), BLOCKS / 8 - 1);
+    ck_assert(usb_disk_has_medium(r.dev));
+    /* Nothing in it. */
+    ck_assert_int_eq(usb_disk_change(r.dev, none, false, &old), 0);
+    blk_close(old);
+    ck_assert_uint_eq(COMMAND(&r, 0, false, NULL, 0, 0, 0, 0, 0, 0), 1);
+    ck_assert_uint_eq(sense(&r), 0x023a00);
+    ck_assert_uint_eq(COMMAND(&r, 2048, true, NULL, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0), 1);
+    ck_assert(!usb_disk_has_medium(r.dev));
+    ck_assert_int_eq(usb_disk_change(r.dev, r.blk, false, &old), 0); /* and the first one again */
+    blk_close(old);
+    ck_assert_uint_eq(COMMAND(&r, 0, false, NULL, 0, 0, 0, 0, 0, 0), 1);
+    ck_assert_uint_eq(COMMAND(&r, 0, false, NULL, 0, 0, 0, 0, 0, 0), 0);
+    unmake(&r);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, it_says_what_it_is);
@@ -442,6 +490,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, errors_of_the_disk_are_told);
     UNIT_TEST(s, ranges_are_given_back_and_zeroed);
     UNIT_TEST(s, a_cdrom_can_be_ejected);
+    UNIT_TEST(s, a_disc_is_replaced);
     UNIT_TEST(s, a_command_survives_a_save);
 }
 

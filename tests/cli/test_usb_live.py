@@ -83,8 +83,9 @@ class Guest:
 def g(kernels, initramfs, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     os.environ["VZ_HOME"] = str(home)
-    files, load = guest_drivers.Needs(tmp_path_factory.mktemp("modules"))(*DRIVERS)
-    initrd = initramfs(load + INIT, *files, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
+    folder = tmp_path_factory.mktemp("modules")
+    files, load = guest_drivers.Needs(folder)(*DRIVERS)
+    initrd = initramfs(load + INIT, *files, guest_drivers.program(folder, "tests/virtio/eject.c"), (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
     try:
         g = Guest(home, kernels["amd64"], initrd)
         yield g
@@ -170,6 +171,41 @@ def test_a_mounted_disk_is_pulled_out(g):
     g.until(f"[ ! -e /sys/block/{name} ]")
     time.sleep(1)
     assert not g.run("grep -l '^State:.D' /proc/[0-9]*/status 2>/dev/null; exit 0").strip()
+
+
+def disc(g, name, text):
+    path = g.folder / name
+    with open(path, "wb") as f:
+        f.write(text.encode().ljust(2048, b".") * 200)
+    return str(path)
+
+
+def test_discs_are_changed_and_ejected(g):
+    one, two = disc(g, "one.iso", "one"), disc(g, "two.iso", "two")
+    g.vz("attach", g.name, "cdrom", one)
+    g.until("[ -b /dev/sr0 ] && [ \"$(head -c 3 /dev/sr0)\" = one ]")
+    g.vz("insert", g.name, two)
+    g.until("[ \"$(head -c 3 /dev/sr0)\" = two ]")
+    config = json.loads((g.folder / "config.json").read_text())["storageDevices"][-1]
+    assert config["attachment"]["path"].endswith("two.iso"), config
+    g.run("exec 5</dev/sr0; sleep 1000 <&5 >/dev/null 2>&1 & echo $! >/tmp/holder")  # Linux keeps the drive closed
+    r = g.vz("eject", g.name, status=1)
+    assert "keeps its CD-ROM drive closed" in r.stderr, r
+    g.run("kill $(cat /tmp/holder)")
+    g.until("head -c 3 /dev/sr0 | grep -q two; sleep 0.5")
+    g.vz("eject", g.name)
+    g.until("! head -c 3 /dev/sr0 2>/dev/null | grep -q .")
+    assert [d["disc"] for d in g.devices() if d["kind"] == "cdrom"] == [False]
+    config = json.loads((g.folder / "config.json").read_text())["storageDevices"][-1]
+    assert config["attachment"] == {"type": "empty"}, config
+    g.vz("insert", g.name, config["uuid"], one)
+    g.until("[ \"$(head -c 3 /dev/sr0)\" = one ]")
+    g.run("eject /dev/sr0")  # the guest's own
+    assert [d["disc"] for d in g.devices() if d["kind"] == "cdrom"] == [False]
+    g.vz("insert", g.name, two)
+    g.until("[ \"$(head -c 3 /dev/sr0)\" = two ]")
+    g.vz("detach", g.name, config["uuid"])
+    g.until("[ ! -e /sys/block/sr0 ]")
 
 
 def test_what_was_attached_is_there_after_save_and_restore(g):

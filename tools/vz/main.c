@@ -74,6 +74,8 @@ static const struct command *const commands[] = {
     &set_command,
     &attach_command,
     &detach_command,
+    &insert_command,
+    &eject_command,
     &disk_command,
     &efi_command,
     &doctor_command,

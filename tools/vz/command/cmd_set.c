@@ -340,13 +340,13 @@ static bool attach_to_machine(struct bundle *b, const struct args *a)
     return usb ? attach_usb(b, a) : change(b, a, attach_one);
 }
 
-static bool detach_usb(struct bundle *b, const struct args *a, json_t *device)
+static bool detach_usb(struct bundle *b, const struct args *a, json_t *device, size_t index)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool gone = true, ok = machine_change(b, a, detach_one, &err);
 
     if (ok && bundle_is_running(b))
-        ok = live_usb_detach(b, device, &gone, &err);
+        ok = live_usb_detach(b, device, index, &gone, &err);
     if (!ok)
         cli_error("%s: %s", b->name, err.text);
     else if (!gone)
@@ -357,13 +357,15 @@ static bool detach_usb(struct bundle *b, const struct args *a, json_t *device)
 static bool detach_from_machine(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
+    struct vz_config *file = bundle_config(b, &err);
     size_t index;
-    json_t *config = stored(b, &err), *at = find_item(config, a->word[1], &index);
+    json_t *config = file ? config_json(file, &err) : NULL, *at = find_item(config, a->word[1], &index);
     json_t *device = at ? json_array_get(at, index) : NULL;
     bool ok = device && live_usb_is(device) && at == json_object_get(config, "storageDevices")
-                  ? detach_usb(b, a, device) : change(b, a, detach_one);
+                  ? detach_usb(b, a, device, index) : change(b, a, detach_one);
 
     json_decref(config);
+    vz_config_unref(file);
     return ok;
 }
 

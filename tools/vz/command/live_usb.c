@@ -54,46 +54,67 @@ bool live_usb_attach(const struct bundle *b, json_t *config, const char *uuid, s
     return fail_false(err, VZ_ERROR_DEVICE_NOT_FOUND, "the configuration has no USB device %s", uuid);
 }
 
-/* Its number in the configuration that the machine was started with; -1: it was not there. */
-static int number_of(json_t *running, json_t *device)
+static bool is_like(json_t *a, json_t *b)
 {
-    json_t *its;
-    size_t i;
+    json_t *x = json_copy(a), *y = json_copy(b);
+    bool like;
 
-    json_array_foreach(json_object_get(running, "storageDevices"), i, its) {
-        if (json_equal(its, device))
-            return (int)i;
-    }
-    return -1;
+    json_object_del(x, "attachment");
+    json_object_del(y, "attachment");
+    like = x && y && json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return like;
 }
 
-/* By its UUID, or the number of one that was there from the start: the running machine's UUID of it, "" where it has none. */
-static const char *find(json_t *devices, const char *uuid, int number)
+/* Which of the running machine's devices is it? By its UUID; or, where it has none, by its number in the configuration that the
+ * machine was started with, whose device there must be the same: a disk in all, a drive but for its disc. */
+static json_t *find(json_t *devices, json_t *running, json_t *device, size_t index)
 {
-    json_t *d;
+    const char *uuid = text_of(device, "uuid");
+    json_t *was = json_array_get(json_object_get(running, "storageDevices"), index), *d;
+    bool same = !strcmp(text_of(device, "type"), "usbCdrom") ? is_like(was, device) : json_equal(was, device);
     size_t i;
 
     json_array_foreach(devices, i, d) {
         bool started = !json_is_true(json_object_get(d, "attached"));
 
         if (uuid[0] ? !strcmp(text_of(d, "uuid"), uuid)
-                    : started && json_integer_value(json_object_get(d, "disk")) == number)
-            return text_of(d, "uuid");
+                    : same && started && json_integer_value(json_object_get(d, "disk")) == (json_int_t)index)
+            return json_incref(d);
     }
-    return "";
+    return NULL;
 }
 
-bool live_usb_detach(const struct bundle *b, json_t *device, bool *ret_gone, struct vz_error *err)
+/* A reference; NULL: it is not there, or err says what is wrong. */
+static json_t *look_for(const struct bundle *b, json_t *device, size_t index, struct vz_error *err)
 {
     json_t *running = client_ask(b, "config", NULL, NULL, err);
     json_t *list = running ? client_ask(b, "usb-devices", NULL, NULL, err) : NULL;
-    const char *uuid = find(json_object_get(list, "devices"), text_of(device, "uuid"), number_of(running, device));
-    bool ok = list;
+    json_t *found = list ? find(json_object_get(list, "devices"), running, device, index) : NULL;
 
-    *ret_gone = *uuid;
-    if (list && *uuid)
-        ok = ask(b, "detach-usb", json_pack("{s:s}", "uuid", uuid), err);
     json_decref(list);
     json_decref(running);
+    return found;
+}
+
+bool live_usb_detach(const struct bundle *b, json_t *device, size_t index, bool *ret_gone, struct vz_error *err)
+{
+    json_t *found = look_for(b, device, index, err);
+    bool ok = found ? ask(b, "detach-usb", json_pack("{s:s}", "uuid", text_of(found, "uuid")), err) : !err->code;
+
+    *ret_gone = found;
+    json_decref(found);
     return ok;
+}
+
+int live_usb_number(const struct bundle *b, json_t *device, size_t index, struct vz_error *err)
+{
+    json_t *found = look_for(b, device, index, err);
+    int number = found ? (int)json_integer_value(json_object_get(found, "disk")) : -1;
+
+    if (!found && !err->code)
+        fail(err, VZ_ERROR_DEVICE_NOT_FOUND, "the machine that runs does not have this drive; it has when it is started the next time");
+    json_decref(found);
+    return number;
 }

@@ -17,7 +17,12 @@ bool live_usb_is(const json_t *device);
 bool live_usb_name(json_t *device, struct vz_error *err);
 /* Attach the one with that UUID of the configuration, all paths absolute, to the machine that runs. */
 bool live_usb_attach(const struct bundle *b, json_t *config, const char *uuid, struct vz_error *err);
-/* Detach it. Not one that the running machine has not: *ret_gone is false then. */
-bool live_usb_detach(const struct bundle *b, json_t *device, bool *ret_gone, struct vz_error *err);
+/* Detach it. Not one that the running machine has not: *ret_gone is false then. device: as config.json had it, paths too, and
+ * its number there. */
+bool live_usb_detach(const struct bundle *b, json_t *device, size_t index, bool *ret_gone, struct vz_error *err);
+
+/* Its number in the machine that runs; -1 with an error: it is not there. device: as config.json has it, paths too, and the
+ * number there. */
+int live_usb_number(const struct bundle *b, json_t *device, size_t index, struct vz_error *err);
 
 #endif

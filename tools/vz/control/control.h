@@ -100,6 +100,7 @@ void method_limit_disk(struct control_call *call, json_t *params);
 void method_usb_devices(struct control_call *call, json_t *params);
 void method_attach_usb(struct control_call *call, json_t *params);
 void method_detach_usb(struct control_call *call, json_t *params);
+void method_set_disc(struct control_call *call, json_t *params);
 /* control_view.c: by VNC. Of a process that has a server already, that one; NULL and err. */
 struct vnc_server *control_vnc(struct control *c, struct vz_error *err);
 void method_view(struct control_call *call, json_t *params);

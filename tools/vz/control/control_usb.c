@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* usb-devices, attach-usb, detach-usb: what is plugged into the machine's USB controller, changed while it runs. */
+/* usb-devices, attach-usb, detach-usb, set-disc: what is plugged into the machine's USB controller, changed while it runs. */
 #include "control/control.h"
+
+#include <limits.h>
 
 #include <vz/config.h>
 #include <vz/runtime.h>
@@ -12,6 +14,8 @@ static void add_device(void *arg, const struct vz_usb_device_info *i)
     json_array_append_new(arg, json_pack("{s:s, s:s, s:i, s:i, s:b}", "uuid", i->uuid, "kind",
                                          i->kind == VZ_USB_CDROM ? "cdrom" : "disk", "disk", (int)i->storage_device,
                                          "port", (int)i->port, "attached", (int)i->attached));
+    if (i->kind == VZ_USB_CDROM)
+        json_object_set_new(json_array_get(arg, json_array_size(arg) - 1), "disc", json_boolean(i->has_disc));
 }
 
 void method_usb_devices(struct control_call *call, json_t *params)
@@ -61,4 +65,27 @@ void method_detach_usb(struct control_call *call, json_t *params)
         call_fail_text(call, VZ_ERROR_INVALID, "which device? (\"uuid\")");
     else if (vz_machine_detach_usb_device(call_machine(call), uuid, call_done, call) < 0)
         call_fail_text(call, VZ_ERROR_NO_MEMORY, "out of memory");
+}
+
+/* attachment: as in a configuration; null: no disc. */
+void method_set_disc(struct control_call *call, json_t *params)
+{
+    json_t *attachment = json_object_get(params, "attachment");
+    json_t *device = json_pack("{s:s, s:o}", "type", "usbCdrom", "attachment",
+                               json_is_object(attachment) ? json_incref(attachment) : json_pack("{s:s}", "type", "empty"));
+    struct vz_error err = {.code = VZ_ERROR_NO_MEMORY, .text = "out of memory"};
+    struct vz_config *c = NULL;
+    uint64_t disk = UINT64_MAX;
+    bool force = false;
+
+    if (call_param_number(call, params, "disk", 0, UINT_MAX, &disk) && call_param_bool(call, params, "force", &force)) {
+        c = device ? around(device, &err) : NULL;
+        if (!c || vz_machine_set_disc(call_machine(call), (unsigned)disk,
+                                      vz_storage_device_attachment(vz_config_storage_device(c, 0)), force, &err) < 0)
+            call_fail(call, &err);
+        else
+            call_reply(call, NULL);
+    }
+    vz_config_unref(c);
+    json_decref(device);
 }

@@ -16,6 +16,7 @@ const struct control_method control_methods[] = {
     {"usb-devices", method_usb_devices},
     {"attach-usb", method_attach_usb},
     {"detach-usb", method_detach_usb},
+    {"set-disc", method_set_disc},
     {"share", method_share},
     {"snapshot", method_snapshot},
     {"screen", method_screen},
