@@ -17,7 +17,20 @@ extern "C" {
 #define VZ_CONSOLE_PORTS_MAX 15
 #define VZ_CONSOLE_PORT_NAME_MAX 63 /* bytes */
 
+/* What the guest's SPICE agent looks for; see vz_spice_agent_attachment_new(). */
+#define VZ_SPICE_AGENT_PORT_NAME "com.redhat.spice.0"
+
 VZ_DECLARE_COUNTED(console_device);
+
+/**
+ * What a port leads to with which the guest's SPICE agent (Debian's package spice-vdagent, and others for Windows) speaks:
+ * it has the guest's clipboard shared (<vz/clipboard.h>), and gives displays the sizes that the host asks for, where the
+ * guest's desktop does not by itself. The port must be called VZ_SPICE_AGENT_PORT_NAME and be no console, and a machine has
+ * one. Apple's: VZSpiceAgentPortAttachment.
+ * @shares_clipboard  false: nothing of the clipboard is told or asked, either way
+ * Returns a new reference, or NULL with VZ_ERROR_NO_MEMORY. Since 0.4. */
+VZ_PUBLIC struct vz_serial_attachment *vz_spice_agent_attachment_new(bool shares_clipboard,
+                                                                     struct vz_error *err);
 
 struct vz_console_port_options { /* start from VZ_CONSOLE_PORT_OPTIONS_INIT */
     size_t size;

@@ -8,6 +8,7 @@
 #ifndef VZ_RUNTIME_H
 #define VZ_RUNTIME_H
 
+#include <vz/clipboard.h>
 #include <vz/display.h>
 #include <vz/machine.h>
 #include <vz/network.h>

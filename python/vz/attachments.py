@@ -42,6 +42,7 @@ SERIAL: Dict[str, Callable[[Form, Any], Any]] = {
     "file": lambda form, err: lib.vz_file_serial_attachment_new(
         str(form["path"]).encode(), bool(form.get("append")), err),
     "pty": lambda form, err: lib.vz_pty_serial_attachment_new(err),
+    "spiceAgent": lambda form, err: lib.vz_spice_agent_attachment_new(bool(form.get("sharesClipboard", True)), err),
     "unix": lambda form, err: lib.vz_unix_serial_attachment_new(str(form["path"]).encode(), err),
 }
 

@@ -196,6 +196,14 @@ bool char_is_open(const struct char_dev *c)
     return !c->no_peer;
 }
 
+void char_guest_opened(struct char_dev *c, bool open)
+{
+    if (!c->ops->guest_opened)
+        return;
+    flush(c);
+    c->ops->guest_opened(c, open);
+}
+
 int char_drain(struct char_dev *c, int timeout_ms)
 {
     for (;;) {

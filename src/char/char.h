@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's end of a serial line: where the bytes of a guest's UART go to and come from. Clients:
  * chipset/uart, virtio/console. Backends: null, fd (a pair of descriptors), file, pty, unix (a
- * socket that one peer at a time connects to), callback (the program itself).
+ * socket that one peer at a time connects to), callback (the program itself), engine (a part of the library).
  *
  * Guest to host: char_write() copies into a bounded buffer and never blocks; the loop thread
  * moves the buffer to the host as fast as the host takes it. A full buffer takes nothing: the
@@ -74,6 +74,22 @@ int char_callback_create(struct loop *loop, char_output_fn *output, void *arg,
 int char_callback_send(struct char_dev *c, const void *data, size_t len,
                        size_t *ret_taken) must_check;
 
+/* A part of the library that speaks a protocol with the guest. All on the loop thread, or while the loop does not run. */
+struct char_engine_ops {
+    /* The guest's bytes, all of which are taken. May call char_accept_input(). */
+    void (*output)(void *arg, const uint8_t *data, size_t len);
+    /* Up to max bytes for the guest; returns how many. When there are some again it calls char_accept_input(). */
+    size_t (*input)(void *arg, uint8_t *to, size_t max);
+    /* char_guest_opened() */
+    void (*opened)(void *arg, bool open);
+    /* The line is destroyed; arg is let go of. */
+    void (*close)(void *arg);
+};
+int char_engine_create(struct loop *loop, const struct char_engine_ops *engine, void *arg,
+                       struct char_dev **ret, struct vz_error *err) must_check;
+/* What the line ends in; NULL: in something else. */
+void *char_engine_arg(struct char_dev *c, const struct char_engine_ops *engine);
+
 /* What messages call the host's end (copied; NULL: as before), and a counter that goes up by one
  * when output for it is lost, since the host fails or takes none until the end. Before output is
  * written. */
@@ -103,6 +119,10 @@ size_t char_write(struct char_dev *c, const void *data, size_t len) must_check;
 
 /* The client has room again: room() is asked soon. Any thread, cheap when input already flows. */
 void char_accept_input(struct char_dev *c);
+
+/* A program in the guest opened or closed its end of the line, for hosts' ends to which that matters. What it wrote before
+ * has reached them. Loop thread. */
+void char_guest_opened(struct char_dev *c, bool open);
 
 /* Wait until all output has reached the host. Blocks, so not while the loop runs: for the end of
  * a machine. 0; -ETIMEDOUT when timeout_ms (-1: no limit) passed without any progress. */

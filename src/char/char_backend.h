@@ -19,6 +19,8 @@ struct char_ops {
     void (*want_input)(struct char_dev *c, bool wanted);
     /* Wait for the host to take more, for char_drain(). 0 or -ETIMEDOUT. */
     int (*wait)(struct char_dev *c, int timeout_ms);
+    /* The guest's program opened or closed its end. Optional. */
+    void (*guest_opened)(struct char_dev *c, bool open);
     /* Let go of descriptors and loop handlers: no call comes after that. Optional. */
     void (*close)(struct char_dev *c);
 };

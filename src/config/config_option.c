@@ -40,6 +40,28 @@ static int add_seed(struct vz_config *c, const char *value, struct vz_error *err
     return r;
 }
 
+static int add_clipboard(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_virtio_console_options o = VZ_VIRTIO_CONSOLE_OPTIONS_INIT;
+    struct vz_console_port_options port = VZ_CONSOLE_PORT_OPTIONS_INIT;
+    struct vz_console_device *d;
+    int r;
+
+    if (config_spice_agent(c))
+        return 0;
+    port.name = VZ_SPICE_AGENT_PORT_NAME;
+    port.attachment = vz_spice_agent_attachment_new(true, err);
+    if (!port.attachment)
+        return -ENOMEM;
+    o.ports = &port;
+    o.port_count = 1;
+    d = vz_virtio_console_device_new(&o, err);
+    r = d ? vz_config_add_console_device(c, d, err) : -ENOMEM;
+    vz_console_device_unref(d);
+    vz_serial_attachment_unref(port.attachment);
+    return r < 0 ? -ENOMEM : 0;
+}
+
 static int add_boot_disk(struct vz_config *c, const char *value, struct vz_error *err)
 {
     struct vz_linux_boot_loader_options o = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
@@ -267,6 +289,11 @@ const struct config_shortcut config_shortcuts[] = {
      "system that was cut off is read as its journal's last checkpoint left it, which may be an "
      "older kernel than the last one installed.",
      add_boot_disk},
+    {"clipboard", 0, NULL, "Devices",
+     "share the clipboard with the guest, whose agent (spice-vdagent) sees to it",
+     "A console device with the port com.redhat.spice.0. What is copied on one side can be pasted on the other, and only "
+     "then travels: programs take part by <vz/clipboard.h>.",
+     add_clipboard},
     {"efi", 0, "STORE[,firmware=FILE][,secure-boot]", "Kernel",
      "UEFI firmware, which finds an operating system on the disks, instead of --kernel",
      "Its variables, such as the boot entries that an installer makes, are kept in the file STORE, which is "

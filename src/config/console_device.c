@@ -21,6 +21,34 @@ static void check_name(struct report *r, const void *object)
         report_problem(r, VZ_ERROR_INVALID, "a port that is not a console needs a name");
 }
 
+static unsigned count_agents(const struct vz_config *c)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; c && i < c->console_devices.count; i++) {
+        const struct vz_console_device *d = config_console_device(c, i);
+
+        for (unsigned k = 0; k < d->port_count; k++)
+            count += d->port[k].attachment && d->port[k].attachment->kind == SERIAL_SPICE_AGENT;
+    }
+    return count;
+}
+
+static void check_attachment(struct report *r, const void *object)
+{
+    const struct console_port *p = object;
+
+    if (!p->attachment || p->attachment->kind != SERIAL_SPICE_AGENT)
+        return;
+    if (p->is_console)
+        report_problem(r, VZ_ERROR_INVALID, "a SPICE agent's port is no console");
+    if (!p->name || strcmp(p->name, VZ_SPICE_AGENT_PORT_NAME))
+        report_problem(r, VZ_ERROR_INVALID, "a SPICE agent looks for the port '%s', not '%.80s'", VZ_SPICE_AGENT_PORT_NAME,
+                       p->name ? p->name : "");
+    if (count_agents(r->whole) > 1)
+        report_problem(r, VZ_ERROR_INVALID, "a machine has at most 1 SPICE agent");
+}
+
 static void check_same_name(struct report *r, const struct vz_console_device *d, unsigned i)
 {
     const char *name = d->port[i].name;
@@ -47,7 +75,7 @@ static void check_device(struct report *r, const void *object)
 static const struct schema_field port_fields[] = {
     FIELD_STRING(struct console_port, name, "name", .check = check_name,
                  .text = "the guest finds it as /dev/virtio-ports/NAME"),
-    FIELD_ONE(struct console_port, attachment, "attachment", &config_serial_attachments, .host = true,
+    FIELD_ONE(struct console_port, attachment, "attachment", &config_console_attachments, .host = true, .check = check_attachment,
               .text = "where it leads"),
     FIELD_BOOL(struct console_port, is_console, "console",
                .text = "the guest may log in here: it is a hvc"),
@@ -109,6 +137,19 @@ vz_virtio_console_device_new(const struct vz_virtio_console_options *options,
             return NULL;
     }
     return schema_make(&config_virtio_console_type, &d, err);
+}
+
+const struct vz_serial_attachment *config_spice_agent(const struct vz_config *c)
+{
+    for (unsigned i = 0; i < c->console_devices.count; i++) {
+        const struct vz_console_device *d = config_console_device(c, i);
+
+        for (unsigned k = 0; k < d->port_count; k++) {
+            if (d->port[k].attachment && d->port[k].attachment->kind == SERIAL_SPICE_AGENT)
+                return d->port[k].attachment;
+        }
+    }
+    return NULL;
 }
 
 int vz_config_add_console_device(struct vz_config *config, struct vz_console_device *device,

@@ -29,6 +29,7 @@ enum serial_attachment_kind {
     SERIAL_PTY,
     SERIAL_UNIX,
     SERIAL_CALLBACK,
+    SERIAL_SPICE_AGENT, /* of console ports only */
 };
 
 struct vz_serial_attachment {
@@ -39,6 +40,7 @@ struct vz_serial_attachment {
     bool append;
     vz_serial_output_fn *output; /* SERIAL_CALLBACK, as the next */
     void *output_arg;
+    bool private; /* SERIAL_SPICE_AGENT: the clipboard is not shared */
 };
 
 struct vz_serial_port {
@@ -246,12 +248,16 @@ extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, 
 extern const struct schema_type config_virtio_gpu_type;
 extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
+extern const struct schema_class config_console_attachments; /* those, and what needs a port with a name */
 CONFIG_LISTS(CONFIG_LIST_CLASS)
 
 /* Of the storage device number index, a namespace: the number of its NVMe controller; -1: it has none. at()
  * returns the device number i; NULL: there is none. */
 int config_nvme_controller(const struct vz_storage_device *(*at)(const void *arg, unsigned i),
                            const void *arg, unsigned index);
+
+/* Where a port leads to the guest's SPICE agent; NULL: none does. */
+const struct vz_serial_attachment *config_spice_agent(const struct vz_config *c);
 
 /* A device of a configuration: in which list, which of it, and of which type. */
 struct config_device {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Serial ports and their attachments. */
+#include <vz/console.h>
 #include <vz/serial.h>
 
 #include <fcntl.h>
@@ -95,9 +96,23 @@ static const struct schema_field callback_fields[] = {
 static const struct schema_type callback_type = ATTACHMENT_TYPE(
     "callback", "callback", .fields = callback_fields, .text = "a function of the program's");
 
+static const struct schema_field spice_agent_fields[] = {
+    FIELD_CONST(struct vz_serial_attachment, kind, SERIAL_SPICE_AGENT),
+    FIELD_NOT(struct vz_serial_attachment, private, "sharesClipboard",
+              .text = "what is copied on one side can be pasted on the other"),
+    FIELD_END};
+static const struct schema_type spice_agent_type = ATTACHMENT_TYPE(
+    "spice_agent", "spiceAgent", .fields = spice_agent_fields,
+    .text = "the guest's SPICE agent (spice-vdagent): a shared clipboard, and sizes of displays",
+    .more = "The port is called " VZ_SPICE_AGENT_PORT_NAME " and is no console; a machine has one.");
+
 static const struct schema_type *const serial_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type, NULL};
 const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type,
                                                       .colon = true};
+static const struct schema_type *const console_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type,
+                                                                      &pty_type, &unix_type, &spice_agent_type, NULL};
+const struct schema_class config_console_attachments = {.types = console_attachments_types, .otherwise = &null_type,
+                                                       .colon = true};
 
 struct vz_serial_attachment *vz_serial_attachment_ref(struct vz_serial_attachment *object)
 {
@@ -162,11 +177,24 @@ struct vz_serial_attachment *vz_callback_serial_attachment_new(vz_serial_output_
     return a;
 }
 
+struct vz_serial_attachment *vz_spice_agent_attachment_new(bool shares_clipboard, struct vz_error *err)
+{
+    struct vz_serial_attachment a = {.private = !shares_clipboard};
+
+    return schema_make(&spice_agent_type, &a, err);
+}
+
 /* ---- Ports ---------------------------------------------------------------------------------- */
+
+static void check_attachment(struct report *r, const void *object)
+{
+    if (((const struct vz_serial_port *)object)->attachment->kind == SERIAL_SPICE_AGENT)
+        report_problem(r, VZ_ERROR_INVALID, "a SPICE agent needs a port of a console device");
+}
 
 #define FIELD_ATTACHMENT                                                                           \
     FIELD_ONE(struct vz_serial_port, attachment, "attachment", &config_serial_attachments,         \
-              .host = true,                                                                        \
+              .host = true, .check = check_attachment,                                             \
               .text = "where it leads")
 
 static const struct schema_field uart_fields[] = {

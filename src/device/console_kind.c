@@ -3,7 +3,9 @@
 #include "device/console_kind.h"
 
 #include "base/error.h"
+#include "char/char.h"
 #include "config/objects.h"
+#include "device/agent_line.h"
 #include "device/device_kinds.h"
 #include "device/line.h"
 #include "device/virtio_slot.h"
@@ -24,6 +26,7 @@ static int console_open(struct device_slot *s, struct vz_error *err)
 
 static void on_port(void *arg, unsigned port, bool open)
 {
+    char_guest_opened(lines_dev(arg, port), open);
     device_slot_tell(arg, &(struct device_event){.what = DEVICE_PORT_OPENED, .part = port,
                                                  .open = open});
 }
@@ -45,6 +48,8 @@ static int console_create(struct device_slot *s, struct vz_error *err)
 static void set_line(struct device_slot *s, unsigned i, struct char_dev *line)
 {
     console_set_line(s->model, i, line);
+    if (console_is_open(s->model, i))
+        char_guest_opened(line, true);
 }
 
 int console_kind_change(struct device_slot *s, unsigned part, void *attachment,
@@ -64,8 +69,21 @@ int console_kind_resize(struct device_slot *s, unsigned part, uint16_t columns, 
     return lines_resize(s, part, columns, rows, resize_line, err);
 }
 
+/* Of the ports' other ends only an agent remembers anything. */
+static void *console_host_state(const struct device_slot *s, const struct state_desc **ret)
+{
+    const struct lines *lines = s->host;
+    void *agent = NULL;
+
+    for (unsigned i = 0; !agent && i < lines->count; i++)
+        agent = agent_line_agent(lines->line[i].dev);
+    *ret = &spice_agent_state;
+    return agent;
+}
+
 const struct device_kind console_kind = {
     .type = &config_virtio_console_type, VIRTIO_SLOT,
     .model = "virtio/virtio_console", .open = console_open, .create = console_create,
     .change = console_kind_change, .resize = console_kind_resize, .send = lines_send,
+    .host_state = console_host_state,
     .drain = lines_drain, .path = lines_path, .close = lines_close};

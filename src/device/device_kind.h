@@ -38,12 +38,14 @@ struct device_event {
         DEVICE_GUEST_ADDRESS, /* the guest behind NAT has another address */
         DEVICE_DISK_CONNECTED, /* the host's end is there again */
         DEVICE_DISK_ERROR,     /* it is not; err says why */
+        DEVICE_AGENT, /* the guest's SPICE agent says something: agent */
         DEVICE_DISPLAY_CHANGING, /* display part is about to have another size; or (open) has it now */
     } what;
     unsigned part;
     bool open;
     const struct vz_error *err;
     const struct vz_guest_address *address;
+    const struct agent_event *agent; /* agent_line.h */
 };
 
 /* What the devices of a machine are given of it; outlives them. */

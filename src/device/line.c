@@ -8,16 +8,28 @@
 #include "base/log.h"
 #include "char/char.h"
 #include "config/objects.h"
+#include "device/agent_line.h"
 #include "device/device_counters.h"
+#include "device/device_kinds.h"
 
 /* A reader that takes nothing for this long has gone away; a shorter time for a line that is
  * replaced while the machine waits. */
 #define DRAIN_END_MS     2000
 #define DRAIN_REPLACE_MS 100
 
-static int open_dev(struct device_env *env, const struct vz_serial_attachment *a,
+static int open_agent(struct device_slot *s, const struct vz_serial_attachment *a, struct char_dev **ret,
+                      struct vz_error *err)
+{
+    if (s->kind != &console_kind)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a SPICE agent needs a port of a console device");
+    return agent_line_create(s, !a->private, ret, err);
+}
+
+static int open_dev(struct device_slot *s, const struct vz_serial_attachment *a,
                     struct char_dev **ret, struct vz_error *err)
 {
+    struct device_env *env = s->env;
+
     switch (a ? a->kind : SERIAL_NULL) {
     case SERIAL_STDIO:
         return char_fd_create(env->loop, env->stdio_read_fd, env->stdio_write_fd, ret, err);
@@ -30,6 +42,8 @@ static int open_dev(struct device_env *env, const struct vz_serial_attachment *a
         return char_pty_create(env->loop, ret, err);
     case SERIAL_CALLBACK:
         return char_callback_create(env->loop, a->output, a->output_arg, ret, err);
+    case SERIAL_SPICE_AGENT:
+        return open_agent(s, a, ret, err);
     case SERIAL_UNIX:
         return char_unix_create(env->loop, a->path, ret, err);
     default:
@@ -41,7 +55,7 @@ static int open_line(struct device_slot *s, const struct vz_serial_attachment *a
                      struct vz_error *err)
 {
     struct line l = {.is_stdio = a && a->kind == SERIAL_STDIO};
-    int r = open_dev(s->env, a, &l.dev, err);
+    int r = open_dev(s, a, &l.dev, err);
 
     if (r < 0)
         return r;
@@ -93,6 +107,7 @@ int lines_change(struct device_slot *s, unsigned i, const struct vz_serial_attac
     old = *l;
     *l = new;
     set(s, i, new.dev);
+    char_guest_opened(old.dev, false); /* an agent there says goodbye */
     if (char_drain(old.dev, DRAIN_REPLACE_MS) < 0)
         log_warn("the last output of a serial line could not be written");
     char_destroy(old.dev);

@@ -69,6 +69,7 @@ static struct vz_machine *allocate(const struct vz_config *config,
     }
     m->end.reason = VZ_END_STOPPED;
     m->last_call = &m->first_call;
+    machine_init_clipboard(m);
     if (copy_options(m, options, err) < 0 || !(m->config = vz_config_copy(config, err)) ||
         make_disk_stats(m, err) < 0 || open_descriptors(m, err) < 0) {
         vz_config_unref(m->config);
@@ -84,6 +85,7 @@ static void release(struct vz_machine *m)
 {
     events_fini(&m->events);
     machine_free_listeners(m);
+    machine_fini_clipboard(m);
     runner_fini(&m->runner);
     close(m->wake_fd);
     vz_config_unref(m->config);

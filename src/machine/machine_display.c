@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "device/agent_line.h"
 #include "device/device_kind.h"
 #include "device/device_slots.h"
 #include "machine/machine_impl.h"
@@ -48,6 +49,25 @@ static int get_state(struct vz_machine *m, void *arg, struct vz_error *err)
     return 0;
 }
 
+/* A guest whose desktop does not follow its display by itself has an agent that does: it is told of all displays of the
+ * first graphics device, side by side. */
+static void tell_agent(struct vz_machine *m, const struct display_call *c, struct device_slot *s)
+{
+    struct spice_agent *agent = c->device ? NULL : agent_line_find(m->parts.slots);
+    struct spice_monitor monitor[SPICE_MONITORS_MAX];
+    unsigned count = MIN(display_scanouts(s->host), SPICE_MONITORS_MAX);
+    int32_t x = 0;
+
+    for (unsigned i = 0; agent && i < count; i++) {
+        struct display_size size = display_wish(s->host, i);
+
+        monitor[i] = (struct spice_monitor){.width = size.width, .height = size.height, .x = x};
+        x += (int32_t)size.width;
+    }
+    if (agent)
+        spice_agent_monitors(agent, monitor, count);
+}
+
 static int reconfigure(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     const struct display_call *c = arg;
@@ -56,6 +76,7 @@ static int reconfigure(struct vz_machine *m, void *arg, struct vz_error *err)
     if (!s)
         return -1;
     virtio_gpu_set_wish(s->model, c->display, c->size);
+    tell_agent(m, c, s);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "config/objects.h"
 #include "machine/events.h"
+#include "machine/machine_clipboard.h"
 #include "machine/machine_save.h"
 #include "machine/machine_state.h"
 #include "machine/parts.h"
@@ -95,6 +96,7 @@ struct vz_machine {
     LIST_HEAD(, machine_listener) listeners;
     LIST_HEAD(, machine_background) background; /* saves whose files are being written */
     uint64_t memory_target; /* bytes */
+    struct machine_clipboard clipboard;
 
     /* The machine's thread's, changed while idle; others look only when it is not. */
     struct parts parts;

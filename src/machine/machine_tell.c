@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "device/agent_line.h"
 #include "machine/machine_impl.h"
 
 #define EVENTS_TURN 256u
@@ -206,6 +207,9 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
     case DEVICE_DISPLAY_CHANGING:
         n.event.fn = call_display;
         wanted = e->open ? d->display_reconfiguration_ended : d->display_reconfiguration_began;
+        break;
+    case DEVICE_AGENT:
+        machine_tell_clipboard(m, e->agent);
         break;
     case DEVICE_GUEST_ADDRESS:
         n.event.fn = call_address;

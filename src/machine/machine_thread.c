@@ -83,6 +83,7 @@ static void apply_settings(struct vz_machine *m)
 {
     machine_apply_memory_target(m);
     machine_apply_listeners(m);
+    machine_apply_clipboard(m);
 }
 
 static bool goes_on(void *arg)
@@ -144,6 +145,7 @@ static void start_failed(struct vz_machine *m, bool restoring, const struct vz_e
     machine_sandbox_release(m);
     machine_forget_usb(m);
     machine_forget_listeners(m);
+    machine_forget_clipboard(m);
     pthread_mutex_lock(&m->lock);
     still_clear(&m->still);
     machine_end_locked(m, restoring ? VZ_END_STOPPED : VZ_END_ERROR, 0, restoring ? "" : err->text);
@@ -216,6 +218,7 @@ static void finish(struct vz_machine *m)
     machine_sandbox_release(m);
     machine_forget_usb(m);
     machine_forget_listeners(m);
+    machine_forget_clipboard(m);
     op = settle_end(m, &stopped);
     if (op && op->failed) /* a restore */
         late = op->err;

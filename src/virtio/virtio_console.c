@@ -199,6 +199,8 @@ static void guest_opens(struct port *p, bool open)
 {
     if (p->guest_open == open)
         return;
+    if (!open && virtio_is_live(&p->console->dev))
+        port_send(p); /* what was written before, whose queue is another one */
     p->guest_open = open;
     if (p->console->opened)
         p->console->opened(p->console->opened_arg, p->index, open);
