@@ -89,7 +89,7 @@ extern const struct opt no_options[];
 extern const struct command run_command, disk_command, efi_command, doctor_command;
 /* Each in the file of its name in command/. */
 extern const struct command insert_command, eject_command;
-extern const struct command attach_command, clone_command, console_command, cp_command,
+extern const struct command attach_command, clipboard_command, clone_command, console_command, cp_command,
     create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,
     resume_command, rewind_command, save_command, screenshot_command, set_command, share_command, shell_command, snapshot_command, snapshots_command, ssh_command, start_command,

@@ -59,6 +59,7 @@ static const struct command *const commands[] = {
     &list_command,
     &inspect_command,
     &screenshot_command,
+    &clipboard_command,
     &view_command,
     &exec_command,
     &shell_command,

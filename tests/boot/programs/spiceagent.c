@@ -4,6 +4,7 @@
  *   offer SELECTION TYPE LEN copy LEN bytes of a pattern; with "claim" in place of it say LEN, and send zeros
  *   release SELECTION
  *   paste SELECTION TYPE     "pasted SELECTION TYPE LEN SUM"
+ *   follow                   paste whatever is offered
  *   mute                     answer nothing from now on
  *   junk                     send what is no message
  * and "caps", "grab SELECTION TYPES", "released SELECTION", "asked SELECTION TYPE", "monitors WxH+X ...". */
@@ -27,7 +28,7 @@ static struct {
     uint32_t type, len;
     int claims;
 } copied[2];
-static int mute;
+static int mute, follow;
 
 static void find_port(void)
 {
@@ -113,6 +114,8 @@ static void on_message(uint32_t type, const uint8_t *b, uint32_t len)
         for (uint32_t i = 4; i + 4 <= len; i += 4)
             printf(" %u", word(b + i));
         printf("\n");
+        if (follow && len >= 8)
+            say(REQUEST, (const uint32_t[]){s, word(b + 4)}, 8, 0, 0);
         break;
     case RELEASE:
         printf("released %u\n", s);
@@ -186,6 +189,8 @@ static void obey(const char *line)
         say(REQUEST, (const uint32_t[]){s, type}, 8, 0, 0);
     } else if (!strncmp(line, "mute", 4)) {
         mute = 1;
+    } else if (!strncmp(line, "follow", 6)) {
+        follow = 1;
     } else if (!strncmp(line, "junk", 4)) {
         static const uint32_t junk[] = {1, 0xffffffff, 1, CLIPBOARD, 0, 0, 0xffffffff, 0, 1, 7, 7, 7};
 

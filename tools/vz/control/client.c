@@ -38,7 +38,7 @@ int client_open(const struct bundle *b, struct control_client *ret, struct vz_er
     /* However deep the folder lies. */
     snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" BUNDLE_SOCKET, b->fd);
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-        *ret = (struct control_client){.fd = fd, .came_fd = -1};
+        *ret = (struct control_client){.fd = fd, .came_fd = -1, .send_fd = -1};
         return 0;
     }
     if (errno == ENOENT || errno == ECONNREFUSED)
@@ -140,6 +140,28 @@ static json_t *next_object(struct control_client *c)
     return object;
 }
 
+/* With the descriptor that is to go along, if any. */
+static ssize_t send_some(struct control_client *c, const char *text, size_t len)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } extra = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (c->send_fd >= 0) {
+        memcpy(CMSG_DATA(&extra.head), &c->send_fd, sizeof(int));
+        m.msg_control = &extra;
+        m.msg_controllen = sizeof(extra);
+    }
+    n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    if (n > 0)
+        c->send_fd = -1;
+    return n;
+}
+
 static bool send_request(struct control_client *c, const char *method, json_t *params)
 {
     json_t *request = json_pack("{s:i, s:s, s:o}", "id", ++c->last_id, "method", method, "params",
@@ -151,7 +173,7 @@ static bool send_request(struct control_client *c, const char *method, json_t *p
     if (text)
         text[len++] = '\n'; /* in place of its 0 */
     while (done < len) {
-        ssize_t n = send(c->fd, text + done, len - done, MSG_NOSIGNAL);
+        ssize_t n = send_some(c, text + done, len - done);
 
         if (n < 0 && errno != EINTR)
             break;

@@ -15,6 +15,7 @@ struct control_client {
     int fd;
     int last_id;
     int came_fd; /* came with the line that is read; -1: none */
+    int send_fd; /* goes with the next request, and stays the caller's; -1: none */
     char *in;    /* what came and is no whole line yet */
     size_t in_len, in_size;
 };

@@ -106,6 +106,12 @@ struct vnc_server *control_vnc(struct control *c, struct vz_error *err);
 void method_view(struct control_call *call, json_t *params);
 /* control_share.c */
 void method_share(struct control_call *call, json_t *params);
+/* control_clipboard.c */
+/* The process' own party to the clipboard: what was set last stays on offer. NULL and err. */
+struct vz_clipboard *control_clipboard(struct control *c, struct vz_error *err);
+void method_clipboard(struct control_call *call, json_t *params);
+void method_get_clipboard(struct control_call *call, json_t *params);
+void method_set_clipboard(struct control_call *call, json_t *params);
 /* control_display.c */
 void method_screen(struct control_call *call, json_t *params);
 void method_display(struct control_call *call, json_t *params);

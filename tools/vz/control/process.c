@@ -41,6 +41,7 @@ struct control {
     struct console_hub *console;
     struct vnc_server *vnc; /* NULL: nobody has asked for it yet */
     struct viewers viewers;
+    struct vz_clipboard *clipboard; /* likewise */
     struct guest_ports ports;
     struct guest_care *care; /* an in-house client of the control socket; NULL: the guest cannot be reached */
     int signal_fd;
@@ -111,6 +112,13 @@ struct vnc_server *control_vnc(struct control *c, struct vz_error *err)
 struct viewers *control_viewers(struct control *c)
 {
     return &c->viewers;
+}
+
+struct vz_clipboard *control_clipboard(struct control *c, struct vz_error *err)
+{
+    if (!c->clipboard)
+        c->clipboard = vz_clipboard_new(c->machine, NULL, err);
+    return c->clipboard;
 }
 
 struct guest_ports *control_guest_ports(struct control *c)
@@ -402,6 +410,7 @@ static void finish(struct control *c)
     }
     vnc_server_free(c->vnc);
     viewers_free(&c->viewers);
+    vz_clipboard_free(c->clipboard);
     vz_machine_free(c->machine); /* delivers what is under way */
     console_hub_free(c->console);
     server_free(c->server, c->bundle);
