@@ -307,6 +307,8 @@ int qcow2_check(struct qcow2 *q, bool repair, struct qcow2_check *c)
     r = w.refs && w.table ? check(&w) : -ENOMEM;
     if (!r && repair)
         r = finish_repair(q, c);
+    if (repair) /* else the next one to write would give away clusters that are in use */
+        q->stays_dirty = q->info.dirty && (r < 0 || c->errors + c->leaks > c->repaired);
     free(w.refs);
     free(w.table);
     return r;

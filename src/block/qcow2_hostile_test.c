@@ -271,6 +271,30 @@ START_TEST(what_was_not_closed_is_repaired)
 }
 END_TEST
 
+/* What a repair leaves wrong must not be taken for right: the next writer would overwrite what is in use. */
+START_TEST(what_cannot_be_repaired_stays_marked)
+{
+    int fd = make(&(struct qcow2_create_options){.size = SIZE, .cluster_bits = 9});
+    uint64_t second = get64(fd, QCOW2_H_REFTABLE_OFFSET) + 8;
+    struct disk_chain *c = open_it(fd, false, QCOW2_USE);
+    struct qcow2_check check = {0};
+
+    for (uint64_t at = 0; at < 256 * KIB; at += 65536)
+        ck_assert_int_eq(write_at(c, at, 65536), 0);
+    ck_assert_int_eq(disk_chain_close(c), 0);
+    ck_assert_uint_ne(get64(fd, second), 0);
+    put64(fd, second, 0); /* the refcounts of clusters 256 to 511 */
+    put64(fd, QCOW2_H_INCOMPATIBLE, QCOW2_INCOMPAT_DIRTY);
+    c = open_it(fd, false, QCOW2_INSPECT);
+    ck_assert_int_eq(qcow2_check(c->layer[0].q, true, &check), 0);
+    ck_assert_uint_gt(check.errors + check.leaks, check.repaired);
+    ck_assert_int_eq(disk_chain_close(c), 0);
+    ck_assert_uint_ne(get64(fd, QCOW2_H_INCOMPATIBLE) & QCOW2_INCOMPAT_DIRTY, 0);
+    ck_assert_int_lt(try(fd, false, QCOW2_USE, &c), 0);
+    close(fd);
+}
+END_TEST
+
 /* Features that need not be known, but are wrong after a change by somebody who does not know them. */
 START_TEST(unknown_optional_features_are_dropped_by_the_first_change)
 {
@@ -319,6 +343,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, no_entry_leads_to_a_table);
     UNIT_TEST(s, a_table_without_a_refcount_is_not_handed_out);
     UNIT_TEST(s, what_was_not_closed_is_repaired);
+    UNIT_TEST(s, what_cannot_be_repaired_stays_marked);
     UNIT_TEST(s, unknown_optional_features_are_dropped_by_the_first_change);
     UNIT_TEST(s, a_table_that_is_named_twice_is_an_error);
 }

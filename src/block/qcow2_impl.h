@@ -89,6 +89,7 @@ struct qcow2 {
     struct qcow2_info info;
     bool broken;                /* found to contradict itself while open: no more writing */
     bool marked;                /* dirty in the file */
+    bool stays_dirty;           /* also when it is closed: it was, and could not be repaired */
     uint64_t incompatible;      /* as in the file */
     uint64_t *l1;
     uint32_t l1_size;

@@ -446,7 +446,7 @@ int qcow2_open(const struct blk_image *image, const char *name, enum qcow2_open_
 /* Refcounts that were lazy, or of clusters freed last, are still to be written. */
 static int close_clean(struct qcow2 *q)
 {
-    uint64_t clean = q->incompatible & ~QCOW2_INCOMPAT_DIRTY;
+    uint64_t clean = q->stays_dirty ? q->incompatible : q->incompatible & ~QCOW2_INCOMPAT_DIRTY;
     int r = qcow2_flush(q);
 
     if (!r)
