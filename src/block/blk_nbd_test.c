@@ -298,6 +298,28 @@ START_TEST(silence_ends_with_an_error)
 }
 END_TEST
 
+/* A process that was stopped finds its answers: it is not the server that took so long. */
+START_TEST(what_holds_us_up_is_not_the_servers_time)
+{
+    struct job j;
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("--filter=delay file %s rdelay=300ms");
+    b = open_disk(2000);
+    job_init(&j, b, BLK_READ, 0, back, 4096);
+    blk_submit(b, &j.req);
+    usleep(4000000);
+    while (!j.done)
+        loop_run(loop);
+    ck_assert_msg(!j.err, "%s", strerror(-j.err));
+    ck_assert_uint_eq(lost, 0);
+    teardown(b);
+}
+END_TEST
+
 /* However long it would be waited for otherwise. */
 START_TEST(nobody_has_to_wait_for_a_server)
 {
@@ -582,6 +604,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, disks_are_as_the_server_says);
     UNIT_TEST(s, errors_are_those_of_the_request);
     UNIT_TEST(s, silence_ends_with_an_error);
+    UNIT_TEST(s, what_holds_us_up_is_not_the_servers_time);
     UNIT_TEST(s, nobody_has_to_wait_for_a_server);
     UNIT_TEST(s, connecting_can_be_given_up);
     UNIT_TEST(s, a_server_says_where_there_are_zeroes);

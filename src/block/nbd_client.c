@@ -19,6 +19,7 @@
 #include "loop/loop.h"
 
 #define TICK_MS        100
+#define LATE_MS        UINT64_C(1000) /* a tick that is later: we were stopped, or somebody held the loop up */
 #define BACKOFF_MIN_MS UINT64_C(50)
 #define BACKOFF_MAX_MS UINT64_C(1000) /* or a quarter of the timeout, so that there is more than one attempt */
 #define CONNECT_MS     30000u     /* where no timeout is given */
@@ -277,21 +278,22 @@ static void expire_todo(struct nbd_client *c, uint64_t now_ns, int err)
 static void expire(struct nbd_client *c, uint64_t now_ns)
 {
     const struct vz_error silent = {VZ_ERROR_NBD_DISCONNECTED, "the server does not answer"};
+    uint64_t at_ns = now_ns - c->lost_ns;
     int err = c->is_abandoned ? -ECANCELED : -ETIMEDOUT;
     bool over = false;
 
     if (c->is_abandoned) {
-        now_ns = UINT64_MAX; /* its time is over, whatever it is */
+        at_ns = UINT64_MAX; /* its time is over, whatever it is */
         go_down(c, 0);
     } else if (!c->timeout_ms) {
         return;
     }
     for (unsigned i = 0; i < c->link_count; i++)
-        over = over || is_over(&c->link[i].inflight, now_ns);
+        over = over || is_over(&c->link[i].inflight, at_ns);
     if (over)
         fail(c, &silent, now_ns);
-    nbd_requests_expire(c, now_ns, err);
-    expire_todo(c, now_ns, err);
+    nbd_requests_expire(c, at_ns, err);
+    expire_todo(c, at_ns, err);
 }
 
 /* ---- Turns ---------------------------------------------------------------------------------- */
@@ -377,7 +379,11 @@ static void turn(void *arg)
 static void on_timer(void *arg)
 {
     struct nbd_client *c = arg;
+    uint64_t now_ns = clock_mono_ns();
 
+    /* What has come meanwhile is read before the next tick. */
+    if (now_ns > c->timer_ns + LATE_MS * NS_PER_MS)
+        c->lost_ns += now_ns - c->timer_ns;
     c->timer_ns = 0;
     take_turn(c, true);
 }
@@ -452,10 +458,15 @@ void nbd_client_stop(struct nbd_client *c)
     buffers_fini(&c->buffers);
 }
 
+uint64_t nbd_client_now_ns(const struct nbd_client *c)
+{
+    return clock_mono_ns() - c->lost_ns;
+}
+
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req)
 {
     req->next = NULL;
-    req->deadline_ns = c->timeout_ms ? clock_mono_ns() + c->timeout_ms * NS_PER_MS : UINT64_MAX;
+    req->deadline_ns = c->timeout_ms ? nbd_client_now_ns(c) + c->timeout_ms * NS_PER_MS : UINT64_MAX;
     *c->todo_last = req;
     c->todo_last = &req->next;
 }
@@ -501,7 +512,7 @@ static void hurry(struct nbd_commands *list, uint64_t by_ns)
 
 void nbd_client_hurry(struct nbd_client *c, uint32_t ms)
 {
-    uint64_t by_ns = clock_mono_ns() + ms * NS_PER_MS;
+    uint64_t by_ns = nbd_client_now_ns(c) + ms * NS_PER_MS;
 
     c->timeout_ms = c->timeout_ms ? MIN(c->timeout_ms, ms) : ms;
     hurry(&c->wait, by_ns);

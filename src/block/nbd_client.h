@@ -44,6 +44,7 @@ struct nbd_client {
     struct loop_work again;  /* answers have come inside a submission: it is nbd_client's turn */
     struct loop_timer *timer;
     uint64_t timer_ns;       /* when it goes off; 0: it is not armed */
+    uint64_t lost_ns;        /* in which nobody could take answers: no deadline counts that */
     bool turning;
 
     struct blk_req *todo, **todo_last; /* requests of which there are no commands yet */
@@ -69,6 +70,9 @@ struct nbd_client {
 int nbd_client_start(struct nbd_client *c, struct vz_error *err) must_check;
 /* Nothing is in flight. */
 void nbd_client_stop(struct nbd_client *c);
+
+/* The clock of deadlines: of what the server takes, and not what held us up. */
+uint64_t nbd_client_now_ns(const struct nbd_client *c);
 
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req);
 void nbd_client_kick(struct nbd_client *c);

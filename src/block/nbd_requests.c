@@ -29,7 +29,7 @@ struct nbd_command *nbd_requests_own(const struct nbd_client *c, enum blk_op op)
     if (!cmd)
         return NULL;
     cmd->op = op;
-    cmd->deadline_ns = c->timeout_ms ? clock_mono_ns() + c->timeout_ms * NS_PER_MS : UINT64_MAX;
+    cmd->deadline_ns = c->timeout_ms ? nbd_client_now_ns(c) + c->timeout_ms * NS_PER_MS : UINT64_MAX;
     return cmd;
 }
 
