@@ -91,6 +91,11 @@ int nbd_client_check(const struct nbd_client *c, const struct nbd_export *e, str
                          e->block_min, block);
     if (e->size < MAX(e->block_min, BLK_SECTOR))
         return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED, "the export is empty");
+    /* As of raw images: its end would be missing, also from copies, and nobody would hear of it. */
+    if (!c->is_open && e->size % MAX(e->block_min, BLK_SECTOR))
+        return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED,
+                         "the export has %llu bytes, which is not a multiple of %u", (unsigned long long)e->size,
+                         MAX(e->block_min, BLK_SECTOR));
     if (writes && !c->no_sync && !e->can_flush && !e->can_fua)
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                          "the server cannot flush, so nothing written is ever known to be safe: "

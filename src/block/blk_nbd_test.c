@@ -199,6 +199,7 @@ START_TEST(a_start_says_what_is_wrong)
     fds = count_fds(), threads = count_threads();
     refuse(NULL, none, VZ_ERROR_NBD_DISCONNECTED, "");
     refuse("null size=0", none, VZ_ERROR_NBD_NEGOTIATION_FAILED, "");
+    refuse("null size=100100", none, VZ_ERROR_NBD_NEGOTIATION_FAILED, "not a multiple of 512");
     refuse("--filter=blocksize-policy memory 1M blocksize-minimum=64K blocksize-preferred=64K", none, VZ_ERROR_UNSUPPORTED, "65536");
     refuse("-e one --filter=exportname memory 1M exportname=one exportname-strict=true", none,
            VZ_ERROR_NBD_NEGOTIATION_FAILED, "");
