@@ -137,7 +137,7 @@ struct vz_disk_check {
  * Compare a qcow2 image's tables with each other. A raw image has none, nor has a disk on an NBD server.
  * @repair   and correct what can be
  * Returns 0, also with errors found, or -1 with VZ_ERROR_INVALID_DISK_IMAGE where it is too damaged to
- * look at, VZ_ERROR_IO, ... Since 0.4. */
+ * look at, VZ_ERROR_IO, VZ_ERROR_CANCELLED, ... Since 0.4. */
 VZ_PUBLIC int vz_disk_check(const char *path, bool repair, const struct vz_disk_options *options,
                             struct vz_disk_check *ret, struct vz_error *err);
 

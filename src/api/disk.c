@@ -154,11 +154,12 @@ static void tell_qcow2(const struct qcow2_info *i, struct vz_disk_info *ret)
     strcpy(ret->backing_format, i->backing_format);
 }
 
-static int look_at_server(const char *uri, struct vz_disk_info *ret, struct vz_error *err)
+static int look_at_server(const char *uri, const struct image_progress *p, struct vz_disk_info *ret,
+                          struct vz_error *err)
 {
     struct vz_disk_info info = {.size = sizeof(info), .format = VZ_DISK_FORMAT_RAW};
 
-    if (image_look_at_server(uri, &info.bytes, err) < 0)
+    if (image_look_at_server(uri, p, &info.bytes, err) < 0)
         return -1;
     return result(options_return(ret, ret->size, &info, sizeof(info), err));
 }
@@ -175,7 +176,7 @@ int vz_disk_get_info(const char *path, const struct vz_disk_options *options,
     if (options_of(path, options, &o, &progress, err) < 0 || !options_given(ret, "information", err))
         return -1;
     if (nbd_uri_is(path))
-        return look_at_server(path, ret, err);
+        return look_at_server(path, &progress, ret, err);
     o.read_only = o.unlocked = o.alone = true;
     if (disk_chain_open(&o, &c, err) < 0)
         return -1;
@@ -234,7 +235,7 @@ int vz_disk_check(const char *path, bool repair, const struct vz_disk_options *o
     struct image_progress progress;
 
     if (options_of(path, options, &o, &progress, err) < 0 || !options_given(ret, "result", err) ||
-        image_check(&o, repair, &found, err) < 0)
+        image_check(&o, repair, &progress, &found, err) < 0)
         return -1;
     check.errors = found.errors;
     check.leaks = found.leaks;

@@ -260,10 +260,11 @@ int image_resize(const struct disk_chain_options *o, uint64_t size, bool shrink,
 
 /* ---- Check ---------------------------------------------------------------------------------- */
 
-int image_look_at_server(const char *uri, uint64_t *ret_size, struct vz_error *err)
+int image_look_at_server(const char *uri, const struct image_progress *p, uint64_t *ret_size,
+                         struct vz_error *err)
 {
     struct image_remote *m;
-    int r = image_remote_open(uri, true, NULL, &m, err);
+    int r = image_remote_open(uri, true, p, &m, err);
 
     if (r < 0)
         return r;
@@ -272,8 +273,8 @@ int image_look_at_server(const char *uri, uint64_t *ret_size, struct vz_error *e
     return 0;
 }
 
-int image_check(const struct disk_chain_options *options, bool repair, struct qcow2_check *ret,
-                struct vz_error *err)
+int image_check(const struct disk_chain_options *options, bool repair, const struct image_progress *p,
+                struct qcow2_check *ret, struct vz_error *err)
 {
     struct disk_chain_options o = *options;
     struct disk_chain *c;
@@ -281,13 +282,15 @@ int image_check(const struct disk_chain_options *options, bool repair, struct qc
     int r, closed;
 
     if (nbd_uri_is(o.path))
-        return image_look_at_server(o.path, &size, err); /* that it is there is all there is to find out */
+        return image_look_at_server(o.path, p, &size, err); /* that it is there is all there is to find out */
     o.alone = true;
     o.mode = QCOW2_INSPECT;
     o.read_only = !repair;
     r = disk_chain_open(&o, &c, err);
     if (r < 0)
         return r;
+    ret->goes_on = p->fn;
+    ret->arg = p->arg;
     if (c->layer[0].q && (r = qcow2_check(c->layer[0].q, repair, ret)) < 0)
         image_failed(o.path, r, err);
     closed = disk_chain_close(c);

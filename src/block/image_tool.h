@@ -51,9 +51,10 @@ int image_look_at_backing(const char *path, const char *name, enum disk_format f
                           enum disk_format *ret_format, uint64_t *ret_size, struct vz_error *err) must_check;
 
 /* The size of a disk on an NBD server. 0 or -errno with err. */
-int image_look_at_server(const char *uri, uint64_t *ret_size, struct vz_error *err) must_check;
+int image_look_at_server(const char *uri, const struct image_progress *p, uint64_t *ret_size,
+                         struct vz_error *err) must_check;
 
-int image_check(const struct disk_chain_options *o, bool repair, struct qcow2_check *ret,
-                struct vz_error *err) must_check;
+int image_check(const struct disk_chain_options *o, bool repair, const struct image_progress *p,
+                struct qcow2_check *ret, struct vz_error *err) must_check;
 
 #endif

@@ -137,6 +137,7 @@ struct qcow2_check {
     uint64_t used;       /* clusters, the tables' own included */
     uint64_t data, compressed; /* the guest's */
     void (*problem)(void *arg, const char *text); /* optional; for each of the first errors */
+    bool (*goes_on)(void *arg, uint64_t done, uint64_t total); /* optional; false: -ECANCELED */
     void *arg;
 };
 

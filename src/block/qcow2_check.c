@@ -128,6 +128,15 @@ static int check_l2(struct walk *w, uint64_t offset)
     return changed ? qcow2_pwrite(q, w->table, q->cluster_size, offset) : 0;
 }
 
+/* Tell how far the walk through the L1 table is, which is done twice. */
+static int go_on(const struct walk *w, uint64_t entry)
+{
+    const struct qcow2 *q = w->q;
+    uint64_t size = q->info.size, done = MIN(entry << (q->cluster_bits + q->l2_bits), size);
+
+    return !w->c->goes_on || w->c->goes_on(w->c->arg, done + (w->flags ? size : 0), 2 * size) ? 0 : -ECANCELED;
+}
+
 /* A table that an L1 table names twice is walked once: a small image could keep us busy for hours. */
 static int check_l1(struct walk *w, uint64_t *l1, uint64_t entries, uint64_t l1_offset)
 {
@@ -147,6 +156,8 @@ static int check_l1(struct walk *w, uint64_t *l1, uint64_t entries, uint64_t l1_
         }
         if (correct_flag(w, "an L2 table", &l1[i]))
             r = qcow2_write_be64(w->q, l1[i], l1_offset + i * 8);
+        if (!r && l1 == w->q->l1)
+            r = go_on(w, i);
         if (!r && offset >> w->q->cluster_bits < w->clusters)
             r = check_l2(w, offset);
     }

@@ -491,3 +491,18 @@ def test_nothing_is_left_of_what_was_stopped(tmp_path, export, args, number):
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.parametrize("verb", ["info", "check"])
+def test_nobody_has_to_wait_for_a_server_to_be_looked_at(tmp_path, verb):
+    """One that takes connections, and says nothing."""
+    with sockets.socket(sockets.AF_UNIX) as s:
+        s.bind(str(tmp_path / "socket"))
+        s.listen()
+        p = subprocess.Popen([VZ, "disk", verb, f"nbd+unix:///?socket={tmp_path / 'socket'}"])
+        time.sleep(0.5)
+        assert p.poll() is None
+        began = time.monotonic()
+        p.send_signal(signal.SIGINT)
+        assert p.wait(60 * SLOWER) == -signal.SIGINT
+        assert time.monotonic() - began < 15, "the server's time-out is 30 s"
