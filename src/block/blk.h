@@ -220,6 +220,8 @@ void blk_complete(struct blk_req *req, int err);
 void blk_finish(struct blk_req *req, int err);
 /* Hand a request on to the disk below as it is; that one completes it. */
 void blk_pass(struct blk *child, struct blk_req *req);
+/* The topmost of the filters on b, or b: the disk whose counters are looked at. */
+struct blk *blk_top(struct blk *b);
 /* Loop thread: the disk's size is now size. Tells the client if that is news. */
 void blk_set_size(struct blk *b, uint64_t size);
 

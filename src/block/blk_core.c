@@ -55,6 +55,13 @@ void blk_init(struct blk *b, const struct blk_ops *ops, struct loop *loop, struc
     }
 }
 
+struct blk *blk_top(struct blk *b)
+{
+    while (b->client == &filter_client)
+        b = b->client_arg;
+    return b;
+}
+
 struct blk *blk_exchange(struct blk *b, struct blk *child)
 {
     struct blk *old = b->child;

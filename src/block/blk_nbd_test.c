@@ -15,6 +15,7 @@
 #include <vz/error.h>
 
 #include "base/clock.h"
+#include "block/blk_filters.h"
 #include "block/blk_fixture.h"
 
 #define SIZE (4 * MIB)
@@ -470,6 +471,7 @@ START_TEST(requests_wait_for_the_server)
 {
     struct job j[32];
     struct blk *b;
+    struct blk_stats sum = {0};
     unsigned done = 0;
 
     if (!has_nbdkit())
@@ -477,6 +479,8 @@ START_TEST(requests_wait_for_the_server)
     setup();
     serve("--filter=delay file %s rdelay=300ms wdelay=300ms");
     b = open_disk(20000);
+    ck_assert_int_eq(blk_limit_create(b, &(struct blk_limits){.bytes = 0}, &b), 0); /* as of a machine */
+    b->sum = &sum;
     fill(data, SIZE, 9);
     for (unsigned i = 0; i < 32; i++) {
         job_init(&j[i], b, BLK_WRITE, i * 65536, data + i * 65536, 65536);
@@ -497,6 +501,8 @@ START_TEST(requests_wait_for_the_server)
     }
     expect(b, BLK_READ, 0, back, 32 * 65536, 0);
     ck_assert(!memcmp(data, back, 32 * 65536));
+    ck_assert_uint_ge(b->stats.reconnects, 1);
+    ck_assert_uint_eq(sum.reconnects, b->stats.reconnects);
     teardown(b);
 }
 END_TEST

@@ -96,8 +96,10 @@ void nbd_client_go_up(struct nbd_client *c)
     c->replayed = NULL;
     c->is_open = true;
     if (c->was_lost) {
-        STATS_ADD(&c->b->stats, reconnects, 1);
-        STATS_ADD(c->b->sum, reconnects, 1);
+        struct blk *top = blk_top(c->b);
+
+        STATS_ADD(&top->stats, reconnects, 1);
+        STATS_ADD(top->sum, reconnects, 1);
         tell(c, NULL);
     }
     c->was_lost = false;
