@@ -29,20 +29,44 @@ static bool has_foreign_writer(int fd)
     return false;
 }
 
+/* All but what would keep QEMU from reading, too: its bytes from 101 on, that somebody writes, and 200 and 202, that
+ * somebody minds being read, or written to without a change. 201 and 203 mind writes and another size. */
+static const struct {
+    off_t start, len; /* 0: to the end */
+} read_ranges[] = {{0, 101}, {201, 1}, {203, 0}};
+
+static int lock_range(int fd, short type, off_t start, off_t len)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static int lock_for_reading(int fd)
+{
+    int r = 0;
+
+    for (size_t i = 0; !r && i < ARRAY_SIZE(read_ranges); i++)
+        r = lock_range(fd, F_RDLCK, read_ranges[i].start, read_ranges[i].len);
+    return r;
+}
+
 static void unlock(int fd)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    int was = errno;
 
-    fcntl(fd, F_OFD_SETLK, &lock);
+    (void)!lock_range(fd, F_UNLCK, 0, 0);
+    errno = was;
 }
 
 /* A lock of the whole file for writing conflicts with a lock of any byte of it, and one for reading with those who
  * look whether somebody minds that they write; which is how other programs mark their images. */
 static bool try_lock(int fd, bool read_only)
 {
-    struct flock lock = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-    int r = fcntl(fd, F_OFD_SETLK, &lock);
+    int r = read_only ? lock_for_reading(fd) : lock_range(fd, F_WRLCK, 0, 0);
 
+    if (r < 0 && read_only)
+        unlock(fd); /* a part of it */
     if (r < 0 && errno != EAGAIN && errno != EACCES) {
         r = flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB);
     } else if (!r && read_only && has_foreign_writer(fd)) {

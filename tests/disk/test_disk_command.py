@@ -420,6 +420,22 @@ def test_an_image_that_qemu_uses(vz, tmp_path, export):
     well(vz, "info", path)
 
 
+def test_qemu_reads_what_is_only_read(vz, tmp_path):
+    path, socket = tmp_path / "d.qcow2", tmp_path / "socket"
+    qemu("img", "convert", "-O", "qcow2", content(tmp_path / "s.raw"), path)
+    with nbdkit(socket, "--filter=delay", "memory", "64M", "wdelay=500ms") as uri:
+        p = subprocess.Popen([VZ, "disk", "convert", "--replace", path, uri])
+        try:
+            time.sleep(0.5)
+            qemu("img", "check", "-q", path)
+            qemu("img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", path, tmp_path / "top.qcow2")
+            assert subprocess.run(["qemu-img", "resize", "-q", path, "+1M"], stderr=subprocess.DEVNULL).returncode != 0
+            assert p.poll() is None
+        finally:
+            p.kill()
+            p.wait()
+
+
 @pytest.mark.parametrize("when", ["greeting", "reading"])
 def test_a_server_that_hangs_holds_nobody_up(tmp_path, when):
     socket = tmp_path / "socket"
