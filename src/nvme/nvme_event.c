@@ -31,7 +31,7 @@ void nvme_event(struct nvme *n, enum nvme_event event)
         return; /* it waits to be told: a bad value in memory is seen each time that one looks */
     TRACE(n->trace, nvme, "nvme", n, "event %u", event);
     if (kinds[event].type == NVME_EVENT_ERROR)
-        (void)nvme_log_error(n, NVME_INTERNAL, 0, 0xffff, 0, 0);
+        (void)nvme_log_error(n, NVME_INTERNAL, 0xffff, 0xffff, 0, 0); /* of no queue, and no command */
     n->events |= (uint32_t)BIT(event);
     nvme_work_soon(n); /* which pushes it */
 }

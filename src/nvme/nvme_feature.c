@@ -42,17 +42,17 @@ static uint32_t capabilities_of(uint8_t fid)
     }
 }
 
-/* Of a namespace: which. Others are the controller's, of which a namespace may be named that is one
- * (or all, or none). */
-static unsigned check_namespace(struct nvme *n, uint8_t fid, uint32_t nsid)
+/* Of a namespace: which, or all of them to set it. Others are the controller's: it is asked without one, and set
+ * for none alone (5.21). */
+static unsigned check_namespace(struct nvme *n, uint8_t fid, uint32_t nsid, bool sets)
 {
     bool any = !nsid || nsid == NVME_NSID_ALL;
 
     if (!any && !nvme_ns_find(n, nsid))
         return NVME_INVALID_NAMESPACE | NVME_DNR;
-    if (!nsid && (capabilities_of(fid) & NVME_FEAT_CAP_NAMESPACE))
-        return NVME_INVALID_NAMESPACE | NVME_DNR;
-    return NVME_OK;
+    if (capabilities_of(fid) & NVME_FEAT_CAP_NAMESPACE)
+        return !nsid || (any && !sets) ? NVME_INVALID_NAMESPACE | NVME_DNR : NVME_OK;
+    return !any && sets ? NVME_NOT_OF_NAMESPACE | NVME_DNR : NVME_OK;
 }
 
 /* ---- Temperature (5.21.1.4) ----------------------------------------------------------------- */
@@ -139,6 +139,13 @@ static unsigned set_temperature(struct nvme *n, uint32_t value)
     return NVME_OK;
 }
 
+static unsigned get_host_id(struct nvme *n, const struct nvme_sqe *cmd, struct nvme_features *f)
+{
+    if (cmd->cdw11 & 1)
+        return NVME_INVALID_FIELD | NVME_DNR; /* as below */
+    return nvme_dma_give(n, cmd, f->host_id, HOST_ID_LEN, HOST_ID_LEN);
+}
+
 static unsigned set_host_id(struct nvme *n, const struct nvme_sqe *cmd)
 {
     if (cmd->cdw11 & 1)
@@ -157,7 +164,7 @@ unsigned nvme_set_features(struct nvme *n, const struct nvme_sqe *cmd, uint32_t 
         return NVME_INVALID_FIELD | NVME_DNR;
     if (cmd->cdw10 & NVME_FEAT_SAVE)
         return NVME_NOT_SAVEABLE | NVME_DNR;
-    status = check_namespace(n, fid, cmd->nsid);
+    status = check_namespace(n, fid, cmd->nsid, true);
     if (status)
         return status;
     switch (fid) {
@@ -216,8 +223,7 @@ static unsigned get(struct nvme *n, const struct nvme_sqe *cmd, struct nvme_feat
     case NVME_FEAT_ATOMICITY: *dw0 = f->atomicity; break;
     case NVME_FEAT_ASYNC_EVENTS: *dw0 = f->async_events; break;
     case NVME_FEAT_TIMESTAMP: return get_timestamp(n, cmd);
-    case NVME_FEAT_HOST_ID:
-        return nvme_dma_give(n, cmd, f->host_id, HOST_ID_LEN, HOST_ID_LEN);
+    case NVME_FEAT_HOST_ID: return get_host_id(n, cmd, f);
     default: break; /* power: state 0 */
     }
     return NVME_OK;
@@ -231,7 +237,7 @@ unsigned nvme_get_features(struct nvme *n, const struct nvme_sqe *cmd, uint32_t 
 
     if (!capabilities_of(fid))
         return NVME_INVALID_FIELD | NVME_DNR;
-    status = check_namespace(n, fid, cmd->nsid);
+    status = check_namespace(n, fid, cmd->nsid, false);
     if (status)
         return status;
     switch (cmd->cdw10 >> 8 & 7) {

@@ -204,6 +204,7 @@ static unsigned start_compare(struct nvme *n, struct nvme_req *r, const struct n
     if (!r->bounce)
         return NVME_INTERNAL;
     n->life.reads++;
+    n->life.units_read += range.len / 512;
     r->bounce_done = 0;
     r->bounce_len = range.len;
     r->req.iov = &r->bounce_iov;

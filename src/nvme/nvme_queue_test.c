@@ -192,8 +192,8 @@ END_TEST
 
 static unsigned feature(struct rig *r, uint8_t opcode, uint32_t cdw10, uint32_t cdw11, uint32_t *dw0)
 {
-    const struct nvme_sqe cmd = {.opcode = opcode, .cdw10 = cdw10, .cdw11 = cdw11,
-                                 .nsid = NVME_NSID_ALL, .prp1 = FN_DATA};
+    const struct nvme_sqe cmd = {.opcode = opcode, .cdw10 = cdw10, .cdw11 = cdw11, .prp1 = FN_DATA,
+                                 .nsid = (cdw10 & 0xff) == NVME_FEAT_ERROR_RECOVERY ? 1 : NVME_NSID_ALL};
 
     return fn_admin(&r->f, &cmd, dw0);
 }
@@ -242,6 +242,36 @@ START_TEST(features_are_set_and_got)
     ck_assert_uint_eq(feature(&r, NVME_ADMIN_SET_FEATURES, NVME_FEAT_TIMESTAMP, 0, NULL), NVME_OK);
     ck_assert_uint_eq(feature(&r, NVME_ADMIN_GET_FEATURES, NVME_FEAT_TIMESTAMP, 0, NULL), NVME_OK);
     ck_assert_uint_ge(load_le64(fn_at(&r.f, FN_DATA)) & (BIT(48) - 1), 1000000);
+    unmake(&r);
+}
+END_TEST
+
+START_TEST(features_are_of_a_namespace_or_of_none)
+{
+    static const struct {
+        uint8_t opcode, fid;
+        uint32_t nsid;
+        unsigned status;
+    } f[] = {
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_WRITE_CACHE, 0, NVME_OK},
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_WRITE_CACHE, NVME_NSID_ALL, NVME_OK},
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_WRITE_CACHE, 1, NVME_NOT_OF_NAMESPACE},
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_WRITE_CACHE, 9, NVME_INVALID_NAMESPACE},
+        {NVME_ADMIN_GET_FEATURES, NVME_FEAT_WRITE_CACHE, 1, NVME_OK},
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_ERROR_RECOVERY, NVME_NSID_ALL, NVME_OK},
+        {NVME_ADMIN_SET_FEATURES, NVME_FEAT_ERROR_RECOVERY, 0, NVME_INVALID_NAMESPACE},
+        {NVME_ADMIN_GET_FEATURES, NVME_FEAT_ERROR_RECOVERY, 2, NVME_OK},
+        {NVME_ADMIN_GET_FEATURES, NVME_FEAT_ERROR_RECOVERY, NVME_NSID_ALL, NVME_INVALID_NAMESPACE}};
+    struct rig r;
+
+    setup(&r);
+    for (unsigned i = 0; i < ARRAY_SIZE(f); i++) {
+        const struct nvme_sqe cmd = {.opcode = f[i].opcode, .cdw10 = f[i].fid, .nsid = f[i].nsid};
+
+        ck_assert_msg(fn_admin(&r.f, &cmd, NULL) == f[i].status, "case %u", i);
+    }
+    ck_assert_uint_eq(feature(&r, NVME_ADMIN_GET_FEATURES, NVME_FEAT_HOST_ID, 0, NULL), NVME_OK);
+    ck_assert_uint_eq(feature(&r, NVME_ADMIN_GET_FEATURES, NVME_FEAT_HOST_ID, 1, NULL), NVME_INVALID_FIELD);
     unmake(&r);
 }
 END_TEST
@@ -567,6 +597,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_new_size_is_told_of);
     UNIT_TEST(s, event_requests_are_held_aborted_and_limited);
     UNIT_TEST(s, features_are_set_and_got);
+    UNIT_TEST(s, features_are_of_a_namespace_or_of_none);
     UNIT_TEST(s, a_threshold_below_the_temperature_warns);
     UNIT_TEST(s, a_reset_waits_for_the_disk);
     UNIT_TEST(s, a_queue_is_deleted_after_its_last_command);
