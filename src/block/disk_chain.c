@@ -198,6 +198,8 @@ static int fill_ephemeral(struct disk_chain *c, struct vz_error *err)
     if (with_fd.fd < 0)
         return with_fd.fd;
     r = qcow2_create(with_fd.fd, &o, err);
+    if (r < 0)
+        error_prefix(err, "the layer that takes what is written, in $TMPDIR or /var/tmp");
     if (!r)
         r = blk_image_open(&with_fd, &c->image[0], &file_size, err);
     close(with_fd.fd);

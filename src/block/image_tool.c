@@ -87,6 +87,8 @@ static int fill_new(const struct image_file *f, const struct image_new *n, const
     o.size = n->size;
     if (n->format == DISK_FORMAT_QCOW2) {
         r = qcow2_create(f->fd, &o, err);
+        if (r < 0)
+            error_prefix(err, "%s", f->path);
         return r < 0 || n->room == IMAGE_ROOM_NONE ? r : give_room(f, n, p, err);
     }
     if (!n->size || n->size % 512)

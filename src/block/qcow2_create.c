@@ -201,7 +201,7 @@ int qcow2_create(int fd, const struct qcow2_create_options *options, struct vz_e
     if (!fill_header(data, &l))
         r = refuse(err, "the name of its backing file has no room in a cluster of this size");
     else if ((r = write_out(fd, &l, data, len)) < 0)
-        error_set(err, -r, VZ_ERROR_IO, "%s", strerror(-r));
+        error_set(err, -r, r == -ENOSPC ? VZ_ERROR_OUT_OF_DISK_SPACE : VZ_ERROR_IO, "%s", strerror(-r));
     free(data);
     return r;
 }
