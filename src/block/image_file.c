@@ -61,22 +61,31 @@ static int claim_old(struct image_file *f, struct vz_error *err)
     return file_lock(f->lock_fd, read_only, f->path, err);
 }
 
+/* The folder that the file is in. */
+static bool folder_of(const struct image_file *f, char ret[PATH_MAX])
+{
+    const char *slash = strrchr(f->path, '/');
+    size_t len = slash ? (size_t)(slash - f->path) + 1 : 0;
+
+    if (len + 1 >= PATH_MAX)
+        return false;
+    memcpy(ret, f->path, len);
+    strcpy(ret + len, ".");
+    return true;
+}
+
 static int begin(struct image_file *f, struct vz_error *err)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(f->path, '/');
-    size_t len = slash ? (size_t)(slash - f->path) + 1 : 0;
     int r;
 
-    if (len >= sizeof(folder))
+    if (!folder_of(f, folder))
         return failed(f, ENAMETOOLONG, err);
     if (!f->replace && !access(f->path, F_OK))
         return failed(f, EEXIST, err);
     r = f->replace ? claim_old(f, err) : 0;
     if (r < 0)
         return r;
-    memcpy(folder, f->path, len);
-    strcpy(folder + len, ".");
     f->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     if (f->fd < 0)
         r = begin_named(f);
@@ -136,10 +145,25 @@ static int give_name(struct image_file *f)
     return r;
 }
 
+/* What the file was made of may be deleted next, on another file system: so its name is on stable storage, too. There
+ * are file systems that cannot do that. */
+static void sync_name(const struct image_file *f)
+{
+    char folder[PATH_MAX];
+    int fd = folder_of(f, folder) ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd >= 0) {
+        (void)!fsync(fd);
+        close(fd);
+    }
+}
+
 int image_file_publish(struct image_file *f, struct vz_error *err)
 {
     int r = fsync(f->fd) < 0 ? -errno : give_name(f);
 
+    if (!r)
+        sync_name(f);
     image_file_abandon(f);
     return r < 0 ? failed(f, -r, err) : 0;
 }
