@@ -40,7 +40,6 @@ struct image_remote {
     void *fn_arg;
     bool fn_failed;
     struct blk_nbd_look look;
-    uint64_t data_end;          /* up to there it is not known to be zeroes: it was asked for already */
 };
 
 /* ---- Going on, or not ----------------------------------------------------------------------- */
@@ -240,10 +239,6 @@ int image_remote_look(struct image_remote *m, uint64_t offset, uint64_t len, boo
     *ret_len = len;
     if (m->is_cancelled)
         return -ECANCELED;
-    if (offset < m->data_end) {
-        *ret_len = MIN(len, m->data_end - offset);
-        return 0;
-    }
     m->err = 0;
     m->look = (struct blk_nbd_look){.offset = offset, .len = MIN(len, UINT64_C(1) << 30), .done = looked};
     if (!blk_nbd_look(m->blk, &m->look))
@@ -256,6 +251,5 @@ int image_remote_look(struct image_remote *m, uint64_t offset, uint64_t len, boo
         return 0; /* then it is read, and says what is wrong */
     *ret_zeroes = m->look.ret_zeroes;
     *ret_len = m->look.ret_len;
-    m->data_end = *ret_zeroes ? 0 : offset + *ret_len;
     return 0;
 }
