@@ -296,6 +296,28 @@ START_TEST(namespaces_have_a_controller)
 }
 END_TEST
 
+START_TEST(nvme_controllers_have_names_of_their_own)
+{
+    char path[] = "/tmp/vz-disk-test.XXXXXX";
+    int fd = mkstemp(path);
+    struct vz_config *c = good();
+    struct problems all;
+
+    ck_assert_int_eq(ftruncate(fd, 4096), 0);
+    add_nvme(c, path, "vz2");
+    add_nvme(c, path, NULL);
+    add_nvme(c, path, NULL); /* vz2 as well */
+    add_nvme(c, path, "a");
+    add_nvme(c, path, "a");
+    all = validate(c);
+    expect(&all, "storageDevices[2]: storageDevices[0] is an NVMe controller with the identifier 'vz2' already");
+    expect(&all, "storageDevices[4]: storageDevices[3] is an NVMe controller with the identifier 'a' already");
+    vz_config_unref(c);
+    unlink(path);
+    close(fd);
+}
+END_TEST
+
 START_TEST(config_refuses_a_disk_written_twice_and_odd_sizes)
 {
     char path[] = "/tmp/vz-disk-test.XXXXXX", link[64];
@@ -735,6 +757,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, config_does_not_ignore_the_host_cpu_in_silence);
     UNIT_TEST(s, config_limits_memory_and_cpus);
     UNIT_TEST(s, namespaces_have_a_controller);
+    UNIT_TEST(s, nvme_controllers_have_names_of_their_own);
     UNIT_TEST(s, config_refuses_a_disk_written_twice_and_odd_sizes);
     UNIT_TEST(s, config_sees_what_two_devices_cannot_share);
     UNIT_TEST(s, labels_are_counted_in_characters);

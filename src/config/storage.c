@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -423,6 +424,32 @@ const struct schema_type config_virtio_block_type = {
             "server's, or what seeds cloud-init; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
+/* As the guest sees it: see nvme_kind_create(). */
+static void put_nvme_serial(const struct vz_storage_device *d, unsigned index, char ret[VZ_BLOCK_IDENTIFIER_MAX + 1])
+{
+    if (d->identifier)
+        snprintf(ret, VZ_BLOCK_IDENTIFIER_MAX + 1, "%s", d->identifier);
+    else
+        snprintf(ret, VZ_BLOCK_IDENTIFIER_MAX + 1, "vz%u", index);
+}
+
+/* Controllers with one serial number have one name (NQN), and Linux takes only the first of them. */
+static void check_nvme(struct report *r, const void *object)
+{
+    char mine[VZ_BLOCK_IDENTIFIER_MAX + 1], other[VZ_BLOCK_IDENTIFIER_MAX + 1];
+
+    check_shared(r, object);
+    put_nvme_serial(object, r->index, mine);
+    for (unsigned k = 0; k < r->index; k++) {
+        const struct vz_storage_device *d = config_storage_device(r->whole, k);
+
+        put_nvme_serial(d, k, other);
+        if (schema_type_of(d) == &config_nvme_type && !strcmp(mine, other))
+            report_problem(r, VZ_ERROR_INVALID, "storageDevices[%u] is an NVMe controller with the identifier '%s' already",
+                           k, mine);
+    }
+}
+
 static const struct schema_field nvme_fields[] = {
     FIELD_ATTACHMENT,
     FIELD_STRING(struct vz_storage_device, identifier, "identifier", .option = "id",
@@ -435,7 +462,7 @@ static const struct schema_field nvme_fields[] = {
     FIELD_END};
 const struct schema_type config_nvme_type = {
     .name = "nvme", .json = "nvme", .size = sizeof(struct vz_storage_device),
-    .fields = nvme_fields, .check = check_shared, .option = "nvme", .heading = "Devices",
+    .fields = nvme_fields, .check = check_nvme, .option = "nvme", .heading = "Devices",
     .text = "a disk behind an NVMe controller, nvme0n1, nvme1n1, ... in their order: for guests without "
             "virtio drivers"};
 
