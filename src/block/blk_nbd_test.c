@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -467,6 +468,43 @@ START_TEST(a_server_that_forgets_is_reminded)
 }
 END_TEST
 
+/* A guest's requests may be huge, of few pages again and again: not all of their data is copied at once. */
+START_TEST(memory_has_an_end)
+{
+    static struct iovec iov[128];
+    struct job j[6];
+    struct rusage before, after;
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("--filter=nozero memory 1G");
+    b = open_disk(0);
+    fill(data, SIZE, 3);
+    getrusage(RUSAGE_SELF, &before);
+    for (unsigned i = 0; i < ARRAY_SIZE(iov); i++)
+        iov[i] = (struct iovec){data, SIZE};
+    for (unsigned i = 0; i < ARRAY_SIZE(j); i++) {
+        job_init(&j[i], b, i % 2 ? BLK_ZERO : BLK_WRITE, 0, NULL, i % 2 ? GIB : 512 * MIB);
+        j[i].req.iov = i % 2 ? NULL : iov;
+        j[i].req.iov_count = i % 2 ? 0 : ARRAY_SIZE(iov);
+        j[i].req.fua = i == 4;
+        blk_submit(b, &j[i].req);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(j); i++) {
+        while (!j[i].done)
+            loop_run(loop);
+        ck_assert_int_eq(j[i].err, 0);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 700 * 1024);
+    expect(b, BLK_READ, 600 * MIB, back, SIZE, 0);
+    ck_assert(is_zero(back, SIZE));
+    teardown(b);
+}
+END_TEST
+
 START_TEST(requests_wait_for_the_server)
 {
     struct job j[32];
@@ -616,6 +654,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, connecting_can_be_given_up);
     UNIT_TEST(s, a_server_says_where_there_are_zeroes);
     UNIT_TEST(s, a_server_that_forgets_is_reminded);
+    UNIT_TEST(s, memory_has_an_end);
     UNIT_TEST(s, requests_wait_for_the_server);
     UNIT_TEST(s, another_disk_is_not_taken_for_it);
     UNIT_TEST(s, nonsense_and_nothing_are_told_at_the_start);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -216,8 +217,13 @@ static void take_todo(struct nbd_client *c)
     struct blk_req *req;
 
     trim_log(c);
-    while (c->log.bytes < LOG_HARD && free_link(c) && (req = next_todo(c))) {
-        nbd_requests_make(c, req);
+    while (c->log.bytes < LOG_HARD && free_link(c) && nbd_requests_have_room(c)) {
+        if (c->making)
+            nbd_requests_go_on(c);
+        else if ((req = next_todo(c)))
+            nbd_requests_make(c, req);
+        else
+            break;
         send_waiting(c);
     }
 }
@@ -302,7 +308,7 @@ static void expire(struct nbd_client *c, uint64_t now_ns)
 
 static bool is_busy(const struct nbd_client *c)
 {
-    bool busy = !TAILQ_EMPTY(&c->wait) || !TAILQ_EMPTY(&c->answered) || c->todo;
+    bool busy = !TAILQ_EMPTY(&c->wait) || !TAILQ_EMPTY(&c->answered) || c->todo || c->making;
 
     for (unsigned i = 0; i < c->link_count; i++)
         busy = busy || c->link[i].count;
@@ -458,6 +464,7 @@ void nbd_client_stop(struct nbd_client *c)
     loop_timer_destroy(c->timer);
     write_log_fini(&c->log);
     buffers_fini(&c->buffers);
+    free(c->zeroes);
 }
 
 uint64_t nbd_client_now_ns(const struct nbd_client *c)
@@ -520,6 +527,8 @@ void nbd_client_hurry(struct nbd_client *c, uint32_t ms)
     hurry(&c->wait, by_ns);
     for (unsigned i = 0; i < c->link_count; i++)
         hurry(&c->link[i].inflight, by_ns);
+    if (c->making)
+        c->making->deadline_ns = MIN(c->making->deadline_ns, by_ns);
     for (struct blk_req *req = c->todo; req; req = req->next)
         req->deadline_ns = MIN(req->deadline_ns, by_ns);
 }

@@ -48,6 +48,11 @@ struct nbd_client {
     bool turning;
 
     struct blk_req *todo, **todo_last; /* requests of which there are no commands yet */
+    struct blk_req *making;  /* one of which there are not all, for want of room: from made (bytes) on; NULL: none */
+    uint64_t made;
+    uint64_t copied;         /* bytes of data that commands have for themselves */
+    unsigned pieces;         /* commands of requests */
+    uint8_t *zeroes;         /* for a server that knows none; NULL: not needed yet */
     enum nbd_client_state state;
     struct nbd_link link[NBD_LINKS_MAX];
     unsigned link_count;     /* in use */

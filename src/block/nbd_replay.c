@@ -34,9 +34,7 @@ static struct nbd_command *replay_of(struct nbd_client *c, const struct write_lo
     cmd->may_unmap = e->may_unmap;
     cmd->data = e->data;
     if (cmd->op == BLK_WRITE && !e->data) {
-        cmd->data = buffers_get(&c->buffers, e->len);
-        cmd->own_data = true;
-        if (!cmd->data) {
+        if (nbd_command_copy(c, cmd) < 0) {
             nbd_command_free(c, cmd);
             return NULL;
         }

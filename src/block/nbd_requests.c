@@ -14,12 +14,32 @@
 #define PIECE_MAX (4 * MIB) /* of data, in a command */
 #define RANGE_MAX (1 * GIB) /* of zeroes, or discarded */
 #define ZEROES    (1 * MIB) /* written where a server knows no zeroes */
+#define COPIES_MAX (64 * MIB)
+#define PIECES_MAX 4096u
 
 void nbd_command_free(struct nbd_client *c, struct nbd_command *cmd)
 {
-    if (cmd->own_data)
+    if (cmd->own_data) {
         buffers_put(&c->buffers, cmd->data, cmd->len);
+        c->copied -= cmd->len;
+    }
+    c->pieces -= cmd->req != NULL;
     free(cmd);
+}
+
+int nbd_command_copy(struct nbd_client *c, struct nbd_command *cmd)
+{
+    cmd->data = buffers_get(&c->buffers, cmd->len);
+    if (!cmd->data)
+        return -ENOMEM;
+    cmd->own_data = true;
+    c->copied += cmd->len;
+    return 0;
+}
+
+bool nbd_requests_have_room(const struct nbd_client *c)
+{
+    return c->copied < COPIES_MAX && c->pieces < PIECES_MAX;
 }
 
 struct nbd_command *nbd_requests_own(const struct nbd_client *c, enum blk_op op)
@@ -47,22 +67,24 @@ static int find_data(struct nbd_client *c, struct nbd_command *cmd)
 {
     const struct blk_req *req = cmd->req;
     struct iovec v;
-    bool writes = cmd->op == BLK_WRITE, zeroes = req->op == BLK_ZERO;
+    bool writes = cmd->op == BLK_WRITE;
 
     if (cmd->op != BLK_READ && !writes)
         return 0;
-    if (!zeroes && !(writes && keeps_writes(c)) &&
+    if (req->op == BLK_ZERO) {
+        if (!c->zeroes)
+            c->zeroes = calloc(1, ZEROES);
+        cmd->data = c->zeroes;
+        return cmd->data ? 0 : -ENOMEM;
+    }
+    if (!(writes && keeps_writes(c)) &&
         iov_slice(req->iov, req->iov_count, cmd->skip, cmd->len, &v, 1) == 1 && v.iov_len == cmd->len) {
         cmd->data = v.iov_base;
         return 0;
     }
-    cmd->data = buffers_get(&c->buffers, cmd->len);
-    cmd->own_data = true;
-    if (!cmd->data)
+    if (nbd_command_copy(c, cmd) < 0)
         return -ENOMEM;
-    if (zeroes)
-        memset(cmd->data, 0, cmd->len);
-    else if (writes)
+    if (writes)
         iov_read(req->iov, req->iov_count, cmd->skip, cmd->data, cmd->len);
     return 0;
 }
@@ -89,6 +111,7 @@ static int add_piece(struct nbd_client *c, struct blk_req *req, enum blk_op op, 
     cmd->len = (uint32_t)len;
     cmd->skip = skip;
     cmd->deadline_ns = req->deadline_ns;
+    c->pieces++;
     if (find_data(c, cmd) < 0) {
         nbd_command_free(c, cmd);
         return -ENOMEM;
@@ -108,30 +131,49 @@ static uint64_t piece_max(const struct nbd_client *c, const struct blk_req *req,
     return MAX(align_down(max, c->b->block_size), (uint64_t)c->b->block_size);
 }
 
+static bool flush_after(struct nbd_client *c, struct blk_req *req);
+
+/* One of those that req waits for is over. */
+static void let_go(struct nbd_client *c, struct blk_req *req, bool was_flush, void (*end)(struct blk_req *req, int err))
+{
+    if (!--req->moved && (was_flush || !flush_after(c, req)))
+        end(req, req->err);
+}
+
+void nbd_requests_go_on(struct nbd_client *c)
+{
+    struct blk_req *req = c->making;
+    enum blk_op op = req->op == BLK_ZERO && !c->export.can_zero ? BLK_WRITE : req->op;
+    uint64_t max = piece_max(c, req, op), len = req->op == BLK_FLUSH ? 0 : req->len;
+
+    while (!req->err) { /* one of them may have failed already */
+        uint64_t part = MIN(max, len - c->made);
+
+        req->err = add_piece(c, req, op, c->made, part);
+        c->made += part;
+        if (c->made >= len)
+            break;
+        if (!nbd_requests_have_room(c))
+            return;
+    }
+    c->making = NULL;
+    let_go(c, req, false, blk_complete);
+}
+
 void nbd_requests_make(struct nbd_client *c, struct blk_req *req)
 {
-    enum blk_op op = req->op == BLK_ZERO && !c->export.can_zero ? BLK_WRITE : req->op;
-    uint64_t max = piece_max(c, req, op), at = 0, len = req->op == BLK_FLUSH ? 0 : req->len;
     bool nothing = (req->op == BLK_FLUSH && (c->no_sync || c->write_through || c->b->read_only)) ||
                    (req->op == BLK_DISCARD && !c->export.can_trim);
-    int r = 0;
 
-    req->moved = 0;
-    req->err = 0;
     if (nothing) {
         blk_complete(req, 0);
         return;
     }
-    do {
-        uint64_t part = MIN(max, len - at);
-
-        r = add_piece(c, req, op, at, part);
-        at += part;
-    } while (!r && at < len);
-    if (r < 0 && !req->moved)
-        blk_complete(req, r);
-    else if (r < 0)
-        req->err = r;
+    req->moved = 1; /* until all are made */
+    req->err = 0;
+    c->making = req;
+    c->made = 0;
+    nbd_requests_go_on(c);
 }
 
 bool nbd_requests_look(struct nbd_client *c, struct blk_nbd_look *look)
@@ -179,14 +221,13 @@ static void end_piece(struct nbd_client *c, struct nbd_command *cmd, int err)
 
     nbd_command_free(c, cmd);
     req->err = req->err ? req->err : err;
-    if (!--req->moved && (was_flush || !flush_after(c, req)))
-        blk_finish(req, req->err);
+    let_go(c, req, was_flush, blk_finish);
 }
 
 /* Keep a write that the server has, and may forget. */
 static int keep(struct nbd_client *c, struct nbd_command *cmd)
 {
-    uint8_t *data = cmd->op == BLK_WRITE ? cmd->data : NULL;
+    uint8_t *data = cmd->op == BLK_WRITE && cmd->req->op == BLK_WRITE ? cmd->data : NULL;
 
     /* One that is stable has to be written again, too, when what it lies on is. */
     bool is_stable = cmd->fua && TAILQ_EMPTY(&c->log.entries);
@@ -199,6 +240,7 @@ static int keep(struct nbd_client *c, struct nbd_command *cmd)
             return -ENOMEM;
         memcpy(data, cmd->data, cmd->len);
     }
+    c->copied -= cmd->own_data ? cmd->len : 0;
     cmd->data = NULL;
     cmd->own_data = false;
     return write_log_add(&c->log, cmd->offset, cmd->len, cmd->may_unmap, data);
@@ -262,6 +304,13 @@ void nbd_requests_expire(struct nbd_client *c, uint64_t now_ns, int err)
             end_look(c, cmd, err);
         else
             end_piece(c, cmd, err);
+    }
+    if (c->making && c->making->deadline_ns <= now_ns) {
+        struct blk_req *req = c->making;
+
+        c->making = NULL;
+        req->err = req->err ? req->err : err;
+        let_go(c, req, false, blk_finish);
     }
 }
 
