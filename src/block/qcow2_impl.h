@@ -25,6 +25,7 @@
 #define QCOW2_REFTABLE_MAX   (64 * MIB) /* bytes */
 #define QCOW2_SNAPSHOTS_MAX  65536u
 #define QCOW2_SNAPSHOT_TABLE_MAX (64 * MIB)
+#define QCOW2_SNAPSHOT_L1_MAX (4 * GIB) /* of all of them: each is read, and many may name the same place */
 #define QCOW2_FILE_MAX       ((uint64_t)INT64_MAX / 2)
 
 /* ---- Pieces of tables in memory (qcow2_cache.c) --------------------------------------------- */

@@ -324,7 +324,7 @@ static int add_snapshot(struct qcow2 *q, const uint8_t *head, struct vz_error *e
 
 static int read_snapshots(struct qcow2 *q, const struct header *h, struct vz_error *err)
 {
-    uint64_t at = load_be64(h->data + QCOW2_H_SNAPSHOTS_OFFSET), start = at;
+    uint64_t at = load_be64(h->data + QCOW2_H_SNAPSHOTS_OFFSET), start = at, l1_bytes = 0;
     int r = 0;
 
     q->info.snapshots = load_be32(h->data + QCOW2_H_SNAPSHOTS);
@@ -342,7 +342,8 @@ static int read_snapshots(struct qcow2 *q, const struct header *h, struct vz_err
         at += QCOW2_S_LENGTH + (uint64_t)load_be32(head + QCOW2_S_EXTRA_SIZE) +
               load_be16(head + QCOW2_S_ID_SIZE) + load_be16(head + QCOW2_S_NAME_SIZE);
         at = align_up(at, 8);
-        if (at - start > QCOW2_SNAPSHOT_TABLE_MAX)
+        l1_bytes += 8 * (uint64_t)load_be32(head + QCOW2_S_L1_SIZE);
+        if (at - start > QCOW2_SNAPSHOT_TABLE_MAX || l1_bytes > QCOW2_SNAPSHOT_L1_MAX)
             return bad(q, err, "its table of snapshots");
         r = add_snapshot(q, head, err);
     }
