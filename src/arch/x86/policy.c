@@ -191,6 +191,11 @@ void cpuid_policy_no_apic(struct x86_cpuid_policy *p)
     p->no_apic = true;
 }
 
+void cpuid_policy_hide_tsc_aux(struct x86_cpuid_policy *p)
+{
+    p->hidden[X86_FEATURE_RDTSCP] = p->hidden[X86_FEATURE_RDPID] = true;
+}
+
 uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p)
 {
     return X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
@@ -215,7 +220,7 @@ static void add_features(const struct x86_cpuid_policy *p, uint32_t leaf, uint32
     for (unsigned n = 0; n < X86_FEATURE_COUNT; n++) {
         const struct feature_bit *f = &feature_bits[n];
 
-        if (f->leaf == leaf && f->subleaf == subleaf && p->feature[n])
+        if (f->leaf == leaf && f->subleaf == subleaf && p->feature[n] && !p->hidden[n])
             ret[f->reg] |= 1u << f->bit;
     }
     for (unsigned n = 0; n < ARRAY_SIZE(always) && !subleaf; n++)

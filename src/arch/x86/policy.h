@@ -30,6 +30,7 @@ struct x86_cpu_state;
 
 struct x86_cpuid_policy {
     bool feature[X86_FEATURE_COUNT]; /* offered: in the allow-list and, where native, on the host */
+    bool hidden[X86_FEATURE_COUNT];  /* CPUID does not say so: there, for who knows it from elsewhere */
     struct tsc_rate *tsc;
     unsigned cpu_count;
     bool no_apic;
@@ -51,6 +52,9 @@ bool x86_feature_place(unsigned feature, uint32_t *ret_leaf, uint32_t *ret_suble
 
 /* For CPUs without local APIC: leaf 1 says so. */
 void cpuid_policy_no_apic(struct x86_cpuid_policy *p);
+
+/* Where RDTSCP and RDPID take long: guests have other ways, which they choose by CPUID. */
+void cpuid_policy_hide_tsc_aux(struct x86_cpuid_policy *p);
 
 /* Bits of CR4 that may be set; the others are reserved. */
 uint64_t cpuid_cr4_offered(const struct x86_cpuid_policy *p);

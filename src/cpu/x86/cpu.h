@@ -110,9 +110,10 @@ enum x86_stop {
  * for instructions that are interpreted in between, jit_kills by changed code, jit_full for want of
  * code memory; how often translated code runs is not counted, which would slow it down. Of direct
  * execution (direct/): processes taken, address spaces that got one and lost it again for not paying,
- * what ended their stretches, commands for mappings, times that all of a space's were compared with
- * the guest's tables, and microseconds of user mode natively and, while it is being judged, in the JIT;
- * stretches that direct=check has compared, and has not. */
+ * what ended their stretches (system calls among it, and pages that only the stub had not), commands for
+ * mappings, times that all of a space's were compared with the guest's tables, and microseconds of user mode
+ * natively and, while it is being judged, in the JIT; code that was not for a stub, and microseconds in it;
+ * microseconds that events have cost; stretches that direct=check has compared, and has not. */
 #define X86_CPU_COUNTERS(X)                                                                        \
     X(insns_interpreted) X(blocks) X(blocks_decoded) X(blocks_moved) X(block_lookups) X(block_steps)               \
     X(insns_decoded) X(cache_flushes)                                                              \
@@ -123,6 +124,7 @@ enum x86_stop {
     X(mmio) X(port_io) X(syscalls) X(thunks) X(syncs) X(exclusives)                                \
     X(direct_stubs) X(direct_promotions) X(direct_demotions) X(direct_traps) X(direct_kicks)       \
     X(direct_maps) X(direct_unmaps) X(direct_checks) X(direct_native_us) X(direct_jit_us)        \
+    X(direct_calls) X(direct_fills) X(direct_refusals) X(direct_refused_us) X(direct_cost_us)         \
     X(direct_checked) X(direct_unchecked)
 
 struct x86_cpu_counters {

@@ -106,6 +106,8 @@ int x86_vm_create(const struct x86_vm_desc *desc, struct x86_vm **ret)
         vm->cpuid->phys_bits = MIN(vm->cpuid->phys_bits, desc->phys_bits_max);
     if (!r && desc->no_apic)
         cpuid_policy_no_apic(vm->cpuid);
+    if (!r && vm->direct)
+        cpuid_policy_hide_tsc_aux(vm->cpuid); /* a stub comes out for each */
     for (unsigned n = 0; !r && n < desc->cpu_count; n++)
         r = cpu_create(vm, n, &vm->cpu[n]);
     if (r) {

@@ -132,6 +132,7 @@ bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t
     a->traps++;
     look = a->traps % TRAPS_LOOKED_AT == 0 || a->cost / looked_at != (a->cost + trap) / looked_at;
     a->cost += trap;
+    d->cost += trap;
     a->gain += GAIN * native;
     if (native > v->trap * TRAPS_LOOKED_AT)
         a->rest = 0; /* a long stretch: it may be what it was taken for */

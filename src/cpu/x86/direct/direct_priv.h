@@ -182,7 +182,8 @@ struct direct {
     bool wants;              /* a page that the last stretch ended for, */
     bool wants_code;         /* by fetching, it seems, */
     uint64_t want;           /* and its address */
-    uint64_t jit_time, native_time; /* for the counters */
+    uint64_t refused_since;  /* the others have had it for that; 0: they have not */
+    uint64_t jit_time, native_time, refused_time, cost; /* for the counters */
     uint64_t used;           /* spaces of which flushes[] is told; others are looked at as a whole */
     struct flushes flushes[DIRECT_SPACES];
     struct history histories[DIRECT_HISTORY];
@@ -292,14 +293,17 @@ struct direct_reach {
     uint8_t code[REACH_BYTES];
     bool here[REACH_PAGES]; /* the others are no code */
     uint64_t begins[REACH_BYTES / 64], covered[REACH_BYTES / 64];
+    unsigned image, image_size; /* bytes of which nothing is executed besides */
 };
 
 /* What a byte 0F is that direct_find_shown() has found. */
-enum direct_role { ROLE_UNKNOWN, ROLE_INSTRUCTION, ROLE_PART /* of another instruction */ };
+enum direct_role { ROLE_UNKNOWN, ROLE_INSTRUCTION, ROLE_PART /* of another instruction, or data */ };
 
 /* Add what can be executed if the instruction at `at` is. */
 void direct_reach_from(struct direct_reach *r, unsigned at);
 enum direct_role direct_role_of(const struct direct_reach *r, unsigned n);
+/* direct_image.c: add what the functions of a shared object lead to, if all of one is there. */
+void direct_reach_image(struct direct_reach *r);
 /* Fill it in with what lies around va, where the guest has this page, and what of it this vCPU's other engines have executed. Returns
  * where va's page begins. */
 unsigned direct_reach_around(struct x86_cpu *c, uint64_t va, const uint8_t *page,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where instructions begin, as far as that follows from code that has been executed: from there on, along
+/* Where instructions begin, as far as that follows from code that has been or is to be executed: from there on, along
  * all direct branches and calls. What is said to be an instruction may be none only where there are data
  * behind a call that does not return, or a program jumps into the middle of its own instructions. */
 #include "base/checked.h"
@@ -10,6 +10,12 @@
 
 #define TODO_MAX 512u
 #define BEFORE   3u /* pages in front of the one that it is about */
+
+/* Where nothing is known: decoding from any byte falls into step with the code soon. So many bytes before are begun at,
+ * none nearer than that, and so many have to get there. */
+#define SWEEP_FAR  112u
+#define SWEEP_NEAR  48u
+#define SWEEP_MOST  24u
 
 struct search {
     struct direct_reach *r;
@@ -92,20 +98,59 @@ void direct_reach_from(struct direct_reach *r, unsigned at)
         follow(&s, s.todo[--s.count]);
 }
 
+/* The instruction at `at` has byte n, where an escape byte 0F is. */
+static enum direct_role role_in(const struct x86_decoded *d, unsigned at, unsigned n)
+{
+    return d->map == X86_MAP_0F && !(d->prefixes & X86_PREFIX_VEX) && at + d->opcode_off == n + 1
+               ? ROLE_INSTRUCTION : ROLE_PART;
+}
+
+static enum direct_role role_at(const struct direct_reach *r, unsigned n)
+{
+    struct x86_decoded d;
+
+    return decode(r, n, &d) ? role_in(&d, n, n) : ROLE_UNKNOWN;
+}
+
+/* CPUID is two bytes, which data have now and then. The others are not to be found by chance. */
+static bool may_be_data(const struct direct_reach *r, unsigned n)
+{
+    return n + 1 >= REACH_BYTES || r->code[n + 1] == 0xa2;
+}
+
+/* Nothing that was executed leads there. It is what it is from wherever before it one begins to decode. */
+static enum direct_role sweep(const struct direct_reach *r, unsigned n)
+{
+    enum direct_role role[SWEEP_FAR]; /* of n, as seen from n - 1, n - 2... */
+    unsigned count[3] = {0};
+    struct x86_decoded d;
+
+    for (unsigned back = 1; back <= SWEEP_FAR && back <= n; back++) {
+        enum direct_role *is = &role[back - 1];
+
+        *is = ROLE_UNKNOWN;
+        if (decode(r, n - back, &d))
+            *is = d.len > back ? role_in(&d, n - back, n) : d.len == back ? role_at(r, n) : role[back - d.len - 1];
+        count[*is] += back >= SWEEP_NEAR;
+    }
+    if (!count[ROLE_INSTRUCTION] && count[ROLE_PART] >= SWEEP_MOST)
+        return ROLE_PART;
+    return !count[ROLE_PART] && count[ROLE_INSTRUCTION] >= SWEEP_MOST && !may_be_data(r, n) ? ROLE_INSTRUCTION
+                                                                                           : ROLE_UNKNOWN;
+}
+
 enum direct_role direct_role_of(const struct direct_reach *r, unsigned n)
 {
     struct x86_decoded d;
     unsigned at = n;
 
     if (!has(r->covered, n))
-        return ROLE_UNKNOWN;
+        return n - r->image < r->image_size ? ROLE_PART : sweep(r, n);
     while (at && !has(r->begins, at))
         at--;
     if (!decode(r, at, &d))
         return ROLE_UNKNOWN;
-    /* n is where the escape byte 0F is. */
-    return d.map == X86_MAP_0F && !(d.prefixes & X86_PREFIX_VEX) && at + d.opcode_off == n + 1
-               ? ROLE_INSTRUCTION : ROLE_PART;
+    return role_in(&d, at, n);
 }
 
 /* ---- of a vCPU ---- */
@@ -162,5 +207,8 @@ unsigned direct_reach_around(struct x86_cpu *c, uint64_t va, const uint8_t *page
         if (host[n])
             block_each_in_page(c, host[n], add_block, &e);
     }
+    if (c->rip - first < REACH_BYTES && host[(c->rip - first) / MEM_PAGE_SIZE])
+        direct_reach_from(r, (unsigned)(c->rip - first)); /* which is executed next */
+    direct_reach_image(r);
     return (unsigned)(tlb_page(va) - first);
 }

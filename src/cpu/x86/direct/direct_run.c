@@ -100,6 +100,7 @@ static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t addres
         return;
     }
     c->count.direct_traps++;
+    c->count.direct_calls += event == STUB_SYSCALL;
     if (event == STUB_SINGLE_STEP) {
         event_after_single_step(c, true);
         return;
@@ -110,6 +111,7 @@ static void take_event(struct x86_cpu *c, enum stub_event event, uint64_t addres
         d->wants_code = address - c->rip < X86_INSN_MAX; /* was it fetched from? */
     }
     x86_step(c);
+    c->count.direct_fills += event == STUB_PAGE_FAULT && !c->fault.pending; /* its kernel has not been asked */
 }
 
 static void run(struct x86_cpu *c, const void *code)
@@ -134,6 +136,10 @@ static void run(struct x86_cpu *c, const void *code)
     t = direct_prepare(c, s);
     if (!t) {
         d->in_user = true; /* the others have it */
+        if (d->refused != NO_PAGE && !d->refused_since) {
+            d->refused_since = clock_tsc();
+            c->count.direct_refusals++;
+        }
         return;
     }
     direct_export(c, t);
@@ -157,6 +163,7 @@ static void run(struct x86_cpu *c, const void *code)
         policy_round_trip(d->vm, times.left - times.entered);
     if (policy_trap(d, s, &times))
         c->count.direct_demotions++;
+    c->count.direct_cost_us = d->cost / d->vm->us;
     take_event(c, event, address);
 }
 
@@ -214,12 +221,25 @@ static bool takes(struct x86_cpu *c)
     return direct_may_run(c) && !is_pending(c) && (d->space || promote(c));
 }
 
+/* The program is out of the code that was not for a stub. */
+static void end_refusal(struct x86_cpu *c)
+{
+    struct direct *d = c->direct;
+
+    d->refused = NO_PAGE;
+    if (!d->refused_since)
+        return;
+    d->refused_time += clock_tsc() - d->refused_since;
+    d->refused_since = 0;
+    c->count.direct_refused_us = d->refused_time / d->vm->us;
+}
+
 static void leave_user(struct x86_cpu *c)
 {
     struct direct *d = c->direct;
 
     d->in_user = false;
-    d->refused = NO_PAGE;
+    end_refusal(c);
     direct_ask_often(c, false);
     if (d->timing)
         policy_end(c);
@@ -242,7 +262,7 @@ static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
     direct_ask_often(c, false);
     if (takes(c)) {
         d->in_user = false;
-        d->refused = NO_PAGE;
+        end_refusal(c);
         *ret = (struct x86_stretch){run, NULL};
         return X86_OFFER_READY;
     }

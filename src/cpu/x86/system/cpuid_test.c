@@ -183,6 +183,29 @@ START_TEST(nothing_is_claimed_that_is_not_implemented)
 }
 END_TEST
 
+/* Where programs run directly; what a saved state asks for is there all the same. */
+START_TEST(hidden_features_are_there)
+{
+    struct fixture f;
+    uint64_t features;
+    uint32_t v[4];
+
+    setup(&f, 2000000, 1);
+    features = cpuid_policy_features(&f.policy);
+    cpuid_query(f.cpu, 0x80000001, 0, v);
+    ck_assert_uint_eq(v[3] >> 27 & 1, 1); /* RDTSCP */
+    cpuid_query(f.cpu, 7, 0, v);
+    ck_assert_uint_eq(v[2] >> 22 & 1, 1); /* RDPID */
+    cpuid_policy_hide_tsc_aux(&f.policy);
+    cpuid_query(f.cpu, 0x80000001, 0, v);
+    ck_assert_uint_eq(v[3] >> 27 & 1, 0);
+    cpuid_query(f.cpu, 7, 0, v);
+    ck_assert_uint_eq(v[2] >> 22 & 1, 0);
+    ck_assert_uint_eq(cpuid_policy_features(&f.policy), features);
+    free(f.cpu);
+}
+END_TEST
+
 START_TEST(bits_that_follow_the_mode)
 {
     struct fixture f;
@@ -219,6 +242,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, both_leaves_tell_the_same_caches);
     UNIT_TEST(s, topology_counts_cores);
     UNIT_TEST(s, nothing_is_claimed_that_is_not_implemented);
+    UNIT_TEST(s, hidden_features_are_there);
     UNIT_TEST(s, bits_that_follow_the_mode);
 }
 
