@@ -6,14 +6,11 @@
  * A program that has no stub is timed in the JIT. One that has is judged by an account: what its traps
  * and mappings have cost against what they have gained. By the length of stretches alone a program that
  * does nothing but map, fork and rewrite code would keep its stub for ever. */
-#include <sched.h>
-#include <sys/sysinfo.h>
-
 #include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
 
 /* In traps: */
-#define RIPE_TIME       150 /* of user mode, */
+#define RIPE_TIME        75 /* of user mode, */
 #define RIPE_AGAIN       20 /* the same where there is a stub already, */
 #define RIPE_STRETCH      2 /* in stretches of this mean length at least, */
 #define RIPE_MOST        75 /* none of which counts for more: it may have waited for a processor */
@@ -28,12 +25,12 @@
 #define GAIN              2 /* JIT's time - native time, per native time */
 #define LONG_STRETCH     32 /* in traps: would have paid; two in a row, since one may have waited */
 #define REST_MS          20
-#define REST_MAX_MS    3000
+#define REST_MAX_MS     500
 
-#define LOAD_AGAIN_MS   250
-#define SHARING_MAX       4ul
-#define TRAPS_KEPT       64 /* of which the mean is, */
-#define TRAP_MOST         8 /* each with so many times the least at most */
+#define TRAP_STEP        64 /* a part of it, towards each, */
+#define TRAP_MOST        64 /* to so many times the least at most */
+#define TRAP_PRICED       2 /* times what half of them take at most, */
+#define COMMAND_MOST_US   8 /* and so much for each command */
 
 void policy_begin(struct direct *d)
 {
@@ -85,13 +82,13 @@ void policy_round_trip(struct direct_vm *v, uint64_t ticks)
     v->trap = v->least_trap = ticks + AROUND_TRAP_US * v->us;
 }
 
-/* What events take of late. */
+/* What events take of late: half of them less, half of them more. */
 static void note_trap(struct direct_vm *v, uint64_t ticks)
 {
     uint64_t least = v->least_trap, trap = v->trap;
 
-    ticks = MIN(MAX(ticks, least), TRAP_MOST * least);
-    v->trap = trap - trap / TRAPS_KEPT + ticks / TRAPS_KEPT;
+    trap = ticks > trap ? trap + trap / TRAP_STEP : trap - trap / TRAP_STEP;
+    v->trap = MIN(MAX(trap, least), TRAP_MOST * least);
 }
 
 static void demote(struct direct *d, struct space *s, uint64_t now)
@@ -103,18 +100,11 @@ static void demote(struct direct *d, struct space *s, uint64_t now)
     d->history->time = d->history->stretches = 0; /* it has to qualify again besides */
 }
 
-/* How many share a processor with us, at most SHARING_MAX: the JIT would have to wait for them too. */
-static unsigned sharing(struct direct_vm *v, uint64_t now)
+/* What an event counts for. One in some waits for others' time slices, which it would in the JIT too; where all of them
+ * do that shows. */
+static uint64_t price(const struct direct_vm *v, uint64_t trap, unsigned commands)
 {
-    uint64_t looked = atomic_load_explicit(&v->looked_at_load, memory_order_relaxed);
-    struct sysinfo info;
-    cpu_set_t set;
-
-    if ((int64_t)(now - looked) >= (int64_t)(LOAD_AGAIN_MS * 1000 * v->us) &&
-        atomic_compare_exchange_strong(&v->looked_at_load, &looked, now) && !sysinfo(&info) &&
-        !sched_getaffinity(0, sizeof(set), &set))
-        v->sharing = (unsigned)MIN(info.loads[0] / (unsigned long)CPU_COUNT(&set) >> SI_LOAD_SHIFT, SHARING_MAX);
-    return MAX(v->sharing, 1u);
+    return MIN(trap, TRAP_PRICED * v->trap + commands * COMMAND_MOST_US * v->us);
 }
 
 bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t)
@@ -122,13 +112,12 @@ bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t
     struct direct_vm *v = d->vm;
     struct account *a = &s->account;
     uint64_t most = t->left - t->entered, native = MIN(t->native, most);
-    uint64_t trap = AROUND_TRAP_US * v->us + t->left - t->began - native, least = v->least_trap;
+    uint64_t trap = AROUND_TRAP_US * v->us + t->left - t->began - native;
     uint64_t looked_at = COST_LOOKED_AT_MS * 1000 * v->us;
     bool bad, look;
 
     note_trap(v, trap);
-    if (trap > least)
-        trap = least + (trap - least) / sharing(v, t->left);
+    trap = price(v, trap, t->commands);
     a->traps++;
     look = a->traps % TRAPS_LOOKED_AT == 0 || a->cost / looked_at != (a->cost + trap) / looked_at;
     a->cost += trap;

@@ -217,6 +217,7 @@ struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s)
     maps = s->maps;
     unmaps = s->unmaps;
     ok = settle(c, s, fresh, &t);
+    d->commands = s->maps - maps + s->unmaps - unmaps;
     c->count.direct_maps += s->maps - maps;
     c->count.direct_unmaps += s->unmaps - unmaps;
     /* Refused or not: what has been written down as done must be, before another vCPU goes on. */

@@ -135,8 +135,6 @@ struct direct_vm {
      * seen that took less: the host may have been busy when it was probed. */
     _Atomic uint64_t least_trap, round_trip;
     _Atomic uint64_t trap;  /* that events have taken of late, with mappings and waits */
-    _Atomic uint64_t looked_at_load;
-    _Atomic unsigned sharing; /* so many share a processor on this host */
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
@@ -184,6 +182,7 @@ struct direct {
     uint64_t want;           /* and its address */
     uint64_t refused_since;  /* the others have had it for that; 0: they have not */
     uint64_t jit_time, native_time, refused_time, cost; /* for the counters */
+    unsigned commands;       /* for mappings, before the stretch of now */
     uint64_t used;           /* spaces of which flushes[] is told; others are looked at as a whole */
     struct flushes flushes[DIRECT_SPACES];
     struct history histories[DIRECT_HISTORY];
@@ -369,6 +368,7 @@ void policy_round_trip(struct direct_vm *v, uint64_t ticks);
  * says. True: demoted. */
 struct direct_times {
     uint64_t began, entered, left, native;
+    unsigned commands; /* that were carried out for it */
 };
 bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t);
 

@@ -156,6 +156,7 @@ static void run(struct x86_cpu *c, const void *code)
     if (bad)
         return;
     direct_import(c, t);
+    times.commands = d->commands;
     times.native = entered ? stub_ran(t) : 0;
     d->native_time += MIN(times.native, times.left - times.entered);
     c->count.direct_native_us = d->native_time / d->vm->us;
