@@ -115,7 +115,8 @@ enum vz_share_caching {
 struct vz_virtio_file_system_options { /* start from VZ_VIRTIO_FILE_SYSTEM_OPTIONS_INIT */
     size_t size;
     /* Who owns what: "mine" (as NULL): on the host all is the user's who runs the machine, and owners,
-     * modes and devices that the guest sets are kept in extended attributes; "same": numbers are those of
+     * modes and devices that the guest sets are kept in extended attributes; "root": the same, and what is that user's
+     * without such an attribute is seen as root's; "same": numbers are those of
      * the host, which takes root; "UID:GID": the guest sees all as theirs. Copied. */
     const char *ownership;
     enum vz_share_caching caching;

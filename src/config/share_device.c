@@ -326,8 +326,8 @@ bool share_ownership_parse(const char *text, struct share_ownership_words *ret)
 {
     int end = 0;
 
-    *ret = (struct share_ownership_words){.same = !strcmp(text, "same")};
-    if (ret->same || !strcmp(text, "mine"))
+    *ret = (struct share_ownership_words){.same = !strcmp(text, "same"), .root = !strcmp(text, "root")};
+    if (ret->same || ret->root || !strcmp(text, "mine"))
         return true;
     ret->map = sscanf(text, "%u:%u%n", &ret->uid, &ret->gid, &end) == 2 && !text[end] &&
                text[0] != '-' && text[0] != '+' && strlen(text) <= 21;
@@ -340,7 +340,7 @@ static void check_ownership(struct report *r, const void *object)
     struct share_ownership_words words;
 
     if (!share_ownership_parse(d->ownership, &words))
-        report_problem(r, VZ_ERROR_INVALID, "'%.40s' is not mine, same or UID:GID", d->ownership);
+        report_problem(r, VZ_ERROR_INVALID, "'%.40s' is not mine, root, same or UID:GID", d->ownership);
 }
 
 static void check_mount_point(struct report *r, const void *object)
@@ -359,10 +359,11 @@ static const struct schema_field device_fields[] = {
     FIELD_ONE(struct vz_directory_sharing_device, share, "share", &directory_shares, .required = true,
               .noun = "shared directory", .text = "what is shared"),
     FIELD_STRING(struct vz_directory_sharing_device, ownership, "ownership", .initial_text = "mine",
-                 .option = "map", .value = "mine|same|UID:GID", .check = check_ownership,
+                 .option = "map", .value = "mine|root|same|UID:GID", .check = check_ownership,
                  .text = "who owns the files on the host, and what of it the guest sees",
                  .more = "mine: they are the user's who runs the machine, and what the guest makes of owners, "
-                         "modes and devices is kept in extended attributes. same: numbers are those of the "
+                         "modes and devices is kept in extended attributes. root: the same, but what is the user's is seen "
+                         "as root's: for trees that a system is to be booted from. same: numbers are those of the "
                          "host, which takes root. UID:GID: the guest sees all as theirs."),
     FIELD_ENUM(struct vz_directory_sharing_device, caching, "caching", caching_words, .option = "cache",
                .noun = "caching mode", .text = "how long the guest believes what it knows of files",

@@ -6,7 +6,7 @@
 #include "base/compiler.h"
 
 struct share_ownership_words {
-    bool same, map; /* neither: mine */
+    bool same, map, root; /* none: mine; root: mine, and what is the user's is seen as root's */
     unsigned uid, gid; /* map */
 };
 

@@ -75,10 +75,11 @@ static int set_owner(const struct vz_directory_sharing_device *d, struct share_o
     struct share_ownership_words words;
 
     if (!share_ownership_parse(d->ownership, &words))
-        return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s' is not mine, same or UID:GID", d->ownership);
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s' is not mine, root, same or UID:GID", d->ownership);
     if (d->share->kind == SHARE_OF_INTERPRETERS)
         words = (struct share_ownership_words){.map = true};
     o->ownership = words.same ? SHARE_SAME : words.map ? SHARE_MAP : SHARE_MINE;
+    o->mine_is_root = words.root;
     o->uid = words.uid;
     o->gid = words.gid;
     return 0;

@@ -341,6 +341,9 @@ int share_open(const struct share_options *o, struct share **ret, struct vz_erro
     s->uid = o->uid;
     s->gid = o->gid;
     s->self_uid = geteuid();
+    s->self_gid = getegid();
+    s->seen_uid = o->mine_is_root && o->ownership == SHARE_MINE ? 0 : s->self_uid;
+    s->seen_gid = o->mine_is_root && o->ownership == SHARE_MINE ? 0 : s->self_gid;
     s->caching = o->caching;
     s->nodes_max = o->nodes_max ? o->nodes_max : NODES;
     pthread_mutex_init(&s->lock, NULL);

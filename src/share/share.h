@@ -41,6 +41,7 @@ struct share_options {
     const struct share_directory *directory;
     unsigned count;
     enum share_ownership ownership;
+    bool mine_is_root; /* SHARE_MINE: what is this process' user's and group's is seen as root's, unless it is tagged */
     uid_t uid; /* SHARE_MAP */
     gid_t gid;
     enum share_caching caching;

@@ -94,7 +94,7 @@ void view_link(struct share *s, struct node *n, struct statx *st)
     struct node *parent;
     struct statx dir;
 
-    if (s->ownership != SHARE_MINE || n->type != S_IFLNK || st->stx_uid != s->self_uid || n->root->no_tags)
+    if (s->ownership != SHARE_MINE || n->type != S_IFLNK || st->stx_uid != s->seen_uid || n->root->no_tags)
         return;
     parent = node_parent(s, n);
     if (parent && !node_view(s, parent, &dir, NULL)) {

@@ -95,8 +95,8 @@ struct handle {
 struct lock_owner; /* share_locks.c */
 struct share {
     enum share_ownership ownership;
-    uid_t uid, self_uid;
-    gid_t gid;
+    uid_t uid, self_uid, seen_uid; /* of SHARE_MAP; ours; as what is seen what is ours */
+    gid_t gid, self_gid, seen_gid;
     enum share_caching caching;
     uint64_t nodes_max;
     unsigned fds_max, handles_max;

@@ -91,6 +91,17 @@ static bool read_tag(const char *path, struct tag *ret)
 
 /* ---- What is seen --------------------------------------------------------------------------- */
 
+/* Owners of the host's, of files without a tag. */
+static uint32_t seen_uid(const struct share *s, uint32_t host)
+{
+    return host == s->self_uid ? s->seen_uid : host;
+}
+
+static uint32_t seen_gid(const struct share *s, uint32_t host)
+{
+    return host == s->self_gid ? s->seen_gid : host;
+}
+
 void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
                 bool *ret_tagged)
 {
@@ -117,6 +128,9 @@ void owner_view(const struct share *s, const struct root *root, const char *path
     if (s->ownership == SHARE_MAP) {
         st->stx_uid = s->uid;
         st->stx_gid = s->gid;
+    } else if (!has) {
+        st->stx_uid = seen_uid(s, st->stx_uid);
+        st->stx_gid = seen_gid(s, st->stx_gid);
     }
 }
 
@@ -165,7 +179,8 @@ static bool is_plain(const struct share *s, const struct statx *host, const stru
 
     if (special && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
         return false;
-    return s->ownership != SHARE_MINE || (want->uid == host->stx_uid && want->gid == host->stx_gid);
+    return s->ownership != SHARE_MINE ||
+           (want->uid == seen_uid(s, host->stx_uid) && want->gid == seen_gid(s, host->stx_gid));
 }
 
 mode_t owner_host_mode(const struct share *s, const struct tag *want)
@@ -208,7 +223,7 @@ static bool is_refused(const struct share *s, const struct root *root, const str
     if (s->ownership == SHARE_MAP)
         return want->uid != s->uid || want->gid != s->gid;
     return s->ownership == SHARE_MINE && (root->no_tags || !(S_ISREG(host->stx_mode) || S_ISDIR(host->stx_mode))) &&
-           (want->uid != host->stx_uid || want->gid != host->stx_gid);
+           (want->uid != seen_uid(s, host->stx_uid) || want->gid != seen_gid(s, host->stx_gid));
 }
 
 int owner_change(const struct share *s, const struct root *root, const char *path, const struct statx *host,
@@ -308,8 +323,8 @@ int owner_made(const struct share *s, const struct root *root, int fd, const str
     if (s->ownership == SHARE_MINE && root->no_tags) { /* nothing but the host's own can be seen */
         struct tag own = *want;
 
-        own.uid = st->stx_uid;
-        own.gid = st->stx_gid;
+        own.uid = seen_uid(s, st->stx_uid);
+        own.gid = seen_gid(s, st->stx_gid);
         own.mode &= ~(mode_t)07000;
         return owner_change(s, root, path, st, false, &own);
     }

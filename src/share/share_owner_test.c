@@ -303,6 +303,49 @@ START_TEST(mapped_files_are_all_one_users)
 }
 END_TEST
 
+START_TEST(what_is_ours_can_be_seen_as_roots)
+{
+    struct share_options o = {.ownership = SHARE_MINE, .mine_is_root = true};
+    uint64_t node, fh, made;
+    char value[8];
+    struct fuse_attr a;
+    struct fx f;
+
+    if (geteuid() == 0) { /* an ordinary user, of this process alone */
+        ck_assert_int_eq(setresgid(1234, 1234, 0), 0);
+        ck_assert_int_eq(setresuid(1233, 1233, 0), 0);
+    }
+    fx_dir(&f);
+    f.uid = f.gid = 0; /* root in the guest */
+    fx_host_write(&f, "host", "x");
+    ck_assert_int_eq(symlink("host", fx_path(&f, "link")), 0);
+    fx_open_with(&f, &o);
+    node = fx_lookup(&f, 1, "host");
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 0);
+    ck_assert_uint_eq(a.gid, 0);
+    ck_assert_int_eq(fx_getattr(&f, fx_lookup(&f, 1, "link"), &a), 0);
+    ck_assert_uint_eq(a.uid, 0);
+    ck_assert_int_eq(fx_getattr(&f, 1, &a), 0);
+    ck_assert_uint_eq(a.uid, 0);
+    /* What root makes needs no tag; what is made over to others does, also to who we are on the host. */
+    ck_assert_int_eq(fx_create(&f, 1, "new", O_RDWR, 0644, &made, &fh), 0);
+    ck_assert_int_lt(getxattr(fx_path(&f, "new"), TAG_NAME, value, 0), 0);
+    ck_assert_uint_eq(host(&f, "new").st_uid, geteuid());
+    ck_assert_int_eq(set_attr(&f, made, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = geteuid()}), 0);
+    ck_assert_int_gt(getxattr(fx_path(&f, "new"), TAG_NAME, value, 0), 0);
+    ck_assert_int_eq(fx_getattr(&f, made, &a), 0);
+    ck_assert_uint_eq(a.uid, geteuid());
+    ck_assert_uint_eq(a.gid, 0);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 04755}), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 04755);
+    ck_assert_uint_eq(a.uid, 0);
+    ck_assert_uint_eq(host(&f, "host").st_mode & 07777, 0755);
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(same_numbers_without_powers)
 {
     struct share_options o = {.ownership = SHARE_SAME};
@@ -521,6 +564,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, folders_hand_on_their_group);
     UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
     UNIT_TEST(s, mapped_files_are_all_one_users);
+    UNIT_TEST(s, what_is_ours_can_be_seen_as_roots);
     UNIT_TEST(s, same_numbers_without_powers);
     UNIT_TEST(s, set_id_bits_of_the_host_do_not_outlive_a_guests_change);
 }

@@ -48,7 +48,7 @@ RUN = ["run", "--kernel", "k"]
     (RUN + ["--forward", "tcp:0:2"], "--forward 'tcp:0:2': expected tcp|udp:[HOST:]PORT:GUESTPORT"),
     (RUN + ["--uuid", "1"], "--uuid '1': expected a UUID like "),
     (RUN + ["--kernel", ""], "--kernel '': expected a path"),
-    (["run"], "nothing to run: give --kernel FILE, --boot-disk PATH, --efi, --from MACHINE, --config FILE or --restore FILE (see 'vz run --help')"),
+    (["run"], "nothing to run: give --kernel FILE, --boot-disk PATH, --root DIR, --efi, --from MACHINE, --config FILE or --restore FILE (see 'vz run --help')"),
     (["run", "--boot-disk", "d", "--kernel", "k"], "--kernel and --boot-disk: the kernel and initrd are the disk's"),
 ])
 def test_what_is_wrong_and_what_helps(vz, args, line):

@@ -231,13 +231,14 @@ static void print_stats(struct run *run)
 /* The command's exit status, unless the machine ended before it. */
 static int run_one_program(struct run *run)
 {
-    bool keeps = !run_options_flag(&run->o, "ephemeral");
+    bool keeps = !run_options_flag(&run->o, "ephemeral"), goes = false;
     struct vz_machine_end end;
     const struct run_program how = {.argv = run->program, .given = run->o.given, .flush = keeps,
+                                    .ret_off = keeps && run_options_flag(&run->o, "root") ? &goes : NULL,
                                     .copy = run->o.saved.restore};
     int status = run_program(run->machine, &how);
 
-    if (vz_machine_get_state(run->machine) == VZ_STATE_RUNNING) {
+    if (!goes && vz_machine_get_state(run->machine) == VZ_STATE_RUNNING) {
         if (keeps)
             ending_leave(); /* the guest shuts down, as far as it can */
         else

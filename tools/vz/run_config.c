@@ -14,6 +14,7 @@
 
 #include "bundle/config_json.h"
 #include "cli.h"
+#include "root/run_root.h"
 
 bool run_options_flag(const struct run_options *o, const char *name)
 {
@@ -153,7 +154,7 @@ static bool is_special(const struct opt *o)
     static const char *const names[] = {"config", "from", "provision", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
                                         "save", "save-compressed", "save-plain", "passphrase-file",
-                                        "fresh", "env", "user", "cwd", "sandbox", "vnc", "vnc-password-file", "view"};
+                                        "fresh", "env", "user", "cwd", "sandbox", "vnc", "vnc-password-file", "view", "root"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))
@@ -197,7 +198,7 @@ static bool needs_agent(const struct run_options *o)
 static bool apply_all(struct run_options *o)
 {
     /* A kernel comes with an initrd and a command line of its own. */
-    if (run_options_flag(o, "kernel") || run_options_flag(o, "boot-disk"))
+    if (run_options_flag(o, "kernel") || run_options_flag(o, "boot-disk") || run_options_flag(o, "root"))
         vz_config_set_boot_loader(o->config, NULL);
     if (!apply_serial(o))
         return false;
@@ -207,6 +208,8 @@ static bool apply_all(struct run_options *o)
         if (g->opt->name[0] ? !apply(o, g->opt->name, g->value) : !apply_megabytes(o, g->value))
             return false;
     }
+    if (run_options_flag(o, "root") && !run_root_apply(o, value_of(o, "root")))
+        return false;
     if (run_options_flag(o, "provision") && !apply_provision(o, value_of(o, "provision")))
         return false;
     if (!apply_nets(o) || (needs_agent(o) && !run_options_flag(o, "vsock") && !apply(o, "vsock", "cid=3")))
@@ -238,7 +241,10 @@ static bool check_combination(const struct run_options *o)
                   kernel ? "kernel" : initrd ? "initrd" : "module");
     else if (run_options_flag(o, "efi") && (kernel || run_options_flag(o, "boot-disk")))
         cli_error("--%s and --efi: firmware finds the kernel itself", kernel ? "kernel" : "boot-disk");
-    else if (kernel || run_options_flag(o, "boot-disk") || run_options_flag(o, "efi"))
+    else if (run_options_flag(o, "root") && (initrd || run_options_flag(o, "boot-disk") || run_options_flag(o, "efi")))
+        cli_error("--root and --%s: the directory's kernel is started, by an initrd of its own",
+                  initrd ? "initrd" : run_options_flag(o, "efi") ? "efi" : "boot-disk");
+    else if (kernel || run_options_flag(o, "boot-disk") || run_options_flag(o, "efi") || run_options_flag(o, "root"))
         return true;
     else if (initrd || module || run_options_flag(o, "cmdline"))
         cli_error("--%s goes with --kernel, which is missing%s (see 'vz run --help')",
@@ -247,7 +253,7 @@ static bool check_combination(const struct run_options *o)
     else if (config)
         return true;
     else
-        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --efi, --from MACHINE, --config FILE "
+        cli_error("nothing to run: give --kernel FILE, --boot-disk PATH, --root DIR, --efi, --from MACHINE, --config FILE "
                   "or --restore FILE (see 'vz run --help')");
     return false;
 }

@@ -35,6 +35,12 @@ const struct opt run_options[] = {
      "set the guest up at its first start, by cloud-init: a user, keys, packages, ... as JSON in FILE (-: standard input)",
      "Members: fullName, username, password, logsInAutomatically, enablesRemoteLogin, sshKeys, hostname, locale, timezone, "
      "packages, script. It becomes a --seed that is in memory only.", 1},
+    {"root", 0, OPT_ALWAYS, "DIR[,ro][,changes=DIR][,map=root|mine|same|UID:GID]", "Kernel",
+     "a directory of this host is the guest's root: no disk is needed",
+     "It is shared (docs/shares.md), with map=root unless something else is said. With ro nothing is written to it: what the guest "
+     "writes is kept in its memory, or in the directory of changes. Kernel: the newest /boot/vmlinuz-VERSION of the directory, or "
+     "--kernel, with its modules from the directory, from lib/modules beside the kernel's folder, or this host's. A root without an init, as "
+     "images of containers are, gets a shell, or what stands behind --; the agent is brought along.", 1},
     {"vnc", 0, OPT_MAYBE, "[HOST:]PORT", "Devices",
      "show the machine's display to VNC clients and browsers (default 127.0.0.1, from port 5900 on)",
      "Address, password and the address of a page for one browser go to standard error. With no --display there is one.", 1},

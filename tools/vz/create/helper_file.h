@@ -9,7 +9,7 @@ struct helper_place {
     const char *installed; /* from the prefix */
 };
 extern const struct helper_place helper_debian; /* the script that makes an image */
-extern const struct helper_place helper_agent, helper_agent_unit; /* for a guest */
+extern const struct helper_place helper_agent, helper_agent_unit, helper_init; /* for a guest */
 extern const struct helper_place helper_view; /* shows a window; may be missing */
 
 /* Where it is: text for free(); or NULL and err. */

@@ -81,6 +81,8 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     status = remote_run(agent, &o, "run");
     if (p->flush && vz_agent_sync(agent, &err) < 0)
         cli_error("run: %s", err.text);
+    if (p->ret_off)
+        *p->ret_off = vz_agent_shut_down(agent, false, &err) == 0;
     vz_agent_free(agent);
     remote_env_free(env);
     return status;

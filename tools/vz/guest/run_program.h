@@ -13,6 +13,7 @@ struct vz_machine;
 struct run_program {
     const char *const *argv;
     const struct given *given; /* --env, --user, --cwd */
+    bool *ret_off;             /* afterwards the guest is told to power off, and this is that it was; NULL: it is not */
     bool flush;                /* what was written is on the guest's disks before this returns */
     bool copy;                 /* the guest goes on from a saved state: time has passed, and others have done so too */
 };

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux's drivers as files: found in a folder of modules, with those that they need, and unpacked. */
+#ifndef VZ_TOOLS_KERNEL_MODULES_H
+#define VZ_TOOLS_KERNEL_MODULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <vz/error.h>
+
+struct kernel_module {
+    char name[64];
+    void *data; /* an ELF file */
+    size_t len;
+};
+
+struct kernel_modules {
+    struct kernel_module *list; /* in the order in which they can be loaded */
+    unsigned count;
+};
+
+/* Add a driver of the kernel whose modules are in folder ("/lib/modules/VERSION"), after those that it depends on. One that has no
+ * file there is taken for a part of the kernel. False: err. */
+bool kernel_modules_add(struct kernel_modules *m, const char *folder, const char *name, struct vz_error *err);
+void kernel_modules_fini(struct kernel_modules *m);
+
+#endif
