@@ -569,6 +569,33 @@ static void read_file(const char *path, char *ret, size_t room)
     fclose(f);
 }
 
+START_TEST(who_watches_shares_is_asked_until_the_host_has_enough)
+{
+    struct vz_agent_exit e = VZ_AGENT_EXIT_INIT;
+    struct vz_agent_process *p;
+    int in[2], out[2], r;
+    char byte;
+
+    ck_assert(vz_agent_has(agent, "watch"));
+    ck_assert_int_eq(pipe(in) + pipe(out), 0);
+    p = vz_agent_watch_shares(agent, in[0], out[1], &err);
+    ck_assert_msg(p != NULL, "%s", err.text);
+    ck_assert_int_eq(write(in[1], "7\0name\0" "x\0..\0" "\0\0", 14), 14); /* folders that nobody has told of */
+    close(in[1]);
+    r = vz_agent_process_wait(p, &e, &err);
+    if (geteuid() == 0)
+        ck_assert_msg(r == 0 && e.reason == VZ_AGENT_EXITED && e.value == 0, "%s", err.text);
+    else
+        ck_assert_int_eq(r, -1); /* it takes root to see what others watch */
+    vz_agent_process_free(p);
+    close(in[0]);
+    close(out[1]);
+    ck_assert_int_eq(read(out[0], &byte, 1), 0); /* this computer has no share of ours */
+    close(out[0]);
+    ck_assert_int_eq(vz_agent_ping(agent, &err), 0);
+}
+END_TEST
+
 START_TEST(foreign_programs_are_registered_with_the_kernel)
 {
     static const char line[] = ":vz-x:M:0:\\x7f:\\xff:x-binfmt-P:POCF\n", whole[] = ":vz-x:M:0:\\x7f:\\xff:";
@@ -609,6 +636,7 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
+    rig_add(s, who_watches_shares_is_asked_until_the_host_has_enough, set_up, tear_down);
     rig_add(s, foreign_programs_are_registered_with_the_kernel, set_up, tear_down);
     rig_add(s, trees_go_in_and_come_out_as_they_were, set_up, tear_down);
     rig_add(s, where_it_goes_is_as_people_expect, set_up, tear_down);

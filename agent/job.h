@@ -148,6 +148,7 @@ void work_status(const struct request *q, struct agent_fields *ret);
 void work_booted(const struct request *q, struct agent_fields *ret);
 void work_clock(const struct request *q, struct agent_fields *ret);
 void work_mount(const struct request *q, struct agent_fields *ret);
+void work_watch(const struct request *q, struct agent_fields *ret);
 void work_foreign(const struct request *q, struct agent_fields *ret);
 void work_freeze(const struct request *q, struct agent_fields *ret);
 void work_identity(const struct request *q, struct agent_fields *ret);

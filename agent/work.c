@@ -27,6 +27,7 @@ const struct request_kind request_kinds[] = {
     {.name = "identity", .work = work_identity},
     {.name = "mount", .work = work_mount},
     {.name = "foreign", .work = work_foreign},
+    {.name = "watch", .work = work_watch, .streams = true, .hang_up = true},
     {.name = "sync", .work = work_sync},
     {.name = "power", .work = work_power},
     {.name = NULL},

@@ -204,6 +204,18 @@ VZ_PUBLIC int vz_agent_mount(struct vz_agent *agent, const char *tag, const char
  * Returns 0; or -1, with VZ_ERROR_GUEST also where no such share is there, or the kernel has no binfmt_misc. Since 0.4. */
 VZ_PUBLIC int vz_agent_register_foreign_binaries(struct vz_agent *agent, const char *path, struct vz_error *err);
 
+/**
+ * Learn which folders of shared directories programs of the guest watch (inotify, fanotify), and have them told of changes that
+ * the host made there. Both descriptors stay the caller's and are used until vz_agent_process_wait() or _free().
+ * @output_fd  gets, of each folder whose watching begins, "W" and a number of its own, the share's tag, and the folder in it
+ *             ("" is its root), each text with a NUL behind it; and of one whose watching ends "U" and its number, "", ""
+ * @input_fd   is read from: a folder's number, and a name in it that is there anew, was changed or is gone, each with a NUL
+ *             behind it. Its end ends the process
+ * Returns it, for vz_agent_process_free(); or NULL with VZ_ERROR_NETWORK or VZ_ERROR_NO_MEMORY. An agent that has not
+ * "watch" (vz_agent_has()) ends it at once. Since 0.4. */
+VZ_PUBLIC struct vz_agent_process *vz_agent_watch_shares(struct vz_agent *agent, int input_fd, int output_fd,
+                                                         struct vz_error *err);
+
 /* Shut the guest down, or start it again. It returns when that has begun. Since 0.4. */
 VZ_PUBLIC int vz_agent_shut_down(struct vz_agent *agent, bool reboot, struct vz_error *err);
 

@@ -158,8 +158,8 @@ static int request(const struct vz_agent_exec_options *o, struct agent_fields *f
     unsigned flags = (o->terminal ? AGENT_PTY : 0u) | (o->input_fd < 0 ? AGENT_NO_STDIN : 0u) |
                      (o->detach ? AGENT_DETACH : 0u);
 
-    agent_put_text(f, AGENT_F_NAME, "exec");
-    for (const char *const *p = o->argv; *p; p++)
+    agent_put_text(f, AGENT_F_NAME, o->argv ? "exec" : "watch");
+    for (const char *const *p = o->argv; p && *p; p++)
         agent_put_text(f, AGENT_F_ARG, *p);
     for (const char *const *p = o->env; p && *p; p++)
         agent_put_text(f, AGENT_F_ENV, *p);
@@ -197,12 +197,27 @@ static int start(struct vz_agent_process *p, struct vz_agent *a,
     return r ? error_set(err, r, VZ_ERROR_NO_MEMORY, "exec: out of threads") : 0;
 }
 
+static struct vz_agent_process *process_new(struct vz_agent *a, const struct vz_agent_exec_options *o,
+                                            struct vz_error *err)
+{
+    struct vz_agent_process *p = calloc(1, sizeof(*p));
+
+    if (!p) {
+        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    p->wake_fd = p->stop_fd = p->input_fd = -1;
+    if (start(p, a, o, err) == 0)
+        return p;
+    vz_agent_process_free(p);
+    return NULL;
+}
+
 struct vz_agent_process *vz_agent_exec(struct vz_agent *a,
                                        const struct vz_agent_exec_options *options,
                                        struct vz_error *err)
 {
     struct vz_agent_exec_options o = VZ_AGENT_EXEC_OPTIONS_INIT;
-    struct vz_agent_process *p;
 
     if (!options_given(a, "agent", err) || !options_given(options, "program", err) ||
         options_copy(&o, sizeof(o), options, err) < 0)
@@ -211,16 +226,19 @@ struct vz_agent_process *vz_agent_exec(struct vz_agent *a,
         error_set(err, EINVAL, VZ_ERROR_INVALID, "exec: no program given");
         return NULL;
     }
-    p = calloc(1, sizeof(*p));
-    if (!p) {
-        error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    return process_new(a, &o, err);
+}
+
+struct vz_agent_process *vz_agent_watch_shares(struct vz_agent *a, int input_fd, int output_fd, struct vz_error *err)
+{
+    struct vz_agent_exec_options o = VZ_AGENT_EXEC_OPTIONS_INIT;
+
+    if (!options_given(a, "agent", err))
         return NULL;
-    }
-    p->wake_fd = p->stop_fd = p->input_fd = -1;
-    if (start(p, a, &o, err) == 0)
-        return p;
-    vz_agent_process_free(p);
-    return NULL;
+    o.input_fd = input_fd;
+    o.output_fd = output_fd;
+    o.error_fd = -1;
+    return process_new(a, &o, err);
 }
 
 static void join(struct vz_agent_process *p)

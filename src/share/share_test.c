@@ -577,6 +577,47 @@ START_TEST(files_can_be_served_by_themselves_and_only_read)
 }
 END_TEST
 
+/* By what the guest's agent has its kernel tell watchers. */
+START_TEST(calls_that_change_nothing_leave_no_trace)
+{
+    struct share_directory d[2] = {{.name = "ro", .read_only = true}, {.name = "rw"}};
+    struct share_options o = {.directory = d, .count = 2};
+    struct fuse_fallocate_in hole = {.offset = UINT64_C(1) << 60, .length = 4096,
+                                     .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+    struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = S_IFREG | 0644};
+    struct stat before, after;
+    uint64_t file;
+    struct fx f;
+
+    fx_dir(&f);
+    d[0].path = d[1].path = f.dir;
+    fx_host_write(&f, "a", "text");
+    ck_assert_int_eq(chmod(fx_path(&f, "a"), 0644), 0);
+    ck_assert_int_eq(stat(fx_path(&f, "a"), &before), 0);
+    fx_open_with(&f, &o);
+    file = fx_lookup(&f, fx_lookup(&f, 1, "rw"), "a");
+    ck_assert_int_eq(fx_fopen(&f, file, O_WRONLY, &hole.fh), 0);
+    usleep(20000); /* a time that a file can have */
+    ck_assert_int_eq(fx_ask(&f, FUSE_FALLOCATE, file, &hole, sizeof(hole), NULL, NULL), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, file, &mode, sizeof(mode), NULL, NULL), 0);
+    file = fx_lookup(&f, fx_lookup(&f, 1, "ro"), "a");
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, file, &mode, sizeof(mode), NULL, NULL), 0);
+    ck_assert_int_eq(stat(fx_path(&f, "a"), &after), 0);
+    ck_assert_mem_eq(&before.st_ctim, &after.st_ctim, sizeof(before.st_ctim));
+    ck_assert_mem_eq(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
+    mode.mode = S_IFREG | 0600;
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, file, &mode, sizeof(mode), NULL, NULL), -EROFS);
+    mode.valid = FATTR_MODE | FATTR_SIZE;
+    mode.mode = S_IFREG | 0644;
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, file, &mode, sizeof(mode), NULL, NULL), -EROFS);
+    hole.offset = 0; /* of what is there, it is made */
+    ck_assert_int_eq(fx_ask(&f, FUSE_FALLOCATE, file, &hole, sizeof(hole), NULL, NULL), 0);
+    ck_assert_int_eq(stat(fx_path(&f, "a"), &after), 0);
+    ck_assert_int_ne(memcmp(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim)), 0);
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(a_handle_in_use_keeps_its_node)
 {
     uint64_t node, fh;
@@ -832,6 +873,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, locks_stay_when_another_thread_gives_up_its_own);
     UNIT_TEST(s, locks_hold_between_processes_of_the_guest_and_against_the_host);
     UNIT_TEST(s, files_can_be_served_by_themselves_and_only_read);
+    UNIT_TEST(s, calls_that_change_nothing_leave_no_trace);
     UNIT_TEST(s, locks_are_limited);
     UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_is_interrupted);
 }

@@ -34,7 +34,8 @@ def home(tmp_path_factory):
 def g(home, kernels, initramfs, tmp_path_factory):
     """A machine that runs, with home/a shared as work, and home/b."""
     modules = guest_drivers.files(tmp_path_factory.mktemp("modules"), DRIVERS)
-    initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
+    program = guest_drivers.program(tmp_path_factory.mktemp("programs"), "tests/boot/programs/watches.c")
+    initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"), program)
     folder = home / "g.vz"
     folder.mkdir()
     for name in ("a", "b", "auto"):
@@ -74,6 +75,77 @@ def test_the_agent_mounts_what_is_to_be_mounted(vz, g):
     assert shell(vz, g, "cat '/media/shares/auto_tag/file' '/srv/some where/file' /media/shares/com.apple*/two/file") == \
         "in auto\nin auto\nin b\n"
     assert shell(vz, g, "grep -c 'virtiofs.*nosuid,nodev' /proc/mounts") == "3\n"
+
+
+def watch(vz, g, path, log):
+    """Have a program of the guest's watch it; some time later the host does, too."""
+    shell(vz, g, f"watches {path} >>{log} </dev/null 2>&1 &")
+
+
+def until_seen(vz, g, log, *lines, change=None):
+    deadline = time.monotonic() + 60
+    while True:
+        if change:
+            change()
+        seen = shell(vz, g, f"cat {log}").splitlines()
+        if all(any(line in got for got in seen) for line in lines):
+            return seen
+        assert time.monotonic() < deadline, (lines, seen)
+        time.sleep(0.3)
+
+
+def test_watchers_are_told_of_the_hosts_changes(vz, g, home):
+    """c: its contents were changed; w: it was closed after writing; e: its attributes; n: made; d: removed."""
+    folder, where = home / "auto", "'/srv/some where'"
+    (folder / "below").mkdir()
+    (folder / "below/deep").write_text("x")
+    (folder / "alone").write_text("x")
+    watch(vz, g, where, "/tmp/events")
+    until_seen(vz, g, "/tmp/events", "\tfile", change=lambda: (folder / "file").write_text("again\n"))
+    st = (folder / "file").stat()
+    (folder / "fresh").write_text("new\n")
+    seen = until_seen(vz, g, "/tmp/events", "c\t/srv/some where\tfresh", "w\t/srv/some where\tfresh")
+    assert shell(vz, g, f"cat {where}/fresh {where}/file") == "new\nagain\n"
+    # What a watcher reads then is what is there now, also of a file that was looked at just before.
+    (folder / "over").write_text("other\n")
+    (folder / "over").rename(folder / "fresh")
+    until_seen(vz, g, "/tmp/events", "c\t/srv/some where\tfresh")
+    assert shell(vz, g, f"cat {where}/fresh") == "other\n"
+    before = len([line for line in seen if line.startswith("e\t/srv/some where")])
+    (folder / "fresh").unlink()
+    until_seen(vz, g, "/tmp/events", "e\t/srv/some where")
+    assert before == 0
+    assert vz("exec", g, "--", "test", "-e", "/srv/some where/fresh").status == 1
+    now = (folder / "file").stat()
+    assert (now.st_mtime_ns, now.st_ctime_ns, now.st_mode) == (st.st_mtime_ns, st.st_ctime_ns, st.st_mode)
+    # Not of what is not watched: below the folder.
+    (folder / "below/deep").write_text("y")
+    # One file: as tail -f does it.
+    watch(vz, g, f"{where}/alone", "/tmp/alone")
+    until_seen(vz, g, "/tmp/alone", "c\t/srv/some where/alone", change=lambda: (folder / "alone").write_text("y"))
+    assert not any("deep" in line for line in until_seen(vz, g, "/tmp/events"))
+
+
+def test_watchers_hear_once_of_the_guests_own_changes(vz, g, home):
+    shell(vz, g, "mkdir -p '/srv/some where/own'")
+    watch(vz, g, "'/srv/some where/own'", "/tmp/own")
+    until_seen(vz, g, "/tmp/own", "\tprobe", change=lambda: (home / "auto/own/probe").write_text("x"))
+    time.sleep(1)
+    shell(vz, g, ": >/tmp/own; cd '/srv/some where/own'; echo x >mine; mv mine yours; rm yours; sleep 2")
+    assert [line for line in shell(vz, g, "cat /tmp/own").splitlines() if "mine" in line or "yours" in line] == [
+        f"{event}\t/srv/some where/own\t{name}" for event, name in
+        (("n", "mine"), ("c", "mine"), ("w", "mine"), ("m", "mine"), ("y", "yours"), ("d", "yours"))], shell(vz, g, "cat /tmp/own")
+
+
+def test_watchers_of_what_is_only_read_are_told(vz, g, home):
+    watch(vz, g, "/media/shares/auto_tag", "/tmp/ro")
+    until_seen(vz, g, "/tmp/ro", "e\t/media/shares/auto_tag\tfile", change=lambda: (home / "auto/file").write_text("z\n"))
+    assert shell(vz, g, "cat /media/shares/auto_tag/file") == "z\n"
+    (home / "auto/file").write_text("in auto\n")
+
+
+def test_a_share_that_is_watched_can_be_unmounted(vz, g):
+    shell(vz, g, "killall watches; sleep 3; umount '/srv/some where' && mount -t virtiofs chosen '/srv/some where'")
 
 
 def test_another_directory_in_its_place(vz, g, home):

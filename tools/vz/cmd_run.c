@@ -132,7 +132,7 @@ static void begin_care(struct run *run)
                                          .name = o->has_bundle ? o->bundle.name : "run",
                                          .bundle = o->has_bundle ? &o->bundle : NULL,
                                          .keeps = !run_options_flag(o, "ephemeral"),
-                                         .config = run->program ? NULL : o->config};
+                                         .config = o->config, .mounted = run->program};
 
     /* run_program() does all of it before the program runs, but for a clone's first start. */
     if (o->cold && !(c.bundle && identity_load(c.bundle, NULL)))

@@ -18,6 +18,7 @@
 #include "bundle/identity.h"
 #include "cli.h"
 #include "guest/guest_mounts.h"
+#include "guest/guest_watch.h"
 
 #define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
 #define LAST_MS   5000  /* ...at last */
@@ -36,7 +37,9 @@ struct guest_care {
     json_t *mounts; /* guest_mounts(); of a guest that the connection is kept to, mounted */
     uint64_t clock_until_ms;
     unsigned pause_ms;
-    struct vz_agent *agent; /* while ports are watched */
+    struct vz_agent *agent; /* while ports or folders are watched, or something is mounted */
+    struct guest_watch *folders;
+    bool has_folders;
     json_t *ports;
 };
 
@@ -85,9 +88,17 @@ static bool give_identity(struct guest_care *g, struct vz_agent *a)
     return true;
 }
 
-static bool has_mounts(const struct guest_care *g)
+static bool stays_connected(const struct guest_care *g)
 {
-    return json_array_size(g->mounts) > 0;
+    return json_array_size(g->mounts) > 0 || g->has_folders;
+}
+
+static void disconnect(struct guest_care *g)
+{
+    guest_watch_free(g->folders);
+    g->folders = NULL;
+    vz_agent_free(g->agent);
+    g->agent = NULL;
 }
 
 static void add_port(void *arg, enum vz_agent_fact kind, const char *text)
@@ -128,13 +139,13 @@ static bool look_at_ports(struct guest_care *g, struct vz_agent *a)
 
 static bool has_work(const struct guest_care *g)
 {
-    return g->identity || g->clock || g->watch || has_mounts(g);
+    return g->identity || g->clock || g->watch || stays_connected(g);
 }
 
 /* False: there is nobody to do it with, at this time. */
 static bool attend(struct guest_care *g)
 {
-    bool stays = g->watch || has_mounts(g), is_new = !g->agent, ok;
+    bool stays = g->watch || stays_connected(g), is_new = !g->agent, ok;
     struct vz_error err;
 
     if (!g->agent)
@@ -147,10 +158,10 @@ static bool attend(struct guest_care *g)
     /* A guest that has started anew shows by a connection that ended. */
     ok = ok && (is_new ? guest_mount_all(g->mounts, g->agent, g->o.name) : vz_agent_ping(g->agent, &err) == 0);
     ok = ok && (!g->watch || look_at_ports(g, g->agent));
-    if (ok && stays)
-        return true;
-    vz_agent_free(g->agent);
-    g->agent = NULL;
+    if (ok && is_new && g->has_folders)
+        g->folders = guest_watch_new(g->agent, g->o.config, g->o.name);
+    if (!ok || !stays)
+        disconnect(g);
     return ok;
 }
 
@@ -227,7 +238,7 @@ static void release(struct guest_care *g)
         close(g->wake_fd);
     if (g->clock_fd >= 0)
         close(g->clock_fd);
-    vz_agent_free(g->agent);
+    disconnect(g);
     json_decref(g->ports);
     json_decref(g->mounts);
     free(g);
@@ -250,7 +261,8 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
         return NULL;
     g->o = *options;
     g->pause_ms = FIRST_MS;
-    g->mounts = guest_mounts(g->o.config);
+    g->mounts = guest_mounts(g->o.mounted ? NULL : g->o.config);
+    g->has_folders = guest_watch_possible(g->o.config);
     g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
     g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -5,6 +5,7 @@
  *   - sets the guest's clock when the guest has stood still: after a restore, a resume, the host's
  * sleep, and when the host's own clock was set;
  *   - mounts the shared directories that are to be mounted;
+ *   - tells those who watch shared directories in the guest of changes that the host makes;
  *   - has the ports that programs of the guest open forwarded, where that is wanted.
  * A guest without an agent goes without these. */
 #ifndef VZ_TOOLS_GUEST_CARE_H
@@ -28,8 +29,9 @@ struct guest_care_options {
     /* The ports at which programs of the guest listen now, TCP and reachable from outside; an array
      * of numbers. On the thread, a few seconds after a change at the latest. NULL: nobody asks. */
     void (*ports)(void *arg, const json_t *ports);
-    /* The machine's, for what is to be mounted; NULL: nothing. */
+    /* The machine's, for what is to be mounted, and watched; NULL: nothing. */
     const struct vz_config *config;
+    bool mounted; /* somebody else sees to that */
 };
 
 /* Has the machine a socket device, by which an agent is reached? */

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/* By fanotify, which any user may use for folders one by one (Linux 5.13), and which tells a process what it did itself: the
+ * guest's own changes, which its kernel has told its watchers of. What the guest says is only ever a path below a
+ * directory that is shared, and leads nowhere else. */
+#include "guest/guest_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bundle/config_json.h"
+#include "cli.h"
+
+#define FOLDERS_MAX 512u /* what an agent tells of at a time; and an eighth of what the process may open */
+#define CHANGES (FAN_MODIFY | FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_EVENT_ON_CHILD | FAN_ONDIR)
+
+struct folder {
+    unsigned id;
+    int fd; /* O_PATH */
+    struct file_handle *handle;
+};
+
+struct guest_watch {
+    const char *name;
+    json_t *devices;
+    pthread_t thread;
+    bool has_thread, told_full;
+    int fan_fd, wake_fd;
+    int to_agent[2], from_agent[2]; /* pipes: [0] is read */
+    struct vz_agent_process *process;
+    struct folder folder[FOLDERS_MAX];
+    unsigned count, max;
+    char in[16384]; /* from the agent */
+    _Alignas(struct fanotify_event_metadata) char events[16384];
+    size_t in_len;
+};
+
+/* ---- Folders -------------------------------------------------------------------------------- */
+
+static const json_t *share_of(const struct guest_watch *w, const char *tag)
+{
+    json_t *device;
+    size_t i;
+
+    json_array_foreach(w->devices, i, device) {
+        if (!strcmp(json_string_value(json_object_get(device, "tag")), tag))
+            return json_object_get(device, "share");
+    }
+    return NULL;
+}
+
+/* The directory of the host that inside begins in, and *inside what is left of it. NULL: none. */
+static const char *directory_of(const struct guest_watch *w, const char *tag, const char **inside)
+{
+    const json_t *share = share_of(w, tag), *list = json_object_get(share, "directories"), *d;
+    const char *path = json_string_value(json_object_get(share, "path"));
+    size_t len = strcspn(*inside, "/"), i;
+
+    if (!json_is_array(list))
+        return path;
+    json_array_foreach(list, i, d) {
+        const char *name = json_string_value(json_object_get(d, "name"));
+
+        if (strlen(name) != len || strncmp(name, *inside, len))
+            continue;
+        *inside += len + ((*inside)[len] == '/');
+        return json_string_value(json_object_get(d, "path"));
+    }
+    return NULL; /* the folder of folders, in which nothing changes */
+}
+
+/* O_PATH, or -1. Whatever the guest says, and whatever is renamed meanwhile, it is below the directory. */
+static int open_folder(const char *directory, const char *inside)
+{
+    const struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), ret;
+
+    if (root < 0)
+        return -1;
+    ret = (int)syscall(SYS_openat2, root, *inside ? inside : ".", &how, sizeof(how));
+    close(root);
+    return ret;
+}
+
+static struct file_handle *handle_of(int fd)
+{
+    struct file_handle *h = calloc(1, sizeof(*h) + MAX_HANDLE_SZ);
+    int mount;
+
+    if (!h)
+        return NULL;
+    h->handle_bytes = MAX_HANDLE_SZ;
+    if (name_to_handle_at(fd, "", h, &mount, AT_EMPTY_PATH) == 0)
+        return h;
+    free(h);
+    return NULL;
+}
+
+static int mark(const struct guest_watch *w, int fd, unsigned how)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return fanotify_mark(w->fan_fd, how | FAN_MARK_ONLYDIR, CHANGES, AT_FDCWD, path);
+}
+
+static void add(struct guest_watch *w, unsigned id, const char *tag, const char *inside)
+{
+    const char *directory = directory_of(w, tag, &inside);
+    struct folder f = {.id = id};
+
+    if (!directory)
+        return;
+    if (w->count == w->max) {
+        if (!w->told_full)
+            cli_error("%s: its guest watches more folders than can be watched here", w->name);
+        w->told_full = true;
+        return;
+    }
+    f.fd = open_folder(directory, inside);
+    f.handle = f.fd >= 0 ? handle_of(f.fd) : NULL;
+    if (f.handle && mark(w, f.fd, FAN_MARK_ADD) == 0) {
+        w->folder[w->count++] = f;
+        return;
+    }
+    free(f.handle);
+    if (f.fd >= 0)
+        close(f.fd);
+}
+
+static bool is_watched(const struct guest_watch *w, const struct file_handle *h, unsigned but);
+
+static void drop(struct guest_watch *w, unsigned i)
+{
+    struct folder f = w->folder[i];
+
+    if (!is_watched(w, f.handle, i)) /* the same folder by another tag, or another mount */
+        mark(w, f.fd, FAN_MARK_REMOVE);
+    close(f.fd);
+    free(f.handle);
+    w->folder[i] = w->folder[--w->count];
+}
+
+static void remove_id(struct guest_watch *w, unsigned id)
+{
+    for (unsigned i = w->count; i--;) {
+        if (w->folder[i].id == id)
+            drop(w, i);
+    }
+}
+
+/* ---- What the agent says -------------------------------------------------------------------- */
+
+/* Records of three texts. False: it is no agent of ours. */
+static bool take_records(struct guest_watch *w)
+{
+    char *at = w->in, *end = w->in + w->in_len;
+
+    for (;;) {
+        char *text[3], *p = at;
+        unsigned i = 0;
+
+        for (; i < 3 && p < end; i++) {
+            text[i] = p;
+            p = memchr(p, '\0', (size_t)(end - p));
+            if (!p)
+                break;
+            p++;
+        }
+        if (i < 3)
+            break;
+        if (text[0][0] == 'W')
+            add(w, (unsigned)strtoul(text[0] + 1, NULL, 10), text[1], text[2]);
+        else if (text[0][0] == 'U')
+            remove_id(w, (unsigned)strtoul(text[0] + 1, NULL, 10));
+        at = p;
+    }
+    w->in_len = (size_t)(end - at);
+    memmove(w->in, at, w->in_len);
+    return w->in_len < sizeof(w->in);
+}
+
+static bool read_agent(struct guest_watch *w)
+{
+    ssize_t n = read(w->from_agent[0], w->in + w->in_len, sizeof(w->in) - w->in_len);
+
+    if (n <= 0)
+        return n < 0 && (errno == EAGAIN || errno == EINTR);
+    w->in_len += (size_t)n;
+    return take_records(w);
+}
+
+/* ---- What the host does --------------------------------------------------------------------- */
+
+static bool same_handle(const struct file_handle *a, const struct file_handle *b)
+{
+    return a->handle_type == b->handle_type && a->handle_bytes == b->handle_bytes &&
+           !memcmp(a->f_handle, b->f_handle, a->handle_bytes);
+}
+
+static bool is_watched(const struct guest_watch *w, const struct file_handle *h, unsigned but)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        if (i != but && same_handle(w->folder[i].handle, h))
+            return true;
+    }
+    return false;
+}
+
+/* When the guest does not keep up, what it has not been told of is left out. A record is written whole, or not. */
+static void tell(struct guest_watch *w, const struct file_handle *folder, const char *name)
+{
+    char record[320];
+
+    for (unsigned i = 0; i < w->count; i++) {
+        int n = snprintf(record, sizeof(record), "%u%c%s", w->folder[i].id, 0, name) + 1;
+
+        if (same_handle(w->folder[i].handle, folder) && n > 0 && (size_t)n <= sizeof(record))
+            (void)!write(w->to_agent[1], record, (size_t)n);
+    }
+}
+
+static void take_event(struct guest_watch *w, const struct fanotify_event_metadata *m)
+{
+    const struct fanotify_event_info_fid *info = (const void *)((const char *)m + m->metadata_len);
+    const char *end = (const char *)m + m->event_len;
+    const struct file_handle *h;
+    struct {
+        struct file_handle h;
+        unsigned char room[MAX_HANDLE_SZ];
+    } folder;
+
+    if (m->pid == getpid() || (m->mask & FAN_Q_OVERFLOW) || (const char *)(info + 1) > end ||
+        info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
+        return;
+    h = (const void *)info->handle;
+    if (h->handle_bytes > MAX_HANDLE_SZ || (const char *)h->f_handle + h->handle_bytes >= end)
+        return;
+    memcpy(&folder, h, sizeof(*h) + h->handle_bytes); /* a name follows it */
+    if (memchr(h->f_handle + h->handle_bytes, '\0', (size_t)(end - (const char *)h->f_handle) - h->handle_bytes))
+        tell(w, &folder.h, (const char *)h->f_handle + h->handle_bytes);
+}
+
+static void read_changes(struct guest_watch *w)
+{
+    const struct fanotify_event_metadata *m = (const void *)w->events;
+    ssize_t n = read(w->fan_fd, w->events, sizeof(w->events));
+
+    for (; n > 0 && FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n)) {
+        take_event(w, m);
+        if (m->fd >= 0)
+            close(m->fd);
+    }
+}
+
+/* ---- Its life ------------------------------------------------------------------------------- */
+
+static void *watch_main(void *arg)
+{
+    struct guest_watch *w = arg;
+
+    for (;;) {
+        struct pollfd p[] = {{.fd = w->wake_fd, .events = POLLIN},
+                             {.fd = w->from_agent[0], .events = POLLIN},
+                             {.fd = w->fan_fd, .events = POLLIN}};
+
+        if (poll(p, 3, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (p[0].revents || (p[1].revents && !read_agent(w)))
+            return NULL;
+        if (p[2].revents)
+            read_changes(w);
+    }
+}
+
+static unsigned folders_max(void)
+{
+    struct rlimit l;
+    rlim_t part = getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur != RLIM_INFINITY ? l.rlim_cur / 8 : FOLDERS_MAX;
+
+    return part < FOLDERS_MAX ? (unsigned)part : FOLDERS_MAX;
+}
+
+bool guest_watch_possible(const struct vz_config *config)
+{
+    json_t *json = config ? config_json(config, NULL) : NULL, *device;
+    bool ret = false;
+    size_t i;
+
+    json_array_foreach(json_object_get(json, "directorySharingDevices"), i, device) {
+        const char *type = json_string_value(json_object_get(json_object_get(device, "share"), "type"));
+
+        ret |= type && strcmp(type, "foreignBinaries") != 0;
+    }
+    json_decref(json);
+    return ret;
+}
+
+static bool start(struct guest_watch *w, struct vz_agent *agent)
+{
+    struct vz_error err;
+    sigset_t all, old;
+
+    w->fan_fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+    w->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (w->fan_fd < 0 || w->wake_fd < 0 || pipe2(w->to_agent, O_CLOEXEC) < 0 || pipe2(w->from_agent, O_CLOEXEC) < 0 ||
+        fcntl(w->to_agent[1], F_SETFL, O_NONBLOCK) < 0 || fcntl(w->from_agent[0], F_SETFL, O_NONBLOCK) < 0)
+        return false;
+    w->process = vz_agent_watch_shares(agent, w->to_agent[0], w->from_agent[1], &err);
+    if (!w->process)
+        return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    w->has_thread = pthread_create(&w->thread, NULL, watch_main, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return w->has_thread;
+}
+
+struct guest_watch *guest_watch_new(struct vz_agent *agent, const struct vz_config *config, const char *name)
+{
+    struct guest_watch *w;
+    json_t *json;
+
+    if (!guest_watch_possible(config) || !vz_agent_has(agent, "watch") || !(w = calloc(1, sizeof(*w))))
+        return NULL;
+    w->name = name;
+    w->max = folders_max();
+    w->fan_fd = w->wake_fd = w->to_agent[0] = w->to_agent[1] = w->from_agent[0] = w->from_agent[1] = -1;
+    json = config_json(config, NULL);
+    w->devices = json_incref(json_object_get(json, "directorySharingDevices"));
+    json_decref(json);
+    if (w->devices && start(w, agent))
+        return w;
+    guest_watch_free(w);
+    return NULL;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void guest_watch_free(struct guest_watch *w)
+{
+    if (!w)
+        return;
+    if (w->has_thread) {
+        (void)!write(w->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+        pthread_join(w->thread, NULL);
+    }
+    vz_agent_process_free(w->process);
+    while (w->count)
+        drop(w, w->count - 1);
+    close_fd(w->fan_fd);
+    close_fd(w->wake_fd);
+    for (unsigned i = 0; i < 2; i++) {
+        close_fd(w->to_agent[i]);
+        close_fd(w->from_agent[i]);
+    }
+    json_decref(w->devices);
+    free(w);
+}
