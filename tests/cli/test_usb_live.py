@@ -15,14 +15,16 @@ from machines import Control
 
 MIB = 1 << 20
 LIMIT_S = 300 * SLOWER
+UNTIL_S = 90 * SLOWER
 PATIENT = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 CYCLES = 100
-DRIVERS = ("xhci_pci", "usb_storage", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs", "virtio_pci", "vmw_vsock_virtio_transport")
+DRIVERS = ("xhci_pci", "usb_storage", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs", "usbhid", "hid_generic", "virtio_pci",
+           "vmw_vsock_virtio_transport")
 INIT = """
 mount -t tmpfs tmp /tmp; mkdir -p /dev/pts /var/lib /a /b; mount -t devpts pts /dev/pts
 echo root:x:0:0:root:/root:/bin/sh >/etc/passwd; echo root:x:0: >/etc/group
 /sbin/vz-agent --background
-while :; do sleep 1000; done
+while :; do setsid -c sh -i </dev/tty1 >/dev/tty1 2>&1; done
 """
 
 
@@ -35,7 +37,7 @@ class Guest:
         self.first = self.image("first.img")
         config = subprocess.run(
             [VZ, "run", "--print-config", "--kernel", kernel, "--initrd", initrd, "--memory", "384M", "--cmdline",
-             f"console=ttyS0 quiet {PATIENT}", "--vsock", "cid=3", "--usb-disk", self.first],
+             f"console=ttyS0 quiet {PATIENT}", "--vsock", "cid=3", "--usb-disk", self.first, "--keyboard"],
             check=True, stdout=subprocess.PIPE)
         (self.folder / "config.json").write_bytes(config.stdout)
         self.start()
@@ -70,7 +72,7 @@ class Guest:
 
     def until(self, script):
         """Until that succeeds in the guest."""
-        self.run(f"for i in $(seq {LIMIT_S * 5}); do {script} && exit 0; sleep 0.2; done; dmesg | tail -n 30 >&2; exit 1")
+        self.run(f"for i in $(seq {UNTIL_S * 5}); do {script} && exit 0; sleep 0.2; done; dmesg | tail -n 30 >&2; exit 1")
 
     def until_disk(self, size):
         """The name of the one that has so many bytes."""
@@ -206,6 +208,25 @@ def test_discs_are_changed_and_ejected(g):
     g.until("[ \"$(head -c 3 /dev/sr0)\" = two ]")
     g.vz("detach", g.name, config["uuid"])
     g.until("[ ! -e /sys/block/sr0 ]")
+
+
+def test_keys_are_typed(g):
+    """Into a shell on the guest's first console."""
+    text = "".join(chr(c) for c in range(0x20, 0x7f) if chr(c) not in "'")
+    g.vz("send-keys", g.name, f"echo '{text}' >/tmp/typed", "enter")
+    g.until("[ -s /tmp/typed ]")
+    assert g.run("cat /tmp/typed") == text + "\n"
+    g.vz("send-keys", g.name, "--delay", "50ms", "sleep 1001", "enter")
+    g.until("grep -q 100[1] /proc/[0-9]*/cmdline")
+    g.vz("send-keys", g.name, "ctrl-c", "x", "backspace", "echo A >/tmp/stopped", "enter")
+    g.until("[ -s /tmp/stopped ]")
+    g.vz("send-keys", g.name, "--literal", "echo", " ", "enter", " >/tmp/literal", "\n")
+    g.until("grep -x enter /tmp/literal")
+    r = g.vz("send-keys", g.name, "naïve", status=1)
+    assert "American keyboard" in r.stderr, r
+    r = g.vz("send-keys", g.name, "--keyboard", "7", "enter", status=1)
+    assert "no keyboard 7" in r.stderr, r
+    assert g.control.call("send-keys", key="ctrl-nokey")["error"]["code"] == 2
 
 
 def test_what_was_attached_is_there_after_save_and_restore(g):

@@ -88,7 +88,7 @@ struct command {
 extern const struct opt no_options[];
 extern const struct command run_command, disk_command, efi_command, doctor_command;
 /* Each in the file of its name in command/. */
-extern const struct command insert_command, eject_command;
+extern const struct command insert_command, eject_command, send_keys_command;
 extern const struct command attach_command, clipboard_command, clone_command, console_command, cp_command,
     create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,

@@ -77,6 +77,7 @@ static const struct command *const commands[] = {
     &detach_command,
     &insert_command,
     &eject_command,
+    &send_keys_command,
     &disk_command,
     &efi_command,
     &doctor_command,

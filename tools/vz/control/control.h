@@ -96,6 +96,8 @@ void method_config(struct control_call *call, json_t *params);
 /* control_disks.c */
 void method_resize_disk(struct control_call *call, json_t *params);
 void method_limit_disk(struct control_call *call, json_t *params);
+/* control_input.c */
+void method_send_keys(struct control_call *call, json_t *params);
 /* control_usb.c */
 void method_usb_devices(struct control_call *call, json_t *params);
 void method_attach_usb(struct control_call *call, json_t *params);

@@ -17,6 +17,7 @@ const struct control_method control_methods[] = {
     {"attach-usb", method_attach_usb},
     {"detach-usb", method_detach_usb},
     {"set-disc", method_set_disc},
+    {"send-keys", method_send_keys},
     {"share", method_share},
     {"snapshot", method_snapshot},
     {"screen", method_screen},

@@ -1,63 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Symbols are X's (keysymdef.h), keys USB's (HID Usage Tables 1.4, chapter 10). */
 #include "vnc/vnc_input.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include <vz/input.h>
 
+#include "input/key_map.h"
+
 /* ---- Keys ------------------------------------------------------------------------------------ */
-
-/* What each key of an American keyboard has without and with Shift, from HID's 0x1e and 0x2d on. */
-static const char digits[] = "1!2@3#4$5%6^7&8*9(0)";
-static const char signs[] = "-_=+[{]}\\|\\|;:'\"`~,<.>/?"; /* 0x32 is the same as 0x31 here */
-
-struct run { /* of symbols that follow each other, as their keys do */
-    uint16_t symbol, count;
-    uint8_t key;
-};
-
-static const struct run runs[] = {
-    {0xff08, 1, 0x2a}, /* BackSpace */ {0xff09, 1, 0x2b}, /* Tab */ {0xfe20, 1, 0x2b}, {0xff0d, 1, 0x28}, /* Return */
-    {0xff13, 1, 0x48}, /* Pause */ {0xff14, 1, 0x47}, /* Scroll_Lock */ {0xff15, 1, 0x46}, /* Sys_Req */
-    {0xff1b, 1, 0x29}, /* Escape */ {0xff50, 1, 0x4a}, /* Home */ {0xff51, 1, 0x50}, {0xff52, 1, 0x52}, /* arrows */
-    {0xff53, 1, 0x4f}, {0xff54, 1, 0x51}, {0xff55, 1, 0x4b}, {0xff56, 1, 0x4e}, /* pages */ {0xff57, 1, 0x4d}, /* End */
-    {0xff61, 1, 0x46}, /* Print */ {0xff63, 1, 0x49}, /* Insert */ {0xff67, 1, 0x65}, /* Menu */
-    {0xff7f, 1, 0x53}, /* Num_Lock */ {0xff8d, 1, 0x58}, /* of the keypad, from here: Enter */ {0xff95, 1, 0x5f},
-    {0xff96, 1, 0x5c}, {0xff97, 1, 0x60}, {0xff98, 1, 0x5e}, {0xff99, 1, 0x5a}, {0xff9a, 1, 0x61}, {0xff9b, 1, 0x5b},
-    {0xff9c, 1, 0x59}, {0xff9d, 1, 0x5d}, {0xff9e, 2, 0x62}, {0xffaa, 1, 0x55}, {0xffab, 1, 0x57}, {0xffad, 1, 0x56},
-    {0xffae, 1, 0x63}, {0xffaf, 1, 0x54}, {0xffb0, 1, 0x62}, {0xffb1, 9, 0x59}, {0xffbd, 1, 0x67},
-    {0xffbe, 12, 0x3a}, /* F1 */ {0xffca, 12, 0x68}, /* F13 */
-    {0xffe1, 1, 0xe1}, {0xffe2, 1, 0xe5}, /* Shift */ {0xffe3, 1, 0xe0}, {0xffe4, 1, 0xe4}, /* Control */
-    {0xffe5, 1, 0x39}, /* Caps_Lock */ {0xffe7, 1, 0xe3}, {0xffe8, 1, 0xe7}, /* Meta */ {0xffe9, 1, 0xe2},
-    {0xffea, 1, 0xe6}, /* Alt */ {0xffeb, 1, 0xe3}, {0xffec, 1, 0xe7}, /* Super */ {0xfe03, 1, 0xe6}, /* AltGr */
-    {0xffff, 1, 0x4c}, /* Delete */
-};
-
-/* 0: none has it. */
-static uint8_t key_of(uint32_t symbol)
-{
-    const char *p;
-
-    if ((symbol | 0x20) >= 'a' && (symbol | 0x20) <= 'z' && symbol < 0x80)
-        return (uint8_t)(0x04 + (symbol | 0x20) - 'a');
-    if (symbol == ' ')
-        return 0x2c;
-    if (symbol > ' ' && symbol < 0x7f && (p = strchr(digits, (int)symbol)))
-        return (uint8_t)(0x1e + (p - digits) / 2);
-    if (symbol > ' ' && symbol < 0x7f && (p = strchr(signs, (int)symbol)))
-        return (uint8_t)(0x2d + (p - signs) / 2);
-    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
-        if (symbol >= runs[i].symbol && symbol - runs[i].symbol < runs[i].count)
-            return (uint8_t)(runs[i].key + (symbol - runs[i].symbol));
-    }
-    return 0;
-}
 
 void vnc_input_key(struct vnc_input *in, struct vz_machine *m, bool down, uint32_t symbol)
 {
-    uint8_t key = key_of(symbol), bit = (uint8_t)(1u << key % 8);
+    uint8_t key = key_of_symbol(symbol), bit = (uint8_t)(1u << key % 8);
 
     if (!key)
         return;
