@@ -24,10 +24,14 @@ static struct gpu *to_gpu(struct virtio_dev *dev)
 
 /* ---- Events [5.7.4] ------------------------------------------------------------------------- */
 
+/* A driver that begins asks anyway. An event before would never be news to it: it is told of changes, and none clears what
+ * it has not been told of. */
 static void tell_wish(struct gpu *g)
 {
     uint8_t le[4];
 
+    if (!g->dev.active)
+        return;
     store_le32(le, VIRTIO_GPU_EVENT_DISPLAY);
     virtio_config_set(&g->dev, CONFIG_AT(events_read), le, sizeof(le));
 }

@@ -419,6 +419,23 @@ START_TEST(the_guest_learns_what_the_host_wants)
 }
 END_TEST
 
+START_TEST(a_wish_before_there_is_a_driver_does_not_hide_later_ones)
+{
+    struct virtio_gpu_resp_display_info info;
+    struct rig r;
+
+    set_up(&r);
+    virtio_gpu_set_wish(r.v.dev, 0, (struct display_size){100, 100});
+    fv_start(&r.v, FEATURES, 16);
+    ck_assert_uint_eq(events(&r), 0);
+    get_info(&r, &info);
+    ck_assert_uint_eq(info.pmodes[0].r.width, 100);
+    virtio_gpu_set_wish(r.v.dev, 0, (struct display_size){200, 200});
+    ck_assert_uint_eq(events(&r), VIRTIO_GPU_EVENT_DISPLAY);
+    end(&r);
+}
+END_TEST
+
 START_TEST(a_wish_between_asking_and_clearing_is_not_lost)
 {
     struct virtio_gpu_resp_display_info info;
@@ -687,6 +704,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);
     UNIT_TEST(s, the_guest_learns_what_the_host_wants);
+    UNIT_TEST(s, a_wish_before_there_is_a_driver_does_not_hide_later_ones);
     UNIT_TEST(s, a_wish_between_asking_and_clearing_is_not_lost);
     UNIT_TEST(s, cursors_move_and_hide);
     UNIT_TEST(s, every_command_is_answered);
