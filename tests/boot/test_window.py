@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A machine in a window (vz run --view), on an X server without a monitor: the guest's pixels on the screen, its mode that
 follows the window, what is typed and pointed, and how the window is closed."""
+import os
 import queue
-import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,18 +13,19 @@ import pytest
 
 import boots
 import guest_drivers
-from conftest import BUILD, ROOT, SLOWER, VZ
+from conftest import BUILD, LONG, ROOT, SLOWER, VZ
 
-sys.path.insert(0, f"{ROOT}/tests/lib")
+sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
 import x_display  # noqa: E402
+from machines import home  # noqa: E402, F401
 
-LIMIT_S = 300 * SLOWER
+LIMIT_S = 60 * SLOWER
 DRIVERS = ("drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio-gpu",
            "usb-common", "usbcore", "xhci-hcd", "xhci-pci", "hid", "hid-generic", "usbhid", "hid-multitouch", "evdev")
 ABS_X, ABS_Y, REL_X, REL_Y, REL_WHEEL, REL_WHEEL_HI_RES = 0, 1, 0, 1, 8, 11
 LEFT_CTRL, LEFT_ALT, BTN_LEFT = 29, 56, 272
 
-pytestmark = pytest.mark.skipif(not __import__("os").path.exists(f"{BUILD}/vz-view"),
+pytestmark = pytest.mark.skipif(not os.path.exists(f"{BUILD}/vz-view"),
                                 reason="vz-view is not built: there is no GTK 4 (libgtk-4-dev)")
 
 
@@ -86,19 +88,35 @@ class Machine:
         self.p.stdin.write(line + "\n")
         self.p.stdin.flush()
 
-    def settle(self, seconds=0.4):
-        """What it says till it says nothing for a while."""
-        found = []
-        try:
-            while True:
-                found.append(self.line(timeout=seconds))
-        except queue.Empty:
-            return found
+    def settle(self, seconds=0.5):
+        """What it says till it says nothing for a while but that keys repeat."""
+        found, end = [], time.monotonic() + seconds * SLOWER
+        while (left := end - time.monotonic()) > 0:
+            try:
+                line = self.line(timeout=left)
+            except queue.Empty:
+                break
+            if not line.endswith(" 2") and line != "syn":
+                found.append(line)
+                end = time.monotonic() + seconds * SLOWER
+        return found
 
-    def keys(self):
-        """What has been typed: (code, value) without repetitions."""
-        return [(int(a), int(b)) for a, b in (line.split()[1:] for line in self.settle() if line.startswith("key "))
-                if b != "2"]
+    def events(self, kind, count):
+        """So many at least of that kind, as (code, value), and what comes soon after; keys without repetitions."""
+        found = []
+        while len(found) < count:
+            line = self.wait(kind)
+            if kind != "key" or line[2] != "2":
+                found.append((int(line[1]), int(line[2])))
+        return found + [(int(c), int(v)) for k, c, v in (line.split() for line in self.settle()) if k == kind]
+
+    def keys(self, want):
+        got = self.events("key", len(want))
+        assert got == want
+
+    def keys_in_any_order(self, *want):
+        got = self.events("key", len(want))
+        assert sorted(got) == sorted(want)
 
     def window(self, name="vz run"):
         end = time.monotonic() + LIMIT_S
@@ -144,12 +162,228 @@ def machine(screen, kernels, initrd):
         m.close()
 
 
-def test_pixels_sizes_keys_and_pointer(machine, screen):
-    m = machine("--pointer")
-    w = m.window()
+def show_picture(m):
+    """Wait until the guest's picture is the window's size; its size, and where it is on the screen."""
     m.wait("devices")
-    width, height, seed = map(int, m.wait("mode")[1:])
+    m.wait("mode")
     m.settle(1)
-    width, height, seed = map(int, [s for s in m.said if s.startswith("mode")][-1].split()[1:])
-    left, top = m.place(width, height, seed)
-    print(width, height, left, top)
+    width, height, seed = map(int, [line for line in m.said if line.startswith("mode")][-1].split()[1:])
+    return width, height, *m.place(width, height, seed)
+
+
+def test_the_guest_follows_the_window_to_the_pixel(machine, screen):
+    m = machine("--pointer")
+    window = m.window()
+    width, height, left, top = show_picture(m)
+    border_x, border_y = 1280 - width, 847 - height  # of the window's first size
+    assert 0 <= border_x < 40 and 20 < border_y < 100
+    for want_x, want_y in ((900, 700), (1333, 777), (700, 501), (1500, 900), (640, 480)) * LONG:
+        begin = time.monotonic()
+        screen.xdo("windowsize", window, want_x, want_y)
+        while (line := m.wait("mode"))[1:3] != [str(want_x - border_x), str(want_y - border_y)]:
+            pass
+        print(f"{want_x} x {want_y} after {time.monotonic() - begin:.3f} s")
+    assert m.place(want_x - border_x, want_y - border_y, int(line[3])) == (left, top)
+    for n in range(30):  # the last of many counts
+        screen.xdo("windowsize", window, 600 + 13 * n, 900 - 11 * n)
+    while (line := m.wait("mode"))[1:3] != [str(977 - border_x), str(581 - border_y)]:
+        pass
+    m.place(977 - border_x, 581 - border_y, int(line[3]))
+
+
+def test_keys_are_where_they_are_and_never_stuck(machine, screen):
+    m = machine("--pointer")
+    show_picture(m)
+    m.focus()
+    # q, z, the key beside left Shift, ö or ;, AltGr: whatever they mean, it is the guest's business
+    for layout in (("us",), ("de",), ("fr",), ("us", "-variant", "dvorak"), ("ru",)):
+        screen.do("setxkbmap", *layout)
+        screen.xdo("key", "24", "52", "94", "47", "108", "133")
+        m.keys([(c, v) for c in (16, 44, 86, 39, 100, 125) for v in (1, 0)])
+    screen.do("setxkbmap", "us")
+    screen.xdo("keydown", "38", "sleep", "1.5", "keyup", "38")  # X repeats it; the guest does so itself
+    m.keys([(30, 1), (30, 0)])
+    screen.xdo("keydown", "37", "keydown", "50", "keydown", "38")
+    m.keys([(29, 1), (42, 1), (30, 1)])
+    screen.xdo("mousemove", 1590, 990, "windowfocus", "1")  # it goes to where the pointer is, with keys held
+    m.keys_in_any_order((29, 0), (30, 0), (42, 0))
+    screen.xdo("keyup", "38", "keyup", "50", "key", "24")
+    m.keys([])
+    screen.xdo("windowfocus", m.window())  # and comes back with Ctrl held
+    time.sleep(0.3)
+    screen.xdo("key", "54")
+    m.keys([(LEFT_CTRL, 1), (46, 1), (46, 0)])
+    screen.xdo("keyup", "37", "key", "54")
+    m.keys_in_any_order((LEFT_CTRL, 0), (46, 1), (46, 0))
+
+
+def test_the_pointer_is_where_the_users_is(machine, screen):
+    m = machine("--pointer")
+    width, height, left, top = show_picture(m)
+    m.focus()
+
+    screen.xdo("mousemove", left + width // 2, top + height // 2)
+    middle = dict(m.events("abs", 2))
+    assert abs(middle[ABS_X] - 16384) < 40 and abs(middle[ABS_Y] - 16384) < 40
+    # Corners, but for the window's own edge, which is for resizing; view_geometry_test.c has the last pixels.
+    for x, y in ((16, 16), (width - 17, height - 17), (16, height - 17), (width - 17, 16)):
+        screen.xdo("mousemove", left + width // 3, top + height // 3)
+        m.events("abs", 2)
+        screen.xdo("mousemove", left + x, top + y)
+        assert dict(m.events("abs", 2)) == {ABS_X: round(x * 32767 / (width - 1)), ABS_Y: round(y * 32767 / (height - 1))}
+    screen.xdo("mousemove", left + 100, top + 100, "click", "1", "click", "2", "click", "3", "click", "8", "click", "9")
+    m.keys([(c, v) for c in (272, 274, 273, 275, 276) for v in (1, 0)])
+    screen.xdo("mousedown", "1", "mousemove", left + 200, top + 150)
+    screen.xdo("mousemove", 1590, 990, "windowfocus", "1")  # with a button held
+    m.keys([(BTN_LEFT, 1), (BTN_LEFT, 0)])
+    screen.xdo("mouseup", "1")
+    m.focus()
+    screen.xdo("mousemove", left + 100, top + 100)
+    screen.xdo("click", "--repeat", "10", "--delay", "30", "4")
+    rel = m.events("rel", 20)
+    assert sum(v for c, v in rel if c == REL_WHEEL) == 10 and sum(v for c, v in rel if c == REL_WHEEL_HI_RES) == 1200
+    m.tell("cursor 1")
+    m.wait("cursor")
+    screen.xdo("mousemove", left + 300, top + 200)
+    end = time.monotonic() + 60 * SLOWER
+    while screen.pixels(left + 300 - 7, top + 200 - 9, 64, 64) != [(0xff0000,) * 64] * 64:  # by its hot spot
+        assert time.monotonic() < end, "the guest's pointer is not to be seen"
+        time.sleep(0.1)
+
+
+def test_a_mouse_takes_the_pointer_and_gives_it_back(machine, screen):
+    m = machine("--mouse")
+    width, height, left, top = show_picture(m)
+    m.focus()
+
+    def moved(count):
+        found = {REL_X: 0, REL_Y: 0}
+        for code, value in m.events("rel", count):
+            found[code] += value
+        return found
+
+    screen.xdo("mousemove", left + width // 2, top + height // 2)
+    assert moved(0) == {REL_X: 0, REL_Y: 0}
+    screen.xdo("click", "1")
+    m.keys([])  # it was for the window
+    for dx, dy in ((10, 0), (0, -7), (-25, 30)):
+        screen.xdo("mousemove_relative", "--", dx, dy)
+        assert moved(1 if dx == 0 or dy == 0 else 2) == {REL_X: dx, REL_Y: dy}
+    for _ in range(20):  # far beyond the screen
+        screen.xdo("mousemove_relative", "--", 100, 0, "sleep", "0.1")
+    assert moved(20)[REL_X] > 1900
+    screen.xdo("click", "1")
+    m.keys([(BTN_LEFT, 1), (BTN_LEFT, 0)])
+    screen.xdo("keydown", "37", "keydown", "64", "keyup", "64", "keyup", "37")
+    m.keys([(LEFT_CTRL, 1), (LEFT_ALT, 1), (LEFT_ALT, 0), (LEFT_CTRL, 0)])
+    screen.xdo("mousemove_relative", "--", 30, 30)
+    assert moved(0) == {REL_X: 0, REL_Y: 0}
+
+
+def ask_to_close(m, width):
+    """By the button in the window's corner; the question's window."""
+    m.screen.xdo("mousemove", width - 28, 27, "click", "1")
+    return m.window("Close")
+
+
+def choose(m, dialog, letter):
+    m.screen.xdo("windowfocus", dialog)
+    time.sleep(0.5)
+    m.screen.xdo("key", letter)
+
+
+def test_closing_asks_what_is_to_become_of_it(machine, screen):
+    m = machine("--pointer")
+    show_picture(m)
+    choose(m, ask_to_close(m, 1280), "Escape")
+    time.sleep(0.5)
+    assert not screen.windows("Close") and screen.windows("vz run")
+    choose(m, ask_to_close(m, 1280), "alt+l")  # leave running
+    end = time.monotonic() + 60
+    while screen.windows("vz run"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    m.settle()
+    m.tell("cursor 0")
+    m.wait("cursor")
+    assert m.p.poll() is None
+    m.tell("quit")
+    assert m.p.wait(timeout=LIMIT_S) == 0
+
+
+def test_power_off_from_the_question(machine):
+    m = machine("--pointer")  # its guest has no driver of the power button
+    show_picture(m)
+    choose(m, ask_to_close(m, 1280), "alt+p")
+    assert m.p.wait(timeout=LIMIT_S) == 0
+
+
+def test_save_from_the_question(machine, tmp_path):
+    m = machine("--pointer", "--save", tmp_path / "state")
+    show_picture(m)
+    choose(m, ask_to_close(m, 1280), "alt+s")
+    assert m.p.wait(timeout=LIMIT_S) == 0
+    assert (tmp_path / "state").stat().st_size > 1 << 20
+
+
+def test_a_window_that_dies_leaves_no_key_pressed(machine, screen):
+    m = machine("--pointer")
+    show_picture(m)
+    m.focus()
+    screen.xdo("keydown", "38", "mousedown", "1")
+    m.keys([(30, 1), (BTN_LEFT, 1)])
+    pid = int(screen.xdo("getwindowpid", m.window()))
+    os.kill(pid, signal.SIGKILL)
+    m.keys_in_any_order((30, 0), (BTN_LEFT, 0))
+
+
+def test_full_screen_and_back(machine, screen):
+    m = machine("--pointer")
+    show_picture(m)
+    m.focus()
+    screen.xdo("key", "ctrl+alt+f")
+    keys = m.events("key", 4)
+    assert (33, 1) not in keys and sum(v for _, v in keys) * 2 == len(keys), keys  # Ctrl and Alt, and both up again
+
+
+def test_without_a_desktop_it_says_what_helps(vz, kernels, initrd, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    r = vz("run", "--kernel", kernels["amd64"], "--initrd", initrd, "--view")
+    assert r.status == 1 and "no desktop" in r.err and "--vnc" in r.err
+    monkeypatch.setenv("DISPLAY", ":4711")
+    r = vz("run", "--kernel", kernels["amd64"], "--initrd", initrd, "--view", "--serial", "null", "--timeout", "3s")
+    assert "no desktop to open a window on" in r.err  # vz-view's own word; the machine runs on
+
+
+def test_vz_view_shows_a_machine_in_the_background(vz, home, screen, kernels, initrd):
+    r = vz("create", "desk", "--kernel", kernels["amd64"], "--initrd", initrd, "--memory", "512M", "--display", "800x600",
+           "--keyboard", "--pointer", "--cmdline", f"console=ttyS0 quiet {boots.PATIENT}")
+    assert r.status == 0, r
+    assert vz("start", "desk").status == 0
+    try:
+        viewer = subprocess.Popen([VZ, "view", "desk"], env=screen.env)
+        end = time.monotonic() + LIMIT_S
+        while not screen.windows("desk"):
+            assert time.monotonic() < end and viewer.poll() is None
+            time.sleep(0.1)
+        while "mode 1270" not in (log := vz("logs", "desk").out):
+            assert time.monotonic() < end, log
+            time.sleep(0.5)
+        window = screen.windows("desk")[-1]
+        assert vz("pause", "desk").status == 0
+        while not screen.windows("desk \\(paused\\)"):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert vz("resume", "desk").status == 0
+        screen.xdo("windowfocus", window, "mousemove", 1280 - 28, 27, "click", "1")
+        while not screen.windows("Close"):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        screen.xdo("windowfocus", screen.windows("Close")[-1], "sleep", "0.5", "key", "alt+s")
+        assert viewer.wait(timeout=LIMIT_S) == 0
+        assert vz("wait", "desk", "--for", "stop", "--timeout", "120s").status == 0
+        assert (home / "desk.vz/saved.state").stat().st_size > 1 << 20
+    finally:
+        viewer.kill()
+        vz("stop", "desk", "--now")
