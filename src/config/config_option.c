@@ -292,7 +292,7 @@ const struct config_shortcut config_shortcuts[] = {
     {"clipboard", 0, NULL, "Devices",
      "share the clipboard with the guest, whose agent (spice-vdagent) sees to it",
      "A console device with the port com.redhat.spice.0. What is copied on one side can be pasted on the other, and only "
-     "then travels: by `vz clipboard`, and programs (<vz/clipboard.h>).",
+     "then travels: by `vz clipboard`, VNC (text), and programs (<vz/clipboard.h>).",
      add_clipboard},
     {"efi", 0, "STORE[,firmware=FILE][,secure-boot]", "Kernel",
      "UEFI firmware, which finds an operating system on the disks, instead of --kernel",

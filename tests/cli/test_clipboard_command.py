@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""vz clipboard: what the guest copied is got, what is set it pastes."""
+"""vz clipboard, and VNC: what the guest copied is got, what is set it pastes."""
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
 import guest_drivers
-from conftest import SLOWER, VZ
+from conftest import ROOT, SLOWER, VZ
 from machines import Control
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+import rfb_client  # noqa: E402
 
 DRIVERS = (*guest_drivers.VIRTIO, "virtio_console")
 SIZE = 70000
-INIT = f"(echo follow; echo offer 1 2 {SIZE}; sleep 100000) | spiceagent >/dev/ttyS0\n"
+INIT = "stty -echo </dev/ttyS0\nspiceagent </dev/ttyS0 >/dev/ttyS0\n"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,9 @@ def log(home, kernels, initramfs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guest")
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *guest_drivers.files(folder, DRIVERS),
                        guest_drivers.program(folder, "tests/boot/programs/spiceagent.c"))
-    folder = start(home, "g", kernels["cloud"], "--initrd", initrd, "--clipboard")
+    folder = start(home, "g", kernels["cloud"], "--initrd", initrd, "--clipboard", "--display", "640x480")
+    wait_for(lambda: "caps" in (folder / "console.log").read_text())
+    tell(folder, "follow", f"offer 1 2 {SIZE}")
     wait_for(lambda: json.loads(subprocess.check_output([VZ, "clipboard", "g", "-j"]))["primary"]["guest"])
     return folder / "console.log"
 
@@ -53,6 +61,15 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def tell(folder, *lines):
+    c = Control(folder)
+    c.call("console")
+    with socket.socket(fileno=c.fds[0]) as console:
+        console.sendall("".join(line + "\n" for line in lines).encode())
+        time.sleep(0.5)
+    c.close()
 
 
 def checksum(data):
@@ -115,3 +132,74 @@ def test_a_machine_that_shares_none(vz, home, kernels, initramfs):
     for verb in (), ("get",), ("set", "/dev/null"):
         r = vz("clipboard", "none", *verb)
         assert r.status == 1 and re.search("no port for a SPICE agent", r.err), r
+
+
+# ---- VNC ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(log):
+    """Makes VNC clients, of which the last one to point has the guest's attention."""
+    clients = []
+
+    def make(extended):
+        view = json.loads(subprocess.check_output([VZ, "view", "g", "--vnc", "--json"]))
+        c = rfb_client.Client(int(view["address"].rsplit(":", 1)[1]), view["password"])
+        clients.append(c)
+        if extended:
+            c.want(rfb_client.ENCODING_RAW, rfb_client.ENCODING_CLIPBOARD)
+            c.offer_utf8()
+        else:
+            c.want(rfb_client.ENCODING_RAW)
+        c.sock.settimeout(60 * SLOWER)
+        return c
+
+    yield make
+    for c in clients:
+        c.sock.close()
+
+
+def point(c):
+    c.sock.sendall(struct.pack(">BBHH", 5, 0, 10, 10))
+
+
+def is_silent(c):
+    c.sock.settimeout(2)
+    try:
+        return not c.sock.recv(1)
+    except TimeoutError:
+        return True
+    finally:
+        c.sock.settimeout(60 * SLOWER)
+
+
+@pytest.mark.parametrize("extended", (False, True))
+def test_a_viewer_copies(log, client, extended):
+    c = client(extended)
+    text = "öffentlich\n" + ("漢字\n" if extended else "")
+    (c.copy_utf8 if extended else c.copy)(text)
+    wait_for(lambda: f"pasted 0 1 {len(text.encode())} {checksum(text.encode())}" in log.read_text())
+
+
+@pytest.mark.parametrize("extended", (False, True))
+def test_a_viewer_pastes_while_it_is_looked_at(vz, log, client, extended):
+    c, text = client(extended), "über\n漢字\n"
+    subprocess.run([VZ, "clipboard", "g", "set"], input=text.encode(), check=True)
+    assert is_silent(client(False))  # nobody is at it
+    point(c)
+    assert c.pasted() == (text if extended else "über\n??\n")
+    tell(log.parent, "offer 0 1 100")
+    guests = "".join(chr(ord("a") + i * 7 % 26) for i in range(100))
+    assert c.pasted() == guests
+    offered = vz("clipboard", "g").out
+    (c.copy_utf8 if extended else c.copy)(guests)  # as clients do that own what they were sent
+    assert is_silent(c) and vz("clipboard", "g").out == offered and "(the guest's)" in offered
+
+
+def test_viewers_that_lie(log, client):
+    for message in (b"\x06\0\0\0\xff\xff\xff\xf0" + b"\x10\0\0\1" + b"\xff" * 60, b"\x06\0\0\0\x80\0\0\0",
+                    b"\x06\0\0\0\0\0\0\4\xff\xfe\0\0", b"\x06\0\0\0\xff\xff\xff\xfc\x02\0\0\1"):
+        c = client(True)
+        c.sock.sendall(message)
+        c.sock.close()
+    test_a_viewer_copies(log, client, True)

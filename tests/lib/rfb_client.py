@@ -3,7 +3,9 @@
 import socket
 import struct
 import subprocess
+import zlib
 
+ENCODING_CLIPBOARD = 0xc0a1e5ce - (1 << 32)
 ENCODING_RAW, ENCODING_CURSOR, ENCODING_DESKTOP_SIZE, ENCODING_EXTENDED_SIZE = 0, -239, -223, -308
 
 
@@ -58,6 +60,35 @@ class Client:
 
     def resize(self, width, height):
         self.sock.sendall(struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 1, 0, 0, width, height, 0))
+
+    def copy(self, text):
+        """As one of before the extended clipboard: in Latin-1."""
+        data = text.encode("latin-1")
+        self.sock.sendall(struct.pack(">BxxxI", 6, len(data)) + data)
+
+    def copy_utf8(self, text):
+        data = text.replace("\n", "\r\n").encode() + b"\0"
+        stream = zlib.compressobj()  # which does not end with it, as those of clients
+        data = stream.compress(struct.pack(">I", len(data)) + data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        self.sock.sendall(struct.pack(">BxxxiI", 6, -4 - len(data), 1 << 28 | 1) + data)
+
+    def offer_utf8(self):
+        """Say that text of up to 1 MiB may come without being asked for; after want(ENCODING_CLIPBOARD)."""
+        self.sock.sendall(struct.pack(">BxxxiII", 6, -8, 0x1f << 24 | 1, 1 << 20))
+
+    def pasted(self):
+        """The text that comes next; messages of other kinds must not."""
+        while True:
+            kind, length = struct.unpack(">Bxxxi", self.take(8))
+            assert kind == 3, kind
+            if length >= 0:
+                return self.take(length).decode("latin-1")
+            data = self.take(-length)
+            if struct.unpack(">I", data[:4])[0] >> 24 & 0x11 == 0x10:  # provide, and not what it can
+                plain = zlib.decompressobj().decompress(data[4:])
+                text = plain[4:4 + struct.unpack(">I", plain[:4])[0]]
+                assert text.endswith(b"\0")
+                return text[:-1].decode().replace("\r\n", "\n")
 
     def update(self):
         """Take one; messages of other kinds are passed over."""

@@ -13,6 +13,7 @@
 
 #include <vz/display.h>
 
+#include "vnc/vnc_clipboard.h"
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_input.h"
 #include "vnc/vnc_library.h"
@@ -29,6 +30,7 @@ struct client {
     rfbClientPtr cl;
     char *passwords[2];
     struct vnc_input input;
+    struct vnc_clipboard *clipboard; /* NULL: none */
     uint32_t width, height;
     bool gone;
 };
@@ -183,6 +185,7 @@ static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
 {
     struct client *c = of(cl);
 
+    vnc_clipboard_focus(c->clipboard);
     vnc_input_key(&c->input, c->server->machine, down, symbol);
 }
 
@@ -190,7 +193,18 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 {
     struct client *c = of(cl);
 
+    vnc_clipboard_focus(c->clipboard);
     vnc_input_pointer(&c->input, c->server->machine, (unsigned)buttons, (unsigned)x, (unsigned)y, c->width, c->height);
+}
+
+static void on_latin1(char *text, int len, rfbClientPtr cl)
+{
+    vnc_clipboard_copied(of(cl)->clipboard, text, len > 0 ? (size_t)len : 0, true);
+}
+
+static void on_utf8(char *text, int len, rfbClientPtr cl)
+{
+    vnc_clipboard_copied(of(cl)->clipboard, text, len > 0 ? (size_t)len : 0, false);
 }
 
 static int count_screens(rfbClientPtr cl)
@@ -236,6 +250,8 @@ static bool make_screen(struct client *c)
     s->passwordCheck = libvnc.rfbCheckPasswordByList;
     s->kbdAddEvent = on_key;
     s->ptrAddEvent = on_pointer;
+    s->setXCutText = on_latin1;
+    s->setXCutTextUTF8 = on_utf8;
     s->setDesktopSizeHook = on_size;
     s->numberOfExtDesktopScreensHook = count_screens;
     s->getExtDesktopScreenHook = get_screen;
@@ -290,17 +306,22 @@ static bool wants_picture(const struct client *c)
 static void serve(struct client *c)
 {
     const int64_t late = now_ms() + HANDSHAKE_MS;
-    struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN},
-                          {.fd = vz_display_view_fd(c->view), .events = POLLIN}};
+    struct pollfd p[4] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN},
+                          {.fd = vz_display_view_fd(c->view), .events = POLLIN},
+                          {.fd = vnc_clipboard_fd(c->clipboard), .events = POLLIN}};
 
     while (!c->gone && c->cl->sock >= 0) {
         p[1].fd = c->cl->sock;
-        p[2].events = wants_picture(c) ? POLLIN : 0;
-        if (poll(p, 3, wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
+        p[2].events = p[3].events = wants_picture(c) ? POLLIN : 0;
+        if (poll(p, 4, wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
             break;
         if (p[0].revents || (!wants_picture(c) && (!p[1].revents || now_ms() > late)))
             break;
         if (p[2].revents && !update(c))
+            break;
+        if (p[3].revents)
+            vnc_clipboard_serve(c->clipboard, c->cl);
+        if (c->gone || c->cl->sock < 0)
             break;
         libvnc.rfbProcessEvents(c->screen, 0);
         if (p[2].revents)
@@ -313,6 +334,7 @@ void vnc_client_serve(struct vnc_server *server, int fd, bool websocket)
     struct client c = {.server = server, .view = vz_display_view_new(server->machine, 0, 0, NULL)};
 
     if (fd < (int)FD_SETSIZE && c.view && make_screen(&c)) {
+        c.clipboard = vnc_clipboard_new(server);
         c.cl = websocket ? libvnc.rfbNewClient(c.screen, fd) : greet(&c, fd);
         if (c.cl) {
             c.cl->clientGoneHook = on_gone;
@@ -330,5 +352,6 @@ void vnc_client_serve(struct vnc_server *server, int fd, bool websocket)
         free(c.screen->frameBuffer);
         libvnc.rfbScreenCleanup(c.screen);
     }
+    vnc_clipboard_free(c.clipboard);
     vz_display_view_free(c.view);
 }

@@ -31,6 +31,7 @@ struct vnc_server {
     pthread_mutex_t lock;
     char token[VNC_TOKEN_LEN + 1]; /* lock, as the next */
     bool redeemed;
+    struct vnc_clipboard *focus; /* of the client that typed or pointed last. lock */
     struct vnc_connection connection[VNC_CLIENTS_MAX];
 };
 
