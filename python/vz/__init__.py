@@ -16,6 +16,7 @@ Functions of the library that fail raise vz.Error, which has its code and its te
 """
 from ._library import Error, ErrorCode, version
 from ._object import Object
+from .clipboard import ClipboardState
 from .config import *  # noqa: F401,F403  the objects of a configuration, under both their names
 from .config import Config, Problem, console, fd, objects, schema
 from .connection import Connection
@@ -30,7 +31,7 @@ GiB = 1 << 30
 
 __version__ = version()
 __all__ = [
-    "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding", "GiB",
+    "ClipboardState", "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding", "GiB",
     "GuestAddress", "HostReport", "Machine", "MemoryState", "MiB", "Object", "Problem", "State",
     "host_report", "mac_address", "random_mac_address", "random_machine_identifier", "schema",
     *objects.__all__,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A virtual machine and its life: struct vz_machine of <vz/machine.h>, which says what the
-operations do and when they are allowed. What its devices do while it runs is in runtime.py, its
-life for asyncio in aio.py."""
+operations do and when they are allowed. What its devices do while it runs is in runtime.py, the
+clipboard in clipboard.py, its life for asyncio in aio.py."""
 import atexit
 import threading
 import time
@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Optional, Set
 
 from ._library import Error, checked, error_of, ffi, lib, new_error, text
 from .aio import Async
+from .clipboard import Clipboard
 from .config import Config
 from .events import (End, State, c_delegate, done, end_of, is_in_callback, live, numbers, waiting)
 from .runtime import Runtime, called
@@ -21,7 +22,7 @@ def _counter(arg: Any, name: Any, value: int) -> None:
     ffi.from_handle(arg)[text(name)] = value
 
 
-class Machine(Runtime, Async):
+class Machine(Runtime, Clipboard, Async):
     """A machine made from a Config. Use it in a with statement, or close() it in the end."""
 
     def __init__(self, config: Config, delegate: Any = None, use_events_fd: bool = False) -> None:
@@ -65,6 +66,7 @@ class Machine(Runtime, Async):
     def close(self) -> None:
         """Stop it at once if it runs, and let go of everything. Not in delegates or completions."""
         c, self._c = self._c, None
+        self._forget_clipboard()
         if c:
             lib.vz_machine_free(c)
         self._forget_listeners()
@@ -81,6 +83,7 @@ class Machine(Runtime, Async):
         c, self._c = self._c, None
         if not c:
             return
+        self._forget_clipboard()
         self._forget_listeners()
         if is_in_callback():  # its own thread cannot wait for its own end
             threading.Thread(target=lib.vz_machine_free, args=(c,)).start()

@@ -327,6 +327,25 @@ def test_identities(vz):
     assert form["platform"]["machineIdentifier"] == str(identifier)
 
 
+def test_a_clipboard_is_shared(vz):
+    port = vz.console_port(name="com.redhat.spice.0", attachment=vz.spice_agent())
+    config = vz.Config(boot_loader=vz.linux(os.__file__), console_devices=[vz.console(port)])
+    with vz.Machine(config) as m:
+        assert m.clipboard_state() == vz.ClipboardState(False, (), False)
+        m.set_clipboard("ä\n")  # for whoever comes
+        m.set_clipboard(b"\0\xff", type="png", primary=True)
+        assert m.get_clipboard() == "ä\n".encode() and m.get_clipboard("png", primary=True) == b"\0\xff"
+        assert m.clipboard_state(primary=True) == vz.ClipboardState(False, ("png",), False)
+        with pytest.raises(vz.Error, match="nothing of that type"):
+            m.get_clipboard("bmp")
+        with pytest.raises(ValueError):
+            m.get_clipboard("gif")
+    with vz.Machine(vz.Config(boot_loader=vz.linux(os.__file__))) as m:
+        with pytest.raises(vz.Error) as e:
+            m.set_clipboard("text")
+        assert e.value.code is vz.ErrorCode.DEVICE_NOT_FOUND
+
+
 def test_the_host_is_reported(vz):
     report = vz.host_report()
     assert report.accelerator in ("kvm", "soft")
