@@ -7,60 +7,13 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "device/agent_line.h"
+#include "machine/machine_clipboard_impl.h"
 #include "machine/machine_impl.h"
+#include "spice/spice_agent.h"
 
 _Static_assert(VZ_CLIPBOARD_MAX == SPICE_CONTENT_MAX && CLIPBOARD_SELECTIONS == SPICE_SELECTIONS &&
                (int)VZ_CLIPBOARD_TEXT == SPICE_TEXT && (int)VZ_CLIPBOARD_JPEG == SPICE_JPEG &&
                (int)VZ_SELECTION_PRIMARY == SPICE_PRIMARY, "one is a copy of the other");
-
-/* Under the machine's lock, but for what is constant. */
-struct vz_clipboard {
-    LIST_ENTRY(vz_clipboard) link;
-    struct vz_machine *machine;
-    struct vz_clipboard_options o; /* constant */
-    unsigned refs; /* the program's, and that of the event while it waits */
-    bool freed, queued;
-    bool calling;  /* its callbacks, */
-    pthread_t caller;
-    struct event event;
-    bool tell_offered[CLIPBOARD_SELECTIONS], tell_lost[CLIPBOARD_SELECTIONS], tell_agent;
-    struct {
-        void *data; /* NULL: none */
-        size_t len;
-    } kept[CLIPBOARD_SELECTIONS];
-};
-
-/* Somebody waits for what a party offers. */
-struct clipboard_paste {
-    TAILQ_ENTRY(clipboard_paste) link;
-    struct vz_clipboard *owner; /* NULL: it has its answer, which waits for the machine's thread */
-    enum vz_selection selection;
-    enum vz_clipboard_type type;
-    uint64_t id;
-    bool told;
-    struct clipboard_fetch *fetch; /* another party's; NULL: the guest's, */
-    uint64_t request;              /* by this number */
-    void *data;
-    size_t len;
-};
-
-/* A party waits for content. */
-struct clipboard_fetch {
-    TAILQ_ENTRY(clipboard_fetch) link;
-    struct event event;
-    struct vz_machine *machine;
-    enum vz_selection selection;
-    enum vz_clipboard_type type;
-    vz_clipboard_fetched_fn *fn;
-    void *arg;
-    bool direct; /* of the waiting form: completed by whoever has the answer */
-    void *data;  /* NULL: err */
-    size_t len;
-    struct vz_error err;
-};
-
-TAILQ_HEAD(pastes, clipboard_paste);
 
 /* ---- Completions ---------------------------------------------------------------------------- */
 
@@ -74,7 +27,7 @@ static void call_fetched(struct event *e, void *machine)
 }
 
 /* With data, which is taken, or the error that is in it. No lock held. */
-static void complete(struct clipboard_fetch *f, void *data, size_t len)
+void clipboard_complete(struct clipboard_fetch *f, void *data, size_t len)
 {
     struct vz_machine *m = f->machine;
 
@@ -89,7 +42,7 @@ static void complete(struct clipboard_fetch *f, void *data, size_t len)
     machine_wake(m);
 }
 
-static void *copy_of(const void *data, size_t len)
+void *clipboard_copy(const void *data, size_t len)
 {
     char *copy = malloc(len + 1);
 
@@ -123,51 +76,69 @@ static struct clipboard_paste *untold_paste_locked(struct vz_clipboard *c)
     return NULL;
 }
 
-/* Take the next thing to tell, and tell it without the lock; false: there is none. */
+/* One thing to tell. */
+struct telling {
+    enum { TELL_NOTHING, TELL_AGENT, TELL_LOST, TELL_OFFERED, TELL_WANTED } what;
+    bool there;
+    unsigned selection, types;
+    struct clipboard_paste paste;
+};
+
+static struct telling next_telling_locked(struct vz_clipboard *c)
+{
+    const struct machine_clipboard *k = &c->machine->clipboard;
+    struct clipboard_paste *p;
+
+    if (c->tell_agent) {
+        c->tell_agent = false;
+        return (struct telling){.what = TELL_AGENT, .there = k->there};
+    }
+    for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++) {
+        if (c->tell_lost[s]) {
+            c->tell_lost[s] = false;
+            return (struct telling){.what = TELL_LOST, .selection = s};
+        }
+        if (c->tell_offered[s]) {
+            c->tell_offered[s] = false;
+            return (struct telling){.what = TELL_OFFERED, .selection = s, .types = k->offer[s].types};
+        }
+    }
+    p = untold_paste_locked(c);
+    if (!p)
+        return (struct telling){.what = TELL_NOTHING};
+    p->told = true;
+    return (struct telling){.what = TELL_WANTED, .paste = *p};
+}
+
+static void tell(struct vz_clipboard *c, const struct telling *t)
+{
+    const struct vz_clipboard_options *o = &c->o;
+    enum vz_selection s = (enum vz_selection)t->selection;
+
+    if (t->what == TELL_AGENT && o->agent_changed)
+        o->agent_changed(o->arg, c, t->there);
+    else if (t->what == TELL_LOST && o->lost)
+        o->lost(o->arg, c, s);
+    else if (t->what == TELL_OFFERED && o->offered)
+        o->offered(o->arg, c, s, t->types);
+    else if (t->what == TELL_WANTED && o->wanted)
+        o->wanted(o->arg, c, t->paste.selection, t->paste.type, t->paste.id);
+    else if (t->what == TELL_WANTED)
+        vz_clipboard_provide(c, t->paste.id, NULL, 0, NULL);
+}
+
+/* False: there was nothing to tell. Lets go of the lock meanwhile. */
 static bool tell_next_locked(struct vz_clipboard *c)
 {
+    const struct telling t = next_telling_locked(c);
     struct vz_machine *m = c->machine;
-    struct machine_clipboard *k = &m->clipboard;
-    const struct clipboard_paste *p = untold_paste_locked(c);
-    struct clipboard_paste paste = {.told = false};
-    bool there = k->there, agent = c->tell_agent;
-    int lost = -1, offered = -1;
-    unsigned types = 0;
 
-    c->tell_agent = false;
-    for (int s = 0; !agent && lost < 0 && s < (int)CLIPBOARD_SELECTIONS; s++) {
-        if (c->tell_lost[s])
-            lost = s;
-    }
-    for (int s = 0; !agent && lost < 0 && offered < 0 && s < (int)CLIPBOARD_SELECTIONS; s++) {
-        if (c->tell_offered[s])
-            offered = s;
-    }
-    if (lost >= 0)
-        c->tell_lost[lost] = false;
-    if (offered >= 0) {
-        c->tell_offered[offered] = false;
-        types = k->offer[offered].types;
-    }
-    if (!agent && lost < 0 && offered < 0) {
-        if (!p)
-            return false;
-        paste = *p;
-        ((struct clipboard_paste *)(uintptr_t)p)->told = true;
-    }
+    if (t.what == TELL_NOTHING)
+        return false;
     c->calling = true;
     c->caller = pthread_self();
     pthread_mutex_unlock(&m->lock);
-    if (agent && c->o.agent_changed)
-        c->o.agent_changed(c->o.arg, c, there);
-    if (lost >= 0 && c->o.lost)
-        c->o.lost(c->o.arg, c, (enum vz_selection)lost);
-    if (offered >= 0 && c->o.offered)
-        c->o.offered(c->o.arg, c, (enum vz_selection)offered, types);
-    if (paste.owner && c->o.wanted)
-        c->o.wanted(c->o.arg, c, paste.selection, paste.type, paste.id);
-    else if (paste.owner)
-        vz_clipboard_provide(c, paste.id, NULL, 0, NULL);
+    tell(c, &t);
     pthread_mutex_lock(&m->lock);
     c->calling = false;
     pthread_cond_broadcast(&m->clipboard.calm);
@@ -187,7 +158,7 @@ static void call_party(struct event *e, void *machine)
     pthread_mutex_unlock(&m->lock);
 }
 
-static void notify_locked(struct vz_clipboard *c)
+void clipboard_notify_locked(struct vz_clipboard *c)
 {
     if (c->queued || c->freed)
         return;
@@ -205,14 +176,14 @@ static void tell_offer_locked(struct vz_machine *m, unsigned s)
     LIST_FOREACH(c, &m->clipboard.parties, link) {
         c->tell_offered[s] = c != m->clipboard.offer[s].owner;
         if (c->tell_offered[s])
-            notify_locked(c);
+            clipboard_notify_locked(c);
     }
 }
 
 /* ---- Offers --------------------------------------------------------------------------------- */
 
 /* What waits for an owner of before will have nothing of it: the guest's wait for the machine's thread, others go to ret. */
-static void drop_pastes_locked(struct vz_machine *m, const struct vz_clipboard *owner, unsigned s, struct pastes *ret)
+static void drop_pastes_locked(struct vz_machine *m, const struct vz_clipboard *owner, unsigned s, struct clipboard_pastes *ret)
 {
     struct clipboard_paste *p, *next;
 
@@ -228,19 +199,19 @@ static void drop_pastes_locked(struct vz_machine *m, const struct vz_clipboard *
     }
 }
 
-static void cancel_pastes(struct pastes *list)
+void clipboard_cancel_pastes(struct clipboard_pastes *list)
 {
     struct clipboard_paste *p;
 
     while ((p = TAILQ_FIRST(list))) {
         TAILQ_REMOVE(list, p, link);
         error_set(&p->fetch->err, 0, VZ_ERROR_CANCELLED, "what was pasted is on offer no more");
-        complete(p->fetch, NULL, 0);
+        clipboard_complete(p->fetch, NULL, 0);
         free(p);
     }
 }
 
-static void take_over_locked(struct vz_machine *m, unsigned s, const struct clipboard_offer *offer, struct pastes *ret)
+void clipboard_take_over_locked(struct vz_machine *m, unsigned s, const struct clipboard_offer *offer, struct clipboard_pastes *ret)
 {
     struct clipboard_offer *was = &m->clipboard.offer[s];
     struct vz_clipboard *c = was->owner;
@@ -253,242 +224,9 @@ static void take_over_locked(struct vz_machine *m, unsigned s, const struct clip
     *was = *offer;
     if (c && c != offer->owner) {
         c->tell_lost[s] = true;
-        notify_locked(c);
+        clipboard_notify_locked(c);
     }
     tell_offer_locked(m, s);
-}
-
-/* ---- The agent ------------------------------------------------------------------------------ */
-
-/* The guest's pastes that have their answer. */
-static void give_answers(struct vz_machine *m, struct spice_agent *agent)
-{
-    struct clipboard_paste *p;
-
-    do {
-        pthread_mutex_lock(&m->lock);
-        TAILQ_FOREACH(p, &m->clipboard.pastes, link) {
-            if (!p->owner)
-                break;
-        }
-        if (p)
-            TAILQ_REMOVE(&m->clipboard.pastes, p, link);
-        pthread_mutex_unlock(&m->lock);
-        if (p)
-            spice_agent_give(agent, p->request, p->data, p->len);
-        free(p);
-    } while (p);
-}
-
-static void tell_offers(struct vz_machine *m, struct spice_agent *agent)
-{
-    for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++) {
-        struct clipboard_offer o;
-
-        pthread_mutex_lock(&m->lock);
-        o = m->clipboard.offer[s];
-        m->clipboard.offer[s].untold = false;
-        pthread_mutex_unlock(&m->lock);
-        if (o.untold)
-            spice_agent_offer(agent, s, o.owner ? o.types : 0);
-    }
-}
-
-/* Ask for the first one, unless that has been done; false: it failed, and is gone. */
-static bool ask_first(struct vz_machine *m)
-{
-    struct machine_clipboard *k = &m->clipboard;
-    struct clipboard_fetch *f;
-    bool ask;
-
-    pthread_mutex_lock(&m->lock);
-    f = TAILQ_FIRST(&k->fetches);
-    ask = f && !k->asked;
-    k->asked = f;
-    pthread_mutex_unlock(&m->lock);
-    if (!ask || agent_line_ask(m->parts.slots, (enum spice_selection)f->selection, (enum spice_type)f->type) == 0)
-        return true;
-    pthread_mutex_lock(&m->lock);
-    TAILQ_REMOVE(&k->fetches, f, link);
-    k->asked = false;
-    pthread_mutex_unlock(&m->lock);
-    error_set(&f->err, 0, VZ_ERROR_INVALID_STATE, "the guest offers nothing of that type any more");
-    complete(f, NULL, 0);
-    return false;
-}
-
-void machine_apply_clipboard(struct vz_machine *m)
-{
-    struct spice_agent *agent = agent_line_find(m->parts.slots);
-
-    if (!agent)
-        return;
-    give_answers(m, agent);
-    tell_offers(m, agent);
-    while (!ask_first(m))
-        ;
-}
-
-static int apply(struct vz_machine *m, void *arg, struct vz_error *err)
-{
-    machine_apply_clipboard(m);
-    return 0;
-}
-
-static void on_presence(struct vz_machine *m, bool there)
-{
-    struct vz_clipboard *c;
-
-    pthread_mutex_lock(&m->lock);
-    if (m->clipboard.there != there) {
-        m->clipboard.there = there;
-        LIST_FOREACH(c, &m->clipboard.parties, link) {
-            c->tell_agent = true;
-            notify_locked(c);
-        }
-    }
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void on_offered(struct vz_machine *m, unsigned s, unsigned types)
-{
-    const struct clipboard_offer guests = {.is_guest = types, .types = types};
-    struct pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
-
-    pthread_mutex_lock(&m->lock);
-    if (!m->clipboard.offer[s].untold) /* else ours comes behind it */
-        take_over_locked(m, s, &guests, &dropped);
-    pthread_mutex_unlock(&m->lock);
-    cancel_pastes(&dropped);
-    machine_apply_clipboard(m);
-}
-
-static void on_wanted(struct vz_machine *m, const struct agent_event *e)
-{
-    const struct clipboard_offer *o = &m->clipboard.offer[e->selection];
-    struct clipboard_paste *p = calloc(1, sizeof(*p));
-
-    if (!p) {
-        spice_agent_give(agent_line_find(m->parts.slots), e->request, NULL, 0);
-        return;
-    }
-    pthread_mutex_lock(&m->lock);
-    *p = (struct clipboard_paste){.owner = o->owner, .selection = (enum vz_selection)e->selection,
-                                  .type = (enum vz_clipboard_type)e->type, .id = ++m->clipboard.last_request,
-                                  .request = e->request};
-    TAILQ_INSERT_TAIL(&m->clipboard.pastes, p, link);
-    if (!(o->types & BIT(e->type))) { /* it asks for what was on offer before */
-        p->owner = NULL;
-    } else if (p->owner && p->owner->kept[e->selection].data) {
-        p->len = p->owner->kept[e->selection].len;
-        p->data = copy_of(p->owner->kept[e->selection].data, p->len);
-        p->owner = NULL;
-    } else if (p->owner) {
-        notify_locked(p->owner);
-    }
-    pthread_mutex_unlock(&m->lock);
-    machine_apply_clipboard(m);
-}
-
-static const char *why_not(enum spice_failure why)
-{
-    switch (why) {
-    case SPICE_TOO_LARGE: return "what the guest has copied is larger than 32 MiB";
-    case SPICE_NO_CONTENT: return "the guest has it no more";
-    default: return "the guest's agent does not answer";
-    }
-}
-
-static void on_content(struct vz_machine *m, const struct agent_event *e)
-{
-    struct clipboard_fetch *f;
-    void *copy = NULL;
-
-    pthread_mutex_lock(&m->lock);
-    f = TAILQ_FIRST(&m->clipboard.fetches);
-    if (f)
-        TAILQ_REMOVE(&m->clipboard.fetches, f, link);
-    m->clipboard.asked = false;
-    pthread_mutex_unlock(&m->lock);
-    if (f) {
-        if (e->data)
-            copy = copy_of(e->data, e->len); /* with a 0 behind it */
-        error_set(&f->err, 0, e->data || e->why == SPICE_NO_MEMORY ? VZ_ERROR_NO_MEMORY : VZ_ERROR_GUEST, "%s",
-                  e->data || e->why == SPICE_NO_MEMORY ? "out of memory" : why_not(e->why));
-        complete(f, copy, e->len);
-    }
-    free(e->data);
-    machine_apply_clipboard(m);
-}
-
-void machine_tell_clipboard(struct vz_machine *m, const struct agent_event *e)
-{
-    switch (e->what) {
-    case AGENT_PRESENCE: on_presence(m, e->there); break;
-    case AGENT_OFFERED: on_offered(m, e->selection, e->types); break;
-    case AGENT_WANTED: on_wanted(m, e); break;
-    case AGENT_CONTENT: on_content(m, e); break;
-    }
-}
-
-/* ---- Of a machine --------------------------------------------------------------------------- */
-
-void machine_init_clipboard(struct vz_machine *m)
-{
-    pthread_cond_init(&m->clipboard.calm, NULL);
-    LIST_INIT(&m->clipboard.parties);
-    TAILQ_INIT(&m->clipboard.fetches);
-    TAILQ_INIT(&m->clipboard.pastes);
-}
-
-void machine_fini_clipboard(struct vz_machine *m)
-{
-    pthread_cond_destroy(&m->clipboard.calm);
-}
-
-/* The guest's pastes end without a word. */
-static void forget_pastes_locked(struct machine_clipboard *k)
-{
-    struct clipboard_paste *p, *next;
-
-    for (p = TAILQ_FIRST(&k->pastes); p; p = next) {
-        next = TAILQ_NEXT(p, link);
-        if (p->fetch)
-            continue;
-        TAILQ_REMOVE(&k->pastes, p, link);
-        free(p->data);
-        free(p);
-    }
-}
-
-void machine_forget_clipboard(struct vz_machine *m)
-{
-    struct machine_clipboard *k = &m->clipboard;
-    const struct clipboard_offer none = {.types = 0};
-    struct pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
-    struct clipboard_fetch *f;
-
-    on_presence(m, false);
-    pthread_mutex_lock(&m->lock);
-    forget_pastes_locked(k);
-    for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++) {
-        if (k->offer[s].is_guest)
-            take_over_locked(m, s, &none, &dropped);
-        k->offer[s].untold = k->offer[s].owner;
-    }
-    k->asked = false;
-    pthread_mutex_unlock(&m->lock);
-    do {
-        pthread_mutex_lock(&m->lock);
-        f = TAILQ_FIRST(&k->fetches);
-        if (f)
-            TAILQ_REMOVE(&k->fetches, f, link);
-        pthread_mutex_unlock(&m->lock);
-        if (f) {
-            error_set(&f->err, 0, VZ_ERROR_GUEST, "the machine has stopped");
-            complete(f, NULL, 0);
-        }
-    } while (f);
 }
 
 /* ---- What programs call --------------------------------------------------------------------- */
@@ -547,10 +285,16 @@ struct vz_clipboard *vz_clipboard_new(struct vz_machine *m, const struct vz_clip
     c->tell_agent = m->clipboard.there;
     for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++)
         c->tell_offered[s] = m->clipboard.offer[s].types;
-    notify_locked(c);
+    clipboard_notify_locked(c);
     pthread_mutex_unlock(&m->lock);
     machine_wake(m);
     return c;
+}
+
+static int apply(struct vz_machine *m, void *arg, struct vz_error *err)
+{
+    machine_apply_clipboard(m);
+    return 0;
 }
 
 /* The machine's thread sees to what has changed; not live: at the next start. */
@@ -563,7 +307,7 @@ static void pass_on(struct vz_machine *m)
 void vz_clipboard_free(struct vz_clipboard *c)
 {
     const struct clipboard_offer none = {.untold = true};
-    struct pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
+    struct clipboard_pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
     struct vz_machine *m = c ? c->machine : NULL;
 
     if (!c)
@@ -573,13 +317,13 @@ void vz_clipboard_free(struct vz_clipboard *c)
     LIST_REMOVE(c, link);
     for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++) {
         if (m->clipboard.offer[s].owner == c)
-            take_over_locked(m, s, &none, &dropped);
+            clipboard_take_over_locked(m, s, &none, &dropped);
     }
     while (c->calling && !pthread_equal(c->caller, pthread_self()))
         pthread_cond_wait(&m->clipboard.calm, &m->lock);
     unref_locked(c);
     pthread_mutex_unlock(&m->lock);
-    cancel_pastes(&dropped);
+    clipboard_cancel_pastes(&dropped);
     pass_on(m);
 }
 
@@ -606,19 +350,19 @@ int vz_clipboard_get_state(struct vz_clipboard *c, struct vz_clipboard_state *re
 static int offer(struct vz_clipboard *c, enum vz_selection s, unsigned types, void *data, size_t len)
 {
     struct clipboard_offer o = {.owner = types ? c : NULL, .types = types, .untold = true};
-    struct pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
+    struct clipboard_pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
     struct vz_machine *m = c->machine;
 
     pthread_mutex_lock(&m->lock);
     if (types || m->clipboard.offer[s].owner == c) {
-        take_over_locked(m, s, &o, &dropped);
+        clipboard_take_over_locked(m, s, &o, &dropped);
         if (!types)
             c->tell_lost[s] = false; /* it knows */
         c->kept[s].data = data;
         c->kept[s].len = len;
     }
     pthread_mutex_unlock(&m->lock);
-    cancel_pastes(&dropped);
+    clipboard_cancel_pastes(&dropped);
     pass_on(m);
     return 0;
 }
@@ -642,7 +386,7 @@ int vz_clipboard_set(struct vz_clipboard *c, enum vz_selection s, enum vz_clipbo
     if (!options_given(c, "clipboard", err) || !options_given(data, "data", err) || !is_selection(s, err) ||
         !is_type(type, err) || !fits(data, len, err))
         return -1;
-    copy = copy_of(data, len);
+    copy = clipboard_copy(data, len);
     if (!copy) {
         error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
         return -1;
@@ -682,7 +426,7 @@ static void answer(struct vz_clipboard *c, uint64_t id, void *copy, size_t len)
     pthread_mutex_unlock(&m->lock);
     if (f) {
         error_set(&f->err, 0, VZ_ERROR_CANCELLED, "who offers it does not have it");
-        complete(f, copy, len);
+        clipboard_complete(f, copy, len);
     } else if (!p) {
         free(copy);
     } else {
@@ -698,7 +442,7 @@ int vz_clipboard_provide(struct vz_clipboard *c, uint64_t request, const void *d
     if (!options_given(c, "clipboard", err))
         return -1;
     ok = fits(data, len, err);
-    copy = ok && data ? copy_of(data, len) : NULL;
+    copy = ok && data ? clipboard_copy(data, len) : NULL;
     answer(c, request, copy, copy ? len : 0);
     if (ok && data && !copy)
         error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -714,13 +458,13 @@ static bool from_party_locked(struct vz_machine *m, struct clipboard_fetch *f, s
         return false;
     if (owner->kept[f->selection].data) {
         f->len = owner->kept[f->selection].len;
-        *ret_copy = copy_of(owner->kept[f->selection].data, f->len);
+        *ret_copy = clipboard_copy(owner->kept[f->selection].data, f->len);
         return true;
     }
     *p = (struct clipboard_paste){.owner = owner, .selection = f->selection, .type = f->type,
                                   .id = ++m->clipboard.last_request, .fetch = f};
     TAILQ_INSERT_TAIL(&m->clipboard.pastes, p, link);
-    notify_locked(owner);
+    clipboard_notify_locked(owner);
     return true;
 }
 
@@ -743,7 +487,7 @@ static void begin_fetch(struct vz_machine *m, struct clipboard_fetch *f, struct 
     if (!there || kept) {
         error_set(&f->err, 0, there ? VZ_ERROR_NO_MEMORY : VZ_ERROR_INVALID_STATE, "%s",
                   there ? "out of memory" : "nothing of that type is on offer");
-        complete(f, copy, f->len);
+        clipboard_complete(f, copy, f->len);
         return;
     }
     pass_on(m);
@@ -789,7 +533,7 @@ static void fetch_done(void *arg, const void *data, size_t len, const struct vz_
     struct fetch_wait *w = arg;
 
     w->len = len;
-    w->data = data ? copy_of(data, len) : NULL;
+    w->data = data ? clipboard_copy(data, len) : NULL;
     waiter_done(&w->waiter, w->data ? NULL : err ? err : &no_memory);
 }
 
