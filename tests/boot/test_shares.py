@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Shared directories, by Linux's own driver."""
+import fcntl
+import hashlib
 import os
 import shutil
+import threading
+import time
 
 import pytest
 
@@ -114,3 +118,50 @@ echo written > /new; /bin/busybox chown 3:4 /new; /bin/busybox stat -c %u:%g /ne
     result = guest("mount -t virtiofs root /mnt && exec switch_root /mnt /sbin/init", "--share", f"root={root}")
     assert result.section("root").startswith("1\n3:4\n"), result
     assert (root / "new").read_text() == "written\n"
+
+
+TWO = """
+mount -t virtiofs share /mnt && cd /mnt && echo x >ready-$ME
+while [ ! -e go ]; do usleep 50000; done
+two $ME && echo "== whole"
+md5sum big | cut -d' ' -f1 >sum-$ME
+"""
+
+
+@pytest.mark.parametrize("cache", ["automatic", "never"])
+def test_two_guests_at_once_and_the_host(kernels, initramfs, drivers, tmp_path, cache):
+    """One directory, changed by two machines at the same time: locks hold, names are made once, nothing is lost."""
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "counter").write_text("000000\n")
+    (share / "lock").touch()
+    (share / "big").write_bytes(os.urandom(3 << 20))
+    results, program = {}, guest_drivers.program(tmp_path, "tests/boot/programs/two.c")
+
+    def guest(me):
+        initrd = initramfs(guest_drivers.load(DRIVERS) + f"ME={me}\nexport ME\n" + TWO + "\npoweroff -f\n", *drivers, program)
+        results[me] = run(kernels["cloud"], initrd, "--memory", "256M", "--share", f"share={share},cache={cache}")
+
+    guests = [threading.Thread(target=guest, args=(me,)) for me in "ab"]
+    for t in guests:
+        t.start()
+    while not all((share / f"ready-{me}").exists() for me in "ab") and any(t.is_alive() for t in guests):
+        time.sleep(0.1)
+    (share / "go").touch()
+    for _ in range(100):  # the host as a third
+        with open(share / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            count = int((share / "counter").read_text())
+            (share / "counter").write_text(f"{count + 1:06}\n")
+    for t in guests:
+        t.join()
+    for me, r in results.items():
+        assert r.status == 0 and "== whole" in r.out and not trouble(r.out), (me, r)
+    won = [int(r.out.split("== won ")[1].split()[0]) for r in results.values()]
+    assert (share / "counter").read_text() == "000300\n", results
+    assert sum(won) == 100 and sorted(p.name for p in share.glob("once-*")) == sorted(f"once-{i}" for i in range(100)), won
+    log = (share / "log").read_text().splitlines()
+    assert sorted(log) == sorted(f"{me} {i}" for me in "ab" for i in range(100))
+    sums = {(share / f"sum-{me}").read_text() for me in "ab"}
+    assert len(sums) == 1 and sums.pop().strip() == hashlib.md5((share / "big").read_bytes()).hexdigest()
+    assert (share / "shared").read_text()[2:] == "99\n" and not list(share.glob("new-*"))
