@@ -21,7 +21,8 @@ from .config import *  # noqa: F401,F403  the objects of a configuration, under 
 from .config import Config, Problem, console, fd, objects, schema
 from .connection import Connection
 from .events import Delegate, End, EndReason, GuestAddress, State
-from .host import Finding, HostReport, host_report
+from .host import (Finding, ForeignBinariesAvailability, HostReport, foreign_binaries_availability,
+                   foreign_binaries_install_hint, host_report)
 from .identity import mac_address, random_mac_address, random_machine_identifier
 from .machine import Machine
 from .runtime import MemoryState
@@ -31,8 +32,10 @@ GiB = 1 << 30
 
 __version__ = version()
 __all__ = [
-    "ClipboardState", "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding", "GiB",
+    "ClipboardState", "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding",
+    "ForeignBinariesAvailability", "GiB",
     "GuestAddress", "HostReport", "Machine", "MemoryState", "MiB", "Object", "Problem", "State",
-    "host_report", "mac_address", "random_mac_address", "random_machine_identifier", "schema",
+    "foreign_binaries_availability", "foreign_binaries_install_hint", "host_report", "mac_address",
+    "random_mac_address", "random_machine_identifier", "schema",
     *objects.__all__,
 ]

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What this computer offers to machines: <vz/host.h>, and what `vz doctor` prints."""
+"""What this computer offers to machines: <vz/host.h>, and what `vz doctor` prints; and the interpreters that it has for
+programs of other processors (vz.foreign_binaries())."""
 import json
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
-from ._library import checked, ffi, lib, new_error, text
+from ._library import checked, enumeration, ffi, lib, new_error, text
+
+ForeignBinariesAvailability = enumeration("ForeignBinariesAvailability", "vz_foreign_binaries_availability",
+                                          "VZ_FOREIGN_BINARIES_")
 
 
 class Finding(NamedTuple):
@@ -32,3 +36,16 @@ def host_report() -> HostReport:
     return HostReport(report["accelerator"],
                       [Finding(f["level"], f["topic"], f["code"], f["text"], f.get("command", ""))
                        for f in report["findings"]])
+
+
+def foreign_binaries_availability() -> Dict[str, "ForeignBinariesAvailability"]:
+    """By architecture: can guests be given an interpreter of its programs? What is not installed is by what
+    foreign_binaries_install_hint() says."""
+    names: Dict[str, "ForeignBinariesAvailability"] = {}
+    while name := lib.vz_foreign_binaries_architecture(len(names)):
+        names[text(name) or ""] = ForeignBinariesAvailability(lib.vz_foreign_binaries_availability(name))
+    return names
+
+
+def foreign_binaries_install_hint() -> str:
+    return text(lib.vz_foreign_binaries_install_hint()) or ""

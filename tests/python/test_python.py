@@ -316,6 +316,17 @@ def test_names_are_printed(vz):
     assert eval(repr(config), {"vz": vz}).to_dict() == config.to_dict()
 
 
+def test_foreign_binaries(vz):
+    there = vz.foreign_binaries_availability()
+    assert {"arm64", "riscv64", "s390x"} <= set(there)
+    assert there["arm64"] == vz.ForeignBinariesAvailability.INSTALLED, there
+    assert "qemu-user-static" in vz.foreign_binaries_install_hint()
+    share = vz.foreign_binaries(architectures=[vz.foreign_architecture(name="arm64")])
+    config = vz.Config(directory_sharing_devices=[vz.file_system("foreign", share)])
+    made = json.loads(config.to_json())["directorySharingDevices"][0]["share"]
+    assert made == {"type": "foreignBinaries", "architectures": [{"name": "arm64"}]}
+
+
 def test_identities(vz):
     mac = vz.random_mac_address()
     assert vz.mac_address(mac.upper()) == mac and int(mac[:2], 16) & 3 == 2
