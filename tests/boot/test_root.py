@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ, Result
+from conftest import BUILD, ROOT, SLOWER, VZ, Result
 
 NOBODY = 65534
 # As an ordinary user whose the tree is; the tests' own folders are not for others to enter.
@@ -131,8 +131,15 @@ def test_a_debian_with_its_kernel_and_systemd(tmp_path):
                    capture_output=True)
     (tree / "etc/fstab").write_text("")
     (tree / "tmp").chmod(0o1777)
+    # Programs of another processor too, which stay registered when systemd starts its own part of that again.
+    shutil.copy(f"{BUILD}/agent/vz-agent", tree / "usr/sbin/vz-agent")
+    (tree / "usr/lib/binfmt.d").mkdir(exist_ok=True)
+    (tree / "usr/lib/binfmt.d/other.conf").write_text(":other:M::abcdefgh::/bin/true:\n")
+    subprocess.run(["aarch64-linux-gnu-gcc", "-O2", "-static", "-o", tree / "root/foreign",
+                    f"{ROOT}/tests/boot/programs/foreign.c", "-lm", "-pthread"], check=True)
     give_away(tree)
-    r = run(tree, "--memory", "512M", "--", "sh", "-c", "systemctl is-system-running --wait; systemctl --failed --no-legend; "
+    r = run(tree, "--memory", "512M", "--foreign", "arm64", "--", "sh", "-c",
+            "/root/foreign again; systemctl restart systemd-binfmt; /root/foreign again; systemctl is-system-running --wait; systemctl --failed --no-legend; "
             "stat -c %U:%a /etc/shadow; touch /root/x; chown nobody /root/x; stat -c %U /root/x; dpkg -s bash | grep Status",
             home=tmp_path)
-    assert r.status == 0 and r.out == "running\nroot:640\nnobody\nStatus: install ok installed\n", r
+    assert r.status == 0 and r.out == "again /root/foreign\n" * 2 + "running\nroot:640\nnobody\nStatus: install ok installed\n", r
