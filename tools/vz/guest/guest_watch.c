@@ -237,11 +237,8 @@ static void take_event(struct guest_watch *w, const struct fanotify_event_metada
 {
     const struct fanotify_event_info_fid *info = (const void *)((const char *)m + m->metadata_len);
     const char *end = (const char *)m + m->event_len;
+    _Alignas(struct file_handle) char folder[sizeof(struct file_handle) + MAX_HANDLE_SZ];
     const struct file_handle *h;
-    struct {
-        struct file_handle h;
-        unsigned char room[MAX_HANDLE_SZ];
-    } folder;
 
     if (m->pid == getpid() || (m->mask & FAN_Q_OVERFLOW) || (const char *)(info + 1) > end ||
         info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
@@ -249,9 +246,9 @@ static void take_event(struct guest_watch *w, const struct fanotify_event_metada
     h = (const void *)info->handle;
     if (h->handle_bytes > MAX_HANDLE_SZ || (const char *)h->f_handle + h->handle_bytes >= end)
         return;
-    memcpy(&folder, h, sizeof(*h) + h->handle_bytes); /* a name follows it */
+    memcpy(folder, h, sizeof(*h) + h->handle_bytes); /* which need not be aligned; a name follows it */
     if (memchr(h->f_handle + h->handle_bytes, '\0', (size_t)(end - (const char *)h->f_handle) - h->handle_bytes))
-        tell(w, &folder.h, (const char *)h->f_handle + h->handle_bytes);
+        tell(w, (const void *)folder, (const char *)h->f_handle + h->handle_bytes);
 }
 
 static void read_changes(struct guest_watch *w)
