@@ -118,7 +118,7 @@ typedef void vz_clipboard_fetched_fn(void *arg, const void *data, size_t len, co
  * Paste: get what is on offer, from the guest or whoever offers it. fn is called exactly once, as a completion, never from
  * inside, also after vz_clipboard_free():
  *   VZ_ERROR_INVALID_STATE  nothing of that type is on offer
- *   VZ_ERROR_GUEST          the agent has it no more, is gone, sends nothing for 10 s, or more than VZ_CLIPBOARD_MAX
+ *   VZ_ERROR_GUEST          the agent has it no more, is gone, sends nothing for 20 s, or more than VZ_CLIPBOARD_MAX
  *   VZ_ERROR_CANCELLED      so is another party of the program
  *   VZ_ERROR_NO_MEMORY
  * The guest is asked for one content at a time; others wait.

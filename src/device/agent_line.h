@@ -33,7 +33,7 @@ struct spice_agent *agent_line_agent(struct char_dev *line);
 struct spice_agent *agent_line_find(struct device_slots *slots);
 
 /* spice_agent_ask(), whose answer comes to an end: who sends nothing for AGENT_SILENCE_MS is gone. */
-#define AGENT_SILENCE_MS 10000u
+#define AGENT_SILENCE_MS 20000u
 int agent_line_ask(struct device_slots *slots, enum spice_selection s, enum spice_type type) must_check;
 
 #endif

@@ -138,7 +138,7 @@ static const char *why_not(enum spice_failure why)
     switch (why) {
     case SPICE_TOO_LARGE: return "what the guest has copied is larger than 32 MiB";
     case SPICE_NO_CONTENT: return "the guest has it no more";
-    default: return "the guest's agent does not answer";
+    default: return "the guest's agent does not send it: it is gone, or that is larger than 32 MiB";
     }
 }
 

@@ -92,7 +92,8 @@ void spice_met(struct spice_agent *a, bool anew, uint32_t caps)
         a->owe_announce = true;
         a->ask_answer = false;
     }
-    a->owe_max = spice_shares(a) && spice_has(a, VD_AGENT_CAP_MAX_CLIPBOARD);
+    if (anew || first)
+        a->owe_max = spice_shares(a) && spice_has(a, VD_AGENT_CAP_MAX_CLIPBOARD);
     a->owe_monitors = a->monitor_count;
     if (first)
         a->ops->presence(a->arg, true);
