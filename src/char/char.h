@@ -121,7 +121,7 @@ size_t char_write(struct char_dev *c, const void *data, size_t len) must_check;
 void char_accept_input(struct char_dev *c);
 
 /* A program in the guest opened or closed its end of the line, for hosts' ends to which that matters. What it wrote before
- * has reached them. Loop thread. */
+ * has reached them. May be said again. Loop thread. */
 void char_guest_opened(struct char_dev *c, bool open);
 
 /* Wait until all output has reached the host. Blocks, so not while the loop runs: for the end of

@@ -106,6 +106,21 @@ static void on_offered(struct vz_machine *m, unsigned s, unsigned types)
     machine_apply_clipboard(m);
 }
 
+/* The guest's pastes end without a word. */
+static void forget_pastes_locked(struct machine_clipboard *k)
+{
+    struct clipboard_paste *p, *next;
+
+    for (p = TAILQ_FIRST(&k->pastes); p; p = next) {
+        next = TAILQ_NEXT(p, link);
+        if (p->fetch)
+            continue;
+        TAILQ_REMOVE(&k->pastes, p, link);
+        free(p->data);
+        free(p);
+    }
+}
+
 static void on_wanted(struct vz_machine *m, const struct agent_event *e)
 {
     const struct clipboard_offer *o = &m->clipboard.offer[e->selection];
@@ -116,6 +131,7 @@ static void on_wanted(struct vz_machine *m, const struct agent_event *e)
         return;
     }
     pthread_mutex_lock(&m->lock);
+    forget_pastes_locked(&m->clipboard); /* the agent waits for one at a time: the guest has gone since, and come back */
     *p = (struct clipboard_paste){.owner = o->owner, .selection = (enum vz_selection)e->selection,
                                   .type = (enum vz_clipboard_type)e->type, .id = ++m->clipboard.last_request,
                                   .request = e->request};
@@ -187,21 +203,6 @@ void machine_init_clipboard(struct vz_machine *m)
 void machine_fini_clipboard(struct vz_machine *m)
 {
     pthread_cond_destroy(&m->clipboard.calm);
-}
-
-/* The guest's pastes end without a word. */
-static void forget_pastes_locked(struct machine_clipboard *k)
-{
-    struct clipboard_paste *p, *next;
-
-    for (p = TAILQ_FIRST(&k->pastes); p; p = next) {
-        next = TAILQ_NEXT(p, link);
-        if (p->fetch)
-            continue;
-        TAILQ_REMOVE(&k->pastes, p, link);
-        free(p->data);
-        free(p);
-    }
 }
 
 void machine_forget_clipboard(struct vz_machine *m)

@@ -295,14 +295,11 @@ static void sizes_of_displays(void)
     expect("monitors 1024x768+0");
 }
 
-static void saved_and_restored(const char *state)
+/* The machine and its parties are others afterwards. */
+static void restart(const char *state)
 {
     struct vz_error err;
 
-    tell("offer 0 2 70000");
-    wait_for(&types[0], 4, "types on offer");
-    need(vz_clipboard_set(us, VZ_SELECTION_PRIMARY, VZ_CLIPBOARD_TEXT, "gone", 4, &err) == 0, &err);
-    expect("grab 1 1");
     need(vz_machine_pause_wait(machine, &err) == 0, &err);
     need(vz_machine_save_wait(machine, state, NULL, &err) == 0, &err);
     vz_clipboard_free(us);
@@ -312,11 +309,43 @@ static void saved_and_restored(const char *state)
     make_machine();
     need(vz_machine_restore_wait(machine, state, NULL, &err) == 0, &err);
     need(vz_machine_resume_wait(machine, &err) == 0, &err);
+}
+
+static void saved_and_restored(const char *state)
+{
+    struct vz_error err;
+
+    tell("offer 0 2 70000");
+    wait_for(&types[0], 4, "types on offer");
+    need(vz_clipboard_set(us, VZ_SELECTION_PRIMARY, VZ_CLIPBOARD_TEXT, "gone", 4, &err) == 0, &err);
+    expect("grab 1 1");
+    restart(state);
     wait_for(&agents, 1, "agents");
     wait_for(&types[0], 4, "types on offer");
     expect("released 1"); /* whose content is nobody's now */
     fetch(VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_PNG, 70000);
     to_guest(VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, 5000);
+}
+
+/* What the port leads to is changed while the guest has it open, and is another thing after a restore. */
+static void another_attachment(const char *state)
+{
+    struct vz_serial_attachment *agent = vz_spice_agent_attachment_new(true, NULL);
+    struct vz_error err;
+
+    need(vz_machine_set_console_port_attachment(machine, 0, 0, NULL, &err) == 0, &err);
+    wait_for(&agents, 0, "agents");
+    need(vz_machine_set_console_port_attachment(machine, 0, 0, agent, &err) == 0, &err);
+    wait_for(&agents, 1, "agents");
+    to_guest(VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, 10);
+    need(vz_machine_set_console_port_attachment(machine, 0, 0, NULL, &err) == 0, &err);
+    wait_for(&agents, 0, "agents");
+    restart(state);
+    wait_for(&agents, 1, "agents");
+    to_guest(VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, 10);
+    if (vz_machine_set_serial_attachment(machine, 0, agent, &err) == 0)
+        fail("COM1 leads to an agent");
+    vz_serial_attachment_unref(agent);
 }
 
 static void hostile_agents(void)
@@ -356,6 +385,7 @@ int main(int argc, char **argv)
     an_agent_that_starts_again();
     sizes_of_displays();
     saved_and_restored(argv[3]);
+    another_attachment(argv[3]);
     hostile_agents();
     vz_clipboard_free(us);
     vz_clipboard_free(other);

@@ -108,6 +108,8 @@ static void on_message(uint32_t type, const uint8_t *b, uint32_t len)
     switch (type) {
     case ANNOUNCE:
         printf("caps\n");
+        if (word(b))
+            say(ANNOUNCE, (const uint32_t[]){0, CAPS}, 8, 0, 0);
         break;
     case GRAB:
         printf("grab %u", s);
