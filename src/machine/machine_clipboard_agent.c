@@ -90,7 +90,11 @@ static void on_presence(struct vz_machine *m, bool there)
             clipboard_notify_locked(c);
         }
     }
+    for (unsigned s = 0; there && s < CLIPBOARD_SELECTIONS; s++) /* it may be behind another port than the one before */
+        m->clipboard.offer[s].untold = m->clipboard.offer[s].owner;
     pthread_mutex_unlock(&m->lock);
+    if (there)
+        machine_apply_clipboard(m);
 }
 
 static void on_offered(struct vz_machine *m, unsigned s, unsigned types)

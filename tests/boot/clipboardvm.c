@@ -337,6 +337,7 @@ static void another_attachment(const char *state)
     wait_for(&agents, 0, "agents");
     need(vz_machine_set_console_port_attachment(machine, 0, 0, agent, &err) == 0, &err);
     wait_for(&agents, 1, "agents");
+    expect("grab 0 1"); /* what was on offer still is */
     to_guest(VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, 10);
     need(vz_machine_set_console_port_attachment(machine, 0, 0, NULL, &err) == 0, &err);
     wait_for(&agents, 0, "agents");
