@@ -5,11 +5,15 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import SLOWER, VZ
+from conftest import ROOT, SLOWER, VZ
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+import rfb_client  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.environ.get("VZ_LONG") != "1", reason="takes minutes and the network: VZ_LONG=1")
 
@@ -22,7 +26,7 @@ setsid Xvfb :0 >/dev/null 2>&1 &
 while [ ! -e /tmp/.X11-unix/X0 ]; do sleep 1; done
 setsid spice-vdagentd -X -x -f -u /tmp/uinput >/dev/null 2>&1 &
 while [ ! -e /run/spice-vdagentd/spice-vdagent-sock ]; do sleep 1; done
-DISPLAY=:0 setsid spice-vdagent -x >/dev/null 2>&1 &
+DISPLAY=:0 setsid spice-vdagent -x -d >/tmp/agent.log 2>&1 &
 """
 
 
@@ -97,6 +101,16 @@ def test_text_and_pictures_both_ways(desk, tmp_path):
     copy("/tmp/a.png", "-selection primary -t image/png")
     until(lambda: state()["primary"] == {"types": ["png"], "guest": True})
     assert hashlib.sha256(ok("clipboard", NAME, "get", "--primary", "--type", "png")).hexdigest() == sum
+
+
+def test_a_viewer_sets_the_size_of_the_screen(desk):
+    view = json.loads(ok("view", NAME, "--vnc", "--json"))
+    c = rfb_client.Client(int(view["address"].rsplit(":", 1)[1]), view["password"])
+    c.want(rfb_client.ENCODING_RAW, rfb_client.ENCODING_EXTENDED_SIZE)
+    for width, height in (800, 600), (640, 480):
+        c.resize(width, height)
+        until(lambda: b"resolution, arg1: %d, arg2: %d" % (width, height) in guest("cat /tmp/agent.log"))
+    c.sock.close()
 
 
 def test_an_agent_that_is_started_again_and_a_machine_that_is_saved(desk):
