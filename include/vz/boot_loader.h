@@ -64,6 +64,17 @@ struct vz_efi_boot_loader_options { /* start from VZ_EFI_BOOT_LOADER_OPTIONS_INI
      * a store that is made trusts the keys that the firmware's package comes with. Whether it is in force the
      * store says. Software CPU only. Since 0.4. */
     bool secure_boot;
+    /* What firmware looks at, in this order, at every start and reset: words of usb (disks on USB), cdrom, disk (all others)
+     * and network, with commas between. What is not named comes behind, but for networks. It is firmware that sorts
+     * its boot entries by this and keeps them so. NULL: by what its variables say (BootOrder), and where they
+     * say nothing yet, cdrom,usb,disk. Since 0.4. */
+    const char *boot_order;
+    /* The same for one start, and not for resets after it, which go by the variables. What they had as their order is theirs again at
+     * the first start without this, behind entries that were made meanwhile (by an installer). NULL: nothing. Since 0.4. */
+    const char *boot_once;
+    /* How long firmware waits for a key (Esc: its menus) before it starts something, in ms, up to 65535; 0: not at all. Since
+     * 0.4. */
+    uint32_t boot_menu_wait;
 };
 #define VZ_EFI_BOOT_LOADER_OPTIONS_INIT VZ_INIT_(struct vz_efi_boot_loader_options, )
 

@@ -104,6 +104,7 @@ struct fw_cfg;
 struct fw_cfg_options {
     uint64_t ram_size; /* bytes */
     uint16_t cpus;
+    bool boot_menu;    /* firmware is to wait for a key: "etc/boot-menu-wait" says how long */
     struct mem *mem;   /* for its DMA interface; outlives the bus. NULL: it has none */
 };
 #define FW_CFG_NAME_MAX 55u /* bytes */

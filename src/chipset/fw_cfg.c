@@ -19,7 +19,7 @@
 
 enum fw_cfg_key {
     FW_CFG_SIGNATURE = 0x00, FW_CFG_ID = 0x01, FW_CFG_RAM_SIZE = 0x03, FW_CFG_NB_CPUS = 0x05,
-    FW_CFG_MAX_CPUS = 0x0f, FW_CFG_FILE_DIR = 0x19, FW_CFG_FILE_FIRST = 0x20,
+    FW_CFG_BOOT_MENU = 0x0e, FW_CFG_MAX_CPUS = 0x0f, FW_CFG_FILE_DIR = 0x19, FW_CFG_FILE_FIRST = 0x20,
 };
 enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
 
@@ -79,6 +79,8 @@ static struct item find_item(const struct fw_cfg *f, uint8_t room[8])
     case FW_CFG_NB_CPUS:
     case FW_CFG_MAX_CPUS:
         return small_item(room, f->options.cpus, 2);
+    case FW_CFG_BOOT_MENU:
+        return small_item(room, f->options.boot_menu, 2);
     case FW_CFG_FILE_DIR:
         return (struct item){f->dir, DIR_HEAD_LEN + f->file_count * DIR_ENTRY_LEN};
     default:

@@ -139,6 +139,51 @@ static void check_store(struct report *r, const void *object)
         report_opens(r, path, O_RDWR);
 }
 
+static void check_order(struct report *r, const char *words)
+{
+    struct vz_error err;
+
+    if (words && config_boot_order_parse(words, NULL, &err) < 0)
+        report_problem(r, err.code, "%s", err.text);
+}
+
+static void check_boot_order(struct report *r, const void *object)
+{
+    check_order(r, ((const struct vz_boot_loader *)object)->efi.boot_order);
+}
+
+static void check_boot_once(struct report *r, const void *object)
+{
+    check_order(r, ((const struct vz_boot_loader *)object)->efi.boot_once);
+}
+
+int config_boot_order_parse(const char *words, struct boot_order *ret, struct vz_error *err)
+{
+    static const char *const names[BOOT_GROUPS] = {"cdrom", "usb", "disk", "network"};
+    struct boot_order o = {.count = 0};
+    size_t len;
+
+    for (;; words += len + 1) {
+        unsigned group = 0;
+        bool twice = false;
+
+        len = strcspn(words, ",");
+        while (group < BOOT_GROUPS && (strlen(names[group]) != len || strncmp(words, names[group], len) != 0))
+            group++;
+        for (unsigned i = 0; i < o.count; i++)
+            twice = twice || o.group[i] == group;
+        if (group == BOOT_GROUPS || twice)
+            return error_set(err, EINVAL, VZ_ERROR_INVALID,
+                             "'%.40s': expected some of usb, cdrom, disk and network, each once, with commas between", words);
+        o.group[o.count++] = (enum boot_group)group;
+        if (!words[len])
+            break;
+    }
+    if (ret)
+        *ret = o;
+    return 0;
+}
+
 static const struct schema_field efi_fields[] = {
     FIELD_PATH(struct vz_boot_loader, efi.variable_store, "variableStore", .check = check_store,
                .value = "FILE", .text = "where firmware keeps its variables; made where it is not there",
@@ -150,6 +195,17 @@ static const struct schema_field efi_fields[] = {
                .text = "start only what is signed by a key that the store trusts",
                .more = "A store that is made gets the keys that the distribution's firmware comes with. Needs the "
                        "software CPU."),
+    FIELD_STRING(struct vz_boot_loader, efi.boot_order, "bootOrder", .check = check_boot_order,
+                 .text = "what firmware looks at first, at every start and reset: usb, cdrom, disk and network, with commas "
+                         "between",
+                 .more = "What is not named comes behind, but for networks. Without it the variables say so, and where they say "
+                         "nothing yet it is cdrom,usb,disk."),
+    FIELD_STRING(struct vz_boot_loader, efi.boot_once, "bootOnce", .check = check_boot_once,
+                 .text = "the same for one start",
+                 .more = "The next start has the order of before, behind what was installed meanwhile."),
+    FIELD_UINT(struct vz_boot_loader, efi.boot_menu_wait, "bootMenuWait", .value = "MS", .max = UINT16_MAX,
+               .noun = "boot menu time-out",
+               .text = "how many milliseconds firmware waits for a key (Esc: its menus) before it starts something"),
     FIELD_END};
 const struct schema_type config_efi_type = {
     .name = "efi", .json = "efi", .size = sizeof(struct vz_boot_loader), .fields = efi_fields,

@@ -105,26 +105,82 @@ static bool set_efi_word(struct vz_efi_boot_loader_options *o, char *word, bool 
     return first;
 }
 
-static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
+/* What is said of firmware already, in whatever order of options. */
+static struct vz_efi_boot_loader_options efi_options(const struct vz_config *c)
 {
     struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
-    char *text = strdup(value ? value : ""), *rest = text, *word;
-    struct vz_boot_loader *b;
-    bool fine = true;
 
-    if (!text)
-        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    for (bool first = true; fine && rest && (word = schema_next_member(&rest)); first = false)
-        fine = set_efi_word(&o, word, first);
-    b = fine ? vz_efi_boot_loader_new(&o, err) : NULL;
-    if (!fine)
-        error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is not [STORE][,firmware=FILE][,secure-boot]", value);
-    free(text);
+    if (c->boot_loader && schema_type_of(c->boot_loader) == &config_efi_type)
+        o = c->boot_loader->efi;
+    o.size = sizeof(o);
+    return o;
+}
+
+static int put_efi(struct vz_config *c, const struct vz_efi_boot_loader_options *o, struct vz_error *err)
+{
+    struct vz_boot_loader *b = vz_efi_boot_loader_new(o, err);
+
     if (!b)
         return -EINVAL;
     vz_config_set_boot_loader(c, b);
     vz_boot_loader_unref(b);
     return 0;
+}
+
+static int set_boot_order(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_efi_boot_loader_options o = efi_options(c);
+
+    o.boot_order = value;
+    return config_boot_order_parse(value ? value : "", NULL, err) < 0 ? -EINVAL : put_efi(c, &o, err);
+}
+
+static int set_boot_once(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_efi_boot_loader_options o = efi_options(c);
+
+    o.boot_once = value;
+    return config_boot_order_parse(value ? value : "", NULL, err) < 0 ? -EINVAL : put_efi(c, &o, err);
+}
+
+static int set_boot_menu_wait(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    struct vz_efi_boot_loader_options o = efi_options(c);
+    char *end = NULL;
+    unsigned long ms = value && value[0] >= '0' && value[0] <= '9' ? strtoul(value, &end, 10) : UINT16_MAX + 1ul;
+
+    if (end && !strcmp(end, "s") && ms <= UINT16_MAX)
+        ms *= 1000;
+    else if (!end || strcmp(end, "ms") != 0)
+        ms = UINT16_MAX + 1ul;
+    if (ms > UINT16_MAX)
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.40s': expected a time up to 65s, such as 3s or 500ms",
+                         value ? value : "");
+    o.boot_menu_wait = (uint32_t)ms;
+    return put_efi(c, &o, err);
+}
+
+static int set_efi(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    const struct vz_efi_boot_loader_options was = efi_options(c);
+    struct vz_efi_boot_loader_options o = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
+    char *text = strdup(value ? value : ""), *rest = text, *word;
+    bool fine = true;
+    int r = -EINVAL;
+
+    if (!text)
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    for (bool first = true; fine && rest && (word = schema_next_member(&rest)); first = false)
+        fine = set_efi_word(&o, word, first);
+    o.boot_order = was.boot_order;
+    o.boot_once = was.boot_once;
+    o.boot_menu_wait = was.boot_menu_wait;
+    if (fine)
+        r = put_efi(c, &o, err);
+    else
+        error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s' is not [STORE][,firmware=FILE][,secure-boot]", value);
+    free(text);
+    return r;
 }
 
 /* The first card behind NAT; NULL: none is. */
@@ -302,6 +358,16 @@ const struct config_shortcut config_shortcuts[] = {
      "signed by a key that the store trusts; a store that is made trusts Microsoft's and the distribution's "
      "(software CPU only).",
      set_efi, true},
+    {"boot-order", 0, "WORD,...", "Kernel",
+     "what firmware (--efi) looks at first: usb (disks), cdrom, disk (all others) and network",
+     "At every start and reset. What is not named comes behind, but for networks, which are not asked then. Without it the "
+     "variables say so (BootOrder, which installers and 'vz efi' set), and where they say nothing yet, it is cdrom,usb,disk.",
+     set_boot_order},
+    {"boot-once", 0, "WORD,...", "Kernel", "the same for this start, but not for resets after it",
+     "The next start has the order of before, behind what was installed meanwhile.", set_boot_once},
+    {"boot-menu-wait", 0, "TIME", "Kernel",
+     "how long firmware (--efi) waits for a key (Esc: its menus) before it starts something, such as 3s or 500ms",
+     NULL, set_boot_menu_wait},
     {"ephemeral", 0, NULL, "Devices", "throw away at the end what the guest writes to its disks",
      "Every disk is only read, and may be shared by any number of machines; what is written goes to a "
      "file without a name in /var/tmp, or where TMPDIR says. Starting costs no copy, whatever the "

@@ -16,6 +16,16 @@ struct vz_boot_loader {
     struct vz_efi_boot_loader_options efi;       /* of the other type */
 };
 
+enum boot_group { BOOT_CDROM, BOOT_USB, BOOT_DISK, BOOT_NETWORK, BOOT_GROUPS };
+
+struct boot_order {
+    unsigned count;
+    enum boot_group group[BOOT_GROUPS];
+};
+
+/* Of words with commas between; ret may be NULL. 0 or -errno. */
+int config_boot_order_parse(const char *words, struct boot_order *ret, struct vz_error *err) must_check;
+
 struct vz_platform {
     struct object object;
     struct vz_machine_identifier identifier;

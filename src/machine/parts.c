@@ -92,7 +92,8 @@ static int open_boot_files(struct parts *p, struct vz_error *err)
 {
     const struct vz_efi_boot_loader_options *efi = &p->config->boot_loader->efi;
     const struct firmware_params firmware = {.code = efi->firmware, .store = efi->variable_store,
-                                            .secure_boot = efi->secure_boot};
+                                            .secure_boot = efi->secure_boot, .boot_order = efi->boot_order,
+                                            .boot_once = efi->boot_once, .menu_wait = efi->boot_menu_wait};
     struct boot_module module[BOOT_MODULES_MAX];
     const struct boot_params params = boot_params_of(p, module);
 

@@ -37,6 +37,7 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
     const struct board_options *o = &b->options;
     const struct rtc_options rtc = {.loop = o->loop};
     const struct fw_cfg_options fw_cfg = {.ram_size = o->ram_size, .cpus = (uint16_t)o->vcpu_count,
+                                          .boot_menu = o->firmware && o->firmware->menu_wait,
                                           .mem = b->mem};
     int r;
 

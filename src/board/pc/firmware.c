@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/le.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/kernel_file.h"
+#include "board/pc/boot_order.h"
 #include "board/pc/firmware_files.h"
 #include "efi/efi_firmware.h"
 
@@ -42,6 +44,22 @@ static int open_code(const struct efi_firmware *files, struct firmware *f, struc
     return r;
 }
 
+/* A store that says nothing of an order gets the usual one at its first start. */
+static int plan_order(const struct firmware_params *p, struct firmware *f, struct vz_error *err)
+{
+    int r = p->boot_order ? config_boot_order_parse(p->boot_order, &f->order, err) : 0;
+
+    if (!r && p->boot_once)
+        r = config_boot_order_parse(p->boot_once, &f->once, err);
+    if (r < 0)
+        return r;
+    f->menu_wait = p->menu_wait;
+    r = p->boot_once ? boot_order_keep(&f->store) : boot_order_restore(&f->store);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_EFI_VARIABLE_INACCESSIBLE, "%s: its boot order: %s", f->store.path, strerror(-r));
+    return !r && !p->boot_once && !p->boot_order ? config_boot_order_parse("cdrom,usb,disk", &f->once, err) : 0;
+}
+
 int firmware_open(const struct firmware_params *p, struct firmware *ret, struct vz_error *err)
 {
     struct firmware f = {.store.fd = -1};
@@ -59,6 +77,8 @@ int firmware_open(const struct firmware_params *p, struct firmware *ret, struct 
         r = error_set(err, EINVAL, VZ_ERROR_INVALID,
                       "firmware %s: does not go with variable store %s: they are of different builds",
                       f.code_path, f.store.path);
+    if (!r)
+        r = plan_order(p, &f, err);
     efi_firmware_fini(&files);
     if (r < 0)
         firmware_close(&f);
@@ -128,11 +148,37 @@ int firmware_add_flash(struct board *b)
     return flash_create(b->bus, &o);
 }
 
+/* An empty file is none. */
+static int set_order(struct board *b)
+{
+    struct firmware *f = b->options.firmware;
+    const struct boot_order *order = !f->started && f->once.count ? &f->once : &f->order;
+    char text[BOOT_ORDER_TEXT_MAX];
+    size_t len = order->count ? boot_order_write(b, order, text) : 0;
+
+    if (!len && !f->started)
+        return 0;
+    f->started = true;
+    return fw_cfg_set_file(b->fw_cfg, "bootorder", text, (uint32_t)len);
+}
+
+static int set_menu_wait(struct board *b)
+{
+    uint8_t ms[2];
+
+    store_le16(ms, (uint16_t)b->options.firmware->menu_wait);
+    return b->options.firmware->menu_wait ? fw_cfg_set_file(b->fw_cfg, "etc/boot-menu-wait", ms, sizeof(ms)) : 0;
+}
+
 /* Devices can write to ROM, by DMA: at a reset it is what it was. */
 int firmware_prepare(struct board *b)
 {
     const struct firmware *f = b->options.firmware;
     int r = mem_write(b->mem, rom_base(f), f->code.data, f->code.len);
 
-    return r ? r : firmware_set_files(b);
+    if (!r)
+        r = firmware_set_files(b);
+    if (!r)
+        r = set_menu_wait(b);
+    return r ? r : set_order(b);
 }

@@ -7,6 +7,7 @@
 #define VZ_BOARD_PC_FIRMWARE_H
 
 #include "board/pc/boot/boot.h"
+#include "config/objects.h"
 #include "efi/efi_store.h"
 
 struct board;
@@ -18,6 +19,8 @@ struct firmware_params {
     const char *code;  /* path; NULL: what is installed, and goes with the store */
     const char *store; /* path, which is made where nothing is; NULL: variables last as long as the machine */
     bool secure_boot;  /* firmware that can do it, and a new store with its keys */
+    const char *boot_order, *boot_once; /* see struct vz_efi_boot_loader_options; may be NULL */
+    uint32_t menu_wait;                 /* ms */
 };
 
 /* The firmware's files, read and open. */
@@ -26,6 +29,9 @@ struct firmware {
     char *code_path;
     struct efi_store store;
     bool smm; /* it guards its variables in System Management Mode */
+    struct boot_order order, once; /* count 0: none */
+    uint32_t menu_wait;
+    bool started; /* once is over */
 };
 
 /* 0, or -errno with err; firmware_close() if 0. */

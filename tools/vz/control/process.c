@@ -18,6 +18,7 @@
 #include <vz/vz.h>
 
 #include "bundle/bundle.h"
+#include "bundle/config_json.h"
 #include "cli.h"
 #include "control/client.h"
 #include "control/console_hub.h"
@@ -324,6 +325,30 @@ static int watch_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* bootOnce is for the start that is made now: the file has it no more. */
+static void use_up_boot_once(struct control *c, const struct vz_config *config)
+{
+    struct vz_error err = {.text = "out of memory"};
+    json_t *json = config_json(config, &err), *loader = json_object_get(json, "bootLoader");
+    bool there = json_object_get(loader, "bootOnce");
+    struct vz_config *rest = NULL;
+    bool ok = true;
+
+    if (there) {
+        json_object_del(loader, "bootOnce");
+        rest = config_of_json(json, &err);
+        ok = rest && control_begin_change(c, &err);
+    }
+    if (there && ok) {
+        ok = bundle_set_config(c->bundle, rest, &err) == 0;
+        control_end_change(c);
+    }
+    if (!ok)
+        cli_error("%s: boot-once is still in its configuration: %s", c->bundle->name, err.text);
+    vz_config_unref(rest);
+    json_decref(json);
+}
+
 static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
 {
     struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
@@ -351,6 +376,8 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
         c->console = console_hub_new(config, c->bundle, err);
     if (config && (c->console || !vz_config_uses_stdio(config)))
         m = vz_machine_new(config, &o, err);
+    if (m)
+        use_up_boot_once(c, config);
     vz_config_unref(config);
     return m;
 }
