@@ -29,6 +29,7 @@ struct world {
     struct fake_machine m;
     struct loop *loop;
     struct blk *mem, *blk;
+    struct blk *spare; /* another disc, for a drive */
     struct usb_dev *d;
     struct pipe in, out;
 };
@@ -146,6 +147,17 @@ static void on_turn(struct world *w, struct input *in)
     turn(w);
 }
 
+/* The one that was in the drive is the spare one then. */
+static void on_disc(struct world *w, struct input *in)
+{
+    struct blk *old;
+
+    if (!w->spare || usb_disk_change(w->d, w->spare, take(in, 1) & 1, &old) < 0)
+        return;
+    w->blk = w->spare; /* both are closed in the end */
+    w->spare = old;
+}
+
 static void must_read(struct world *w)
 {
     const struct usb_setup configure = {.request = USB_SET_CONFIGURATION, .value = 1};
@@ -168,7 +180,7 @@ static void must_read(struct world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const act[])(struct world *w, struct input *in) = {
-        on_command, on_command, on_out, on_in, on_in, on_request, on_turn, on_turn};
+        on_command, on_command, on_out, on_in, on_in, on_request, on_turn, on_turn, on_disc};
     static const uint32_t no_delay[BLK_OP_COUNT];
     const struct usb_setup configure = {.request = USB_SET_CONFIGURATION, .value = 1};
     const struct blk_mem_options m = {.size = DISK_SIZE};
@@ -181,6 +193,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_machine_init(&w->m);
     require(!loop_create(&w->loop) && !blk_mem_create(&m, w->loop, &w->mem) &&
             !blk_delay_create(w->mem, no_delay, &w->blk), "no disk");
+    if (o.is_cdrom)
+        require(!blk_mem_create(&m, w->loop, &w->spare) && !blk_delay_create(w->spare, no_delay, &w->spare), "no disc");
     o.blk = w->blk;
     require(!usb_disk_create(w->m.bus, 1, &o, &w->d, &err) && !usb_control(w->d, &configure, NULL), "no device");
     while (in.len)
@@ -189,6 +203,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     recover(w);
     fake_machine_fini(&w->m);
     blk_close(w->blk);
+    if (w->spare)
+        blk_close(w->spare);
     loop_destroy(w->loop);
     free(w);
     return 0;
