@@ -178,7 +178,7 @@ static void set_captured(VzMachineView *view, gboolean captured)
 
 void view_input_uncapture(VzMachineView *view)
 {
-    view->input.chord = FALSE;
+    view->input.chord = view->input.warped = FALSE;
     set_captured(view, FALSE);
 }
 
@@ -191,7 +191,8 @@ static void move_captured(VzMachineView *view, double x, double y)
     double far_x = gtk_widget_get_width(GTK_WIDGET(view)) / 4.0, far_y = gtk_widget_get_height(GTK_WIDGET(view)) / 4.0;
     double dx = x - in->x, dy = y - in->y;
 
-    if (hypot(x - middle_x, y - middle_y) < hypot(dx, dy)) {
+    if (in->warped && hypot(x - middle_x, y - middle_y) < hypot(dx, dy)) {
+        in->warped = FALSE;
         dx = x - middle_x;
         dy = y - middle_y;
     }
@@ -199,8 +200,8 @@ static void move_captured(VzMachineView *view, double x, double y)
     in->y = y;
     if (dx != 0 || dy != 0)
         send_pointer(view, TRUE, dx * view_device_scale(view), dy * view_device_scale(view));
-    if (fabs(x - middle_x) > far_x || fabs(y - middle_y) > far_y)
-        warp(view, middle_x, middle_y);
+    if (!in->warped && (fabs(x - middle_x) > far_x || fabs(y - middle_y) > far_y))
+        in->warped = warp(view, middle_x, middle_y);
 }
 
 /* In the widget, without what the window has around it. */

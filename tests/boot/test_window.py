@@ -21,9 +21,9 @@ from machines import home  # noqa: E402, F401
 
 LIMIT_S = 60 * SLOWER
 DRIVERS = ("drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio-gpu",
-           "usb-common", "usbcore", "xhci-hcd", "xhci-pci", "hid", "hid-generic", "usbhid", "hid-multitouch", "evdev")
+           "button", "usb-common", "usbcore", "xhci-hcd", "xhci-pci", "hid", "hid-generic", "usbhid", "hid-multitouch", "evdev")
 ABS_X, ABS_Y, REL_X, REL_Y, REL_WHEEL, REL_WHEEL_HI_RES = 0, 1, 0, 1, 8, 11
-LEFT_CTRL, LEFT_ALT, BTN_LEFT = 29, 56, 272
+LEFT_CTRL, LEFT_ALT, KEY_POWER, BTN_LEFT = 29, 56, 116, 272
 
 pytestmark = pytest.mark.skipif(not os.path.exists(f"{BUILD}/vz-view"),
                                 reason="vz-view is not built: there is no GTK 4 (libgtk-4-dev)")
@@ -35,7 +35,8 @@ def initrd(tmp_path_factory, initramfs):
     files = guest_drivers.files(folder, (*guest_drivers.VIRTIO, *DRIVERS), kernel="amd64")
     script = (guest_drivers.load((*guest_drivers.VIRTIO, *DRIVERS)) +
               "exec </dev/ttyS0 >/dev/ttyS0 2>&1\nstty -echo\n"
-              "for i in $(seq 100); do [ -e /dev/input/event1 ] && break; sleep 0.1; done\ndesktop\npoweroff -f\n")
+              "for i in $(seq 100); do grep -qE 'Tablet|Mouse' /proc/bus/input/devices && grep -q Keyboard /proc/bus/input/devices && "
+              "break; sleep 0.1; done\nsleep 0.5\ndesktop\npoweroff -f\n")
     return initramfs(script, guest_drivers.program(folder, "tests/boot/programs/desktop.c"), *files)
 
 
@@ -312,9 +313,11 @@ def test_closing_asks_what_is_to_become_of_it(machine, screen):
 
 
 def test_power_off_from_the_question(machine):
-    m = machine("--pointer")  # its guest has no driver of the power button
+    m = machine("--pointer")
     show_picture(m)
     choose(m, ask_to_close(m, 1280), "alt+p")
+    assert m.events("key", 1)[0] == (KEY_POWER, 1)  # the guest hears its power button, and does as it likes
+    m.tell("quit")
     assert m.p.wait(timeout=LIMIT_S) == 0
 
 
