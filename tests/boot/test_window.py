@@ -52,6 +52,27 @@ def pattern(seed, x, y):
     return ((x * 73 + y * 151 + seed * 7919 + 1) * 2654435761 & 0xffffffff) >> 8
 
 
+class Compositor:
+    """Wayland without a monitor (Weston), whose pixels are `scale` times as many."""
+
+    def __init__(self, folder, scale):
+        self.env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "WAYLAND_DISPLAY": "wayland-vz", "GDK_BACKEND": "wayland",
+                    "GTK_A11Y": "none"}
+        self.env.pop("DISPLAY", None)
+        folder.chmod(0o700)
+        self.p = subprocess.Popen(["weston", "--backend=headless-backend.so", "--width=3200", "--height=2000",
+                                   f"--scale={scale}", "--socket=wayland-vz", "--idle-time=0", f"--log={folder}/log"],
+                                  env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + LIMIT_S
+        while not (folder / "wayland-vz").exists():
+            assert time.monotonic() < end and self.p.poll() is None
+            time.sleep(0.1)
+
+    def close(self):
+        self.p.terminate()
+        self.p.wait(timeout=60)
+
+
 class Machine:
     """In a window, and what its guest says."""
 
@@ -190,6 +211,23 @@ def test_the_guest_follows_the_window_to_the_pixel(machine, screen):
     while (line := m.wait("mode"))[1:3] != [str(977 - border_x), str(581 - border_y)]:
         pass
     m.place(977 - border_x, 581 - border_y, int(line[3]))
+
+
+@pytest.mark.parametrize("scale", (1, 2))
+def test_on_wayland_the_guest_has_the_monitors_pixels(kernels, initrd, tmp_path, scale):
+    compositor = Compositor(tmp_path, scale)
+    m = Machine(compositor, kernels["amd64"], initrd, "--pointer")
+    try:
+        m.wait("devices")
+        m.wait("mode")
+        m.settle(2)
+        width, height = map(int, [line for line in m.said if line.startswith("mode")][-1].split()[1:3])
+        assert width == 1280 * scale and 760 * scale < height < 830 * scale and height % scale == 0
+        m.tell("quit")
+        assert m.p.wait(timeout=LIMIT_S) == 0
+    finally:
+        m.close()
+        compositor.close()
 
 
 def test_keys_are_where_they_are_and_never_stuck(machine, screen):
