@@ -117,7 +117,7 @@ enum scanned {
     SCAN_COPIED,  /* a copy of it may (direct_shadow.c) */
     SCAN_STATE = 7,
     SCAN_AGAIN = 8,
-    SCAN_TOO_OFTEN = 16 * SCAN_AGAIN, /* it is not looked at any more */
+    SCAN_TOO_OFTEN = 16 * SCAN_AGAIN, /* it is not looked at for some time */
 };
 
 #define DIRECT_SHADOWS 64u
@@ -138,6 +138,7 @@ struct direct_vm {
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
+    _Atomic uint64_t forgiven; /* the TSC when all that had changed too often was last looked at again */
     _Atomic uint32_t *where; /* of each, where it is mapped writable or executable: leaf and page + 1,
                                 WHERE_MANY, or 0 */
     _Atomic bool lock;

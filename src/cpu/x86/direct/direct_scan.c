@@ -8,8 +8,11 @@
  * no stub may write to it, and whoever else writes to it tells. */
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
 #include "cpu/x86/smc.h"
+
+#define FORGIVE_MS 1000u
 
 /* CPUID 0F A2; RDTSCP 0F 01 F9; RDPID F3 0F C7 /7 with a register (RDSEED without F3); LSL 0F 03 of the selector by which
  * Linux keeps the CPU's number, which is loaded a few bytes before. */
@@ -83,6 +86,23 @@ __attribute__((no_sanitize("thread"))) unsigned direct_find_shown(const uint8_t 
     return len;
 }
 
+/* Pages go from one program to the next, so what has changed too often is data or a translator's only for a while. Has it
+ * been so long that this is to be found out again? */
+static bool forgive(struct direct_vm *v)
+{
+    uint64_t now = clock_tsc();
+
+    if (now - v->forgiven < FORGIVE_MS * 1000 * v->us)
+        return false;
+    direct_lock(v);
+    v->forgiven = now;
+    for (uint64_t n = 0; n < v->pages; n++)
+        if (unlikely(atomic_load_explicit(&v->scan[n], memory_order_relaxed) >= SCAN_AGAIN))
+            atomic_fetch_and_explicit(&v->scan[n], SCAN_STATE, memory_order_seq_cst);
+    direct_unlock(v);
+    return true;
+}
+
 enum scanned direct_scan(struct x86_cpu *c, uint64_t va, const uint8_t *host)
 {
     struct direct_vm *v = c->direct->vm;
@@ -91,11 +111,11 @@ enum scanned direct_scan(struct x86_cpu *c, uint64_t va, const uint8_t *host)
 
     if ((found & SCAN_STATE) != SCAN_NOT && (found & SCAN_STATE) != SCAN_CHANGED)
         return found & SCAN_STATE;
-    if (found >= SCAN_TOO_OFTEN)
+    if (found >= SCAN_TOO_OFTEN && !forgive(v))
         return SCAN_CHANGED;
     smc_claim(c, host, MEM_PAGE_SIZE);
-    found &= (uint8_t)~SCAN_STATE;
     direct_lock(v);
+    found = atomic_load_explicit(state, memory_order_seq_cst) & (uint8_t)~SCAN_STATE;
     found |= direct_find_shown(host, 0, MEM_PAGE_SIZE, v->scan_cpuid) == MEM_PAGE_SIZE
                  ? SCAN_CLEAN : direct_make_shadow(c, va, host);
     /* If somebody wrote to it since, he has told us, and that is looked at before anything runs. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a stub would map, for page tables that the test writes. The stub is an array of what every page
  * of the first gigabytes is mapped to, made from the commands. */
+#include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
 #include "cpu/x86/long_rig.h"
 #include "cpu/x86/smc.h"
@@ -300,6 +301,31 @@ START_TEST(code_is_scanned_and_not_writable)
 }
 END_TEST
 
+/* A page is given to one program after the other: each time it has other code. */
+START_TEST(changes_are_forgiven)
+{
+    struct fixture f;
+    uint8_t *code;
+    unsigned n = 0;
+
+    start(&f, 1);
+    code = mem_ptr(f.rig.mem, PAGES, MEM_PAGE_SIZE, MEM_WRITE);
+    f.v->us = 1000;
+    f.v->forgiven = clock_tsc();
+    while (direct_scan(f.c, va_of(0), code) == SCAN_CLEAN && n++ < 1000)
+        direct_code_gone(f.c, code, 1);
+    ck_assert_uint_eq(n, 16);
+    ck_assert_int_eq(direct_scan(f.c, va_of(0), code), SCAN_CHANGED);
+    f.v->forgiven = clock_tsc() - 1000 * 1000 * f.v->us;
+    ck_assert_int_eq(direct_scan(f.c, va_of(0), code), SCAN_CLEAN);
+    for (n = 0; n < 15; n++) {
+        direct_code_gone(f.c, code, 1);
+        ck_assert_int_eq(direct_scan(f.c, va_of(0), code), SCAN_CLEAN);
+    }
+    stop(&f);
+}
+END_TEST
+
 /* Pages of RAM are found where they are mapped, once or more often. */
 START_TEST(finds_pages_to_protect)
 {
@@ -429,6 +455,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, unmaps_single_pages);
     UNIT_TEST(s, large_pages_are_one_run);
     UNIT_TEST(s, code_is_scanned_and_not_writable);
+    UNIT_TEST(s, changes_are_forgiven);
     UNIT_TEST(s, finds_pages_to_protect);
     UNIT_TEST(s, claimed_pages_are_not_writable);
     UNIT_TEST(s, pages_are_asked_for_first);
