@@ -219,11 +219,13 @@ START_TEST(test_kick)
     rig_run(&g);
     ck_assert_int_eq(g.event, STUB_KICKED);
     ck_assert_uint_eq(g.regs.gpr[0], 0);
-    ck_assert_int_eq(pthread_create(&thread, NULL, kick_later, g.t), 0);
-    rig_run(&g);
-    pthread_join(thread, NULL);
-    ck_assert_int_eq(g.event, STUB_KICKED);
-    ck_assert_uint_gt(g.regs.gpr[0], 1000);
+    for (unsigned i = 0; g.regs.gpr[0] <= 1000; i++) { /* on a busy host the kick may come first */
+        ck_assert_uint_lt(i, 100);
+        ck_assert_int_eq(pthread_create(&thread, NULL, kick_later, g.t), 0);
+        rig_run(&g);
+        pthread_join(thread, NULL);
+        ck_assert_int_eq(g.event, STUB_KICKED);
+    }
     ck_assert_uint_lt(g.regs.rip - CODE, 5);
     rig_close(&g);
 }
