@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* window [DISK]: a machine in a window, whose size the guest's desktop follows. Without a disk firmware is seen. Closing
- * the window turns the machine off. */
+/* window [DISK]: a machine in a window, whose size the guest's desktop follows. Without a disk firmware is seen.
+ * Closing the window turns the machine off. */
 #include <vz-gtk.h>
 #include <vz/vz.h>
 
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     gtk_window_set_default_size(GTK_WINDOW(window), 1280, 800);
     gtk_window_set_child(GTK_WINDOW(window), view);
     vz_machine_view_set_machine(VZ_MACHINE_VIEW(view), machine, 0, 0, NULL);
-    g_signal_connect_swapped(view, "notify::connected", G_CALLBACK(gtk_window_destroy), window); /* the guest has ended */
+    g_signal_connect_swapped(view, "notify::connected", G_CALLBACK(gtk_window_destroy), window); /* the end */
     gtk_window_present(GTK_WINDOW(window));
     while (g_list_model_get_n_items(gtk_window_get_toplevels()))
         g_main_context_iteration(NULL, TRUE);

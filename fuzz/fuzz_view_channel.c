@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A machine's process that says what it likes to a window: the input is messages, each behind a byte of its length. What is
- * accepted lies inside the memory. */
+/* A machine's process that says what it likes to a window: the input is messages, each behind a byte of its length.
+ * What is accepted lies inside the memory. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

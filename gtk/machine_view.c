@@ -111,8 +111,8 @@ GdkTexture *vz_machine_view_get_texture(VzMachineView *view)
     return whole ? g_object_ref(whole) : NULL;
 }
 
-static void measure(GtkWidget *widget, GtkOrientation o, int for_size, int *minimum, int *natural, int *minimum_baseline,
-                    int *natural_baseline)
+static void measure(GtkWidget *widget, GtkOrientation o, int for_size, int *minimum, int *natural,
+                    int *minimum_baseline, int *natural_baseline)
 {
     VzMachineView *view = VZ_MACHINE_VIEW(widget);
     uint32_t side = o == GTK_ORIENTATION_HORIZONTAL ? view->picture.width : view->picture.height;
@@ -255,7 +255,8 @@ static gboolean on_channel(gint fd, GIOCondition condition, gpointer data)
         take_cursor(view, &m.cursor);
     else if (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_UPDATE && !view->tick && !view->late)
         take_update(view, &m.update);
-    if (received == VIEW_OVER || (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_UPDATE && (m.update.flags & VZ_CHANNEL_ENDED))) {
+    if (received == VIEW_OVER ||
+        (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_UPDATE && (m.update.flags & VZ_CHANNEL_ENDED))) {
         view->source = 0; /* this one */
         disconnect(view);
         return G_SOURCE_REMOVE;
@@ -439,10 +440,12 @@ static void vz_machine_view_class_init(VzMachineViewClass *class)
     widget->map = map;
     widget->unmap = unmap;
     properties[PROP_CONNECTED] = flag("connected", "there is a machine that has not ended", G_PARAM_READABLE);
-    properties[PROP_CAPTURES] = flag("captures-system-keys", "the desktop's own keys are the guest's", G_PARAM_READWRITE);
-    properties[PROP_RECONFIGURES] = flag("automatically-reconfigures-display", "the guest's resolution follows the view's",
-                                         G_PARAM_READWRITE);
-    properties[PROP_POINTER_CAPTURED] = flag("pointer-captured", "the pointer is held for the guest's mouse", G_PARAM_READABLE);
+    properties[PROP_CAPTURES] = flag("captures-system-keys", "the desktop's own keys are the guest's",
+                                     G_PARAM_READWRITE);
+    properties[PROP_RECONFIGURES] = flag("automatically-reconfigures-display",
+                                         "the guest's resolution follows the view's", G_PARAM_READWRITE);
+    properties[PROP_POINTER_CAPTURED] = flag("pointer-captured", "the pointer is held for the guest's mouse",
+                                             G_PARAM_READABLE);
     properties[PROP_DISPLAY_COUNT] = g_param_spec_uint("display-count", NULL, "displays of the graphics device", 0,
                                                        VZ_SCANOUTS_MAX, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
     g_object_class_install_properties(object, PROPS, properties);

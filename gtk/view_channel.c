@@ -104,7 +104,8 @@ static bool update_fits(const struct view_channel *c, const struct vz_channel_up
         return false;
     rows = (uint64_t)u->stride * (u->height - 1) + (uint64_t)u->width * 4;
     return !(u->flags & VZ_CHANNEL_SHOWN) ||
-           (u->stride >= u->width * 4 && u->offset % 4 == 0 && u->stride % 4 == 0 && u->offset <= size && rows <= size - u->offset);
+           (u->stride >= u->width * 4 && u->offset % 4 == 0 && u->stride % 4 == 0 && u->offset <= size &&
+            rows <= size - u->offset);
 }
 
 static bool cursor_fits(const struct vz_channel_cursor *c)

@@ -50,8 +50,8 @@ static bool open_with(struct view_channel *c, const struct vz_channel_hello *hel
     return view_channel_open(c, pair[1]);
 }
 
-static const struct vz_channel_hello good = {.kind = VZ_CHANNEL_HELLO, .version = VZ_CHANNEL_VERSION, .memory_size = MEMORY,
-                                             .display_count = 1};
+static const struct vz_channel_hello good = {.kind = VZ_CHANNEL_HELLO, .version = VZ_CHANNEL_VERSION,
+                                             .memory_size = MEMORY, .display_count = 1};
 
 START_TEST(what_is_no_hello_is_refused)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the guest's picture lies in the widget, and back: the one place that knows. Widget coordinates are GTK's, of which
- * `device_scale` pixels of the monitor make one. */
+/* Where the guest's picture lies in the widget, and back: the one place that knows. Widget coordinates are GTK's, of
+ * which `device_scale` pixels of the monitor make one. */
 #ifndef VZ_GTK_VIEW_GEOMETRY_H
 #define VZ_GTK_VIEW_GEOMETRY_H
 

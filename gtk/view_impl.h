@@ -22,7 +22,7 @@ struct view_input {
     double x, y;              /* of the pointer, in the widget */
     double wheel, wheel_horizontal; /* parts of 1/VZ_WHEEL_NOTCH that wait for the rest */
     gboolean captured;
-    gboolean warped;          /* the pointer has been put into the middle, and its next event from there has not come yet */
+    gboolean warped;          /* the pointer was put into the middle, and its next event from there has not come */
     gboolean chord;           /* Ctrl and Alt are down, and nothing else has been since */
     gboolean inhibited;       /* the desktop's own keys are ours */
     struct view_finger finger[VZ_TOUCHES_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Keys, pointer, wheel, fingers. All that the guest thinks is down is noted here, and released when the focus goes, when
- * the view is hidden, and when it is disconnected: there is no other way for a key to stay down. */
+/* Keys, pointer, wheel, fingers. All that the guest thinks is down is noted here, and released when the focus goes,
+ * when the view is hidden, and when it is disconnected: there is no other way for a key to stay down. */
 #include "view_impl.h"
 
 #include <math.h>
@@ -37,8 +37,8 @@ static const struct {
     {GDK_SHIFT_MASK, VZ_KEY(0xe1), VZ_KEY(0xe5)}, {GDK_CONTROL_MASK, VZ_KEY(0xe0), VZ_KEY(0xe4)},
     {GDK_ALT_MASK, VZ_KEY(0xe2), VZ_KEY(0xe6)}, {GDK_SUPER_MASK, VZ_KEY(0xe3), VZ_KEY(0xe7)}};
 
-/* One who comes back with Ctrl held means it. Its press went elsewhere, so the guest has one made up, until the user lets
- * go of it. Only then: what a modifier key means is the layout's, which is the guest's business. */
+/* One who comes back with Ctrl held means it. Its press went elsewhere, so the guest has one made up, until the user
+ * lets go of it. Only then: what a modifier key means is the layout's, which is the guest's business. */
 static void make_up_modifiers(VzMachineView *view, GdkModifierType state)
 {
     struct view_input *in = &view->input;
@@ -160,7 +160,8 @@ static gboolean warp(VzMachineView *view, double x, double y)
         gtk_widget_translate_coordinates(GTK_WIDGET(view), GTK_WIDGET(native), x, y, &in_x, &in_y)) {
         gtk_native_get_surface_transform(native, &tx, &ty);
         XWarpPointer(gdk_x11_display_get_xdisplay(gdk_surface_get_display(surface)), None,
-                     gdk_x11_surface_get_xid(surface), 0, 0, 0, 0, (int)((in_x + tx) * scale), (int)((in_y + ty) * scale));
+                     gdk_x11_surface_get_xid(surface), 0, 0, 0, 0, (int)((in_x + tx) * scale),
+                     (int)((in_y + ty) * scale));
         return TRUE;
     }
 #endif

@@ -18,7 +18,7 @@ struct view_keys {
     unsigned count;
 };
 
-/* A key goes down or up. Returns whether that is news: a key that repeats, or one whose press went elsewhere, is not. */
+/* A key goes down or up. Returns whether that is news: one that repeats, or whose press went elsewhere, is not. */
 bool view_keys_change(struct view_keys *k, uint32_t usage, bool down);
 bool view_keys_has(const struct view_keys *k, uint32_t usage);
 /* One that is down, the last first, which is up then; 0: there is none. */

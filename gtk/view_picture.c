@@ -42,7 +42,8 @@ static void make_tile(struct view_picture *p, unsigned column, unsigned row, uin
     GdkTexture **tile = &p->tile[row * p->columns + column];
 
     for (uint32_t y = 0; y < height; y++) {
-        const uint32_t *from = (const uint32_t *)(const void *)(pixels + (gsize)(row * TILE + y) * stride) + column * TILE;
+        const void *line = pixels + (gsize)(row * TILE + y) * stride;
+        const uint32_t *from = (const uint32_t *)line + column * TILE;
 
         for (uint32_t x = 0; x < width; x++)
             to[(gsize)y * width + x] = from[x] | GUINT32_TO_LE(0xff000000u);

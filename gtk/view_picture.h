@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's picture as textures: in tiles, of which only those that have changed are made anew, so only they travel to
- * the graphics card. */
+/* The guest's picture as textures: in tiles, of which only those that have changed are made anew, so only they travel
+ * to the graphics card. */
 #ifndef VZ_GTK_VIEW_PICTURE_H
 #define VZ_GTK_VIEW_PICTURE_H
 

@@ -7,9 +7,9 @@
  *     vz_machine_view_set_machine(VZ_MACHINE_VIEW(view), machine, 0, 0, &error);
  *
  * The picture is drawn pixel for pixel where the guest's resolution is the widget's, and else scaled to fit. With the
- * keyboard's focus the widget sends keys by where they are, so every layout works that the guest has; when the focus goes,
- * what is held down is released. A machine with a pointer that goes where it is told (vz_usb_pointer_new()) has it
- * follow the user's; one with a mouse only takes the pointer on a click, and Ctrl and Alt together give it back. A
+ * keyboard's focus the widget sends keys by where they are, so every layout works that the guest has; when the focus
+ * goes, what is held down is released. A machine with a pointer that goes where it is told (vz_usb_pointer_new()) has
+ * it follow the user's; one with a mouse only takes the pointer on a click, and Ctrl and Alt together give it back. A
  * trackpad has the fingers of a touch screen, and pinches and swipes of the user's trackpad.
  *
  * Threads: GTK's. */
@@ -59,8 +59,8 @@ VZ_GTK_PUBLIC gboolean vz_machine_view_set_machine(VzMachineView *view, struct v
 /**
  * vz_machine_view_set_channel:
  * @view: a view
- * @fd: the viewer's end of a display's channel (`vz/display_channel.h`), which the view takes over in any case; -1: none
- * @error: what went wrong
+ * @fd: the viewer's end of a display's channel (`vz/display_channel.h`), which the view takes over in any case; -1:
+ * none @error: what went wrong
  *
  * Show a display of a machine that is in another process, or in this one.
  *

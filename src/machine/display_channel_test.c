@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A display's channel, without a guest that draws (the fake backend): what a viewer hears, and what happens with one that
- * makes no sense. What a guest draws and is typed is tested by the window in tests/boot. */
+/* A display's channel, without a guest that draws (the fake backend): what a viewer hears, and what happens with one
+ * that makes no sense. What a guest draws and is typed is tested by the window in tests/boot. */
 #include "unit.h"
 
 #include <errno.h>

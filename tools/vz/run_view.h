@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What `vz run` does of --view: vz-view is started, and hears and says over a socket what it would with the process of a
- * machine in the background (docs/control.md), as far as it needs. */
+/* What `vz run` does of --view: vz-view is started, and hears and says over a socket what it would with the process of
+ * a machine in the background (docs/control.md), as far as it needs. */
 #ifndef VZ_TOOLS_RUN_VIEW_H
 #define VZ_TOOLS_RUN_VIEW_H
 

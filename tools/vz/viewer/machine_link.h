@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a window talks to the process of its machine (docs/control.md): requests whose answers come later, and events, all on
- * GLib's main loop. client.h is the same for commands, which wait. */
+/* How a window talks to the process of its machine (docs/control.md): requests whose answers come later, and events,
+ * all on GLib's main loop. client.h is the same for commands, which wait. */
 #ifndef VZ_TOOLS_MACHINE_LINK_H
 #define VZ_TOOLS_MACHINE_LINK_H
 
@@ -25,6 +25,7 @@ void machine_link_free(struct machine_link *l);
 void machine_link_ask(struct machine_link *l, const char *method, json_t *params, machine_link_done *done, void *arg);
 
 /* The same of a method that answers with a descriptor; one such question at a time. done is not NULL. */
-void machine_link_ask_fd(struct machine_link *l, const char *method, json_t *params, machine_link_done *done, void *arg);
+void machine_link_ask_fd(struct machine_link *l, const char *method, json_t *params, machine_link_done *done,
+                         void *arg);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* vz-view: a machine's display in a window, for `vz view` and `vz run --view`, which start it. It is a program of its own,
- * so that vz needs no GTK, and what draws windows is not in the process that runs a guest. It knows a machine by a
+/* vz-view: a machine's display in a window, for `vz view` and `vz run --view`, which start it. It is a program of its
+ * own, so that vz needs no GTK, and what draws windows is not in the process that runs a guest. It knows a machine by a
  * connection to its process (docs/control.md), and by a channel for the picture. */
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/input-event-codes.h>
 #include <vz-gtk.h>
 #include <vz/input.h>
 
@@ -277,7 +278,7 @@ static gboolean on_window_key(GtkEventControllerKey *controller, guint keyval, g
 {
     const GdkModifierType both = GDK_CONTROL_MASK | GDK_ALT_MASK;
 
-    if (keycode != 41 || (state & (both | GDK_SHIFT_MASK | GDK_SUPER_MASK)) != both) /* the key that is F here: 33 + 8 */
+    if (keycode != 8 + KEY_F || (state & (both | GDK_SHIFT_MASK | GDK_SUPER_MASK)) != both)
         return FALSE;
     on_full_screen(v);
     return TRUE;
@@ -384,7 +385,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (!gtk_init_check()) {
-        g_printerr("vz: there is no desktop to open a window on ($DISPLAY, $WAYLAND_DISPLAY); --web shows it in a browser\n");
+        g_printerr("vz: there is no desktop to open a window on ($DISPLAY, $WAYLAND_DISPLAY); --web shows it in a "
+                   "browser\n");
         return 1;
     }
     v.name = name ? name : v.name;
