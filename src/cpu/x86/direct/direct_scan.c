@@ -86,8 +86,8 @@ __attribute__((no_sanitize("thread"))) unsigned direct_find_shown(const uint8_t 
     return len;
 }
 
-/* Pages go from one program to the next, so what has changed too often is data or a translator's only for a while. Has it
- * been so long that this is to be found out again? */
+/* Pages go from one program to the next, so what has changed too often is data or a translator's only for a while.
+ * Has it been so long that this is to be found out again? */
 static bool forgive(struct direct_vm *v)
 {
     uint64_t now = clock_tsc();
