@@ -86,6 +86,18 @@ VZ_PUBLIC int vz_config_set_accel(struct vz_config *config, const char *name, st
  * VZ_ERROR_NO_MEMORY. Since 0.2; err since 0.4. */
 VZ_PUBLIC int vz_config_set_jit(struct vz_config *config, const char *how, struct vz_error *err);
 
+#define VZ_FIRMWARE_ITEMS_MAX 16
+#define VZ_FIRMWARE_ITEM_NAME_MAX 55 /* bytes */
+
+/**
+ * Have a text for whatever in the guest asks for it by QEMU's fw_cfg: firmware (OVMF), boot loaders, or systemd, whose
+ * credentials are opt/io.systemd.credentials/NAME.
+ * @name  opt/ and more, such as opt/org.example/key; copied, as text is
+ * Returns 0; or -1 with VZ_ERROR_INVALID (more than VZ_FIRMWARE_ITEMS_MAX, or NULL) or VZ_ERROR_NO_MEMORY; what is wrong with a
+ * name, vz_config_validate() says. Since 0.4. */
+VZ_PUBLIC int vz_config_add_firmware_item(struct vz_config *config, const char *name, const char *text,
+                                          struct vz_error *err);
+
 /* The only one of its kind: replaces what was there. A reference is taken. NULL takes a boot loader
  * out, and does not change the platform. Since 0.2. */
 VZ_PUBLIC void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader);

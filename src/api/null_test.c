@@ -102,6 +102,7 @@ START_TEST(a_missing_machine_does_nothing)
     INVALID(vz_machine_disk_size(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_attach_usb_device_wait(NULL, NULL, &err) < 0);
     INVALID(vz_machine_detach_usb_device_wait(NULL, NULL, &err) < 0);
+    INVALID(vz_config_add_firmware_item(NULL, NULL, NULL, &err) < 0);
     INVALID(vz_machine_set_disc(NULL, 0, NULL, false, &err) < 0);
     INVALID(vz_machine_usb_devices(NULL, NULL, NULL, &err) < 0);
     ck_assert_int_eq(vz_machine_attach_usb_device(NULL, NULL, NULL, NULL), -1);

@@ -30,7 +30,7 @@ enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
 #define DMA_REQUEST_LEN 16u /* control, length, address */
 
-#define FILES_MAX      16u
+#define FILES_MAX      32u
 #define DIR_HEAD_LEN   4u
 #define DIR_ENTRY_LEN  64u
 #define DIR_NAME_AT    8u

@@ -159,6 +159,68 @@ static const char *const cpu_words[] = {"default", "host", NULL};
 #define LIST_ROW(member, json_name, what)                                                          \
     FIELD_LIST(struct vz_config, member, json_name, &config_##member, .text = what),
 
+static bool parse_firmware_item(char *text, void *element)
+{
+    struct firmware_item *item = element;
+    char *value = strchr(text, '=');
+
+    if (!value)
+        return false;
+    *value++ = '\0';
+    item->name = strdup(text);
+    item->text = strdup(value);
+    return item->name && item->text;
+}
+
+static bool is_item_name(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(name, "opt/", 4) != 0 || len == 4 || len > VZ_FIRMWARE_ITEM_NAME_MAX)
+        return false;
+    for (const char *p = name; *p; p++) {
+        if (*p <= ' ' || *p > '~')
+            return false;
+    }
+    return true;
+}
+
+static void check_firmware_item(struct report *r, const void *object)
+{
+    const struct firmware_item *item = object;
+
+    if (!is_item_name(item->name))
+        report_problem(r, VZ_ERROR_INVALID, "'%.60s' is not opt/ and more, of up to %d printable characters without spaces", item->name,
+                       VZ_FIRMWARE_ITEM_NAME_MAX);
+}
+
+static void check_firmware_items(struct report *r, const void *object)
+{
+    const struct vz_config *c = object;
+
+    for (unsigned i = 0; i < c->firmware_item_count; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            if (!strcmp(c->firmware_item[i].name, c->firmware_item[k].name))
+                report_problem(r, VZ_ERROR_INVALID, "two are called %s", c->firmware_item[i].name);
+        }
+    }
+}
+
+static const struct schema_field firmware_item_fields[] = {
+    FIELD_STRING(struct firmware_item, name, "name", .required = true, .check = check_firmware_item,
+                 .text = "by which it is asked for: opt/ and more"),
+    FIELD_STRING(struct firmware_item, text, "text", .required = true, .text = "what is answered"),
+    FIELD_END};
+static const struct schema_type firmware_item_type = {
+    .name = "firmware_item", .size = sizeof(struct firmware_item), .fields = firmware_item_fields,
+    .parse = parse_firmware_item, .value = "NAME=TEXT", .text = "a text that the guest can ask for by fw_cfg"};
+
+static void check_machine(struct report *r, const void *object)
+{
+    check_slots(r, object);
+    check_firmware_items(r, object);
+}
+
 static const struct schema_field machine_fields[] = {
     FIELD_STRING(struct vz_config, options.label, "label", .host = true, .check = check_label, .option = "name",
                  MACHINE, .value = "NAME", .text = "a name for people, of 1 to 64 characters"),
@@ -208,6 +270,11 @@ static const struct schema_field machine_fields[] = {
                  .value = "WORDS",
                  .text = "how the software CPU translates: on (hot code, the default), off (interpret "
                          "everything), and words for experts with commas between: see vz(1)"),
+    FIELD_ARRAY(struct vz_config, firmware_item, firmware_item_count, "firmwareItems", &firmware_item_type,
+                .max = VZ_FIRMWARE_ITEMS_MAX, .noun = "firmware items", .rare = true,
+                .option = "fw-cfg", MACHINE,
+                .text = "a text for what asks for it by fw_cfg: firmware, boot loaders, systemd's credentials",
+                .more = "Names begin with opt/: opt/io.systemd.credentials/NAME, for one."),
     FIELD_ONE(struct vz_config, platform, "platform", &config_platforms,
               .text = "what kind of computer it is"),
     FIELD_ONE(struct vz_config, boot_loader, "bootLoader", &config_boot_loaders,
@@ -216,7 +283,7 @@ static const struct schema_field machine_fields[] = {
     FIELD_END};
 const struct schema_type config_machine_type = {
     .name = "configuration", .size = sizeof(struct vz_config), .fields = machine_fields,
-    .check = check_slots, .text = "a machine"};
+    .check = check_machine, .text = "a machine"};
 
 int config_each_device(const struct vz_config *config,
                        int (*fn)(void *arg, const struct config_device *device), void *arg)
@@ -355,6 +422,32 @@ int vz_config_set_accel(struct vz_config *config, const char *name, struct vz_er
 int vz_config_set_jit(struct vz_config *config, const char *how, struct vz_error *err)
 {
     return set_text(config, "jit", how, err);
+}
+
+int vz_config_add_firmware_item(struct vz_config *config, const char *name, const char *text, struct vz_error *err)
+{
+    struct firmware_item *item;
+
+    if (!options_given(config, "configuration", err) || !options_given(name, "name", err) || !options_given(text, "text", err))
+        return -1;
+    if (config->firmware_item_count == VZ_FIRMWARE_ITEMS_MAX) {
+        error_set(err, 0, VZ_ERROR_INVALID, "more than %d firmware items", VZ_FIRMWARE_ITEMS_MAX);
+        return -1;
+    }
+    item = schema_array_add(schema_find(&config_machine_type, "firmwareItems"), config);
+    if (item) {
+        item->name = strdup(name);
+        item->text = strdup(text);
+    }
+    if (item && item->name && item->text)
+        return 0;
+    if (item) {
+        free(item->name);
+        free(item->text);
+        config->firmware_item_count--;
+    }
+    error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
+    return -1;
 }
 
 void vz_config_set_boot_loader(struct vz_config *config, struct vz_boot_loader *loader)

@@ -234,8 +234,14 @@ struct vz_sound_device {
 #define CONFIG_LIST_MEMBER(member, ...) struct object_list member;
 #define CONFIG_LIST_CLASS(member, ...)  extern const struct schema_class config_##member;
 
+struct firmware_item {
+    char *name, *text;
+};
+
 struct vz_config {
     struct object object;
+    struct firmware_item *firmware_item;
+    unsigned firmware_item_count; /* at most VZ_FIRMWARE_ITEMS_MAX */
     struct vz_config_options options;
     int stdio_read_fd, stdio_write_fd;
     struct vz_boot_loader *boot_loader; /* may be NULL, which does not validate */

@@ -291,8 +291,11 @@ static const struct schema_type empty_type = {
     .option = "empty", .text = "nothing: a CD-ROM drive without a disc"};
 
 static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type,
-                                                                      &seed_type, &nbd_type, &empty_type, NULL};
+                                                                      &seed_type, &nbd_type, NULL};
 static const struct schema_class storage_attachments = {.types = storage_attachments_types};
+static const struct schema_type *const drive_attachments_types[] = {&disk_image_type, &block_device_type, &seed_type,
+                                                                    &nbd_type, &empty_type, NULL};
+static const struct schema_class drive_attachments = {.types = drive_attachments_types};
 
 struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
 {
@@ -571,7 +574,8 @@ static int complete_cdrom(void *object, struct vz_error *err)
 }
 
 static const struct schema_field usb_cdrom_fields[] = {
-    FIELD_ATTACHMENT,
+    FIELD_ONE(struct vz_storage_device, attachment, "attachment", &drive_attachments, .required = true,
+              .noun = "attachment of the drive", .text = "what is in it"),
     FIELD_USB_UUID,
     FIELD_USB_IDENTIFIER,
     FIELD_LIMITS,

@@ -113,6 +113,8 @@ static int create_board(struct parts *p, const struct parts_owner *owner, struct
         .debug_exit = c->options.debug_exit,
         .jit = c->options.interpret_only ? "off" : c->options.jit,
         .name = c->options.label,
+        .items = c->firmware_item,
+        .item_count = c->firmware_item_count,
         .firmware = has_firmware(p) ? &p->firmware : NULL,
         .memory_preallocate = c->options.memory_preallocate,
         .memory_huge_pages = c->options.memory_huge_pages,

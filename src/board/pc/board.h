@@ -18,6 +18,7 @@
 extern const struct device_kind *const pc_device_kinds[];
 
 struct firmware;
+struct firmware_item;
 
 struct board_options {
     uint64_t ram_size;       /* bytes, whole pages, RAM_SIZE_MIN..RAM_SIZE_MAX */
@@ -32,6 +33,8 @@ struct board_options {
     bool memory_strict;      /* likewise, where the backend's CPUs ask; for tests */
     bool host_cpu;           /* see struct hv_vm_desc */
     const char *jit, *name;  /* see struct hv_vm_desc; used by board_create() only */
+    const struct firmware_item *items; /* for fw_cfg, item_count of them; outlive the board */
+    unsigned item_count;
     struct firmware *firmware; /* open, outlives the board; NULL: whoever runs it loads a kernel */
     struct chipset_requests requests;
 };

@@ -52,6 +52,8 @@ static int add_chipset(struct board *b, struct reset_ctl **ret_reset)
         r = post_ports_create(b->bus);
     if (!r)
         r = fw_cfg_create(b->bus, &fw_cfg, &b->fw_cfg);
+    for (unsigned i = 0; !r && i < o->item_count; i++)
+        r = fw_cfg_set_file(b->fw_cfg, o->items[i].name, o->items[i].text, (uint32_t)strlen(o->items[i].text));
     if (!r && o->firmware)
         r = firmware_add_flash(b);
     if (!r)
