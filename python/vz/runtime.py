@@ -63,6 +63,7 @@ class UsbDevice(NamedTuple):
     storage_device: int  # its number for what is done with disks
     port: int
     attached: bool       # it came while the machine runs
+    has_disc: bool       # of a drive: something is in it that the guest has not ejected
 
 
 def _member(value: Any) -> Any:
@@ -194,7 +195,8 @@ class Runtime:
         @ffi.callback("vz_usb_device_fn")  # type: ignore[untyped-decorator, unused-ignore]
         def see(_: Any, info: Any) -> None:
             kind = "cdrom" if info.kind == lib.VZ_USB_CDROM else "disk"
-            found.append(UsbDevice(text(info.uuid) or "", kind, info.storage_device, info.port, info.attached))
+            found.append(UsbDevice(text(info.uuid) or "", kind, info.storage_device, info.port, info.attached,
+                                   info.has_disc))
 
         called(lib.vz_machine_usb_devices, self.c, see, ffi.NULL)
         return found

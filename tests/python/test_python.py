@@ -35,6 +35,25 @@ def vz():
     return vz
 
 
+def test_usb_devices_come_and_go(vz, kernels, tmp_path):
+    path = tmp_path / "disc.iso"
+    path.write_bytes(bytes(1 << 20))
+    drive = {"type": "usbCdrom", "attachment": {"type": "diskImage", "path": str(path)}}
+    m = vz.Machine(vz.Config.from_json({"memory": 256 << 20, "bootLoader": {"type": "linux", "kernel": str(kernels["cloud"])},
+                                        "continueAtPanic": True, "usbControllers": [{"type": "xhci"}]}))
+    with pytest.raises(vz.Error):
+        m.attach_usb_device(drive)  # it does not run
+    m.start()
+    m.attach_usb_device(drive)
+    device = m.usb_devices()[0]
+    assert device.kind == "cdrom" and device.attached and device.has_disc
+    m.set_disc(device.storage_device, None)
+    assert not m.usb_devices()[0].has_disc
+    m.detach_usb_device(device.uuid)
+    assert m.usb_devices() == []
+    m.stop()
+
+
 @pytest.fixture
 def talk(vz, kernels, initramfs):
     """talk(SCRIPT, **members): a Config whose guest runs the script, and a Console to it."""
