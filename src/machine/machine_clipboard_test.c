@@ -252,19 +252,10 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
-#define TEST(fn)                                                                                                       \
-    do {                                                                                                               \
-        TCase *c = tcase_create(#fn);                                                                                  \
-        tcase_add_checked_fixture(c, setup, teardown);                                                                 \
-        tcase_add_test(c, fn);                                                                                         \
-        tcase_set_timeout(c, 60);                                                                                      \
-        suite_add_tcase(s, c);                                                                                         \
-    } while (0)
-    TEST(the_last_who_copies_is_asked);
-    TEST(who_waits_hears_when_the_owner_goes);
-    TEST(what_cannot_be_is_refused);
-    TEST(parties_come_and_go);
-#undef TEST
+    UNIT_TEST_BETWEEN(s, the_last_who_copies_is_asked, setup, teardown);
+    UNIT_TEST_BETWEEN(s, who_waits_hears_when_the_owner_goes, setup, teardown);
+    UNIT_TEST_BETWEEN(s, what_cannot_be_is_refused, setup, teardown);
+    UNIT_TEST_BETWEEN(s, parties_come_and_go, setup, teardown);
 }
 
 UNIT_TEST_MAIN("the clipboard's parties", add_tests)

@@ -673,32 +673,23 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
-#define TEST(fn)                                                                                                       \
-    do {                                                                                                               \
-        TCase *c = tcase_create(#fn);                                                                                  \
-        tcase_add_checked_fixture(c, setup, teardown);                                                                 \
-        tcase_add_test(c, fn);                                                                                         \
-        tcase_set_timeout(c, 60);                                                                                      \
-        suite_add_tcase(s, c);                                                                                         \
-    } while (0)
-    TEST(both_sides_say_what_they_can);
-    TEST(a_clipboard_that_is_not_shared_is_not_mentioned);
-    TEST(the_guest_pastes_any_size);
-    TEST(the_host_pastes_any_size_in_any_pieces);
-    TEST(what_is_too_large_is_refused_and_the_talk_goes_on);
-    TEST(content_nobody_asked_for_is_not_kept);
-    TEST(an_agent_that_lies_is_passed_over);
-    TEST(two_streams_do_not_mix);
-    TEST(abilities_that_change_in_the_middle_harm_nobody);
-    TEST(a_guest_that_asks_and_does_not_read_costs_nothing);
-    TEST(an_offer_takes_the_place_of_the_other_side_s);
-    TEST(an_agent_that_starts_again_hears_what_is_offered);
-    TEST(an_old_agent_has_one_selection);
-    TEST(lines_end_as_the_guest_wants_them);
-    TEST(displays_have_sizes_and_places);
-    TEST(a_paste_goes_on_after_a_restore);
-    TEST(what_comes_goes_on_after_a_restore);
-#undef TEST
+    UNIT_TEST_BETWEEN(s, both_sides_say_what_they_can, setup, teardown);
+    UNIT_TEST_BETWEEN(s, a_clipboard_that_is_not_shared_is_not_mentioned, setup, teardown);
+    UNIT_TEST_BETWEEN(s, the_guest_pastes_any_size, setup, teardown);
+    UNIT_TEST_BETWEEN(s, the_host_pastes_any_size_in_any_pieces, setup, teardown);
+    UNIT_TEST_BETWEEN(s, what_is_too_large_is_refused_and_the_talk_goes_on, setup, teardown);
+    UNIT_TEST_BETWEEN(s, content_nobody_asked_for_is_not_kept, setup, teardown);
+    UNIT_TEST_BETWEEN(s, an_agent_that_lies_is_passed_over, setup, teardown);
+    UNIT_TEST_BETWEEN(s, two_streams_do_not_mix, setup, teardown);
+    UNIT_TEST_BETWEEN(s, abilities_that_change_in_the_middle_harm_nobody, setup, teardown);
+    UNIT_TEST_BETWEEN(s, a_guest_that_asks_and_does_not_read_costs_nothing, setup, teardown);
+    UNIT_TEST_BETWEEN(s, an_offer_takes_the_place_of_the_other_side_s, setup, teardown);
+    UNIT_TEST_BETWEEN(s, an_agent_that_starts_again_hears_what_is_offered, setup, teardown);
+    UNIT_TEST_BETWEEN(s, an_old_agent_has_one_selection, setup, teardown);
+    UNIT_TEST_BETWEEN(s, lines_end_as_the_guest_wants_them, setup, teardown);
+    UNIT_TEST_BETWEEN(s, displays_have_sizes_and_places, setup, teardown);
+    UNIT_TEST_BETWEEN(s, a_paste_goes_on_after_a_restore, setup, teardown);
+    UNIT_TEST_BETWEEN(s, what_comes_goes_on_after_a_restore, setup, teardown);
 }
 
 UNIT_TEST_MAIN("spice_agent", add_tests)

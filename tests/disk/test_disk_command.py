@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """`vz disk`: what it makes is what QEMU's tools make of it, and nothing is left of what was stopped."""
-import contextlib
 import json
 import os
 import signal
 import socket as sockets
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import SLOWER, VZ
+from conftest import ROOT, SLOWER, VZ
 from test_qcow2 import RIG, content, expect_sound, qemu, rig
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+from nbd_server import nbdkit  # noqa: E402
 
 MIB = 1 << 20
 
@@ -258,26 +261,13 @@ def test_names_that_strangers_wrote(vz, tmp_path):
         assert 'a?[31m?"' in text and "\x1b" not in text and "\x9b" not in text
 
 
-@contextlib.contextmanager
-def nbdkit(socket, *words):
-    """Serve there. The disk's URI."""
-    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, *words])
-    try:
-        while not socket.exists():
-            assert server.poll() is None
-            time.sleep(0.01)
-        yield f"nbd+unix:///?socket={socket}"
-    finally:
-        server.kill()
-        server.wait()
-
-
 def test_the_end_that_fails_is_named(vz, tmp_path):
     data = tmp_path / "data"  # holes are not read
     data.write_bytes(b"x" * (8 << 20))
-    with nbdkit(tmp_path / "bad", "--filter=error", "file", data, "error-pread=EIO", "error-pread-rate=100%") as bad, \
+    with nbdkit(tmp_path / "bad", "--filter=error", "file", data, "error-pread=EIO", "error-pread-rate=100%") as r, \
             nbdkit(tmp_path / "full", "--filter=error", "memory", "8M", "error-pwrite=ENOSPC",
-                   "error-pwrite-rate=100%") as full, nbdkit(tmp_path / "good", "file", data) as good:
+                   "error-pwrite-rate=100%") as w, nbdkit(tmp_path / "good", "file", data) as g:
+        bad, full, good = r.uri, w.uri, g.uri
         refused(vz, "convert", bad, tmp_path / "to.img", said=[f"{bad}: Input/output error"])
         refused(vz, "convert", bad, full, "--replace", said=[f"{bad}: Input/output error"])
         refused(vz, "convert", good, full, "--replace", said=[f"{full}: No space left on device"])
@@ -423,8 +413,8 @@ def test_an_image_that_qemu_uses(vz, tmp_path, export):
 def test_qemu_reads_what_is_only_read(vz, tmp_path):
     path, socket = tmp_path / "d.qcow2", tmp_path / "socket"
     qemu("img", "convert", "-O", "qcow2", content(tmp_path / "s.raw"), path)
-    with nbdkit(socket, "--filter=delay", "memory", "64M", "wdelay=500ms") as uri:
-        p = subprocess.Popen([VZ, "disk", "convert", "--replace", path, uri])
+    with nbdkit(socket, "--filter=delay", "memory", "64M", "wdelay=500ms") as server:
+        p = subprocess.Popen([VZ, "disk", "convert", "--replace", path, server.uri])
         try:
             time.sleep(0.5)
             qemu("img", "check", "-q", path)
@@ -438,17 +428,12 @@ def test_qemu_reads_what_is_only_read(vz, tmp_path):
 
 @pytest.mark.parametrize("when", ["greeting", "reading"])
 def test_a_server_that_hangs_holds_nobody_up(tmp_path, when):
-    socket = tmp_path / "socket"
-    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=delay", "pattern", "1G", "rdelay=20ms"])
-    try:
-        while not socket.exists():
-            assert server.poll() is None
-            time.sleep(0.01)
+    with nbdkit(tmp_path / "socket", "--filter=delay", "pattern", "1G", "rdelay=20ms") as server:
         if when == "greeting":
-            server.send_signal(signal.SIGSTOP)
-        p = subprocess.Popen([VZ, "disk", "convert", f"nbd+unix:///?socket={socket}", tmp_path / "to.img"])
+            server.process.send_signal(signal.SIGSTOP)
+        p = subprocess.Popen([VZ, "disk", "convert", server.uri, tmp_path / "to.img"])
         time.sleep(0.5)
-        server.send_signal(signal.SIGSTOP)
+        server.process.send_signal(signal.SIGSTOP)
         time.sleep(0.3)
         assert p.poll() is None
         began = time.monotonic()
@@ -456,29 +441,19 @@ def test_a_server_that_hangs_holds_nobody_up(tmp_path, when):
         assert p.wait(60 * SLOWER) == -signal.SIGINT
         assert time.monotonic() - began < 15, "the server's time-out is 30 s"
         assert not (tmp_path / "to.img").exists()
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_holes_of_a_server_are_not_read(vz, tmp_path):
     """8 TiB would take hours."""
-    disk, socket = tmp_path / "disk.img", tmp_path / "socket"
+    disk = tmp_path / "disk.img"
     disk.write_bytes(b"")
     os.truncate(disk, 8 << 40)
     with open(disk, "r+b") as f:
         for at in (0, 5 * MIB + 512, 7 << 40):
             f.seek(at)
             f.write(b"something")
-    server = subprocess.Popen(["nbdkit", "-f", "-r", "-U", socket, "file", disk])
-    try:
-        while not socket.exists():
-            assert server.poll() is None
-            time.sleep(0.01)
-        well(vz, "convert", f"nbd+unix:///?socket={socket}", tmp_path / "copy.qcow2", "--cluster-size", "2M")
-    finally:
-        server.kill()
-        server.wait()
+    with nbdkit(tmp_path / "socket", "-r", "file", disk) as server:
+        well(vz, "convert", server.uri, tmp_path / "copy.qcow2", "--cluster-size", "2M")
     subprocess.run(["qemu-img", "check", "-q", tmp_path / "copy.qcow2"], check=True)
     for at in (0, 5 * MIB, 7 << 40):
         said = subprocess.run(["qemu-io", "-r", "-c", f"read -v {at} 1024", tmp_path / "copy.qcow2"], check=True, text=True,
@@ -491,22 +466,14 @@ def test_holes_of_a_server_are_not_read(vz, tmp_path):
                                   ["convert", "source", "to.qcow2"], ["convert", "source", "to.img"]])
 def test_nothing_is_left_of_what_was_stopped(tmp_path, export, args, number):
     """The source answers slowly, so that it is in the middle when it is stopped."""
-    socket = tmp_path / "socket"
-    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "--filter=delay", "pattern", "1G", "rdelay=50ms"])
-    try:
-        while not socket.exists():
-            assert server.poll() is None
-            time.sleep(0.01)
-        words = [w.replace("source", f"nbd+unix:///?socket={socket}").replace("to.", f"{tmp_path}/to.") for w in args]
+    with nbdkit(tmp_path / "socket", "--filter=delay", "pattern", "1G", "rdelay=50ms") as server:
+        words = [w.replace("source", server.uri).replace("to.", f"{tmp_path}/to.") for w in args]
         p = subprocess.Popen([VZ, "disk", *words])
         time.sleep(0.3)
         assert p.poll() is None
         p.send_signal(number)
         assert p.wait(60 * SLOWER) == -number
         assert [n for n in os.listdir(tmp_path) if n.startswith("to")] == []
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.mark.parametrize("verb", ["info", "check"])

@@ -43,4 +43,14 @@
         suite_add_tcase(suite, case_);                                                             \
     } while (0)
 
+/* The same, with functions that come before and behind it. */
+#define UNIT_TEST_BETWEEN(suite, fn, setup, teardown)                                              \
+    do {                                                                                           \
+        TCase *case_ = tcase_create(#fn);                                                          \
+        tcase_set_timeout(case_, 60);                                                              \
+        tcase_add_checked_fixture(case_, setup, teardown);                                         \
+        tcase_add_test(case_, fn);                                                                 \
+        suite_add_tcase(suite, case_);                                                             \
+    } while (0)
+
 #endif

@@ -279,18 +279,6 @@ static bool set_machine(struct bundle *b, const struct args *a)
 
 /* ---- Devices that come and go --------------------------------------------------------------- */
 
-/* As it is stored, with all paths absolute. A reference; NULL and err. */
-static json_t *stored(const struct bundle *b, struct vz_error *err)
-{
-    struct vz_config *file = bundle_config(b, err);
-    struct vz_config *config = file ? config_absolute(file, b->path, NULL, err) : NULL;
-    json_t *json = config ? config_json(config, err) : NULL;
-
-    vz_config_unref(config);
-    vz_config_unref(file);
-    return json;
-}
-
 /* A copy of the UUID of the last disk, if that is on USB. */
 static char *last_uuid(const json_t *config)
 {
@@ -322,7 +310,7 @@ static bool attach_usb(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool ok = machine_change(b, a, attach_one, &err);
-    json_t *config = ok ? stored(b, &err) : NULL;
+    json_t *config = ok ? config_json_stored(b, &err) : NULL;
     char *uuid = last_uuid(config);
 
     ok = config && uuid && (!bundle_is_running(b) || attach_now(b, uuid, config, &err));

@@ -96,18 +96,6 @@ static struct vz_config *change(const struct vz_config *old, const struct args *
     return c;
 }
 
-/* As it is stored, with all paths absolute. A reference; NULL and err. */
-static json_t *stored(const struct bundle *b, struct vz_error *err)
-{
-    struct vz_config *file = bundle_config(b, err);
-    struct vz_config *config = file ? config_absolute(file, b->path, NULL, err) : NULL;
-    json_t *json = config ? config_json(config, err) : NULL;
-
-    vz_config_unref(config);
-    vz_config_unref(file);
-    return json;
-}
-
 /* ---- Running machines ----------------------------------------------------------------------- */
 
 /* Have the running machine's device of that tag lead to share (NULL: nothing). *ret: it has one. */
@@ -158,7 +146,7 @@ static bool tell_all(const struct bundle *b, const json_t *running, const json_t
 static bool change_running(const struct bundle *b, const struct args *a, struct vz_error *err)
 {
     json_t *running = client_ask(b, "config", NULL, NULL, err);
-    json_t *config = running ? stored(b, err) : NULL;
+    json_t *config = running ? config_json_stored(b, err) : NULL;
     bool ok = config && tell_all(b, running, config, a, err);
 
     json_decref(config);
@@ -208,7 +196,7 @@ static void print_all(const json_t *devices)
 
 static bool list(const struct bundle *b, bool for_programs, struct vz_error *err)
 {
-    json_t *json = stored(b, err), *devices = json_object_get(json, LIST);
+    json_t *json = config_json_stored(b, err), *devices = json_object_get(json, LIST);
     bool ok = json;
 
     if (for_programs && json)
