@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """fio and nvme-cli of a Debian guest as judges of disks: every format on both controllers, blocks of 512 and 4096 bytes,
-and an NBD server, 1 to 128 requests at once, all verified. Some ten minutes and the network (for the guest's packages), so
+and NBD servers, 1 to 128 requests at once, all verified. Some ten minutes and the network (for the guest's packages), so
 only where VZ_LONG=1 asks for it."""
 import json
 import os
 import subprocess
-import time
+import sys
 
 import pytest
 
-from conftest import VZ
+from conftest import ROOT, VZ
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+from nbd_server import nbdkit  # noqa: E402
 
 pytestmark = pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes minutes and the network: VZ_LONG=1")
 SIZE = "64M"
@@ -33,38 +36,45 @@ def guest(tmp_path_factory):
     ok(VZ, "delete", "--force", "judge", env=env)
 
 
-@pytest.fixture
-def export(tmp_path):
-    path = tmp_path / "socket"
-    server = subprocess.Popen(["nbdkit", "-f", "-U", path, "memory", SIZE])
-    try:
-        while not path.exists():
-            assert server.poll() is None
-            time.sleep(0.01)
-        yield f"nbd+unix:///?socket={path}"
-    finally:
-        server.kill()
-        server.wait()
+# Images, by how they are made (None: raw, "base": a layer), and blocks of 4096 bytes or not.
+IMAGES = {"raw": (None, False), "raw4k": (None, True), "v2": ("compat=0.10", False), "v3": ("compat=v3", True),
+          "lazy": ("lazy_refcounts=on,extended_l2=on", False), "layer": ("base", False)}
+
+
+def make_images(folder):
+    base = folder / "base.qcow2"
+    ok("qemu-img", "create", "-q", "-f", "qcow2", base, SIZE)
+    ok("qemu-io", "-c", f"write -P 7 0 {SIZE}", base)
+    for device in ("disk", "nvme"):
+        for name, (made, blocks) in IMAGES.items():
+            path = folder / f"{device}-{name}.{'qcow2' if made else 'img'}"
+            if made == "base":
+                ok(VZ, "disk", "create", path, "--backing", "base.qcow2")
+            else:
+                ok("qemu-img", "create", "-q", "-f", "qcow2" if made else "raw", *(("-o", made) if made else ()), path, SIZE)
+            yield device, path, ",block-size=4096" if blocks else ""
 
 
 def fio(depth, devices):
     jobs = " ".join(f"--name={name} --filename=/dev/{name}" for name in devices)
-    return (f"fio --output-format=json --ioengine=libaio --direct=1 --rw=randrw --bs=4k --iodepth={depth} --size={SIZE} "
-            f"--verify=crc32c --verify_fatal=1 --norandommap=0 --group_reporting=0 {jobs}")
+    return (f"fio --output-format=json --ioengine=libaio --direct=1 --rw=randrw --bssplit=4k/60:16k/30:128k/10 "
+            f"--iodepth={depth} --size={SIZE} --verify=crc32c --verify_fatal=1 {jobs}")
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_what_is_written_is_read(guest, export, tmp_path, depth):
-    images = []
-    for name, more in (("raw", ""), ("raw4k", ",block-size=4096"), ("v3.qcow2", ""), ("v3-4k.qcow2", ",block-size=4096")):
-        for device in ("--disk", "--nvme"):
-            path = tmp_path / f"{device[2:]}-{name}"
-            ok(VZ, "disk", "create", path, SIZE, *(("--format", "raw") if "qcow2" not in name else ()))
-            images.append((device, path, more))
-    words = [w for device, path, more in images for w in (device, f"{path}{more}")]
-    # The machine's own disk is the first one.
-    devices = [f"vd{c}" for c in "bcdef"] + [f"nvme{n}n1" for n in range(4)]
-    told = json.loads(guest(*words, "--disk", export, "--", "sh", "-c", fio(depth, devices)))
+def test_what_is_written_is_read(guest, tmp_path, depth):
+    data = tmp_path / "data"
+    data.write_bytes(b"")
+    os.truncate(data, 64 << 20)
+    images = list(make_images(tmp_path))
+    with nbdkit(tmp_path / "memory", "memory", SIZE) as memory, \
+            nbdkit(tmp_path / "file", "--filter=delay", "file", data, "rdelay=1ms", "wdelay=1ms") as file:
+        disks = [*images, ("disk", memory.uri, ""), ("nvme", file.uri, "")]
+        words = [w for device, path, more in disks for w in (f"--{device}", f"{path}{more}")]
+        # The machine's own disk is the first one.
+        devices = [f"vd{chr(ord('b') + n)}" for n in range(len(disks) // 2)]
+        devices += [f"nvme{n}n1" for n in range(len(disks) // 2)]
+        told = json.loads(guest(*words, "--", "sh", "-c", fio(depth, devices)))
     assert [job["jobname"] for job in told["jobs"]] == devices
     for job in told["jobs"]:
         assert job["error"] == 0 and job["read"]["total_ios"] and job["write"]["total_ios"], job["jobname"]
