@@ -56,6 +56,8 @@ void disk_counters(struct vz_machine *m, vz_machine_stats_fn *fn, void *arg)
         tell(&t, "bytes_written", s.bytes_written);
         tell(&t, "errors", s.errors);
         tell(&t, "limited", s.limited);
+        if (s.reconnects)
+            tell(&t, "reconnects", s.reconnects);
         tell_time(&t, "read", &s.read);
         tell_time(&t, "write", &s.write);
         tell_time(&t, "flush", &s.flush);
