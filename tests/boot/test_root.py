@@ -122,6 +122,26 @@ def test_what_is_wrong_is_said(tree, unpacked):
     assert r.status == 1 and "/nonexistent: No such file" in r.err, r
 
 
+def test_links_in_the_root_lead_to_nothing_else_of_the_host(tree, unpacked, tmp_path):
+    """vz reads kernel and modules itself, and a guest may have written them."""
+    kernel, (version,) = unpacked("cloud"), os.listdir(unpacked("cloud") / "lib/modules")
+    beside, folder = tmp_path / "beside.ko", tree / "lib/modules" / version
+    shutil.copy(next(kernel.glob("lib/modules/*/kernel/fs/fuse/virtiofs.ko*")), beside)
+    folder.mkdir(parents=True)
+    (folder / "virtiofs.ko").symlink_to(beside)
+    give_away(tree)
+    r = run(tree, kernel=kernel)
+    assert r.status == 2 and "virtiofs.ko: No such file" in r.err, r
+    (folder / "virtiofs.ko").unlink()
+    os.mkfifo(folder / "virtiofs.ko")
+    r = run(tree, kernel=kernel)
+    assert r.status == 2 and "virtiofs.ko: not a regular file" in r.err, r
+    (tree / "boot").mkdir()
+    (tree / "boot/vmlinuz-1").symlink_to(next(kernel.glob("boot/vmlinuz-*")))
+    r = run(tree)
+    assert r.status == 2 and "boot/vmlinuz-1: No such file" in r.err, r
+
+
 def test_a_debian_with_its_kernel_and_systemd(tmp_path):
     tree, folders = tmp_path / "debian", "bin boot etc home lib lib64 mnt opt root sbin srv usr var"
     for folder in ("dev", "proc", "run", "sys", "tmp"):

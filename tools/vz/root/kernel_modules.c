@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "root/kernel_modules.h"
 
+#include <fcntl.h>
 #include <fts.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -14,12 +20,13 @@
 
 #define MODULE_MAX ((size_t)64 << 20) /* bytes, unpacked */
 #define DEPTH_MAX  16u
+#define LOOKS_MAX  100u /* as many as agent/vz_init.c loads */
 
 /* ---- Unpacking ------------------------------------------------------------------------------ */
 
 static bool unpack_xz(const uint8_t *in, size_t in_len, uint8_t *out, size_t *len)
 {
-    uint64_t memory = UINT64_MAX;
+    uint64_t memory = 2 * MODULE_MAX;
     size_t at = 0, to = 0;
     bool ok = lzma_stream_buffer_decode(&memory, 0, NULL, in, &at, in_len, out, &to, *len) == LZMA_OK;
 
@@ -56,15 +63,50 @@ static bool ends_with(const char *text, const char *end)
     return len >= n && !strcmp(text + len - n, end);
 }
 
+/* path begins with root, and is opened as somebody would who has that as root. -1 with err. */
+static int open_module(const char *root, const char *path, struct vz_error *err)
+{
+    const struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
+    struct stat st;
+
+    if (top >= 0)
+        fd = (int)syscall(SYS_openat2, top, path + strlen(root), &how, sizeof(how));
+    if (fd < 0)
+        fail_errno(err, path);
+    if (top >= 0)
+        close(top);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        fail(err, VZ_ERROR_INVALID, "%.200s: not a regular file", path);
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static char *read_packed(const char *root, const char *path, size_t *ret_len, struct vz_error *err)
+{
+    int fd = open_module(root, path, err);
+    char link[64], *ret;
+
+    if (fd < 0)
+        return NULL;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ret = cli_read_file(link, ret_len, err);
+    close(fd);
+    return ret;
+}
+
 /* The module, as an ELF file; NULL and err. */
-static void *read_module(const char *path, size_t *ret_len, struct vz_error *err)
+static void *read_module(const char *root, const char *path, size_t *ret_len, struct vz_error *err)
 {
     bool (*unpack)(const uint8_t *, size_t, uint8_t *, size_t *) = ends_with(path, ".xz")    ? unpack_xz
                                                                    : ends_with(path, ".gz")  ? unpack_gz
                                                                    : ends_with(path, ".zst") ? unpack_zst
                                                                                              : NULL;
     size_t len, room = MODULE_MAX;
-    char *packed = cli_read_file(path, &len, err), *data;
+    char *packed = read_packed(root, path, &len, err), *data;
 
     if (!packed || !unpack) {
         *ret_len = len;
@@ -99,14 +141,15 @@ static bool is_module(const char *file, const char *name)
     return !strncmp(file, ".ko", 3) && (!file[3] || file[3] == '.');
 }
 
-/* Text for free(); NULL: there is none. */
-static char *find(const char *folder, const char *name)
+/* Text for free(), which begins with root; NULL: there is none. */
+static char *find(const char *root, const char *folder, const char *name)
 {
-    char *const roots[] = {(char *)(uintptr_t)folder, NULL};
-    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
-    char *ret = NULL;
+    char path[PATH_MAX], *const roots[] = {path, NULL}, *ret = NULL;
+    FTS *fts = NULL;
     FTSENT *e;
 
+    if (snprintf(path, sizeof(path), "%s/%s", root, folder) < (int)sizeof(path))
+        fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
     while (fts && !ret && (e = fts_read(fts))) {
         /* Links lead to where the kernel was built. */
         if (e->fts_info != FTS_D && e->fts_info != FTS_DP && is_module(e->fts_name, name))
@@ -147,22 +190,29 @@ static bool append(struct kernel_modules *m, const struct kernel_module *one, st
     return true;
 }
 
-static bool add(struct kernel_modules *m, const char *folder, const char *name, unsigned depth, struct vz_error *err)
+static bool add(struct kernel_modules *m, const char *root, const char *folder, const char *name, unsigned depth,
+                struct vz_error *err)
 {
     struct kernel_module one = {.data = NULL};
-    char *path = is_there(m, name) || depth > DEPTH_MAX ? NULL : find(folder, name), *needs, *rest, *word;
+    char *path, *needs, *rest, *word;
     bool ok = true;
 
+    if (is_there(m, name) || depth > DEPTH_MAX)
+        return true;
+    if (m->looks++ == LOOKS_MAX)
+        return fail_false(err, VZ_ERROR_INVALID, "%.100s/%.100s: its modules depend on more than %u others", root,
+                          folder, LOOKS_MAX);
+    path = find(root, folder, name);
     if (!path)
         return true;
     snprintf(one.name, sizeof(one.name), "%s", name);
-    one.data = read_module(path, &one.len, err);
+    one.data = read_module(root, path, &one.len, err);
     free(path);
     if (!one.data)
         return false;
     rest = needs = strdup(depends_of(&one));
     while (ok && (word = strsep(&rest, ",")))
-        ok = !*word || add(m, folder, word, depth + 1, err);
+        ok = !*word || add(m, root, folder, word, depth + 1, err);
     ok = ok && append(m, &one, err);
     if (!ok)
         free(one.data);
@@ -170,9 +220,10 @@ static bool add(struct kernel_modules *m, const char *folder, const char *name, 
     return ok;
 }
 
-bool kernel_modules_add(struct kernel_modules *m, const char *folder, const char *name, struct vz_error *err)
+bool kernel_modules_add(struct kernel_modules *m, const char *root, const char *folder, const char *name,
+                        struct vz_error *err)
 {
-    return add(m, folder, name, 0, err);
+    return add(m, root, folder, name, 0, err);
 }
 
 void kernel_modules_fini(struct kernel_modules *m)

@@ -53,9 +53,9 @@ static bool put_modules(FILE *to, const struct root_initrd *r, struct vz_error *
     char path[32];
 
     for (size_t i = 0; ok && i < sizeof(drivers) / sizeof(drivers[0]); i++)
-        ok = kernel_modules_add(&m, r->modules, drivers[i], err);
+        ok = kernel_modules_add(&m, r->modules_root, r->modules, drivers[i], err);
     if (ok && r->overlay)
-        ok = kernel_modules_add(&m, r->modules, "overlay", err);
+        ok = kernel_modules_add(&m, r->modules_root, r->modules, "overlay", err);
     put(to, "mod", S_IFDIR | 0755, "", 0, 0, 0);
     for (unsigned i = 0; ok && i < m.count; i++) {
         snprintf(path, sizeof(path), "mod/%02u", i);

@@ -8,7 +8,8 @@
 #include <vz/error.h>
 
 struct root_initrd {
-    const char *modules; /* folder of the kernel's modules; NULL: there is none */
+    const char *modules; /* folder of the kernel's modules, below modules_root; NULL: there is none */
+    const char *modules_root;
     const char *tag;     /* of the root */
     const char *overlay; /* "tmpfs", the tag of what takes changes, or NULL: none */
     bool wait;           /* a root without an init gets no shell */

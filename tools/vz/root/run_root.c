@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
@@ -23,7 +25,8 @@
 struct root {
     char *path, *upper, *map; /* upper, map: NULL: not said */
     bool read_only;
-    char kernel[PATH_MAX], modules[PATH_MAX]; /* modules: "": none */
+    char kernel[PATH_MAX], modules_root[PATH_MAX];
+    char modules[160]; /* below modules_root; "": none */
 };
 
 /* ---- What is said --------------------------------------------------------------------------- */
@@ -99,11 +102,39 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* The newest of the root's own; or "". */
-static void find_kernel(struct root *r)
+/* A file of the root, which may be a guest's work, as the guest would find it: its links lead nowhere else. Its path on
+ * the host; 0 or -errno. */
+static int resolve(const struct root *r, const char *inside, char ret[PATH_MAX])
 {
-    char folder[PATH_MAX], best[NAME_MAX + 1] = "";
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    int top = open(r->path, O_PATH | O_DIRECTORY | O_CLOEXEC), error = 0;
+    int fd = top < 0 ? -1 : (int)syscall(SYS_openat2, top, inside, &how, sizeof(how));
+    struct stat st;
+    char link[64];
+    ssize_t n;
+
+    if (fd < 0)
+        error = errno;
+    else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        error = EINVAL;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = error ? 0 : readlink(link, ret, PATH_MAX - 1);
+    if (n < 0)
+        error = errno;
+    ret[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
+    if (top >= 0)
+        close(top);
+    return -error;
+}
+
+/* The newest of the root's own; or "". False after cli_error(). */
+static bool find_kernel(struct root *r)
+{
+    char folder[PATH_MAX], best[NAME_MAX + 1] = "", inside[NAME_MAX + 8];
     struct dirent *e;
+    int error = 0;
     DIR *d;
 
     snprintf(folder, sizeof(folder), "%s/boot", r->path);
@@ -118,8 +149,12 @@ static void find_kernel(struct root *r)
     }
     if (d)
         closedir(d);
+    snprintf(inside, sizeof(inside), "boot/%s", best);
     if (best[0])
-        snprintf(r->kernel, sizeof(r->kernel), "%.3800s/boot/%s", r->path, best);
+        error = -resolve(r, inside, r->kernel);
+    if (error)
+        cli_error("--root '%s': %s: %s", r->path, inside, error == EINVAL ? "not a regular file" : strerror(error));
+    return !error;
 }
 
 /* What uname -r says in it (Linux's boot protocol, 2.0 and newer): "" if it is no such file. */
@@ -134,7 +169,7 @@ static void read_version(const char *kernel, char ret[128])
 
         ret[n > 0 ? n : 0] = '\0';
         ret[strcspn(ret, " ")] = '\0';
-        if (strchr(ret, '/'))
+        if (ret[0] == '.' || strchr(ret, '/'))
             ret[0] = '\0';
     }
     if (fd >= 0)
@@ -145,21 +180,21 @@ static void read_version(const char *kernel, char ret[128])
 static void find_modules(struct root *r, const char *kernel)
 {
     const char *slash = strrchr(kernel, '/');
-    int folder = slash ? (int)(slash - kernel) : 1;
-    char version[128];
+    char version[128], beside[PATH_MAX], path[PATH_MAX];
+    const char *const roots[] = {r->path, beside, "/"};
 
     read_version(kernel, version);
     if (!version[0])
         return;
-    snprintf(r->modules, sizeof(r->modules), "%.3900s/lib/modules/%s", r->path, version);
-    if (is_folder(r->modules))
-        return;
-    snprintf(r->modules, sizeof(r->modules), "%.*s/../lib/modules/%s", folder, slash ? kernel : ".", version);
-    if (is_folder(r->modules))
-        return;
-    snprintf(r->modules, sizeof(r->modules), "/lib/modules/%s", version);
-    if (!is_folder(r->modules))
-        r->modules[0] = '\0'; /* all that it needs may be in it */
+    snprintf(beside, sizeof(beside), "%.*s/..", slash ? (int)(slash - kernel) : 1, slash ? kernel : ".");
+    snprintf(r->modules, sizeof(r->modules), "lib/modules/%s", version);
+    for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+        snprintf(r->modules_root, sizeof(r->modules_root), "%.3900s", roots[i]);
+        snprintf(path, sizeof(path), "%.3900s/%s", roots[i], r->modules);
+        if (is_folder(path))
+            return;
+    }
+    r->modules[0] = '\0'; /* all that it needs may be in it */
 }
 
 static bool add_kernel(struct run_options *o, struct root *r)
@@ -170,7 +205,8 @@ static bool add_kernel(struct run_options *o, struct root *r)
         find_modules(r, kernel->value);
         return true;
     }
-    find_kernel(r);
+    if (!find_kernel(r))
+        return false;
     if (!r->kernel[0]) {
         cli_error("--root '%s': there is no kernel in its /boot (vmlinuz-VERSION): give --kernel FILE", r->path);
         return false;
@@ -183,7 +219,8 @@ static bool add_kernel(struct run_options *o, struct root *r)
 
 static bool add_initrd(struct run_options *o, const struct root *r)
 {
-    const struct root_initrd i = {.modules = r->modules[0] ? r->modules : NULL, .tag = TAG, .wait = o->has_program,
+    const struct root_initrd i = {.modules = r->modules[0] ? r->modules : NULL, .modules_root = r->modules_root,
+                                  .tag = TAG, .wait = o->has_program,
                                   .overlay = r->upper ? UPPER_TAG : r->read_only ? "tmpfs" : NULL};
     int fd = memfd_create("vz-root-initrd", MFD_CLOEXEC); /* until the process ends */
     struct vz_error err = {.text = ""};
