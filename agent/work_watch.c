@@ -34,6 +34,7 @@ struct shared_mount {
 struct folder {
     unsigned id;
     char *tag, *inside, *path; /* of the share; in it, without a slash in front; here */
+    dev_t device;              /* the share's, by which what is found at path later is known */
     bool seen;                 /* in this look */
 };
 
@@ -63,18 +64,23 @@ static void tell(char what, unsigned id, const char *tag, const char *inside)
     }
 }
 
+static void free_folder(struct folder *f)
+{
+    free(f->tag);
+    free(f->inside);
+    free(f->path);
+}
+
 static void drop(struct watcher *w, unsigned i)
 {
     struct folder *f = &w->folder[i];
 
     tell('U', f->id, "", "");
-    free(f->tag);
-    free(f->inside);
-    free(f->path);
+    free_folder(f);
     *f = w->folder[--w->count];
 }
 
-static void note_folder(struct watcher *w, const struct shared_mount *m, const char *path)
+static void note_folder(struct watcher *w, const struct shared_mount *m, const char *path, dev_t device)
 {
     const char *inside = path + strlen(m->path);
     struct folder *f;
@@ -84,15 +90,18 @@ static void note_folder(struct watcher *w, const struct shared_mount *m, const c
         f = &w->folder[i];
         if (!strcmp(f->path, path) && !strcmp(f->tag, m->tag)) {
             f->seen = true;
+            f->device = device; /* mounted anew, it is another */
             return;
         }
     }
     if (w->count == FOLDERS_MAX)
         return;
     f = &w->folder[w->count];
-    *f = (struct folder){w->next_id, strdup(m->tag), strdup(inside), strdup(path), true};
-    if (!f->tag || !f->inside || !f->path)
-        _exit(EXIT_FAILURE); /* the host finds that it ended, and begins anew */
+    *f = (struct folder){w->next_id, strdup(m->tag), strdup(inside), strdup(path), device, true};
+    if (!f->tag || !f->inside || !f->path) { /* until the next look */
+        free_folder(f);
+        return;
+    }
     w->next_id++;
     w->count++;
     tell('W', f->id, f->tag, f->inside);
@@ -182,7 +191,7 @@ static void take_file(struct watcher *w, const struct shared_mount *m, int fd)
             return;
         *slash = '\0';
     }
-    note_folder(w, m, path);
+    note_folder(w, m, path, st.st_dev);
 }
 
 /* "inotify wd:1 ino:9 sdev:2a mask:... fhandle-bytes:c fhandle-type:81 f_handle:00ff..." */
@@ -278,31 +287,41 @@ static void look(struct watcher *w)
 
 /* ---- What the host says --------------------------------------------------------------------- */
 
-/* The mode that it has already. */
-static void touch_mode(int dir, const char *name, const struct stat *st)
-{
-    if (!S_ISLNK(st->st_mode))
-        (void)!fchmodat(dir, name, st->st_mode & 07777, 0);
-}
-
 /* IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE: a hole where the file has no end. Opened to write, a program with set-ID bits would
- * lose them, and a file that may not be written would be made so; these get IN_ATTRIB. */
-static void touch_contents(int dir, const char *name, const struct stat *st)
+ * lose them, and a file that may not be written would be made so; these get IN_ATTRIB, by the mode that they have already.
+ * file (O_PATH) is what st is of: by its name whoever may change the folder could have root change another's mode. */
+static void touch(int file, const struct stat *st)
 {
+    char path[64];
     int fd = -1;
 
+    if (S_ISLNK(st->st_mode))
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
     if (S_ISREG(st->st_mode) && (st->st_mode & S_IWUSR) && !(st->st_mode & (S_ISUID | S_ISGID)))
-        fd = openat(dir, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)1 << 60, 4096) < 0)
-        touch_mode(dir, name, st);
+        (void)!chmod(path, st->st_mode & 07777);
     if (fd >= 0)
         close(fd);
+}
+
+/* The folder, if it is the share's still: others than root may put a link in its place, which leads anywhere. */
+static int open_folder(const struct folder *f)
+{
+    int dir = open(f->path[0] ? f->path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
+
+    if (dir < 0 || (fstat(dir, &st) == 0 && st.st_dev == f->device))
+        return dir;
+    close(dir);
+    return -1;
 }
 
 /* A name of the folder changed, or went. */
 static void happen(const struct folder *f, const char *name)
 {
-    int dir = open(f->path[0] ? f->path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = open_folder(f), file;
     struct statx fresh;
     struct stat st;
 
@@ -311,11 +330,16 @@ static void happen(const struct folder *f, const char *name)
     /* What the kernel remembers of the name may be a second old. This asks the host, since it would make the name anew, and never
      * does, since it is on another file system. */
     (void)!linkat(AT_FDCWD, "/proc/self/status", dir, name, 0);
-    if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) == 0 &&
-        fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        touch_contents(dir, name, &st);
-    else if (fstat(dir, &st) == 0)
+    file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file >= 0 && statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) == 0 &&
+        fstat(file, &st) == 0) {
+        if (st.st_dev == f->device) /* nothing that is mounted there */
+            touch(file, &st);
+    } else if (fstat(dir, &st) == 0) {
         (void)!fchmod(dir, st.st_mode & 07777);
+    }
+    if (file >= 0)
+        close(file);
     close(dir);
 }
 
