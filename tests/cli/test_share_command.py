@@ -165,6 +165,21 @@ def test_another_directory_in_its_place(vz, g, home):
     assert shell(vz, g, "cat /mnt/a/file") == "in a\n"
 
 
+def test_watchers_are_told_of_what_is_shared_now(vz, g, home):
+    for name in ("a", "b"):
+        (home / name / "both").mkdir()
+    assert vz("share", g, f"work={home}/a").status == 0
+    watch(vz, g, "/mnt/both", "/tmp/then")
+    until_seen(vz, g, "/tmp/then", "\tbefore", change=lambda: (home / "a/both/before").write_text("x"))
+    assert vz("share", g, f"work={home}/b").status == 0
+    shell(vz, g, "killall watches; ls /mnt/both")
+    watch(vz, g, "/mnt/both", "/tmp/now")
+    until_seen(vz, g, "/tmp/now", "\tafter", change=lambda: [(home / name / "both" / word).write_text("x")
+                                                            for name, word in (("a", "hidden"), ("b", "after"))])
+    assert "hidden" not in shell(vz, g, "cat /tmp/now")
+    shell(vz, g, "killall watches")
+
+
 def test_a_tag_that_the_machine_was_not_started_with(vz, g, home):
     r = vz("share", g, f"more={home}/b")
     assert r.status == 0 and "the next time" in r.err, r

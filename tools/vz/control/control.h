@@ -67,6 +67,8 @@ struct guest_ports *control_guest_ports(struct control *c);
 struct viewers *control_viewers(struct control *c);
 /* Ask the guest for ports that its programs open, or no more. */
 void control_watch_ports(struct control *c, bool watch);
+/* The device with that tag has another share; NULL: none. */
+void control_shared(struct control *c, const char *tag, json_t *share);
 
 /* Lock the machine's folder for changes by this process, one at a time; false and err. And no more. */
 bool control_begin_change(struct control *c, struct vz_error *err);

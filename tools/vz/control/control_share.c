@@ -88,9 +88,11 @@ void method_share(struct control_call *call, json_t *params)
         call_fail(call, &err);
         return;
     }
-    if (vz_machine_set_directory_share(call_machine(call), (unsigned)device, share, &err) < 0)
+    if (vz_machine_set_directory_share(call_machine(call), (unsigned)device, share, &err) < 0) {
         call_fail(call, &err);
-    else
+    } else {
+        control_shared(call_control(call), tag, share ? json : NULL);
         call_reply(call, NULL);
+    }
     vz_directory_share_unref(share);
 }

@@ -133,6 +133,11 @@ void control_watch_ports(struct control *c, bool watch)
         guest_care_watch_ports(c->care, watch);
 }
 
+void control_shared(struct control *c, const char *tag, json_t *share)
+{
+    guest_care_share(c->care, tag, share);
+}
+
 void control_tell(struct control *c, const char *name, json_t *members)
 {
     server_tell(c->server, name, members);

@@ -39,8 +39,13 @@ struct guest_care {
     unsigned pause_ms;
     struct vz_agent *agent; /* while ports or folders are watched, or something is mounted */
     struct guest_watch *folders;
+    unsigned folders_began; /* changes, when it did */
     bool has_folders;
     json_t *ports;
+    /* Of any thread. */
+    pthread_mutex_t lock;
+    json_t *devices; /* of directories: under lock; another one when one changes */
+    atomic_uint changes;
 };
 
 static uint64_t now_ms(void)
@@ -91,6 +96,22 @@ static bool give_identity(struct guest_care *g, struct vz_agent *a)
 static bool stays_connected(const struct guest_care *g)
 {
     return json_array_size(g->mounts) > 0 || g->has_folders;
+}
+
+/* Of what is shared now. */
+static void watch_folders(struct guest_care *g)
+{
+    json_t *devices;
+
+    if (!g->has_folders || (g->folders && g->folders_began == g->changes))
+        return;
+    guest_watch_free(g->folders);
+    pthread_mutex_lock(&g->lock);
+    devices = json_incref(g->devices);
+    g->folders_began = g->changes;
+    pthread_mutex_unlock(&g->lock);
+    g->folders = guest_watch_new(g->agent, devices, &g->changes, g->o.name);
+    json_decref(devices);
 }
 
 static void disconnect(struct guest_care *g)
@@ -158,8 +179,8 @@ static bool attend(struct guest_care *g)
     /* A guest that has started anew shows by a connection that ended. */
     ok = ok && (is_new ? guest_mount_all(g->mounts, g->agent, g->o.name) : vz_agent_ping(g->agent, &err) == 0);
     ok = ok && (!g->watch || look_at_ports(g, g->agent));
-    if (ok && is_new && g->has_folders)
-        g->folders = guest_watch_new(g->agent, g->o.config, g->o.name);
+    if (ok && (is_new || g->folders_began != g->changes))
+        watch_folders(g);
     if (!ok || !stays)
         disconnect(g);
     return ok;
@@ -241,6 +262,8 @@ static void release(struct guest_care *g)
     disconnect(g);
     json_decref(g->ports);
     json_decref(g->mounts);
+    json_decref(g->devices);
+    pthread_mutex_destroy(&g->lock);
     free(g);
 }
 
@@ -253,6 +276,15 @@ bool guest_care_possible(const struct vz_config *config)
     return is;
 }
 
+static json_t *devices_of(const struct vz_config *config)
+{
+    json_t *json = config ? config_json(config, NULL) : NULL;
+    json_t *ret = json_incref(json_object_get(json, "directorySharingDevices"));
+
+    json_decref(json);
+    return ret;
+}
+
 struct guest_care *guest_care_new(const struct guest_care_options *options)
 {
     struct guest_care *g = calloc(1, sizeof(*g));
@@ -263,6 +295,8 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
     g->pause_ms = FIRST_MS;
     g->mounts = guest_mounts(g->o.mounted ? NULL : g->o.config);
     g->has_folders = guest_watch_possible(g->o.config);
+    g->devices = devices_of(g->o.config);
+    pthread_mutex_init(&g->lock, NULL);
     g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
     g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -290,6 +324,26 @@ void guest_care_went_on(struct guest_care *g)
 void guest_care_watch_ports(struct guest_care *g, bool watch)
 {
     g->watch = watch && g->o.ports;
+    wake(g);
+}
+
+void guest_care_share(struct guest_care *g, const char *tag, json_t *share)
+{
+    json_t *devices, *device;
+    size_t i;
+
+    if (!g)
+        return;
+    pthread_mutex_lock(&g->lock);
+    devices = json_deep_copy(g->devices); /* NULL without memory: nothing is watched */
+    json_array_foreach(devices, i, device) {
+        if (!strcmp(json_string_value(json_object_get(device, "tag")), tag))
+            json_object_set(device, "share", share ? share : json_null());
+    }
+    json_decref(g->devices);
+    g->devices = devices;
+    g->changes++;
+    pthread_mutex_unlock(&g->lock);
     wake(g);
 }
 

@@ -42,6 +42,9 @@ struct guest_care *guest_care_new(const struct guest_care_options *options);
 void guest_care_went_on(struct guest_care *g);
 /* Ask for ports from now on, or no more. Any thread. */
 void guest_care_watch_ports(struct guest_care *g, bool watch);
+/* The device of directories whose tag is tag has another share from now on, as the configuration has it; NULL: none.
+ * Nothing is told any more of what was there before when this returns. Any thread; NULL is fine. */
+void guest_care_share(struct guest_care *g, const char *tag, json_t *share);
 /* After what connect connects to has been cut off, so that nothing waits for an answer. NULL is
  * fine. */
 void guest_care_free(struct guest_care *g);

@@ -35,6 +35,8 @@ struct folder {
 struct guest_watch {
     const char *name;
     json_t *devices;
+    const atomic_uint *changes;
+    unsigned began; /* changes, then */
     pthread_t thread;
     bool has_thread, told_full;
     int fan_fd, wake_fd;
@@ -276,7 +278,7 @@ static void *watch_main(void *arg)
 
         if (poll(p, 3, -1) < 0 && errno != EINTR)
             return NULL;
-        if (p[0].revents || (p[1].revents && !read_agent(w)))
+        if (p[0].revents || atomic_load(w->changes) != w->began || (p[1].revents && !read_agent(w)))
             return NULL;
         if (p[2].revents)
             read_changes(w);
@@ -326,19 +328,19 @@ static bool start(struct guest_watch *w, struct vz_agent *agent)
     return w->has_thread;
 }
 
-struct guest_watch *guest_watch_new(struct vz_agent *agent, const struct vz_config *config, const char *name)
+struct guest_watch *guest_watch_new(struct vz_agent *agent, json_t *devices, const atomic_uint *changes,
+                                    const char *name)
 {
     struct guest_watch *w;
-    json_t *json;
 
-    if (!guest_watch_possible(config) || !vz_agent_has(agent, "watch") || !(w = calloc(1, sizeof(*w))))
+    if (!vz_agent_has(agent, "watch") || !(w = calloc(1, sizeof(*w))))
         return NULL;
     w->name = name;
+    w->changes = changes;
+    w->began = atomic_load(changes);
     w->max = folders_max();
     w->fan_fd = w->wake_fd = w->to_agent[0] = w->to_agent[1] = w->from_agent[0] = w->from_agent[1] = -1;
-    json = config_json(config, NULL);
-    w->devices = json_incref(json_object_get(json, "directorySharingDevices"));
-    json_decref(json);
+    w->devices = json_incref(devices);
     if (w->devices && start(w, agent))
         return w;
     guest_watch_free(w);

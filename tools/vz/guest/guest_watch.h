@@ -4,7 +4,10 @@
 #ifndef VZ_TOOLS_GUEST_WATCH_H
 #define VZ_TOOLS_GUEST_WATCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+
+#include <jansson.h>
 
 #include <vz/agent.h>
 
@@ -13,9 +16,12 @@ struct vz_config;
 
 /* Has the machine directories that somebody could watch? config may be NULL. */
 bool guest_watch_possible(const struct vz_config *config);
-/* The agent outlives it. NULL where there is nothing to watch, the host or the agent cannot, or out of memory. name: of the
- * machine, for messages; outlives it. */
-struct guest_watch *guest_watch_new(struct vz_agent *agent, const struct vz_config *config, const char *name);
+/* The agent outlives it. NULL where there is nothing to watch, the host or the agent cannot, or out of memory. name: of
+ * the machine, for messages; outlives it, as changes. devices: the configuration's directory sharing devices, as JSON
+ * that nobody changes. When changes is another number than now, they are not what is shared any more, and nothing is
+ * told. */
+struct guest_watch *guest_watch_new(struct vz_agent *agent, json_t *devices, const atomic_uint *changes,
+                                    const char *name);
 void guest_watch_free(struct guest_watch *w); /* NULL is fine */
 
 #endif
