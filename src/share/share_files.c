@@ -366,12 +366,14 @@ int op_fsync(struct call *c)
 }
 
 /* There a hole is already, and the host's file stays as it is, its times too: the guest's agent tells those who watch a
- * file that it changed by such a call (agent/work_watch.c). */
-static bool is_behind_end(int fd, uint64_t offset)
+ * file that it changed by such a call (agent/work_watch.c). Nearer to a file's end there may be room that was set aside,
+ * which the guest wants to give back. */
+static bool is_nowhere(int fd, const struct fuse_fallocate_in *in)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && offset >= (uint64_t)st.st_size;
+    return in->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) && in->offset == UINT64_C(1) << 60 &&
+           fstat(fd, &st) == 0 && in->offset >= (uint64_t)st.st_size;
 }
 
 int op_fallocate(struct call *c)
@@ -387,7 +389,7 @@ int op_fallocate(struct call *c)
     h = handle_get_file(c->s, in.fh);
     if (!h)
         return handle_missing(c->s, in.fh);
-    if ((in.mode & FALLOC_FL_PUNCH_HOLE) && is_behind_end(h->fd, in.offset)) {
+    if (is_nowhere(h->fd, &in)) {
         handle_put(c->s, h);
         return 0;
     }
