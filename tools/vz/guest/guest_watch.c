@@ -18,6 +18,7 @@
 #include <sys/fanotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bundle/config_json.h"
@@ -29,6 +30,7 @@
 struct folder {
     unsigned id;
     int fd; /* O_PATH */
+    uint8_t system[8]; /* which file system the handle is of: in each the topmost folder may have the same */
     struct file_handle *handle;
 };
 
@@ -111,6 +113,16 @@ static struct file_handle *handle_of(int fd)
     return NULL;
 }
 
+static bool system_of(int fd, uint8_t ret[8])
+{
+    struct statfs s;
+
+    if (fstatfs(fd, &s) < 0)
+        return false;
+    memcpy(ret, &s.f_fsid, sizeof(s.f_fsid));
+    return true;
+}
+
 static int mark(const struct guest_watch *w, int fd, unsigned how)
 {
     char path[64];
@@ -134,7 +146,7 @@ static void add(struct guest_watch *w, unsigned id, const char *tag, const char 
     }
     f.fd = open_folder(directory, inside);
     f.handle = f.fd >= 0 ? handle_of(f.fd) : NULL;
-    if (f.handle && mark(w, f.fd, FAN_MARK_ADD) == 0) {
+    if (f.handle && system_of(f.fd, f.system) && mark(w, f.fd, FAN_MARK_ADD) == 0) {
         w->folder[w->count++] = f;
         return;
     }
@@ -143,13 +155,13 @@ static void add(struct guest_watch *w, unsigned id, const char *tag, const char 
         close(f.fd);
 }
 
-static bool is_watched(const struct guest_watch *w, const struct file_handle *h, unsigned but);
+static bool is_watched(const struct guest_watch *w, unsigned index);
 
 static void drop(struct guest_watch *w, unsigned i)
 {
     struct folder f = w->folder[i];
 
-    if (!is_watched(w, f.handle, i)) /* the same folder by another tag, or another mount */
+    if (!is_watched(w, i)) /* the same folder by another tag, or another mount */
         mark(w, f.fd, FAN_MARK_REMOVE);
     close(f.fd);
     free(f.handle);
@@ -207,30 +219,35 @@ static bool read_agent(struct guest_watch *w)
 
 /* ---- What the host does --------------------------------------------------------------------- */
 
-static bool same_handle(const struct file_handle *a, const struct file_handle *b)
+static bool is_folder(const struct folder *f, const uint8_t system[8], const struct file_handle *h)
 {
-    return a->handle_type == b->handle_type && a->handle_bytes == b->handle_bytes &&
-           !memcmp(a->f_handle, b->f_handle, a->handle_bytes);
+    const struct file_handle *own = f->handle;
+
+    return !memcmp(f->system, system, sizeof(f->system)) && own->handle_type == h->handle_type &&
+           own->handle_bytes == h->handle_bytes && !memcmp(own->f_handle, h->f_handle, h->handle_bytes);
 }
 
-static bool is_watched(const struct guest_watch *w, const struct file_handle *h, unsigned but)
+/* By another number, too? */
+static bool is_watched(const struct guest_watch *w, unsigned index)
 {
+    const struct folder *f = &w->folder[index];
+
     for (unsigned i = 0; i < w->count; i++) {
-        if (i != but && same_handle(w->folder[i].handle, h))
+        if (i != index && is_folder(&w->folder[i], f->system, f->handle))
             return true;
     }
     return false;
 }
 
 /* When the guest does not keep up, what it has not been told of is left out. A record is written whole, or not. */
-static void tell(struct guest_watch *w, const struct file_handle *folder, const char *name)
+static void tell(struct guest_watch *w, const uint8_t system[8], const struct file_handle *folder, const char *name)
 {
     char record[320];
 
     for (unsigned i = 0; i < w->count; i++) {
         int n = snprintf(record, sizeof(record), "%u%c%s", w->folder[i].id, 0, name) + 1;
 
-        if (same_handle(w->folder[i].handle, folder) && n > 0 && (size_t)n <= sizeof(record))
+        if (is_folder(&w->folder[i], system, folder) && n > 0 && (size_t)n <= sizeof(record))
             (void)!write(w->to_agent[1], record, (size_t)n);
     }
 }
@@ -250,7 +267,7 @@ static void take_event(struct guest_watch *w, const struct fanotify_event_metada
         return;
     memcpy(folder, h, sizeof(*h) + h->handle_bytes); /* which need not be aligned; a name follows it */
     if (memchr(h->f_handle + h->handle_bytes, '\0', (size_t)(end - (const char *)h->f_handle) - h->handle_bytes))
-        tell(w, (const void *)folder, (const char *)h->f_handle + h->handle_bytes);
+        tell(w, (const uint8_t *)&info->fsid, (const void *)folder, (const char *)h->f_handle + h->handle_bytes);
 }
 
 static void read_changes(struct guest_watch *w)
