@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -140,6 +141,29 @@ def test_links_in_the_root_lead_to_nothing_else_of_the_host(tree, unpacked, tmp_
     (tree / "boot/vmlinuz-1").symlink_to(next(kernel.glob("boot/vmlinuz-*")))
     r = run(tree)
     assert r.status == 2 and "boot/vmlinuz-1: No such file" in r.err, r
+
+
+def test_a_saved_one_is_restored(tree, unpacked, tmp_path):
+    out = tmp_path / "out"
+    state, console = out / "state", out / "console"
+    out.mkdir()
+    give_away(tree, out)
+    kernel = next(unpacked("cloud").glob("boot/vmlinuz-*"))
+    vz = [*AS_NOBODY, VZ, "run", "--serial", f"file:{console}"]
+    env = {**os.environ, "HOME": str(tree), "VZ_HOME": str(tree)}
+    (tree / "sbin/init").write_text("#!/bin/sh\nuntil [ -e /goes-on ]; do echo waits; sleep 1; done; poweroff -f\n")
+    (tree / "sbin/init").chmod(0o755)
+    p = subprocess.Popen([*vz, "--memory", "256M", "--root", str(tree).replace(",", ",,"), "--kernel", kernel, "--save", state],
+                         env=env)
+    deadline = time.monotonic() + 300 * SLOWER
+    while not console.exists() or "waits" not in console.read_text():
+        assert time.monotonic() < deadline and p.poll() is None
+        time.sleep(0.2)
+    p.terminate()
+    p.wait(120 * SLOWER)
+    (tree / "goes-on").write_text("")
+    r = subprocess.run([*vz, "--restore", state], env=env, capture_output=True, timeout=300 * SLOWER)
+    assert r.returncode == 0, r
 
 
 def test_a_debian_with_its_kernel_and_systemd(tmp_path):

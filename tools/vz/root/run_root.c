@@ -217,20 +217,40 @@ static bool add_kernel(struct run_options *o, struct root *r)
 
 /* ---- All of it ------------------------------------------------------------------------------ */
 
+/* In memory, until the process ends; where the machine is to be saved beside that, since whoever restores it may start
+ * it anew. -1 after cli_error(). */
+static int make_file(const struct run_options *o, char ret[PATH_MAX])
+{
+    const struct given *save = opts_given(o->given, "save");
+    int fd;
+
+    if (save) {
+        snprintf(ret, PATH_MAX, "%.4000s.initrd", save->value);
+        fd = open(ret, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    } else {
+        fd = memfd_create("vz-root-initrd", MFD_CLOEXEC);
+        snprintf(ret, PATH_MAX, "/proc/self/fd/%d", fd);
+    }
+    if (fd < 0)
+        cli_error("--root: %s: %s", save ? ret : "initramfs", strerror(errno));
+    return fd;
+}
+
 static bool add_initrd(struct run_options *o, const struct root *r)
 {
     const struct root_initrd i = {.modules = r->modules[0] ? r->modules : NULL, .modules_root = r->modules_root,
                                   .tag = TAG, .wait = o->has_program,
                                   .overlay = r->upper ? UPPER_TAG : r->read_only ? "tmpfs" : NULL};
-    int fd = memfd_create("vz-root-initrd", MFD_CLOEXEC); /* until the process ends */
     struct vz_error err = {.text = ""};
-    char path[64];
+    char path[PATH_MAX];
+    int fd = make_file(o, path);
 
-    if (fd < 0 || !root_initrd_write(&i, fd, &err)) {
-        cli_error("--root: %s", fd < 0 ? strerror(errno) : err.text);
+    if (fd < 0)
+        return false;
+    if (!root_initrd_write(&i, fd, &err)) {
+        cli_error("--root: %s", err.text);
         return false;
     }
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     return apply(o, "initrd", path);
 }
 
