@@ -288,7 +288,8 @@ static void look(struct watcher *w)
 /* ---- What the host says --------------------------------------------------------------------- */
 
 /* IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE: a hole where the file has no end. Opened to write, a program with set-ID bits would
- * lose them, and a file that may not be written would be made so; these get IN_ATTRIB, by the mode that they have already.
+ * lose them, a program could not be started on the host meanwhile (ETXTBSY), and a file that may not be written would
+ * be made so; these get IN_ATTRIB, by the mode that they have already.
  * file (O_PATH) is what st is of: by its name whoever may change the folder could have root change another's mode. */
 static void touch(int file, const struct stat *st)
 {
@@ -298,7 +299,7 @@ static void touch(int file, const struct stat *st)
     if (S_ISLNK(st->st_mode))
         return;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-    if (S_ISREG(st->st_mode) && (st->st_mode & S_IWUSR) && !(st->st_mode & (S_ISUID | S_ISGID)))
+    if (S_ISREG(st->st_mode) && (st->st_mode & S_IWUSR) && !(st->st_mode & (S_ISUID | S_ISGID | 0111)))
         fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)1 << 60, 4096) < 0)
         (void)!chmod(path, st->st_mode & 07777);
