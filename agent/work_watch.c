@@ -117,7 +117,7 @@ static void unescape(char *text)
     for (const char *p = text; *p; to++) {
         unsigned c;
 
-        if (*p == '\\' && sscanf(p + 1, "%3o", &c) == 1) {
+        if (*p == '\\' && strspn(p + 1, "01234567") >= 3 && sscanf(p + 1, "%3o", &c) == 1) {
             *to = (char)c;
             p += 4;
         } else {
@@ -131,10 +131,10 @@ static void unescape(char *text)
 static void take_mount(struct watcher *w, const char *line)
 {
     const char *rest = strstr(line, " - virtiofs ");
-    char root[PATH_MAX], path[PATH_MAX], tag[64];
+    char root[PATH_MAX], path[PATH_MAX], tag[256]; /* a character may take four */
     unsigned major, minor;
 
-    if (!rest || w->mounts == MOUNTS_MAX || sscanf(rest, " - virtiofs %63s", tag) != 1 ||
+    if (!rest || w->mounts == MOUNTS_MAX || sscanf(rest, " - virtiofs %255s", tag) != 1 ||
         sscanf(line, "%*u %*u %u:%u %4095s %4095s", &major, &minor, root, path) != 4 || strcmp(root, "/"))
         return;
     unescape(path);
@@ -143,7 +143,7 @@ static void take_mount(struct watcher *w, const char *line)
         path[0] = '\0';
     struct shared_mount *m = &w->mount[w->mounts++];
     m->device = (unsigned long)major << 20 | minor;
-    snprintf(m->tag, sizeof(m->tag), "%s", tag);
+    snprintf(m->tag, sizeof(m->tag), "%.63s", tag);
     snprintf(m->path, sizeof(m->path), "%s", path);
     m->fd = open(path[0] ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
