@@ -86,7 +86,7 @@ static bool is_shared(const struct xhci *x, unsigned slot)
 {
     const struct xhci_slot *s = &x->slot[slot];
 
-    for (unsigned n = 1; n < slot; n++) {
+    for (unsigned n = 1; s->port && n < slot; n++) { /* 0: it was unplugged */
         if (s->enabled && s->state && x->slot[n].enabled && x->slot[n].state && s->port == x->slot[n].port)
             return true;
     }

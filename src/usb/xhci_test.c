@@ -643,6 +643,30 @@ START_TEST(a_controller_at_rest_goes_on_where_it_was)
 }
 END_TEST
 
+/* Before the driver has let go of them. */
+START_TEST(two_that_were_unplugged_are_no_device_twice)
+{
+    struct echo *e[2];
+    struct fx f, g;
+
+    make(&f, &e[0]);
+    e[1] = new_echo(&f, USB_HIGH);
+    fx_enumerate(&f, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        xhci_unplug(f.x, &e[i]->usb, NULL, NULL);
+        fx_turn(&f);
+        usb_dev_destroy(&e[i]->usb.dev);
+    }
+    fx_create(&g);
+    memcpy(g.ram, f.ram, FX_RAM);
+    xhci_quiesce(f.x, NULL, NULL);
+    xhci_quiesce(g.x, NULL, NULL);
+    fake_machine_round_trip(&f.m, &g.m);
+    fx_destroy(&f);
+    fx_destroy(&g);
+}
+END_TEST
+
 START_TEST(registers_take_anything)
 {
     static const uint32_t values[] = {0, 1, 2, 0xffffffff, 0x80000000, 0xa5a5a5a5, 0x301, 0x10200};
@@ -683,6 +707,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_full_event_ring_waits);
     UNIT_TEST(s, rings_that_lead_nowhere_end_in_errors);
     UNIT_TEST(s, a_controller_at_rest_goes_on_where_it_was);
+    UNIT_TEST(s, two_that_were_unplugged_are_no_device_twice);
     UNIT_TEST(s, registers_take_anything);
 }
 
