@@ -475,6 +475,29 @@ static void drop_gone(struct vz_machine *m, struct vz_config *c)
     l->count = kept;
 }
 
+static bool has_usb(const struct vz_config *c)
+{
+    bool has = c->usb_controllers.count || c->keyboards.count || c->pointing_devices.count;
+
+    for (unsigned i = 0; !has && i < c->storage_devices.count; i++)
+        has = storage_is_usb(c->storage_devices.item[i]);
+    return has;
+}
+
+/* It came with a device that is gone since, and stays. */
+static int keep_controller(struct vz_machine *m, struct vz_config *c, struct vz_error *err)
+{
+    struct vz_usb_controller *x;
+    int r;
+
+    if (has_usb(c) || !device_slots_find_kind(m->parts.slots, &xhci_kind))
+        return 0;
+    x = vz_xhci_controller_new(NULL, err);
+    r = x ? vz_config_add_usb_controller(c, x, err) : -1;
+    vz_usb_controller_unref(x);
+    return r;
+}
+
 struct vz_config *machine_present_config(struct vz_machine *m, struct vz_error *err)
 {
     struct vz_config *c = vz_config_copy(m->config, err);
@@ -487,10 +510,11 @@ struct vz_config *machine_present_config(struct vz_machine *m, struct vz_error *
         if (m->usb[i])
             r = object_list_add(&c->storage_devices, m->usb[i]);
     }
-    if (!r)
+    if (r < 0)
+        error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
+    else if (keep_controller(m, c, err) == 0)
         return c;
     vz_config_unref(c);
-    error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
     return NULL;
 }
 

@@ -868,11 +868,44 @@ START_TEST(a_usb_disk_of_the_configuration_goes)
 }
 END_TEST
 
+/* The controller that came with it is still the guest's, also in a saved state. */
+START_TEST(a_state_is_saved_after_the_only_usb_device_went)
+{
+    struct vz_storage_device *d;
+    struct vz_error err = {0};
+    struct machine t;
+    struct place p;
+    char path[80];
+
+    make_place(&p);
+    snprintf(path, sizeof(path), "%s.state", p.disk);
+    begin(&t);
+    d = usb_disk(p.disk, UUID);
+    vz_config_add_storage_device(t.config, d, NULL);
+    make_machine(&t);
+    start(&t);
+    ck_assert_int_eq(vz_machine_detach_usb_device_wait(t.m, UUID, NULL), 0);
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_msg(vz_machine_save_wait(t.m, path, NULL, &err) == 0, "%s", err.text);
+    vz_machine_free(t.m);
+    vz_config_unref(t.config);
+    t.config = vz_saved_state_config(path, NULL, &err);
+    make_machine(&t);
+    ck_assert_msg(vz_machine_restore_wait(t.m, path, NULL, &err) == 0, "%s", err.text);
+    ck_assert_msg(vz_machine_attach_usb_device_wait(t.m, d, &err) == 0, "%s", err.text);
+    vz_storage_device_unref(d);
+    unlink(path);
+    end(&t);
+    remove_place(&p);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, usb_disks_come_and_go);
     UNIT_TEST(s, usb_needs_a_controller_and_a_port);
     UNIT_TEST(s, a_usb_disk_of_the_configuration_goes);
+    UNIT_TEST(s, a_state_is_saved_after_the_only_usb_device_went);
     UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
     UNIT_TEST(s, sockets_without_a_guest);
     UNIT_TEST(s, forwards_have_their_socket_while_it_runs);

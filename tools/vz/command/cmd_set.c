@@ -328,16 +328,45 @@ static bool attach_to_machine(struct bundle *b, const struct args *a)
     return usb ? attach_usb(b, a) : change(b, a, attach_one);
 }
 
+static bool has_usb(const json_t *config)
+{
+    bool has = json_array_size(json_object_get(config, "usbControllers")) ||
+               json_array_size(json_object_get(config, "keyboards")) ||
+               json_array_size(json_object_get(config, "pointingDevices"));
+    json_t *d;
+    size_t i;
+
+    json_array_foreach(json_object_get(config, "storageDevices"), i, d)
+        has = has || live_usb_is(d);
+    return has;
+}
+
+/* It may have come with what was detached, and the running machine and its states have it still. */
+static struct vz_config *keep_controller(const struct vz_config *old, const struct args *a, struct vz_error *err)
+{
+    json_t *json = config_json(old, err);
+    struct vz_config *new = NULL;
+
+    if (json && !has_usb(json))
+        json_object_set_new(json, "usbControllers", json_pack("[{s:s}]", "type", "xhci"));
+    if (json)
+        new = config_of_json(json, err);
+    json_decref(json);
+    return new;
+}
+
 static bool detach_usb(struct bundle *b, const struct args *a, json_t *device, size_t index)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    bool gone = true, ok = machine_change(b, a, detach_one, &err);
+    bool running = bundle_is_running(b), gone = running, ok = machine_change(b, a, detach_one, &err);
 
-    if (ok && bundle_is_running(b))
+    if (ok && running)
         ok = live_usb_detach(b, device, index, &gone, &err);
+    if (ok && gone)
+        ok = machine_change(b, a, keep_controller, &err);
     if (!ok)
         cli_error("%s: %s", b->name, err.text);
-    else if (!gone)
+    else if (running && !gone)
         cli_error("%s: the machine that runs does not have it", b->name);
     return ok;
 }
