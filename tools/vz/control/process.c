@@ -330,28 +330,39 @@ static int watch_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* From the file as it is now, which may have been changed since it was read. The lock for changes is held. */
+static bool drop_boot_once(struct control *c, struct vz_error *err)
+{
+    struct vz_config *now = bundle_config(c->bundle, err), *rest = NULL;
+    json_t *json = now ? config_json(now, err) : NULL;
+    bool ok;
+
+    json_object_del(json_object_get(json, "bootLoader"), "bootOnce");
+    rest = json ? config_of_json(json, err) : NULL;
+    ok = rest && bundle_set_config(c->bundle, rest, err) == 0;
+    vz_config_unref(rest);
+    vz_config_unref(now);
+    json_decref(json);
+    return ok;
+}
+
 /* bootOnce is for the start that is made now: the file has it no more. */
 static void use_up_boot_once(struct control *c, const struct vz_config *config)
 {
     struct vz_error err = {.text = "out of memory"};
-    json_t *json = config_json(config, &err), *loader = json_object_get(json, "bootLoader");
-    bool there = json_object_get(loader, "bootOnce");
-    struct vz_config *rest = NULL;
-    bool ok = true;
+    json_t *json = config_json(config, &err);
+    bool there = json_object_get(json_object_get(json, "bootLoader"), "bootOnce"), ok;
 
-    if (there) {
-        json_object_del(loader, "bootOnce");
-        rest = config_of_json(json, &err);
-        ok = rest && control_begin_change(c, &err);
-    }
-    if (there && ok) {
-        ok = bundle_set_config(c->bundle, rest, &err) == 0;
+    json_decref(json);
+    if (!there)
+        return;
+    ok = control_begin_change(c, &err);
+    if (ok) {
+        ok = drop_boot_once(c, &err);
         control_end_change(c);
     }
     if (!ok)
         cli_error("%s: boot-once is still in its configuration: %s", c->bundle->name, err.text);
-    vz_config_unref(rest);
-    json_decref(json);
 }
 
 static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
@@ -381,7 +392,7 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
         c->console = console_hub_new(config, c->bundle, err);
     if (config && (c->console || !vz_config_uses_stdio(config)))
         m = vz_machine_new(config, &o, err);
-    if (m)
+    if (m && !state_file(c)) /* what was saved does not boot */
         use_up_boot_once(c, config);
     vz_config_unref(config);
     return m;
