@@ -163,7 +163,8 @@ VZ_PUBLIC void vz_machine_free(struct vz_machine *machine);
 VZ_PUBLIC enum vz_machine_state vz_machine_get_state(const struct vz_machine *machine);
 
 /* What it was made from, with what it chose itself (identifiers, addresses): the machine's own, and
- * as long alive. Since 0.4. */
+ * as long alive. vz_machine_set_disks() and vz_machine_set_disc() change its storage devices: not while somebody looks at
+ * them. Since 0.4. */
 VZ_PUBLIC const struct vz_config *vz_machine_config(const struct vz_machine *machine);
 
 /* Would the operation be accepted now? Since 0.2. */

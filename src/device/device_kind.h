@@ -197,6 +197,9 @@ void device_slot_quiet(void *s);
 /* For kinds: unplug() is done, likewise; from anywhere. */
 void device_slot_unplugged(void *s);
 
+/* For kinds: s->host is another one from now on. Other threads, which may look (stats()), do so no more at the one before. */
+void device_slot_set_host(struct device_slot *s, void *host);
+
 /* For kinds: "storageDevices[1]: " in front of a message. */
 void device_slot_prefix(const struct device_slot *s, struct vz_error *err);
 

@@ -59,6 +59,13 @@ struct device_env *device_slots_env(struct device_slots *slots)
     return &slots->env;
 }
 
+void device_slot_set_host(struct device_slot *s, void *host)
+{
+    pthread_mutex_lock(&s->slots->lock);
+    s->host = host;
+    pthread_mutex_unlock(&s->slots->lock);
+}
+
 void device_slot_prefix(const struct device_slot *s, struct vz_error *err)
 {
     if (!err || !s->list)

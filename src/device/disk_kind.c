@@ -475,7 +475,7 @@ static int cdrom_set_disc(struct device_slot *s, const void *attachment, bool fo
         return error_set(err, -r, VZ_ERROR_INVALID_STATE,
                          "the guest keeps its CD-ROM drive closed, and has been asked to eject the disc; it can be forced");
     }
-    s->host = new;
+    device_slot_set_host(s, new);
     blk_close(old);
     return 0;
 }
