@@ -469,6 +469,8 @@ static int cdrom_set_disc(struct device_slot *s, const void *attachment, bool fo
         return r;
     }
     blk_limit_set(new, &l); /* those of now */
+    if (force || !usb_disk_is_locked(s->model))
+        disk_hurry(s); /* the loop waits for what is under way, and would for ever where a server is gone */
     r = usb_disk_change(s->model, new, force, &old);
     if (r < 0) {
         blk_close(new);
@@ -496,6 +498,7 @@ static void usb_left(void *slot)
 
 static void usb_unplug(struct device_slot *s)
 {
+    disk_hurry(s); /* what is under way is lost anyway; a server that is gone would keep the slot for ever */
     usb_slot_unplug(s, usb_left);
 }
 

@@ -560,13 +560,20 @@ static void resized(void *arg)
 
 static const struct blk_client client = {.resized = resized};
 
+bool usb_disk_is_locked(const struct usb_dev *usb)
+{
+    const struct usb_disk *d = container_of(usb, const struct usb_disk, usb);
+
+    return d->scsi.locked && !d->scsi.ejected && d->scsi.blk->size;
+}
+
 int usb_disk_change(struct usb_dev *usb, struct blk *blk, bool force, struct blk **ret_old)
 {
     struct usb_disk *d = to_disk(usb);
     struct blk *old = d->scsi.blk;
     int r;
 
-    if (d->scsi.locked && !d->scsi.ejected && old->size && !force) {
+    if (usb_disk_is_locked(usb) && !force) {
         d->scsi.asked = true;
         return -EBUSY;
     }

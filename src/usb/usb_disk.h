@@ -22,6 +22,8 @@ int usb_disk_create(struct bus *bus, uint32_t instance, const struct usb_disk_op
  * the disc's place, with what is under way on that one waited for (it fails), and that one is the caller's again. Loop
  * thread. */
 int usb_disk_change(struct usb_dev *d, struct blk *blk, bool force, struct blk **ret_old) must_check;
+/* Does the guest keep the drive closed? */
+bool usb_disk_is_locked(const struct usb_dev *d);
 /* Is there a disc that can be read? */
 bool usb_disk_has_medium(const struct usb_dev *d);
 
