@@ -145,16 +145,19 @@ static bool tell_next_locked(struct vz_clipboard *c)
     return true;
 }
 
+/* One thing, and others come before the next: a guest that copies without end has something to tell each time. */
 static void call_party(struct event *e, void *machine)
 {
     struct vz_clipboard *c = container_of(e, struct vz_clipboard, event);
     struct vz_machine *m = machine;
 
     pthread_mutex_lock(&m->lock);
-    while (!c->freed && tell_next_locked(c))
-        ;
-    c->queued = false;
-    unref_locked(c);
+    if (!c->freed && tell_next_locked(c) && !c->freed) {
+        events_push(&m->events, &c->event);
+    } else {
+        c->queued = false;
+        unref_locked(c);
+    }
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -356,8 +359,7 @@ static int offer(struct vz_clipboard *c, enum vz_selection s, unsigned types, vo
     pthread_mutex_lock(&m->lock);
     if (types || m->clipboard.offer[s].owner == c) {
         clipboard_take_over_locked(m, s, &o, &dropped);
-        if (!types)
-            c->tell_lost[s] = false; /* it knows */
+        c->tell_lost[s] = false; /* it knows, or has another one now */
         c->kept[s].data = data;
         c->kept[s].len = len;
     }

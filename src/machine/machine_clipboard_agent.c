@@ -103,7 +103,7 @@ static void on_offered(struct vz_machine *m, unsigned s, unsigned types)
     struct clipboard_pastes dropped = TAILQ_HEAD_INITIALIZER(dropped);
 
     pthread_mutex_lock(&m->lock);
-    if (!m->clipboard.offer[s].untold) /* else ours comes behind it */
+    if (!m->clipboard.offer[s].untold || !m->clipboard.offer[s].owner) /* else ours comes behind it */
         clipboard_take_over_locked(m, s, &guests, &dropped);
     pthread_mutex_unlock(&m->lock);
     clipboard_cancel_pastes(&dropped);

@@ -11,8 +11,9 @@
 
 static struct vz_machine *machine;
 
-static struct vz_machine *new_machine(bool shares)
+static struct vz_machine *new_machine(bool shares, bool dispatched)
 {
+    struct vz_machine_options options = VZ_MACHINE_OPTIONS_INIT;
     struct vz_config *c = vz_config_new(NULL, NULL);
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
     struct vz_virtio_console_options o = VZ_VIRTIO_CONSOLE_OPTIONS_INIT;
@@ -32,7 +33,8 @@ static struct vz_machine *new_machine(bool shares)
     o.port_count = 1;
     d = vz_virtio_console_device_new(&o, NULL);
     ck_assert_int_eq(vz_config_add_console_device(c, d, NULL), 0);
-    m = vz_machine_new(c, NULL, &err);
+    options.use_events_fd = dispatched;
+    m = vz_machine_new(c, &options, &err);
     ck_assert_msg(m != NULL, "%s", err.text);
     vz_console_device_unref(d);
     vz_serial_attachment_unref(port.attachment);
@@ -42,7 +44,7 @@ static struct vz_machine *new_machine(bool shares)
 
 static void setup(void)
 {
-    machine = new_machine(true);
+    machine = new_machine(true, false);
 }
 
 static void teardown(void)
@@ -190,7 +192,7 @@ END_TEST
 START_TEST(what_cannot_be_is_refused)
 {
     static char large[VZ_CLIPBOARD_MAX + 1];
-    struct vz_machine *private = new_machine(false);
+    struct vz_machine *private = new_machine(false, false);
     struct vz_error err;
     struct party a;
 
@@ -211,6 +213,57 @@ START_TEST(what_cannot_be_is_refused)
     ck_assert_int_eq(vz_clipboard_set(NULL, 0, VZ_CLIPBOARD_TEXT, "", 0, NULL), -1);
     ck_assert_int_eq(vz_clipboard_get_state(a.c, NULL, NULL), -1);
     vz_clipboard_free(a.c);
+}
+END_TEST
+
+struct echo {
+    struct vz_clipboard *other;
+    unsigned offered, lost;
+};
+
+/* Whatever is copied, something else is. */
+static void copy_again(void *arg, struct vz_clipboard *c, enum vz_selection s, unsigned types)
+{
+    struct echo *e = arg;
+
+    e->offered++;
+    vz_clipboard_set(e->other, s, VZ_CLIPBOARD_TEXT, "again", 5, NULL);
+}
+
+static void count_lost(void *arg, struct vz_clipboard *c, enum vz_selection s)
+{
+    ((struct echo *)arg)->lost++;
+}
+
+/* As a guest could copy: the program's loop turns all the same. And who copied again before it heard has lost nothing. */
+START_TEST(no_party_keeps_the_thread)
+{
+    struct vz_machine *m = new_machine(true, true);
+    struct vz_clipboard_options o = VZ_CLIPBOARD_OPTIONS_INIT;
+    struct vz_clipboard *c, *d;
+    struct echo e = {0}, f = {0};
+
+    e.other = vz_clipboard_new(m, NULL, NULL);
+    o.offered = copy_again;
+    o.arg = &e;
+    c = vz_clipboard_new(m, &o, NULL);
+    ck_assert(e.other && c);
+    ck_assert_int_eq(vz_clipboard_set(e.other, 0, VZ_CLIPBOARD_TEXT, "first", 5, NULL), 0);
+    ck_assert_uint_gt(vz_machine_dispatch(m), 0);
+    ck_assert_uint_gt(e.offered, 1);
+    vz_clipboard_free(c);
+    o = (struct vz_clipboard_options)VZ_CLIPBOARD_OPTIONS_INIT;
+    o.lost = count_lost;
+    o.arg = &f;
+    d = vz_clipboard_new(m, &o, NULL);
+    ck_assert_int_eq(vz_clipboard_set(d, 0, VZ_CLIPBOARD_TEXT, "mine", 4, NULL), 0);
+    ck_assert_int_eq(vz_clipboard_set(e.other, 0, VZ_CLIPBOARD_TEXT, "other", 5, NULL), 0);
+    ck_assert_int_eq(vz_clipboard_set(d, 0, VZ_CLIPBOARD_TEXT, "mine", 4, NULL), 0);
+    vz_machine_dispatch(m);
+    ck_assert_uint_eq(f.lost, 0);
+    vz_clipboard_free(d);
+    vz_clipboard_free(e.other);
+    vz_machine_free(m);
 }
 END_TEST
 
@@ -255,6 +308,7 @@ static void add_tests(Suite *s)
     UNIT_TEST_BETWEEN(s, the_last_who_copies_is_asked, setup, teardown);
     UNIT_TEST_BETWEEN(s, who_waits_hears_when_the_owner_goes, setup, teardown);
     UNIT_TEST_BETWEEN(s, what_cannot_be_is_refused, setup, teardown);
+    UNIT_TEST_BETWEEN(s, no_party_keeps_the_thread, setup, teardown);
     UNIT_TEST_BETWEEN(s, parties_come_and_go, setup, teardown);
 }
 
