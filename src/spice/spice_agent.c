@@ -82,9 +82,10 @@ void spice_agent_open(struct spice_agent *a, bool open)
 
 void spice_met(struct spice_agent *a, bool anew, uint32_t caps)
 {
-    bool first = !a->known;
+    bool first = !a->known, shared = spice_shares(a);
+    bool other = first || shared != (a->shares && caps & BIT(VD_AGENT_CAP_CLIPBOARD_BY_DEMAND));
 
-    if (anew && !first)
+    if (!first && (anew || other))
         forget_guest(a);
     a->caps = caps;
     a->known = true;
@@ -95,7 +96,7 @@ void spice_met(struct spice_agent *a, bool anew, uint32_t caps)
     if (anew || first)
         a->owe_max = spice_shares(a) && spice_has(a, VD_AGENT_CAP_MAX_CLIPBOARD);
     a->owe_monitors = a->monitor_count;
-    if (first)
+    if (other)
         a->ops->presence(a->arg, true);
     a->ops->output(a->arg);
 }

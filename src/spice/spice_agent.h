@@ -49,7 +49,7 @@ enum spice_failure {
 struct spice_agent_ops {
     /* There is something to take. Often; cheap. */
     void (*output)(void *arg);
-    /* There is an agent that has said what it can, or no more. */
+    /* There is an agent that has said what it can, or no more; also when it begins or ends to share. */
     void (*presence)(void *arg, bool there);
     /* The guest offers other content, in these types, in place of any offer of the host's; 0: its offer ends. */
     void (*offered)(void *arg, enum spice_selection s, unsigned types);

@@ -27,6 +27,7 @@ struct message {
 static struct {
     struct spice_agent *a;
     bool there;
+    unsigned presences;
     unsigned types[SPICE_SELECTIONS], offers;
     uint64_t request;
     enum spice_selection selection;
@@ -50,6 +51,7 @@ static void output(void *arg)
 static void presence(void *arg, bool there)
 {
     w.there = there;
+    w.presences++;
 }
 
 static void offered(void *arg, enum spice_selection s, unsigned types)
@@ -459,6 +461,23 @@ START_TEST(abilities_that_change_in_the_middle_harm_nobody)
 }
 END_TEST
 
+/* Its user hears of it, and what was on offer, or asked for, has an end. */
+START_TEST(an_agent_begins_and_ends_to_share)
+{
+    meet(BIT(VD_AGENT_CAP_MONITORS_CONFIG));
+    ck_assert(w.presences == 1 && !spice_agent_is_there(w.a));
+    say_caps(0, LINUX_CAPS);
+    ck_assert(w.presences == 2 && spice_agent_is_there(w.a));
+    say_words(VD_AGENT_CLIPBOARD_GRAB, 0, SPICE_TEXT);
+    ck_assert_int_eq(spice_agent_ask(w.a, SPICE_CLIPBOARD, SPICE_TEXT), 0);
+    say_caps(0, BIT(VD_AGENT_CAP_MONITORS_CONFIG));
+    ck_assert(w.presences == 3 && !spice_agent_is_there(w.a));
+    ck_assert(!w.types[0] && w.contents == 1 && w.why == SPICE_GONE);
+    say_caps(0, BIT(VD_AGENT_CAP_MONITORS_CONFIG));
+    ck_assert_uint_eq(w.presences, 3);
+}
+END_TEST
+
 START_TEST(a_guest_that_asks_and_does_not_read_costs_nothing)
 {
     meet(LINUX_CAPS);
@@ -682,6 +701,7 @@ static void add_tests(Suite *s)
     UNIT_TEST_BETWEEN(s, an_agent_that_lies_is_passed_over, setup, teardown);
     UNIT_TEST_BETWEEN(s, two_streams_do_not_mix, setup, teardown);
     UNIT_TEST_BETWEEN(s, abilities_that_change_in_the_middle_harm_nobody, setup, teardown);
+    UNIT_TEST_BETWEEN(s, an_agent_begins_and_ends_to_share, setup, teardown);
     UNIT_TEST_BETWEEN(s, a_guest_that_asks_and_does_not_read_costs_nothing, setup, teardown);
     UNIT_TEST_BETWEEN(s, an_offer_takes_the_place_of_the_other_side_s, setup, teardown);
     UNIT_TEST_BETWEEN(s, an_agent_that_starts_again_hears_what_is_offered, setup, teardown);
