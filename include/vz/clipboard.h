@@ -121,7 +121,7 @@ typedef void vz_clipboard_fetched_fn(void *arg, const void *data, size_t len, co
  *   VZ_ERROR_GUEST          the agent has it no more, is gone, sends nothing for 20 s, or more than VZ_CLIPBOARD_MAX
  *   VZ_ERROR_CANCELLED      so is another party of the program
  *   VZ_ERROR_NO_MEMORY
- * The guest is asked for one content at a time; others wait.
+ * The guest is asked for one content at a time; others wait. One that is paused answers when it goes on.
  * Returns 0; or -1, and fn is not called: VZ_ERROR_INVALID (no such type), or no memory. Since 0.4. */
 VZ_PUBLIC int vz_clipboard_fetch(struct vz_clipboard *clipboard, enum vz_selection selection,
                                  enum vz_clipboard_type type, vz_clipboard_fetched_fn *fn, void *arg);

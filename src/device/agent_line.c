@@ -18,6 +18,7 @@ struct agent_line {
     struct spice_agent *agent;
     struct loop_timer *silence;
     size_t progress; /* when it was armed */
+    bool rests;      /* the guest stands still: its silence says nothing */
 };
 
 static void tell(struct agent_line *l, const struct agent_event *e)
@@ -67,6 +68,8 @@ static const struct spice_agent_ops agent_ops = {.output = on_output, .presence 
 static void arm(struct agent_line *l)
 {
     l->progress = spice_agent_progress(l->agent);
+    if (l->rests)
+        return;
     loop_timer_arm(l->silence, clock_mono_ns() + AGENT_SILENCE_MS * NS_PER_MS);
 }
 
@@ -139,6 +142,19 @@ struct spice_agent *agent_line_agent(struct char_dev *line)
     struct agent_line *l = char_engine_arg(line, &line_ops);
 
     return l ? l->agent : NULL;
+}
+
+void agent_line_rest(struct char_dev *line, bool rests)
+{
+    struct agent_line *l = char_engine_arg(line, &line_ops);
+
+    if (!l)
+        return;
+    l->rests = rests;
+    if (rests)
+        loop_timer_disarm(l->silence);
+    else if (spice_agent_is_asking(l->agent))
+        arm(l);
 }
 
 static struct agent_line *find(struct device_slots *slots)

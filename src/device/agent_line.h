@@ -35,5 +35,7 @@ struct spice_agent *agent_line_find(struct device_slots *slots);
 /* spice_agent_ask(), whose answer comes to an end: who sends nothing for AGENT_SILENCE_MS is gone. */
 #define AGENT_SILENCE_MS 20000u
 int agent_line_ask(struct device_slots *slots, enum spice_selection s, enum spice_type type) must_check;
+/* The guest stands still, or goes on: that time does not count. Of a line that leads somewhere else: does nothing. */
+void agent_line_rest(struct char_dev *line, bool rests);
 
 #endif

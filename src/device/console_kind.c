@@ -81,18 +81,33 @@ static void *console_host_state(const struct device_slot *s, const struct state_
     return agent;
 }
 
+static void rest(struct device_slot *s, bool rests)
+{
+    const struct lines *lines = s->host;
+
+    for (unsigned i = 0; i < lines->count; i++)
+        agent_line_rest(lines->line[i].dev, rests);
+}
+
+static void console_quiesce(struct device_slot *s)
+{
+    rest(s, true);
+    virtio_slot_quiesce(s);
+}
+
 /* Also after a restore: the guest may have a port open of which what it leads to now knows nothing. */
 static void console_resume(struct device_slot *s)
 {
     const struct lines *lines = s->host;
 
     virtio_slot_resume(s);
+    rest(s, false);
     for (unsigned i = 0; i < lines->count; i++)
         char_guest_opened(lines->line[i].dev, console_is_open(s->model, i));
 }
 
 const struct device_kind console_kind = {
-    .type = &config_virtio_console_type, .bus = DEVICE_ON_PCI, .quiesce = virtio_slot_quiesce,
+    .type = &config_virtio_console_type, .bus = DEVICE_ON_PCI, .quiesce = console_quiesce,
     .resume = console_resume, .remove = virtio_slot_remove,
     .model = "virtio/virtio_console", .open = console_open, .create = console_create,
     .change = console_kind_change, .resize = console_kind_resize, .send = lines_send,

@@ -167,6 +167,11 @@ void spice_agent_forget(struct spice_agent *a)
     end_ask(a);
 }
 
+bool spice_agent_is_asking(const struct spice_agent *a)
+{
+    return a->asking;
+}
+
 size_t spice_agent_progress(const struct spice_agent *a)
 {
     return a->content.len;

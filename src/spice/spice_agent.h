@@ -87,6 +87,7 @@ void spice_agent_give(struct spice_agent *a, uint64_t request, void *data, size_
 int spice_agent_ask(struct spice_agent *a, enum spice_selection s, enum spice_type type) must_check;
 /* Nobody waits for it any more: content() does not come. */
 void spice_agent_forget(struct spice_agent *a);
+bool spice_agent_is_asking(const struct spice_agent *a);
 /* How many bytes of the answer have come, for who wants to know whether it still comes. */
 size_t spice_agent_progress(const struct spice_agent *a);
 
