@@ -114,6 +114,18 @@ def test_mistakes(vz, log, tmp_path):
     assert r.status == 1 and "32 MiB" in r.err
 
 
+def test_who_asks_without_end_gets_some(vz, log):
+    assert subprocess.run([VZ, "clipboard", "g", "set"], input=b"often").returncode == 0
+    c = Control(log.parent)
+    c.send(b"".join(b'{"id": %d, "method": "get-clipboard"}\n' % i for i in range(100)))
+    answers = [c.line() for _ in range(100)]
+    assert [a for a in answers if "result" in a] and {a["error"]["code"] for a in answers if "error" in a} == {6}
+    for fd in c.fds:
+        os.close(fd)
+    c.close()
+    assert vz("clipboard", "g", "get").out == "often"
+
+
 def test_other_programs_requests(log):
     c = Control(log.parent)
     for params in {"selection": "secondary"}, {"type": "gif"}, {"type": 1}, {}:

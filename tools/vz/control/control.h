@@ -113,6 +113,8 @@ void method_share(struct control_call *call, json_t *params);
 /* control_clipboard.c */
 /* The process' own party to the clipboard: what was set last stays on offer. NULL and err. */
 struct vz_clipboard *control_clipboard(struct control *c, struct vz_error *err);
+/* How many contents are being fetched for clients. */
+unsigned *control_clipboard_gets(struct control *c);
 void method_clipboard(struct control_call *call, json_t *params);
 void method_get_clipboard(struct control_call *call, json_t *params);
 void method_set_clipboard(struct control_call *call, json_t *params);

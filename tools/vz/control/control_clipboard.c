@@ -13,6 +13,8 @@
 #include "control/clipboard_words.h"
 #include "control/control.h"
 
+#define GETS_MAX 8u /* under way at a time: each may have 32 MiB when nobody reads it yet */
+
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
 struct what {
@@ -93,6 +95,7 @@ static void on_fetched(void *arg, const void *data, size_t len, const struct vz_
     struct control_call *call = arg;
     int fd = data ? file_of(data, len) : -1;
 
+    --*control_clipboard_gets(call_control(call));
     if (!data)
         call_fail(call, err);
     else if (fd < 0)
@@ -103,10 +106,20 @@ static void on_fetched(void *arg, const void *data, size_t len, const struct vz_
 
 void method_get_clipboard(struct control_call *call, json_t *params)
 {
+    unsigned *gets = control_clipboard_gets(call_control(call));
     struct what w;
 
-    if (take_what(call, params, &w) && vz_clipboard_fetch(w.clipboard, w.selection, w.type, on_fetched, call) < 0)
+    if (!take_what(call, params, &w))
+        return;
+    if (*gets >= GETS_MAX) {
+        call_fail_text(call, VZ_ERROR_LIMIT_EXCEEDED, "%u contents of the clipboard are being got already", *gets);
+        return;
+    }
+    ++*gets;
+    if (vz_clipboard_fetch(w.clipboard, w.selection, w.type, on_fetched, call) < 0) {
+        --*gets;
         call_fail_text(call, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
 }
 
 /* Of a file, which does not make us wait. NULL and err. */

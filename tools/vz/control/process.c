@@ -43,6 +43,7 @@ struct control {
     struct vnc_server *vnc; /* NULL: nobody has asked for it yet */
     struct viewers viewers;
     struct vz_clipboard *clipboard; /* likewise */
+    unsigned clipboard_gets;
     struct guest_ports ports;
     struct guest_care *care; /* an in-house client of the control socket; NULL: the guest cannot be reached */
     int signal_fd;
@@ -120,6 +121,11 @@ struct vz_clipboard *control_clipboard(struct control *c, struct vz_error *err)
     if (!c->clipboard)
         c->clipboard = vz_clipboard_new(c->machine, NULL, err);
     return c->clipboard;
+}
+
+unsigned *control_clipboard_gets(struct control *c)
+{
+    return &c->clipboard_gets;
 }
 
 struct guest_ports *control_guest_ports(struct control *c)
