@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/le.h"
+#include "base/log.h"
 #include "board/pc/board.h"
 #include "board/pc/boot/kernel_file.h"
 #include "board/pc/boot_order.h"
@@ -55,6 +56,11 @@ static int plan_order(const struct firmware_params *p, struct firmware *f, struc
         return r;
     f->menu_wait = p->menu_wait;
     r = p->boot_once ? boot_order_keep(&f->store) : boot_order_restore(&f->store);
+    if (r == -ENOSPC) { /* which firmware makes when it starts: a guest that has filled the store must not prevent that */
+        log_warn("%s: has no room for the boot order of before%s", f->store.path,
+                 p->boot_once ? ", which is not kept" : "; the next start tries again");
+        r = 1;
+    }
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_EFI_VARIABLE_INACCESSIBLE, "%s: its boot order: %s", f->store.path, strerror(-r));
     return !r && !p->boot_once && !p->boot_order ? config_boot_order_parse("cdrom,usb,disk", &f->once, err) : 0;
