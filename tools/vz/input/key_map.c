@@ -86,7 +86,7 @@ static const struct {
     {"sleep", VZ_KEY_SYSTEM(0x82)}, {"wakeup", VZ_KEY_SYSTEM(0x83)},
 };
 
-/* A name, or a character that needs no Shift. 0: neither. */
+/* A name, or a character. 0: neither. */
 static uint32_t key_called(const char *name, size_t len)
 {
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -104,9 +104,12 @@ bool key_chord_parse(const char *text, struct key_chord *ret)
     for (;;) {
         size_t len = strcspn(text, "-");
         uint32_t key = key_called(text, len);
+        bool sign = len == 1 && key_is_shifted(*text) && !(*text >= 'A' && *text <= 'Z'); /* ctrl-C is ctrl-c */
 
-        if (!key || ret->count == KEY_CHORD_MAX)
+        if (!key || ret->count + sign >= KEY_CHORD_MAX)
             return false;
+        if (sign)
+            ret->key[ret->count++] = VZ_KEY(0xe1);
         ret->key[ret->count++] = key;
         if (!text[len])
             return true;
