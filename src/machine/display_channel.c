@@ -276,6 +276,8 @@ static void *serve(void *arg)
         goes_on = !p[0].revents && (!p[1].revents || receive(c)) && (!p[2].revents || !c->asked || send_update(c));
     }
     release_all(c);
+    vz_display_view_free(c->view); /* its picture would not be given back before somebody frees the channel */
+    c->view = NULL;
     shutdown(c->fd, SHUT_RDWR);
     atomic_store(&c->over, true);
     return NULL;

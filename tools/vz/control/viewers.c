@@ -7,18 +7,20 @@
 
 #include "failure.h"
 
-/* NULL: there are as many as may be. */
+/* Those that have gone are freed. NULL: there are as many as may be. */
 static struct vz_display_channel **find_place(struct viewers *v)
 {
+    struct vz_display_channel **place = NULL;
+
     for (unsigned i = 0; i < VIEWERS_MAX; i++) {
         if (v->channel[i] && vz_display_channel_is_over(v->channel[i])) {
             vz_display_channel_free(v->channel[i]);
             v->channel[i] = NULL;
         }
-        if (!v->channel[i])
-            return &v->channel[i];
+        if (!v->channel[i] && !place)
+            place = &v->channel[i];
     }
-    return NULL;
+    return place;
 }
 
 int viewers_add(struct viewers *v, struct vz_machine *m, unsigned device, unsigned display, struct vz_error *err)
