@@ -115,7 +115,12 @@ enum scanned direct_scan(struct x86_cpu *c, uint64_t va, const uint8_t *host)
         return SCAN_CHANGED;
     smc_claim(c, host, MEM_PAGE_SIZE);
     direct_lock(v);
-    found = atomic_load_explicit(state, memory_order_seq_cst) & (uint8_t)~SCAN_STATE;
+    found = atomic_load_explicit(state, memory_order_seq_cst);
+    if ((found & SCAN_STATE) != SCAN_NOT && (found & SCAN_STATE) != SCAN_CHANGED) {
+        direct_unlock(v); /* another vCPU was first, and may run the copy already */
+        return found & SCAN_STATE;
+    }
+    found &= (uint8_t)~SCAN_STATE;
     found |= direct_find_shown(host, 0, MEM_PAGE_SIZE, v->scan_cpuid) == MEM_PAGE_SIZE
                  ? SCAN_CLEAN : direct_make_shadow(c, va, host);
     /* If somebody wrote to it since, he has told us, and that is looked at before anything runs. */

@@ -6,7 +6,9 @@
 #include "cpu/x86/long_rig.h"
 #include "cpu/x86/smc.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* The tables of the test: one of each level, and a second page table. */
 #define ROOT   UINT64_C(0x10000)
@@ -301,6 +303,41 @@ START_TEST(code_is_scanned_and_not_writable)
 }
 END_TEST
 
+struct scanner {
+    struct fixture *f;
+    const uint8_t *code;
+    enum scanned found;
+};
+
+static void *scan(void *arg)
+{
+    struct scanner *s = arg;
+
+    s->found = direct_scan(s->f->c, va_of(0), s->code);
+    return NULL;
+}
+
+/* It may run natively already, from a copy that must not be written again. */
+START_TEST(what_another_vcpu_has_found_stays)
+{
+    struct scanner s;
+    struct fixture f;
+    pthread_t t;
+
+    start(&f, 1);
+    s = (struct scanner){.f = &f, .code = mem_ptr(f.rig.mem, PAGES, MEM_PAGE_SIZE, MEM_WRITE)};
+    direct_lock(f.v);
+    ck_assert_int_eq(pthread_create(&t, NULL, scan, &s), 0);
+    usleep(100000); /* it waits for the lock */
+    f.v->scan[PAGES >> MEM_PAGE_SHIFT] = SCAN_COPIED;
+    direct_unlock(f.v);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    ck_assert_int_eq(s.found, SCAN_COPIED);
+    ck_assert_int_eq(f.v->scan[PAGES >> MEM_PAGE_SHIFT], SCAN_COPIED);
+    stop(&f);
+}
+END_TEST
+
 /* A page is given to one program after the other: each time it has other code. */
 START_TEST(changes_are_forgiven)
 {
@@ -455,6 +492,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, unmaps_single_pages);
     UNIT_TEST(s, large_pages_are_one_run);
     UNIT_TEST(s, code_is_scanned_and_not_writable);
+    UNIT_TEST(s, what_another_vcpu_has_found_stays);
     UNIT_TEST(s, changes_are_forgiven);
     UNIT_TEST(s, finds_pages_to_protect);
     UNIT_TEST(s, claimed_pages_are_not_writable);
