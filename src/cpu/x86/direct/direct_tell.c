@@ -93,21 +93,21 @@ static void unmap_gone(struct x86_cpu *c, uint64_t spaces)
     }
 }
 
-static void page_gone(struct x86_cpu *c, const uint8_t *host, uint8_t rights)
+static bool is_mapped(const struct direct_vm *v, uint64_t page)
 {
-    struct direct_vm *v = c->direct->vm;
-    uint64_t page = (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT;
-
-    if (!atomic_load_explicit(&v->where[page], memory_order_seq_cst))
-        return;
-    direct_lock(v);
-    unmap_gone(c, space_page_gone(v, page, rights));
-    direct_unlock(v);
+    return atomic_load_explicit(&v->where[page], memory_order_seq_cst);
 }
 
 void direct_page_watched(struct x86_cpu *c, const uint8_t *host)
 {
-    page_gone(c, host, MAPPED_WRITE);
+    struct direct_vm *v = c->direct->vm;
+    uint64_t page = (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT;
+
+    if (!is_mapped(v, page))
+        return;
+    direct_lock(v);
+    unmap_gone(c, space_page_gone(v, page, MAPPED_WRITE));
+    direct_unlock(v);
 }
 
 /* Was it looked at? What is known then is so no more. */
@@ -148,19 +148,23 @@ void direct_code_gone(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
 {
     struct direct_vm *v = c->direct->vm;
     _Atomic uint8_t *state;
+    uint64_t page;
 
     if (!host) {
         all_code_gone(c);
         return;
     }
-    state = &v->scan[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT];
+    page = (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT;
+    state = &v->scan[page];
     if (!(atomic_load_explicit(state, memory_order_seq_cst) & SCAN_STATE))
         return;
     direct_lock(v);
     (void)scan_changed(state);
-    direct_shadow_gone(v, (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT);
+    /* In one go: another vCPU may want the copy's place, which must not be executed any more then. */
+    if (is_mapped(v, page))
+        unmap_gone(c, space_page_gone(v, page, MAPPED_EXEC));
+    direct_shadow_gone(v, page);
     direct_unlock(v);
-    page_gone(c, host, MAPPED_EXEC);
 }
 
 void direct_disclaim(struct x86_cpu *c, uint64_t va)
