@@ -129,15 +129,16 @@ static gboolean ask_for_size(gpointer data)
     struct vz_channel_size m = {.kind = VZ_CHANNEL_SIZE};
     int width = gtk_widget_get_width(GTK_WIDGET(view)), height = gtk_widget_get_height(GTK_WIDGET(view));
 
-    view->resize = 0;
     m.width = view_wanted_side(width, view_device_scale(view));
     m.height = view_wanted_side(height, view_device_scale(view));
     if (view->reconfigures && width > 1 && height > 1 &&
-        (m.width != view->asked_width || m.height != view->asked_height) &&
-        view_channel_send(&view->channel, &m, sizeof(m))) {
+        (m.width != view->asked_width || m.height != view->asked_height)) {
+        if (!view_channel_send(&view->channel, &m, sizeof(m)))
+            return G_SOURCE_CONTINUE; /* it is busy, or gone, which is heard */
         view->asked_width = m.width;
         view->asked_height = m.height;
     }
+    view->resize = 0;
     return G_SOURCE_REMOVE;
 }
 

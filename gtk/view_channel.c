@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #define HELLO_MS 1000 /* the machine's thread sends it at once */
 
@@ -138,4 +141,13 @@ bool view_channel_send(struct view_channel *c, const void *message, size_t len)
         } while (n < 0 && errno == EINTR);
     }
     return n == (ssize_t)len;
+}
+
+bool view_channel_is_behind(const struct view_channel *c)
+{
+    int queued = 0, room = 0;
+    socklen_t len = sizeof(room);
+
+    return c->fd >= 0 && ioctl(c->fd, SIOCOUTQ, &queued) == 0 &&
+           getsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &room, &len) == 0 && queued > room / 4;
 }

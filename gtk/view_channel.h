@@ -32,5 +32,8 @@ void view_channel_close(struct view_channel *c); /* also one that is closed */
 enum view_received view_channel_receive(struct view_channel *c, union view_message *ret);
 /* A message of the viewer's. What cannot be sent since the other end does not read is lost; false then. */
 bool view_channel_send(struct view_channel *c, const void *message, size_t len);
+/* Has the other end so much to read yet, as while its machine is being saved, that what can be left out should be? What
+ * is pressed and released has room then. */
+bool view_channel_is_behind(const struct view_channel *c);
 
 #endif

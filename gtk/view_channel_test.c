@@ -137,8 +137,35 @@ START_TEST(cursors_have_a_size)
 }
 END_TEST
 
+/* It does not read for a long time: no key is lost to where the pointer was meanwhile. */
+START_TEST(moves_leave_room_for_keys)
+{
+    const struct vz_channel_pointer move = {.kind = VZ_CHANNEL_POINTER};
+    const struct vz_channel_key key = {.kind = VZ_CHANNEL_KEY};
+    struct view_channel c;
+    unsigned moves = 0;
+    char buffer[100];
+    int end;
+
+    ck_assert(open_with(&c, &good, memory_file(MEMORY, F_SEAL_SHRINK), &end));
+    ck_assert(!view_channel_is_behind(&c));
+    for (; !view_channel_is_behind(&c); moves++)
+        ck_assert(view_channel_send(&c, &move, sizeof(move)));
+    ck_assert_uint_gt(moves, 10);
+    for (unsigned n = 0; n < 2 * moves; n++)
+        ck_assert(view_channel_send(&c, &key, sizeof(key)));
+    for (unsigned n = 0; n < 3 * moves; n++)
+        ck_assert_int_gt(recv(end, buffer, sizeof(buffer), 0), 0);
+    ck_assert(!view_channel_is_behind(&c));
+    close(end);
+    view_channel_close(&c);
+    ck_assert(!view_channel_is_behind(&c));
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, moves_leave_room_for_keys);
     UNIT_TEST(s, what_is_no_hello_is_refused);
     UNIT_TEST(s, pictures_lie_in_the_memory);
     UNIT_TEST(s, cursors_have_a_size);

@@ -20,7 +20,8 @@ struct view_input {
     gboolean just_focused;
     uint32_t buttons;
     double x, y;              /* of the pointer, in the widget */
-    double wheel, wheel_horizontal; /* parts of 1/VZ_WHEEL_NOTCH that wait for the rest */
+    double dx, dy;            /* of a captured pointer's way, what has not been told yet, */
+    double wheel, wheel_horizontal; /* and so of the wheel */
     gboolean captured;
     gboolean warped;          /* the pointer was put into the middle, and its next event from there has not come */
     gboolean chord;           /* Ctrl and Alt are down, and nothing else has been since */

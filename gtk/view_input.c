@@ -119,7 +119,7 @@ void vz_machine_view_send_keys(VzMachineView *view, const guint32 *keys, gsize c
 
 /* ---- The pointer ---------------------------------------------------------------------------- */
 
-static void send_pointer(VzMachineView *view, gboolean relative, double dx, double dy)
+static void send_pointer(VzMachineView *view, gboolean relative)
 {
     struct view_input *in = &view->input;
     struct vz_channel_pointer m = {.kind = VZ_CHANNEL_POINTER, .relative = (uint32_t)relative, .buttons = in->buttons};
@@ -129,23 +129,28 @@ static void send_pointer(VzMachineView *view, gboolean relative, double dx, doub
     view_place_point(&p, in->x, in->y, &x, &y);
     m.x = x;
     m.y = y;
-    m.dx = (int32_t)lround(dx);
-    m.dy = (int32_t)lround(dy);
+    m.dx = (int32_t)in->dx;
+    m.dy = (int32_t)in->dy;
     m.wheel = (int32_t)in->wheel;
     m.wheel_horizontal = (int32_t)in->wheel_horizontal;
     if (view_channel_send(&view->channel, &m, sizeof(m))) {
+        in->dx -= m.dx;
+        in->dy -= m.dy;
         in->wheel -= m.wheel;
         in->wheel_horizontal -= m.wheel_horizontal;
     }
 }
 
+static gboolean takes_pointer(VzMachineView *view)
+{
+    return has(view, VZ_CHANNEL_HAS_POINTER) || (has(view, VZ_CHANNEL_HAS_MOUSE) && view->input.captured);
+}
+
 /* Where the user's pointer is, or what it does besides. */
 static void tell_pointer(VzMachineView *view)
 {
-    if (has(view, VZ_CHANNEL_HAS_POINTER))
-        send_pointer(view, FALSE, 0, 0);
-    else if (has(view, VZ_CHANNEL_HAS_MOUSE) && view->input.captured)
-        send_pointer(view, TRUE, 0, 0);
+    if (takes_pointer(view))
+        send_pointer(view, !has(view, VZ_CHANNEL_HAS_POINTER));
 }
 
 /* Put the user's pointer back into the middle, where there is a way to do so: from there it can go anywhere. */
@@ -173,6 +178,7 @@ static void set_captured(VzMachineView *view, gboolean captured)
     if (view->input.captured == captured)
         return;
     view->input.captured = captured;
+    view->input.dx = view->input.dy = 0;
     view_set_cursor(view);
     g_object_notify(G_OBJECT(view), "pointer-captured");
 }
@@ -199,8 +205,10 @@ static void move_captured(VzMachineView *view, double x, double y)
     }
     in->x = x;
     in->y = y;
-    if (dx != 0 || dy != 0)
-        send_pointer(view, TRUE, dx * view_device_scale(view), dy * view_device_scale(view));
+    in->dx += dx * view_device_scale(view);
+    in->dy += dy * view_device_scale(view);
+    if ((fabs(in->dx) >= 1 || fabs(in->dy) >= 1) && !view_channel_is_behind(&view->channel))
+        send_pointer(view, TRUE);
     if (!in->warped && (fabs(x - middle_x) > far_x || fabs(y - middle_y) > far_y))
         in->warped = warp(view, middle_x, middle_y);
 }
@@ -231,8 +239,8 @@ static gboolean on_motion(VzMachineView *view, GdkEvent *event)
     }
     view->input.x = x;
     view->input.y = y;
-    if (has(view, VZ_CHANNEL_HAS_POINTER))
-        send_pointer(view, FALSE, 0, 0);
+    if (has(view, VZ_CHANNEL_HAS_POINTER) && !view_channel_is_behind(&view->channel))
+        send_pointer(view, FALSE);
     return TRUE;
 }
 
@@ -282,6 +290,8 @@ static gboolean on_scroll(VzMachineView *view, GdkEvent *event)
     struct view_input *in = &view->input;
     double x = 0, y = 0, notch = VZ_WHEEL_NOTCH;
 
+    if (!takes_pointer(view))
+        return FALSE; /* nor is it kept for when it does */
     switch (gdk_scroll_event_get_direction(event)) {
     case GDK_SCROLL_UP:
         y = -1;
@@ -305,7 +315,8 @@ static gboolean on_scroll(VzMachineView *view, GdkEvent *event)
         in->wheel = in->wheel_horizontal = 0;
     in->wheel -= y * notch;
     in->wheel_horizontal += x * notch;
-    tell_pointer(view);
+    if (!view_channel_is_behind(&view->channel))
+        tell_pointer(view);
     return TRUE;
 }
 
