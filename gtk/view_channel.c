@@ -34,13 +34,18 @@ static int receive_hello(struct view_channel *c)
         char space[CMSG_SPACE(sizeof(int))];
     } u;
     struct iovec iov = {&c->hello, sizeof(c->hello)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
+                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    ssize_t n = -1;
     int fd = -1;
 
-    if (poll(&p, 1, HELLO_MS) == 1 && recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) == (ssize_t)sizeof(c->hello))
+    if (poll(&p, 1, HELLO_MS) == 1)
+        n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n >= 0)
         fd = take_fd(&m);
-    if (fd >= 0 && c->hello.kind == VZ_CHANNEL_HELLO && c->hello.version == VZ_CHANNEL_VERSION)
+    if (fd >= 0 && n == (ssize_t)sizeof(c->hello) && c->hello.kind == VZ_CHANNEL_HELLO &&
+        c->hello.version == VZ_CHANNEL_VERSION)
         return fd;
     if (fd >= 0)
         close(fd);

@@ -74,6 +74,43 @@ START_TEST(what_is_no_hello_is_refused)
 }
 END_TEST
 
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+START_TEST(no_descriptor_stays_open)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(2 * sizeof(int))];
+    } u = {.header = {.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct vz_channel_hello bad = good;
+    struct iovec iov = {&bad, sizeof(bad)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)};
+    unsigned before = open_descriptors();
+    struct view_channel c;
+    int pair[2];
+
+    ck_assert(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    say(pair[0], &good, sizeof(good) - 4, memory_file(MEMORY, F_SEAL_SHRINK)); /* too short */
+    ck_assert(!view_channel_open(&c, pair[1]));
+    close(pair[0]);
+    ck_assert_uint_eq(open_descriptors(), before);
+    bad.version = 2;
+    memcpy(CMSG_DATA(&u.header), (const int[]){0, 0}, 2 * sizeof(int)); /* two at once */
+    ck_assert(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    ck_assert_int_eq(sendmsg(pair[0], &m, 0), sizeof(bad));
+    ck_assert(!view_channel_open(&c, pair[1]));
+    close(pair[0]);
+    ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
 static enum view_received after(const void *message, size_t len)
 {
     union view_message m;
@@ -167,6 +204,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, moves_leave_room_for_keys);
     UNIT_TEST(s, what_is_no_hello_is_refused);
+    UNIT_TEST(s, no_descriptor_stays_open);
     UNIT_TEST(s, pictures_lie_in_the_memory);
     UNIT_TEST(s, cursors_have_a_size);
 }

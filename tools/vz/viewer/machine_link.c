@@ -99,7 +99,8 @@ static gboolean receive(struct machine_link *l)
     } u;
     char buffer[16384];
     struct iovec iov = {buffer, sizeof(buffer)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
+                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
     ssize_t n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 
