@@ -27,6 +27,7 @@ struct view_input {
     gboolean chord;           /* Ctrl and Alt are down, and nothing else has been since */
     gboolean inhibited;       /* the desktop's own keys are ours */
     struct view_finger finger[VZ_TOUCHES_MAX];
+    gboolean gesture;         /* of the user's trackpad, for which the guest has fingers on its own */
     double pinch_scale, pinch_angle, swipe_x, swipe_y; /* of a gesture under way */
 };
 

@@ -100,7 +100,8 @@ static gboolean on_key(VzMachineView *view, GdkEvent *event, gboolean down)
         return FALSE;
     if (down)
         inhibit(view, event);
-    make_up_modifiers(view, gdk_event_get_modifier_state(event));
+    if (down || !view->input.just_focused) /* what brought the user here and is let go of now, as Alt+Tab, is no key */
+        make_up_modifiers(view, gdk_event_get_modifier_state(event));
     look_for_chord(view, usage, down);
     change_key(view, usage, down);
     if (down)
@@ -404,6 +405,8 @@ static gboolean on_pad_gesture(VzMachineView *view, GdkEvent *event)
 
     if (!has(view, VZ_CHANNEL_HAS_TRACKPAD))
         return FALSE;
+    if (phase != GDK_TOUCHPAD_GESTURE_PHASE_BEGIN && !in->gesture)
+        return TRUE; /* the rest of one that has been released */
     if (phase == GDK_TOUCHPAD_GESTURE_PHASE_BEGIN) {
         in->pinch_scale = 1;
         in->pinch_angle = in->swipe_x = in->swipe_y = 0;
@@ -417,6 +420,7 @@ static gboolean on_pad_gesture(VzMachineView *view, GdkEvent *event)
     }
     if (phase == GDK_TOUCHPAD_GESTURE_PHASE_END || phase == GDK_TOUCHPAD_GESTURE_PHASE_CANCEL)
         count = 0;
+    in->gesture = count > 0;
     put_fingers(view, count, in->swipe_x, in->swipe_y, PAD_SPREAD * CLAMP(in->pinch_scale, 0.1, 2.5), in->pinch_angle);
     return TRUE;
 }
@@ -426,7 +430,7 @@ static gboolean on_pad_gesture(VzMachineView *view, GdkEvent *event)
 void view_input_release(VzMachineView *view)
 {
     struct view_input *in = &view->input;
-    gboolean touched = FALSE;
+    gboolean touched = in->gesture;
     GdkToplevel *top = toplevel(view);
 
     while (in->keys.count)
@@ -441,6 +445,7 @@ void view_input_release(VzMachineView *view)
         touched = touched || in->finger[i].sequence;
         in->finger[i].sequence = NULL;
     }
+    in->gesture = FALSE;
     if (touched && has(view, VZ_CHANNEL_HAS_TRACKPAD))
         send_touches(view, in->finger, VZ_TOUCHES_MAX);
     if (in->inhibited && top)
