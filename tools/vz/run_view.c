@@ -171,6 +171,7 @@ static void *serve(void *arg)
             memmove(in, end, len);
         }
     }
+    shutdown(v->fd, SHUT_RDWR); /* a line that is too long is heard of, too */
     return NULL;
 }
 
@@ -258,7 +259,7 @@ void run_view_close(struct run_view *v)
     close(v->fd);
     v->fd = -1;
     pthread_mutex_unlock(&v->lock);
-    kill(v->pid, SIGTERM); /* it ends anyway, unless it hangs */
+    kill(v->pid, SIGKILL); /* it ends anyway, unless it hangs, or is stopped: nobody waits for that */
     waitpid(v->pid, NULL, 0);
 }
 
