@@ -21,7 +21,7 @@ struct viewer {
     guint display;
     gboolean full_screen, no_save;
     char *state; /* the machine's; NULL: not known yet */
-    gboolean shutting_down, over;
+    gboolean over;
     int status; /* of this program */
     GMainLoop *loop;
     GtkWidget *window, *view, *message;
@@ -38,6 +38,13 @@ static gboolean on_told(gpointer data)
     v->message_source = 0;
     gtk_widget_set_visible(v->message, FALSE);
     return G_SOURCE_REMOVE;
+}
+
+static void forget_message(struct viewer *v)
+{
+    if (v->message_source)
+        g_source_remove(v->message_source);
+    on_told(v);
 }
 
 static void tell(struct viewer *v, gboolean stays, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -105,7 +112,7 @@ static void on_done(void *arg, json_t *result, int fd, const char *error)
     if (error && !v->over)
         tell(v, FALSE, "%s", error);
     else if (!v->over)
-        on_told(v);
+        forget_message(v);
 }
 
 static void on_pause(struct viewer *v)
@@ -129,16 +136,13 @@ static void on_turn_off(struct viewer *v)
     machine_link_ask(v->link, "stop", json_pack("{s:b}", "now", 1), on_done, v);
 }
 
-/* A guest that does not listen is turned off, where that was wanted by closing the window. */
 static void on_asked(void *arg, json_t *result, int fd, const char *error)
 {
     struct viewer *v = arg;
 
     if (v->over)
         return;
-    if (error && v->shutting_down)
-        on_turn_off(v);
-    else if (error)
+    if (error)
         tell(v, FALSE, "%s", error);
     else
         tell(v, TRUE, "The guest has been asked to shut down.");
@@ -147,6 +151,17 @@ static void on_asked(void *arg, json_t *result, int fd, const char *error)
 static void on_shut_down(struct viewer *v)
 {
     machine_link_ask(v->link, "stop", NULL, on_asked, v);
+}
+
+/* A guest that does not listen is turned off: that was wanted by closing the window. */
+static void on_asked_to_end(void *arg, json_t *result, int fd, const char *error)
+{
+    struct viewer *v = arg;
+
+    if (error && !v->over)
+        on_turn_off(v);
+    else
+        on_asked(arg, result, fd, error);
 }
 
 static void on_full_screen(struct viewer *v)
@@ -256,11 +271,10 @@ static void on_choice(void *arg, enum close_choice choice)
 {
     struct viewer *v = arg;
 
-    v->shutting_down = choice == CLOSE_POWER_OFF;
     if (choice == CLOSE_SAVE)
         on_save(v);
     else if (choice == CLOSE_POWER_OFF)
-        on_shut_down(v);
+        machine_link_ask(v->link, "stop", NULL, on_asked_to_end, v);
     else if (choice == CLOSE_LEAVE)
         leave(v, 0);
 }
