@@ -59,6 +59,18 @@ static bool find_parts(struct image *m, Elf64_Phdr *ret_dynamic)
     return loaded && dynamic && all_here(m->r, m->begin, m->size);
 }
 
+/* Has it functions that need no name: of which addresses are stored, or that are called as it is loaded? */
+static bool has_others(const Elf64_Dyn *d)
+{
+    switch (d->d_tag) {
+    case DT_RELA: case DT_REL: case DT_RELR: case DT_JMPREL: case DT_INIT: case DT_FINI: case DT_INIT_ARRAY:
+    case DT_FINI_ARRAY: case DT_PREINIT_ARRAY:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool find_symbols(const struct image *m, const Elf64_Phdr *dynamic, uint64_t *ret_first, uint64_t *ret_end)
 {
     uint64_t first = 0, end = 0;
@@ -72,6 +84,8 @@ static bool find_symbols(const struct image *m, const Elf64_Phdr *dynamic, uint6
         memcpy(&d, at, sizeof(d));
         if (d.d_tag == DT_NULL)
             break;
+        if (has_others(&d))
+            return false;
         if (d.d_tag == DT_SYMTAB)
             first = d.d_un.d_ptr;
         else if (d.d_tag == DT_STRTAB)
@@ -108,7 +122,8 @@ void direct_reach_image(struct direct_reach *r)
 
         if (!r->here[n] || memcmp(r->code + m.begin, ELFMAG, SELFMAG))
             continue;
-        if (!find_parts(&m, &dynamic) || !find_symbols(&m, &dynamic, &first, &end) || !follow_symbols(&m, first, end))
+        if (!find_parts(&m, &dynamic) || !find_symbols(&m, &dynamic, &first, &end) ||
+            !follow_symbols(&m, first, end) || direct_reach_has_jumps(r, m.begin, m.size))
             continue;
         r->image = m.begin;
         r->image_size = m.size;

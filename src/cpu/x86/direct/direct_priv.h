@@ -302,6 +302,8 @@ enum direct_role { ROLE_UNKNOWN, ROLE_INSTRUCTION, ROLE_PART /* of another instr
 /* Add what can be executed if the instruction at `at` is. */
 void direct_reach_from(struct direct_reach *r, unsigned at);
 enum direct_role direct_role_of(const struct direct_reach *r, unsigned n);
+/* Does anything in these bytes jump to where only a table or a register says? */
+bool direct_reach_has_jumps(const struct direct_reach *r, unsigned begin, unsigned size);
 /* direct_image.c: add what the functions of a shared object lead to, if all of one is there. */
 void direct_reach_image(struct direct_reach *r);
 /* Fill it in with what lies around va, where the guest has this page, and what of it this vCPU's other engines have executed. Returns

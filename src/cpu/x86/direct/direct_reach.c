@@ -98,6 +98,16 @@ void direct_reach_from(struct direct_reach *r, unsigned at)
         follow(&s, s.todo[--s.count]);
 }
 
+bool direct_reach_has_jumps(const struct direct_reach *r, unsigned begin, unsigned size)
+{
+    struct x86_decoded d;
+
+    for (unsigned at = begin; at < begin + size; at++)
+        if (has(r->begins, at) && decode(r, at, &d) && (d.op == X86_OP_JMP_IND || d.op == X86_OP_JMP_FAR_IND))
+            return true;
+    return false;
+}
+
 /* The instruction at `at` has byte n, where an escape byte 0F is. */
 static enum direct_role role_in(const struct x86_decoded *d, unsigned at, unsigned n)
 {

@@ -157,6 +157,36 @@ START_TEST(knows_all_of_a_small_image)
 }
 END_TEST
 
+/* What its names do not tell of may be executed too. */
+START_TEST(images_with_more_than_their_names)
+{
+    static const int64_t tags[] = {DT_RELA, DT_JMPREL, DT_INIT, DT_INIT_ARRAY};
+    static const uint8_t jump[] = {0x31, 0xc0, 0xff, 0xe0};
+    Elf64_Phdr p = {0};
+    Elf64_Ehdr e;
+    Elf64_Dyn d;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(tags); i++) {
+        uint8_t *image = r.code + 3 * MEM_PAGE_SIZE, *at;
+
+        put_vdso();
+        memcpy(&e, image, sizeof(e));
+        for (unsigned n = 0; n < e.e_phnum && p.p_type != PT_DYNAMIC; n++)
+            memcpy(&p, image + e.e_phoff + n * sizeof(p), sizeof(p));
+        for (at = image + p.p_vaddr; memcpy(&d, at, sizeof(d)), d.d_tag != DT_SONAME; at += sizeof(d))
+            ck_assert_int_ne(d.d_tag, DT_NULL);
+        memcpy(at, &tags[i], sizeof(tags[i]));
+        direct_reach_image(&r);
+        ck_assert_uint_eq(r.image_size, 0);
+    }
+    start(jump, sizeof(jump), 100);
+    ck_assert(!direct_reach_has_jumps(&r, 0, REACH_BYTES)); /* nothing leads there yet */
+    direct_reach_from(&r, 100);
+    ck_assert(direct_reach_has_jumps(&r, 0, REACH_BYTES));
+    ck_assert(!direct_reach_has_jumps(&r, 0, 102));
+}
+END_TEST
+
 START_TEST(images_that_are_none)
 {
     unsigned size, found = 0;
@@ -196,6 +226,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, sweeps_over_code_only);
     UNIT_TEST(s, knows_what_is_no_data);
     UNIT_TEST(s, knows_all_of_a_small_image);
+    UNIT_TEST(s, images_with_more_than_their_names);
     UNIT_TEST(s, images_that_are_none);
     UNIT_TEST(s, follows_branches_and_no_more);
     UNIT_TEST(s, knows_prefixes_calls_and_ends);
