@@ -181,9 +181,9 @@ void direct_disclaim(struct x86_cpu *c, uint64_t va)
         return;
     state = &v->scan[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT];
     was = atomic_load_explicit(state, memory_order_seq_cst);
-    if ((was & SCAN_STATE) != SCAN_CHANGED)
+    /* Unless another vCPU has just looked at it, and may run it: its mapping would not be found any more. */
+    if ((was & SCAN_STATE) != SCAN_CHANGED || !atomic_compare_exchange_strong(state, &was, was & (uint8_t)~SCAN_STATE))
         return;
-    atomic_store_explicit(state, was & (uint8_t)~SCAN_STATE, memory_order_seq_cst);
     smc_written(c, host, MEM_PAGE_SIZE);
 }
 
