@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include <vz/error.h>
 
 struct vz_config;
@@ -94,6 +96,8 @@ int bundle_remove_file(const struct bundle *b, const char *file, struct vz_error
 /* The machine's, with paths as they are in the file: relative ones mean the folder, which must be the
  * working folder when the configuration is used (bundle_enter()). */
 struct vz_config *bundle_config(const struct bundle *b, struct vz_error *err);
+/* The same as JSON, with all paths absolute. A reference, or NULL and err. */
+json_t *bundle_config_json(const struct bundle *b, struct vz_error *err);
 int bundle_set_config(const struct bundle *b, const struct vz_config *config, struct vz_error *err);
 int bundle_enter(const struct bundle *b, struct vz_error *err);
 

@@ -8,6 +8,7 @@
 
 #include <vz/config.h>
 
+#include "bundle/config_json.h"
 #include "failure.h"
 
 struct vz_config *bundle_config(const struct bundle *b, struct vz_error *err)
@@ -49,4 +50,15 @@ int bundle_set_config(const struct bundle *b, const struct vz_config *config, st
 int bundle_enter(const struct bundle *b, struct vz_error *err)
 {
     return fchdir(b->fd) == 0 ? 0 : fail_errno(err, b->path);
+}
+
+json_t *bundle_config_json(const struct bundle *b, struct vz_error *err)
+{
+    struct vz_config *file = bundle_config(b, err);
+    struct vz_config *config = file ? config_absolute(file, b->path, NULL, err) : NULL;
+    json_t *json = config ? config_json(config, err) : NULL;
+
+    vz_config_unref(config);
+    vz_config_unref(file);
+    return json;
 }

@@ -6,7 +6,6 @@
 
 #include <vz/config.h>
 
-#include "bundle/bundle.h"
 #include "failure.h"
 
 #define PATHS_MAX 64u
@@ -157,17 +156,6 @@ struct vz_config *config_relative(const struct vz_config *config, const char *fo
                                   struct vz_error *err)
 {
     return with_paths(config, make_relative, (struct base){folder, NULL}, err);
-}
-
-json_t *config_json_stored(const struct bundle *b, struct vz_error *err)
-{
-    struct vz_config *file = bundle_config(b, err);
-    struct vz_config *config = file ? config_absolute(file, b->path, NULL, err) : NULL;
-    json_t *json = config ? config_json(config, err) : NULL;
-
-    vz_config_unref(config);
-    vz_config_unref(file);
-    return json;
 }
 
 /* ---- Identities ----------------------------------------------------------------------------- */

@@ -10,14 +10,11 @@
 
 #include <vz/error.h>
 
-struct bundle;
 struct vz_config;
 
 /* A reference, or NULL and err. */
 json_t *config_json(const struct vz_config *config, struct vz_error *err);
 struct vz_config *config_of_json(json_t *json, struct vz_error *err);
-/* A machine's, as it is stored, with all paths absolute. A reference, or NULL and err. */
-json_t *config_json_stored(const struct bundle *b, struct vz_error *err);
 
 /* Call fn for each member that is a path (by the library's own description of itself), until it returns
  * false, which is returned. It may set the member. */

@@ -310,7 +310,7 @@ static bool attach_usb(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool ok = machine_change(b, a, attach_one, &err);
-    json_t *config = ok ? config_json_stored(b, &err) : NULL;
+    json_t *config = ok ? bundle_config_json(b, &err) : NULL;
     char *uuid = last_uuid(config);
 
     ok = config && uuid && (!bundle_is_running(b) || attach_now(b, uuid, config, &err));

@@ -146,7 +146,7 @@ static bool tell_all(const struct bundle *b, const json_t *running, const json_t
 static bool change_running(const struct bundle *b, const struct args *a, struct vz_error *err)
 {
     json_t *running = client_ask(b, "config", NULL, NULL, err);
-    json_t *config = running ? config_json_stored(b, err) : NULL;
+    json_t *config = running ? bundle_config_json(b, err) : NULL;
     bool ok = config && tell_all(b, running, config, a, err);
 
     json_decref(config);
@@ -196,7 +196,7 @@ static void print_all(const json_t *devices)
 
 static bool list(const struct bundle *b, bool for_programs, struct vz_error *err)
 {
-    json_t *json = config_json_stored(b, err), *devices = json_object_get(json, LIST);
+    json_t *json = bundle_config_json(b, err), *devices = json_object_get(json, LIST);
     bool ok = json;
 
     if (for_programs && json)
