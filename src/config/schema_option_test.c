@@ -187,7 +187,7 @@ START_TEST(everything_is_described)
     ck_assert_str_eq(t.disk, "PATH[,ro][,cache=automatic|uncached|cached][,sync=full|fsync|none]"
                              "[,format=automatic|raw|qcow2][,backing=PATH][,ephemeral]"
                              "|seed=USER-DATA[,META-DATA][,NETWORK-CONFIG]"
-                             "|nbd://...[,ro][,timeout=SECONDS][,sync=full|fsync|none]|empty[,id=NAME]"
+                             "|nbd://...[,ro][,timeout=SECONDS][,sync=full|fsync|none][,id=NAME]"
                              "[,block-size=N][,limit-bytes=SIZE][,limit-operations=N][,limit-burst=MS][,filter=FILTER]");
 }
 END_TEST
