@@ -24,6 +24,8 @@ help:
 	@echo 'make demo       install what is needed, build, and boot Debian from a disk'
 	@echo 'make demo-initramfs'
 	@echo '                the quick one: only a kernel and a shell'
+	@echo 'make demo-desktop'
+	@echo '                Debian with a desktop: in a window where there is a display, else in a browser'
 	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
 	@echo 'make ci         what continuous integration runs: make check, and the unit tests built by Clang'
 	@echo '                (no warning is let through) and with the address and undefined-behaviour'
@@ -53,6 +55,11 @@ demo-initramfs:
 	@sh scripts/deps build demo
 	@$(MAKE) --no-print-directory all
 	@sh scripts/demo --initramfs $(BUILD)/vz
+
+demo-desktop:
+	@sh scripts/deps build demo desktop
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo-desktop $(BUILD)/vz
 
 check:
 	@sh scripts/deps build check demo
@@ -107,4 +114,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan build-asan-ubsan build-clang build-fuzz
 
-.PHONY: all help deps demo demo-initramfs check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm fuzz soak endurance install clean
+.PHONY: all help deps demo demo-initramfs demo-desktop check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm fuzz soak endurance install clean
