@@ -16,7 +16,7 @@ FRAME = b"FRAME\n"
 def test_a_film_has_a_size_and_shows_what_firmware_draws(tmp_path):
     film = tmp_path / "film.y4m"
     os.mkfifo(film)
-    recorder = subprocess.Popen([f"{BUILD}/examples/example-record", film, str(LIMIT_S)], stderr=subprocess.PIPE)
+    recorder = subprocess.Popen([f"{BUILD}/examples/example-film", film, str(LIMIT_S)], stderr=subprocess.PIPE)
     with open(film, "rb") as f:
         head = f.readline()
         assert head.startswith(b"YUV4MPEG2 W1280 H800 F10:1 ") and b" C444 " in head
@@ -36,5 +36,5 @@ def test_a_film_has_a_size_and_shows_what_firmware_draws(tmp_path):
 
 
 def test_a_full_disk_is_told(tmp_path):
-    r = subprocess.run([f"{BUILD}/examples/example-record", "/dev/full", "1"], capture_output=True, text=True, timeout=LIMIT_S)
+    r = subprocess.run([f"{BUILD}/examples/example-film", "/dev/full", "1"], capture_output=True, text=True, timeout=LIMIT_S)
     assert r.returncode == 1 and r.stderr == "/dev/full: No space left on device\n"

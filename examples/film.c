@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* record FILE.y4m [SECONDS [DISK]]: a machine whose display is recorded to a film, which ffmpeg, mpv and VLC read.
+/* film FILE.y4m [SECONDS [DISK]]: a machine whose display is recorded to a film, which ffmpeg, mpv and VLC read.
  * Without a disk firmware is seen. Ends after so many seconds (10), or with the machine. */
 #include <poll.h>
 #include <stdio.h>
@@ -104,11 +104,11 @@ int main(int argc, char **argv)
     bool ok = false;
 
     if (argc < 2)
-        fprintf(stderr, "usage: record FILE.y4m [SECONDS [DISK]]\n");
+        fprintf(stderr, "usage: film FILE.y4m [SECONDS [DISK]]\n");
     else if (!to)
         perror(argv[1]);
     else if (!machine || vz_machine_start_wait(machine, &err) < 0 || !(view = vz_display_view_new(machine, 0, 0, &err)))
-        fprintf(stderr, "record: %s\n", err.text);
+        fprintf(stderr, "film: %s\n", err.text);
     else if (!(ok = record(view, to, argc > 2 ? atoi(argv[2]) : 10)))
         perror(argv[1]);
     vz_machine_free(machine);
