@@ -26,6 +26,9 @@ help:
 	@echo '                the quick one: only a kernel and a shell'
 	@echo 'make demo-desktop'
 	@echo '                Debian with a desktop: in a window where there is a display, else in a browser'
+	@echo 'make demo-install'
+	@echo '                UEFI firmware starts a live Debian from a USB drive, which is installed onto a disk'
+	@echo '                (DISK=disk, nvme or usb-disk), and starts from there'
 	@echo 'make check      build and run all tests; ends with "N passed, N failed"'
 	@echo 'make ci         what continuous integration runs: make check, and the unit tests built by Clang'
 	@echo '                (no warning is let through) and with the address and undefined-behaviour'
@@ -50,6 +53,11 @@ demo:
 	@sh scripts/deps build demo
 	@$(MAKE) --no-print-directory all
 	@sh scripts/demo $(BUILD)/vz
+
+demo-install:
+	@sh scripts/deps build demo install
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo-install $(BUILD)/vz
 
 demo-initramfs:
 	@sh scripts/deps build demo
@@ -86,9 +94,13 @@ bench:
 	@sh scripts/deps build bench demo
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 scripts/bench --build $(BUILD) $(BENCH_ARGS)
+	@/usr/bin/python3 scripts/bench-kernel --build $(BUILD) $(BENCH_KERNEL_ARGS)
 	@/usr/bin/python3 scripts/bench-devices --build $(BUILD) $(BENCH_DEVICES_ARGS)
 	@/usr/bin/python3 scripts/bench-disks --build $(BUILD) $(BENCH_DISKS_ARGS)
+	@/usr/bin/python3 scripts/bench-shares --build $(BUILD) $(BENCH_SHARES_ARGS)
 	@/usr/bin/python3 scripts/bench-copies --build $(BUILD) $(BENCH_COPIES_ARGS)
+	@/usr/bin/python3 scripts/bench-save --build $(BUILD) $(BENCH_SAVE_ARGS)
+	@/usr/bin/python3 scripts/bench-display --build $(BUILD) $(BENCH_DISPLAY_ARGS)
 
 fuzz:
 	@sh scripts/deps build check ci
@@ -114,4 +126,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan build-asan-ubsan build-clang build-fuzz
 
-.PHONY: all help deps demo demo-initramfs demo-desktop check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm fuzz soak endurance install clean
+.PHONY: all help deps demo demo-install demo-initramfs demo-desktop check ci check-kvm check-asan check-ubsan check-tsan bench bench-kvm fuzz soak endurance install clean

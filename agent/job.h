@@ -166,5 +166,9 @@ int work_run(const char *const *argv);
 int work_write_file(const char *path, const char *text, mode_t mode);
 /* All of a small file, up to room - 1 bytes, ended by NUL. 0 or -errno. */
 int work_read_file(const char *path, char *ret, size_t room);
+/* Each line of a file; none, if it cannot be read. */
+void work_each_line(const char *path, void (*take)(void *arg, const char *line), void *arg);
+/* What the kernel wrote with some characters in octal ("\040" is a blank), as in mountinfo. In place. */
+void work_unescape(char *text);
 
 #endif

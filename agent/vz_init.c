@@ -7,7 +7,6 @@
  * the root; and /root.conf, lines "tag TAG", "overlay tmpfs|TAG" and "wait" (with the agent alone, without a shell). */
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,11 +15,12 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "init_net.h"
 
 #define DRIVERS_MAX 100
 #define TRIES       250 /* of 20 ms: until the device is there */
@@ -142,17 +142,6 @@ static void mount_the_usual(void)
     }
 }
 
-static void raise_loopback(void)
-{
-    struct ifreq q = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0) {
-        ioctl(fd, SIOCSIFFLAGS, &q);
-        close(fd);
-    }
-}
-
 /* /dev/console can be nobody's controlling terminal; what is behind it can, so that Ctrl-C is a signal. */
 static void take_terminal(void)
 {
@@ -182,14 +171,22 @@ static pid_t start(int fd, const char *path, const char *const argv[])
     if (pid)
         return pid;
     setsid();
-    if (fd < 0)
+    if (fd < 0) {
         take_terminal();
-    if (fd >= 0)
-        syscall(SYS_execveat, fd, "", argv, env, 0x1000 /* AT_EMPTY_PATH */);
-    else
         execve(path, (char *const *)argv, (char *const *)env);
+    } else {
+        fexecve(fd, (char *const *)argv, (char *const *)env);
+    }
     say(path, errno);
     _exit(127);
+}
+
+/* 0: there is none. */
+static pid_t start_agent(int fd)
+{
+    static const char *const argv[] = {"vz-agent", NULL};
+
+    return fd >= 0 ? start(fd, argv[0], argv) : 0;
 }
 
 static void power_off(void)
@@ -202,18 +199,16 @@ static void power_off(void)
 /* For a root that has no init. */
 static void be_init(const struct setup *s, int agent)
 {
-    static const char *const agent_argv[] = {"vz-agent", NULL}, *const shell_argv[] = {"sh", "-i", NULL};
-    pid_t shell = 0, pid;
+    static const char *const shell_argv[] = {"sh", "-i", NULL};
+    pid_t agent_pid, last, pid;
 
     mount_the_usual();
-    raise_loopback();
-    if (agent >= 0)
-        start(agent, "vz-agent", agent_argv);
-    if (!s->wait)
-        shell = start(-1, "/bin/sh", shell_argv);
+    net_start();
+    agent_pid = start_agent(agent);
+    last = s->wait ? agent_pid : start(-1, "/bin/sh", shell_argv);
     while ((pid = wait(NULL)) > 0 || errno == EINTR) {
-        if (pid > 0 && pid == shell)
-            power_off();
+        if (pid > 0 && pid == last)
+            power_off(); /* nobody can ask for anything any more */
     }
     power_off();
 }
@@ -278,7 +273,6 @@ static void open_console(void)
 
 int main(void)
 {
-    static const char *const agent_argv[] = {"vz-agent", NULL};
     const char *argv[] = {NULL, NULL};
     char line[4096];
     struct setup s;
@@ -301,10 +295,8 @@ int main(void)
     if (!argv[0])
         be_init(&s, agent);
     /* A root with an agent of its own starts that. */
-    if (agent >= 0 && access("/usr/sbin/vz-agent", X_OK) < 0)
-        start(agent, "vz-agent", agent_argv);
-    if (agent >= 0)
-        close(agent);
+    if (access("/usr/sbin/vz-agent", X_OK) < 0)
+        (void)start_agent(agent);
     execv(argv[0], (char *const *)argv);
     give_up(argv[0], errno);
 }

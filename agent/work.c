@@ -101,6 +101,36 @@ int work_read_file(const char *path, char *ret, size_t room)
     return n < 0 ? -EIO : 0;
 }
 
+void work_each_line(const char *path, void (*take)(void *arg, const char *line), void *arg)
+{
+    FILE *f = fopen(path, "re");
+    char *line = NULL;
+    size_t room = 0;
+
+    while (f && getline(&line, &room, f) > 0)
+        take(arg, line);
+    free(line);
+    if (f)
+        fclose(f);
+}
+
+void work_unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *p = text; *p; to++) {
+        unsigned c;
+
+        if (*p == '\\' && strspn(p + 1, "01234567") >= 3 && sscanf(p + 1, "%3o", &c) == 1) {
+            *to = (char)c;
+            p += 4;
+        } else {
+            *to = *p++;
+        }
+    }
+    *to = '\0';
+}
+
 /* ---- Files ---------------------------------------------------------------------------------- */
 
 static void put_result(int r, const struct tree_result *t, struct agent_fields *ret)

@@ -118,11 +118,6 @@ static void tell_manager(const char *root, const char *lines)
         work_run(wait_for_it);
 }
 
-static void add_line(struct agent_bytes *b, const char *line, bool *ok)
-{
-    *ok = *ok && agent_bytes_append(b, line, strlen(line));
-}
-
 /* All lines with their interpreters' places; NULL: they are none. */
 static char *complete_all(char *lines, const char *folder)
 {
@@ -134,8 +129,7 @@ static char *complete_all(char *lines, const char *folder)
         next = line + strcspn(line, "\n");
         if (*next)
             *next++ = '\0';
-        ok = complete(line, folder, whole);
-        add_line(&b, whole, &ok);
+        ok = complete(line, folder, whole) && agent_bytes_append(&b, whole, strlen(whole));
     }
     ok = ok && b.len && agent_bytes_append(&b, "", 1);
     if (ok)

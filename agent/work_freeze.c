@@ -32,22 +32,6 @@ struct mounts {
     int failed; /* -errno of the first that should have frozen and did not */
 };
 
-/* Octal, as the kernel writes spaces in mountinfo; in place. */
-static void unescape(char *p)
-{
-    char *to = p;
-
-    for (; *p; to++) {
-        if (p[0] == '\\' && p[1] && p[2] && p[3]) {
-            *to = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-            p += 4;
-        } else {
-            *to = *p++;
-        }
-    }
-    *to = '\0';
-}
-
 static bool is_known(const struct mounts *m, dev_t device)
 {
     for (unsigned i = 0; i < m->count; i++) {
@@ -59,11 +43,12 @@ static bool is_known(const struct mounts *m, dev_t device)
 
 /* A line of mountinfo: file systems of devices (those of memory and of the kernel have major 0, but so
  * has btrfs: its source is a device), once each, that are written to. */
-static void take_mount(struct mounts *m, char *line)
+static void take_mount(void *arg, const char *line)
 {
+    struct mounts *m = arg;
     unsigned major_number, minor_number;
     char path[4096], options[1024], type[64], source[1024];
-    char *rest = strstr(line, " - ");
+    const char *rest = strstr(line, " - ");
     dev_t device;
     int fd;
 
@@ -75,7 +60,7 @@ static void take_mount(struct mounts *m, char *line)
     if ((!major_number && strncmp(source, "/dev/", 5)) || is_known(m, device) ||
         !strncmp(options, "ro", 2) || !strncmp(type, "fuse", 4))
         return;
-    unescape(path);
+    work_unescape(path);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd >= 0)
         m->item[m->count++] = (struct mount){device, fd, false};
@@ -83,15 +68,7 @@ static void take_mount(struct mounts *m, char *line)
 
 static void read_mounts(struct mounts *m)
 {
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t room = 0;
-
-    while (f && getline(&line, &room, f) > 0)
-        take_mount(m, line);
-    free(line);
-    if (f)
-        fclose(f);
+    work_each_line("/proc/self/mountinfo", take_mount, m);
 }
 
 static void thaw(struct mounts *m)

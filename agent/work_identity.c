@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,6 +183,53 @@ static void change_host_keys(struct identity *d)
         work_run(restart);
 }
 
+static bool read_mac(const char **at, uint8_t ret[6])
+{
+    unsigned byte[6];
+    int end = 0;
+
+    if (sscanf(*at, " %2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &end) != 6)
+        return false;
+    for (unsigned i = 0; i < 6; i++)
+        ret[i] = (uint8_t)byte[i];
+    *at += end;
+    return true;
+}
+
+static void change_mac(struct identity *d, int fd, const struct if_nameindex *list, const uint8_t from[6], const uint8_t to[6])
+{
+    for (; list->if_name; list++) {
+        struct ifreq r = {.ifr_ifindex = 0};
+
+        snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", list->if_name);
+        if (ioctl(fd, SIOCGIFHWADDR, &r) < 0 || r.ifr_hwaddr.sa_family != ARPHRD_ETHER ||
+            memcmp(r.ifr_hwaddr.sa_data, from, 6) != 0)
+            continue;
+        memcpy(r.ifr_hwaddr.sa_data, to, 6);
+        if (ioctl(fd, SIOCSIFHWADDR, &r) < 0)
+            note(d, -errno, list->if_name);
+        return;
+    }
+}
+
+/* While the links are up: addresses and routes stay, and neighbours are told by the next question for theirs. */
+static void change_macs(struct identity *d)
+{
+    char *text = agent_get_text(d->q->data, d->q->len, AGENT_F_MACS);
+    struct if_nameindex *list = text && has_system(d) ? if_nameindex() : NULL;
+    int fd = list ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    const char *at = text;
+    uint8_t from[6], to[6];
+
+    while (fd >= 0 && read_mac(&at, from) && read_mac(&at, to))
+        change_mac(d, fd, list, from, to);
+    if (fd >= 0)
+        close(fd);
+    if (list)
+        if_freenameindex(list);
+    free(text);
+}
+
 /* Whoever manages addresses here asks for them anew. */
 static void renew_network(struct identity *d)
 {
@@ -238,6 +288,7 @@ void work_identity(const struct request *q, struct agent_fields *ret)
         change_machine_id(&d);
     if (d.flags & AGENT_HOST_KEYS)
         change_host_keys(&d);
+    change_macs(&d);
     run_hooks(&d);
     if (d.flags & AGENT_NETWORK)
         renew_network(&d);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Changes that the host makes in shared directories, brought to those who watch them here by inotify or fanotify. The
  * protocol of virtio-fs has no word for them. So the host is told which folders are watched, watches those itself, and
- * says what changed in them; here a call is made that changes nothing, after which the kernel tells the watchers.
+ * says what changed in them; here a call is made that changes nothing, after which the kernel tells the watchers: what
+ * the host did, done again under a group by which the host knows that it is not to be (share/share_tell.h); or one that
+ * opens the file, or sets the mode that it has.
  *
  * Who watches what is found in /proc: an inotify instance's fdinfo has a file handle of each watched file, which leads
  * to its path. Nothing stays open between looks, so that a share can be unmounted. */
@@ -15,10 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "job.h"
+#include "share/share_tell.h"
 
 #define FOLDERS_MAX 512u
 #define MOUNTS_MAX  64u
@@ -39,12 +43,14 @@ struct folder {
 };
 
 struct watcher {
-    struct shared_mount *mount;
+    struct shared_mount mount[MOUNTS_MAX];
     unsigned mounts;
     struct folder folder[FOLDERS_MAX];
     unsigned count, next_id;
     char in[8192]; /* from the host */
     size_t in_len;
+    unsigned moved_id; /* the folder that a name was moved from, by the record before */
+    char moved_name[NAME_MAX + 1];
 };
 
 /* ---- To the host ---------------------------------------------------------------------------- */
@@ -109,27 +115,10 @@ static void note_folder(struct watcher *w, const struct shared_mount *m, const c
 
 /* ---- Who watches ---------------------------------------------------------------------------- */
 
-/* "\040" is a blank, and so on. In place. */
-static void unescape(char *text)
-{
-    char *to = text;
-
-    for (const char *p = text; *p; to++) {
-        unsigned c;
-
-        if (*p == '\\' && strspn(p + 1, "01234567") >= 3 && sscanf(p + 1, "%3o", &c) == 1) {
-            *to = (char)c;
-            p += 4;
-        } else {
-            *to = *p++;
-        }
-    }
-    *to = '\0';
-}
-
 /* "36 35 0:42 / /mnt rw,... - virtiofs TAG rw" */
-static void take_mount(struct watcher *w, const char *line)
+static void take_mount(void *arg, const char *line)
 {
+    struct watcher *w = arg;
     const char *rest = strstr(line, " - virtiofs ");
     char root[PATH_MAX], path[PATH_MAX], tag[256]; /* a character may take four */
     unsigned major, minor;
@@ -137,8 +126,8 @@ static void take_mount(struct watcher *w, const char *line)
     if (!rest || w->mounts == MOUNTS_MAX || sscanf(rest, " - virtiofs %255s", tag) != 1 ||
         sscanf(line, "%*u %*u %u:%u %4095s %4095s", &major, &minor, root, path) != 4 || strcmp(root, "/"))
         return;
-    unescape(path);
-    unescape(tag);
+    work_unescape(path);
+    work_unescape(tag);
     if (!strcmp(path, "/"))
         path[0] = '\0';
     struct shared_mount *m = &w->mount[w->mounts++];
@@ -146,20 +135,6 @@ static void take_mount(struct watcher *w, const char *line)
     snprintf(m->tag, sizeof(m->tag), "%.63s", tag);
     snprintf(m->path, sizeof(m->path), "%s", path);
     m->fd = open(path[0] ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static void find_mounts(struct watcher *w)
-{
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t room = 0;
-
-    w->mounts = 0;
-    while (f && getline(&line, &room, f) > 0)
-        take_mount(w, line);
-    free(line);
-    if (f)
-        fclose(f);
 }
 
 static const struct shared_mount *mount_of(const struct watcher *w, unsigned long device)
@@ -195,8 +170,9 @@ static void take_file(struct watcher *w, const struct shared_mount *m, int fd)
 }
 
 /* "inotify wd:1 ino:9 sdev:2a mask:... fhandle-bytes:c fhandle-type:81 f_handle:00ff..." */
-static void take_watch(struct watcher *w, const char *line)
+static void take_watch(void *arg, const char *line)
 {
+    struct watcher *w = arg;
     const char *device = strstr(line, "sdev:"), *handle = strstr(line, "fhandle-bytes:"), *hex;
     _Alignas(struct file_handle) unsigned char room[sizeof(struct file_handle) + HANDLE_MAX];
     struct file_handle *file = (void *)room;
@@ -227,17 +203,10 @@ static void take_watch(struct watcher *w, const char *line)
 
 static void read_watches(struct watcher *w, const char *process, const char *number)
 {
-    char path[64], *line = NULL;
-    size_t room = 0;
-    FILE *f;
+    char path[64];
 
     snprintf(path, sizeof(path), "/proc/%.16s/fdinfo/%.16s", process, number);
-    f = fopen(path, "re");
-    while (f && getline(&line, &room, f) > 0)
-        take_watch(w, line);
-    free(line);
-    if (f)
-        fclose(f);
+    work_each_line(path, take_watch, w);
 }
 
 static void look_at_process(struct watcher *w, const char *process)
@@ -264,7 +233,8 @@ static void look(struct watcher *w)
     struct dirent *e;
     DIR *d = NULL;
 
-    find_mounts(w);
+    w->mounts = 0;
+    work_each_line("/proc/self/mountinfo", take_mount, w);
     for (unsigned i = 0; i < w->count; i++)
         w->folder[i].seen = false;
     if (w->mounts)
@@ -285,7 +255,30 @@ static void look(struct watcher *w)
     }
 }
 
-/* ---- What the host says --------------------------------------------------------------------- */
+/* ---- Calls that change nothing -------------------------------------------------------------- */
+
+/* Between these two a call is made under the group by which the host knows what it is; the rights are root's. */
+static void begin_telling(bool is_folder)
+{
+    setfsgid(is_folder ? SHARE_TELL_FOLDER : SHARE_TELL_FILE);
+}
+
+/* Did the call succeed? With errno. */
+static bool end_telling(int result)
+{
+    int error = errno;
+
+    setfsgid(0);
+    errno = error;
+    return result == 0;
+}
+
+/* IN_ATTRIB. path: of a descriptor. */
+static void attribute(const char *path, const struct stat *st)
+{
+    begin_telling(S_ISDIR(st->st_mode));
+    end_telling(chmod(path, st->st_mode & 07777));
+}
 
 /* IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE: a hole where the file has no end. Opened to write, a program with set-ID bits would
  * lose them, a program could not be started on the host meanwhile (ETXTBSY), and a file that may not be written would
@@ -302,15 +295,80 @@ static void touch(int file, const struct stat *st)
     if (S_ISREG(st->st_mode) && (st->st_mode & S_IWUSR) && !(st->st_mode & (S_ISUID | S_ISGID | 0111)))
         fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)1 << 60, 4096) < 0)
-        (void)!chmod(path, st->st_mode & 07777);
+        attribute(path, st);
     if (fd >= 0)
         close(fd);
+}
+
+/* What the kernel remembers of the name may be a second old. This asks the host, since it would make the name anew, and
+ * never does, since it is on another file system. */
+static void freshen(int dir, const char *name)
+{
+    (void)!linkat(AT_FDCWD, "/proc/self/status", dir, name, 0);
+}
+
+/* IN_CREATE */
+static bool make_again(int dir, const char *name, const struct stat *st)
+{
+    begin_telling(S_ISDIR(st->st_mode));
+    return end_telling(S_ISDIR(st->st_mode)   ? mkdirat(dir, name, st->st_mode & 07777)
+                       : S_ISLNK(st->st_mode) ? symlinkat("/", dir, name)
+                                              : mknodat(dir, name, st->st_mode, st->st_rdev));
+}
+
+/* IN_DELETE. The kernel may remember that there is no such name, and asks anew then. */
+static bool remove_again(int dir, const char *name, bool is_folder)
+{
+    bool done = false;
+
+    for (unsigned tries = 0; !done && tries < 2 && (!tries || errno == ENOENT); tries++) {
+        begin_telling(is_folder);
+        if (tries)
+            freshen(dir, name);
+        done = end_telling(unlinkat(dir, name, is_folder ? AT_REMOVEDIR : 0));
+    }
+    return done;
+}
+
+/* IN_MOVED_FROM, IN_MOVED_TO; likewise. */
+static bool move_again(int from, const char *old, int to, const char *name, bool is_folder)
+{
+    bool done = false;
+
+    for (unsigned tries = 0; !done && tries < 2 && (!tries || errno == ENOENT); tries++) {
+        begin_telling(is_folder);
+        if (tries)
+            freshen(from, old);
+        done = end_telling(renameat2(from, old, to, name, RENAME_NOREPLACE));
+    }
+    return done;
+}
+
+/* ---- What the host says --------------------------------------------------------------------- */
+
+/* Behind a folder's number: what happened. Without a letter: something, to a file that is there or not. */
+struct change {
+    unsigned id;
+    bool made, gone, from, to, modified, is_folder;
+};
+
+static void read_change(const char *text, struct change *ret)
+{
+    char *letters;
+
+    *ret = (struct change){.id = (unsigned)strtoul(text, &letters, 10)};
+    ret->made = strchr(letters, 'A');
+    ret->gone = strchr(letters, 'G');
+    ret->from = strchr(letters, 'F');
+    ret->to = strchr(letters, 'T');
+    ret->modified = !*letters || strchr(letters, 'M');
+    ret->is_folder = strchr(letters, 'd');
 }
 
 /* The folder, if it is the share's still: others than root may put a link in its place, which leads anywhere. */
 static int open_folder(const struct folder *f)
 {
-    int dir = open(f->path[0] ? f->path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = f ? open(f->path[0] ? f->path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     struct stat st;
 
     if (dir < 0 || (fstat(dir, &st) == 0 && st.st_dev == f->device))
@@ -319,32 +377,89 @@ static int open_folder(const struct folder *f)
     return -1;
 }
 
-/* A name of the folder changed, or went. */
-static void happen(const struct folder *f, const char *name)
+static const struct folder *folder_of(const struct watcher *w, unsigned id)
 {
-    int dir = open_folder(f), file;
+    for (unsigned i = 0; i < w->count; i++) {
+        if (w->folder[i].id == id)
+            return &w->folder[i];
+    }
+    return NULL;
+}
+
+/* The share's own, or -1: nothing that is mounted there. */
+static int open_name(const struct folder *f, int dir, const char *name, struct stat *ret)
+{
+    int file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct statx fresh;
+
+    if (file >= 0 && statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) == 0 &&
+        fstat(file, ret) == 0 && ret->st_dev == f->device)
+        return file;
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
+/* A name went, of which nothing better can be told. */
+static void folder_changed(int dir)
+{
+    struct stat st;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+    if (fstat(dir, &st) == 0)
+        attribute(path, &st);
+}
+
+/* It was moved from where the record before says. */
+static bool was_moved(struct watcher *w, int dir, const char *name, const struct change *c)
+{
+    int from = c->to && w->moved_name[0] ? open_folder(folder_of(w, w->moved_id)) : -1;
+    bool ret = from >= 0 && move_again(from, w->moved_name, dir, name, c->is_folder);
+
+    if (from >= 0 && !ret)
+        (void)!remove_again(from, w->moved_name, c->is_folder);
+    if (from >= 0)
+        close(from);
+    return ret;
+}
+
+static void happen(struct watcher *w, const char *name, const struct change *c)
+{
+    const struct folder *f = folder_of(w, c->id);
+    int dir = open_folder(f), file = -1;
+    bool is_new = c->made || c->to, told = false;
     struct stat st;
 
     if (dir < 0)
         return;
-    /* What the kernel remembers of the name may be a second old. This asks the host, since it would make the name anew, and never
-     * does, since it is on another file system. */
-    (void)!linkat(AT_FDCWD, "/proc/self/status", dir, name, 0);
-    file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (file >= 0 && statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) == 0 &&
-        fstat(file, &st) == 0) {
-        if (st.st_dev == f->device) /* nothing that is mounted there */
-            touch(file, &st);
-    } else if (fstat(dir, &st) == 0) {
-        (void)!fchmod(dir, st.st_mode & 07777);
+    told = was_moved(w, dir, name, c);
+    if (!c->gone) {
+        freshen(dir, name);
+        file = open_name(f, dir, name, &st);
     }
+    if (file >= 0 && is_new && !told) {
+        told = make_again(dir, name, &st);
+        /* It was opened by what the kernel knew then. */
+        close(file);
+        freshen(dir, name);
+        file = open_name(f, dir, name, &st);
+    }
+    if (file >= 0 && (c->modified || !told))
+        touch(file, &st);
+    else if (file < 0 && (!c->gone || !remove_again(dir, name, c->is_folder)))
+        folder_changed(dir);
     if (file >= 0)
         close(file);
     close(dir);
 }
 
-/* Two texts: the folder's number, a name in it. */
+static bool is_name(const char *name)
+{
+    return *name && strlen(name) <= NAME_MAX && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+/* Two texts: the folder's number and what happened, a name in it. */
 static void take_changes(struct watcher *w)
 {
     char *at = w->in, *end = w->in + w->in_len;
@@ -352,15 +467,19 @@ static void take_changes(struct watcher *w)
     for (;;) {
         char *name = memchr(at, '\0', (size_t)(end - at));
         char *last = name ? memchr(name + 1, '\0', (size_t)(end - name - 1)) : NULL;
-        unsigned id;
+        struct change c;
 
         if (!last)
             break;
-        id = (unsigned)strtoul(at, NULL, 10);
+        read_change(at, &c);
         name++;
-        for (unsigned i = 0; i < w->count; i++) {
-            if (w->folder[i].id == id && *name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, ".."))
-                happen(&w->folder[i], name);
+        if (is_name(name) && c.from) {
+            w->moved_id = c.id;
+            snprintf(w->moved_name, sizeof(w->moved_name), "%s", name);
+        } else {
+            if (is_name(name))
+                happen(w, name, &c);
+            w->moved_name[0] = '\0';
         }
         at = last + 1;
     }
@@ -373,9 +492,7 @@ void work_watch(const struct request *q, struct agent_fields *ret)
     struct watcher *w = calloc(1, sizeof(*w));
     uint64_t due = 0, now;
 
-    if (w)
-        w->mount = calloc(MOUNTS_MAX, sizeof(*w->mount));
-    if (!w || !w->mount || geteuid()) {
+    if (!w || geteuid()) {
         work_failed(ret, geteuid() ? EPERM : ENOMEM, "watch", NULL);
         return;
     }
@@ -386,8 +503,8 @@ void work_watch(const struct request *q, struct agent_fields *ret)
         now = now_ms();
         if (now >= due) {
             look(w);
-            due = now_ms() + LOOK_MS;
-            now = due - LOOK_MS;
+            now = now_ms();
+            due = now + LOOK_MS;
         }
         if (poll(&p, 1, (int)(due - now)) <= 0)
             continue;

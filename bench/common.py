@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What scripts/bench and scripts/bench-devices share: running a machine, and writing the report."""
+"""What scripts/bench, scripts/bench-devices and scripts/bench-display share: running a machine, and writing the report."""
 import os
 import re
 import select
@@ -55,21 +55,34 @@ class Machine:
         tail = self.output.decode(errors="replace")[-2000:]
         return f"{self.process.args[0]}: {what}; the last it said:\n{tail}"
 
+    def memory_now(self):
+        """KiB of the guest's RAM that are resident, and of everything else, of which shared memory is this
+        process's share: what it has mapped twice counts once."""
+        mappings = []  # [begin, end, resident, share]
+        with open(f"/proc/{self.process.pid}/smaps", encoding="ascii", errors="replace") as smaps:
+            for line in smaps:
+                head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+                if head:
+                    mappings.append([int(head[1], 16), int(head[2], 16), 0, 0])
+                elif line.startswith("Rss:"):
+                    mappings[-1][2] = int(line.split()[1])
+                elif line.startswith("Pss:"):
+                    mappings[-1][3] = int(line.split()[1])
+        ram = range(0)
+        for first in range(len(mappings)):  # neighbours that are as large as it together
+            last = first
+            while (last + 1 < len(mappings) and mappings[last][1] == mappings[last + 1][0] and
+                   mappings[last][1] - mappings[first][0] < self.memory_mib << 20):
+                last += 1
+            if mappings[last][1] - mappings[first][0] == self.memory_mib << 20:
+                ram = range(first, last + 1)
+        return (sum(mappings[n][2] for n in ram),
+                sum(m[3] for n, m in enumerate(mappings) if n not in ram))
+
     def sample_memory(self):
-        """Resident memory of the largest kind of mapping, the guest's RAM, and of all others."""
-        ram = extra = 0
-        is_ram = False
+        """Keep the most of both."""
         try:
-            with open(f"/proc/{self.process.pid}/smaps", encoding="ascii",
-                      errors="replace") as smaps:
-                for line in smaps:
-                    head = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
-                    if head:
-                        size = int(head[2], 16) - int(head[1], 16)
-                        is_ram = size == self.memory_mib << 20
-                    elif line.startswith("Rss:"):
-                        kib = int(line.split()[1])
-                        ram, extra = ram + kib * is_ram, extra + kib * (not is_ram)
+            ram, extra = self.memory_now()
         except OSError:
             return
         self.ram_kib, self.extra_kib = max(self.ram_kib, ram), max(self.extra_kib, extra)

@@ -5,6 +5,7 @@ the same files) and writes its result to standard output, whose checksum is comp
 import json
 import os
 import subprocess
+import tempfile
 
 SQL = """CREATE TABLE t(a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
@@ -49,6 +50,43 @@ for (let n = 0; n < 10; n++) sum += data.sort((a, b) => (n & 1 ? a - b : b - a))
 console.log([...words].sort().slice(0, 5), fib(27), sum, JSON.stringify([...words]).length);
 """
 
+# 2000 programs that do next to nothing, as scripts are made of.
+SCRIPT = """PATH=/usr/bin; i=0
+while [ $i -lt 250 ]; do
+    i=$(expr $i + 1)
+    b=$(basename /some/where/file$i.c .c)
+    c=$(echo $b $i | sed 's/file/object /;s/$/.o/')
+    d=$(echo $c | tr a-y b-z)
+    e=$(echo $c:$d | cut -d: -f2)
+    true && echo $i $b $c $d $e | cat
+    echo $e | grep -c pckfdu
+done
+"""
+SCRIPT_USES = ("expr", "basename", "sed", "tr", "cut", "true", "cat", "grep")
+
+# A configure script of autoconf's: some hundred questions to the compiler, by a thousand small programs.
+CONFIGURE_AC = """AC_INIT([bench], [1])
+AC_CONFIG_HEADERS([config.h])
+AC_PROG_CC
+AC_CHECK_HEADERS([fcntl.h limits.h sys/mman.h sys/time.h poll.h no/such.h])
+AC_C_INLINE
+AC_TYPE_SIZE_T
+AC_CHECK_FUNCS([getpagesize memmove strdup no_such_function poll])
+AC_CHECK_SIZEOF([long])
+AC_OUTPUT
+"""
+CONFIGURE = """PATH=/usr/bin; export PATH; CONFIG_SHELL=/bin/dash; export CONFIG_SHELL
+d=/tmp/vz-configure-$$; mkdir -p $d && cp configure config.h.in $d && cd $d || exit 1
+/bin/dash ./configure -q >log 2>&1 || cat log
+cat config.h; cd /; rm -rf $d
+"""
+CONFIGURE_USES = """sed grep egrep expr cat rm mv cp ln mkdir rmdir chmod sort uniq tr awk basename dirname uname hostname
+    ls true touch diff cmp head env gcc as ld wc date sleep""".split()
+HEADERS = """stdio.h stdlib.h string.h inttypes.h stdint.h strings.h sys/types.h sys/stat.h unistd.h fcntl.h limits.h
+    sys/mman.h sys/time.h poll.h stddef.h assert.h""".split()
+LINKED = """crt1.o Scrt1.o crti.o crtn.o crtbegin.o crtbeginS.o crtend.o crtendS.o libgcc.a libgcc_s.so libgcc_s.so.1
+    libc.so libc_nonshared.a libc.so.6 ld-linux-x86-64.so.2 liblto_plugin.so""".split()
+
 IMPORTED = "import sys; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', 0)))"
 
 
@@ -56,9 +94,15 @@ def _output(*argv):
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _libraries(program):
+def libraries(program):
     found = (line.split() for line in _output("ldd", program).splitlines())
     return [word for words in found for word in words if word.startswith("/")]
+
+
+def _libraries_of_any(program):
+    """None for scripts and what is linked statically."""
+    p = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return [word for word in p.stdout.split() if word.startswith("/")] if not p.returncode else []
 
 
 def _json():
@@ -67,8 +111,38 @@ def _json():
                         "nested": {"even": n % 2 == 0, "half": n / 2}} for n in range(6000)])
 
 
-def _cc1():
-    return _output("gcc", "-print-prog-name=cc1").strip()
+def program_of_gcc(name):
+    return _output("gcc", f"-print-prog-name={name}").strip()
+
+
+def _configure():
+    """{name: content} of what autoconf makes of CONFIGURE_AC."""
+    with tempfile.TemporaryDirectory() as d:
+        with open(os.path.join(d, "configure.ac"), "w", encoding="ascii") as f:
+            f.write(CONFIGURE_AC)
+        for tool in ("autoconf", "autoheader"):
+            subprocess.run([tool], check=True, cwd=d, stderr=subprocess.DEVNULL)
+        made = {}
+        for name in ("configure", "config.h.in"):
+            with open(os.path.join(d, name), "rb") as f:
+                made[name] = f.read()
+        return made
+
+
+def _compiler():
+    """What gcc -O2 needs to compile and link a small program."""
+    found = [_output("gcc", f"-print-file-name={name}").strip() for name in LINKED]
+    found += [_output("gcc", f"-print-prog-name={name}").strip() for name in ("cc1", "collect2", "lto-wrapper")]
+    made = subprocess.run(["gcc", "-M", "-O2", "-xc", "-"], check=True, stdout=subprocess.PIPE, text=True,
+                          input="".join(f"#include <{name}>\n" for name in HEADERS)).stdout
+    found += [word for word in made.split() if word.startswith("/")]
+    return {os.path.normpath(path) for path in found if path.startswith("/")}
+
+
+def _small_programs():
+    names = {f"/usr/bin/{name}" for name in (*SCRIPT_USES, *CONFIGURE_USES)} | {"/bin/dash"} | _compiler()
+    libraries = {path for name in names if os.access(name, os.X_OK) for path in _libraries_of_any(name)}
+    return names | libraries
 
 
 def rows(directory):
@@ -78,7 +152,8 @@ def rows(directory):
         data = f.read(3 << 20)
     for name, content in (("data", data), ("work.sql", SQL.encode()), ("work.py", PYTHON.encode()),
                           ("work.pl", PERL.encode()), ("work.js", NODE.encode()),
-                          ("work.json", _json().encode())):
+                          ("work.json", _json().encode()), ("work.sh", SCRIPT.encode()),
+                          ("configure.sh", CONFIGURE.encode()), *_configure().items()):
         with open(os.path.join(directory, name), "wb") as f:
             f.write(content)
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest.c")
@@ -90,11 +165,13 @@ def rows(directory):
                     "0102030405060708", "-k", "x", "-in", "data"],
         "sqlite3": ["/usr/bin/sqlite3", ":memory:", ".read work.sql"],
         "python3": ["/usr/bin/python3", "-S", "-E", "-B", "work.py"],
-        "gcc": [_cc1(), "-quiet", "-fpreprocessed", "-O2", "work.i", "-o", "-"],
+        "gcc": [program_of_gcc("cc1"), "-quiet", "-fpreprocessed", "-O2", "work.i", "-o", "-"],
         "perl": ["/usr/bin/perl", "work.pl"],
         "node": ["/usr/bin/node", "work.js"],
         "gron": ["/usr/bin/gron", "work.json"],  # Go
         "ripgrep": ["/usr/bin/rg", "-j1", "-aoN", "[A-Z][a-z_]+[0-9]+|(__[a-z]+__)", "data"],  # Rust
+        "script": ["/bin/dash", "work.sh"],
+        "configure": ["/bin/dash", "configure.sh"],
     }
 
 
@@ -103,6 +180,7 @@ def files(directory, programs):
     here = [(os.path.join(directory, name), "/programs/" + name) for name in os.listdir(directory)]
     paths = set()
     for argv in programs.values():
-        paths.update([argv[0], *_libraries(argv[0])])
+        paths.update([argv[0], *libraries(argv[0])])
+    paths.update(_small_programs())
     paths.update(_output("/usr/bin/python3", "-S", "-E", "-c", IMPORTED).split())
     return here + [(path, path) for path in sorted(paths)]

@@ -72,6 +72,7 @@ static size_t seed_bzimage(uint8_t *ret, unsigned xloadflags)
     store_le32(ret + 0x202, 0x53726448);
     store_le16(ret + 0x206, 0x20f);
     ret[0x211] = 1;
+    store_le32(ret + 0x214, 0x100000);
     store_le32(ret + 0x22c, 0x7fffffff);
     store_le16(ret + 0x236, (uint16_t)xloadflags);
     store_le32(ret + 0x238, 2047);

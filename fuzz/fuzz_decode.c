@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Decoding and printing of arbitrary bytes: no access outside the input, and the same result for
  * the bytes of a valid instruction alone. The first byte selects the mode. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "cpu/x86/decode/decode.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "fuzz_decode: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A shared object that a guest puts where programs run directly: whatever is read of it stays inside of what is
  * there, and so does what is taken for an image. The seed is our own vDSO. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
 #include "cpu/x86/direct/direct_priv.h"
 #include "fuzz.h"
+#include "require.h"
 
 #define SEED_SIZE (2 * MEM_PAGE_SIZE) /* a vDSO has two pages at least */
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "fuzz_direct_image: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a guest says it watches in shared directories (guest/guest_watch.c): whatever it is, only folders below those are
- * opened, of which there are no more than may be. The records are functions of that file alone, which is included. */
+/* What a guest says it watches in shared directories (guest/guest_watch.c): whatever it is, only folders below those
+ * are opened, of which there are no more than may be. The records are functions of that file alone, which is
+ * included. */
 #include "fuzz.h"
 
 #include "guest/guest_watch.c"
@@ -13,7 +14,8 @@ static const struct {
     size_t len;
 } seeds[] = {
 #define SEED(text) {text, sizeof(text)}
-    SEED("W0\0one\0"), SEED("W1\0one\0inside\0W2\0several\0a/inside\0U1\0\0"), SEED("W3\0one\0../beside\0W4\0one\0link\0U3\0\0"),
+    SEED("W0\0one\0"), SEED("W1\0one\0inside\0W2\0several\0a/inside\0U1\0\0"),
+    SEED("W3\0one\0../beside\0W4\0one\0link\0U3\0\0"),
     SEED("W5\0several\0b\0W6\0several\0/\0W7\0several\0a/..\0W8\0none\0x"),
 };
 

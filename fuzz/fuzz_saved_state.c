@@ -14,19 +14,12 @@
 #include "base/le.h"
 #include "fuzz.h"
 #include "mem/mem.h"
+#include "require.h"
 #include "save/save_reader.h"
 #include "save/save_writer.h"
 
 #define RAM  (9 * 4096u)
 #define ROOM 32768u
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "failed: %s\n", what);
-    abort();
-}
 
 struct base {
     struct save_key key;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A guest's SPICE agent that says anything, to a host that offers, asks, answers, saves and restores in between. What is
- * saved after whatever came of it loads; what is loaded of anything goes on. */
-#include <stdio.h>
+/* A guest's SPICE agent that says anything, to a host that offers, asks, answers, saves and restores in between. What
+ * is saved after whatever came of it loads; what is loaded of anything goes on. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
 #include "base/le.h"
 #include "fuzz_input.h"
+#include "require.h"
 #include "spice/spice_agent.h"
 #include "spice/vd_agent_spec.h"
 #include "state/state.h"
@@ -15,14 +15,6 @@
 static struct spice_agent *agent;
 static uint64_t last_request;
 static bool wants;
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "fuzz_spice_agent: %s\n", what);
-    abort();
-}
 
 static void output(void *arg)
 {
@@ -50,7 +42,12 @@ static void content(void *arg, uint8_t *data, size_t len, enum spice_failure why
     free(data);
 }
 
-static const struct spice_agent_ops ops = {output, presence, offered, wanted, content};
+static void file(void *arg, uint32_t id, enum spice_file_news news)
+{
+    require(id < 4 && news <= SPICE_FILE_GONE, "news of a file that was never sent");
+}
+
+static const struct spice_agent_ops ops = {output, presence, offered, wanted, content, file};
 
 static void give(struct input *in)
 {
@@ -92,6 +89,25 @@ static void again(struct input *in)
     state_writer_fini(&s);
 }
 
+static void send(struct input *in)
+{
+    uint8_t op = (uint8_t)take(in, 1);
+    uint32_t id = op & 3;
+    char name[8] = {0};
+    size_t len;
+
+    if (op & 4) {
+        for (unsigned i = 0; i < 4; i++)
+            name[i] = (char)take(in, 1);
+        (void)!spice_agent_send_file(agent, id, name, (uint64_t)take(in, 2));
+    } else if (op & 8) {
+        spice_agent_cancel_file(agent, id);
+    } else {
+        len = (size_t)take(in, 2);
+        spice_agent_file_data(agent, id, calloc(1, len + 1), len);
+    }
+}
+
 static void step(struct input *in)
 {
     const struct spice_monitor monitor[2] = {{640, 480, 0, 0}, {640, 480, 640, 0}};
@@ -99,7 +115,7 @@ static void step(struct input *in)
     size_t len;
     int r;
 
-    switch (op % 9) {
+    switch (op % 10) {
     case 0: spice_agent_open(agent, op & 0x80); break;
     case 1: spice_agent_offer(agent, (op >> 4) & 1, (unsigned)take(in, 1)); break;
     case 2: give(in); break;
@@ -108,6 +124,7 @@ static void step(struct input *in)
     case 5: again(in); break;
     case 6: spice_agent_monitors(agent, monitor, op >> 7); break;
     case 7: drink(take(in, 1) & 1 ? (size_t)take(in, 2) : SIZE_MAX); break;
+    case 9: send(in); break;
     default:
         len = (size_t)take(in, 2);
         len = MIN(len, in->len);
@@ -159,12 +176,24 @@ static size_t say(uint8_t *to, uint32_t type, const uint32_t *body, size_t len)
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {
     static const uint32_t caps[] = {1, 0x2660}, grab[] = {0, 1, 2}, ask[] = {0, 1}, text[] = {0, 1, 0x74736574};
-    static const uint8_t offer[] = {0x3e}, answer[] = {100, 0, 1}, all[] = {0}, save[] = {0}, harm[] = {1, 9, 0, 0, 0, 7};
+    static const uint32_t go_on[] = {1, VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA};
+    static const uint32_t arrived[] = {1, VD_AGENT_FILE_XFER_STATUS_SUCCESS};
+    static const uint8_t file_head[] = {5, 'n', 'a', 'm', 0, 9, 0}, piece[] = {1, 9, 0};
+    static const uint8_t offer[] = {0x3e}, answer[] = {100, 0, 1}, all[] = {0}, save[] = {0};
+    static const uint8_t harm[] = {1, 9, 0, 0, 0, 7};
     size_t n = 0;
 
-    if (index > 2 || room < 512)
+    if (index > 3 || room < 512)
         return 0;
     n += say(ret + n, VD_AGENT_ANNOUNCE_CAPABILITIES, caps, sizeof(caps));
+    if (index == 3) {
+        n += put(ret + n, 9, file_head, sizeof(file_head));
+        n += put(ret + n, 7, all, 1);
+        n += say(ret + n, VD_AGENT_FILE_XFER_STATUS, go_on, sizeof(go_on));
+        n += put(ret + n, 9, piece, sizeof(piece));
+        n += put(ret + n, 7, all, 1);
+        return n + say(ret + n, VD_AGENT_FILE_XFER_STATUS, arrived, sizeof(arrived));
+    }
     if (index != 1) {
         n += say(ret + n, VD_AGENT_CLIPBOARD_GRAB, grab, sizeof(grab));
         n += put(ret + n, 3, all, 1);

@@ -2,25 +2,16 @@
 /* What a hostile program makes of its stub's frame and of a hand-over's arguments: whatever is taken
  * for an event has registers that a program can have. */
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
+#include "require.h"
 #include "stub/stub_frame.h"
 
 struct input {
     uint64_t arg[6];
     struct stub_frame frame;
 };
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "fuzz_stub_frame: %s\n", what);
-    abort();
-}
 
 static void check_regs(const struct stub_regs *r)
 {

@@ -2,24 +2,15 @@
 /* A machine's process that says what it likes to a window: the input is messages, each behind a byte of its length.
  * What is accepted lies inside the memory. */
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "require.h"
 #include "view_channel.h"
 
 #define MEMORY 65536u
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "failed: %s\n", what);
-    abort();
-}
 
 static void check_update(const struct vz_channel_update *u)
 {
@@ -33,7 +24,7 @@ static void check_update(const struct vz_channel_update *u)
                     (uint64_t)u->damage[i].y + u->damage[i].height <= u->height, "damage outside of the picture");
 }
 
-/* An update or a cursor, of the input's bytes as far as they go, over one that makes sense. */
+/* An update, a cursor or a paste, of the input's bytes as far as they go, over one that makes sense. */
 static size_t make_message(union view_message *m, const uint8_t *data, size_t len)
 {
     memset(m, 0, sizeof(*m));
@@ -41,6 +32,11 @@ static size_t make_message(union view_message *m, const uint8_t *data, size_t le
         m->cursor = (struct vz_channel_cursor){.kind = VZ_CHANNEL_CURSOR, .width = 64, .height = 64};
         memcpy(&m->cursor.visible, data, len < 28 ? len : 28);
         return sizeof(m->cursor);
+    }
+    if (len && data[0] & 2) {
+        m->paste = (struct vz_channel_paste){.kind = VZ_CHANNEL_PASTE, .type = VZ_CLIPBOARD_TEXT};
+        memcpy(&m->paste.selection, data, len < 8 ? len : 8);
+        return sizeof(m->paste);
     }
     m->update = (struct vz_channel_update){.kind = VZ_CHANNEL_UPDATE, .width = 64, .height = 64, .stride = 256};
     memcpy(&m->update.flags, data, len < 60 ? len : 60);
@@ -51,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct view_channel c = {.hello.memory_size = MEMORY};
     union view_message sent, got;
-    int pair[2];
+    int pair[2], fd;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return 0;
@@ -64,8 +60,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (data[at] & 0x80)
             whole -= whole > 4 ? 4 : 0;
         require(send(pair[1], &sent, whole, 0) == (ssize_t)whole, "send");
-        if (view_channel_receive(&c, &got) == VIEW_MESSAGE && got.kind == VZ_CHANNEL_UPDATE)
-            check_update(&got.update);
+        if (view_channel_receive(&c, &got, &fd) == VIEW_MESSAGE) {
+            if (got.kind == VZ_CHANNEL_UPDATE)
+                check_update(&got.update);
+            else if (got.kind == VZ_CHANNEL_PASTE)
+                require(got.paste.selection < 2 && got.paste.type && got.paste.type < 6, "a paste of what is not");
+        }
         at += 1 + len;
     }
     close(pair[1]);

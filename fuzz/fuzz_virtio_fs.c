@@ -14,11 +14,15 @@
 
 #include "fake_virtio_driver.h"
 #include "fuzz.h"
+#include "mem/mem_window.h"
 #include "virtio/virtio_fs.h"
+
+#define WINDOW (4 * MEM_WINDOW_PIECE)
 
 struct rig {
     struct fv v;
     struct share *share;
+    struct mem_window *window; /* the share's */
     char dir[64], inside[96], beside[96];
 };
 
@@ -42,8 +46,20 @@ static void set_up(struct rig *r)
     require(!mkdir(path, 0755), "no directory");
     require(!share_open(&o, &r->share, NULL), "no share");
     fs.share = r->share;
-    fv_create(&r->v, &virtio_fs_ops, &fs);
+    fv_create_machine(&r->v, WINDOW);
+    require(!mem_window_create(r->v.mem, WINDOW, &r->window) && !share_set_window(r->share, r->window), "no window");
+    fv_create_device(&r->v, &virtio_fs_ops, &fs, &(struct virtio_shared_memory){r->window->gpa, WINDOW});
     fv_start(&r->v, 0, 16);
+}
+
+/* A guest can use its window at any time, whatever it shows. */
+static void use_window(struct rig *r)
+{
+    for (uint64_t at = 0; at < WINDOW; at += MEM_WINDOW_PIECE / 2) {
+        volatile uint8_t *p = r->window->host + at;
+
+        *p = (uint8_t)(*p + 1);
+    }
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -78,6 +94,7 @@ static size_t step(struct rig *r, const uint8_t *data, size_t size, uint64_t fh[
         memcpy(at + sizeof(h), &fh[data[2] & 3], 8);
     fv_add(&r->v, 1, buf, 2);
     fv_kick(&r->v, 1);
+    use_window(r);
     while (fv_used(&r->v, 1, &e)) {
         memcpy(&out, fv_at(&r->v, FV_DATA + 65536), sizeof(out));
         if (!e.len || out.error)
@@ -92,7 +109,8 @@ static size_t step(struct rig *r, const uint8_t *data, size_t size, uint64_t fh[
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t init[20] = {FUSE_INIT, 0, 0, 16, 7, 0, 0, 0, 38, 0, 0, 0};
+    static const uint8_t init[20] = {FUSE_INIT, 0, 0, 16, 7, 0, 0, 0, 38, 0, 0, 0,
+                                     [16] = 0, 0, 0, FUSE_MAP_ALIGNMENT >> 24};
     static struct rig r; /* large; made anew each time */
     uint64_t fh[4] = {0};
     size_t at = 0;
@@ -110,24 +128,37 @@ struct seed {
     uint8_t opcode, node, handle, fixed;
     uint8_t bytes[8], offset; /* at offset of the fixed part */
     const char *first, *second;
+    uint8_t at, value; /* one more byte of it, if it is not 0 */
 };
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {
     static const struct seed seeds[][8] = {
-        {{FUSE_CREATE, 1, 0, sizeof(struct fuse_create_in), {0x42, 0, 0, 0, 0xa4, 0x81}, 0, "a", NULL},
-         {FUSE_WRITE, 2, 0x40, sizeof(struct fuse_write_in), {4}, 16, "text", NULL},
-         {FUSE_READ, 2, 0x40, sizeof(struct fuse_read_in), {0, 16}, 16, NULL, NULL},
-         {FUSE_LOOKUP, 1, 0, 0, {0}, 0, "l", NULL}, {FUSE_LOOKUP, 3, 0, 0, {0}, 0, "x", NULL},
-         {FUSE_READLINK, 3, 0, 0, {0}, 0, NULL, NULL}, {FUSE_RELEASE, 2, 0x40, 24, {0}, 0, NULL, NULL}},
-        {{FUSE_MKDIR, 1, 0, 8, {0xed, 1}, 0, "e", NULL}, {FUSE_LOOKUP, 1, 0, 0, {0}, 0, "d", NULL},
-         {FUSE_RENAME2, 1, 0, 16, {2}, 0, "d", "f"}, {FUSE_SYMLINK, 1, 0, 0, {0}, 0, "s", "../beside"},
-         {FUSE_RENAME2, 1, 0, 16, {1, 0, 0, 0, 0, 0, 0, 0}, 0, "s", "e"}, {FUSE_LOOKUP, 2, 0, 0, {0}, 0, "y", NULL},
-         {FUSE_MKDIR, 3, 0, 8, {0xed, 1}, 0, "z", NULL}},
-        {{FUSE_OPENDIR, 1, 0, 8, {0}, 0, NULL, NULL}, {FUSE_READDIRPLUS, 1, 0x40, 40, {0, 16}, 16, NULL, NULL},
-         {FUSE_READDIR, 1, 0x40, 40, {0, 16}, 16, NULL, NULL}, {FUSE_SETXATTR, 1, 0, 8, {1}, 0, "user.x", "v"},
-         {FUSE_LISTXATTR, 1, 0, 8, {100}, 0, NULL, NULL}, {FUSE_LINK, 1, 0, 8, {2}, 0, "n", NULL},
-         {FUSE_MKNOD, 1, 0, 16, {0xb6, 0x21, 0, 0, 3, 1}, 0, "dev", NULL}, {FUSE_STATFS, 1, 0, 0, {0}, 0, NULL, NULL}}};
+        {{FUSE_CREATE, 1, 0, sizeof(struct fuse_create_in), {0x42, 0, 0, 0, 0xa4, 0x81}, 0, "a", NULL, 0, 0},
+         {FUSE_WRITE, 2, 0x40, sizeof(struct fuse_write_in), {4}, 16, "text", NULL, 0, 0},
+         {FUSE_SETUPMAPPING, 2, 0x40, 40, {0x20, 0, 0, 0, 0, 0, 1, 0}, 18, NULL, NULL, 0, 0},
+         {FUSE_SETUPMAPPING, 2, 0x40, 40, {0x20}, 18, NULL, NULL, 34, 0x20},
+         {FUSE_SETATTR, 2, 0, sizeof(struct fuse_setattr_in), {FATTR_SIZE}, 0, NULL, NULL, 0, 0},
+         {FUSE_WRITE, 2, 0x40, sizeof(struct fuse_write_in), {4}, 16, "more", NULL, 0, 0},
+         {FUSE_UNLINK, 1, 0, 0, {0}, 0, "a", NULL, 0, 0},
+         {FUSE_REMOVEMAPPING, 2, 0, 20, {1}, 0, NULL, NULL, 14, 0x20}},
+        {{FUSE_CREATE, 1, 0, sizeof(struct fuse_create_in), {0x42, 0, 0, 0, 0xa4, 0x81}, 0, "a", NULL, 0, 0},
+         {FUSE_WRITE, 2, 0x40, sizeof(struct fuse_write_in), {4}, 16, "text", NULL, 0, 0},
+         {FUSE_READ, 2, 0x40, sizeof(struct fuse_read_in), {0, 16}, 16, NULL, NULL, 0, 0},
+         {FUSE_LOOKUP, 1, 0, 0, {0}, 0, "l", NULL, 0, 0}, {FUSE_LOOKUP, 3, 0, 0, {0}, 0, "x", NULL, 0, 0},
+         {FUSE_READLINK, 3, 0, 0, {0}, 0, NULL, NULL, 0, 0}, {FUSE_RELEASE, 2, 0x40, 24, {0}, 0, NULL, NULL, 0, 0}},
+        {{FUSE_MKDIR, 1, 0, 8, {0xed, 1}, 0, "e", NULL, 0, 0}, {FUSE_LOOKUP, 1, 0, 0, {0}, 0, "d", NULL, 0, 0},
+         {FUSE_RENAME2, 1, 0, 16, {2}, 0, "d", "f", 0, 0}, {FUSE_SYMLINK, 1, 0, 0, {0}, 0, "s", "../beside", 0, 0},
+         {FUSE_RENAME2, 1, 0, 16, {1, 0, 0, 0, 0, 0, 0, 0}, 0, "s", "e", 0, 0},
+         {FUSE_LOOKUP, 2, 0, 0, {0}, 0, "y", NULL, 0, 0},
+         {FUSE_MKDIR, 3, 0, 8, {0xed, 1}, 0, "z", NULL, 0, 0}},
+        {{FUSE_OPENDIR, 1, 0, 8, {0}, 0, NULL, NULL, 0, 0},
+         {FUSE_READDIRPLUS, 1, 0x40, 40, {0, 16}, 16, NULL, NULL, 0, 0},
+         {FUSE_READDIR, 1, 0x40, 40, {0, 16}, 16, NULL, NULL, 0, 0},
+         {FUSE_SETXATTR, 1, 0, 8, {1}, 0, "user.x", "v", 0, 0},
+         {FUSE_LISTXATTR, 1, 0, 8, {100}, 0, NULL, NULL, 0, 0}, {FUSE_LINK, 1, 0, 8, {2}, 0, "n", NULL, 0, 0},
+         {FUSE_MKNOD, 1, 0, 16, {0xb6, 0x21, 0, 0, 3, 1}, 0, "dev", NULL, 0, 0},
+         {FUSE_STATFS, 1, 0, 0, {0}, 0, NULL, NULL, 0, 0}}};
     size_t at = 0;
 
     if (index >= ARRAY_SIZE(seeds) || room < 4096)
@@ -140,6 +171,8 @@ size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
         memset(body, 0, 256);
         if (s->fixed)
             memcpy(body + s->offset, s->bytes, MIN((size_t)8, (size_t)(s->fixed - s->offset)));
+        if (s->value)
+            body[s->at] = s->value;
         for (unsigned k = 0; k < 2; k++) {
             const char *text = k ? s->second : s->first;
 

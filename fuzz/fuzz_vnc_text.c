@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Text that VNC clients and guests say they have copied: what is handed on is UTF-8 without zeros, comes back the same, and
- * has as many characters in Latin-1. */
-#include <stdio.h>
+/* Text that VNC clients and guests say they have copied: what is handed on is UTF-8 without zeros, comes back the same,
+ * and has as many characters in Latin-1. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
+#include "require.h"
 #include "vnc/vnc_text.h"
-
-static void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "fuzz_vnc_text: %s\n", what);
-    abort();
-}
 
 static void check(const char *data, size_t len, bool latin1)
 {
@@ -47,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {
-    static const char *const seeds[] = {"one\r\ntwo\n", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xed\xa0\x80\xc0\x80\xff"};
+    static const char *const seeds[] = {"one\r\ntwo\n", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+                                        "\xed\xa0\x80\xc0\x80\xff"};
 
     if (index >= 3 || room < 16)
         return 0;

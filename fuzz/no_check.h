@@ -5,18 +5,9 @@
 #define VZ_FUZZ_NO_CHECK_H
 
 #include <check.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static inline void require(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "failed: %s\n", what);
-    abort();
-}
+#include "require.h"
 
 #undef ck_assert
 #undef ck_assert_msg

@@ -3,8 +3,7 @@
  * process it makes one itself. */
 #include "view_impl.h"
 
-#include <errno.h>
-#include <string.h>
+#include <unistd.h>
 
 #include <glib-unix.h>
 
@@ -12,7 +11,10 @@
 #define LATE_MS   1000 /* to the next update where nothing is drawn, as in a window that is hidden */
 #define SIDE_MIN  16   /* whatever the guest's size */
 
-enum { PROP_0, PROP_CONNECTED, PROP_CAPTURES, PROP_RECONFIGURES, PROP_POINTER_CAPTURED, PROP_DISPLAY_COUNT, PROPS };
+enum {
+    PROP_0, PROP_CONNECTED, PROP_CAPTURES, PROP_RECONFIGURES, PROP_SHARES, PROP_POINTER_CAPTURED, PROP_DISPLAY_COUNT,
+    PROP_FILES_PENDING, PROP_FILES_FRACTION, PROPS
+};
 static GParamSpec *properties[PROPS];
 
 G_DEFINE_FINAL_TYPE(VzMachineView, vz_machine_view, GTK_TYPE_WIDGET)
@@ -188,6 +190,7 @@ static void disconnect(VzMachineView *view)
     forget_tick(view);
     clear_source(&view->source);
     clear_source(&view->resize);
+    view_clipboard_disconnect(view);
     view_channel_close(&view->channel);
     vz_display_channel_free(view->own);
     view->own = NULL;
@@ -199,6 +202,7 @@ static void disconnect(VzMachineView *view)
     gtk_widget_set_cursor(GTK_WIDGET(view), NULL);
     gtk_widget_queue_draw(GTK_WIDGET(view));
     if (was) {
+        view_files_forget(view);
         g_object_notify_by_pspec(G_OBJECT(view), properties[PROP_CONNECTED]);
         g_object_notify_by_pspec(G_OBJECT(view), properties[PROP_DISPLAY_COUNT]);
     }
@@ -250,9 +254,16 @@ static gboolean on_channel(gint fd, GIOCondition condition, gpointer data)
 {
     VzMachineView *view = data;
     union view_message m;
-    enum view_received received = view_channel_receive(&view->channel, &m);
+    int with;
+    enum view_received received = view_channel_receive(&view->channel, &m, &with);
 
-    if (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_CURSOR)
+    if (received == VIEW_MESSAGE && view_clipboard_take(view, &m, with))
+        return G_SOURCE_CONTINUE;
+    if (with >= 0)
+        close(with);
+    if (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_FILE)
+        view_files_take(view, &m.file);
+    else if (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_CURSOR)
         take_cursor(view, &m.cursor);
     else if (received == VIEW_MESSAGE && m.kind == VZ_CHANNEL_UPDATE && !view->tick && !view->late)
         take_update(view, &m.update);
@@ -278,6 +289,7 @@ gboolean vz_machine_view_set_channel(VzMachineView *view, int fd, GError **error
     view->source = g_unix_fd_add(view->channel.fd, G_IO_IN | G_IO_HUP, on_channel, view);
     ask_for_next(view);
     want_size(view);
+    view_clipboard_connect(view);
     g_object_notify_by_pspec(G_OBJECT(view), properties[PROP_CONNECTED]);
     g_object_notify_by_pspec(G_OBJECT(view), properties[PROP_DISPLAY_COUNT]);
     return TRUE;
@@ -354,6 +366,22 @@ gboolean vz_machine_view_get_automatically_reconfigures_display(VzMachineView *v
     return view->reconfigures;
 }
 
+void vz_machine_view_set_shares_clipboard(VzMachineView *view, gboolean shares)
+{
+    g_return_if_fail(VZ_IS_MACHINE_VIEW(view));
+    if (view->shares_clipboard == !!shares)
+        return;
+    view->shares_clipboard = !!shares;
+    view_clipboard_share(view);
+    g_object_notify_by_pspec(G_OBJECT(view), properties[PROP_SHARES]);
+}
+
+gboolean vz_machine_view_get_shares_clipboard(VzMachineView *view)
+{
+    g_return_val_if_fail(VZ_IS_MACHINE_VIEW(view), FALSE);
+    return view->shares_clipboard;
+}
+
 gboolean vz_machine_view_get_pointer_captured(VzMachineView *view)
 {
     g_return_val_if_fail(VZ_IS_MACHINE_VIEW(view), FALSE);
@@ -370,10 +398,16 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
         g_value_set_boolean(value, view->captures_system_keys);
     else if (id == PROP_RECONFIGURES)
         g_value_set_boolean(value, view->reconfigures);
+    else if (id == PROP_SHARES)
+        g_value_set_boolean(value, view->shares_clipboard);
     else if (id == PROP_POINTER_CAPTURED)
         g_value_set_boolean(value, view->input.captured);
     else if (id == PROP_DISPLAY_COUNT)
         g_value_set_uint(value, vz_machine_view_get_display_count(view));
+    else if (id == PROP_FILES_PENDING)
+        g_value_set_uint(value, vz_machine_view_get_files_pending(view));
+    else if (id == PROP_FILES_FRACTION)
+        g_value_set_double(value, vz_machine_view_get_files_fraction(view));
     else
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
 }
@@ -386,6 +420,8 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
         vz_machine_view_set_captures_system_keys(view, g_value_get_boolean(value));
     else if (id == PROP_RECONFIGURES)
         vz_machine_view_set_automatically_reconfigures_display(view, g_value_get_boolean(value));
+    else if (id == PROP_SHARES)
+        vz_machine_view_set_shares_clipboard(view, g_value_get_boolean(value));
     else
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
 }
@@ -415,16 +451,18 @@ static void map(GtkWidget *widget)
 static void vz_machine_view_init(VzMachineView *view)
 {
     view->channel.fd = -1;
+    view->shares_clipboard = TRUE;
     gtk_widget_set_focusable(GTK_WIDGET(view), TRUE);
     gtk_widget_set_hexpand(GTK_WIDGET(view), TRUE);
     gtk_widget_set_vexpand(GTK_WIDGET(view), TRUE);
     g_signal_connect(view, "notify::scale-factor", G_CALLBACK(on_scale), NULL);
     view_input_set_up(view);
+    view_files_set_up(view);
 }
 
-static GParamSpec *flag(const char *name, const char *blurb, GParamFlags flags)
+static GParamSpec *flag(const char *name, const char *blurb, gboolean is, GParamFlags flags)
 {
-    return g_param_spec_boolean(name, NULL, blurb, FALSE, flags | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+    return g_param_spec_boolean(name, NULL, blurb, is, flags | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 }
 
 static void vz_machine_view_class_init(VzMachineViewClass *class)
@@ -440,15 +478,29 @@ static void vz_machine_view_class_init(VzMachineViewClass *class)
     widget->size_allocate = size_allocate;
     widget->map = map;
     widget->unmap = unmap;
-    properties[PROP_CONNECTED] = flag("connected", "there is a machine that has not ended", G_PARAM_READABLE);
-    properties[PROP_CAPTURES] = flag("captures-system-keys", "the desktop's own keys are the guest's",
+    properties[PROP_CONNECTED] = flag("connected", "there is a machine that has not ended", FALSE, G_PARAM_READABLE);
+    properties[PROP_CAPTURES] = flag("captures-system-keys", "the desktop's own keys are the guest's", FALSE,
                                      G_PARAM_READWRITE);
     properties[PROP_RECONFIGURES] = flag("automatically-reconfigures-display",
-                                         "the guest's resolution follows the view's", G_PARAM_READWRITE);
-    properties[PROP_POINTER_CAPTURED] = flag("pointer-captured", "the pointer is held for the guest's mouse",
+                                         "the guest's resolution follows the view's", FALSE, G_PARAM_READWRITE);
+    properties[PROP_SHARES] = flag("shares-clipboard", "the desktop's clipboard is the guest's too", TRUE,
+                                   G_PARAM_READWRITE);
+    properties[PROP_POINTER_CAPTURED] = flag("pointer-captured", "the pointer is held for the guest's mouse", FALSE,
                                              G_PARAM_READABLE);
     properties[PROP_DISPLAY_COUNT] = g_param_spec_uint("display-count", NULL, "displays of the graphics device", 0,
                                                        VZ_SCANOUTS_MAX, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    properties[PROP_FILES_PENDING] = g_param_spec_uint("files-pending", NULL, "files on their way into the guest", 0,
+                                                       G_MAXUINT, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    properties[PROP_FILES_FRACTION] = g_param_spec_double("files-fraction", NULL, "so much of them has arrived", 0, 1,
+                                                          0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    /**
+     * VzMachineView::file-sent:
+     * @view: a view
+     * @name: of a file that was dropped, or sent by vz_machine_view_send_file()
+     * @error: (nullable): why it has not arrived; %NULL: it has
+     */
+    g_signal_new("file-sent", VZ_TYPE_MACHINE_VIEW, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2,
+                 G_TYPE_STRING, G_TYPE_STRING);
     g_object_class_install_properties(object, PROPS, properties);
     gtk_widget_class_set_css_name(widget, "machineview");
 }

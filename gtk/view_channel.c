@@ -27,23 +27,30 @@ static int take_fd(struct msghdr *m)
     return fd;
 }
 
-static int receive_hello(struct view_channel *c)
+/* recvmsg() with a descriptor; -1: none has come. */
+static ssize_t receive_with_fd(int from, void *to, size_t size, int *ret_fd)
 {
     union {
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } u;
-    struct iovec iov = {&c->hello, sizeof(c->hello)};
+    struct iovec iov = {to, size};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
                        .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
+    ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | MSG_TRUNC);
+
+    *ret_fd = n >= 0 ? take_fd(&m) : -1;
+    return n;
+}
+
+static int receive_hello(struct view_channel *c)
+{
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
     ssize_t n = -1;
     int fd = -1;
 
     if (poll(&p, 1, HELLO_MS) == 1)
-        n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (n >= 0)
-        fd = take_fd(&m);
+        n = receive_with_fd(c->fd, &c->hello, sizeof(c->hello), &fd);
     if (fd >= 0 && n == (ssize_t)sizeof(c->hello) && c->hello.kind == VZ_CHANNEL_HELLO &&
         c->hello.version == VZ_CHANNEL_VERSION)
         return fd;
@@ -121,31 +128,73 @@ static bool cursor_fits(const struct vz_channel_cursor *c)
     return !c->visible || (c->width && c->height && c->width <= VZ_CURSOR_SIDE_MAX && c->height <= VZ_CURSOR_SIDE_MAX);
 }
 
-enum view_received view_channel_receive(struct view_channel *c, union view_message *ret)
+static bool paste_fits(const struct vz_channel_paste *p)
 {
-    ssize_t n = recv(c->fd, ret, sizeof(*ret), MSG_DONTWAIT | MSG_TRUNC);
+    return p->selection <= VZ_SELECTION_PRIMARY && p->type >= VZ_CLIPBOARD_TEXT && p->type <= VZ_CLIPBOARD_JPEG;
+}
 
+static bool fits(const struct view_channel *c, const union view_message *m, size_t len)
+{
+    switch (m->kind) {
+    case VZ_CHANNEL_UPDATE:
+        return len == sizeof(m->update) && update_fits(c, &m->update);
+    case VZ_CHANNEL_CURSOR:
+        return len == sizeof(m->cursor) && cursor_fits(&m->cursor);
+    case VZ_CHANNEL_COPIED:
+        return len == sizeof(m->copied);
+    case VZ_CHANNEL_GOT:
+        return len == sizeof(m->got);
+    case VZ_CHANNEL_PASTE:
+        return len == sizeof(m->paste) && paste_fits(&m->paste);
+    case VZ_CHANNEL_FILE:
+        return len == sizeof(m->file);
+    default:
+        return true; /* of a later version: to be skipped */
+    }
+}
+
+enum view_received view_channel_receive(struct view_channel *c, union view_message *ret, int *ret_fd)
+{
+    int fd;
+    ssize_t n = receive_with_fd(c->fd, ret, sizeof(*ret), &fd);
+    bool over = n < (ssize_t)sizeof(ret->kind) || !fits(c, ret, (size_t)n);
+
+    *ret_fd = -1;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return VIEW_NOTHING;
-    if (n < (ssize_t)sizeof(ret->kind))
-        return VIEW_OVER;
-    if (ret->kind == VZ_CHANNEL_UPDATE)
-        return n == (ssize_t)sizeof(ret->update) && update_fits(c, &ret->update) ? VIEW_MESSAGE : VIEW_OVER;
-    if (ret->kind == VZ_CHANNEL_CURSOR)
-        return n == (ssize_t)sizeof(ret->cursor) && cursor_fits(&ret->cursor) ? VIEW_MESSAGE : VIEW_OVER;
-    return VIEW_MESSAGE; /* of a later version: to be skipped */
+    if (fd >= 0 && (over || ret->kind != VZ_CHANNEL_GOT))
+        close(fd);
+    else
+        *ret_fd = fd;
+    return over ? VIEW_OVER : VIEW_MESSAGE;
+}
+
+bool view_channel_send_fd(struct view_channel *c, const void *message, size_t len, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec iov = {(void *)(uintptr_t)message, len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = -1;
+
+    if (fd >= 0) {
+        memcpy(CMSG_DATA(&u.header), &fd, sizeof(fd));
+        m.msg_control = &u;
+        m.msg_controllen = sizeof(u);
+    }
+    if (c->fd >= 0) {
+        do {
+            n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } while (n < 0 && errno == EINTR);
+    }
+    return n == (ssize_t)len;
 }
 
 bool view_channel_send(struct view_channel *c, const void *message, size_t len)
 {
-    ssize_t n = -1;
-
-    if (c->fd >= 0) {
-        do {
-            n = send(c->fd, message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        } while (n < 0 && errno == EINTR);
-    }
-    return n == (ssize_t)len;
+    return view_channel_send_fd(c, message, len, -1);
 }
 
 bool view_channel_is_behind(const struct view_channel *c)

@@ -116,15 +116,15 @@ static enum view_received after(const void *message, size_t len)
     union view_message m;
     struct view_channel c;
     enum view_received r;
-    int end;
+    int end, fd;
 
     ck_assert(open_with(&c, &good, memory_file(MEMORY, F_SEAL_SHRINK), &end));
-    ck_assert_int_eq(view_channel_receive(&c, &m), VIEW_NOTHING);
+    ck_assert_int_eq(view_channel_receive(&c, &m, &fd), VIEW_NOTHING);
     say(end, message, len, -1);
-    r = view_channel_receive(&c, &m);
+    r = view_channel_receive(&c, &m, &fd);
     close(end);
     if (r == VIEW_MESSAGE)
-        ck_assert_int_eq(view_channel_receive(&c, &m), VIEW_OVER); /* the end */
+        ck_assert_int_eq(view_channel_receive(&c, &m, &fd), VIEW_OVER); /* the end */
     view_channel_close(&c);
     return r;
 }
@@ -174,6 +174,42 @@ START_TEST(cursors_have_a_size)
 }
 END_TEST
 
+START_TEST(only_content_comes_with_a_descriptor)
+{
+    const struct vz_channel_got got = {.kind = VZ_CHANNEL_GOT, .there = 1, .request = 7};
+    const struct vz_channel_copied copied = {.kind = VZ_CHANNEL_COPIED};
+    struct vz_channel_paste paste = {.kind = VZ_CHANNEL_PASTE, .selection = 1, .type = VZ_CLIPBOARD_JPEG};
+    union view_message m;
+    struct view_channel c;
+    unsigned before;
+    int end, fd;
+
+    ck_assert(open_with(&c, &good, memory_file(MEMORY, F_SEAL_SHRINK), &end));
+    before = open_descriptors();
+    say(end, &got, sizeof(got), memory_file(10, 0));
+    ck_assert_int_eq(view_channel_receive(&c, &m, &fd), VIEW_MESSAGE);
+    ck_assert(fd >= 0 && m.got.request == 7);
+    close(fd);
+    say(end, &copied, sizeof(copied), memory_file(10, 0));
+    ck_assert_int_eq(view_channel_receive(&c, &m, &fd), VIEW_MESSAGE);
+    ck_assert_int_eq(fd, -1);
+    say(end, &got, sizeof(got) - 4, memory_file(10, 0));
+    ck_assert_int_eq(view_channel_receive(&c, &m, &fd), VIEW_OVER);
+    ck_assert_int_eq(fd, -1);
+    ck_assert_uint_eq(open_descriptors(), before);
+    close(end);
+    view_channel_close(&c);
+    ck_assert_int_eq(after(&paste, sizeof(paste)), VIEW_MESSAGE);
+    paste.type = VZ_CLIPBOARD_JPEG + 1;
+    ck_assert_int_eq(after(&paste, sizeof(paste)), VIEW_OVER);
+    paste.type = 0;
+    ck_assert_int_eq(after(&paste, sizeof(paste)), VIEW_OVER);
+    paste.type = VZ_CLIPBOARD_TEXT;
+    paste.selection = 2;
+    ck_assert_int_eq(after(&paste, sizeof(paste)), VIEW_OVER);
+}
+END_TEST
+
 /* It does not read for a long time: no key is lost to where the pointer was meanwhile. */
 START_TEST(moves_leave_room_for_keys)
 {
@@ -207,6 +243,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, no_descriptor_stays_open);
     UNIT_TEST(s, pictures_lie_in_the_memory);
     UNIT_TEST(s, cursors_have_a_size);
+    UNIT_TEST(s, only_content_comes_with_a_descriptor);
 }
 
 UNIT_TEST_MAIN("view_channel", add_tests)

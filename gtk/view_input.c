@@ -11,9 +11,6 @@
 #endif
 
 #define SURFACE_NOTCH 10.0 /* of a touch pad's scrolling: what a wheel's notch is on Wayland */
-#define PAD_MIDDLE    (VZ_POINTER_MAX / 2)
-#define PAD_SPREAD    6000.0 /* of two fingers that pinch, from the middle */
-#define PAD_PIXEL     25.0   /* a pixel of a swipe */
 
 static gboolean has(VzMachineView *view, unsigned input)
 {
@@ -22,12 +19,17 @@ static gboolean has(VzMachineView *view, unsigned input)
 
 /* ---- Keys ----------------------------------------------------------------------------------- */
 
-static void change_key(VzMachineView *view, uint32_t usage, gboolean down)
+static void send_key(VzMachineView *view, uint32_t usage, gboolean down)
 {
     const struct vz_channel_key m = {.kind = VZ_CHANNEL_KEY, .key = usage, .down = (uint32_t)down};
 
+    view_channel_send(&view->channel, &m, sizeof(m));
+}
+
+static void change_key(VzMachineView *view, uint32_t usage, gboolean down)
+{
     if (has(view, VZ_CHANNEL_HAS_KEYBOARD) && view_keys_change(&view->input.keys, usage, down))
-        view_channel_send(&view->channel, &m, sizeof(m));
+        send_key(view, usage, down);
 }
 
 static const struct {
@@ -62,14 +64,14 @@ static gboolean is_held(const struct view_keys *k, unsigned modifier)
     return view_keys_has(k, modifiers[modifier].left) || view_keys_has(k, modifiers[modifier].right);
 }
 
-/* Ctrl and Alt, and then neither, and nothing else in between: the pointer is the user's again. */
+/* Ctrl and Alt, and then neither, and nothing else in between: the pointer is the user's again. To be called when the
+ * key is noted. */
 static void look_for_chord(VzMachineView *view, uint32_t usage, gboolean down)
 {
     struct view_input *in = &view->input;
-    gboolean both = is_held(&in->keys, 1) && is_held(&in->keys, 2) && in->keys.count == 2;
 
     if (down)
-        in->chord = both;
+        in->chord = is_held(&in->keys, 1) && is_held(&in->keys, 2) && in->keys.count == 2;
     else if (in->chord && usage >= VZ_KEY(0xe0) && usage <= VZ_KEY(0xe7))
         view_input_uncapture(view);
 }
@@ -102,10 +104,8 @@ static gboolean on_key(VzMachineView *view, GdkEvent *event, gboolean down)
         inhibit(view, event);
     if (down || !view->input.just_focused) /* what brought the user here and is let go of now, as Alt+Tab, is no key */
         make_up_modifiers(view, gdk_event_get_modifier_state(event));
-    look_for_chord(view, usage, down);
     change_key(view, usage, down);
-    if (down)
-        look_for_chord(view, usage, down); /* with it */
+    look_for_chord(view, usage, down);
     return TRUE;
 }
 
@@ -375,53 +375,25 @@ static gboolean on_touch(VzMachineView *view, GdkEvent *event, gboolean down)
     return TRUE;
 }
 
-static uint16_t on_pad(double at)
-{
-    return (uint16_t)CLAMP(PAD_MIDDLE + at, 0, VZ_POINTER_MAX);
-}
-
-/* Of the user's trackpad we hear what its fingers mean; the guest has fingers that mean the same. */
-static void put_fingers(VzMachineView *view, unsigned count, double x, double y, double spread, double angle)
-{
-    struct view_finger finger[VZ_TOUCHES_MAX];
-
-    count = MIN(count, VZ_TOUCHES_MAX);
-    for (unsigned i = 0; i < count; i++) {
-        double turn = angle + 2 * G_PI * i / count;
-
-        finger[i] = (struct view_finger){.sequence = (void *)view, .x = on_pad(x + spread * cos(turn)),
-                                         .y = on_pad(y + spread * sin(turn))};
-    }
-    send_touches(view, finger, count);
-}
-
 static gboolean on_pad_gesture(VzMachineView *view, GdkEvent *event)
 {
-    struct view_input *in = &view->input;
-    gboolean pinch = gdk_event_get_event_type(event) == GDK_TOUCHPAD_PINCH;
     GdkTouchpadGesturePhase phase = gdk_touchpad_event_get_gesture_phase(event);
-    unsigned count = gdk_touchpad_event_get_n_fingers(event);
-    double dx, dy;
+    struct view_gesture_event e = {.fingers = gdk_touchpad_event_get_n_fingers(event),
+                                   .pinch = gdk_event_get_event_type(event) == GDK_TOUCHPAD_PINCH};
+    struct vz_channel_touches m;
 
     if (!has(view, VZ_CHANNEL_HAS_TRACKPAD))
         return FALSE;
-    if (phase != GDK_TOUCHPAD_GESTURE_PHASE_BEGIN && !in->gesture)
-        return TRUE; /* the rest of one that has been released */
-    if (phase == GDK_TOUCHPAD_GESTURE_PHASE_BEGIN) {
-        in->pinch_scale = 1;
-        in->pinch_angle = in->swipe_x = in->swipe_y = 0;
+    e.phase = phase == GDK_TOUCHPAD_GESTURE_PHASE_BEGIN    ? VIEW_GESTURE_BEGIN
+              : phase == GDK_TOUCHPAD_GESTURE_PHASE_UPDATE ? VIEW_GESTURE_UPDATE
+                                                           : VIEW_GESTURE_END;
+    gdk_touchpad_event_get_deltas(event, &e.dx, &e.dy);
+    if (e.pinch) {
+        e.scale = gdk_touchpad_event_get_pinch_scale(event);
+        e.angle_delta = gdk_touchpad_event_get_pinch_angle_delta(event);
     }
-    gdk_touchpad_event_get_deltas(event, &dx, &dy);
-    in->swipe_x += dx * PAD_PIXEL;
-    in->swipe_y += dy * PAD_PIXEL;
-    if (pinch) {
-        in->pinch_scale = gdk_touchpad_event_get_pinch_scale(event);
-        in->pinch_angle += gdk_touchpad_event_get_pinch_angle_delta(event);
-    }
-    if (phase == GDK_TOUCHPAD_GESTURE_PHASE_END || phase == GDK_TOUCHPAD_GESTURE_PHASE_CANCEL)
-        count = 0;
-    in->gesture = count > 0;
-    put_fingers(view, count, in->swipe_x, in->swipe_y, PAD_SPREAD * CLAMP(in->pinch_scale, 0.1, 2.5), in->pinch_angle);
+    if (view_gesture_step(&view->input.gesture, &e, &m))
+        view_channel_send(&view->channel, &m, sizeof(m));
     return TRUE;
 }
 
@@ -430,11 +402,12 @@ static gboolean on_pad_gesture(VzMachineView *view, GdkEvent *event)
 void view_input_release(VzMachineView *view)
 {
     struct view_input *in = &view->input;
-    gboolean touched = in->gesture;
+    gboolean touched = in->gesture.active;
     GdkToplevel *top = toplevel(view);
+    uint32_t usage;
 
-    while (in->keys.count)
-        change_key(view, in->keys.down[in->keys.count - 1], FALSE);
+    while ((usage = view_keys_pop(&in->keys)))
+        send_key(view, usage, FALSE);
     in->made_up = 0;
     in->chord = FALSE;
     if (in->buttons) {
@@ -445,7 +418,7 @@ void view_input_release(VzMachineView *view)
         touched = touched || in->finger[i].sequence;
         in->finger[i].sequence = NULL;
     }
-    in->gesture = FALSE;
+    in->gesture.active = false;
     if (touched && has(view, VZ_CHANNEL_HAS_TRACKPAD))
         send_touches(view, in->finger, VZ_TOUCHES_MAX);
     if (in->inhibited && top)
@@ -490,12 +463,14 @@ static gboolean on_event(GtkEventController *controller, GdkEvent *event, VzMach
 static void on_focus(GtkEventController *controller, VzMachineView *view)
 {
     view->input.just_focused = TRUE;
+    view_clipboard_focus(view, TRUE);
 }
 
 static void on_no_focus(GtkEventController *controller, VzMachineView *view)
 {
     view_input_release(view);
     view_input_uncapture(view);
+    view_clipboard_focus(view, FALSE);
 }
 
 void view_input_set_up(VzMachineView *view)

@@ -59,8 +59,9 @@ VZ_GTK_PUBLIC gboolean vz_machine_view_set_machine(VzMachineView *view, struct v
 /**
  * vz_machine_view_set_channel:
  * @view: a view
- * @fd: the viewer's end of a display's channel (`vz/display_channel.h`), which the view takes over in any case; -1:
- * none @error: what went wrong
+ * @fd: the viewer's end of a display's channel (`vz/display_channel.h`), which the view takes over in any case;
+ * -1: none
+ * @error: what went wrong
  *
  * Show a display of a machine that is in another process, or in this one.
  *
@@ -95,6 +96,55 @@ VZ_GTK_PUBLIC gboolean vz_machine_view_get_captures_system_keys(VzMachineView *v
  */
 VZ_GTK_PUBLIC void vz_machine_view_set_automatically_reconfigures_display(VzMachineView *view, gboolean automatic);
 VZ_GTK_PUBLIC gboolean vz_machine_view_get_automatically_reconfigures_display(VzMachineView *view);
+
+/**
+ * vz_machine_view_set_shares_clipboard:
+ * @view: a view
+ * @shares: whether what is copied on the desktop can be pasted in the guest, and the other way round
+ *
+ * Property "shares-clipboard", at first %TRUE; it makes a difference for a machine that shares its clipboard
+ * (`vz/clipboard.h`). Content travels when it is pasted; the guest hears of what the desktop has, and may change it,
+ * only while the view has the focus.
+ */
+VZ_GTK_PUBLIC void vz_machine_view_set_shares_clipboard(VzMachineView *view, gboolean shares);
+VZ_GTK_PUBLIC gboolean vz_machine_view_get_shares_clipboard(VzMachineView *view);
+
+/**
+ * vz_machine_view_send_file:
+ * @view: a view
+ * @file: a regular file of this computer
+ * @error: what is wrong with it
+ *
+ * Send a file to the guest's user, by its SPICE agent, which puts it where it has been told to, as a rule among the
+ * downloads. Files that are dropped on the view are sent so. The signal "file-sent" tells when it is over.
+ *
+ * Returns: whether it is on its way
+ */
+VZ_GTK_PUBLIC gboolean vz_machine_view_send_file(VzMachineView *view, GFile *file, GError **error);
+
+/**
+ * vz_machine_view_cancel_files:
+ * @view: a view
+ *
+ * None of those that are on their way is to arrive.
+ */
+VZ_GTK_PUBLIC void vz_machine_view_cancel_files(VzMachineView *view);
+
+/**
+ * vz_machine_view_get_files_pending:
+ * @view: a view
+ *
+ * Returns: how many files are on their way (property "files-pending")
+ */
+VZ_GTK_PUBLIC guint vz_machine_view_get_files_pending(VzMachineView *view);
+
+/**
+ * vz_machine_view_get_files_fraction:
+ * @view: a view
+ *
+ * Returns: how much of them has arrived, from 0 to 1 (property "files-fraction")
+ */
+VZ_GTK_PUBLIC double vz_machine_view_get_files_fraction(VzMachineView *view);
 
 /**
  * vz_machine_view_get_pointer_captured:

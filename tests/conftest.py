@@ -11,6 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("VZ_BUILD", f"{ROOT}/build")
 VZ = os.environ.get("VZ", f"{BUILD}/vz")
 SLOWER = 10 if os.environ.get("VZ_SANITIZER") else 1
+# For a guest's kernel: a CPU that does not run because the host is busy is not one that hangs.
+PATIENT = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 LONG = int(os.environ.get("VZ_LONG", "1"))  # how many times as much some tests do: hundreds for a soak
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some programs are meant to die of signals
 
@@ -55,6 +57,21 @@ def tiny_kernel(tmp_path):
 @pytest.fixture(scope="session")
 def kernels():
     return {name: f"{ROOT}/cache/kernel-{name}/vmlinuz" for name in ("cloud", "amd64", "newer")}
+
+
+@pytest.fixture(scope="session")
+def package():
+    """package(NAME) is a folder with the files of that Debian package, which is not installed; where it cannot be had
+    the test is skipped."""
+
+    def fetch(name):
+        r = subprocess.run([f"{ROOT}/scripts/fetch-kernel", f"package:{name}"], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=600)
+        if r.returncode:
+            pytest.skip(f"the package {name} cannot be had here")
+        return f"{ROOT}/cache/package-{name}"
+
+    return fetch
 
 
 @pytest.fixture(scope="session")

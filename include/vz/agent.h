@@ -103,6 +103,8 @@ struct vz_agent_exit { /* start from VZ_AGENT_EXIT_INIT */
  * VZ_ERROR_NETWORK or VZ_ERROR_INVALID (a result of an unknown size). Since 0.4. */
 VZ_PUBLIC int vz_agent_process_wait(struct vz_agent_process *process, struct vz_agent_exit *ret,
                                     struct vz_error *err);
+/* Has it ended? Does not wait. Also true once the agent's connection is lost. Since 0.4. */
+VZ_PUBLIC bool vz_agent_process_has_ended(const struct vz_agent_process *process);
 /* Send a signal of Linux to it and all in its session's group. Returns 0, also when it has ended, or
  * -1 with VZ_ERROR_INVALID or VZ_ERROR_NETWORK. Since 0.4. */
 VZ_PUBLIC int vz_agent_process_signal(struct vz_agent_process *process, int number,
@@ -209,8 +211,10 @@ VZ_PUBLIC int vz_agent_register_foreign_binaries(struct vz_agent *agent, const c
  * the host made there. Both descriptors stay the caller's and are used until vz_agent_process_wait() or _free().
  * @output_fd  gets, of each folder whose watching begins, "W" and a number of its own, the share's tag, and the folder in it
  *             ("" is its root), each text with a NUL behind it; and of one whose watching ends "U" and its number, "", ""
- * @input_fd   is read from: a folder's number, and a name in it that is there anew, was changed or is gone, each with a NUL
- *             behind it. Its end ends the process
+ * @input_fd   is read from: a folder's number with letters behind it, and a name in it, each with a NUL behind it.
+ *             The letters: A it is there anew, G it is gone, M its contents changed, F it was moved from here, and T
+ *             to here (the next one), d it is a folder. No letters: it is there anew, changed or gone. A, G, F and T
+ *             are told of in shares of this library only. Its end ends the process
  * Returns it, for vz_agent_process_free(); or NULL with VZ_ERROR_NETWORK or VZ_ERROR_NO_MEMORY. An agent that has not
  * "watch" (vz_agent_has()) ends it at once. Since 0.4. */
 VZ_PUBLIC struct vz_agent_process *vz_agent_watch_shares(struct vz_agent *agent, int input_fd, int output_fd,
@@ -236,6 +240,9 @@ struct vz_agent_identity_options { /* start from VZ_AGENT_IDENTITY_OPTIONS_INIT 
     bool machine_id;      /* /etc/machine-id */
     bool host_keys;       /* of ssh */
     bool network;         /* ask for addresses anew, under the new identity */
+    /* MAC addresses "FROM TO FROM TO ...": the interface that has FROM gets TO, while it is up. NULL: none. An agent that does
+     * not know of it leaves them (since 0.4). */
+    const char *mac_addresses;
 };
 #define VZ_AGENT_IDENTITY_OPTIONS_INIT                                                             \
     VZ_INIT_(struct vz_agent_identity_options,                                                     \

@@ -62,7 +62,7 @@ struct vz_efi_boot_loader_options { /* start from VZ_EFI_BOOT_LOADER_OPTIONS_INI
     const char *firmware;
     /* Firmware that can do Secure Boot, and keeps its variables from everybody else by System Management Mode;
      * a store that is made trusts the keys that the firmware's package comes with. Whether it is in force the
-     * store says. Software CPU only. Since 0.4. */
+     * store says. On KVM where the host's has that mode, else VZ_ERROR_UNSUPPORTED at the start. Since 0.4. */
     bool secure_boot;
     /* What firmware looks at, in this order, at every start and reset: words of usb (disks on USB), cdrom, disk (all others)
      * and network, with commas between. What is not named comes behind, but for networks. It is firmware that sorts

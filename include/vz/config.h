@@ -128,6 +128,9 @@ VZ_PUBLIC int vz_config_add_directory_sharing_device(struct vz_config *config,
 VZ_PUBLIC int vz_config_add_usb_controller(struct vz_config *config,
                                            struct vz_usb_controller *controller,
                                            struct vz_error *err); /* since 0.4, as the next */
+VZ_PUBLIC int vz_config_add_usb_device(struct vz_config *config, struct vz_usb_device *device, struct vz_error *err);
+/* The USB device of the host number index, or NULL; no reference is taken. Since 0.4. */
+VZ_PUBLIC struct vz_usb_device *vz_config_usb_device(const struct vz_config *config, unsigned index);
 VZ_PUBLIC int vz_config_add_keyboard(struct vz_config *config, struct vz_keyboard *keyboard,
                                      struct vz_error *err);
 VZ_PUBLIC int vz_config_add_pointing_device(struct vz_config *config,

@@ -52,6 +52,7 @@ struct vz_disk_create_options { /* start from VZ_DISK_CREATE_OPTIONS_INIT */
     bool zstd;                    /* qcow2: what others compress in it is zstd's; else deflate's */
     vz_disk_progress *progress;   /* of vz_disk_create(); may be NULL */
     void *arg;                    /* the function's */
+    bool unsynced;                /* the file is not put on stable storage: the caller sees to that */
 };
 #define VZ_DISK_CREATE_OPTIONS_INIT VZ_INIT_(struct vz_disk_create_options, )
 

@@ -262,8 +262,8 @@ VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_table(struct vz_hv_vcpu *vcpu, enum v
                                                  uint64_t base, uint16_t limit);
 
 /* Model-specific registers by their architectural number: TSC, TSC_ADJUST, TSC_AUX, APIC_BASE,
- * TSC_DEADLINE, SPEC_CTRL, SYSENTER_*, MISC_ENABLE, PAT, MTRRs, EFER, STAR, LSTAR, CSTAR, FMASK,
- * FS_BASE, GS_BASE, KERNEL_GS_BASE. Also VZ_HV_UNSUPPORTED: another one. */
+ * TSC_DEADLINE, SPEC_CTRL, SYSENTER_*, MISC_ENABLE, DEBUGCTL, PAT, MTRRs, EFER, STAR, LSTAR, CSTAR,
+ * FMASK, FS_BASE, GS_BASE, KERNEL_GS_BASE. Also VZ_HV_UNSUPPORTED: another one. */
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_get_msr(struct vz_hv_vcpu *vcpu, uint32_t msr,
                                                uint64_t *ret);
 VZ_PUBLIC enum vz_hv_result vz_hv_vcpu_set_msr(struct vz_hv_vcpu *vcpu, uint32_t msr,

@@ -112,6 +112,9 @@ struct vz_machine_delegate { /* start from VZ_MACHINE_DELEGATE_INIT */
                                           unsigned display);
     void (*display_reconfiguration_ended)(void *arg, struct vz_machine *machine, unsigned device,
                                           unsigned display);
+    /* A USB device of the host was pulled out of it, or has become another one: the machine has it no more. uuid as in
+     * vz_machine_usb_devices(). Since 0.4. */
+    void (*usb_device_disconnected)(void *arg, struct vz_machine *machine, const char *uuid);
 };
 #define VZ_MACHINE_DELEGATE_INIT VZ_INIT_(struct vz_machine_delegate, )
 
@@ -123,11 +126,40 @@ enum vz_sandbox {
     /* Only threads that the library makes. A system call that its thread must not make ends the process, by a handler
      * for SIGSYS, which is the library's from then on; a line on standard error says which. */
     VZ_SANDBOX_THREADS,
-    /* For a process that is for this machine: the same, and no core files, nor may others of its user trace it. */
+    /* For a process that is for this machine: the same, and no core files, nor may others of its user trace it. Networks behind
+     * NAT are in a child process, which ends with the machine; who waits for any child may hear of that. */
     VZ_SANDBOX_PROCESS,
     /* Refuse nothing: tell on standard error, once for each kind of thread, the calls that would be refused. */
     VZ_SANDBOX_LOG,
+    /* VZ_SANDBOX_PROCESS where that is possible; none, and a line in the log, on a kernel without seccomp filters. */
+    VZ_SANDBOX_AUTOMATIC,
 };
+
+/* What a thread of a program's does for a machine, once all that it needs is open, and so what is left to it. Each may read and
+ * write what is open, wait, take memory, and call this library's functions. Since 0.4. */
+enum vz_thread_work {
+    /* Nothing else: it talks to somebody on descriptors that it has. */
+    VZ_THREAD_TALKS,
+    /* It takes connections too, makes threads for them, and reads files of one folder. */
+    VZ_THREAD_SERVES,
+    /* It reads files and hears of what becomes of them, connects to Unix sockets, makes threads for that, and writes in one
+     * folder. */
+    VZ_THREAD_WATCHES,
+    /* It has a user's orders: it opens what that user names, and makes what a machine is to have. It starts no program,
+     * makes no memory executable, and reaches no other process. */
+    VZ_THREAD_CONTROLS,
+};
+
+/**
+ * The calling thread gives up what its work does not need, and so do threads that it makes; there is no way back. A thread
+ * that TALKS and makes another system call ends the process, as a machine's own do; others get EPERM.
+ * @sandbox  as in struct vz_machine_options: VZ_SANDBOX_NONE does nothing, VZ_SANDBOX_LOG only tells
+ * @folder   may be NULL: none
+ * Returns 0, also on a kernel without seccomp filters, where nothing is given up; or -1 with err (may be NULL):
+ *   VZ_ERROR_INVALID   there is no such work
+ *   VZ_ERROR_INTERNAL  the kernel refused
+ * Since 0.4. */
+VZ_PUBLIC int vz_lock_thread(enum vz_thread_work work, enum vz_sandbox sandbox, const char *folder, struct vz_error *err);
 
 struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
     size_t size;
@@ -139,6 +171,12 @@ struct vz_machine_options { /* start from VZ_MACHINE_OPTIONS_INIT */
      * disks; absolute, or as seen from where the process is when it starts. Copied; ends with NULL, and may be NULL:
      * none. Since 0.4. */
     const char *const *sandbox_folders;
+    /* With a sandbox, of a process of root's: whose its threads are from then on, without other groups; 0: root's. What they
+     * need has been opened before. In sandbox_folders, and where sockets of the host's are connected to by name, they are
+     * root still. Threads of shared directories are root's, and so are those of disks that come later, and all with direct
+     * execution. The process is not dumpable then. A start fails with VZ_ERROR_INTERNAL when they cannot become that.
+     * Since 0.4. */
+    uint32_t sandbox_uid, sandbox_gid;
 };
 #define VZ_MACHINE_OPTIONS_INIT VZ_INIT_(struct vz_machine_options, )
 

@@ -203,7 +203,8 @@ VZ_PUBLIC int vz_machine_set_disks(struct vz_machine *machine, const struct vz_c
 
 /* ---- USB devices (Apple's: VZUSBController) --------------------------------------------------- */
 
-/* USB disks and CD-ROM drives (<vz/storage.h>) can be attached to a live machine and detached from it. Each has a UUID, in
+/* USB disks and CD-ROM drives (<vz/storage.h>), and USB devices of the host (<vz/usb.h>), can be attached to a live machine and
+ * detached from it. Each has a UUID, in
  * lower case; one of the configuration that was given none has one that follows from the machine's identifier and its
  * number; one that is attached without one gets a random one. A state is saved with the devices that the machine has then:
  * vz_saved_state_config() has them, and it can be restored with a configuration that has them, with their UUIDs. What was
@@ -221,9 +222,11 @@ VZ_PUBLIC int vz_machine_set_disks(struct vz_machine *machine, const struct vz_c
  *   VZ_ERROR_DEVICE_ALREADY_ATTACHED        there is one with this UUID
  *   VZ_ERROR_DEVICE_INITIALIZATION_FAILURE  no port is free
  *   VZ_ERROR_INVALID_STATE                  the machine is not live
- *   VZ_ERROR_UNSUPPORTED                    a disk on an NBD server; or a machine in its sandbox, which can open nothing any more
- *                                           but what vz_block_device_attachment_new() describes
- *   and what vz_config_validate() and a start say of disks
+ *   VZ_ERROR_UNSUPPORTED                    from a completion or event on the machine's own thread, a machine in its sandbox,
+ *                                           which can open nothing any more but what vz_block_device_attachment_new()
+ *                                           describes
+ *   and what vz_config_validate() and a start say of disks. One on an NBD server comes when that has answered, for which the
+ *   machine does not wait.
  * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
 VZ_PUBLIC int vz_machine_attach_usb_device(struct vz_machine *machine, struct vz_storage_device *device,
                                            vz_machine_done_fn *fn, void *arg);
@@ -232,10 +235,27 @@ VZ_PUBLIC int vz_machine_attach_usb_device_wait(struct vz_machine *machine, stru
                                                 struct vz_error *err);
 
 /**
+ * Attach a USB device of the host to a live machine, which takes it from the host's drivers. The guest sees it at once, a
+ * paused one when it goes on. When the device is pulled out of the host, the guest sees it go, and the delegate hears of
+ * it (usb_device_disconnected).
+ * @device  of vz_usb_host_device_new(); a reference is taken
+ * @fn      as above; with VZ_ERROR_DEVICE_NOT_FOUND where the host has no such device, or more than one, VZ_ERROR_IO where it
+ *          cannot be opened, VZ_ERROR_DEVICE_INITIALIZATION_FAILURE also where another program has it or it makes no sense, and
+ *          VZ_ERROR_UNSUPPORTED also without libusb, and for a machine in its sandbox that was started with neither such a device
+ *          nor a USB controller of its configuration's own
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
+VZ_PUBLIC int vz_machine_attach_usb_host_device(struct vz_machine *machine, struct vz_usb_device *device,
+                                                vz_machine_done_fn *fn, void *arg);
+/* The same, and wait. As above. Since 0.4. */
+VZ_PUBLIC int vz_machine_attach_usb_host_device_wait(struct vz_machine *machine, struct vz_usb_device *device,
+                                                     struct vz_error *err);
+
+/**
  * Pull a device out of a live machine, one of its configuration, too: the guest sees it go at once, and what it still asks of
  * it fails. What the guest has not written yet is lost, as with a stick: it should unmount first.
  * @uuid  of the device
- * @fn    (may be NULL) is called exactly once, as a completion, never from inside, when its image is closed:
+ * @fn    (may be NULL) is called exactly once, as a completion, never from inside, when its image is closed, or the host has its
+ *        device back:
  *   VZ_ERROR_DEVICE_NOT_FOUND  there is none with this UUID
  *   VZ_ERROR_INVALID_STATE     the machine is not live, or ended first
  * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
@@ -252,28 +272,41 @@ VZ_PUBLIC int vz_machine_detach_usb_device_wait(struct vz_machine *machine, cons
  * @force       though the guest keeps the drive closed, as it does while something on the disc is mounted
  * Returns 0; or -1, and nothing has changed, with VZ_ERROR_DEVICE_NOT_FOUND (no such drive), VZ_ERROR_INVALID_STATE (not
  * live; or without force: the guest keeps it closed, and has been asked to eject the disc), VZ_ERROR_UNSUPPORTED (as
- * above), or what a start says of images. Since 0.4. */
+ * above), or what a start says of images. A disc on an NBD server is waited for, not by the machine; on the event thread
+ * that is VZ_ERROR_INVALID_STATE. Since 0.4. */
 VZ_PUBLIC int vz_machine_set_disc(struct vz_machine *machine, unsigned device,
                                   struct vz_storage_attachment *attachment, bool force, struct vz_error *err);
+/**
+ * The same, without waiting for an NBD server.
+ * @fn  (may be NULL) is called exactly once, as a completion, never from inside, with NULL or an error as above
+ * Returns 0; or -1, and fn is not called, without memory. Since 0.4. */
+VZ_PUBLIC int vz_machine_insert_disc(struct vz_machine *machine, unsigned device,
+                                     struct vz_storage_attachment *attachment, bool force, vz_machine_done_fn *fn,
+                                     void *arg);
 
-enum vz_usb_device_kind { VZ_USB_DISK = 1, VZ_USB_CDROM = 2 };
+enum vz_usb_device_kind {
+    VZ_USB_DISK = 1,
+    VZ_USB_CDROM = 2,
+    VZ_USB_HOST_DEVICE = 3, /* one of the host's */
+};
 
 struct vz_usb_device_info { /* start from VZ_USB_DEVICE_INFO_INIT */
     size_t size;
     char uuid[VZ_USB_UUID_TEXT_MAX];
     enum vz_usb_device_kind kind;
     unsigned storage_device; /* its number for the functions on disks: those that were attached come behind the
-                                configuration's */
+                                configuration's; of a device of the host, among those */
     unsigned port;           /* of the controller, from 1 on */
     bool attached;           /* it came while the machine runs */
     bool has_disc;           /* of a CD-ROM drive: something is in it that the guest has not ejected */
+    char device[32];         /* of one of the host's: as it was described; else empty */
 };
 #define VZ_USB_DEVICE_INFO_INIT VZ_INIT_(struct vz_usb_device_info, )
 
 typedef void vz_usb_device_fn(void *arg, const struct vz_usb_device_info *info);
 
 /**
- * Call fn, from inside, for each disk and CD-ROM drive that is plugged into a live machine's USB controller.
+ * Call fn, from inside, for each disk, CD-ROM drive and device of the host that is plugged into a live machine's USB controller.
  * Returns 0; or -1 with VZ_ERROR_INVALID (NULL) or VZ_ERROR_INVALID_STATE (not live). Since 0.4. */
 VZ_PUBLIC int vz_machine_usb_devices(struct vz_machine *machine, vz_usb_device_fn *fn, void *arg,
                                      struct vz_error *err);

@@ -47,6 +47,7 @@ struct vz_save_options { /* start from VZ_SAVE_OPTIONS_INIT */
     bool background;
     vz_machine_done_fn *written;
     void *written_arg;
+    bool unsynced; /* the file is not put on stable storage: nobody needs it after a loss of power */
 };
 #define VZ_SAVE_OPTIONS_INIT VZ_INIT_(struct vz_save_options, )
 
@@ -73,8 +74,8 @@ VZ_PUBLIC int vz_config_validate_save_restore_support(const struct vz_config *co
                                                       struct vz_error *err);
 
 /**
- * Save a paused machine, which stays paused. The file appears under its name once it is whole and on
- * stable storage; until then an older state of that name stays what it was. Its mode is 0600.
+ * Save a paused machine, which stays paused. The file appears under its name once it is whole and (but for
+ * unsynced) on stable storage; until then an older state of that name stays what it was. Its mode is 0600.
  * @path     copied. What is there must be a saved state, or nothing
  * @options  NULL for the defaults
  * @fn       as of vz_machine_start():

@@ -124,6 +124,12 @@ struct vz_virtio_file_system_options { /* start from VZ_VIRTIO_FILE_SYSTEM_OPTIO
      * /media/shares/TAG; or at mount_point, an absolute path in the guest (copied; NULL or "": none). */
     bool automount;
     const char *mount_point;
+    /* Bytes of a window in which the guest maps files without copies (DAX): 0: none; or a power of two from 16 MiB to
+     * 16 GiB, which all windows of a machine together do not exceed. It is no memory of the guest's. Files that are
+     * cut short while they are mapped are SIGBUS for whoever touches what is gone; the library catches that, by a
+     * handler of its own that hands on what is not its own, from when the first machine with a window starts: a
+     * program that sets another one afterwards has it call the one that was there. */
+    uint64_t dax_size;
 };
 #define VZ_VIRTIO_FILE_SYSTEM_OPTIONS_INIT VZ_INIT_(struct vz_virtio_file_system_options, )
 

@@ -226,6 +226,7 @@ struct vz_usb_storage_options { /* start from VZ_USB_STORAGE_OPTIONS_INIT */
     uint64_t limit_bytes, limit_operations; /* as in struct vz_disk_limits, and changed while it runs by */
     uint32_t limit_burst;                   /* vz_machine_set_disk_limits() */
     const char *uuid; /* as <vz/runtime.h> has it: 36 characters, in lower case; NULL: none is given */
+    bool uas;         /* USB attached SCSI, too, for drivers that have it: several commands at a time. Since 0.4. */
 };
 #define VZ_USB_STORAGE_OPTIONS_INIT                                                                \
     VZ_INIT_(struct vz_usb_storage_options, VZ_SET_(block_size, 512)                               \

@@ -25,7 +25,7 @@ from .host import (Finding, ForeignBinariesAvailability, HostReport, foreign_bin
                    foreign_binaries_install_hint, host_report)
 from .identity import mac_address, random_mac_address, random_machine_identifier
 from .machine import Machine
-from .runtime import MemoryState
+from .runtime import HostUsbDevice, MemoryState, host_usb_devices
 
 MiB = 1 << 20
 GiB = 1 << 30
@@ -34,8 +34,8 @@ __version__ = version()
 __all__ = [
     "ClipboardState", "Config", "Connection", "Delegate", "End", "EndReason", "Error", "ErrorCode", "Finding",
     "ForeignBinariesAvailability", "GiB",
-    "GuestAddress", "HostReport", "Machine", "MemoryState", "MiB", "Object", "Problem", "State",
-    "foreign_binaries_availability", "foreign_binaries_install_hint", "host_report", "mac_address",
+    "GuestAddress", "HostReport", "HostUsbDevice", "Machine", "MemoryState", "MiB", "Object", "Problem", "State",
+    "foreign_binaries_availability", "foreign_binaries_install_hint", "host_report", "host_usb_devices", "mac_address",
     "random_mac_address", "random_machine_identifier", "schema",
     *objects.__all__,
 ]

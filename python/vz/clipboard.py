@@ -38,7 +38,8 @@ class Clipboard:
     def set_clipboard(self, content: Union[str, bytes], type: str = "text", primary: bool = False) -> None:
         """Offer it to the guest, until somebody else copies; in any state of the machine. Needs spice_agent()."""
         data, err = content.encode() if isinstance(content, str) else bytes(content), new_error()
-        checked(lib.vz_clipboard_set(self._clipboard(), primary, _type(type), ffi.from_buffer(data), len(data), err), err)
+        checked(lib.vz_clipboard_set(self._clipboard(), primary, _type(type), ffi.from_buffer(data), len(data), err),
+                err)
 
     def get_clipboard(self, type: str = "text", primary: bool = False) -> bytes:
         """What was copied last, in the guest or by set_clipboard()."""
@@ -53,5 +54,5 @@ class Clipboard:
         state = ffi.new("struct vz_clipboard_state *", {"size": ffi.sizeof("struct vz_clipboard_state")})
         err = new_error()
         checked(lib.vz_clipboard_get_state(self._clipboard(), state, err), err)
-        return ClipboardState(state.agent, tuple(name for i, name in enumerate(TYPES) if state.types[primary] >> i + 1 & 1),
-                              state.is_guest[primary])
+        types = tuple(name for i, name in enumerate(TYPES) if state.types[primary] >> i + 1 & 1)
+        return ClipboardState(state.agent, types, state.is_guest[primary])

@@ -55,6 +55,9 @@ class Delegate:
     def disk_error(self, machine: Any, device: int, error: Optional[Error]) -> None:
         """The connection of storage device number device was lost, or leads to another disk now."""
 
+    def usb_device_disconnected(self, machine: Any, uuid: str) -> None:
+        """A USB device of the host is gone from it, and from the machine."""
+
     def console_port_opened(self, machine: Any, device: int, port: int) -> None:
         """A program in the guest opened it."""
 
@@ -128,6 +131,11 @@ def _disk_error(arg: Any, _: Any, device: int, err: Any) -> None:
     _tell(arg, "disk_error", device, error_of(err))
 
 
+@ffi.callback("void(void *, struct vz_machine *, const char *)")
+def _usb_device_disconnected(arg: Any, _: Any, uuid: Any) -> None:
+    _tell(arg, "usb_device_disconnected", text(uuid) or "")
+
+
 @ffi.callback("void(void *, struct vz_machine *, unsigned, unsigned)")
 def _console_port_opened(arg: Any, _: Any, device: int, port: int) -> None:
     _tell(arg, "console_port_opened", device, port)
@@ -169,6 +177,7 @@ def c_delegate() -> Any:
         "network_disconnected": _network_disconnected,
         "disk_connected": _disk_connected,
         "disk_error": _disk_error,
+        "usb_device_disconnected": _usb_device_disconnected,
         "console_port_opened": _console_port_opened,
         "console_port_closed": _console_port_closed,
         "guest_address_changed": _guest_address_changed,

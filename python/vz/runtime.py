@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The devices of a machine while it runs, <vz/runtime.h>: a part of Machine."""
-import json
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ._library import checked, ffi, lib, new_error, text
 from .attachments import Form, directory_share, network_attachment, serial_attachment
+from .config import Config
 from .connection import Connection
 from .events import GuestAddress, accept, address_of, listeners, numbers
 
@@ -57,13 +57,40 @@ class DiskStats(NamedTuple):
 
 
 class UsbDevice(NamedTuple):
-    """A USB disk or CD-ROM drive of a running machine."""
+    """A USB disk, CD-ROM drive or device of the host of a running machine."""
     uuid: str
-    kind: str            # disk or cdrom
+    kind: str            # disk, cdrom or host
     storage_device: int  # its number for what is done with disks
     port: int
     attached: bool       # it came while the machine runs
     has_disc: bool       # of a drive: something is in it that the guest has not ejected
+    device: str = ""     # of one of the host: as it was described
+
+
+class HostUsbDevice(NamedTuple):
+    """What the host has."""
+    device: str  # its port, by which a machine can have it
+    vendor: int
+    product: int
+    bus: int
+    address: int
+    megabits: int
+    maker: str
+    name: str
+    accessible: bool  # this process may open it
+
+
+def host_usb_devices() -> List[HostUsbDevice]:
+    """The USB devices of this host, but hubs."""
+    found: List[HostUsbDevice] = []
+
+    @ffi.callback("vz_host_usb_device_fn")  # type: ignore[untyped-decorator, unused-ignore]
+    def see(_: Any, d: Any) -> None:
+        found.append(HostUsbDevice(text(d.device) or "", d.vendor, d.product, d.bus, d.address, d.megabits,
+                                   text(d.maker) or "", text(d.name) or "", d.accessible))
+
+    called(lib.vz_host_usb_devices, see, ffi.NULL)
+    return found
 
 
 def _member(value: Any) -> Any:
@@ -172,31 +199,36 @@ class Runtime:
     # ---- USB devices ---------------------------------------------------------------------------
 
     def attach_usb_device(self, device: Form) -> None:
-        """Plug a USB disk or CD-ROM drive in, as storage_devices of a configuration has it."""
-        form = json.dumps({"storageDevices": [device]}).encode()
-        config = ffi.gc(called(lib.vz_config_from_json, form, len(form)), lib.vz_config_unref)
-        called(lib.vz_machine_attach_usb_device_wait, self.c, lib.vz_config_storage_device(config, 0))
+        """Plug a USB disk or CD-ROM drive in, as storage_devices of a configuration has it; or a device of the host, as
+        usb_devices has it."""
+        if device.get("type") == "usbHost":
+            config = Config.from_json({"usbDevices": [device]})
+            called(lib.vz_machine_attach_usb_host_device_wait, self.c, lib.vz_config_usb_device(config.c, 0))
+            return
+        config = Config.from_json({"storageDevices": [device]})
+        called(lib.vz_machine_attach_usb_device_wait, self.c, lib.vz_config_storage_device(config.c, 0))
 
     def detach_usb_device(self, uuid: str) -> None:
-        """Pull a USB disk or CD-ROM drive out."""
+        """Pull a USB disk, CD-ROM drive or device of the host out."""
         called(lib.vz_machine_detach_usb_device_wait, self.c, uuid.encode())
 
     def set_disc(self, device: int, attachment: Optional[Form], force: bool = False) -> None:
-        """Put another disc into a CD-ROM drive: disk_image(), ...; None: none. force: though the guest keeps it closed."""
-        form = json.dumps({"storageDevices": [{"type": "usbCdrom", "attachment": attachment or {"type": "empty"}}]}).encode()
-        config = ffi.gc(called(lib.vz_config_from_json, form, len(form)), lib.vz_config_unref)
-        disc = lib.vz_storage_device_attachment(lib.vz_config_storage_device(config, 0))
+        """Put another disc into a CD-ROM drive: disk_image(), ...; None: none. force: though the guest
+        keeps it closed."""
+        drive = {"type": "usbCdrom", "attachment": attachment or {"type": "empty"}}
+        config = Config.from_json({"storageDevices": [drive]})
+        disc = lib.vz_storage_device_attachment(lib.vz_config_storage_device(config.c, 0))
         called(lib.vz_machine_set_disc, self.c, device, disc, force)
 
     def usb_devices(self) -> List[UsbDevice]:
-        """The USB disks and CD-ROM drives that are plugged in."""
+        """The USB disks, CD-ROM drives and devices of the host that are plugged in."""
         found: List[UsbDevice] = []
 
         @ffi.callback("vz_usb_device_fn")  # type: ignore[untyped-decorator, unused-ignore]
         def see(_: Any, info: Any) -> None:
-            kind = "cdrom" if info.kind == lib.VZ_USB_CDROM else "disk"
+            kind = {lib.VZ_USB_CDROM: "cdrom", lib.VZ_USB_HOST_DEVICE: "host"}.get(info.kind, "disk")
             found.append(UsbDevice(text(info.uuid) or "", kind, info.storage_device, info.port, info.attached,
-                                   info.has_disc))
+                                   info.has_disc, text(info.device) or ""))
 
         called(lib.vz_machine_usb_devices, self.c, see, ffi.NULL)
         return found

@@ -16,6 +16,7 @@
 #include "agent/agent_client.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "config/object.h"
 
 #define FREEZE_MAX_MS 300000u
@@ -26,13 +27,8 @@ _Static_assert(VZ_AGENT_PORT == AGENT_PORT, "one port");
 
 static int start_reader(struct vz_agent *a)
 {
-    sigset_t all, old;
-    int r;
+    int r = -thread_start(&a->thread, THREAD_TALK, "vz-agent", agent_reader_main, a);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&a->thread, NULL, agent_reader_main, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     a->has_thread = !r;
     return r;
 }
@@ -223,6 +219,7 @@ int vz_agent_new_identity(struct vz_agent *a, const struct vz_agent_identity_opt
     if (getrandom(seed, sizeof(seed), 0) == sizeof(seed))
         agent_put(&f, AGENT_F_SEED, seed, sizeof(seed));
     agent_put_text(&f, AGENT_F_HOSTNAME, o.hostname);
+    agent_put_text(&f, AGENT_F_MACS, o.mac_addresses);
     agent_put_number(&f, AGENT_F_FLAGS, (o.machine_id ? AGENT_MACHINE_ID : 0u) |
                      (o.host_keys ? AGENT_HOST_KEYS : 0u) | (o.network ? AGENT_NETWORK : 0u));
     return call(a, "identity", &f, 120000, NULL, err);

@@ -315,6 +315,11 @@ int vz_agent_process_wait(struct vz_agent_process *p, struct vz_agent_exit *ret,
     return options_return(ret, ret->size, &e, sizeof(e), err) < 0 ? -1 : 0;
 }
 
+bool vz_agent_process_has_ended(const struct vz_agent_process *p)
+{
+    return !p || agent_has_ended(p->channel);
+}
+
 int vz_agent_process_signal(struct vz_agent_process *p, int number, struct vz_error *err)
 {
     struct agent_fields f = {.failed = false};

@@ -60,6 +60,7 @@ enum agent_field_key {
     AGENT_F_KERNEL = 29,  /* text: "6.1.0-18-cloud-amd64" */
     AGENT_F_LISTENS = 30, /* text "tcp 0.0.0.0:80", repeated */
     AGENT_F_SKIPPED = 31, /* number: of things that could not be copied */
+    AGENT_F_MACS = 32,    /* text "FROM TO FROM TO ..." */
 };
 
 enum agent_flag {

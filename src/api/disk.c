@@ -67,7 +67,8 @@ static int new_of(const char *path, const struct vz_disk_create_options *given, 
     if (!options_given(path, "path", err) || options_copy(&o, sizeof(o), given, err) < 0)
         return -EINVAL;
     *ret = (struct image_new){.format = format_of_name(path, o.format),
-                              .room = (enum image_room)o.preallocation, .replace = o.replace};
+                              .room = (enum image_room)o.preallocation, .replace = o.replace,
+                              .unsynced = o.unsynced};
     cluster = o.cluster_size ? o.cluster_size : 65536;
     if (cluster & (cluster - 1))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,

@@ -101,6 +101,10 @@ START_TEST(a_missing_machine_does_nothing)
     INVALID(vz_machine_disk_stats(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_disk_size(NULL, 0, NULL, &err) < 0);
     INVALID(vz_machine_attach_usb_device_wait(NULL, NULL, &err) < 0);
+    INVALID(vz_machine_attach_usb_host_device_wait(NULL, NULL, &err) < 0);
+    ck_assert_int_eq(vz_machine_attach_usb_host_device(NULL, NULL, NULL, NULL), -1);
+    ck_assert_int_eq(vz_machine_insert_disc(NULL, 0, NULL, false, NULL, NULL), -1);
+    INVALID(vz_host_usb_devices(NULL, NULL, &err) < 0);
     INVALID(vz_machine_detach_usb_device_wait(NULL, NULL, &err) < 0);
     INVALID(vz_config_add_firmware_item(NULL, NULL, NULL, &err) < 0);
     INVALID(vz_machine_set_disc(NULL, 0, NULL, false, &err) < 0);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "base/unix_socket.h"
 #include "unit.h"
@@ -100,6 +105,57 @@ static void keep(void *arg, unsigned level, const char *text)
     snprintf(all + strlen(all), 1000 - strlen(all), "%u %.300s|", level, text);
 }
 
+static void become_nobody(void)
+{
+    if (geteuid() == 0)
+        ck_assert(setgid(65534) == 0 && setuid(65534) == 0);
+}
+
+/* As a machine in its sandbox: nobody of its user may see what it has open. */
+static pid_t lock_in_sandbox(const char *path)
+{
+    int fd[2];
+    char byte;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(fd), 0);
+    pid = fork();
+    if (pid == 0) {
+        become_nobody();
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        ck_assert_int_eq(file_lock(open(path, O_RDWR), false, path, NULL), 0);
+        ck_assert_int_eq(write(fd[1], "x", 1), 1);
+        pause();
+        _exit(0);
+    }
+    close(fd[1]);
+    ck_assert_int_eq(read(fd[0], &byte, 1), 1);
+    close(fd[0]);
+    return pid;
+}
+
+START_TEST(who_locks_an_image_in_its_sandbox_is_named)
+{
+    char path[] = "/dev/shm/vz-locked-XXXXXX", who[40];
+    struct vz_error err;
+    int fd = mkstemp(path);
+    pid_t pid;
+
+    ck_assert_int_eq(fchmod(fd, 0666), 0);
+    pid = lock_in_sandbox(path);
+    unlink(path);
+    become_nobody();
+    ck_assert_int_eq(file_lock(fd, false, path, &err), -EBUSY);
+    snprintf(who, sizeof(who), "(process %d) uses it", (int)pid);
+    ck_assert_msg(strstr(err.text, who) != NULL, "%s", err.text);
+    ck_assert_int_eq(file_lock(fd, true, path, &err), -EBUSY);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ck_assert_int_eq(file_lock(fd, false, path, &err), 0);
+    close(fd);
+}
+END_TEST
+
 START_TEST(log_lines_go_where_the_program_says)
 {
     char all[1000] = "", longest[2000];
@@ -131,6 +187,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, long_errors_are_cut_not_overrun);
     UNIT_TEST(s, stale_sockets_are_replaced_and_nothing_else);
     UNIT_TEST(s, products_saturate);
+    UNIT_TEST(s, who_locks_an_image_in_its_sandbox_is_named);
     UNIT_TEST(s, log_lines_go_where_the_program_says);
 }
 

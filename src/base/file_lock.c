@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -59,6 +60,17 @@ static void unlock(int fd)
     errno = was;
 }
 
+/* Locks of open file descriptions name nobody, and a process in its sandbox shows nobody what it has open. This kind,
+ * which those do not heed, has a number in /proc/locks: see lock_holder.c. Not of block devices, where others mean
+ * something by it. */
+static void leave_name(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        (void)!flock(fd, LOCK_SH | LOCK_NB);
+}
+
 /* A lock of the whole file for writing conflicts with a lock of any byte of it, and one for reading with those who
  * look whether somebody minds that they write; which is how other programs mark their images. */
 static bool try_lock(int fd, bool read_only)
@@ -72,6 +84,8 @@ static bool try_lock(int fd, bool read_only)
     } else if (!r && read_only && has_foreign_writer(fd)) {
         unlock(fd);
         r = -1;
+    } else if (!r) {
+        leave_name(fd);
     }
     return !r;
 }

@@ -5,7 +5,11 @@
 
 #include "base/checked.h"
 
-void *pages_map(size_t len)
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
+
+static void *map_aligned(size_t len)
 {
     size_t size = align_up(len, PAGES_HUGE), all = size + PAGES_HUGE;
     uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -18,9 +22,43 @@ void *pages_map(size_t len)
         munmap(p, (size_t)(at - p));
     if (p + all > at + size)
         munmap(at + size, (size_t)(p + all - (at + size)));
-    if (len >= PAGES_HUGE / 2)
-        (void)madvise(at, size, MADV_HUGEPAGE); /* refused where the kernel has none */
     return at;
+}
+
+/* madvise() is refused where the kernel has no huge pages. */
+
+void *pages_map(size_t len)
+{
+    void *p = map_aligned(len);
+
+    if (p && len >= PAGES_HUGE / 2)
+        (void)madvise(p, align_up(len, PAGES_HUGE), MADV_HUGEPAGE);
+    return p;
+}
+
+void *pages_reserve(size_t len)
+{
+    void *p = map_aligned(len);
+
+    if (p)
+        (void)madvise(p, align_up(len, PAGES_HUGE), MADV_NOHUGEPAGE); /* some hosts give them unasked */
+    return p;
+}
+
+void pages_use_huge(void *p, size_t len)
+{
+    len = align_down(len, PAGES_HUGE);
+    if (!len || madvise(p, len, MADV_HUGEPAGE) < 0)
+        return;
+    for (size_t at = 0; at < len; at += PAGES_HUGE)
+        if (madvise((uint8_t *)p + at, PAGES_HUGE, MADV_COLLAPSE) < 0) /* nothing is there yet, */
+            return; /* so nothing will be behind it */
+}
+
+void pages_give_back(void *p, size_t len)
+{
+    (void)madvise(p, len, MADV_DONTNEED);
+    (void)madvise(p, len, MADV_NOHUGEPAGE);
 }
 
 void pages_unmap(void *p, size_t len)

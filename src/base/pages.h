@@ -10,6 +10,14 @@
 
 /* len bytes (below PAGES_HUGE / 2 of small pages) at a multiple of PAGES_HUGE, or NULL. The host gives memory where it is touched. */
 void *pages_map(size_t len) must_check;
-void pages_unmap(void *p, size_t len); /* the same len; NULL is fine */
+/* The same of small pages, for what may stay small: what is touched is what it takes. */
+void *pages_reserve(size_t len) must_check;
+void pages_unmap(void *p, size_t len); /* of either; the same len; NULL is fine */
+
+/* Of what pages_reserve() gave: have huge pages from now on, where it has been touched too. p at a multiple of
+ * PAGES_HUGE; what is not a whole one at the end stays small. */
+void pages_use_huge(void *p, size_t len);
+/* Give the host back what [p, p + len) holds, which is zero again, and be of small pages. Whole pages. */
+void pages_give_back(void *p, size_t len);
 
 #endif

@@ -22,9 +22,17 @@ struct beginning {
     bool waited_for;
 };
 
-void thread_set_policy(struct thread_policy *p)
+struct thread_policy *thread_set_policy(struct thread_policy *p)
 {
+    struct thread_policy *old = policy;
+
     policy = p;
+    return old;
+}
+
+bool thread_has_policy(void)
+{
+    return policy;
 }
 
 int thread_enter(enum thread_kind kind)

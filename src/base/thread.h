@@ -8,9 +8,15 @@
 
 #include "base/compiler.h"
 
-/* What a thread does, and so what it asks of the host. THREAD_FREE: anything, until it says otherwise. */
+/* What a thread does, and so what it asks of the host. THREAD_FREE: anything, until it says otherwise. NAT and NAMES are
+ * processes of their own (src/child/): a guest's way to the network, and who reads resolv.conf for it. SOUND moves samples, in a
+ * thread that PipeWire makes. VIEW talks to a
+ * viewer, and reads files that it hands over. TALK and the last three are a program's own, which it locks itself: TALK has
+ * open connections, SERVE takes more of them and reads files of one folder, WATCH looks at files and connects to a
+ * machine's socket, CONTROL has a user's orders. */
 #define THREAD_KINDS_LIST(X)                                                                                   \
-    X(FREE) X(LOOP) X(CPU) X(DISK) X(NBD) X(SHARE) X(STUBS) X(SAVE)
+    X(FREE) X(LOOP) X(CPU) X(DISK) X(NBD) X(SHARE) X(STUBS) X(SAVE) X(USB) X(NAT) X(NAMES) X(SOUND)            \
+    X(TALK) X(VIEW) X(SERVE) X(WATCH) X(CONTROL)
 enum thread_kind {
 #define X(name) THREAD_##name,
     THREAD_KINDS_LIST(X)
@@ -24,8 +30,11 @@ struct thread_policy {
     int (*enter)(struct thread_policy *p, enum thread_kind kind);
 };
 
-/* Of the calling thread; NULL: none, which is how the program's threads begin. */
-void thread_set_policy(struct thread_policy *p);
+/* Of the calling thread; NULL: none, which is how the program's threads begin. Returns what it had. */
+struct thread_policy *thread_set_policy(struct thread_policy *p);
+
+/* Has the calling thread one? */
+bool thread_has_policy(void);
 
 /* The calling thread is of this kind from now on; there is no way back. 0 without a policy, or -errno. */
 int thread_enter(enum thread_kind kind) must_check;

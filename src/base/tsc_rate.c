@@ -36,10 +36,19 @@ static void nap_until(uint64_t ns)
         continue;
 }
 
+/* A program that starts a machine at once, or whose parent made ready for it, has nothing to wait for then. */
+static struct tsc_rate loaded;
+
+static __attribute__((constructor)) void at_load(void)
+{
+    read_pair(&loaded.tsc, &loaded.ns);
+}
+
 void tsc_rate_start(struct tsc_rate *r)
 {
-    *r = (struct tsc_rate){0};
-    read_pair(&r->tsc, &r->ns);
+    *r = (struct tsc_rate){.tsc = loaded.tsc, .ns = loaded.ns};
+    if (clock_mono_ns() - r->ns > MOST_NS / 2)
+        read_pair(&r->tsc, &r->ns);
 }
 
 /* Since these readings. 0: they are useless, or the TSC is. */
@@ -56,11 +65,11 @@ static uint32_t measure(uint64_t tsc, uint64_t ns)
 
 static uint32_t measure_anew(void)
 {
-    struct tsc_rate r;
+    uint64_t tsc = 0, ns = 0; /* not those of before, which were useless */
     uint32_t khz;
 
-    tsc_rate_start(&r);
-    khz = measure(r.tsc, r.ns);
+    read_pair(&tsc, &ns);
+    khz = measure(tsc, ns);
     return khz ? khz : 1;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rate of the host's TSC, measured against CLOCK_MONOTONIC beside other work: the first pair of
- * readings is taken when a machine is made, the second when somebody needs the rate, which is long
+ * readings is taken when a machine is made or before, the second when somebody needs the rate, which is long
  * afterwards as a rule. What CPUID or a hypervisor above says of the rate is not asked: AMD's
  * processors and most hypervisors say nothing, some say it of another processor, and the measured
  * rate has in it how the host's clock is disciplined. */
@@ -15,7 +15,7 @@ struct tsc_rate {
     _Atomic uint32_t khz; /* 0: not known yet */
 };
 
-/* Take the first readings. */
+/* Take the first readings: those of the program's start, if that is not long ago. */
 void tsc_rate_start(struct tsc_rate *r);
 
 /* kHz, the same at every call and not 0, to some 0.3 ppm. Any thread. Waits where 2 ms have not

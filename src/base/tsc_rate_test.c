@@ -28,11 +28,10 @@ static bool agree(uint32_t a, uint32_t b)
 
 START_TEST(two_milliseconds_will_do)
 {
-    struct tsc_rate r;
     uint64_t at = clock_mono_ns();
+    struct tsc_rate r = {.tsc = clock_tsc(), .ns = at};
     uint32_t khz;
 
-    tsc_rate_start(&r);
     ck_assert_uint_eq(r.khz, 0);
     khz = tsc_rate_khz(&r);
     ck_assert_uint_ge(clock_mono_ns() - at, 2 * NS_PER_MS);
@@ -48,6 +47,19 @@ START_TEST(a_known_rate_is_not_measured)
     struct tsc_rate r = {.khz = 1234567};
 
     ck_assert_uint_eq(tsc_rate_khz(&r), 1234567);
+}
+END_TEST
+
+START_TEST(a_program_that_has_just_started_does_not_wait)
+{
+    uint64_t at;
+    struct tsc_rate r;
+
+    tsc_rate_start(&r);
+    at = r.ns;
+    tsc_rate_start(&r);
+    ck_assert(r.ns == at || clock_mono_ns() - at > NS_PER_SEC);
+    ck_assert(agree(tsc_rate_khz(&r), long_measurement()));
 }
 END_TEST
 
@@ -92,6 +104,7 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, two_milliseconds_will_do);
     UNIT_TEST(s, a_known_rate_is_not_measured);
+    UNIT_TEST(s, a_program_that_has_just_started_does_not_wait);
     UNIT_TEST(s, useless_readings_are_taken_anew);
     UNIT_TEST(s, all_threads_get_one_answer);
 }

@@ -75,6 +75,9 @@ struct blk_ops {
      * size was checked. On a thread of its own, so it may wait for the host, and touches nothing of the
      * loop's. 0 or -errno with err filled in. */
     int (*grow)(struct blk *b, uint64_t size, struct vz_error *err);
+    /* Optional: it has just been flushed, and nothing comes any more but the close, which need not wait for
+     * the host again. */
+    void (*rest)(struct blk *b);
     /* Idle. Undo everything but blk_fini(). */
     void (*close)(struct blk *b);
 };
@@ -202,6 +205,10 @@ void blk_grown(struct blk *b);
 
 /* Drains first. The device is detached. NULL is fine. Closes the child of a filter as well. */
 void blk_close(struct blk *b);
+
+/* Nothing is in flight, the last request was a flush, which succeeded, and the next call is blk_close(): that is
+ * faster then. */
+void blk_rest(struct blk *b);
 
 /* Exchange the disk below a filter, with nothing in flight: for one with the same size, blocks and bytes, which it owns from
  * here on; or NULL, until it gets one or is closed, and nothing is submitted. Returns the one before, now the caller's. */

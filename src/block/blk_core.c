@@ -62,6 +62,12 @@ struct blk *blk_top(struct blk *b)
     return b;
 }
 
+void blk_rest(struct blk *b)
+{
+    if (b->ops->rest)
+        b->ops->rest(b);
+}
+
 struct blk *blk_exchange(struct blk *b, struct blk *child)
 {
     struct blk *old = b->child;

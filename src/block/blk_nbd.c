@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "block/nbd_client.h"
+#include "block/nbd_dial.h"
 #include "block/nbd_library.h"
 #include "loop/loop.h"
 
@@ -83,19 +84,19 @@ static void tell_news(void *arg)
 int nbd_client_check(const struct nbd_client *c, const struct nbd_export *e, struct vz_error *err)
 {
     bool writes = !c->b->read_only && !(e->read_only && !c->is_open);
-    uint32_t block = c->is_open ? c->b->block_size : BLK_BLOCK_MAX;
+    uint32_t block = c->is_open ? c->b->block_size : BLK_BLOCK_MAX, least = MAX(e->block_min, BLK_SECTOR);
 
     if (e->block_min > block || !is_power_of_two(e->block_min))
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                          "the server takes blocks of %u bytes at least; up to %u are supported",
                          e->block_min, block);
-    if (e->size < MAX(e->block_min, BLK_SECTOR))
+    if (e->size < least)
         return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED, "the export is empty");
     /* As of raw images: its end would be missing, also from copies, and nobody would hear of it. */
-    if (!c->is_open && e->size % MAX(e->block_min, BLK_SECTOR))
+    if (!c->is_open && e->size % least)
         return error_set(err, EINVAL, VZ_ERROR_NBD_NEGOTIATION_FAILED,
                          "the export has %llu bytes, which is not a multiple of %u", (unsigned long long)e->size,
-                         MAX(e->block_min, BLK_SECTOR));
+                         least);
     if (writes && !c->no_sync && !e->can_flush && !e->can_fua)
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
                          "the server cannot flush, so nothing written is ever known to be safe: "
@@ -136,6 +137,7 @@ static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
     n->client.timeout_ms = o->timeout_ms;
     n->client.no_sync = o->no_sync;
     n->client.maps = o->looks;
+    n->client.dial = o->dial;
     n->client.goes_on = o->goes_on;
     n->client.goes_on_arg = o->goes_on_arg;
     n->client.tell = (struct loop_work){.fn = tell_news, .arg = n};
@@ -152,11 +154,15 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     int r = nbd_library_load(err);
 
     if (r < 0)
-        return r;
+        return r; /* and so there is no dial */
     n = make(o, loop);
-    if (!n)
+    if (!n) {
+        nbd_dial_abandon(o->dial);
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
     r = nbd_uri_parse(o->uri, &n->client.uri, err);
+    if (r < 0)
+        nbd_dial_abandon(o->dial);
     if (!r && (r = nbd_client_start(&n->client, err)) < 0)
         error_prefix(err, "%.100s", o->uri);
     if (r < 0) {
@@ -168,6 +174,29 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     n->b.size = n->client.size;
     *ret = &n->b;
     return 0;
+}
+
+int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err)
+{
+    struct nbd_uri u;
+    int r = nbd_library_load(err);
+
+    if (!r)
+        r = nbd_uri_parse(uri, &u, err);
+    if (r < 0)
+        return r;
+    r = nbd_dial_start(&u, false, ret);
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot connect: %s", strerror(-r)) : 0;
+}
+
+int blk_nbd_dial_fd(const struct nbd_dial *d)
+{
+    return nbd_dial_fd(d);
+}
+
+void blk_nbd_hang_up(struct nbd_dial *d)
+{
+    nbd_dial_abandon(d);
 }
 
 void blk_nbd_abandon(struct blk *b)

@@ -17,12 +17,15 @@
  * on in both cases. Not called before blk_nbd_open() has returned. */
 typedef void blk_nbd_tell_fn(void *arg, const struct vz_error *err);
 
+struct nbd_dial;
+
 struct blk_nbd_options {
     const char *uri;
     uint32_t timeout_ms;   /* for a request, and for connecting at the start; 0: none */
     bool read_only;        /* refuse writes even where the server takes them */
     bool no_sync;          /* flushes do nothing */
     bool looks;            /* blk_nbd_look() will be called: reading costs a bit more then */
+    struct nbd_dial *dial; /* the first connection, by blk_nbd_dial() of the same uri: taken over, whatever comes; or NULL */
     bool (*goes_on)(void *arg); /* asked ten times a second while it is connected: false: give up; may be NULL */
     void *goes_on_arg;
     blk_nbd_tell_fn *tell; /* may be NULL */
@@ -37,6 +40,12 @@ struct blk_nbd_options {
  *   VZ_ERROR_UNSUPPORTED             what the server cannot do and we need; a build without libnbd */
 int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
                  struct vz_error *err) must_check;
+
+/* Begin to connect, for who cannot wait in blk_nbd_open(): when the descriptor is readable that is over, well or not, and
+ * blk_nbd_open() tells at once. Or hang up: nothing is waited for; NULL is fine. 0 or -errno, errors as above. */
+int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err) must_check;
+int blk_nbd_dial_fd(const struct nbd_dial *d);
+void blk_nbd_hang_up(struct nbd_dial *d);
 
 /* No more: all that is under way ends with -ECANCELED, soon, and so does whatever comes. Only closing is left. Loop
  * thread. Of another disk: does nothing. */

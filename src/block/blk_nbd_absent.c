@@ -5,11 +5,29 @@
 #include "base/error.h"
 #include "block/blk_nbd.h"
 
+static int is_absent(struct vz_error *err)
+{
+    return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED, "this vz was built without disks on NBD servers (libnbd)");
+}
+
 int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struct blk **ret,
                  struct vz_error *err)
 {
-    return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
-                     "this vz was built without disks on NBD servers (libnbd)");
+    return is_absent(err);
+}
+
+int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err)
+{
+    return is_absent(err);
+}
+
+int blk_nbd_dial_fd(const struct nbd_dial *d)
+{
+    return -1;
+}
+
+void blk_nbd_hang_up(struct nbd_dial *d)
+{
 }
 
 void blk_nbd_abandon(struct blk *b)

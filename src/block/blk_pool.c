@@ -13,9 +13,10 @@ struct blk_pool {
     pthread_mutex_t lock; /* a leaf; guards what follows */
     pthread_cond_t some;
     struct blk_req *first, **last;
+    unsigned queued, idle; /* requests in the list; threads that wait for one */
     bool stop;
 
-    unsigned count;
+    unsigned count, most; /* threads; of who submits */
     pthread_t thread[];
 };
 
@@ -23,11 +24,14 @@ static struct blk_req *next_locked(struct blk_pool *p)
 {
     struct blk_req *req;
 
+    p->idle++;
     while (!p->first && !p->stop)
         pthread_cond_wait(&p->some, &p->lock);
+    p->idle--;
     req = p->first;
     if (req) {
         p->first = req->next;
+        p->queued--;
         if (!p->first)
             p->last = &p->first;
     }
@@ -54,7 +58,6 @@ int blk_pool_create(unsigned count, int (*work)(void *arg, struct blk_req *req),
                     struct blk_pool **ret)
 {
     struct blk_pool *p = calloc(1, sizeof(*p) + count * sizeof(p->thread[0]));
-    int err = 0;
 
     if (!p)
         return -ENOMEM;
@@ -63,13 +66,7 @@ int blk_pool_create(unsigned count, int (*work)(void *arg, struct blk_req *req),
     p->last = &p->first;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->some, NULL);
-    /* Without SIGXFSZ: a full disk is an error, not the end of the process. */
-    for (; !err && p->count < count; p->count += !err)
-        err = thread_start(&p->thread[p->count], THREAD_DISK, "vz-disk", worker, p);
-    if (err) {
-        blk_pool_destroy(p);
-        return err;
-    }
+    p->most = count;
     *ret = p;
     return 0;
 }
@@ -89,14 +86,38 @@ void blk_pool_destroy(struct blk_pool *p)
     free(p);
 }
 
+/* The host gives no thread at all: slowly, but done. */
+static void do_here(struct blk_pool *p)
+{
+    struct blk_req *req;
+
+    do {
+        pthread_mutex_lock(&p->lock);
+        req = p->first ? next_locked(p) : NULL;
+        pthread_mutex_unlock(&p->lock);
+        if (req)
+            blk_complete(req, p->work(p->arg, req));
+    } while (req);
+}
+
 void blk_pool_submit(struct blk_pool *p, struct blk_req *req)
 {
+    bool all_busy;
+
     req->next = NULL;
     pthread_mutex_lock(&p->lock);
     *p->last = req;
     p->last = &req->next;
+    p->queued++;
+    all_busy = p->queued > p->idle;
     pthread_cond_signal(&p->some);
     pthread_mutex_unlock(&p->lock);
+    /* Without SIGXFSZ: a full disk is an error, not the end of the process. */
+    if (all_busy && p->count < p->most &&
+        thread_start(&p->thread[p->count], THREAD_DISK, "vz-disk", worker, p) == 0)
+        p->count++;
+    if (!p->count)
+        do_here(p);
 }
 
 void blk_pool_cancel(struct blk_pool *p, struct blk_req *req)
@@ -108,6 +129,7 @@ void blk_pool_cancel(struct blk_pool *p, struct blk_req *req)
         if (*at != req)
             continue;
         *at = req->next;
+        p->queued--;
         if (!*at)
             p->last = at;
         found = true;

@@ -17,6 +17,7 @@
 #include "block/blk_pool.h"
 #include "block/disk_chain.h"
 
+#define RINGS_ON_TOP 3u
 #define THREADS 4u
 #define OPS     256u /* requests on their way to a file; more go by the threads */
 
@@ -217,6 +218,11 @@ static void qcow2_disk_close(struct blk *b)
         log_warn("a disk image could not be closed properly: %s", strerror(-r));
 }
 
+static void qcow2_disk_rest(struct blk *b)
+{
+    qcow2_rest(to_disk(b)->layer->q);
+}
+
 static int qcow2_disk_grow(struct blk *b, uint64_t size, struct vz_error *err)
 {
     return qcow2_resize(to_disk(b)->layer->q, size, false, err);
@@ -224,7 +230,17 @@ static int qcow2_disk_grow(struct blk *b, uint64_t size, struct vz_error *err)
 
 static const struct blk_ops qcow2_disk_ops = {
     .name = "qcow2", .submit = qcow2_disk_submit, .unplug = qcow2_disk_unplug,
-    .cancel = qcow2_disk_cancel, .wait = qcow2_disk_wait, .grow = qcow2_disk_grow, .close = qcow2_disk_close};
+    .cancel = qcow2_disk_cancel, .wait = qcow2_disk_wait, .grow = qcow2_disk_grow, .rest = qcow2_disk_rest,
+    .close = qcow2_disk_close};
+
+/* A ring costs more than all else that opens a layer, which is done and undone while the guest of a snapshot stands still. What
+ * is read most is on the top ones, and at the bottom. */
+static enum blk_engine engine_of(const struct blk_qcow2 *d, unsigned layer, enum blk_engine engine)
+{
+    bool middle = layer >= RINGS_ON_TOP && layer + 1 < d->chain->count;
+
+    return middle && engine == BLK_ENGINE_AUTO ? BLK_ENGINE_THREADS : engine;
+}
 
 static int open_files(struct blk_qcow2 *d, enum blk_engine engine, struct loop *loop,
                       struct vz_error *err)
@@ -235,7 +251,7 @@ static int open_files(struct blk_qcow2 *d, enum blk_engine engine, struct loop *
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make a disk's threads: %s",
                          strerror(-r));
     for (unsigned i = 0; i < d->chain->count; i++, d->count++) {
-        r = blk_raw_on(d->layer[i].image, d->layer[i].size, engine, loop, &d->file[i], err);
+        r = blk_raw_on(d->layer[i].image, d->layer[i].size, engine_of(d, i, engine), loop, &d->file[i], err);
         if (r < 0)
             return r;
         d->file[i]->is_part = true;

@@ -9,7 +9,7 @@
 #include "block/blk_image.h"
 #include "block/disk_layer.h"
 
-#define DISK_LAYERS_MAX 16u
+#define DISK_LAYERS_MAX 64u
 
 struct disk_chain {
     unsigned count;

@@ -38,12 +38,11 @@ static int do_request(const struct image_end *e, struct blk_req *req)
     return e->layer ? blk_image_do(e->layer->image, req) : image_remote_do(e->remote, req);
 }
 
-int image_end_read(const struct image_end *e, uint64_t offset, void *data, uint64_t len)
+int image_layer_read(struct disk_layer *l, uint64_t offset, void *data, uint64_t len)
 {
     struct iovec iov = {data, len};
-    struct blk_req req = {.op = BLK_READ, .offset = offset, .len = len, .iov = &iov, .iov_count = 1};
 
-    return e->layer ? layer_read(e->layer, offset, len, &iov, 1) : do_request(e, &req);
+    return layer_read(l, offset, len, &iov, 1);
 }
 
 int image_end_write(const struct image_end *e, uint64_t offset, const void *data, uint64_t len)
@@ -171,7 +170,7 @@ static int copy_data(struct copy *c, uint64_t len, bool *ret_reading)
     if (c->from->remote)
         return image_remote_read_all(c->from->remote, c->done, len, c->data, take_part, c, ret_reading);
     len = MIN(IMAGE_PIECE, c->size - c->done);
-    r = image_end_read(c->from, c->done, c->data, len);
+    r = image_layer_read(c->from->layer, c->done, c->data, len);
     *ret_reading = r < 0;
     return r ? r : take_part(c, c->done, c->data, len);
 }

@@ -16,8 +16,8 @@ struct image_end {
 };
 
 uint64_t image_end_size(const struct image_end *e);
-/* len: up to IMAGE_PIECE. */
-int image_end_read(const struct image_end *e, uint64_t offset, void *data, uint64_t len) must_check;
+/* len: up to IMAGE_PIECE. Of a layer; a server's disk is read by image_remote_read_all(). */
+int image_layer_read(struct disk_layer *l, uint64_t offset, void *data, uint64_t len) must_check;
 int image_end_write(const struct image_end *e, uint64_t offset, const void *data, uint64_t len) must_check;
 int image_end_zero(const struct image_end *e, uint64_t offset, uint64_t len) must_check;
 int image_end_flush(const struct image_end *e) must_check;

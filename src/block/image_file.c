@@ -98,6 +98,7 @@ int image_file_begin(struct image_file *f, const char *path, bool replace, struc
 
     f->path = path;
     f->replace = replace;
+    f->unsynced = false;
     f->temp[0] = '\0';
     f->fd = f->lock_fd = -1;
     r = begin(f, err);
@@ -160,9 +161,9 @@ static void sync_name(const struct image_file *f)
 
 int image_file_publish(struct image_file *f, struct vz_error *err)
 {
-    int r = fsync(f->fd) < 0 ? -errno : give_name(f);
+    int r = !f->unsynced && fsync(f->fd) < 0 ? -errno : give_name(f);
 
-    if (!r)
+    if (!r && !f->unsynced)
         sync_name(f);
     image_file_abandon(f);
     return r < 0 ? failed(f, -r, err) : 0;

@@ -14,6 +14,7 @@ struct image_file {
     int fd;
     int lock_fd; /* of the one that is there, which nobody may use; -1 */
     bool replace;
+    bool unsynced; /* set by the caller after begin: its name and what is in it are not put on stable storage */
     const char *path;    /* the caller's */
     char temp[PATH_MAX]; /* its name so far; "": none */
 };
@@ -22,7 +23,7 @@ struct image_file {
  * a file is not); else -EEXIST. 0 or -errno. */
 int image_file_begin(struct image_file *f, const char *path, bool replace,
                      struct vz_error *err) must_check;
-/* Stable and there. Closes it, also on failure. */
+/* Stable, where that is wanted, and there. Closes it, also on failure. */
 int image_file_publish(struct image_file *f, struct vz_error *err) must_check;
 void image_file_abandon(struct image_file *f);
 

@@ -12,7 +12,7 @@
 /* What the layer has of its own, into the one below. */
 static int push_down(struct disk_layer *top, struct disk_layer *below, const struct image_progress *p)
 {
-    const struct image_end from = {.layer = top}, to = {.layer = below};
+    const struct image_end to = {.layer = below};
     uint8_t *data = malloc(IMAGE_PIECE);
     struct qcow2_run run;
     int r = data ? 0 : -ENOMEM;
@@ -31,7 +31,7 @@ static int push_down(struct disk_layer *top, struct disk_layer *below, const str
             r = image_end_zero(&to, at, run.len);
             continue;
         }
-        r = image_end_read(&from, at, data, run.len);
+        r = image_layer_read(top, at, data, run.len);
         if (!r)
             r = image_end_write(&to, at, data, run.len);
     }
@@ -138,7 +138,7 @@ static int read_below(struct disk_layer *l, uint64_t offset, uint8_t *data, uint
     uint64_t inside = l && offset < l->size ? MIN(len, l->size - offset) : 0;
 
     memset(data + inside, 0, len - inside);
-    return inside ? image_end_read(&(struct image_end){.layer = l}, offset, data, inside) : 0;
+    return inside ? image_layer_read(l, offset, data, inside) : 0;
 }
 
 /* How far from offset on both have zeroes; 0: maybe not. */

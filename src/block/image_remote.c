@@ -139,9 +139,7 @@ static void part_done(struct blk_req *req, int err)
 
 static uint64_t part_len(const struct blk_req *req)
 {
-    bool moves_data = req->op == BLK_READ || req->op == BLK_WRITE;
-
-    return moves_data ? MAX(align_up(req->len / PARTS_MAX, PART_MIN), PART_MIN) : req->len;
+    return req->op == BLK_WRITE ? MAX(align_up(req->len / PARTS_MAX, PART_MIN), PART_MIN) : req->len;
 }
 
 static void submit_part(struct image_remote *m, const struct blk_req *req, uint64_t at, uint64_t len)

@@ -19,8 +19,8 @@ void image_remote_progress(struct image_remote *r, uint64_t done, uint64_t total
 
 uint64_t image_remote_size(const struct image_remote *r); /* bytes */
 bool image_remote_is_read_only(const struct image_remote *r);
-/* op, offset, len, unmap, and of READ and WRITE one piece of memory, are looked at. 0 or -errno: -ETIMEDOUT when the
- * server has not answered for 30 seconds, -ECANCELED as p wants it: nothing else can be done with it then. */
+/* Anything but READ. op, offset, len, unmap, and of WRITE one piece of memory, are looked at. 0 or -errno: -ETIMEDOUT
+ * when the server has not answered for 30 seconds, -ECANCELED as p wants it: nothing else can be done with it then. */
 int image_remote_do(struct image_remote *r, const struct blk_req *req) must_check;
 /* What has come of read_all(): 0, or -errno to have no more of it. */
 typedef int image_remote_part_fn(void *arg, uint64_t offset, const uint8_t *data, uint64_t len);

@@ -106,6 +106,7 @@ int image_create(const char *path, const struct image_new *n, const struct image
 
     if (r < 0)
         return r;
+    f.unsynced = n->unsynced;
     r = fill_new(&f, n, p, err);
     if (r < 0) {
         image_file_abandon(&f);
@@ -161,6 +162,7 @@ static int copy_to_file(const struct copying *c, const struct image_new *n, cons
 
     if (r < 0)
         return r;
+    f.unsynced = n->unsynced;
     new.size = image_end_size(&c->from);
     if (!clone_file(&f, &c->from, n)) {
         r = fill_new(&f, &new, p, err);

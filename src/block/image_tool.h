@@ -22,7 +22,7 @@ struct image_new {
     struct qcow2_create_options qcow2;
     uint64_t size;
     enum image_room room;    /* METADATA: not of RAW */
-    bool replace;
+    bool replace, unsynced;
 };
 
 int image_create(const char *path, const struct image_new *n, const struct image_progress *p,

@@ -4,6 +4,7 @@
  * When one connection is lost all are given up: the server may have gone, and forgotten what it had not
  * written down. What was in flight is sent again once there is a connection, but only after the writes of
  * the log (nbd_replay.c). */
+#include "block/nbd_dial.h"
 #include "block/nbd_client.h"
 
 #include <errno.h>
@@ -88,7 +89,8 @@ static void start_link(struct nbd_client *c)
     struct nbd_link *l = &c->link[c->link_count++];
 
     nbd_link_init(l, c->b->loop, &c->answered, turn, c);
-    nbd_link_connect(l, &c->uri, c->maps);
+    nbd_link_connect(l, &c->uri, c->maps, c->dial);
+    c->dial = NULL;
 }
 
 void nbd_client_go_up(struct nbd_client *c)
@@ -448,8 +450,10 @@ int nbd_client_start(struct nbd_client *c, struct vz_error *err)
     write_log_init(&c->log, &c->buffers);
     c->again = (struct loop_work){.fn = turn, .arg = c};
     r = loop_timer_create(c->b->loop, on_timer, c, &c->timer);
-    if (r < 0)
+    if (r < 0) {
+        nbd_dial_abandon(c->dial);
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot make a disk's timer: %s", strerror(-r));
+    }
     r = connect_first(c);
     if (!r)
         return 0;
@@ -467,15 +471,21 @@ void nbd_client_stop(struct nbd_client *c)
     free(c->zeroes);
 }
 
-uint64_t nbd_client_now_ns(const struct nbd_client *c)
+/* The clock of deadlines: of what the server takes, and not what held us up. */
+static uint64_t deadline_in(const struct nbd_client *c, uint64_t ms)
 {
-    return clock_mono_ns() - c->lost_ns;
+    return clock_mono_ns() - c->lost_ns + ms * NS_PER_MS;
+}
+
+uint64_t nbd_client_deadline_ns(const struct nbd_client *c)
+{
+    return c->timeout_ms ? deadline_in(c, c->timeout_ms) : UINT64_MAX;
 }
 
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req)
 {
     req->next = NULL;
-    req->deadline_ns = c->timeout_ms ? nbd_client_now_ns(c) + c->timeout_ms * NS_PER_MS : UINT64_MAX;
+    req->deadline_ns = nbd_client_deadline_ns(c);
     *c->todo_last = req;
     c->todo_last = &req->next;
 }
@@ -521,7 +531,7 @@ static void hurry(struct nbd_commands *list, uint64_t by_ns)
 
 void nbd_client_hurry(struct nbd_client *c, uint32_t ms)
 {
-    uint64_t by_ns = nbd_client_now_ns(c) + ms * NS_PER_MS;
+    uint64_t by_ns = deadline_in(c, ms);
 
     c->timeout_ms = c->timeout_ms ? MIN(c->timeout_ms, ms) : ms;
     hurry(&c->wait, by_ns);

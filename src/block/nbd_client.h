@@ -31,6 +31,7 @@ struct nbd_client {
     uint32_t timeout_ms;
     bool no_sync;
     bool maps;               /* block status will be asked for */
+    struct nbd_dial *dial;   /* the first connection, in the making already; or NULL */
     bool (*goes_on)(void *arg); /* while the first connection is made; may be NULL */
     void *goes_on_arg;
 
@@ -76,8 +77,8 @@ int nbd_client_start(struct nbd_client *c, struct vz_error *err) must_check;
 /* Nothing is in flight. */
 void nbd_client_stop(struct nbd_client *c);
 
-/* The clock of deadlines: of what the server takes, and not what held us up. */
-uint64_t nbd_client_now_ns(const struct nbd_client *c);
+/* By when the server must have done what it is asked for now. */
+uint64_t nbd_client_deadline_ns(const struct nbd_client *c);
 
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req);
 void nbd_client_kick(struct nbd_client *c);

@@ -128,12 +128,13 @@ static void look(struct nbd_link *l)
 
 /* ---- Connecting ----------------------------------------------------------------------------- */
 
-void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u, bool maps)
+void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u, bool maps, struct nbd_dial *dial)
 {
     l->state = NBD_LINK_CONNECTING;
     l->since_ns = clock_mono_ns();
     l->is_secret = u->tls;
-    if (nbd_dial_start(u, maps, &l->dial) < 0)
+    l->dial = dial;
+    if (!dial && nbd_dial_start(u, maps, &l->dial) < 0)
         lose(l, "out of memory");
     look(l);
 }

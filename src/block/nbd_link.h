@@ -77,9 +77,10 @@ struct nbd_link {
 void nbd_link_init(struct nbd_link *l, struct loop *loop, struct nbd_commands *answered,
                    void (*turned)(void *arg), void *arg);
 
-/* Start to connect; the state says what becomes of it. maps: nbd_command.status may be asked for, where the server
+/* Start to connect; the state says what becomes of it. dial: a connection to there that is in the making already, which it takes
+ * over; or NULL. maps: nbd_command.status may be asked for, where the server
  * knows. */
-void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *uri, bool maps);
+void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *uri, bool maps, struct nbd_dial *dial);
 /* Too late: CONNECTING becomes LOST. */
 void nbd_link_give_up(struct nbd_link *l);
 

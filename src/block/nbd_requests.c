@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "base/iov.h"
 
 #define PIECE_MAX (4 * MIB) /* of data, in a command */
@@ -49,7 +48,7 @@ struct nbd_command *nbd_requests_own(const struct nbd_client *c, enum blk_op op)
     if (!cmd)
         return NULL;
     cmd->op = op;
-    cmd->deadline_ns = c->timeout_ms ? nbd_client_now_ns(c) + c->timeout_ms * NS_PER_MS : UINT64_MAX;
+    cmd->deadline_ns = nbd_client_deadline_ns(c);
     return cmd;
 }
 

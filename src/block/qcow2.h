@@ -54,6 +54,10 @@ enum qcow2_open_mode {
 int qcow2_open(const struct blk_image *image, const char *name, enum qcow2_open_mode mode,
                struct qcow2 **ret, struct vz_error *err) must_check;
 
+/* It has just been flushed, and nothing comes but qcow2_close(): that waits for the host no more, unless room has
+ * been freed. After a loss of power soon afterwards the image may not look closed. */
+void qcow2_rest(struct qcow2 *q);
+
 /* Flushes, and marks the image as clean. Nothing is under way. 0 or -errno, closed in any case.
  * NULL is fine. */
 int qcow2_close(struct qcow2 *q);

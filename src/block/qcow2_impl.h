@@ -90,6 +90,7 @@ struct qcow2 {
     struct qcow2_info info;
     bool broken;                /* found to contradict itself while open: no more writing */
     bool marked;                /* dirty in the file */
+    bool rests;                 /* qcow2_rest() */
     bool stays_dirty;           /* also when it is closed: it was, and could not be repaired */
     uint64_t incompatible;      /* as in the file */
     uint64_t *l1;

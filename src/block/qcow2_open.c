@@ -448,17 +448,23 @@ int qcow2_open(const struct blk_image *image, const char *name, enum qcow2_open_
 static int close_clean(struct qcow2 *q)
 {
     uint64_t clean = q->stays_dirty ? q->incompatible : q->incompatible & ~QCOW2_INCOMPAT_DIRTY;
-    int r = qcow2_flush(q);
+    int r = q->rests ? 0 : qcow2_flush(q);
 
-    if (!r)
+    if (!r && qcow2_is_dirty(q)) /* what is freed waits for a flush more */
         r = qcow2_flush(q);
-    if (!r)
+    if (!r && q->refs.dirty) {
         r = qcow2_cache_write(q, &q->refs);
-    if (!r)
-        r = qcow2_sync(q);
+        if (!r)
+            r = qcow2_sync(q);
+    }
     if (!r && q->info.version >= 3)
         r = qcow2_write_be64(q, clean, QCOW2_H_INCOMPATIBLE);
-    return r ? r : qcow2_sync(q);
+    return r || q->rests ? r : qcow2_sync(q);
+}
+
+void qcow2_rest(struct qcow2 *q)
+{
+    q->rests = true;
 }
 
 int qcow2_close(struct qcow2 *q)

@@ -107,6 +107,8 @@ struct fw_cfg_options {
     bool boot_menu;    /* firmware is to wait for a key: "etc/boot-menu-wait" says how long */
     struct mem *mem;   /* for its DMA interface; outlives the bus. NULL: it has none */
 };
+#define FW_CFG_PORT     0x510
+#define FW_CFG_LEN      12
 #define FW_CFG_NAME_MAX 55u /* bytes */
 /* *ret (may be NULL) is the bus's. */
 int fw_cfg_create(struct bus *bus, const struct fw_cfg_options *options,

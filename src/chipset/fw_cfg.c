@@ -11,11 +11,9 @@
 #include "base/le.h"
 #include "chipset/chipset.h"
 
-#define FW_CFG_PORT     0x510
 #define FW_CFG_DATA     1 /* offsets */
 #define FW_CFG_DMA_HIGH 4
 #define FW_CFG_DMA_LOW  8
-#define FW_CFG_LEN      12
 
 enum fw_cfg_key {
     FW_CFG_SIGNATURE = 0x00, FW_CFG_ID = 0x01, FW_CFG_RAM_SIZE = 0x03, FW_CFG_NB_CPUS = 0x05,

@@ -193,8 +193,7 @@ static const struct schema_field efi_fields[] = {
                .more = "Without it, the one that the system has installed and that goes with the store."),
     FIELD_BOOL(struct vz_boot_loader, efi.secure_boot, "secureBoot",
                .text = "start only what is signed by a key that the store trusts",
-               .more = "A store that is made gets the keys that the distribution's firmware comes with. Needs the "
-                       "software CPU."),
+               .more = "A store that is made gets the keys that the distribution's firmware comes with."),
     FIELD_STRING(struct vz_boot_loader, efi.boot_order, "bootOrder", .check = check_boot_order,
                  .text = "what firmware looks at first, at every start and reset: usb, cdrom, disk and network, with commas "
                          "between",

@@ -208,6 +208,11 @@ int vz_config_validate_save_restore_support(const struct vz_config *c, struct vz
 {
     if (!options_given(c, "configuration", err) || config_validate_restore_support(c, err) < 0)
         return -1;
+    if (c->usb_devices.count) {
+        error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
+                  "usbDevices[0]: a USB device of the host has a state of its own, which cannot be saved: detach it first");
+        return -1;
+    }
     for (unsigned i = 0; i < c->storage_devices.count; i++) {
         if (!config_storage_device(c, i)->attachment->ephemeral)
             continue;

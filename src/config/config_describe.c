@@ -171,7 +171,7 @@ void vz_config_describe(vz_describe_fn *fn, void *arg)
     for (const struct config_shortcut *s = config_shortcuts; s->name; s++) {
         struct vz_description what = {.size = sizeof(what), .kind = VZ_DESCRIBES_OPTION,
                                       .name = s->name, .letter = s->letter, .value = s->value,
-                                      .heading = s->heading, .optional = s->optional,
+                                      .heading = s->heading, .optional = s->optional, .object = s->adds,
                                       .repeats = true, .text = s->text, .more = s->more};
 
         tell(&d, &what);

@@ -334,6 +334,23 @@ static int set_foreign(struct vz_config *c, const char *value, struct vz_error *
     return r;
 }
 
+/* A device of a type, as its own option would add it. */
+static int add_as(struct vz_config *c, const char *list, const struct schema_type *type, const char *value, struct vz_error *err)
+{
+    const struct schema_option o = {.place = schema_find(&config_machine_type, list), .type = type, .name = "usb"};
+
+    return schema_apply_option(&o, c, value, err);
+}
+
+static int add_usb(struct vz_config *c, const char *value, struct vz_error *err)
+{
+    if (!value || !value[0])
+        return add_as(c, "usbControllers", &config_xhci_type, NULL, err);
+    if (!strncmp(value, "host=", 5))
+        return add_as(c, "usbDevices", &config_usb_host_type, value + 5, err);
+    return error_set(err, EINVAL, VZ_ERROR_INVALID, "expected host=DEVICE, or nothing");
+}
+
 const struct config_shortcut config_shortcuts[] = {
     {"boot-disk", 0, "PATH[,...]", "Kernel",
      "a --disk whose file system (ext2, 3 or 4) has kernel and initrd in /boot, instead of --kernel "
@@ -355,8 +372,7 @@ const struct config_shortcut config_shortcuts[] = {
      "Its variables, such as the boot entries that an installer makes, are kept in the file STORE, which is "
      "made where it is not there; without STORE they last as long as the machine. The firmware is OVMF as "
      "the system has it installed (Debian's package ovmf), or FILE. With secure-boot it starts only what is "
-     "signed by a key that the store trusts; a store that is made trusts Microsoft's and the distribution's "
-     "(software CPU only).",
+     "signed by a key that the store trusts; a store that is made trusts Microsoft's and the distribution's.",
      set_efi, true},
     {"boot-order", 0, "WORD,...", "Kernel",
      "what firmware (--efi) looks at first: usb (disks), cdrom, disk (all others) and network",
@@ -392,6 +408,11 @@ const struct config_shortcut config_shortcuts[] = {
      "--name; cloud-init sets a machine up once for each instance-id, so a disk that is used again wants "
      "the same --uuid each time.",
      add_seed},
+    {"usb", 0, "host=DEVICE[,uuid=UUID]", "Devices",
+     "a USB device of the host; or without a value a USB controller (xHCI), for devices that come while the machine runs",
+     "DEVICE is its port, such as 1-2 or 1-2.3, or its vendor and product, such as 046d:c52b: 'vz usb list' shows both. The "
+     "host's drivers let go of it until the machine ends. A controller comes by itself with the first USB device.",
+     add_usb, true, "xhci_controller"},
     {.name = NULL},
 };
 

@@ -14,6 +14,7 @@ struct config_shortcut {
     /* 0, or -errno with err and c as before. */
     int (*apply)(struct vz_config *c, const char *value, struct vz_error *err);
     bool optional; /* it may do without its value */
+    const char *adds; /* the name of a type of which it adds a device; NULL: more than that, or none */
 };
 
 extern const struct config_shortcut config_shortcuts[]; /* ends with a NULL name */

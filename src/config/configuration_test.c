@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vz/saved_state.h>
+
 #include "config/objects.h"
 
 struct problems {
@@ -293,6 +295,45 @@ START_TEST(namespaces_have_a_controller)
     vz_config_unref(c);
     unlink(path);
     close(fd);
+}
+END_TEST
+
+static void add_usb(struct vz_config *c, const char *device, const char *uuid)
+{
+    struct vz_usb_host_options o = VZ_USB_HOST_OPTIONS_INIT;
+    struct vz_usb_device *d;
+
+    o.uuid = uuid;
+    d = vz_usb_host_device_new(device, &o, NULL);
+    ck_assert_int_eq(vz_config_add_usb_device(c, d, NULL), 0);
+    vz_usb_device_unref(d);
+}
+
+START_TEST(usb_devices_of_the_host_are_named_once)
+{
+    const char *uuid = "12345678-9abc-4def-8012-3456789abcde";
+    struct vz_config *c = good();
+    struct problems all;
+    struct vz_error err = {0};
+
+    add_usb(c, "1-2", uuid);
+    ck_assert_uint_eq(validate(c).count, 0); /* whether it is there is seen when it is opened */
+    ck_assert_ptr_nonnull(vz_config_usb_device(c, 0));
+    ck_assert_ptr_null(vz_config_usb_device(c, 1));
+    ck_assert_int_eq(vz_config_validate_save_restore_support(c, &err), -1);
+    ck_assert_int_eq(err.code, VZ_ERROR_UNSUPPORTED);
+    add_usb(c, "046d:c52b", uuid);
+    add_usb(c, "1-2", NULL);
+    add_usb(c, "printer", "12345678-9ABC-4def-8012-3456789abcde");
+    all = validate(c);
+    expect(&all, "usbDevices[1]: usbDevices[0] has the same UUID");
+    expect(&all, "usbDevices[2]: usbDevices[0] is the same device");
+    expect(&all, "usbDevices[3]: 'printer' is no USB device");
+    expect(&all, "usbDevices[3]: the UUID '12345678-9ABC-4def-8012-3456789abcde' is not in lower case");
+    ck_assert_uint_eq(all.count, 4);
+    ck_assert_ptr_null(vz_usb_host_device_new(NULL, NULL, &err));
+    ck_assert_int_eq(err.code, VZ_ERROR_INVALID);
+    vz_config_unref(c);
 }
 END_TEST
 
@@ -767,6 +808,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, references_keep_objects);
     UNIT_TEST(s, addresses_and_identifiers_parse_and_print);
     UNIT_TEST(s, json_goes_round);
+    UNIT_TEST(s, usb_devices_of_the_host_are_named_once);
     UNIT_TEST(s, json_takes_whole_numbers_in_any_form);
     UNIT_TEST(s, json_errors_name_the_member);
     UNIT_TEST(s, a_copy_has_a_life_of_its_own);

@@ -21,31 +21,37 @@ static void check_name(struct report *r, const void *object)
         report_problem(r, VZ_ERROR_INVALID, "a port that is not a console needs a name");
 }
 
-static unsigned count_agents(const struct vz_config *c)
+static bool has_agent(const struct console_port *p)
 {
-    unsigned count = 0;
+    return p->attachment && p->attachment->kind == SERIAL_SPICE_AGENT;
+}
 
-    for (unsigned i = 0; c && i < c->console_devices.count; i++) {
+/* Of the ports that lead to an agent, one by its number; NULL: there are not so many. */
+static const struct console_port *find_agent(const struct vz_config *c, unsigned number)
+{
+    for (unsigned i = 0; i < c->console_devices.count; i++) {
         const struct vz_console_device *d = config_console_device(c, i);
 
-        for (unsigned k = 0; k < d->port_count; k++)
-            count += d->port[k].attachment && d->port[k].attachment->kind == SERIAL_SPICE_AGENT;
+        for (unsigned k = 0; k < d->port_count; k++) {
+            if (has_agent(&d->port[k]) && !number--)
+                return &d->port[k];
+        }
     }
-    return count;
+    return NULL;
 }
 
 static void check_attachment(struct report *r, const void *object)
 {
     const struct console_port *p = object;
 
-    if (!p->attachment || p->attachment->kind != SERIAL_SPICE_AGENT)
+    if (!has_agent(p))
         return;
     if (p->is_console)
         report_problem(r, VZ_ERROR_INVALID, "a SPICE agent's port is no console");
     if (!p->name || strcmp(p->name, VZ_SPICE_AGENT_PORT_NAME))
         report_problem(r, VZ_ERROR_INVALID, "a SPICE agent looks for the port '%s', not '%.80s'", VZ_SPICE_AGENT_PORT_NAME,
                        p->name ? p->name : "");
-    if (count_agents(r->whole) > 1)
+    if (r->whole && find_agent(r->whole, 1))
         report_problem(r, VZ_ERROR_INVALID, "a machine has at most 1 SPICE agent");
 }
 
@@ -141,15 +147,9 @@ vz_virtio_console_device_new(const struct vz_virtio_console_options *options,
 
 const struct vz_serial_attachment *config_spice_agent(const struct vz_config *c)
 {
-    for (unsigned i = 0; i < c->console_devices.count; i++) {
-        const struct vz_console_device *d = config_console_device(c, i);
+    const struct console_port *p = find_agent(c, 0);
 
-        for (unsigned k = 0; k < d->port_count; k++) {
-            if (d->port[k].attachment && d->port[k].attachment->kind == SERIAL_SPICE_AGENT)
-                return d->port[k].attachment;
-        }
-    }
-    return NULL;
+    return p ? p->attachment : NULL;
 }
 
 int vz_config_add_console_device(struct vz_config *config, struct vz_console_device *device,

@@ -36,7 +36,6 @@ static const struct architecture architectures[] = {
 
 #define HEAD_LEN 20u /* of an ELF file, up to its machine */
 #define HINT "install the package qemu-user-static (apt-get install qemu-user-static)"
-#define NAMES "arm64, armhf, i386, ppc64le, riscv64 or s390x"
 
 static const struct architecture *find(const char *name)
 {
@@ -113,20 +112,13 @@ static void print_bytes(FILE *to, const uint8_t bytes[HEAD_LEN])
     fputc(':', to);
 }
 
-/* "-binfmt-P" tells Debian's QEMU that what it was called as comes behind the program, on kernels before 5.12, too. */
-static void name_of(const struct architecture *a, char ret[32])
-{
-    snprintf(ret, 32, "%s-binfmt-P", a->name);
-}
-
 /* A line as the kernel takes it (binfmt-misc.rst) but for the interpreter, which is named without its folder. P: it
  * is told what it was called as; O, C: it gets the program opened, and that one's set-ID bits count; F: it is
  * opened now, so that it is there in containers. */
-static void print_registration(FILE *to, const struct architecture *a)
+static void print_registration(FILE *to, const struct architecture *a, const char *interpreter_name)
 {
     const bool big = a->data == ELFDATA2MSB;
     uint8_t magic[HEAD_LEN] = {0x7f, 'E', 'L', 'F', a->class, a->data, EV_CURRENT}, mask[HEAD_LEN];
-    char name[32];
 
     /* ET_EXEC, and by the mask ET_DYN. */
     magic[big ? 17 : 16] = ET_EXEC;
@@ -134,11 +126,10 @@ static void print_registration(FILE *to, const struct architecture *a)
     memset(mask, 0xff, sizeof(mask));
     mask[EI_OSABI] = a->abi_mask;
     mask[big ? 17 : 16] = 0xfe;
-    name_of(a, name);
     fprintf(to, ":vz-%s:M:0:", a->name);
     print_bytes(to, magic);
     print_bytes(to, mask);
-    fprintf(to, "%s:POCF\n", name);
+    fprintf(to, "%s:POCF\n", interpreter_name);
 }
 
 static const char register_script[] =
@@ -164,11 +155,11 @@ static const char register_script[] =
 /* Is it wanted? None chosen: all that are there. */
 static bool is_chosen(const struct vz_directory_share *s, const struct architecture *a)
 {
-    for (unsigned i = 0; i < s->choice_count; i++) {
-        if (!strcmp(s->choice[i].name, a->name))
-            return true;
-    }
-    return false;
+    bool chosen = !s->choice_count;
+
+    for (unsigned i = 0; i < s->choice_count; i++)
+        chosen = chosen || !strcmp(s->choice[i].name, a->name);
+    return chosen;
 }
 
 static int refuse(const struct vz_directory_share *s, const char *name, const char *path, int r, struct vz_error *err)
@@ -188,15 +179,17 @@ static int find_all(const struct vz_directory_share *s, struct foreign_files *f,
         struct foreign_file *file = &f->file[f->count];
         int r;
 
-        if (s->choice_count && !is_chosen(s, a))
+        if (!is_chosen(s, a))
             continue;
         r = interpreter(a, s->path, file->path);
         if (r < 0 && s->choice_count)
             return refuse(s, a->name, file->path, r, err);
         if (r < 0)
             continue;
-        name_of(a, file->name);
-        print_registration(registrations, a);
+        /* "-binfmt-P" tells Debian's QEMU that what it was called as comes behind the program, on kernels before 5.12,
+         * too. */
+        snprintf(file->name, sizeof(file->name), "%s-binfmt-P", a->name);
+        print_registration(registrations, a, file->name);
         f->count++;
     }
     return f->count ? 0 : refuse(s, "foreign", s->path ? s->path : "", -ENOENT, err);
@@ -233,7 +226,7 @@ void foreign_check_name(struct report *r, const void *choice)
     const char *name = ((const struct foreign_choice *)choice)->name;
 
     if (!find(name))
-        report_problem(r, VZ_ERROR_INVALID, "'%.40s' is not " NAMES, name);
+        report_problem(r, VZ_ERROR_INVALID, "'%.40s' is not " FOREIGN_ARCHITECTURES, name);
 }
 
 void foreign_check(struct report *r, const void *share)

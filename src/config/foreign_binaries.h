@@ -9,6 +9,8 @@
 #include "base/compiler.h"
 #include "config/objects.h"
 
+#define FOREIGN_ARCHITECTURES "arm64, armhf, i386, ppc64le, riscv64 or s390x" /* for people */
+
 /* A file of the share that is one of the host's. */
 struct foreign_file {
     char name[32], path[PATH_MAX];

@@ -105,6 +105,7 @@ struct vz_storage_device {
     const char *filter;                       /* may be NULL */
     const char *controller;                   /* of a namespace; NULL: the last one before it */
     const char *uuid;                         /* of a USB device, in lower case; may be NULL */
+    bool uas;                                 /* it has USB attached SCSI, too */
     uint32_t block_size;                      /* bytes */
     uint64_t limit_bytes, limit_operations;   /* a second; 0: none */
     uint32_t limit_burst;                     /* ms */
@@ -149,6 +150,12 @@ struct vz_usb_controller {
     struct object object;
 };
 
+struct vz_usb_device {
+    struct object object;
+    const char *device; /* never NULL: base/usb_name.h */
+    const char *uuid;   /* in lower case; may be NULL */
+};
+
 struct vz_keyboard {
     struct object object;
     bool is_mac;
@@ -187,6 +194,7 @@ struct vz_directory_sharing_device {
     enum vz_share_caching caching;
     bool automount;
     char *mount_point;                /* "": as automount says */
+    uint64_t dax_size;                /* bytes; 0: none */
 };
 
 struct vz_graphics_device {
@@ -226,6 +234,7 @@ struct vz_sound_device {
     X(socket_devices, "socketDevices", "its socket device")                                        \
     X(directory_sharing_devices, "directorySharingDevices", "directories of the host that the guest mounts") \
     X(usb_controllers, "usbControllers", "its USB controller")                                     \
+    X(usb_devices, "usbDevices", "USB devices of the host that it has")                                \
     X(keyboards, "keyboards", "its keyboards")                                                     \
     X(pointing_devices, "pointingDevices", "its pointers, mice and trackpads")                 \
     X(graphics_devices, "graphicsDevices", "its graphics devices, with the displays of each") \
@@ -258,7 +267,7 @@ extern const struct schema_type config_virtio_net_type;
 extern const struct schema_type config_virtio_console_type, config_virtio_entropy_type;
 extern const struct schema_type config_virtio_balloon_type, config_virtio_socket_type;
 extern const struct schema_type config_virtio_file_system_type, config_virtio_sound_type;
-extern const struct schema_type config_xhci_type, config_usb_keyboard_type, config_mac_keyboard_type;
+extern const struct schema_type config_xhci_type, config_usb_host_type, config_usb_keyboard_type, config_mac_keyboard_type;
 extern const struct schema_type config_usb_disk_type, config_usb_cdrom_type;
 extern const struct schema_type config_usb_pointer_type, config_usb_mouse_type, config_trackpad_type;
 extern const struct schema_type config_virtio_gpu_type;
@@ -271,6 +280,12 @@ CONFIG_LISTS(CONFIG_LIST_CLASS)
  * returns the device number i; NULL: there is none. */
 int config_nvme_controller(const struct vz_storage_device *(*at)(const void *arg, unsigned i),
                            const void *arg, unsigned index);
+
+/* The serial number of the storage device number index, for guests that need one: its identifier, or "vz" and that. */
+void config_storage_serial(const struct vz_storage_device *d, unsigned index, char ret[VZ_BLOCK_IDENTIFIER_MAX + 1]);
+
+/* Is it one, in lower case? NULL is fine. */
+void config_check_uuid(struct report *r, const char *uuid);
 
 /* Where a port leads to the guest's SPICE agent; NULL: none does. */
 const struct vz_serial_attachment *config_spice_agent(const struct vz_config *c);

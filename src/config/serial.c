@@ -106,11 +106,11 @@ static const struct schema_type spice_agent_type = ATTACHMENT_TYPE(
     .text = "the guest's SPICE agent (spice-vdagent): a shared clipboard, and sizes of displays",
     .more = "The port is called " VZ_SPICE_AGENT_PORT_NAME " and is no console; a machine has one.");
 
-static const struct schema_type *const serial_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type, NULL};
+#define SERIAL_ATTACHMENTS &null_type, &stdio_type, &fd_type, &file_type, &pty_type, &unix_type
+static const struct schema_type *const serial_attachments_types[] = {SERIAL_ATTACHMENTS, NULL};
 const struct schema_class config_serial_attachments = {.types = serial_attachments_types, .otherwise = &null_type,
                                                       .colon = true};
-static const struct schema_type *const console_attachments_types[] = {&null_type, &stdio_type, &fd_type, &file_type,
-                                                                      &pty_type, &unix_type, &spice_agent_type, NULL};
+static const struct schema_type *const console_attachments_types[] = {SERIAL_ATTACHMENTS, &spice_agent_type, NULL};
 const struct schema_class config_console_attachments = {.types = console_attachments_types, .otherwise = &null_type,
                                                        .colon = true};
 

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "config/foreign_binaries.h"
+#include "config/limits.h"
 #include "config/objects.h"
 #include "config/report.h"
 #include "config/share_ownership.h"
@@ -222,7 +224,7 @@ static bool parse_choice(char *text, void *element)
 
 static const struct schema_field choice_fields[] = {
     FIELD_STRING(struct foreign_choice, name, "name", .required = true, .check = foreign_check_name,
-                 .noun = "architecture", .text = "arm64, armhf, i386, ppc64le, riscv64 or s390x"),
+                 .noun = "architecture", .text = FOREIGN_ARCHITECTURES),
     FIELD_END};
 static const struct schema_type choice_type = {
     .name = "foreign_architecture", .size = sizeof(struct foreign_choice), .fields = choice_fields,
@@ -351,6 +353,30 @@ static void check_mount_point(struct report *r, const void *object)
         report_problem(r, VZ_ERROR_INVALID, "'%.80s' is not an absolute path", d->mount_point);
 }
 
+static uint64_t dax_sizes(const struct vz_config *c)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < c->directory_sharing_devices.count; i++) {
+        const struct vz_directory_sharing_device *d = c->directory_sharing_devices.item[i];
+
+        sum += MIN(d->dax_size, DAX_SIZE_MAX);
+    }
+    return sum;
+}
+
+static void check_dax(struct report *r, const void *object)
+{
+    const struct vz_directory_sharing_device *d = object;
+
+    if (d->dax_size && (d->dax_size < DAX_SIZE_MIN || d->dax_size > DAX_SIZE_MAX || !is_power_of_two(d->dax_size)))
+        report_problem(r, VZ_ERROR_INVALID, "the size of a window is a power of two, from %llu MiB to %llu GiB",
+                       (unsigned long long)(DAX_SIZE_MIN / MIB), (unsigned long long)(DAX_SIZE_MAX / GIB));
+    else if (d->dax_size && r->whole && dax_sizes(r->whole) > DAX_SIZES_MAX)
+        report_problem(r, VZ_ERROR_INVALID, "the windows of all shared directories are more than %llu GiB",
+                       (unsigned long long)(DAX_SIZES_MAX / GIB));
+}
+
 static const char *const caching_words[] = {"automatic", "never", "always", NULL};
 static const struct schema_field device_fields[] = {
     FIELD_STRING(struct vz_directory_sharing_device, tag, "tag", .required = true, .option = "=",
@@ -369,6 +395,11 @@ static const struct schema_field device_fields[] = {
                .noun = "caching mode", .text = "how long the guest believes what it knows of files",
                .more = "automatic: a second. never: not at all. always: for good, and it writes later, so "
                        "nobody else may change anything there."),
+    FIELD_SIZE(struct vz_directory_sharing_device, dax_size, "daxSize", .option = "dax", .check = check_dax,
+               .noun = "size of a window",
+               .text = "a window in which the guest maps files without copies; a power of two",
+               .more = "DAX, as Linux calls it. It takes no memory of the guest's. 0: none. docs/shares.md says when "
+                       "it is worth it."),
     FIELD_BOOL(struct vz_directory_sharing_device, automount, "automount", .option = "automount",
                .text = "the guest's agent mounts it, at /media/shares/TAG"),
     FIELD_STRING(struct vz_directory_sharing_device, mount_point, "mountPoint", .initial_text = "",
@@ -409,6 +440,7 @@ vz_virtio_file_system_device_new(const char *tag, struct vz_directory_share *sha
     d.caching = o.caching;
     d.automount = o.automount;
     d.mount_point = (char *)(o.mount_point ? o.mount_point : "");
+    d.dax_size = o.dax_size;
     return schema_make(&config_virtio_file_system_type, &d, err);
 }
 

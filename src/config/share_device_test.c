@@ -105,6 +105,40 @@ START_TEST(shares_go_round_as_json_and_names_must_be_ones)
 }
 END_TEST
 
+static void look_for_window(void *arg, const struct vz_problem *problem)
+{
+    *(bool *)arg &= strstr(problem->text, "window") == NULL;
+}
+
+static bool is_valid_window(const char *size)
+{
+    char json[512];
+    struct vz_error err = {0};
+    struct vz_config *c;
+    bool valid;
+
+    snprintf(json, sizeof(json),
+             "{\"directorySharingDevices\": [{\"type\": \"virtioFileSystem\", \"tag\": \"t\", \"daxSize\": %s,"
+             " \"share\": {\"type\": \"singleDirectory\", \"path\": \"/usr\"}},"
+             " {\"type\": \"virtioFileSystem\", \"tag\": \"u\", \"daxSize\": 1073741824,"
+             " \"share\": {\"type\": \"singleDirectory\", \"path\": \"/usr\"}}]}",
+             size);
+    c = vz_config_from_json(json, strlen(json), &err);
+    ck_assert_msg(c != NULL, "%s", err.text);
+    valid = true;
+    vz_config_validate(c, look_for_window, &valid, NULL);
+    vz_config_unref(c);
+    return valid;
+}
+
+START_TEST(windows_are_powers_of_two_within_bounds)
+{
+    ck_assert(is_valid_window("0") && is_valid_window("16777216") && is_valid_window("8589934592"));
+    ck_assert(!is_valid_window("8388608") && !is_valid_window("50331648") && !is_valid_window("34359738368"));
+    ck_assert(!is_valid_window("17179869184")); /* with the other one's it is more */
+}
+END_TEST
+
 START_TEST(foreign_architectures_are_known_and_go_round)
 {
     static const char *const some[] = {"arm64", "s390x"}, *const none[] = {"vax"};
@@ -200,6 +234,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, tags_are_up_to_35_bytes_of_text);
     UNIT_TEST(s, names_are_single_components_and_have_a_canonical_form);
     UNIT_TEST(s, shares_go_round_as_json_and_names_must_be_ones);
+    UNIT_TEST(s, windows_are_powers_of_two_within_bounds);
 }
 
 UNIT_TEST_MAIN("share_device", add_tests)

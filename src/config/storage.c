@@ -122,21 +122,25 @@ bool storage_is_usb(const struct vz_storage_device *d)
     return schema_type_of(d) == &config_usb_disk_type || schema_type_of(d) == &config_usb_cdrom_type;
 }
 
-static void check_uuid(struct report *r, const void *object)
+void config_check_uuid(struct report *r, const char *uuid)
 {
-    const struct vz_storage_device *d = object;
     struct vz_machine_identifier id;
     char text[VZ_MACHINE_IDENTIFIER_TEXT_MAX];
 
-    if (!d->uuid)
+    if (!uuid)
         return;
-    if (vz_machine_identifier_parse(d->uuid, &id) < 0) {
-        report_problem(r, VZ_ERROR_INVALID, "'%.60s' is not a UUID like 12345678-9abc-4def-8012-3456789abcde", d->uuid);
+    if (vz_machine_identifier_parse(uuid, &id) < 0) {
+        report_problem(r, VZ_ERROR_INVALID, "'%.60s' is not a UUID like 12345678-9abc-4def-8012-3456789abcde", uuid);
         return;
     }
     vz_machine_identifier_format(&id, text);
-    if (strcmp(text, d->uuid) != 0)
-        report_problem(r, VZ_ERROR_INVALID, "the UUID '%.60s' is not in lower case", d->uuid);
+    if (strcmp(text, uuid) != 0)
+        report_problem(r, VZ_ERROR_INVALID, "the UUID '%.60s' is not in lower case", uuid);
+}
+
+static void check_uuid(struct report *r, const void *object)
+{
+    config_check_uuid(r, ((const struct vz_storage_device *)object)->uuid);
 }
 
 /* The last of those that share a UUID reports it. */
@@ -290,11 +294,10 @@ static const struct schema_type empty_type = {
     .name = "empty", .json = "empty", .size = sizeof(struct vz_storage_attachment), .fields = empty_fields,
     .option = "empty", .text = "nothing: a CD-ROM drive without a disc"};
 
-static const struct schema_type *const storage_attachments_types[] = {&disk_image_type, &block_device_type,
-                                                                      &seed_type, &nbd_type, NULL};
+#define STORAGE_ATTACHMENTS &disk_image_type, &block_device_type, &seed_type, &nbd_type
+static const struct schema_type *const storage_attachments_types[] = {STORAGE_ATTACHMENTS, NULL};
 static const struct schema_class storage_attachments = {.types = storage_attachments_types};
-static const struct schema_type *const drive_attachments_types[] = {&disk_image_type, &block_device_type, &seed_type,
-                                                                    &nbd_type, &empty_type, NULL};
+static const struct schema_type *const drive_attachments_types[] = {STORAGE_ATTACHMENTS, &empty_type, NULL};
 static const struct schema_class drive_attachments = {.types = drive_attachments_types};
 
 struct vz_storage_attachment *vz_storage_attachment_ref(struct vz_storage_attachment *object)
@@ -427,8 +430,7 @@ const struct schema_type config_virtio_block_type = {
             "server's, or what seeds cloud-init; with "
             "sync=none a crash of the host may destroy the guest's file systems"};
 
-/* As the guest sees it: see nvme_kind_create(). */
-static void put_nvme_serial(const struct vz_storage_device *d, unsigned index, char ret[VZ_BLOCK_IDENTIFIER_MAX + 1])
+void config_storage_serial(const struct vz_storage_device *d, unsigned index, char ret[VZ_BLOCK_IDENTIFIER_MAX + 1])
 {
     if (d->identifier)
         snprintf(ret, VZ_BLOCK_IDENTIFIER_MAX + 1, "%s", d->identifier);
@@ -442,11 +444,11 @@ static void check_nvme(struct report *r, const void *object)
     char mine[VZ_BLOCK_IDENTIFIER_MAX + 1], other[VZ_BLOCK_IDENTIFIER_MAX + 1];
 
     check_shared(r, object);
-    put_nvme_serial(object, r->index, mine);
+    config_storage_serial(object, r->index, mine);
     for (unsigned k = 0; k < r->index; k++) {
         const struct vz_storage_device *d = config_storage_device(r->whole, k);
 
-        put_nvme_serial(d, k, other);
+        config_storage_serial(d, k, other);
         if (schema_type_of(d) == &config_nvme_type && !strcmp(mine, other))
             report_problem(r, VZ_ERROR_INVALID, "storageDevices[%u] is an NVMe controller with the identifier '%s' already",
                            k, mine);
@@ -543,10 +545,17 @@ const struct schema_type config_nvme_namespace_type = {
                  .more = "One that is attached to a running machine gets a random one, with which it is saved: the " \
                          "configuration that the state is restored with has it, too.")
 
+#define FIELD_UAS                                                                                  \
+    FIELD_BOOL(struct vz_storage_device, uas, "uas", .option = "uas",                              \
+               .text = "USB attached SCSI: several commands at a time",                            \
+               .more = "Drivers that have it are faster with it (Linux's uas; its usb-storage leaves such a device to that " \
+                       "one), others and firmware use bulk-only transport, which the device has as well.")
+
 static const struct schema_field usb_disk_fields[] = {
     FIELD_ATTACHMENT,
     FIELD_USB_UUID,
     FIELD_USB_IDENTIFIER,
+    FIELD_UAS,
     FIELD_BLOCK_SIZE,
     FIELD_LIMITS,
     FIELD_FILTER,
@@ -578,6 +587,7 @@ static const struct schema_field usb_cdrom_fields[] = {
               .noun = "attachment of the drive", .text = "what is in it"),
     FIELD_USB_UUID,
     FIELD_USB_IDENTIFIER,
+    FIELD_UAS,
     FIELD_LIMITS,
     FIELD_FILTER,
     FIELD_END};
@@ -668,6 +678,7 @@ static struct vz_storage_device *new_usb(const struct schema_type *type,
     d.limit_operations = o.limit_operations;
     d.limit_burst = o.limit_burst;
     d.uuid = o.uuid;
+    d.uas = o.uas;
     return schema_make(type, &d, err);
 }
 

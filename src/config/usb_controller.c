@@ -5,8 +5,7 @@
 static const struct schema_field fields[] = {FIELD_END};
 const struct schema_type config_xhci_type = {
     .name = "xhci_controller", .json = "xhci", .size = sizeof(struct vz_usb_controller), .fields = fields,
-    .single = true, .option = "usb", .heading = "Devices",
-    .text = "a USB controller (xHCI), which also comes by itself with the first USB device"};
+    .single = true, .text = "a USB controller (xHCI), which also comes by itself with the first USB device"};
 
 static const struct schema_type *const usb_controllers_types[] = {&config_xhci_type, NULL};
 const struct schema_class config_usb_controllers = {.types = usb_controllers_types};

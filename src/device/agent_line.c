@@ -60,8 +60,14 @@ static void on_content(void *arg, uint8_t *data, size_t len, enum spice_failure 
     tell(l, &(struct agent_event){.what = AGENT_CONTENT, .data = data, .len = len, .why = why});
 }
 
+static void on_file(void *arg, uint32_t id, enum spice_file_news news)
+{
+    tell(arg, &(struct agent_event){.what = AGENT_FILE, .file = id, .news = news});
+}
+
 static const struct spice_agent_ops agent_ops = {.output = on_output, .presence = on_presence, .offered = on_offered,
-                                                 .wanted = on_wanted, .content = on_content};
+                                                 .wanted = on_wanted, .content = on_content,
+                                                 .file = on_file};
 
 /* ---- Its answer ------------------------------------------------------------------------------ */
 

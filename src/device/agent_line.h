@@ -12,7 +12,7 @@ struct device_slots;
 
 /* DEVICE_AGENT's: spice_agent_ops, one by one. */
 struct agent_event {
-    enum { AGENT_PRESENCE, AGENT_OFFERED, AGENT_WANTED, AGENT_CONTENT } what;
+    enum { AGENT_PRESENCE, AGENT_OFFERED, AGENT_WANTED, AGENT_CONTENT, AGENT_FILE } what;
     bool there;
     enum spice_selection selection;
     enum spice_type type;
@@ -21,6 +21,8 @@ struct agent_event {
     uint8_t *data; /* the receiver's, for free() */
     size_t len;
     enum spice_failure why;
+    uint32_t file;
+    enum spice_file_news news;
 };
 
 /* 0 or -errno. */

@@ -19,9 +19,11 @@
 #include "loop/loop.h"
 
 struct bus;
+struct child;
 struct device_slot;
 struct loop;
 struct mem;
+struct nbd_dial;
 struct pci_host;
 struct schema_type;
 struct state_desc;
@@ -38,6 +40,7 @@ struct device_event {
         DEVICE_GUEST_ADDRESS, /* the guest behind NAT has another address */
         DEVICE_DISK_CONNECTED, /* the host's end is there again */
         DEVICE_DISK_ERROR,     /* it is not; err says why */
+        DEVICE_USB_LOST,       /* a USB device of the host is gone; whoever runs the machine takes it out */
         DEVICE_AGENT, /* the guest's SPICE agent says something: agent */
         DEVICE_DISPLAY_CHANGING, /* display part is about to have another size; or (open) has it now */
     } what;
@@ -59,6 +62,7 @@ struct device_env {
     const uint8_t *identifier;         /* 16 bytes, the machine's */
     const char *label;                 /* its name; may be NULL */
     int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
+    struct child *nat;                 /* the process for networks behind NAT; NULL: this one */
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
     /* Optional. Asked now and then while a kind's open() waits for somebody: false: give up. */
@@ -80,6 +84,7 @@ struct device_slot {
     unsigned index;
     unsigned place;         /* DEVICE_ON_PCI: the number of its PCI slot */
     struct device_env *env;
+    struct nbd_dial *dial; /* of a disk on an NBD server: what open() takes over, and then NULL; or NULL before, too */
     /* The kind's. */
     void *host;  /* by open() */
     void *model; /* by create(); virtio_slot.h: its struct virtio_dev */
@@ -101,6 +106,8 @@ struct device_identity {
     const char *path; /* NULL: none */
     uint64_t size;    /* bytes */
     unsigned port;    /* of the USB controller; 0: it is not there */
+    unsigned number;  /* of a USB device: its UUID's (usb/usb.h) */
+    bool lost;        /* of one of the host's: it is gone */
 };
 
 /* Of a disk. */
@@ -173,6 +180,8 @@ struct device_kind {
     /* Optional. What is saved of the host's end now, and loaded into another's: object and table, or
      * NULL. */
     void *(*host_state)(const struct device_slot *s, const struct state_desc **ret);
+    /* Optional. The state of the model and of the host's end have been loaded, and no CPU runs yet. */
+    void (*loaded)(struct device_slot *s);
     /* Optional. Wait, not for ever, until the guest's last output has reached the host. The loop
      * does not run. */
     void (*drain)(struct device_slot *s);

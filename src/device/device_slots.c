@@ -11,6 +11,7 @@
 #include "config/limits.h"
 #include "config/objects.h"
 #include "device/device_counters.h"
+#include "device/disk_kind.h"
 #include "loop/loop.h"
 #include "state/state.h"
 
@@ -103,6 +104,7 @@ static void destroy(struct device_slots *slots, struct device_slot *s)
         loop_work_cancel(slots->env.loop, &s->removal);
     if (s->kind->close)
         s->kind->close(s);
+    disk_hang_up(s->dial); /* it did not come to that */
     if (s->place)
         slots->places &= ~(uint32_t)BIT(s->place);
     free(s);
@@ -127,14 +129,23 @@ int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
                      const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err)
 {
-    struct device_slot *s;
+    return device_slots_add_dialled(slots, kind, device, NULL, ret, err);
+}
+
+int device_slots_add_dialled(struct device_slots *slots, const struct device_kind *kind,
+                             const struct config_device *device, struct nbd_dial *dial, struct device_slot **ret,
+                             struct vz_error *err)
+{
+    struct device_slot *s = NULL;
     int r = add_needed(slots, kind, err);
 
-    if (r < 0)
-        return r;
-    s = calloc(1, sizeof(*s));
-    if (!s)
-        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    if (!r)
+        s = calloc(1, sizeof(*s));
+    if (!s) {
+        disk_hang_up(dial);
+        return r < 0 ? r : error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
+    s->dial = dial;
     s->kind = kind;
     if (device) {
         s->config = device->object;
@@ -429,6 +440,10 @@ int device_slots_load(struct device_slots *slots, const void *data, size_t len, 
             r = 0;
         else if (r < 0 && err)
             *err = e;
+    }
+    TAILQ_FOREACH(s, &slots->slot, link) {
+        if (!r && s->created && s->kind->loaded)
+            s->kind->loaded(s);
     }
     return r;
 }

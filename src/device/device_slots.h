@@ -41,6 +41,10 @@ void device_slots_free(struct device_slots *slots);
 int device_slots_add(struct device_slots *slots, const struct device_kind *kind,
                      const struct config_device *device, struct device_slot **ret,
                      struct vz_error *err) must_check;
+/* The same of a disk on an NBD server, whose dial (disk_kind.h) it takes over, whatever comes. */
+int device_slots_add_dialled(struct device_slots *slots, const struct device_kind *kind,
+                             const struct config_device *device, struct nbd_dial *dial, struct device_slot **ret,
+                             struct vz_error *err) must_check;
 
 /* Take one away: its model off the bus, its host's end closed, its place free. It is quiet
  * (device_slots_quiesce()), no vCPU runs, nor does the loop. -ENOTSUP: its kind cannot be removed,

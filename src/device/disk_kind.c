@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Disks: an image or block device of the host, an NBD server's, or what seeds cloud-init, behind a virtio block device
  * or an NVMe controller. */
+#include "device/disk_kind.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,9 @@
 
 #define END_MS 1000u /* how long servers are waited for when the machine ends */
 
+_Static_assert(NVME_SERIAL_MAX == VZ_BLOCK_IDENTIFIER_MAX && SCSI_SERIAL_MAX == VZ_BLOCK_IDENTIFIER_MAX,
+               "an identifier is a serial number");
+
 static int open_seed(const struct device_slot *s, const struct vz_storage_attachment *a,
                      struct blk **ret, struct vz_error *err)
 {
@@ -52,10 +57,26 @@ static int open_nbd(struct device_slot *s, const struct vz_storage_attachment *a
 {
     const struct blk_nbd_options o = {.uri = a->uri, .timeout_ms = a->timeout * 1000,
                                       .read_only = a->read_only, .no_sync = a->sync == VZ_DISK_SYNC_NONE,
-                                      .tell = on_nbd_news, .arg = s, .goes_on = s->env->goes_on,
+                                      .tell = on_nbd_news, .arg = s, .dial = s->dial, .goes_on = s->env->goes_on,
                                       .goes_on_arg = s->env->arg};
 
+    s->dial = NULL;
     return blk_nbd_open(&o, s->env->loop, ret, err);
+}
+
+int disk_dial(const struct vz_storage_attachment *a, struct nbd_dial **ret, struct vz_error *err)
+{
+    return blk_nbd_dial(a->uri, ret, err);
+}
+
+int disk_dial_fd(const struct nbd_dial *d)
+{
+    return blk_nbd_dial_fd(d);
+}
+
+void disk_hang_up(struct nbd_dial *d)
+{
+    blk_nbd_hang_up(d);
 }
 
 static int open_file(const struct device_slot *s, const struct vz_storage_attachment *a,
@@ -296,12 +317,14 @@ static int same_disk(const struct blk *was, const struct blk *is, struct vz_erro
  * first, and opened again if need be. What guests see of it is the filter on top, which stays. */
 static int disk_exchange(struct device_slot *s, const void *was, const void *is, struct vz_error *err)
 {
-    struct blk *top = s->host, *new;
+    struct blk *top = s->host, *old, *new;
     int r = disk_flush(s, err);
 
     if (r < 0)
         return r;
-    blk_close(blk_exchange(top, NULL));
+    old = blk_exchange(top, NULL);
+    blk_rest(old);
+    blk_close(old);
     r = open_attachment(s, is, &new, err);
     if (!r && (r = same_disk(top, new, err)) < 0)
         blk_close(new);
@@ -347,7 +370,6 @@ static struct nvme_namespace_options namespace_of(const struct device_slot *s)
 
 static int nvme_kind_create(struct device_slot *s, struct vz_error *err)
 {
-    const struct vz_storage_device *d = s->config;
     const struct nvme_namespace_options ns = namespace_of(s);
     struct nvme_options o = {.loop = s->env->loop, .mem = s->env->mem,
                              .sum = &s->env->counters->nvme, .namespaces = &ns,
@@ -357,10 +379,7 @@ static int nvme_kind_create(struct device_slot *s, struct vz_error *err)
 
     if (s->env->identifier)
         memcpy(o.uuid, s->env->identifier, sizeof(o.uuid));
-    if (d->identifier)
-        strncpy(o.serial, d->identifier, sizeof(o.serial) - 1);
-    else
-        snprintf(o.serial, sizeof(o.serial), "vz%u", s->index);
+    config_storage_serial(s->config, s->index, o.serial);
     r = nvme_create(s->env->pci, PCI_DEVFN(s->place, 0), &o, &n, err);
     if (!r)
         s->model = n;
@@ -399,13 +418,18 @@ static const struct vz_storage_device *config_at(const void *slots, unsigned i)
     return s ? s->config : NULL;
 }
 
+struct device_slot *nvme_namespace_controller(const struct device_slot *s)
+{
+    int controller = config_nvme_controller(config_at, s->slots, s->index);
+
+    return controller < 0 ? NULL : device_slots_find(s->slots, "storageDevices", (unsigned)controller);
+}
+
 /* The controller was made before, as its kind comes before. It brings all of them to rest. */
 static int namespace_create(struct device_slot *s, struct vz_error *err)
 {
     const struct nvme_namespace_options ns = namespace_of(s);
-    int controller = config_nvme_controller(config_at, s->slots, s->index);
-    const struct device_slot *c =
-        controller < 0 ? NULL : device_slots_find(s->slots, "storageDevices", (unsigned)controller);
+    const struct device_slot *c = nvme_namespace_controller(s);
 
     if (!c || !c->model)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "its NVMe controller is not there");
@@ -424,19 +448,17 @@ static void usb_serial(const struct device_slot *s, char ret[SCSI_SERIAL_MAX + 1
 {
     const struct vz_storage_device *d = s->config;
 
-    if (d->identifier)
-        snprintf(ret, SCSI_SERIAL_MAX + 1, "%s", d->identifier);
-    else if (d->uuid)
+    if (!d->identifier && d->uuid)
         snprintf(ret, SCSI_SERIAL_MAX + 1, "%.8s%.4s%.4s%.4s", d->uuid, d->uuid + 9, d->uuid + 14, d->uuid + 19);
     else
-        snprintf(ret, SCSI_SERIAL_MAX + 1, "vz%u", s->index);
+        config_storage_serial(d, s->index, ret);
 }
 
 static int usb_create(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_storage_device *d = s->config;
     struct usb_disk_options o = {.blk = s->host, .read_only = d->attachment->read_only,
-                                 .is_cdrom = s->kind == &usb_cdrom_kind, .block_size = d->block_size};
+                                 .is_cdrom = s->kind == &usb_cdrom_kind, .block_size = d->block_size, .uas = d->uas};
     struct usb_dev *dev;
     uint32_t port;
     int r = usb_slot_port(s, USB_SUPER, &port, err);
@@ -445,7 +467,10 @@ static int usb_create(struct device_slot *s, struct vz_error *err)
         return r;
     usb_serial(s, o.serial);
     r = usb_disk_create(s->env->bus, port, &o, &dev, err);
-    return r < 0 ? r : usb_slot_plug(s, dev, err);
+    if (r < 0)
+        return r;
+    dev->number = s->index;
+    return usb_slot_plug(s, dev, err);
 }
 
 static void usb_quiesce(struct device_slot *s)
@@ -506,6 +531,7 @@ static void usb_identify(const struct device_slot *s, struct device_identity *re
 {
     disk_identify(s, ret);
     ret->port = ((const struct usb_dev *)s->model)->port;
+    ret->number = ((const struct usb_dev *)s->model)->number;
 }
 
 const struct device_kind usb_disk_kind = {

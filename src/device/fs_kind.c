@@ -10,6 +10,7 @@
 #include "config/share_ownership.h"
 #include "device/device_kinds.h"
 #include "device/virtio_slot.h"
+#include "mem/mem_window.h"
 #include "share/share.h"
 #include "virtio/virtio_fs.h"
 
@@ -109,15 +110,45 @@ static int fs_open(struct device_slot *s, struct vz_error *err)
     return r;
 }
 
+/* Give the share the window that is configured, if one is. */
+static int make_window(struct device_slot *s, struct virtio_shared_memory *ret, struct vz_error *err)
+{
+    const struct vz_directory_sharing_device *d = s->config;
+    struct mem_window *w = NULL;
+    int r = d->dax_size ? mem_window_create(s->env->mem, d->dax_size, &w) : 0;
+
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "no room for the window of a shared directory");
+    if (!w)
+        return 0;
+    *ret = (struct virtio_shared_memory){w->gpa, w->len};
+    r = share_set_window(s->host, w);
+    if (r < 0)
+        mem_window_destroy(w);
+    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory") : 0;
+}
+
 static int fs_create(struct device_slot *s, struct vz_error *err)
 {
     const struct vz_directory_sharing_device *d = s->config;
     struct virtio_fs_options o = {.share = s->host};
+    struct virtio_shared_memory shared = {0, 0};
+    int r = make_window(s, &shared, err);
 
+    if (r < 0)
+        return r;
     memcpy(o.tag, d->tag, MIN(strlen(d->tag), sizeof(o.tag)));
     /* Linux gives each CPU a queue of its own. */
-    return virtio_slot_create(s, &virtio_fs_ops, &o,
-                              1 + MIN(s->env->cpu_count, VIRTIO_FS_REQUEST_QUEUES_MAX), err);
+    r = virtio_slot_create_shared(s, &virtio_fs_ops, &o, 1 + MIN(s->env->cpu_count, VIRTIO_FS_REQUEST_QUEUES_MAX),
+                                  &shared, err);
+    if (r < 0)
+        share_drop_window(s->host);
+    return r;
+}
+
+static void fs_all_loaded(struct device_slot *s)
+{
+    virtio_fs_all_loaded(s->model);
 }
 
 static int fs_change(struct device_slot *s, unsigned part, void *attachment, struct vz_error *err)
@@ -157,4 +188,5 @@ static void fs_close(struct device_slot *s)
 
 const struct device_kind fs_kind = {
     .type = &config_virtio_file_system_type, VIRTIO_SLOT, .model = "virtio/virtio_fs",
-    .open = fs_open, .create = fs_create, .change = fs_change, .host_state = fs_host_state, .close = fs_close};
+    .open = fs_open, .create = fs_create, .change = fs_change, .host_state = fs_host_state, .loaded = fs_all_loaded,
+    .close = fs_close};

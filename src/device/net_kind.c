@@ -32,12 +32,12 @@ static int out_of_memory(struct vz_error *err)
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-static int open_nat(const struct vz_network_attachment *a, struct loop *loop, struct net **ret,
+static int open_nat(const struct vz_network_attachment *a, const struct device_env *env, struct net **ret,
                     struct vz_error *err)
 {
     struct net_forward *forwards = calloc(a->forward_count + 1, sizeof(*forwards));
     struct net_nat_options o = {.forwards = forwards, .forward_count = a->forward_count,
-                                .no_host_loopback = !a->host_loopback};
+                                .no_host_loopback = !a->host_loopback, .child = env->nat};
     int r;
 
     if (!forwards)
@@ -49,22 +49,22 @@ static int open_nat(const struct vz_network_attachment *a, struct loop *loop, st
                                            .host_port = f->host_port,
                                            .guest_port = f->guest_port};
     }
-    r = net_nat_create(loop, &o, ret, err);
+    r = net_nat_create(env->loop, &o, ret, err);
     free(forwards);
     return r;
 }
 
-static int open_network(const struct vz_network_attachment *a, struct loop *loop, struct net **ret,
+static int open_network(const struct vz_network_attachment *a, const struct device_env *env, struct net **ret,
                         struct vz_error *err)
 {
     const struct net_tap_options tap = {.name = a->kind == NETWORK_TAP ? a->interface : NULL,
                                         .bridge = a->kind == NETWORK_BRIDGED ? a->interface : NULL};
 
     if (a->kind == NETWORK_NAT)
-        return open_nat(a, loop, ret, err);
+        return open_nat(a, env, ret, err);
     if (a->kind == NETWORK_FD)
-        return net_dgram_create(loop, a->fd, a->mtu, ret, err);
-    return net_tap_create(loop, &tap, ret, err);
+        return net_dgram_create(env->loop, a->fd, a->mtu, ret, err);
+    return net_tap_create(env->loop, &tap, ret, err);
 }
 
 static bool is_nat(const struct card *card)
@@ -85,7 +85,7 @@ static void on_address(void *arg)
 static int attach(struct device_slot *s, struct vz_network_attachment *a, struct vz_error *err)
 {
     struct card *card = s->host;
-    int r = open_network(a, s->env->loop, &card->net, err);
+    int r = open_network(a, s->env, &card->net, err);
 
     if (r < 0)
         return r;
@@ -141,6 +141,8 @@ static int net_open(struct device_slot *s, struct vz_error *err)
         return out_of_memory(err);
     card->reap = (struct loop_work){.fn = reap, .arg = s};
     s->host = card;
+    if (!s->env->nat)
+        net_nat_prepare(); /* for attachments that come later, too */
     return d->attachment ? attach(s, d->attachment, err) : 0;
 }
 

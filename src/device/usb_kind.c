@@ -91,6 +91,11 @@ void usb_slot_unplug(struct device_slot *s, void (*done)(void *arg))
     xhci_unplug(controller(s), s->model, done, s);
 }
 
+bool usb_slot_rests(struct device_slot *s)
+{
+    return xhci_is_quiet(controller(s));
+}
+
 int usb_slot_place(struct device_slot *s, unsigned port, struct vz_error *err)
 {
     if (xhci_place(controller(s), s->model, port) < 0)

@@ -14,6 +14,8 @@ int usb_slot_port(struct device_slot *s, enum usb_speed speed, uint32_t *ret, st
 void usb_slot_remove(struct device_slot *s);
 /* As the guest sees it, it is out at once; done(s) comes when the controller has let go of it, maybe from inside. */
 void usb_slot_unplug(struct device_slot *s, void (*done)(void *arg));
+/* Does its controller rest? Then the loop may not turn. */
+bool usb_slot_rests(struct device_slot *s);
 int usb_slot_place(struct device_slot *s, unsigned port, struct vz_error *err) must_check;
 
 #define USB_SLOT .bus = DEVICE_ON_ANOTHER, .needs = &xhci_kind, .remove = usb_slot_remove

@@ -181,16 +181,12 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
-    TCase *c = tcase_create("efi_store");
-
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, what_is_written_is_there_next_time);
-    tcase_add_test(c, without_a_file_nothing_is_kept);
-    tcase_add_test(c, one_that_is_there_is_replaced_only_when_asked_and_not_in_use);
-    tcase_add_test(c, one_machine_at_a_time);
-    tcase_add_test(c, other_files_are_refused);
-    tcase_add_test(c, only_files_of_one_build_go_together);
-    suite_add_tcase(s, c);
+    UNIT_TEST_BETWEEN(s, what_is_written_is_there_next_time, setup, teardown);
+    UNIT_TEST_BETWEEN(s, without_a_file_nothing_is_kept, setup, teardown);
+    UNIT_TEST_BETWEEN(s, one_that_is_there_is_replaced_only_when_asked_and_not_in_use, setup, teardown);
+    UNIT_TEST_BETWEEN(s, one_machine_at_a_time, setup, teardown);
+    UNIT_TEST_BETWEEN(s, other_files_are_refused, setup, teardown);
+    UNIT_TEST_BETWEEN(s, only_files_of_one_build_go_together, setup, teardown);
 }
 
 UNIT_TEST_MAIN("efi_store", add_tests)

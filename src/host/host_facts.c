@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define CAP_NET_ADMIN_BIT 12 /* <linux/capability.h> */
+#define CAP_SET_IDS_BITS ((uint64_t)(BIT(6) | BIT(7))) /* CAP_SETGID, CAP_SETUID */
 #define NO_LIMIT          (UINT64_C(1) << 60) /* cgroup v1 says "none" with a number beyond this */
 
 /* The beginning of a text file, or "" */
@@ -178,6 +179,7 @@ static void read_process(struct host_facts *f, struct text *t, const char *root)
     if (uid)
         f->uid = (uid_t)strtoul(uid + strcspn(uid + 1, "\t ") + 1, NULL, 10); /* the effective one */
     f->cap_net_admin = caps && (strtoull(caps, NULL, 16) & BIT(CAP_NET_ADMIN_BIT));
+    f->cap_setuid = caps && (strtoull(caps, NULL, 16) & CAP_SET_IDS_BITS) == CAP_SET_IDS_BITS;
     f->seccomp = seccomp && strtoul(seccomp, NULL, 10) == 2;
     f->container = exists(root, "/.dockerenv") || exists(root, "/run/.containerenv") ||
                    exists(root, "/run/systemd/container");

@@ -37,6 +37,7 @@ struct host_facts {
     bool user_listed;  /* it has one: what usermod can change */
     uid_t uid;
     bool cap_net_admin;
+    bool cap_setuid; /* and CAP_SETGID: it can become another user */
     bool seccomp;      /* a filter is on this process */
     /* Devices */
     struct host_node kvm, tun;
@@ -58,6 +59,7 @@ struct host_facts {
     bool direct_cpuid_faults;
     int seccomp_error;             /* errno of asking for filters that tell; 0: there are such */
     int landlock;                  /* its level; 0: there is none */
+    unsigned namespaces;           /* that processes of ours get: enum sandbox_world */
     int ping_error, raw_error;     /* errno of a socket for pings, and of a raw one */
     char automatic[16];      /* the accelerator that "auto" chooses */
 };

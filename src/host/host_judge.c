@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sandbox/sandbox_world.h"
 #include "stub/stub.h"
 
 static struct host_finding *add(struct host_findings *r, enum vz_host_level level,
@@ -362,6 +363,20 @@ static void judge_ping(const struct host_facts *f, struct host_findings *r)
              "sudo sysctl net.ipv4.ping_group_range=\"0 2147483647\"");
 }
 
+/* Whose a machine's threads are that need nothing of root's (--run-as). */
+static void judge_root(const struct host_facts *f, struct host_findings *r)
+{
+    if (f->uid || f->seccomp_error)
+        return;
+    if (f->cap_setuid)
+        add(r, VZ_HOST_GOOD, "sandbox", "leaves-root",
+            "Machines that root runs have threads of a user of their own, but for those that use files by name (--run-as).");
+    else
+        add(r, VZ_HOST_NOTE, "sandbox", "stays-root",
+            "This root may not become another user (it lacks CAP_SETUID or CAP_SETGID): threads of its machines are root's, "
+            "without root's capabilities.");
+}
+
 /* What --sandbox is made of; the levels of Landlock at which it learnt to refuse what matters here. */
 static void judge_sandbox(const struct host_facts *f, struct host_findings *r)
 {
@@ -369,21 +384,38 @@ static void judge_sandbox(const struct host_facts *f, struct host_findings *r)
 
     if (f->seccomp_error)
         add(r, VZ_HOST_PROBLEM, "sandbox", "no-filters",
-            "Machines cannot be locked up (--sandbox on): this kernel has no seccomp filters (%s).",
+            "Machines cannot be locked up (--sandbox): this kernel has no seccomp filters (%s).",
             strerror(f->seccomp_error));
     else if (!f->landlock)
         add(r, VZ_HOST_NOTE, "sandbox", "no-landlock",
-            "Machines can be locked up (--sandbox on) by filters of system calls. This kernel has no Landlock, so threads "
+            "Machines are locked up (--sandbox) by filters of system calls. This kernel has no Landlock, so threads "
             "that open files are not kept to those of the machine.");
     else if (f->landlock < TCP)
         add(r, VZ_HOST_NOTE, "sandbox", "old-landlock",
-            "Machines can be locked up (--sandbox on): system calls, and files by Landlock. Its level %d does not %s: "
+            "Machines are locked up (--sandbox): system calls by filters, and files by Landlock. Its level %d does not %s: "
             "that wants a newer kernel.", f->landlock,
             f->landlock < TRUNCATE ? "refuse to truncate files, nor TCP connections" : "refuse TCP connections");
     else
         add(r, VZ_HOST_GOOD, "sandbox", "works",
-            "Machines can be locked up (--sandbox on): system calls by filters, files and TCP connections by Landlock "
+            "Machines are locked up (--sandbox): system calls by filters, files and TCP connections by Landlock "
             "(level %d).", f->landlock);
+}
+
+/* What the process that has a machine's networks sees of the host besides. */
+static void judge_namespaces(const struct host_facts *f, struct host_findings *r)
+{
+    char text[80];
+
+    if (f->seccomp_error)
+        return;
+    sandbox_world_text(f->namespaces, text);
+    if (f->namespaces & SANDBOX_OWN_FILES)
+        add(r, VZ_HOST_GOOD, "sandbox", "namespaces",
+            "The process of a machine's networks (NAT) has namespaces of its own, in which there is nothing: %s.", text);
+    else
+        add(r, VZ_HOST_NOTE, "sandbox", "no-namespaces",
+            "The process of a machine's networks (NAT) has no empty file system of its own, as in many containers (own "
+            "namespaces: %s). Filters of system calls and Landlock hold it all the same.", text);
 }
 
 void host_judge(const struct host_facts *f, struct host_findings *ret)
@@ -394,6 +426,8 @@ void host_judge(const struct host_facts *f, struct host_findings *ret)
     judge_software_cpu(f, ret);
     judge_direct(f, ret);
     judge_sandbox(f, ret);
+    judge_namespaces(f, ret);
+    judge_root(f, ret);
     judge_io_uring(f, ret);
     judge_huge_pages(f, ret);
     judge_memory(f, ret);

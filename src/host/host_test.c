@@ -76,7 +76,7 @@ START_TEST(test_an_intel_laptop)
         "flags\t\t: fpu vmx cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3 avx avx2 bmi1 bmi2 f16c fma abm "
         "movbe aes rdrand\nvmx flags\t: vnmi\n");
     put("/proc/self/status", "Name:\tx\nUid:\t0\t1000\t0\t0\nGid:\t1000\t1000\t1000\t1000\n"
-                             "Groups:\t27 108 \nCapEff:\t0000000000001000\nSeccomp:\t2\n");
+                             "Groups:\t27 108 \nCapEff:\t00000000000010c0\nSeccomp:\t2\n");
     put("/etc/passwd", "root:x:0:0::/:/bin/sh\nada:x:1000:1000::/:/bin/sh\n");
     put("/etc/group", "root:x:0:\nkvm:x:108:bob,ada\n");
     put("/proc/sys/kernel/osrelease", "6.1.0-1\n");
@@ -95,7 +95,7 @@ START_TEST(test_an_intel_laptop)
     ck_assert(f.intel && f.vmx && !f.svm && !f.hypervisor && !f.container);
     ck_assert_str_eq(f.crypto, "AES, RDRAND");
     ck_assert_str_eq(f.user, "ada");
-    ck_assert(f.cap_net_admin && f.seccomp && f.module_kvm && f.module_vendor && f.module_file);
+    ck_assert(f.cap_net_admin && f.cap_setuid && f.seccomp && f.module_kvm && f.module_vendor && f.module_file);
     ck_assert_int_eq(f.io_uring_disabled, 2);
     ck_assert_str_eq(f.thp, "madvise");
     ck_assert_uint_eq(f.memory_total, 2 * MIB);
@@ -215,10 +215,10 @@ static const struct host_finding *find(const struct host_findings *r, const char
 static struct host_facts good(void)
 {
     return (struct host_facts){
-        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .direct_trap_ns = 9000, .landlock = 7,
+        .intel = true, .vmx = true, .isa_level = 3, .crypto = "AES", .direct_trap_ns = 9000, .landlock = 7, .namespaces = 63,
         .module_kvm = true,
         .module_vendor = true, .modules_known = true, .module_file = true, .user = "ada",
-        .user_listed = true, .cap_net_admin = true, .automatic = "kvm",
+        .user_listed = true, .cap_net_admin = true, .cap_setuid = true, .automatic = "kvm",
         .thp = "madvise",
         .kvm = {.exists = true, .mode = 0660, .gid = 108, .group = "kvm"},
         .tun = {.exists = true, .mode = 0666}, .module_tun = true, .io_uring_disabled = 0,
@@ -259,7 +259,7 @@ START_TEST(test_all_is_well)
         ck_assert_int_eq(judged.item[i].level, VZ_HOST_GOOD);
         ck_assert_str_eq(judged.item[i].command, "");
     }
-    ck_assert_uint_eq(judged.count, 10);
+    ck_assert_uint_eq(judged.count, 12);
 }
 END_TEST
 
@@ -496,6 +496,20 @@ START_TEST(test_sandbox)
     ck_assert_ptr_nonnull(strstr(judge(&f, "sandbox", "old-landlock")->text, "2 does not refuse to truncate"));
     f.landlock = 0;
     ck_assert_int_eq(judge(&f, "sandbox", "no-landlock")->level, VZ_HOST_NOTE);
+    h = judge(&f, "sandbox", "namespaces");
+    ck_assert(h->level == VZ_HOST_GOOD && strstr(h->text, "users, processes, files, IPC, host name, control groups."));
+    f.namespaces = 4 | 8;
+    ck_assert_ptr_nonnull(strstr(judge(&f, "sandbox", "namespaces")->text, "nothing: files, IPC."));
+    f.namespaces = 0;
+    h = judge(&f, "sandbox", "no-namespaces");
+    ck_assert(h->level == VZ_HOST_NOTE && strstr(h->text, "(own namespaces: none)"));
+    f.uid = 0;
+    ck_assert_int_eq(judge(&f, "sandbox", "leaves-root")->level, VZ_HOST_GOOD);
+    f.cap_setuid = false;
+    ck_assert_int_eq(judge(&f, "sandbox", "stays-root")->level, VZ_HOST_NOTE);
+    f.uid = 1000;
+    host_judge(&f, &judged);
+    ck_assert_ptr_null(find(&judged, "sandbox", "stays-root"));
     f.seccomp_error = EINVAL;
     ck_assert_int_eq(judge(&f, "sandbox", "no-filters")->level, VZ_HOST_PROBLEM);
 }

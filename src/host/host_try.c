@@ -15,6 +15,7 @@
 
 #include "host/host_facts.h"
 #include "sandbox/sandbox_files.h"
+#include "sandbox/sandbox_world.h"
 #include "stub/stub.h"
 
 static int try_open(const char *path)
@@ -130,6 +131,7 @@ void host_facts_try(struct host_facts *f)
     try_stub(f);
     f->seccomp_error = try_filters();
     f->landlock = sandbox_files_level();
+    f->namespaces = sandbox_world_try();
     f->ping_error = try_ping(SOCK_DGRAM);
     f->raw_error = try_ping(SOCK_RAW);
 }

@@ -5,7 +5,8 @@
  * neither wakes nor waits for the loop thread. They are edge-triggered, so an expiry needs no read.
  * Disarming is a flag only: the timerfd may still go off once, and is then ignored.
  *
- * Works wait in a list; an eventfd wakes the loop, and is written to only when the loop sleeps.
+ * Works wait in a list; an eventfd wakes the loop, and is written to only when the loop sleeps. Before it does, it
+ * looks for a while (base/spin.h): who queues a work then does so without a system call.
  *
  * What a handler removes may still be named by events of the same epoll_wait(), so removed
  * sources are marked dead and freed after the round. */
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,8 +22,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/spin.h"
 
 #define EVENTS_PER_ROUND 32
+#define LOOP_SPIN_NS     50000u
 
 /* What an epoll event points to: first member of loop_fd and loop_timer. */
 struct source {
@@ -56,6 +60,8 @@ struct loop {
     pthread_mutex_t lock; /* leaf; guards the works and asleep */
     struct loop_work *first_work, **last_work;
     bool asleep; /* waits, or is about to, and nobody has woken it yet */
+    _Atomic uint32_t queued; /* works so far, and stops: changes when there is something to do */
+    struct spin spin;        /* loop thread */
 
     struct source *dead; /* loop thread: to be freed after this round */
 };
@@ -76,6 +82,7 @@ int loop_create(struct loop **ret)
         return -ENOMEM;
     pthread_mutex_init(&loop->lock, NULL);
     loop->last_work = &loop->first_work;
+    loop->spin = spin_init(LOOP_SPIN_NS);
     loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->event_fd < 0 || loop->epoll_fd < 0)
@@ -160,6 +167,7 @@ void loop_work_queue(struct loop *loop, struct loop_work *work)
         work->next = NULL;
         *loop->last_work = work;
         loop->last_work = &work->next;
+        atomic_fetch_add_explicit(&loop->queued, 1, memory_order_relaxed);
         was_asleep = take_sleep_locked(loop);
     }
     pthread_mutex_unlock(&loop->lock);
@@ -212,17 +220,53 @@ static void dispatch(struct source *source, uint32_t events)
     }
 }
 
-static void run_round(struct loop *loop)
+/* Nothing to do but what descriptors bring? Then `asleep` says that this thread is about to sleep, if it will. */
+static bool is_idle(struct loop *loop, bool will_sleep)
 {
-    struct epoll_event ev[EVENTS_PER_ROUND];
-    int count;
     bool idle;
 
     pthread_mutex_lock(&loop->lock);
     idle = !loop->first_work && !loop->stop;
-    loop->asleep = idle;
+    loop->asleep = idle && will_sleep;
     pthread_mutex_unlock(&loop->lock);
-    count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, idle ? -1 : 0);
+    return idle;
+}
+
+/* Events, or 0: there is a work, or the time to look is over. `seen`: works so far, before there were none. */
+static int look(struct loop *loop, struct epoll_event *ev, uint32_t seen, uint64_t since)
+{
+    int count = 0;
+
+    while (count <= 0 && atomic_load_explicit(&loop->queued, memory_order_relaxed) == seen &&
+           clock_mono_ns() - since < loop->spin.ns) {
+        spin_pause();
+        count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, 0);
+    }
+    return count;
+}
+
+/* The next events, if there is nothing else to do. */
+static int wait_for_events(struct loop *loop, struct epoll_event *ev)
+{
+    uint32_t seen = atomic_load_explicit(&loop->queued, memory_order_relaxed);
+    uint64_t since;
+    int count;
+
+    if (!is_idle(loop, false))
+        return epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, 0);
+    since = clock_mono_ns();
+    count = look(loop, ev, seen, since);
+    if (count <= 0)
+        count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, is_idle(loop, true) ? -1 : 0);
+    spin_learn(&loop->spin, clock_mono_ns() - since);
+    return count;
+}
+
+static void run_round(struct loop *loop)
+{
+    struct epoll_event ev[EVENTS_PER_ROUND];
+    int count = wait_for_events(loop, ev);
+
     pthread_mutex_lock(&loop->lock);
     loop->asleep = false;
     pthread_mutex_unlock(&loop->lock);
@@ -252,6 +296,7 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
     loop->stop = true;
+    atomic_fetch_add_explicit(&loop->queued, 1, memory_order_relaxed);
     wake(loop);
 }
 

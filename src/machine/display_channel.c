@@ -15,7 +15,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/given_fd.h"
 #include "base/thread.h"
+#include "machine/channel_clipboard.h"
+#include "machine/channel_files.h"
 #include "machine/machine_impl.h"
 
 #define HELD_MAX 32u /* keys that one viewer holds; more than anybody has fingers */
@@ -27,6 +30,11 @@ union message {
     struct vz_channel_pointer pointer;
     struct vz_channel_touches touches;
     struct vz_channel_size size;
+    struct vz_channel_get get;
+    struct vz_channel_copy copy;
+    struct vz_channel_pasted pasted;
+    struct vz_channel_send_file send_file;
+    struct vz_channel_cancel_file cancel_file;
 };
 
 struct vz_display_channel {
@@ -40,6 +48,8 @@ struct vz_display_channel {
     atomic_bool over;
     /* The thread's. */
     struct vz_display_view *view;
+    struct channel_clipboard *clipboard; /* NULL: is not shared, */
+    struct channel_files *files;         /* nor are files taken */
     bool asked; /* the viewer has taken what it was sent, and waits for more */
     uint32_t held[HELD_MAX];
     unsigned held_count;
@@ -52,29 +62,14 @@ struct vz_display_channel {
 /* It has asked for this, and takes it, or is none. Nothing piles up in the socket, so it never has to wait. */
 static bool send_message(struct vz_display_channel *c, const void *message, size_t len, int fd)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {(void *)(uintptr_t)message, len};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
-
-    if (fd >= 0) {
-        memcpy(CMSG_DATA(&u.header), &fd, sizeof(fd));
-        m.msg_control = &u;
-        m.msg_controllen = sizeof(u);
-    }
-    do {
-        n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    return n == (ssize_t)len;
+    return channel_send(c->fd, message, len, fd);
 }
 
 static bool send_hello(struct vz_display_channel *c)
 {
     struct vz_channel_hello h = {.kind = VZ_CHANNEL_HELLO, .version = VZ_CHANNEL_VERSION, .display = c->display,
-                                 .display_count = c->display_count};
+                                 .display_count = c->display_count,
+                                 .clipboard = channel_clipboard_number(c->clipboard)};
     int fd = vz_display_view_memory(c->view, &h.memory_size);
 
     h.input = (c->keyboard ? VZ_CHANNEL_HAS_KEYBOARD : 0u) |
@@ -218,12 +213,23 @@ static size_t length_of(uint32_t kind)
         return sizeof(struct vz_channel_touches);
     case VZ_CHANNEL_SIZE:
         return sizeof(struct vz_channel_size);
+    case VZ_CHANNEL_GET:
+        return sizeof(struct vz_channel_get);
+    case VZ_CHANNEL_COPY:
+        return sizeof(struct vz_channel_copy);
+    case VZ_CHANNEL_PASTED:
+        return sizeof(struct vz_channel_pasted);
+    case VZ_CHANNEL_SEND_FILE:
+        return sizeof(struct vz_channel_send_file);
+    case VZ_CHANNEL_CANCEL_FILE:
+        return sizeof(struct vz_channel_cancel_file);
     default:
         return sizeof(struct vz_channel_next);
     }
 }
 
-static void take(struct vz_display_channel *c, const union message *m)
+/* fd: came along, and is the caller's again, or not any more; -1: none. */
+static int take(struct vz_display_channel *c, const union message *m, int fd)
 {
     switch (m->kind) {
     case VZ_CHANNEL_NEXT:
@@ -241,23 +247,64 @@ static void take(struct vz_display_channel *c, const union message *m)
     case VZ_CHANNEL_SIZE:
         (void)!vz_machine_reconfigure_display(c->machine, c->device, c->display, m->size.width, m->size.height, NULL);
         break;
+    case VZ_CHANNEL_NEXT_COPIED:
+        channel_clipboard_next(c->clipboard);
+        break;
+    case VZ_CHANNEL_GET:
+        channel_clipboard_get(c->clipboard, &m->get);
+        break;
+    case VZ_CHANNEL_COPY:
+        channel_clipboard_copy(c->clipboard, &m->copy);
+        break;
+    case VZ_CHANNEL_PASTED:
+        channel_clipboard_pasted(c->clipboard, &m->pasted, fd);
+        break;
+    case VZ_CHANNEL_SEND_FILE:
+        channel_files_send(c->files, &m->send_file, fd);
+        return -1;
+    case VZ_CHANNEL_CANCEL_FILE:
+        channel_files_cancel(c->files, &m->cancel_file);
+        break;
     default: /* of a later version */
         break;
     }
+    return fd;
+}
+
+/* -1: none has come. */
+static int take_fd(struct msghdr *m)
+{
+    struct cmsghdr *h = CMSG_FIRSTHDR(m);
+    int fd = -1;
+
+    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(fd)))
+        memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+    return fd;
 }
 
 /* One message; false: the viewer is gone, or not to be understood. */
 static bool receive(struct vz_display_channel *c)
 {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u;
     union message m;
-    ssize_t n = recv(c->fd, &m, sizeof(m), MSG_DONTWAIT | MSG_TRUNC);
+    struct iovec iov = {&m, sizeof(m)};
+    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
+                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
+    ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    bool ok;
+    int fd;
 
     if (n < 0)
         return errno == EINTR || errno == EAGAIN;
-    if ((size_t)n < sizeof(m.kind) || (size_t)n > sizeof(m) || (size_t)n < length_of(m.kind))
-        return false;
-    take(c, &m);
-    return true;
+    fd = take_fd(&h);
+    ok = (size_t)n >= sizeof(m.kind) && (size_t)n <= sizeof(m) && (size_t)n >= length_of(m.kind);
+    if (ok)
+        fd = take(c, &m, fd);
+    given_fd_close(fd);
+    return ok;
 }
 
 /* ---- Its life ------------------------------------------------------------------------------- */
@@ -276,6 +323,10 @@ static void *serve(void *arg)
         goes_on = !p[0].revents && (!p[1].revents || receive(c)) && (!p[2].revents || !c->asked || send_update(c));
     }
     release_all(c);
+    channel_files_free(c->files);
+    channel_clipboard_free(c->clipboard);
+    c->files = NULL;
+    c->clipboard = NULL;
     vz_display_view_free(c->view); /* its picture would not be given back before somebody frees the channel */
     c->view = NULL;
     shutdown(c->fd, SHUT_RDWR);
@@ -310,6 +361,8 @@ static void look_at_devices(struct vz_display_channel *c)
 
 static void release(struct vz_display_channel *c)
 {
+    channel_files_free(c->files);
+    channel_clipboard_free(c->clipboard);
     vz_display_view_free(c->view);
     if (c->fd >= 0)
         close(c->fd);
@@ -330,7 +383,9 @@ static int set_up(struct vz_display_channel *c, int *ret_fd, struct vz_error *er
     if (c->stop_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(err, errno, VZ_ERROR_IO, "a channel for a display: %s", strerror(errno));
     c->fd = pair[0];
-    r = thread_start(&c->thread, THREAD_FREE, "vz-viewer", serve, c);
+    c->clipboard = channel_clipboard_new(c->machine, c->fd);
+    c->files = c->clipboard ? channel_files_new(c->machine, c->fd) : NULL;
+    r = thread_start(&c->thread, THREAD_VIEW, "vz-viewer", serve, c);
     if (r < 0) {
         close(pair[1]);
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "a thread for a viewer: %s", strerror(-r));

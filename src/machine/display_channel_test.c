@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include <vz/vz.h>
 
+#include "machine/channel_clipboard.h"
 #include "machine/machine_fixture.h"
 
 static const struct fake_op waiting[] = {{FAKE_WAIT}};
@@ -65,7 +67,7 @@ static void close_channel(struct rig *r)
     close(r->memory);
 }
 
-static void begin(struct rig *r, const char *pointing)
+static void begin_with(struct rig *r, const char *pointing, bool clipboard)
 {
     struct vz_error err = {.text = ""};
 
@@ -74,9 +76,21 @@ static void begin(struct rig *r, const char *pointing)
     ck_assert_msg(vz_config_add(r->config, "display", "800x600,scanout=1024x768", &err) >= 0, "%s", err.text);
     ck_assert_msg(vz_config_add(r->config, "keyboard", NULL, &err) >= 0, "%s", err.text);
     ck_assert_msg(vz_config_add(r->config, pointing, NULL, &err) >= 0, "%s", err.text);
+    if (clipboard)
+        ck_assert_msg(vz_config_add(r->config, "clipboard", NULL, &err) >= 0, "%s", err.text);
     r->m = vz_machine_new(r->config, NULL, &err);
     ck_assert_msg(r->m != NULL, "%s", err.text);
     ck_assert_msg(vz_machine_start_wait(r->m, &err) == 0, "%s", err.text);
+}
+
+static void begin(struct rig *r, const char *pointing)
+{
+    begin_with(r, pointing, false);
+}
+
+static void begin_clipboard(struct rig *r)
+{
+    begin_with(r, "pointer", true);
 }
 
 static void end(struct rig *r)
@@ -167,7 +181,7 @@ START_TEST(nonsense_ends_the_channel_alone)
         {.kind = VZ_CHANNEL_POINTER, .relative = 1, .dx = INT32_MIN, .dy = INT32_MAX, .buttons = 1},
         {.kind = VZ_CHANNEL_POINTER, .relative = 7}};
     struct vz_channel_touches touches = {.kind = VZ_CHANNEL_TOUCHES, .count = VZ_TOUCHES_MAX + 1};
-    char junk[200] = {0};
+    char junk[400] = {0};
     struct rig r;
 
     begin(&r, "trackpad");
@@ -223,12 +237,230 @@ START_TEST(there_must_be_a_display)
 }
 END_TEST
 
+/* What a thread of its own pastes of the viewer's. */
+struct pasting {
+    struct vz_clipboard *party;
+    pthread_t thread;
+    char *got;
+    size_t len;
+    struct vz_error err;
+};
+
+static void *paste(void *arg)
+{
+    struct pasting *p = arg;
+
+    p->got = vz_clipboard_fetch_wait(p->party, VZ_SELECTION_PRIMARY, VZ_CLIPBOARD_TEXT, &p->len, &p->err);
+    return NULL;
+}
+
+/* The answer of a viewer that is asked for what it has on offer: file -1, none. */
+static void answer_paste(struct rig *r, struct pasting *p, uint32_t there, int file)
+{
+    struct vz_channel_paste m;
+    struct vz_channel_pasted pasted = {.kind = VZ_CHANNEL_PASTED, .there = there};
+
+    ck_assert_int_eq(pthread_create(&p->thread, NULL, paste, p), 0);
+    ck_assert_int_eq(hear(r, &m, sizeof(m)), sizeof(m));
+    ck_assert_uint_eq(m.kind, VZ_CHANNEL_PASTE);
+    ck_assert_uint_eq(m.selection, VZ_SELECTION_PRIMARY);
+    ck_assert_uint_eq(m.type, VZ_CLIPBOARD_TEXT);
+    pasted.request = m.request;
+    ck_assert(channel_send(r->fd, &pasted, sizeof(pasted), file));
+    if (file >= 0)
+        close(file);
+    ck_assert_int_eq(pthread_join(p->thread, NULL), 0);
+}
+
+static int file_with(const char *text, off_t len)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+
+    ck_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && ftruncate(fd, len) == 0);
+    return fd;
+}
+
+static void expect_failed(struct rig *r, struct pasting *p, uint32_t there, int file)
+{
+    answer_paste(r, p, there, file);
+    ck_assert_ptr_null(p->got);
+    ck_assert_int_eq(p->err.code, VZ_ERROR_CANCELLED);
+}
+
+START_TEST(a_viewers_clipboard_is_pasted)
+{
+    const struct vz_channel_next_copied next = {.kind = VZ_CHANNEL_NEXT_COPIED};
+    struct vz_channel_copy copy = {.kind = VZ_CHANNEL_COPY, .selection = VZ_SELECTION_PRIMARY,
+                                   .types = VZ_CLIPBOARD_BIT(VZ_CLIPBOARD_TEXT)};
+    struct vz_clipboard_state state = VZ_CLIPBOARD_STATE_INIT;
+    struct pasting p = {.got = NULL};
+    struct rig r;
+    int pipe_fd[2];
+    uint32_t number;
+
+    begin_clipboard(&r);
+    p.party = vz_clipboard_new(r.m, NULL, NULL);
+    open_channel(&r, 0);
+    number = r.hello.clipboard;
+    ck_assert_uint_ne(number, 0);
+    say(&r, &next, sizeof(next));
+    say(&r, &copy, sizeof(copy));
+    for (unsigned i = 0; !state.types[VZ_SELECTION_PRIMARY]; i++) {
+        ck_assert_uint_lt(i, 2000);
+        usleep(10000);
+        ck_assert_int_eq(vz_clipboard_get_state(p.party, &state, NULL), 0);
+    }
+    answer_paste(&r, &p, 1, file_with("from the desktop", 16));
+    ck_assert_msg(p.got != NULL, "%s", p.err.text);
+    ck_assert(p.len == 16 && !memcmp(p.got, "from the desktop", 16));
+    free(p.got);
+    expect_failed(&r, &p, 0, -1);
+    expect_failed(&r, &p, 1, -1);
+    expect_failed(&r, &p, 1, file_with("", VZ_CLIPBOARD_MAX + 1));
+    ck_assert(pipe(pipe_fd) == 0);
+    expect_failed(&r, &p, 1, pipe_fd[0]); /* nobody waits for what may never come */
+    expect_failed(&r, &p, 1, open("/proc/self/status", O_RDONLY | O_CLOEXEC)); /* nor for another file system */
+    close(pipe_fd[1]);
+    answer_paste(&r, &p, 1, file_with("", 0));
+    ck_assert(p.got && p.len == 0);
+    free(p.got);
+    close_channel(&r);
+    ck_assert_int_eq(vz_clipboard_get_state(p.party, &state, NULL), 0);
+    ck_assert_uint_eq(state.types[VZ_SELECTION_PRIMARY], 0);
+    open_channel(&r, 1);
+    ck_assert_uint_eq(r.hello.clipboard, number);
+    close_channel(&r);
+    vz_clipboard_free(p.party);
+    end(&r);
+}
+END_TEST
+
+START_TEST(what_the_guest_has_not_copied_cannot_be_got)
+{
+    const struct vz_channel_copy copies[] = {
+        {.kind = VZ_CHANNEL_COPY, .selection = 2, .types = 2}, {.kind = VZ_CHANNEL_COPY, .types = UINT32_MAX},
+        {.kind = VZ_CHANNEL_COPY, .types = 2}};
+    const struct vz_channel_get gets[] = {
+        {.kind = VZ_CHANNEL_GET, .type = 1}, {.kind = VZ_CHANNEL_GET, .selection = 2, .type = 1},
+        {.kind = VZ_CHANNEL_GET, .selection = UINT32_MAX, .type = UINT32_MAX}, {.kind = VZ_CHANNEL_GET, .type = 32},
+        {.kind = VZ_CHANNEL_GET, .type = 0}};
+    const struct vz_channel_pasted pasted = {.kind = VZ_CHANNEL_PASTED, .there = 1, .request = 77};
+    struct vz_channel_got got;
+    struct rig r;
+
+    begin_clipboard(&r);
+    open_channel(&r, 0);
+    for (unsigned i = 0; i < 3; i++)
+        say(&r, &copies[i], sizeof(copies[i]));
+    say(&r, &pasted, sizeof(pasted)); /* which nobody has asked for */
+    for (unsigned i = 0; i < 5; i++) { /* nor is its own what it gets */
+        say(&r, &gets[i], sizeof(gets[i]));
+        ck_assert_int_eq(hear(&r, &got, sizeof(got)), sizeof(got));
+        ck_assert_uint_eq(got.kind, VZ_CHANNEL_GOT);
+        ck_assert_uint_eq(got.there, 0);
+    }
+    ck_assert(!vz_display_channel_is_over(r.channel));
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
+/* Its answers would pile up, or get lost. */
+START_TEST(one_that_asks_and_does_not_read_is_hung_up_on)
+{
+    const struct vz_channel_get get = {.kind = VZ_CHANNEL_GET, .type = 1};
+    struct rig r, other;
+
+    begin_clipboard(&r);
+    open_channel(&r, 0);
+    other = r;
+    open_channel(&other, 0);
+    for (unsigned i = 0; !vz_display_channel_is_over(r.channel); i++) {
+        ck_assert_uint_lt(i, 100000);
+        if (send(r.fd, &get, sizeof(get), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            usleep(1000);
+    }
+    say_next(&other);
+    ck_assert(!vz_display_channel_is_over(other.channel));
+    close_channel(&other);
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
+static void expect_file(struct rig *r, const char *name, int fd, uint32_t state)
+{
+    struct vz_channel_send_file m = {.kind = VZ_CHANNEL_SEND_FILE, .file = 77};
+    struct vz_channel_file told;
+
+    memcpy(m.name, name, strnlen(name, sizeof(m.name)));
+    ck_assert(channel_send(r->fd, &m, sizeof(m), fd));
+    if (fd >= 0)
+        close(fd);
+    ck_assert_int_eq(hear(r, &told, sizeof(told)), sizeof(told));
+    ck_assert_uint_eq(told.kind, VZ_CHANNEL_FILE);
+    ck_assert_uint_eq(told.file, 77);
+    ck_assert_uint_eq(told.state, state);
+}
+
+/* What the agent does with files is tested with one in the guest. */
+START_TEST(files_need_an_agent_and_a_name)
+{
+    const struct vz_channel_cancel_file cancel = {.kind = VZ_CHANNEL_CANCEL_FILE, .file = 5};
+    char name[VZ_CHANNEL_FILE_NAME_MAX];
+    int pipe_fd[2];
+    struct rig r;
+
+    begin_clipboard(&r);
+    open_channel(&r, 0);
+    for (unsigned i = 0; i < 20; i++)
+        expect_file(&r, "letter.txt", file_with("dear", 4), VZ_CHANNEL_FILE_NO_AGENT);
+    expect_file(&r, "../letter.txt", file_with("dear", 4), VZ_CHANNEL_FILE_BAD);
+    expect_file(&r, "letter.txt", -1, VZ_CHANNEL_FILE_BAD);
+    memset(name, 'a', sizeof(name)); /* without an end */
+    expect_file(&r, name, file_with("dear", 4), VZ_CHANNEL_FILE_BAD);
+    ck_assert(pipe(pipe_fd) == 0);
+    expect_file(&r, "letter.txt", pipe_fd[0], VZ_CHANNEL_FILE_BAD);
+    close(pipe_fd[1]);
+    say(&r, &cancel, sizeof(cancel)); /* what there is not */
+    expect_file(&r, "letter.txt", file_with("dear", 4), VZ_CHANNEL_FILE_NO_AGENT);
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
+START_TEST(a_machine_may_share_no_clipboard)
+{
+    const struct vz_channel_copy copy = {.kind = VZ_CHANNEL_COPY, .types = 2};
+    const struct vz_channel_get get = {.kind = VZ_CHANNEL_GET, .type = 1};
+    struct vz_channel_update u;
+    struct rig r;
+
+    begin(&r, "pointer");
+    open_channel(&r, 0);
+    ck_assert_uint_eq(r.hello.clipboard, 0);
+    say(&r, &copy, sizeof(copy));
+    say(&r, &get, sizeof(get));
+    say_next(&r);
+    do
+        ck_assert_int_gt(hear(&r, &u, sizeof(u)), 0);
+    while (u.kind != VZ_CHANNEL_UPDATE);
+    close_channel(&r);
+    end(&r);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, a_viewer_hears_of_the_display);
     UNIT_TEST(s, the_end_is_told);
     UNIT_TEST(s, nonsense_ends_the_channel_alone);
+    UNIT_TEST(s, one_that_asks_and_does_not_read_is_hung_up_on);
     UNIT_TEST(s, there_must_be_a_display);
+    UNIT_TEST(s, a_viewers_clipboard_is_pasted);
+    UNIT_TEST(s, what_the_guest_has_not_copied_cannot_be_got);
+    UNIT_TEST(s, a_machine_may_share_no_clipboard);
+    UNIT_TEST(s, files_need_an_agent_and_a_name);
 }
 
 UNIT_TEST_MAIN("display_channel", add_tests)

@@ -88,9 +88,9 @@ static void release(struct vz_machine *m)
     machine_fini_clipboard(m);
     runner_fini(&m->runner);
     close(m->wake_fd);
+    machine_sandbox_free(m);
     vz_config_unref(m->config);
     free(m->disk_stats);
-    machine_sandbox_free(m);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->lock);
     free(m);

@@ -35,7 +35,7 @@ static int change(struct vz_machine *m, void *arg, struct vz_error *err)
 {
     const struct part_call *c = arg;
     struct device_slot *s = device_slots_find(m->parts.slots, c->list, c->device);
-    int r = machine_sandbox_may_change(m, c->list, c->attachment, err);
+    int r = machine_sandbox_admit(m, c->list, c->attachment, err);
 
     if (r < 0)
         return r;
@@ -56,7 +56,7 @@ int vz_machine_set_network_attachment(struct vz_machine *m, unsigned device,
         return no_device(err, "network device", device);
     if (attachment && validate_attachment(attachment, err) < 0)
         return -1;
-    return machine_call(m, change, &c, err) < 0 ? -1 : 0;
+    return machine_call_opening(m, change, &c, err) < 0 ? -1 : 0;
 }
 
 static struct device_slot *card(struct vz_machine *m, unsigned device)
@@ -126,7 +126,7 @@ int vz_machine_set_directory_share(struct vz_machine *m, unsigned device,
         return no_device(err, "directory sharing device", device);
     if (share && validate_attachment(share, err) < 0)
         return -1;
-    return machine_call(m, change, &c, err) < 0 ? -1 : 0;
+    return machine_call_opening(m, change, &c, err) < 0 ? -1 : 0;
 }
 
 /* ---- Serial and console ports --------------------------------------------------------------- */
@@ -137,7 +137,7 @@ static int set_attachment(struct vz_machine *m, struct part_call *c, struct vz_e
         return -1;
     if (c->attachment && validate_attachment(c->attachment, err) < 0)
         return -1;
-    return machine_call(m, change, c, err) < 0 ? -1 : 0;
+    return machine_call_opening(m, change, c, err) < 0 ? -1 : 0;
 }
 
 int vz_machine_set_serial_attachment(struct vz_machine *m, unsigned index,

@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls into a machine's devices: programs come from any thread, devices are the machine's
- * thread's. The caller waits in between. */
+ * thread's. The caller waits in between, unless what it asks for takes its time: that has a completion. */
 #include "machine/machine_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 
 bool machine_is_current(const struct vz_machine *m)
 {
     return pthread_equal(pthread_self(), m->thread);
+}
+
+bool machine_can_wait(const struct vz_machine *m, struct vz_error *err)
+{
+    if (!machine_is_current(m))
+        return true;
+    error_set(err, 0, VZ_ERROR_INVALID_STATE, "the machine's own thread cannot wait for it");
+    return false;
 }
 
 static int refuse(enum vz_machine_state state, struct vz_error *err)
@@ -39,13 +50,20 @@ static bool append(struct vz_machine *m, struct machine_call *call, enum vz_mach
     return live;
 }
 
-/* The interrupt controllers of a paused machine get their state of before the pause back, so a
- * device that interrupts meanwhile does so between a thaw and a freeze. */
-static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+/* The caller makes its call itself. */
+static int give_turn(struct machine_call *call, struct vz_error *err)
+{
+    waiter_done(&call->turn, NULL);
+    return waiter_wait(&call->over, err) < 0 ? call->result : 0;
+}
+
+/* call: of who makes it himself; NULL: nobody does. The interrupt controllers of a paused machine get their state of before
+ * the pause back, so a device that interrupts meanwhile does so between a thaw and a freeze. */
+static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct machine_call *call, struct vz_error *err)
 {
     struct vz_error e = {0};
     bool frozen = m->parts.frozen != NULL;
-    int r = frozen ? parts_thaw(&m->parts, &e) : 0, result = fn(m, arg, err);
+    int r = frozen ? parts_thaw(&m->parts, &e) : 0, result = call ? give_turn(call, err) : fn(m, arg, err);
 
     if (frozen)
         device_slots_settle(m->parts.slots); /* whose loop does not turn */
@@ -59,8 +77,9 @@ static int run(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_e
     return result;
 }
 
-/* On the machine's thread. */
-static int run_if_live(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+/* On the machine's thread. call: as run()'s. */
+static int run_if_live(struct vz_machine *m, machine_call_fn *fn, void *arg, struct machine_call *call,
+                       struct vz_error *err)
 {
     enum vz_machine_state state;
     bool live;
@@ -68,22 +87,57 @@ static int run_if_live(struct vz_machine *m, machine_call_fn *fn, void *arg, str
     pthread_mutex_lock(&m->lock);
     live = is_live_locked(m, &state);
     pthread_mutex_unlock(&m->lock);
-    return live ? run(m, fn, arg, err) : refuse(state, err);
+    if (live)
+        return run(m, fn, arg, call, err);
+    refuse(state, err);
+    if (call)
+        waiter_done(&call->turn, err);
+    return -1;
 }
 
-int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+/* The machine's thread waits for us, unless it is not live any more. What threads are made are in its sandbox. */
+static void take_turn(struct vz_machine *m, struct machine_call *call)
 {
-    struct machine_call call = {.fn = fn, .arg = arg, .waiter = WAITER_INIT};
+    struct thread_policy *own;
+    struct vz_error e = {0};
+
+    if (waiter_wait(&call->turn, NULL) < 0)
+        return;
+    own = thread_set_policy(m->locked ? &m->sandbox.policy : NULL); /* it may have none after all */
+    call->result = call->fn(m, call->arg, &e);
+    thread_set_policy(own);
+    waiter_done(&call->over, call->result < 0 ? &e : NULL);
+}
+
+static int call_machine(struct vz_machine *m, struct machine_call *call, struct vz_error *err)
+{
     enum vz_machine_state state;
 
     if (!options_given(m, "machine", err))
         return -1;
     if (machine_is_current(m))
-        return run_if_live(m, fn, arg, err);
-    if (!append(m, &call, &state))
+        return run_if_live(m, call->fn, call->arg, NULL, err);
+    if (!append(m, call, &state))
         return refuse(state, err);
     machine_wake(m);
-    return waiter_wait(&call.waiter, err) < 0 ? -1 : call.result;
+    if (call->opens)
+        take_turn(m, call);
+    return waiter_wait(&call->waiter, err) < 0 ? -1 : call->result;
+}
+
+int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+{
+    struct machine_call call = {.fn = fn, .arg = arg, .waiter = WAITER_INIT};
+
+    return call_machine(m, &call, err);
+}
+
+int machine_call_opening(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err)
+{
+    struct machine_call call = {.fn = fn, .arg = arg, .waiter = WAITER_INIT, .turn = WAITER_INIT, .over = WAITER_INIT,
+                                .opens = m && m->sandbox_mode != VZ_SANDBOX_NONE};
+
+    return call_machine(m, &call, err);
 }
 
 static struct machine_call *pop(struct vz_machine *m)
@@ -108,7 +162,81 @@ void machine_serve_calls(struct vz_machine *m)
     while ((call = pop(m))) {
         struct vz_error err = {0};
 
-        call->result = run_if_live(m, call->fn, call->arg, &err);
+        call->result = run_if_live(m, call->fn, call->arg, call->opens ? call : NULL, &err);
         waiter_done(&call->waiter, call->result < 0 ? &err : NULL); /* now it is gone */
     }
+}
+
+/* ---- What takes its time -------------------------------------------------------------------- */
+
+static void call_done(struct event *e, void *machine)
+{
+    struct machine_work *w = container_of(e, struct machine_work, event);
+
+    if (w->fn)
+        w->fn(w->arg, machine, w->failed ? &w->err : NULL);
+    if (w->release)
+        w->release(w);
+    free(w);
+}
+
+void machine_complete_work(struct machine_work *w, const struct vz_error *err)
+{
+    w->failed = err != NULL;
+    if (err && err != &w->err)
+        w->err = *err;
+    w->event.fn = call_done;
+    machine_complete(w->machine, &w->event, w->direct);
+}
+
+static struct machine_work *copy_work(const void *what, size_t size)
+{
+    struct machine_work *w = malloc(size);
+
+    if (w)
+        memcpy(w, what, size);
+    return w;
+}
+
+static void begin_work(struct machine_work *w, machine_call_fn *fn, const struct vz_error *refused)
+{
+    if (refused)
+        machine_complete_work(w, refused);
+    else if ((w->opens ? machine_call_opening : machine_call)(w->machine, fn, w, &w->err) < 0)
+        machine_complete_work(w, &w->err);
+}
+
+int machine_begin_work(const void *what, size_t size, machine_call_fn *fn, const struct vz_error *refused)
+{
+    struct machine_work *w = copy_work(what, size);
+
+    if (!w)
+        return -1;
+    begin_work(w, fn, refused);
+    return 0;
+}
+
+static void wait_done(void *arg, struct vz_machine *m, const struct vz_error *err)
+{
+    waiter_done(arg, err);
+}
+
+int machine_begin_work_wait(const void *what, size_t size, machine_call_fn *fn, const struct vz_error *refused,
+                            struct vz_error *err)
+{
+    struct waiter waiter = WAITER_INIT;
+    struct machine_work *w;
+
+    if (!machine_can_wait(((const struct machine_work *)what)->machine, err))
+        return -1;
+    w = copy_work(what, size);
+    if (!w) {
+        error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
+        return -1;
+    }
+    w->fn = wait_done;
+    w->arg = &waiter;
+    w->direct = true;
+    begin_work(w, fn, refused);
+    return waiter_wait(&waiter, err);
 }

@@ -29,17 +29,10 @@ static void call_fetched(struct event *e, void *machine)
 /* With data, which is taken, or the error that is in it. No lock held. */
 void clipboard_complete(struct clipboard_fetch *f, void *data, size_t len)
 {
-    struct vz_machine *m = f->machine;
-
     f->data = data;
     f->len = len;
     f->event.fn = call_fetched;
-    if (f->direct) {
-        call_fetched(&f->event, m);
-        return;
-    }
-    events_push(&m->events, &f->event);
-    machine_wake(m);
+    machine_complete(f->machine, &f->event, f->direct);
 }
 
 void *clipboard_copy(const void *data, size_t len)
@@ -544,12 +537,8 @@ void *vz_clipboard_fetch_wait(struct vz_clipboard *c, enum vz_selection s, enum 
 {
     struct fetch_wait w = {.waiter = WAITER_INIT};
 
-    if (!options_given(c, "clipboard", err))
+    if (!options_given(c, "clipboard", err) || !machine_can_wait(c->machine, err))
         return NULL;
-    if (machine_is_current(c->machine)) {
-        error_set(err, 0, VZ_ERROR_INVALID_STATE, "the machine's own thread cannot wait for it");
-        return NULL;
-    }
     if (fetch(c, &(struct clipboard_fetch){.selection = s, .type = type, .fn = fetch_done, .arg = &w, .direct = true},
               err) < 0 ||
         waiter_wait(&w.waiter, err) < 0)

@@ -33,6 +33,7 @@ struct machine_clipboard {
     bool asked;
     TAILQ_HEAD(, clipboard_paste) pastes;  /* of the parties' */
     uint64_t last_request;
+    uint32_t number; /* of the machine's, for viewers to know it by; 0: not made yet */
 };
 
 void machine_init_clipboard(struct vz_machine *m);

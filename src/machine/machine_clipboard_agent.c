@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "device/agent_line.h"
+#include "machine/channel_files.h"
 #include "machine/machine_clipboard_impl.h"
 #include "machine/machine_impl.h"
 
@@ -95,6 +96,8 @@ static void on_presence(struct vz_machine *m, bool there)
     pthread_mutex_unlock(&m->lock);
     if (there)
         machine_apply_clipboard(m);
+    else
+        machine_forget_files(m);
 }
 
 static void on_offered(struct vz_machine *m, unsigned s, unsigned types)
@@ -164,9 +167,14 @@ static const char *why_not(enum spice_failure why)
 
 static void on_content(struct vz_machine *m, const struct agent_event *e)
 {
+    const bool no_memory = e->data || e->why == SPICE_NO_MEMORY; /* where there is no data in the end */
+    char *data = e->data ? realloc(e->data, e->len + 1) : NULL;
     struct clipboard_fetch *f;
-    void *copy = NULL;
 
+    if (data)
+        data[e->len] = '\0';
+    else
+        free(e->data);
     pthread_mutex_lock(&m->lock);
     f = TAILQ_FIRST(&m->clipboard.fetches);
     if (f)
@@ -174,13 +182,12 @@ static void on_content(struct vz_machine *m, const struct agent_event *e)
     m->clipboard.asked = false;
     pthread_mutex_unlock(&m->lock);
     if (f) {
-        if (e->data)
-            copy = clipboard_copy(e->data, e->len); /* with a 0 behind it */
-        error_set(&f->err, 0, e->data || e->why == SPICE_NO_MEMORY ? VZ_ERROR_NO_MEMORY : VZ_ERROR_GUEST, "%s",
-                  e->data || e->why == SPICE_NO_MEMORY ? "out of memory" : why_not(e->why));
-        clipboard_complete(f, copy, e->len);
+        error_set(&f->err, 0, no_memory ? VZ_ERROR_NO_MEMORY : VZ_ERROR_GUEST, "%s",
+                  no_memory ? "out of memory" : why_not(e->why));
+        clipboard_complete(f, data, e->len);
+    } else {
+        free(data);
     }
-    free(e->data);
     machine_apply_clipboard(m);
 }
 
@@ -191,6 +198,7 @@ void machine_tell_clipboard(struct vz_machine *m, const struct agent_event *e)
     case AGENT_OFFERED: on_offered(m, e->selection, e->types); break;
     case AGENT_WANTED: on_wanted(m, e); break;
     case AGENT_CONTENT: on_content(m, e); break;
+    case AGENT_FILE: machine_tell_file(m, e->file, e->news); break;
     }
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "machine/machine_fixture.h"
 #include "unit.h"
 
 static struct vz_machine *machine;
@@ -14,19 +15,13 @@ static struct vz_machine *machine;
 static struct vz_machine *new_machine(bool shares, bool dispatched)
 {
     struct vz_machine_options options = VZ_MACHINE_OPTIONS_INIT;
-    struct vz_config *c = vz_config_new(NULL, NULL);
-    struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
+    struct vz_config *c = make_config("/proc/self/exe", 1, false); /* it is not started */
     struct vz_virtio_console_options o = VZ_VIRTIO_CONSOLE_OPTIONS_INIT;
     struct vz_console_port_options port = VZ_CONSOLE_PORT_OPTIONS_INIT;
-    struct vz_boot_loader *loader;
     struct vz_console_device *d;
     struct vz_machine *m;
     struct vz_error err;
 
-    b.kernel = "/proc/self/exe"; /* it is not started */
-    loader = vz_linux_boot_loader_new(&b, NULL);
-    vz_config_set_boot_loader(c, loader);
-    vz_boot_loader_unref(loader);
     port.name = VZ_SPICE_AGENT_PORT_NAME;
     port.attachment = vz_spice_agent_attachment_new(shares, NULL);
     o.ports = &port;

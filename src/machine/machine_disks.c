@@ -3,8 +3,6 @@
 #include <vz/runtime.h>
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "device/device_kind.h"
@@ -13,7 +11,8 @@
 
 static int no_disk(unsigned device, struct vz_error *err)
 {
-    return error_set(err, ENOENT, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no storage device %u", device);
+    error_set(err, 0, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no storage device %u", device);
+    return -1;
 }
 
 /* By its number. One that check() knows may be gone, or not be there yet: NULL with err. */
@@ -22,7 +21,7 @@ static struct device_slot *disk(struct vz_machine *m, unsigned device, struct vz
     struct device_slot *s = device_slots_find(m->parts.slots, "storageDevices", device);
 
     if (!s)
-        (void)!no_disk(device, err);
+        no_disk(device, err);
     return s;
 }
 
@@ -33,48 +32,16 @@ static int check(const struct vz_machine *m, unsigned device, struct vz_error *e
         return -1;
     if (device < m->config->storage_devices.count + MACHINE_USB_MAX)
         return 0;
-    (void)!no_disk(device, err);
-    return -1;
+    return no_disk(device, err);
 }
 
 /* ---- Size ----------------------------------------------------------------------------------- */
 
 struct resize_op {
-    struct event event;
-    struct vz_machine *machine;
+    struct machine_work work;
     unsigned device;
     uint64_t size;
-    vz_machine_done_fn *fn; /* may be NULL */
-    void *arg;
-    bool direct; /* of the waiting form: completed by the machine's thread itself */
-    bool failed;
-    struct vz_error err;
 };
-
-static void call_resized(struct event *e, void *machine)
-{
-    struct resize_op *op = container_of(e, struct resize_op, event);
-
-    if (op->fn)
-        op->fn(op->arg, machine, op->failed ? &op->err : NULL);
-    free(op);
-}
-
-static void complete(struct resize_op *op, const struct vz_error *err)
-{
-    struct vz_machine *m = op->machine;
-
-    op->failed = err != NULL;
-    if (err && err != &op->err)
-        op->err = *err;
-    if (op->direct) {
-        call_resized(&op->event, m);
-        return;
-    }
-    op->event.fn = call_resized;
-    events_push(&m->events, &op->event);
-    machine_wake(m);
-}
 
 static int tell_guest(struct vz_machine *m, void *arg, struct vz_error *err)
 {
@@ -91,8 +58,8 @@ static void on_grown(void *arg, const struct vz_error *err)
     struct resize_op *op = arg;
 
     if (!err)
-        machine_call(op->machine, tell_guest, op, NULL); /* not live: there is no guest any more */
-    complete(op, err);
+        machine_call(op->work.machine, tell_guest, op, NULL); /* not live: there is no guest any more */
+    machine_complete_work(&op->work, err);
 }
 
 static int begin(struct vz_machine *m, void *arg, struct vz_error *err)
@@ -103,47 +70,26 @@ static int begin(struct vz_machine *m, void *arg, struct vz_error *err)
     return s ? s->kind->disk->grow(s, op->size, on_grown, op, err) : -ENOENT;
 }
 
-static int resize(struct vz_machine *m, const struct resize_op *what)
-{
-    struct resize_op *op = m ? malloc(sizeof(*op)) : NULL;
-
-    if (!op)
-        return -1;
-    *op = *what;
-    op->machine = m;
-    if (check(m, op->device, &op->err) < 0 || machine_call(m, begin, op, &op->err) < 0)
-        complete(op, &op->err);
-    return 0;
-}
-
 int vz_machine_resize_disk(struct vz_machine *m, unsigned device, uint64_t size,
                            vz_machine_done_fn *fn, void *arg)
 {
-    return resize(m, &(struct resize_op){.device = device, .size = size, .fn = fn, .arg = arg});
-}
+    const struct resize_op op = {.work = {.machine = m, .fn = fn, .arg = arg}, .device = device, .size = size};
+    struct vz_error err;
 
-static void resize_done(void *arg, struct vz_machine *m, const struct vz_error *err)
-{
-    waiter_done(arg, err);
+    if (!m)
+        return -1;
+    return machine_begin_work(&op, sizeof(op), begin, check(m, device, &err) < 0 ? &err : NULL);
 }
 
 int vz_machine_resize_disk_wait(struct vz_machine *m, unsigned device, uint64_t size,
                                 struct vz_error *err)
 {
-    struct waiter w = WAITER_INIT;
-    const struct resize_op op = {.device = device, .size = size, .fn = resize_done, .arg = &w, .direct = true};
+    const struct resize_op op = {.work.machine = m, .device = device, .size = size};
+    struct vz_error refused;
 
     if (!options_given(m, "machine", err))
         return -1;
-    if (machine_is_current(m)) {
-        error_set(err, 0, VZ_ERROR_INVALID_STATE, "the machine's own thread cannot wait for it");
-        return -1;
-    }
-    if (resize(m, &op) < 0) {
-        error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
-        return -1;
-    }
-    return waiter_wait(&w, err);
+    return machine_begin_work_wait(&op, sizeof(op), begin, check(m, device, &refused) < 0 ? &refused : NULL, err);
 }
 
 /* ---- What it is now ------------------------------------------------------------------------- */
@@ -252,6 +198,6 @@ int vz_machine_disk_stats(struct vz_machine *m, unsigned device, struct vz_disk_
     s = m->disk_stats[device];
     pthread_mutex_unlock(&m->lock);
     if (!s.size && device >= m->config->storage_devices.count)
-        return no_disk(device, err) < 0 ? -1 : 0;
+        return no_disk(device, err);
     return options_return(ret, ret->size, &s, sizeof(s), err) < 0 ? -1 : 0;
 }

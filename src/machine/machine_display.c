@@ -58,14 +58,15 @@ static void tell_agent(struct vz_machine *m, const struct display_call *c, struc
     unsigned count = MIN(display_scanouts(s->host), SPICE_MONITORS_MAX);
     int32_t x = 0;
 
-    for (unsigned i = 0; agent && i < count; i++) {
+    if (!agent)
+        return;
+    for (unsigned i = 0; i < count; i++) {
         struct display_size size = display_wish(s->host, i);
 
         monitor[i] = (struct spice_monitor){.width = size.width, .height = size.height, .x = x};
         x += (int32_t)size.width;
     }
-    if (agent)
-        spice_agent_monitors(agent, monitor, count);
+    spice_agent_monitors(agent, monitor, count);
 }
 
 static int reconfigure(struct vz_machine *m, void *arg, struct vz_error *err)

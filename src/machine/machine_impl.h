@@ -19,6 +19,7 @@
 #include "machine/runner.h"
 #include "machine/still.h"
 #include "machine/waiter.h"
+#include "base/child.h"
 #include "sandbox/sandbox.h"
 
 /* An operation under way, from its call to its completion. */
@@ -37,6 +38,20 @@ struct machine_op {
 /* On the machine's thread, with devices there. 0, or below 0 with *err. */
 typedef int machine_call_fn(struct vz_machine *m, void *arg, struct vz_error *err);
 
+/* What devices of a live machine take their time for, from its call to its completion. At the start of a struct that
+ * says what it is. */
+struct machine_work {
+    struct event event;
+    struct vz_machine *machine;
+    vz_machine_done_fn *fn; /* may be NULL */
+    void *arg;
+    void (*release)(struct machine_work *w); /* what else it holds, behind fn; may be NULL */
+    bool direct; /* of the waiting form: completed by the machine's thread itself */
+    bool opens;  /* as machine_call_opening() */
+    bool failed;
+    struct vz_error err;
+};
+
 /* A call from another thread, which waits for it. */
 struct machine_call {
     struct machine_call *next;
@@ -44,6 +59,8 @@ struct machine_call {
     void *arg;
     int result;
     struct waiter waiter;
+    bool opens;               /* the caller makes it itself, between the two: */
+    struct waiter turn, over; /* the machine's thread waits; it goes on */
 };
 
 struct machine_background;
@@ -55,7 +72,8 @@ struct machine_listener;
 
 #define MACHINE_STATS_MAX 256
 
-#define MACHINE_USB_MAX 16u /* USB disks that came while it runs: as many as there are ports for them */
+/* USB disks that came while it runs: as many as there are ports for them. */
+#define MACHINE_USB_MAX ((unsigned)VZ_USB_DEVICES_MAX)
 
 struct machine_stat {
     const char *name;
@@ -70,6 +88,7 @@ struct vz_machine {
     void *delegate_arg;
     bool use_events_fd;
     enum vz_sandbox sandbox_mode;
+    uint32_t sandbox_uid, sandbox_gid;
     char **sandbox_folders; /* ends with NULL; may be NULL */
     int wake_fd; /* an eventfd the machine's thread always watches */
     pthread_t thread;
@@ -97,14 +116,20 @@ struct vz_machine {
     LIST_HEAD(, machine_background) background; /* saves whose files are being written */
     uint64_t memory_target; /* bytes */
     struct machine_clipboard clipboard;
+    LIST_HEAD(, file_transfer) files; /* that viewers send the guest, under the lock; */
+    uint32_t last_file;               /* the number of the last one */
 
     /* The machine's thread's, changed while idle; others look only when it is not. */
     struct parts parts;
     struct runner runner;
     struct sandbox sandbox;
+    struct child nat; /* the process for networks behind NAT; none without a sandbox */
+    char **late_sockets; /* paths of those that listen since; ends with NULL; may be NULL */
     bool locked; /* its thread has entered the sandbox, and opens nothing any more */
     struct vz_storage_device *usb[MACHINE_USB_MAX]; /* machine_usb.c: those that came; references */
-    LIST_HEAD(, usb_op) usb_ops;
+    LIST_HEAD(, usb_op) usb_ops, usb_dials;
+    struct vz_usb_device *usb_host[MACHINE_USB_MAX]; /* likewise */
+    struct loop_work usb_lost; /* takes those out that are gone from the host */
     struct loop_timer *late; /* fires when devices take too long to be quiet */
     unsigned late_ms;
 };
@@ -165,6 +190,9 @@ bool machine_still_serve(struct vz_machine *m);
 /* machine_tell.c: deliver what waits, unless the program fetches it. */
 void machine_deliver(struct vz_machine *m);
 
+/* Have e's function called, as a completion; direct: here and now, for who waits. No lock held. */
+void machine_complete(struct vz_machine *m, struct event *e, bool direct);
+
 /* Complete op, which may be NULL; err NULL is success. It is gone when this returns, or soon after.
  * No lock held. */
 void machine_op_complete(struct vz_machine *m, struct machine_op *op, const struct vz_error *err);
@@ -180,8 +208,22 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
  * What fn returned; or -1 with VZ_ERROR_INVALID_STATE, and fn was not called: the machine is not
  * live. */
 int machine_call(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err);
+/* The same for what opens files, or makes threads for them. The thread of a machine with a sandbox cannot: fn is called on
+ * the caller's then, while the machine's waits. What it makes is the machine's, in its sandbox. */
+int machine_call_opening(struct vz_machine *m, machine_call_fn *fn, void *arg, struct vz_error *err);
 void machine_serve_calls(struct vz_machine *m); /* its thread */
 bool machine_is_current(const struct vz_machine *m);
+bool machine_can_wait(const struct vz_machine *m, struct vz_error *err); /* not its own thread: false with err */
+
+/* As machine_call(), for what takes its time: fn gets a copy of what (size bytes that begin with a struct machine_work)
+ * as its arg. That is completed once: with refused, unless that is NULL, and fn is not called; when fn fails; or by
+ * machine_complete_work(). Returns 0; or -1 without memory, and nothing is taken over. */
+int machine_begin_work(const void *what, size_t size, machine_call_fn *fn, const struct vz_error *refused);
+/* And wait, where it has no fn yet. 0, or -1 with err. */
+int machine_begin_work_wait(const void *what, size_t size, machine_call_fn *fn, const struct vz_error *refused,
+                            struct vz_error *err);
+/* err NULL is success. It is gone when this returns, or soon after. No lock held. */
+void machine_complete_work(struct machine_work *w, const struct vz_error *err);
 
 /* machine_memory.c */
 uint64_t machine_memory_minimum(const struct vz_config *c); /* bytes; it has a balloon */
@@ -196,15 +238,18 @@ void machine_free_listeners(struct vz_machine *m);
 /* machine_usb.c, its thread: the configuration with the USB devices that it has now, a reference, or NULL with err; and when
  * its parts are gone. */
 struct vz_config *machine_present_config(struct vz_machine *m, struct vz_error *err);
+/* It is gone from the host: it will be taken out; uuid is its. */
+void machine_lose_usb(struct vz_machine *m, const struct device_slot *s, char ret_uuid[VZ_USB_UUID_TEXT_MAX]);
+void machine_hang_up_usb(struct vz_machine *m); /* before that: devices whose servers have not answered do not come */
 void machine_forget_usb(struct vz_machine *m);
 
 /* machine_sandbox.c: on its thread, before anything is opened, when all is, and when that is over. 0 or -errno. */
 int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err) must_check;
 int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err) must_check;
 void machine_sandbox_release(struct vz_machine *m);
-/* Can another attachment be opened now? NULL can. 0; or -EPERM with err. */
-int machine_sandbox_may_change(const struct vz_machine *m, const char *list, const void *attachment,
-                               struct vz_error *err) must_check;
+/* In machine_call_opening(): another attachment is about to be opened. NULL can. 0; or -EPERM with err: it cannot. */
+int machine_sandbox_admit(struct vz_machine *m, const char *list, const void *attachment,
+                          struct vz_error *err) must_check;
 /* What it takes from the options. 0 or -errno. */
 int machine_sandbox_options(struct vz_machine *m, const struct vz_machine_options *o, struct vz_error *err) must_check;
 void machine_sandbox_free(struct vz_machine *m);

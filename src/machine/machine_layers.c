@@ -98,5 +98,5 @@ int vz_machine_set_disks(struct vz_machine *machine, const struct vz_config *con
 {
     if (!options_given(machine, "machine", err) || !options_given(config, "configuration", err))
         return -1;
-    return machine_call(machine, set_disks, (void *)config, err) < 0 ? -1 : 0;
+    return machine_call_opening(machine, set_disks, (void *)config, err) < 0 ? -1 : 0;
 }

@@ -2,15 +2,24 @@
 /* What a machine's threads may still do once all is open, by what it has: src/sandbox/ does it. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "base/nbd_uri.h"
+#include "base/unix_socket.h"
 #include "config/foreign_binaries.h"
 #include "hv/hv.h"
 #include "machine/machine_impl.h"
+#include "net/net_nat_child.h"
 #include "sandbox/sandbox_calls.h"
+#include "sandbox/sandbox_world.h"
 #include "save/save_key.h"
+#include "usbhost/usb_host.h"
 
 #define WRITERS (SANDBOX_KIND(LOOP) | SANDBOX_KIND(SAVE))
 
@@ -40,14 +49,77 @@ static int copy_folders(struct vz_machine *m, const char *const *folder, struct 
 
 int machine_sandbox_options(struct vz_machine *m, const struct vz_machine_options *o, struct vz_error *err)
 {
-    if ((unsigned)o->sandbox > VZ_SANDBOX_LOG)
+    if ((unsigned)o->sandbox > VZ_SANDBOX_AUTOMATIC)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "there is no sandbox number %u", (unsigned)o->sandbox);
     m->sandbox_mode = o->sandbox;
+    m->sandbox_uid = o->sandbox_uid;
+    m->sandbox_gid = o->sandbox_gid;
     return copy_folders(m, o->sandbox_folders, err);
+}
+
+/* ---- Sockets that listen at a path ------------------------------------------------------------ */
+
+/* Its thread made it, and cannot remove it any more: who frees the machine does. */
+static void sweep(const char *path)
+{
+    if (unix_socket_is_stale(path))
+        unlink(path);
+}
+
+static void sweep_serial(const struct vz_serial_attachment *a)
+{
+    if (a && a->kind == SERIAL_UNIX)
+        sweep(a->path);
+}
+
+static void sweep_sockets(const struct vz_machine *m)
+{
+    const struct vz_config *c = m->config;
+
+    for (unsigned i = 0; i < c->serial_ports.count; i++)
+        sweep_serial(config_serial_port(c, i)->attachment);
+    for (unsigned i = 0; i < c->console_devices.count; i++) {
+        const struct vz_console_device *d = c->console_devices.item[i];
+
+        for (unsigned n = 0; n < d->port_count; n++)
+            sweep_serial(d->port[n].attachment);
+    }
+    for (unsigned i = 0; i < c->socket_devices.count; i++) {
+        const struct vz_socket_device *d = c->socket_devices.item[i];
+
+        for (unsigned n = 0; n < d->forward_count; n++)
+            if (d->forward[n].to_guest)
+                sweep(d->forward[n].path);
+    }
+    for (char **path = m->late_sockets; path && *path; path++)
+        sweep(*path);
+}
+
+static int note_socket(struct vz_machine *m, const struct vz_serial_attachment *a)
+{
+    size_t count = 0;
+    char **longer;
+
+    if (a->kind != SERIAL_UNIX)
+        return 0;
+    while (m->late_sockets && m->late_sockets[count])
+        count++;
+    longer = realloc(m->late_sockets, (count + 2) * sizeof(*longer));
+    if (!longer)
+        return -ENOMEM;
+    m->late_sockets = longer;
+    longer[count] = strdup(a->path);
+    longer[count + 1] = NULL;
+    return longer[count] ? 0 : -ENOMEM;
 }
 
 void machine_sandbox_free(struct vz_machine *m)
 {
+    if (m->locked)
+        sweep_sockets(m);
+    for (char **path = m->late_sockets; path && *path; path++)
+        free(*path);
+    free(m->late_sockets);
     for (char **folder = m->sandbox_folders; folder && *folder; folder++)
         free(*folder);
     free(m->sandbox_folders);
@@ -78,17 +150,21 @@ static bool has_nbd(const struct vz_config *c)
     return false;
 }
 
-/* Its library has a thread that none of our filters reaches, or dies in the loop's. */
-static bool has_host_sound(const struct vz_config *c)
+/* One may come, too, where there is a controller for that. */
+static bool has_host_usb(const struct vz_config *c)
 {
-    for (unsigned i = 0; i < c->sound_devices.count; i++) {
-        const struct vz_sound_device *d = c->sound_devices.item[i];
+    return c->usb_devices.count || c->usb_controllers.count;
+}
 
-        for (unsigned n = 0; n < d->stream_count; n++)
-            if (d->stream[n].attachment && d->stream[n].attachment->kind == SOUND_HOST)
-                return true;
-    }
-    return false;
+/* Root without its capabilities makes no file in those. */
+static bool has_others_folders(const struct vz_machine *m)
+{
+    struct stat st;
+    bool has = false;
+
+    for (char **folder = m->sandbox_folders; !has && *folder; folder++)
+        has = stat(*folder, &st) == 0 && st.st_uid != 0;
+    return has;
 }
 
 /* Which backend it is has not been chosen yet. */
@@ -98,10 +174,23 @@ static uint32_t features(const struct vz_machine *m)
     const char *accel = c->options.accel;
     bool kvm = !accel || strcmp(accel, "soft"), soft = !accel || strcmp(accel, "kvm");
 
-    return (uint32_t)((has_nat(c) ? SANDBOX_NET : 0) | (has_nbd(c) ? SANDBOX_NET | SANDBOX_NBD : 0) |
+    return (uint32_t)((has_nat(c) && !m->nat.pid ? SANDBOX_NET : 0) | (has_nbd(c) ? SANDBOX_NET | SANDBOX_NBD : 0) |
                       (c->socket_devices.count ? SANDBOX_VSOCK : 0) | (kvm ? SANDBOX_KVM : 0) |
                       (soft && hv_soft_ops.memory_shared(c->options.jit) ? SANDBOX_STUBS : 0) |
-                      (m->sandbox_folders[0] ? SANDBOX_FOLDERS : 0));
+                      (has_host_usb(c) ? SANDBOX_USB : 0) | (m->sandbox_folders[0] ? SANDBOX_FOLDERS : 0));
+}
+
+/* What its threads see of the host besides, where the process may have it otherwise (root's; others' would have to become
+ * another user's first, which no process with threads can). Who names files while the machine runs sees all files. */
+static unsigned world(const struct vz_machine *m, uint32_t features)
+{
+    const uint32_t by_name = SANDBOX_FOLDERS | SANDBOX_VSOCK | SANDBOX_NBD | SANDBOX_NET;
+    bool names = features & by_name || m->config->directory_sharing_devices.count;
+
+    if (m->sandbox_mode != VZ_SANDBOX_PROCESS)
+        return 0;
+    return SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP | (names ? 0 : SANDBOX_OWN_FILES) |
+           (features & (SANDBOX_NET | SANDBOX_VSOCK | SANDBOX_NBD) ? 0 : SANDBOX_OWN_NETWORK);
 }
 
 /* ---- Files ---------------------------------------------------------------------------------- */
@@ -152,6 +241,52 @@ static int allow_names(struct vz_machine *m)
     return r;
 }
 
+/* What TLS with an NBD server reads. Threads that connect again are made by the loop's. */
+static int allow_tls(struct sandbox *s, const char *path)
+{
+    return path[0] ? sandbox_allow(s, SANDBOX_KIND(LOOP) | SANDBOX_KIND(NBD), path, false) : 0;
+}
+
+/* Where libnbd looks when an address says nothing. */
+static int allow_usual_tls(struct sandbox *s)
+{
+    static const char *const own[] = {"/.pki/libnbd", "/.config/pki/libnbd"};
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    int r = allow_tls(s, "/etc/pki/libnbd");
+
+    if (!r)
+        r = allow_tls(s, "/etc/ssl/certs");
+    for (size_t i = 0; !r && home && i < ARRAY_SIZE(own); i++) {
+        snprintf(path, sizeof(path), "%s%s", home, own[i]);
+        r = allow_tls(s, path);
+    }
+    return r;
+}
+
+static int allow_server(struct sandbox *s, const struct vz_storage_attachment *a)
+{
+    struct nbd_uri u;
+    int r;
+
+    if (a->kind != STORAGE_NBD || nbd_uri_parse(a->uri, &u, NULL) < 0 || !u.tls)
+        return 0;
+    if (!u.certificates[0] && !u.psk_file[0])
+        return allow_usual_tls(s);
+    r = allow_tls(s, u.certificates);
+    return r ? r : allow_tls(s, u.psk_file);
+}
+
+static int allow_servers(struct vz_machine *m)
+{
+    const struct object_list *l = &m->config->storage_devices;
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < l->count; i++)
+        r = allow_server(&m->sandbox, ((const struct vz_storage_device *)l->item[i])->attachment);
+    return r;
+}
+
 static int allow_folders(struct vz_machine *m)
 {
     char key[PATH_MAX];
@@ -166,21 +301,56 @@ static int allow_folders(struct vz_machine *m)
 
 /* ---- Its life ------------------------------------------------------------------------------- */
 
-int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
+/* On this host, for this machine. */
+static void choose(struct vz_machine *m)
 {
-    const struct sandbox_options o = {.mode = m->sandbox_mode == VZ_SANDBOX_LOG ? SANDBOX_LOG : SANDBOX_ON,
-                                      .process = m->sandbox_mode == VZ_SANDBOX_PROCESS,
-                                      .features = features(m)};
+    bool possible;
+
+    if (m->sandbox_mode != VZ_SANDBOX_AUTOMATIC)
+        return;
+    possible = sandbox_is_possible();
+    m->sandbox_mode = possible ? VZ_SANDBOX_PROCESS : VZ_SANDBOX_NONE;
+    if (!possible)
+        log_error("the machine has no sandbox: this host's kernel has no seccomp filters");
+}
+
+/* Networks behind NAT get a process of their own: what the network says is no business of a process that has a guest's
+ * memory. Where none can be started they are in this one, which then has sockets; but without descriptors it would not get far. */
+static int start_nat(struct vz_machine *m, struct vz_error *err)
+{
+    const struct net_nat_child_options o = {.locks = true, .logs = m->sandbox_mode == VZ_SANDBOX_LOG,
+                                            .uid = geteuid() ? 0 : m->sandbox_uid, .gid = m->sandbox_gid};
     int r;
 
+    if (m->sandbox_mode == VZ_SANDBOX_THREADS || !has_nat(m->config))
+        return 0;
+    r = net_nat_child_start(&m->nat, &o, err);
+    if (r == -EMFILE || r == -ENFILE)
+        return r;
+    if (r < 0)
+        log_warn("NAT stays in the machine's process: %s", err->text);
+    return 0;
+}
+
+int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
+{
+    struct sandbox_options o = {.uid = m->sandbox_uid, .gid = m->sandbox_gid,
+                                .others_folders = has_others_folders(m)};
+    int r;
+
+    m->nat = (struct child)CHILD_NONE;
+    choose(m);
+    o.mode = m->sandbox_mode == VZ_SANDBOX_LOG ? SANDBOX_LOG : SANDBOX_ON;
+    o.process = m->sandbox_mode == VZ_SANDBOX_PROCESS;
     if (m->sandbox_mode == VZ_SANDBOX_NONE)
         return 0;
     if (m->locked)
         return error_set(err, EINVAL, VZ_ERROR_INVALID_STATE, "a machine with a sandbox can be started once");
-    if (m->sandbox_mode != VZ_SANDBOX_LOG && has_host_sound(m->config))
-        return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
-                         "a sandbox cannot hold the thread of the host's sound library (PipeWire): use a machine without "
-                         "the host's sound, or without a sandbox");
+    r = start_nat(m, err);
+    if (r < 0)
+        return r;
+    o.features = features(m);
+    o.world = world(m, o.features);
     r = sandbox_init(&m->sandbox, &o, err);
     if (r < 0)
         return r;
@@ -188,19 +358,28 @@ int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
     if (!r)
         r = o.features & SANDBOX_NET ? allow_names(m) : 0;
     if (!r)
+        r = allow_servers(m);
+    if (!r)
         r = allow_folders(m);
     if (r < 0) {
         sandbox_fini(&m->sandbox);
         return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot prepare the sandbox: %s", strerror(-r));
     }
+    if (o.features & SANDBOX_USB)
+        usb_host_prepare();
     thread_set_policy(&m->sandbox.policy);
     return 0;
 }
 
 int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err)
 {
-    int r = thread_enter(THREAD_LOOP);
+    int r = m->nat.pid ? net_nat_child_lock(&m->nat, err) : 0;
 
+    if (r < 0) {
+        error_prefix(err, "NAT cannot enter the sandbox");
+        return r;
+    }
+    r = thread_enter(THREAD_LOOP);
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_INTERNAL, "cannot enter the sandbox: %s", strerror(-r));
     m->locked = m->sandbox_mode != VZ_SANDBOX_NONE;
@@ -209,6 +388,7 @@ int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err)
 
 void machine_sandbox_release(struct vz_machine *m)
 {
+    child_end(&m->nat);
     if (m->sandbox_mode == VZ_SANDBOX_NONE)
         return;
     thread_set_policy(NULL);
@@ -217,29 +397,74 @@ void machine_sandbox_release(struct vz_machine *m)
 
 /* ---- Other attachments, while it runs ------------------------------------------------------- */
 
-/* Of what need nothing be opened that the loop's thread must not open any more? */
+/* Can what comes now be opened by the machine's thread? */
 static bool is_open(const struct vz_machine *m, const char *list, const void *attachment)
 {
     const struct vz_network_attachment *net = attachment;
     const struct vz_serial_attachment *serial = attachment;
 
-    if (!strcmp(list, "directorySharingDevices"))
+    if (!strcmp(list, "directorySharingDevices") || !strcmp(list, "usbDevices"))
         return false;
     if (!strcmp(list, "storageDevices"))
         return ((const struct vz_storage_attachment *)attachment)->kind == STORAGE_BLOCK_DEVICE ||
                ((const struct vz_storage_attachment *)attachment)->kind == STORAGE_EMPTY;
     if (!strcmp(list, "networkDevices"))
         return net->kind == NETWORK_FD ||
-               (net->kind == NETWORK_NAT && m->sandbox.options.features & SANDBOX_NET);
+               (net->kind == NETWORK_NAT && (m->nat.pid || m->sandbox.options.features & SANDBOX_NET));
     return serial->kind != SERIAL_FILE && serial->kind != SERIAL_PTY && serial->kind != SERIAL_UNIX;
 }
 
-int machine_sandbox_may_change(const struct vz_machine *m, const char *list, const void *attachment,
-                               struct vz_error *err)
+/* Which calls its threads have left was decided when they were locked. NULL: enough for this; or what they have no way to. */
+static const char *out_of_reach(const struct vz_machine *m, const char *list, const void *attachment)
 {
-    if (!m->locked || m->sandbox_mode == VZ_SANDBOX_LOG || !attachment || is_open(m, list, attachment))
+    const struct vz_network_attachment *net = attachment;
+    const struct vz_storage_attachment *storage = attachment;
+    uint32_t has = m->sandbox.options.features;
+
+    if (!strcmp(list, "networkDevices"))
+        return net->kind == NETWORK_NAT && !m->nat.pid && !(has & SANDBOX_NET) ? "the network" : NULL;
+    if (!strcmp(list, "storageDevices"))
+        return storage->kind == STORAGE_NBD && !(has & SANDBOX_NBD) ? "NBD servers" : NULL;
+    if (!strcmp(list, "usbDevices"))
+        return has & SANDBOX_USB ? NULL : "USB devices of the host";
+    return NULL;
+}
+
+/* Threads of the share that comes may open what it leads to, and nothing of the one that goes. */
+static int admit_share(struct vz_machine *m, const struct vz_directory_share *share, struct vz_error *err)
+{
+    int r = sandbox_forget(&m->sandbox, SANDBOX_KIND(SHARE));
+
+    if (!r)
+        r = allow_share(&m->sandbox, share);
+    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "the share cannot be let into the sandbox: %s", strerror(-r)) : 0;
+}
+
+static int admit_server(struct vz_machine *m, const struct vz_storage_attachment *a, struct vz_error *err)
+{
+    int r = allow_server(&m->sandbox, a);
+
+    return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "the server cannot be let into the sandbox: %s", strerror(-r)) : 0;
+}
+
+int machine_sandbox_admit(struct vz_machine *m, const char *list, const void *attachment, struct vz_error *err)
+{
+    const char *beyond;
+
+    if (!m->locked || !attachment)
         return 0;
-    return error_set(err, EPERM, VZ_ERROR_UNSUPPORTED,
-                     "the machine's sandbox is closed: what this needs cannot be opened any more; start the machine with "
-                     "it, or without a sandbox");
+    if (m->sandbox_mode != VZ_SANDBOX_LOG && (beyond = out_of_reach(m, list, attachment)))
+        return error_set(err, EPERM, VZ_ERROR_UNSUPPORTED,
+                         "the machine's sandbox is closed, and has no way to %s: start the machine with such a device, or "
+                         "without a sandbox", beyond);
+    if (m->sandbox_mode != VZ_SANDBOX_LOG && machine_is_current(m) && !is_open(m, list, attachment))
+        return error_set(err, EPERM, VZ_ERROR_UNSUPPORTED,
+                         "the machine's own thread is in its sandbox, and can open nothing: change it from another thread");
+    if ((!strcmp(list, "serialPorts") || !strcmp(list, "consoleDevices")) && note_socket(m, attachment) < 0)
+        return no_memory(err);
+    if (!strcmp(list, "usbDevices"))
+        return 0;
+    if (!strcmp(list, "storageDevices"))
+        return admit_server(m, attachment, err);
+    return strcmp(list, "directorySharingDevices") ? 0 : admit_share(m, attachment, err);
 }

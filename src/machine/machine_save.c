@@ -68,6 +68,7 @@ static struct machine_file *file_to_save(struct vz_machine *m, const char *path,
     if (f) {
         f->compress = o.compress;
         f->plain = o.plain_memory;
+        f->unsynced = o.unsynced;
         f->background = o.background;
         f->written = o.written;
         f->written_arg = o.written_arg;
@@ -230,7 +231,8 @@ static int save_text(struct save_writer *w, enum save_part part, char *text, str
 int machine_save_now(struct vz_machine *m, struct machine_file *f, struct vz_error *err)
 {
     const struct save_writer_options o = {.path = f->path, .passphrase = f->passphrase,
-                                          .compress = f->compress, .plain = f->plain};
+                                          .compress = f->compress, .plain = f->plain,
+                                          .unsynced = f->unsynced};
     const struct save_progress progress = {.tick = tick, .arg = f};
     struct vz_config *config = machine_present_config(m, err);
     struct save_writer *w = NULL;

@@ -14,6 +14,7 @@ struct machine_file {
     char *path, *passphrase; /* passphrase may be NULL */
     bool compress, plain;
     bool new_generation, map_memory; /* RESTORE */
+    bool unsynced;                   /* SAVE */
     bool background;                 /* SAVE; and */
     vz_machine_done_fn *written;
     void *written_arg;

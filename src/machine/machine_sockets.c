@@ -291,15 +291,8 @@ static void call_connected(struct event *e, void *machine)
 
 static void complete(struct connect_op *op)
 {
-    struct vz_machine *m = op->machine;
-
-    if (op->direct) {
-        call_connected(&op->event, m);
-        return;
-    }
     op->event.fn = call_connected;
-    events_push(&m->events, &op->event);
-    machine_wake(m);
+    machine_complete(op->machine, &op->event, op->direct);
 }
 
 static void on_connected(void *arg, int err, int fd)
@@ -376,12 +369,8 @@ vz_machine_socket_connect_wait(struct vz_machine *m, uint32_t port, struct vz_er
     struct connect_wait w = {.waiter = WAITER_INIT};
     const struct connect_op op = {.guest_port = port, .fn = connect_done, .arg = &w, .direct = true};
 
-    if (!options_given(m, "machine", err))
+    if (!options_given(m, "machine", err) || !machine_can_wait(m, err))
         return NULL;
-    if (machine_is_current(m)) {
-        error_set(err, 0, VZ_ERROR_INVALID_STATE, "the machine's own thread cannot wait for it");
-        return NULL;
-    }
     if (connect_guest(m, &op) < 0) {
         error_set(err, 0, VZ_ERROR_NO_MEMORY, "out of memory");
         return NULL;

@@ -16,6 +16,16 @@ void machine_deliver(struct vz_machine *m)
 
 /* ---- Completions ---------------------------------------------------------------------------- */
 
+void machine_complete(struct vz_machine *m, struct event *e, bool direct)
+{
+    if (direct) {
+        e->fn(e, m);
+        return;
+    }
+    events_push(&m->events, e);
+    machine_wake(m);
+}
+
 static void call_done(struct event *e, void *machine)
 {
     struct machine_op *op = container_of(e, struct machine_op, event);
@@ -51,6 +61,7 @@ struct notice {
     bool open, crash_kernel;
     struct vz_error err;
     struct vz_guest_address address;
+    char uuid[VZ_USB_UUID_TEXT_MAX];
 };
 
 static void push_notice(struct vz_machine *m, const struct notice *what, bool by_guest)
@@ -178,6 +189,15 @@ static void call_display(struct event *e, void *machine)
     free(n);
 }
 
+static void call_usb(struct event *e, void *machine)
+{
+    struct notice *n = container_of(e, struct notice, event);
+    struct vz_machine *m = machine;
+
+    m->delegate.usb_device_disconnected(m->delegate_arg, m, n->uuid);
+    free(n);
+}
+
 void machine_tell_device(void *arg, const struct device_slot *s, const struct device_event *e)
 {
     struct vz_machine *m = arg;
@@ -207,6 +227,11 @@ void machine_tell_device(void *arg, const struct device_slot *s, const struct de
     case DEVICE_DISPLAY_CHANGING:
         n.event.fn = call_display;
         wanted = e->open ? d->display_reconfiguration_ended : d->display_reconfiguration_began;
+        break;
+    case DEVICE_USB_LOST:
+        n.event.fn = call_usb;
+        machine_lose_usb(m, s, n.uuid);
+        wanted = d->usb_device_disconnected;
         break;
     case DEVICE_AGENT:
         machine_tell_clipboard(m, e->agent);

@@ -96,7 +96,7 @@ static bool goes_on(void *arg)
 static int build(struct vz_machine *m, const struct machine_file *file, struct vz_error *err)
 {
     const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device, .goes_on = goes_on,
-                                      .opened = m->opened, .arg = m,
+                                      .opened = m->opened, .arg = m, .nat = m->nat.pid ? &m->nat : NULL,
                                       .map_memory = file && file->map_memory};
     struct parts *p = &m->parts;
     int r = parts_init(p, m->config, &owner, err);
@@ -210,6 +210,7 @@ static void finish(struct vz_machine *m)
     device_slots_drain(m->parts.slots);
     stuck = go_idle(m, &late);
     machine_serve_calls(m);
+    machine_hang_up_usb(m);
     machine_still_release(m);
     if (stuck)
         parts_abandon(&m->parts);

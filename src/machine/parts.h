@@ -13,6 +13,7 @@
 #include "hv/hv.h"
 
 struct board;
+struct child;
 struct loop_fd;
 struct parts_frozen;
 struct state_writer;
@@ -32,6 +33,7 @@ struct parts_owner {
      * process locked up closes the door here. 0; or -errno with err, and there is no machine. */
     int (*opened)(void *arg, struct vz_error *err);
     void *arg;
+    struct child *nat; /* the process for networks behind NAT; NULL: this one */
     bool map_memory; /* a saved state's memory is to be mapped, so it is no file of its own */
 };
 

@@ -602,17 +602,21 @@ struct place {
     char folder[40], disk[64], socket[64];
 };
 
+static void make_disk(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+}
+
 static void make_place(struct place *p)
 {
-    int fd;
-
     strcpy(p->folder, "/tmp/vz-runtime-test.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(p->folder));
     snprintf(p->disk, sizeof(p->disk), "%s/disk", p->folder);
     snprintf(p->socket, sizeof(p->socket), "%s/socket", p->folder);
-    fd = open(p->disk, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
-    close(fd);
+    make_disk(p->disk);
 }
 
 static void remove_place(struct place *p)
@@ -868,6 +872,95 @@ START_TEST(a_usb_disk_of_the_configuration_goes)
 }
 END_TEST
 
+/* A server that takes a connection and says nothing: the machine goes on, and an end of its own, or of patience, is an answer. */
+START_TEST(a_silent_server_holds_nobody_up)
+{
+    struct vz_usb_storage_options o = VZ_USB_STORAGE_OPTIONS_INIT;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int result = -1, server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct vz_storage_attachment *a;
+    struct vz_storage_device *d;
+    struct vz_error err = {0};
+    char uri[140];
+    struct machine t;
+    struct place p;
+
+    make_place(&p);
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", p.socket);
+    ck_assert_int_eq(bind(server, (struct sockaddr *)&at, sizeof(at)), 0);
+    ck_assert_int_eq(listen(server, 4), 0);
+    snprintf(uri, sizeof(uri), "nbd+unix:///?socket=%s", p.socket);
+    begin(&t);
+    add_usb_controller(&t);
+    make_machine(&t);
+    start(&t);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vz_nbd_options n = VZ_NBD_OPTIONS_INIT;
+
+        n.timeout = i ? 100 : 1;
+        a = vz_nbd_attachment_new(uri, &n, &err);
+        ck_assert_msg(a != NULL, "%s", err.text);
+        d = vz_usb_mass_storage_device_new(a, &o, NULL);
+        vz_storage_attachment_unref(a);
+        if (i) {
+            ck_assert_int_eq(vz_machine_attach_usb_device(t.m, d, on_detached, &result), 0);
+            ck_assert_uint_eq(look(&t).count, 0); /* it answers */
+        } else {
+            expect_code(&t, d, VZ_ERROR_NBD_DISCONNECTED);
+        }
+        vz_storage_device_unref(d);
+    }
+    vz_machine_free(t.m);
+    ck_assert_int_eq(result, VZ_ERROR_INVALID_STATE);
+    vz_config_unref(t.config);
+    close(server);
+    unlink(p.socket);
+    remove_place(&p);
+}
+END_TEST
+
+/* Its number is another one after a restore, since one before it went; its UUID, which nobody gave it, is the same. */
+START_TEST(a_usb_disk_keeps_its_uuid)
+{
+    char path[80], other[80];
+    struct vz_storage_device *d;
+    struct vz_error err = {0};
+    struct usb_seen s;
+    struct machine t;
+    struct place p;
+
+    make_place(&p);
+    snprintf(path, sizeof(path), "%s.state", p.disk);
+    snprintf(other, sizeof(other), "%s.other", p.disk);
+    make_disk(other);
+    begin(&t);
+    d = usb_disk(p.disk, UUID);
+    vz_config_add_storage_device(t.config, d, NULL);
+    vz_storage_device_unref(d);
+    d = usb_disk(other, NULL);
+    vz_config_add_storage_device(t.config, d, NULL);
+    vz_storage_device_unref(d);
+    make_machine(&t);
+    start(&t);
+    ck_assert_int_eq(vz_machine_detach_usb_device_wait(t.m, UUID, NULL), 0);
+    s = look(&t);
+    ck_assert_uint_eq(s.last.storage_device, 1);
+    ck_assert_int_eq(vz_machine_pause_wait(t.m, NULL), 0);
+    ck_assert_msg(vz_machine_save_wait(t.m, path, NULL, &err) == 0, "%s", err.text);
+    vz_machine_free(t.m);
+    vz_config_unref(t.config);
+    t.config = vz_saved_state_config(path, NULL, &err);
+    make_machine(&t);
+    ck_assert_msg(vz_machine_restore_wait(t.m, path, NULL, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(look(&t).last.storage_device, 0);
+    ck_assert_str_eq(look(&t).last.uuid, s.last.uuid);
+    unlink(path);
+    unlink(other);
+    end(&t);
+    remove_place(&p);
+}
+END_TEST
+
 /* The controller that came with it is still the guest's, also in a saved state. */
 START_TEST(a_state_is_saved_after_the_only_usb_device_went)
 {
@@ -905,6 +998,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, usb_disks_come_and_go);
     UNIT_TEST(s, usb_needs_a_controller_and_a_port);
     UNIT_TEST(s, a_usb_disk_of_the_configuration_goes);
+    UNIT_TEST(s, a_silent_server_holds_nobody_up);
+    UNIT_TEST(s, a_usb_disk_keeps_its_uuid);
     UNIT_TEST(s, a_state_is_saved_after_the_only_usb_device_went);
     UNIT_TEST(s, memory_target_is_rounded_clamped_and_kept);
     UNIT_TEST(s, sockets_without_a_guest);

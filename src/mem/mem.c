@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "mem/mem_file.h"
+#include "mem/mem_window.h"
 
 #define HUGE_PAGE (2 * MIB)
 #define GUARD     ((uint64_t)MEM_PAGE_SIZE)
@@ -71,17 +72,13 @@ static int read_only(int fd)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* At a multiple of the size of huge pages, or the first and last of it could not be one. A page on
- * each side stays inaccessible: who runs over the end is caught, and a thread's stack that comes to
- * lie in front does not end at such a multiple, where some hosts would give it a huge page. fd: the
- * file to map, -1: none. */
-static void *map_aligned(uint64_t len, int fd, bool pool, bool transparent)
+/* Address space for len bytes at a multiple of the size of huge pages, or the first and last of it could not be one. A
+ * page on each side stays inaccessible: who runs over the end is caught, and a thread's stack that comes to lie in
+ * front does not end at such a multiple, where some hosts would give it a huge page. */
+static uint8_t *reserve_aligned(uint64_t len)
 {
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    const int kind = fd < 0 ? flags | (pool ? MAP_HUGETLB : MAP_NORESERVE)
-                            : MAP_SHARED | (pool ? 0 : MAP_NORESERVE);
     uint64_t all = len + HUGE_PAGE + 2 * GUARD;
-    uint8_t *p = mmap(NULL, all, PROT_NONE, flags | MAP_NORESERVE, -1, 0), *at;
+    uint8_t *p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at;
 
     if (p == MAP_FAILED)
         return NULL;
@@ -90,9 +87,23 @@ static void *map_aligned(uint64_t len, int fd, bool pool, bool transparent)
         munmap(p, (size_t)(at - GUARD - p));
     if (p + all > at + len + GUARD)
         munmap(at + len + GUARD, (size_t)(p + all - (at + len + GUARD)));
+    return at;
+}
+
+/* len bytes, and so many for windows behind them, which are zeros at first. fd: the file to map, -1: none. */
+static void *map_aligned(uint64_t len, uint64_t windows, int fd, bool pool, bool transparent)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const int kind = fd < 0 ? flags | (pool ? MAP_HUGETLB : MAP_NORESERVE)
+                            : MAP_SHARED | (pool ? 0 : MAP_NORESERVE);
+    uint8_t *at = reserve_aligned(len + windows);
+
+    if (!at)
+        return NULL;
     /* The pool's pages are reserved here, or it fails. */
-    if (mmap(at, len, PROT_READ | PROT_WRITE, kind | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        munmap(at - GUARD, len + 2 * GUARD);
+    if (mmap(at, len, PROT_READ | PROT_WRITE, kind | MAP_FIXED, fd, 0) == MAP_FAILED ||
+        (windows && mem_window_clear(at + len, windows) < 0)) {
+        munmap(at - GUARD, len + windows + 2 * GUARD);
         return NULL;
     }
     if (transparent)
@@ -108,14 +119,18 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     struct mem *mem;
     int e;
 
-    if (!capacity || capacity % MEM_PAGE_SIZE || capacity > INT64_MAX - 2 * HUGE_PAGE)
+    if (!capacity || capacity % MEM_PAGE_SIZE || o->windows % HUGE_PAGE || o->windows > INT64_MAX / 4 ||
+        capacity > INT64_MAX - 2 * HUGE_PAGE - o->windows)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "memory size is not a number of pages");
+    if (o->windows && (e = mem_windows_catch()) < 0)
+        return error_set(err, -e, VZ_ERROR_INTERNAL, "cannot catch faults of memory: %s", strerror(-e));
     mem = allocate(MEM_REGIONS_MAX);
     if (!mem)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
-    if (o->huge_pages)
+    if (o->huge_pages || o->windows)
         capacity = align_up(capacity, HUGE_PAGE);
-    mem->capacity = capacity;
+    mem->capacity = capacity + o->windows;
+    mem->windows = o->windows;
     mem->preallocate = o->preallocate && !o->huge_pages; /* the pool has them already */
     mem->pool = o->huge_pages;
     mem->transparent = o->transparent;
@@ -127,13 +142,15 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     }
     if (o->shared && !o->huge_pages)
         mem->collapsed = calloc(capacity / HUGE_PAGE + 1, sizeof(*mem->collapsed));
-    mem->base = map_aligned(capacity, mem->fd, o->huge_pages, o->transparent);
+    mem->base = map_aligned(capacity, o->windows, mem->fd, o->huge_pages, o->transparent);
     /* Never written for most pages, so it costs address space, not memory. */
-    mem->code = reserve((capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
+    mem->code = reserve((mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (o->strict)
-        mem->own = calloc(capacity >> MEM_PAGE_SHIFT, sizeof(*mem->own));
+        mem->own = calloc(mem->capacity >> MEM_PAGE_SHIFT, sizeof(*mem->own));
     if (!mem->base || !mem->code || (o->strict && !mem->own))
         goto fail;
+    if (mem->own) /* nobody has to ask for what is in windows */
+        memset((void *)(mem->own + (capacity >> MEM_PAGE_SHIFT)), 1, o->windows >> MEM_PAGE_SHIFT);
     *ret = mem;
     return 0;
 fail:
@@ -272,32 +289,65 @@ static int populate(uint8_t *at, uint64_t len)
     return 0;
 }
 
-int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
+/* Where a region comes in the list; -EEXIST: it overlaps one. */
+static int place_for(const struct mem *mem, gpa_t gpa, uint64_t len)
 {
     unsigned at = 0;
-    int r;
 
-    if (!len || gpa % MEM_PAGE_SIZE || len % MEM_PAGE_SIZE || gpa > UINT64_MAX - len)
-        return -EINVAL;
     for (unsigned i = 0; i < mem->region_count; i++) {
         if (ranges_overlap(gpa, len, mem->region[i].gpa, mem->region[i].len))
             return -EEXIST;
         if (mem->region[i].gpa < gpa)
             at = i + 1;
     }
-    if (mem->region_count == mem->region_max || len > mem->capacity - mem->used)
-        return -ENOSPC;
+    return mem->region_count == mem->region_max ? -ENOSPC : (int)at;
+}
+
+static void insert(struct mem *mem, int at, const struct mem_region *r)
+{
+    memmove(&mem->region[at + 1], &mem->region[at],
+            (mem->region_count - (unsigned)at) * sizeof(mem->region[0]));
+    mem->region[at] = *r;
+    mem->region_count++;
+}
+
+int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom)
+{
+    int at, r;
+
+    if (!len || gpa % MEM_PAGE_SIZE || len % MEM_PAGE_SIZE || gpa > UINT64_MAX - len)
+        return -EINVAL;
+    at = place_for(mem, gpa, len);
+    if (at >= 0 && len > mem->capacity - mem->windows - mem->used)
+        at = -ENOSPC;
+    if (at < 0)
+        return at;
     r = mem->preallocate ? populate(mem->base + mem->used, len) : 0;
     if (!r && mem->own && mprotect(mem->base + mem->used, len, PROT_READ) < 0)
         r = -errno;
     if (r < 0)
         return r;
-    memmove(&mem->region[at + 1], &mem->region[at],
-            (mem->region_count - at) * sizeof(mem->region[0]));
-    mem->region[at] = (struct mem_region){
-        .gpa = gpa, .len = len, .host = mem->base + mem->used, .rom = rom};
-    mem->region_count++;
+    insert(mem, at, &(struct mem_region){.gpa = gpa, .len = len, .host = mem->base + mem->used, .rom = rom});
     mem->used += len;
+    return 0;
+}
+
+int mem_add_windows(struct mem *mem, gpa_t gpa)
+{
+    uint64_t len = mem->windows;
+    int at;
+
+    if (gpa % HUGE_PAGE || gpa > UINT64_MAX - len)
+        return -EINVAL;
+    at = len ? place_for(mem, gpa, len) : -ENOSPC;
+    for (unsigned i = 0; i < mem->region_count; i++) {
+        if (mem->region[i].window)
+            at = -EEXIST;
+    }
+    if (at < 0)
+        return at;
+    insert(mem, at, &(struct mem_region){.gpa = gpa, .len = len, .host = mem->base + mem->capacity - len,
+                                         .window = true});
     return 0;
 }
 
@@ -587,7 +637,7 @@ int mem_source(const struct mem *mem, const void *host, enum mem_access access,
 
     if (!r)
         return -EFAULT;
-    if (mem->fd < 0)
+    if (mem->fd < 0 || r->window)
         return -EOPNOTSUPP;
     end = r->host + r->len;
     if (mem->own && access == MEM_WRITE)
@@ -644,7 +694,8 @@ static int discard(struct mem *mem, void *host, uint64_t len)
 
 int mem_discard(struct mem *mem, void *host, uint64_t len)
 {
-    int r = discard(mem, host, len);
+    bool in_window = mem->windows && (uint64_t)((uint8_t *)host - mem->base) >= mem->capacity - mem->windows;
+    int r = in_window ? -EINVAL : discard(mem, host, len);
 
     if (!r)
         mem_written_at(mem, host, len);
@@ -735,12 +786,23 @@ int mem_clear(struct mem *mem)
     for (unsigned i = 0; !r && i < mem->region_count; i++) {
         struct mem_region *g = &mem->region[i];
 
+        if (g->window) /* is its device's */
+            continue;
         if (mem->preallocate)
             r = mem_zero(mem, g->gpa, g->len);
         else
             r = discard(mem, g->host, g->len);
     }
     return r;
+}
+
+void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len)
+{
+    uint8_t *host = mem_ptr(mem, gpa, len, MEM_READ);
+    uintptr_t from = align_up((uintptr_t)host, HUGE_PAGE), to = align_down((uintptr_t)host + len, HUGE_PAGE);
+
+    if (host && mem->fd < 0 && !mem->pool && !mem->mapped && from < to)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* refused where the kernel has none */
 }
 
 /* ---- huge pages of a file ---- */

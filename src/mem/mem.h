@@ -58,6 +58,7 @@ struct mem_region {
     uint8_t *host; /* mapped read-write for us, whatever the guest may do */
     bool rom;
     bool no_exec;       /* instruction fetches fail as they do outside RAM */
+    bool window;        /* shows parts of files: mem_window.h. No RAM to save, discard or show to other processes */
     struct mem_code *code; /* foreign regions: one per page; else NULL, see mem.code */
 };
 
@@ -65,8 +66,10 @@ struct mem {
     struct mem_region *region; /* sorted by gpa */
     unsigned region_count, region_max;
     uint8_t *base;     /* the mapping; NULL: foreign */
-    uint64_t used;     /* bytes of it that regions have */
+    uint64_t used;     /* bytes of it that regions have, but for that of the windows */
     uint64_t capacity; /* bytes */
+    uint64_t windows;  /* of these, so many at the end are for windows, */
+    uint64_t windows_taken; /* and so many of them devices have */
     int fd;            /* the file behind the mapping, offset for offset; -1: anonymous */
     int fd_ro;         /* the same file, not to be written through this: see mem_source() */
     bool preallocate;
@@ -101,6 +104,7 @@ struct mem_options {
     bool preallocate;  /* mem_add() gives memory that is there, not only promised */
     bool shared;       /* a file in memory, mem.fd, and not anonymous */
     bool strict;       /* not to be written by this process before it has asked. See above */
+    uint64_t windows;  /* bytes, whole huge pages: room for mem_add_windows(), beside the capacity */
 };
 
 /* 0 or -errno. */
@@ -117,9 +121,17 @@ void mem_destroy(struct mem *mem); /* NULL is fine */
  * pool, or the kernel cannot (before Linux 6.1). The thread that calls mem_discard(). */
 bool mem_collapse(struct mem *mem);
 
+/* All of [gpa, gpa + len) will be used, so huge pages waste nothing there: ask for them where memory is anonymous.
+ * Before it is touched. */
+void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len);
+
 /* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC
  * past the capacity or MEM_REGIONS_MAX, -ENOMEM where it is to be preallocated and cannot. */
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, bool rom) must_check;
+
+/* Place what mem_options.windows made at gpa (2 MiB aligned), once. 0, -EEXIST, -ENOSPC: there is none, or there are
+ * MEM_REGIONS_MAX. */
+int mem_add_windows(struct mem *mem, gpa_t gpa) must_check;
 
 /* Memory without regions and without a mapping of its own. 0 or -ENOMEM. */
 int mem_create_foreign(struct mem **ret) must_check;
@@ -138,6 +150,12 @@ const struct mem_region *mem_find(const struct mem *mem, gpa_t gpa);
  * time; the same range again changes nothing, not even for a moment. Who has a pointer already keeps it. */
 void mem_hide(struct mem *mem, gpa_t gpa, uint64_t len);
 const struct mem_region *mem_find_any(const struct mem *mem, gpa_t gpa);
+
+/* Is there such a range now? */
+static inline bool mem_hides(const struct mem *mem)
+{
+    return mem->hidden_end;
+}
 
 /* Host address of [gpa, gpa + len), or NULL unless all of it lies in one region. For MEM_WRITE it may be
  * written through, until the next mem_protect(); after that call mem_written(). */
@@ -190,7 +208,7 @@ void mem_written(struct mem *mem, gpa_t gpa, uint64_t len);
 void mem_written_at(struct mem *mem, const void *host, uint64_t len);
 
 /* Give the host pages at host (whole pages, from mem_ptr()) back: they read as zero from now on.
- * 0 or -errno. */
+ * 0 or -errno; -EINVAL: they are a window's. */
 int mem_discard(struct mem *mem, void *host, uint64_t len) must_check;
 
 /* What another process may map to see what is at some host address. */
@@ -206,7 +224,7 @@ struct mem_source {
  * has to ask for it first (mem_may_store()). Mapped with what the guest's tables grant there, it lets a
  * guest's program do no more than the guest.
  * 0; -EFAULT: not RAM; -EOPNOTSUPP: other processes cannot see this memory (not
- * mem_options.shared). */
+ * mem_options.shared, or a window). */
 int mem_source(const struct mem *mem, const void *host, enum mem_access access,
                struct mem_source *ret) must_check;
 

@@ -19,6 +19,7 @@
 #include "base/compiler.h"
 #include "base/stats.h"
 
+struct child;
 struct loop;
 struct net;
 struct state_desc;
@@ -132,13 +133,18 @@ struct net_nat_options {
     bool isolated;                /* no way out: only DHCP, DNS and forwards */
     bool no_host_loopback;        /* the router's address does not reach the host's 127.0.0.1 */
     const char *resolv_conf;      /* NULL: /etc/resolv.conf */
+    int (*open_resolv_conf)(void *arg); /* optional: in its place, a descriptor for it as it is now, or -1 */
+    void *open_arg;
     uint16_t dns_port;            /* of the host's name servers; 0: 53 */
     const char *hostname;         /* for DHCP to tell the guest; NULL: none */
     const struct net_forward *forwards;
     unsigned forward_count;
+    struct child *child;          /* the process that it is to be in (net_nat_child.h); NULL: this one */
 };
 
-/* A router in this process: at network + 2, DNS at + 3, DHCP gives + 15; IPv6 with router
+/* What net_nat_create() will ask of the host, while it may be asked still: for a card that may get a NAT later on. */
+void net_nat_prepare(void);
+/* A router in this process, or in options->child: at network + 2, DNS at + 3, DHCP gives + 15; IPv6 with router
  * advertisements in fec0::/64. Names are asked for where the host asks: of all its name servers, of
  * both versions of IP, also when they change; its search domains are told by DHCP. */
 int net_nat_create(struct loop *loop, const struct net_nat_options *options, struct net **ret,

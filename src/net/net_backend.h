@@ -7,6 +7,14 @@
 #include "net/net.h"
 #include "net/offload.h"
 
+/* What a NAT has besides: the functions of net.h of the same names. */
+struct net_nat_ops {
+    int (*forward_add)(struct net *n, const struct net_forward *f, struct vz_error *err);
+    int (*forward_remove)(struct net *n, const struct net_forward *f, struct vz_error *err);
+    void (*guest_address)(struct net *n, struct net_nat_address *ret);
+    void (*on_address)(struct net *n, void (*fn)(void *arg), void *arg);
+};
+
 /* All on the loop thread, or while the loop does not run. */
 struct net_ops {
     const char *name;
@@ -21,6 +29,7 @@ struct net_ops {
     void (*set_offloads)(struct net *n, unsigned offloads);
     /* Optional. See net_state(). */
     void *(*state)(struct net *n, const struct state_desc **ret);
+    const struct net_nat_ops *nat; /* of a NAT */
     void (*close)(struct net *n); /* let go of all but n itself; also after half a create */
 };
 

@@ -45,6 +45,26 @@ void *net_state(struct net *n, const struct state_desc **ret)
     return n->ops->state ? n->ops->state(n, ret) : NULL;
 }
 
+int net_nat_forward_add(struct net *n, const struct net_forward *f, struct vz_error *err)
+{
+    return n->ops->nat->forward_add(n, f, err);
+}
+
+int net_nat_forward_remove(struct net *n, const struct net_forward *f, struct vz_error *err)
+{
+    return n->ops->nat->forward_remove(n, f, err);
+}
+
+void net_nat_guest_address(struct net *n, struct net_nat_address *ret)
+{
+    n->ops->nat->guest_address(n, ret);
+}
+
+void net_nat_on_address(struct net *n, void (*fn)(void *arg), void *arg)
+{
+    n->ops->nat->on_address(n, fn, arg);
+}
+
 void net_destroy(struct net *n)
 {
     if (!n)

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "net/net_nat_dns.h"
 #include "net/net_nat_icmp.h"
+#include "net/net_nat_process.h"
 
 #define QUEUE_BYTES_STOP ((size_t)256 * 1024)  /* no more reading from sockets beyond this */
 #define QUEUE_BYTES_MAX  ((size_t)4096 * 1024) /* answers to the guest's own frames are dropped */
@@ -213,7 +214,7 @@ void net_nat_update_wait(struct net_nat *t)
     uint32_t timeout_ms = UINT32_MAX;
 
     t->round++;
-    slirp_pollfds_fill(t->slirp, &timeout_ms, add_poll, t);
+    libslirp.pollfds_fill(t->slirp, &timeout_ms, add_poll, t);
     for (unsigned fd = 0; fd < t->fd_count; fd++)
         if (t->fds[fd].watched || t->fds[fd].wanted)
             sync_fd(t, (int)fd);
@@ -261,9 +262,9 @@ static void turn(void *arg)
     nat_errors_collect(t);
     if (t->queued_bytes <= QUEUE_BYTES_STOP) {
         collect_ready(t);
-        slirp_pollfds_poll(t->slirp, 0, get_revents, t);
+        libslirp.pollfds_poll(t->slirp, 0, get_revents, t);
         for (unsigned i = 1; i < ACCEPTS_PER_TURN && t->knocked && more_have_come(t); i++)
-            slirp_pollfds_poll(t->slirp, 0, get_revents, t);
+            libslirp.pollfds_poll(t->slirp, 0, get_revents, t);
         net_nat_update_wait(t);
         loop_fd_set(t->watch, LOOP_READ);
         deliver(t);
@@ -305,7 +306,7 @@ static void input(struct net_nat *t, size_t len)
     t->input = known ? &p : NULL;
     if (known && p.protocol == IPPROTO_UDP)
         nat_errors_collect(t); /* an old error would be taken for one of sending this */
-    slirp_input(t->slirp, t->gathered, (int)len);
+    libslirp.input(t->slirp, t->gathered, (int)len);
     t->input = NULL;
 }
 
@@ -357,7 +358,7 @@ static void fire(void *arg)
 {
     struct nat_timer *timer = arg;
 
-    slirp_handle_timer(timer->nat->slirp, timer->id, timer->arg);
+    libslirp.handle_timer(timer->nat->slirp, timer->id, timer->arg);
     loop_work_queue(timer->nat->net.loop, &timer->nat->work);
 }
 
@@ -415,7 +416,7 @@ static void nat_close(struct net *n)
     t->dns = NULL;
     net_relays_close(&t->relays);
     if (t->slirp)
-        slirp_cleanup(t->slirp);
+        libslirp.cleanup(t->slirp);
     n->client = NULL;
     while (t->first)
         pop_frame(t);
@@ -432,11 +433,14 @@ static void nat_close(struct net *n)
     pthread_mutex_destroy(&t->lock);
 }
 
+static const struct net_nat_ops router_ops = {.forward_add = nat_forward_add, .forward_remove = nat_forward_remove,
+                                              .guest_address = nat_guest_address, .on_address = nat_on_address};
+
 /* Large IPv4 TCP packets may come whole: slirp is a TCP endpoint, and its MTU is that of what it
  * sends. It refuses IPv6 packets over the MTU. */
 static const struct net_ops nat_ops = {
     .name = "NAT", .offloads = NET_TSO4 | NET_ECN, .send = nat_send, .want_input = nat_want_input,
-    .state = nat_flows_state, .close = nat_close};
+    .state = nat_flows_state, .nat = &router_ops, .close = nat_close};
 
 static struct in_addr host_number(const struct net_nat *t, uint32_t number)
 {
@@ -472,13 +476,13 @@ static int make_slirp(struct net_nat *t, const struct net_nat_options *o)
     t->router = c.vhost;
     t->router6 = c.vhost6;
     t->guarded = o->no_host_loopback;
-    r = nat_dns_create(t, o->resolv_conf, o->dns_port, &t->dns);
+    r = nat_dns_create(t, o, &t->dns);
     if (r < 0)
         return r;
     t->dns->address4 = c.vnameserver;
     t->dns->address6 = c.vnameserver6;
     set_search(&c, &t->dns->resolv, search);
-    t->slirp = slirp_new(&c, &callbacks, t);
+    t->slirp = libslirp.new(&c, &callbacks, t);
     return t->slirp ? 0 : -EINVAL;
 }
 
@@ -518,14 +522,22 @@ static int make_parts(struct net_nat *t, struct loop *loop, const struct net_nat
     return r ? r : make_slirp(t, o);
 }
 
+void net_nat_prepare(void)
+{
+    if (slirp_library_load(NULL) < 0)
+        return; /* whoever needs it is told then */
+}
+
 int net_nat_create(struct loop *loop, const struct net_nat_options *options, struct net **ret,
                    struct vz_error *err)
 {
     static const struct net_nat_options defaults = {0};
     const struct net_nat_options *o = options ? options : &defaults;
-    struct net_nat *t = calloc(1, sizeof(*t));
+    struct net_nat *t = o->child ? NULL : calloc(1, sizeof(*t));
     int r;
 
+    if (o->child)
+        return nat_process_create(loop, o, ret, err);
     if (!t)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     t->epoll_fd = t->error_fd = -1;
@@ -534,6 +546,8 @@ int net_nat_create(struct loop *loop, const struct net_nat_options *options, str
     t->relays.loop = loop;
     pthread_mutex_init(&t->lock, NULL);
     r = check_options(t, o, err);
+    if (!r)
+        r = slirp_library_load(err);
     if (!r) {
         r = make_parts(t, loop, o);
         if (r < 0)

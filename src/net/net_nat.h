@@ -5,12 +5,13 @@
 #ifndef VZ_NET_NET_NAT_H
 #define VZ_NET_NET_NAT_H
 
-#include <libslirp.h>
 #include <pthread.h>
 
 #include "net/net_backend.h"
 #include "net/net_nat_packet.h"
 #include "net/net_relay.h"
+#include "net/slirp_library.h"
+#include "state/state.h"
 
 struct nat_frame {
     struct nat_frame *next;
@@ -116,6 +117,12 @@ struct net_nat {
 /* Make fds[fd] exist. false: no memory. */
 bool net_nat_know_fd(struct net_nat *t, int fd) must_check;
 
+/* For net_nat_ops. */
+int nat_forward_add(struct net *n, const struct net_forward *f, struct vz_error *err);
+int nat_forward_remove(struct net *n, const struct net_forward *f, struct vz_error *err);
+void nat_guest_address(struct net *n, struct net_nat_address *ret);
+void nat_on_address(struct net *n, void (*fn)(void *arg), void *arg);
+
 /* Bring what is waited for in line with what slirp waits for now. */
 void net_nat_update_wait(struct net_nat *t);
 
@@ -137,6 +144,9 @@ void net_nat_to_guest(struct net_nat *t, const void *frame, size_t len);
 /* net_nat_flows.c: note the connection that a packet of the guest's belongs to; for net_ops.state. */
 void nat_flows_from_guest(struct nat_flows *flows, const struct nat_packet *p);
 void *nat_flows_state(struct net *n, const struct state_desc **ret);
+extern const struct state_field nat_flows_fields[]; /* of a struct nat_flows */
+/* From another process, which may have put anything there. */
+void nat_flows_tidy(struct nat_flows *flows);
 
 /* Look at a frame for what it says about the guest's address. Any content. */
 void net_nat_learn_from_guest(struct net_nat *t, const uint8_t *frame, size_t len);

@@ -91,7 +91,7 @@ void net_nat_tell_address(struct net_nat *t)
         t->on_address(t->on_address_arg);
 }
 
-void net_nat_guest_address(struct net *n, struct net_nat_address *ret)
+void nat_guest_address(struct net *n, struct net_nat_address *ret)
 {
     struct net_nat *t = container_of(n, struct net_nat, net);
 
@@ -100,7 +100,7 @@ void net_nat_guest_address(struct net *n, struct net_nat_address *ret)
     pthread_mutex_unlock(&t->lock);
 }
 
-void net_nat_on_address(struct net *n, void (*fn)(void *arg), void *arg)
+void nat_on_address(struct net *n, void (*fn)(void *arg), void *arg)
 {
     struct net_nat *t = container_of(n, struct net_nat, net);
 

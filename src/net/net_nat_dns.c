@@ -286,7 +286,7 @@ bool nat_dns_from_guest(struct nat_dns *d, uint8_t *frame, const struct nat_pack
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-int nat_dns_create(struct net_nat *t, const char *path, uint16_t port, struct nat_dns **ret)
+int nat_dns_create(struct net_nat *t, const struct net_nat_options *o, struct nat_dns **ret)
 {
     struct nat_dns *d = calloc(1, sizeof(*d));
     int r;
@@ -294,8 +294,8 @@ int nat_dns_create(struct net_nat *t, const char *path, uint16_t port, struct na
     if (!d)
         return -ENOMEM;
     d->nat = t;
-    d->resolv = (struct resolv){.path = path ? path : "/etc/resolv.conf",
-                                .port = port ? port : DNS_PORT};
+    d->resolv = (struct resolv){.path = o->resolv_conf ? o->resolv_conf : "/etc/resolv.conf", .open = o->open_resolv_conf,
+                                .arg = o->open_arg, .port = o->dns_port ? o->dns_port : DNS_PORT};
     d->door[0].fd = d->door[1].fd = -1;
     r = loop_timer_create(t->net.loop, tick, d, &d->timer);
     if (r < 0) {

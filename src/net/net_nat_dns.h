@@ -40,9 +40,8 @@ struct nat_dns {
     LIST_HEAD(, dns_stream) streams; /* not yet connected to a server */
 };
 
-/* path: of resolv.conf. 0 or -errno. */
-int nat_dns_create(struct net_nat *t, const char *path, uint16_t port,
-                   struct nat_dns **ret) must_check;
+/* 0 or -errno. */
+int nat_dns_create(struct net_nat *t, const struct net_nat_options *o, struct nat_dns **ret) must_check;
 void nat_dns_destroy(struct nat_dns *d); /* NULL is fine */
 
 /* A packet of the guest's, in frame. true: it was a query, and is taken care of. Otherwise frame may

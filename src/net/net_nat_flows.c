@@ -23,7 +23,7 @@ static const struct state_field flow_fields[] = {
     STATE_END,
 };
 
-static const struct state_field fields[] = {
+const struct state_field nat_flows_fields[] = {
     STATE_STRUCT_ARRAY(struct nat_flows, flow, flow_fields), STATE_END};
 
 static bool flow_is(const struct nat_flow *f, const struct nat_packet *p, uint16_t guest_port,
@@ -103,7 +103,17 @@ static int flows_loaded(void *object, struct vz_error *err)
 }
 
 static const struct state_desc flows_state = {
-    .name = "nat-connections", .version = 1, .fields = fields, .loaded = flows_loaded};
+    .name = "nat-connections", .version = 1, .fields = nat_flows_fields, .loaded = flows_loaded};
+
+void nat_flows_tidy(struct nat_flows *flows)
+{
+    for (unsigned i = 0; i < NAT_FLOWS; i++) {
+        uint8_t used;
+
+        memcpy(&used, &flows->flow[i].used, sizeof(used));
+        flows->flow[i].used = used & 1;
+    }
+}
 
 void *nat_flows_state(struct net *n, const struct state_desc **ret)
 {

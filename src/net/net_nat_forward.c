@@ -83,7 +83,7 @@ static int find_new_fd(struct net_nat *t)
     struct search s = {.nat = t, .found = -1};
     uint32_t timeout_ms = UINT32_MAX;
 
-    slirp_pollfds_fill(t->slirp, &timeout_ms, search_poll, &s);
+    libslirp.pollfds_fill(t->slirp, &timeout_ms, search_poll, &s);
     return s.found;
 }
 
@@ -104,7 +104,7 @@ int net_nat_slirp_forward(struct net_nat *t, const struct nat_forward *f)
     int fd;
 
     net_nat_update_wait(t);
-    if (slirp_add_hostxfwd(t->slirp, &f->host.any, f->host_len, &f->guest.any, f->guest_len,
+    if (libslirp.add_hostxfwd(t->slirp, &f->host.any, f->host_len, &f->guest.any, f->guest_len,
                            flags_of(f->udp, &f->host)) < 0)
         return -errno;
     fd = find_new_fd(t);
@@ -120,7 +120,7 @@ int net_nat_slirp_forward(struct net_nat *t, const struct nat_forward *f)
 int net_nat_slirp_unforward(struct net_nat *t, bool udp, const union nat_address *host,
                             socklen_t host_len)
 {
-    return slirp_remove_hostxfwd(t->slirp, &host->any, host_len, flags_of(udp, host)) < 0 ? -ENOENT
+    return libslirp.remove_hostxfwd(t->slirp, &host->any, host_len, flags_of(udp, host)) < 0 ? -ENOENT
                                                                                           : 0;
 }
 
@@ -141,7 +141,7 @@ static int add(struct net_nat *t, const struct nat_forward *f)
     return getsockname(fd, &got.any, &len) < 0 ? -errno : ntohs(got.v4.sin_port);
 }
 
-int net_nat_forward_add(struct net *n, const struct net_forward *f, struct vz_error *err)
+int nat_forward_add(struct net *n, const struct net_forward *f, struct vz_error *err)
 {
     struct net_nat *t = container_of(n, struct net_nat, net);
     struct nat_forward p;
@@ -156,7 +156,7 @@ int net_nat_forward_add(struct net *n, const struct net_forward *f, struct vz_er
     return r;
 }
 
-int net_nat_forward_remove(struct net *n, const struct net_forward *f, struct vz_error *err)
+int nat_forward_remove(struct net *n, const struct net_forward *f, struct vz_error *err)
 {
     struct net_nat *t = container_of(n, struct net_nat, net);
     struct nat_forward p;

@@ -13,6 +13,7 @@
 #include "base/be.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "net/net_nat_icmp.h"
 
 #ifndef ICMP_FILTER
@@ -53,37 +54,46 @@ struct nat_ping {
 
 static void on_event(void *arg, unsigned events);
 
-/* Of all that comes to the host only answers. */
-static void filter(int fd, bool v6)
+/* Of all that comes to the host only answers, or nothing: what nobody reads would fill the socket. */
+static void filter(int fd, bool v6, bool answers)
 {
-    uint32_t others4 = ~(UINT32_C(1) << ICMP_ECHOREPLY);
+    uint32_t others4 = answers ? ~(UINT32_C(1) << ICMP_ECHOREPLY) : UINT32_MAX;
     struct icmp6_filter others6;
 
     ICMP6_FILTER_SETBLOCKALL(&others6);
-    ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &others6);
+    if (answers)
+        ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &others6);
     if (v6)
         (void)setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &others6, sizeof(others6));
     else
         (void)setsockopt(fd, SOL_RAW, ICMP_FILTER, &others4, sizeof(others4));
 }
 
-static void open_side(struct side *s)
+static void open_socket(struct side *s)
 {
     int family = s->v6 ? AF_INET6 : AF_INET, protocol = s->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 
-    s->tried = true;
     s->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
     if (s->fd < 0) {
         s->fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
         s->raw = s->fd >= 0;
     }
+    if (s->raw)
+        filter(s->fd, s->v6, false);
+}
+
+static void open_side(struct side *s)
+{
+    s->tried = true;
+    if (s->fd < 0)
+        open_socket(s);
     if (s->fd < 0) {
         log_warn("the guest's pings are refused, since the host lets this process send none: %s "
                  "(vz doctor says what to do)", strerror(errno));
         return;
     }
     if (s->raw)
-        filter(s->fd, s->v6);
+        filter(s->fd, s->v6, true);
     nat_icmp_listen(s->fd, s->v6);
     if (loop_fd_add(s->all->nat->net.loop, s->fd, LOOP_READ, on_event, s, &s->watch) < 0) {
         close(s->fd);
@@ -291,6 +301,8 @@ struct nat_ping *nat_ping_create(struct net_nat *t)
     g->id = (uint16_t)(clock_mono_ns() ^ (uint64_t)getpid() * 31);
     for (unsigned i = 0; i < 2; i++)
         g->side[i] = (struct side){.all = g, .v6 = i, .fd = -1};
+    for (unsigned i = 0; i < 2 && thread_has_policy(); i++) /* later it may not */
+        open_socket(&g->side[i]);
     return g;
 }
 

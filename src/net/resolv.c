@@ -2,10 +2,13 @@
 #include "net/resolv.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLANKS " \t\r\n"
 
@@ -88,19 +91,34 @@ static bool is_same(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-bool resolv_refresh(struct resolv *r)
+/* As it is now; NULL: it is not there, or was seen already. *ret_same: it is as before, as far as that can be told. */
+static FILE *open_changed(struct resolv *r, bool *ret_same)
 {
+    int fd = r->open ? r->open(r->arg) : open(r->path, O_RDONLY | O_CLOEXEC);
+    bool kept_away = fd < 0 && !r->open && errno == EACCES;
     struct stat now = {0};
-    char line[1024], itself[] = "127.0.0.1";
     FILE *f;
 
-    if (stat(r->path, &now) < 0)
+    if (fd >= 0 && fstat(fd, &now) < 0)
         now = (struct stat){0};
-    if (r->count && is_same(&now, &r->seen))
+    /* A sandbox knows the file that was there: servers of before are better than none. */
+    *ret_same = r->count && (kept_away || is_same(&now, &r->seen));
+    r->seen = *ret_same ? r->seen : now;
+    f = fd >= 0 && !*ret_same ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !f)
+        close(fd);
+    return f;
+}
+
+bool resolv_refresh(struct resolv *r)
+{
+    char line[1024], itself[] = "127.0.0.1";
+    bool same;
+    FILE *f = open_changed(r, &same);
+
+    if (same)
         return false;
-    r->seen = now;
     r->count = r->search_count = 0;
-    f = fopen(r->path, "re");
     while (f && fgets(line, sizeof(line), f))
         read_line(r, line);
     if (f)

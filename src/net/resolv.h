@@ -20,9 +20,11 @@ union resolv_server {
     struct sockaddr_in6 v6;
 };
 
-/* Starts as zero, but for path and port. */
+/* Starts as zero, but for path (or open) and port. */
 struct resolv {
     const char *path; /* the caller's */
+    int (*open)(void *arg); /* optional: gives a descriptor for what is there now, or -1, where the path is out of reach */
+    void *arg;
     uint16_t port;    /* of every server */
     unsigned count;   /* never 0: without a line the server is the host itself, as for its resolver */
     union resolv_server server[RESOLV_SERVERS_MAX];

@@ -83,7 +83,9 @@ static unsigned create_sq(struct nvme *n, const struct nvme_sqe *cmd)
     status = check_queue(n, cmd, NVME_CC_IOSQES(cc(n)), NVME_SQE_SIZE_LOG2);
     if (status)
         return status;
-    if (!is_qid(cqid) || !n->cq[cqid].valid)
+    if (!is_qid(cqid))
+        return NVME_QID_INVALID | NVME_DNR; /* 5.4, CQID: the admin queue's, or one that there cannot be */
+    if (!n->cq[cqid].valid)
         return NVME_CQ_INVALID | NVME_DNR;
     n->sq[qid] = (struct nvme_sq){.size = (cmd->cdw10 >> 16) + 1, .gpa = cmd->prp1,
                                   .cqid = (uint16_t)cqid};

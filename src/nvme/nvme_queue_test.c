@@ -23,7 +23,8 @@ START_TEST(queues_that_cannot_be_are_refused_each_for_its_reason)
         {NVME_ADMIN_CREATE_CQ, 3 | 7 << 16, 3 | 17 << 16, 0x60000, NVME_VECTOR_INVALID},
         {NVME_ADMIN_CREATE_CQ, 3 | 7 << 16, 1, FN_RAM, NVME_INVALID_FIELD},
         {NVME_ADMIN_CREATE_SQ, 3 | 7 << 16, 1 | 3 << 16, 0x60000, NVME_CQ_INVALID},
-        {NVME_ADMIN_CREATE_SQ, 3 | 7 << 16, 1, 0x60000, NVME_CQ_INVALID}, /* the admin's */
+        {NVME_ADMIN_CREATE_SQ, 3 | 7 << 16, 1 | 17 << 16, 0x60000, NVME_QID_INVALID},
+        {NVME_ADMIN_CREATE_SQ, 3 | 7 << 16, 1, 0x60000, NVME_QID_INVALID}, /* the admin's */
         {NVME_ADMIN_CREATE_SQ, 2 | 7 << 16, 1 | 1 << 16, 0x60000, NVME_QID_INVALID},
         {NVME_ADMIN_DELETE_SQ, 0, 0, 0, NVME_QID_INVALID},
         {NVME_ADMIN_DELETE_SQ, 5, 0, 0, NVME_QID_INVALID},

@@ -20,7 +20,10 @@ enum sandbox_mode {
 struct sandbox_options {
     enum sandbox_mode mode;
     bool process;      /* the process too: no core files, not dumpable */
+    bool others_folders; /* of those in which it may make files one is not root's */
     uint32_t features; /* enum sandbox_feature */
+    unsigned world;    /* of the loop's thread, and of those that it makes then: enum sandbox_world, where it may */
+    uint32_t uid, gid; /* root's threads become this, but those that need what is root's; 0: they stay */
 };
 
 struct sandbox {
@@ -29,6 +32,9 @@ struct sandbox {
     int rules[THREAD_KINDS]; /* of files; -1: the kernel has no Landlock */
 };
 
+/* Has the kernel what it is made of? */
+bool sandbox_is_possible(void);
+
 /* 0; or -errno with err: the kernel has no seccomp filters. From then on the process has a handler for SIGSYS,
  * which ends it, and says for which system call of which thread. */
 int sandbox_init(struct sandbox *s, const struct sandbox_options *o, struct vz_error *err) must_check;
@@ -36,5 +42,13 @@ void sandbox_fini(struct sandbox *s);
 
 /* Before threads of these kinds (SANDBOX_KIND()) enter: what they may open. 0 or -errno. */
 int sandbox_allow(struct sandbox *s, uint32_t kinds, const char *path, bool write) must_check;
+/* Those of these kinds that enter from now on may open nothing of that, but what they are allowed from now on. 0 or -errno:
+ * nothing has changed. */
+int sandbox_forget(struct sandbox *s, uint32_t kinds) must_check;
+
+/* The calling thread, a program's, is of this kind from now on: TALK, SERVE, WATCH, CONTROL; and so are those that it makes by
+ * thread_start(), of theirs. folder (may be NULL): what SERVE may read, WATCH and CONTROL write. 0 or -errno; 0 and
+ * nothing on a kernel that has no filters. */
+int sandbox_lock_program(enum thread_kind kind, bool logs, const char *folder) must_check;
 
 #endif

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +31,7 @@
 #define UNMADE    44
 #define KILLED    (128 + SIGSYS)
 #define NOBODY    65534
+#define OWN       2053177344u /* as the command line has its machines */
 #define SYS_uretprobe_ 335 /* end a process that has no such probe, by other signals */
 #define SYS_uprobe_    336
 
@@ -204,6 +208,13 @@ static long try_setuid(void)
     return syscall(SYS_setresuid, 0, 0, 0);
 }
 
+/* It was root's, whose files it would have back. */
+static long try_setfsuid(void)
+{
+    syscall(SYS_setfsuid, 0);
+    return open(outside, O_RDWR);
+}
+
 static long try_capabilities(void)
 {
     return syscall(SYS_prctl, 23 /* PR_CAPBSET_READ */, 21, 0, 0, 0);
@@ -229,39 +240,67 @@ static long try_int80(void)
     return r;
 }
 
-#define SHARE SANDBOX_KIND(SHARE)
+/* A program's own thread looks at files, or does what a user says. */
+#define ORDERS SANDBOX_KIND(CONTROL)
+#define READS  (SANDBOX_KIND(WATCH) | ORDERS)
 static const struct attempt attempts[] = {
     {"exec", try_exec, 0}, {"fork", try_fork, 0}, {"clone", try_clone, 0}, {"ptrace", try_ptrace, 0},
     {"process_vm_readv", try_read_other, 0}, {"kill", try_kill, 0}, {"tgkill", try_tgkill, 0},
     {"executable page", try_executable_page, 0}, {"executable file", try_executable_file, 0},
-    {"mprotect", try_become_executable, 0}, {"/etc/passwd", try_open_secret, 0},
-    {"/proc/self/mem", try_open_memory, 0}, {"file outside", try_open_outside, 0},
-    {"file made outside", try_make_file, 0}, {"link", try_link, 0}, {"rename", try_rename, 0},
-    {"device node", try_device_node, 0}, {"TCP", try_tcp, 0}, {"Unix", try_unix, 0}, {"netlink", try_netlink, 0},
+    {"mprotect", try_become_executable, 0}, {"/etc/passwd", try_open_secret, READS},
+    {"/proc/self/mem", try_open_memory, 0}, {"file outside", try_open_outside, ORDERS},
+    {"file made outside", try_make_file, ORDERS}, {"link", try_link, ORDERS}, {"rename", try_rename, ORDERS},
+    {"device node", try_device_node, 0}, {"TCP", try_tcp, ORDERS}, {"Unix", try_unix, READS}, {"netlink", try_netlink, ORDERS},
     {"packets", try_packets, 0}, {"vsock", try_vsock, 0}, {"AF_ALG", try_alg, 0}, {"io_uring", try_ring, 0},
-    {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"prctl", try_capabilities, 0},
-    {"SIGSYS", try_handler, 0}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0, .by_kernel = true}};
+    {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"setfsuid", try_setfsuid, ORDERS},
+    {"prctl", try_capabilities, 0},
+    {"SIGSYS", try_handler, ORDERS}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0, .by_kernel = true}};
 
 /* ---- The process with the attacker ---------------------------------------------------------- */
 
 struct thread {
     long (*make)(void);
-    void (*before)(void); /* before the sandbox is entered; may be NULL */
+    void (*before)(void); /* by another thread, once the sandbox is entered; may be NULL */
 };
 
 static enum thread_kind attacked;
+static uint32_t features; /* of its machine */
+static atomic_bool locked, go; /* no call is made for them: some have none to wait by */
+static struct sandbox sandbox;
+
+static bool is_programs(enum thread_kind kind)
+{
+    return kind >= THREAD_TALK;
+}
+
+/* It has no threads: it locks itself. */
+static bool is_process(enum thread_kind kind)
+{
+    return kind == THREAD_NAT || kind == THREAD_NAMES;
+}
 
 static void *attack(void *arg)
 {
     const struct thread *t = arg;
+
+    if (is_process(attacked))
+        thread_set_policy(&sandbox.policy);
+    if ((is_programs(attacked) && sandbox_lock_program(attacked, false, folder) < 0) ||
+        (is_process(attacked) && thread_enter(attacked) < 0))
+        _exit(UNMADE);
+    atomic_store(&locked, true);
+    while (!atomic_load(&go))
+        __builtin_ia32_pause();
 
     _exit(t->make() < 0 ? FAILED : SUCCEEDED);
 }
 
 static void be_attacked(enum thread_kind kind, const struct thread *t, bool root)
 {
-    const struct sandbox_options o = {.mode = SANDBOX_ON, .process = true};
-    struct sandbox s;
+    const bool is_root = root && geteuid() == 0;
+    const struct sandbox_options o = {.mode = SANDBOX_ON, .process = true, .features = features, .uid = is_root ? OWN : 0,
+                                      .gid = is_root ? OWN : 0};
+    struct sandbox *s = &sandbox;
     struct thread copy = *t;
     pthread_t thread;
 
@@ -269,14 +308,17 @@ static void be_attacked(enum thread_kind kind, const struct thread *t, bool root
     if (!root && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
         _exit(UNMADE);
     alarm(20);
-    if (sandbox_init(&s, &o, NULL) < 0 || sandbox_allow(&s, ~0u, folder, true) < 0)
+    if (sandbox_init(s, &o, NULL) < 0 || sandbox_allow(s, ~0u, folder, true) < 0)
         _exit(UNMADE);
     attacked = kind;
+    thread_set_policy(is_programs(kind) || is_process(kind) ? NULL : &s->policy);
+    if (thread_start(&thread, is_programs(kind) || is_process(kind) ? THREAD_FREE : kind, "vz-attacked", attack, &copy) < 0)
+        _exit(UNMADE);
+    while (!atomic_load(&locked))
+        usleep(100);
     if (t->before)
         t->before();
-    thread_set_policy(&s.policy);
-    if (thread_start(&thread, kind, "vz-attacked", attack, &copy) < 0)
-        _exit(UNMADE);
+    atomic_store(&go, true);
     pthread_join(thread, NULL);
     _exit(UNMADE);
 }
@@ -358,6 +400,50 @@ START_TEST(attempts_fail)
 }
 END_TEST
 
+/* The process of a network makes connections, and nothing else that a thread without a network does not. */
+START_TEST(attempts_of_who_has_the_network_fail)
+{
+    char said[256];
+
+    features = SANDBOX_NET;
+    make_places();
+    for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
+        const struct thread t = {.make = attempts[i].make};
+        int status = run(THREAD_NAT, &t, _i, said);
+        bool made = attempts[i].make == try_tcp;
+
+        if (attempts[i].by_kernel && (status == KILLED || status == 128 + SIGSEGV))
+            continue;
+        if (status != (made ? SUCCEEDED : FAILED) && (made || status != KILLED))
+            ck_abort_msg("%s, %s: status %d, '%s'", _i ? "root" : "user", attempts[i].name, status, said);
+    }
+    remove_places();
+}
+END_TEST
+
+/* It looks for a file of libslirp's, and is told that it may not, as old programs are. */
+static long look_for_files(void)
+{
+    struct stat st;
+
+    return stat("/etc/resolv.conf", &st) < 0 && errno == EACCES && open("/etc/resolv.conf", O_RDONLY) < 0 && errno == EACCES
+               ? 0
+               : -1;
+}
+
+START_TEST(who_has_the_network_has_no_files)
+{
+    const struct thread t = {.make = look_for_files};
+    char said[256];
+
+    features = SANDBOX_NET;
+    make_places();
+    ck_assert_msg(run(THREAD_NAT, &t, true, said) == SUCCEEDED, "%s", said);
+    ck_assert_msg(run(THREAD_NAT, &t, false, said) == SUCCEEDED, "%s", said);
+    remove_places();
+}
+END_TEST
+
 START_TEST(attempts_of_a_user_fail)
 {
     try_all((enum thread_kind)_i, false);
@@ -370,7 +456,7 @@ static bool in_table(enum thread_kind kind, int nr)
     const struct sandbox_row *row = sandbox_rows(&count);
 
     for (unsigned i = 0; i < count; i++)
-        if (row[i].nr == nr && row[i].kinds & BIT(kind) && !row[i].needs)
+        if (row[i].nr == nr && row[i].kinds & sandbox_kinds_of(kind) && (!row[i].needs || is_programs(kind)))
             return true;
     return false;
 }
@@ -447,7 +533,42 @@ START_TEST(what_is_allowed_works)
     ck_assert_int_eq(run(THREAD_SHARE, &t, true, said), SUCCEEDED);
     ck_assert_int_eq(run(THREAD_SHARE, &t, false, said), SUCCEEDED);
     ck_assert_int_eq(run(THREAD_LOOP, &t, true, said), SUCCEEDED);
-    ck_assert_int_eq(run(THREAD_CPU, &t, true, said), KILLED);
+    ck_assert_int_eq(run(THREAD_CPU, &t, true, said), FAILED);
+    remove_places();
+}
+END_TEST
+
+/* What a viewer hands over is looked at by its thread, and read by another one that it makes. */
+static void *look_at_file(void *ret)
+{
+    struct stat st;
+    int fd = memfd_create("vz-copied", MFD_CLOEXEC), queued;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0 &&
+        ioctl(fd, SIOCOUTQ, &queued) < 0 && errno == ENOTTY)
+        *(int *)ret = 1;
+    return NULL;
+}
+
+static long view_file(void)
+{
+    int own = 0, others = 0;
+    pthread_t thread;
+
+    look_at_file(&own);
+    if (thread_start(&thread, THREAD_VIEW, "vz-file", look_at_file, &others) == 0)
+        pthread_join(thread, NULL);
+    return own && others ? 0 : -1;
+}
+
+START_TEST(viewers_files_are_read)
+{
+    const struct thread t = {.make = view_file};
+    char said[256];
+
+    make_places();
+    if (run(THREAD_VIEW, &t, true, said) != SUCCEEDED || run(THREAD_VIEW, &t, false, said) != SUCCEEDED)
+        ck_abort_msg("%s", said);
     remove_places();
 }
 END_TEST
@@ -489,6 +610,24 @@ START_TEST(who_logs_makes_the_call_and_tells_it_once)
 }
 END_TEST
 
+/* As threads that a program makes by itself mostly do. */
+START_TEST(who_blocks_all_signals_goes_on_too)
+{
+    sigset_t all;
+    int status;
+
+    if (fork() == 0) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, NULL);
+        if (sandbox_lock_program(THREAD_WATCH, true, NULL) < 0)
+            _exit(UNMADE);
+        _exit(syscall(SYS_getppid) == getppid() ? SUCCEEDED : FAILED);
+    }
+    wait(&status);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == SUCCEEDED);
+}
+END_TEST
+
 static const char *obstacle(void)
 {
     return sandbox_files_level() < 3 ? "this kernel's Landlock cannot refuse all that is tried" : NULL;
@@ -505,11 +644,20 @@ static void add_loop(Suite *s, const char *name, const TTest *fn)
 
 static void add_tests(Suite *s)
 {
+    TCase *network;
+
     add_loop(s, "attempts", attempts_fail);
     add_loop(s, "attempts of a user", attempts_of_a_user_fail);
     add_loop(s, "every other call", every_other_call_is_trapped);
+    network = tcase_create("attempts with the network");
+    tcase_set_timeout(network, 110);
+    tcase_add_loop_test(network, attempts_of_who_has_the_network_fail, 0, 2);
+    suite_add_tcase(s, network);
+    UNIT_TEST(s, who_has_the_network_has_no_files);
     UNIT_TEST(s, what_is_allowed_works);
+    UNIT_TEST(s, viewers_files_are_read);
     UNIT_TEST(s, who_logs_makes_the_call_and_tells_it_once);
+    UNIT_TEST(s, who_blocks_all_signals_goes_on_too);
 }
 
 UNIT_TEST_MAIN_UNLESS("sandbox_attack", add_tests, obstacle())

@@ -9,9 +9,12 @@
 #include <linux/fs.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <linux/usbdevice_fs.h>
 #include <net/if.h>
 #include <linux/if_tun.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,11 +24,15 @@
 #define K(name) SANDBOX_KIND(name)
 
 enum {
-    EVERY = K(LOOP) | K(CPU) | K(DISK) | K(NBD) | K(SHARE) | K(STUBS) | K(SAVE),
+    PROGRAM = K(TALK) | K(VIEW) | K(SERVE) | K(WATCH) | K(CONTROL),
+    EVERY = K(LOOP) | K(CPU) | K(DISK) | K(NBD) | K(SHARE) | K(STUBS) | K(SAVE) | K(USB) | K(NAT) | K(SOUND) |
+            PROGRAM, /* but for NAMES, which does one thing */
+    ALL = EVERY & ~K(NAT), /* and who makes no threads, and never waits but for descriptors */
     /* What devices do in the middle of a guest's register write is done on a CPU's thread. */
     DEVICES = K(LOOP) | K(CPU),
     FILES = K(LOOP) | K(SAVE),
-    THREADS = K(LOOP) | K(SAVE), /* make threads */
+    THREADS = K(LOOP) | K(SAVE) | K(VIEW) | K(SERVE) | K(WATCH), /* make threads */
+    SOCKETS = K(TALK) | K(VIEW) | K(SERVE) | K(WATCH),
 };
 
 #define CALL(call, kinds_, why_)  {.nr = SYS_##call, .name = #call, .kinds = kinds_, .why = why_}
@@ -43,7 +50,9 @@ enum {
 #define WITH(n, v)   {SANDBOX_ALL, n, (uint32_t)(v)}
 
 #ifndef SYS_landlock_restrict_self
-#define SYS_landlock_restrict_self 446
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
+#define SYS_landlock_restrict_self  446
 #endif
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -57,30 +66,33 @@ enum {
 static const struct sandbox_row rows[] = {
     /* ---- Every thread: to go on, to wait, to end ---- */
     CALL(read, EVERY, "files, eventfds, sockets that are open"),
-    CALL(write, EVERY, "the same; log lines; eventfds"),
-    CALL(readv, EVERY, "the same"),
+    CALL(write, EVERY | K(NAMES), "the same; log lines; eventfds"),
+    CALL(readv, ALL, "the same"),
     CALL(writev, EVERY, "the same"),
-    CALL(close, EVERY, "what it opened"),
+    CALL(close, EVERY | K(NAMES), "what it opened"),
     CALL(futex, EVERY, "locks"),
-    CALL(sched_yield, EVERY, "short waits"),
+    CALL(sched_yield, EVERY, "short waits; who looks for work before it sleeps"),
     CALL(clock_gettime, EVERY, "where the vDSO has no clock"),
-    CALL(clock_nanosleep, EVERY, "waits"),
-    CALL(nanosleep, EVERY, "waits"),
-    CALL(restart_syscall, EVERY, "a wait that a signal interrupted"),
+    CALL(clock_nanosleep, ALL, "waits"),
+    CALL(nanosleep, ALL, "waits"),
+    CALL(restart_syscall, EVERY | K(NAMES), "a wait that a signal interrupted"),
     CALL(gettid, EVERY, "who holds a lock"),
     CALL(getpid, EVERY, "to signal its own threads"),
     CALL(getrandom, EVERY, "identifiers, keys"),
     CALL(rt_sigprocmask, EVERY, "signals around calls"),
-    CALL(rt_sigreturn, EVERY, "the end of a signal's handler"),
-    CALL(sigaltstack, EVERY, "a thread's end"),
+    CALL(rt_sigreturn, EVERY | K(NAMES), "the end of a signal's handler"),
+    CALL(sigaltstack, EVERY | K(NAMES), "a thread's end"),
     CALL_IF(tgkill, EVERY, 0, "CPUs are kicked, abort()", SELF(0)),
-    CALL_IF(prctl, EVERY, 0, "a thread's name", IS(0, PR_GET_NAME)),
+    NEEDS(SANDBOX_STUBS, tgkill, K(STUBS) | DEVICES | K(SHARE), 0,
+          "stubs are kicked, also by who wrote what they execute; who else gets that signal ignores it",
+          IS(2, SIGURG)),
+    CALL_IF(prctl, EVERY | K(NAMES), 0, "a thread's name", IS(0, PR_GET_NAME)),
     CALL_IF(prctl, EVERY, 0, "a thread's name", IS(0, PR_SET_NAME)),
     CALL_IF(prctl, THREADS, 0, "a thread's beginning", IS(0, PR_GET_NO_NEW_PRIVS)),
-    CALL(rseq, EVERY, "a thread's beginning"),
-    CALL(set_robust_list, EVERY, "a thread's beginning"),
-    CALL(exit, EVERY, "a thread's end"),
-    CALL(exit_group, EVERY, "the process' end"),
+    CALL(rseq, ALL, "a thread's beginning"),
+    CALL(set_robust_list, ALL, "a thread's beginning"),
+    CALL(exit, ALL, "a thread's end"),
+    CALL(exit_group, EVERY | K(NAMES), "the process' end"),
     /* ---- Memory: never executable. The translator's was mapped before ---- */
     CALL(brk, EVERY, "malloc()"),
     CALL_IF(mmap, EVERY, EACCES, "malloc(); never executable", WITHOUT(2, PROT_EXEC)),
@@ -88,44 +100,50 @@ static const struct sandbox_row rows[] = {
     CALL(munmap, EVERY, "free()"),
     CALL(mremap, EVERY, "realloc()"),
     CALL(mincore, K(LOOP) | K(SAVE), "which pages there are to save"),
+    REFUSE(mlock, K(LOOP), EPERM, "PipeWire would have its buffers stay in memory, and goes on without"),
     CALL(madvise, EVERY, "free(); memory given back by a guest"),
     /* ---- Waiting for descriptors ---- */
-    CALL(poll, EVERY, "waits"),
-    CALL(ppoll, EVERY, "waits"),
-    CALL(epoll_wait, K(LOOP), "the event loop"),
-    CALL(epoll_pwait, K(LOOP), "the event loop"),
-    CALL(epoll_pwait2, K(LOOP), "the event loop"),
-    CALL(epoll_ctl, DEVICES, "what the loop watches"),
-    CALL(timerfd_settime, DEVICES, "device timers"),
-    CALL(pipe2, K(LOOP), "the child that writes memory says that it has nothing else open"),
-    CALL(eventfd2, K(LOOP) | K(NBD), "a pause, a save, a connection"),
-    CALL(timerfd_create, K(LOOP), "a device timer"),
+    CALL(poll, EVERY | K(NAMES), "waits"),
+    CALL(ppoll, ALL, "waits"),
+    CALL(epoll_wait, K(LOOP) | K(NAT) | K(SOUND), "the event loop"),
+    CALL(epoll_pwait, K(LOOP) | K(NAT) | K(SOUND), "the event loop"),
+    CALL(epoll_pwait2, K(LOOP) | K(NAT) | K(SOUND), "the event loop"),
+    CALL(epoll_ctl, DEVICES | K(NAT) | K(SOUND), "what the loop watches"),
+    CALL(epoll_create1, K(NAT) | K(CONTROL), "a network that comes later"),
+    CALL(timerfd_settime, DEVICES | K(NAT) | K(SOUND) | K(WATCH), "device timers; those of TCP; when a sound server is late"),
+    CALL(pipe2, K(LOOP) | K(SERVE) | K(WATCH), "the child that writes memory says that it has nothing else open"),
+    CALL(eventfd2, K(LOOP) | K(NBD) | SOCKETS, "a pause, a save, a connection"),
+    NEEDS(SANDBOX_KVM, eventfd2, DEVICES | K(SHARE), 0, "a device's first message to KVM, from whichever thread it is", {0}),
+    CALL(timerfd_create, K(LOOP) | K(NAT) | K(SOUND), "a device timer; a network's; a stream's"),
     CALL(fcntl, EVERY & ~K(CPU), "flags and locks of open files"),
-    CALL(fstat, EVERY & ~K(CPU), "sizes of open files"),
-    CALL(lseek, FILES | K(DISK) | K(SHARE), "holes"),
-    CALL(dup, K(LOOP) | K(SHARE), "descriptors handed on"),
+    CALL(fstat, EVERY | K(NAMES), "sizes of open files; a CPU's fault in a file that was cut short (mem/mem_window.h)"),
+    CALL(lseek, FILES | K(NAT) | K(DISK) | K(NBD) | K(SHARE) | K(SERVE) | K(WATCH), "holes; the C library, for names"),
+    CALL(dup, K(LOOP) | K(SHARE) | SOCKETS, "descriptors handed on"),
     /* ---- Threads and processes ---- */
     REFUSE(clone3, EVERY, ENOSYS, "its flags cannot be looked at: the C library takes clone() then"),
-    CALL_IF(clone, THREADS, 0, "threads of this process", WITH(0, THREAD_FLAGS), WITHOUT(0, NAMESPACES | CLONE_PTRACE)),
+    CALL_IF(clone, THREADS | K(SHARE), 0, "threads of this process", WITH(0, THREAD_FLAGS), WITHOUT(0, NAMESPACES | CLONE_PTRACE)),
     CALL_IF(clone, K(LOOP), 0, "a child that writes guest memory to a saved state", IS(0, 0)),
     CALL_IF(seccomp, THREADS, 0, "the beginning of a thread that may do less", IS(0, SECCOMP_SET_MODE_FILTER),
             IS(1, SECCOMP_FILTER_FLAG_SPEC_ALLOW)),
+    CALL_IF(seccomp, K(SERVE) | K(WATCH), 0, "whether there is one", IS(0, SECCOMP_GET_ACTION_AVAIL)),
+    CALL(landlock_create_ruleset, K(VIEW) | K(SERVE) | K(WATCH), "the same: which files it may open"),
+    CALL(landlock_add_rule, K(SERVE) | K(WATCH), "the same"),
     CALL(landlock_restrict_self, THREADS, "the same"),
     CALL(capget, THREADS, "the same"),
     CALL(capset, THREADS, "the same: none comes back"),
     CALL(close_range, K(LOOP), "that child has nothing else open"),
     CALL(wait4, K(LOOP) | K(SAVE) | K(STUBS), "its end"),
-    CALL(sched_getaffinity, K(LOOP) | K(SAVE) | K(SHARE), "how many threads something takes; malloc() of many"),
+    CALL(sched_getaffinity, ALL, "how many threads something takes; malloc() of many"),
     /* ---- Disks ---- */
-    CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "disks, saved states"),
-    CALL(pwrite64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "the same"),
+    CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW), "disks, saved states, what a viewer hands over"),
+    CALL(pwrite64, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW), "the same; firmware's variables; what a guest copied"),
     CALL(preadv, K(LOOP) | K(DISK) | K(SHARE), "disks"),
     CALL(pwritev, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "disks"),
     CALL(preadv2, K(LOOP) | K(DISK) | K(SHARE), "disks"),
     CALL(pwritev2, K(LOOP) | K(DISK) | K(SHARE), "disks"),
-    CALL(fsync, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "a guest's flush"),
-    CALL(fdatasync, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "a guest's flush"),
-    CALL(fallocate, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "discard, zeros, space"),
+    CALL(fsync, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(WATCH), "a guest's flush; a file that is gone from a machine's folder"),
+    CALL(fdatasync, DEVICES | K(DISK) | K(SAVE) | K(SHARE), "a guest's flush; firmware's variables"),
+    CALL(fallocate, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW) | K(SERVE), "discard, zeros, space; a picture's memory given back"),
     CALL(ftruncate, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "a disk made longer"),
     NEEDS(SANDBOX_STUBS, ftruncate, K(STUBS), 0, "a stub's memory", {0}),
     CALL(sync_file_range, K(LOOP) | K(SAVE) | K(DISK), "a saved state written as it grows"),
@@ -133,40 +151,47 @@ static const struct sandbox_row rows[] = {
     CALL(io_uring_enter, DEVICES, "disks: only reads, writes and flushes of files that the ring was given"),
     REFUSE(io_uring_setup, K(LOOP), EPERM, "a ring can do what no filter sees: disks that come later have threads"),
     /* ---- Sockets ---- */
-    CALL(recvfrom, K(LOOP) | K(NBD) | K(STUBS), "open sockets"),
-    CALL(recvmsg, K(LOOP) | K(NBD) | K(STUBS), "open sockets"),
-    CALL(recvmmsg, K(LOOP), "packets"),
-    CALL(sendto, DEVICES | K(NBD) | K(STUBS), "open sockets"),
-    CALL(sendmsg, DEVICES | K(NBD) | K(STUBS), "open sockets"),
-    CALL(sendmmsg, DEVICES, "packets"),
-    CALL(accept, K(LOOP), "the same"),
-    CALL(accept4, K(LOOP), "serial lines, forwards, socket devices"),
-    CALL_IF(socketpair, K(LOOP), 0, "the program's end of a guest's connection", IS(0, AF_UNIX)),
-    CALL(shutdown, K(LOOP) | K(NBD), "open sockets"),
-    CALL(getsockopt, K(LOOP) | K(NBD), "what became of a connection"),
-    CALL(setsockopt, K(LOOP) | K(NBD), "buffers, delays"),
-    CALL(getsockname, K(LOOP) | K(NBD), "addresses"),
-    CALL(getpeername, K(LOOP) | K(NBD), "addresses"),
-    NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD), EACCES, "a guest's connections; an NBD server's", IS(0, AF_INET)),
-    NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD), EACCES, "the same", IS(0, AF_INET6)),
-    NEEDS(SANDBOX_VSOCK, socket, K(LOOP), EACCES, "what a guest's connections by the socket device go on to", IS(0, AF_UNIX)),
+    CALL(recvfrom, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | K(NAMES) | SOCKETS, "open sockets"),
+    CALL(recvmsg, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | SOCKETS, "open sockets"),
+    CALL(recvmmsg, K(LOOP) | K(NAT), "packets"),
+    CALL(sendto, DEVICES | K(NBD) | K(STUBS) | K(NAT) | SOCKETS, "open sockets"),
+    CALL(sendmsg, DEVICES | K(NBD) | K(STUBS) | K(NAT) | K(NAMES) | SOCKETS, "open sockets"),
+    CALL(sendmmsg, DEVICES | K(NBD), "packets; questions for names"),
+    CALL(accept, K(LOOP) | K(NAT), "the same"),
+    CALL(accept4, K(LOOP) | K(NAT) | K(SERVE), "serial lines, forwards, socket devices"),
+    CALL_IF(socketpair, K(LOOP) | K(SERVE) | K(STUBS), 0, "a stub's descriptors; the program's end of a guest's connection", IS(0, AF_UNIX)),
+    CALL(shutdown, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "open sockets"),
+    CALL(getsockopt, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "what became of a connection"),
+    CALL(setsockopt, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "buffers, delays"),
+    CALL(getsockname, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "addresses"),
+    CALL(getpeername, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "addresses"),
+    NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD) | K(NAT), EACCES, "a guest's connections; an NBD server's", IS(0, AF_INET)),
+    NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD) | K(NAT), EACCES, "the same", IS(0, AF_INET6)),
+    NEEDS(SANDBOX_VSOCK, socket, K(LOOP) | K(WATCH), EACCES,
+          "what a guest's connections by the socket device go on to; a machine's control socket", IS(0, AF_UNIX)),
     NEEDS(SANDBOX_NBD, socket, K(LOOP) | K(NBD), EACCES, "an NBD server's; names", IS(0, AF_UNIX)),
     NEEDS(SANDBOX_NBD, socket, K(LOOP) | K(NBD), EACCES, "addresses of this host, for names", IS(0, AF_NETLINK)),
-    NEEDS(SANDBOX_NET | SANDBOX_VSOCK, connect, K(LOOP) | K(NBD), 0, "connections", {0}),
-    NEEDS(SANDBOX_NET, bind, K(LOOP) | K(NBD), 0, "a guest's UDP, forwards", {0}),
-    NEEDS(SANDBOX_NET, listen, K(LOOP), 0, "forwards", {0}),
+    NEEDS(SANDBOX_NET | SANDBOX_VSOCK, connect, K(LOOP) | K(NBD) | K(NAT) | K(WATCH), 0, "connections", {0}),
+    NEEDS(SANDBOX_NET, bind, K(LOOP) | K(NBD) | K(NAT), 0, "a guest's UDP, forwards", {0}),
+    NEEDS(SANDBOX_NET, listen, K(LOOP) | K(NAT), 0, "forwards", {0}),
     /* ---- Files, by name: Landlock says which ---- */
-    CALL(openat, FILES | K(NBD) | K(SHARE), "what Landlock allows"),
-    CALL(newfstatat, FILES | K(NBD) | K(SHARE), "what is there"),
+    CALL(openat, FILES | K(NBD) | K(SHARE) | K(SERVE) | K(WATCH), "what Landlock allows"),
+    CALL_IF(openat, K(NAMES), 0, "resolv.conf, to read", WITHOUT(2, O_ACCMODE | O_CREAT | O_TRUNC)),
+    REFUSE(openat, K(CPU) | K(NAT) | K(SOUND) | K(USB) | K(DISK) | K(STUBS) | K(TALK) | K(VIEW), EACCES,
+           "malloc() asks whether memory may be promised"),
+    CALL(newfstatat, FILES | K(NBD) | K(SHARE) | K(SERVE) | K(WATCH), "what is there"),
+    REFUSE(newfstatat, K(NAT), EACCES, "libslirp looks for resolv.conf, which it does not get"),
+    CALL_IF(newfstatat, (EVERY & ~K(CPU)) | K(NAMES), 0, "fstat() of glibc 2.33 to 2.38", WITH(3, AT_EMPTY_PATH)),
     CALL(statx, FILES | K(SHARE) | K(DISK), "what is there"),
     CALL(readlink, FILES, "where an image lies, when its disk gets a layer"),
     CALL(getcwd, FILES, "the same"),
     CALL(access, K(LOOP) | K(NBD), "the C library, for names"),
     CALL(lstat, FILES, "what is there"),
     CALL(stat, FILES, "what is there"),
+    REFUSE(stat, K(NAT), EACCES, "as newfstatat, by older C libraries"),
     CALL(open, FILES, "what Landlock allows"),
     CALL(unlink, FILES, "sockets that it made; a save that failed"),
-    CALL(unlinkat, FILES | K(SHARE), "the same"),
+    CALL(unlinkat, FILES | K(SHARE) | K(WATCH), "the same"),
     CALL(rename, FILES, "a saved state gets its name"),
     CALL(renameat, FILES | K(SHARE), "the same"),
     CALL(renameat2, FILES | K(SHARE), "the same"),
@@ -176,7 +201,7 @@ static const struct sandbox_row rows[] = {
     /* ---- Shared directories ---- */
     CALL_IF(unshare, K(SHARE), 0, "a umask of its own", IS(0, CLONE_FS)),
     CALL(umask, K(SHARE), "files have the mode that the guest says"),
-    CALL(openat2, K(SHARE), "what does not leave the directory"),
+    CALL(openat2, K(SHARE) | K(WATCH), "what does not leave the directory"),
     CALL(getdents64, K(SHARE), "lists"),
     CALL(readlinkat, K(SHARE), "links"),
     CALL(symlinkat, K(SHARE), "links"),
@@ -201,15 +226,17 @@ static const struct sandbox_row rows[] = {
     CALL(lremovexattr, K(SHARE), "attributes"),
     CALL(fremovexattr, K(SHARE), "attributes"),
     CALL(statfs, K(SHARE), "room"),
-    CALL(fstatfs, K(SHARE), "room"),
+    CALL(fstatfs, K(SHARE) | K(WATCH), "room"),
     CALL(syncfs, K(SHARE), "a guest's sync"),
     CALL(copy_file_range, K(SHARE), "copies"),
-    CALL(uname, EVERY & ~K(CPU), "the C library"),
-    CALL(getegid, FILES | K(SHARE) | K(NBD), "whose a file is"),
-    CALL(geteuid, FILES | K(SHARE) | K(NBD), "whose a file is"),
-    CALL(getuid, FILES | K(SHARE) | K(NBD), "the same"),
+    CALL(uname, ALL & ~K(CPU), "the C library"),
+    CALL(getegid, FILES | K(SHARE) | K(NBD) | PROGRAM, "whose a file is"),
+    CALL(geteuid, FILES | K(SHARE) | K(NBD) | PROGRAM, "whose a file is"),
+    CALL(getuid, FILES | K(SHARE) | K(NBD) | PROGRAM, "the same"),
     /* ---- ioctl(), by number ---- */
+    IOCTL(SANDBOX_KVM, DEVICES, KVM_CHECK_EXTENSION, "how interrupts and doorbells can be made"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_RUN, "the CPU"),
+    IOCTL(SANDBOX_KVM, DEVICES, KVM_SMI, "firmware that lives in System Management Mode is called"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_GET_REGS, "a CPU's state: faults, pauses, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_SET_REGS, "a CPU's state: faults, pauses, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_GET_SREGS, "a CPU's state: faults, pauses, saves"),
@@ -235,10 +262,10 @@ static const struct sandbox_row rows[] = {
     IOCTL(SANDBOX_KVM, DEVICES, KVM_SET_DEVICE_ATTR, "a CPU's state: faults, pauses, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_SET_CPUID2, "a CPU's state: faults, pauses, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_GET_TSC_KHZ, "a CPU's state: faults, pauses, saves"),
-    IOCTL(SANDBOX_KVM, DEVICES, KVM_IRQ_LINE, "the machine's: interrupts, memory slots, saves"),
-    IOCTL(SANDBOX_KVM, DEVICES, KVM_SIGNAL_MSI, "the machine's: interrupts, memory slots, saves"),
-    IOCTL(SANDBOX_KVM, DEVICES, KVM_SET_GSI_ROUTING, "the machine's: interrupts, memory slots, saves"),
-    IOCTL(SANDBOX_KVM, DEVICES, KVM_IRQFD, "the machine's: interrupts, memory slots, saves"),
+    IOCTL(SANDBOX_KVM, DEVICES | K(SHARE), KVM_IRQ_LINE, "interrupts"),
+    IOCTL(SANDBOX_KVM, DEVICES | K(SHARE), KVM_SIGNAL_MSI, "interrupts"),
+    IOCTL(SANDBOX_KVM, DEVICES | K(SHARE), KVM_SET_GSI_ROUTING, "interrupts"),
+    IOCTL(SANDBOX_KVM, DEVICES | K(SHARE), KVM_IRQFD, "interrupts"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_IOEVENTFD, "the machine's: interrupts, memory slots, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_GET_IRQCHIP, "the machine's: interrupts, memory slots, saves"),
     IOCTL(SANDBOX_KVM, DEVICES, KVM_SET_IRQCHIP, "the machine's: interrupts, memory slots, saves"),
@@ -253,16 +280,74 @@ static const struct sandbox_row rows[] = {
     IOCTL(SANDBOX_STUBS, K(STUBS) | DEVICES, SECCOMP_IOCTL_NOTIF_RECV, "a stub's events"),
     IOCTL(SANDBOX_STUBS, K(STUBS) | DEVICES, SECCOMP_IOCTL_NOTIF_SEND, "the same"),
     IOCTL(SANDBOX_STUBS, K(STUBS), SECCOMP_IOCTL_NOTIF_SET_FLAGS, "the same"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_SUBMITURB, "a USB device of the host: a transfer begins"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_REAPURBNDELAY, "a USB device of the host: it has ended"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_DISCARDURB, "a USB device of the host: it is taken back"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_CONTROL, "a USB device of the host: in which configuration it is"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_GET_CAPABILITIES, "a USB device of the host: how transfers may be"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_CONNECTINFO, "a USB device of the host: where it is plugged in"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_GET_SPEED, "a USB device of the host: how fast it is"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_GETDRIVER, "a USB device of the host: whether a driver of the host has it"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_IOCTL, "a USB device of the host: that lets go of it, or has it again"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_CLAIMINTERFACE, "a USB device of the host: it is ours"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_DISCONNECT_CLAIM, "a USB device of the host: both in one"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_RELEASEINTERFACE, "a USB device of the host: it is not any more"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_SETCONFIGURATION, "a USB device of the host: what the guest chooses"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_SETINTERFACE, "a USB device of the host: the same"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_CLEAR_HALT, "a USB device of the host: what the guest asks for"),
+    IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_RESET, "a USB device of the host: the same; and before it is given back"),
     IOCTL(0, K(LOOP), TUNSETOFFLOAD, "what a tap's guest takes"),
     IOCTL(0, K(LOOP), TUNSETVNETHDRSZ, "the same"),
     IOCTL(0, K(LOOP) | K(DISK), BLKDISCARD, "a guest's discard on a block device"),
     IOCTL(0, K(LOOP) | K(DISK), BLKGETSIZE64, "its size"),
     IOCTL(0, K(LOOP) | K(DISK), BLKSSZGET, "its blocks"),
     IOCTL(0, K(LOOP) | K(DISK), BLKPBSZGET, "its blocks"),
-    IOCTL(SANDBOX_NET, K(LOOP), FIONREAD, "how much a guest's UDP socket has"),
-    IOCTL(0, K(LOOP), TCGETS, "is it a terminal?"),
+    IOCTL(0, K(VIEW), SIOCOUTQ, "how much its viewer has not read yet"),
+    IOCTL(0, K(SERVE), FIONREAD, "how much a viewer has said"),
+    IOCTL(SANDBOX_NET, K(LOOP) | K(NBD) | K(NAT), FIONREAD, "how much a guest's UDP socket has; an answer for names"),
+    IOCTL(SANDBOX_NET, K(LOOP) | K(NBD) | K(NAT), SIOCGIFINDEX, "which interface fe80::1%eth0 is behind, of a server or in resolv.conf"),
+    IOCTL(0, K(LOOP) | K(NAT), TCGETS, "is it a terminal? GLib asks that of where a warning goes, too"),
+    IOCTL(0, K(CONTROL), TIOCGWINSZ, "how large the terminal is"),
+    IOCTL(0, K(CONTROL), TIOCGPTN, "a pseudo-terminal for a port"),
+    IOCTL(0, K(CONTROL), TIOCSPTLCK, "the same"),
+    IOCTL(0, K(CONTROL), TCSETS, "the terminal as it was"),
+    IOCTL(0, K(CONTROL), TCSETSW, "the same"),
+    IOCTL(0, K(CONTROL), TCSETSF, "the same"),
+    IOCTL(0, K(CONTROL), TCFLSH, "the same"),
+    IOCTL(0, K(CONTROL), FIONBIO, "a socket's flags"),
+    IOCTL(0, K(CONTROL), TUNSETIFF, "a tap interface that comes later"),
+    IOCTL(0, K(CONTROL), TUNGETFEATURES, "the same"),
+    IOCTL(0, K(CONTROL), SIOCGIFMTU, "the same"),
+    IOCTL(0, K(CONTROL), SIOCGIFFLAGS, "the same"),
+    IOCTL(0, K(CONTROL), SIOCSIFFLAGS, "the same"),
+    IOCTL(0, K(CONTROL), SIOCBRADDIF, "the same: its bridge"),
     IOCTL(0, K(LOOP), TIOCSWINSZ, "a pseudo-terminal's size"),
+    /* ---- A program's own threads ---- */
+    CALL(dup3, K(SERVE), "a descriptor where the library expects it"),
+    CALL(sendfile, K(SERVE), "the page with the viewer"),
+    CALL(select, K(SERVE), "the VNC library's waits"),
+    CALL(pselect6, K(SERVE), "the same"),
+    CALL(fanotify_init, K(WATCH), "what the host changes in shared directories"),
+    CALL(fanotify_mark, K(WATCH), "the same"),
+    CALL(name_to_handle_at, K(WATCH), "the same: which folder that is"),
+    CALL(faccessat, K(WATCH), "what is there"),
+    CALL_IF(prlimit64, K(WATCH), 0, "how many descriptors there may be", IS(0, 0), IS(2, 0)),
+    CALL_IF(kill, K(CONTROL), EPERM, "it stops with its terminal", SELF(0)),
+    CALL(rt_sigaction, K(CONTROL), "what a signal does that ends the process"),
+    CALL(signalfd4, K(CONTROL), "signals"),
+    CALL(timerfd_gettime, K(CONTROL), "clocks"),
+    CALL(rt_sigpending, K(CONTROL), "the same"),
+    CALL(rt_sigtimedwait, K(CONTROL), "the same"),
+    NEEDS(SANDBOX_KVM, rt_sigtimedwait, DEVICES, 0, "a kick that came between two runs", {0}),
+    CALL(fchdir, K(CONTROL), "the machine's folder"),
+    CALL(mkdir, K(CONTROL), "folders of machines"),
+    CALL(rmdir, K(CONTROL), "the same"),
+    CALL(faccessat2, K(CONTROL), "what is there"),
+    CALL(getrlimit, K(CONTROL), "how many descriptors there may be"),
+    CALL(getgid, PROGRAM, "the same"),
+    CALL(sysinfo, EVERY, "how much memory there is: qsort(), before glibc 2.37"),
     /* ---- Direct execution ---- */
+    CALL(memfd_create, K(LOOP) | K(VIEW), "what a guest copied: the loop where it delivers completions"),
     NEEDS(SANDBOX_STUBS, memfd_create, K(STUBS), 0, "a stub's memory", {0}),
     NEEDS(SANDBOX_STUBS, pidfd_send_signal, K(STUBS) | DEVICES, 0, "its end: only processes that it has a descriptor of", {0}),
 };
@@ -271,6 +356,12 @@ const struct sandbox_row *sandbox_rows(unsigned *ret_count)
 {
     *ret_count = ARRAY_SIZE(rows);
     return rows;
+}
+
+/* What makes a disk or a share for a machine that runs makes their threads, which may do no more than it. */
+uint32_t sandbox_kinds_of(enum thread_kind kind)
+{
+    return kind == THREAD_CONTROL ? K(LOOP) | K(DISK) | K(SHARE) | K(SAVE) | K(USB) | PROGRAM : (uint32_t)BIT(kind);
 }
 
 const char *sandbox_call_name(int nr)
@@ -283,7 +374,8 @@ const char *sandbox_call_name(int nr)
 
 const char *sandbox_kind_name(enum thread_kind kind)
 {
-    static const char *const name[] = {"free", "loop", "cpu", "disk", "nbd", "share", "stubs", "save"};
+    static const char *const name[] = {"free", "loop", "cpu", "disk", "nbd", "share", "stubs", "save", "usb", "nat", "names", "sound", "talk", "view", "serve",
+                                       "watch", "control"};
 
     return kind < ARRAY_SIZE(name) ? name[kind] : "?";
 }

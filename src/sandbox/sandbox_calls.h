@@ -25,6 +25,7 @@ enum sandbox_feature {
     SANDBOX_KVM = 1 << 2,    /* the KVM backend */
     SANDBOX_STUBS = 1 << 3,  /* direct execution */
     SANDBOX_FOLDERS = 1 << 4, /* folders in which it may make files: saved states, layers */
+    SANDBOX_USB = 1 << 6,    /* USB devices of the host, or room for those */
     SANDBOX_NBD = 1 << 5,    /* a disk on an NBD server, whose connections the loop's threads make again */
 };
 
@@ -43,6 +44,9 @@ struct sandbox_row {
 #define SANDBOX_KIND(name) ((uint32_t)BIT(THREAD_##name))
 
 const struct sandbox_row *sandbox_rows(unsigned *ret_count);
+
+/* Whose rows a thread of this kind has. */
+uint32_t sandbox_kinds_of(enum thread_kind kind);
 
 /* "openat", or NULL. */
 const char *sandbox_call_name(int nr);

@@ -3,8 +3,10 @@
  * Documentation/userspace-api/landlock.rst. */
 #include "sandbox/sandbox_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,6 +36,8 @@ enum { ABSTRACT_UNIX_SOCKET = 1 << 0 };           /* 6 */
 #define TO_WRITE                                                                                               \
     (TO_READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM |   \
      REFER | TRUNCATE)
+
+#define TO_ALL (TO_WRITE | IOCTL_DEV)
 
 struct ruleset {
     uint64_t files, net, scoped;
@@ -87,6 +91,42 @@ int sandbox_files_add(int rules, const char *path, enum sandbox_right right)
     if (syscall(SYS_landlock_add_rule, rules, PATH_BENEATH, &b, 0) < 0)
         r = -errno;
     close(b.parent_fd);
+    return r;
+}
+
+static int add_beneath(int rules, int fd, uint64_t allowed)
+{
+    const struct beneath b = {.allowed = allowed & known(sandbox_files_level()), .parent_fd = fd};
+
+    return syscall(SYS_landlock_add_rule, rules, PATH_BENEATH, &b, 0) < 0 ? -errno : 0;
+}
+
+static int add_entry(int rules, int folder, const char *name)
+{
+    int fd = openat(folder, name, O_PATH | O_CLOEXEC), r;
+    struct stat st;
+
+    if (fd < 0)
+        return 0;
+    r = fstat(fd, &st) < 0 || S_ISLNK(st.st_mode)
+            ? 0
+            : add_beneath(rules, fd, S_ISDIR(st.st_mode) ? TO_ALL : TO_ALL & OF_FILES);
+    close(fd);
+    return r;
+}
+
+int sandbox_files_add_all(int rules)
+{
+    DIR *root = opendir("/");
+    struct dirent *e;
+    int r = root ? add_beneath(rules, dirfd(root), READ_DIR) : -errno;
+
+    while (!r && (e = readdir(root))) {
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "proc") && strcmp(e->d_name, "sys"))
+            r = add_entry(rules, dirfd(root), e->d_name);
+    }
+    if (root)
+        closedir(root);
     return r;
 }
 

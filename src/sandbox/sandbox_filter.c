@@ -2,6 +2,8 @@
 /* Call after call: "if it is this one", with its rows behind it, each of which ends in a verdict. */
 #include "sandbox/sandbox_filter.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -9,9 +11,12 @@
 
 #include "sandbox/sandbox_calls.h"
 
+#define NOTHING UINT_MAX
+
 struct program {
     struct sock_filter *code;
     unsigned count, max;
+    unsigned at_hand; /* which argument was loaded last, and is unchanged; NOTHING: none */
     const struct sandbox_filter_options *o;
 };
 
@@ -35,8 +40,12 @@ static void verdict(struct program *p, uint32_t value)
 /* The jump at `from` goes to here when its test fails. */
 static void land(struct program *p, unsigned from)
 {
-    if (from < p->max)
-        p->code[from].jf = (uint8_t)(p->count - from - 1);
+    unsigned over = p->count - from - 1;
+
+    if (over > UINT8_MAX)
+        p->count = p->max + 1; /* too many rows: no filter, rather than one that goes elsewhere */
+    else if (from < p->max)
+        p->code[from].jf = (uint8_t)over;
 }
 
 /* Returns the jump that is taken when what was loaded does not pass. */
@@ -59,12 +68,26 @@ static void row(struct program *p, const struct sandbox_row *r)
     unsigned from[ARRAY_SIZE(r->check)], count = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(r->check) && r->check[i].kind != SANDBOX_ANY; i++) {
-        load(p, offsetof(struct seccomp_data, args) + r->check[i].arg * sizeof(uint64_t));
+        bool keeps = r->check[i].kind == SANDBOX_IS || r->check[i].kind == SANDBOX_SELF;
+
+        if (p->at_hand != r->check[i].arg)
+            load(p, offsetof(struct seccomp_data, args) + r->check[i].arg * sizeof(uint64_t));
         from[count++] = test(p, &r->check[i]);
+        p->at_hand = keeps ? r->check[i].arg : NOTHING;
     }
+    if (count != 1)
+        p->at_hand = NOTHING; /* the next row is come to from either test */
     verdict(p, SECCOMP_RET_ALLOW);
     while (count)
         land(p, from[--count]);
+}
+
+/* What is in no row. A program's thread that no guest talks to goes on, and says what it could not do. */
+static uint32_t otherwise(const struct program *p)
+{
+    bool goes_on = p->o->kind >= THREAD_SERVE;
+
+    return goes_on && !p->o->gate ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_TRAP;
 }
 
 /* All rows of a call: [first, end). */
@@ -74,8 +97,9 @@ static void call(struct program *p, const struct sandbox_row *first, const struc
     int error = 0;
     bool any = false, always = false;
 
+    p->at_hand = NOTHING;
     for (; first < end && !always; first++) {
-        if (!(first->kinds & BIT(p->o->kind)) || (first->needs && !(first->needs & p->o->features)))
+        if (!(first->kinds & sandbox_kinds_of(p->o->kind)) || (first->needs && !(first->needs & p->o->features)))
             continue;
         if (!any)
             from = put(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, (uint32_t)first->nr);
@@ -86,7 +110,7 @@ static void call(struct program *p, const struct sandbox_row *first, const struc
             row(p, first);
     }
     if (any && !always)
-        verdict(p, error ? SECCOMP_RET_ERRNO | (uint32_t)error : SECCOMP_RET_TRAP);
+        verdict(p, error ? SECCOMP_RET_ERRNO | (uint32_t)error : otherwise(p));
     if (any)
         land(p, from);
 }
@@ -130,6 +154,6 @@ unsigned sandbox_filter(struct sock_filter *ret, unsigned max, const struct sand
             ;
         call(&p, rows + begin, rows + end);
     }
-    verdict(&p, SECCOMP_RET_TRAP);
+    verdict(&p, otherwise(&p));
     return p.count > max ? 0 : p.count;
 }

@@ -17,7 +17,8 @@ struct sandbox_filter_options {
     uint32_t children; /* not 0: clone() is let through, as it cannot be repeated for who logs */
 };
 
-/* What is not in the table ends in SECCOMP_RET_TRAP, other architectures' calls in the death of the process.
+/* What is not in the table ends in SECCOMP_RET_TRAP, or for SERVE, WATCH and CONTROL in EPERM; other architectures' calls
+ * in the death of the process.
  * Returns the number of instructions, at most max; 0: there is no room. */
 unsigned sandbox_filter(struct sock_filter *ret, unsigned max, const struct sandbox_filter_options *o);
 

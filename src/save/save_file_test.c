@@ -14,6 +14,7 @@
 #include <vz/error.h>
 
 #include "mem/mem.h"
+#include "save/save_impl.h"
 #include "save/save_reader.h"
 #include "save/save_writer.h"
 
@@ -23,7 +24,7 @@ struct fix {
     char folder[64];
     char path[96], other[96];
     struct mem *mem;
-    bool plain;
+    bool plain, long_table;
 };
 
 static void set_home(const struct fix *f, const char *name)
@@ -67,7 +68,7 @@ static void fill(struct mem *mem)
 
 static void setup(struct fix *f)
 {
-    f->plain = false;
+    f->plain = f->long_table = false;
     strcpy(f->folder, "/tmp/vz-save-test.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(f->folder));
     snprintf(f->path, sizeof(f->path), "%s/machine.state", f->folder);
@@ -90,7 +91,7 @@ static int save_as(struct fix *f, struct mem *mem, const char *passphrase, bool 
                    const char *text, struct vz_error *err)
 {
     const struct save_writer_options o = {.path = f->path, .passphrase = passphrase,
-                                          .compress = compress, .plain = f->plain};
+                                          .compress = compress, .plain = f->plain, .long_table = f->long_table};
     struct save_writer *w = NULL;
     int r = save_writer_new(&o, &w, err);
 
@@ -316,10 +317,10 @@ START_TEST(a_newer_format_is_told)
     struct vz_error err;
 
     save_header_write(&h, &key, page);
-    page[8] = 2; /* the version; the checksum as a newer vz would write it */
+    page[8] = SAVE_VERSION + 1; /* the version; the checksum as a newer vz would write it */
     ck_assert_int_eq(save_header_read(page, sizeof(page), "f", &h, &err), -EINVAL);
     ck_assert_msg(has(&err, "damaged"), "%s", err.text);
-    save_header_write_version(&h, &key, 2, page);
+    save_header_write_version(&h, &key, SAVE_VERSION + 1, page);
     ck_assert_int_eq(save_header_read(page, sizeof(page), "f", &h, &err), -ENOTSUP);
     ck_assert_msg(has(&err, "newer vz"), "%s", err.text);
 }
@@ -463,7 +464,7 @@ END_TEST
 
 /* Mapped, read as it is used; what is written, discarded or cleared is never the file's again, and the file
  * stays what it was. A machine that was restored so can be saved like any other. */
-START_TEST(plain_memory_is_mapped)
+static void map_plain_memory(bool long_table)
 {
     struct mem *to = make_mem(false), *again = make_mem(false), *shared = make_mem(true);
     struct stat st;
@@ -471,6 +472,7 @@ START_TEST(plain_memory_is_mapped)
 
     setup(&f);
     f.plain = true;
+    f.long_table = long_table;
     save(&f, NULL, false);
     ck_assert_int_eq(stat(f.path, &st), 0);
     ck_assert_int_lt(st.st_blocks * 512, RAM / 2 + 300000); /* zeros are holes */
@@ -510,6 +512,17 @@ START_TEST(plain_memory_is_mapped)
     mem_destroy(shared);
     teardown(&f);
 }
+
+START_TEST(plain_memory_is_mapped)
+{
+    map_plain_memory(false);
+}
+END_TEST
+
+START_TEST(plain_memory_of_version_1_is_mapped)
+{
+    map_plain_memory(true);
+}
 END_TEST
 
 static int stop_at_once(void *arg, uint64_t done, uint64_t total)
@@ -542,6 +555,55 @@ START_TEST(work_can_be_cancelled)
     save_reader_free(r);
     ck_assert_int_eq(load(&f, NULL, NULL, &err), 0);
     teardown(&f);
+}
+END_TEST
+
+/* A restore that must not depend on the size of memory does not read a table that does. */
+START_TEST(the_table_of_plain_memory_is_short)
+{
+    struct save_reader *r;
+    uint64_t long_table;
+    struct fix f;
+
+    setup(&f);
+    f.plain = f.long_table = true;
+    save(&f, NULL, false);
+    ck_assert_int_eq(save_reader_new(f.path, NULL, &r, NULL), 0);
+    long_table = r->header.table_len;
+    save_reader_free(r);
+    ck_assert_int_eq(mem_clear(f.mem), 0);
+    *(uint8_t *)mem_ram(f.mem, 0, 1, MEM_WRITE) = 1;
+    *(uint8_t *)mem_ram(f.mem, RAM - 1, 1, MEM_WRITE) = 2;
+    f.long_table = false;
+    save(&f, NULL, false);
+    ck_assert_int_eq(save_reader_new(f.path, NULL, &r, NULL), 0);
+    ck_assert_uint_gt(long_table, 1000);
+    ck_assert_uint_eq(r->header.table_len, 2 * SAVE_RUN_ENTRY + SAVE_TAG);
+    save_reader_free(r);
+    ck_assert_int_eq(load(&f, NULL, NULL, NULL), 0);
+    ck_assert_int_eq(mem_clear(f.mem), 0); /* nothing in it at all */
+    save(&f, NULL, false);
+    ck_assert_int_eq(load(&f, NULL, NULL, NULL), 0);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(runs_stay_in_memory)
+{
+    const struct save_header h = {.ram_size = 10 * SAVE_FRAME - SAVE_PAGE};
+    static const struct {
+        struct save_run run;
+        uint64_t before;
+        int e;
+    } cases[] = {{{0, 10}, 0, 0},        {{3, 4}, 3, 0},         {{3, 3}, 0, -EINVAL},          {{4, 3}, 0, -EINVAL},
+                 {{2, 4}, 3, -EINVAL},   {{9, 11}, 0, -EINVAL},  {{1, UINT64_MAX}, 0, -EINVAL}, {{UINT64_MAX, 1}, 0, -EINVAL}};
+    struct save_run got;
+    uint8_t entry[SAVE_RUN_ENTRY];
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        save_run_write(&cases[i].run, entry);
+        ck_assert_int_eq(save_run_read(entry, &h, cases[i].before, &got), cases[i].e);
+    }
 }
 END_TEST
 
@@ -590,6 +652,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_full_disk_keeps_the_older_state);
     UNIT_TEST(s, nothing_but_a_state_is_overwritten);
     UNIT_TEST(s, plain_memory_is_mapped);
+    UNIT_TEST(s, plain_memory_of_version_1_is_mapped);
+    UNIT_TEST(s, the_table_of_plain_memory_is_short);
+    UNIT_TEST(s, runs_stay_in_memory);
     UNIT_TEST(s, work_can_be_cancelled);
     UNIT_TEST(s, frames_stay_in_the_file);
 }

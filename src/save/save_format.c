@@ -40,7 +40,7 @@ static void proof(const uint8_t *page, const struct save_key *key, uint8_t ret[1
 
 void save_header_write(const struct save_header *h, const struct save_key *key, uint8_t *page)
 {
-    save_header_write_version(h, key, SAVE_VERSION, page);
+    save_header_write_version(h, key, h->memory == SAVE_RUNS ? 2 : 1, page);
 }
 
 void save_header_write_version(const struct save_header *h, const struct save_key *key,
@@ -102,19 +102,28 @@ static void read_members(const uint8_t *page, struct save_header *ret)
     ret->file_len = load_le64(page + AT_FILE_LEN);
 }
 
+static bool table_fits(const struct save_header *h)
+{
+    uint64_t frames = save_frame_count(h->ram_size), len = h->table_len - SAVE_TAG;
+
+    if (h->memory == SAVE_RUNS)
+        return len % SAVE_RUN_ENTRY == 0 && len / SAVE_RUN_ENTRY <= frames / (SAVE_RUN_GAP + 1) + 1;
+    return len == frames * SAVE_FRAME_ENTRY;
+}
+
 /* Nothing of it is believed because the checksum fits: whoever wrote it may be hostile. */
 static bool members_fit(const struct save_header *h)
 {
-    uint64_t frames = save_frame_count(h->ram_size);
+    bool plain = h->memory == SAVE_PLAIN || h->memory == SAVE_RUNS;
 
     return h->ram_size && h->ram_size % SAVE_PAGE == 0 && h->ram_size <= UINT64_C(1) << 46 &&
            h->parts_len >= SAVE_TAG && h->parts_len <= SAVE_PARTS_MAX &&
            range_fits(h->parts_offset, h->parts_len, h->file_len) && h->table_len >= SAVE_TAG &&
            range_fits(h->table_offset, h->table_len, h->file_len) &&
            range_fits(h->data_offset, h->data_len, h->file_len) &&
-           h->table_len == frames * SAVE_FRAME_ENTRY + SAVE_TAG &&
+           table_fits(h) &&
            (h->memory == SAVE_FRAMES ||
-            (h->memory == SAVE_PLAIN && h->data_offset && h->data_offset % SAVE_PLAIN_ALIGN == 0 &&
+            (plain && h->data_offset && h->data_offset % SAVE_PLAIN_ALIGN == 0 &&
              h->data_len == h->ram_size));
 }
 
@@ -138,7 +147,7 @@ int save_header_read(const uint8_t *page, uint64_t file_len, const char *path,
     if (memcmp(sum, page + AT_CHECKSUM, sizeof(sum)) ||
         load_le32(page + AT_SIZE) != SAVE_HEADER_SIZE)
         return damaged(path, err);
-    if (load_le32(page + AT_VERSION) != SAVE_VERSION)
+    if (!load_le32(page + AT_VERSION) || load_le32(page + AT_VERSION) > SAVE_VERSION)
         return error_set(err, ENOTSUP, VZ_ERROR_RESTORE,
                          "%s was saved by a newer vz, in version %u of the format, and this one knows "
                          "%u: restore it with that, or start the machine without it", path,
@@ -150,6 +159,18 @@ int save_header_read(const uint8_t *page, uint64_t file_len, const char *path,
                          "whole", path, (unsigned long long)file_len,
                          (unsigned long long)ret->file_len);
     return members_fit(ret) ? 0 : damaged(path, err);
+}
+
+void save_run_write(const struct save_run *run, uint8_t *entry)
+{
+    store_le64(entry, run->first);
+    store_le64(entry + 8, run->end);
+}
+
+int save_run_read(const uint8_t *entry, const struct save_header *h, uint64_t before, struct save_run *ret)
+{
+    *ret = (struct save_run){.first = load_le64(entry), .end = load_le64(entry + 8)};
+    return ret->first < before || ret->first >= ret->end || ret->end > save_frame_count(h->ram_size) ? -EINVAL : 0;
 }
 
 /* Offset in units (40 bits), length (20), pages (4). */

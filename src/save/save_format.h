@@ -11,7 +11,7 @@
 struct vz_error;
 
 #define SAVE_MAGIC       "VZSTATE\n"
-#define SAVE_VERSION     1u
+#define SAVE_VERSION     2u /* 1 is what has no SAVE_RUNS */
 #define SAVE_HEADER_SIZE 4096u
 
 #define SAVE_PAGE        4096u
@@ -24,8 +24,10 @@ struct vz_error;
  * twice. */
 enum save_kind { SAVE_PARTS = 1, SAVE_TABLE = 2, SAVE_MEMORY = 3 };
 
-/* In sealed frames; or as it is, each byte at its place, with holes for zeros, to be mapped. */
-enum save_memory { SAVE_FRAMES = 0, SAVE_PLAIN = 1 };
+/* In sealed frames; or as it is, each byte at its place, with holes for zeros, to be mapped. Of that the table says of each frame
+ * what is in it, as it does of sealed ones, or in which runs of frames there is anything: then it is as short as a restore, which
+ * must not depend on the memory's size, wants it. */
+enum save_memory { SAVE_FRAMES = 0, SAVE_PLAIN = 1, SAVE_RUNS = 2 };
 
 #define SAVE_PLAIN_ALIGN ((uint64_t)2 << 20)
 
@@ -55,6 +57,14 @@ struct save_frame {
 
 #define SAVE_FRAME_ENTRY 8u /* bytes in the table */
 
+/* Frames in which there may be something else than zeros: [first, end). */
+struct save_run {
+    uint64_t first, end;
+};
+
+#define SAVE_RUN_ENTRY 16u
+#define SAVE_RUN_GAP   4u /* so many frames of zeros are in a run, since each costs a mapping */
+
 /* header is sealed with the file's key; page has SAVE_HEADER_SIZE bytes. */
 void save_header_write(const struct save_header *h, const struct save_key *key, uint8_t *page);
 /* The same as another version would; for tests. */
@@ -75,6 +85,10 @@ void save_frame_write(const struct save_frame *f, uint8_t *entry);
 /* Out of bounds: -EINVAL. */
 int save_frame_read(const uint8_t *entry, const struct save_header *h,
                     struct save_frame *ret) must_check;
+
+void save_run_write(const struct save_run *run, uint8_t *entry);
+/* At least before, the end of the run before it. Out of bounds: -EINVAL. */
+int save_run_read(const uint8_t *entry, const struct save_header *h, uint64_t before, struct save_run *ret) must_check;
 
 static inline uint64_t save_frame_count(uint64_t ram_size)
 {

@@ -16,7 +16,7 @@ struct save_writer {
     char *path, *folder;
     char *temporary; /* its name until it has the right one; NULL: it has none */
     int fd;
-    bool compress;
+    bool compress, unsynced;
     uint64_t end;        /* of what is written, or promised to a worker: save_memory.c's lock has it */
     uint8_t *table;      /* with room for a tag behind it */
     size_t table_shared; /* bytes of it, mapped to be shared with child; 0: allocated */

@@ -180,7 +180,7 @@ static void free_workers(struct writing *g)
 
 static size_t table_bytes(uint64_t ram_size)
 {
-    return save_frame_count(ram_size) * SAVE_FRAME_ENTRY + SAVE_TAG;
+    return MAX(save_frame_count(ram_size) * SAVE_FRAME_ENTRY, SAVE_RUN_ENTRY) + SAVE_TAG;
 }
 
 static void place_plain(struct save_writer *w, uint64_t ram_size)
@@ -207,7 +207,7 @@ int save_memory_fork(struct save_writer *w, struct mem *mem)
     size_t len = table_bytes(g.ram_size);
     void *table;
 
-    if (w->header.memory != SAVE_PLAIN || !mem_can_fork(mem))
+    if (w->header.memory == SAVE_FRAMES || !mem_can_fork(mem))
         return -EOPNOTSUPP;
     table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED)
@@ -227,7 +227,7 @@ int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_
 
     w->header.ram_size = g.ram_size;
     w->table = calloc(1, table_bytes(g.ram_size));
-    if (w->header.memory == SAVE_PLAIN) {
+    if (w->header.memory != SAVE_FRAMES) {
         place_plain(w, g.ram_size);
         return w->table ? save_parallel((g.ram_size + PIECE - 1) / PIECE, write_plain, &g, progress)
                         : -ENOMEM;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/le.h"
 #include "mem/mem.h"
 #include "save/save_impl.h"
 
@@ -111,8 +112,6 @@ static int read_piece(void *arg, unsigned worker, uint64_t piece)
 
 /* ---- Plain memory --------------------------------------------------------------------------- */
 
-#define GAP_MAX 4u /* frames of zeros that are mapped along, since each run costs a mapping */
-
 static int pages_of(const struct reading *g, uint64_t n, uint8_t *ret)
 {
     struct save_frame f;
@@ -144,6 +143,47 @@ static int read_plain(void *arg, unsigned worker, uint64_t n)
     return e;
 }
 
+/* Frame n of a run: of the pages in it those of zeros are left alone. */
+static int read_frame(struct reading *g, uint64_t n)
+{
+    static const uint8_t zero[SAVE_PAGE];
+    const struct save_header *h = &g->r->header;
+    uint64_t offset = n * SAVE_FRAME, len = MIN(SAVE_FRAME, h->ram_size - offset);
+    uint8_t data[SAVE_FRAME], *to;
+    int e = save_pread(g->r->fd, data, (size_t)len, h->data_offset + offset);
+
+    for (uint64_t at = 0; !e && at < len; at += SAVE_PAGE) {
+        if (!memcmp(data + at, zero, SAVE_PAGE))
+            continue;
+        to = mem_ram(g->mem, offset + at, SAVE_PAGE, MEM_WRITE);
+        memcpy(to, data + at, SAVE_PAGE);
+        mem_written_at(g->mem, to, SAVE_PAGE);
+    }
+    return e;
+}
+
+static uint64_t run_count(const struct reading *g)
+{
+    return (g->r->header.table_len - SAVE_TAG) / SAVE_RUN_ENTRY;
+}
+
+/* Of runs that check_runs() has seen. */
+static int read_if_there(void *arg, unsigned worker, uint64_t n)
+{
+    struct reading *g = arg;
+    uint64_t low = 0, high = run_count(g);
+
+    while (low < high) { /* the first one that ends behind n */
+        uint64_t middle = low + (high - low) / 2;
+
+        if (load_le64(g->r->table + middle * SAVE_RUN_ENTRY + 8) > n)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < run_count(g) && load_le64(g->r->table + low * SAVE_RUN_ENTRY) <= n ? read_frame(g, n) : 0;
+}
+
 /* Frames [first, end), which may end behind RAM. Where there are too many mappings it is read. */
 static int map_run(struct reading *g, uint64_t first, uint64_t end)
 {
@@ -154,19 +194,43 @@ static int map_run(struct reading *g, uint64_t first, uint64_t end)
     if (!e)
         return 0;
     for (e = 0; !e && first < end; first++)
-        e = read_plain(g, 0, first);
+        e = h->memory == SAVE_RUNS ? read_frame(g, first) : read_plain(g, 0, first);
+    return e;
+}
+
+/* All of them are right before anything is done by them. */
+static int check_runs(struct reading *g)
+{
+    struct save_run run = {.end = 0};
+    int e = 0;
+
+    for (uint64_t i = 0; !e && i < run_count(g); i++)
+        e = save_run_read(g->r->table + i * SAVE_RUN_ENTRY, &g->r->header, run.end, &run);
+    return e ? -EBADMSG : 0;
+}
+
+static int map_runs(struct reading *g)
+{
+    struct save_run run;
+    int e = 0;
+
+    for (uint64_t i = 0; !e && i < run_count(g); i++) {
+        e = save_run_read(g->r->table + i * SAVE_RUN_ENTRY, &g->r->header, 0, &run);
+        if (!e)
+            e = map_run(g, run.first, run.end);
+    }
     return e;
 }
 
 static int map_plain(struct reading *g)
 {
     uint64_t count = save_frame_count(g->r->header.ram_size), first = count, last = 0;
-    uint8_t pages;
+    uint8_t pages = 0;
     int e = 0;
 
     for (uint64_t n = 0; !e && n < count; n++) {
         e = pages_of(g, n, &pages);
-        if (!e && first < count && n > last + GAP_MAX) {
+        if (!e && first < count && n > last + SAVE_RUN_GAP) {
             e = map_run(g, first, last + 1);
             first = count;
         }
@@ -190,11 +254,16 @@ static bool is_trusted(int fd)
 static int read_all_plain(struct reading *g, const struct save_progress *progress)
 {
     uint64_t count = save_frame_count(g->r->header.ram_size);
+    bool runs = g->r->header.memory == SAVE_RUNS;
+    int e = runs ? check_runs(g) : 0;
 
+    if (e < 0)
+        return e;
     if (!mem_can_map(g->mem) || !is_trusted(g->r->fd))
-        return save_parallel(count, read_plain, g, progress);
-    return progress && progress->tick && progress->tick(progress->arg, count, count) ? -ECANCELED
-                                                                                     : map_plain(g);
+        return save_parallel(count, runs ? read_if_there : read_plain, g, progress);
+    if (progress && progress->tick && progress->tick(progress->arg, count, count))
+        return -ECANCELED;
+    return runs ? map_runs(g) : map_plain(g);
 }
 
 /* ---- All ------------------------------------------------------------------------------------ */
@@ -228,7 +297,7 @@ int save_memory_read(struct save_reader *r, struct mem *mem, const struct save_p
     uint64_t frames = save_frame_count(r->header.ram_size);
     int e = mem_clear(mem);
 
-    if (!e && r->header.memory == SAVE_PLAIN)
+    if (!e && r->header.memory != SAVE_FRAMES)
         return read_all_plain(&g, progress);
     if (!e)
         e = make_workers(&g);

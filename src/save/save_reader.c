@@ -216,7 +216,7 @@ uint64_t save_reader_ram_size(const struct save_reader *r)
 
 bool save_reader_is_plain(const struct save_reader *r)
 {
-    return r->header.memory == SAVE_PLAIN;
+    return r->header.memory != SAVE_FRAMES;
 }
 
 const void *save_reader_part(const struct save_reader *r, enum save_part part, size_t *ret_len)

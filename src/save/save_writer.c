@@ -97,7 +97,8 @@ int save_writer_new(const struct save_writer_options *o, struct save_writer **re
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     w->fd = -1;
     w->compress = o->compress;
-    w->header.memory = o->plain ? SAVE_PLAIN : SAVE_FRAMES;
+    w->unsynced = o->unsynced;
+    w->header.memory = !o->plain ? SAVE_FRAMES : o->long_table ? SAVE_PLAIN : SAVE_RUNS;
     w->end = SAVE_HEADER_SIZE;
     r = check_target(o->path, err);
     if (!r)
@@ -236,6 +237,34 @@ static int write_parts(struct save_writer *w)
     return r;
 }
 
+static size_t table_bytes(const struct save_writer *w)
+{
+    return (size_t)save_frame_count(w->header.ram_size) * SAVE_FRAME_ENTRY;
+}
+
+/* The frames' table becomes one of runs, in place: each run has taken at least as many bytes. Returns how many it has. */
+static size_t shorten_table(struct save_writer *w)
+{
+    uint64_t count = save_frame_count(w->header.ram_size), n = 0;
+    struct save_run run = {0, 0};
+    size_t len = 0;
+
+    for (; n < count; n++) {
+        if (!load_le64(w->table + n * SAVE_FRAME_ENTRY))
+            continue;
+        if (run.end && n > run.end + SAVE_RUN_GAP) {
+            save_run_write(&run, w->table + len);
+            len += SAVE_RUN_ENTRY;
+            run.end = 0;
+        }
+        run.first = run.end ? run.first : n;
+        run.end = n + 1;
+    }
+    if (run.end)
+        save_run_write(&run, w->table + len);
+    return run.end ? len + SAVE_RUN_ENTRY : len;
+}
+
 static int write_rest(struct save_writer *w)
 {
     struct save_header *h = &w->header;
@@ -246,8 +275,7 @@ static int write_rest(struct save_writer *w)
         h->data_offset = SAVE_HEADER_SIZE;
         h->data_len = w->end - SAVE_HEADER_SIZE;
     }
-    r = write_sealed(w, SAVE_TABLE, w->table,
-                     (size_t)save_frame_count(h->ram_size) * SAVE_FRAME_ENTRY, &h->table_offset,
+    r = write_sealed(w, SAVE_TABLE, w->table, h->memory == SAVE_RUNS ? shorten_table(w) : table_bytes(w), &h->table_offset,
                      &h->table_len);
     if (!r)
         r = write_parts(w);
@@ -288,7 +316,7 @@ int save_writer_commit(struct save_writer *w, struct vz_error *err)
 {
     int r = write_rest(w);
 
-    if (!r && fsync(w->fd) < 0)
+    if (!r && !w->unsynced && fsync(w->fd) < 0)
         r = -errno;
     if (!r && !w->temporary)
         r = name_temporary(w);
@@ -298,6 +326,6 @@ int save_writer_commit(struct save_writer *w, struct vz_error *err)
         return failed(w, r, err);
     free(w->temporary);
     w->temporary = NULL;
-    r = sync_folder(w->folder);
+    r = w->unsynced ? 0 : sync_folder(w->folder);
     return r < 0 ? failed(w, r, err) : 0;
 }

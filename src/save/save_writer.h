@@ -16,6 +16,8 @@ struct save_writer_options {
     const char *passphrase; /* NULL: the user's key */
     bool compress;          /* memory */
     bool plain;             /* memory is not sealed; without the two above */
+    bool long_table;        /* of plain memory, as version 1 has it; for tests */
+    bool unsynced;          /* nobody needs it after a loss of power */
 };
 
 /* Nothing is in the way of it, as far as can be seen. What it replaces must be a saved state. 0 or
@@ -35,7 +37,7 @@ int save_writer_part(struct save_writer *w, enum save_part part, const void *dat
 int save_writer_memory_begin(struct save_writer *w, struct mem *mem, struct vz_error *err) must_check;
 int save_writer_memory_end(struct save_writer *w, struct vz_error *err) must_check;
 
-/* It is on stable storage, and has its name, when this returns 0. */
+/* It is on stable storage, unless unsynced, and has its name, when this returns 0. */
 int save_writer_commit(struct save_writer *w, struct vz_error *err) must_check;
 
 #endif

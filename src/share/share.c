@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/thread.h"
+#include "mem/mem_window.h"
 #include "share/share_impl.h"
 
 #define THREADS    8u
@@ -83,12 +85,14 @@ static uint64_t wanted_flags(const struct share *s)
                      FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT |
                      FUSE_INIT_EXT;
 
-    if (s->ownership == SHARE_MINE)
+    if (s->ownership != SHARE_MAP)
         flags |= ACL_FLAGS;
     if (s->caching == SHARE_CACHE_ALWAYS) /* size and times are the guest's then: nobody else writes */
         flags |= FUSE_WRITEBACK_CACHE;
     if (s->caching == SHARE_CACHE_NEVER)
         flags |= FUSE_DIRECT_IO_ALLOW_MMAP;
+    if (s->dax)
+        flags |= FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX;
     return flags;
 }
 
@@ -128,6 +132,8 @@ static int op_init(struct call *c)
     out.max_write = SHARE_DATA_MAX;
     out.max_pages = SHARE_DATA_MAX / 4096;
     out.time_gran = 1;
+    if (flags & FUSE_MAP_ALIGNMENT)
+        out.map_alignment = (uint16_t)__builtin_ctzll(MEM_WINDOW_PIECE);
     return call_put(c, 0, &out, sizeof(out));
 }
 
@@ -165,7 +171,8 @@ static operation *const operations[] = {
     [FUSE_BATCH_FORGET] = op_batch_forget, [FUSE_FALLOCATE] = op_fallocate,
     [FUSE_READDIRPLUS] = op_readdirplus, [FUSE_RENAME2] = op_rename2, [FUSE_LSEEK] = op_lseek,
     [FUSE_COPY_FILE_RANGE] = op_copy_file_range, [FUSE_SYNCFS] = op_syncfs,
-    [FUSE_TMPFILE] = op_tmpfile, [FUSE_STATX] = op_statx,
+    [FUSE_TMPFILE] = op_tmpfile, [FUSE_STATX] = op_statx, [FUSE_SETUPMAPPING] = op_setupmapping,
+    [FUSE_REMOVEMAPPING] = op_removemapping,
 };
 
 static int dispatch(struct call *c)
@@ -176,7 +183,7 @@ static int dispatch(struct call *c)
         return -ENOSYS;
     if (!__atomic_load_n(&c->s->session.minor, __ATOMIC_RELAXED) && op != op_init)
         return op == op_forget || op == op_batch_forget ? NO_ANSWER : -EIO;
-    return op(c);
+    return is_telling(c) ? told(c, op) : op(c);
 }
 
 /* The length in the answer's header is that of all that was written, also after an error. */
@@ -210,6 +217,7 @@ bool share_serve_or_wait(struct share *s, const struct share_request *r, size_t 
     result = dispatch(&c);
     if (result == WAITS)
         return false;
+    dax_regain(s);
     if (result != NO_ANSWER)
         *ret_written = answer(r, c.h.unique, result);
     return true;
@@ -243,6 +251,19 @@ void share_submit(struct share *s, struct share_request *r)
         r->done(r, share_serve(s, r));
 }
 
+bool share_set_source(struct share *s, struct share_source *source)
+{
+    if (s->pool)
+        pool_set_source(s->pool, source);
+    return s->pool;
+}
+
+void share_wake(struct share *s)
+{
+    if (s->pool)
+        pool_wake(s->pool);
+}
+
 void share_refuse_waits(struct share *s, bool refuse)
 {
     if (s->pool)
@@ -266,6 +287,7 @@ void share_thread_init(void)
 void share_reset(struct share *s)
 {
     locks_drop(s, NULL, NULL);
+    dax_clear(s);
     handles_close_all(s);
     nodes_forget_all(s);
     session_set(s, 0, 0);
@@ -286,11 +308,14 @@ void share_load(struct share *s, const struct share_session *session)
     s->next_node = MAX(s->next_node, session->next_node);
     nodes_renumber_locked(s);
     pthread_mutex_unlock(&s->lock);
-    share_files_load(s);
+    if (s->pool)
+        pool_run(s->pool, share_files_load);
+    else
+        share_files_load(s);
 }
 
-/* Parts of what the process may open: there are others in it, and other shares. A share has five eighths of
- * its part at most: known files, those without names and owners of locks an eighth each, open files two. */
+/* Parts of what the process may open: there are others in it, and other shares. A share has six eighths of its part at
+ * most: known files, those without names, owners of locks and files in the window an eighth each, open files two. */
 static void set_limits(struct share *s, unsigned sharers)
 {
     struct rlimit l;
@@ -310,6 +335,8 @@ int share_replace(struct share *s, const struct share_directory *directory, unsi
 
     for (; !r && opened < count; opened += !r)
         r = root_open(s, &directory[opened], &root[opened], err);
+    if (!r && s->pool && thread_has_policy() && pool_renew(s->pool) < 0) /* those that it has may not open it */
+        r = error_set(err, EAGAIN, VZ_ERROR_NO_MEMORY, "no threads for a shared directory");
     if (!r && roots_set(s, root, count) < 0)
         r = error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     if (r < 0) {
@@ -372,6 +399,7 @@ void share_close(struct share *s)
     pool_destroy(s->pool);
     if (s->handle)
         share_reset(s);
+    share_drop_window(s);
     nodes_fini(s);
     free(s->handle);
     free(s->files.list.data);

@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "state/state.h"
 
+struct mem_window;
 struct share;
 struct vz_error;
 
@@ -71,6 +72,17 @@ struct share_request {
 };
 void share_submit(struct share *s, struct share_request *r);
 
+/* Where requests come from, if the share's threads are to fetch them by themselves: that spares a change of thread. */
+struct share_source {
+    /* A thread of the share's: the next one, or NULL. *ret_more: there may be others. */
+    struct share_request *(*take)(struct share_source *source, bool *ret_more);
+};
+/* From now on, until it is NULL; then nothing is under way any more that came from it, nor waits for a lock. False: the
+ * share has no threads. */
+bool share_set_source(struct share *s, struct share_source *source);
+/* There may be requests. Any thread; takes no lock but a leaf. */
+void share_wake(struct share *s);
+
 /* Have those that wait for a lock end with EINTR, and nobody begin to, until that is taken back: then all
  * requests come back soon. */
 void share_refuse_waits(struct share *s, bool refuse);
@@ -81,6 +93,12 @@ void share_wait_idle(struct share *s);
 /* Forget the guest: its files are closed, its locks are gone, and it has to say FUSE_INIT again. No
  * request is under way. */
 void share_reset(struct share *s);
+
+/* Let the guest have parts of files in the window (mem/mem_window.h), which is the share's from now on. There is none
+ * yet, and nothing is under way. 0; or -ENOMEM, and the window is the caller's. */
+int share_set_window(struct share *s, struct mem_window *w) must_check;
+/* Not any more: the window is destroyed, if there is one. Nothing is under way. */
+void share_drop_window(struct share *s);
 
 /* What the guest may be told after it was restored from a saved state: the session, as FUSE_INIT left it,
  * and the number from which new files are counted, so that none is taken for another. */

@@ -2,8 +2,9 @@
 /* POSIX access control lists, as extended attributes that the guest sees as the kernel's own
  * ("system.posix_acl_access" and "_default", <linux/posix_acl_xattr.h>).
  *
- * The guest's kernel decides by them; whose they are and what they say means nothing on the host, where they are
- * kept as all attributes that are a kernel's (share_xattr.c). Ours to do is what a local file system does: a
+ * The guest's kernel decides by them. Where users and groups are the host's, too (SHARE_SAME), they are the host's
+ * lists, and it does what is to be done. Else whose they are and what they say means nothing on the host, where they
+ * are kept as all attributes that are a kernel's (share_xattr.c). Ours to do is then what a local file system does: a
  * list's owner, group class and others are the mode's bits, both ways, and folders hand on their default. */
 #include <errno.h>
 #include <linux/posix_acl.h>
@@ -14,6 +15,8 @@
 #include "base/le.h"
 #include "share/share_impl.h"
 
+#define HOST_ACCESS  "system.posix_acl_access"
+#define HOST_DEFAULT "system.posix_acl_default"
 #define HEADER sizeof(struct posix_acl_xattr_header)
 #define ENTRY  sizeof(struct posix_acl_xattr_entry)
 
@@ -95,7 +98,17 @@ static int store(const char *path, const char *name, const struct acl *a)
 
 bool acl_is_name(const char *host_name)
 {
-    return !strcmp(host_name, ACL_ACCESS) || !strcmp(host_name, ACL_DEFAULT);
+    return !strcmp(host_name, ACL_ACCESS) || !strcmp(host_name, ACL_DEFAULT) || acl_is_hosts(host_name);
+}
+
+bool acl_is_hosts(const char *name)
+{
+    return !strcmp(name, HOST_ACCESS) || !strcmp(name, HOST_DEFAULT);
+}
+
+bool acl_is_default(const char *host_name)
+{
+    return !strcmp(host_name, ACL_DEFAULT) || !strcmp(host_name, HOST_DEFAULT);
 }
 
 /* ---- Set by the guest ----------------------------------------------------------------------- */
@@ -109,10 +122,10 @@ int acl_set(const char *path, const char *host_name, const void *value, size_t l
     memcpy(a.data, value, len);
     if (!is_sound(&a))
         return -EINVAL;
-    if (!strcmp(host_name, ACL_DEFAULT))
+    if (acl_is_default(host_name))
         return store(path, host_name, &a);
     *ret_mode = mode_of(&a);
-    if (!is_minimal(&a))
+    if (!is_minimal(&a) || acl_is_hosts(host_name))
         return store(path, host_name, &a);
     if (removexattr(path, host_name) == 0 || errno == ENODATA || errno == EPERM)
         return 0; /* there may be none, and a FIFO has none */
@@ -141,13 +154,15 @@ void acl_of_new(const struct call *c, int dir_fd, uint32_t umask, struct tag *wa
     if (S_ISLNK(want->mode) || !session_has(c->s, FUSE_POSIX_ACL))
         return; /* and the guest's kernel has masked it */
     proc_path(path, dir_fd, NULL);
-    if (!load(path, ACL_DEFAULT, ret)) {
+    if (!load(path, c->s->ownership == SHARE_SAME ? HOST_DEFAULT : ACL_DEFAULT, ret)) {
         ret->len = 0;
         want->mode &= ~(mode_t)(umask & 0777);
         return;
     }
     mode = mode_of(ret) & want->mode & 0777;
     want->mode = (want->mode & ~(mode_t)0777) | mode;
+    if (c->s->ownership == SHARE_SAME)
+        ret->len = 0; /* the host hands it on */
 }
 
 int acl_give(const struct share *s, const struct root *root, const char *path, const struct tag *want, struct acl *a)

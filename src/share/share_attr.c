@@ -54,6 +54,9 @@ void fill_attr(const struct share *s, const struct root *root, const struct stat
         .mtimensec = st->stx_mtime.tv_nsec, .ctimensec = st->stx_ctime.tv_nsec,
         .mode = st->stx_mode, .nlink = shown_links(root, st), .uid = st->stx_uid, .gid = st->stx_gid,
         .rdev = encoded_device(st->stx_rdev_major, st->stx_rdev_minor), .blksize = st->stx_blksize};
+    /* A guest that asks us which: those for which it is worth a piece of the window. */
+    if (session_has(s, FUSE_HAS_INODE_DAX) && S_ISREG(st->stx_mode) && st->stx_size >= DAX_FILE_LEAST)
+        ret->flags |= FUSE_ATTR_DAX;
 }
 
 void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
@@ -117,7 +120,7 @@ int look_up(struct share *s, struct node *parent, int fd, const char *name, stru
     if (r < 0)
         return r;
     proc_path(path, fd, name);
-    owner_view(s, parent->root, path, &st, &tagged);
+    owner_view_node(s, n, path, fd, name, &st, &tagged);
     view_link(s, n, &st);
     if (st.stx_mode & (S_ISUID | S_ISGID))
         n->privileges = true;
@@ -394,7 +397,10 @@ int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions,
     int r = node_view(s, n, &now, NULL);
 
     in.mode = (now.stx_mode & 07000u & ~(no_sgid ? (unsigned)S_ISGID : 0)) | permissions;
-    return r < 0 ? r : set_owner(s, n, fd, &in);
+    if (!r)
+        r = set_owner(s, n, fd, &in);
+    owner_tag_changed(s, n);
+    return r;
 }
 
 static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in *in)
@@ -415,19 +421,9 @@ static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in
         r = owner_drop_privileges(s, n, in->valid & FATTR_KILL_SUIDGID);
     if (!r && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
         r = set_times(path, in);
+    owner_tag_changed(s, n);
     node_fd_put(s, n);
     return r;
-}
-
-/* The mode that it has already: that is done on file systems that are only read, too, since by such a call the guest's agent
- * tells those who watch a file that it changed (agent/work_watch.c). */
-static bool is_no_change(struct share *s, struct node *n, const struct fuse_setattr_in *in)
-{
-    const uint32_t harmless = FATTR_MODE | FATTR_FH | FATTR_LOCKOWNER | FATTR_KILL_SUIDGID;
-    struct statx now;
-
-    return (in->valid & FATTR_MODE) && !(in->valid & ~harmless) && node_view(s, n, &now, NULL) == 0 &&
-           (in->mode & 07777) == (now.stx_mode & 07777u);
 }
 
 int op_setattr(struct call *c)
@@ -447,7 +443,7 @@ int op_setattr(struct call *c)
     else if (!n->root)
         r = -EPERM;
     else if (n->root->read_only)
-        r = is_no_change(s, n, &in) ? 0 : -EROFS;
+        r = -EROFS;
     else
         r = set_all(s, n, &in);
     node_put(s, n);

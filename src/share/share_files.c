@@ -79,26 +79,34 @@ static int open_up(struct share *s, struct node *n, int flags)
         return r;
     proc_path(path, fd, NULL);
     r = owner_open_up(s, n->root, path);
+    owner_tag_changed(s, n);
     node_fd_put(s, n);
     return r < 0 ? r : node_open(s, n, flags);
 }
 
-static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
+int file_open(struct share *s, struct node *n, int flags)
 {
-    int flags = host_flags(s, asked), fd;
+    int fd;
 
     if (!n->root || n->type == S_IFDIR)
         return -EISDIR;
     if (n->root->read_only) {
-        if (writes(asked))
+        if (writes((uint32_t)flags))
             return -EROFS;
         flags |= O_NOATIME;
     }
     fd = node_open(s, n, flags);
     if (fd == -EPERM && (flags & O_NOATIME))
         fd = node_open(s, n, flags & ~O_NOATIME); /* not ours to ask for */
-    if (fd == -EACCES)
-        fd = open_up(s, n, flags);
+    return fd == -EACCES ? open_up(s, n, flags) : fd;
+}
+
+static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
+{
+    int flags = host_flags(s, asked), fd = file_open(s, n, flags);
+
+    if (fd >= 0)
+        dax_opened(s, n);
     return fd < 0 ? fd : open_out(s, n, fd, flags, ret);
 }
 
@@ -361,6 +369,8 @@ int op_fsync(struct call *c)
     if (!h)
         return handle_missing(c->s, in.fh);
     r = (in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd)) < 0 ? -errno : 0;
+    if (dax_lost(c->s, h->node) && !r)
+        r = -EIO;
     handle_put(c->s, h);
     return r;
 }

@@ -169,6 +169,16 @@ void handles_close_all(struct share *s)
         close_slot(s, i, 0, true);
 }
 
+void handles_lose(struct share *s, struct node *n)
+{
+    struct handle *h;
+
+    while ((h = handle_of(s, n))) {
+        handle_close(s, h->fh);
+        handle_put(s, h);
+    }
+}
+
 int node_open(struct share *s, struct node *n, int flags)
 {
     char path[PROC_PATH_MAX];

@@ -15,12 +15,14 @@
  * node's or handle's descriptor itself.
  *
  * Locks. share.lock guards nodes, handles, roots and the session; no call into the host's file system is
- * made under it but close(). handle.lock, taken before it, guards a folder's reading position. */
+ * made under it but close(). Taken before it: handle.lock, which guards a folder's reading position; that of share.dax,
+ * which guards what the window shows. */
 #ifndef VZ_SHARE_SHARE_IMPL_H
 #define VZ_SHARE_SHARE_IMPL_H
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
 
@@ -53,6 +55,13 @@ struct node_key {
     uint32_t dev_major, dev_minor;
 };
 
+/* What the guest sees of a file beyond what the host has. */
+struct tag {
+    uint32_t uid, gid;
+    mode_t mode; /* type and permissions */
+    uint32_t rdev_major, rdev_minor;
+};
+
 struct handle;
 struct node {
     uint64_t id;         /* changes under share.lock: node_take_over() */
@@ -72,12 +81,17 @@ struct node {
     bool stale;          /* of directories that are not served any more */
     uint32_t saved;      /* by the share_files() of that number */
     bool privileges;     /* may have set-ID bits or capabilities */
+    bool tag_known, tag_has; /* its tag, if it has one, while its time of change is: */
+    int64_t tag_sec;
+    uint32_t tag_nsec;
+    struct tag tag;
     bool settled;        /* what it was when opened last, and was for a while: */
     uint64_t seen_size;
     int64_t seen_sec;    /* of its last change */
     uint32_t seen_nsec;
     TAILQ_ENTRY(node) lru; /* with fd, no users, not pinned */
     LIST_HEAD(, handle) handles;
+    struct dax_file *dax;  /* under share.dax's lock: some of it is in the window */
 };
 
 struct handle {
@@ -86,6 +100,7 @@ struct handle {
     int fd;
     int flags;         /* open()'s */
     bool is_dir;
+    _Atomic int flock; /* LOCK_SH, LOCK_EX; 0: none. What it has */
     /* Under share.lock. */
     unsigned refs;
     LIST_ENTRY(handle) link;
@@ -93,6 +108,7 @@ struct handle {
 };
 
 struct lock_owner; /* share_locks.c */
+struct dax;        /* share_dax.c */
 struct share {
     enum share_ownership ownership;
     uid_t uid, self_uid, seen_uid; /* of SHARE_MAP; ours; as what is seen what is ours */
@@ -122,6 +138,7 @@ struct share {
     unsigned owner_count, lock_count;
 
     struct share_pool *pool;
+    struct dax *dax; /* NULL: there is no window */
 };
 
 /* A request being served. */
@@ -225,17 +242,15 @@ struct handle *handle_of(struct share *s, struct node *n);
 void handle_put(struct share *s, struct handle *h);
 void handle_close(struct share *s, uint64_t fh);
 void handles_close_all(struct share *s);
+/* Close all that n has: the guest finds them to be stale after a restore. */
+void handles_lose(struct share *s, struct node *n);
 /* Open a node's file: a regular one, or a folder. Returns a descriptor or -errno. */
 int node_open(struct share *s, struct node *n, int flags) must_check;
+/* Open a file (share_files.c) as far as its directory allows it, without a trace if that is only read. */
+int file_open(struct share *s, struct node *n, int flags) must_check;
 
 /* ---- share_owner.c: who owns what ---- */
 
-/* What the guest sees of a file beyond what the host has. */
-struct tag {
-    uint32_t uid, gid;
-    mode_t mode; /* type and permissions */
-    uint32_t rdev_major, rdev_minor;
-};
 #define TAG_NAME  "user.containers.override_stat" /* "UID:GID:MODE:TYPE", as containers/storage has it */
 #define XATTR_OURS "user.vz." /* in front of names that only the guest may have */
 
@@ -243,6 +258,13 @@ struct tag {
  * ret_tagged may be NULL. */
 void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
                 bool *ret_tagged);
+/* The same of n, which st is of. What its tag says is remembered as long as the file's time of change stays, if that
+ * was a while ago. name_in: path is a name (in that folder), which may have become another file's since; -1: it is a
+ * descriptor's. */
+void owner_view_node(struct share *s, struct node *n, const char *path, int name_in, const char *name, struct statx *st,
+                     bool *ret_tagged);
+/* Its tag may be another now. */
+void owner_tag_changed(struct share *s, struct node *n);
 /* The view of a node. */
 int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagged) must_check;
 /* Have the file at path, of which the host says host, seen as want says: owner and mode, and, where it is a
@@ -284,6 +306,9 @@ struct acl {
 };
 
 bool acl_is_name(const char *host_name);
+bool acl_is_default(const char *host_name);
+/* Is it one that the host's kernel obeys? */
+bool acl_is_hosts(const char *name);
 /* Keep what the guest gives; -EINVAL: it is no list. *ret_mode: the permissions that it says the file has now. */
 int acl_set(const char *path, const char *host_name, const void *value, size_t len, mode_t *ret_mode) must_check;
 /* The file has another mode: so has its list, if there is one. */
@@ -303,6 +328,29 @@ int link_give_to(struct share *s, struct node *n, int fd, const struct statx *ho
 /* Rename, with flags, and leave a whiteout of want's owner where it was. */
 int rename_to_whiteout(const struct share *s, const struct root *root, const struct tag *want, int from_fd,
                        const char *from, int to_fd, const char *to, unsigned flags) must_check;
+
+/* ---- share_dax.c ---- */
+
+#define DAX_FILE_LEAST ((uint64_t)256 * KIB) /* smaller ones are quicker to read than to show: see fill_attr() */
+
+/* The window shows nothing. */
+void dax_clear(struct share *s);
+/* Files may have grown: before the guest can be told. */
+void dax_regain(struct share *s);
+/* The guest has opened n, which the host may have changed. */
+void dax_opened(struct share *s, struct node *n);
+/* Has something of n that was in the window been lost since the last time? */
+bool dax_lost(struct share *s, struct node *n);
+/* A piece that shows something. */
+struct dax_mapping {
+    struct node *node;
+    unsigned piece;
+    bool writable;
+    uint64_t offset;
+};
+/* All of them, while nothing is under way; and show it again, if it can be. */
+void dax_each(struct share *s, void (*fn)(void *arg, const struct dax_mapping *m), void *arg);
+void dax_again(struct share *s, const struct dax_mapping *m);
 
 /* ---- share_saved.c ---- */
 
@@ -335,8 +383,23 @@ operation op_open, op_create, op_tmpfile, op_read, op_write, op_flush, op_releas
 operation op_opendir, op_readdir, op_readdirplus, op_releasedir, op_fsyncdir;
 operation op_setxattr, op_getxattr, op_listxattr, op_removexattr;
 operation op_getlk, op_setlk, op_setlkw;
+operation op_setupmapping, op_removemapping;
+
+/* share_tell.c: is it the agent's, to have watchers told? Then that is served, in the operation's place. */
+bool is_telling(const struct call *c);
+int told(struct call *c, operation *op);
 
 /* share_locks.c: the owner of POSIX locks of that node is gone (owner), or anybody's (NULL). */
 void locks_drop(struct share *s, const struct node *n, const uint64_t *owner);
+/* A POSIX lock that is held. */
+struct held_lock {
+    struct node *node;
+    uint64_t owner, start, end; /* end is the last byte */
+    uint32_t type;
+};
+/* All of them; under share.lock, while nothing is under way. */
+void locks_each(struct share *s, void (*fn)(void *arg, const struct held_lock *l), void *arg);
+/* Take it. 0 or -errno: somebody else has one. */
+int lock_again(struct share *s, const struct held_lock *l) must_check;
 
 #endif

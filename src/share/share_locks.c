@@ -206,11 +206,11 @@ static int lock_range(struct share *s, struct lock_owner *o, struct range new, c
 
 /* ---- Operations ----------------------------------------------------------------------------- */
 
-static struct flock host_lock(const struct fuse_file_lock *l)
+static struct flock host_lock(uint32_t type, uint64_t start, uint64_t end)
 {
-    struct flock f = {.l_type = (short)l->type, .l_whence = SEEK_SET, .l_start = (off_t)l->start};
+    struct flock f = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = (off_t)start};
 
-    f.l_len = l->end >= INT64_MAX ? 0 : (off_t)(l->end - l->start + 1);
+    f.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
     return f;
 }
 
@@ -236,7 +236,7 @@ int op_getlk(struct call *c)
     h = handle_get_file(c->s, in.fh);
     if (!h)
         return handle_missing(c->s, in.fh);
-    l = host_lock(&in.lk);
+    l = host_lock(in.lk.type, in.lk.start, in.lk.end);
     /* Without an owner of its own a handle asks in nobody's name: it has no POSIX locks. */
     r = owner_get(c->s, h->node, in.owner, false, &o);
     if (!r) {
@@ -259,7 +259,10 @@ static int flock_file(struct handle *h, uint32_t type)
 {
     int op = type == F_UNLCK ? LOCK_UN : type == F_WRLCK ? LOCK_EX : LOCK_SH;
 
-    return flock(h->fd, op | LOCK_NB) < 0 ? -errno : 0;
+    if (flock(h->fd, op | LOCK_NB) < 0)
+        return -errno;
+    h->flock = op == LOCK_UN ? 0 : op;
+    return 0;
 }
 
 /* One whose lock is taken, and which is in the list: another thread may just have given up its last range,
@@ -283,23 +286,42 @@ static int owner_get_locked(struct share *s, struct node *n, uint64_t id, bool m
     }
 }
 
-static int lock_posix(struct call *c, struct handle *h, const struct fuse_lk_in *in)
+static int lock_posix(struct share *s, struct node *n, uint64_t owner, struct range range)
 {
-    struct range range = {in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type};
-    struct flock l = host_lock(&in->lk);
+    struct flock l = host_lock(range.type, range.start, range.end);
     struct lock_owner *o;
-    int r = owner_get_locked(c->s, h->node, in->owner, range.type != F_UNLCK, &o);
+    int r = owner_get_locked(s, n, owner, range.type != F_UNLCK, &o);
 
     if (r == -ENOENT)
         return 0; /* it has none to give up */
     if (r < 0)
         return r;
-    r = lock_range(c->s, o, range, &l);
+    r = lock_range(s, o, range, &l);
     if (!r && !o->count)
-        locks_drop(c->s, o->node, &o->id);
+        locks_drop(s, o->node, &o->id);
     pthread_mutex_unlock(&o->lock);
-    owner_put(c->s, o);
+    owner_put(s, o);
     return r;
+}
+
+void locks_each(struct share *s, void (*fn)(void *arg, const struct held_lock *l), void *arg)
+{
+    struct lock_owner *o;
+
+    TAILQ_FOREACH(o, &s->owners, link) {
+        for (unsigned i = 0; i < o->count; i++) {
+            const struct held_lock l = {o->node, o->id, o->range[i].start, o->range[i].end, o->range[i].type};
+
+            fn(arg, &l);
+        }
+    }
+}
+
+int lock_again(struct share *s, const struct held_lock *l)
+{
+    if ((l->type != F_RDLCK && l->type != F_WRLCK) || l->start > l->end || l->end > INT64_MAX)
+        return -EINVAL;
+    return lock_posix(s, l->node, l->owner, (struct range){l->start, l->end, l->type});
 }
 
 static int set_lock(struct call *c, bool waits)
@@ -318,7 +340,8 @@ static int set_lock(struct call *c, bool waits)
     else if (in.lk_flags & FUSE_LK_FLOCK)
         r = flock_file(h, in.lk.type);
     else
-        r = lock_posix(c, h, &in);
+        r = lock_posix(c->s, h->node, in.owner,
+                       (struct range){in.lk.start, MIN(in.lk.end, (uint64_t)INT64_MAX), in.lk.type});
     handle_put(c->s, h);
     if (r == -EACCES)
         r = -EAGAIN; /* POSIX allows either */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "share/share_impl.h"
@@ -102,36 +103,119 @@ static uint32_t seen_gid(const struct share *s, uint32_t host)
     return host == s->self_gid ? s->seen_gid : host;
 }
 
-void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
-                bool *ret_tagged)
+static bool is_seen_as(const struct share *s, const struct statx *host, const struct tag *want)
 {
-    struct tag t;
-    bool has = !root->no_tags && (S_ISREG(st->stx_mode) || S_ISDIR(st->stx_mode)) && read_tag(path, &t);
+    return want->uid == seen_uid(s, host->stx_uid) && want->gid == seen_gid(s, host->stx_gid);
+}
 
-    if (ret_tagged)
-        *ret_tagged = has;
-    if (has) {
-        mode_t type = S_ISREG(st->stx_mode) && !S_ISDIR(t.mode) ? t.mode & S_IFMT
-                                                               : st->stx_mode & (unsigned)S_IFMT;
+static bool may_have_tag(const struct root *root, const struct statx *st)
+{
+    return !root->no_tags && (S_ISREG(st->stx_mode) || S_ISDIR(st->stx_mode));
+}
 
-        st->stx_mode = (uint16_t)(type | (t.mode & PERMISSIONS));
+/* t: NULL: it has none. */
+static void lay_over(const struct share *s, const struct tag *t, struct statx *st)
+{
+    if (t) {
+        mode_t type = S_ISREG(st->stx_mode) && !S_ISDIR(t->mode) ? t->mode & S_IFMT
+                                                                : st->stx_mode & (unsigned)S_IFMT;
+
+        st->stx_mode = (uint16_t)(type | (t->mode & PERMISSIONS));
         if (s->ownership == SHARE_MINE) {
-            st->stx_uid = t.uid;
-            st->stx_gid = t.gid;
+            st->stx_uid = t->uid;
+            st->stx_gid = t->gid;
         }
         if (S_ISCHR(type) || S_ISBLK(type)) {
-            st->stx_rdev_major = t.rdev_major;
-            st->stx_rdev_minor = t.rdev_minor;
+            st->stx_rdev_major = t->rdev_major;
+            st->stx_rdev_minor = t->rdev_minor;
             st->stx_size = 0;
         }
     }
     if (s->ownership == SHARE_MAP) {
         st->stx_uid = s->uid;
         st->stx_gid = s->gid;
-    } else if (!has) {
+    } else if (!t) {
         st->stx_uid = seen_uid(s, st->stx_uid);
         st->stx_gid = seen_gid(s, st->stx_gid);
     }
+}
+
+void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
+                bool *ret_tagged)
+{
+    struct tag t;
+    bool has = may_have_tag(root, st) && read_tag(path, &t);
+
+    if (ret_tagged)
+        *ret_tagged = has;
+    lay_over(s, has ? &t : NULL, st);
+}
+
+/* ---- Tags that are remembered: to read one takes longer than all the rest of a look-up --------- */
+
+static bool remembered(struct share *s, struct node *n, const struct statx *st, struct tag *ret, bool *ret_has)
+{
+    bool known;
+
+    pthread_mutex_lock(&s->lock);
+    known = n->tag_known && n->tag_sec == st->stx_ctime.tv_sec && n->tag_nsec == st->stx_ctime.tv_nsec;
+    *ret = n->tag;
+    *ret_has = n->tag_has;
+    pthread_mutex_unlock(&s->lock);
+    return known;
+}
+
+/* Within the same tick of the host's clock it may change once more, and its time does not tell. */
+static void remember(struct share *s, struct node *n, const struct statx *st, const struct tag *t)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    pthread_mutex_lock(&s->lock);
+    n->tag_known = st->stx_ctime.tv_sec + 1 < now.tv_sec;
+    n->tag_sec = st->stx_ctime.tv_sec;
+    n->tag_nsec = st->stx_ctime.tv_nsec;
+    n->tag_has = t;
+    if (t)
+        n->tag = *t;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool is_same_time(const struct statx_timestamp *a, const struct statx_timestamp *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Is it still what st is of? */
+static bool is_same_still(const struct node *n, int name_in, const char *name, const struct statx *st)
+{
+    struct statx now;
+
+    return name_in < 0 || (stat_in(name_in, name, &now) == 0 && node_is(n, &now) &&
+                           is_same_time(&now.stx_ctime, &st->stx_ctime));
+}
+
+void owner_view_node(struct share *s, struct node *n, const char *path, int name_in, const char *name, struct statx *st,
+                     bool *ret_tagged)
+{
+    struct tag t;
+    bool has = false;
+
+    if (may_have_tag(n->root, st) && !remembered(s, n, st, &t, &has)) {
+        has = read_tag(path, &t);
+        if (is_same_still(n, name_in, name, st))
+            remember(s, n, st, has ? &t : NULL);
+    }
+    if (ret_tagged)
+        *ret_tagged = has;
+    lay_over(s, has ? &t : NULL, st);
+}
+
+void owner_tag_changed(struct share *s, struct node *n)
+{
+    pthread_mutex_lock(&s->lock);
+    n->tag_known = false;
+    pthread_mutex_unlock(&s->lock);
 }
 
 int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagged)
@@ -147,7 +231,7 @@ int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagg
         r = stat_fd(h->fd, ret);
         proc_path(path, h->fd, NULL);
         if (!r)
-            owner_view(s, n->root, path, ret, ret_tagged);
+            owner_view_node(s, n, path, -1, NULL, ret, ret_tagged);
         handle_put(s, h);
         return r;
     }
@@ -156,7 +240,7 @@ int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagg
     r = stat_fd(fd, ret);
     proc_path(path, fd, NULL);
     if (!r)
-        owner_view(s, n->root, path, ret, ret_tagged);
+        owner_view_node(s, n, path, -1, NULL, ret, ret_tagged);
     if (!r && (ret->stx_mode & POWERS))
         n->privileges = true;
     node_fd_put(s, n);
@@ -179,8 +263,7 @@ static bool is_plain(const struct share *s, const struct statx *host, const stru
 
     if (special && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
         return false;
-    return s->ownership != SHARE_MINE ||
-           (want->uid == seen_uid(s, host->stx_uid) && want->gid == seen_gid(s, host->stx_gid));
+    return s->ownership != SHARE_MINE || is_seen_as(s, host, want);
 }
 
 mode_t owner_host_mode(const struct share *s, const struct tag *want)
@@ -223,7 +306,7 @@ static bool is_refused(const struct share *s, const struct root *root, const str
     if (s->ownership == SHARE_MAP)
         return want->uid != s->uid || want->gid != s->gid;
     return s->ownership == SHARE_MINE && (root->no_tags || !(S_ISREG(host->stx_mode) || S_ISDIR(host->stx_mode))) &&
-           (want->uid != seen_uid(s, host->stx_uid) || want->gid != seen_gid(s, host->stx_gid));
+           !is_seen_as(s, host, want);
 }
 
 int owner_change(const struct share *s, const struct root *root, const char *path, const struct statx *host,
@@ -361,6 +444,7 @@ int owner_drop_privileges(struct share *s, struct node *n, bool by_user)
         r = stat_fd(fd, &st);
         if (!r)
             r = owner_change(s, n->root, path, &st, tagged, &want);
+        owner_tag_changed(s, n);
     }
     node_fd_put(s, n);
     if (by_user && !r)

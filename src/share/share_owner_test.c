@@ -535,6 +535,56 @@ START_TEST(folders_hand_on_their_default_list)
 }
 END_TEST
 
+/* Numbers are the host's, so its kernel obeys the lists as well, and hands them on. */
+START_TEST(lists_of_the_same_users_are_the_hosts)
+{
+    struct list l = list_of(7, 7, 5, 7, 0), got, want;
+    struct share_options o = {.ownership = SHARE_SAME};
+    struct fuse_mkdir_in dir_in = {.mode = 0777, .umask = 077};
+    struct fuse_create_in file_in = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0640, .umask = 077};
+    struct fuse_getxattr_in names = {.size = 512};
+    struct fuse_attr a;
+    uint64_t dir, node;
+    struct fx f;
+
+    if (geteuid())
+        return; /* "same" takes root */
+    fx_dir(&f);
+    fx_open_with(&f, &o);
+    ck_assert_int_eq(fx_init(&f, WITH_LISTS), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_MKDIR, 1, &dir_in, sizeof(dir_in), "d", NULL), 0);
+    dir = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFDIR | 0700);
+    ck_assert_int_eq(get_list(&f, dir, ACCESS, &got), -ENODATA);
+    if (set_list(&f, dir, DEFAULT, &l, sizeof(l), 0) == -EOPNOTSUPP) {
+        fx_close(&f); /* the file system here has none */
+        return;
+    }
+    ck_assert_int_eq(getxattr(fx_path(&f, "d"), DEFAULT, &got, sizeof(got)), sizeof(got));
+    ck_assert_mem_eq(&got, &l, sizeof(l));
+    ck_assert_int_eq(fx_ask(&f, FUSE_CREATE, dir, &file_in, sizeof(file_in), "f", NULL), 0);
+    node = ((struct fuse_entry_out *)fx_answer(&f))->nodeid;
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.mode, S_IFREG | 0640);
+    want = list_of(6, 7, 5, 4, 0);
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), 0);
+    ck_assert_mem_eq(&got, &want, sizeof(want));
+    ck_assert_int_eq(getxattr(fx_path(&f, "d/f"), ACCESS, &got, sizeof(got)), sizeof(got));
+    ck_assert_mem_eq(&got, &want, sizeof(want));
+    ck_assert_int_eq(fx_ask(&f, FUSE_LISTXATTR, node, &names, sizeof(names), NULL, NULL), 0);
+    ck_assert_str_eq(fx_answer(&f), ACCESS);
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 02604}), 0);
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), 0);
+    want = list_of(6, 7, 5, 0, 4);
+    ck_assert_mem_eq(&got, &want, sizeof(want));
+    ck_assert_int_eq(set_list(&f, node, ACCESS, &l, sizeof(l), FUSE_SETXATTR_ACL_KILL_SGID), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.mode, S_IFREG | 0770);
+    ck_assert_int_eq(fx_ask(&f, FUSE_REMOVEXATTR, node, NULL, 0, ACCESS, NULL), 0);
+    ck_assert_int_eq(get_list(&f, node, ACCESS, &got), -ENODATA);
+    fx_close(&f);
+}
+END_TEST
+
 /* On the host its owner cannot write it: what is kept beside it still can be. */
 START_TEST(attributes_of_a_file_that_may_only_be_read)
 {
@@ -551,6 +601,47 @@ START_TEST(attributes_of_a_file_that_may_only_be_read)
 }
 END_TEST
 
+static void host_tag(const struct fx *f, const char *name, const char *tag)
+{
+    ck_assert_int_eq(setxattr(fx_path(f, name), TAG_NAME, tag, strlen(tag), 0), 0);
+}
+
+/* What is remembered of a tag is so only while nobody changes it, on either side. */
+START_TEST(tags_that_the_host_changes_are_seen)
+{
+    uint64_t node;
+    struct fuse_attr a;
+    struct fx f;
+
+    fx_open(&f);
+    fx_host_write(&f, "a", "x");
+    fx_host_write(&f, "b", "x");
+    host_tag(&f, "a", "5:6:0644:file");
+    sleep(3); /* until a change would be at another time */
+    for (unsigned i = 0; i < 3; i++) {
+        node = fx_lookup(&f, 1, "a");
+        ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+        ck_assert(a.uid == 5 && a.gid == 6);
+    }
+    ck_assert(f.s->root[0]->node && node_find_locked(f.s, node)->tag_known);
+    host_tag(&f, "a", "7:8:0600:file");
+    ck_assert_uint_eq(fx_lookup(&f, 1, "a"), node);
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(&f))->attr.uid, 7);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert(a.uid == 7 && a.gid == 8 && a.mode == (S_IFREG | 0600));
+    f.uid = f.gid = 0;
+    ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 9}), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, 9);
+    ck_assert_int_eq(removexattr(fx_path(&f, "a"), TAG_NAME), 0);
+    ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+    ck_assert_uint_eq(a.uid, geteuid());
+    ck_assert_int_eq(rename(fx_path(&f, "b"), fx_path(&f, "a")), 0);
+    ck_assert_uint_ne(fx_lookup(&f, 1, "a"), node);
+    fx_close(&f);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_the_user_makes_needs_no_tag);
@@ -563,7 +654,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_rename_leaves_a_whiteout);
     UNIT_TEST(s, a_list_and_a_mode_say_the_same);
     UNIT_TEST(s, folders_hand_on_their_default_list);
+    UNIT_TEST(s, lists_of_the_same_users_are_the_hosts);
     UNIT_TEST(s, attributes_of_a_file_that_may_only_be_read);
+    UNIT_TEST(s, tags_that_the_host_changes_are_seen);
     UNIT_TEST(s, folders_hand_on_their_group);
     UNIT_TEST(s, attributes_of_kernels_are_kept_apart_and_ours_are_hidden);
     UNIT_TEST(s, mapped_files_are_all_one_users);

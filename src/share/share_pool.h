@@ -9,11 +9,19 @@ struct share_pool;
 
 /* 0 or -errno. */
 int pool_create(struct share *s, unsigned threads, struct share_pool **ret) must_check;
+/* Other threads in place of those that there are, which finish what they are at: for a pool whose caller lets them open
+ * something else (base/thread.h). 0; or -errno: nothing has changed. */
+int pool_renew(struct share_pool *p) must_check;
 /* Idle. NULL is fine. */
 void pool_destroy(struct share_pool *p);
 /* Until no request is under way. */
 void pool_wait_idle(struct share_pool *p);
 void pool_submit(struct share_pool *p, struct share_request *r);
+/* Have fn called on one of its threads, which may open files where others of the process may not, and wait. */
+void pool_run(struct share_pool *p, void (*fn)(struct share *s));
+/* As share_set_source() and share_wake(). */
+void pool_set_source(struct share_pool *p, struct share_source *source);
+void pool_wake(struct share_pool *p);
 /* Who waits for a lock, or would have to, is told -EINTR, until that is taken back. */
 void pool_refuse_waits(struct share_pool *p, bool refuse);
 /* Likewise the request of that number, if it waits. */

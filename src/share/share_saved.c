@@ -6,16 +6,22 @@
  * ESTALE, at which the guest's kernel looks the name up anew. Open files are opened at once; one that is not
  * there any more is ESTALE, too, never another file.
  *
+ * What the window shows (share_dax.c) is shown again before the guest goes on.
+ *
+ * Locks are taken again. Where somebody else has one by now, the files that were open are ESTALE: a program that
+ * believes to have a lock reads and writes nothing without it.
+ *
  * The bytes may come from anywhere. Each node follows the folder that it is in, so what is loaded is a tree. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "share/share_impl.h"
 
-enum { RECORD_HANDLES = 1, RECORD_ROOT, RECORD_NODE, RECORD_HANDLE };
+enum { RECORD_HANDLES = 1, RECORD_ROOT, RECORD_NODE, RECORD_HANDLE, RECORD_FLOCK, RECORD_LOCK, RECORD_MAPPING };
 
 /* Little-endian, as all that is saved; name_len bytes follow a node. */
 struct saved_node {
@@ -28,11 +34,24 @@ struct saved_node {
 };
 
 struct saved_handle {
-    uint32_t kind, flags; /* RECORD_HANDLES: flags is the last generation */
+    uint32_t kind, flags; /* RECORD_HANDLES: flags is the last generation; RECORD_FLOCK: LOCK_SH or LOCK_EX */
     uint64_t fh, node;
 };
 
-_Static_assert(sizeof(struct saved_node) == 80 && sizeof(struct saved_handle) == 24, "no padding");
+struct saved_lock {
+    uint32_t kind, type;
+    uint64_t node, owner, start, end;
+};
+
+struct saved_mapping {
+    uint32_t kind, writable;
+    uint64_t node, offset;
+    uint32_t piece, unused;
+};
+
+_Static_assert(sizeof(struct saved_node) == 80 && sizeof(struct saved_handle) == 24 &&
+                   sizeof(struct saved_lock) == 40 && sizeof(struct saved_mapping) == 32,
+               "no padding");
 
 /* ---- Saving --------------------------------------------------------------------------------- */
 
@@ -134,6 +153,34 @@ static void save_handle(struct saver *w, const struct handle *h)
     put(w, &r, sizeof(r));
 }
 
+static void save_flock(struct saver *w, const struct handle *h)
+{
+    const struct saved_handle r = {.kind = RECORD_FLOCK, .flags = (uint32_t)h->flock, .fh = h->fh, .node = h->node->id};
+
+    if (h->flock)
+        put(w, &r, sizeof(r));
+}
+
+static void save_lock(void *arg, const struct held_lock *l)
+{
+    struct saver *w = arg;
+    const struct saved_lock r = {.kind = RECORD_LOCK, .type = l->type, .node = l->node->id, .owner = l->owner,
+                                 .start = l->start, .end = l->end};
+
+    save_node(w, l->node);
+    put(w, &r, sizeof(r));
+}
+
+static void save_mapping(void *arg, const struct dax_mapping *m)
+{
+    struct saver *w = arg;
+    const struct saved_mapping r = {.kind = RECORD_MAPPING, .writable = m->writable, .node = m->node->id,
+                                    .offset = m->offset, .piece = m->piece};
+
+    save_node(w, m->node);
+    put(w, &r, sizeof(r));
+}
+
 struct share_files *share_files(struct share *s)
 {
     struct saver w = {.s = s, .to = &s->files.list};
@@ -153,6 +200,12 @@ struct share_files *share_files(struct share *s)
             save_handle(&w, s->handle[i]);
         }
     }
+    for (unsigned i = 0; i < s->handles_max; i++) {
+        if (s->handle[i])
+            save_flock(&w, s->handle[i]);
+    }
+    locks_each(s, save_lock, &w);
+    dax_each(s, save_mapping, &w);
     for (size_t i = 0; i < s->buckets && !w.full; i++) {
         for (struct node *n = s->by_id[i]; n; n = n->next_by_id)
             save_node(&w, n);
@@ -313,6 +366,55 @@ static void load_handle(struct loader *l, const struct saved_handle *r)
     node_put(l->s, n);
 }
 
+static void load_flock(struct loader *l, const struct saved_handle *r)
+{
+    struct handle *h = handle_get_file(l->s, r->fh);
+    int op = r->flags == LOCK_EX ? LOCK_EX : LOCK_SH;
+
+    if (!h)
+        return;
+    if (flock(h->fd, op | LOCK_NB) == 0)
+        h->flock = op;
+    else
+        handle_close(l->s, r->fh);
+    handle_put(l->s, h);
+}
+
+/* One of a file that is not open any more would never be given up. */
+static bool load_lock(struct loader *l)
+{
+    struct held_lock held;
+    struct saved_lock r;
+    struct handle *h;
+
+    if (!take(l, &r, sizeof(r)))
+        return false;
+    held = (struct held_lock){node_get(l->s, r.node), r.owner, r.start, r.end, r.type};
+    h = held.node && held.node->type == S_IFREG ? handle_of(l->s, held.node) : NULL;
+    if (h && lock_again(l->s, &held) < 0) {
+        locks_drop(l->s, held.node, NULL);
+        handles_lose(l->s, held.node);
+    }
+    handle_put(l->s, h);
+    node_put(l->s, held.node);
+    return true;
+}
+
+/* What is not there any more is zeros. */
+static bool load_mapping(struct loader *l)
+{
+    struct saved_mapping r;
+    struct dax_mapping m;
+
+    if (!take(l, &r, sizeof(r)))
+        return false;
+    m = (struct dax_mapping){node_get(l->s, r.node), r.piece, r.writable, r.offset};
+    if (m.node)
+        dax_again(l->s, &m);
+    node_put(l->s, m.node);
+    return true;
+}
+
 /* False: that was the last one, or what follows is none. */
 static bool next_record(struct loader *l)
 {
@@ -329,13 +431,19 @@ static bool next_record(struct loader *l)
         pthread_mutex_unlock(&l->s->lock);
         return ok;
     }
+    if (kind == RECORD_LOCK)
+        return load_lock(l);
+    if (kind == RECORD_MAPPING)
+        return load_mapping(l);
     if (!take(l, &h, sizeof(h)))
         return false;
     if (kind == RECORD_HANDLES)
         l->s->handle_generation = l->s->lost_generation = h.flags;
     else if (kind == RECORD_HANDLE)
         load_handle(l, &h);
-    return kind == RECORD_HANDLES || kind == RECORD_HANDLE;
+    else if (kind == RECORD_FLOCK)
+        load_flock(l, &h);
+    return kind == RECORD_HANDLES || kind == RECORD_HANDLE || kind == RECORD_FLOCK;
 }
 
 void share_files_load(struct share *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the guest knows and has open, in another share of the same directory: as after a restore. */
 #include <stdlib.h>
+#include <sys/file.h>
 
 #include "share_fixture.h"
 
@@ -94,6 +95,14 @@ START_TEST(what_has_gone_is_stale_and_never_another_file)
 }
 END_TEST
 
+static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end, uint32_t flags)
+{
+    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.start = start, .end = end, .type = type},
+                            .lk_flags = flags};
+
+    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
+}
+
 static uint64_t seed;
 
 static void change_some(uint8_t *data, size_t len)
@@ -116,6 +125,8 @@ START_TEST(damaged_lists_do_no_harm)
         ck_assert_int_eq(fx_mkdir(&a, i ? dir : 1, name, 0755, &dir), 0);
         ck_assert_int_eq(fx_create(&a, dir, "f", O_RDWR, 0644, &node, &fh), 0);
     }
+    ck_assert_int_eq(lock(&a, fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(lock(&a, fh, 7, F_RDLCK, 0, 9, FUSE_LK_FLOCK), 0);
     for (unsigned i = 0; i < 1000; i++) {
         struct fuse_attr attr;
 
@@ -196,6 +207,86 @@ START_TEST(a_file_that_is_served_by_itself_must_be_the_same)
 }
 END_TEST
 
+/* Is the range free for a program of the host? */
+static bool is_free(const struct fx *f, const char *name, off_t start)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = 1};
+    int fd = open(fx_path(f, name), O_RDWR);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &l), 0);
+    close(fd);
+    return l.l_type == F_UNLCK;
+}
+
+/* As restore(), of a machine that has ended: its locks are free. */
+static void restore_ended(struct fx *a)
+{
+    struct share_directory d = {.path = a->dir};
+    struct share_options o = {.directory = &d, .count = 1, .no_threads = true};
+    struct state_blob copy = share_files(a->s)->list, *to;
+    struct share_session session;
+    uint8_t *data = malloc(copy.len);
+
+    memcpy(data, copy.data, copy.len);
+    share_save(a->s, &session);
+    share_close(a->s);
+    ck_assert_int_eq(share_open(&o, &a->s, NULL), 0);
+    to = &share_files(a->s)->list;
+    free(to->data);
+    *to = (struct state_blob){data, copy.len};
+    share_load(a->s, &session);
+}
+
+START_TEST(locks_are_taken_again)
+{
+    uint64_t node, fh, other, other_fh;
+    struct fx f;
+    int fd;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "posix", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(fx_create(&f, 1, "whole", O_RDWR, 0644, &other, &other_fh), 0);
+    ck_assert_int_eq(lock(&f, fh, 7, F_WRLCK, 10, 19, 0), 0);
+    ck_assert_int_eq(lock(&f, fh, 7, F_RDLCK, 30, INT64_MAX, 0), 0);
+    ck_assert_int_eq(lock(&f, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    restore_ended(&f);
+    ck_assert(is_free(&f, "posix", 9) && !is_free(&f, "posix", 10) && !is_free(&f, "posix", 19));
+    ck_assert(is_free(&f, "posix", 20) && !is_free(&f, "posix", 1000));
+    fd = open(fx_path(&f, "whole"), O_RDWR);
+    ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), -1);
+    ck_assert_int_eq(lock(&f, fh, 7, F_UNLCK, 0, INT64_MAX, 0), 0); /* they are that owner's */
+    ck_assert(is_free(&f, "posix", 10) && is_free(&f, "posix", 1000));
+    ck_assert_int_eq(lock(&f, other_fh, 8, F_UNLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+    close(fd);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(who_has_lost_a_lock_has_lost_the_file)
+{
+    uint64_t node, fh, second, other, other_fh, third, third_fh;
+    struct fx a, b;
+
+    fx_open(&a);
+    ck_assert_int_eq(fx_create(&a, 1, "posix", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(fx_fopen(&a, node, O_RDWR, &second), 0);
+    ck_assert_int_eq(fx_create(&a, 1, "whole", O_RDWR, 0644, &other, &other_fh), 0);
+    ck_assert_int_eq(fx_create(&a, 1, "none", O_RDWR, 0644, &third, &third_fh), 0);
+    ck_assert_int_eq(lock(&a, fh, 7, F_WRLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(lock(&a, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    restore(&a, &b, NULL); /* a goes on, and has them */
+    ck_assert_int_eq(fx_write(&b, fh, 0, "x", 0), -ESTALE);
+    ck_assert_int_eq(fx_write(&b, second, 0, "x", 0), -ESTALE);
+    ck_assert_int_eq(fx_write(&b, other_fh, 0, "x", 0), -ESTALE);
+    ck_assert_int_eq(fx_write(&b, third_fh, 0, "x", 0), 0);
+    ck_assert_int_eq(fx_write(&a, fh, 0, "x", 0), 0);
+    share_close(b.s);
+    fx_close(&a);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, a_file_that_is_served_by_itself_must_be_the_same);
@@ -203,6 +294,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, what_has_gone_is_stale_and_never_another_file);
     UNIT_TEST(s, damaged_lists_do_no_harm);
     UNIT_TEST(s, names_that_are_paths_are_dropped);
+    UNIT_TEST(s, locks_are_taken_again);
+    UNIT_TEST(s, who_has_lost_a_lock_has_lost_the_file);
 }
 
 UNIT_TEST_MAIN("share_saved", add_tests)

@@ -23,6 +23,12 @@ static bool is_hidden(const char *name)
     return starts(name, XATTR_OURS) || !strcmp(name, TAG_NAME);
 }
 
+/* Users and groups are the host's, so lists of access are, too. */
+static bool has_hosts_lists(const struct share *s)
+{
+    return s->ownership == SHARE_SAME && session_has(s, FUSE_POSIX_ACL);
+}
+
 /* The host's name of a guest's. 0; -EOPNOTSUPP; -EPERM: it is not the guest's to name. */
 static int host_name(const struct share *s, const struct node *n, const char *name, char ret[XATTR_NAME_MAX + 1])
 {
@@ -32,6 +38,10 @@ static int host_name(const struct share *s, const struct node *n, const char *na
     if (starts(name, "user.")) {
         if (is_hidden(name))
             return -EPERM;
+        snprintf(ret, XATTR_NAME_MAX + 1, "%s", name);
+        return 0;
+    }
+    if (has_hosts_lists(s) && acl_is_hosts(name)) {
         snprintf(ret, XATTR_NAME_MAX + 1, "%s", name);
         return 0;
     }
@@ -77,7 +87,7 @@ static void found_done(struct call *c, struct node *n)
 static int set_acl(struct share *s, struct node *n, const char *path, const char *name, const void *value,
                    const struct fuse_setxattr_in *in)
 {
-    bool is_default = !strcmp(name, ACL_DEFAULT);
+    bool is_default = acl_is_default(name);
     mode_t mode = 0;
     int fd, r;
 
@@ -134,6 +144,16 @@ int op_setxattr(struct call *c)
     return r;
 }
 
+/* A guest's kernel that is told that there are lists takes an error for one that forbids everything: there is none. */
+static bool asks_for_list(const struct call *c)
+{
+    char name[XATTR_NAME_MAX + 1];
+    size_t next;
+
+    return session_has(c->s, FUSE_POSIX_ACL) &&
+           !call_text(c, HEADER_LEN + sizeof(struct fuse_getxattr_in), name, sizeof(name), &next) && acl_is_hosts(name);
+}
+
 int op_getxattr(struct call *c)
 {
     char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
@@ -146,12 +166,16 @@ int op_getxattr(struct call *c)
 
     if (!r)
         r = find(c, HEADER_LEN + sizeof(in), false, &n, path, name, &next);
+    if (r == -EOPNOTSUPP && asks_for_list(c))
+        return -ENODATA;
     if (r < 0)
         return r == -EPERM ? -ENODATA : r;
     in.size = MIN(in.size, VALUE_MAX);
     value = malloc(in.size + 1);
     len = value ? getxattr(path, name, value, in.size) : -1;
     r = len < 0 ? -errno : 0;
+    if (r == -EOPNOTSUPP && acl_is_name(name))
+        r = -ENODATA;
     if (!r && !strcmp(name, XATTR_OURS "security.capability"))
         n->privileges = true;
     found_done(c, n);
@@ -167,7 +191,7 @@ int op_getxattr(struct call *c)
 }
 
 /* The guest's names of the host's: in place, since none is longer. Returns their length. */
-static size_t guest_names(char *list, size_t len)
+static size_t guest_names(const struct share *s, char *list, size_t len)
 {
     size_t to = 0, next;
 
@@ -178,7 +202,7 @@ static size_t guest_names(char *list, size_t len)
         next = at + strlen(name) + 1;
         if (starts(name, XATTR_OURS))
             name += strlen(XATTR_OURS);
-        else if (!starts(name, "user.") || is_hidden(name))
+        else if (!(starts(name, "user.") || (has_hosts_lists(s) && acl_is_hosts(name))) || is_hidden(name))
             continue;
         size = strlen(name) + 1;
         memmove(list + to, name, size);
@@ -208,7 +232,7 @@ int op_listxattr(struct call *c)
     }
     if (!r && len > 0) {
         list[len] = '\0';
-        size = guest_names(list, (size_t)len);
+        size = guest_names(c->s, list, (size_t)len);
     }
     if (!r && !in.size) {
         const struct fuse_getxattr_out out = {.size = (uint32_t)size};

@@ -11,7 +11,8 @@
 
 /* What is used of it, without the pw_ before. */
 #define PIPEWIRE_FUNCTIONS(X)                                                                        \
-    X(context_connect) X(context_destroy) X(context_new) X(core_disconnect) X(init) X(loop_destroy) \
+    X(context_connect) X(context_destroy) X(context_get_data_loop) X(context_new) X(core_disconnect) \
+    X(data_loop_invoke) X(init) X(loop_destroy)                                                     \
     X(loop_new) X(properties_new) X(properties_setf) X(stream_add_listener) X(stream_connect)       \
     X(stream_dequeue_buffer) X(stream_destroy) X(stream_flush) X(stream_get_time_n) X(stream_new)    \
     X(stream_queue_buffer) X(stream_set_active)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "sound/pipewire_library.h"
+#include "sound/pipewire_lock.h"
 #include "sound/sound_backend.h"
 
 #define QUANTUM_MIN 64u /* frames; what is asked for, the server decides */
@@ -110,6 +111,9 @@ static int connect_server(struct sound_server *v, struct vz_error *err)
         return error_set(err, ECONNREFUSED, VZ_ERROR_IO, "there is no sound server (PipeWire): %s",
                          strerror(errno));
     pw_core_add_listener(v->core, &v->listener, &core_events, v);
+    r = pipewire_lock(v->context, v->core, err);
+    if (r < 0)
+        return r;
     r = loop_fd_add(v->loop, pw_loop_get_fd(v->pw_loop), LOOP_READ, on_loop, v, &v->watch);
     return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "PipeWire: %s", strerror(-r)) : 0;
 }

@@ -34,6 +34,8 @@ void spice_agent_destroy(struct spice_agent *a)
     free(a->content.data);
     free(a->answer.data);
     free(a->out.data);
+    for (unsigned i = 0; i < SPICE_FILES_MAX; i++)
+        free(a->file[i].piece.data);
     free(a);
 }
 
@@ -54,6 +56,7 @@ static void forget_guest(struct spice_agent *a)
     a->owe_ask = false;
     if (a->asking)
         spice_answered(a, SPICE_GONE);
+    spice_files_forget(a);
 }
 
 void spice_agent_open(struct spice_agent *a, bool open)

@@ -20,10 +20,12 @@ struct spice_agent;
 struct state_desc;
 struct vz_error;
 
-#define SPICE_PORT_NAME   "com.redhat.spice.0"
 #define SPICE_CONTENT_MAX ((size_t)32 << 20) /* bytes of one content, either way */
 #define SPICE_REQUESTS_MAX 16u /* of the guest's, waiting at a time; more are not answered */
 #define SPICE_MONITORS_MAX 16u
+#define SPICE_FILES_MAX 8u         /* on their way at a time */
+#define SPICE_FILE_NAME_MAX 255u   /* bytes */
+#define SPICE_FILE_PIECE_MAX 65536u
 
 enum spice_selection { SPICE_CLIPBOARD, SPICE_PRIMARY, SPICE_SELECTIONS };
 
@@ -45,6 +47,19 @@ enum spice_failure {
     SPICE_NO_MEMORY,
 };
 
+/* What becomes of a file that is sent. */
+enum spice_file_news {
+    SPICE_FILE_GOES_ON,      /* spice_agent_file_data() is owed */
+    SPICE_FILE_ARRIVED,      /* as all that follow, the last word of it */
+    SPICE_FILE_CANCELLED,    /* by the guest */
+    SPICE_FILE_FAILED,
+    SPICE_FILE_NO_SPACE,
+    SPICE_FILE_LOCKED,       /* the guest's session is */
+    SPICE_FILE_NO_SESSION,   /* nobody has logged in there */
+    SPICE_FILE_DISABLED,
+    SPICE_FILE_GONE,         /* the agent is */
+};
+
 /* What its user hears, in the middle of a call to it; may call it again from inside, but to destroy it. */
 struct spice_agent_ops {
     /* There is something to take. Often; cheap. */
@@ -57,6 +72,8 @@ struct spice_agent_ops {
     void (*wanted)(void *arg, uint64_t request, enum spice_selection s, enum spice_type type);
     /* What spice_agent_ask() asked for: data is the user's, for free(); or NULL, and why not. */
     void (*content)(void *arg, uint8_t *data, size_t len, enum spice_failure why);
+    /* Of a file that spice_agent_send_file() sends. */
+    void (*file)(void *arg, uint32_t id, enum spice_file_news news);
 };
 
 /* shares: the clipboard. arg: for ops, which stay the caller's. NULL without memory. */
@@ -94,8 +111,19 @@ size_t spice_agent_progress(const struct spice_agent *a);
 /* Which sizes the displays should have; kept for an agent that comes later. count <= SPICE_MONITORS_MAX. */
 void spice_agent_monitors(struct spice_agent *a, const struct spice_monitor *monitor, unsigned count);
 
+/* Send a file: the guest's agent puts it where its user finds it. id: not that of another one. 0; or -ENODEV: there is no
+ * agent that takes any; -EBUSY: SPICE_FILES_MAX are on their way; -EINVAL: no name that a file may have (UTF-8, without
+ * a slash, up to SPICE_FILE_NAME_MAX bytes). */
+int spice_agent_send_file(struct spice_agent *a, uint32_t id, const char *name, uint64_t size) must_check;
+/* The next of its content, up to SPICE_FILE_PIECE_MAX bytes by malloc(), which are taken; not 0 but of an empty file. Of
+ * one that is on its way no more they are dropped, as what is more than its size. */
+void spice_agent_file_data(struct spice_agent *a, uint32_t id, void *data, size_t len);
+/* It is not to arrive: the guest is told, and nobody else. */
+void spice_agent_cancel_file(struct spice_agent *a, uint32_t id);
+
 /* What of it is saved; object: itself. A load finds it as it is when created. What the host had asked for or offered is
- * the host's of then: the guest's requests fail, and an offer that there is not any more is taken back. */
+ * the host's of then: the guest's requests fail, and an offer that there is not any more is taken back. Files on their way
+ * are not saved: the guest gets no more of them. */
 extern const struct state_desc spice_agent_state;
 
 #endif

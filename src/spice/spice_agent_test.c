@@ -37,6 +37,9 @@ static struct {
     size_t content_len;
     enum spice_failure why;
     unsigned contents;
+    uint32_t file;
+    enum spice_file_news news;
+    unsigned file_news;
     /* What has come at the guest's end. */
     uint8_t *raw;
     size_t raw_len, raw_room;
@@ -77,7 +80,14 @@ static void content(void *arg, uint8_t *data, size_t len, enum spice_failure why
     w.contents++;
 }
 
-static const struct spice_agent_ops ops = {output, presence, offered, wanted, content};
+static void file(void *arg, uint32_t id, enum spice_file_news news)
+{
+    w.file = id;
+    w.news = news;
+    w.file_news++;
+}
+
+static const struct spice_agent_ops ops = {output, presence, offered, wanted, content, file};
 
 static void setup(void)
 {
@@ -654,15 +664,12 @@ END_TEST
 
 START_TEST(what_comes_goes_on_after_a_restore)
 {
-    uint8_t wire[4096];
-    const uint32_t caps[] = {0, LINUX_CAPS};
-    size_t n = 0;
-
-    /* An answer, then a grab, all in one. */
     struct vd_agent_message first = {.protocol = 1, .type = VD_AGENT_CLIPBOARD, .size = 1008};
     struct vd_agent_message grab = {.protocol = 1, .type = VD_AGENT_CLIPBOARD_GRAB, .size = 8};
+    uint8_t wire[4096];
+    size_t n;
 
-    (void)caps;
+    /* An answer, then a grab, all in one. */
     memset(wire, 0, sizeof(wire));
     store_le32(wire, VDP_CLIENT_PORT);
     store_le32(wire + 4, sizeof(first) + 1008);
@@ -690,9 +697,148 @@ START_TEST(what_comes_goes_on_after_a_restore)
 }
 END_TEST
 
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+static void expect_news(uint32_t id, enum spice_file_news news)
+{
+    ck_assert_uint_eq(w.file_news, 1);
+    ck_assert_uint_eq(w.file, id);
+    ck_assert_int_eq(w.news, news);
+    w.file_news = 0;
+}
+
+/* The guest is offered a file. */
+static void offer_file(uint32_t id, const char *name, uint64_t size, const char *text)
+{
+    const struct message *m;
+
+    ck_assert_int_eq(spice_agent_send_file(w.a, id, name, size), 0);
+    listen_to();
+    m = heard(VD_AGENT_FILE_XFER_START);
+    ck_assert_ptr_nonnull(m);
+    ck_assert_uint_eq(load_le32(m->body), id);
+    ck_assert_uint_eq(m->len, 4 + strlen(text) + 1);
+    ck_assert_str_eq((char *)m->body + 4, text);
+}
+
+static void give_piece(uint32_t id, size_t len)
+{
+    const struct message *m;
+    uint8_t *p = pattern(len), *copy = pattern(len);
+
+    spice_agent_file_data(w.a, id, p, len);
+    listen_to();
+    m = heard(VD_AGENT_FILE_XFER_DATA);
+    ck_assert_ptr_nonnull(m);
+    ck_assert_uint_eq(load_le32(m->body), id);
+    ck_assert_uint_eq(load_le64(m->body + 4), len);
+    ck_assert_uint_eq(m->len, 12 + len);
+    ck_assert(!memcmp(m->body + 12, copy, len));
+    free(copy);
+}
+
+START_TEST(files_go_piece_by_piece)
+{
+    ck_assert_int_eq(spice_agent_send_file(w.a, 1, "early", 1), -ENODEV);
+    meet(LINUX_CAPS);
+    offer_file(7, " a\\b\tc\n", 70000, "[vdagent-file-xfer]\nname=\\sa\\\\b\\tc\\n\nsize=70000\n");
+    spice_agent_file_data(w.a, 7, malloc(10), 10); /* which nobody has asked for */
+    listen_to();
+    ck_assert_ptr_null(heard(VD_AGENT_FILE_XFER_DATA));
+    say_words(VD_AGENT_FILE_XFER_STATUS, 7, VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA);
+    expect_news(7, SPICE_FILE_GOES_ON);
+    say_words(VD_AGENT_FILE_XFER_STATUS, 7, VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA); /* once is enough */
+    ck_assert_uint_eq(w.file_news, 0);
+    give_piece(7, 65536);
+    expect_news(7, SPICE_FILE_GOES_ON);
+    spice_agent_file_data(w.a, 7, malloc(4465), 4465); /* more than there is */
+    give_piece(7, 4464);
+    ck_assert_uint_eq(w.file_news, 0);
+    say_words(VD_AGENT_FILE_XFER_STATUS, 7, VD_AGENT_FILE_XFER_STATUS_SUCCESS);
+    expect_news(7, SPICE_FILE_ARRIVED);
+    offer_file(8, "leer", 0, "[vdagent-file-xfer]\nname=leer\nsize=0\n");
+    say_words(VD_AGENT_FILE_XFER_STATUS, 8, VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA);
+    expect_news(8, SPICE_FILE_GOES_ON);
+    give_piece(8, 0);
+    say_words(VD_AGENT_FILE_XFER_STATUS, 8, VD_AGENT_FILE_XFER_STATUS_SUCCESS);
+    expect_news(8, SPICE_FILE_ARRIVED);
+}
+END_TEST
+
+START_TEST(files_end_in_many_ways)
+{
+    static const struct {
+        uint32_t result;
+        enum spice_file_news news;
+    } ends[] = {{VD_AGENT_FILE_XFER_STATUS_CANCELLED, SPICE_FILE_CANCELLED},
+                {VD_AGENT_FILE_XFER_STATUS_ERROR, SPICE_FILE_FAILED},
+                {VD_AGENT_FILE_XFER_STATUS_SUCCESS, SPICE_FILE_FAILED}, /* of what it has not got */
+                {VD_AGENT_FILE_XFER_STATUS_NOT_ENOUGH_SPACE, SPICE_FILE_NO_SPACE},
+                {VD_AGENT_FILE_XFER_STATUS_SESSION_LOCKED, SPICE_FILE_LOCKED},
+                {VD_AGENT_FILE_XFER_STATUS_VDAGENT_NOT_CONNECTED, SPICE_FILE_NO_SESSION},
+                {VD_AGENT_FILE_XFER_STATUS_DISABLED, SPICE_FILE_DISABLED}, {77, SPICE_FILE_FAILED}};
+
+    meet(LINUX_CAPS);
+    for (uint32_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        offer_file(i, "f", 10, "[vdagent-file-xfer]\nname=f\nsize=10\n");
+        say_words(VD_AGENT_FILE_XFER_STATUS, i + 1, ends[i].result); /* of another one */
+        ck_assert_uint_eq(w.file_news, 0);
+        say_words(VD_AGENT_FILE_XFER_STATUS, i, ends[i].result);
+        expect_news(i, ends[i].news);
+        say_words(VD_AGENT_FILE_XFER_STATUS, i, ends[i].result);
+        ck_assert_uint_eq(w.file_news, 0);
+    }
+    offer_file(20, "f", 10, "[vdagent-file-xfer]\nname=f\nsize=10\n");
+    say_words(VD_AGENT_FILE_XFER_STATUS, 20, VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA);
+    spice_agent_file_data(w.a, 20, malloc(5), 5);
+    spice_agent_cancel_file(w.a, 20);
+    w.file_news = 0;
+    listen_to();
+    ck_assert_ptr_nonnull(heard(VD_AGENT_FILE_XFER_STATUS));
+    ck_assert_uint_eq(load_le32(heard(VD_AGENT_FILE_XFER_STATUS)->body + 4), VD_AGENT_FILE_XFER_STATUS_CANCELLED);
+    ck_assert_ptr_null(heard(VD_AGENT_FILE_XFER_DATA));
+    ck_assert_int_eq(spice_agent_send_file(w.a, 21, "f", 10), 0);
+    spice_agent_cancel_file(w.a, 21); /* before the guest has heard of it */
+    listen_to();
+    ck_assert_uint_eq(w.messages, 0);
+    for (uint32_t i = 0; i < SPICE_FILES_MAX; i++)
+        ck_assert_int_eq(spice_agent_send_file(w.a, 30 + i, "f", 10), 0);
+    ck_assert_int_eq(spice_agent_send_file(w.a, 50, "f", 10), -EBUSY);
+    spice_agent_open(w.a, false);
+    ck_assert_uint_eq(w.file_news, SPICE_FILES_MAX);
+    ck_assert_int_eq(w.news, SPICE_FILE_GONE);
+    meet(LINUX_CAPS | BIT(VD_AGENT_CAP_FILE_XFER_DISABLED));
+    ck_assert_int_eq(spice_agent_send_file(w.a, 60, "f", 10), -ENODEV);
+}
+END_TEST
+
+START_TEST(names_are_names)
+{
+    static const char *const bad[] = {"", ".", "..", "/etc/passwd", "a/b", "../x", "\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80", "\xe0\x80\xaf"};
+    char name[SPICE_FILE_NAME_MAX + 2];
+
+    meet(LINUX_CAPS);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_msg(spice_agent_send_file(w.a, i, bad[i], 1) == -EINVAL, "%s", bad[i]);
+    memset(name, '\n', sizeof(name));
+    name[SPICE_FILE_NAME_MAX + 1] = '\0';
+    ck_assert_int_eq(spice_agent_send_file(w.a, 1, name, 1), -EINVAL);
+    name[SPICE_FILE_NAME_MAX] = '\0'; /* all of which have to be written as two */
+    ck_assert_int_eq(spice_agent_send_file(w.a, 1, name, UINT64_MAX), 0);
+    ck_assert_int_eq(spice_agent_send_file(w.a, 2, "\xc3\xa4\xe6\xbc\xa2\xf0\x9f\x98\x80", 1), 0);
+    ck_assert_int_eq(spice_agent_send_file(w.a, 3, "...", 1), 0);
+    listen_to();
+    ck_assert_uint_eq(w.messages, 3);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST_BETWEEN(s, both_sides_say_what_they_can, setup, teardown);
+    UNIT_TEST_BETWEEN(s, files_go_piece_by_piece, setup, teardown);
+    UNIT_TEST_BETWEEN(s, files_end_in_many_ways, setup, teardown);
+    UNIT_TEST_BETWEEN(s, names_are_names, setup, teardown);
     UNIT_TEST_BETWEEN(s, a_clipboard_that_is_not_shared_is_not_mentioned, setup, teardown);
     UNIT_TEST_BETWEEN(s, the_guest_pastes_any_size, setup, teardown);
     UNIT_TEST_BETWEEN(s, the_host_pastes_any_size_in_any_pieces, setup, teardown);

@@ -33,6 +33,20 @@ struct spice_request {
     uint8_t selection, type;
 };
 
+/* A file on its way: its head is owed; the guest has it, and does not answer; a piece is asked for; is there; all is sent. */
+enum {
+    SPICE_FILE_FREE, SPICE_FILE_BEGINS, SPICE_FILE_OFFERED, SPICE_FILE_READS, SPICE_FILE_HAS, SPICE_FILE_SENT,
+    SPICE_FILE_ENDS
+};
+
+struct spice_file {
+    uint32_t id;
+    uint8_t state; /* SPICE_FILE_ENDS: the guest is owed the word that it is cancelled */
+    uint64_t size, left;
+    struct state_blob piece;
+    char name[SPICE_FILE_NAME_MAX + 1];
+};
+
 struct spice_agent {
     const struct spice_agent_ops *ops;
     void *arg;
@@ -65,6 +79,9 @@ struct spice_agent {
     struct spice_monitor monitor[SPICE_MONITORS_MAX];
     unsigned monitor_count;
 
+    struct spice_file file[SPICE_FILES_MAX];
+    unsigned next_file; /* whose turn it is */
+
     struct state_blob out; /* the message being sent; */
     uint64_t out_pos;      /* how much of it is in chunks that were begun, but for out_left */
     bool out_answers;
@@ -82,6 +99,12 @@ static inline bool spice_shares(const struct spice_agent *a)
     return a->shares && spice_has(a, VD_AGENT_CAP_CLIPBOARD_BY_DEMAND);
 }
 
+/* How long what is in front of a clipboard message's body is. */
+static inline unsigned spice_selection_len(const struct spice_agent *a)
+{
+    return spice_has(a, VD_AGENT_CAP_CLIPBOARD_SELECTION) ? sizeof(struct vd_agent_clipboard_selection) : 0;
+}
+
 static inline void spice_blob_clear(struct state_blob *b)
 {
     __builtin_free(b->data);
@@ -94,5 +117,14 @@ void spice_guest_offers(struct spice_agent *a, enum spice_selection s, unsigned 
 void spice_guest_asks(struct spice_agent *a, enum spice_selection s, enum spice_type type);
 void spice_next_request(struct spice_agent *a);
 void spice_answered(struct spice_agent *a, enum spice_failure why); /* the host's question */
+
+/* spice_out.c: a message with room for its body, of which the caller fills in what is not zero; NULL without memory: it is
+ * not sent. */
+uint8_t *spice_begin(struct spice_agent *a, unsigned type, size_t len);
+
+/* spice_files.c */
+void spice_files_forget(struct spice_agent *a); /* the agent is gone */
+void spice_file_status(struct spice_agent *a, uint32_t id, uint32_t result);
+bool spice_file_message(struct spice_agent *a); /* make one of what is owed; false: nothing is */
 
 #endif

@@ -13,16 +13,11 @@ static uint32_t message_type(const struct spice_stream *m)
     return load_le32(m->head + offsetof(struct vd_agent_message, type));
 }
 
-static unsigned selection_len(const struct spice_agent *a)
-{
-    return spice_has(a, VD_AGENT_CAP_CLIPBOARD_SELECTION) ? sizeof(struct vd_agent_clipboard_selection) : 0;
-}
-
 /* What a clipboard message is about; false: none of ours. */
 static bool get_selection(const struct spice_agent *a, const struct spice_stream *m, enum spice_selection *ret)
 {
-    *ret = selection_len(a) ? m->body[0] : SPICE_CLIPBOARD;
-    return spice_shares(a) && m->body_len >= selection_len(a) && *ret < SPICE_SELECTIONS;
+    *ret = spice_selection_len(a) ? m->body[0] : SPICE_CLIPBOARD;
+    return spice_shares(a) && m->body_len >= spice_selection_len(a) && *ret < SPICE_SELECTIONS;
 }
 
 /* ---- Content -------------------------------------------------------------------------------- */
@@ -33,10 +28,10 @@ static bool is_asked_for(const struct spice_agent *a, const struct spice_stream 
     enum spice_selection s;
     uint32_t type;
 
-    if (!get_selection(a, m, &s) || m->body_len < selection_len(a) + 4 || !a->asking || a->owe_ask ||
+    if (!get_selection(a, m, &s) || m->body_len < spice_selection_len(a) + 4 || !a->asking || a->owe_ask ||
         s != a->ask_selection)
         return false;
-    type = load_le32(m->body + selection_len(a));
+    type = load_le32(m->body + spice_selection_len(a));
     *ret_none = type == VD_AGENT_CLIPBOARD_NONE;
     return *ret_none || type == a->ask_type;
 }
@@ -100,7 +95,7 @@ static void on_grab(struct spice_agent *a, const struct spice_stream *m)
 
     if (!get_selection(a, m, &s))
         return;
-    for (uint32_t i = selection_len(a); i + 4 <= m->body_len; i += 4) {
+    for (uint32_t i = spice_selection_len(a); i + 4 <= m->body_len; i += 4) {
         uint32_t type = load_le32(m->body + i);
 
         types |= type < SPICE_TYPES_END ? (unsigned)BIT(type) & SPICE_TYPES_ALL : 0;
@@ -113,9 +108,9 @@ static void on_request(struct spice_agent *a, const struct spice_stream *m)
     enum spice_selection s;
     uint32_t type;
 
-    if (!get_selection(a, m, &s) || m->body_len < selection_len(a) + 4)
+    if (!get_selection(a, m, &s) || m->body_len < spice_selection_len(a) + 4)
         return;
-    type = load_le32(m->body + selection_len(a));
+    type = load_le32(m->body + spice_selection_len(a));
     if (type && type < SPICE_TYPES_END)
         spice_guest_asks(a, s, type);
 }
@@ -128,6 +123,12 @@ static void on_release(struct spice_agent *a, const struct spice_stream *m)
         spice_guest_offers(a, s, 0);
 }
 
+static void on_file_status(struct spice_agent *a, const struct spice_stream *m)
+{
+    if (m->body_len >= sizeof(struct vd_agent_file_xfer_status))
+        spice_file_status(a, load_le32(m->body), load_le32(m->body + 4));
+}
+
 static void on_message(struct spice_agent *a, const struct spice_stream *m)
 {
     switch (message_type(m)) {
@@ -135,6 +136,7 @@ static void on_message(struct spice_agent *a, const struct spice_stream *m)
     case VD_AGENT_CLIPBOARD_GRAB: on_grab(a, m); break;
     case VD_AGENT_CLIPBOARD_REQUEST: on_request(a, m); break;
     case VD_AGENT_CLIPBOARD_RELEASE: on_release(a, m); break;
+    case VD_AGENT_FILE_XFER_STATUS: on_file_status(a, m); break;
     default: break;
     }
 }
@@ -159,7 +161,7 @@ static void begin_body(struct spice_agent *a, struct spice_stream *m)
     m->left = load_le32(m->head + offsetof(struct vd_agent_message, size));
     m->body_len = 0;
     m->mode = SPICE_IN_BODY;
-    m->prefix = message_type(m) == VD_AGENT_CLIPBOARD ? (uint8_t)(selection_len(a) + 4) : 0;
+    m->prefix = message_type(m) == VD_AGENT_CLIPBOARD ? (uint8_t)(spice_selection_len(a) + 4) : 0;
     if (load_le32(m->head) != VD_AGENT_PROTOCOL || (!m->prefix && m->left > SPICE_BODY_MAX))
         m->mode = SPICE_IN_SKIP;
 }

@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "spice/line_ends.h"
 #include "spice/spice_impl.h"
 
-/* A message with room for its body, of which the caller fills in what is not zero; NULL without memory: it is not sent. */
-static uint8_t *begin(struct spice_agent *a, unsigned type, size_t len)
+uint8_t *spice_begin(struct spice_agent *a, unsigned type, size_t len)
 {
     struct vd_agent_message m = {.protocol = VD_AGENT_PROTOCOL, .type = type, .size = (uint32_t)len};
 
@@ -25,8 +23,8 @@ static uint8_t *begin(struct spice_agent *a, unsigned type, size_t len)
 /* The same of a clipboard message, behind its selection. */
 static uint8_t *begin_clipboard(struct spice_agent *a, unsigned type, enum spice_selection s, size_t len)
 {
-    size_t skip = spice_has(a, VD_AGENT_CAP_CLIPBOARD_SELECTION) ? sizeof(struct vd_agent_clipboard_selection) : 0;
-    uint8_t *to = begin(a, type, skip + len);
+    size_t skip = spice_selection_len(a);
+    uint8_t *to = spice_begin(a, type, skip + len);
 
     if (to && skip)
         to[0] = (uint8_t)s;
@@ -37,7 +35,7 @@ static void announce(struct spice_agent *a)
 {
     uint32_t caps = BIT(VD_AGENT_CAP_MONITORS_CONFIG) | BIT(VD_AGENT_CAP_REPLY) |
                     BIT(VD_AGENT_CAP_MONITORS_CONFIG_POSITION);
-    uint8_t *to = begin(a, VD_AGENT_ANNOUNCE_CAPABILITIES, 8);
+    uint8_t *to = spice_begin(a, VD_AGENT_ANNOUNCE_CAPABILITIES, 8);
 
     a->owe_announce = false;
     if (a->shares)
@@ -51,7 +49,7 @@ static void announce(struct spice_agent *a)
 
 static void max_clipboard(struct spice_agent *a)
 {
-    uint8_t *to = begin(a, VD_AGENT_MAX_CLIPBOARD, 4);
+    uint8_t *to = spice_begin(a, VD_AGENT_MAX_CLIPBOARD, 4);
 
     a->owe_max = false;
     if (to)
@@ -60,7 +58,7 @@ static void max_clipboard(struct spice_agent *a)
 
 static void monitors(struct spice_agent *a)
 {
-    uint8_t *to = begin(a, VD_AGENT_MONITORS_CONFIG, 8 + a->monitor_count * sizeof(struct vd_agent_mon_config));
+    uint8_t *to = spice_begin(a, VD_AGENT_MONITORS_CONFIG, 8 + a->monitor_count * sizeof(struct vd_agent_mon_config));
 
     a->owe_monitors = false;
     if (!to)
@@ -138,7 +136,7 @@ static bool next_message(struct spice_agent *a)
         return max_clipboard(a), true;
     if (a->owe_monitors && spice_has(a, VD_AGENT_CAP_MONITORS_CONFIG))
         return monitors(a), true;
-    for (unsigned s = 0; s < SPICE_SELECTIONS && spice_shares(a); s++) {
+    for (unsigned s = 0; s < SPICE_SELECTIONS; s++) {
         if (!has_selection(a, s))
             continue;
         if (a->told[s] && !a->offer[s])
@@ -150,7 +148,7 @@ static bool next_message(struct spice_agent *a)
         return ask(a), true;
     if (a->request_count && a->request_state == SPICE_READY)
         return answer(a), true;
-    return false;
+    return spice_file_message(a);
 }
 
 /* The message is through; or there was no memory for it. */

@@ -105,6 +105,35 @@ struct vd_agent_monitors_config {
     struct vd_agent_mon_config monitors[];
 } __attribute__((packed));
 
+/* START: the text of a key file (GLib's), with a NUL behind it, whose group has the keys name and size. */
+#define VD_AGENT_FILE_XFER_GROUP "vdagent-file-xfer"
+
+struct vd_agent_file_xfer_start {
+    uint32_t id;
+} __attribute__((packed));
+
+struct vd_agent_file_xfer_status {
+    uint32_t id, result;
+} __attribute__((packed));
+
+struct vd_agent_file_xfer_data {
+    uint32_t id;
+    uint64_t size; /* of the data that follows */
+} __attribute__((packed));
+
+enum {
+    VD_AGENT_FILE_XFER_STATUS_CAN_SEND_DATA,
+    VD_AGENT_FILE_XFER_STATUS_CANCELLED,
+    VD_AGENT_FILE_XFER_STATUS_ERROR,
+    VD_AGENT_FILE_XFER_STATUS_SUCCESS,
+    VD_AGENT_FILE_XFER_STATUS_NOT_ENOUGH_SPACE,
+    VD_AGENT_FILE_XFER_STATUS_SESSION_LOCKED,
+    VD_AGENT_FILE_XFER_STATUS_VDAGENT_NOT_CONNECTED,
+    VD_AGENT_FILE_XFER_STATUS_DISABLED,
+};
+
+_Static_assert(sizeof(struct vd_agent_file_xfer_data) == 12 && sizeof(struct vd_agent_file_xfer_status) == 8,
+               "as on the wire");
 _Static_assert(sizeof(struct vdi_chunk_header) == 8 && sizeof(struct vd_agent_message) == 20 &&
                sizeof(struct vd_agent_mon_config) == 20, "as on the wire");
 

@@ -16,7 +16,7 @@
 #include "stub/stub_frame.h"
 #include "stub/stub_layout.h"
 
-#define STUB_KICK SIGUSR1 /* in stubs; our own threads get none */
+#define STUB_KICK SIGURG /* in stubs. Others ignore it, of whom a sandbox cannot tell them */
 
 /* ---- the code that stubs run (stub_blob.S) ---- */
 

@@ -25,6 +25,8 @@ enum usb_result {
     USB_OK,        /* actual bytes were moved; fewer than len: a short packet */
     USB_STALLED,   /* the endpoint is halted until the host clears that */
     USB_CANCELLED,
+    USB_OVERFLOWN, /* the device sent more than there was room for: halted, too */
+    USB_FAILED,    /* it does not answer, or not rightly: halted, too */
 };
 
 struct usb_setup { /* USB 2.0 9.3 */
@@ -45,7 +47,7 @@ enum {
 };
 enum {
     USB_DT_DEVICE = 1, USB_DT_CONFIG = 2, USB_DT_STRING = 3, USB_DT_INTERFACE = 4, USB_DT_ENDPOINT = 5,
-    USB_DT_QUALIFIER = 6, USB_DT_OTHER_SPEED = 7, USB_DT_BOS = 15,
+    USB_DT_QUALIFIER = 6, USB_DT_OTHER_SPEED = 7, USB_DT_BOS = 15, USB_DT_SS_COMPANION = 48,
 };
 enum {
     USB_ENDPOINT_HALT = 0, USB_REMOTE_WAKEUP = 1, USB_FUNCTION_SUSPEND = 0, USB_U1_ENABLE = 48,
@@ -56,12 +58,15 @@ enum {
  * controller's memory until done(). */
 struct usb_xfer {
     uint8_t ep;              /* its address: number, with USB_DIR_IN */
+    uint16_t stream;         /* of a bulk endpoint of USB 3 that has some: from 1 on; else 0 */
     const struct iovec *iov; /* adds up to len; guest memory */
     unsigned iov_count;
     size_t len;              /* bytes; may be 0 */
     size_t actual;           /* the device's: bytes moved */
     void (*done)(struct usb_xfer *x, enum usb_result result);
     void *device; /* for the device */
+    /* A control transfer's, as long as the data (len): ep is only its direction. NULL: it is none. */
+    const struct usb_setup *setup;
 };
 
 /* The host's end of a device: what it tells its controller. Constant once plugged. */
@@ -79,11 +84,17 @@ struct usb_dev_ops {
      * bytes: to read for OUT, to fill for IN. Bytes (0 for OUT), or -EPIPE: stall. */
     int (*control)(struct usb_dev *d, const struct usb_setup *s, uint8_t *data);
     /* Take x, of an endpoint that is not halted: x->done() comes once, maybe from inside. One at a time for
-     * an endpoint. */
+     * an endpoint, and where that has streams, for each of them. */
     void (*submit)(struct usb_dev *d, struct usb_xfer *x);
     /* x->done() comes as soon as the device has let go of x, maybe from inside; with USB_CANCELLED unless
      * it was about to end. */
     void (*cancel)(struct usb_dev *d, struct usb_xfer *x);
+    /* Optional, of a device that takes its time for requests, as one of the host's does: all go here, standard ones, too, but
+     * a change of address; there is no control() and no identity. submit() gets what is for endpoints that the device may
+     * not have; and what was moved of a transfer that is cancelled is not in it when it comes again. */
+    void (*request)(struct usb_dev *d, struct usb_xfer *x);
+    /* Optional: after reset(), if it is the port's. The next request waits for its end. */
+    void (*port_reset)(struct usb_dev *d);
     /* Optional. May the host end the halt of an endpoint? It has ended when this returns true. */
     bool (*clear_halt)(struct usb_dev *d, uint8_t ep);
     /* Optional. Another alternate setting was chosen; its endpoints are new. */
@@ -115,6 +126,9 @@ struct usb_dev {
     const struct usb_host_ops *host_ops;
     void *host;
     unsigned port; /* 1..; 0: not plugged */
+    /* The machine's: of a disk, its number when the machine began, from which a UUID follows if none was given. Saved, as
+     * numbers change when others have gone. */
+    uint32_t number;
     /* What is saved of every device. */
     uint8_t configuration;
     uint8_t alt[USB_INTERFACES_MAX];
@@ -130,7 +144,8 @@ static inline uint32_t usb_ep_bit(uint8_t ep)
 /* The rows of the base, for state tables of devices: the first member of T is struct usb_dev member. */
 #define USB_DEV_STATE(T, member)                                                                   \
     STATE_UINT_MAX(T, member.configuration, 1), STATE_ARRAY_MAX(T, member.alt, 3),                 \
-        STATE_BOOL(T, member.remote_wakeup), STATE_UINT(T, member.halted)
+        STATE_BOOL(T, member.remote_wakeup), STATE_UINT(T, member.halted),                         \
+        STATE_UINT(T, member.number)
 
 /* ---- For devices ---------------------------------------------------------------------------- */
 
@@ -152,12 +167,14 @@ void usb_wakeup(struct usb_dev *d);
 
 /* Back to the default state: after a reset of the port, or when it is unplugged. No transfer is under way. */
 void usb_reset(struct usb_dev *d);
+void usb_reset_port(struct usb_dev *d);
 
 /* A whole control transfer: data has room for USB_CONTROL_MAX bytes, holds s->length of them for OUT; s->length
  * is not greater than that. Returns how many there are for IN, 0 for OUT, or -EPIPE. */
 int usb_control(struct usb_dev *d, const struct usb_setup *s, uint8_t *data);
 
-/* Begin a transfer; on a halted endpoint, or one that the device has not, it is USB_STALLED. */
+/* Begin a transfer; on a halted endpoint, or one or a stream of one that the device has not, it is USB_STALLED. So it is
+ * without a stream where there are some. */
 void usb_submit(struct usb_dev *d, struct usb_xfer *x);
 void usb_cancel(struct usb_dev *d, struct usb_xfer *x);
 

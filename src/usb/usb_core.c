@@ -128,6 +128,20 @@ static bool has_interface(const struct usb_dev *d, unsigned index)
     return d->configuration && index < USB_INTERFACES_MAX && d->identity->alt_count[index];
 }
 
+/* 9.1.1.5: endpoints of another setting are as new. */
+static void clear_halts(struct usb_dev *d, unsigned index)
+{
+    const uint8_t *c = d->identity->config;
+    bool its = false;
+
+    for (unsigned at = 0, len = load_le16(c + 2); at < len; at += c[at]) {
+        if (c[at + 1] == USB_DT_INTERFACE)
+            its = c[at + 2] == index;
+        else if (its && c[at + 1] == USB_DT_ENDPOINT)
+            d->halted &= ~usb_ep_bit(c[at + 2]);
+    }
+}
+
 static int set_interface(struct usb_dev *d, const struct usb_setup *s)
 {
     unsigned index = s->index & 0xff;
@@ -135,6 +149,7 @@ static int set_interface(struct usb_dev *d, const struct usb_setup *s)
     if (s->value >= d->identity->alt_count[index])
         return -EPIPE;
     d->alt[index] = (uint8_t)s->value;
+    clear_halts(d, index);
     if (d->ops->set_interface)
         d->ops->set_interface(d, index, s->value);
     return 0;
@@ -159,17 +174,34 @@ static int to_interface(struct usb_dev *d, const struct usb_setup *s, uint8_t *d
     }
 }
 
-static bool has_endpoint(const struct usb_dev *d, uint8_t ep)
+/* In the settings of now. NULL: there is none. */
+static const uint8_t *find_endpoint(const struct usb_dev *d, uint8_t ep)
 {
     const uint8_t *c = d->identity->config;
+    bool chosen = false;
 
-    if (!(ep & 15))
-        return true;
     for (unsigned at = 0, len = load_le16(c + 2); d->configuration && at < len; at += c[at]) {
-        if (c[at + 1] == USB_DT_ENDPOINT && c[at + 2] == ep)
-            return true;
+        if (c[at + 1] == USB_DT_INTERFACE)
+            chosen = d->alt[c[at + 2]] == c[at + 3];
+        else if (chosen && c[at + 1] == USB_DT_ENDPOINT && c[at + 2] == ep)
+            return c + at;
     }
-    return false;
+    return NULL;
+}
+
+static bool has_endpoint(const struct usb_dev *d, uint8_t ep)
+{
+    return !(ep & 15) || find_endpoint(d, ep);
+}
+
+/* USB 3.1 9.6.7: a bulk endpoint's companion, which is next to it, says how many streams it has. */
+static bool has_stream(const struct usb_dev *d, const uint8_t *endpoint, unsigned stream)
+{
+    const uint8_t *companion = endpoint + endpoint[0];
+    bool bulk = (endpoint[3] & 3) == 2 && d->speed >= USB_SUPER && companion[1] == USB_DT_SS_COMPANION;
+    unsigned log2 = bulk ? companion[3] & 31 : 0;
+
+    return log2 ? stream && stream <= 1u << log2 : !stream;
 }
 
 static int clear_halt(struct usb_dev *d, uint8_t ep)
@@ -219,8 +251,15 @@ void usb_halt(struct usb_dev *d, uint8_t ep)
 
 void usb_submit(struct usb_dev *d, struct usb_xfer *x)
 {
+    const uint8_t *endpoint;
+
     x->actual = 0;
-    if (!(x->ep & 15) || !has_endpoint(d, x->ep) || (d->halted & usb_ep_bit(x->ep)))
+    if (d->ops->request) {
+        (x->setup ? d->ops->request : d->ops->submit)(d, x);
+        return;
+    }
+    endpoint = x->ep & 15 ? find_endpoint(d, x->ep) : NULL;
+    if (!endpoint || !has_stream(d, endpoint, x->stream) || (d->halted & usb_ep_bit(x->ep)))
         x->done(x, USB_STALLED);
     else
         d->ops->submit(d, x);
@@ -243,6 +282,13 @@ void usb_reset(struct usb_dev *d)
 {
     d->remote_wakeup = false;
     configure(d, 0);
+}
+
+void usb_reset_port(struct usb_dev *d)
+{
+    usb_reset(d);
+    if (d->ops->port_reset)
+        d->ops->port_reset(d);
 }
 
 int usb_dev_init(struct usb_dev *d, const struct usb_dev_ops *ops, const struct usb_identity *identity,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A USB mass storage device (Bulk-Only Transport 1.0) at SuperSpeed: a disk, or a CD-ROM drive. Threads as in usb.h. */
+/* A USB mass storage device at SuperSpeed: a disk, or a CD-ROM drive; by Bulk-Only Transport 1.0, and by USB Attached
+ * SCSI (UASP 1.0) if the driver chooses that and it was asked for. Threads as in usb.h. */
 #ifndef VZ_USB_USB_DISK_H
 #define VZ_USB_USB_DISK_H
 
@@ -9,6 +10,7 @@
 struct usb_disk_options {
     struct blk *blk;     /* the caller's, outlives it; it attaches */
     bool read_only;      /* also where the disk could be written */
+    bool uas;            /* it has USB attached SCSI, too */
     bool is_cdrom;       /* blocks of 2048 bytes, read-only, can be ejected */
     uint32_t block_size; /* of a disk: 512, 4096, or 0 for the disk's own, which is the least */
     char serial[SCSI_SERIAL_MAX + 1]; /* ASCII; "": "1" */

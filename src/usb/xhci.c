@@ -43,7 +43,8 @@ static uint32_t capability(uint64_t off)
     case XHCI_HCSPARAMS1: return XHCI_SLOTS | XHCI_INTRS << 8 | XHCI_PORTS_ALL << 24;
     case XHCI_HCSPARAMS2: return ERST_MAX << 4;
     case XHCI_HCCPARAMS1:
-        return XHCI_HCC1_AC64 | XHCI_HCC1_PPC | XHCI_HCC1_NSS | XHCI_HCC1_SPC | EXTENDED / 4 << 16;
+        return XHCI_HCC1_AC64 | XHCI_HCC1_PPC | XHCI_HCC1_NSS | XHCI_HCC1_SPC |
+               XHCI_MAX_PSTREAMS << XHCI_HCC1_MAX_PSA_SHIFT | EXTENDED / 4 << 16;
     case XHCI_DBOFF: return DOORBELLS;
     case XHCI_RTSOFF: return RUNTIME;
     default: return 0;
@@ -222,7 +223,7 @@ static void write_operational(struct xhci *x, uint64_t off, uint32_t value)
 static void write_doorbell(struct xhci *x, uint64_t n, uint32_t value)
 {
     struct xhci_regs *r = &x->regs;
-    uint32_t target = value & 0xff;
+    uint32_t target = value & 0xff, stream = value >> 16;
 
     if (n > XHCI_SLOTS || !xhci_is_running(x) || target >= XHCI_EPS || (!n && target))
         return;
@@ -230,6 +231,8 @@ static void write_doorbell(struct xhci *x, uint64_t n, uint32_t value)
         r->command_running = true;
     r->pending.slots |= BIT(n);
     r->pending.doorbell[n] |= (uint32_t)BIT(target);
+    if (stream < XHCI_STREAMS)
+        x->rung[n][target] |= (uint32_t)BIT(stream);
     xhci_work_soon(x);
 }
 
@@ -264,6 +267,7 @@ void xhci_reset_registers_locked(struct xhci *x)
     for (unsigned i = 0; i < XHCI_INTRS; i++)
         xhci_intr_reset_locked(&x->intr[i]);
     xhci_ports_reset_locked(x);
+    memset(x->rung, 0, sizeof(x->rung));
     pci_intx_locked(&x->pci, false);
 }
 
@@ -296,7 +300,7 @@ static void fini(struct pci_dev *pci)
     loop_timer_destroy(x->moderation);
     for (unsigned s = 1; s <= XHCI_SLOTS; s++) {
         for (unsigned e = 0; e < XHCI_EPS; e++)
-            xhci_td_free(x->slot[s].ep[e].td);
+            xhci_ep_free(&x->slot[s].ep[e]);
     }
 }
 

@@ -55,6 +55,8 @@ void xhci_unplug(struct xhci *x, struct usb_dev *d, void (*done)(void *arg), voi
 /* Stop taking work, and call done(arg) once nothing is in flight: from the loop, or from inside when
  * that is so already. Then it may be saved. */
 void xhci_quiesce(struct xhci *x, void (*done)(void *arg), void *arg);
+/* Is it at rest? */
+bool xhci_is_quiet(const struct xhci *x);
 /* Go on: also before done was called, which then does not come any more. */
 void xhci_resume(struct xhci *x);
 

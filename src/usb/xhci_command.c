@@ -2,6 +2,7 @@
 /* The command ring (4.9.3), and what commands do to slots and endpoints (4.6). Contexts are the guest's memory: what
  * is in the output contexts is for the driver to read; what we go by is in struct xhci_slot. A command that takes
  * something away from a device waits until the TDs are back. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/le.h"
@@ -51,7 +52,7 @@ struct usb_dev *xhci_slot_device(const struct xhci *x, const struct xhci_slot *s
 
 static void disable_ep(struct xhci_ep *ep)
 {
-    xhci_td_free(ep->td);
+    xhci_ep_free(ep);
     *ep = (struct xhci_ep){.dci = ep->dci};
 }
 
@@ -65,6 +66,25 @@ void xhci_slot_disable(struct xhci *x, struct xhci_slot *s)
     s->kicked = 0;
 }
 
+bool xhci_ep_make_streams(struct xhci_ep *ep)
+{
+    ep->due = UINT32_MAX;
+    if (!ep->max_pstreams || ep->streams)
+        return true;
+    ep->streams = calloc(XHCI_STREAMS, sizeof(ep->streams[0]));
+    for (unsigned i = 0; ep->streams && i < XHCI_STREAMS; i++)
+        ep->streams[i].id = (uint16_t)i;
+    return ep->streams;
+}
+
+/* 6.2.3: how many streams may it have? Those of one array, without others behind it. */
+static bool may_stream(unsigned type, uint32_t word)
+{
+    unsigned max = XHCI_EP_MAX_PSTREAMS(word);
+
+    return !max || (max <= XHCI_MAX_PSTREAMS && xhci_is_bulk(type) && (word & XHCI_EP_LSA));
+}
+
 /* 6.2.3. False: no endpoint can be like that. */
 static bool enable_ep(struct xhci_slot *s, unsigned dci, struct context *c)
 {
@@ -72,9 +92,14 @@ static bool enable_ep(struct xhci_slot *s, unsigned dci, struct context *c)
     unsigned type = c->word[1] >> 3 & 7;
 
     if (!type || (dci == 1) != (type == XHCI_EP_CONTROL) ||
-        (dci > 1 && (type >= XHCI_EP_CONTROL) != (dci & 1)) || c->word[0] >> 10 & 31) /* no streams */
+        (dci > 1 && (type >= XHCI_EP_CONTROL) != (dci & 1)) || !may_stream(type, c->word[0]))
         return false;
     disable_ep(ep);
+    ep->max_pstreams = XHCI_EP_MAX_PSTREAMS(c->word[0]);
+    if (!xhci_ep_make_streams(ep)) {
+        ep->max_pstreams = 0;
+        return false;
+    }
     ep->type = (uint8_t)type;
     ep->state = XHCI_EP_RUNNING;
     ep->cycle = c->word[2] & 1;
@@ -92,7 +117,7 @@ void xhci_ep_set_state(struct xhci *x, const struct xhci_slot *s, struct xhci_ep
     if (!read_context(x, context_at(s, ep->dci), &c))
         return;
     c.word[0] = (c.word[0] & ~UINT32_C(7)) | state;
-    if (state != XHCI_EP_RUNNING) { /* 4.6.9, 4.6.8: where it goes on */
+    if (state != XHCI_EP_RUNNING && !ep->max_pstreams) { /* 4.6.9, 4.6.8: where it goes on */
         c.word[2] = (uint32_t)ep->dequeue | ep->cycle;
         c.word[3] = (uint32_t)(ep->dequeue >> 32);
     }
@@ -333,10 +358,17 @@ static unsigned do_set_dequeue(struct xhci *x, struct xhci_command *c)
 {
     struct xhci_ep *ep = ep_of(c);
 
+    unsigned stream = ep->max_pstreams ? XHCI_TRB_STREAM(c->trb.status) : 0;
+
     if (ep->state != XHCI_EP_STOPPED && ep->state != XHCI_EP_ERROR)
         return XHCI_CONTEXT_STATE_ERROR;
-    ep->dequeue = c->trb.parameter & ~UINT64_C(15);
-    ep->cycle = c->trb.parameter & 1;
+    if (ep->max_pstreams && (!stream || stream >= xhci_ep_streams(ep)))
+        return XHCI_INVALID_STREAM_ID;
+    if (stream && XHCI_TRB_SCT(c->trb.parameter) != XHCI_SCT_PRIMARY)
+        return XHCI_INVALID_STREAM_TYPE;
+    xhci_stream_set(x, ep, stream, c->trb.parameter & ~UINT64_C(15), c->trb.parameter & 1);
+    if (stream && ep->streams[stream].td)
+        ep->streams[stream].td->cancelled = false; /* nobody is told of it any more */
     ep->has_setup = ep->has_data = false;
     xhci_ep_set_state(x, c->slot, ep, XHCI_EP_STOPPED);
     return XHCI_SUCCESS;
@@ -383,9 +415,9 @@ static const struct command_kind {
     [XHCI_ADDRESS_DEVICE] = {"address device", true, STOPS_SLOT, do_address},
     [XHCI_CONFIGURE_ENDPOINT] = {"configure endpoint", true, STOPS_DROPPED, do_configure},
     [XHCI_EVALUATE_CONTEXT] = {"evaluate context", true, STOPS_NOTHING, do_evaluate},
-    [XHCI_RESET_ENDPOINT] = {"reset endpoint", true, STOPS_NOTHING, do_reset_ep},
+    [XHCI_RESET_ENDPOINT] = {"reset endpoint", true, STOPS_ENDPOINT, do_reset_ep},
     [XHCI_STOP_ENDPOINT] = {"stop endpoint", true, STOPS_ENDPOINT, do_stop_ep},
-    [XHCI_SET_TR_DEQUEUE] = {"set TR dequeue pointer", true, STOPS_NOTHING, do_set_dequeue},
+    [XHCI_SET_TR_DEQUEUE] = {"set TR dequeue pointer", true, STOPS_ENDPOINT, do_set_dequeue},
     [XHCI_RESET_DEVICE] = {"reset device", true, STOPS_SLOT, do_reset_device},
     [XHCI_GET_PORT_BANDWIDTH] = {"get port bandwidth", false, STOPS_NOTHING, do_port_bandwidth},
     [XHCI_NO_OP_COMMAND] = {"no op", false, STOPS_NOTHING, do_no_op},

@@ -10,8 +10,10 @@
  *   xhci_transfer.c  TDs on their way to devices and back, and their events
  *   xhci_state.c     what is saved
  *
- * An endpoint has one TD under way at most. A ring's dequeue pointer moves when a TD is at its end, so a TD
- * that was cancelled is taken again. */
+ * A ring has one TD under way at most. Its dequeue pointer moves when a TD is at its end, so a TD that was cancelled is
+ * taken again. An endpoint has one ring, or one for each of its streams (4.12), whose dequeue pointers are in its
+ * stream contexts, in the guest's memory, at any time: it is where drivers look for them, and nothing of a stream has
+ * to be saved. */
 #ifndef VZ_USB_XHCI_IMPL_H
 #define VZ_USB_XHCI_IMPL_H
 
@@ -29,6 +31,8 @@
 #define XHCI_SEGMENTS     16u   /* of an event ring */
 #define XHCI_HELD         64u   /* events that wait for room in their ring */
 #define XHCI_TD_TRBS      1024u /* of a TD, with links */
+#define XHCI_MAX_PSTREAMS 4u    /* of an endpoint context: 2^(4 + 1) stream contexts, the first of which is nobody's */
+#define XHCI_STREAMS      (2u << XHCI_MAX_PSTREAMS)
 #define XHCI_BUDGET       64u   /* TDs of an endpoint, and commands, in one turn of the loop */
 
 struct xhci_segment {
@@ -81,24 +85,36 @@ struct xhci_regs {
 
 struct xhci_ep;
 struct xhci_slot;
+struct xhci_td;
+
+/* A transfer ring's TD. Not saved. */
+struct xhci_stream {
+    uint16_t id; /* 0: the endpoint's own ring */
+    bool busy;   /* td is with the device */
+    struct xhci_td *td;
+    size_t moved; /* of the TD at its head, before that came back from a device that has to do with usb_dev_ops.request */
+};
 
 struct xhci_td_trb {
     uint64_t gpa; /* of the TRB */
     struct xhci_trb trb;
 };
 
-/* A TD. The memory of an endpoint's is kept for the next. */
+/* A TD. The memory of a ring's is kept for the next, unless it is much. */
 struct xhci_td {
     struct usb_xfer xfer;
     struct xhci *x;
     struct xhci_slot *slot;
     struct xhci_ep *ep;
+    struct xhci_stream *stream;
     unsigned count, trb_room, iov_room;
     struct xhci_td_trb *trb; /* data is in Normal, Data and Isoch ones */
     struct iovec *iov;
     uint64_t next;           /* where the ring goes on */
     bool next_cycle;
     struct usb_dev *device;
+    struct usb_setup setup; /* of a request that takes time */
+    size_t before;          /* bytes that were moved before xfer began */
     bool submitting, ended;
     bool cancelled; /* it will be taken again, unless the endpoint is stopped */
     enum usb_result result;
@@ -106,15 +122,29 @@ struct xhci_td {
 
 struct xhci_ep {
     uint8_t dci, type, state;
-    uint64_t dequeue;
+    uint8_t max_pstreams; /* 0: it has no streams */
+    uint64_t dequeue;     /* its ring's; or where its stream contexts are */
     bool cycle;
     /* The control endpoint, between its TDs. */
     uint8_t setup[8];
     bool has_setup, has_data; /* a setup came; and its data did */
     /* Not saved. */
-    struct xhci_td *td;
-    bool busy;      /* td is with the device */
+    struct xhci_stream own;
+    struct xhci_stream *streams; /* XHCI_STREAMS of them, from the first time on that it has some */
+    uint32_t due;                /* bit per stream whose ring has something, maybe */
+    unsigned busy;               /* TDs with the device */
 };
+
+/* How many contexts its streams have, with the first; 0: it has no streams. */
+static inline unsigned xhci_ep_streams(const struct xhci_ep *ep)
+{
+    return ep->max_pstreams ? 2u << ep->max_pstreams : 0;
+}
+
+static inline bool xhci_is_bulk(unsigned type)
+{
+    return type == XHCI_EP_BULK_OUT || type == XHCI_EP_BULK_IN;
+}
 
 struct xhci_slot {
     bool enabled;
@@ -137,6 +167,7 @@ struct xhci {
     struct xhci_regs regs;
     struct xhci_intr intr[XHCI_INTRS];
     struct xhci_port port[XHCI_PORTS_ALL];
+    uint32_t rung[XHCI_SLOTS + 1][XHCI_EPS]; /* bit per stream whose doorbell was. Under pci.dev.lock. */
 
     /* Constant. */
     struct loop *loop;
@@ -213,17 +244,26 @@ void xhci_commands(struct xhci *x);
 void xhci_command_finish(struct xhci *x); /* the one that waits, if its TDs are back */
 void xhci_commands_stop(struct xhci *x);  /* as the driver asked for (4.6.1) */
 void xhci_slot_disable(struct xhci *x, struct xhci_slot *s);
+/* Room for its streams, of which all may have something to do. False: there is no memory. */
+bool xhci_ep_make_streams(struct xhci_ep *ep) must_check;
 struct usb_dev *xhci_slot_device(const struct xhci *x, const struct xhci_slot *s);
 
-/* xhci_ring.c: take the TD at the ring's head. 1: td is there; 0: there is none; -EPROTO: the endpoint is in error; -EFAULT: a buffer
+/* xhci_ring.c: where a stream's ring stands; false: it has none. */
+bool xhci_stream_at(struct xhci *x, const struct xhci_ep *ep, unsigned id, uint64_t *ret_dequeue, bool *ret_cycle);
+/* It goes on there from here on. */
+void xhci_stream_set(struct xhci *x, struct xhci_ep *ep, unsigned id, uint64_t dequeue, bool cycle);
+/* Take the TD at the ring's head. 1: td is there; 0: there is none; -EPROTO: the endpoint is in error; -EFAULT: a buffer
  * is not in memory, and trb is there. */
-int xhci_td_take(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep) must_check;
-void xhci_td_free(struct xhci_td *td);
+int xhci_td_take(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream) must_check;
+/* What its TDs have taken. */
+void xhci_ep_free(struct xhci_ep *ep);
+/* Of a TD that is over and was a large one, too. */
+void xhci_stream_trim(struct xhci_stream *stream);
 bool xhci_trb_has_data(const struct xhci_trb *trb);
 
 /* xhci_transfer.c */
 void xhci_ep_run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep);
-/* Have the device let go of the endpoint's TD, if it has one. */
+/* Have the device let go of the endpoint's TDs, if it has some. */
 void xhci_ep_cancel(struct xhci *x, struct xhci_ep *ep);
 void xhci_ep_set_state(struct xhci *x, const struct xhci_slot *s, struct xhci_ep *ep, enum xhci_ep_state state);
 /* Tell of a stop (4.6.9). */

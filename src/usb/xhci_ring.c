@@ -4,10 +4,53 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/iov.h"
 #include "base/le.h"
 #include "usb/xhci_impl.h"
 
 #define TRBS_FIRST 16u
+#define TRBS_KEPT  128u /* of a ring's TD for its next one: a device may have a thousand rings */
+
+/* ---- Where rings stand ---------------------------------------------------------------------- */
+
+static uint64_t stream_context(const struct xhci_ep *ep, unsigned id)
+{
+    return ep->dequeue + XHCI_STREAM_SIZE * id;
+}
+
+bool xhci_stream_at(struct xhci *x, const struct xhci_ep *ep, unsigned id, uint64_t *ret_dequeue, bool *ret_cycle)
+{
+    uint64_t at = ep->dequeue | ep->cycle;
+    uint8_t raw[8];
+
+    if (id) {
+        if (mem_read(x->mem, stream_context(ep, id), raw, sizeof(raw)) < 0)
+            return false;
+        at = load_le64(raw);
+        if (XHCI_TRB_SCT(at) != XHCI_SCT_PRIMARY)
+            return false;
+    }
+    *ret_dequeue = at & ~UINT64_C(15);
+    *ret_cycle = at & 1;
+    return true;
+}
+
+void xhci_stream_set(struct xhci *x, struct xhci_ep *ep, unsigned id, uint64_t dequeue, bool cycle)
+{
+    uint8_t raw[8];
+
+    (id ? &ep->streams[id] : &ep->own)->moved = 0;
+    if (!id) {
+        ep->dequeue = dequeue;
+        ep->cycle = cycle;
+        return;
+    }
+    store_le64(raw, dequeue | XHCI_SCT_PRIMARY << 1 | cycle);
+    if (mem_write(x->mem, stream_context(ep, id), raw, sizeof(raw)) < 0)
+        xhci_fatal(x, "a stream context is not in memory");
+}
+
+/* ---- TDs ------------------------------------------------------------------------------------ */
 
 struct walk {
     struct xhci *x;
@@ -16,7 +59,7 @@ struct walk {
     bool cycle;
 };
 
-void xhci_td_free(struct xhci_td *td)
+static void free_td(struct xhci_td *td)
 {
     if (!td)
         return;
@@ -25,19 +68,41 @@ void xhci_td_free(struct xhci_td *td)
     free(td);
 }
 
-static struct xhci_td *td_of(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
+void xhci_stream_trim(struct xhci_stream *stream)
 {
-    struct xhci_td *td = ep->td ? ep->td : calloc(1, sizeof(*td));
+    struct xhci_td *td = stream->td;
+
+    if (!td || stream->busy || td->cancelled || td->trb_room <= TRBS_KEPT)
+        return;
+    free_td(td);
+    stream->td = NULL;
+}
+
+void xhci_ep_free(struct xhci_ep *ep)
+{
+    free_td(ep->own.td);
+    for (unsigned i = 0; ep->streams && i < XHCI_STREAMS; i++)
+        free_td(ep->streams[i].td);
+    free(ep->streams);
+    ep->own.td = NULL;
+    ep->streams = NULL;
+}
+
+static struct xhci_td *td_of(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)
+{
+    struct xhci_td *td = stream->td ? stream->td : calloc(1, sizeof(*td));
 
     if (!td)
         return NULL;
-    ep->td = td;
+    stream->td = td;
     td->x = x;
     td->slot = s;
     td->ep = ep;
+    td->stream = stream;
     td->count = 0;
     td->ended = td->cancelled = false;
-    td->xfer = (struct usb_xfer){.ep = (uint8_t)(ep->dci / 2 | (ep->dci & 1 ? USB_DIR_IN : 0))};
+    td->before = 0;
+    td->xfer = (struct usb_xfer){.ep = (uint8_t)(ep->dci / 2 | (ep->dci & 1 ? USB_DIR_IN : 0)), .stream = stream->id};
     return td;
 }
 
@@ -166,14 +231,31 @@ static int map(struct xhci *x, struct xhci_td *td)
     return 1;
 }
 
-int xhci_td_take(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
+static void skip(struct xhci_td *td, size_t len)
 {
-    struct walk w = {.x = x, .td = td_of(x, s, ep), .at = ep->dequeue, .cycle = ep->cycle};
-    int r = w.td ? gather(&w, ep) : 0;
+    td->before = MIN(len, td->xfer.len);
+    td->xfer.len -= td->before;
+    if (td->before)
+        td->xfer.iov_count = iov_slice(td->iov, td->xfer.iov_count, td->before, td->xfer.len, td->iov, td->xfer.iov_count);
+}
+
+int xhci_td_take(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)
+{
+    struct walk w = {.x = x};
+    int r = 0;
+
+    if (!xhci_stream_at(x, ep, stream->id, &w.at, &w.cycle))
+        return 0;
+    w.td = td_of(x, s, ep, stream);
+    if (w.td)
+        r = gather(&w, ep);
 
     if (r <= 0)
         return r;
     w.td->next = w.at;
     w.td->next_cycle = w.cycle;
-    return map(x, w.td);
+    r = map(x, w.td);
+    if (r > 0)
+        skip(w.td, stream->moved);
+    return r;
 }

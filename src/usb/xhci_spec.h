@@ -12,6 +12,7 @@ enum {
 };
 #define XHCI_HCIVERSION 0x0110u
 enum { XHCI_HCC1_AC64 = 0x0001, XHCI_HCC1_PPC = 0x0008, XHCI_HCC1_NSS = 0x0080, XHCI_HCC1_SPC = 0x0200 };
+#define XHCI_HCC1_MAX_PSA_SHIFT 12
 
 /* 5.4 Operational registers. */
 enum {
@@ -84,6 +85,8 @@ enum {
 #define XHCI_TRB_INTR(status)    ((status) >> 22)
 #define XHCI_TRB_SLOT(control)   ((control) >> 24)
 #define XHCI_TRB_EP(control)     ((control) >> 16 & 31)
+#define XHCI_TRB_STREAM(status)  ((status) >> 16)       /* Set TR Dequeue Pointer */
+#define XHCI_TRB_SCT(parameter)  ((parameter) >> 1 & 7) /* and stream contexts */
 enum xhci_trb_type { /* 6.4.6 */
     XHCI_NORMAL = 1, XHCI_SETUP = 2, XHCI_DATA = 3, XHCI_STATUS = 4, XHCI_ISOCH = 5, XHCI_LINK = 6,
     XHCI_EVENT_DATA = 7, XHCI_NO_OP = 8,
@@ -94,11 +97,12 @@ enum xhci_trb_type { /* 6.4.6 */
     XHCI_EV_TRANSFER = 32, XHCI_EV_COMMAND = 33, XHCI_EV_PORT = 34, XHCI_EV_HOST = 37, XHCI_EV_MFINDEX = 39,
 };
 enum xhci_code { /* 6.4.5 */
-    XHCI_SUCCESS = 1, XHCI_DATA_BUFFER_ERROR = 2, XHCI_TRANSACTION_ERROR = 4, XHCI_TRB_ERROR = 5,
-    XHCI_STALL_ERROR = 6, XHCI_RESOURCE_ERROR = 7, XHCI_NO_SLOTS = 9, XHCI_SLOT_NOT_ENABLED = 11,
+    XHCI_SUCCESS = 1, XHCI_DATA_BUFFER_ERROR = 2, XHCI_BABBLE_ERROR = 3, XHCI_TRANSACTION_ERROR = 4, XHCI_TRB_ERROR = 5,
+    XHCI_STALL_ERROR = 6, XHCI_RESOURCE_ERROR = 7, XHCI_NO_SLOTS = 9, XHCI_INVALID_STREAM_TYPE = 10,
+    XHCI_SLOT_NOT_ENABLED = 11,
     XHCI_SHORT_PACKET = 13, XHCI_PARAMETER_ERROR = 17, XHCI_CONTEXT_STATE_ERROR = 19,
     XHCI_RING_FULL = 21, XHCI_RING_STOPPED = 24, XHCI_COMMAND_ABORTED = 25, XHCI_STOPPED = 26,
-    XHCI_STOPPED_LENGTH = 27, XHCI_STOPPED_SHORT = 28,
+    XHCI_STOPPED_LENGTH = 27, XHCI_STOPPED_SHORT = 28, XHCI_INVALID_STREAM_ID = 34,
 };
 
 /* 6.2 Contexts, of 32 bytes: the slot's, then endpoints by their DCI. */
@@ -107,6 +111,12 @@ enum xhci_slot_state { XHCI_SLOT_ENABLED = 0, XHCI_SLOT_DEFAULT = 1, XHCI_SLOT_A
                        XHCI_SLOT_CONFIGURED = 3 };
 enum xhci_ep_state { XHCI_EP_DISABLED = 0, XHCI_EP_RUNNING = 1, XHCI_EP_HALTED = 2, XHCI_EP_STOPPED = 3,
                      XHCI_EP_ERROR = 4 };
+/* 6.2.3, the first word: log2 of the stream contexts, less 1; and that there are no secondary ones. */
+#define XHCI_EP_MAX_PSTREAMS(word) ((word) >> 10 & 31)
+enum { XHCI_EP_LSA = BIT(15) };
+/* 6.2.4 Stream contexts: the ring's dequeue pointer, with its cycle state and what it is. */
+#define XHCI_STREAM_SIZE 16u
+enum { XHCI_SCT_PRIMARY = 1 };
 enum xhci_ep_type {
     XHCI_EP_ISOCH_OUT = 1, XHCI_EP_BULK_OUT = 2, XHCI_EP_INTERRUPT_OUT = 3, XHCI_EP_CONTROL = 4,
     XHCI_EP_ISOCH_IN = 5, XHCI_EP_BULK_IN = 6, XHCI_EP_INTERRUPT_IN = 7,

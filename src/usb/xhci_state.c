@@ -33,6 +33,7 @@ static const struct state_field port_state[] = {
 static const struct state_field ep_state[] = {
     STATE_UINT_MAX(struct xhci_ep, type, XHCI_EP_INTERRUPT_IN),
     STATE_UINT_MAX(struct xhci_ep, state, XHCI_EP_ERROR),
+    STATE_UINT_MAX(struct xhci_ep, max_pstreams, XHCI_MAX_PSTREAMS),
     STATE_UINT(struct xhci_ep, dequeue),
     STATE_BOOL(struct xhci_ep, cycle),
     STATE_BYTES(struct xhci_ep, setup),
@@ -93,9 +94,23 @@ static bool is_shared(const struct xhci *x, unsigned slot)
     return false;
 }
 
+static int load_streams(struct xhci_slot *s, struct vz_error *err)
+{
+    for (unsigned i = 0; i < XHCI_EPS; i++) {
+        struct xhci_ep *ep = &s->ep[i];
+
+        if (ep->max_pstreams && !xhci_is_bulk(ep->type))
+            return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: endpoint %u of slot %u cannot have streams", i, s->id);
+        if (!xhci_ep_make_streams(ep))
+            return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
+    return 0;
+}
+
 int xhci_loaded(void *object, struct vz_error *err)
 {
     struct xhci *x = object;
+    int r;
 
     for (unsigned n = 0; n < XHCI_PORTS_ALL; n++) {
         if (x->port[n].sc & XHCI_PORT_PR)
@@ -103,6 +118,9 @@ int xhci_loaded(void *object, struct vz_error *err)
     }
     map_rings(x);
     for (unsigned n = 1; n <= XHCI_SLOTS; n++) {
+        r = load_streams(&x->slot[n], err);
+        if (r < 0)
+            return r;
         if (x->slot[n].enabled && x->slot[n].state && !x->slot[n].context)
             return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: slot %u has no context", n);
         if (is_shared(x, n))

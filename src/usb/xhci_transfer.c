@@ -79,10 +79,9 @@ static void tell_end(struct xhci *x, struct xhci_td *td, unsigned code)
 
 /* ---- Ends ----------------------------------------------------------------------------------- */
 
-static void advance(struct xhci_ep *ep)
+static void advance(struct xhci *x, const struct xhci_td *td)
 {
-    ep->dequeue = ep->td->next;
-    ep->cycle = ep->td->next_cycle;
+    xhci_stream_set(x, td->ep, td->stream->id, td->next, td->next_cycle);
 }
 
 static void fail(struct xhci *x, struct xhci_td *td, unsigned code, enum xhci_ep_state state)
@@ -92,6 +91,7 @@ static void fail(struct xhci *x, struct xhci_td *td, unsigned code, enum xhci_ep
     xhci_ep_set_state(x, td->slot, td->ep, state);
     if (td->count)
         tell_end(x, td, code);
+    xhci_ep_cancel(x, td->ep); /* its other streams halt, too */
 }
 
 static void written(struct xhci *x, const struct xhci_td *td)
@@ -100,17 +100,49 @@ static void written(struct xhci *x, const struct xhci_td *td)
         mem_written_at(x->mem, td->iov[i].iov_base, td->iov[i].iov_len);
 }
 
+/* A request that took time: its data stage is done, or all of it (4.11.2.2). */
+static void end_stage(const struct xhci_td *td)
+{
+    bool data = XHCI_TRB_TYPE(td->trb[0].trb.control) == XHCI_DATA;
+
+    if (td->result == USB_OK && data)
+        td->ep->has_data = true;
+    else if (td->result != USB_CANCELLED)
+        td->ep->has_setup = td->ep->has_data = false;
+}
+
+static unsigned code_of(enum usb_result result)
+{
+    switch (result) {
+    case USB_STALLED: return XHCI_STALL_ERROR;
+    case USB_OVERFLOWN: return XHCI_BABBLE_ERROR;
+    default: return XHCI_TRANSACTION_ERROR;
+    }
+}
+
+/* Where bytes are on the way of which nobody knows, as to a device of the host, they are not sent again. */
+static void note_moved(struct xhci_td *td)
+{
+    td->xfer.actual += td->before;
+    td->before = 0;
+    if (td->xfer.setup)
+        end_stage(td);
+    else if (td->device->ops->request)
+        td->stream->moved = td->xfer.actual;
+}
+
 static void finish(struct xhci *x, struct xhci_td *td)
 {
     XHCI_COUNT(x, transfers, 1);
     if (td->xfer.iov_count && (td->xfer.ep & USB_DIR_IN))
         written(x, td);
+    note_moved(td);
     if (td->result == USB_CANCELLED) {
         td->cancelled = true;
-    } else if (td->result == USB_STALLED) {
-        fail(x, td, XHCI_STALL_ERROR, XHCI_EP_HALTED);
+    } else if (td->result != USB_OK) {
+        fail(x, td, code_of(td->result), XHCI_EP_HALTED);
     } else {
-        advance(td->ep);
+        advance(x, td);
         tell_all(x, td);
     }
 }
@@ -122,6 +154,9 @@ static bool is_usual(const struct xhci *x, const struct xhci_slot *s)
            !x->resetting_ports && xhci_slot_device(x, s);
 }
 
+static void run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream);
+static void again(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, const struct xhci_stream *stream);
+
 static void done(struct usb_xfer *xfer, enum usb_result result)
 {
     struct xhci_td *td = container_of(xfer, struct xhci_td, xfer);
@@ -129,38 +164,56 @@ static void done(struct usb_xfer *xfer, enum usb_result result)
 
     td->ended = true;
     td->result = result;
-    td->ep->busy = false;
+    td->stream->busy = false;
+    td->ep->busy--;
     x->busy--;
     if (td->submitting)
         return;
     if (!x->resetting)
         finish(x, td);
     if (is_usual(x, td->slot)) {
-        xhci_ep_run(x, td->slot, td->ep);
+        run(x, td->slot, td->ep, td->stream);
     } else {
-        xhci_kick(x, td->slot, td->ep->dci);
+        again(x, td->slot, td->ep, td->stream);
         xhci_work_soon(x);
     }
 }
 
 void xhci_ep_cancel(struct xhci *x, struct xhci_ep *ep)
 {
-    if (ep->busy)
-        usb_cancel(ep->td->device, &ep->td->xfer);
+    if (ep->own.busy)
+        usb_cancel(ep->own.td->device, &ep->own.td->xfer);
+    for (unsigned i = 1; ep->busy && i < xhci_ep_streams(ep); i++) {
+        if (ep->streams[i].busy)
+            usb_cancel(ep->streams[i].td->device, &ep->streams[i].td->xfer);
+    }
 }
 
-/* 4.6.9: what was under way is told of, with what is missing; else where the ring stands. */
+static bool was_cancelled(struct xhci_td *td)
+{
+    bool cancelled = td && td->cancelled;
+
+    if (cancelled)
+        td->cancelled = false;
+    return cancelled;
+}
+
+/* 4.6.9: what was under way is told of, with what is missing; else where the ring stands. Of streams one is told of,
+ * which was the current one; drivers find the others by their contexts. */
 void xhci_ep_stopped(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
 {
     const struct xhci_td_trb at = {.gpa = ep->dequeue};
     const struct xhci_td none = {.slot = s, .ep = ep};
+    struct xhci_td *current = was_cancelled(ep->own.td) ? ep->own.td : NULL;
 
-    if (ep->td && ep->td->cancelled)
-        tell_end(x, ep->td, XHCI_STOPPED);
-    else
+    for (unsigned i = 1; i < xhci_ep_streams(ep); i++) {
+        if (was_cancelled(ep->streams[i].td))
+            current = ep->streams[i].td;
+    }
+    if (current)
+        tell_end(x, current, XHCI_STOPPED);
+    else if (!ep->max_pstreams)
         tell(x, &none, &at, XHCI_STOPPED_LENGTH, 0);
-    if (ep->td)
-        ep->td->cancelled = false;
 }
 
 /* ---- Control (4.11.2.2) ---------------------------------------------------------------------- */
@@ -247,7 +300,7 @@ static int control(struct xhci *x, struct usb_dev *d, struct xhci_td *td)
     if (r < 0)
         return r;
     XHCI_COUNT(x, transfers, 1);
-    advance(td->ep);
+    advance(x, td);
     tell_all(x, td);
     return 0;
 }
@@ -257,12 +310,43 @@ static void submit(struct xhci *x, struct usb_dev *d, struct xhci_td *td)
     td->device = d;
     td->xfer.done = done;
     td->submitting = true;
-    td->ep->busy = true;
+    td->stream->busy = true;
+    td->ep->busy++;
     x->busy++;
     usb_submit(d, &td->xfer);
     td->submitting = false;
     if (td->ended)
         finish(x, td);
+}
+
+/* Is it the TD by which a device gets a request that takes time? */
+static bool is_request(const struct usb_dev *d, const struct xhci_td *td)
+{
+    unsigned type = XHCI_TRB_TYPE(td->trb[0].trb.control);
+
+    return d->ops->request && td->ep->type == XHCI_EP_CONTROL && td->ep->has_setup &&
+           (type == XHCI_DATA || (type == XHCI_STATUS && !td->ep->has_data));
+}
+
+/* As much data as both the setup and the TD have. */
+static void begin_request(struct xhci *x, struct usb_dev *d, struct xhci_td *td)
+{
+    uint32_t trb = td->trb[0].trb.control;
+    bool data = XHCI_TRB_TYPE(trb) == XHCI_DATA;
+    struct usb_setup *s = &td->setup;
+
+    *s = setup_of(td->ep);
+    if (data && !(s->type & USB_DIR_IN) != !(trb & XHCI_TRB_DIR_IN)) {
+        td->ep->has_setup = td->ep->has_data = false;
+        fail(x, td, XHCI_STALL_ERROR, XHCI_EP_HALTED);
+        return;
+    }
+    s->length = (uint16_t)(data ? MIN((size_t)s->length, td->xfer.len) : 0);
+    td->xfer.iov_count = iov_slice(td->iov, td->xfer.iov_count, 0, s->length, td->iov, td->xfer.iov_count);
+    td->xfer.len = s->length;
+    td->xfer.ep = s->type & USB_DIR_IN;
+    td->xfer.setup = s;
+    submit(x, d, td);
 }
 
 static bool has_data(const struct xhci_td *td)
@@ -275,42 +359,71 @@ static bool has_data(const struct xhci_td *td)
 }
 
 /* False: there is nothing, or nothing more for now. */
-static bool begin_next(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
+static bool begin_next(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)
 {
     struct usb_dev *d = xhci_slot_device(x, s);
-    int r = xhci_td_take(x, s, ep);
+    int r = xhci_td_take(x, s, ep, stream);
 
     if (!r)
         return false;
     if (r == -EPROTO)
-        fail(x, ep->td, XHCI_TRB_ERROR, XHCI_EP_ERROR);
+        fail(x, stream->td, XHCI_TRB_ERROR, XHCI_EP_ERROR);
     else if (r < 0)
-        fail(x, ep->td, XHCI_DATA_BUFFER_ERROR, XHCI_EP_HALTED);
+        fail(x, stream->td, XHCI_DATA_BUFFER_ERROR, XHCI_EP_HALTED);
     else if (!d)
-        fail(x, ep->td, XHCI_TRANSACTION_ERROR, XHCI_EP_HALTED);
-    else if (ep->type == XHCI_EP_CONTROL || !has_data(ep->td))
-        return !control(x, d, ep->td);
+        fail(x, stream->td, XHCI_TRANSACTION_ERROR, XHCI_EP_HALTED);
+    else if (is_request(d, stream->td))
+        begin_request(x, d, stream->td);
+    else if (ep->type == XHCI_EP_CONTROL || !has_data(stream->td))
+        return !control(x, d, stream->td);
     else
-        submit(x, d, ep->td);
-    return !ep->busy && ep->state == XHCI_EP_RUNNING;
+        submit(x, d, stream->td);
+    return !stream->busy && ep->state == XHCI_EP_RUNNING;
 }
 
-void xhci_ep_run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
+static void again(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, const struct xhci_stream *stream)
+{
+    ep->due |= (uint32_t)BIT(stream->id);
+    xhci_kick(x, s, ep->dci);
+}
+
+static void run_some(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)
 {
     for (unsigned n = 0; n < XHCI_BUDGET; n++) {
-        if (!s->enabled || ep->state != XHCI_EP_RUNNING || ep->busy || x->quiet)
+        if (!s->enabled || ep->state != XHCI_EP_RUNNING || stream->busy || x->quiet)
             return;
         if (x->command.active && x->command.slot == s) {
+            ep->due |= (uint32_t)BIT(stream->id);
             s->kicked |= (uint32_t)BIT(ep->dci); /* the command's end goes on with it */
             return;
         }
         if (xhci_is_blocked(x)) {
-            xhci_kick(x, s, ep->dci);
+            again(x, s, ep, stream);
             return;
         }
-        if (!begin_next(x, s, ep))
+        if (!begin_next(x, s, ep, stream))
             return;
     }
-    xhci_kick(x, s, ep->dci);
+    again(x, s, ep, stream);
     xhci_work_soon(x);
+}
+
+static void run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)
+{
+    run_some(x, s, ep, stream);
+    xhci_stream_trim(stream);
+}
+
+void xhci_ep_run(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep)
+{
+    uint32_t due = ep->due;
+
+    ep->due = 0;
+    if (!ep->max_pstreams) {
+        run(x, s, ep, &ep->own);
+        return;
+    }
+    due &= (uint32_t)(BIT(xhci_ep_streams(ep)) - 1); /* doorbells may name others, which have no context */
+    for (due &= ~UINT32_C(1); due; due &= due - 1)
+        run(x, s, ep, &ep->streams[__builtin_ctz(due)]);
 }

@@ -35,6 +35,7 @@ static void kick_all(struct xhci *x)
         struct xhci_slot *s = &x->slot[n];
 
         for (unsigned i = 1; s->enabled && i < XHCI_EPS; i++) {
+            s->ep[i].due = UINT32_MAX;
             if (s->ep[i].state == XHCI_EP_RUNNING)
                 xhci_kick(x, s, i);
         }
@@ -105,6 +106,11 @@ void xhci_quiesce(struct xhci *x, void (*done)(void *arg), void *arg)
     xhci_work(x);
 }
 
+bool xhci_is_quiet(const struct xhci *x)
+{
+    return x->quiet;
+}
+
 void xhci_resume(struct xhci *x)
 {
     x->quiet = x->quieting = false;
@@ -139,6 +145,7 @@ static void kick_device(struct xhci *x, unsigned port)
 {
     for (unsigned n = 1; n <= XHCI_SLOTS; n++) {
         for (unsigned i = 1; x->slot[n].enabled && x->slot[n].port == port + 1 && i < XHCI_EPS; i++) {
+            x->slot[n].ep[i].due = UINT32_MAX;
             if (x->slot[n].ep[i].state == XHCI_EP_RUNNING)
                 xhci_kick(x, &x->slot[n], i);
         }
@@ -155,7 +162,7 @@ static void ports(struct xhci *x)
             continue;
         x->resetting_ports &= ~(uint32_t)BIT(n);
         if (reset && p->dev && !p->leaving) {
-            usb_reset(p->dev);
+            usb_reset_port(p->dev);
             xhci_port_was_reset(x, n);
         }
         if (p->leaving) {
@@ -182,7 +189,18 @@ static void endpoints(struct xhci *x)
     }
 }
 
-/* 4.8.3: a doorbell starts an endpoint that was stopped. */
+static uint32_t take_rung(struct xhci *x, const struct xhci_slot *s, const struct xhci_ep *ep)
+{
+    uint32_t streams;
+
+    device_lock(&x->pci.dev);
+    streams = x->rung[s->id][ep->dci];
+    x->rung[s->id][ep->dci] = 0;
+    device_unlock(&x->pci.dev);
+    return streams;
+}
+
+/* 4.8.3: a doorbell starts an endpoint that was stopped: all its streams. */
 static void doorbells(struct xhci *x, const struct xhci_pending *p)
 {
     for (uint64_t slots = p->slots & ~UINT64_C(1); slots; slots &= slots - 1) {
@@ -191,8 +209,11 @@ static void doorbells(struct xhci *x, const struct xhci_pending *p)
         for (uint32_t dcis = p->doorbell[s->id] & ~UINT32_C(1); s->enabled && dcis; dcis &= dcis - 1) {
             struct xhci_ep *ep = &s->ep[__builtin_ctz(dcis)];
 
-            if (ep->state == XHCI_EP_STOPPED)
+            ep->due |= take_rung(x, s, ep);
+            if (ep->state == XHCI_EP_STOPPED) {
                 xhci_ep_set_state(x, s, ep, XHCI_EP_RUNNING);
+                ep->due = UINT32_MAX;
+            }
             xhci_kick(x, s, ep->dci);
         }
     }
@@ -268,6 +289,6 @@ void xhci_work(void *arg)
     }
     xhci_commands(x);
     endpoints(x);
-    if (x->kicked || x->command_due)
+    if (x->kicked || (x->command_due && !x->command.active)) /* the one that waits goes on with its last TD */
         xhci_work_soon(x); /* too much for one turn */
 }

@@ -35,6 +35,18 @@ static void want_work(struct virtio_dev *dev)
 
 /* --- for devices --- */
 
+void virtio_lock_queues(struct virtio_dev *dev)
+{
+    if (dev->any_thread)
+        pthread_mutex_lock(&dev->queue_lock);
+}
+
+void virtio_unlock_queues(struct virtio_dev *dev)
+{
+    if (dev->any_thread)
+        pthread_mutex_unlock(&dev->queue_lock);
+}
+
 bool virtio_is_live(const struct virtio_dev *dev)
 {
     return dev->active && !dev->stopping && !dev->quiet;
@@ -83,7 +95,7 @@ void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)
     TRACE(dev->trace, virtio, dev->ops->name, dev, "needs reset");
     STATS_ADD(dev->sum, broken, 1);
     for (unsigned i = 0; i < dev->queue_count; i++)
-        virtq_stop(&dev->queue[i]);
+        virtq_break(&dev->queue[i]);
     lock(dev);
     dev->status |= VIRTIO_S_NEEDS_RESET;
     dev->config_generation++;
@@ -267,6 +279,7 @@ static void work(void *arg)
     struct virtio_pending p;
     bool busy;
 
+    virtio_lock_queues(dev);
     lock(dev);
     p = dev->pending;
     busy = p.reset || dev->stopping || dev->quiet || !dev->ready;
@@ -277,17 +290,21 @@ static void work(void *arg)
         serve(dev, &p);
     else if (p.reset || dev->stopping)
         stop(dev, p.reset);
+    virtio_unlock_queues(dev);
 }
 
 void virtio_quiesce(struct virtio_dev *dev, void (*done)(void *arg), void *arg)
 {
+    virtio_lock_queues(dev);
     dev->quiesced = done;
     dev->quiesced_arg = arg;
     stop(dev, false);
+    virtio_unlock_queues(dev);
 }
 
 void virtio_resume(struct virtio_dev *dev)
 {
+    virtio_lock_queues(dev);
     dev->quiet = false;
     dev->quiesced = NULL;
     lock(dev);
@@ -295,10 +312,21 @@ void virtio_resume(struct virtio_dev *dev)
     if (dev->active)
         dev->pending.start = true;
     unlock(dev);
+    virtio_unlock_queues(dev);
     want_work(dev);
 }
 
 /* --- making --- */
+
+static void init_queue_lock(struct virtio_dev *dev)
+{
+    pthread_mutexattr_t recursive;
+
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&dev->queue_lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+}
 
 int virtio_init(struct virtio_dev *dev, const struct virtio_params *params, struct vz_error *err)
 {
@@ -315,6 +343,7 @@ int virtio_init(struct virtio_dev *dev, const struct virtio_params *params, stru
         r = virtq_init(&dev->queue[i], dev, i, size_max, dev->ops->request_size);
     if (r < 0)
         return error_set(err, -r, VZ_ERROR_NO_MEMORY, "out of memory");
+    init_queue_lock(dev);
     lock(dev);
     reset_regs_locked(dev);
     unlock(dev);
@@ -330,6 +359,8 @@ void virtio_fini(struct virtio_dev *dev)
         loop_work_cancel(dev->loop, &dev->work);
     if (dev->ready && dev->ops->fini)
         dev->ops->fini(dev);
+    if (dev->loop)
+        loop_work_cancel(dev->loop, &dev->work); /* other threads' chains have come back meanwhile */
     if (dev->transport->queues_stopped)
         dev->transport->queues_stopped(dev);
     for (unsigned i = 0; i < dev->queue_count; i++)
@@ -419,30 +450,41 @@ void virtio_config_write_locked(struct virtio_dev *dev, unsigned off, unsigned l
         want_work(dev);
 }
 
+/* Nothing else of the driver's waits to be served first, in work(). */
+static bool is_ready_locked(const struct virtio_dev *dev)
+{
+    const struct virtio_pending *p = &dev->pending;
+
+    return !p->reset && !p->start && !p->config && !p->queue_start && !p->queue_reset;
+}
+
 void virtio_notify_locked(struct virtio_dev *dev, unsigned index)
 {
     if (index >= dev->queue_count || !(dev->status & VIRTIO_S_DRIVER_OK))
         return;
     if (dev->pending.kick & BIT(index))
         return; /* work is queued already */
+    if (dev->any_thread && is_ready_locked(dev)) {
+        dev->ops->kicked(dev, index);
+        return;
+    }
     dev->pending.kick |= (uint32_t)BIT(index);
     want_work(dev);
 }
 
-/* Not while a reset or anything else of the driver's waits to be served first, in work(). */
 void virtio_notified(struct virtio_dev *dev, unsigned index)
 {
-    const struct virtio_pending *p = &dev->pending;
     bool at_once;
 
+    virtio_lock_queues(dev);
     lock(dev);
-    at_once = virtio_is_live(dev) && !p->reset && !p->start && !p->config && !p->queue_start &&
-              !p->queue_reset;
+    at_once = virtio_is_live(dev) && is_ready_locked(dev);
     if (!at_once)
         virtio_notify_locked(dev, index);
     unlock(dev);
     if (at_once)
         kick(dev, index);
+    virtio_unlock_queues(dev);
 }
 
 struct virtq *virtio_selected_queue_locked(struct virtio_dev *dev)

@@ -68,6 +68,9 @@ struct virtio_ops {
      * bounded: after some multiple of the queue's size it yields NULL and kick is called again
      * later. Optional for devices without queues. */
     void (*kick)(struct virtio_dev *dev, unsigned index);
+    /* Optional: kicks go here, not to kick, while nothing else is to be served before them, in a device that has set
+     * dev->any_thread. A vCPU's thread, under the lock: it has some other thread pop. */
+    void (*kicked)(struct virtio_dev *dev, unsigned index);
     /* Optional. The driver wrote bytes of the device configuration that dev->config_wmask allows.
      * The new values are read by virtio_config_get(). */
     void (*config_written)(struct virtio_dev *dev);
@@ -89,7 +92,7 @@ struct virtio_ops {
 
 /* What the transport does for the core. */
 struct virtio_transport {
-    /* Loop thread, lock not held. */
+    /* Loop thread, or with any_thread whichever has queue_lock; lock not held. */
     void (*queue_interrupt)(struct virtio_dev *dev, unsigned index);
     /* Under the lock. */
     void (*config_interrupt_locked)(struct virtio_dev *dev);
@@ -105,6 +108,11 @@ struct virtio_transport {
 struct virtio_pending {
     bool start, reset, config;
     uint32_t kick, queue_start, queue_reset; /* bit per queue */
+};
+
+/* Memory that the driver and the device share beside queues (2.10): number 0, a mem window. len 0: none. */
+struct virtio_shared_memory {
+    uint64_t gpa, len;
 };
 
 struct virtio_stats;
@@ -129,7 +137,12 @@ struct virtio_dev {
     uint8_t config[VIRTIO_CONFIG_MAX]; /* little-endian, as the driver reads it */
     struct virtio_pending pending;
 
-    /* The loop thread's. */
+    /* Its queues are used by other threads, too: under queue_lock, which is taken before the lock, and which the loop's
+     * thread holds in all that it does to them. Set by init. */
+    bool any_thread;
+    pthread_mutex_t queue_lock; /* recursive */
+
+    /* The loop thread's; with any_thread under queue_lock. */
     struct loop_work work;
     bool active;   /* between start and the end of reset */
     bool stopping; /* reset or quiesce is under way */
@@ -159,6 +172,7 @@ struct virtio_params {
     unsigned queues;     /* 0: ops->queues */
     uint16_t queue_max;  /* 0: ops->queue_max */
     const void *options; /* for ops->init, read only there */
+    struct virtio_shared_memory shared;
     struct virtio_stats *sum; /* to count into, with other devices; NULL: nowhere */
 };
 
@@ -176,6 +190,10 @@ static inline bool virtio_has(const struct virtio_dev *dev, unsigned feature_bit
 {
     return dev->driver_features & BIT(feature_bit);
 }
+
+/* Around virtq_*() on other threads, with any_thread. */
+void virtio_lock_queues(struct virtio_dev *dev);
+void virtio_unlock_queues(struct virtio_dev *dev);
 
 /* Has the driver set DRIVER_OK, and is the device neither broken nor being reset? */
 bool virtio_is_live(const struct virtio_dev *dev);

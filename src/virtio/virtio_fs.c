@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* See virtio_fs.h. A chain goes to the share as it is; when it comes back on one of the share's threads it is
- * queued for the loop, which pushes it. */
+/* See virtio_fs.h. A chain goes to the share as it is. Its threads pop and push by themselves, under the queues' lock:
+ * each change of thread takes longer than most requests. A share without threads, in tests, is served on the loop's. */
 #include "virtio/virtio_fs.h"
 
 #include <errno.h>
 #include <linux/virtio_fs.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -16,10 +17,9 @@ struct virtio_fs {
     struct virtio_dev dev;
     struct share *share;
     struct share_session session; /* as of the last answer; saved */
-    bool restored;                /* and the share does not know it yet */
-    pthread_mutex_t lock;         /* a leaf; guards what follows */
-    struct request *done;         /* the last one first */
-    struct loop_work work;
+    _Atomic bool restored;        /* and the share does not know it yet: nothing is taken before */
+    struct share_source source;
+    _Atomic uint32_t kicked;      /* queues, by bits, that may have requests */
 };
 
 /* A slot of a queue. */
@@ -27,8 +27,6 @@ struct request {
     struct share_request req;
     struct virtio_fs *fs;
     struct virtq_chain *chain;
-    struct request *next;
-    size_t written;
 };
 
 static struct virtio_fs *to_fs(struct virtio_dev *dev)
@@ -36,58 +34,77 @@ static struct virtio_fs *to_fs(struct virtio_dev *dev)
     return container_of(dev, struct virtio_fs, dev);
 }
 
-/* A thread of the share's. */
+/* A thread of the share's, or where it has none the loop's. */
 static void served(struct share_request *req, size_t written)
 {
     struct request *r = container_of(req, struct request, req);
     struct virtio_fs *fs = r->fs;
+    struct virtq *q = r->chain->queue;
 
-    r->written = written;
-    pthread_mutex_lock(&fs->lock);
-    r->next = fs->done;
-    fs->done = r;
-    pthread_mutex_unlock(&fs->lock);
-    loop_work_queue(fs->dev.loop, &fs->work);
-}
-
-/* The loop thread. */
-static void give_back(void *arg)
-{
-    struct virtio_fs *fs = arg;
-    struct request *r, *next;
-    uint32_t queues = 0;
-
-    pthread_mutex_lock(&fs->lock);
-    r = fs->done;
-    fs->done = NULL;
-    pthread_mutex_unlock(&fs->lock);
+    virtio_lock_queues(&fs->dev);
     share_save(fs->share, &fs->session);
-    for (; r; r = next) {
-        next = r->next;
-        queues |= (uint32_t)BIT(r->chain->queue->index);
-        virtq_push(r->chain->queue, r->chain, r->written);
-    }
-    for (unsigned i = 0; i < fs->dev.queue_count; i++) {
-        if (queues & BIT(i))
-            virtq_notify(&fs->dev.queue[i]);
-    }
+    virtq_push(q, r->chain, written);
+    virtq_notify(q);
+    virtio_unlock_queues(&fs->dev);
 }
 
+static struct share_request *request_of(struct virtio_fs *fs, struct virtq_chain *c)
+{
+    struct request *r = c->priv;
+
+    r->fs = fs;
+    r->chain = c;
+    r->req = (struct share_request){.out = c->out, .in = c->in, .out_count = c->out_count,
+                                    .in_count = c->in_count, .done = served};
+    return &r->req;
+}
+
+/* A bit goes before its queue is looked at, so that what is added meanwhile sets it again. The last look has the driver
+ * kick for the next one. */
+static struct share_request *take(struct share_source *source, bool *ret_more)
+{
+    struct virtio_fs *fs = container_of(source, struct virtio_fs, source);
+    struct virtq_chain *c = NULL;
+    bool waits;
+
+    virtio_lock_queues(&fs->dev);
+    waits = atomic_load(&fs->restored); /* fs_start() is followed by a kick of every queue */
+    for (unsigned i = 0; !waits && !c && i < fs->dev.queue_count; i++) {
+        uint32_t bit = (uint32_t)BIT(i);
+        struct virtq *q = &fs->dev.queue[i];
+
+        if (!(atomic_load(&fs->kicked) & bit))
+            continue;
+        atomic_fetch_and(&fs->kicked, ~bit);
+        c = virtq_pop(q);
+        if (c && virtq_pending(q))
+            atomic_fetch_or(&fs->kicked, bit);
+    }
+    *ret_more = !waits && atomic_load(&fs->kicked);
+    virtio_unlock_queues(&fs->dev);
+    return c ? request_of(fs, c) : NULL;
+}
+
+static void fs_kicked(struct virtio_dev *dev, unsigned index)
+{
+    struct virtio_fs *fs = to_fs(dev);
+
+    atomic_fetch_or(&fs->kicked, (uint32_t)BIT(index));
+    share_wake(fs->share);
+}
+
+/* The loop's thread. */
 static void fs_kick(struct virtio_dev *dev, unsigned index)
 {
     struct virtio_fs *fs = to_fs(dev);
     struct virtq_chain *c;
 
-    while ((c = virtq_pop(&dev->queue[index]))) {
-        struct request *r = c->priv;
-
-        r->fs = fs;
-        r->chain = c;
-        r->req = (struct share_request){.out = c->out, .in = c->in, .out_count = c->out_count,
-                                        .in_count = c->in_count, .done = served};
-        share_submit(fs->share, &r->req);
+    if (dev->any_thread) {
+        fs_kicked(dev, index);
+        return;
     }
-    virtq_notify(&dev->queue[index]);
+    while ((c = virtq_pop(&dev->queue[index])))
+        share_submit(fs->share, request_of(fs, c));
 }
 
 /* What waits for a lock would not come back by itself. */
@@ -101,15 +118,19 @@ static void fs_reset(struct virtio_dev *dev)
     share_reset(to_fs(dev)->share);
 }
 
-/* The session that a restored guest had goes on, with nothing open. */
+/* The session that a restored guest had goes on, with what it had open. The share's threads do that, and it is over when all of
+ * them are idle: none may wait for the queues meanwhile, as one does that a vCPU's kick has woken. */
 static void fs_start(struct virtio_dev *dev)
 {
     struct virtio_fs *fs = to_fs(dev);
 
     share_refuse_waits(fs->share, false);
-    if (fs->restored)
+    if (atomic_load(&fs->restored)) {
+        virtio_unlock_queues(dev);
         share_load(fs->share, &fs->session);
-    fs->restored = false;
+        virtio_lock_queues(dev);
+    }
+    atomic_store(&fs->restored, false);
 }
 
 /* Numbers of files must not wrap round, however many a restored machine looks up. */
@@ -119,7 +140,7 @@ static int fs_loaded(struct virtio_dev *dev, struct vz_error *err)
 
     if (fs->session.next_node > SHARE_NODES_EVER)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "shared directory: a number of files that cannot be");
-    fs->restored = true;
+    atomic_store(&fs->restored, true);
     return 0;
 }
 
@@ -129,8 +150,8 @@ static int fs_init(struct virtio_dev *dev, const void *options, struct vz_error 
     struct virtio_fs *fs = to_fs(dev);
 
     fs->share = o->share;
-    fs->work = (struct loop_work){.fn = give_back, .arg = fs};
-    pthread_mutex_init(&fs->lock, NULL);
+    fs->source.take = take;
+    dev->any_thread = share_set_source(fs->share, &fs->source);
     memcpy(dev->config + offsetof(struct virtio_fs_config, tag), o->tag, VIRTIO_FS_TAG_LEN);
     store_le32(dev->config + offsetof(struct virtio_fs_config, num_request_queues), dev->queue_count - 1);
     return 0;
@@ -140,9 +161,18 @@ static void fs_fini(struct virtio_dev *dev)
 {
     struct virtio_fs *fs = to_fs(dev);
 
-    share_wait_idle(fs->share); /* requests may still write to the guest's memory */
-    loop_work_cancel(dev->loop, &fs->work);
-    pthread_mutex_destroy(&fs->lock);
+    share_set_source(fs->share, NULL); /* requests may still write to the guest's memory */
+    share_drop_window(fs->share); /* which is the machine's */
+}
+
+/* fs_start() comes when CPUs may run already, and they are to find in the window what they had there. */
+void virtio_fs_all_loaded(struct virtio_dev *dev)
+{
+    struct virtio_fs *fs = to_fs(dev);
+
+    if (atomic_load(&fs->restored))
+        share_load(fs->share, &fs->session);
+    atomic_store(&fs->restored, false);
 }
 
 static const struct state_field session_state[] = {
@@ -161,6 +191,6 @@ const struct virtio_ops virtio_fs_ops = { /* its kind is device/fs_kind.c */
     .name = "virtio-fs", .id = VIRTIO_ID_FS, .queues = 2, .queue_max = QUEUE_SIZE,
     .request_size = sizeof(struct request), .config_len = VIRTIO_FS_TAG_LEN + 4,
     .size = sizeof(struct virtio_fs), .init = fs_init, .fini = fs_fini, .start = fs_start,
-    .kick = fs_kick, .drain = fs_drain, .reset = fs_reset, .state = fs_state, .state_version = 1,
+    .kick = fs_kick, .kicked = fs_kicked, .drain = fs_drain, .reset = fs_reset, .state = fs_state, .state_version = 1,
     .loaded = fs_loaded,
 };

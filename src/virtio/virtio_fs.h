@@ -10,9 +10,14 @@
 #define VIRTIO_FS_TAG_LEN 36u
 #define VIRTIO_FS_REQUEST_QUEUES_MAX 8u
 
+/* Where the share has a window (share_set_window()), it is virtio_params.shared, and destroyed with the device. */
 struct virtio_fs_options {
     struct share *share;          /* outlives the device */
     char tag[VIRTIO_FS_TAG_LEN];  /* padded with NULs; need not end with one */
 };
+
+/* A saved state of the machine has been loaded, what the share has of it included: go on with that session. Optional:
+ * else it is when the device starts. No CPU runs. */
+void virtio_fs_all_loaded(struct virtio_dev *dev);
 
 #endif

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "virtio/virtio_fs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <linux/virtio_fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fake_virtio_driver.h"
+#include "mem/mem_window.h"
 #include "unit.h"
 
 struct rig {
@@ -144,6 +149,280 @@ START_TEST(a_restored_session_goes_on_and_its_files_are_stale)
 }
 END_TEST
 
+/* Requests that nobody waits for. */
+static void add_requests(struct rig *r, unsigned count)
+{
+    const struct {
+        struct fuse_in_header h;
+        struct fuse_getattr_in in;
+    } ask_for = {.h = {.opcode = FUSE_GETATTR, .nodeid = 1, .unique = 7, .len = sizeof(ask_for)}};
+
+    for (unsigned i = 0; i < count; i++) {
+        struct fv_buf buf[2] = {{fv_alloc(&r->v, sizeof(ask_for)), sizeof(ask_for), false},
+                                {fv_alloc(&r->v, 256), 256, true}};
+
+        memcpy(fv_at(&r->v, buf[0].gpa), &ask_for, sizeof(ask_for));
+        fv_add(&r->v, 1, buf, 2);
+    }
+}
+
+static void wait_for_used(struct rig *r, unsigned count)
+{
+    struct vring_used_elem e;
+
+    for (unsigned i = 0; count; i++) {
+        ck_assert_uint_lt(i, 5000);
+        if (fv_used(&r->v, 1, &e)) {
+            ck_assert_uint_eq(e.len, sizeof(struct fuse_out_header) + sizeof(struct fuse_attr_out));
+            count--;
+            continue;
+        }
+        usleep(1000);
+        fv_turn(&r->v);
+    }
+}
+
+static void set_flag(void *arg)
+{
+    *(volatile bool *)arg = true;
+}
+
+/* Whenever that is: nothing is lost, nothing is answered twice, and a quiet device stays so. */
+START_TEST(pauses_with_requests_under_way)
+{
+    static struct rig r;
+
+    rig_create(&r, false);
+    fv_start(&r.v, BIT(VIRTIO_RING_F_EVENT_IDX), 64);
+    mount_it(&r);
+    for (unsigned round = 0; round < 200; round++) {
+        volatile bool quiet = false;
+        uint16_t was;
+
+        add_requests(&r, 12);
+        fake_write(&r.v.m, FV_NOTIFY + 4, 2, 1);
+        virtio_quiesce(r.v.dev, set_flag, (void *)&quiet);
+        for (unsigned i = 0; !quiet; i++) {
+            ck_assert_uint_lt(i, 5000);
+            usleep(10);
+            fv_turn(&r.v);
+        }
+        was = __atomic_load_n(&r.v.q[1].us->idx, __ATOMIC_ACQUIRE);
+        fake_write(&r.v.m, FV_NOTIFY + 4, 2, 1);
+        usleep(100);
+        ck_assert_uint_eq(__atomic_load_n(&r.v.q[1].us->idx, __ATOMIC_ACQUIRE), was);
+        virtio_resume(r.v.dev);
+        wait_for_used(&r, 12);
+    }
+    rig_destroy(&r);
+}
+END_TEST
+
+START_TEST(resets_with_requests_under_way)
+{
+    static struct rig r;
+
+    rig_create(&r, false);
+    for (unsigned round = 0; round < 100; round++) {
+        uint64_t alloc = r.v.alloc;
+
+        fv_start(&r.v, 0, 64);
+        mount_it(&r);
+        add_requests(&r, 12);
+        fake_write(&r.v.m, FV_NOTIFY + 4, 2, 1);
+        if (round % 2)
+            usleep(50);
+        fv_wr(&r.v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+        for (unsigned i = 0; fv_status(&r.v); i++) {
+            ck_assert_uint_lt(i, 5000);
+            usleep(10);
+            fv_turn(&r.v);
+        }
+        r.v.alloc = alloc;
+    }
+    rig_destroy(&r);
+}
+END_TEST
+
+struct kicker {
+    struct rig *r;
+    atomic_bool over;
+};
+
+static void *kick_on(void *arg)
+{
+    struct kicker *k = arg;
+
+    while (!atomic_load(&k->over))
+        fake_write(&k->r->v.m, FV_NOTIFY + 4, 2, 1);
+    return NULL;
+}
+
+/* While the loop's thread has the share take up what it had: neither waits for the other. */
+START_TEST(a_restored_guest_may_kick_at_once)
+{
+    struct fuse_getattr_in in = {0};
+    static struct rig a, b;
+    struct kicker k = {.r = &b};
+    pthread_t thread;
+
+    for (unsigned round = 0; round < 50; round++) {
+        rig_create(&a, false);
+        rig_create(&b, false);
+        fv_start(&a.v, 0, 16);
+        mount_it(&a);
+        fv_move(&a.v, &b.v);
+        atomic_store(&k.over, false);
+        ck_assert_int_eq(pthread_create(&thread, NULL, kick_on, &k), 0);
+        fv_turn(&b.v);
+        atomic_store(&k.over, true);
+        pthread_join(thread, NULL);
+        ck_assert_int_eq(ask(&b, 1, FUSE_GETATTR, 1, &in, sizeof(in))->error, 0);
+        rig_destroy(&a);
+        rig_destroy(&b);
+    }
+}
+END_TEST
+
+/* ---- The DAX window ------------------------------------------------------------------------- */
+
+#define WINDOW (4 * MEM_WINDOW_PIECE)
+
+static void rig_create_with_window(struct rig *r, struct mem_window **ret)
+{
+    struct share_directory d = {.path = r->dir};
+    struct share_options o = {.directory = &d, .count = 1, .no_threads = true};
+    struct virtio_fs_options fs = {.tag = "the share"};
+
+    strcpy(r->dir, "/tmp/vz-fs-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(r->dir));
+    ck_assert_int_eq(share_open(&o, &r->share, NULL), 0);
+    fv_create_machine(&r->v, 2 * WINDOW);
+    ck_assert_int_eq(mem_window_create(r->v.mem, WINDOW, ret), 0);
+    ck_assert_int_eq(mem_window_create(r->v.mem, WINDOW, ret), 0); /* the second one */
+    ck_assert_int_eq(share_set_window(r->share, *ret), 0);
+    fs.share = r->share;
+    fv_create_device(&r->v, &virtio_fs_ops, &fs, &(struct virtio_shared_memory){(*ret)->gpa, (*ret)->len});
+}
+
+static uint32_t config_word(struct rig *r, unsigned reg)
+{
+    fake_out(&r->v.m, 0xcf8, 4, 0x80000000u | FV_DEVFN << 8 | (reg & 0xfc));
+    return fake_in(&r->v.m, 0xcfc, 4);
+}
+
+/* The capability of that identifier whose first word's upper byte is kind; ANY_KIND: whatever that is. */
+#define ANY_KIND 256u
+static unsigned find_capability(struct rig *r, unsigned id, unsigned kind)
+{
+    unsigned at = config_word(r, PCI_CFG_CAPABILITIES) & 0xff;
+
+    while (at && ((config_word(r, at) & 0xff) != id || (kind != ANY_KIND && config_word(r, at) >> 24 != kind)))
+        at = config_word(r, at) >> 8 & 0xff;
+    return at;
+}
+
+START_TEST(the_window_is_told_by_capabilities)
+{
+    struct mem_window *w;
+    static struct rig r;
+    unsigned at;
+
+    rig_create(&r, true);
+    ck_assert_uint_eq(find_capability(&r, 9, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG), 0);
+    ck_assert_uint_eq(find_capability(&r, 0x14, ANY_KIND), 0);
+    rig_destroy(&r);
+    rig_create_with_window(&r, &w);
+    ck_assert_uint_eq(w->gpa, FV_WINDOWS + WINDOW);
+    at = find_capability(&r, 9, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG);
+    ck_assert_uint_ne(at, 0);
+    ck_assert_uint_eq(config_word(&r, at) >> 16 & 0xff, 24); /* its length */
+    ck_assert_uint_eq(config_word(&r, at + 4) & 0xffff, 4);  /* BAR 4, shared memory 0 */
+    ck_assert_uint_eq(config_word(&r, at + 8), 0);
+    ck_assert_uint_eq(config_word(&r, at + 12), WINDOW);
+    ck_assert_uint_eq(config_word(&r, at + 16), 0);
+    ck_assert_uint_eq(config_word(&r, at + 20), 0);
+    at = find_capability(&r, 0x14, ANY_KIND);
+    ck_assert_uint_ne(at, 0);
+    ck_assert_uint_eq(config_word(&r, at) >> 16, 1);             /* entries, */
+    ck_assert_uint_eq(config_word(&r, at + 4), 0x80ff0144);      /* enabled, prefetchable, for BAR 4, of five words */
+    ck_assert_uint_eq(config_word(&r, at + 8), (uint32_t)w->gpa | 2);
+    ck_assert_uint_eq(config_word(&r, at + 12), ((WINDOW - 1) & ~3ull) | 2);
+    ck_assert_uint_eq(config_word(&r, at + 16), w->gpa >> 32);
+    ck_assert_uint_eq(config_word(&r, at + 20), 0);
+    ck_assert_uint_eq(config_word(&r, PCI_CFG_BAR0 + 16), 0); /* and the BAR has nothing */
+    rig_destroy(&r);
+}
+END_TEST
+
+static uint64_t make_file(struct rig *r, const char *name, uint64_t *ret_fh)
+{
+    struct {
+        struct fuse_create_in in;
+        char name[8];
+    } args = {.in = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0644}};
+    const struct fuse_out_header *out;
+    struct fuse_entry_out entry;
+
+    strcpy(args.name, name);
+    out = ask(r, 1, FUSE_CREATE, 1, &args, (uint32_t)(sizeof(args.in) + strlen(name) + 1));
+    ck_assert_int_eq(out->error, 0);
+    memcpy(&entry, out + 1, sizeof(entry));
+    memcpy(ret_fh, (const uint8_t *)(out + 1) + sizeof(entry), sizeof(*ret_fh));
+    return entry.nodeid;
+}
+
+/* One file's bytes, in the window, are written to another by a request. */
+START_TEST(requests_may_lie_in_the_window)
+{
+    struct fuse_init_in init = {.major = 7, .minor = 38, .flags = FUSE_MAP_ALIGNMENT};
+    struct fuse_setupmapping_in map = {.fh = UINT64_MAX, .len = MEM_WINDOW_PIECE,
+                                       .flags = FUSE_SETUPMAPPING_FLAG_WRITE};
+    struct fuse_write_in in = {.size = 8};
+    struct fuse_in_header h = {.opcode = FUSE_WRITE, .unique = 5, .len = sizeof(h) + sizeof(in) + 8};
+    struct fuse_out_header *out;
+    static struct rig r;
+    struct mem_window *w;
+    uint64_t first, first_fh;
+    char path[128], text[16] = "";
+    struct fv_buf buf[4];
+    int fd;
+
+    rig_create_with_window(&r, &w);
+    fv_start(&r.v, 0, 16);
+    ck_assert_int_eq(ask(&r, 1, FUSE_INIT, 0, &init, sizeof(init))->error, 0);
+    first = make_file(&r, "first", &first_fh);
+    make_file(&r, "second", &in.fh);
+    snprintf(path, sizeof(path), "%s/first", r.dir);
+    ck_assert_int_eq(truncate(path, 100), 0);
+    ck_assert_int_eq(ask(&r, 1, FUSE_SETUPMAPPING, first, &map, sizeof(map))->error, 0);
+    memcpy(w->host, "from 1st", 8);
+    buf[0] = (struct fv_buf){fv_alloc(&r.v, sizeof(h)), sizeof(h), false};
+    buf[1] = (struct fv_buf){fv_alloc(&r.v, sizeof(in)), sizeof(in), false};
+    buf[2] = (struct fv_buf){w->gpa, 8, false};
+    buf[3] = (struct fv_buf){fv_alloc(&r.v, 64), 64, true};
+    memcpy(fv_at(&r.v, buf[0].gpa), &h, sizeof(h));
+    memcpy(fv_at(&r.v, buf[1].gpa), &in, sizeof(in));
+    fv_request(&r.v, 1, buf, 4);
+    out = fv_at(&r.v, buf[3].gpa);
+    ck_assert_int_eq(out->error, 0);
+    ck_assert_int_eq(truncate(path, 0), 0); /* and what is gone is zeros, or an error */
+    fv_request(&r.v, 1, buf, 4);
+    ck_assert(!out->error || out->error == -EFAULT);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/second", r.dir);
+    fd = open(path, O_RDONLY);
+    ck_assert_int_eq(read(fd, text, sizeof(text)), 8);
+    ck_assert(!memcmp(text, "from 1st", 8) || !memcmp(text, "\0\0\0\0\0\0\0", 8));
+    close(fd);
+    unlink(path);
+    fv_start(&r.v, 0, 16); /* a reset */
+    ck_assert_int_eq(w->host[0], 0);
+    ck_assert_ptr_null(w->piece[0].file);
+    rig_destroy(&r);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, the_tag_and_the_queues_are_told);
@@ -151,6 +430,11 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_reset_ends_the_session);
     UNIT_TEST(s, a_hostile_driver_breaks_only_its_device);
     UNIT_TEST(s, a_restored_session_goes_on_and_its_files_are_stale);
+    UNIT_TEST(s, pauses_with_requests_under_way);
+    UNIT_TEST(s, resets_with_requests_under_way);
+    UNIT_TEST(s, a_restored_guest_may_kick_at_once);
+    UNIT_TEST(s, the_window_is_told_by_capabilities);
+    UNIT_TEST(s, requests_may_lie_in_the_window);
 }
 
 UNIT_TEST_MAIN("virtio-fs", add_tests)

@@ -3,6 +3,7 @@
  * BAR 0 holds the common registers, the interrupt status, the device's configuration and the
  * notification addresses, each announced by a vendor capability. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +22,14 @@
 #define NOTIFY_STRIDE 4u
 #define PCI_DEVICE_BASE 0x1040u /* + device type [4.1.2] */
 #define CAP_VENDOR    0x09
+#define SHARED_BAR    4u /* BAR 0 has two places, MSI-X has the next */
 
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
 /* What depends on the device's type; made for each function. */
 struct desc {
     struct pci_ops pci;
+    struct virtio_shared_memory shared;
     struct state_field state[4];
 };
 
@@ -291,6 +294,41 @@ static unsigned add_cap(struct pci_dev *pci, uint8_t type, unsigned len, uint32_
     return at;
 }
 
+/* Shared memory is where it is, since memory of CPUs does not move: no BAR has its address, but a capability for
+ * resources that do not (PCI Express 7.8.5, Enhanced Allocation: one entry, of five words), which says that it stands
+ * for one. */
+static bool add_fixed_memory(struct pci_dev *pci, unsigned bar, const struct virtio_shared_memory *m)
+{
+    unsigned at = pci_add_capability(pci, PCI_CAP_ID_EA, 4 + 20);
+    uint8_t *entry = &pci->config[at + PCI_EA_FIRST_ENT];
+
+    if (!at)
+        return false;
+    pci->config[at + PCI_EA_NUM_ENT] = 1;
+    store_le32(entry, PCI_EA_ENABLE | (uint32_t)PCI_EA_P_UNAVAILABLE << 16 | PCI_EA_P_MEM_PREFETCH << 8 | bar << 4 | 4);
+    store_le32(entry + PCI_EA_BASE, ((uint32_t)m->gpa & PCI_EA_FIELD_MASK) | PCI_EA_IS_64);
+    store_le32(entry + PCI_EA_MAX_OFFSET, ((uint32_t)(m->len - 1) & PCI_EA_FIELD_MASK) | PCI_EA_IS_64);
+    store_le32(entry + PCI_EA_MAX_OFFSET + 4, half(m->gpa, true));
+    store_le32(entry + PCI_EA_MAX_OFFSET + 8, half(m->len - 1, true));
+    return true;
+}
+
+/* [4.1.4.7] */
+static bool add_shared_memory(struct pci_dev *pci)
+{
+    const struct virtio_shared_memory *m = &container_of(pci->ops, struct desc, pci)->shared;
+    unsigned at;
+
+    if (!m->len)
+        return true;
+    at = add_cap(pci, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG, sizeof(struct virtio_pci_cap64), 0, (uint32_t)m->len);
+    if (!at)
+        return false;
+    pci->config[at + offsetof(struct virtio_pci_cap, bar)] = SHARED_BAR;
+    store_le32(&pci->config[at + offsetof(struct virtio_pci_cap64, length_hi)], half(m->len, true));
+    return add_fixed_memory(pci, SHARED_BAR, m);
+}
+
 static int pci_init(struct pci_dev *pci)
 {
     struct virtio_pci *vp = container_of(pci, struct virtio_pci, pci);
@@ -300,7 +338,7 @@ static int pci_init(struct pci_dev *pci)
 
     good = add_cap(pci, VIRTIO_PCI_CAP_COMMON_CFG, len, COMMON_OFF, COMMON_LEN) &&
            add_cap(pci, VIRTIO_PCI_CAP_ISR_CFG, len, ISR_OFF, 1) &&
-           add_cap(pci, VIRTIO_PCI_CAP_DEVICE_CFG, len, DEVICE_OFF, VIRTIO_CONFIG_MAX);
+           add_cap(pci, VIRTIO_PCI_CAP_DEVICE_CFG, len, DEVICE_OFF, VIRTIO_CONFIG_MAX) && add_shared_memory(pci);
     notify = add_cap(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, len + 4, NOTIFY_OFF,
                      VIRTIO_QUEUES_MAX * NOTIFY_STRIDE);
     cfg = add_cap(pci, VIRTIO_PCI_CAP_PCI_CFG, len + 4, 0, 0);
@@ -425,6 +463,7 @@ int virtio_pci_create(struct pci_host *host, unsigned devfn, const struct virtio
         return error_set(err, desc ? EINVAL : ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     }
     fill_desc(desc, ops, queues);
+    desc->shared = params->shared;
     r = pci_dev_create(host, &desc->pci, devfn, &pci);
     if (r < 0) {
         free(desc);

@@ -30,15 +30,9 @@ int virtq_init(struct virtq *q, struct virtio_dev *dev, unsigned index, uint16_t
     q->index = index;
     q->size_max = size_max;
     q->chain_stride = stride;
-    q->chains = calloc(size_max, stride); /* pages that no request uses are never touched */
-    if (!q->chains)
-        return -ENOMEM;
-    for (unsigned i = 0; i < size_max && request_size; i++) {
-        struct virtq_chain *c = chain_at(q, i);
-
-        c->priv = (uint8_t *)c + stride - align_up(request_size, 16);
-    }
-    return 0;
+    q->request_at = request_size ? stride - align_up(request_size, 16) : 0;
+    q->chains = calloc(size_max, stride); /* pages that no request uses are never touched, not here either */
+    return q->chains ? 0 : -ENOMEM;
 }
 
 void virtq_fini(struct virtq *q)
@@ -57,6 +51,7 @@ static struct virtq_chain *chain_take(struct virtq *q, unsigned slot)
         return NULL;
     c->queue = q;
     c->iov = (struct iovec *)((uint8_t *)c + align_up(sizeof(*c), 16));
+    c->priv = q->request_at ? (uint8_t *)c + q->request_at : NULL;
     c->head = (uint16_t)slot;
     c->out_count = c->in_count = 0;
     c->out_len = c->in_len = 0;
@@ -397,10 +392,15 @@ bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t featur
     return true;
 }
 
-void virtq_stop(struct virtq *q)
+void virtq_break(struct virtq *q)
 {
     q->running = false;
     q->started = false;
+}
+
+void virtq_stop(struct virtq *q)
+{
+    virtq_break(q);
     mem_release(&q->held);
 }
 

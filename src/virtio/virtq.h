@@ -11,7 +11,8 @@
  * come much later (asynchronous work) and in any order. Every chain popped must be given back in
  * one of these ways, also when the device is being reset meanwhile: a reset waits for it.
  *
- * Threads: all of this on the loop thread only. */
+ * Threads: all of this on the loop thread only; or, in a device that says so (virtio_dev.any_thread), on any thread
+ * that holds its queue_lock. */
 #ifndef VZ_VIRTIO_VIRTQ_H
 #define VZ_VIRTIO_VIRTQ_H
 
@@ -70,6 +71,7 @@ struct virtq {
     unsigned budget;      /* pops left in this kick, see virtio_ops.kick */
     uint8_t *chains;      /* size_max of them, chain_stride bytes apart */
     size_t chain_stride;
+    size_t request_at;    /* where in a chain the request of its device is; 0: it has none */
 };
 
 /* The next request, or NULL when there is none now: then the driver has been asked to kick when it
@@ -118,6 +120,8 @@ void virtq_fini(struct virtq *q);
 bool virtq_start(struct virtq *q, const struct virtq_regs *regs, uint64_t features,
                  bool restored) must_check;
 void virtq_stop(struct virtq *q);
+/* The same from a thread that is not the loop's: what it holds of memory it holds until virtq_stop(). */
+void virtq_break(struct virtq *q);
 
 extern const struct state_field virtq_state[];
 

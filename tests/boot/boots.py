@@ -8,11 +8,9 @@ import time
 
 import pexpect
 
-from conftest import VZ, Result
+from conftest import PATIENT, VZ, Result
 
 BOOT_LIMIT_S = 900  # only against hanging: a shared host may be slow
-# A guest's CPU that does not run because the host is busy is not one that hangs.
-PATIENT = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 SHELL = "setsid -c sh -i </dev/ttyS0 >/dev/ttyS0 2>&1\npoweroff -f\n"
 
 # What no kernel may say. Some harmless lines contain a word of these: they are named beside it.

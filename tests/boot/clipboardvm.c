@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* clipboardvm KERNEL INITRD STATE: shares the clipboard with a guest whose agent (programs/spiceagent.c) does as it is told
- * on COM1, both ways. STATE is the file to save the machine in. Says on standard error what went wrong, and fails. */
+/* clipboardvm KERNEL INITRD STATE: shares the clipboard with a guest whose agent (programs/spiceagent.c) does as it is
+ * told on COM1, both ways. STATE is the file to save the machine in. Says on standard error what went wrong, and
+ * fails. */
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -259,7 +260,8 @@ static void only_on_demand(void)
     tell("paste 0 1");
     expect("pasted 0 0 0 0");
     wait_for(&wanted, 2, "requests");
-    got = vz_clipboard_fetch_wait(us, VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_PNG, &len, &err); /* one party's, by another */
+    /* One party's, by another. */
+    got = vz_clipboard_fetch_wait(us, VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_PNG, &len, &err);
     need(got != NULL, &err);
     if (len != 7 || strcmp(got, "picture"))
         fail("'%s' is no picture", got);

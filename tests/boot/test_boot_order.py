@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import struct
 import subprocess
 import time
 
@@ -51,7 +52,8 @@ def tried(*options):
 
 @pytest.mark.parametrize("devices, order, expected", [
     (("--disk", "--nvme", "--usb-disk"), [], "usb"), (("--usb-disk", "--cdrom", "--disk"), [], "cdrom"),
-    (("--disk", "--usb-disk"), ["--boot-order", "disk"], "disk"), (("--usb-disk", "--nvme"), ["--boot-order", "disk,usb"], "nvme"),
+    (("--disk", "--usb-disk"), ["--boot-order", "disk"], "disk"),
+    (("--usb-disk", "--nvme"), ["--boot-order", "disk,usb"], "nvme"),
     (("--disk", "--cdrom", "--usb-disk"), ["--boot-order", "usb"], "usb"),
     (("--disk", "--cdrom"), ["--boot-once", "disk"], "disk"),
 ])
@@ -111,3 +113,46 @@ def test_the_menu_waits(image):
     _, quick = until("BdsDxe: (loading|starting)", "--efi", "--disk", image)
     _, slow = until("BdsDxe: (loading|starting)", "--efi", "--disk", image, "--boot-menu-wait", "6s")
     assert slow > quick + 4, (quick, slow)
+
+
+def make_disc(path, loader):
+    """An ISO 9660 image with nothing in it but what El Torito has firmware start: a FAT file system with a boot loader."""
+    fat = path.with_name("fat.img")
+    with open(fat, "wb") as f:
+        f.truncate(8 << 20)
+    subprocess.run(["mkfs.vfat", fat], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["mmd", "-i", fat, "::/EFI", "::/EFI/BOOT"], check=True)
+    subprocess.run(["mcopy", "-i", fat, loader, "::/EFI/BOOT/BOOTX64.EFI"], check=True)
+    size = os.stat(fat).st_size
+    total = 20 + size // 2048
+    primary = bytearray(2048)
+    primary[:7] = b"\x01CD001\x01"
+    primary[80:88] = struct.pack("<I", total) + struct.pack(">I", total)
+    primary[128:132] = struct.pack("<H", 2048) + struct.pack(">H", 2048)
+    boot = bytearray(2048)
+    boot[:7] = b"\x00CD001\x01"
+    boot[7:30] = b"EL TORITO SPECIFICATION"
+    boot[71:75] = struct.pack("<I", 19)
+    catalog = bytearray(2048)
+    catalog[:32] = b"\x01\xef" + bytes(26) + struct.pack("<H", (-0xef01 - 0xaa55) & 0xffff) + b"\x55\xaa"
+    catalog[32:44] = struct.pack("<BBHBBHI", 0x88, 0, 0, 0, 0, min(size // 512, 0xffff), 20)
+    path.write_bytes(bytes(16 * 2048) + primary + boot + (b"\xffCD001\x01" + bytes(2041)) + catalog + fat.read_bytes())
+
+
+def test_an_installer_runs_from_its_disc(vz, image, grub, tmp_path, monkeypatch):  # noqa: F811
+    """Until there is something on the disk that firmware can start."""
+    monkeypatch.setenv("VZ_HOME", str(tmp_path))
+    make_disc(tmp_path / "disc.iso", grub)
+    assert vz("create", "one", "--from", tmp_path / "disc.iso", "--disk", "64M", "--memory", "256M").status == 0
+    log = tmp_path / "one.vz" / "console.log"
+    for installed in (False, True):
+        if installed:
+            shutil.copyfile(image, tmp_path / "one.vz" / "disk.img")
+            log.unlink()
+        assert vz("start", "one").status == 0
+        end, line = time.monotonic() + LIMIT_S, None
+        while not line and time.monotonic() < end:
+            time.sleep(0.2)
+            line = re.search("BdsDxe: starting [^\n]*\n", log.read_text(errors="replace"))
+        assert vz("stop", "--now", "one").status == 0
+        assert line and ("CD-ROM" in line.group(0)) != installed and "Shell" not in line.group(0), line

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Copy and paste with Debian's spice-vdagent, in an X server without a screen. Some ten minutes and the network, so only where
-VZ_LONG=1 asks for it."""
+"""Copy and paste with Debian's spice-vdagent, in an X server without a screen. Some ten minutes and the network, so
+only where VZ_LONG=1 asks for it."""
 import hashlib
 import json
 import os
@@ -65,8 +65,8 @@ def copy(path, *more):
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     os.environ["VZ_HOME"], os.environ["XDG_CACHE_HOME"] = str(folder / "home"), str(folder / "cache")
-    ok("create", NAME, "--from", "debian", "--packages", "spice-vdagent,xvfb,xclip", "--clipboard", "--display", "1024x768",
-       stdin=subprocess.DEVNULL)
+    ok("create", NAME, "--from", "debian", "--packages", "spice-vdagent,xvfb,xclip", "--clipboard",
+       "--display", "1024x768", stdin=subprocess.DEVNULL)
     begin(folder)
     yield NAME
     subprocess.run([VZ, "delete", "--force", NAME])

@@ -188,8 +188,8 @@ def test_one_cpu_and_poweroff(boot):
 def test_vz_run_finds_root_and_console_and_sigterm_shuts_down(image, tmp_path):
     disk = tmp_path / "disk.img"
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, disk], check=True)
-    child = pexpect.spawn(VZ, ["run", "--boot-disk", str(disk), "--console", "stdio"],
-                          timeout=LIMIT_S)
+    child = pexpect.spawn(VZ, ["run", "--boot-disk", str(disk), "--console", "stdio", "--fw-cfg",
+                               "opt/io.systemd.credentials/mine=from the host"], timeout=LIMIT_S)
     try:
         child.expect("a machine runs on .*Ctrl-A x leaves it")
         child.expect("debian login: ")
@@ -197,6 +197,8 @@ def test_vz_run_finds_root_and_console_and_sigterm_shuts_down(image, tmp_path):
         child.expect("# ")
         child.sendline("cat /proc/cmdline")
         child.expect("root=UUID=[-0-9a-f]+ console=ttyS0 console=hvc0")
+        child.sendline("cat /run/credentials/@system/mine")
+        child.expect("from the host")
         child.kill(signal.SIGTERM)
         child.expect("asked the guest to shut down")
         child.expect("Powering off|Power down")

@@ -17,7 +17,8 @@ pytestmark = firmware_is_there
 
 
 def boot(vz, path, *options, store=None, how="--disk", memory="256M"):
-    return vz("run", f"--efi={store}" if store else "--efi", "--memory", memory, how, path, *options,
+    how, comma, more = how.partition(",")
+    return vz("run", f"--efi={store}" if store else "--efi", "--memory", memory, how, f"{path}{comma}{more}", *options,
               timeout=120)
 
 
@@ -33,7 +34,8 @@ dmesg -n 1
 """
 
 
-@pytest.mark.parametrize("how,memory", [("--disk", "256M"), ("--nvme", "4G"), ("--usb-disk", "256M")])
+@pytest.mark.parametrize("how,memory", [("--disk", "256M"), ("--nvme", "4G"), ("--usb-disk", "256M"),
+                                        ("--usb-disk,uas", "256M")])
 def test_linux_finds_the_machine_as_the_firmware_left_it(vz, disk, how, memory):
     r = boot(vz, disk(FACTS), "--cpus", "2", "--net", "nat", how=how, memory=memory)
     assert r.status == 0, r
@@ -96,6 +98,27 @@ if [ -e {VARIABLE} ]; then echo second time; else
     r = boot(vz, disk(script), store=tmp_path / "variables.fd")
     assert r.status == 0, r
     assert r.out.index("first time") < r.out.index("second time"), r
+
+
+RESETS = ("acpi", "kbd", "pci", "efi", "bios")
+
+
+def test_every_way_to_reset_leads_to_the_firmware(vz, disk, tmp_path):
+    """One after the other; a variable counts them."""
+    name, guid = VARIABLE.split("-", 1)
+    script = MOUNT + f"""
+k=0; while [ -e {name}$k-{guid} ]; do k=$((k + 1)); done
+set -- {" ".join(RESETS)}
+echo "start: $k"
+[ $k -lt $# ] || poweroff -f
+shift $k
+printf '\\007\\000\\000\\000x' >{name}$k-{guid}
+echo $1 >/sys/kernel/reboot/type; echo "way: $(cat /sys/kernel/reboot/type)"
+sleep 0.2; reboot -f; sleep 20; echo "it hangs" """
+    r = boot(vz, disk(script), store=tmp_path / "variables.fd")
+    assert r.status == 0 and "it hangs" not in r.out, r
+    assert [line[5:].strip() for line in r.out.splitlines() if line.startswith("way: ")] == list(RESETS), r
+    assert f"start: {len(RESETS)}" in r.out, r
 
 
 FIRST_OR_SECOND = MOUNT + f"""

@@ -47,7 +47,7 @@ def test_panic_reboots(kernels, initramfs):
 
 
 # Ways the kernel knows to reset a PC.
-@pytest.mark.parametrize("way", ["acpi", "kbd", "pci", "force"])
+@pytest.mark.parametrize("way", ["acpi", "kbd", "pci", "force", "bios"])
 def test_every_way_to_reset(kernels, initramfs, way):
     r = boots.run(kernels["cloud"], initramfs("reboot -f\n"), "--no-reboot", "--cpus", 2,
                   cmdline=f"console=ttyS0 quiet reboot={way}")

@@ -36,5 +36,6 @@ def test_a_film_has_a_size_and_shows_what_firmware_draws(tmp_path):
 
 
 def test_a_full_disk_is_told(tmp_path):
-    r = subprocess.run([f"{BUILD}/examples/example-film", "/dev/full", "1"], capture_output=True, text=True, timeout=LIMIT_S)
+    r = subprocess.run([f"{BUILD}/examples/example-film", "/dev/full", "1"], capture_output=True, text=True,
+                       timeout=LIMIT_S)
     assert r.returncode == 1 and r.stderr == "/dev/full: No space left on device\n"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""fio and nvme-cli of a Debian guest as judges of disks: every format on both controllers, blocks of 512 and 4096 bytes,
-and NBD servers, 1 to 128 requests at once, all verified. Some ten minutes and the network (for the guest's packages), so
-only where VZ_LONG=1 asks for it."""
+"""fio and nvme-cli of a Debian guest as judges of disks: every format on both controllers, blocks of 512 and 4096
+bytes, and NBD servers, 1 to 128 requests at once, all verified. Some ten minutes and the network (for the guest's
+packages), so only where VZ_LONG=1 asks for it."""
 import json
 import os
 import subprocess
@@ -20,8 +20,8 @@ DEPTHS = (1, 32, 128)
 
 
 def ok(*words, **more):
-    r = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       text=True, timeout=3000, **more)
+    r = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3000,
+                       **more)
     assert r.returncode == 0, r
     return r.stdout
 
@@ -51,7 +51,8 @@ def make_images(folder):
             if made == "base":
                 ok(VZ, "disk", "create", path, "--backing", "base.qcow2")
             else:
-                ok("qemu-img", "create", "-q", "-f", "qcow2" if made else "raw", *(("-o", made) if made else ()), path, SIZE)
+                kind = ("qcow2", "-o", made) if made else ("raw",)
+                ok("qemu-img", "create", "-q", "-f", *kind, path, SIZE)
             yield device, path, ",block-size=4096" if blocks else ""
 
 
@@ -86,10 +87,12 @@ def test_what_is_written_is_read(guest, tmp_path, depth):
 def test_an_nvme_controller_looks_sane(guest, tmp_path):
     path = tmp_path / "disk"
     ok(VZ, "disk", "create", path, SIZE, "--format", "raw")
-    out = guest("--nvme", path, "--", "sh", "-c", "nvme list -o json; echo ==; nvme id-ctrl -o json /dev/nvme0; echo ==; "
+    out = guest("--nvme", path, "--", "sh", "-c",
+                "nvme list -o json; echo ==; nvme id-ctrl -o json /dev/nvme0; echo ==; "
                 "nvme smart-log -o json /dev/nvme0; echo ==; nvme error-log -o json /dev/nvme0; echo ==; "
                 "nvme fw-log -o json /dev/nvme0; echo ==; nvme id-ns -o json /dev/nvme0n1; echo ==; "
-                "nvme flush /dev/nvme0n1 && nvme dsm -d -s 0 -b 8 /dev/nvme0n1 && nvme write-zeroes -s 8 -c 7 /dev/nvme0n1")
+                "nvme flush /dev/nvme0n1 && nvme dsm -d -s 0 -b 8 /dev/nvme0n1 && "
+                "nvme write-zeroes -s 8 -c 7 /dev/nvme0n1")
     devices, controller, smart, errors, firmware, namespace, done = out.split("==\n")
     assert "/dev/nvme0n1" in devices
     assert json.loads(controller)["ver"] >= 0x10400

@@ -5,13 +5,17 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
 import guest_drivers
 from boots import run, trouble
-from conftest import BUILD, ROOT, VZ, Result
+from conftest import BUILD, ROOT, VZ
+
+sys.path.insert(0, f"{ROOT}/tests/cli")
+from machines import boot, make_folder  # noqa: E402
 
 ALL = ("arm64", "armhf", "i386", "ppc64le", "riscv64", "s390x")
 DRIVERS = (*guest_drivers.VIRTIO, *guest_drivers.SOCKETS, "fuse", "virtiofs", "binfmt_misc")
@@ -72,34 +76,32 @@ def files(tmp_path_factory):
             added.append((path, f"bin/{how}-{name}"))
         added.append((f"/usr/{triplet}/lib/{loader}", f"lib/{loader}"))
         added += [(f"/usr/{triplet}/lib/{lib}", f"lib/{triplet}/{lib}") for lib in ("libc.so.6", "libm.so.6")]
-    shutil.copy(folder / "static-arm64", folder / "setuid-arm64")
-    return [*added, (folder / "setuid-arm64", "bin/setuid-arm64")]
+    return [*added, (folder / "static-arm64", "bin/setuid-arm64")]
 
 
 @pytest.fixture(scope="module")
 def g(kernels, initramfs, files, tmp_path_factory):
-    """A running machine in a home of its own."""
+    """A running machine in a home of its own, whose kernel knows the interpreters."""
     home = tmp_path_factory.mktemp("home")
     os.environ["VZ_HOME"] = str(home)
     folder = home / "g.vz"
-    folder.mkdir()
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *files)
-    config = subprocess.run([VZ, "run", "--print-config", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory",
-                             "512M", "--cmdline", "console=ttyS0 quiet", "--foreign", ",".join(ALL)],
-                            check=True, stdout=subprocess.PIPE)
-    (folder / "config.json").write_bytes(config.stdout)
-    subprocess.run([VZ, "start", "g"], check=True)
-    r = subprocess.run([VZ, "wait", "g", "--for", "boot", "--timeout", "10m"], stderr=subprocess.PIPE)
-    assert r.returncode == 0, (r.stderr, (folder / "console.log").read_text())
+    make_folder(folder, "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "512M",
+                "--cmdline", "console=ttyS0 quiet", "--foreign", ",".join(ALL))
+    boot(folder)
+    until_registered()
     yield "g"
     subprocess.run([VZ, "stop", "--now", "g"])
     del os.environ["VZ_HOME"]
 
 
-def until_registered(vz, g):
+def until_registered():
+    def in_guest(script):
+        return subprocess.run([VZ, "exec", "g", "--", "sh", "-c", script], stdin=subprocess.DEVNULL, capture_output=True)
+
     deadline = time.monotonic() + 120
-    while vz("exec", g, "--", "test", "-e", "/proc/sys/fs/binfmt_misc/vz-s390x").status:
-        assert time.monotonic() < deadline, vz("exec", g, "--", "sh", "-c", "cat /proc/mounts; dmesg | tail")
+    while in_guest("test -e /proc/sys/fs/binfmt_misc/vz-s390x").returncode:
+        assert time.monotonic() < deadline, in_guest("cat /proc/mounts; dmesg | tail")
         time.sleep(0.2)
 
 
@@ -109,7 +111,6 @@ def expected(name, architecture):
 
 
 def test_programs_of_each_architecture_run(vz, g):
-    until_registered(vz, g)
     for name in ALL:
         r = vz("exec", g, "--", f"/bin/exit-{name}")
         assert r.status == 42, (name, r)
@@ -121,34 +122,30 @@ def test_programs_of_each_architecture_run(vz, g):
 @pytest.mark.parametrize("architecture", COMPILERS)
 @pytest.mark.parametrize("how", ["static", "dynamic"])
 def test_real_programs_give_right_results(vz, g, how, architecture):
-    until_registered(vz, g)
     r = vz("exec", g, "--", f"/bin/{how}-{architecture}")
     assert (r.status, r.out) == (3, expected(f"/bin/{how}-{architecture}", architecture)), r
 
 
 def test_argv0_is_kept(vz, g):
-    until_registered(vz, g)
     r = vz("exec", g, "--", "sh", "-c", "exec -a anything /bin/static-riscv64")
     assert r.out == expected("anything", "riscv64"), r
 
 
 def test_set_id_bits_are_the_programs(vz, g):
-    until_registered(vz, g)
     assert vz("exec", "--user", "1000:1000", g, "--", "/bin/setuid-arm64", "ids").out == "1000 0\n"
     assert vz("exec", "--user", "1000:1000", g, "--", "/bin/static-arm64", "ids").out == "1000 1000\n"
 
 
 def test_where_the_interpreter_is_not_in_sight(vz, g):
     """As in a container: a root of its own, in which there is nothing else."""
-    until_registered(vz, g)
     r = vz("exec", g, "--", "sh", "-c", "mkdir -p /tmp/c && cp /bin/exit-riscv64 /tmp/c/x && chroot /tmp/c /x")
     assert r.status == 42, r
 
 
 def test_the_guest_changes_nothing_in_the_share(vz, g):
-    until_registered(vz, g)
     r = vz("exec", g, "--", "sh", "-c", "cd /run/vz/foreign && stat -c '%n %u:%g %A' * && (echo >new; echo >version; "
-           "rm version; chmod 777 register; mv register x; ln version y) 2>&1 | grep -v 'Read-only\\|not permitted'; ls")
+           "rm version; chmod 777 register; mv register x; ln version y) 2>&1 | "
+           "grep -v 'Read-only\\|not permitted'; ls")
     names = sorted(["register", "registrations", "version", *(f"{name}-binfmt-P" for name in ALL)])
     assert r.out.splitlines()[-len(names):] == names, r
     assert len(r.out.splitlines()) == 2 * len(names), r.out
@@ -156,7 +153,6 @@ def test_the_guest_changes_nothing_in_the_share(vz, g):
 
 
 def test_they_go_on_after_a_restore(vz, g):
-    until_registered(vz, g)
     for command in (("save", g), ("restore", g)):
         r = vz(*command)
         assert r.status == 0, r
@@ -172,13 +168,15 @@ def test_a_running_machine_keeps_its_interpreters(vz, g):
 def test_a_command_finds_them_registered(vz, kernels, initramfs, files):
     """vz run -- CMD: what is to be mounted is there before the command runs; no --vsock is needed; in the sandbox."""
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *files)
-    r = vz("run", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M", "--cmdline", "console=ttyS0 quiet",
-           "--foreign", "riscv64,arm64", "--sandbox", "on", "--ephemeral", "--", "/bin/static-riscv64", timeout=900)
+    r = vz("run", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M",
+           "--cmdline", "console=ttyS0 quiet", "--foreign", "riscv64,arm64", "--sandbox", "on", "--ephemeral",
+           "--", "/bin/static-riscv64", timeout=900)
     assert (r.status, r.out) == (3, expected("/bin/static-riscv64", "riscv64")), r
 
 
 def test_a_guest_without_the_agent_runs_a_script(kernels, initramfs, files):
-    script = (guest_drivers.load(DRIVERS) + "mkdir /run/f && mount -t virtiofs tag /run/f && sh /run/f/register || echo no\n"
+    script = (guest_drivers.load(DRIVERS) +
+              "mkdir /run/f && mount -t virtiofs tag /run/f && sh /run/f/register || echo no\n"
               "exit-arm64; echo \"status $?\"; static-riscv64 again; sh /run/f/register; exit-arm64\n"
               "echo \"now $?\"; ls /proc/sys/fs/binfmt_misc; poweroff -f\n")
     result = run(kernels["cloud"], initramfs(script, *files), "--memory", "256M", "--share",

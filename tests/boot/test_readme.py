@@ -53,18 +53,24 @@ def test_commands_were_found():
     assert len(COMMANDS) >= 3 and any(c.id == "python" for c in COMMANDS)
 
 
-def test_a_machine_that_stays(clone):
-    """Each line of the block that begins with create, as it is."""
-    script = next(b for b in blocks() if b.startswith("$ build/vz create "))
-    script = "set -ex\n" + re.sub(r"^\$ ", "", script, flags=re.M)
-    (clone / "site").mkdir()
+STORIES = [b for b in blocks() if b.startswith("$ build/vz create ")]
+
+
+@pytest.mark.parametrize("block,answers", [(STORIES[0], (r"^6\.\d+\..*cloud-amd64$", "^web-1\nweb-2$", "^web-2$")),
+                                           (STORIES[1], ("0 upgraded",))], ids=["first", "second"])
+def test_a_machine_that_stays(clone, block, answers):
+    """Each command of the blocks that begin with create, as it is. The first one is all of a machine's life."""
+    assert (block == blocks()[0]) == (block == STORIES[0])
+    script = "set -ex\n" + "\n".join(line[2:] for line in block.splitlines() if line.startswith("$ "))
+    (clone / "site").mkdir(exist_ok=True)
     env = {**os.environ, "VZ_HOME": str(clone / "home")}
     p = subprocess.run(["sh", "-c", script], cwd=clone, env=env, stdin=subprocess.DEVNULL, capture_output=True,
                        text=True, timeout=BOOT_LIMIT_S)
-    for name in ("web", "test"):
-        subprocess.run([VZ, "stop", "--now", name], env=env, capture_output=True)
+    left = subprocess.run([VZ, "list", "--names"], env=env, stdout=subprocess.PIPE, text=True).stdout.split()
+    subprocess.run([VZ, "delete", "--force", *left], env=env, capture_output=True)
     assert p.returncode == 0, p.stdout + p.stderr
-    assert re.search(r"^6\.\d+\..*cloud-amd64$", p.stdout, re.M) and "0 upgraded" in p.stdout, p.stdout + p.stderr
+    assert all(re.search(a, p.stdout, re.M) for a in answers), p.stdout + p.stderr
+    assert left == ([] if block == STORIES[0] else ["test", "web"]), left
 
 
 @pytest.mark.parametrize("argv", COMMANDS)

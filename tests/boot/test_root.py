@@ -35,7 +35,7 @@ def tree(tmp_path):
     for folder in ("bin", "dev", "etc", "proc", "run", "sbin", "sys", "tmp", "root"):
         (tree / folder).mkdir(parents=True)
     shutil.copy(f"{ROOT}/cache/busybox", tree / "bin/busybox")
-    for name in subprocess.run([tree / "bin/busybox", "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split():
+    for name in subprocess.check_output([tree / "bin/busybox", "--list"], text=True).split():
         if name not in ("busybox", "init", "linuxrc"):
             (tree / "bin" / name).symlink_to("busybox")
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
@@ -54,8 +54,9 @@ def give_away(*folders):
 def run(tree, *args, kernel=None, home=None, options=""):
     boot = ["--kernel", *map(str, kernel.glob("boot/vmlinuz-*"))] if kernel else []
     env = {**os.environ, "HOME": str(home or tree), "VZ_HOME": str(home or tree)}
-    r = subprocess.run([*AS_NOBODY, VZ, "run", "--memory", "256M", "--root", str(tree).replace(",", ",,") + options, *boot,
-                        *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=600 * SLOWER)
+    r = subprocess.run([*AS_NOBODY, VZ, "run", "--memory", "256M", "--root", str(tree).replace(",", ",,") + options,
+                        *boot, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=env,
+                       timeout=600 * SLOWER)
     return Result(r.returncode, r.stdout.decode(errors="replace"), r.stderr.decode(errors="replace"))
 
 
@@ -76,6 +77,24 @@ chown 0:0 /new; touch /root/plain; ls /dev/pts | grep -c ptmx; ip addr show lo |
     assert not os.lstat(tree / "new").st_mode & 0o4000
     # What root in the guest makes needs nothing beside it.
     assert os.listxattr(tree / "root/plain") == [] and os.listxattr(tree / "null") != []
+
+
+def test_a_root_without_an_init_has_a_network(tree, unpacked):
+    """By DHCP, before the command runs; what the directory has for resolv.conf stays, and is not seen."""
+    (tree / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
+    give_away(tree)
+    r = run(tree, "--net", "nat", "--", "/bin/sh", "-c", """
+ip -4 -o addr show eth0 | grep -o 'inet [0-9./]*'; ip route | grep ^default | cut -d' ' -f1-5; cat /etc/resolv.conf
+ping -c 1 -W 5 10.0.2.2 | grep -c '1 packets received'""", kernel=unpacked("cloud"))
+    assert (r.status, r.out) == (0, "inet 10.0.2.15/24\ndefault via 10.0.2.2 dev eth0\nnameserver 10.0.2.3\n1\n"), r
+    assert (tree / "etc/resolv.conf").read_text() == "nameserver 192.0.2.1\n"
+    (tree / "etc/resolv.conf").unlink()
+    (tree / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    r = run(tree, "--", "/bin/sh", "-c", "ip -o link | wc -l; cat /etc/resolv.conf", kernel=unpacked("cloud"))
+    assert (r.status, r.out) == (1, "1\n"), r
+    r = run(tree, "--net", "nat", "--", "/bin/sh", "-c",
+            "cat /etc/resolv.conf; ls -l /etc/resolv.conf | grep -c 'run/systemd'", kernel=unpacked("cloud"))
+    assert (r.status, r.out) == (0, "nameserver 10.0.2.3\n1\n"), r
 
 
 @pytest.mark.parametrize("kernel", ["amd64", "newer"])  # modules in order; compressed ones, and virtiofs in the kernel
@@ -99,7 +118,8 @@ def test_what_is_only_read_and_where_changes_go(tree, unpacked, tmp_path):
     (tree / "old").write_text("old\n")
     give_away(tree, changes)
     before = sorted(os.listdir(tree))
-    script = "echo x >/new && rm /old && echo more >>/etc/passwd && cat /new && ls / && rmdir /tmp && mkdir /tmp && ls /tmp"
+    script = ("echo x >/new && rm /old && echo more >>/etc/passwd && cat /new && ls / && rmdir /tmp && mkdir /tmp && "
+              "ls /tmp")
     r = run(tree, "--", "/bin/sh", "-c", script, kernel=kernel, options=",ro")
     assert r.status == 0 and "new" in r.out.split() and "old" not in r.out.split(), r
     assert sorted(os.listdir(tree)) == before and "more" not in (tree / "etc/passwd").read_text()
@@ -113,7 +133,8 @@ def test_what_is_only_read_and_where_changes_go(tree, unpacked, tmp_path):
 
 def test_what_is_wrong_is_said(tree, unpacked):
     give_away(tree)
-    for options, word in (("", "no kernel in its /boot"), (",rw", "expected DIR[,ro]"), (",map=x", "'x' is not mine, root")):
+    for options, word in (("", "no kernel in its /boot"), (",rw", "expected DIR[,ro]"),
+                          (",map=x", "'x' is not mine, root")):
         r = run(tree, options=options, kernel=None if options == "" else unpacked("cloud"))
         assert r.status == 2 and word in r.err, r
     for option in (("--efi",), ("--initrd", "x"), ("--boot-disk", "x")):
@@ -121,6 +142,23 @@ def test_what_is_wrong_is_said(tree, unpacked):
         assert r.status == 2 and f"--root and {option[0]}" in r.err, r
     r = run("/nonexistent", kernel=unpacked("cloud"), home="/tmp")
     assert r.status == 1 and "/nonexistent: No such file" in r.err, r
+
+
+def test_a_printed_configuration_starts_the_same_machine(tree, unpacked, tmp_path):
+    (tree / "sbin/init").write_text("#!/bin/sh\necho == the init; poweroff -f\n")
+    (tree / "sbin/init").chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    give_away(tree, home)
+    for _ in range(2):
+        r = run(tree, "--print-config", kernel=unpacked("cloud"), home=home)
+        assert r.status == 0 and "/proc/" not in r.out, r
+    assert len(list(home.glob("root-*.initrd"))) == 1
+    (tmp_path / "machine.json").write_text(r.out)
+    (tmp_path / "machine.json").chmod(0o644)
+    r = subprocess.run([*AS_NOBODY, VZ, "run", "--config", tmp_path / "machine.json"], stdin=subprocess.DEVNULL,
+                       capture_output=True, text=True, env={**os.environ, "VZ_HOME": str(home)}, timeout=600 * SLOWER)
+    assert r.returncode == 0 and "== the init" in r.stdout, r
 
 
 def test_links_in_the_root_lead_to_nothing_else_of_the_host(tree, unpacked, tmp_path):
@@ -153,8 +191,8 @@ def test_a_saved_one_is_restored(tree, unpacked, tmp_path):
     env = {**os.environ, "HOME": str(tree), "VZ_HOME": str(tree)}
     (tree / "sbin/init").write_text("#!/bin/sh\nuntil [ -e /goes-on ]; do echo waits; sleep 1; done; poweroff -f\n")
     (tree / "sbin/init").chmod(0o755)
-    p = subprocess.Popen([*vz, "--memory", "256M", "--root", str(tree).replace(",", ",,"), "--kernel", kernel, "--save", state],
-                         env=env)
+    p = subprocess.Popen([*vz, "--memory", "256M", "--root", str(tree).replace(",", ",,"), "--kernel", kernel,
+                          "--save", state], env=env)
     deadline = time.monotonic() + 300 * SLOWER
     while not console.exists() or "waits" not in console.read_text():
         assert time.monotonic() < deadline and p.poll() is None
@@ -183,7 +221,10 @@ def test_a_debian_with_its_kernel_and_systemd(tmp_path):
                     f"{ROOT}/tests/boot/programs/foreign.c", "-lm", "-pthread"], check=True)
     give_away(tree)
     r = run(tree, "--memory", "512M", "--foreign", "arm64", "--", "sh", "-c",
-            "/root/foreign again; systemctl restart systemd-binfmt; /root/foreign again; systemctl is-system-running --wait; systemctl --failed --no-legend; "
-            "stat -c %U:%a /etc/shadow; touch /root/x; chown nobody /root/x; stat -c %U /root/x; dpkg -s bash | grep Status",
+            "/root/foreign again; systemctl restart systemd-binfmt; /root/foreign again; "
+            "systemctl is-system-running --wait; systemctl --failed --no-legend; "
+            "stat -c %U:%a /etc/shadow; touch /root/x; chown nobody /root/x; stat -c %U /root/x; "
+            "dpkg -s bash | grep Status",
             home=tmp_path)
-    assert r.status == 0 and r.out == "again /root/foreign\n" * 2 + "running\nroot:640\nnobody\nStatus: install ok installed\n", r
+    assert r.status == 0 and r.out == \
+        "again /root/foreign\n" * 2 + "running\nroot:640\nnobody\nStatus: install ok installed\n", r

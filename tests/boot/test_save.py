@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Linux saved and restored in the middle of its work, again and again: nothing is lost, no interrupt
 missed, no time jumps, and connections that lead out of the machine end as they should."""
+import contextlib
 import os
+import random
 import socket
+import threading
 import time
 
 import pytest
@@ -16,7 +19,8 @@ CYCLES = int(os.environ.get("VZ_CYCLES", 12))  # of an hour: VZ_CYCLES=300
 
 # Each keeps a count in a file, so that one that stops is seen. The verifier writes a block of the disk, has
 # it read again past the cache, and compares; the spinner keeps a CPU busy; the sleeper lives by its timer,
-# and the clock sees whether time jumps.
+# and the clock sees whether time jumps. The fetcher has the host send it a file, which comes whole, or is cut off by
+# a restore, but is never anything else.
 PROGRAMS = {
     "verify": """
 n=0
@@ -32,6 +36,14 @@ done
 """,
     "sleeper": "n=0; while [ ! -e /stop ]; do sleep 0.05; n=$((n + 1)); echo $n >/slept; done\n",
     "spinner": "n=0; while [ ! -e /stop ]; do n=$((n + 1)); [ $((n % 500)) = 0 ] && echo $n >/spun; done\n",
+    "fetch": """
+n=0
+while [ ! -e /stop ]; do
+    nc 10.0.2.2 $(cat /port) </dev/null >/got 2>/dev/null
+    cmp /got /sent 2>&1 | grep differ >>/wrong
+    if cmp -s /got /sent; then n=$((n + 1)); echo $n >/fetched; else sleep 0.1; fi
+done
+""",
     "clock": """
 read last _ </proc/uptime
 while [ ! -e /stop ]; do
@@ -41,7 +53,8 @@ while [ ! -e /stop ]; do
     last=$now
 done
 """}
-COUNTS = ("verified", "slept", "spun")
+COUNTS = ("verified", "slept", "spun", "fetched")
+SENT = random.Random(1).randbytes(192 << 10)
 
 
 class Saved(Machine):
@@ -85,8 +98,9 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for name, text in PROGRAMS.items():
         (folder / name).write_text(text)
+    (folder / "sent").write_bytes(SENT)
     return [guest_drivers.program(folder, "tests/virtio/vsocktool.c"),
-            *[(folder / name, name) for name in PROGRAMS],
+            *[(folder / name, name) for name in (*PROGRAMS, "sent")],
             *guest_drivers.files(folder, DRIVERS)]
 
 
@@ -107,14 +121,30 @@ def m(kernels, initramfs, files, tmp_path_factory):
         m.p.wait()
 
 
+def send(server):
+    with contextlib.suppress(OSError):
+        while True:
+            c = server.accept()[0]
+            with c, contextlib.suppress(OSError):
+                c.sendall(SENT)
+
+
+def lease(m):
+    assert m.guest("udhcpc -i eth0 -n -q -t 10 -s /lease >/dev/null 2>&1")[0] == 0
+
+
 def test_work_goes_on_through_many_saves(m):
-    m.guest(": >/wrong; for name in %s; do sh /$name & done" % " ".join(PROGRAMS))
-    assert until(lambda: m.guest("ls /verified /slept /spun")[0] == 0)
-    for n in range(CYCLES):
-        time.sleep(0.1 * (n % 4))
-        m.cycle(("", "secret", "-")[n % 3])
-        m.moves(f"cycle {n}")
-    m.guest(": >/stop")
+    lease(m)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=send, args=(server,), daemon=True).start()
+        m.guest(f"echo {server.getsockname()[1]} >/port; : >/wrong; for name in {' '.join(PROGRAMS)}; do sh /$name & done")
+        assert until(lambda: m.guest("ls " + " ".join("/" + name for name in COUNTS))[0] == 0)
+        for n in range(CYCLES):
+            time.sleep(0.1 * (n % 4))
+            m.cycle(("", "secret", "-")[n % 3])
+            m.moves(f"cycle {n}")
+            assert until(lambda: m.command("talk 6000")[-1] == "ok")  # a stream, each time
+        m.guest(": >/stop")
     assert m.guest("cat /wrong") == (0, "")
     assert not trouble(m.guest("dmesg")[1])
 
@@ -137,7 +167,7 @@ def test_sockets_are_reset_and_work_again(m):
 
 
 def test_the_network_works_again(m):
-    assert m.guest("ip link set eth0 up; udhcpc -i eth0 -n -q -t 10 -s /lease >/dev/null 2>&1")[0] == 0
+    lease(m)
     assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0
     m.cycle()
     assert m.guest("ping -c 1 -w 60 10.0.2.2 >/dev/null")[0] == 0

@@ -194,8 +194,3 @@ def test_keys_are_enrolled_and_switched_without_a_machine(vz, disk, tmp_path):
     assert is_refused()
     said("secure-boot", store, "setup")
     assert not is_refused()
-
-
-def test_it_needs_the_software_cpu(vz):
-    r = vz("run", "--efi=,secure-boot", "--memory", "256M", "--accel", "kvm")
-    assert r.status == 1 and len(r.err.splitlines()) == 1, r

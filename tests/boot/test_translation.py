@@ -44,7 +44,7 @@ def test_a_boot_is_translated_into_instructions(record):
     assert translate(record) == lines
 
 
-@pytest.mark.parametrize("words", ["no-slots,no-place,no-hold,no-move", "no-flags,no-liveness", "no-memory",
+@pytest.mark.parametrize("words", ["no-slots,no-place,no-hold,no-move,no-runs", "no-flags,no-liveness", "no-memory",
                                    "no-detour,no-vector,no-bmi"])
 def test_without_some_optimisations_too(record, words):
     assert len(translate(record, "-w", words)) > 5000

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Linux's own drivers on the USB controller: disks, a CD-ROM, keyboards and pointing devices."""
+import hashlib
 import os
+import re
 import subprocess
 
 import pytest
@@ -28,15 +30,28 @@ def diskcheck(tmp_path_factory):
     return program
 
 
+@pytest.fixture(scope="session")
+def diskload(tmp_path_factory):
+    return guest_drivers.program(tmp_path_factory.mktemp("bin"), "tests/boot/diskload.c")
+
+
+@pytest.fixture(scope="session")
+def usbreset(tmp_path_factory):
+    return guest_drivers.program(tmp_path_factory.mktemp("bin"), "tests/virtio/usbreset.c")
+
+
 @pytest.fixture
-def guest(kernels, initramfs, modules, diskcheck, monkeypatch):
+def guest(kernels, initramfs, modules, diskcheck, diskload, usbreset, monkeypatch):
     """guest(SCRIPT, OPTION...) runs it to its end, in memory that no device writes without asking."""
     monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
 
-    def run(script, *options, drivers=("xhci_pci", "usb_storage", "sd_mod", "sr_mod"), cpus=2):
+    def run(script, *options, drivers=("xhci_pci", "usb_storage", "sd_mod", "sr_mod"), parameters={}, cpus=2,
+            complaints="xhci.*(warn|error|not respond|died)|usb.*(error|reset)"):
         files, load = modules(*drivers)
-        initrd = initramfs(load + script + "\ndmesg | grep -E 'xhci.*(warn|error|not respond|died)|usb.*(error|reset)'\n"
-                           "poweroff -f\n", *files, (diskcheck, "bin/diskcheck"))
+        for name, value in parameters.items():
+            load = load.replace(f"/{name}.ko", f"/{name}.ko {value}")
+        initrd = initramfs(load + script + f"\ndmesg | grep -E '{complaints}'\n"
+                           "poweroff -f\n", *files, (diskcheck, "bin/diskcheck"), diskload, usbreset)
         r = boots.run(kernels["amd64"], initrd, "--cpus", cpus, *options, limit_s=LIMIT_S)
         assert r.status == 0 and not boots.trouble(r.out), r
         return r.out
@@ -78,6 +93,46 @@ def test_a_cdrom_is_only_read(guest, image):
     assert "this is on the disc" in out and "16384" in out and "WRITTEN" not in out, out
     assert "1\n32768" in out, out
     assert path.read_bytes().startswith(b"this is on the disc")
+
+
+UAS = ("xhci_pci", "uas", "sd_mod", "sr_mod")
+
+
+def test_uas_has_many_commands_at_a_time(guest, image, diskcheck):
+    """Steps one after the other on the first disk, and then on the second one up to a queue's depth at once."""
+    path, other = image(), image(name="other.img")
+    out = guest(wait_for("sda", "sdb") + "readlink /sys/bus/usb/devices/2-1:1.0/driver; cat /sys/block/sda/device/queue_depth\n"
+                f"diskcheck /dev/sda 7 {STEPS}\ndiskload depth /dev/sdb 5 400 1 3 14 32 || echo BAD\n",
+                "--usb-disk", f"{path},uas", "--usb-disk", f"{other},uas", drivers=UAS)
+    assert "all is well" in out and "drivers/uas" in out and re.search(r"^14\s*$", out, re.M) and "BAD" not in out, out
+    assert "reset" not in out and "error" not in out, out
+    r = subprocess.run([diskcheck, "--verify", path, "7", *STEPS.split()], text=True, stdout=subprocess.PIPE)
+    assert "all is well" in r.stdout
+
+
+def test_a_uas_disk_is_read_only_and_a_drive_a_drive(guest, image):
+    disc, path = image(8 * MIB, "disc.iso"), image()
+    disc.write_bytes(b"this is on the disc\n".ljust(8 * MIB, b"x"))
+    out = guest(wait_for("sr0", "sda") + "head -n 1 /dev/sr0; cat /sys/block/sda/ro /sys/block/sda/size\n"
+                "md5sum </dev/sr0; echo x >/dev/sda && echo WRITTEN",
+                "--cdrom", f"{disc},uas", "--usb-disk", f"{path},ro,uas", drivers=UAS)
+    assert "this is on the disc" in out and "1\n32768" in out and hashlib.md5(disc.read_bytes()).hexdigest() in out and "WRITTEN" not in out, out
+    assert path.read_bytes() == bytes(16 * MIB)
+
+
+def test_a_uas_disk_is_a_stick_to_those_without_uas(guest, image, diskcheck):
+    out = guest(wait_for("sda") + f"readlink /sys/bus/usb/devices/2-1:1.0/driver; diskcheck /dev/sda 7 {STEPS}",
+                "--usb-disk", f"{image()},uas", parameters={"usb_storage": "quirks=1d6b:0104:u"})
+    assert "all is well" in out and "drivers/usb-storage" in out, out
+
+
+def test_uas_is_reset_under_load(guest, image):
+    """Ports, slots and streams are made anew each time; what was under way is sent again."""
+    out = guest(wait_for("sda") + "(diskload depth /dev/sda 5 2000 14; echo load $?) & sleep 1\n"
+                "usbreset /dev/bus/usb/002/002 20; echo reset $?; wait\nreadlink /sys/bus/usb/devices/2-1:1.0/driver",
+                "--usb-disk", f"{image()},uas", drivers=UAS, complaints="usb.*error|xhci.*(warn|error|not respond|died)")
+    assert "load 0" in out and "reset 0" in out and "drivers/uas" in out, out
+    assert "error" not in out and "respond" not in out, out
 
 
 def test_keyboards_and_pointing_devices_are_found(guest):

@@ -128,6 +128,14 @@ def test_the_page_is_for_one_browser(machine):
     for path in ("/../../../etc/passwd", "/app/../../../../etc/passwd", "/nothing.html"):
         assert machine.get(path, Cookie=cookie)[0] in (403, 404)
 
+    ahead = machine.connect()  # as browsers do for what they are about to ask for: it is not greeted as a VNC client's
+    time.sleep(1)
+    ahead.sendall(f"GET /app/ui.js HTTP/1.1\r\nHost: 127.0.0.1:{machine.port}\r\nCookie: {cookie}\r\n\r\n".encode())
+    assert ahead.recv(100).startswith(b"HTTP/1.1 200 ")
+    ahead.close()
+    assert machine.get("/app/ui.js", Cookie=f"vz{machine.port}={'0' * 32}; {cookie}")[0] == 200  # somebody else's, too
+    assert machine.get("/app/ui.js", Cookie=cookie.replace(f"vz{machine.port}", "vz1"))[0] == 403
+
     assert " 403 " in machine.upgrade()[0] + " "
     assert " 403 " in machine.upgrade(Cookie=cookie, Origin="http://evil.example")[0] + " "
     assert " 403 " in machine.upgrade(Cookie=cookie, Origin=None)[0] + " "

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A machine in a window (vz run --view), on an X server without a monitor: the guest's pixels on the screen, its mode that
-follows the window, what is typed and pointed, and how the window is closed."""
+"""A machine in a window (vz run --view), on an X server without a monitor: the guest's pixels on the screen, its mode
+that follows the window, what is typed and pointed, and how the window is closed."""
 import os
 import queue
 import signal
@@ -11,17 +11,17 @@ import time
 
 import pytest
 
-import boots
 import guest_drivers
-from conftest import BUILD, LONG, ROOT, SLOWER, VZ
+from conftest import BUILD, LONG, PATIENT, ROOT, SLOWER, VZ
 
 sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
 import x_display  # noqa: E402
-from machines import home  # noqa: E402, F401
+from machines import Control, home  # noqa: E402, F401
 
 LIMIT_S = 60 * SLOWER
 DRIVERS = ("drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio-gpu",
-           "button", "usb-common", "usbcore", "xhci-hcd", "xhci-pci", "hid", "hid-generic", "usbhid", "hid-multitouch", "evdev")
+           "button", "usb-common", "usbcore", "xhci-hcd", "xhci-pci", "hid", "hid-generic", "usbhid", "hid-multitouch",
+           "evdev")
 ABS_X, ABS_Y, REL_X, REL_Y, REL_WHEEL, REL_WHEEL_HI_RES = 0, 1, 0, 1, 8, 11
 LEFT_CTRL, LEFT_ALT, KEY_POWER, BTN_LEFT = 29, 56, 116, 272
 
@@ -35,8 +35,9 @@ def initrd(tmp_path_factory, initramfs):
     files = guest_drivers.files(folder, (*guest_drivers.VIRTIO, *DRIVERS), kernel="amd64")
     script = (guest_drivers.load((*guest_drivers.VIRTIO, *DRIVERS)) +
               "exec </dev/ttyS0 >/dev/ttyS0 2>&1\nstty -echo\n"
-              "for i in $(seq 100); do grep -qE 'Tablet|Mouse' /proc/bus/input/devices && grep -q Keyboard /proc/bus/input/devices && "
-              "break; sleep 0.1; done\nsleep 0.5\ndesktop\npoweroff -f\n")
+              "for i in $(seq 100); do grep -qE 'Tablet|Mouse' /proc/bus/input/devices && "
+              "grep -q Keyboard /proc/bus/input/devices && break; sleep 0.1; done\n"
+              "sleep 0.5\ndesktop\npoweroff -f\n")
     return initramfs(script, guest_drivers.program(folder, "tests/boot/programs/desktop.c"), *files)
 
 
@@ -56,13 +57,14 @@ class Compositor:
     """Wayland without a monitor (Weston), whose pixels are `scale` times as many."""
 
     def __init__(self, folder, scale):
-        self.env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "WAYLAND_DISPLAY": "wayland-vz", "GDK_BACKEND": "wayland",
-                    "GTK_A11Y": "none"}
+        self.env = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "WAYLAND_DISPLAY": "wayland-vz",
+                    "GDK_BACKEND": "wayland", "GTK_A11Y": "none"}
         self.env.pop("DISPLAY", None)
         folder.chmod(0o700)
         self.p = subprocess.Popen(["weston", "--backend=headless-backend.so", "--width=3200", "--height=2000",
                                    f"--scale={scale}", "--socket=wayland-vz", "--idle-time=0", f"--log={folder}/log"],
-                                  env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                  env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
         end = time.monotonic() + LIMIT_S
         while not (folder / "wayland-vz").exists():
             assert time.monotonic() < end and self.p.poll() is None
@@ -77,10 +79,11 @@ class Machine:
     """In a window, and what its guest says."""
 
     def __init__(self, screen, kernel, initrd, *options):
+        """kernel: None, and one of the options is --restore."""
+        own = ["--kernel", kernel, "--initrd", initrd, "--memory", "512M", "--cmdline", f"console=ttyS0 quiet {PATIENT}",
+               "--keyboard", "--display", "800x600"] if kernel else []
         self.screen = screen
-        self.p = subprocess.Popen([VZ, "run", "--kernel", kernel, "--initrd", initrd, "--memory", "512M", "--cmdline",
-                                   f"console=ttyS0 quiet {boots.PATIENT}", "--keyboard", "--display", "800x600", "--view",
-                                   *map(str, options)], env=screen.env, text=True, bufsize=1,
+        self.p = subprocess.Popen([VZ, "run", *own, "--view", *map(str, options)], env=screen.env, text=True, bufsize=1,
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.watchdog = threading.Timer(LIMIT_S, self.p.kill)
         self.watchdog.start()
@@ -141,11 +144,7 @@ class Machine:
         assert sorted(got) == sorted(want)
 
     def window(self, name="vz run"):
-        end = time.monotonic() + LIMIT_S
-        while not self.screen.windows(name):
-            assert time.monotonic() < end and self.p.poll() is None
-            time.sleep(0.1)
-        return self.screen.windows(name)[-1]
+        return self.screen.window(name, self.p, time.monotonic() + LIMIT_S)
 
     def focus(self):
         self.screen.xdo("windowfocus", self.window())
@@ -184,12 +183,17 @@ def machine(screen, kernels, initrd):
         m.close()
 
 
-def show_picture(m):
-    """Wait until the guest's picture is the window's size; its size, and where it is on the screen."""
+def first_mode(m, seconds):
+    """Wait until the guest's picture is the window's size: that, and its seed."""
     m.wait("devices")
     m.wait("mode")
-    m.settle(1)
-    width, height, seed = map(int, [line for line in m.said if line.startswith("mode")][-1].split()[1:])
+    m.settle(seconds)
+    return map(int, [line for line in m.said if line.startswith("mode")][-1].split()[1:])
+
+
+def show_picture(m):
+    """Wait for the guest's picture; its size, and where it is on the screen."""
+    width, height, seed = first_mode(m, 1)
     return width, height, *m.place(width, height, seed)
 
 
@@ -218,10 +222,7 @@ def test_on_wayland_the_guest_has_the_monitors_pixels(kernels, initrd, tmp_path,
     compositor = Compositor(tmp_path, scale)
     m = Machine(compositor, kernels["amd64"], initrd, "--pointer")
     try:
-        m.wait("devices")
-        m.wait("mode")
-        m.settle(2)
-        width, height = map(int, [line for line in m.said if line.startswith("mode")][-1].split()[1:3])
+        width, height, _ = first_mode(m, 2)
         assert width == 1280 * scale and 760 * scale < height < 830 * scale and height % scale == 0
         m.tell("quit")
         assert m.p.wait(timeout=LIMIT_S) == 0
@@ -275,7 +276,8 @@ def test_the_pointer_is_where_the_users_is(machine, screen):
         screen.xdo("mousemove", left + width // 3, top + height // 3)
         m.events("abs", 2)
         screen.xdo("mousemove", left + x, top + y)
-        assert dict(m.events("abs", 2)) == {ABS_X: round(x * 32767 / (width - 1)), ABS_Y: round(y * 32767 / (height - 1))}
+        assert dict(m.events("abs", 2)) == {ABS_X: round(x * 32767 / (width - 1)),
+                                            ABS_Y: round(y * 32767 / (height - 1))}
     screen.xdo("mousemove", left + 100, top + 100, "click", "1", "click", "2", "click", "3", "click", "8", "click", "9")
     m.keys([(c, v) for c in (272, 274, 273, 275, 276) for v in (1, 0)])
     screen.xdo("mousedown", "1", "mousemove", left + 200, top + 150)
@@ -384,33 +386,93 @@ def test_without_a_desktop_it_says_what_helps(vz, kernels, initrd, monkeypatch):
 
 
 def test_vz_view_shows_a_machine_in_the_background(vz, home, screen, kernels, initrd):
-    r = vz("create", "desk", "--kernel", kernels["amd64"], "--initrd", initrd, "--memory", "512M", "--display", "800x600",
-           "--keyboard", "--pointer", "--cmdline", f"console=ttyS0 quiet {boots.PATIENT}")
+    r = vz("create", "desk", "--kernel", kernels["amd64"], "--initrd", initrd, "--memory", "512M",
+           "--display", "800x600", "--keyboard", "--pointer", "--cmdline", f"console=ttyS0 quiet {PATIENT}")
     assert r.status == 0, r
     assert vz("start", "desk").status == 0
     try:
         viewer = subprocess.Popen([VZ, "view", "desk"], env=screen.env)
         end = time.monotonic() + LIMIT_S
-        while not screen.windows("desk"):
-            assert time.monotonic() < end and viewer.poll() is None
-            time.sleep(0.1)
+        window = screen.window("desk", viewer, end)
         while "mode 1270" not in (log := vz("logs", "desk").out):
             assert time.monotonic() < end, log
             time.sleep(0.5)
-        window = screen.windows("desk")[-1]
         assert vz("pause", "desk").status == 0
-        while not screen.windows("desk \\(paused\\)"):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        screen.window("desk \\(paused\\)", viewer, end)
         assert vz("resume", "desk").status == 0
+        control = Control(home / "desk.vz")
+        assert "result" in control.call("subscribe")
         screen.xdo("windowfocus", window, "mousemove", 1280 - 28, 27, "click", "1")
-        while not screen.windows("Close"):
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        screen.xdo("windowfocus", screen.windows("Close")[-1], "sleep", "0.5", "key", "alt+s")
+        screen.xdo("windowfocus", screen.window("Close", viewer, end), "sleep", "0.5", "key", "alt+s")
         assert viewer.wait(timeout=LIMIT_S) == 0
         assert vz("wait", "desk", "--for", "stop", "--timeout", "120s").status == 0
         assert (home / "desk.vz/saved.state").stat().st_size > 1 << 20
+        told = [e for e in iter(control.line, None) if e.get("event") == "progress"]
+        assert told and all(e["of"] == "save" and 0 <= e["done"] <= e["total"] for e in told)
     finally:
         viewer.kill()
+        vz("stop", "desk", "--now")
+
+
+class Menu:
+    """The window's, by the letters that are underlined in it."""
+
+    def __init__(self, screen, name):
+        self.screen, self.name = screen, name
+
+    def press(self, *letters):
+        self.screen.xdo("windowfocus", self.screen.windows(self.name)[-1], "mousemove", 1280 - 156, 27, "click", "1")
+        for letter in letters:
+            time.sleep(0.7 * SLOWER)
+            self.screen.xdo("key", letter)
+
+    def choose(self, title, path):
+        end = time.monotonic() + LIMIT_S
+        while not self.screen.windows(title):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        self.screen.xdo("windowfocus", self.screen.windows(title)[-1], "sleep", "0.5", "type", path)
+        self.screen.xdo("sleep", "1", "key", "Return")
+
+
+def test_disks_and_discs_by_the_menu(vz, home, screen, kernels, initrd, tmp_path):
+    r = vz("create", "desk", "--kernel", kernels["amd64"], "--initrd", initrd, "--memory", "512M", "--display", "800x600",
+           "--cdrom", "empty", "--keyboard", "--cmdline", f"console=ttyS0 quiet {PATIENT}")
+    assert r.status == 0, r
+    assert vz("start", "desk").status == 0
+    viewer = subprocess.Popen([VZ, "view", "desk"], env=screen.env, stderr=subprocess.DEVNULL)
+    stick, disc = tmp_path / "a_stick.img", tmp_path / "disc.iso"
+    stick.write_bytes(bytes(1 << 20))
+    disc.write_bytes(bytes(1 << 20))
+    try:
+        control = Control(home / "desk.vz")
+        end = time.monotonic() + LIMIT_S
+        while "mode 1270" not in vz("logs", "desk").out:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        menu = Menu(screen, "desk")
+
+        def until(what):
+            end = time.monotonic() + LIMIT_S
+            while not what(control.call("usb-devices")["result"]["devices"]):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+        menu.press("d", "a")
+        menu.choose("Attach a USB Disk", str(stick))
+        until(lambda devices: [d["kind"] for d in devices] == ["cdrom", "disk"])
+        menu.press("d", "i")
+        menu.choose("Insert a Disc", str(disc))
+        until(lambda devices: devices[0]["disc"])
+        menu.press("d", "e")
+        until(lambda devices: not devices[0]["disc"])
+        menu.press("d", "t")
+        until(lambda devices: [d["kind"] for d in devices] == ["cdrom"])
+        menu.press("d", "a")
+        menu.choose("Attach a USB Disk", str(tmp_path / "stick"))  # which is not there
+        time.sleep(1)
+        assert viewer.poll() is None and len(control.call("usb-devices")["result"]["devices"]) == 1
+    finally:
+        viewer.kill()
+        viewer.wait()
         vz("stop", "desk", "--now")

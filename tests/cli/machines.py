@@ -82,6 +82,20 @@ def machine(home, vz, tiny_kernel):
     return make
 
 
+def make_folder(folder, *options):
+    """A machine in a folder, as vz run has it with these options; what they name may be in the folder."""
+    folder.mkdir()
+    config = subprocess.run([VZ, "run", "--print-config", *options], cwd=folder, check=True, stdout=subprocess.PIPE)
+    (folder / "config.json").write_bytes(config.stdout)
+
+
+def boot(folder):
+    """Start that machine, and wait for its guest."""
+    subprocess.run([VZ, "start", folder], check=True)
+    r = subprocess.run([VZ, "wait", folder, "--for", "boot", "--timeout", "10m"], stderr=subprocess.PIPE)
+    assert r.returncode == 0, (r.stderr, (folder / "console.log").read_text())
+
+
 def info(vz, name):
     r = vz("inspect", name)
     assert r.status == 0, r

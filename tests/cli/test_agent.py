@@ -12,7 +12,7 @@ import pytest
 
 import guest_drivers
 from conftest import BUILD, VZ
-from machines import Control
+from machines import Control, boot, make_folder
 
 DISK = ("crc16", "mbcache", "jbd2", "ext4", "virtio_blk")
 INIT = """
@@ -44,18 +44,12 @@ def g(home, kernels, initramfs, tmp_path_factory):
     initrd = initramfs(guest_drivers.load(names) + INIT, *modules,
                        (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
     folder = home / "g.vz"
-    folder.mkdir()
+    make_folder(folder, "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M", "--cmdline",
+                "console=ttyS0 quiet", "--disk", "disk.img", "--net", "nat", "--vsock", "cid=3")
     with open(folder / "disk.img", "wb") as f:
         f.truncate(32 << 20)
     subprocess.run(["/sbin/mkfs.ext4", "-q", folder / "disk.img"], check=True)
-    config = subprocess.run(
-        [VZ, "run", "--print-config", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M",
-         "--cmdline", "console=ttyS0 quiet", "--disk", "disk.img", "--net", "nat", "--vsock", "cid=3"],
-        cwd=folder, check=True, stdout=subprocess.PIPE)
-    (folder / "config.json").write_bytes(config.stdout)
-    subprocess.run([VZ, "start", "g"], check=True)
-    r = subprocess.run([VZ, "wait", "g", "--for", "boot", "--timeout", "10m"], stderr=subprocess.PIPE)
-    assert r.returncode == 0, (r.stderr, (folder / "console.log").read_text())
+    boot(folder)
     return "g"
 
 

@@ -2,7 +2,6 @@
 """vz clipboard, and VNC: what the guest copied is got, what is set it pastes."""
 import json
 import os
-import re
 import socket
 import struct
 import subprocess
@@ -13,10 +12,11 @@ import pytest
 
 import guest_drivers
 from conftest import ROOT, SLOWER, VZ
-from machines import Control
+from machines import Control, make_folder
 
 sys.path.insert(0, f"{ROOT}/tests/lib")
 import rfb_client  # noqa: E402
+import viewer_channel  # noqa: E402
 
 DRIVERS = (*guest_drivers.VIRTIO, "virtio_console")
 SIZE = 70000
@@ -35,10 +35,7 @@ def home(tmp_path_factory):
 
 def start(home, name, kernel, *more):
     folder = home / f"{name}.vz"
-    folder.mkdir()
-    config = subprocess.run([VZ, "run", "--print-config", "--kernel", kernel, "--memory", "128M", "--cmdline",
-                             "console=ttyS0 quiet", *more], check=True, stdout=subprocess.PIPE)
-    (folder / "config.json").write_bytes(config.stdout)
+    make_folder(folder, "--kernel", kernel, "--memory", "128M", "--cmdline", "console=ttyS0 quiet", *more)
     subprocess.run([VZ, "start", name], check=True)
     return folder
 
@@ -105,8 +102,8 @@ def test_mistakes(vz, log, tmp_path):
     (tmp_path / "latin").write_bytes(b"\xe4")
     for args, text in ((("g", "set", str(tmp_path / "latin")), "no text in UTF-8"), (("g", "put"), "get or set"),
                        (("g", "set", str(tmp_path / "none")), "No such file"),
-                       (("g", "get", "--type", "gif"), "text, png"), (("g", "get", "/dev/full", "--primary", "--type", "png"),
-                                                                      "/dev/full: No space")):
+                       (("g", "get", "--type", "gif"), "text, png"),
+                       (("g", "get", "/dev/full", "--primary", "--type", "png"), "/dev/full: No space")):
         r = vz("clipboard", *args)
         assert r.status == 1 and text in r.err and not r.out, r
     (tmp_path / "large").write_bytes(bytes((32 << 20) + 1))
@@ -132,18 +129,48 @@ def test_other_programs_requests(log):
         assert "error" in c.call("set-clipboard", **params), params  # no content, either
     here, there = os.pipe()
     c.send({"id": 100, "method": "set-clipboard", "params": {}}, [here])  # one that never ends
-    assert "file with the content" in c.line()["error"]["message"]
+    assert "file in memory with the content" in c.line()["error"]["message"]
     os.close(there)
     os.close(here)
     assert c.call("clipboard")["result"]["agent"]
     c.close()
 
 
+def copied_types(data):
+    """(types, serial) of both selections."""
+    _, _, *both = struct.unpack("=6I", data)
+    return list(zip(both[::2], both[1::2]))
+
+
+def test_a_viewer_that_keeps_what_it_gets_has_eight_of_it(log):
+    """Of the memory that the machine has got for it, whatever it asks for."""
+    size, control = 100000, Control(log.parent)
+    v = viewer_channel.Channel(control)
+    control.close()
+    tell(log.parent, f"offer 1 1 {size}")
+    types = 0
+    while not types & 1 << 1:
+        v.say(viewer_channel.NEXT_COPIED)
+        types, serial = copied_types(v.wait(viewer_channel.COPIED)[0])[1]
+    fds = []
+    for n in range(20):
+        v.get(1, 1, serial, n)
+        fds.append(v.wait(viewer_channel.GOT)[1])
+    content = bytes(ord("a") + (i * 7 + i // 251) % 26 for i in range(size))
+    assert [os.pread(fd, size, 0) == content for fd in fds] == [False] * 12 + [True] * 8
+    assert sum(os.fstat(fd).st_blocks * 512 for fd in fds) < 9 * (size + 4096)
+    v.close()
+    wait_for(lambda: not any(os.fstat(fd).st_blocks for fd in fds))
+    for fd in fds:
+        os.close(fd)
+    tell(log.parent, f"offer 1 2 {SIZE}")  # as it was
+
+
 def test_a_machine_that_shares_none(vz, home, kernels, initramfs):
     start(home, "none", kernels["cloud"], "--initrd", initramfs("while :; do sleep 1000; done\n"))
     for verb in (), ("get",), ("set", "/dev/null"):
         r = vz("clipboard", "none", *verb)
-        assert r.status == 1 and re.search("no port for a SPICE agent", r.err), r
+        assert r.status == 1 and "no port for a SPICE agent" in r.err, r
 
 
 # ---- VNC ------------------------------------------------------------------------------------------

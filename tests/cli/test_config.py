@@ -61,6 +61,22 @@ def test_two_commas_are_one_of_the_path(vz):
     assert [p["attachment"]["path"] for p in c["serialPorts"]] == ["a,b", "c,d"]
 
 
+def test_from_takes_an_image_too(vz, tmp_path, monkeypatch):
+    """As an option for disks has it; but what has a machine's name is the machine."""
+    monkeypatch.setenv("VZ_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    image = tmp_path / "a,b.img"
+    image.write_bytes(bytes(1 << 20))
+    for words, like in ((["--from", image], ["--boot-disk", f"{tmp_path}/a,,b.img"]),
+                        (["--from", "a,b.img", "--efi=store"], ["--disk", "a,,b.img", "--efi=store"])):
+        one, other = (printed(vz, *w) for w in (words, like))
+        assert one.pop("platform") and other.pop("platform") and one == other  # whose identifiers are random
+    (tmp_path / "web").touch()
+    (tmp_path / "home/web.vz").mkdir(parents=True)
+    r = vz("run", "--print-config", "--from", "web")
+    assert r.status == 1 and "there is no config.json" in r.err, r
+
+
 def test_a_value_that_looks_like_config_is_a_value(vz, tmp_path):
     assert printed(vz, "--kernel", "k", "--cmdline", "--config")["bootLoader"]["cmdline"] == "--config"
     path = tmp_path / "config.json"

@@ -10,7 +10,7 @@ import pytest
 import guest_drivers
 from conftest import BUILD, VZ
 
-DISK = ("crc16", "mbcache", "jbd2", "ext4", "virtio_blk")
+DISK = ("crc16", "mbcache", "jbd2", "ext4", "virtio_blk", "fuse", "virtiofs")
 INIT = """
 mkdir -p /dev/pts /var/lib /home; mount -t devpts pts /dev/pts; mount -t tmpfs tmp /tmp
 echo root:x:0:0:root:/root:/bin/sh >/etc/passwd; echo root:x:0: >/etc/group
@@ -129,6 +129,60 @@ def test_a_warm_state_goes_with_its_disk_and_configuration(vz, clean):
     assert warm_files(clean) == []
 
 
+def test_a_clean_machine_with_a_directory_goes_on_from_a_warm_state(vz, clean, tmp_path):
+    """Each run brings its own; states of different configurations lie side by side."""
+    assert run(vz, "true").status == 0
+    alone = set(warm_files(clean))
+    for n in range(3):
+        folder = tmp_path / f"shared{n}"
+        folder.mkdir()
+        (folder / "file").write_text(f"number {n}\n")
+        r = run(vz, "sh", "-c", "cat /started /src/file; ls /src; echo done >/src/out", options=("--share", f"src={folder},mount=/src"))
+        assert r.status == 0 and r.out.split()[1:] == ["number", str(n), "file"], r
+        assert (folder / "out").read_text() == "done\n"
+        if not n:
+            started, files = r.out.split()[0], set(warm_files(clean))
+        assert r.out.split()[0] == started and set(warm_files(clean)) == files
+    assert alone < files and len(files) == len(alone) + 2
+    assert run(vz, "true").status == 0 and set(warm_files(clean)) == files
+    r = run(vz, "sh", "-c", "touch /src/x || echo read-only", options=("--share", f"src={folder},ro,mount=/src"))
+    assert "read-only" in r.out and not (folder / "x").exists(), r
+    os.utime(clean / "disk.img")  # which makes all of them useless
+    assert run(vz, "true").status == 0 and len(warm_files(clean)) == 3
+
+
+def test_a_run_is_kept_as_a_machine(vz, clean, home):
+    r = vz("run", "--from", "clean", "--keep", "kept", "--no-stdin", "--", "sh", "-c", "cat; echo mine >/mnt/mine; hostname; exit 3",
+           stdin=b"not for it\n")
+    assert (r.status, r.out) == (3, "kept\n"), r
+    assert state(vz, "kept") == "stopped" and state(vz, "clean") == "stopped"
+    r = vz("run", "--from", "kept", "--ephemeral", "--fresh", "--stdin", "--", "sh", "-c", "cat /mnt/mine; cat", stdin=b"input\n")
+    assert (r.status, r.out) == (0, "mine\ninput\n"), r
+    assert "No such" in run(vz, "cat", "/mnt/mine").err
+    r = vz("run", "--from", "clean", "--keep", "kept", "--", "true")
+    assert r.status == 1 and "is there already" in r.err, r
+    assert vz("run", "--from", "clean", "--keep", "other", "--ephemeral", "--", "true").status == 2
+    assert vz("run", "--kernel", "/dev/null", "--keep", "other").status == 2
+    assert not (home / "other.vz").exists() and not [f for f in os.listdir(home) if f.startswith(".")]
+    assert vz("delete", "kept").status == 0
+    r = vz("run", "--from", "clean", "--keep", "other", "--disk", "/nonexistent", "--", "true")  # which does not run
+    assert r.status == 1 and not (home / "other.vz").exists(), r
+
+
+def test_a_run_that_is_killed_is_kept(vz, clean, home):
+    p = subprocess.Popen([VZ, "run", "--from", "clean", "--keep", "kept", "--", "sh", "-c",
+                          "echo mine >/mnt/mine; sync; echo written; cat"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "written\n"
+    assert "kept" in vz("list", "--names").out.split()  # from the beginning on, so nobody else takes the name
+    p.kill()
+    p.communicate()
+    assert state(vz, "kept") == "stopped"
+    r = vz("run", "--from", "kept", "--ephemeral", "--fresh", "--", "cat", "/mnt/mine")
+    assert (r.status, r.out) == (0, "mine\n"), r
+    assert vz("delete", "kept").status == 0
+
+
 # ---- Snapshots and forks ----------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -207,6 +261,7 @@ def test_forks_are_machines_of_their_own(vz, m):
     r = vz("fork", "m", "--count", "3", "--name", "f%d-x")
     assert (r.status, r.out.split()) == (0, ["f1-x", "f2-x", "f3-x"]), r
     assert r.err == "" and state(vz, "m") == "running"
+    assert not list(m.glob("snap-*.state")) or len(list(m.glob("snap-*.state"))) == len(json.loads(vz("snapshots", "m", "--json").out))
     seen = set()
     for name in r.out.split():
         out = guest(vz, name, "cat /mnt/file /memory; echo $(hostname) >/mnt/file; hostname; cat /etc/machine-id "
@@ -218,14 +273,30 @@ def test_forks_are_machines_of_their_own(vz, m):
     assert {guest(vz, n, "cat /mnt/file").strip() for n in ("m", "f1-x", "f2-x", "f3-x")} == {"mother", "f1-x", "f2-x", "f3-x"}
     ids = {json.loads(vz("inspect", n).out)["configuration"]["platform"]["machineIdentifier"] for n in ("m", "f1-x", "f2-x")}
     assert len(ids) == 3
+    macs = []
+    for name in ("m", "f1-x", "f2-x", "f3-x"):
+        told = json.loads(vz("inspect", name).out)
+        assert guest(vz, name, "cat /sys/class/net/eth0/address; ping -c 1 -w 20 10.0.2.2 >/dev/null").strip() == told["networks"][0]["mac"]
+        assert told["networks"][0]["mac"] == told["configuration"]["networkDevices"][0]["mac"]
+        macs.append(told["networks"][0]["mac"])
+    assert len(set(macs)) == 4
     assert vz("delete", "--force", "f2-x", "f3-x").status == 0
     assert not [f for f in os.listdir(m.parent) if f.startswith(".")]
     # A fork is like any other machine: it is saved, forked and started.
     assert vz("save", "f1-x").status == 0
-    r = vz("fork", "f1-x", "--count", "2")
+    r = vz("fork", "f1-x", "--count", "2", "--wait")
     assert (r.status, r.out.split()) == (0, ["f1-x-1", "f1-x-2"]), r
     assert state(vz, "f1-x") == "saved"
-    assert vz("start", "f1-x").status == 0
+    for n in (1, 2):  # they are others, and on stable storage
+        files = os.listdir(m.parent / f"f1-x-{n}.vz")
+        assert not {"identity.json", "copy.state", ".unsynced"} & set(files), files
+    disks = sorted(f for f in os.listdir(m.parent / "f1-x.vz") if f.startswith("disk"))
+    r = vz("fork", "f1-x", "--name", "later", "--no-start")
+    assert r.status == 0 and state(vz, "later") == "saved", r
+    assert sorted(f for f in os.listdir(m.parent / "f1-x.vz") if f.startswith("disk")) == disks  # however often
+    assert vz("start", "f1-x").status == 0 and vz("start", "later").status == 0
+    assert guest(vz, "later", "cat /mnt/file; hostname").split() == ["f1-x", "later"]
+    assert vz("delete", "--force", "later").status == 0
     for name in ("f1-x", "f1-x-1", "f1-x-2"):
         assert guest(vz, name, "cat /mnt/file; hostname").split() == ["f1-x", name]
     assert vz("delete", "--force", "f1-x", "f1-x-1", "f1-x-2").status == 0

@@ -110,12 +110,27 @@ def test_create_from_an_image(vz, home, kernel, tmp_path, kind):
 
 def test_images_that_are_something_else(vz, home, tmp_path):
     for name, data, what in (("a.img.xz", b"\xfd7zXZ\0" + bytes(600), "xz -d"), ("a.gz", b"\x1f\x8b" + bytes(600), "gzip -d"),
-                             ("a.iso", bytes(0x8001) + b"CD001" + bytes(4096), "CD image"),
                              ("a.vmdk", b"KDMV" + bytes(508), "VMDK")):
         (tmp_path / name).write_bytes(data)
         r = vz("create", "one", "--from", tmp_path / name)
         assert r.status == 1 and what in r.err, r
     assert os.listdir(home) == []
+
+
+def test_an_installers_disc(vz, home, tmp_path):
+    disc = bytes(0x8001) + b"CD001" + bytes(2042 + 4096)
+    (tmp_path / "a.iso").write_bytes(disc)
+    r = vz("create", "one", "--from", tmp_path / "a.iso", "--user", "anna")
+    assert r.status == 1 and "heeds no --user" in r.err and os.listdir(home) == [], r
+    r = vz("create", "one", "--from", "a.iso", "--disk", "1G", cwd=tmp_path)
+    assert r.status == 0, r
+    config = json.loads((home / "one.vz" / "config.json").read_text())
+    assert config["bootLoader"]["type"] == "efi" and len(config["graphicsDevices"]) == 1, config
+    assert [d["attachment"]["path"] for d in config["storageDevices"]] == ["disk.img", "installer.iso"]
+    assert (home / "one.vz" / "installer.iso").read_bytes() == disc and os.stat(home / "one.vz" / "disk.img").st_size == 1 << 30
+    (tmp_path / "a.iso").unlink()  # the machine has its own
+    r = vz("clone", "one", "two")
+    assert r.status == 0 and (home / "two.vz" / "installer.iso").read_bytes() == disc, r
 
 
 # ---- Downloads ----------------------------------------------------------------------------------

@@ -34,6 +34,17 @@ def test_start_and_stop(vz, machine):
     assert info(vz, "one")["state"] == "running"
 
 
+def test_a_process_that_hangs_is_turned_off(vz, machine):
+    machine("one")
+    assert vz("start", "one").status == 0
+    os.kill(info(vz, "one")["pid"], signal.SIGSTOP)
+    r = vz("stop", "--now", "one")
+    assert r.status == 0 and "was killed" in r.err, r
+    i = info(vz, "one")
+    assert i["state"] == "stopped" and i["lastRun"]["reason"] == "killed"
+    assert vz("start", "one").status == 0
+
+
 def test_pause_and_resume(vz, machine):
     machine("one")
     r = vz("pause", "one")
@@ -83,6 +94,47 @@ def test_save_and_restore(vz, home, machine):
     assert vz("pause", "one").status == 0
     assert vz("save", "one").status == 0, "a paused machine can be saved as it is"
     assert follows(log.read_bytes()), "nothing is lost, and nothing comes twice"
+
+
+def test_a_saved_state_travels(vz, home, machine, tmp_path, monkeypatch):
+    """To a file and back, by a passphrase; whatever is wrong, the machine is as it was."""
+    folder = machine("one", "--serial", "stdio", "--disk", "disk.img", code=COUNTING)
+    with open(folder / "disk.img", "wb") as f:
+        f.truncate(1 << 20)
+    log, state, word, other = folder / "console.log", tmp_path / "state", tmp_path / "word", tmp_path / "other"
+    word.write_text("open sesame\n")
+    other.write_text("open barley\n")
+    assert vz("start", "one").status == 0
+    for words in [], ["--passphrase-file", word], ["--passphrase-file", word, "--compress"]:
+        size = log.stat().st_size
+        while log.stat().st_size < size + 10:
+            time.sleep(0.02)
+        assert vz("save", "one", "--to", state, *words).status == 0
+        assert state.stat().st_mode & 0o777 == 0o600 and info(vz, "one")["state"] == "stopped"
+        size = log.stat().st_size
+        if words:
+            monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))  # no key of this user's is needed
+            for wrong, text in ([], "none was given"), (["--passphrase-file", other], "wrong passphrase"):
+                r = vz("restore", "one", "--from", state, *wrong)
+                assert r.status == 1 and text in r.err and info(vz, "one")["state"] == "stopped", r
+        assert vz("restore", "one", "--from", state, *words[:2]).status == 0
+        while log.stat().st_size < size + 10:
+            time.sleep(0.02)
+    assert follows(log.read_bytes()), "nothing is lost, and nothing comes twice"
+    assert vz("save", "one", "--to", word).status == 1 and info(vz, "one")["state"] == "running"
+    r = vz("save", "one", "--to", tmp_path / "no" / "folder")
+    assert r.status == 1 and "No such file" in r.err and info(vz, "one")["state"] == "running", r
+    assert vz("save", "one", "--to", state).status == 0 and vz("start", "one").status == 0
+    r = vz("restore", "one", "--from", state)
+    assert r.status == 1 and "runs" in r.err, r
+    assert vz("stop", "--now", "one").status == 0
+    os.utime(folder / "disk.img")
+    r = vz("restore", "one", "--from", state)
+    assert r.status == 1 and "disk.img has been written since" in r.err and info(vz, "one")["state"] == "stopped", r
+    assert vz("restore", "one", "--from", state, "--force").status == 0
+    assert vz("save", "one").status == 0
+    r = vz("restore", "one", "--from", state)
+    assert r.status == 1 and "is saved already" in r.err, r
 
 
 def test_a_saved_state_that_does_not_fit(vz, home, machine):

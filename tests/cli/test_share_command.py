@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """vz share: what a machine shares, seen and changed, while its guest has it mounted."""
+import fcntl
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 
 import guest_drivers
 from conftest import BUILD, VZ
-from machines import Control
+from machines import Control, boot, make_folder
 
 DRIVERS = (*guest_drivers.VIRTIO, *guest_drivers.SOCKETS, "fuse", "virtiofs")
 INIT = """
@@ -34,23 +35,19 @@ def home(tmp_path_factory):
 def g(home, kernels, initramfs, tmp_path_factory):
     """A machine that runs, with home/a shared as work, and home/b."""
     modules = guest_drivers.files(tmp_path_factory.mktemp("modules"), DRIVERS)
-    program = guest_drivers.program(tmp_path_factory.mktemp("programs"), "tests/boot/programs/watches.c")
-    initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"), program)
+    folder = tmp_path_factory.mktemp("programs")
+    programs = [guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("watches", "holds")]
+    agent = (f"{BUILD}/agent/vz-agent", "sbin/vz-agent")
+    initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, agent, *programs)
     folder = home / "g.vz"
-    folder.mkdir()
     for name in ("a", "b", "auto"):
         (home / name).mkdir()
         (home / name / "file").write_text(f"in {name}\n")
-    config = subprocess.run(
-        [VZ, "run", "--print-config", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M",
-         "--cmdline", "console=ttyS0 quiet", "--vsock", "cid=3", "--share", f"work={home}/a",
-         "--share", f"auto/tag={home}/auto,automount,ro", "--share", f"chosen={home}/auto,mount=/srv/some where",
-         "--share", f"com.apple.virtio-fs.automount=multiple,dir=one:{home}/a,dir=two:{home}/b"],
-        check=True, stdout=subprocess.PIPE)
-    (folder / "config.json").write_bytes(config.stdout)
-    subprocess.run([VZ, "start", "g"], check=True)
-    r = subprocess.run([VZ, "wait", "g", "--for", "boot", "--timeout", "10m"], stderr=subprocess.PIPE)
-    assert r.returncode == 0, (r.stderr, (folder / "console.log").read_text())
+    make_folder(folder, "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "256M",
+                "--cmdline", "console=ttyS0 quiet", "--vsock", "cid=3", "--share", f"work={home}/a",
+                "--share", f"auto/tag={home}/auto,automount,ro", "--share", f"chosen={home}/auto,mount=/srv/some where",
+                "--share", f"com.apple.virtio-fs.automount=multiple,dir=one:{home}/a,dir=two:{home}/b")
+    boot(folder)
     return "g"
 
 
@@ -95,7 +92,8 @@ def until_seen(vz, g, log, *lines, change=None):
 
 
 def test_watchers_are_told_of_the_hosts_changes(vz, g, home):
-    """c: its contents were changed; w: it was closed after writing; e: its attributes; n: made; d: removed."""
+    """c: its contents were changed; w: it was closed after writing; e: its attributes; n: made; d: removed; m, y: moved
+    from, to."""
     folder, where = home / "auto", "'/srv/some where'"
     (folder / "below").mkdir()
     (folder / "below/deep").write_text("x")
@@ -104,7 +102,8 @@ def test_watchers_are_told_of_the_hosts_changes(vz, g, home):
     until_seen(vz, g, "/tmp/events", "\tfile", change=lambda: (folder / "file").write_text("again\n"))
     st = (folder / "file").stat()
     (folder / "fresh").write_text("new\n")
-    seen = until_seen(vz, g, "/tmp/events", "c\t/srv/some where\tfresh", "w\t/srv/some where\tfresh")
+    seen = until_seen(vz, g, "/tmp/events", "n\t/srv/some where\tfresh", "c\t/srv/some where\tfresh",
+                      "w\t/srv/some where\tfresh")
     assert shell(vz, g, f"cat {where}/fresh {where}/file") == "new\nagain\n"
     # What a watcher reads then is what is there now, also of a file that was looked at just before.
     assert not any(line.startswith("e\t") for line in seen)
@@ -112,11 +111,26 @@ def test_watchers_are_told_of_the_hosts_changes(vz, g, home):
     until_seen(vz, g, "/tmp/events", "w\t/srv/some where\tover")
     shell(vz, g, ": >/tmp/events")
     (folder / "over").rename(folder / "fresh")
-    until_seen(vz, g, "/tmp/events", "c\t/srv/some where\tfresh")
+    until_seen(vz, g, "/tmp/events", "m\t/srv/some where\tover", "y\t/srv/some where\tfresh")
     assert shell(vz, g, f"cat {where}/fresh") == "other\n"
+    assert vz("exec", g, "--", "test", "-e", "/srv/some where/over").status == 1
     shell(vz, g, "sleep 1; : >/tmp/events")
     (folder / "fresh").unlink()
-    until_seen(vz, g, "/tmp/events", "e\t/srv/some where")
+    until_seen(vz, g, "/tmp/events", "d\t/srv/some where\tfresh")
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to("nowhere")
+    (folder / "below/up").write_text("from elsewhere\n")
+    (folder / "below/up").rename(folder / "up")
+    until_seen(vz, g, "/tmp/events", "n\t/srv/some where\tfolder", "n\t/srv/some where\tlink", "n\t/srv/some where\tup",
+               "w\t/srv/some where\tup")
+    seen = shell(vz, g, f"cd {where}; stat -c %F folder; readlink link; cat up")
+    assert seen == "directory\nnowhere\nfrom elsewhere\n"
+    (folder / "folder").rename(folder / "moved")
+    until_seen(vz, g, "/tmp/events", "m\t/srv/some where\tfolder", "y\t/srv/some where\tmoved")
+    (folder / "moved").rmdir()
+    (folder / "up").rename(folder / "below/up")
+    until_seen(vz, g, "/tmp/events", "d\t/srv/some where\tmoved", "d\t/srv/some where\tup")
+    assert shell(vz, g, f"cd {where}; ls -d moved up 2>/dev/null; cat below/up") == "from elsewhere\n"
     # A program is never open for writing, so that the host can start it at any time.
     shell(vz, g, "sleep 1; : >/tmp/events")
     fd = os.open(folder / "program", os.O_CREAT | os.O_WRONLY, 0o755)
@@ -141,16 +155,31 @@ def test_watchers_hear_once_of_the_guests_own_changes(vz, g, home):
     until_seen(vz, g, "/tmp/own", "\tprobe", change=lambda: (home / "auto/own/probe").write_text("x"))
     time.sleep(1)
     shell(vz, g, ": >/tmp/own; cd '/srv/some where/own'; echo x >mine; mv mine yours; rm yours; sleep 2")
-    assert [line for line in shell(vz, g, "cat /tmp/own").splitlines() if "mine" in line or "yours" in line] == [
+    seen = shell(vz, g, "cat /tmp/own")
+    assert [line for line in seen.splitlines() if "mine" in line or "yours" in line] == [
         f"{event}\t/srv/some where/own\t{name}" for event, name in
-        (("n", "mine"), ("c", "mine"), ("w", "mine"), ("m", "mine"), ("y", "yours"), ("d", "yours"))], shell(vz, g, "cat /tmp/own")
+        (("n", "mine"), ("c", "mine"), ("w", "mine"), ("m", "mine"), ("y", "yours"), ("d", "yours"))], seen
 
 
 def test_watchers_of_what_is_only_read_are_told(vz, g, home):
     watch(vz, g, "/media/shares/auto_tag", "/tmp/ro")
-    until_seen(vz, g, "/tmp/ro", "e\t/media/shares/auto_tag\tfile", change=lambda: (home / "auto/file").write_text("z\n"))
+    until_seen(vz, g, "/tmp/ro", "e\t/media/shares/auto_tag\tfile",
+               change=lambda: (home / "auto/file").write_text("z\n"))
     assert shell(vz, g, "cat /media/shares/auto_tag/file") == "z\n"
     (home / "auto/file").write_text("in auto\n")
+
+
+def test_watchers_are_told_after_the_agents_part_died(vz, g, home):
+    """Of the agent's processes it is the one that nobody waits for: all but the first, and those of this command."""
+    watch(vz, g, "/mnt", "/tmp/dies")
+    until_seen(vz, g, "/tmp/dies", "\tfile", change=lambda: (home / "a/file").write_text("in a\n"))
+    killed = shell(vz, g, """
+for p in $(pidof vz-agent); do
+    cut -d' ' -f4 /proc/$p/stat | grep -qx 1 || [ $p = $PPID ] || { kill -9 $p && echo $p; }
+done; : >/tmp/dies""")
+    assert killed.split()
+    until_seen(vz, g, "/tmp/dies", "\tfile", change=lambda: (home / "a/file").write_text("in a\n"))
+    shell(vz, g, "killall watches")
 
 
 def test_a_share_that_is_watched_can_be_unmounted(vz, g):
@@ -172,6 +201,19 @@ def test_another_directory_in_its_place(vz, g, home):
     r = vz("share", g, f"work={home}/nothing")
     assert r.status == 1 and "nothing" in r.err, r
     assert shell(vz, g, "cat /mnt/a/file") == "in a\n"
+
+
+def test_one_that_no_share_led_to_when_the_machine_was_locked(vz, g, home, tmp_path):
+    """In the sandbox, its threads may open that one then; and again the one of before."""
+    for i in range(3):
+        folder = tmp_path / f"later{i}"
+        (folder / "below").mkdir(parents=True)
+        (folder / "below" / "file").write_text(f"later {i}\n")
+        assert vz("share", g, f"work={folder}").status == 0
+        assert shell(vz, g, "cat /mnt/below/file; echo new >/mnt/below/new") == f"later {i}\n"
+        assert (folder / "below" / "new").read_text() == "new\n"
+    assert vz("share", g, f"work={home}/a").status == 0
+    assert "below" not in shell(vz, g, "ls /mnt")
 
 
 def test_watchers_are_told_of_what_is_shared_now(vz, g, home):
@@ -214,13 +256,19 @@ def test_files_that_are_open_outlive_a_save(vz, g, home):
     assert vz("share", g, f"work={home}/a").status == 0
     shell(vz, g, """
 cd /mnt && echo before >kept && echo gone >gone
-( exec 8<>kept 9<gone; while [ ! -e go ]; do sleep 0.2; done
-  cat <&8 >out; echo after >&8; (cat <&9 || echo lost) >>out 2>&1; mv out done ) </dev/null >/dev/null 2>&1 &
+exec 8<>kept 9<gone
+holds 8 sh -c 'while [ ! -e go ]; do sleep 0.2; done
+  cat <&8 >out; echo after >&8; (cat <&9 || echo lost) >>out 2>&1; mv out done' </dev/null >/dev/null 2>&1 &
 sleep 1; sync""")
     for command in (("save", g), ("restore", g)):
         r = vz(*command)
         assert r.status == 0, r
         (home / "a/gone").unlink(missing_ok=True)
+    with open(home / "a/kept", "rb") as f:  # it has its lock
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(OSError):
+            fcntl.lockf(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
     (home / "a/go").touch()
     deadline = time.monotonic() + 120
     while not (home / "a/done").exists():

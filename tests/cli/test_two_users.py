@@ -127,3 +127,51 @@ def test_its_process_is_not_anothers(machine):
                os.readlink(f"/proc/{p}/cwd") == os.path.realpath(folder))
     assert try_as_other(lambda: os.kill(pid, 9)) == "Operation not permitted"
     assert try_as_other(lambda: os.open(f"/proc/{pid}/mem", os.O_RDONLY)) == "Permission denied"
+
+
+def start_planted(place, kernel, mode, owner):
+    """`vz start` by OWNER of a folder in a place where everybody may make some."""
+    folder = f"{place}/planted.vz"
+    os.mkdir(folder)
+    config = run(OWNER, VZ, "run", "--kernel", kernel, "--accel", "soft", "--memory", "16M", "--print-config")
+    with open(f"{folder}/config.json", "w") as f:
+        f.write(config.stdout)
+    for path in (f"{folder}/config.json", folder):
+        os.chown(path, owner, owner)
+    os.chmod(folder, mode)
+    env = {"VZ_HOME": place, "HOME": place, "XDG_DATA_HOME": place}
+    r = run(OWNER, VZ, "start", "planted", env=env)
+    if r.returncode == 0:
+        run(OWNER, VZ, "stop", "--now", "planted", env=env)
+    return r
+
+
+@pytest.mark.parametrize("mode, owner, says", [(0o755, OTHER, "belongs to another user"), (0o777, OWNER, "everybody may write")])
+def test_a_machine_that_another_could_have_planted_is_not_run(machine, tiny_kernel, mode, owner, says):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o1777)
+        kernel = f"{place}/kernel"
+        os.rename(tiny_kernel(HALT), kernel)
+        os.chmod(kernel, 0o644)
+        r = start_planted(place, kernel, mode, owner)
+        assert r.returncode != 0 and says in r.stderr, r
+
+
+def test_links_are_not_followed(machine, tmp_path):
+    """Where the log and the socket were, somebody has put links to what the owner may write."""
+    folder, env = machine
+    assert run(OWNER, VZ, "stop", "--now", "m", env=env).returncode == 0
+    precious = f"{os.path.dirname(folder)}/precious"
+    with open(precious, "w") as f:
+        f.write("precious")
+    os.chown(precious, OWNER, OWNER)
+    for name in ("vz.log", "control.sock", "console.log", "lock"):
+        path = f"{folder}/{name}"
+        if os.path.lexists(path):
+            os.unlink(path)
+        os.symlink(precious, path)
+    run(OWNER, VZ, "start", "m", env=env)
+    run(OWNER, VZ, "stop", "--now", "m", env=env)
+    with open(precious) as f:
+        assert f.read() == "precious"
+    assert stat.S_ISREG(os.lstat(precious).st_mode)

@@ -13,6 +13,7 @@ import pytest
     (["--version"], ["vz 0."]),
     (["-V"], ["vz 0."]),
     (["version"], ["vz 0."]),
+    (["version", "--json"], ['{"version": "0.']),
     (["help", "doctor"], ["Usage: vz doctor", "--json"]),
 ])
 def test_help_is_on_stdout(vz, args, words):

@@ -10,16 +10,15 @@ import time
 import pytest
 
 import guest_drivers
-from conftest import BUILD, SLOWER, VZ
-from machines import Control
+from conftest import BUILD, PATIENT, SLOWER, VZ
+from machines import Control, make_folder
 
 MIB = 1 << 20
 LIMIT_S = 300 * SLOWER
 UNTIL_S = 90 * SLOWER
-PATIENT = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 CYCLES = 100
-DRIVERS = ("xhci_pci", "usb_storage", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs", "usbhid", "hid_generic", "virtio_pci",
-           "vmw_vsock_virtio_transport")
+DRIVERS = ("xhci_pci", "usb_storage", "uas", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs", "usbhid",
+           "hid_generic", "virtio_pci", "vmw_vsock_virtio_transport")
 INIT = """
 mount -t tmpfs tmp /tmp; mkdir -p /dev/pts /var/lib /a /b; mount -t devpts pts /dev/pts
 echo root:x:0:0:root:/root:/bin/sh >/etc/passwd; echo root:x:0: >/etc/group
@@ -33,13 +32,10 @@ class Guest:
 
     def __init__(self, home, kernel, initrd):
         self.name, self.folder = "g", home / "g.vz"
-        self.folder.mkdir()
+        make_folder(self.folder, "--kernel", kernel, "--initrd", initrd, "--memory", "384M", "--cmdline",
+                    f"console=ttyS0 quiet {PATIENT}", "--vsock", "cid=3", "--usb-disk", f"{self.folder}/first.img,uas",
+                    "--keyboard")
         self.first = self.image("first.img")
-        config = subprocess.run(
-            [VZ, "run", "--print-config", "--kernel", kernel, "--initrd", initrd, "--memory", "384M", "--cmdline",
-             f"console=ttyS0 quiet {PATIENT}", "--vsock", "cid=3", "--usb-disk", self.first, "--keyboard"],
-            check=True, stdout=subprocess.PIPE)
-        (self.folder / "config.json").write_bytes(config.stdout)
         self.start()
 
     def start(self):
@@ -49,7 +45,7 @@ class Guest:
         self.control.socket.settimeout(LIMIT_S)
 
     def vz(self, *argv, status=0):
-        r = subprocess.run([VZ, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
+        r = subprocess.run([VZ, *map(str, argv)], capture_output=True, text=True, timeout=LIMIT_S)
         assert r.returncode == status, (argv, r, (self.folder / "console.log").read_text(errors="replace")[-3000:])
         return r
 
@@ -72,7 +68,8 @@ class Guest:
 
     def until(self, script):
         """Until that succeeds in the guest."""
-        self.run(f"for i in $(seq {UNTIL_S * 5}); do {script} && exit 0; sleep 0.2; done; dmesg | tail -n 30 >&2; exit 1")
+        self.run(f"for i in $(seq {UNTIL_S * 5}); do {script} && exit 0; sleep 0.2; done; "
+                 "dmesg | tail -n 30 >&2; exit 1")
 
     def until_disk(self, size):
         """The name of the one that has so many bytes."""
@@ -87,7 +84,9 @@ def g(kernels, initramfs, tmp_path_factory):
     os.environ["VZ_HOME"] = str(home)
     folder = tmp_path_factory.mktemp("modules")
     files, load = guest_drivers.Needs(folder)(*DRIVERS)
-    initrd = initramfs(load + INIT, *files, guest_drivers.program(folder, "tests/virtio/eject.c"), (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
+    initrd = initramfs(load + INIT, *files, guest_drivers.program(folder, "tests/virtio/eject.c"),
+                       guest_drivers.program(folder, "tests/boot/diskload.c"),
+                       (f"{BUILD}/agent/vz-agent", "sbin/vz-agent"))
     try:
         g = Guest(home, kernels["amd64"], initrd)
         yield g
@@ -118,6 +117,10 @@ def test_a_disk_comes_and_goes(g):
     g.until(f"[ ! -e /sys/block/{name} ]")
     assert len(g.devices()) == 1 and len(json.loads((g.folder / "config.json").read_text())["storageDevices"]) == 1
     assert g.control.call("detach-usb", uuid=device[0]["uuid"])["error"]["code"] == 30004
+    g.vz("attach", g.name, "usb-disk", path)
+    g.until_disk(3 * MIB)
+    g.call("detach-usb", uuid=g.devices()[-1]["uuid"])  # as another program would: config.json follows
+    assert len(g.devices()) == 1 and len(json.loads((g.folder / "config.json").read_text())["storageDevices"]) == 1
     g.run("dmesg | grep -E 'xhci.*(not respond|died|error)' && exit 1; exit 0")
 
 
@@ -130,21 +133,20 @@ def test_what_cannot_be_attached_is_not_kept(g):
 
 
 def test_a_hundred_cycles_under_io(g):
-    """At any speed: the guest may not have noticed one before the next comes; the last one works."""
-    seed = random.randrange(1 << 32)
-    chance = random.Random(seed)
+    """At any speed, by either transport: the guest may not have noticed one before the next comes; the last one works."""
     path = g.image("other.img", 5 * MIB)
     g.run("(while [ ! -e /tmp/stop ]; do dd if=/dev/zero of=/dev/sda bs=64k oflag=direct 2>/dev/null; "
           "dd if=/dev/sda of=/dev/null bs=4k iflag=direct 2>/dev/null; done; echo over >/tmp/over) >/dev/null 2>&1 &")
-    g.run("(while [ ! -e /tmp/stop ]; do for d in /dev/sd[b-z]; do [ -b $d ] && dd if=$d of=/dev/null bs=64k 2>/dev/null; "
-          "done; usleep 1000; done) >/dev/null 2>&1 &")
+    g.run("(while [ ! -e /tmp/stop ]; do for d in /dev/sd[b-z]; do [ -b $d ] && dd if=$d of=/dev/null bs=64k "
+          "2>/dev/null; done; usleep 1000; done) >/dev/null 2>&1 &")
     uuid = "12345678-9abc-4def-8012-3456789abcde"
     device = {"type": "usbMassStorage", "uuid": uuid, "attachment": {"type": "diskImage", "path": path}}
     for _ in range(CYCLES):
+        device["uas"] = random.choice((False, True))
         g.call("attach-usb", device=device)
-        time.sleep(chance.choice((0, 0.005, 0.05, 0.3)))
+        time.sleep(random.choice((0, 0.005, 0.05, 0.3)))
         g.call("detach-usb", uuid=uuid)
-        time.sleep(chance.choice((0, 0.005, 0.05)))
+        time.sleep(random.choice((0, 0.005, 0.05)))
     g.call("attach-usb", device=device)
     name = g.until_disk(5 * MIB)
     g.run("touch /tmp/stop")
@@ -235,7 +237,7 @@ def test_what_was_attached_is_there_after_save_and_restore(g):
     spare = g.image("spare.img", 6 * MIB)
     g.vz("attach", g.name, "usb-disk", spare)
     gone = g.until_disk(6 * MIB)
-    g.vz("attach", g.name, "usb-disk", path)
+    g.vz("attach", g.name, "usb-disk", f"{path},uas")
     name = g.until_disk(16 * MIB)
     g.vz("detach", g.name, next(d["uuid"] for d in g.devices() if d["disk"] == 1))  # so a lower port is free
     g.until(f"[ ! -e /sys/block/{gone} ]")
@@ -249,3 +251,70 @@ def test_what_was_attached_is_there_after_save_and_restore(g):
     g.run(f"umount /b && [ -b /dev/{name} ]; dmesg | grep -E '{name}.*error' && exit 1; exit 0")
     g.vz("detach", g.name, after[1]["uuid"])
     g.until(f"[ ! -e /sys/block/{name} ]")
+
+
+def test_a_save_comes_in_the_middle_of_many_commands(g):
+    """Of a disk by UAS, whose guest compares what it reads with what it wrote."""
+    g.vz("attach", g.name, "usb-disk", g.image("busy.img", 24 * MIB) + ",uas")
+    name = g.until_disk(24 * MIB)
+    g.run(f"dmesg -c >/dev/null; rm -f /tmp/halt /tmp/rounds; (while [ ! -e /tmp/halt ] && dd if=/dev/zero of=/dev/{name} bs=1M count=24 oflag=direct 2>/dev/null && "
+          f"diskload depth /dev/{name} 5 300 14; do echo >>/tmp/rounds; done; echo over >>/tmp/over) >/tmp/load 2>&1 &")
+    for _ in range(3):
+        rounds = int(g.run("wc -l <>/tmp/rounds"))
+        g.until(f"[ $(wc -l </tmp/rounds) -gt {rounds} ]")
+        time.sleep(random.random() / 2)
+        g.vz("save", g.name)
+        g.start()
+    g.run("rm /tmp/over; touch /tmp/halt")
+    g.until("[ -e /tmp/over ]")
+    g.run(f"cat /tmp/load; ! grep -v 'all is well' /tmp/load | grep . && ! dmesg | grep -E '{name}.*error|uas_eh|xhci.*(not respond|died)'")
+    g.vz("detach", g.name, g.devices()[-1]["uuid"])
+    g.until(f"[ ! -e /sys/block/{name} ]")
+
+
+def test_what_the_machine_began_with_leaves_the_configuration_too(g):
+    """A disk without a UUID of its own; and its controller stays described, as the guest has it still."""
+    g.call("detach-usb", uuid=g.devices()[0]["uuid"])
+    config = json.loads((g.folder / "config.json").read_text())
+    assert not g.devices() and not config.get("storageDevices"), config
+    g.vz("save", g.name)
+    g.start()
+    assert not g.devices()
+
+
+def test_a_disk_on_a_server_comes_and_goes(g, monkeypatch):
+    """The machine goes on while it connects; where nobody answers it says so. In a sandbox it has no way there."""
+    socket = f"{g.folder}/nbd.sock"
+    r = g.vz("attach", g.name, "usb-disk", f"nbd+unix:///?socket={socket}", status=1)
+    assert "the machine's sandbox is closed, and has no way to NBD servers" in r.stderr, r
+    g.vz("stop", g.name, "--now")
+    monkeypatch.setenv("VZ_SANDBOX", "off")
+    g.start()
+    before, config_file = g.devices(), g.folder / "config.json"
+    server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "memory", "7M"])
+    try:
+        while not os.path.exists(socket):
+            time.sleep(0.05)
+        g.vz("attach", g.name, "usb-disk", f"nbd+unix:///?socket={socket}")
+        name = g.until_disk(7 * MIB)
+        g.run(f"echo text | dd of=/dev/{name} conv=fsync 2>/dev/null; head -c 4 /dev/{name} | grep text")
+        g.vz("detach", g.name, g.devices()[-1]["uuid"])
+        g.until(f"[ ! -e /sys/block/{name} ]")
+        g.vz("attach", g.name, "cdrom", "empty")
+        g.vz("insert", g.name, f"nbd+unix:///?socket={socket}")
+        g.until("[ \"$(head -c 4 /dev/sr0)\" = text ]")
+        config = json.loads(config_file.read_text())["storageDevices"][-1]
+        assert config["attachment"]["uri"] == f"nbd+unix:///?socket={socket}", config
+        g.vz("eject", g.name)
+        g.until("! head -c 4 /dev/sr0 2>/dev/null | grep -q .")
+        r = g.vz("insert", g.name, f"nbd+unix:///?socket={socket}.other", status=1)
+        assert "No such file" in r.stderr and not g.devices()[-1]["disc"], r
+        g.vz("detach", g.name, g.devices()[-1]["uuid"])
+        server.terminate()
+        server.wait(20)  # for connections, of which there is none
+    finally:
+        server.kill()
+        server.wait()
+    r = g.vz("attach", g.name, "usb-disk", f"nbd+unix:///?socket={socket}.other", status=1)
+    assert "No such file" in r.stderr, r
+    assert g.devices() == before and len(json.loads(config_file.read_text()).get("storageDevices", [])) == len(before)

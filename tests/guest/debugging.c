@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Single steps and breakpoints where they meet other things: shadows, INT1, HLT, serializing
- * instructions, user mode, DR6's memory, DR4 and DR5. SDM vol. 3, 6.8.3 and 18.2 to 18.3; what a
+ * instructions, user mode, DR6's memory, DR4 and DR5; breakpoints on ports and inside repeated
+ * instructions, steps from branch to branch. SDM vol. 3, 6.8.3 and 18.2 to 18.4; what a
  * data breakpoint of a MOV SS does to the next instruction is known from real CPUs. */
 #include "guest.h"
 
@@ -11,7 +12,7 @@
 #define RF        UINT64_C(0x10000)
 
 static struct {
-    uint64_t rip, dr6;
+    uint64_t rip, dr6, rcx, rflags;
 } seen[16];
 static volatile unsigned count;
 
@@ -31,6 +32,8 @@ static void on_debug(struct frame *f)
     if (count < 16) {
         seen[count].rip = f->rip;
         seen[count].dr6 = dr6;
+        seen[count].rcx = f->rcx;
+        seen[count].rflags = f->rflags;
     }
     if (dr6 & 4)
         f->rflags |= RF;
@@ -282,6 +285,68 @@ static void other_names(void)
     CHECK_EQ("  and without", catch_exception(use_dr5, NULL, NULL), -1);
 }
 
+extern char port_1[], rep_watched[], rep_after[], btf_1[], btf_2[];
+
+/* DR3: bit 3 of DR6. */
+static void ports(void)
+{
+    uint64_t cr4 = READ_CR(4);
+
+    WRITE_CR(4, cr4 | 8);
+    WRITE_DR(3, 0x80);
+    WRITE_DR(7, 0x20000480); /* a port, 1 byte */
+    forget();
+    outb(0x81, 0);
+    CHECK_EQ("a breakpoint on a port does not hit at the next port", count, 0);
+    __asm__ volatile("outb %al, $0x80; port_1: nop");
+    CHECK_EQ("  hits once at its own", count, 1);
+    CHECK_EQ("  behind the instruction", seen[0].rip, (uint64_t)port_1);
+    CHECK_EQ("  DR6", seen[0].dr6, DR6_FIXED | 8);
+    *(volatile uint8_t *)0x80;
+    CHECK_EQ("  not at memory of that address", count, 1);
+    WRITE_DR(3, 0x82);
+    WRITE_DR(7, 0xe0000480); /* 4 bytes */
+    forget();
+    inb(0x83);
+    outb(0x84, 0);
+    CHECK_EQ("one of 4 ports hits at the last", count, 1);
+    WRITE_CR(4, cr4 & ~8ull);
+    forget();
+    inb(0x83);
+    CHECK_EQ("without CR4.DE it does not", count, 0);
+    WRITE_CR(4, cr4);
+    WRITE_DR(7, 0x400);
+}
+
+static void watched_repetition(void)
+{
+    static volatile uint8_t area[8];
+    volatile uint8_t *p = area;
+    uint64_t n = sizeof(area);
+
+    WRITE_DR(0, &area[2]);
+    WRITE_DR(7, 0x10402); /* writes, 1 byte */
+    forget();
+    __asm__ volatile("rep_watched: rep stosb; rep_after: nop" : "+D"(p), "+c"(n) : "a"(7) : "memory");
+    WRITE_DR(7, 0x400);
+    CHECK_EQ("a watchpoint in REP STOS hits once", count, 1);
+    CHECK_EQ("  behind the iteration", seen[0].rcx, sizeof(area) - 3);
+    CHECK_EQ("  at the instruction", seen[0].rip, (uint64_t)rep_watched);
+    CHECK("  which goes on without its own breakpoint", (seen[0].rflags & RF) && !n && area[7] == 7);
+}
+
+static void from_branch_to_branch(void)
+{
+    forget();
+    wrmsr(0x1d9, 2);
+    __asm__ volatile(SET_TF "nop\n xor %%eax, %%eax\n jnz 1f\n nop\n 1: jmp btf_1\n nop\n btf_1: nop\n btf_2: " CLEAR_TF
+                     : : : "rax", "cc", "memory");
+    CHECK_EQ("BTF: a step behind the branch that is taken", seen[0].rip, (uint64_t)btf_1);
+    CHECK_EQ("  like any step", seen[0].dr6, DR6_FIXED | DR6_BS);
+    CHECK_EQ("  once: then behind each instruction", seen[1].rip, (uint64_t)btf_2);
+    CHECK_EQ("  since #DB switches it off", rdmsr(0x1d9), 0);
+}
+
 static void on_wakeup(struct frame *f)
 {
     apic_write(0xb0, 0);
@@ -300,5 +365,8 @@ int guest_main(void)
     memory_of_dr6();
     watched_stack_segment();
     other_names();
+    ports();
+    watched_repetition();
+    from_branch_to_branch();
     return check_failures();
 }

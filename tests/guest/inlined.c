@@ -40,7 +40,7 @@ __asm__(".data; .balign 64; .global seen, change; seen: .fill 16, 8, 0; change: 
         "call_aligned: mov (%rax), %eax; int $0x80\n"
         "call_entry:   mov %rcx, seen; mov %r11, seen+8; pushf; pop seen+16; mov %cs, seen+40\n"
         "              mov %ss, seen+48; mov %rsp, seen+56; mov change+8, %eax; test %eax, %eax; jz 1f\n"
-        "              mov %eax, 0xfee00300\n"
+        "              movabs %eax, 0xfee00300\n"
         "1:            or change+16, %r11; xor change+24, %rcx\n"
         "sysret_at:    sysretq\n"
         "swap_twice:   swapgs; swapgs; ret\n"
@@ -136,11 +136,15 @@ static void other_selectors(void)
 
 static void trap_after_sysret(void)
 {
+    uint64_t dr6;
     struct frame f;
 
+    __asm__ volatile("mov %0, %%dr6" : : "r"(UINT64_C(0)));
     change[2] = TF;
     CHECK_EQ("SYSRET that sets TF: #DB", call(&f), 1);
-    CHECK_EQ("  behind the first instruction", f.rip, (uint64_t)call_after + 1);
+    CHECK_EQ("  as if SYSCALL had just ended", f.rip, (uint64_t)call_after);
+    __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
+    CHECK_EQ("  of a step", dr6 & 0xf00f, 0x4000);
     change[2] = 0;
     CHECK_EQ("  and no more", call(&f), -1);
     change[0] |= TF;

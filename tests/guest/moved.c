@@ -8,6 +8,7 @@
 #define ROUNDS 60
 #define BASE   UINT64_C(0x550000000000)
 #define STRIDE UINT64_C(0x1234567000)
+#define ALIAS  65536 /* behind each address the first page is once more */
 
 /* What the functions leave; the code stores there relative to RIP. */
 struct data {
@@ -18,8 +19,9 @@ struct data {
 };
 
 extern uint8_t moved_code[], moved_code_end[];
-extern uint8_t moved_address[], moved_numbers[], moved_calls[], moved_fpu[], moved_strings[],
-    moved_crosses[], moved_value[], moved_faults[], moved_fault_at[], moved_loop[];
+extern uint8_t moved_address[], moved_numbers[], moved_calls[], moved_fpu[], moved_strings[], moved_crosses[],
+    moved_into[], moved_which[], moved_far_which[], moved_alias[], moved_here[], moved_value[], moved_faults[],
+    moved_fault_at[], moved_loop[];
 
 __asm__(".section .text\n"
         ".balign 4096\n"
@@ -100,6 +102,16 @@ __asm__(".section .text\n"
         "    dec %ecx\n"
         "    jnz 1b\n"
         "    ret\n"
+        "moved_into: jmp moved_crosses\n"
+        "moved_which: call moved_far_which\n"
+        "    ret\n"
+        "moved_here: lea moved_here(%rip), %rax\n"
+        "    jmp 1f\n"
+        "1:  ret\n"
+        "moved_alias: call moved_here+65536\n"
+        "    lea moved_here(%rip), %rcx\n"
+        "    sub %rcx, %rax\n"
+        "    ret\n"
         "moved_value: mov $1, %eax\n"                             /* changed by its users */
         "    ret\n"
         "moved_faults: mov $7, %eax\n"
@@ -110,6 +122,8 @@ __asm__(".section .text\n"
         "    .byte 0, 0, 0\n"                           /* as an instruction of its own: add %al, (%rax); add .. */
         "    ret\n"
         "moved_far_callee: mov (%rsp), %rax\n"
+        "    ret\n"
+        "moved_far_which: mov $1, %eax\n"                        /* 2 in the other second page */
         "    ret\n"
         "    .org moved_code + 8192\n"
         "moved_code_end:\n"
@@ -143,6 +157,7 @@ static void map(unsigned n)
 {
     *page_entry(place(n)) = (uint64_t)code[0] | 3;
     *page_entry(place(n) + 4096) = (uint64_t)code[1 + n % 2] | 3;
+    *page_entry(place(n) + ALIAS) = (uint64_t)code[0] | 3;
     datas[n] = alloc_page();
     *page_entry(place(n) + 8192) = (uint64_t)datas[n] | 3;
     datas[n]->number = 1000 + n;
@@ -156,6 +171,7 @@ static void make_code(void)
     }
     /* The rest of the MOV is 0, 0, and 0 or 5. */
     code[2][2] = 5;
+    code[2][moved_far_which - moved_code - 4096 + 1] = 2;
 }
 
 static void run_one(unsigned n)
@@ -173,6 +189,10 @@ static void run_one(unsigned n)
     want(run(n, moved_strings), 0, "strings", n);
     want(d->pair[0], first + 1, "a pair exchanged", n);
     want(run(n, moved_loop), 100 * d->number, "a loop", n);
+    want(run(n, moved_into), n % 2 ? 0x05000001 : 1, "a jump to an instruction in two pages", n);
+    want(run(n, moved_which), 1 + n % 2, "which second page", n);
+    want(run(n, moved_alias), ALIAS, "the same page beside itself", n);
+    want(run(n, moved_here), place(n) + (uint64_t)(moved_here - moved_code), "where the page itself is", n);
     want(run(n, moved_crosses), n % 2 ? 0x05000001 : 1, "an instruction in two pages", n);
 }
 
@@ -251,6 +271,80 @@ static void remapped(void)
     CHECK("other data at the same address", good);
 }
 
+/* Its first page is linked with what was behind it. */
+static void other_second_page(void)
+{
+    good = true;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned n = round % 7 % PLACES, now = round % 2;
+
+        *page_entry(place(n) + 4096) = (uint64_t)code[1 + now] | 3;
+        flush_page((void *)(place(n) + 4096));
+        for (unsigned k = 0; k < 3; k++)
+            want(run(n, moved_which), 1 + now, "which second page there is now", n);
+        want(run((n + 9) % PLACES, moved_which), 1 + (n + 9) % 2, "and elsewhere", n);
+        *page_entry(place(n) + 4096) = (uint64_t)code[1 + n % 2] | 3;
+        flush_page((void *)(place(n) + 4096));
+        run_one(n);
+    }
+    CHECK("another page behind the same one", good);
+}
+
+/* ---- the same addresses in several address spaces, whose translations are kept ---- */
+
+#define SPACES 7
+#define PCIDE  (UINT64_C(1) << 17)
+#define KEEP   (UINT64_C(1) << 63)
+#define SLOT   (BASE >> 39 & 511) /* of the top table: where the places begin, */
+#define SLOTS  (((PLACES - 1) * STRIDE >> 39) + 2) /* and how many they may be in */
+
+static uint64_t space_cr3[SPACES];
+
+/* Each sees its own part of the places: the same code, and other data, at the addresses of the first ones. */
+static void make_spaces(void)
+{
+    uint64_t kept[SLOTS];
+
+    memcpy(kept, &pml4[SLOT], sizeof(kept));
+    for (unsigned s = 0; s < SPACES; s++) {
+        uint64_t *top = alloc_page();
+
+        memset(&pml4[SLOT], 0, sizeof(kept)); /* page_entry() makes new tables below */
+        for (unsigned n = 0; n < PLACES; n++)
+            map(n);
+        memcpy(top, pml4, 4096);
+        space_cr3[s] = (uint64_t)top | (s + 1);
+    }
+    memcpy(&pml4[SLOT], kept, sizeof(kept));
+}
+
+/* A function that says where it is runs in all of them by turns, so each remembers it; and then elsewhere in one of
+ * them, to where its translation is moved: the others must not find that one. */
+static void by_turns(void)
+{
+    uint64_t cr3 = READ_CR(3);
+    uint32_t seed = 3;
+
+    good = true;
+    make_spaces();
+    WRITE_CR(4, READ_CR(4) | PCIDE);
+    for (unsigned round = 0; round < 60 * ROUNDS; round++) {
+        unsigned s, n;
+
+        seed = seed * 1103515245 + 12345;
+        s = round < 10 * ROUNDS ? round % SPACES : (seed >> 16) % SPACES;
+        n = round < 10 * ROUNDS ? 0 : (seed >> 8 & 15) ? (round / 64) % 3 : (seed >> 12) % PLACES;
+        WRITE_CR(3, space_cr3[s] | KEEP);
+        want(run(n, moved_here), place(n) + (uint64_t)(moved_here - moved_code), "where the page is in this space", n);
+        want(run(n, moved_address), place(n), "an address in this space", n);
+        want(run(n, moved_calls), 0, "return addresses in this space", n);
+        want(run(n, moved_which), 1 + n % 2, "which second page in this space", n);
+    }
+    WRITE_CR(3, cr3);
+    WRITE_CR(4, READ_CR(4) & ~PCIDE);
+    CHECK("several address spaces by turns", good);
+}
+
 int guest_main(void)
 {
     make_code();
@@ -259,5 +353,7 @@ int guest_main(void)
     in_turn();
     changed();
     remapped();
+    other_second_page();
+    by_turns();
     return check_failures();
 }

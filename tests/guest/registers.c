@@ -67,6 +67,8 @@ static void model_specific(void)
     address("SYSENTER_EIP", 0x176);
     keeps("MISC_ENABLE", 0x1a0, (0x400c50809 & ~0x1880ull) | (misc & 0x1880));
     CHECK("  a reserved bit is refused", refused(0x1a0, misc | 1ull << 63));
+    keeps("DEBUGCTL", 0x1d9, 3);
+    CHECK("  a reserved bit is refused", refused(0x1d9, 4));
     keeps("PAT", 0x277, 0x07070707);
     CHECK("  a reserved type is refused", refused(0x277, 0x02) && refused(0x277, 0x0800));
     address("FS.base", 0xc0000100);

@@ -37,7 +37,9 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         TRAP(int80, "int $0x80") FAULT(int_dpl0, "int $0x55") FAULT(int_absent, "int $0x56")
         FAULT(read_at, "mov (%rdi), %rax") FAULT(write_at, "mov %rax, (%rdi)") FAULT(and_at, "lock andq $-1, (%rdi)")
         FAULT(push_at, "push %rax") FAULT(sse_at, "movups (%rdi), %xmm0") "call_at: call *%rdi; syscall\n"
-        FAULT(misaligned, "mov 1(%rbx), %rax") "x87: fninit; fldcw (%rdi); fld1; fldz; fdivrp; x87_at: fwait; syscall\n"
+        FAULT(misaligned, "mov 1(%rbx), %rax") FAULT(odd_ten, "fldt 4(%rbx)") FAULT(odd_env, "fnstenv 6(%rbx)")
+        FAULT(odd_far, "mov (%rdi), %rax")
+        "x87: fninit; fldcw (%rdi); fld1; fldz; fdivrp; x87_at: fwait; syscall\n"
         "sse: ldmxcsr (%rdi); xorps %xmm1, %xmm1; cvtsi2ss %ebx, %xmm0; sse_at2: divss %xmm1, %xmm0; syscall\n"
         TRAP(popf_tf, "pushfq; orq $0x100, (%rsp); popfq; nop")
         "copy: rep movsb; syscall\n"
@@ -130,7 +132,7 @@ LABELS(from_cr2) LABELS(to_cr3) LABELS(from_cr4) LABELS(to_cr8) LABELS(to_dr7) L
 LABELS(wrmsr_) LABELS(swapgs) LABELS(sysret_) LABELS(rdpmc) LABELS(in_imm) LABELS(in_dx) LABELS(out_dx) LABELS(insb)
 LABELS(rep_outsb) LABELS(xsetbv) LABELS(null_ss) LABELS(kernel_ds) LABELS(beyond_gdt) LABELS(int80) LABELS(int_dpl0)
 LABELS(int_absent) LABELS(read_at) LABELS(write_at) LABELS(and_at) LABELS(push_at) LABELS(sse_at) LABELS(misaligned)
-LABELS(popf_tf)
+LABELS(popf_tf) LABELS(odd_ten) LABELS(odd_env) LABELS(odd_far)
 extern char call_at[], x87[], x87_at[], sse[], sse_at2[], tsc[], tscp[], rdpid_[], lsl_[], cpuid_[], copy[], bases[],
     in_ok[], cli_ok[], load_ds[], read_ds[], iret_user[], lret_user[];
 
@@ -169,6 +171,9 @@ static const struct one ones[] = {
     {"vsyscall page, read", read_at, read_at_at, 14, 4, 0, 0, VSYSCALL, VSYSCALL, 0},
     {"the lower half's last page", read_at, read_at_at, 14, 4, 0, 0, LAST + 16, LAST + 16, 0},
     {"#AC", misaligned, misaligned_at, 17, 0, 0, 0, 0, ANY, AC},
+    {"#AC, 80 bits at a multiple of 4", odd_ten, odd_ten_at, 17, 0, 0, 0, 0, ANY, AC},
+    {"#AC, an environment", odd_env, odd_env_at, 17, 0, 0, 0, 0, ANY, AC},
+    {"#GP before #AC", odd_far, odd_far_at, 13, 0, 0, 0, UINT64_C(0x800000000001), ANY, AC},
 };
 
 static void faults(void)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -30,6 +31,7 @@ struct loop_timer {
 };
 
 struct loop {
+    pthread_mutex_t lock; /* over the work, which any thread may queue */
     struct loop_work *work[FAKE_LOOP_MAX];
     unsigned work_count;
     struct loop_fd *fd[FAKE_LOOP_MAX];
@@ -39,11 +41,15 @@ struct loop {
 int loop_create(struct loop **ret)
 {
     *ret = calloc(1, sizeof(**ret));
+    if (*ret)
+        pthread_mutex_init(&(*ret)->lock, NULL);
     return *ret ? 0 : -ENOMEM;
 }
 
 void loop_destroy(struct loop *loop)
 {
+    if (loop)
+        pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
 
@@ -57,19 +63,23 @@ bool loop_is_current(const struct loop *loop)
 
 void loop_work_queue(struct loop *loop, struct loop_work *work)
 {
-    if (work->queued || loop->work_count == FAKE_LOOP_MAX)
-        return;
-    work->queued = true;
-    loop->work[loop->work_count++] = work;
+    pthread_mutex_lock(&loop->lock);
+    if (!work->queued && loop->work_count < FAKE_LOOP_MAX) {
+        work->queued = true;
+        loop->work[loop->work_count++] = work;
+    }
+    pthread_mutex_unlock(&loop->lock);
 }
 
 void loop_work_cancel(struct loop *loop, struct loop_work *work)
 {
+    pthread_mutex_lock(&loop->lock);
     for (unsigned i = 0; i < loop->work_count; i++) {
         if (loop->work[i] == work)
             loop->work[i] = NULL;
     }
     work->queued = false;
+    pthread_mutex_unlock(&loop->lock);
 }
 
 int loop_fd_add(struct loop *loop, int fd, unsigned events, void (*fn)(void *arg, unsigned events),
@@ -166,19 +176,24 @@ static inline unsigned fake_loop_fire(struct loop *loop)
 /* One turn: what was queued, then every descriptor that is ready. */
 static inline void fake_loop_turn(struct loop *loop)
 {
-    unsigned count = loop->work_count;
+    unsigned count;
 
+    pthread_mutex_lock(&loop->lock);
+    count = loop->work_count;
     for (unsigned i = 0; i < count; i++) {
         struct loop_work *work = loop->work[i];
 
         if (!work)
             continue;
         work->queued = false;
+        pthread_mutex_unlock(&loop->lock);
         work->fn(work->arg);
+        pthread_mutex_lock(&loop->lock);
     }
     loop->work_count -= count;
     for (unsigned i = 0; i < loop->work_count; i++)
         loop->work[i] = loop->work[i + count];
+    pthread_mutex_unlock(&loop->lock);
     for (unsigned i = 0; i < FAKE_LOOP_MAX; i++) {
         struct loop_fd *f = loop->fd[i];
         struct pollfd p;

@@ -18,6 +18,7 @@
 #define FV_RAM       (8 * MIB)
 #define FV_RINGS     0x10000u /* queue i's rings: 64 KiB from here + i * 64 KiB */
 #define FV_DATA      0x400000u /* fv_alloc() gives from here on */
+#define FV_WINDOWS   UINT64_C(0x100000000)
 #define FV_DEVFN     PCI_DEVFN(4, 0)
 #define FV_BAR       (UINT64_C(1) << 45)
 #define FV_MSIX      0xc0000000u
@@ -50,28 +51,42 @@ struct fv_buf {
     bool in; /* the device writes it */
 };
 
-static inline void fv_create(struct fv *v, const struct virtio_ops *ops, const void *options)
+/* Memory, with room for so much of windows, and buses. fv_create_device() follows. */
+static inline void fv_create_machine(struct fv *v, uint64_t windows)
 {
     struct pci_host_options o = {.ecam_base = 0xb0000000, .mem32_base = FV_MSIX,
                                  .mem32_end = 0xfec00000, .io_base = 0x1000,
                                  .mem64_base = FV_BAR, .mem64_end = UINT64_C(1) << 46};
-    struct virtio_params p = {.options = options};
-    const struct mem_options ram = {.capacity = FV_RAM, .shared = true, .strict = true};
-    struct vz_error err = {0};
+    const struct mem_options ram = {.capacity = FV_RAM, .shared = true, .strict = true, .windows = windows};
 
     memset(v, 0, sizeof(*v));
     fake_machine_init(&v->m);
     ck_assert_int_eq(mem_create_with(&ram, &v->mem, NULL), 0);
     ck_assert_int_eq(mem_add(v->mem, 0, FV_RAM, false), 0);
+    ck_assert(!windows || mem_add_windows(v->mem, FV_WINDOWS) == 0);
     v->ram = mmap(NULL, FV_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, v->mem->fd, 0);
     ck_assert_ptr_ne(v->ram, MAP_FAILED);
     ck_assert_int_eq(pci_host_create(v->m.bus, &o, &v->host), 0);
-    p.loop = v->m.loop;
-    p.mem = v->mem;
+    v->alloc = FV_DATA;
+}
+
+static inline void fv_create_device(struct fv *v, const struct virtio_ops *ops, const void *options,
+                                    const struct virtio_shared_memory *shared)
+{
+    struct virtio_params p = {.options = options, .loop = v->m.loop, .mem = v->mem};
+    struct vz_error err = {0};
+
+    if (shared)
+        p.shared = *shared;
     ck_assert_msg(virtio_pci_create(v->host, FV_DEVFN, ops, &p, &v->dev, &err) == 0, "%s",
                   err.text);
     pci_assign_bars(v->host);
-    v->alloc = FV_DATA;
+}
+
+static inline void fv_create(struct fv *v, const struct virtio_ops *ops, const void *options)
+{
+    fv_create_machine(v, 0);
+    fv_create_device(v, ops, options, NULL);
 }
 
 static inline void fv_destroy(struct fv *v)

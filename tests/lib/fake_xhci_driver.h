@@ -273,6 +273,21 @@ static inline unsigned fx_configure(struct fx *f, unsigned slot, unsigned dci, u
     return fx_command(f, XHCI_CONFIGURE_ENDPOINT, fx_context(slot) + 0x800, slot << 24, NULL);
 }
 
+/* Add one with streams, whose contexts are at contexts; max: as in its context. */
+static inline unsigned fx_configure_streams(struct fx *f, unsigned slot, unsigned dci, unsigned type, unsigned max,
+                                            uint64_t contexts)
+{
+    uint8_t *input = fx_at(f, fx_context(slot) + 0x800), *c = input + 32 * (dci + 1);
+
+    memset(input, 0, 32);
+    store_le32(input + 4, 1u | 1u << dci);
+    store_le32(input + 32, 31u << 27);
+    fx_put_ep(f, slot, dci, type, 1024);
+    store_le32(c, max << 10 | XHCI_EP_LSA);
+    store_le64(c + 8, contexts);
+    return fx_command(f, XHCI_CONFIGURE_ENDPOINT, fx_context(slot) + 0x800, slot << 24, NULL);
+}
+
 static inline unsigned fx_ep_state(struct fx *f, unsigned slot, unsigned dci)
 {
     return load_le32(fx_at(f, fx_context(slot) + 32 * dci)) & 7;

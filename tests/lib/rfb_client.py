@@ -23,16 +23,20 @@ class Refused(Exception):
 class Client:
     """One that has said who it is. picture: rows of bytes B, G, R, X, as far as the server has sent them."""
 
-    def __init__(self, port, password, host="127.0.0.1", sock=None):
+    def __init__(self, port, password, host="127.0.0.1", sock=None, tls=None):
+        """tls: an SSL context, by which the server is looked at (VeNCrypt, X509Vnc)."""
         self.sock = sock or socket.create_connection((host, port), timeout=120)
         self.screens, self.cursor, self.statuses = [], None, []
         version = self.take(12)
         assert version == b"RFB 003.008\n", version
         self.sock.sendall(version)
         types = self.take(self.take(1)[0])
-        if 2 not in types:
+        if tls:
+            self.agree(types, tls, host)
+        elif 2 not in types:
             raise Refused(f"no password is asked for: {types}")
-        self.sock.sendall(b"\x02")
+        else:
+            self.sock.sendall(b"\x02")
         self.sock.sendall(encrypt(password, self.take(16)))
         if struct.unpack(">I", self.take(4))[0]:
             raise Refused("wrong password")
@@ -41,6 +45,16 @@ class Client:
         self.format = self.take(16)
         self.name = self.take(struct.unpack(">I", self.take(4))[0])
         self.picture = [bytearray(self.width * 4) for _ in range(self.height)]
+
+    def agree(self, types, tls, host):
+        assert types == b"\x13", types
+        self.sock.sendall(b"\x13")
+        assert self.take(2) == b"\0\2"
+        self.sock.sendall(b"\0\2")
+        assert self.take(1) == b"\0" and self.take(5) == b"\1\0\0\1\5"
+        self.sock.sendall(b"\0\0\1\5")
+        assert self.take(1) == b"\1"
+        self.sock = tls.wrap_socket(self.sock, server_hostname=host)
 
     def take(self, count):
         data = b""

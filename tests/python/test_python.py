@@ -39,11 +39,15 @@ def test_usb_devices_come_and_go(vz, kernels, tmp_path):
     path = tmp_path / "disc.iso"
     path.write_bytes(bytes(1 << 20))
     drive = {"type": "usbCdrom", "attachment": {"type": "diskImage", "path": str(path)}}
-    m = vz.Machine(vz.Config.from_json({"memory": 256 << 20, "bootLoader": {"type": "linux", "kernel": str(kernels["cloud"])},
-                                        "continueAtPanic": True, "usbControllers": [{"type": "xhci"}]}))
+    m = vz.Machine(vz.Config.from_json({"memory": 256 << 20, "continueAtPanic": True,
+                                        "bootLoader": {"type": "linux", "kernel": str(kernels["cloud"])},
+                                        "usbControllers": [{"type": "xhci"}]}))
     with pytest.raises(vz.Error):
         m.attach_usb_device(drive)  # it does not run
     m.start()
+    with pytest.raises(vz.Error) as e:
+        m.attach_usb_device({"type": "usbHost", "device": "255-255.255"})  # no host has it
+    assert e.value.code in (vz.ErrorCode.DEVICE_NOT_FOUND, vz.ErrorCode.UNSUPPORTED)
     m.attach_usb_device(drive)
     device = m.usb_devices()[0]
     assert device.kind == "cdrom" and device.attached and device.has_disc
@@ -52,6 +56,10 @@ def test_usb_devices_come_and_go(vz, kernels, tmp_path):
     m.detach_usb_device(device.uuid)
     assert m.usb_devices() == []
     m.stop()
+    try:
+        assert all(d.device and d.megabits for d in vz.host_usb_devices())
+    except vz.Error as none:
+        assert none.code == vz.ErrorCode.DEVICE_NOT_FOUND
 
 
 @pytest.fixture
@@ -396,7 +404,7 @@ def test_disks_grow_and_the_guest_sees_it(vz, talk, tmp_path):
         "dd if=/dev/zero of=/dev/$d bs=64k count=128 oflag=direct 2>/dev/null &\n done\n"
         "echo ready; for d in nvme0n1 vda; do for i in $(seq 600); do "
         "[ $(cat /sys/block/$d/size) != 16384 ] && break; sleep 0.1; done; echo $d $(cat /sys/block/$d/size); "
-        "echo end | dd of=/dev/$d bs=512 seek=32767 conv=sync oflag=direct && echo $d wrote; done",
+        "echo end | dd of=/dev/$d bs=512 seek=32767 conv=sync oflag=direct && echo $d wrote; done; wait",
         guest_drivers.files(folder, names),
         storage_devices=[vz.nvme(vz.disk_image(str(raw))),
                          vz.block(vz.disk_image(str(qcow2)))])

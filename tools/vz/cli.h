@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <vz/machine.h>
+#include <vz/saved_state.h>
+
 #include "bundle/bundle.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_GUEST = 3, EXIT_TIMEOUT = 124 };
@@ -93,7 +96,7 @@ extern const struct command attach_command, clipboard_command, clone_command, co
     create_command, delete_command, detach_command, exec_command, fork_command, forward_command, inspect_command, ip_command,
     list_command, logs_command, pause_command, rename_command, restart_command, restore_command,
     resume_command, rewind_command, save_command, screenshot_command, set_command, share_command, shell_command, snapshot_command, snapshots_command, ssh_command, start_command,
-    stats_command, stop_command, view_command, wait_command;
+    stats_command, stop_command, usb_command, view_command, wait_command;
 
 /* Is all of it on standard output? Then the exit status of success; else after cli_error(). */
 int cli_finish_output(void);
@@ -138,15 +141,17 @@ bool run_life_has(const char *name);
 
 /* run_sandbox.c ----------------------------------------------------------------------------- */
 
-struct vz_machine_options;
 
-/* value: of --sandbox; NULL: it was not given. path: where a state will be saved; NULL: nowhere. Fills in o, whose
+/* value: of --sandbox; run_as: of --run-as; NULL: it was not given. path: where a state will be saved; NULL: nowhere. Fills in o, whose
  * list of folders is ret_folder's. Returns false after cli_error(). */
 struct sandbox_folders {
     char own[4096];
     const char *list[2];
 };
-bool run_sandbox(const char *value, const char *path, struct sandbox_folders *ret_folder, struct vz_machine_options *o);
+bool run_sandbox(const char *value, const char *run_as, const char *path, struct sandbox_folders *ret_folder, struct vz_machine_options *o);
+/* The calling thread gives up what its work for that machine does not need. Nothing in a process without one, or whose
+ * machine has no sandbox. False after cli_error(): it must not go on. */
+bool run_sandbox_lock(enum vz_thread_work work, const char *folder);
 
 /* run_saved.c ------------------------------------------------------------------------------- */
 
@@ -154,13 +159,20 @@ struct vz_config;
 struct vz_error;
 struct vz_machine;
 
+#define PASSPHRASE_MAX 256u /* bytes, with the 0 behind it */
+
 /* What the command line says of saved states; the paths are its own. */
 struct run_saved {
     const char *restore, *save; /* NULL: not */
-    char passphrase[256];       /* empty: the user's key */
+    char passphrase[PASSPHRASE_MAX]; /* empty: the user's key */
     bool compress, plain;
     bool copy; /* restore: others go on from the same file */
+    vz_machine_progress_fn *progress, *restore_progress; /* of the saving, and before; NULL: nobody looks */
+    void *progress_arg;
 };
+
+/* The first line of a file. False after cli_error(), which names --passphrase-file. */
+bool run_saved_passphrase(const char *path, char ret[PASSPHRASE_MAX]);
 
 /* Returns false after cli_error(). */
 bool run_saved_parse(const struct given *list, struct run_saved *ret);
@@ -194,6 +206,9 @@ struct run_options {
     struct run_life life;
     struct bundle bundle; /* --from */
     bool has_bundle;
+    bool is_image;        /* --from: not that of a machine */
+    bool is_new;          /* it was made for this run (--keep), and goes again unless... */
+    bool has_run;         /* ...it has run */
     bool has_program; /* set before parsing: a command of the guest's has our input and output */
     struct run_saved saved;
     struct vz_config *cold; /* what config was before it began with a warm state; NULL: it does not */

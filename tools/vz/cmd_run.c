@@ -67,6 +67,11 @@ static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned de
     cli_error("storageDevices[%u]: is connected again", device);
 }
 
+static void on_usb_gone(void *arg, struct vz_machine *machine, const char *uuid)
+{
+    cli_error("the USB device %s is gone from the host", uuid);
+}
+
 static void on_state(void *arg, struct vz_machine *machine, enum vz_machine_state state)
 {
     const struct run *run = arg;
@@ -75,13 +80,26 @@ static void on_state(void *arg, struct vz_machine *machine, enum vz_machine_stat
         run_view_state(run->view, state);
 }
 
+/* Whoever waits for a state to be restored sees how far that is. */
+static bool opens_early(const struct run *run)
+{
+    return run->view && opts_given(run->o.given, "restore");
+}
+
 /* A warm state that is no good (another host, another way to run it) is made anew the next time. */
 static bool make(struct run *run, const struct vz_machine_options *o, struct vz_error *err)
 {
     run->machine = vz_machine_new(run->o.config, o, err);
+    if (run->machine && opens_early(run) && run_view_open(run->view, run->machine, err) < 0)
+        return false;
     if (run->machine && run_saved_start(&run->o.saved, run->machine, err) == 0)
         return true;
-    if (!run->machine || !run->o.cold || err->code != VZ_ERROR_RESTORE || !run_warm_forget(&run->o))
+    if (!run->o.cold || !run->o.warm)
+        return false;
+    /* Or another run has made room for its own since this one was found. */
+    if (!(run->machine && err->code == VZ_ERROR_RESTORE) && access(run->o.warm, F_OK) == 0)
+        return false;
+    if (!run_warm_forget(&run->o))
         return false;
     vz_machine_free(run->machine);
     run->machine = vz_machine_new(run->o.config, o, err);
@@ -92,7 +110,7 @@ static bool make(struct run *run, const struct vz_machine_options *o, struct vz_
 static int start(struct run *run)
 {
     struct vz_machine_delegate delegate = VZ_MACHINE_DELEGATE_INIT;
-    const struct given *sandbox = opts_given(run->o.given, "sandbox");
+    const struct given *sandbox = opts_given(run->o.given, "sandbox"), *run_as = opts_given(run->o.given, "run-as");
     struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
     struct sandbox_folders folders;
     struct vz_error err = {0};
@@ -101,10 +119,11 @@ static int start(struct run *run)
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;
     delegate.disk_error = on_disconnected;
+    delegate.usb_device_disconnected = on_usb_gone;
     delegate.disk_connected = on_disk_connected;
     o.delegate = &delegate;
     o.delegate_arg = run;
-    if (!run_sandbox(sandbox ? sandbox->value : NULL, run->o.saved.save, &folders, &o))
+    if (!run_sandbox(sandbox ? sandbox->value : NULL, run_as ? run_as->value : NULL, run->o.saved.save, &folders, &o))
         return EXIT_USAGE;
     if (!make(run, &o, &err)) {
         terminal_restore();
@@ -235,7 +254,8 @@ static int run_one_program(struct run *run)
     struct vz_machine_end end;
     const struct run_program how = {.argv = run->program, .given = run->o.given, .flush = keeps,
                                     .ret_off = keeps && run_options_flag(&run->o, "root") ? &goes : NULL,
-                                    .copy = run->o.saved.restore};
+                                    .copy = run->o.saved.restore,
+                                    .becomes = run->o.has_bundle ? &run->o.bundle : NULL, .care = run->care};
     int status = run_program(run->machine, &how);
 
     if (!goes && vz_machine_get_state(run->machine) == VZ_STATE_RUNNING) {
@@ -260,6 +280,9 @@ static bool prepare_view(struct run *run)
     if (!opts_given(run->o.given, "view"))
         return true;
     run->view = run_view_new(&o, &err);
+    run->o.saved.progress = run_view_progress;
+    run->o.saved.restore_progress = run_view_restore_progress;
+    run->o.saved.progress_arg = run->view;
     if (!run->view)
         cli_error("%s", err.text);
     return run->view;
@@ -269,7 +292,7 @@ static bool open_view(struct run *run)
 {
     struct vz_error err;
 
-    if (!run->view || run_view_open(run->view, run->machine, &err) == 0)
+    if (!run->view || opens_early(run) || run_view_open(run->view, run->machine, &err) == 0)
         return true;
     cli_error("%s", err.text);
     return false;
@@ -295,12 +318,17 @@ static int run_machine(struct run *run)
     if (run->raw && !terminal_raw())
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
+    run->o.has_run = status == EXIT_OK;
     if (status == EXIT_OK && !run_vnc_start(run->o.given, run->machine, &run->vnc))
         status = EXIT_FAILED;
     if (status == EXIT_OK && !open_view(run))
         status = EXIT_FAILED;
     if (status == EXIT_OK)
         begin_care(run);
+    if (status == EXIT_OK && !run_sandbox_lock(VZ_THREAD_CONTROLS, NULL)) {
+        vz_machine_stop(run->machine, NULL, NULL);
+        status = EXIT_FAILED;
+    }
     if (status == EXIT_OK && run->program) {
         status = run_one_program(run);
         if (run_options_flag(&run->o, "stats"))

@@ -194,7 +194,7 @@ static void *ending_thread(void *arg)
 {
     struct ending *e = arg;
     struct pollfd p = {.fd = pipe_fd[0], .events = POLLIN};
-    bool more = true;
+    bool more = run_sandbox_lock(VZ_THREAD_CONTROLS, NULL);
 
     while (more) {
         int n = poll(&p, 1, wait_ms(e));

@@ -311,6 +311,8 @@ static void *keys_thread(void *arg)
                               [WINCH] = {.fd = k->winch_fd, .events = POLLIN},
                               [PIPE] = {.events = POLLOUT}};
 
+    if (!run_sandbox_lock(VZ_THREAD_CONTROLS, NULL))
+        return NULL;
     tell_window(k);
     while (serve(k, p))
         ;

@@ -31,8 +31,10 @@ static void main_help(FILE *to, const struct opt *options);
 static const struct command help_command = {
     "help", help_main, main_help, help_options,
     "say more about a command: the same as 'vz COMMAND --help'"};
+static const struct opt version_options[] = {
+    {"json", 'j', OPT_NEVER, NULL, "Options", "for programs: an object", NULL, 0}, {.name = NULL}};
 static const struct command version_command = {
-    "version", version_main, main_help, no_options,
+    "version", version_main, main_help, version_options,
     "say which version this is: the same as 'vz --version' and 'vz -V'"};
 static const struct command completion_command = {
     "completion", completion_main, completion_help, no_options,
@@ -80,6 +82,7 @@ static const struct command *const commands[] = {
     &send_keys_command,
     &disk_command,
     &efi_command,
+    &usb_command,
     &doctor_command,
     &help_command,
     &version_command,
@@ -91,7 +94,7 @@ static void main_help(FILE *to, const struct opt *options)
 {
     fputs("Usage: vz COMMAND [OPTION]...\n"
           "       vz help [COMMAND | --json]\n"
-          "       vz version\n"
+          "       vz version [--json]\n"
           "\n"
           "Run virtual machines. The CPUs are the host's where KVM works, and else software of our own,\n"
           "so this needs neither root nor hardware virtualization.\n"
@@ -209,11 +212,13 @@ static int print_help(const struct command *c)
 
 static int version_main(int argc, char **argv)
 {
-    if (argc > 0) {
+    bool json = argc == 1 && (!strcmp(argv[0], "--json") || !strcmp(argv[0], "-j"));
+
+    if (argc > 0 && !json) {
         cli_error("unexpected argument '%s' (see 'vz --help')", argv[0]);
         return EXIT_USAGE;
     }
-    printf("vz %s\n", vz_version());
+    printf(json ? "{\"version\": \"%s\"}\n" : "vz %s\n", vz_version());
     return cli_finish_output();
 }
 

@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
 
+#include "bundle/clone.h"
 #include "bundle/config_json.h"
+#include "bundle/draft.h"
 #include "cli.h"
 #include "root/run_root.h"
 
@@ -103,8 +106,8 @@ static bool apply_serial(const struct run_options *o)
     }
     if (!given && o->has_program)
         return apply(o, "serial", "null");
-    return given || run_options_flag(o, "config") || run_options_flag(o, "from") || o->saved.restore ||
-           apply(o, "serial", "stdio");
+    return given || run_options_flag(o, "config") || (run_options_flag(o, "from") && !o->is_image) ||
+           o->saved.restore || apply(o, "serial", "stdio");
 }
 
 static bool has_mac(const char *value)
@@ -154,7 +157,8 @@ static bool is_special(const struct opt *o)
     static const char *const names[] = {"config", "from", "provision", "print-config", "check", "stats", "mac",
                                         "serial", "net", "forward", "ephemeral", "restore",
                                         "save", "save-compressed", "save-plain", "passphrase-file",
-                                        "fresh", "env", "user", "cwd", "sandbox", "vnc", "vnc-password-file", "view", "root"};
+                                        "fresh", "keep", "env", "user", "cwd", "stdin", "no-stdin", "sandbox", "run-as",
+                                        "vnc", "vnc-password-file", "vnc-tls", "view", "root"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(o->name, names[i]))
@@ -234,7 +238,9 @@ static bool check_combination(const struct run_options *o)
     bool config = run_options_flag(o, "config") || run_options_flag(o, "restore") || from;
     bool module = run_options_flag(o, "module");
 
-    if (from && (run_options_flag(o, "config") || run_options_flag(o, "restore")))
+    if (run_options_flag(o, "keep") && (!from || run_options_flag(o, "ephemeral")))
+        cli_error(from ? "--keep and --ephemeral: is it to be kept, or not?" : "--keep goes with --from, which is missing");
+    else if (from && (run_options_flag(o, "config") || run_options_flag(o, "restore")))
         cli_error("--from and --%s: the machine has a configuration", run_options_flag(o, "config") ? "config" : "restore");
     else if (run_options_flag(o, "boot-disk") && (kernel || initrd || module))
         cli_error("--%s and --boot-disk: the kernel and initrd are the disk's",
@@ -258,6 +264,54 @@ static bool check_combination(const struct run_options *o)
     return false;
 }
 
+/* A clone, which is a machine before it runs. */
+static bool from_clone(struct run_options *o, const char *machine, const char *name)
+{
+    struct bundle from;
+    struct vz_config *config = NULL;
+    struct vz_error err = {.text = ""};
+
+    if (bundle_open(machine, &from, &err) < 0) {
+        cli_error("%s", err.text);
+        return false;
+    }
+    if (bundle_lock(&from, BUNDLE_RUN, &err) == 0 && bundle_lock(&from, BUNDLE_CHANGE, &err) == 0 &&
+        draft_begin(name, &o->bundle, &err) == 0) {
+        o->has_bundle = o->is_new = true;
+        if (clone_fill(&from, &o->bundle, false, NULL, NULL, &err) == 0)
+            config = bundle_config(&o->bundle, &err);
+        if (config)
+            o->config = config_absolute(config, o->bundle.path, NULL, &err);
+    }
+    vz_config_unref(config);
+    bundle_close(&from);
+    if (!o->config)
+        cli_error("%s", err.text);
+    return o->config;
+}
+
+/* It is a machine from now on, before anything runs: whatever happens to us then, what its guest has written stays. */
+static bool publish_clone(struct run_options *o)
+{
+    struct vz_error err;
+
+    if (!o->is_new || draft_publish(&o->bundle, &err) == 0)
+        return true;
+    cli_error("%s: %s", o->bundle.name, err.text);
+    return false;
+}
+
+/* It has not run, and nobody has seen it. */
+static void drop_clone(struct run_options *o)
+{
+    struct vz_error err;
+
+    if (o->bundle.draft)
+        draft_abandon(&o->bundle);
+    else if (bundle_remove(&o->bundle, &err) < 0)
+        cli_error("%s: %s", o->bundle.name, err.text);
+}
+
 /* Where nothing of it is kept its disks' own locks are enough; they may be shared then. */
 static bool from_machine(struct run_options *o, const char *machine)
 {
@@ -278,11 +332,51 @@ static bool from_machine(struct run_options *o, const char *machine)
     return o->config;
 }
 
+/* A file, unless a machine has that name. */
+static bool is_image(const char *name)
+{
+    char *machine = strchr(name, '/') ? NULL : bundle_path_of(name, NULL);
+    struct stat st;
+    bool is = (!machine || access(machine, F_OK) < 0) && stat(name, &st) == 0;
+
+    is = is && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+
+    free(machine);
+    return is;
+}
+
+/* With as little of a machine as there can be around it. */
+static bool from_image(struct run_options *o, const char *image)
+{
+    struct vz_error err = {.text = "out of memory"};
+    char *path = malloc(2 * strlen(image) + 1), *to = path;
+    bool ok;
+
+    for (const char *at = image; path && *at; at++) {
+        if (*at == ',') /* as an option's value has it */
+            *to++ = ',';
+        *to++ = *at;
+    }
+    if (path)
+        *to = '\0';
+    o->config = path ? vz_config_new(NULL, &err) : NULL;
+    if (!o->config)
+        cli_error("%s", err.text);
+    o->is_image = true;
+    ok = o->config && apply(o, run_options_flag(o, "efi") ? "disk" : "boot-disk", path);
+    free(path);
+    return ok;
+}
+
 static bool start_from(struct run_options *o)
 {
     const char *file = value_of(o, "config"), *machine = value_of(o, "from");
     struct vz_error err = {.text = "out of memory"};
 
+    if (machine && value_of(o, "keep"))
+        return from_clone(o, machine, value_of(o, "keep"));
+    if (machine && is_image(machine))
+        return from_image(o, machine);
     if (machine)
         return from_machine(o, machine);
     if (!file && o->saved.restore)
@@ -308,7 +402,10 @@ bool run_options_parse(int argc, char **argv, struct run_options *o, int *ret_st
     if (!start_from(o))
         return false;
     *ret_status = EXIT_USAGE;
-    return apply_all(o);
+    if (!apply_all(o))
+        return false;
+    *ret_status = EXIT_FAILED;
+    return publish_clone(o);
 }
 
 void run_options_free(struct run_options *o)
@@ -318,6 +415,8 @@ void run_options_free(struct run_options *o)
     vz_config_unref(o->config);
     vz_config_unref(o->cold);
     free(o->warm);
-    if (o->has_bundle)
+    if (o->is_new && !o->has_run)
+        drop_clone(o);
+    else if (o->has_bundle)
         bundle_close(&o->bundle);
 }

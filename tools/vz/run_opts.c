@@ -14,15 +14,20 @@ const struct opt run_options[] = {
     {"config", 0, OPT_ALWAYS, "FILE", "Machine",
      "a whole machine in JSON, as --print-config prints it (-: from standard input)",
      "Other options change it or add devices to it.", 1},
-    {"from", 0, OPT_ALWAYS, "MACHINE", "Machine",
-     "a machine that was made before, by its name or its folder's path",
-     "It runs here instead of in the background; with --ephemeral nothing of it is changed. Other options change it for this run or add "
-     "to it; their relative paths mean its folder.", 1},
+    {"from", 0, OPT_ALWAYS, "MACHINE|IMAGE", "Machine",
+     "a machine that was made before, by its name or its folder's path; or a disk image",
+     "An image is started as by --boot-disk, or with --efi by its own boot loader. A machine runs here instead of in the "
+     "background; with --ephemeral nothing of either is changed. Other options change it for this run or add to it; their "
+     "relative paths mean its folder.", 1},
     {"fresh", 0, OPT_NEVER, NULL, "Machine",
      "boot the machine, where its warm state would do",
      "Of 'vz run --from MACHINE --ephemeral -- CMD', where no other option changes the machine, the first boots it and leaves "
      "what it is like then in its folder; later ones go on from there, in a fraction of a second, until its "
-     "configuration or a disk of it changes.", 0},
+     "configuration or a disk of it changes. --share is no such option: each run brings its directories.", 0},
+    {"keep", 0, OPT_ALWAYS, "NAME", "Machine",
+     "with --from: run a clone of the machine, and keep it under this name",
+     "It is off afterwards, with what was written to its disks, whatever the exit status. The machine that it is made from must not "
+     "run at that moment.", 1},
     {"print-config", 0, OPT_NEVER, NULL, "Machine", "print the machine as JSON, and do not start it",
      "The status is 1 when it contradicts itself, so that it could be started nowhere; why goes to "
      "standard error.", 0},
@@ -46,11 +51,17 @@ const struct opt run_options[] = {
      "Address, password and the address of a page for one browser go to standard error. With no --display there is one.", 1},
     {"vnc-password-file", 0, OPT_ALWAYS, "PATH", "Devices",
      "with --vnc: a file whose first line is the password, of which VNC takes 8 characters (default a random one)", NULL, 1},
+    {"vnc-tls", 0, OPT_MAYBE, "CERTIFICATE[,KEY]", "Devices",
+     "with --vnc: nothing goes in plain; for clients that know VeNCrypt (X509), and browsers by https",
+     "PEM files; the key may be in the certificate's. Without them vz makes a certificate once, and keeps it in "
+     "~/.local/share/vz/vnc.pem. Its SHA-256 fingerprint goes to standard error: who connects should compare it.", 1},
     {"view", 0, OPT_NEVER, NULL, "Devices", "show the machine's display in a window",
      "By the program vz-view, with GTK 4. With no --display there is one. The window may be closed while the machine runs on.", 1},
     {"env", 0, OPT_ALWAYS, "NAME=VALUE", "Command", "set a variable of its environment; NAME alone: as it is here",
      NULL, 0},
     {"user", 0, OPT_ALWAYS, "USER[:GROUP]", "Command", "run it as this user of the guest (default root)", NULL, 1},
+    {"stdin", 0, OPT_NEVER, NULL, "Command", "give it this input (it always has it, unless --no-stdin says otherwise)", NULL, 0},
+    {"no-stdin", 0, OPT_NEVER, NULL, "Command", "give it no input", NULL, 0},
     {"cwd", 0, OPT_ALWAYS, "DIR", "Command", "run it in this folder of the guest (default the user's home)", NULL,
      1},
     {"debug-exit-pass", 0, OPT_ALWAYS, "N", "Ending",
@@ -80,8 +91,14 @@ const struct opt run_options[] = {
     {"passphrase-file", 0, OPT_ALWAYS, "PATH", "Saved states",
      "with --save and --restore: a file whose first line is the passphrase", NULL, 1},
     {"sandbox", 0, OPT_ALWAYS, "on|off|log", "Ending",
-     "have the machine's threads give up what they do not need: system calls, files, capabilities (default $VZ_SANDBOX, or off)",
-     "log: refuse nothing, and tell on standard error what would be refused.", 0},
+     "have the machine's threads give up what they do not need: system calls, files, capabilities (default $VZ_SANDBOX, or on)",
+     "What is opened while the machine runs, such as another shared directory, is opened as the user asks for it. By default "
+     "there is none on a kernel without seccomp filters. log: refuse nothing, and tell on standard error what would be "
+     "refused.", 0},
+    {"run-as", 0, OPT_ALWAYS, "USER|root", "Ending",
+     "as root: whose the threads are that need nothing of root's any more (default $VZ_RUN_AS, or nobody's but the machine's)",
+     "They have the sandbox, and what they use is open. By default they get a number that no user has. Files of shared "
+     "directories and saved states stay root's, and so does all with --jit direct.", 0},
     {"escape", 0, OPT_ALWAYS, "KEY", "Ending",
      "the key in place of Ctrl-A below: such as ctrl-b or ^], or none", NULL, 0},
     {"stats", 0, OPT_NEVER, NULL, "Ending", "print counters to standard error at the end",

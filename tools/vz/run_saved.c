@@ -19,7 +19,7 @@ static const char *value_of(const struct given *list, const char *name)
     return g ? g->value : NULL;
 }
 
-static bool read_passphrase(const char *path, struct run_saved *s)
+bool run_saved_passphrase(const char *path, char ret[PASSPHRASE_MAX])
 {
     FILE *f = fopen(path, "re");
     bool ok;
@@ -28,13 +28,13 @@ static bool read_passphrase(const char *path, struct run_saved *s)
         cli_error("--passphrase-file '%s': %s", path, strerror(errno));
         return false;
     }
-    ok = fgets(s->passphrase, sizeof(s->passphrase), f) != NULL;
+    ok = fgets(ret, PASSPHRASE_MAX, f) != NULL;
     fclose(f);
-    s->passphrase[strcspn(s->passphrase, "\r\n")] = '\0';
-    if (ok && s->passphrase[0] && strlen(s->passphrase) < sizeof(s->passphrase) - 1)
+    ret[strcspn(ret, "\r\n")] = '\0';
+    if (ok && ret[0] && strlen(ret) < PASSPHRASE_MAX - 1)
         return true;
-    cli_error("--passphrase-file '%s': its first line should be a passphrase of up to %zu bytes", path,
-              sizeof(s->passphrase) - 2);
+    cli_error("--passphrase-file '%s': its first line should be a passphrase of up to %u bytes", path,
+              PASSPHRASE_MAX - 2);
     return false;
 }
 
@@ -61,7 +61,7 @@ bool run_saved_parse(const struct given *list, struct run_saved *ret)
         cli_error("--passphrase-file goes with --restore or --save, which are missing");
         return false;
     }
-    return !file || read_passphrase(file, ret);
+    return !file || run_saved_passphrase(file, ret->passphrase);
 }
 
 static const char *passphrase_of(const struct run_saved *s)
@@ -131,6 +131,8 @@ int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struc
     o.passphrase = passphrase_of(s);
     o.new_generation = true; /* the file stays, and may be restored again */
     o.map_memory = s->copy;
+    o.progress = s->restore_progress;
+    o.progress_arg = s->progress_arg;
     if (vz_machine_restore_wait(machine, s->restore, &o, err) < 0)
         return -1;
     return vz_machine_resume_wait(machine, err);
@@ -144,6 +146,8 @@ bool run_saved_save(const struct run_saved *s, struct vz_machine *machine)
     o.passphrase = passphrase_of(s);
     o.compress = s->compress;
     o.plain_memory = s->plain;
+    o.progress = s->progress;
+    o.progress_arg = s->progress_arg;
     if (vz_machine_pause_wait(machine, &err) < 0) {
         cli_error("not saved: %s", err.text);
         return false;

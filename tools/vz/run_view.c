@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -18,11 +19,14 @@
 
 #include "cli.h"
 #include "command/view_window.h"
+#include "control/send_fd.h"
+#include "control/usb_json.h"
 #include "control/viewers.h"
 #include "failure.h"
 
 #define VIEW_FD  3 /* what vz-view has the socket as */
 #define LINE_MAX_BYTES 4096
+#define END_MS   2000u /* so long vz-view may take to end */
 
 struct run_view {
     struct run_view_options options;
@@ -39,21 +43,9 @@ struct run_view {
 
 static void send_line(struct run_view *v, const char *line, size_t len, int fd)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {(void *)(uintptr_t)line, len};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (fd >= 0) {
-        memcpy(CMSG_DATA(&u.header), &fd, sizeof(fd));
-        m.msg_control = &u;
-        m.msg_controllen = sizeof(u);
-    }
     pthread_mutex_lock(&v->lock);
     /* One that does not read for so long that its socket is full is not to be waited for, and gets no half lines. */
-    if (v->fd >= 0 && sendmsg(v->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+    if (v->fd >= 0 && send_with_fd(v->fd, line, len, fd, MSG_DONTWAIT) != (ssize_t)len)
         shutdown(v->fd, SHUT_RDWR);
     pthread_mutex_unlock(&v->lock);
 }
@@ -77,6 +69,22 @@ static void say(struct run_view *v, json_t *object, int fd)
 void run_view_state(struct run_view *v, enum vz_machine_state state)
 {
     say(v, json_pack("{s:s, s:s}", "event", "state", "state", vz_machine_state_name(state)), -1);
+}
+
+static void say_progress(struct run_view *v, const char *of, uint64_t done, uint64_t total)
+{
+    say(v, json_pack("{s:s, s:s, s:I, s:I}", "event", "progress", "of", of, "done", (json_int_t)done, "total",
+                     (json_int_t)total), -1);
+}
+
+void run_view_progress(void *view, struct vz_machine *machine, uint64_t done, uint64_t total)
+{
+    say_progress(view, "save", done, total);
+}
+
+void run_view_restore_progress(void *view, struct vz_machine *machine, uint64_t done, uint64_t total)
+{
+    say_progress(view, "restore", done, total);
 }
 
 /* ---- Doing ---------------------------------------------------------------------------------- */
@@ -131,11 +139,41 @@ static json_t *do_save(struct run_view *v, json_t *params, int *ret_fd, struct v
     return NULL;
 }
 
+static json_t *do_usb_devices(struct run_view *v, json_t *params, int *ret_fd, struct vz_error *err)
+{
+    return usb_json_devices(v->machine, err);
+}
+
+static json_t *do_attach_usb(struct run_view *v, json_t *params, int *ret_fd, struct vz_error *err)
+{
+    struct vz_config *c = usb_json_device(params, err);
+    bool ok = c && usb_json_attach_wait(v->machine, c, err) == 0;
+
+    vz_config_unref(c);
+    return ok ? json_object() : NULL;
+}
+
+static json_t *do_detach_usb(struct run_view *v, json_t *params, int *ret_fd, struct vz_error *err)
+{
+    const char *uuid = json_string_value(json_object_get(params, "uuid"));
+
+    return vz_machine_detach_usb_device_wait(v->machine, uuid ? uuid : "", err) == 0 ? json_object() : NULL;
+}
+
+static json_t *do_set_disc(struct run_view *v, json_t *params, int *ret_fd, struct vz_error *err)
+{
+    unsigned disk = (unsigned)json_integer_value(json_object_get(params, "disk"));
+
+    return usb_json_set_disc(v->machine, disk, json_object_get(params, "attachment"), false, err) == 0 ? json_object()
+                                                                                                     : NULL;
+}
+
 static const struct {
     const char *name;
     json_t *(*fn)(struct run_view *v, json_t *params, int *ret_fd, struct vz_error *err);
 } methods[] = {{"subscribe", do_nothing}, {"info", do_info}, {"display", do_display}, {"pause", do_pause},
-               {"resume", do_resume}, {"stop", do_stop}, {"save", do_save}};
+               {"resume", do_resume}, {"stop", do_stop}, {"save", do_save}, {"usb-devices", do_usb_devices},
+               {"attach-usb", do_attach_usb}, {"detach-usb", do_detach_usb}, {"set-disc", do_set_disc}};
 
 static void take_line(struct run_view *v, const char *line)
 {
@@ -162,6 +200,9 @@ static void *serve(void *arg)
     size_t len = 0;
     ssize_t n;
 
+    /* The window's menu opens disks, and makes threads that read and write what is copied and dropped. */
+    if (!run_sandbox_lock(VZ_THREAD_CONTROLS, NULL))
+        return NULL;
     while (len < sizeof(in) && ((n = recv(v->fd, in + len, sizeof(in) - len, 0)) > 0 || (n < 0 && errno == EINTR))) {
         len += n > 0 ? (size_t)n : 0;
         while ((end = memchr(in, '\n', len))) {
@@ -259,8 +300,10 @@ void run_view_close(struct run_view *v)
     close(v->fd);
     v->fd = -1;
     pthread_mutex_unlock(&v->lock);
-    kill(v->pid, SIGKILL); /* it ends anyway, unless it hangs, or is stopped: nobody waits for that */
-    waitpid(v->pid, NULL, 0);
+    /* It ends anyway, unless it hangs, or is stopped: nobody waits for that. Who is locked cannot kill it. */
+    kill(v->pid, SIGKILL);
+    for (unsigned i = 0; i < END_MS / 10 && waitpid(v->pid, NULL, WNOHANG) == 0; i++)
+        poll(NULL, 0, 10);
 }
 
 void run_view_free(struct run_view *v)

@@ -18,10 +18,13 @@ struct run_view_options {
 
 /* Before the machine is made: is all there that a window needs? NULL and err. */
 struct run_view *run_view_new(const struct run_view_options *options, struct vz_error *err);
-/* The machine runs: show it. 0, or -1 and err. */
+/* The machine runs, or is about to be restored: show it. 0, or -1 and err. */
 int run_view_open(struct run_view *v, struct vz_machine *machine, struct vz_error *err);
 /* The delegate's word. Any thread, and from run_view_new() on. */
 void run_view_state(struct run_view *v, enum vz_machine_state state);
+/* It is being saved, and restored: each a vz_machine_progress_fn. */
+void run_view_progress(void *view, struct vz_machine *machine, uint64_t done, uint64_t total);
+void run_view_restore_progress(void *view, struct vz_machine *machine, uint64_t done, uint64_t total);
 /* The window goes, before the machine is freed. */
 void run_view_close(struct run_view *v);
 /* After the machine, which tells its states till then. NULL is fine. */

@@ -9,15 +9,18 @@
 
 #include <vz/vz.h>
 
+#include "bundle/config_json.h"
 #include "bundle/warm.h"
 #include "cli.h"
+#include "failure.h"
 #include "guest/remote.h"
 #include "guest/run_program.h"
 
 /* Of those that say nothing of the machine. */
 static bool is_harmless(const struct given *g)
 {
-    static const char *const names[] = {"from", "ephemeral", "timeout", "stop", "escape", "stats", "env", "user", "cwd"};
+    static const char *const names[] = {"from", "ephemeral", "timeout", "stop", "escape", "stats", "env", "user", "cwd", "share", "stdin",
+                                        "no-stdin"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strcmp(g->opt->name, names[i]))
@@ -54,16 +57,43 @@ static bool save(struct vz_machine *machine, const char *path, struct vz_error *
     return vz_machine_pause_wait(machine, err) == 0 && vz_machine_save_wait(machine, path, &o, err) == 0;
 }
 
+/* The same, with an empty folder in place of each directory that a run brings. A reference, or NULL and err. */
+static struct vz_config *with_nothing_shared(const struct vz_config *config, const char *empty, struct vz_error *err)
+{
+    json_t *json = config_json(config, err), *device;
+    struct vz_config *ret;
+    size_t i;
+
+    json_array_foreach(json_object_get(json, "directorySharingDevices"), i, device) {
+        json_t *share = json_object_get(device, "share");
+
+        if (warm_share_is_brought(share))
+            json_object_set_new(share, "path", json_string(empty));
+    }
+    ret = json ? config_of_json(json, err) : NULL;
+    json_decref(json);
+    return ret;
+}
+
 /* false with err, unless it was to end meanwhile. */
 static bool start_and_save(const struct run_options *o, const struct warm *w, struct vz_error *err)
 {
     static const struct run_saved none;
-    struct vz_machine *machine = vz_machine_new(w->config, NULL, err);
+    struct vz_machine_options options = VZ_MACHINE_OPTIONS_INIT;
+    struct sandbox_folders folders;
+    bool known = run_sandbox(NULL, NULL, w->state, &folders, &options);
+    char empty[] = "/tmp/vz-nothing.XXXXXX";
+    bool has_folder = mkdtemp(empty) || fail_errno(err, "/tmp") == 0;
+    struct vz_config *config = has_folder ? with_nothing_shared(w->config, empty, err) : NULL;
+    struct vz_machine *machine = known && config ? vz_machine_new(config, &options, err) : NULL;
     bool ok = machine && vz_machine_start_wait(machine, err) == 0 && ending_start(machine, &o->life, &none);
 
     ok = ok && wait_started(machine, err) && save(machine, w->state, err);
     ending_stop();
     vz_machine_free(machine);
+    vz_config_unref(config);
+    if (has_folder)
+        rmdir(empty);
     return ok;
 }
 
@@ -76,6 +106,22 @@ static bool be_cold(struct run_options *o)
         return true;
     cli_error("--ephemeral: %s", err.text);
     return false;
+}
+
+/* A guest that mounts a directory by itself while it starts has seen the empty one, which it would believe for a day. */
+static bool is_believed(const struct vz_config *config)
+{
+    json_t *json = config_json(config, NULL), *device;
+    bool is = !json;
+    size_t i;
+
+    json_array_foreach(json_object_get(json, "directorySharingDevices"), i, device) {
+        const char *caching = json_string_value(json_object_get(device, "caching"));
+
+        is = is || (caching && !strcmp(caching, "always") && warm_share_is_brought(json_object_get(device, "share")));
+    }
+    json_decref(json);
+    return is;
 }
 
 /* What is w's becomes o's. */
@@ -106,6 +152,8 @@ bool run_warm_prepare(struct run_options *o, int *ret_status)
     struct warm w;
 
     *ret_status = EXIT_OURS;
+    if (is_believed(o->config))
+        return be_cold(o);
     if (warm_find(&o->bundle, o->config, &w))
         return use(o, &w);
     if (vz_config_validate_save_restore_support(o->config, NULL) < 0)
@@ -129,7 +177,8 @@ bool run_warm_prepare(struct run_options *o, int *ret_status)
 
 bool run_warm_forget(struct run_options *o)
 {
-    warm_spoil(&o->bundle);
+    if (access(o->warm, F_OK) == 0)
+        warm_spoil(&o->bundle); /* else it is gone already, and others may be good */
     vz_config_unref(o->config);
     o->config = o->cold;
     o->cold = NULL;

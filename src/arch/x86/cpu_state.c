@@ -70,6 +70,7 @@ static const struct state_field cpu_fields[] = {
     STATE_UINT(struct x86_cpu_state, tsc_deadline),
     STATE_UINT(struct x86_cpu_state, misc_enable),
     STATE_UINT(struct x86_cpu_state, spec_ctrl),
+    STATE_UINT_MAX(struct x86_cpu_state, debugctl, X86_DEBUGCTL_KNOWN),
     STATE_UINT(struct x86_cpu_state, kvm_pv_eoi),
     STATE_UINT(struct x86_cpu_state, mtrr_def_type),
     STATE_ARRAY(struct x86_cpu_state, mtrr_fixed),
@@ -165,6 +166,7 @@ static void reset_common(struct x86_cpu_state *s)
     memset(s->dr, 0, sizeof(s->dr));
     s->dr6 = X86_DR6_FIXED;
     s->dr7 = X86_DR7_FIXED;
+    s->debugctl = 0;
     s->tsc_deadline = 0;
     s->kvm_pv_eoi = 0;
     s->sti_shadow = s->mov_ss_shadow = false;

@@ -64,7 +64,7 @@ struct x86_cpu_state {
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, apic_base, tsc, tsc_adjust, tsc_aux, tsc_deadline;
-    uint64_t misc_enable, spec_ctrl;
+    uint64_t misc_enable, spec_ctrl, debugctl;
     uint64_t kvm_pv_eoi;     /* MSR_KVM_PV_EOI: where the guest's flag is; bit 0: in use */
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
 

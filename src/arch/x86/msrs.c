@@ -34,6 +34,7 @@ bool x86_msr_valid(enum x86_msr_rule rule, uint64_t value)
     case X86_MSR_RANGE_BASE:
         return !(value >> X86_PHYS_BITS) && !(value & 0xf00) && type_valid(value & 0xff);
     case X86_MSR_RANGE_MASK: return !(value >> X86_PHYS_BITS) && !(value & 0x7ff);
+    case X86_MSR_DEBUG: return !(value & ~(uint64_t)X86_DEBUGCTL_KNOWN);
     case X86_MSR_EOI_FLAG: return !(value & 2); /* 4 bytes, aligned; bit 0: in use */
     case X86_MSR_OWN: break;
     }

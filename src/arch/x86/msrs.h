@@ -20,6 +20,7 @@ enum x86_msr_rule {
     X86_MSR_FIXED,      /* eight types, */
     X86_MSR_RANGE_BASE, /* an address and a type, */
     X86_MSR_RANGE_MASK, /* which addresses */
+    X86_MSR_DEBUG,      /* which parts of debugging are on */
     X86_MSR_EOI_FLAG,   /* where KVM's PV EOI flag is */
     X86_MSR_OWN,        /* more than the value decides, or something follows: the CPU's own code */
 };
@@ -36,6 +37,7 @@ enum x86_msr_rule {
     X(MSR_SYSENTER_ESP, sysenter_esp, CANONICAL)                                                   \
     X(MSR_SYSENTER_EIP, sysenter_eip, CANONICAL)                                                   \
     X(MSR_MISC_ENABLE, misc_enable, OWN)                                                           \
+    X(MSR_DEBUGCTL, debugctl, DEBUG)                                                               \
     X(MSR_PAT, pat, PAT)                                                                           \
     X(MSR_STAR, star, ANY)                                                                         \
     X(MSR_LSTAR, lstar, CANONICAL)                                                                 \

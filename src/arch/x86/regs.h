@@ -84,6 +84,12 @@
 #define X86_DR7_FIXED 0x400u
 #define X86_DR7_GD    0x2000u
 
+/* IA32_DEBUGCTL, SDM vol. 3, 18.4.1: branch records, of which there are none, and single steps from
+ * branch to branch. */
+#define X86_DEBUGCTL_LBR   0x1u
+#define X86_DEBUGCTL_BTF   0x2u
+#define X86_DEBUGCTL_KNOWN (X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF)
+
 /* Exceptions, SDM vol. 3, 6.3.1 */
 enum x86_vector {
     X86_DE = 0, X86_DB = 1, X86_NMI = 2, X86_BP = 3, X86_OF = 4, X86_BR = 5, X86_UD = 6,
@@ -128,6 +134,7 @@ enum x86_vector {
 #define MSR_MCG_CAP        0x179u
 #define MSR_MCG_STATUS     0x17au
 #define MSR_MISC_ENABLE    0x1a0u
+#define MSR_DEBUGCTL       0x1d9u
 #define MSR_MTRR_PHYS_BASE0 0x200u
 #define MSR_MTRR_FIX64K    0x250u
 #define MSR_MTRR_FIX16K_80000 0x258u

@@ -57,11 +57,11 @@ static const uint8_t handlers[] = {
     0xcf,                         /* iret */
 };
 
-/* The CPU's reset vector: whoever jumps there wants another start. The keyboard controller's reset
- * pulse, then wait for it. */
+/* The CPU's reset vector: whoever jumps there in real mode wants another start (Linux's reboot=bios). The fast reset of
+ * port 0x92, which every machine has, then wait for it. */
 static const uint8_t reset_code[] = {
-    0xb0, 0xfe,                   /* mov al, 0xfe */
-    0xe6, 0x64,                   /* out 0x64, al */
+    0xb0, 0x01,                   /* mov al, 1 */
+    0xe6, 0x92,                   /* out 0x92, al */
     0xf4,                         /* hlt */
 };
 
@@ -102,6 +102,11 @@ static int write_extended_data_area(struct mem *mem)
     return mem_write(mem, LOW_FREE_END, ebda, sizeof(ebda));
 }
 
+int bios_data_write_reset(struct mem *mem)
+{
+    return mem_write(mem, ROM_BASE + ROM_RESET, reset_code, sizeof(reset_code));
+}
+
 static int write_rom(struct mem *mem)
 {
     static const char date[] = "01/01/26";
@@ -109,7 +114,7 @@ static int write_rom(struct mem *mem)
     int r = mem_write(mem, ROM_BASE + ROM_IRET, handlers, sizeof(handlers));
 
     if (!r)
-        r = mem_write(mem, ROM_BASE + ROM_RESET, reset_code, sizeof(reset_code));
+        r = bios_data_write_reset(mem);
     if (!r)
         r = mem_write(mem, ROM_BASE + ROM_DATE, date, strlen(date));
     return r ? r : mem_write(mem, ROM_BASE + ROM_MODEL, &model, sizeof(model));

@@ -27,8 +27,7 @@ static int check_options(const struct board_options *o, struct vz_error *err)
                          (unsigned long long)(FIRMWARE_RAM_MIN / MIB));
     if (board_has_smm(o) && !o->hv->smi)
         return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED,
-                         "this firmware wants System Management Mode, which only the software CPU has "
-                         "(--accel soft)");
+                         "this firmware wants System Management Mode, which %s has not", o->hv->name);
     if (!o->vcpu_count || o->vcpu_count > HV_VCPUS_MAX)
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "CPU count must be from 1 to %u",
                          HV_VCPUS_MAX);
@@ -56,7 +55,8 @@ static int make_memory(struct board *b, struct vz_error *err)
                                         .transparent = b->options.hv->nested_paging,
                                         .preallocate = b->options.memory_preallocate,
                                         .shared = b->options.memory_shared,
-                                        .strict = b->options.memory_strict && b->options.hv->asks};
+                                        .strict = b->options.memory_strict && b->options.hv->asks,
+                                        .windows = b->options.window_size};
     int r = mem_create_with(&options, &b->mem, err);
 
     if (r < 0)
@@ -66,6 +66,8 @@ static int make_memory(struct board *b, struct vz_error *err)
         r = mem_add(b->mem, HIGH_RAM_BASE, high, false);
     if (!r && b->options.firmware)
         r = firmware_add_rom(b);
+    if (!r && b->options.window_size)
+        r = mem_add_windows(b->mem, memory_map_windows(b->options.ram_size));
     if (r < 0)
         return error_set(err, -r, r == -ENOMEM ? VZ_ERROR_NO_MEMORY : VZ_ERROR_INTERNAL,
                          r != -ENOMEM ? "cannot place guest memory"
@@ -90,7 +92,7 @@ static int make_vm(struct board *b, struct vz_error *err)
         return r;
     bus_set_hv(b->bus, hv, b->vm);
     b->phys_bits = hv->phys_bits(b->vm);
-    if (HIGH_RAM_BASE + memory_map_high(b->options.ram_size) > memory_map_pci64_base(b->phys_bits))
+    if (memory_map_end(b->options.ram_size, b->options.window_size) > memory_map_pci64_base(b->phys_bits))
         return error_set(err, EINVAL, VZ_ERROR_INVALID,
                          "this host's processor cannot address so much memory");
     return 0;

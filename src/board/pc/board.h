@@ -22,6 +22,7 @@ struct firmware_item;
 
 struct board_options {
     uint64_t ram_size;       /* bytes, whole pages, RAM_SIZE_MIN..RAM_SIZE_MAX */
+    uint64_t window_size;    /* bytes, whole mem windows' pieces: of all windows that devices are to have */
     unsigned vcpu_count;     /* 1..HV_VCPUS_MAX */
     const struct hv_ops *hv;
     struct loop *loop;       /* outlives the board; not running while it is made or destroyed */
@@ -101,7 +102,9 @@ void board_smi(void *arg);
 /* devices.c: put the devices on board->bus. 0 or -errno with err filled in. */
 int board_add_devices(struct board *board, struct vz_error *err) must_check;
 
-/* bios_data.c: write what a BIOS leaves into guest memory. 0 or -errno. */
+/* bios_data.c: write what a BIOS leaves into guest memory; or, where there is firmware of another kind, only what is at
+ * the place from where the CPU of a PC starts. 0 or -errno. */
 int bios_data_write(struct mem *mem) must_check;
+int bios_data_write_reset(struct mem *mem) must_check;
 
 #endif

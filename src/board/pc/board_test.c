@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "base/le.h"
+#include "board/pc/smbios.h"
+#include "config/objects.h"
 #include "fake_machine.h"
 #include "given_slot.h"
 #include "unit.h"
@@ -193,15 +195,25 @@ START_TEST(smbios_says_who_the_machine_is)
     static const uint8_t wire[16] = {0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66,
                                      0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
     struct fixture f;
-    const uint8_t *p, *end;
+    const uint8_t *p, *old, *end;
     bool seen[256] = {false};
+    unsigned count = 0;
 
     setup(&f, 4 * GIB, 2);
     p = at(&f, SMBIOS_BASE, 24);
     ck_assert_mem_eq(p, "_SM3_", 5);
     ck_assert_uint_eq(sum(p, 24), 0);
-    end = p + 32 + load_le32(p + 12);
-    for (p = at(&f, load_le64(p + 16), 4096); p < end;) {
+    old = at(&f, SMBIOS_BASE + 32, 31);
+    ck_assert_mem_eq(old, "_SM_", 4);
+    ck_assert_uint_eq(sum(old, 31), 0);
+    ck_assert_mem_eq(old + 16, "_DMI_", 5);
+    ck_assert_uint_eq(sum(old + 16, 15), 0);
+    ck_assert_uint_eq(load_le32(old + 24), load_le64(p + 16));
+    ck_assert_uint_eq(load_le16(old + 22), load_le32(p + 12));
+    end = at(&f, load_le64(p + 16), 4096) + load_le32(p + 12);
+    for (p = at(&f, load_le64(p + 16), 4096); p < end; count++) {
+        const uint8_t *begin = p;
+
         seen[p[0]] = true;
         if (p[0] == 1)
             ck_assert_mem_eq(p + 8, wire, 16);
@@ -209,11 +221,39 @@ START_TEST(smbios_says_who_the_machine_is)
         while (p[0] || p[1])
             p++;
         p += 2;
+        ck_assert_uint_le(p - begin, load_le16(old + 8));
     }
     ck_assert_ptr_eq(p, end);
-    ck_assert(seen[0] && seen[1] && seen[3] && seen[4] && seen[16] && seen[17] && seen[19] &&
+    ck_assert_uint_eq(count, load_le16(old + 28));
+    ck_assert(seen[0] && seen[1] && seen[2] && seen[3] && seen[4] && seen[16] && seen[17] && seen[19] &&
               seen[32] && seen[127]);
     teardown(&f);
+}
+END_TEST
+
+START_TEST(smbios_has_credentials_of_systemd)
+{
+    static const char wanted[] = "io.systemd.credential:one=1\0io.systemd.credential:two=a=b";
+    char text[SMBIOS_TABLES_MAX] = {0};
+    struct firmware_item items[] = {{"opt/io.systemd.credentials/one", "1"}, {"opt/other", "x"},
+                                    {"opt/io.systemd.credentials/long", text},
+                                    {"opt/io.systemd.credentials/two", "a=b"}};
+    struct fixture f = {.loop = NULL};
+    struct board_options o = options_of(&f, 64 * MIB, 1);
+    struct smbios s, none;
+
+    smbios_build(&none, &o, 0);
+    memset(text, 'x', sizeof(text) - 1);
+    o.items = items;
+    o.item_count = ARRAY_SIZE(items);
+    smbios_build(&s, &o, 0);
+    ck_assert_ptr_nonnull(memmem(s.data, s.len, wanted, sizeof(wanted)));
+    ck_assert_ptr_null(memmem(s.data, s.len, "long", 4));
+    ck_assert_uint_eq(s.len, none.len + 5 + sizeof(wanted) + 1);
+    o.items++; /* one that is none, and one that does not fit */
+    o.item_count = 2;
+    smbios_build(&s, &o, 0);
+    ck_assert_uint_eq(s.len, none.len + 5 + 2);
 }
 END_TEST
 
@@ -381,6 +421,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_largest_machine_has_tables_too);
     UNIT_TEST(s, the_dsdt_disassembles);
     UNIT_TEST(s, smbios_says_who_the_machine_is);
+    UNIT_TEST(s, smbios_has_credentials_of_systemd);
     UNIT_TEST(s, memory_looks_as_a_bios_leaves_it);
     UNIT_TEST(s, every_device_is_at_its_place);
     UNIT_TEST(s, reset_brings_back_devices_and_tables);

@@ -8,6 +8,7 @@
 #include "base/le.h"
 #include "board/pc/board.h"
 #include "device/device_kinds.h"
+#include "device/disk_kind.h"
 #include "efi/efi_variables.h"
 
 /* ---- Paths ------------------------------------------------------------------------------------ */
@@ -34,24 +35,16 @@ static struct device_slot *find(const struct board *b, const char *list, unsigne
     return device_slots_find(b->options.slots, list, i);
 }
 
-static const struct vz_storage_device *config_at(const void *board, unsigned i)
-{
-    const struct device_slot *s = find(board, "storageDevices", i);
-
-    return s ? s->config : NULL;
-}
-
 /* A namespace of an NVMe controller has its number by the order of those of it. */
 static void put_namespace(struct writer *w, const struct device_slot *s)
 {
-    int controller = config_nvme_controller(config_at, w->board, s->index);
-    const struct device_slot *c = controller < 0 ? NULL : find(w->board, "storageDevices", (unsigned)controller);
+    const struct device_slot *c = nvme_namespace_controller(s);
     unsigned number = 2;
 
     for (unsigned i = 0; i < s->index; i++) {
         const struct device_slot *other = find(w->board, "storageDevices", i);
 
-        number += other && other->kind == s->kind && config_nvme_controller(config_at, w->board, i) == controller;
+        number += other && other->kind == s->kind && nvme_namespace_controller(other) == c;
     }
     if (c)
         put(w, "/pci@i0cf8/pci8086,5845@%x/namespace@%x,0", c->place, number);

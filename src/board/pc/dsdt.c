@@ -69,6 +69,8 @@ static void write_windows(struct aml *a, const struct board_options *o, unsigned
     aml_memory32_window(a, (uint32_t)PCI32_BASE, (uint32_t)(PCI32_END - 1));
     board_pci64(o, phys_bits, &base, &end);
     aml_memory64_window(a, base, end - 1);
+    if (o->window_size && memory_map_windows(o->ram_size) < base)
+        aml_memory64_window(a, memory_map_windows(o->ram_size), memory_map_end(o->ram_size, o->window_size) - 1);
     aml_end_resources(a, r);
 }
 
@@ -147,18 +149,19 @@ static void write_isa_device(struct aml *a, const char *name, const char *hid, u
     aml_end(a, d);
 }
 
-/* Where Linux's pvpanic-mmio (pvpanic before 5.13) looks for it. */
-static void write_pvpanic(struct aml *a)
+/* What kernels know by QEMU's names for it: QEMU0001 is where Linux's pvpanic-mmio (pvpanic before 5.13) looks,
+ * QEMU0002 where qemu_fw_cfg does. */
+static void write_port_device(struct aml *a, const char *name, const char *hid, uint16_t port, uint8_t len)
 {
-    size_t d = aml_begin_device(a, "PEVT");
+    size_t d = aml_begin_device(a, name);
     struct aml_resources r;
 
     aml_name(a, "_HID");
-    aml_string(a, "QEMU0001");
+    aml_string(a, hid);
     aml_name_int(a, "_STA", 0x0f);
     aml_name(a, "_CRS");
     r = aml_begin_resources(a);
-    aml_io(a, PVPANIC_PORT, 1);
+    aml_io(a, port, len);
     aml_end_resources(a, r);
     aml_end(a, d);
 }
@@ -171,7 +174,8 @@ static void write_isa_bridge(struct aml *a)
     aml_name_int(a, "_ADR", UINT64_C(0x1f0000));
     write_isa_device(a, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
     write_isa_device(a, "COM1", "PNP0501", 1, UART_COM1_PORT, 8, UART_COM1_GSI);
-    write_pvpanic(a);
+    write_port_device(a, "PEVT", "QEMU0001", PVPANIC_PORT, 1);
+    write_port_device(a, "FWCF", "QEMU0002", FW_CFG_PORT, FW_CFG_LEN);
     aml_end(a, d);
 }
 

@@ -111,7 +111,7 @@ void firmware_close(struct firmware *f)
 
 unsigned firmware_phys_bits_max(const struct board *b)
 {
-    uint64_t end = HIGH_RAM_BASE + memory_map_high(b->options.ram_size);
+    uint64_t end = memory_map_end(b->options.ram_size, b->options.window_size);
 
     return b->options.firmware && end <= memory_map_pci64_base(FIRMWARE_PHYS_BITS)
                ? FIRMWARE_PHYS_BITS : 0;
@@ -176,6 +176,15 @@ static int set_menu_wait(struct board *b)
     return b->options.firmware->menu_wait ? fw_cfg_set_file(b->fw_cfg, "etc/boot-menu-wait", ms, sizeof(ms)) : 0;
 }
 
+/* Firmware keeps BARs out of the memory that a guest may be given later, which ends there; so it does out of windows. */
+static int set_windows(struct board *b)
+{
+    uint8_t end[8];
+
+    store_le64(end, memory_map_end(b->options.ram_size, b->options.window_size));
+    return b->options.window_size ? fw_cfg_set_file(b->fw_cfg, "etc/reserved-memory-end", end, sizeof(end)) : 0;
+}
+
 /* Devices can write to ROM, by DMA: at a reset it is what it was. */
 int firmware_prepare(struct board *b)
 {
@@ -183,7 +192,11 @@ int firmware_prepare(struct board *b)
     int r = mem_write(b->mem, rom_base(f), f->code.data, f->code.len);
 
     if (!r)
+        r = bios_data_write_reset(b->mem);
+    if (!r)
         r = firmware_set_files(b);
+    if (!r)
+        r = set_windows(b);
     if (!r)
         r = set_menu_wait(b);
     return r ? r : set_order(b);

@@ -5,6 +5,7 @@
 #define VZ_BOARD_PC_MEMORY_MAP_H
 
 #include "arch/x86/chips.h"
+#include "base/checked.h"
 #include "base/compiler.h"
 #include "config/limits.h"
 
@@ -64,6 +65,18 @@ static inline uint64_t memory_map_low(uint64_t ram_size)
 static inline uint64_t memory_map_high(uint64_t ram_size)
 {
     return ram_size - memory_map_low(ram_size);
+}
+
+/* Windows of devices (mem/mem_window.h): behind all RAM, where no BAR comes to lie. */
+static inline uint64_t memory_map_windows(uint64_t ram_size)
+{
+    return align_up(HIGH_RAM_BASE + memory_map_high(ram_size), GIB);
+}
+
+/* Where the 64-bit address space has nothing any more, with windows of so many bytes. */
+static inline uint64_t memory_map_end(uint64_t ram_size, uint64_t windows)
+{
+    return windows ? align_up(memory_map_windows(ram_size) + windows, GIB) : HIGH_RAM_BASE + memory_map_high(ram_size);
 }
 
 #endif

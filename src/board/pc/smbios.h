@@ -9,12 +9,16 @@
 struct board_options;
 
 #define SMBIOS_ENTRY_LEN  24u
+#define SMBIOS_ENTRY2_LEN 31u
 #define SMBIOS_TABLES_MAX 4096u
 
 struct smbios {
-    uint8_t entry[SMBIOS_ENTRY_LEN]; /* the entry point, */
-    uint8_t data[SMBIOS_TABLES_MAX]; /* and what it points to */
-    size_t len;                      /* of data */
+    uint8_t entry[SMBIOS_ENTRY_LEN];   /* the entry point, */
+    uint8_t entry2[SMBIOS_ENTRY2_LEN]; /* that of versions before 3.0, which base must be below 4 GiB for, */
+    uint8_t data[SMBIOS_TABLES_MAX];   /* and what they point to */
+    size_t len;                        /* of data */
+    size_t start;                      /* of the last structure */
+    uint16_t count, largest;           /* of structures, and bytes */
 };
 
 /* With data at address base. */

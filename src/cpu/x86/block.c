@@ -8,12 +8,14 @@
 #include "base/checked.h"
 #include "base/pages.h"
 #include "cpu/x86/engine.h"
+#include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
 #include "cpu/x86/jit/jit.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
-#define HASH_BUCKETS (256u << 10)
+#define HASH_BUCKETS_FIRST (4u << 10) /* they double when there are more blocks than that, */
+#define HASH_BUCKETS_MAX   (256u << 10) /* up to these */
 #define PAGE_BUCKETS 16384u
 #define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
@@ -23,14 +25,26 @@
 #define ADDRESSES_MAX 4u
 #define OTHERS_MAX    8u
 
+/* Many machines run little, so tables begin small, and take memory where they are touched. One whose blocks fill more
+ * than this looks into them often enough for huge pages. */
+#define WELL_USED ((size_t)8 << 20)
+
 struct block_cache {
+    struct block_jump jumps[BLOCK_JUMPS_MAX + BLOCK_JUMPS_BEHIND];
+    uint32_t hash[HASH_BUCKETS_MAX];  /* places of blocks */
+    uint32_t page[PAGE_BUCKETS];
+    uint32_t buckets;     /* of hash[] in use */
+    uint32_t hashed;      /* blocks in there */
+    uint32_t jump_fights; /* entries of jumps[] that took the place of one that was in use, since the last look */
     uint8_t *arena;
     size_t used;
-    uint32_t hash[HASH_BUCKETS];  /* places of blocks */
-    uint32_t page[PAGE_BUCKETS];
-    struct block_jump jumps[BLOCK_JUMPS];
+    bool well_used;
     struct block *single; /* scratch, outside the arena */
 };
+
+_Static_assert(sizeof(struct block_jump) * BLOCK_JUMPS_MAX % PAGES_HUGE == 0, "they can be huge pages");
+_Static_assert((BLOCK_JUMP_SPACES - 1) * BLOCK_JUMP_APART <= BLOCK_JUMPS_BEHIND, "there is room for all");
+_Static_assert(offsetof(struct block_cache, buckets) % MEM_PAGE_SIZE == 0, "the tables can be given back");
 
 static void zero(void *p, size_t len)
 {
@@ -49,19 +63,41 @@ static uint32_t place_of(const struct block_cache *cache, const void *p)
     return (uint32_t)((size_t)((const uint8_t *)p - cache->arena) / PLACE_UNIT);
 }
 
+static uint32_t jumps_in_use(const struct x86_cpu *c)
+{
+    return (c->jump_mask >> BLOCK_JUMP_SHIFT) + 1;
+}
+
+/* Which of the places where lower halves begin is that of now? */
+static unsigned jump_space(const struct x86_cpu *c)
+{
+    return (unsigned)(c->jumps[0] - c->jumps[1]) / BLOCK_JUMP_APART;
+}
+
+/* Nothing is in it. */
+static void begin(struct x86_cpu *c)
+{
+    struct block_cache *b = c->blocks;
+
+    b->used = BLOCK_ALIGN; /* place 0 is none */
+    b->buckets = HASH_BUCKETS_FIRST;
+    b->hashed = b->jump_fights = 0;
+    c->jump_mask = block_jump_mask(BLOCK_JUMPS_FIRST);
+}
+
 int block_cache_create(struct x86_cpu *c)
 {
-    struct block_cache *b = pages_map(sizeof(*b));
+    struct block_cache *b = pages_reserve(sizeof(*b));
 
     if (!b)
         return -ENOMEM;
     c->blocks = b;
     b->single = aligned_alloc(64, align_up(BLOCK_BYTES_MAX, 64));
-    b->used = BLOCK_ALIGN; /* place 0 is none */
-    b->arena = pages_map(BLOCK_CACHE_BYTES);
+    b->arena = pages_reserve(BLOCK_CACHE_BYTES);
     if (!b->single || !b->arena)
         return -ENOMEM;
-    c->jumps = b->jumps;
+    c->jumps[0] = c->jumps[1] = b->jumps;
+    begin(c);
     return 0;
 }
 
@@ -73,21 +109,37 @@ void block_cache_destroy(struct x86_cpu *c)
     free(c->blocks->single);
     pages_unmap(c->blocks, sizeof(*c->blocks));
     c->blocks = NULL;
-    c->jumps = NULL;
+    c->jumps[0] = c->jumps[1] = NULL;
 }
 
 void block_cache_empty(struct x86_cpu *c)
 {
     struct block_cache *b = c->blocks;
 
-    b->used = BLOCK_ALIGN;
-    zero(b->hash, sizeof(b->hash));
+    zero(b->hash, b->buckets * sizeof(b->hash[0]));
     zero(b->page, sizeof(b->page));
-    zero(b->jumps, sizeof(b->jumps));
+    zero(b->jumps, (jumps_in_use(c) + BLOCK_JUMPS_BEHIND) * sizeof(b->jumps[0]));
+    begin(c);
     thunk_cache_empty(c); /* nothing refers to them any more */
     jit_empty(c);
     c->link = NULL;
     c->count.cache_flushes++;
+}
+
+void block_cache_give_back(struct x86_cpu *c)
+{
+    struct block_cache *b = c->blocks;
+
+    block_cache_empty(c);
+    pages_give_back(b->jumps, offsetof(struct block_cache, buckets));
+    pages_give_back(b->arena, BLOCK_CACHE_BYTES);
+    b->well_used = false;
+    jit_give_back(c);
+}
+
+size_t block_cache_used(const struct x86_cpu *c)
+{
+    return c->blocks->used;
 }
 
 /* ---- instructions of our own ---- */
@@ -138,7 +190,7 @@ static uint32_t *bucket_of(struct block_cache *cache, const uint8_t *host, unsig
 {
     uint64_t v = (uint64_t)(uintptr_t)host;
 
-    return &cache->hash[(v ^ (v >> 14) ^ mode) & (HASH_BUCKETS - 1)];
+    return &cache->hash[(v ^ (v >> 14) ^ mode) & (cache->buckets - 1)];
 }
 
 static unsigned page_bucket(const uint8_t *page)
@@ -172,6 +224,27 @@ static void hash_in(struct block_cache *cache, struct block *b)
 
     b->hash_next = *bucket;
     *bucket = place_of(cache, b);
+    cache->hashed++;
+}
+
+/* Each chain becomes two, in the same order. */
+static void grow_hash(struct block_cache *cache)
+{
+    uint32_t old = cache->buckets;
+
+    cache->buckets *= 2;
+    for (uint32_t n = 0; n < old; n++) {
+        uint32_t *stays = &cache->hash[n], *goes = &cache->hash[n + old];
+        struct block *b = at_place(cache, *stays);
+
+        for (; b; b = at_place(cache, b->hash_next)) {
+            uint32_t **end = bucket_of(cache, b->host, b->mode) == &cache->hash[n] ? &stays : &goes;
+
+            **end = place_of(cache, b);
+            *end = &b->hash_next;
+        }
+        *stays = *goes = 0;
+    }
 }
 
 static void hash_out(struct block_cache *cache, struct block *b)
@@ -180,8 +253,10 @@ static void hash_out(struct block_cache *cache, struct block *b)
 
     while (*at && *at != wanted)
         at = &((struct block *)at_place(cache, *at))->hash_next;
-    if (*at)
-        *at = b->hash_next;
+    if (!*at)
+        return;
+    *at = b->hash_next;
+    cache->hashed--;
 }
 
 static struct block *to_front(struct block_cache *cache, struct block *b)
@@ -284,6 +359,8 @@ static void insert(struct block_cache *cache, struct block *b)
 {
     uint32_t *bucket;
 
+    if (cache->hashed == cache->buckets && cache->buckets < HASH_BUCKETS_MAX)
+        grow_hash(cache);
     hash_in(cache, b);
     for (unsigned n = 0; n < 2 && block_page(b, n); n++) {
         bucket = &cache->page[page_bucket(block_page(b, n))];
@@ -389,14 +466,99 @@ static void unlink_incoming(struct x86_cpu *c, struct block *b)
     }
 }
 
-static void unlink_outgoing(struct x86_cpu *c, struct block *b)
+/* ---- moving ---- */
+
+/* Blocks of one page that move at once: what a program runs of a page at a new address it seldom runs
+ * alone, and each would come by the main loop. */
+#define GROUP_MAX 128
+
+struct group {
+    struct block *block[GROUP_MAX];
+    unsigned count;
+    uint64_t by; /* what their addresses change by */
+};
+
+static struct block *page_next(struct block_cache *cache, const struct block *b, unsigned bucket)
+{
+    return at_place(cache, b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1]);
+}
+
+static bool is_taken(struct block_cache *cache, const struct block *b, uint64_t rip)
+{
+    const struct block *other = at_place(cache, *bucket_of(cache, b->host, b->mode));
+
+    while (other && (other->host != b->host || other->mode != b->mode || !other->fixed || other->home_rip != rip))
+        other = at_place(cache, other->hash_next);
+    return other;
+}
+
+/* May it go along with b, as if it had been looked up there? */
+static bool goes_along(struct x86_cpu *c, const struct block *x, const struct block *b, uint64_t by)
+{
+    uint64_t to = x->home_rip + by;
+
+    return x != b && !x->dead && x->fixed && !x->crosses && !x->stays && x->mode == b->mode &&
+           block_page(x, 0) == block_page(b, 0) && tlb_page(x->home_rip) == tlb_page(b->home_rip) &&
+           x->left != hash_of_page(to) && jit_may_move(c, x->home_rip, to) && !is_taken(c->blocks, x, to);
+}
+
+static void add_to_group(struct group *g, struct block *b)
+{
+    b->moving = true;
+    g->block[g->count++] = b;
+}
+
+static void gather_group(struct x86_cpu *c, struct group *g, struct block *b)
+{
+    unsigned bucket = page_bucket(block_page(b, 0));
+    struct block *x = at_place(c->blocks, c->blocks->page[bucket]);
+
+    add_to_group(g, b);
+    for (; x && g->count < GROUP_MAX; x = page_next(c->blocks, x, bucket))
+        if (goes_along(c, x, b, g->by))
+            add_to_group(g, x);
+}
+
+static struct block *block_with(struct block_link *link)
+{
+    struct block_end *end = container_of(link - block_link_slot(link), struct block_end, link[0]);
+
+    return block_of((const struct insn *)(const void *)end - end->count);
+}
+
+/* Is link kept because whoever follows it looks first, or because both of its ends move? Within a page nobody
+ * has to look; into another one it must be, since what is there in some address space was known of the old place. */
+static bool outlives_move(struct block_link *link)
+{
+    link->ctx = 0;
+    return jit_looks_first(link) || (block_with(link)->moving && block_of(link->to)->moving);
+}
+
+static void cut_incoming(struct x86_cpu *c, struct block *b)
+{
+    uint32_t *at = &b->incoming;
+    struct block_link *link;
+
+    while ((link = at_place(c->blocks, *at))) {
+        if (outlives_move(link)) {
+            at = link_next(link);
+            continue;
+        }
+        jit_unlink(c, link);
+        link->to = NULL;
+        *at = *link_next(link);
+        *link_next(link) = 0;
+    }
+}
+
+static void cut_outgoing(struct x86_cpu *c, struct block *b)
 {
     for (unsigned slot = 0; slot < 2; slot++) {
         struct block_link *link = &block_end(b)->link[slot];
 
         if (c->link == link)
             c->link = NULL;
-        if (!link->to)
+        if (!link->to || outlives_move(link))
             continue;
         jit_unlink(c, link);
         unlink_from(c->blocks, block_of(link->to), link);
@@ -405,20 +567,51 @@ static void unlink_outgoing(struct x86_cpu *c, struct block *b)
     }
 }
 
-/* To c->rip, and whatever leads there finds it anew. Not while a block runs. */
+/* No address space is to find b where it is now by the front cache. Which of them may stays noted: one may know b from
+ * elsewhere, to where b comes later, and then it is given the code without being noted again. */
+static void forget_jumps(struct x86_cpu *c, struct block *b)
+{
+    struct block_jump *jump = c->jumps[1] + (block_jump_slot(c, b->home_rip) - c->jumps[b->home_rip >> 63]);
+
+    for (unsigned n = 0; n < BLOCK_JUMP_SPACES; n++)
+        if (b->spaces & 1u << n && jump[n * BLOCK_JUMP_APART].to == b->insn)
+            jump[n * BLOCK_JUMP_APART].ctx = 0;
+}
+
+/* Put b, for rip, into the front cache. */
+static void note_jump(struct x86_cpu *c, struct block_jump *jump, struct block *b, uint64_t rip, const void *code)
+{
+    *jump = (struct block_jump){.rip = rip, .ctx = c->code_ctx[rip >> 63], .to = b->insn, .code = code};
+    b->spaces |= (uint8_t)((rip >> 63 ? 1u : 1u << jump_space(c)) & 15);
+}
+
+/* Its page is mapped at the new address, so what is found by that is known at once. */
+static void move_one(struct x86_cpu *c, struct block *b, uint64_t by)
+{
+    forget_jumps(c, b);
+    b->left = hash_of_page(b->home_rip);
+    b->home_rip += by;
+    c->count.blocks_moved++;
+    if (!b->code)
+        return;
+    jit_move(c, b);
+    note_jump(c, block_jump_slot(c, b->home_rip), b, b->home_rip, b->code);
+}
+
+/* b to c->rip, with what is beside it; whatever leads there finds it anew. Not while a block runs. */
 static void move_block(struct x86_cpu *c, struct block *b)
 {
-    struct block_jump *jump = block_jump_slot(c, b->home_rip);
+    struct group g = {.by = c->rip - b->home_rip};
 
-    if (jump->to == b->insn)
-        jump->ctx = 0;
-    unlink_incoming(c, b);
-    unlink_outgoing(c, b);
-    b->left = hash_of_page(b->home_rip);
-    b->home_rip = c->rip;
-    if (b->code)
-        jit_move(c, b);
-    c->count.blocks_moved++;
+    gather_group(c, &g, b);
+    for (unsigned n = 0; n < g.count; n++) {
+        cut_incoming(c, g.block[n]);
+        cut_outgoing(c, g.block[n]);
+    }
+    for (unsigned n = 0; n < g.count; n++) {
+        move_one(c, g.block[n], g.by);
+        g.block[n]->moving = false;
+    }
 }
 
 /* ---- invalidation ---- */
@@ -501,6 +694,17 @@ static size_t block_size(const struct block *b)
     return offsetof(struct block, insn) + b->count * sizeof(struct insn) + sizeof(struct block_end);
 }
 
+static void use_huge_pages(struct x86_cpu *c)
+{
+    struct block_cache *cache = c->blocks;
+
+    fpu_park(c);
+    pages_use_huge(cache->jumps, sizeof(cache->jumps));
+    pages_use_huge(cache->arena + WELL_USED, BLOCK_CACHE_BYTES - WELL_USED);
+    mmu_use_huge_pages(c);
+    cache->well_used = true;
+}
+
 static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t lin)
 {
     struct block_cache *cache = c->blocks;
@@ -508,6 +712,8 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
 
     if (cache->used + BLOCK_BYTES_MAX > BLOCK_CACHE_BYTES)
         block_cache_empty(c);
+    if (unlikely(cache->used > WELL_USED && !cache->well_used))
+        use_huge_pages(c);
     b = (struct block *)(cache->arena + cache->used);
     if (!block_build(c, b, host, lin, BLOCK_INSNS_MAX))
         return NULL;
@@ -527,9 +733,38 @@ struct block *block_known(struct x86_cpu *c)
     return likely(!b->dead && serves(b, c->rip)) ? b : NULL;
 }
 
+/* Those for which one bit more of the address is set go as much further on as there were places: from the last to the
+ * first, so that none comes where another has not been looked at. */
+static void grow_jumps(struct x86_cpu *c)
+{
+    struct block_jump *jumps = c->blocks->jumps;
+    uint32_t old = jumps_in_use(c), bit = old << BLOCK_JUMP_SHIFT;
+
+    c->jump_mask = block_jump_mask(2 * old);
+    for (uint32_t n = old + BLOCK_JUMPS_BEHIND; n--;) {
+        if (!(jumps[n].rip & bit))
+            continue;
+        jumps[n + old] = jumps[n];
+        jumps[n] = (struct block_jump){0};
+    }
+}
+
+/* Make the place for c->rip in the front cache. Where many of them take another's that was good, there are too few. */
+static struct block_jump *take_jump(struct x86_cpu *c)
+{
+    const struct block_jump *jump = block_jump_slot(c, c->rip);
+    struct block_cache *cache = c->blocks;
+
+    cache->jump_fights += jump->to && jump->rip != c->rip && jump->ctx == c->code_ctx[jump->rip >> 63];
+    if (cache->jump_fights >= jumps_in_use(c) && jumps_in_use(c) < BLOCK_JUMPS_MAX) {
+        cache->jump_fights = 0;
+        grow_jumps(c);
+    }
+    return block_jump_slot(c, c->rip);
+}
+
 const struct insn *block_find(struct x86_cpu *c)
 {
-    struct block_jump *jump = block_jump_slot(c, c->rip);
     struct block *b = block_known(c);
     const uint8_t *host;
     uint64_t lin;
@@ -541,9 +776,7 @@ const struct insn *block_find(struct x86_cpu *c)
         b = lookup(c, host, lin);
         if (!b && (c->fault.pending || !(b = decode_new(c, host, lin))))
             return NULL;
-        *jump = (struct block_jump){
-            .rip = c->rip, .ctx = c->code_ctx[c->rip >> 63], .to = b->insn,
-            .code = b->code && b->home_rip == c->rip ? b->code : jit_interpret_stub(c)};
+        note_jump(c, take_jump(c), b, c->rip, b->code && b->home_rip == c->rip ? b->code : jit_interpret_stub(c));
     }
     if (c->link) {
         set_link(c, c->link, b);

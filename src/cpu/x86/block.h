@@ -27,11 +27,11 @@ static inline uint8_t block_mode(const struct x86_cpu *c)
                      (in_real_or_v86(c) ? 8 : 0));
 }
 
-/* Where other translated blocks enter a translated one: with the flags in EFLAGS, or kept in
+/* Where in code memory other translated blocks enter a translated one: with the flags in EFLAGS, or kept in
  * x86_cpu.jit_flags (jit/translate.h). The bodies are behind the look for events. */
 struct jit_entries {
-    const uint8_t *flags, *flags_body, *kept, *kept_body;
-    const uint8_t *stale; /* where `kept` leads once the block is dead */
+    uint32_t flags, flags_body, kept, kept_body;
+    uint32_t stale; /* where `kept` leads once the block is dead */
 };
 
 /* Blocks lie in the cache's arena, where they begin at multiples of 32 bytes; others are named by
@@ -40,7 +40,7 @@ struct jit_entries {
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
     uint64_t home_rip;             /* where it was first decoded for, or is translated for */
-    const uint8_t *code;           /* translated: entry->kept, where indirect branches enter */
+    const uint8_t *code;           /* translated: at entry->kept, where indirect branches enter */
     const struct jit_entries *entry; /* valid with code */
     union {
         struct insn insn[0]; /* [0] is no instruction, only what leads into the block: */
@@ -57,6 +57,8 @@ struct block {
             bool tried : 1;        /* to translate it */
             bool crosses : 1;      /* into a second page */
             bool stays : 1;        /* it cannot be made right at another address */
+            bool moving : 1;       /* it is about to be */
+            uint8_t spaces : 4;    /* where lower halves begin in the front cache from which it may be known */
             uint16_t left;         /* which page it was moved away from last, as a hash; 0: none */
         };
     };
@@ -92,6 +94,13 @@ void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip);
 int block_cache_create(struct x86_cpu *c) must_check; /* sets c->blocks; 0 or -ENOMEM */
 void block_cache_destroy(struct x86_cpu *c);
 
+/* The lower half of now is that of address space n (mmu.h). */
+static inline void block_use_space(struct x86_cpu *c, unsigned n)
+{
+    if (likely(c->jumps[1]))
+        c->jumps[0] = c->jumps[1] + n % BLOCK_JUMP_SPACES * BLOCK_JUMP_APART;
+}
+
 /* What the front cache says of the current rip: a block that may run there, or NULL. */
 struct block *block_known(struct x86_cpu *c);
 
@@ -114,5 +123,9 @@ void block_invalidate_all(struct x86_cpu *c);
 
 /* Forget everything, and use the memory anew. Not while a block runs. */
 void block_cache_empty(struct x86_cpu *c);
+/* The same, and give the memory back to the host: it begins small again. */
+void block_cache_give_back(struct x86_cpu *c);
+/* Bytes of blocks that it has. */
+size_t block_cache_used(const struct x86_cpu *c);
 
 #endif

@@ -151,7 +151,7 @@ static void end_building(struct x86_cpu *c, struct building *s, bool branch)
     b->count = (uint8_t)(behind - b->insn);
     b->crosses = s->second;
     *block_end(b) = (struct block_end){.insns = (uint8_t)s->count, .fixed = b->fixed,
-                                       .second_page = s->second};
+                                       .count = b->count, .second_page = s->second};
     c->count.insns_decoded += s->count;
     c->count.blocks_decoded++;
 }

@@ -103,10 +103,122 @@ START_TEST(second_pages_that_change_leave_no_trail)
 }
 END_TEST
 
+#define MANY 50000u /* blocks, more than the tables begin with, and enough for huge pages */
+
+/* However much of it there has been, and what was given back when it rested, it runs as it did. */
+static void much_code(const char *words)
+{
+    static const uint8_t one[] = {0xff, 0xc0, 0xeb, 0x00}; /* inc eax; jmp 1f; 1: */
+    static const uint8_t first[] = {0x31, 0xc0, 0xe9, 0xf9, 0xff, 0x3e, 0x00}; /* xor eax, eax; jmp SPARE */
+    struct rig m;
+    uint8_t *code;
+
+    rig_create(&m, words, 1, CODE, first, sizeof(first));
+    code = mem_ptr(m.mem, SPARE, MANY * sizeof(one) + 1, MEM_WRITE);
+    for (unsigned n = 0; n < MANY; n++)
+        memcpy(code + n * sizeof(one), one, sizeof(one));
+    code[MANY * sizeof(one)] = 0xf4;
+    for (unsigned n = 0; n < 8; n++) {
+        steps_of_run(&m, CODE);
+        ck_assert_uint_eq((uint32_t)m.c->reg[X86_RAX], MANY);
+        if (n % 3 < 2)
+            continue;
+        ck_assert_uint_gt(block_cache_used(m.c), MIB);
+        x86_cpu_rest(m.c);
+        ck_assert_uint_lt(block_cache_used(m.c), 4096);
+        ck_assert_uint_eq(m.c->jump_mask, block_jump_mask(BLOCK_JUMPS_FIRST));
+    }
+    /* Decoded when it ran first, and after each rest. */
+    ck_assert_uint_ge(m.c->count.blocks_decoded, 3 * MANY);
+    ck_assert_uint_lt(m.c->count.blocks_decoded, 3 * MANY + 1000);
+    ck_assert_uint_gt(m.c->jump_mask, block_jump_mask(BLOCK_JUMPS_FIRST));
+    rig_destroy(&m);
+}
+
+START_TEST(tables_grow_with_the_code_and_shrink_at_rest)
+{
+    much_code("off");
+    much_code("on,threshold=1");
+    much_code("on,threshold=2");
+}
+END_TEST
+
+static void take_turns(const char *words)
+{
+    /* mov ecx, 40; 1: call 2f; dec ecx; jnz 1b; hlt; and, where it has a place of its own, 2: ret */
+    static const uint8_t program[] = {
+        0xb9, 40, 0, 0, 0, 0xe8, 9, 0, 0, 0, 0xff, 0xc9, 0x75, 0xf7, 0xf4, 0x90, 0x90, 0x90, 0x90, 0xc3};
+    uint64_t before = 0;
+    struct rig m;
+
+    rig_create(&m, words, 1, CODE, program, sizeof(program));
+    m.c->reg[X86_RSP] = SPARE + MEM_PAGE_SIZE;
+    m.c->cr4 |= X86_CR4_PCIDE;
+    mmu_mode_changed(m.c);
+    for (unsigned n = 0; n < 200; n++) {
+        mmu_cr3_written(m.c, RIG_TABLES | (1 + n % 3), true);
+        steps_of_run(&m, CODE);
+        if (n == 20)
+            before = m.c->count.block_lookups;
+    }
+    ck_assert_uint_le(m.c->count.block_lookups - before, 10);
+    rig_destroy(&m);
+}
+
+START_TEST(programs_that_take_turns_find_their_own_code)
+{
+    take_turns("off");
+    take_turns("on,threshold=1");
+    take_turns("on");
+}
+END_TEST
+
+/* call rdi; hlt; and behind it what is at other addresses: mov eax, 1; lea rax, [rip - 12]; ret */
+static const uint8_t caller[] = {0xff, 0xd7, 0xf4};
+static const uint8_t callee[] = {0xb8, 1, 0, 0, 0, 0x48, 0x8d, 0x05, 0xf4, 0xff, 0xff, 0xff, 0xc3};
+
+/* In the address space with this PCID, so often: whatever is at page n says where it is. */
+static void call_there(struct rig *m, unsigned pcid, unsigned page, unsigned times)
+{
+    while (times--) {
+        mmu_cr3_written(m->c, RIG_TABLES | pcid, true);
+        m->c->reg[X86_RDI] = AT + page * MEM_PAGE_SIZE;
+        steps_of_run(m, CODE);
+        ck_assert_uint_eq(m->c->reg[X86_RAX], m->c->reg[X86_RDI]);
+    }
+}
+
+/* The first space knows it at page 1 from before it was translated; another one has it moved there, and away again. */
+START_TEST(what_is_moved_is_forgotten_in_every_address_space)
+{
+    struct rig m;
+
+    rig_create(&m, "on,threshold=4", 1, CODE, caller, sizeof(caller));
+    memcpy(mem_ptr(m.mem, SPARE, sizeof(callee), MEM_WRITE), callee, sizeof(callee));
+    m.c->reg[X86_RSP] = SPARE;
+    m.c->cr4 |= X86_CR4_PCIDE;
+    mmu_mode_changed(m.c);
+    add_table(&m);
+    for (unsigned n = 0; n < 3; n++)
+        map(&m, n, SPARE);
+    call_there(&m, 1, 1, 1);
+    call_there(&m, 2, 0, 8);
+    call_there(&m, 3, 1, 2);
+    call_there(&m, 1, 1, 2);
+    call_there(&m, 3, 2, 2);
+    call_there(&m, 1, 1, 2);
+    ck_assert_uint_ge(m.c->count.blocks_moved, 2);
+    rig_destroy(&m);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, code_at_many_addresses_is_found_as_fast_as_at_one);
     UNIT_TEST(s, second_pages_that_change_leave_no_trail);
+    UNIT_TEST(s, tables_grow_with_the_code_and_shrink_at_rest);
+    UNIT_TEST(s, programs_that_take_turns_find_their_own_code);
+    UNIT_TEST(s, what_is_moved_is_forgotten_in_every_address_space);
 }
 
 UNIT_TEST_MAIN("block", add_tests)

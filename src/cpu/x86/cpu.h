@@ -144,11 +144,12 @@ struct x86_cpu {
     uint64_t rip;                  /* valid whenever no block runs; offset in CS, not linear */
     struct tlb_entry *tlb[2];      /* data accesses now: lower and upper half (mmu.h) */
     uint64_t code_ctx[2];          /* identifies address space, mode and their age (block.h) */
-    struct block_jump *jumps;      /* front cache of blocks (insn.h) */
-    bool slots_used;               /* some slot besides the stack's may have a tag */
+    struct block_jump *jumps[2];   /* front cache of blocks (insn.h), as this half of the address space begins in it */
+    uint32_t jump_mask;            /* which bits of a RIP choose among them */
+    bool slots_used;               /* some slot from TLB_SLOT_FIRST_FREE on may have a tag */
     uint8_t fpu_slow;              /* enum fpu_slow (fpu.h): why vector instructions look closer */
     uint16_t jit_flags;            /* scratch of translated code (jit/): flags, */
-    struct tlb_slot slot[TLB_SLOTS]; /* of which the stack's come first */
+    struct tlb_slot slot[TLB_SLOTS]; /* of which those come first that are emptied each time */
     uint64_t jit_word;             /* scratch too: anything, within an instruction, */
     uint64_t jit_addend;           /* from guest address to host address, */
     const void *jit_resume;        /* where to go on, */
@@ -170,7 +171,7 @@ struct x86_cpu {
     uint64_t pdpte[4];             /* PAE paging's top level, as last loaded; mmu_load_pdptes() */
     uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl, kvm_pv_eoi;
+    uint64_t pat, tsc_adjust, tsc_aux, misc_enable, spec_ctrl, debugctl, kvm_pv_eoi;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
     uint64_t tsc_offset;           /* guest TSC = host TSC + this */
 
@@ -269,6 +270,10 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s) must_check;
 /* Guest memory has been laid out anew: forget translations now and code at the next block boundary.
  * The CPU is outside x86_cpu_run() or in a host call of an embedded one. */
 void x86_cpu_memory_changed(struct x86_cpu *c);
+
+/* Give back to the host what makes the CPU fast, for one that has nothing to do: it is slow for some milliseconds when
+ * it has again. Little is left as it is. Its own thread, while x86_cpu_run() is not active on it. */
+void x86_cpu_rest(struct x86_cpu *c);
 
 /* One line: mode, RIP, the code bytes there, registers. For shutdown reports and traces. */
 void x86_cpu_describe(struct x86_cpu *c, char *buf, unsigned len);

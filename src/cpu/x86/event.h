@@ -15,7 +15,7 @@ bool event_deliver_interrupt(struct x86_cpu *c, uint8_t vector) must_check;
 bool event_deliver_nmi(struct x86_cpu *c) must_check;
 
 /* In x86_cpu.watch_hits: the instruction swallows the single-step trap that TF, set when it began,
- * would cause behind it: SYSCALL when FMASK clears TF. */
+ * would cause behind it: SYSCALL when FMASK clears TF, SYSRET when R11 does. */
 #define EVENT_NO_STEP_TRAP 0x80u
 
 /* #DB bookkeeping between instructions: a block of one instruction was run with TF set (or a
@@ -24,6 +24,9 @@ void event_after_single_step(struct x86_cpu *c, bool tf_was_set);
 
 /* Is an instruction breakpoint (DR7) armed for the instruction at the current rip? Raises #DB. */
 bool event_check_breakpoint(struct x86_cpu *c);
+
+/* An access to ports: are there breakpoints for them? Noted for event_after_single_step(). */
+void event_watch_ports(struct x86_cpu *c, uint16_t port, unsigned size);
 
 /* Any DR7 breakpoint enabled, or TF: blocks must be run one instruction at a time. */
 static inline bool event_must_step(const struct x86_cpu *c)

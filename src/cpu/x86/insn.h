@@ -63,6 +63,7 @@ struct block_end {
     uint32_t next[2];           /* place of the next link to the same block (block.h) */
     uint8_t insns;              /* in the block, for the counters */
     bool fixed;                 /* block.fixed, when it was decoded */
+    uint8_t count;              /* block.count: the block is that far in front */
     struct jit_exits *exits;    /* of the translated block, or NULL */
     const uint8_t *second_page; /* block_page() */
 };
@@ -76,11 +77,27 @@ struct block_jump {
     const void *code; /* of the block, or what interprets it (jit.h) */
 };
 
-#define BLOCK_JUMPS (128u << 10)
+/* Neighbours in the guest are neighbours in there, four bytes a place, of which so many are in use. They double
+ * when they are fought for (block.c), up to the most.
+ *
+ * Programs that take turns run the same code at the same addresses. So that each finds its own, the lower halves of
+ * address spaces begin at different places, as far as there are such: x86_cpu.jumps[]. */
+#define BLOCK_JUMPS_FIRST (4u << 10)
+#define BLOCK_JUMPS_MAX   (64u << 10)
+#define BLOCK_JUMP_SHIFT  2
+#define BLOCK_JUMP_SPACES 4u
+#define BLOCK_JUMP_APART  1026u /* places; code is aligned, to fewer bytes than this many are a multiple of */
+#define BLOCK_JUMPS_BEHIND (4u << 10) /* room behind those in use, for what does not begin at the first */
+
+/* x86_cpu.jump_mask for so many places: what of a RIP says which one it is. */
+static always_inline uint32_t block_jump_mask(uint32_t places)
+{
+    return (places - 1) << BLOCK_JUMP_SHIFT;
+}
 
 static always_inline struct block_jump *block_jump_slot(struct x86_cpu *c, uint64_t rip)
 {
-    return &c->jumps[rip & (BLOCK_JUMPS - 1)];
+    return &c->jumps[rip >> 63][(rip & c->jump_mask) >> BLOCK_JUMP_SHIFT];
 }
 
 /* Sibling calls turn block-to-block jumps into real jumps; without them (debug and sanitizer

@@ -23,6 +23,10 @@ struct mmu;
 
 int mmu_create(struct x86_cpu *c) must_check; /* sets c->mmu; 0 or -ENOMEM */
 void mmu_destroy(struct x86_cpu *c);
+/* It will look into its TLBs often. */
+void mmu_use_huge_pages(struct x86_cpu *c);
+/* Forget all translations, and give the host back what the TLBs hold. No block runs. */
+void mmu_give_back(struct x86_cpu *c);
 
 /* A value and whether the access succeeded; in two registers, so that no caller needs an
  * addressable local (which would keep the compiler from jumping to the next instruction). */
@@ -80,10 +84,11 @@ void mmu_flush_pcid(struct x86_cpu *c, uint16_t pcid);  /* non-global entries of
 void mmu_flush_pcid_page(struct x86_cpu *c, uint16_t pcid, uint64_t va);
 
 /* Forget c->slot[]: part of every invalidation, and of every change of privilege, so cheap where
- * only the stack's are in use. */
+ * those of loops are not in use. */
 static inline void mmu_empty_slots(struct x86_cpu *c)
 {
-    c->slot[TLB_SLOT_STACK_READ].tag = c->slot[TLB_SLOT_STACK_WRITE].tag = TLB_NO_TAG;
+    for (unsigned n = 0; n < TLB_SLOT_FIRST_FREE; n++)
+        c->slot[n].tag = TLB_NO_TAG;
     if (likely(!c->slots_used))
         return;
     for (unsigned n = TLB_SLOT_FIRST_FREE; n < TLB_SLOTS; n++)

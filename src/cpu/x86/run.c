@@ -147,6 +147,16 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
     return NEXT_BLOCK;
 }
 
+/* Does TF, which was set, want a trap behind this instruction? With BTF only if it was a branch that was taken. */
+static bool is_step(const struct x86_cpu *c, const struct insn *i, uint64_t rip)
+{
+    uint64_t moved = c->rip - rip;
+
+    if (likely(!(c->debugctl & X86_DEBUGCTL_BTF)))
+        return true;
+    return moved != i->len && (moved || !(i->flags & (INSN_REP | INSN_REPNE)));
+}
+
 /* For TF, breakpoints and interrupt shadows, and for engines. SHADOW in pending keeps it from chaining
  * on. */
 void x86_step(struct x86_cpu *c)
@@ -178,7 +188,7 @@ void x86_step(struct x86_cpu *c)
         c->rflags |= X86_FLAG_RF; /* stopped between iterations, it has not ended */
     else if (rf)
         c->rflags &= ~(uint64_t)X86_FLAG_RF;
-    event_after_single_step(c, tf);
+    event_after_single_step(c, tf && is_step(c, first, rip));
 }
 
 /* The first engine that has something for c->rip; the last one always has. */
@@ -253,6 +263,16 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
     else
         run_stretch(c);
     return true;
+}
+
+#define REST_WORTH ((size_t)1 << 20) /* bytes of blocks; with less nothing else is large */
+
+void x86_cpu_rest(struct x86_cpu *c)
+{
+    if (c->check || block_cache_used(c) < REST_WORTH)
+        return;
+    block_cache_give_back(c);
+    mmu_give_back(c);
 }
 
 enum x86_stop x86_cpu_run(struct x86_cpu *c)

@@ -28,7 +28,12 @@ struct tlb_slot {
     uint64_t tag, addend;
 };
 
-enum { TLB_SLOT_STACK_READ, TLB_SLOT_STACK_WRITE, TLB_SLOT_FIRST_FREE, TLB_SLOTS = 32 };
+/* The stack's; those of fixed offsets from FS and GS, of which one is for the first page, where compilers read a word all
+ * the time; and those of loops. */
+enum {
+    TLB_SLOT_STACK_READ, TLB_SLOT_STACK_WRITE, TLB_SLOT_SEG_READ_FIRST, TLB_SLOT_SEG_READ, TLB_SLOT_SEG_WRITE,
+    TLB_SLOT_FIRST_FREE, TLB_SLOTS = 32
+};
 
 static always_inline uint64_t tlb_page(uint64_t va)
 {

@@ -196,6 +196,7 @@ static void vm_destroy(struct hv_vm *vm)
     }
     free(vm->vcpu);
     free(vm->slot);
+    free(vm->plan);
     kvm_irq_fini(vm);
     if (vm->fd >= 0)
         close(vm->fd);
@@ -220,6 +221,9 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc, struct 
 
     if (r || (r = check_needs(vm, desc, err)))
         return r;
+    r = vm->smm ? kvm_check_smm(vm, err) : 0;
+    if (r)
+        return r;
     r = create_chips(vm);
     if (r)
         return failed(err, r, "interrupt controllers");
@@ -230,9 +234,7 @@ static int create_parts(struct hv_vm *vm, const struct hv_vm_desc *desc, struct 
     r = kvm_cpuid_init(vm, err);
     if (r)
         return r;
-    vm->slot_max = vm->mem->region_max;
-    vm->slot = calloc(vm->slot_max, sizeof(*vm->slot));
-    r = vm->slot ? kvm_memory_changed(vm) : -ENOMEM;
+    r = kvm_memory_init(vm);
     if (r)
         return failed(err, r, "guest memory");
     r = kvm_state_probe_msrs(vm);
@@ -258,6 +260,7 @@ static int vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, struct v
     vm->phys_bits_max = desc->phys_bits_max && !desc->host_cpu ? desc->phys_bits_max : 64;
     vm->irqchip = hv_has_irqchip(desc);
     vm->embedded = desc->bare;
+    vm->smm = desc->smm;
     pthread_mutex_init(&vm->ring_lock, NULL);
     pthread_mutex_init(&vm->slot_lock, NULL);
     pthread_mutex_init(&vm->line_lock, NULL);
@@ -403,6 +406,8 @@ const struct hv_ops hv_kvm_ops = {
     .vm_destroy = vm_destroy,
     .irq_line = kvm_irq_line,
     .msi = kvm_msi,
+    .smi = kvm_smi,
+    .hidden = kvm_hidden,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .vcpu_run = kvm_vcpu_run,

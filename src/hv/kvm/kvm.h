@@ -33,10 +33,12 @@ struct hv_vcpu {
     pid_t thread;         /* whose signal mask is prepared; 0: none yet */
     _Atomic pid_t inside; /* the thread that may be in KVM_RUN; 0: none */
     _Atomic bool kicked;
+    _Atomic bool smi;     /* is to be given to KVM before the next KVM_RUN */
     bool unfinished;      /* the access that ended KVM_RUN is completed by the next KVM_RUN */
     bool shut_down;       /* X86_SHUTDOWN: KVM has no such state */
     int vector;           /* without interrupt controllers: queued; -1: none */
     bool window;          /* likewise: asked for */
+    unsigned faults;      /* in a row that KVM had in memory that was not there */
     struct kvm_vcpu_count count;
 };
 
@@ -44,6 +46,7 @@ struct kvm_slot {
     uint64_t gpa, len; /* len 0: free */
     uint8_t *host;
     bool rom;
+    unsigned space; /* 1: in System Management Mode */
 };
 
 struct hv_irqfd {
@@ -58,7 +61,8 @@ struct hv_vm {
     struct mem *mem;
     const struct hv_io_ops *io;
     void *io_arg;
-    bool host_cpu, irqchip, embedded;
+    bool host_cpu, irqchip, embedded, smm;
+    _Atomic bool exposed; /* KVM could not hide what is to be hidden: it is over */
     unsigned vcpu_count; /* of those made */
     size_t run_len;
     struct tsc_rate tsc;
@@ -74,8 +78,8 @@ struct hv_vm {
     pthread_mutex_t ring_lock;            /* for taking from it; devices' locks come after */
 
     pthread_mutex_t slot_lock;
-    struct kvm_slot *slot;
-    unsigned slot_max; /* as many as mem can have regions */
+    struct kvm_slot *slot, *plan; /* as they are, and the first plan_count as they are to be */
+    unsigned slot_max, plan_count;
     bool log_dirty;
 
     pthread_mutex_t line_lock;
@@ -101,9 +105,19 @@ int kvm_open_vm(int *ret_sys, int *ret_vm, struct vz_error *err);
 int kvm_probe(struct vz_error *err);
 
 /* kvm_memory.c */
+int kvm_memory_init(struct hv_vm *vm);
 int kvm_memory_changed(struct hv_vm *vm);
+void kvm_hidden(struct hv_vm *vm);
 int kvm_dirty_log(struct hv_vm *vm, bool on);
 int kvm_dirty_fetch(struct hv_vm *vm, unsigned index, uint64_t *bitmap);
+
+/* kvm_smm.c: System Management Mode. Has this KVM got it? 0 or -errno; have all vCPUs enter it; give KVM the SMI that a
+ * vCPU has been sent, before each KVM_RUN; and its part of a vCPU's state. */
+int kvm_check_smm(struct hv_vm *vm, struct vz_error *err);
+void kvm_smi(struct hv_vm *vm);
+void kvm_take_smi(struct hv_vcpu *v);
+int kvm_get_smm(struct hv_vcpu *v, const struct kvm_vcpu_events *e, struct x86_cpu_state *ret);
+int kvm_set_smm(struct hv_vcpu *v, struct kvm_vcpu_events *e, const struct x86_cpu_state *s);
 
 /* kvm_irq.c */
 int kvm_irq_init(struct hv_vm *vm);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arch/x86/regs.h"
+#include "base/checked.h"
 #include "hv/kvm/kvm.h"
 
 static void serve_port(struct hv_vcpu *v)
@@ -38,22 +39,28 @@ static unsigned piece_at(gpa_t gpa, unsigned len)
     return n;
 }
 
-/* The guest may not write ROM, and nothing hears of it when it tries. */
-static bool is_rom(const struct hv_vm *vm, gpa_t gpa)
+/* An access to memory that KVM could not make itself: a write to ROM, of which nothing hears, or a page of a window
+ * whose file was cut short just then. */
+static bool is_memory(struct hv_vcpu *v, gpa_t gpa, unsigned len)
 {
-    const struct mem_region *r = mem_find(vm->mem, gpa);
+    const struct mem_region *r = mem_find(v->vm->mem, gpa);
+    bool fits = r && range_fits(gpa - r->gpa, len, r->len);
 
-    return r && r->rom;
+    if (fits && r->window && v->run->mmio.is_write)
+        memcpy(r->host + (gpa - r->gpa), v->run->mmio.data, len);
+    else if (fits && r->window)
+        memcpy(v->run->mmio.data, r->host + (gpa - r->gpa), len);
+    return r && ((r->rom && v->run->mmio.is_write && !v->vm->embedded) || (fits && r->window));
 }
 
 static void serve_mmio(struct hv_vcpu *v)
 {
     struct hv_vm *vm = v->vm;
     unsigned len = MIN(v->run->mmio.len, (uint32_t)sizeof(v->run->mmio.data));
-    gpa_t gpa = v->run->mmio.phys_addr;
+    gpa_t gpa = v->run->mmio.phys_addr, smm = v->run->flags & KVM_RUN_X86_SMM ? HV_GPA_SMM : 0;
 
     kvm_count(&v->count.mmio_accesses);
-    if (v->run->mmio.is_write && !vm->embedded && is_rom(vm, gpa))
+    if (is_memory(v, gpa, len))
         return;
     for (unsigned done = 0, n; done < len; done += n) {
         uint8_t *at = v->run->mmio.data + done;
@@ -62,9 +69,9 @@ static void serve_mmio(struct hv_vcpu *v)
         n = piece_at(gpa + done, len - done);
         if (v->run->mmio.is_write) {
             memcpy(&value, at, n);
-            vm->io->mmio_write(vm->io_arg, gpa + done, n, value);
+            vm->io->mmio_write(vm->io_arg, smm | (gpa + done), n, value);
         } else {
-            value = vm->io->mmio_read(vm->io_arg, gpa + done, n);
+            value = vm->io->mmio_read(vm->io_arg, smm | (gpa + done), n);
             memcpy(at, &value, n);
         }
     }

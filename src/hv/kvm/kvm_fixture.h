@@ -23,6 +23,7 @@
 #define FX_STACK 0x8000u
 #define FX_LOG   64u
 #define FX_DONE_PORT 0x3ff /* a program says there that it is through */
+#define FX_SMI_PORT  0x3fe /* or asks for an SMI, as by port 0xb2 */
 
 struct fx_access {
     bool mmio, write;
@@ -33,7 +34,7 @@ struct fx_access {
 struct fx {
     const struct hv_ops *hv;
     struct mem *mem;
-    bool owns_mem;
+    bool owns_mem, smm;
     struct hv_vm *vm;
     struct hv_vcpu *cpu[2];
     struct loop *loop;
@@ -91,6 +92,10 @@ static inline void fx_port_write(void *arg, uint16_t port, unsigned size, uint32
         f->hv->vcpu_kick(f->cpu[0]);
         return;
     }
+    if (port == FX_SMI_PORT && f->smm) {
+        f->hv->smi(f->vm);
+        return;
+    }
     fx_note(arg,
             &(struct fx_access){.write = true, .addr = port, .size = size, .value = value});
 }
@@ -104,14 +109,15 @@ static inline void *fx_run_loop(void *arg)
     return NULL;
 }
 
-/* mem: NULL for RAM of its own. */
-static inline void fx_init(struct fx *f, const struct hv_ops *hv, struct mem *mem, unsigned cpus)
+/* mem: NULL for RAM of its own. smm: with System Management Mode. */
+static inline void fx_init_smm(struct fx *f, const struct hv_ops *hv, struct mem *mem, unsigned cpus, bool smm)
 {
-    struct hv_vm_desc desc = {.vcpu_count = cpus, .io = &fx_io, .io_arg = f};
+    struct hv_vm_desc desc = {.vcpu_count = cpus, .io = &fx_io, .io_arg = f, .smm = smm};
     struct vz_error err = {.text = ""};
 
     memset(f, 0, sizeof(*f));
     f->hv = hv;
+    f->smm = smm;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     f->mem = mem;
@@ -129,6 +135,11 @@ static inline void fx_init(struct fx *f, const struct hv_ops *hv, struct mem *me
     ck_assert_msg(hv->vm_create(&desc, &f->vm, &err) == 0, "%s", err.text);
     for (unsigned i = 0; i < cpus; i++)
         ck_assert_int_eq(hv->vcpu_create(f->vm, i, &f->cpu[i]), 0);
+}
+
+static inline void fx_init(struct fx *f, const struct hv_ops *hv, struct mem *mem, unsigned cpus)
+{
+    fx_init_smm(f, hv, mem, cpus, false);
 }
 
 static inline void fx_fini(struct fx *f)

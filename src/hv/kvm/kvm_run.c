@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "hv/kvm/kvm.h"
+#include "mem/mem_window.h"
 
 #define KICK_SIGNAL SIGURG
 #define KERNEL_SIGSET_LEN 8
@@ -155,14 +156,35 @@ static int shut_down(struct hv_vcpu *v, struct hv_exit *exit)
     return 0;
 }
 
+#define FAULTS_MAX 16u
+
+/* A file that a window shows was cut short; another vCPU may have mended that already. */
+static bool is_mended(struct hv_vcpu *v)
+{
+    if (!v->vm->mem->windows)
+        return false;
+    if (mem_windows_mend())
+        v->faults = 0;
+    return v->faults++ < FAULTS_MAX;
+}
+
 /* KVM_RUN failed with r. True: go on. */
 static bool survive(struct hv_vcpu *v, int r, struct hv_exit *exit)
 {
     if (r == -EAGAIN) /* an application processor got its INIT or SIPI */
         return true;
+    if (r == -EFAULT && is_mended(v))
+        return true;
     exit->kind = HV_EXIT_ERROR;
     kvm_describe(v, strerror(-r), exit->text, sizeof(exit->text));
     return false;
+}
+
+static int is_exposed(struct hv_vcpu *v, struct hv_exit *exit)
+{
+    exit->kind = HV_EXIT_ERROR;
+    kvm_describe(v, "KVM does not hide the memory of System Management Mode", exit->text, sizeof(exit->text));
+    return 0;
 }
 
 static int run(struct hv_vcpu *v, struct hv_exit *exit)
@@ -171,6 +193,9 @@ static int run(struct hv_vcpu *v, struct hv_exit *exit)
         bool kicked = atomic_exchange(&v->kicked, false);
         int r;
 
+        if (unlikely(atomic_load_explicit(&v->vm->exposed, memory_order_relaxed)))
+            return is_exposed(v, exit);
+        kvm_take_smi(v);
         if (kicked && !v->unfinished)
             return -EINTR;
         r = run_once(v, kicked);
@@ -178,6 +203,7 @@ static int run(struct hv_vcpu *v, struct hv_exit *exit)
         if (kicked)
             atomic_store(&v->kicked, true);
         if (r == -EINTR) {
+            v->faults = 0;
             v->unfinished = false;
             kvm_count(&v->count.interrupted);
             if (!kicked)
@@ -190,6 +216,7 @@ static int run(struct hv_vcpu *v, struct hv_exit *exit)
             continue;
         }
         kvm_count(&v->count.user_exits);
+        v->faults = 0;
         v->unfinished = true;
         /* Who kicks meanwhile need send no signal: `kicked` is looked at before the next KVM_RUN. */
         atomic_store(&v->inside, 0);

@@ -94,6 +94,8 @@ static int get_msrs(struct hv_vcpu *v, struct x86_cpu_state *s)
         return r < 0 ? r : -EIO;
     for (unsigned i = 0; i < ARRAY_SIZE(state_msrs); i++)
         *msr_field(s, i) = v->vm->has_msr[i] ? m.entry[n++].data : 0;
+    if (!v->vm->host_cpu)
+        s->debugctl &= X86_DEBUGCTL_KNOWN; /* older KVMs let guests on AMD's processors set bits that do nothing */
     return 0;
 }
 
@@ -354,8 +356,9 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
     s->nmi_pending = nmis;
     s->nmi_blocked = e.nmi.masked && !e.nmi.injected;
     s->nmi_second = nmis > 1 && !s->nmi_blocked;
-    s->smi_pending = s->smm = s->smm_inside_nmi = false; /* KVM has the mode, but not for our boards */
-    s->smbase = X86_SMBASE_RESET;
+    r = kvm_get_smm(v, &e, s);
+    if (r)
+        return r;
     s->exception_pending = e.exception.injected || e.exception.pending;
     s->exception_vector = s->exception_pending ? e.exception.nr & 31 : 0;
     s->exception_has_error = s->exception_pending && e.exception.has_error_code;
@@ -375,8 +378,9 @@ static int set_events(struct hv_vcpu *v, const struct x86_cpu_state *s)
         .nmi = {.pending = s->nmi_pending + s->nmi_second, .masked = s->nmi_blocked},
         .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
     };
+    int r = kvm_set_smm(v, &e, s);
 
-    return kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
+    return r ? r : kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
 }
 
 static int get_run_state(struct hv_vcpu *v, struct x86_cpu_state *s)
@@ -444,6 +448,8 @@ static bool is_of_policy(const struct x86_cpu_state *s)
 static bool is_valid(const struct hv_vcpu *v, const struct x86_cpu_state *s)
 {
     if (v->vm->embedded && !x86_state_valid(s, v->vm->cr4_offered, UINT64_MAX))
+        return false;
+    if (s->smm && !v->vm->smm)
         return false;
     if (v->vm->host_cpu)
         return s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32;

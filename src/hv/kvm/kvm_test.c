@@ -5,10 +5,12 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "arch/x86/chips.h"
 #include "hv/hv_x86.h"
+#include "mem/mem_window.h"
 #include "state/state.h"
 
 #define PROGRAM(name, text)                                                                        \
@@ -379,6 +381,59 @@ START_TEST(dirty_pages_are_found)
 }
 END_TEST
 
+PROGRAM(window, "mov $0x300, %dx\n"
+                "movb %es:0x5000, %al\n"
+                "out %al, %dx\n"
+                "movb $0x77, %es:0x6000\n"
+                "movb %es:0x6000, %al\n"
+                "out %al, %dx\n" DONE);
+
+static void run_in_window(struct fx *f)
+{
+    struct x86_cpu_state s;
+
+    f->count = 0;
+    fx_real_mode(f, window_begin, window_end);
+    ck_assert_int_eq(hv_x86_get(f->hv, f->cpu[0], &s), 0);
+    s.seg[X86_ES].base = 2 * MIB;
+    ck_assert_int_eq(hv_x86_set(f->hv, f->cpu[0], &s), 0);
+    fx_run(f);
+}
+
+START_TEST(files_that_are_cut_short_in_a_window_are_zeros)
+{
+    const struct mem_options o = {.capacity = FX_RAM, .windows = MEM_WINDOW_PIECE};
+    struct mem_window_file file = {.fd = memfd_create("file", MFD_CLOEXEC)};
+    struct mem_window *w;
+    struct mem *mem;
+    struct fx f;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 640 * KIB, false), 0);
+    ck_assert_int_eq(mem_add_windows(mem, 2 * MIB), 0);
+    fx_init(&f, &hv_kvm_ops, mem, 1);
+    ck_assert_int_eq(mem_window_create(mem, MEM_WINDOW_PIECE, &w), 0);
+    ck_assert_int_eq(pwrite(file.fd, "a", 1, 0x5000), 1);
+    ck_assert_int_eq(ftruncate(file.fd, 0x8000), 0);
+    ck_assert_int_eq(mem_window_show(w, 0, &file, 0, true), 0);
+    run_in_window(&f);
+    fx_expect(&f, 0, false, true, 0x300, 1, 'a');
+    fx_expect(&f, 1, false, true, 0x300, 1, 0x77);
+    ck_assert_int_eq(ftruncate(file.fd, 0x1000), 0);
+    run_in_window(&f);
+    fx_expect(&f, 0, false, true, 0x300, 1, 0);
+    fx_expect(&f, 1, false, true, 0x300, 1, 0x77);
+    ck_assert_int_eq(pwrite(file.fd, "b", 1, 0x5000), 1);
+    mem_window_regain(w);
+    run_in_window(&f);
+    fx_expect(&f, 0, false, true, 0x300, 1, 'b');
+    fx_fini(&f);
+    mem_window_destroy(w);
+    mem_destroy(mem);
+    close(file.fd);
+}
+END_TEST
+
 /* ---- states ---- */
 
 static void fill_state(struct x86_cpu_state *s)
@@ -574,6 +629,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, eventfds_interrupt);
     UNIT_TEST(s, writes_ring_eventfds);
     UNIT_TEST(s, dirty_pages_are_found);
+    UNIT_TEST(s, files_that_are_cut_short_in_a_window_are_zeros);
     UNIT_TEST(s, a_state_comes_back_as_it_went);
     UNIT_TEST(s, impossible_states_are_refused);
     UNIT_TEST(s, interrupt_controllers_travel);

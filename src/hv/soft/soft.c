@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arch/x86/policy.h"
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/spin.h"
 #include "base/tsc_rate.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/direct/direct.h"
@@ -24,6 +26,7 @@
 #include "cpu/x86/smc.h"
 #include "hv/hv_bare.h"
 #include "hv/hv_x86.h"
+#include "hv/soft/rest.h"
 #include "irqchip/irqchip.h"
 #include "state/state.h"
 
@@ -34,6 +37,8 @@ struct hv_vcpu {
     _Atomic uint32_t posts; /* counts what was posted; the futex a halted vCPU sleeps on */
     _Atomic bool sleeping;
     _Atomic bool kicked;
+    struct rest rest; /* the vCPU's own thread */
+    struct spin spin; /* likewise: halted */
     /* Without interrupt controllers. The vCPU's own thread. */
     int vector;       /* queued by vcpu_interrupt(); -1: none */
     bool window;      /* asked for */
@@ -63,13 +68,45 @@ static void post(struct hv_vcpu *v, uint32_t bits)
         syscall(SYS_futex, &v->posts, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Sleep unless something was posted since `seen` was read. */
+/* ns of the vCPU's work so far: of its own thread, and where guest programs run directly. */
+static uint64_t worked(const struct hv_vcpu *v)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + v->cpu->count.direct_native_us * 1000;
+}
+
+static bool posted_since(struct hv_vcpu *v, uint32_t seen)
+{
+    return atomic_load_explicit(&v->posts, memory_order_seq_cst) != seen;
+}
+
 static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
 {
+    static const struct timespec look = {.tv_sec = REST_LOOK_NS / 1000000000u, .tv_nsec = 1};
+    uint64_t now;
+
     atomic_store_explicit(&v->sleeping, true, memory_order_seq_cst);
-    while (atomic_load_explicit(&v->posts, memory_order_seq_cst) == seen)
-        syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    while (!posted_since(v, seen)) {
+        syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, rest_awaited(&v->rest) ? &look : NULL, NULL, 0);
+        now = clock_mono_ns();
+        if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v)))
+            x86_cpu_rest(v->cpu);
+    }
     atomic_store_explicit(&v->sleeping, false, memory_order_seq_cst);
+}
+
+/* Until something was posted since `seen` was read. */
+static void wait_for_post(struct hv_vcpu *v, uint32_t seen)
+{
+    uint64_t since = clock_mono_ns();
+
+    while (!posted_since(v, seen) && clock_mono_ns() - since < v->spin.ns)
+        spin_pause();
+    if (!posted_since(v, seen))
+        sleep_until_post(v, seen);
+    spin_learn(&v->spin, clock_mono_ns() - since);
 }
 
 static void chip_notify(void *arg, unsigned cpu, unsigned what, uint8_t vector)
@@ -382,6 +419,7 @@ static int soft_vm_create(const struct hv_vm_desc *desc, struct hv_vm **ret, str
         vm->vcpu[n].index = n;
         vm->vcpu[n].cpu = x86_vm_cpu(vm->x86, n);
         vm->vcpu[n].vector = -1;
+        vm->vcpu[n].spin = spin_init(SPIN_SHORT_NS);
         if (!hv_has_irqchip(desc)) {
             vm->vcpu[n].cpu->run_state = X86_RUNNING;
             vm->vcpu[n].apic_base = APIC_DEFAULT_BASE; /* as at power-up */
@@ -471,7 +509,7 @@ static int soft_vcpu_run(struct hv_vcpu *v, struct hv_exit *exit)
                 v->cpu->run_state = X86_RUNNING;
                 return exit_with(exit, HV_EXIT_HALT, "");
             }
-            sleep_until_post(v, seen);
+            wait_for_post(v, seen);
             break;
         case X86_STOP_SHUTDOWN:
             return exit_with(exit, HV_EXIT_SHUTDOWN, v->cpu->shutdown_text);

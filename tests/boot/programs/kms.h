@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Linux's KMS for guests' programs, by system calls alone: the first card's first display, dumb buffers, and the pattern of
- * display_pattern.h. What fails ends the program, with "failed WHAT" on standard output. */
+/* Linux's KMS for guests' programs, by system calls alone: the first card's first display, dumb buffers, and the
+ * pattern of display_pattern.h. What fails ends the program, with "failed WHAT" on standard output. */
 #ifndef VZ_TESTS_KMS_H
 #define VZ_TESTS_KMS_H
 
@@ -65,8 +65,8 @@ static struct drm_mode_modeinfo best_mode(void)
     struct drm_mode_get_connector c = {.connector_id = connector};
 
     call(DRM_IOCTL_MODE_GETCONNECTOR, &c, "probing the connector");
-    c = (struct drm_mode_get_connector){.connector_id = connector, .count_modes = c.count_modes < 128 ? c.count_modes : 128,
-                                        .modes_ptr = (uintptr_t)modes};
+    c = (struct drm_mode_get_connector){.connector_id = connector, .modes_ptr = (uintptr_t)modes,
+                                        .count_modes = c.count_modes < 128 ? c.count_modes : 128};
     call(DRM_IOCTL_MODE_GETCONNECTOR, &c, "connector");
     for (unsigned i = 0; i < c.count_modes && i < 128; i++) {
         if (modes[i].type & DRM_MODE_TYPE_PREFERRED)

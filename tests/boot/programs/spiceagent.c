@@ -7,7 +7,9 @@
  *   follow                   paste whatever is offered
  *   mute                     answer nothing from now on
  *   junk                     send what is no message
- * and "caps", "grab SELECTION TYPES", "released SELECTION", "asked SELECTION TYPE", "monitors WxH+X ...". */
+ *   take ID                  the file of that number is to come: "came ID LEN SUM" when it has
+ *   status ID RESULT         say that of it
+ * and "file ID LINES", of the text it begins with; "cancelled ID"; "caps", "grab SELECTION TYPES", "released SELECTION", "asked SELECTION TYPE", "monitors WxH+X ...". */
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
@@ -18,7 +20,7 @@
 #include <unistd.h>
 
 #define CAPS ((1u << 1) | (1u << 5) | (1u << 6) | (1u << 8) | (1u << 10))
-enum { MONITORS = 2, CLIPBOARD = 4, ANNOUNCE = 6, GRAB, REQUEST, RELEASE };
+enum { MONITORS = 2, CLIPBOARD = 4, ANNOUNCE = 6, GRAB, REQUEST, RELEASE, FILE_START, FILE_STATUS, FILE_DATA };
 
 static char device[64];
 static int port = -1;
@@ -29,6 +31,10 @@ static struct {
     int claims;
 } copied[2];
 static int mute, follow;
+static struct {
+    uint32_t id, sum;
+    uint64_t size, have;
+} coming[16];
 
 static void find_port(void)
 {
@@ -101,6 +107,35 @@ static uint32_t word(const uint8_t *p)
     return v;
 }
 
+static void on_file(const uint8_t *b, uint32_t len)
+{
+    const char *text = (const char *)b + 4, *size = strstr(text, "\nsize=");
+    uint32_t id = word(b);
+
+    coming[id % 16].id = id;
+    coming[id % 16].size = size ? strtoull(size + 6, NULL, 10) : 0;
+    coming[id % 16].have = coming[id % 16].sum = 0;
+    printf("file %u ", id);
+    for (uint32_t i = 0; i + 5 < len; i++)
+        putchar(text[i] == '\n' ? '|' : text[i]);
+    printf("\n");
+}
+
+static void on_file_data(const uint8_t *b, uint32_t len)
+{
+    uint32_t id = word(b), i = id % 16;
+
+    for (uint32_t k = 12; k < len; k++)
+        coming[i].sum = coming[i].sum * 31 + b[k];
+    coming[i].have += len - 12;
+    if (coming[i].id != id || word(b + 4) != len - 12)
+        printf("bad data\n");
+    if (coming[i].have < coming[i].size)
+        return;
+    printf("came %u %llu %u\n", id, (unsigned long long)coming[i].have, coming[i].sum);
+    say(FILE_STATUS, (const uint32_t[]){id, 3}, 8, 0, 0);
+}
+
 static void on_message(uint32_t type, const uint8_t *b, uint32_t len)
 {
     uint32_t sum = 0, s = len ? b[0] & 1 : 0;
@@ -131,6 +166,15 @@ static void on_message(uint32_t type, const uint8_t *b, uint32_t len)
         for (uint32_t i = 8; i < len; i++)
             sum = sum * 31 + b[i];
         printf("pasted %u %u %u %u\n", s, word(b + 4), len - 8, sum);
+        break;
+    case FILE_START:
+        on_file(b, len);
+        break;
+    case FILE_DATA:
+        on_file_data(b, len);
+        break;
+    case FILE_STATUS:
+        printf("cancelled %u\n", word(b));
         break;
     case MONITORS:
         printf("monitors");
@@ -180,7 +224,8 @@ static void obey(const char *line)
         close(port);
         port = -1;
         printf("closed\n");
-    } else if (sscanf(line, "offer %u %u %u", &s, &type, &len) == 3 || sscanf(line, "claim %u %u %u", &s, &type, &len) == 3) {
+    } else if (sscanf(line, "offer %u %u %u", &s, &type, &len) == 3 ||
+               sscanf(line, "claim %u %u %u", &s, &type, &len) == 3) {
         copied[s & 1].type = type;
         copied[s & 1].len = len;
         copied[s & 1].claims = line[0] == 'c';
@@ -189,6 +234,10 @@ static void obey(const char *line)
         say(RELEASE, &s, 4, 0, 0);
     } else if (sscanf(line, "paste %u %u", &s, &type) == 2) {
         say(REQUEST, (const uint32_t[]){s, type}, 8, 0, 0);
+    } else if (sscanf(line, "take %u", &s) == 1) {
+        say(FILE_STATUS, (const uint32_t[]){s, 0}, 8, 0, 0);
+    } else if (sscanf(line, "status %u %u", &s, &type) == 2) {
+        say(FILE_STATUS, (const uint32_t[]){s, type}, 8, 0, 0);
     } else if (!strncmp(line, "mute", 4)) {
         mute = 1;
     } else if (!strncmp(line, "follow", 6)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* two NAME: in a folder that others change in the same way at the same time. 100 times: count up under a lock, make a file
- * that is made once, add a line to a log, put a file in another's place. Says how many files it made. */
+/* two NAME: in a folder that others change in the same way at the same time. 100 times: count up under a lock, make a
+ * file that is made once, add a line to a log, put a file in another's place. Says how many files it made. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

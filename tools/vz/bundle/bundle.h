@@ -58,6 +58,8 @@ char *bundle_name_of(const char *path);
 
 /* Open a machine's folder. 0, and bundle_close() it; or -1, with VZ_ERROR_IO or VZ_ERROR_INVALID. */
 int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err);
+/* The same, to remove it: also what a loss of power left of one. */
+int bundle_open_lost(const char *machine, struct bundle *ret, struct vz_error *err);
 void bundle_close(struct bundle *b); /* and unlock; {.fd = -1, .lock_fd = -1} is fine */
 
 /* Call fn with each machine's name in home_path(), in order, until it returns false. -1 and err where
@@ -70,9 +72,11 @@ enum bundle_use {
     BUNDLE_RUN,    /* to run the machine, or to move, copy or remove its folder */
     BUNDLE_CHANGE, /* to change its configuration, also while it runs */
     BUNDLE_WARM,   /* to make its warm state (warm.h) */
+    BUNDLE_FLATTEN, /* to make one image of many layers (flatten.h) */
 };
 
-/* Fails at once where somebody else has it: VZ_ERROR_INVALID_STATE, with what they do in the text. */
+/* Fails at once where somebody else has it, unless that is for making one image of layers, which waits for an
+ * instant: VZ_ERROR_INVALID_STATE, with what they do in the text. */
 int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err);
 void bundle_unlock(const struct bundle *b, enum bundle_use use);
 /* Who runs it, by the lock and nothing else? false: nobody. */
@@ -80,7 +84,8 @@ bool bundle_is_running(const struct bundle *b);
 
 /* ---- Files (bundle_file.c) ------------------------------------------------------------------ */
 
-/* Have a file of the folder hold this, and nothing else: after a crash it is the old or the new. */
+/* Have a file of the folder hold this, and nothing else: after a crash it is the old or the new. (A draft is there or
+ * not.) */
 int bundle_write(const struct bundle *b, const char *file, const void *data, size_t len,
                  struct vz_error *err);
 /* The whole file, with a 0 behind it, for free(); or NULL and err. */

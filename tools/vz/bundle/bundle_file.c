@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "write_all.h"
 
 #define FILE_MAX ((size_t)16 << 20) /* more than any of them has */
 
@@ -22,24 +23,11 @@ static int failed(const struct bundle *b, const char *file, struct vz_error *err
     return fail_errno(err, what);
 }
 
-static bool write_all(int fd, const char *data, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        data += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
-/* A new file with it, on stable storage. Sets errno. */
-static bool put_file(int folder, const char *name, const void *data, size_t len)
+/* A new file with it, on stable storage where that is wanted. Sets errno. */
+static bool put_file(int folder, const char *name, const void *data, size_t len, bool sync)
 {
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool ok = fd >= 0 && write_all(fd, data, len) && fsync(fd) == 0;
+    bool ok = fd >= 0 && write_all(fd, data, len) && (!sync || fsync(fd) == 0);
     int keep = errno;
 
     if (fd >= 0 && close(fd) < 0 && ok) {
@@ -53,12 +41,13 @@ static bool put_file(int folder, const char *name, const void *data, size_t len)
 int bundle_write(const struct bundle *b, const char *file, const void *data, size_t len,
                  struct vz_error *err)
 {
+    bool sync = !b->draft; /* of a draft all is synced at once, when it is whole */
     char temporary[160];
 
     /* Only who has the lock writes, so one name will do; a crash's is written over. */
     snprintf(temporary, sizeof(temporary), ".%.128s.new", file);
-    if (put_file(b->fd, temporary, data, len) &&
-        renameat(b->fd, temporary, b->fd, file) == 0 && fsync(b->fd) == 0)
+    if (put_file(b->fd, temporary, data, len, sync) && renameat(b->fd, temporary, b->fd, file) == 0 &&
+        (!sync || fsync(b->fd) == 0))
         return 0;
     failed(b, file, err);
     unlinkat(b->fd, temporary, 0);

@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "failure.h"
 
-#define LOCK_FILE "lock"
+#define LOCK_FILE  "lock"
+#define FLATTEN_MS 5000
+#define STEP_MS    5
 
 static struct flock range(enum bundle_use use)
 {
@@ -27,6 +30,24 @@ static int open_lock(const struct bundle *b, struct vz_error *err)
     return fd;
 }
 
+static bool is_others(int fd, enum bundle_use use)
+{
+    struct flock l = range(use);
+
+    return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+/* Nobody has asked for that, nor is to notice it, and it takes an instant (flatten.h). */
+static bool wait_for_flattening(int fd, struct flock *l)
+{
+    for (int waited = 0; waited < FLATTEN_MS && is_others(fd, BUNDLE_FLATTEN); waited += STEP_MS) {
+        poll(NULL, 0, STEP_MS);
+        if (fcntl(fd, F_OFD_SETLK, l) == 0)
+            return true;
+    }
+    return false;
+}
+
 int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err)
 {
     struct flock l = range(use);
@@ -39,6 +60,8 @@ int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err)
         return 0;
     if (errno != EAGAIN && errno != EACCES)
         return fail_errno(err, b->path);
+    if (use == BUNDLE_CHANGE && wait_for_flattening(b->lock_fd, &l))
+        return 0;
     if (use == BUNDLE_RUN)
         return fail(err, VZ_ERROR_INVALID_STATE, "%s: the machine runs, or somebody copies or moves it",
                     b->name);

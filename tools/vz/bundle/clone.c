@@ -274,7 +274,7 @@ static bool store(struct clone *c, const struct bundle *b, json_t *json, bool ol
         config_new_identity(copy);
     config = config_of_json(copy, c->err);
     ok = config && bundle_set_config(b, config, c->err) == 0 &&
-         (old || identity_ask(b, b->name, true, c->err) == 0);
+         (old || identity_ask(b, b->name, true, NULL, c->err) == 0);
     vz_config_unref(config);
     json_decref(copy);
     return ok;

@@ -179,3 +179,32 @@ void config_new_identity(json_t *config)
         json_object_set_new(card, "mac", json_string(text));
     }
 }
+
+bool config_is_usb(const json_t *device)
+{
+    const char *type = json_string_value(json_object_get(device, "type"));
+
+    return type && !strncmp(type, "usb", 3);
+}
+
+const char *config_usb_list(const json_t *device)
+{
+    const char *type = json_string_value(json_object_get(device, "type"));
+
+    return type && !strcmp(type, "usbHost") ? "usbDevices" : "storageDevices";
+}
+
+void config_keep_usb(json_t *config)
+{
+    bool has = json_array_size(json_object_get(config, "usbControllers")) ||
+               json_array_size(json_object_get(config, "usbDevices")) ||
+               json_array_size(json_object_get(config, "keyboards")) ||
+               json_array_size(json_object_get(config, "pointingDevices"));
+    json_t *d;
+    size_t i;
+
+    json_array_foreach(json_object_get(config, "storageDevices"), i, d)
+        has = has || config_is_usb(d);
+    if (!has)
+        json_object_set_new(config, "usbControllers", json_pack("[{s:s}]", "type", "xhci"));
+}

@@ -30,6 +30,14 @@ struct vz_config *config_absolute(const struct vz_config *config, const char *fo
 struct vz_config *config_relative(const struct vz_config *config, const char *folder,
                                   struct vz_error *err);
 
+/* Does it describe a USB device: a disk, a drive, or one of the host's? */
+bool config_is_usb(const json_t *device);
+/* In which list of a configuration such a one is. */
+const char *config_usb_list(const json_t *device);
+/* Give it a USB controller if nothing has it have one any more: it came with a device that is gone, and the running machine and
+ * its states have it still. */
+void config_keep_usb(json_t *config);
+
 /* Give it a new machine identifier and new MAC addresses. */
 void config_new_identity(json_t *config);
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bundle/settle.h"
 #include "failure.h"
 
 #define RANDOM_LEN 6 /* mkdtemp's */
@@ -165,7 +166,7 @@ static bool make_locked(struct bundle *b)
     return false;
 }
 
-int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err)
+static int begin(const char *machine, bool sweeps, struct bundle *ret, struct vz_error *err)
 {
     struct bundle b = {.fd = -1, .lock_fd = -1};
     char *folder;
@@ -185,7 +186,8 @@ int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err)
     } else if (access(b.path, F_OK) == 0) {
         taken(b.path, err);
     } else {
-        sweep(folder);
+        if (sweeps)
+            sweep(folder);
         for (int i = 0; i < TRIES && !made; i++)
             made = make_locked(&b);
         if (!made)
@@ -199,9 +201,20 @@ int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err)
     return made ? 0 : -1;
 }
 
-/* Files in it were synced by who wrote them, if they matter; their names were not. */
-static int publish(struct bundle *b, struct vz_error *err)
+int draft_begin(const char *machine, struct bundle *ret, struct vz_error *err)
 {
+    return begin(machine, true, ret, err);
+}
+
+int draft_begin_another(const char *machine, struct bundle *ret, struct vz_error *err)
+{
+    return begin(machine, false, ret, err);
+}
+
+static int publish(struct bundle *b, bool soon, struct vz_error *err)
+{
+    if (soon && settle_mark(b, err) < 0)
+        return -1;
     if (renameat2(AT_FDCWD, b->draft, AT_FDCWD, b->path, RENAME_NOREPLACE) < 0)
         return errno == EEXIST ? taken(b->path, err) : fail_errno(err, b->path);
     free(b->draft);
@@ -209,18 +222,18 @@ static int publish(struct bundle *b, struct vz_error *err)
     return 0;
 }
 
-int draft_publish_all(struct bundle *b, unsigned count, unsigned *ret_published, struct vz_error *err)
+int draft_publish_all(struct bundle *b, unsigned count, bool soon, unsigned *ret_published, struct vz_error *err)
 {
     char *folder;
 
     *ret_published = 0;
-    if (syncfs(b[0].fd) < 0)
+    if (!soon && syncfs(b[0].fd) < 0)
         return fail_errno(err, b[0].path);
     for (; *ret_published < count; ++*ret_published) {
-        if (publish(&b[*ret_published], err) < 0)
+        if (publish(&b[*ret_published], soon, err) < 0)
             break;
     }
-    folder = parent_of(b[0].path);
+    folder = soon ? NULL : parent_of(b[0].path);
     if (folder)
         sync_folder(folder);
     free(folder);
@@ -231,7 +244,7 @@ int draft_publish(struct bundle *b, struct vz_error *err)
 {
     unsigned published;
 
-    return draft_publish_all(b, 1, &published, err);
+    return draft_publish_all(b, 1, false, &published, err);
 }
 
 void draft_abandon(struct bundle *b)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bundle/settle.h"
 #include "failure.h"
 
 /* XDG Base Directory Specification: "All paths set in these environment variables must be absolute". */
@@ -131,7 +132,7 @@ static bool is_ours(const struct bundle *b, struct vz_error *err)
     return true;
 }
 
-int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
+static int open_bundle(const char *machine, bool lost, struct bundle *ret, struct vz_error *err)
 {
     struct bundle b = {.fd = -1, .lock_fd = -1};
 
@@ -144,6 +145,9 @@ int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
         fail(err, VZ_ERROR_IO, "%s: there is no such machine ('vz list' shows what there is)", machine);
     else if (b.fd < 0)
         fail(err, VZ_ERROR_IO, "%s: %s", b.path, strerror(errno));
+    else if (!lost && settle_is_lost(b.fd))
+        fail(err, VZ_ERROR_INVALID, "%s: was being made when this host lost its power, and is not whole: 'vz delete' "
+             "removes it", machine);
     else if (faccessat(b.fd, BUNDLE_CONFIG, F_OK, 0) < 0)
         fail(err, VZ_ERROR_INVALID, "%s: is no machine's folder: there is no " BUNDLE_CONFIG, b.path);
     else if (is_ours(&b, err) && b.name) {
@@ -152,6 +156,16 @@ int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
     }
     bundle_close(&b);
     return -1;
+}
+
+int bundle_open(const char *machine, struct bundle *ret, struct vz_error *err)
+{
+    return open_bundle(machine, false, ret, err);
+}
+
+int bundle_open_lost(const char *machine, struct bundle *ret, struct vz_error *err)
+{
+    return open_bundle(machine, true, ret, err);
 }
 
 void bundle_close(struct bundle *b)

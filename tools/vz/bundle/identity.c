@@ -22,7 +22,7 @@ void identity_host_name(const char *name, char ret[BUNDLE_NAME_MAX + 1])
         ret[len - 1] = '\0';
 }
 
-int identity_ask(const struct bundle *b, const char *name, bool all, struct vz_error *err)
+int identity_ask(const struct bundle *b, const char *name, bool all, const char *macs, struct vz_error *err)
 {
     char host[BUNDLE_NAME_MAX + 1];
     json_t *json;
@@ -30,7 +30,7 @@ int identity_ask(const struct bundle *b, const char *name, bool all, struct vz_e
     int r;
 
     identity_host_name(name, host);
-    json = json_pack("{s:s, s:b}", "hostname", host, "all", all);
+    json = json_pack("{s:s, s:b, s:s*}", "hostname", host, "all", all, "macAddresses", macs);
     text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     r = text ? bundle_write(b, BUNDLE_IDENTITY, text, strlen(text), err)
              : fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -46,11 +46,13 @@ bool identity_load(const struct bundle *b, struct identity *ret)
         bundle_has(b, BUNDLE_IDENTITY) ? bundle_read(b, BUNDLE_IDENTITY, &len, NULL) : NULL;
     json_t *json = text ? json_loadb(text, len, 0, NULL) : NULL;
     const char *host = json_string_value(json_object_get(json, "hostname"));
+    const char *macs = json_string_value(json_object_get(json, "macAddresses"));
     bool is = json_is_object(json);
 
     if (is && ret) {
         ret->all = json_is_true(json_object_get(json, "all"));
         snprintf(ret->hostname, sizeof(ret->hostname), "%s", host ? host : "");
+        snprintf(ret->macs, sizeof(ret->macs), "%s", macs ? macs : "");
     }
     json_decref(json);
     free(text);

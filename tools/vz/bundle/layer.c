@@ -7,6 +7,8 @@
 
 #include <vz/disk.h>
 
+#include "failure.h"
+
 bool layer_is_qcow2(int folder, const char *path)
 {
     char magic[4] = "";
@@ -18,6 +20,24 @@ bool layer_is_qcow2(int folder, const char *path)
     return is;
 }
 
+bool layer_below(const struct bundle *b, const char *path, char ret[LAYER_NAME_MAX], struct vz_error *err)
+{
+    struct vz_disk_info info = VZ_DISK_INFO_INIT;
+    struct vz_disk_options o = VZ_DISK_OPTIONS_INIT;
+
+    ret[0] = '\0';
+    if (!layer_is_qcow2(b->fd, path))
+        return bundle_has(b, path) || fail_false(err, VZ_ERROR_IO, "%.100s: is not there", path);
+    o.format = VZ_DISK_FORMAT_QCOW2;
+    if (bundle_enter(b, err) < 0 || vz_disk_get_info(path, &o, &info, err) < 0)
+        return false;
+    if (strlen(info.backing) >= LAYER_NAME_MAX || strchr(info.backing, '/'))
+        return fail_false(err, VZ_ERROR_UNSUPPORTED, "%.80s: reads through to %.100s, which is not beside it", path,
+                          info.backing);
+    strcpy(ret, info.backing);
+    return true;
+}
+
 bool layer_make(const struct bundle *b, const char *base, const char *layer, struct vz_error *err)
 {
     struct vz_disk_create_options o = VZ_DISK_CREATE_OPTIONS_INIT;
@@ -26,6 +46,7 @@ bool layer_make(const struct bundle *b, const char *base, const char *layer, str
     o.backing = base;
     o.backing_format = layer_is_qcow2(b->fd, base) ? VZ_DISK_FORMAT_QCOW2 : VZ_DISK_FORMAT_RAW;
     o.replace = true;
+    o.unsynced = b->draft; /* that is synced as a whole */
     return bundle_enter(b, err) == 0 && vz_disk_create(layer, 0, &o, err) == 0;
 }
 

@@ -12,6 +12,10 @@
 
 bool layer_is_qcow2(int folder, const char *path);
 
+/* The name of the image beside it that an image reads through to; "": none. false and err: that cannot be told. The
+ * working folder is the machine's afterwards. */
+bool layer_below(const struct bundle *b, const char *path, char ret[LAYER_NAME_MAX], struct vz_error *err);
+
 /* Make a layer on a file of the folder, base, in place of what has its name. The working folder is the
  * machine's afterwards. false and err. */
 bool layer_make(const struct bundle *b, const char *base, const char *layer, struct vz_error *err);

@@ -14,6 +14,8 @@
 
 #include "bundle/config_json.h"
 #include "bundle/freeze.h"
+#include "bundle/saved_file.h"
+#include "bundle/settle.h"
 #include "failure.h"
 
 #define SNAPSHOTS_FILE "snapshots.json"
@@ -148,6 +150,8 @@ static int set_config(const struct bundle *b, json_t *json, struct vz_error *err
     struct vz_config *config = config_of_json(json, err);
     int r = config ? bundle_set_config(b, config, err) : -1;
 
+    if (r == 0)
+        freeze_named(b, json);
     vz_config_unref(config);
     return r;
 }
@@ -160,11 +164,6 @@ static json_t *load_config(const struct bundle *b, struct vz_error *err)
 
     vz_config_unref(config);
     return json;
-}
-
-static const char *state_of(const struct bundle *b)
-{
-    return bundle_has(b, BUNDLE_STATE) ? BUNDLE_STATE : bundle_has(b, BUNDLE_COPY) ? BUNDLE_COPY : NULL;
 }
 
 /* It came to nothing. Where the machine has its layers already, they stay. */
@@ -186,7 +185,7 @@ int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err)
 {
     json_t *frozen, *layered = NULL;
     char name[SNAPSHOT_NAME_MAX];
-    const char *state = state_of(b);
+    const char *state = saved_file(b);
     int r = -1;
 
     if (!snapshot_tag_check(b, tag, err) || !(frozen = load_config(b, err)))
@@ -212,8 +211,7 @@ static int go_back(const struct bundle *b, json_t *all, json_t *snapshot, json_t
 {
     const char *state = json_string_value(json_object_get(snapshot, "state"));
 
-    if (bundle_remove_file(b, BUNDLE_STATE, err) < 0 || bundle_remove_file(b, BUNDLE_COPY, err) < 0 ||
-        set_config(b, layered, err) < 0)
+    if (settle_now(b, err) < 0 || saved_file_drop(b, err) < 0 || set_config(b, layered, err) < 0)
         return -1;
     if (state && (linkat(b->fd, state, b->fd, BUNDLE_COPY, 0) < 0 || fsync(b->fd) < 0))
         return fail_errno(err, state);
@@ -316,6 +314,32 @@ static bool is_state_name(const char *name)
     return digits && !strcmp(name + 5 + digits, ".state");
 }
 
+void snapshot_sweep_layers(const struct bundle *b)
+{
+    struct vz_error ignored;
+    json_t *all = snapshots_load(b, &ignored), *now = all ? load_config(b, &ignored) : NULL;
+    json_t *kept = now ? configs_of(all, now) : NULL;
+
+    if (kept)
+        freeze_sweep_begun(b, kept);
+    json_decref(kept);
+    json_decref(now);
+    json_decref(all);
+}
+
+void snapshot_sweep_disks(const struct bundle *b, json_t *gone)
+{
+    struct vz_error ignored;
+    json_t *all = snapshots_load(b, &ignored), *now = all ? load_config(b, &ignored) : NULL;
+    json_t *kept = now ? configs_of(all, now) : NULL;
+
+    if (kept)
+        freeze_sweep(b, gone, kept);
+    json_decref(kept);
+    json_decref(now);
+    json_decref(all);
+}
+
 void snapshot_sweep(const struct bundle *b)
 {
     struct vz_error ignored;
@@ -332,6 +356,7 @@ void snapshot_sweep(const struct bundle *b)
     else if (fd >= 0)
         close(fd);
     json_decref(all);
+    snapshot_sweep_layers(b);
 }
 
 static void take_out(json_t *all, json_t *snapshot)

@@ -25,7 +25,11 @@ int snapshot_add(const struct bundle *b, const char *tag, const char *state, jso
 
 /* All of one that does not run; locked for both uses. -1 and err, and the machine is as it was. */
 int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err);
-/* States that no snapshot has: a crash's, or a fork's. Locked for changes. */
+/* Layers that a crash left. Locked for changes. */
+void snapshot_sweep_layers(const struct bundle *b);
+/* What is not needed any more of these images; gone: objects as in a configuration, in an array. Locked for changes. */
+void snapshot_sweep_disks(const struct bundle *b, json_t *gone);
+/* Those layers, and states that no snapshot has: a crash's, or a fork's. */
 void snapshot_sweep(const struct bundle *b);
 
 /* Coming back to one, in two steps: all that can fail for the snapshot's sake fails in the first, while the machine may

@@ -18,6 +18,7 @@
 
 #define WARM_FILE   "warm.json"
 #define WARM_PREFIX "warm-"
+#define STATES_MAX  4u /* side by side: each has the memory of a guest */
 
 /* ---- What it is good for -------------------------------------------------------------------- */
 
@@ -35,19 +36,60 @@ static bool add_file(void *arg, json_t *object, const char *member, const char *
                                                 (json_int_t)st.st_mtim.tv_nsec)) == 0;
 }
 
+/* Directories that are shared are not in it: a state is made without them, and each run brings its own. What the guest sees of
+ * them, their tags and whether they can be written, is. */
+static void forget_directories(json_t *config)
+{
+    json_t *device, *share;
+    size_t i;
+
+    json_array_foreach(json_object_get(config, "directorySharingDevices"), i, device) {
+        share = json_object_get(device, "share");
+        if (warm_share_is_brought(share))
+            json_object_del(share, "path");
+    }
+}
+
+bool warm_share_is_brought(json_t *share)
+{
+    const char *type = json_string_value(json_object_get(share, "type"));
+
+    return type && !strcmp(type, "singleDirectory");
+}
+
 /* Text for free(), or NULL without memory. */
 static char *fingerprint(json_t *config)
 {
-    json_t *files = json_array(), *all = NULL;
+    json_t *files = json_array(), *seen = json_deep_copy(config), *all = NULL;
     char *text = NULL;
 
-    if (files && config_paths(config, add_file, files))
-        all = json_pack("{s:s, s:O, s:O}", "vz", vz_version(), "configuration", config, "files", files);
+    forget_directories(seen);
+    if (files && seen && config_paths(config, add_file, files))
+        all = json_pack("{s:s, s:O, s:O}", "vz", vz_version(), "configuration", seen, "files", files);
     if (all)
         text = json_dumps(all, JSON_SORT_KEYS);
     json_decref(all);
+    json_decref(seen);
     json_decref(files);
     return text;
+}
+
+/* Are the files that it was made of still those, and this vz that one? */
+static bool is_current(const char *print)
+{
+    json_t *all = json_loads(print, 0, NULL), *files = json_object_get(all, "files"), *now = json_array(), *file;
+    const char *version = json_string_value(json_object_get(all, "vz")), *path;
+    bool is = version && !strcmp(version, vz_version()) && json_is_array(files) && now;
+    size_t i;
+
+    json_array_foreach(files, i, file) {
+        path = json_string_value(json_array_get(file, 0));
+        is = is && path && add_file(now, NULL, "", path);
+    }
+    is = is && json_equal(files, now);
+    json_decref(now);
+    json_decref(all);
+    return is;
 }
 
 /* ---- Its files ------------------------------------------------------------------------------ */
@@ -100,14 +142,26 @@ static bool has_id(const char *name, const char *id)
     return !strncmp(name, WARM_PREFIX, len) && (!id || !strncmp(name + len, id, strlen(id)));
 }
 
-/* Remove the files of an id, or (NULL) of all but keep. */
-static void sweep(const struct bundle *b, const char *id, const char *keep)
+static bool is_kept(const char *name, const json_t *states)
+{
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(states, i, s) {
+        if (has_id(name, json_string_value(json_object_get(s, "id"))))
+            return true;
+    }
+    return false;
+}
+
+/* Remove the files of an id, or (NULL) of all but those of states. */
+static void sweep(const struct bundle *b, const char *id, const json_t *states)
 {
     int fd = openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (has_id(e->d_name, id) && !(keep && has_id(e->d_name, keep)))
+        if (has_id(e->d_name, id) && !is_kept(e->d_name, states))
             unlinkat(b->fd, e->d_name, 0);
     }
     if (d)
@@ -118,34 +172,55 @@ static void sweep(const struct bundle *b, const char *id, const char *keep)
 
 /* ---- Finding and making --------------------------------------------------------------------- */
 
-/* The id and print of the one that is there; *ret_print for free(). */
-static bool read_file(const struct bundle *b, char id[16], char **ret_print)
+static bool is_whole(const json_t *state)
+{
+    const char *id = json_string_value(json_object_get(state, "id"));
+
+    return id && *id && strlen(id) < 16 && id[strspn(id, "0123456789abcdef")] == '\0' &&
+           json_is_string(json_object_get(state, "for"));
+}
+
+/* Those that are there, the last one first: an array, a reference; NULL without memory. */
+static json_t *read_states(const struct bundle *b)
 {
     char *text = bundle_has(b, WARM_FILE) ? bundle_read(b, WARM_FILE, NULL, NULL) : NULL;
-    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
-    const char *name = json_string_value(json_object_get(json, "id"));
-    const char *print = json_string_value(json_object_get(json, "for"));
-    bool ok = name && print && strlen(name) < 16 && *name && name[strspn(name, "0123456789abcdef")] == '\0';
+    json_t *all = text ? json_loads(text, 0, NULL) : NULL, *states = json_array(), *s;
+    size_t i;
 
-    *ret_print = ok ? strdup(print) : NULL;
-    if (ok)
-        strcpy(id, name);
-    json_decref(json);
+    json_array_foreach(json_object_get(all, "states"), i, s) {
+        if (is_whole(s))
+            json_array_append(states, s);
+    }
+    json_decref(all);
     free(text);
-    return ok && *ret_print;
+    return states;
+}
+
+/* The id of the one that is good for this, if there is one. */
+static bool find_print(const json_t *states, const char *print, char id[16])
+{
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(states, i, s) {
+        if (strcmp(json_string_value(json_object_get(s, "for")), print) != 0)
+            continue;
+        strcpy(id, json_string_value(json_object_get(s, "id")));
+        return true;
+    }
+    return false;
 }
 
 bool warm_find(const struct bundle *b, const struct vz_config *config, struct warm *ret)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    json_t *json = config_json(config, &err);
-    char *print = NULL;
+    json_t *json = config_json(config, &err), *states = read_states(b);
     bool found;
 
     *ret = (struct warm){.print = json ? fingerprint(json) : NULL};
-    found = ret->print && read_file(b, ret->id, &print) && !strcmp(print, ret->print) &&
-            name_all(b, json, false, ret, &err) && access(ret->state, R_OK) == 0;
-    free(print);
+    found = ret->print && find_print(states, ret->print, ret->id) && name_all(b, json, false, ret, &err) &&
+            access(ret->state, R_OK) == 0;
+    json_decref(states);
     json_decref(json);
     if (!found)
         warm_free(ret);
@@ -155,16 +230,16 @@ bool warm_find(const struct bundle *b, const struct vz_config *config, struct wa
 int warm_begin(struct bundle *b, const struct vz_config *config, struct warm *ret, struct vz_error *err)
 {
     struct vz_error none = {.code = VZ_ERROR_NONE};
-    char *old = NULL, id[16] = "";
-    json_t *json;
+    json_t *json, *states;
     uint32_t number;
     bool ok;
 
     *ret = (struct warm){.print = NULL};
     if (bundle_lock(b, BUNDLE_WARM, &none) < 0 || getrandom(&number, sizeof(number), 0) != sizeof(number))
         return -1;
-    sweep(b, NULL, read_file(b, id, &old) ? id : NULL);
-    free(old);
+    states = read_states(b);
+    sweep(b, NULL, states);
+    json_decref(states);
     snprintf(ret->id, sizeof(ret->id), "%08x", number);
     json = config_json(config, err);
     ret->print = json ? fingerprint(json) : NULL;
@@ -175,17 +250,34 @@ int warm_begin(struct bundle *b, const struct vz_config *config, struct warm *re
     return ok ? 0 : -1;
 }
 
+/* With those of before that are of use still, as far as there is room. */
+static json_t *with_older(const struct bundle *b, const struct warm *w)
+{
+    json_t *states = json_pack("[{s:s, s:s}]", "id", w->id, "for", w->print), *old = read_states(b), *s;
+    size_t i;
+
+    json_array_foreach(old, i, s) {
+        const char *print = json_string_value(json_object_get(s, "for"));
+
+        if (json_array_size(states) < STATES_MAX && strcmp(print, w->print) != 0 && is_current(print))
+            json_array_append(states, s);
+    }
+    json_decref(old);
+    return states;
+}
+
 int warm_finish(struct bundle *b, const struct warm *w, struct vz_error *err)
 {
-    json_t *json = json_pack("{s:s, s:s}", "id", w->id, "for", w->print);
+    json_t *states = with_older(b, w), *json = states ? json_pack("{s:O}", "states", states) : NULL;
     char *text = json ? json_dumps(json, 0) : NULL;
     int r = text ? bundle_write(b, WARM_FILE, text, strlen(text), err)
                  : fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
 
     if (r == 0)
-        sweep(b, NULL, w->id);
+        sweep(b, NULL, states);
     free(text);
     json_decref(json);
+    json_decref(states);
     bundle_unlock(b, BUNDLE_WARM);
     return r;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What a machine is like when it has just started, kept beside it: its saved state, and a layer for each of its
- * disks with what the start has written. Whoever wants a clean machine goes on from there.
+ * disks with what the start has written. Whoever wants a clean machine goes on from there. A few of them, of different
+ * configurations, are kept side by side.
  *
  * It is good for one configuration, as long as none of its files has changed, and for this version of vz;
- * warm.json says which. A new one replaces that file at last, so there is always a whole one or none. */
+ * warm.json says which. A new one is written there at last, so all that are there are whole. */
 #ifndef VZ_TOOLS_WARM_H
 #define VZ_TOOLS_WARM_H
 
@@ -15,6 +16,10 @@ struct warm {
     struct vz_config *config; /* the machine's, with layers for disks; all paths are absolute */
     char id[16];
 };
+
+/* Is this directory (a share, as the configuration has it) exchanged for each run's own? The machine that makes the state must
+ * have nothing of it. */
+bool warm_share_is_brought(json_t *share);
 
 /* config: complete, with absolute paths. false: there is none for it. */
 bool warm_find(const struct bundle *b, const struct vz_config *config, struct warm *ret);

@@ -11,6 +11,7 @@
 #include "command/machine_command.h"
 #include "control/client.h"
 #include "control/clipboard_words.h"
+#include "write_all.h"
 
 static const struct opt clipboard_options[] = {
     {"type", 0, OPT_ALWAYS, "TYPE", "Options", "what kind of content: " CLIPBOARD_TYPES " (default text)", NULL, 1},
@@ -28,22 +29,6 @@ static const char *type_of(const struct args *a)
 static json_t *params_of(const struct args *a)
 {
     return json_pack("{s:s, s:s}", "selection", args_flag(a, "primary") ? "primary" : "clipboard", "type", type_of(a));
-}
-
-/* Write all of it; false and errno. */
-static bool write_all(int fd, const char *data, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
 }
 
 /* ---- What is on offer ------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 
 #include "command/machine_command.h"
 #include "control/client.h"
+#include "write_all.h"
 
 #define RECENT 2048 /* bytes of what was there before, so that a prompt is seen */
 
@@ -24,19 +25,6 @@ struct terminal {
     bool escaped; /* the key before was the prefix */
     bool is_tty;
 };
-
-static bool write_all(int fd, const char *data, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        data += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
 
 static void tell_window(struct terminal *t)
 {

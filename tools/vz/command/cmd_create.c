@@ -14,11 +14,12 @@
 #include "progress.h"
 
 static const struct opt create_options[] = {
-    {"from", 0, OPT_ALWAYS, "debian[:SUITE]|IMAGE|URL", "What is on it",
+    {"from", 0, OPT_ALWAYS, "debian[:SUITE]|IMAGE|ISO|URL", "What is on it",
      "what the machine's disk has: Debian from the host's package sources, or a disk image, raw or qcow2",
      "Debian is made by mmdebstrap, and the first time takes a minute or two; a system without wishes below "
      "is kept in ~/.cache/vz and copied. An image must have a Linux kernel and its initrd in /boot of "
-     "an ext4 file system, or, with --efi, a boot loader for UEFI. What comes from a URL is kept too, and asked for again only if it has changed.", 1},
+     "an ext4 file system, or, with --efi, a boot loader for UEFI. Of a CD image (ISO) the machine gets a copy, UEFI firmware, an empty disk of "
+     "20 GiB and a display: its installer runs until there is something on the disk. What comes from a URL is kept too, and asked for again only if it has changed.", 1},
     {"disk", 0, OPT_ALWAYS, "SIZE|PATH[,...]", "What is on it",
      "how large the machine's disk is; or one more disk, as for vz run",
      "Room is taken as the guest writes. A file whose name looks like a size is ./NAME.", 0},

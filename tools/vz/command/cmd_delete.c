@@ -27,7 +27,7 @@ static bool delete_machine(struct bundle *b, const struct args *a)
 
 static int delete_main(int argc, char **argv)
 {
-    return machine_each(&delete_command, argc, argv, delete_machine);
+    return machine_each_lost(&delete_command, argc, argv, delete_machine);
 }
 
 const struct command delete_command = {

@@ -59,8 +59,15 @@ static json_t *find_drive(json_t *config, const char *name, size_t *ret_index, s
     return NULL;
 }
 
+static bool is_address(const char *image)
+{
+    return !strncmp(image, "nbd", 3) && strstr(image, "://");
+}
+
 static json_t *attachment_of(const struct disc *d)
 {
+    if (d->image && is_address(d->image))
+        return json_pack("{s:s, s:s}", "type", "nbd", "uri", d->image);
     return d->image ? json_pack("{s:s, s:s}", "type", "diskImage", "path", d->image) : json_pack("{s:s}", "type", "empty");
 }
 
@@ -99,7 +106,7 @@ static bool change_now(const struct bundle *b, const struct disc *d, struct vz_e
     size_t index;
     json_t *drive = config ? find_drive(config, d->drive, &index, err) : NULL;
     int number = drive ? live_usb_number(b, drive, index, err) : -1;
-    char *path = d->image ? realpath(d->image, NULL) : NULL;
+    char *path = !d->image ? NULL : is_address(d->image) ? strdup(d->image) : realpath(d->image, NULL);
     const struct disc there = {.image = path};
 
     if (d->image && !path)
@@ -151,8 +158,8 @@ static int eject_main(int argc, char **argv)
 
 const struct command insert_command = {
     "insert", insert_main, NULL, disc_options, "put a disc into a machine's CD-ROM drive", NULL, "MACHINE [DEVICE] IMAGE",
-    "DEVICE is the drive, as in vz detach; without one it is the first. A machine that runs has it at once, in place of what was "
-    "in the drive, and from its next start on. A guest that uses the disc of before (one that is mounted) keeps the drive "
+    "IMAGE is a file, or an address as nbd://HOST/EXPORT. DEVICE is the drive, as in vz detach; without one it is the "
+    "first. A machine that runs has it at once, in place of what was in the drive, and from its next start on. A guest that uses the disc of before (one that is mounted) keeps the drive "
     "closed: then it is asked to eject the disc, as by the button of a drive, and this fails unless --force is given."};
 const struct command eject_command = {
     "eject", eject_main, NULL, disc_options, "take the disc out of a machine's CD-ROM drive", NULL, "MACHINE [DEVICE]",

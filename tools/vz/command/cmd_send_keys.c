@@ -52,17 +52,12 @@ static bool type_word(struct typing *t, const char *word, struct vz_error *err)
 }
 
 /* Nothing is typed where something cannot be. */
-static bool is_typable(const struct bundle *b, const char *word)
+static bool check_word(const struct bundle *b, const char *word)
 {
-    struct key_chord c;
-
-    for (const char *p = word; *p; p++) {
-        if (!key_chord_of(*p, &c)) {
-            cli_error("%s: an American keyboard has no key for something in '%s'", b->name, word);
-            return false;
-        }
-    }
-    return true;
+    if (key_is_typable(word))
+        return true;
+    cli_error("%s: an American keyboard has no key for something in '%s'", b->name, word);
+    return false;
 }
 
 static bool parse_delay(const char *text, int *ret_ms)
@@ -107,7 +102,7 @@ static bool send_keys(struct bundle *b, const struct args *a)
     bool ok = parse(a, &t);
 
     for (unsigned i = 1; ok && i < a->count; i++)
-        ok = is_typable(b, a->word[i]);
+        ok = check_word(b, a->word[i]);
     if (!ok)
         return false;
     if (client_open(b, &t.client, &err) < 0) {

@@ -95,24 +95,31 @@ static bool set_member(json_t *json, const char *path, const char *value, struct
                                              "what there is, 'vz run --help' the options)", path);
 }
 
+static json_t *find_uuid(json_t *list, const char *wanted, size_t *ret_index)
+{
+    json_t *d;
+    size_t i;
+
+    json_array_foreach(list, i, d) {
+        const char *uuid = json_string_value(json_object_get(d, "uuid"));
+
+        *ret_index = i;
+        if (uuid && !strcmp(uuid, wanted))
+            return list;
+    }
+    return NULL;
+}
+
 /* "storageDevices[1]", or the UUID of a USB device: where it is. NULL: there is none. */
 static json_t *find_item(json_t *json, const char *path, size_t *ret_index)
 {
-    json_t *disks = json_object_get(json, "storageDevices"), *d;
     char name[64];
-    size_t i;
     json_t *at = walk(json, path, name, ret_index);
 
     if (at && !name[0])
         return at;
-    json_array_foreach(disks, i, d) {
-        const char *uuid = json_string_value(json_object_get(d, "uuid"));
-
-        *ret_index = i;
-        if (uuid && !strcmp(uuid, path))
-            return disks;
-    }
-    return NULL;
+    at = find_uuid(json_object_get(json, "storageDevices"), path, ret_index);
+    return at ? at : find_uuid(json_object_get(json, "usbDevices"), path, ret_index);
 }
 
 static bool remove_item(json_t *json, const char *path, struct vz_error *err)
@@ -221,14 +228,43 @@ static struct vz_config *set_all(const struct vz_config *old, const struct args 
     return c;
 }
 
-/* The last disk, if it is on USB, gets a UUID, by which the running machine has it, too. */
-static struct vz_config *name_last(struct vz_config *config, struct vz_error *err)
+/* Is it a device of the host that an option with that value adds? */
+static bool is_host_usb(const char *option, const char *value)
 {
-    json_t *json = config ? config_json(config, err) : NULL, *disks = json_object_get(json, "storageDevices");
-    json_t *last = json_array_get(disks, json_array_size(disks) - 1);
+    return !strcmp(option, "usb") && value && value[0];
+}
+
+/* The device of the host that an option with that value would add, where it has been added before; or NULL. */
+static json_t *known_usb(const json_t *config, const char *option, const char *value)
+{
+    const char *name = is_host_usb(option, value) ? strchr(value, '=') : NULL, *its;
+    size_t len = name ? strcspn(++name, ",") : 0, i;
+    json_t *d;
+
+    json_array_foreach(json_object_get(config, "usbDevices"), i, d) {
+        its = json_string_value(json_object_get(d, "device"));
+        if (name && its && strlen(its) == len && !strncmp(its, name, len))
+            return d;
+    }
+    return NULL;
+}
+
+/* The last device of the host; or the last disk, if it is on USB; or NULL. */
+static json_t *last_usb(const json_t *config, bool hosts)
+{
+    const json_t *list = json_object_get(config, hosts ? "usbDevices" : "storageDevices");
+    json_t *last = json_array_get(list, json_array_size(list) - 1);
+
+    return config_is_usb(last) ? last : NULL;
+}
+
+/* It gets a UUID, by which the running machine has it, too. */
+static struct vz_config *name_last(struct vz_config *config, bool hosts, struct vz_error *err)
+{
+    json_t *json = config ? config_json(config, err) : NULL, *last = last_usb(json, hosts);
     struct vz_config *new = NULL;
 
-    if (json && (!live_usb_is(last) || live_usb_name(last, err)))
+    if (json && (!last || live_usb_name(last, err)))
         new = config_of_json(json, err);
     json_decref(json);
     vz_config_unref(config);
@@ -239,7 +275,7 @@ static struct vz_config *attach_one(const struct vz_config *old, const struct ar
                                     struct vz_error *err)
 {
     if (find_option(a->word[1]).adds)
-        return name_last(with_option(old, a->word[1], a->word[2], err), err);
+        return name_last(with_option(old, a->word[1], a->word[2], err), is_host_usb(a->word[1], a->word[2]), err);
     fail(err, VZ_ERROR_INVALID, "'%.40s': is no kind of device (disk, net, console, ...: the devices of 'vz run "
                                 "--help')", a->word[1]);
     return NULL;
@@ -279,76 +315,57 @@ static bool set_machine(struct bundle *b, const struct args *a)
 
 /* ---- Devices that come and go --------------------------------------------------------------- */
 
-/* A copy of the UUID of the last disk, if that is on USB. */
-static char *last_uuid(const json_t *config)
-{
-    const json_t *disks = json_object_get(config, "storageDevices");
-    const json_t *last = json_array_get(disks, json_array_size(disks) - 1);
-    const char *uuid = live_usb_is(last) ? json_string_value(json_object_get(last, "uuid")) : NULL;
-
-    return uuid ? strdup(uuid) : NULL;
-}
-
 /* What the running machine does not take is not stored either, unless it only lacks a controller until it starts again. */
-static bool attach_now(struct bundle *b, const char *uuid, json_t *config, struct vz_error *err)
+static bool attach_now(struct bundle *b, json_t *device, bool is_new, struct vz_error *err)
 {
-    struct args undo = {.word = {NULL, uuid}, .count = 2};
+    struct args undo = {.word = {NULL, json_string_value(json_object_get(device, "uuid"))}, .count = 2};
     struct vz_error ignored;
 
-    if (live_usb_attach(b, config, uuid, err))
+    if (live_usb_attach(b, device, err))
         return true;
     if (err->code == VZ_ERROR_USB_CONTROLLER_NOT_FOUND) {
         cli_error("%s: the machine runs, and has no USB controller; it has one, and this, when it is started the next time",
                   b->name);
         return true;
     }
-    machine_change(b, &undo, detach_one, &ignored);
+    if (is_new)
+        machine_change(b, &undo, detach_one, &ignored);
     return false;
 }
 
+/* One of the host that was pulled out of it is in the configuration still. */
 static bool attach_usb(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    bool ok = machine_change(b, a, attach_one, &err);
+    json_t *was = bundle_config_json(b, &err);
+    bool is_new = was && !known_usb(was, a->word[1], a->word[2]);
+    bool ok = was && (!is_new || machine_change(b, a, attach_one, &err));
     json_t *config = ok ? bundle_config_json(b, &err) : NULL;
-    char *uuid = last_uuid(config);
+    json_t *device = is_new ? last_usb(config, is_host_usb(a->word[1], a->word[2]))
+                            : known_usb(config, a->word[1], a->word[2]);
 
-    ok = config && uuid && (!bundle_is_running(b) || attach_now(b, uuid, config, &err));
+    ok = device && live_usb_name(device, &err) && (!bundle_is_running(b) || attach_now(b, device, is_new, &err));
     if (!ok)
         cli_error("%s: %s", b->name, err.code ? err.text : "out of memory");
     json_decref(config);
-    free(uuid);
+    json_decref(was);
     return ok;
 }
 
 static bool attach_to_machine(struct bundle *b, const struct args *a)
 {
-    bool usb = !strcmp(a->word[1], "usb-disk") || !strcmp(a->word[1], "cdrom");
+    bool usb = !strcmp(a->word[1], "usb-disk") || !strcmp(a->word[1], "cdrom") || is_host_usb(a->word[1], a->word[2]);
 
     return usb ? attach_usb(b, a) : change(b, a, attach_one);
 }
 
-static bool has_usb(const json_t *config)
-{
-    bool has = json_array_size(json_object_get(config, "usbControllers")) ||
-               json_array_size(json_object_get(config, "keyboards")) ||
-               json_array_size(json_object_get(config, "pointingDevices"));
-    json_t *d;
-    size_t i;
-
-    json_array_foreach(json_object_get(config, "storageDevices"), i, d)
-        has = has || live_usb_is(d);
-    return has;
-}
-
-/* It may have come with what was detached, and the running machine and its states have it still. */
 static struct vz_config *keep_controller(const struct vz_config *old, const struct args *a, struct vz_error *err)
 {
     json_t *json = config_json(old, err);
     struct vz_config *new = NULL;
 
-    if (json && !has_usb(json))
-        json_object_set_new(json, "usbControllers", json_pack("[{s:s}]", "type", "xhci"));
+    if (json)
+        config_keep_usb(json);
     if (json)
         new = config_of_json(json, err);
     json_decref(json);
@@ -378,7 +395,7 @@ static bool detach_from_machine(struct bundle *b, const struct args *a)
     size_t index;
     json_t *config = file ? config_json(file, &err) : NULL, *at = find_item(config, a->word[1], &index);
     json_t *device = at ? json_array_get(at, index) : NULL;
-    bool ok = device && live_usb_is(device) && at == json_object_get(config, "storageDevices")
+    bool ok = device && config_is_usb(device) && at == json_object_get(config, config_usb_list(device))
                   ? detach_usb(b, a, device, index) : change(b, a, detach_one);
 
     json_decref(config);
@@ -412,9 +429,10 @@ const struct command attach_command = {
     "attach", attach_main, NULL, no_options, "give a machine another device", NULL,
     "MACHINE KIND [VALUE]",
     "As the options of vz run do: vz attach web disk data.img,ro. A machine that runs has it from its next start on; but "
-    "usb-disk and cdrom at once, if it has a USB controller (which one with any USB device has, or with --usb)."};
+    "usb-disk, cdrom and usb host=DEVICE (of the host's: 'vz usb list') at once, if it has a USB controller (which one with any "
+    "USB device has, or with --usb)."};
 const struct command detach_command = {
     "detach", detach_main, NULL, no_options, "take a device from a machine", NULL, "MACHINE DEVICE",
     "DEVICE is its place in the configuration, as vz inspect shows it: storageDevices[1]; or the uuid there. Files behind it "
-    "stay. A machine that runs has it until it ends; but a USB disk or CD-ROM drive is pulled out at once, and what its guest "
-    "has not written to it yet is lost: unmount it there first."};
+    "stay. A machine that runs has it until it ends; but a USB disk, CD-ROM drive or device of the host is pulled out at once, and what its "
+    "guest has not written to it yet is lost: unmount it there first."};

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bundle/flatten.h"
 #include "bundle/snapshot.h"
 #include "command/machine_command.h"
 #include "command/machine_start.h"
@@ -73,7 +74,13 @@ static bool snapshot_machine(struct bundle *b, const struct args *a)
         cli_error("snapshot: which snapshot is to be removed? (usage: vz snapshot %s TAG --delete)", a->word[0]);
         return false;
     }
-    ok = args_flag(a, "delete") ? drop(b, tag, &err) : take(b, tag, &err);
+    if (args_flag(a, "delete")) {
+        ok = drop(b, tag, &err);
+    } else {
+        flatten_where_full(b);
+        ok = take(b, tag, &err);
+        flatten_behind(b);
+    }
     if (!ok)
         say(b, &err);
     else if (a->count < 2)
@@ -154,7 +161,7 @@ static bool show_machine(struct bundle *b, const struct args *a)
 
 static int snapshots_main(int argc, char **argv)
 {
-    return machine_one(&snapshots_command, argc, argv, 1, 1, show_machine);
+    return machine_one(&snapshots_command, argc, argv, 0, 1, show_machine);
 }
 
 /* ---- rewind --------------------------------------------------------------------------------- */
@@ -200,8 +207,10 @@ static bool rewind_machine(struct bundle *b, const struct args *a)
 
     if (!find_tag(b, a, tag, &err))
         return false;
+    flatten_where_full(b);
     ok = go_back(b, tag, running, &err);
     bundle_unlock(b, BUNDLE_CHANGE);
+    flatten_behind(b);
     if (!ok && err.code)
         cli_error("%s", err.text);
     return ok && (!running || machine_start(b, MACHINE_EITHER));
@@ -221,7 +230,7 @@ const struct command snapshot_command = {
     "state is written. Disks stay as they are in files that nobody writes any more, and what comes goes to layers on them. "
     "Without TAG it is called by its time, which is printed."};
 const struct command snapshots_command = {
-    "snapshots", snapshots_main, NULL, snapshots_options, "list the moments that a machine can come back to", NULL, "MACHINE",
+    "snapshots", snapshots_main, NULL, snapshots_options, "list the moments that a machine can come back to", NULL, "[MACHINE]",
     "As a tree: what is further right came after what is above it. The star is where the machine came from. 'vz snapshot "
     "MACHINE TAG --delete' removes one."};
 const struct command rewind_command = {

@@ -7,6 +7,7 @@
 
 #include "command/machine_command.h"
 #include "failure.h"
+#include "guest/agent_link.h"
 #include "guest/ssh_port.h"
 
 #define WORDS_MAX 512
@@ -44,6 +45,7 @@ static bool find(const struct bundle *b, const struct args *a, struct target *re
     *ret = (struct target){NULL};
     if (port < 0)
         return false;
+    agent_link_settle(b, LINK_FOREVER); /* a copy's keys are those of another guest before that */
     read_user(b, a, ret->user);
     if (asprintf(&ret->port, "-p%d", port) >= 0 &&
         asprintf(&ret->known_hosts, "-oUserKnownHostsFile=\"%s/known_hosts\"", b->path) >= 0 &&

@@ -15,7 +15,7 @@ static bool stop_machine(struct bundle *b, const struct args *a)
     int timeout_ms = MACHINE_STOP_MS;
 
     if (args_flag(a, "save"))
-        return !bundle_is_running(b) || machine_save(b, false, false);
+        return !bundle_is_running(b) || machine_save(b, &(struct saving_manner){.passphrase = NULL});
     return time_option("timeout", args_value(a, "timeout"), &timeout_ms) &&
            machine_stop(b, args_flag(a, "now"), timeout_ms);
 }

@@ -6,6 +6,7 @@
 #include <vz/platform.h>
 
 #include "bundle/bundle.h"
+#include "bundle/config_json.h"
 #include "control/client.h"
 #include "failure.h"
 
@@ -14,11 +15,6 @@ static const char *text_of(const json_t *object, const char *member)
     const char *text = json_string_value(json_object_get(object, member));
 
     return text ? text : "";
-}
-
-bool live_usb_is(const json_t *device)
-{
-    return !strncmp(text_of(device, "type"), "usb", 3);
 }
 
 bool live_usb_name(json_t *device, struct vz_error *err)
@@ -42,16 +38,9 @@ static bool ask(const struct bundle *b, const char *method, json_t *params, stru
     return result;
 }
 
-bool live_usb_attach(const struct bundle *b, json_t *config, const char *uuid, struct vz_error *err)
+bool live_usb_attach(const struct bundle *b, json_t *device, struct vz_error *err)
 {
-    json_t *device;
-    size_t i;
-
-    json_array_foreach(json_object_get(config, "storageDevices"), i, device) {
-        if (!strcmp(text_of(device, "uuid"), uuid))
-            return ask(b, "attach-usb", json_pack("{s:O}", "device", device), err);
-    }
-    return fail_false(err, VZ_ERROR_DEVICE_NOT_FOUND, "the configuration has no USB device %s", uuid);
+    return ask(b, "attach-usb", json_pack("{s:O}", "device", device), err);
 }
 
 static bool is_like(json_t *a, json_t *b)
@@ -67,20 +56,23 @@ static bool is_like(json_t *a, json_t *b)
     return like;
 }
 
-/* Which of the running machine's devices is it? By its UUID; or, where it has none, by its number in the configuration that the
- * machine was started with, whose device there must be the same: a disk in all, a drive but for its disc. */
+/* Which of the running machine's devices is it? By its UUID; or, where it has none, a device of the host by its name, as
+ * it may have come again since it was pulled out, and others by their number in the configuration that the machine was
+ * started with, whose device there must be the same: a disk in all, a drive but for its disc. */
 static json_t *find(json_t *devices, json_t *running, json_t *device, size_t index)
 {
     const char *uuid = text_of(device, "uuid");
-    json_t *was = json_array_get(json_object_get(running, "storageDevices"), index), *d;
+    bool hosts = !strcmp(config_usb_list(device), "usbDevices");
+    json_t *was = json_array_get(json_object_get(running, config_usb_list(device)), index), *d;
     bool same = !strcmp(text_of(device, "type"), "usbCdrom") ? is_like(was, device) : json_equal(was, device);
     size_t i;
 
     json_array_foreach(devices, i, d) {
-        bool started = !json_is_true(json_object_get(d, "attached"));
+        bool started = !json_is_true(json_object_get(d, "attached")), its = !strcmp(text_of(d, "kind"), "host");
 
-        if (uuid[0] ? !strcmp(text_of(d, "uuid"), uuid)
-                    : same && started && json_integer_value(json_object_get(d, "disk")) == (json_int_t)index)
+        if (uuid[0]  ? !strcmp(text_of(d, "uuid"), uuid)
+            : hosts ? its && !strcmp(text_of(d, "device"), text_of(device, "device"))
+                    : same && started && !its && json_integer_value(json_object_get(d, "disk")) == (json_int_t)index)
             return json_incref(d);
     }
     return NULL;
@@ -101,7 +93,7 @@ static json_t *look_for(const struct bundle *b, json_t *device, size_t index, st
 bool live_usb_detach(const struct bundle *b, json_t *device, size_t index, bool *ret_gone, struct vz_error *err)
 {
     json_t *found = look_for(b, device, index, err);
-    bool ok = found ? ask(b, "detach-usb", json_pack("{s:s}", "uuid", text_of(found, "uuid")), err) : !err->code;
+    bool ok = found ? ask(b, "detach-usb", json_pack("{s:s, s:b}", "uuid", text_of(found, "uuid"), "store", 0), err) : !err->code;
 
     *ret_gone = found;
     json_decref(found);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* USB disks and CD-ROM drives of machines that run: what attach and detach do besides changing the configuration. */
+/* USB disks, CD-ROM drives and devices of the host, of machines that run: what attach and detach do besides changing the configuration. */
 #ifndef VZ_TOOLS_LIVE_USB_H
 #define VZ_TOOLS_LIVE_USB_H
 
@@ -11,12 +11,10 @@
 
 struct bundle;
 
-/* Is the device, as a configuration has it, one that can come and go? */
-bool live_usb_is(const json_t *device);
 /* Give it a UUID, if it has none. */
 bool live_usb_name(json_t *device, struct vz_error *err);
-/* Attach the one with that UUID of the configuration, all paths absolute, to the machine that runs. */
-bool live_usb_attach(const struct bundle *b, json_t *config, const char *uuid, struct vz_error *err);
+/* Attach it, all paths absolute, to the machine that runs. */
+bool live_usb_attach(const struct bundle *b, json_t *device, struct vz_error *err);
 /* Detach it. Not one that the running machine has not: *ret_gone is false then. device: as config.json had it, paths too, and
  * its number there. */
 bool live_usb_detach(const struct bundle *b, json_t *device, size_t index, bool *ret_gone, struct vz_error *err);

@@ -74,16 +74,23 @@ static char *only_machine(void)
     return NULL;
 }
 
+typedef int open_fn(const char *machine, struct bundle *ret, struct vz_error *err);
+
+static bool open_by(open_fn *open, const char *machine, struct bundle *ret)
+{
+    struct vz_error err;
+
+    if (open(machine, ret, &err) == 0)
+        return true;
+    cli_error("%s", err.text);
+    return false;
+}
+
 bool machine_open(const char *machine, struct bundle *ret)
 {
     char *only = machine ? NULL : only_machine();
-    struct vz_error err;
-    bool ok = machine || only;
+    bool ok = (machine || only) && open_by(bundle_open, machine ? machine : only, ret);
 
-    if (ok && bundle_open(machine ? machine : only, ret, &err) < 0) {
-        cli_error("%s", err.text);
-        ok = false;
-    }
     free(only);
     return ok;
 }
@@ -106,7 +113,7 @@ int machine_one(const struct command *c, int argc, char **argv, unsigned min, un
     return status;
 }
 
-int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn)
+static int each(const struct command *c, int argc, char **argv, open_fn *open, machine_fn *fn)
 {
     int status = EXIT_OK;
     struct args a;
@@ -115,7 +122,7 @@ int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn)
         status = EXIT_USAGE;
     for (unsigned i = 0; status != EXIT_USAGE && i < a.count; i++) {
         struct bundle b;
-        bool ok = machine_open(a.word[i], &b);
+        bool ok = open_by(open, a.word[i], &b);
 
         if (ok) {
             ok = fn(&b, &a);
@@ -126,6 +133,16 @@ int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn)
     }
     args_free(&a);
     return status;
+}
+
+int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn)
+{
+    return each(c, argc, argv, bundle_open, fn);
+}
+
+int machine_each_lost(const struct command *c, int argc, char **argv, machine_fn *fn)
+{
+    return each(c, argc, argv, bundle_open_lost, fn);
 }
 
 /* ---- Values, output ------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ bool machine_open(const char *machine, struct bundle *ret);
  * status; what fails with one does not keep it from the others. */
 typedef bool machine_fn(struct bundle *b, const struct args *a);
 int machine_each(const struct command *c, int argc, char **argv, machine_fn *fn);
+/* The same, to remove them: also what a loss of power left of one. */
+int machine_each_lost(const struct command *c, int argc, char **argv, machine_fn *fn);
 
 /* Commands about one machine, which is the first of at least min and at most max words (0: it may be left
  * out): parse, open, call. Returns the exit status. */

@@ -10,6 +10,7 @@
 
 #include <vz/config.h>
 
+#include "bundle/saved_file.h"
 #include "control/client.h"
 #include "control/last_run.h"
 
@@ -88,7 +89,7 @@ static void add_run(json_t *report, const struct bundle *b)
     json_t *info = running ? ask_info(b) : NULL, *last = last_run_load(b);
 
     if (!running)
-        json_object_set_new(report, "state", json_string(bundle_has(b, BUNDLE_STATE) || bundle_has(b, BUNDLE_COPY) ? "saved" : "stopped"));
+        json_object_set_new(report, "state", json_string(saved_file(b) ? "saved" : "stopped"));
     else if (info)
         json_object_update(report, info);
     else

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "command/machine_start.h"
 
+#include "bundle/flatten.h"
+#include "bundle/saved_file.h"
 #include "control/process.h"
 #include "guest/agent_link.h"
 
@@ -14,11 +16,11 @@ bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_s
         return false;
     }
     if (from == MACHINE_FRESH &&
-        (bundle_remove_file(b, BUNDLE_STATE, &err) < 0 || bundle_remove_file(b, BUNDLE_COPY, &err) < 0)) {
+        saved_file_drop(b, &err) < 0) {
         cli_error("%s: %s", b->name, err.text);
         return false;
     }
-    *ret_saved = bundle_has(b, BUNDLE_STATE) || bundle_has(b, BUNDLE_COPY);
+    *ret_saved = saved_file(b);
     if (from != MACHINE_RESTORE || *ret_saved)
         return true;
     cli_error("%s: there is no saved state of it: 'vz save' makes one of a running machine, 'vz start' "
@@ -26,18 +28,25 @@ bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_s
     return false;
 }
 
-bool machine_start(struct bundle *b, enum machine_from from)
+bool machine_start_locked(struct bundle *b, const char *passphrase)
 {
+    const struct process_manner how = {.passphrase = passphrase};
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    bool saved;
+    bool saved = saved_file(b);
 
-    if (!machine_start_prepare(b, from, &saved))
-        return false;
-    if (process_start(b, &err) < 0) {
+    if (process_start(b, &how, &err) < 0) {
         cli_error("%s: %s", b->name, err.text);
         return false;
     }
     if (saved)
         agent_link_set_clock(b); /* it stood still meanwhile */
+    flatten_behind(b);
     return true;
+}
+
+bool machine_start(struct bundle *b, enum machine_from from)
+{
+    bool saved;
+
+    return machine_start_prepare(b, from, &saved) && machine_start_locked(b, NULL);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bundle/bundle.h"
+#include "control/send_fd.h"
 #include "failure.h"
 
 #define IN_MAX  ((size_t)16 << 20)
@@ -101,7 +102,7 @@ static bool receive(struct control_client *c)
     } u;
     struct iovec iov;
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-                       .msg_controllen = sizeof(u)};
+                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
     ssize_t n;
 
     if (!reserve(c))
@@ -140,28 +141,6 @@ static json_t *next_object(struct control_client *c)
     return object;
 }
 
-/* With the descriptor that is to go along, if any. */
-static ssize_t send_some(struct control_client *c, const char *text, size_t len)
-{
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } extra = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = len};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
-
-    if (c->send_fd >= 0) {
-        memcpy(CMSG_DATA(&extra.head), &c->send_fd, sizeof(int));
-        m.msg_control = &extra;
-        m.msg_controllen = sizeof(extra);
-    }
-    n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
-    if (n > 0)
-        c->send_fd = -1;
-    return n;
-}
-
 static bool send_request(struct control_client *c, const char *method, json_t *params)
 {
     json_t *request = json_pack("{s:i, s:s, s:o}", "id", ++c->last_id, "method", method, "params",
@@ -173,10 +152,12 @@ static bool send_request(struct control_client *c, const char *method, json_t *p
     if (text)
         text[len++] = '\n'; /* in place of its 0 */
     while (done < len) {
-        ssize_t n = send_some(c, text + done, len - done);
+        ssize_t n = send_with_fd(c->fd, text + done, len - done, c->send_fd, 0);
 
         if (n < 0 && errno != EINTR)
             break;
+        if (n > 0)
+            c->send_fd = -1;
         done += n > 0 ? (size_t)n : 0;
     }
     free(text);

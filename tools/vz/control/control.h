@@ -85,13 +85,18 @@ void method_stop(struct control_call *call, json_t *params);
 void method_pause(struct control_call *call, json_t *params);
 void method_resume(struct control_call *call, json_t *params);
 /* control_save.c */
-/* Save the machine into its folder, and turn it off. done as a completion, maybe at once; on failure the
- * machine goes on as it was. */
-void control_save(struct vz_machine *m, bool seal, bool compress, vz_machine_done_fn *done, void *arg);
+/* Save the machine into its folder, and turn it off; who has subscribed hears how far it is. done as a completion, maybe at
+ * once; on failure the machine goes on as it was. */
+struct control_saving {
+    bool seal, compress;    /* its memory */
+    const char *passphrase; /* copied; in place of the user's key; NULL: none */
+};
+void control_save(struct control *c, const struct control_saving *how, vz_machine_done_fn *done, void *arg);
 void method_save(struct control_call *call, json_t *params);
 /* control_snapshot.c */
 void method_snapshot(struct control_call *call, json_t *params);
-/* control_look.c */
+/* control_look.c; before its thread is locked */
+void control_look_prepare(void);
 void method_info(struct control_call *call, json_t *params);
 void method_stats(struct control_call *call, json_t *params);
 void method_config(struct control_call *call, json_t *params);

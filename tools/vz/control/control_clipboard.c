@@ -12,6 +12,8 @@
 
 #include "control/clipboard_words.h"
 #include "control/control.h"
+#include "control/send_fd.h"
+#include "write_all.h"
 
 #define GETS_MAX 8u /* under way at a time: each may have 32 MiB when nobody reads it yet */
 
@@ -74,16 +76,10 @@ void method_clipboard(struct control_call *call, json_t *params)
 static int file_of(const void *data, size_t len)
 {
     int fd = memfd_create("vz-clipboard", MFD_CLOEXEC);
-    size_t done = 0;
 
-    while (fd >= 0 && done < len) {
-        ssize_t n = write(fd, (const char *)data + done, len - done);
-
-        if (n < 0 && errno != EINTR) {
-            close(fd);
-            return -1;
-        }
-        done += n > 0 ? (size_t)n : 0;
+    if (fd >= 0 && !write_all(fd, data, len)) {
+        close(fd);
+        return -1;
     }
     if (fd >= 0)
         lseek(fd, 0, SEEK_SET); /* it is read from where it stands */
@@ -122,7 +118,7 @@ void method_get_clipboard(struct control_call *call, json_t *params)
     }
 }
 
-/* Of a file, which does not make us wait. NULL and err. */
+/* Of a file in memory, since any other's file system may make us wait. NULL and err. */
 static void *read_content(int fd, size_t *ret_len, struct vz_error *err)
 {
     size_t done = 0;
@@ -130,8 +126,9 @@ static void *read_content(int fd, size_t *ret_len, struct vz_error *err)
     ssize_t n = 1;
     char *data;
 
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)VZ_CLIPBOARD_MAX) {
-        *err = (struct vz_error){VZ_ERROR_INVALID, "the request comes without a file with the content, of up to 32 MiB"};
+    if (!fd_is_memory(fd) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)VZ_CLIPBOARD_MAX) {
+        *err = (struct vz_error){VZ_ERROR_INVALID,
+                                 "the request comes without a file in memory with the content, of up to 32 MiB"};
         return NULL;
     }
     *ret_len = (size_t)st.st_size;
@@ -165,6 +162,5 @@ void method_set_clipboard(struct control_call *call, json_t *params)
             call_reply(call, json_pack("{s:b}", "agent", state.agent));
     }
     free(data);
-    if (fd >= 0)
-        close(fd);
+    close_received(fd);
 }

@@ -23,15 +23,6 @@ static bool press(struct vz_machine *m, unsigned keyboard, const struct key_chor
     return ok;
 }
 
-static bool is_typable(const char *text)
-{
-    struct key_chord c;
-
-    while (*text && key_chord_of(*text, &c))
-        text++;
-    return !*text;
-}
-
 static bool type(struct vz_machine *m, unsigned keyboard, const char *text, struct vz_error *err)
 {
     struct key_chord c;
@@ -57,7 +48,7 @@ void method_send_keys(struct control_call *call, json_t *params)
         call_fail_text(call, VZ_ERROR_INVALID, "'%.40s' is no key, nor several joined by '-'", key);
     else if (strlen(text) > TEXT_MAX)
         call_fail_text(call, VZ_ERROR_INVALID, "more than %u characters at once", TEXT_MAX);
-    else if (!is_typable(text))
+    else if (!key_is_typable(text))
         call_fail_text(call, VZ_ERROR_INVALID, "an American keyboard has no key for something in '%.40s'", text);
     else if (!press(m, (unsigned)keyboard, &chord, &err) || !type(m, (unsigned)keyboard, text, &err))
         call_fail(call, &err);

@@ -2,6 +2,7 @@
 /* info, stats, config: what a machine is and does. */
 #include "control/control.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <vz/runtime.h>
 
 #include "bundle/bundle.h"
+#include "bundle/config_json.h"
 #include "control/guest_ports.h"
 #include "disk_counters.h"
 
@@ -20,16 +22,24 @@ static json_t *string(const char *text)
     return s ? s : json_null();
 }
 
+/* The process': who is locked opens nothing in /proc. */
+static int statm_fd = -1;
+
+void control_look_prepare(void)
+{
+    statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
 /* What the process takes of the host's memory, which is mostly the guest's. */
 static uint64_t resident_bytes(void)
 {
-    unsigned long long size, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
+    unsigned long long size, resident;
+    char text[128];
+    ssize_t n = pread(statm_fd, text, sizeof(text) - 1, 0);
 
-    if (!f || fscanf(f, "%llu %llu", &size, &resident) != 2)
-        resident = 0;
-    if (f)
-        fclose(f);
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%llu %llu", &size, &resident) != 2)
+        return 0;
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -53,6 +63,18 @@ static json_t *forwards_of(struct vz_machine *m, unsigned device, const struct g
     return list;
 }
 
+/* As it is configured. */
+static bool mac_of(struct vz_machine *m, unsigned device, char ret[VZ_MAC_ADDRESS_TEXT_MAX])
+{
+    json_t *config = config_json(vz_machine_config(m), NULL);
+    json_t *card = json_array_get(json_object_get(config, "networkDevices"), device);
+    const char *mac = json_string_value(json_object_get(card, "mac"));
+
+    snprintf(ret, VZ_MAC_ADDRESS_TEXT_MAX, "%s", mac ? mac : "");
+    json_decref(config);
+    return *ret;
+}
+
 /* Cards in their order; of those behind NAT the guest's addresses too. */
 static json_t *networks_of(struct vz_machine *m, const struct guest_ports *g)
 {
@@ -61,11 +83,14 @@ static json_t *networks_of(struct vz_machine *m, const struct guest_ports *g)
     for (unsigned i = 0;; i++) {
         struct vz_guest_address a = VZ_GUEST_ADDRESS_INIT;
         struct vz_error err = {.code = VZ_ERROR_NONE};
+        char mac[VZ_MAC_ADDRESS_TEXT_MAX];
         json_t *card;
 
         if (vz_machine_guest_address(m, i, &a, &err) < 0 && err.code != VZ_ERROR_UNSUPPORTED)
             return list;
         card = json_object();
+        if (mac_of(m, i, mac))
+            json_object_set_new(card, "mac", json_string(mac));
         if (a.ipv4[0])
             json_object_set_new(card, "ipv4", string(a.ipv4));
         if (a.ipv6[0])

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bundle/bundle.h"
+#include "control/send_fd.h"
 #include "failure.h"
 
 #define LINE_MAX_BYTES ((size_t)1 << 20)
@@ -67,33 +68,27 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/* A client's, of whatever file system. */
+static void drop_fd(int *fd)
+{
+    close_received(*fd);
+    *fd = -1;
+}
+
 static void hang_up(struct client *c)
 {
     close_fd(&c->fd);
     close_fd(&c->out_fd);
-    close_fd(&c->came_fd);
+    drop_fd(&c->came_fd);
 }
 
 /* One sendmsg(): up to the byte that a descriptor goes with, or from it on. */
 static ssize_t send_some(struct client *c)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-                      .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {c->out + c->out_start, c->out_len};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
+    bool later = c->out_fd >= 0 && c->out_fd_at > 0;
+    ssize_t n = send_with_fd(c->fd, c->out + c->out_start, later ? c->out_fd_at : c->out_len, later ? -1 : c->out_fd,
+                             MSG_DONTWAIT);
 
-    if (c->out_fd >= 0 && c->out_fd_at > 0) {
-        iov.iov_len = c->out_fd_at;
-    } else if (c->out_fd >= 0) {
-        memcpy(CMSG_DATA(&u.header), &c->out_fd, sizeof(int));
-        m.msg_control = &u;
-        m.msg_controllen = sizeof(u);
-    }
-    n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0 && c->out_fd >= 0 && c->out_fd_at == 0)
         close_fd(&c->out_fd); /* the peer's own now */
     else if (n > 0 && c->out_fd >= 0)
@@ -192,7 +187,7 @@ static void answer(struct control_call *call, const char *name, json_t *value, i
     json_t *id = json_object_get(call->request, "id");
 
     send_object(call->client, json_pack("{s:O?, s:o}", "id", id ? id : json_null(), name, value), fd);
-    close_fd(&call->fd);
+    drop_fd(&call->fd);
     json_decref(call->request);
     client_unref(call->client);
     free(call);
@@ -317,7 +312,7 @@ static void take_request(struct client *c, json_t *request)
 
     if (!call) {
         refuse(c, "a request is one JSON object on a line");
-        close_fd(&c->came_fd);
+        drop_fd(&c->came_fd);
         json_decref(request);
         return;
     }
@@ -333,7 +328,7 @@ static void take_line(struct client *c, const char *line, size_t len)
 
     if (c->refs > CALLS_MAX) {
         refuse(c, "too many requests are under way");
-        close_fd(&c->came_fd);
+        drop_fd(&c->came_fd);
         return;
     }
     take_request(c, json_loadb(line, len, JSON_REJECT_DUPLICATES, &why));
@@ -349,7 +344,7 @@ static void keep_fd(struct client *c, struct msghdr *m)
         if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
             continue;
         for (size_t i = 0; i < count; i++) {
-            close_fd(&c->came_fd);
+            drop_fd(&c->came_fd);
             memcpy(&c->came_fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
         }
     }

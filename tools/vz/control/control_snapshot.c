@@ -3,6 +3,7 @@
  * they stay as they are; then it goes on. docs/machines.md says what is where. */
 #include "control/control.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct snapshot {
     char *tag;            /* NULL: for somebody who makes something else of it */
     char state[SNAPSHOT_NAME_MAX];
     json_t *frozen;         /* the configuration that it runs with */
+    struct vz_config *now;  /* with layers, since config.json says so */
     json_t *named, *layered; /* that of config.json, which may have been changed since: now, and with layers */
     bool was_running, goes_on, is_written;
     struct vz_error err; /* the first */
@@ -32,20 +34,20 @@ static void note(struct snapshot *s, const struct vz_error *err)
         s->err = *err;
 }
 
+/* Who hears of it may change the machine at once. */
 static void answer(struct snapshot *s)
 {
-    struct control *c = call_control(s->call); /* the call is gone once it is answered */
-
+    if (s->err.code && s->state[0])
+        unlinkat(s->bundle.fd, s->state, 0);
+    control_end_change(call_control(s->call));
     if (!s->err.code)
         call_reply(s->call, json_pack("{s:s, s:O}", "state", s->state, "configuration", s->frozen));
     else
         call_fail(s->call, &s->err);
-    if (s->err.code && s->state[0])
-        unlinkat(s->bundle.fd, s->state, 0);
-    control_end_change(c);
     json_decref(s->frozen);
     json_decref(s->named);
     json_decref(s->layered);
+    vz_config_unref(s->now);
     free(s->tag);
     free(s);
 }
@@ -92,14 +94,30 @@ static void go_on(struct snapshot *s)
 
 /* ---- At rest -------------------------------------------------------------------------------- */
 
+/* As it was before, if it can be. */
+static void name_disks(struct snapshot *s)
+{
+    struct vz_error ignored;
+    struct vz_config *was = config_of_json(s->named, &ignored);
+
+    if (was)
+        (void)!bundle_set_config(&s->bundle, was, &ignored);
+    vz_config_unref(was);
+}
+
 /* The layers that came to nothing; but what config.json names stays, whatever became of the attempt to change it. */
 static void drop_layers(struct snapshot *s)
 {
     struct vz_error ignored;
-    struct vz_config *config = bundle_config(&s->bundle, &ignored);
-    json_t *named = config ? config_json(config, &ignored) : NULL;
-    json_t *gone = json_pack("[O]", s->layered), *kept = json_pack("[O,O]", s->named, named);
+    struct vz_config *config;
+    json_t *named, *gone, *kept;
 
+    if (s->now)
+        name_disks(s);
+    config = bundle_config(&s->bundle, &ignored);
+    named = config ? config_json(config, &ignored) : NULL;
+    gone = json_pack("[O]", s->layered);
+    kept = json_pack("[O,O]", s->named, named);
     if (gone && kept)
         freeze_sweep(&s->bundle, gone, kept);
     vz_config_unref(config);
@@ -108,31 +126,13 @@ static void drop_layers(struct snapshot *s)
     json_decref(kept);
 }
 
-/* config.json changes first. A layer that nobody has written reads as what is below it, so whoever starts the machine from
- * there after a crash, or when its disks could not be exchanged and config.json not changed back, has all that the guest
- * wrote. The other way round the guest could be left to write a layer that nothing names. */
-static bool switch_disks(struct snapshot *s)
-{
-    struct vz_config *now = config_of_json(s->layered, &s->err), *was = now ? config_of_json(s->named, &s->err) : NULL;
-    bool ok = was && bundle_set_config(&s->bundle, now, &s->err) == 0;
-    struct vz_error ignored;
-
-    if (ok && vz_machine_set_disks(call_machine(s->call), now, &s->err) < 0) {
-        (void)!bundle_set_config(&s->bundle, was, &ignored);
-        ok = false;
-    }
-    vz_config_unref(now);
-    vz_config_unref(was);
-    return ok;
-}
-
 static void on_saved(void *arg, struct vz_machine *machine, const struct vz_error *err)
 {
     struct snapshot *s = arg;
 
     s->is_written = s->is_written || err; /* there will be no more of it */
     note(s, err);
-    if (err || !switch_disks(s))
+    if (err || vz_machine_set_disks(machine, s->now, &s->err) < 0)
         drop_layers(s);
     go_on(s);
 }
@@ -143,6 +143,7 @@ static void on_paused(void *arg, struct vz_machine *machine, const struct vz_err
     struct snapshot *s = arg;
 
     o.plain_memory = o.background = true;
+    o.unsynced = !s->tag; /* copies are made of it now or never */
     o.written = on_written;
     o.written_arg = s;
     if (!err && vz_machine_save(machine, s->state, &o, on_saved, s) == 0)
@@ -189,6 +190,31 @@ static void name_boot_disk(struct snapshot *s)
         json_object_set(loader, "disk", disk);
 }
 
+/* config.json changes first, and while the machine still runs: that takes the disk a moment. A layer that nobody has written
+ * reads as what is below it, so whoever starts the machine from there after a crash, or when its disks could not be exchanged
+ * and config.json not changed back, has all that the guest wrote. The other way round the guest could be left to write a layer
+ * that nothing names. */
+static bool name_layers(struct snapshot *s)
+{
+    s->now = config_of_json(s->layered, &s->err);
+    if (!s->now || bundle_set_config(&s->bundle, s->now, &s->err) < 0)
+        return false;
+    freeze_named(&s->bundle, s->layered);
+    return true;
+}
+
+/* What the guest has written so far is put on stable storage while it runs, so that little is left for when it stands still. */
+static void sync_disk(void *arg, unsigned device, const char *path)
+{
+    const struct snapshot *s = arg;
+    int fd = openat(s->bundle.fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd >= 0) {
+        (void)!fdatasync(fd); /* what fails is told by the flush that follows */
+        close(fd);
+    }
+}
+
 static bool prepare(struct snapshot *s)
 {
     struct vz_machine *m = call_machine(s->call);
@@ -197,15 +223,23 @@ static bool prepare(struct snapshot *s)
     if (vz_config_validate_save_restore_support(vz_machine_config(m), &s->err) < 0 ||
         (s->tag && !snapshot_tag_check(&s->bundle, s->tag, &s->err)))
         return false;
+    snapshot_sweep_layers(&s->bundle);
     file = bundle_config(&s->bundle, &s->err);
     s->named = file ? config_json(file, &s->err) : NULL;
     vz_config_unref(file);
     s->frozen = s->named ? config_json(vz_machine_config(m), &s->err) : NULL;
     name_boot_disk(s);
     s->layered = s->frozen && same_disks(s) ? freeze_layers(&s->bundle, s->named, false, &s->err) : NULL;
-    if (s->layered)
-        snapshot_state_name(&s->bundle, s->state);
-    return s->layered;
+    if (!s->layered)
+        return false;
+    snapshot_state_name(&s->bundle, s->state);
+    if (!name_layers(s)) {
+        drop_layers(s);
+        return false;
+    }
+    if (s->was_running)
+        freeze_each(s->named, sync_disk, s);
+    return true;
 }
 
 void method_snapshot(struct control_call *call, json_t *params)

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@
 
 #include "bundle/bundle.h"
 #include "bundle/config_json.h"
+#include "bundle/saved_file.h"
+#include "bundle/settle.h"
 #include "cli.h"
 #include "control/client.h"
 #include "control/console_hub.h"
@@ -53,9 +57,12 @@ struct control {
     bool started, ended;
     bool saves; /* asked to end, it saves the machine rather than asking the guest, and... */
     bool leaves; /* ...could not */
+    struct process_manner how;
     bool stood_still; /* its guest's clock is behind when it goes on */
+    struct settling settling;
     struct vz_error start_error; /* when it has ended without having started */
     void (*ready)(void *arg);
+    bool (*is_awaited)(void *arg); /* NULL: nobody waits for it to start */
     void *ready_arg;
 };
 
@@ -187,10 +194,27 @@ static void on_disk_connected(void *arg, struct vz_machine *machine, unsigned de
     control_tell(arg, "diskConnected", json_pack("{s:i}", "disk", (int)device));
 }
 
+static void on_usb_gone(void *arg, struct vz_machine *machine, const char *uuid)
+{
+    cli_error("the USB device %s is gone from the host", uuid);
+    control_tell(arg, "usbDisconnected", json_pack("{s:s}", "uuid", uuid));
+}
+
 static void on_panic(void *arg, struct vz_machine *machine, bool crash_kernel)
 {
     cli_error("the guest's kernel panicked");
     control_tell(arg, "panicked", json_pack("{s:b}", "crashKernel", crash_kernel));
+}
+
+/* All is open but what its user asks for. */
+static void lock(struct control *c)
+{
+    struct vz_display_state state = VZ_DISPLAY_STATE_INIT;
+
+    if (vz_machine_display_state(c->machine, 0, 0, &state, NULL) == 0)
+        vnc_server_prepare();
+    if (!run_sandbox_lock(VZ_THREAD_CONTROLS, NULL))
+        c->off = true;
 }
 
 static void on_started(void *arg, struct vz_machine *machine, const struct vz_error *err)
@@ -203,15 +227,11 @@ static void on_started(void *arg, struct vz_machine *machine, const struct vz_er
         return;
     }
     c->started = true;
-    last_run_began(c->bundle);
     if (c->ready)
         c->ready(c->ready_arg);
-}
-
-/* NULL: it boots. */
-static const char *state_file(const struct control *c)
-{
-    return bundle_has(c->bundle, BUNDLE_STATE) ? BUNDLE_STATE : bundle_has(c->bundle, BUNDLE_COPY) ? BUNDLE_COPY : NULL;
+    settle_begin(&c->settling, c->bundle);
+    last_run_began(c->bundle); /* which takes the disk a moment */
+    lock(c);                   /* nobody has to wait for that */
 }
 
 /* The state is used up before the guest goes on: then its disks change, and it would fit them no more. */
@@ -222,21 +242,31 @@ static void on_restored(void *arg, struct vz_machine *machine, const struct vz_e
 
     if (err)
         fail(&why, err->code, "%s ('vz start --fresh' throws the saved state away, and boots)", err->text);
-    else if (bundle_remove_file(c->bundle, state_file(c), &why) == 0 &&
-             vz_machine_resume(machine, on_started, c) < 0)
+    else if (c->is_awaited && !c->is_awaited(c->ready_arg))
+        fail(&why, VZ_ERROR_CANCELLED, "nobody waits for it any more: it stays saved");
+    else if (saved_file_use_up(c->bundle, &why) == 0 && vz_machine_resume(machine, on_started, c) < 0)
         fail(&why, VZ_ERROR_NO_MEMORY, "out of memory");
     if (why.code)
         on_started(c, machine, &why);
 }
 
+static void on_restoring(void *control, struct vz_machine *machine, uint64_t done, uint64_t total)
+{
+    control_tell(control, "progress", json_pack("{s:s, s:I, s:I}", "of", "restore", "done", (json_int_t)done, "total",
+                                                (json_int_t)total));
+}
+
 static int begin(struct control *c)
 {
     struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
-    const char *state = state_file(c);
+    const char *state = saved_file(c->bundle);
 
     if (!state)
         return vz_machine_start(c->machine, on_started, c);
+    o.passphrase = c->how.passphrase;
     o.new_generation = o.map_memory = !strcmp(state, BUNDLE_COPY);
+    o.progress = on_restoring;
+    o.progress_arg = c;
     return vz_machine_restore(c->machine, state, &o, on_restored, c);
 }
 
@@ -259,7 +289,7 @@ static void leave(struct control *c)
     if (c->saves && c->started) {
         cli_error("asked to end: saving the machine");
         c->saves = false;
-        control_save(c->machine, false, false, on_saved, c);
+        control_save(c, &(struct control_saving){.passphrase = NULL}, on_saved, c);
         return;
     }
     if (!c->pull_ms && vz_machine_hears_request_stop(c->machine) &&
@@ -380,8 +410,8 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
     struct sandbox_folders folders;
 
     /* Its folder, which is the current one: states and layers. */
-    if (!run_sandbox(NULL, "", &folders, &o)) {
-        fail(err, VZ_ERROR_INVALID, "VZ_SANDBOX is wrong");
+    if (!run_sandbox(NULL, NULL, "", &folders, &o)) {
+        fail(err, VZ_ERROR_INVALID, "VZ_SANDBOX or VZ_RUN_AS is wrong");
         vz_config_unref(config);
         return NULL;
     }
@@ -389,6 +419,7 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
     delegate.guest_address_changed = on_address;
     delegate.network_disconnected = on_disconnected;
     delegate.disk_error = on_disk_error;
+    delegate.usb_device_disconnected = on_usb_gone;
     delegate.disk_connected = on_disk_connected;
     delegate.guest_panicked = on_panic;
     o.delegate = &delegate;
@@ -398,7 +429,7 @@ static struct vz_machine *make_machine(struct control *c, struct vz_error *err)
         c->console = console_hub_new(config, c->bundle, err);
     if (config && (c->console || !vz_config_uses_stdio(config)))
         m = vz_machine_new(config, &o, err);
-    if (m && !state_file(c)) /* what was saved does not boot */
+    if (m && !saved_file(c->bundle)) /* what was saved does not boot */
         use_up_boot_once(c, config);
     vz_config_unref(config);
     return m;
@@ -417,10 +448,12 @@ static void begin_care(struct control *c)
 {
     const struct guest_care_options o = {.connect = agent_link_connect, .arg = c->bundle, .name = c->bundle->name,
                                          .bundle = c->bundle, .keeps = true, .ports = on_ports,
-                                         .config = vz_machine_config(c->machine)};
+                                         .config = vz_machine_config(c->machine), .after_fd = c->how.after_fd};
 
     if (guest_care_possible(vz_machine_config(c->machine)))
         c->care = guest_care_new(&o);
+    if (!c->care && c->how.after_fd > 0)
+        close(c->how.after_fd);
     c->ports.on = bundle_has(c->bundle, BUNDLE_AUTO_FORWARD);
     control_watch_ports(c, c->ports.on);
 }
@@ -429,6 +462,7 @@ static void begin_care(struct control *c)
 static bool prepare(struct control *c, struct vz_error *err)
 {
     c->began_ms = now_ms();
+    control_look_prepare();
     c->signal_fd = watch_signals();
     if (c->signal_fd < 0) {
         fail_errno(err, "signals");
@@ -454,6 +488,7 @@ static void finish(struct control *c)
 
     if (c->started) {
         vz_machine_wait(c->machine, &end);
+        vz_machine_dispatch(c->machine); /* its last state, of which they hear first */
         last_run_ended(c->bundle, &end);
         control_tell(c, "ended", last_run_json(&end));
     }
@@ -463,6 +498,7 @@ static void finish(struct control *c)
     vz_machine_free(c->machine); /* delivers what is under way */
     console_hub_free(c->console);
     server_free(c->server, c->bundle);
+    settle_end(&c->settling);
     guest_care_free(c->care); /* after all that it could wait for */
     if (c->signal_fd >= 0)
         close(c->signal_fd);
@@ -498,6 +534,7 @@ int process_run(struct bundle *b, void (*ready)(void *arg), void *arg)
 
 struct starter {
     struct control *control;
+    bool goes_on; /* from what was saved */
     int fd; /* a pipe to who started us, for one struct vz_error: without code when the machine runs */
 };
 
@@ -509,22 +546,45 @@ static bool tell_starter(struct starter *s, const struct vz_error *err)
     return ok;
 }
 
-/* Who was interrupted while it waited for us did not want this machine. */
+/* Who was interrupted while it waited for us did not want this machine. But one that has gone on from what was saved
+ * has nothing else to go on from. */
 static void tell_ready(void *arg)
 {
     struct starter *s = arg;
 
-    if (!tell_starter(s, &(struct vz_error){.code = VZ_ERROR_NONE}))
+    if (!tell_starter(s, &(struct vz_error){.code = VZ_ERROR_NONE}) && !s->goes_on)
         vz_machine_stop(s->control->machine, NULL, NULL);
 }
 
-/* What the shell had open is not the machine's to keep open. */
-static void close_others(const struct bundle *b, int fd)
+static bool is_awaited(void *arg)
 {
-    for (int i = 3, max = (int)sysconf(_SC_OPEN_MAX); i < max && i < 4096; i++) {
-        if (i != b->fd && i != b->lock_fd && i != fd)
-            close(i);
+    const struct starter *s = arg;
+    struct pollfd p = {.fd = s->fd};
+
+    return poll(&p, 1, 0) <= 0; /* else the other end is closed */
+}
+
+static void close_between(unsigned from, unsigned end)
+{
+    if (from < end && syscall(SYS_close_range, from, end - 1, 0) < 0) { /* before Linux 5.9 */
+        for (unsigned i = from; i < end && i < 4096; i++)
+            close((int)i);
     }
+}
+
+/* What the shell had open is not the machine's to keep open. */
+static void close_others(const struct bundle *b, int fd, int after_fd)
+{
+    const unsigned keep[] = {(unsigned)b->fd, (unsigned)b->lock_fd, (unsigned)fd, (unsigned)after_fd};
+    unsigned from = 3, next;
+
+    do {
+        next = UINT_MAX;
+        for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
+            next = keep[i] >= from && keep[i] < next ? keep[i] : next;
+        close_between(from, next);
+        from = next + 1;
+    } while (from);
 }
 
 /* Standard input from nowhere, output into the folder's log. */
@@ -542,10 +602,11 @@ static bool redirect(const struct bundle *b)
     return true;
 }
 
-static void be_process(struct bundle *b, int fd)
+static void be_process(struct bundle *b, const struct process_manner *how, int fd)
 {
-    struct control c = {.bundle = b, .ready = tell_ready, .signal_fd = -1, .saves = true};
-    struct starter s = {&c, fd};
+    struct control c = {.bundle = b, .how = *how, .ready = tell_ready, .is_awaited = is_awaited, .signal_fd = -1,
+                        .saves = true};
+    struct starter s = {.control = &c, .goes_on = saved_file(b), .fd = fd};
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool ok;
 
@@ -553,7 +614,7 @@ static void be_process(struct bundle *b, int fd)
     setsid();
     umask(077);
     signal(SIGPIPE, SIG_IGN);
-    close_others(b, fd);
+    close_others(b, fd, how->after_fd);
     if (!redirect(b))
         fail_errno(&err, b->path);
     ok = !err.code && run(&c, &err) == 0;
@@ -581,19 +642,35 @@ static int hear(const struct bundle *b, int fd, pid_t pid, struct vz_error *err)
                 b->path);
 }
 
-int process_start(struct bundle *b, struct vz_error *err)
+int process_begin(struct bundle *b, const struct process_manner *how, struct process_starting *ret, struct vz_error *err)
 {
-    int fd[2], result;
-    pid_t pid;
+    int fd[2];
 
     if (pipe2(fd, O_CLOEXEC) < 0)
         return fail_errno(err, "a pipe");
     fflush(NULL);
-    pid = fork();
-    if (pid == 0)
-        be_process(b, fd[1]);
+    *ret = (struct process_starting){.bundle = b, .pid = fork(), .fd = fd[0]};
+    if (ret->pid == 0)
+        be_process(b, how, fd[1]);
     close(fd[1]);
-    result = pid < 0 ? fail_errno(err, "a process") : hear(b, fd[0], pid, err);
+    if (ret->pid > 0)
+        return 0;
+    fail_errno(err, "a process");
     close(fd[0]);
+    return -1;
+}
+
+int process_wait_started(const struct process_starting *s, struct vz_error *err)
+{
+    int result = hear(s->bundle, s->fd, s->pid, err);
+
+    close(s->fd);
     return result;
+}
+
+int process_start(struct bundle *b, const struct process_manner *how, struct vz_error *err)
+{
+    struct process_starting s = {.fd = -1};
+
+    return process_begin(b, how, &s, err) == 0 ? process_wait_started(&s, err) : -1;
 }

@@ -8,6 +8,7 @@
 
 #define CREATE_DISK "disk.img" /* raw: what is in the folder is what it is, and grows by itself */
 #define CREATE_STORE "variables.fd" /* of UEFI firmware */
+#define CREATE_DISC "installer.iso" /* from which a system is installed on an empty disk */
 #define CREATE_SEED "first-start.user-data" /* for cloud-init */
 
 struct source {

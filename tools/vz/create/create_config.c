@@ -117,12 +117,32 @@ static struct vz_config *take_in_boot_files(const struct vz_config *c, const str
     return result;
 }
 
-static bool fill(struct vz_config *c, const struct args *a, bool has_disk, bool boots, const char *seed,
+/* Firmware starts what is on the disk, and before there is anything the installer, which wants to be seen. */
+static bool add_installer(struct vz_config *c, const struct args *a, struct vz_error *err)
+{
+    static const char *const seen[] = {"display", "keyboard", "pointer"};
+
+    bool firmware = !args_flag(a, "efi") && !args_flag(a, "kernel") && !args_flag(a, "boot-disk");
+
+    if ((firmware && !add(c, "efi", NULL, err)) || !add(c, "cdrom", CREATE_DISC, err))
+        return false;
+    if (firmware && !args_flag(a, "boot-order") && !add(c, "boot-order", "disk,cdrom", err))
+        return false;
+    for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++) {
+        if (!args_flag(a, seen[i]) && !add(c, seen[i], NULL, err))
+            return false;
+    }
+    return true;
+}
+
+static bool fill(struct vz_config *c, const struct args *a, bool has_disk, bool boots, bool installs, const char *seed,
                  struct vz_error *err)
 {
     if (has_disk && !add(c, boots ? "boot-disk" : "disk", CREATE_DISK ",format=raw", err))
         return false;
     if (seed && !add(c, "seed", seed, err))
+        return false;
+    if (installs && !add_installer(c, a, err))
         return false;
     return add_given(c, a, false, err) && add_usual(c, a, err) && add_given(c, a, true, err);
 }
@@ -132,10 +152,11 @@ struct vz_config *create_config(const struct bundle *draft, const struct args *a
 {
     struct vz_config *c = vz_config_new(NULL, err), *absolute = NULL, *result = NULL;
     const char *seed = bundle_has(draft, CREATE_SEED) ? CREATE_SEED : NULL;
-    const char *const own[] = {has_disk ? CREATE_DISK : CREATE_SEED, CREATE_SEED, NULL};
+    bool installs = bundle_has(draft, CREATE_DISC);
+    const char *const own[] = {has_disk ? CREATE_DISK : CREATE_SEED, CREATE_SEED, CREATE_DISC, NULL};
     char *here = get_current_dir_name();
 
-    if (c && here && fill(c, a, has_disk, boots, seed, err))
+    if (c && here && fill(c, a, has_disk, boots && !installs, installs, seed, err))
         absolute = config_absolute(c, here, own, err);
     if (absolute)
         result = take_in_boot_files(absolute, draft, err);

@@ -166,6 +166,6 @@ bool debian_make(const struct bundle *draft, const char *from, uint64_t bytes, c
     if (!is_suite(suite))
         return fail_false(err, VZ_ERROR_INVALID, "'%.80s': is no name of a release", suite);
     if (!has_wishes(a)) /* its name is the only thing that it does not share with the one in the cache */
-        return from_cache(suite, bytes, err) && identity_ask(draft, draft->name, false, err) == 0;
+        return from_cache(suite, bytes, err) && identity_ask(draft, draft->name, false, NULL, err) == 0;
     return with_wishes(draft, suite, a, err) && grow(bytes ? bytes : DEFAULT_BYTES, err);
 }

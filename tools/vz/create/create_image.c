@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A machine from an image of a disk: a file, raw or qcow2. */
+/* A machine from an image: of a disk, raw or qcow2, or of a CD, from which a system is installed. */
 #include "create/create.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include <vz/disk.h>
 
+#include "bundle/copy.h"
 #include "failure.h"
 #include "progress.h"
 
@@ -75,6 +76,23 @@ static bool convert(const char *from, uint64_t bytes, struct vz_error *err)
     return grow(CREATE_DISK, bytes, err);
 }
 
+#define INSTALL_BYTES ((uint64_t)20 << 30) /* as sparse as what is installed leaves it */
+
+/* An empty disk, and the disc, which is the machine's own: it may be wanted again. */
+static bool prepare_installation(const struct bundle *draft, const char *from, uint64_t bytes, struct vz_error *err)
+{
+    struct progress p;
+    bool ok;
+
+    if (bundle_has(draft, CREATE_SEED))
+        return fail_false(err, VZ_ERROR_UNSUPPORTED,
+                          "%.100s: is a CD image, whose installer asks itself: it heeds no --user, --packages and the like", from);
+    progress_begin(&p, from);
+    ok = copy_file(AT_FDCWD, from, draft->fd, CREATE_DISC, show, &p, err) == 0;
+    progress_end(&p);
+    return ok && vz_disk_create(CREATE_DISK, bytes ? bytes : INSTALL_BYTES, NULL, err) == 0;
+}
+
 bool image_make(const struct bundle *draft, const char *from, uint64_t bytes, const struct args *a,
                 struct vz_error *err)
 {
@@ -82,10 +100,8 @@ bool image_make(const struct bundle *draft, const char *from, uint64_t bytes, co
 
     if (access(from, R_OK) < 0)
         return fail_errno(err, from) == 0;
-    if (has_magic(from, "CD001", 0x8001) && !has_magic(from, "\x55\xaa", 510))
-        return fail_false(err, VZ_ERROR_UNSUPPORTED,
-                          "%.100s: is a CD image, and installing from one takes firmware, which this version "
-                          "has not", from);
+    if (has_magic(from, "CD001", 0x8001))
+        return prepare_installation(draft, from, bytes, err);
     if (how)
         return fail_false(err, VZ_ERROR_UNSUPPORTED, "%.120s: is compressed; decompress it first (%s)", from,
                           how);

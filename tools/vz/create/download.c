@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <glib.h>
 
 #include "create/curl_library.h"
+#include "create/glib_library.h"
 #include "failure.h"
 #include "progress.h"
 
@@ -262,14 +262,14 @@ static bool verify(const char *path, const char *checksum, struct vz_error *err)
 
     if (!checksum)
         return true;
-    if (!parse_checksum(checksum, &type, &hex, err))
+    if (!parse_checksum(checksum, &type, &hex, err) || !glib_library_load(err))
         return false;
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    sum = g_checksum_new(type);
+    sum = libglib.checksum_new(type);
     while (fd >= 0 && (n = read(fd, data, sizeof(data))) > 0)
-        g_checksum_update(sum, data, n);
-    same = fd >= 0 && n == 0 && !strcasecmp(g_checksum_get_string(sum), hex);
-    g_checksum_free(sum);
+        libglib.checksum_update(sum, data, n);
+    same = fd >= 0 && n == 0 && !strcasecmp(libglib.checksum_get_string(sum), hex);
+    libglib.checksum_free(sum);
     if (fd >= 0)
         close(fd);
     return same || fail_false(err, VZ_ERROR_INVALID, "%.180s: has another checksum", path);

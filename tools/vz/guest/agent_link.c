@@ -7,9 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <vz/config.h>
+
+#include "bundle/identity.h"
 #include "cli.h"
 #include "control/client.h"
 #include "failure.h"
+#include "guest/guest_care.h"
 
 #define STEP_MS    100
 #define HELLO_MS   10000 /* for an agent that took the connection */
@@ -17,6 +21,8 @@
 #define YOUNG_S    120   /* a guest of that age may still be starting */
 #define PATIENT_MS 60000
 #define MOMENT_MS  3000
+#define SETTLE_MS  15000 /* for a guest to become another one; one that makes keys for a minute may be used meanwhile */
+#define LOOK_MS    5
 
 static uint64_t now_ms(void)
 {
@@ -115,8 +121,31 @@ static bool is_awake(const struct bundle *b, int *ret_wait_ms, struct vz_error *
     return !paused || fail_false(err, VZ_ERROR_INVALID_STATE, "%s: is paused; 'vz resume' lets it go on", b->name);
 }
 
+/* Without a socket device nobody ever tells the guest. */
+static bool can_settle(const struct bundle *b)
+{
+    struct vz_error ignored;
+    struct vz_config *config = identity_load(b, NULL) ? bundle_config(b, &ignored) : NULL;
+    bool can = config && guest_care_possible(config);
+
+    vz_config_unref(config);
+    return can;
+}
+
+/* Its process sees to it. */
+void agent_link_settle(const struct bundle *b, int wait_ms)
+{
+    int left = wait_ms < SETTLE_MS ? wait_ms : SETTLE_MS;
+
+    if (!can_settle(b))
+        return;
+    for (; left > 0 && identity_load(b, NULL) && bundle_is_running(b); left -= LOOK_MS)
+        poll(NULL, 0, LOOK_MS);
+}
+
 struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late, struct vz_error *err)
 {
+    struct vz_agent *a;
     int automatic;
 
     if (ret_late)
@@ -125,7 +154,10 @@ struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late,
         return NULL;
     if (wait_ms == LINK_AUTOMATIC)
         wait_ms = automatic;
-    return agent_link_by(agent_link_connect, (void *)b, b->name, wait_ms, ret_late, err);
+    a = agent_link_by(agent_link_connect, (void *)b, b->name, wait_ms, ret_late, err);
+    if (a)
+        agent_link_settle(b, wait_ms);
+    return a;
 }
 
 void agent_link_set_clock(const struct bundle *b)

@@ -10,10 +10,14 @@
 #define LINK_AUTOMATIC (-1) /* a minute for a guest that has just started, else a moment */
 #define LINK_FOREVER   INT32_MAX
 
-/* Connect, waiting so long for a guest that is not up yet; from the first second on a terminal is told.
+/* Connect, waiting so long for a guest that is not up yet, or that is still being made another one than that which it was
+ * copied from (agent_link_settle()); from the first second on a terminal is told.
  * NULL and err ("NAME: ..."): VZ_ERROR_INVALID_STATE: it does not run; *ret_late: it was a matter of time. May
  * be NULL. */
 struct vz_agent *agent_link(const struct bundle *b, int wait_ms, bool *ret_late, struct vz_error *err);
+
+/* Wait up to wait_ms, and a while at most, until a running copy's guest has an identity of its own. */
+void agent_link_settle(const struct bundle *b, int wait_ms);
 
 /* After it stood still: set the guest's clock, if it has an agent; others find out by themselves, or by NTP. */
 void agent_link_set_clock(const struct bundle *b);

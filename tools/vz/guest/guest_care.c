@@ -81,6 +81,7 @@ static bool give_identity(struct guest_care *g, struct vz_agent *a)
     }
     o.hostname = id.hostname[0] ? id.hostname : NULL;
     o.machine_id = o.host_keys = id.all;
+    o.mac_addresses = id.macs[0] ? id.macs : NULL;
     if (vz_agent_has(a, "identity") && vz_agent_new_identity(a, &o, &err) < 0) {
         if (err.code == VZ_ERROR_NETWORK)
             return false;
@@ -103,7 +104,7 @@ static void watch_folders(struct guest_care *g)
 {
     json_t *devices;
 
-    if (!g->has_folders || (g->folders && g->folders_began == g->changes))
+    if (!g->has_folders)
         return;
     guest_watch_free(g->folders);
     pthread_mutex_lock(&g->lock);
@@ -179,7 +180,7 @@ static bool attend(struct guest_care *g)
     /* A guest that has started anew shows by a connection that ended. */
     ok = ok && (is_new ? guest_mount_all(g->mounts, g->agent, g->o.name) : vz_agent_ping(g->agent, &err) == 0);
     ok = ok && (!g->watch || look_at_ports(g, g->agent));
-    if (ok && (is_new || g->folders_began != g->changes))
+    if (ok && (is_new || g->folders_began != g->changes || guest_watch_is_over(g->folders)))
         watch_folders(g);
     if (!ok || !stays)
         disconnect(g);
@@ -217,11 +218,26 @@ static int pause_of(const struct guest_care *g, bool attended)
     return !attended ? (int)g->pause_ms : g->watch ? PORTS_MS : ALIVE_MS;
 }
 
+/* Woken for its end, too. */
+static void wait_turn(const struct guest_care *g)
+{
+    struct pollfd p[] = {{.fd = g->wake_fd, .events = POLLIN}, {.fd = g->o.after_fd, .events = POLLIN}};
+    uint64_t count;
+
+    while (g->o.after_fd > 0 && !g->ending && poll(p, 2, -1) >= 0 && !p[1].revents)
+        (void)!read(g->wake_fd, &count, sizeof(count));
+}
+
 static void *care_main(void *arg)
 {
     struct guest_care *g = arg;
+    const struct bundle *b = g->o.bundle; /* of a run that is kept a draft, which is elsewhere */
     bool attended = false;
 
+    if (!run_sandbox_lock(VZ_THREAD_WATCHES, b && b->draft ? b->draft : b ? b->path : NULL))
+        return NULL;
+    wait_turn(g);
+    take_news(g);
     while (!g->ending) {
         struct pollfd p[] = {{.fd = g->wake_fd, .events = POLLIN},
                              {.fd = g->clock_fd, .events = POLLIN}};
@@ -259,6 +275,8 @@ static void release(struct guest_care *g)
         close(g->wake_fd);
     if (g->clock_fd >= 0)
         close(g->clock_fd);
+    if (g->o.after_fd > 0)
+        close(g->o.after_fd);
     disconnect(g);
     json_decref(g->ports);
     json_decref(g->mounts);
@@ -276,15 +294,6 @@ bool guest_care_possible(const struct vz_config *config)
     return is;
 }
 
-static json_t *devices_of(const struct vz_config *config)
-{
-    json_t *json = config ? config_json(config, NULL) : NULL;
-    json_t *ret = json_incref(json_object_get(json, "directorySharingDevices"));
-
-    json_decref(json);
-    return ret;
-}
-
 struct guest_care *guest_care_new(const struct guest_care_options *options)
 {
     struct guest_care *g = calloc(1, sizeof(*g));
@@ -293,9 +302,9 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
         return NULL;
     g->o = *options;
     g->pause_ms = FIRST_MS;
-    g->mounts = guest_mounts(g->o.mounted ? NULL : g->o.config);
-    g->has_folders = guest_watch_possible(g->o.config);
-    g->devices = devices_of(g->o.config);
+    g->devices = guest_shares(g->o.config);
+    g->mounts = guest_mounts(g->o.mounted ? NULL : g->devices);
+    g->has_folders = guest_watch_possible(g->devices);
     pthread_mutex_init(&g->lock, NULL);
     g->identity = g->o.bundle && identity_load(g->o.bundle, NULL);
     g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -32,6 +32,9 @@ struct guest_care_options {
     /* The machine's, for what is to be mounted, and watched; NULL: nothing. */
     const struct vz_config *config;
     bool mounted; /* somebody else sees to that */
+    /* Nothing is done before there is something to read from it, or its other end is closed: guests that begin at once would keep each
+     * other from it. Closed by guest_care_free(). -1, or 0, which is standard input: at once. */
+    int after_fd;
 };
 
 /* Has the machine a socket device, by which an agent is reached? */

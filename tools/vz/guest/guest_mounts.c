@@ -63,10 +63,18 @@ static const char *place_of(const json_t *device, bool others, char *room, size_
     return by_tag || is_below(device) ? room : NULL;
 }
 
-json_t *guest_mounts(const struct vz_config *config)
+json_t *guest_shares(const struct vz_config *config)
 {
-    json_t *json = config ? config_json(config, NULL) : NULL, *ret = json_array(), *device;
-    json_t *devices = json_object_get(json, "directorySharingDevices");
+    json_t *json = config ? config_json(config, NULL) : NULL;
+    json_t *ret = json_incref(json_object_get(json, "directorySharingDevices"));
+
+    json_decref(json);
+    return ret;
+}
+
+json_t *guest_mounts(const json_t *devices)
+{
+    json_t *ret = json_array(), *device;
     char room[sizeof(VZ_SHARE_AUTOMOUNT_DIRECTORY) + VZ_SHARE_TAG_MAX + 2];
     bool others = any_below(devices);
     size_t i;
@@ -78,7 +86,6 @@ json_t *guest_mounts(const struct vz_config *config)
             json_array_append_new(ret, json_pack("{s:O, s:s, s:b}", "tag", json_object_get(device, "tag"), "path", place,
                                                  "foreign", is_foreign(device)));
     }
-    json_decref(json);
     return ret;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,19 +18,26 @@
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "bundle/config_json.h"
 #include "cli.h"
 
 #define FOLDERS_MAX 512u /* what an agent tells of at a time; and an eighth of what the process may open */
-#define CHANGES (FAN_MODIFY | FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_EVENT_ON_CHILD | FAN_ONDIR)
+#define CHANGES (FAN_MODIFY | FAN_CREATE | FAN_DELETE | FAN_EVENT_ON_CHILD | FAN_ONDIR)
+#define MOVES   (FAN_MOVED_FROM | FAN_MOVED_TO) /* each by itself, before Linux 5.17 */
+#ifndef FAN_RENAME
+#define FAN_RENAME 0x10000000u
+#define FAN_EVENT_INFO_TYPE_OLD_DFID_NAME 10
+#define FAN_EVENT_INFO_TYPE_NEW_DFID_NAME 12
+#endif
 
 struct folder {
     unsigned id;
     int fd; /* O_PATH */
+    char *tag;
     uint8_t system[8]; /* which file system the handle is of: in each the topmost folder may have the same */
     struct file_handle *handle;
 };
@@ -40,7 +48,7 @@ struct guest_watch {
     const atomic_uint *changes;
     unsigned began; /* changes, then */
     pthread_t thread;
-    bool has_thread, told_full;
+    bool has_thread, told_full, has_rename;
     int fan_fd, wake_fd;
     int to_agent[2], from_agent[2]; /* pipes: [0] is read */
     struct vz_agent_process *process;
@@ -123,12 +131,15 @@ static bool system_of(int fd, uint8_t ret[8])
     return true;
 }
 
-static int mark(const struct guest_watch *w, int fd, unsigned how)
+static int mark(struct guest_watch *w, int fd, unsigned how)
 {
     char path[64];
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return fanotify_mark(w->fan_fd, how | FAN_MARK_ONLYDIR, CHANGES, AT_FDCWD, path);
+    if (!w->count && how == FAN_MARK_ADD) /* does this kernel know it? */
+        w->has_rename = fanotify_mark(w->fan_fd, how | FAN_MARK_ONLYDIR, CHANGES | FAN_RENAME, AT_FDCWD, path) == 0;
+    return fanotify_mark(w->fan_fd, how | FAN_MARK_ONLYDIR, CHANGES | (w->has_rename ? FAN_RENAME : MOVES), AT_FDCWD,
+                         path);
 }
 
 static void add(struct guest_watch *w, unsigned id, const char *tag, const char *inside)
@@ -146,11 +157,13 @@ static void add(struct guest_watch *w, unsigned id, const char *tag, const char 
     }
     f.fd = open_folder(directory, inside);
     f.handle = f.fd >= 0 ? handle_of(f.fd) : NULL;
-    if (f.handle && system_of(f.fd, f.system) && mark(w, f.fd, FAN_MARK_ADD) == 0) {
+    f.tag = strdup(tag);
+    if (f.tag && f.handle && system_of(f.fd, f.system) && mark(w, f.fd, FAN_MARK_ADD) == 0) {
         w->folder[w->count++] = f;
         return;
     }
     free(f.handle);
+    free(f.tag);
     if (f.fd >= 0)
         close(f.fd);
 }
@@ -165,6 +178,7 @@ static void drop(struct guest_watch *w, unsigned i)
         mark(w, f.fd, FAN_MARK_REMOVE);
     close(f.fd);
     free(f.handle);
+    free(f.tag);
     w->folder[i] = w->folder[--w->count];
 }
 
@@ -240,34 +254,123 @@ static bool is_watched(const struct guest_watch *w, unsigned index)
 }
 
 /* When the guest does not keep up, what it has not been told of is left out. A record is written whole, or not. */
-static void tell(struct guest_watch *w, const uint8_t system[8], const struct file_handle *folder, const char *name)
+static void tell_agent(struct guest_watch *w, const char *record, int len)
 {
-    char record[320];
+    (void)!write(w->to_agent[1], record, (size_t)len);
+}
+
+/* A name in a folder, as an event has it. */
+struct place {
+    bool is;
+    uint8_t system[8];
+    _Alignas(struct file_handle) char folder[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    char name[NAME_MAX + 1];
+};
+
+static bool is_in(const struct folder *f, const struct place *p)
+{
+    return p->is && is_folder(f, p->system, (const struct file_handle *)(const void *)p->folder);
+}
+
+static bool is_there(const struct folder *f, const char *name)
+{
+    struct stat st;
+
+    return fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Several events of a name may have become one, and it is as it is now. */
+static void tell(struct guest_watch *w, const struct place *p, uint64_t mask)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct folder *f = &w->folder[i];
+        char record[320];
+        bool there, made, changed;
+        int n;
+
+        if (!is_in(f, p))
+            continue;
+        there = is_there(f, p->name);
+        made = there && (mask & (FAN_CREATE | FAN_MOVED_TO));
+        changed = there && (mask & (FAN_MODIFY | FAN_MOVED_TO));
+        n = snprintf(record, sizeof(record), "%u%s%s%s%s%c%s", f->id, there ? "" : "G", made ? "A" : "",
+                     changed ? "M" : "", mask & FAN_ONDIR ? "d" : "", 0, p->name) + 1;
+        if (!there || made || changed)
+            tell_agent(w, record, n);
+    }
+}
+
+static const struct folder *other_of(const struct guest_watch *w, const struct folder *f, const struct place *p)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        if (!strcmp(w->folder[i].tag, f->tag) && is_in(&w->folder[i], p))
+            return &w->folder[i];
+    }
+    return NULL;
+}
+
+/* Of folders of which one alone is watched a name went, or came. */
+static void tell_moved(struct guest_watch *w, const struct place *old, const struct place *new, uint64_t mask)
+{
+    const char *kind = mask & FAN_ONDIR ? "d" : "";
+    char record[640];
 
     for (unsigned i = 0; i < w->count; i++) {
-        int n = snprintf(record, sizeof(record), "%u%c%s", w->folder[i].id, 0, name) + 1;
+        const struct folder *f = &w->folder[i], *to = is_in(f, old) ? other_of(w, f, new) : NULL;
 
-        if (is_folder(&w->folder[i], system, folder) && n > 0 && (size_t)n <= sizeof(record))
-            (void)!write(w->to_agent[1], record, (size_t)n);
+        if (!to || is_there(f, old->name) || !is_there(to, new->name))
+            continue;
+        tell_agent(w, record, snprintf(record, sizeof(record), "%uF%s%c%s%c%uT%s%c%s", f->id, kind, 0, old->name, 0,
+                                       to->id, kind, 0, new->name) + 1);
     }
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct folder *f = &w->folder[i];
+
+        if (is_in(f, old) && !is_there(f, old->name) && !other_of(w, f, new))
+            tell_agent(w, record, snprintf(record, sizeof(record), "%uG%s%c%s", f->id, kind, 0, old->name) + 1);
+        if (is_in(f, new) && is_there(f, new->name) && !other_of(w, f, old))
+            tell_agent(w, record, snprintf(record, sizeof(record), "%uAM%s%c%s", f->id, kind, 0, new->name) + 1);
+    }
+}
+
+static bool read_place(const struct fanotify_event_info_fid *info, struct place *ret)
+{
+    const char *end = (const char *)info + info->hdr.len, *name;
+    const struct file_handle *h = (const void *)info->handle;
+
+    if ((const char *)(info + 1) + sizeof(*h) > end || h->handle_bytes > MAX_HANDLE_SZ ||
+        (const char *)h->f_handle + h->handle_bytes >= end)
+        return false;
+    name = (const char *)h->f_handle + h->handle_bytes;
+    if (!memchr(name, '\0', (size_t)(end - name)) || strlen(name) > NAME_MAX)
+        return false;
+    memcpy(ret->system, &info->fsid, sizeof(ret->system));
+    memcpy(ret->folder, h, sizeof(*h) + h->handle_bytes); /* which need not be aligned; a name follows it */
+    strcpy(ret->name, name);
+    ret->is = true;
+    return true;
 }
 
 static void take_event(struct guest_watch *w, const struct fanotify_event_metadata *m)
 {
-    const struct fanotify_event_info_fid *info = (const void *)((const char *)m + m->metadata_len);
-    const char *end = (const char *)m + m->event_len;
-    _Alignas(struct file_handle) char folder[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-    const struct file_handle *h;
+    const char *at = (const char *)m + m->metadata_len, *end = (const char *)m + m->event_len;
+    struct place place[3] = {{.is = false}}; /* a name; it was moved from; to */
 
-    if (m->pid == getpid() || (m->mask & FAN_Q_OVERFLOW) || (const char *)(info + 1) > end ||
-        info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
+    if (m->pid == getpid() || (m->mask & FAN_Q_OVERFLOW))
         return;
-    h = (const void *)info->handle;
-    if (h->handle_bytes > MAX_HANDLE_SZ || (const char *)h->f_handle + h->handle_bytes >= end)
-        return;
-    memcpy(folder, h, sizeof(*h) + h->handle_bytes); /* which need not be aligned; a name follows it */
-    if (memchr(h->f_handle + h->handle_bytes, '\0', (size_t)(end - (const char *)h->f_handle) - h->handle_bytes))
-        tell(w, (const uint8_t *)&info->fsid, (const void *)folder, (const char *)h->f_handle + h->handle_bytes);
+    while (at + sizeof(struct fanotify_event_info_fid) <= end) {
+        const struct fanotify_event_info_fid *info = (const void *)at;
+        unsigned type = info->hdr.info_type, i = type == FAN_EVENT_INFO_TYPE_OLD_DFID_NAME ? 1
+                                               : type == FAN_EVENT_INFO_TYPE_NEW_DFID_NAME ? 2 : 0;
+
+        if (info->hdr.len < sizeof(*info) || at + info->hdr.len > end)
+            return;
+        if ((i || type == FAN_EVENT_INFO_TYPE_DFID_NAME) && !read_place(info, &place[i]))
+            return;
+        at += info->hdr.len;
+    }
+    tell(w, &place[0], m->mask);
+    tell_moved(w, &place[1], &place[2], m->mask);
 }
 
 static void read_changes(struct guest_watch *w)
@@ -310,18 +413,17 @@ static unsigned folders_max(void)
     return part < FOLDERS_MAX ? (unsigned)part : FOLDERS_MAX;
 }
 
-bool guest_watch_possible(const struct vz_config *config)
+bool guest_watch_possible(const json_t *devices)
 {
-    json_t *json = config ? config_json(config, NULL) : NULL, *device;
+    const json_t *device;
     bool ret = false;
     size_t i;
 
-    json_array_foreach(json_object_get(json, "directorySharingDevices"), i, device) {
+    json_array_foreach(devices, i, device) {
         const char *type = json_string_value(json_object_get(json_object_get(device, "share"), "type"));
 
         ret |= type && strcmp(type, "foreignBinaries") != 0;
     }
-    json_decref(json);
     return ret;
 }
 
@@ -362,6 +464,11 @@ struct guest_watch *guest_watch_new(struct vz_agent *agent, json_t *devices, con
         return w;
     guest_watch_free(w);
     return NULL;
+}
+
+bool guest_watch_is_over(const struct guest_watch *w)
+{
+    return w && vz_agent_process_has_ended(w->process);
 }
 
 static void close_fd(int fd)

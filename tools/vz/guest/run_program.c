@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "failure.h"
 #include "guest/agent_link.h"
+#include "guest/guest_care.h"
 #include "guest/guest_mounts.h"
 #include "guest/remote.h"
 
@@ -56,7 +57,7 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     struct vz_agent *agent = run_program_link(machine, &err);
     const struct given *user = opts_given(p->given, "user"), *cwd = opts_given(p->given, "cwd");
     const char *env[REMOTE_ENV_MAX + 1];
-    json_t *mounts;
+    json_t *devices, *mounts;
     int status;
 
     if (!agent) {
@@ -65,9 +66,15 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     }
     if (p->copy)
         tell_copy(agent);
-    mounts = guest_mounts(vz_machine_config(machine));
+    if (p->becomes && p->care) {
+        guest_care_went_on(p->care); /* now, and not when it looks for an agent the next time */
+        agent_link_settle(p->becomes, LINK_FOREVER);
+    }
+    devices = guest_shares(vz_machine_config(machine));
+    mounts = guest_mounts(devices);
     guest_mount_all(mounts, agent, "run"); /* that the connection went shows in what follows */
     json_decref(mounts);
+    json_decref(devices);
     remote_prepare();
     o.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     remote_env(p->given, o.terminal, env);
@@ -75,7 +82,7 @@ int run_program(struct vz_machine *machine, const struct run_program *p)
     o.env = env;
     o.user = user ? user->value : NULL;
     o.cwd = cwd ? cwd->value : NULL;
-    o.input_fd = STDIN_FILENO;
+    o.input_fd = opts_given(p->given, "no-stdin") ? -1 : STDIN_FILENO;
     o.output_fd = STDOUT_FILENO;
     o.error_fd = STDERR_FILENO;
     status = remote_run(agent, &o, "run");

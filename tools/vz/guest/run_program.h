@@ -5,7 +5,9 @@
 
 #include <stdbool.h>
 
+struct bundle;
 struct given;
+struct guest_care;
 struct vz_agent;
 struct vz_error;
 struct vz_machine;
@@ -16,6 +18,9 @@ struct run_program {
     bool *ret_off;             /* afterwards the guest is told to power off, and this is that it was; NULL: it is not */
     bool flush;                /* what was written is on the guest's disks before this returns */
     bool copy;                 /* the guest goes on from a saved state: time has passed, and others have done so too */
+    /* A clone at its first start: its guest is another one before the program runs, by care. NULL: it is no clone. */
+    const struct bundle *becomes;
+    struct guest_care *care;
 };
 
 /* An agent_connect_fn whose arg is a machine of this process. */

@@ -53,7 +53,8 @@ uint8_t key_of_symbol(uint32_t symbol)
     return 0;
 }
 
-bool key_is_shifted(char c)
+/* Is the character had with Shift? */
+static bool is_shifted(char c)
 {
     const char *p = c ? strchr(digits, c) : NULL;
 
@@ -104,7 +105,7 @@ bool key_chord_parse(const char *text, struct key_chord *ret)
     for (;;) {
         size_t len = strcspn(text, "-");
         uint32_t key = key_called(text, len);
-        bool sign = len == 1 && key_is_shifted(*text) && !(*text >= 'A' && *text <= 'Z'); /* ctrl-C is ctrl-c */
+        bool sign = len == 1 && is_shifted(*text) && !(*text >= 'A' && *text <= 'Z'); /* ctrl-C is ctrl-c */
 
         if (!key || ret->count + sign >= KEY_CHORD_MAX)
             return false;
@@ -124,8 +125,17 @@ bool key_chord_of(char c, struct key_chord *ret)
     if (!key || (uint8_t)c > '~')
         return false;
     ret->count = 0;
-    if (key_is_shifted(c))
+    if (is_shifted(c))
         ret->key[ret->count++] = VZ_KEY(0xe1);
     ret->key[ret->count++] = VZ_KEY(key);
     return true;
+}
+
+bool key_is_typable(const char *text)
+{
+    struct key_chord c;
+
+    while (*text && key_chord_of(*text, &c))
+        text++;
+    return !*text;
 }

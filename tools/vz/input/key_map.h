@@ -9,8 +9,6 @@
 
 /* The key of USB's keyboard page (HID Usage Tables 1.4, chapter 10); 0: none has it. */
 uint8_t key_of_symbol(uint32_t symbol);
-/* Is the character had with Shift? */
-bool key_is_shifted(char c);
 
 #define KEY_CHORD_MAX 8u
 
@@ -24,5 +22,7 @@ struct key_chord {
 bool key_chord_parse(const char *text, struct key_chord *ret);
 /* The keys for a character: tab, new line, and what can be seen of ASCII. False: there are none. */
 bool key_chord_of(char c, struct key_chord *ret);
+/* Are there keys for all of its characters? */
+bool key_is_typable(const char *text);
 
 #endif

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "root/kernel_modules.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "cli.h"
 #include "failure.h"
+#include "root/root_file.h"
 
 #define MODULE_MAX ((size_t)64 << 20) /* bytes, unpacked */
 #define DEPTH_MAX  16u
+#define FILES_MAX  ((size_t)64 << 20) /* bytes of paths, of which a kernel of Debian's has half a million */
 #define LOOKS_MAX  100u /* as many as agent/vz_init.c loads */
 
 /* ---- Unpacking ------------------------------------------------------------------------------ */
@@ -63,35 +63,21 @@ static bool ends_with(const char *text, const char *end)
     return len >= n && !strcmp(text + len - n, end);
 }
 
-/* path begins with root, and is opened as somebody would who has that as root. -1 with err. */
-static int open_module(const char *root, const char *path, struct vz_error *err)
-{
-    const struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
-    struct stat st;
-
-    if (top >= 0)
-        fd = (int)syscall(SYS_openat2, top, path + strlen(root), &how, sizeof(how));
-    if (fd < 0)
-        fail_errno(err, path);
-    if (top >= 0)
-        close(top);
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
-        fail(err, VZ_ERROR_INVALID, "%.200s: not a regular file", path);
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
+/* path begins with root. */
 static char *read_packed(const char *root, const char *path, size_t *ret_len, struct vz_error *err)
 {
-    int fd = open_module(root, path, err);
+    int fd = root_file_open(root, path + strlen(root), O_RDONLY | O_NONBLOCK | O_NOCTTY);
     char link[64], *ret;
 
-    if (fd < 0)
+    if (fd == -EINVAL) {
+        fail(err, VZ_ERROR_INVALID, "%.200s: not a regular file", path);
         return NULL;
+    }
+    if (fd < 0) {
+        errno = -fd;
+        fail_errno(err, path);
+        return NULL;
+    }
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ret = cli_read_file(link, ret_len, err);
     close(fd);
@@ -141,23 +127,42 @@ static bool is_module(const char *file, const char *name)
     return !strncmp(file, ".ko", 3) && (!file[3] || file[3] == '.');
 }
 
-/* Text for free(), which begins with root; NULL: there is none. */
-static char *find(const char *root, const char *folder, const char *name)
+/* All that there is, by one walk: folders of modules are large. */
+static bool list_files(struct kernel_modules *m, struct vz_error *err)
 {
-    char path[PATH_MAX], *const roots[] = {path, NULL}, *ret = NULL;
+    char path[PATH_MAX], *const roots[] = {path, NULL};
+    FILE *to = open_memstream(&m->files, &m->files_len);
+    size_t len = 0;
     FTS *fts = NULL;
     FTSENT *e;
+    bool ok;
 
-    if (snprintf(path, sizeof(path), "%s/%s", root, folder) < (int)sizeof(path))
+    if (!to)
+        return fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
+    if (snprintf(path, sizeof(path), "%s/%s", m->root, m->folder) < (int)sizeof(path))
         fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
-    while (fts && !ret && (e = fts_read(fts))) {
+    while (fts && len < FILES_MAX && (e = fts_read(fts))) {
         /* Links lead to where the kernel was built. */
-        if (e->fts_info != FTS_D && e->fts_info != FTS_DP && is_module(e->fts_name, name))
-            ret = strdup(e->fts_path);
+        if (e->fts_info != FTS_D && e->fts_info != FTS_DP && strstr(e->fts_name, ".ko"))
+            len += fwrite(e->fts_path, 1, strlen(e->fts_path) + 1, to);
     }
     if (fts)
         fts_close(fts);
-    return ret;
+    ok = !ferror(to);
+    if (fclose(to) != 0 || !ok)
+        return fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
+    return len < FILES_MAX ||
+           fail_false(err, VZ_ERROR_INVALID, "%.100s/%.100s: has too many modules", m->root, m->folder);
+}
+
+/* A path that begins with root; NULL: there is none. */
+static const char *find(const struct kernel_modules *m, const char *name)
+{
+    for (const char *path = m->files; path < m->files + m->files_len; path += strlen(path) + 1) {
+        if (is_module(strrchr(path, '/') + 1, name))
+            return path;
+    }
+    return NULL;
 }
 
 /* "a,b" behind "depends=" in what a module says of itself, each text ending with a NUL; "": nothing. */
@@ -190,29 +195,28 @@ static bool append(struct kernel_modules *m, const struct kernel_module *one, st
     return true;
 }
 
-static bool add(struct kernel_modules *m, const char *root, const char *folder, const char *name, unsigned depth,
-                struct vz_error *err)
+static bool add(struct kernel_modules *m, const char *name, unsigned depth, struct vz_error *err)
 {
     struct kernel_module one = {.data = NULL};
-    char *path, *needs, *rest, *word;
+    char *needs, *rest, *word;
+    const char *path;
     bool ok = true;
 
     if (is_there(m, name) || depth > DEPTH_MAX)
         return true;
     if (m->looks++ == LOOKS_MAX)
-        return fail_false(err, VZ_ERROR_INVALID, "%.100s/%.100s: its modules depend on more than %u others", root,
-                          folder, LOOKS_MAX);
-    path = find(root, folder, name);
+        return fail_false(err, VZ_ERROR_INVALID, "%.100s/%.100s: its modules depend on more than %u others", m->root,
+                          m->folder, LOOKS_MAX);
+    path = find(m, name);
     if (!path)
         return true;
     snprintf(one.name, sizeof(one.name), "%s", name);
-    one.data = read_module(root, path, &one.len, err);
-    free(path);
+    one.data = read_module(m->root, path, &one.len, err);
     if (!one.data)
         return false;
     rest = needs = strdup(depends_of(&one));
     while (ok && (word = strsep(&rest, ",")))
-        ok = !*word || add(m, root, folder, word, depth + 1, err);
+        ok = !*word || add(m, word, depth + 1, err);
     ok = ok && append(m, &one, err);
     if (!ok)
         free(one.data);
@@ -220,10 +224,9 @@ static bool add(struct kernel_modules *m, const char *root, const char *folder, 
     return ok;
 }
 
-bool kernel_modules_add(struct kernel_modules *m, const char *root, const char *folder, const char *name,
-                        struct vz_error *err)
+bool kernel_modules_add(struct kernel_modules *m, const char *name, struct vz_error *err)
 {
-    return add(m, root, folder, name, 0, err);
+    return (m->files || list_files(m, err)) && add(m, name, 0, err);
 }
 
 void kernel_modules_fini(struct kernel_modules *m)
@@ -231,4 +234,5 @@ void kernel_modules_fini(struct kernel_modules *m)
     for (unsigned i = 0; i < m->count; i++)
         free(m->list[i].data);
     free(m->list);
+    free(m->files);
 }

@@ -13,8 +13,9 @@
 #include "failure.h"
 #include "root/kernel_modules.h"
 
-/* What leads to the root, and to the agent. Those that depend on others bring them along. */
-static const char *const drivers[] = {"virtio_pci", "virtiofs", "vmw_vsock_virtio_transport"};
+/* What leads to the root, to the agent, and to the network of a root without an init. Those that depend on others bring
+ * them along. */
+static const char *const drivers[] = {"virtio_pci", "virtiofs", "vmw_vsock_virtio_transport", "virtio_net"};
 
 static void pad(FILE *to, size_t len)
 {
@@ -48,14 +49,14 @@ static bool put_helper(FILE *to, const char *path, const struct helper_place *pl
 
 static bool put_modules(FILE *to, const struct root_initrd *r, struct vz_error *err)
 {
-    struct kernel_modules m = {NULL};
+    struct kernel_modules m = {.root = r->modules_root, .folder = r->modules};
     bool ok = true;
     char path[32];
 
     for (size_t i = 0; ok && i < sizeof(drivers) / sizeof(drivers[0]); i++)
-        ok = kernel_modules_add(&m, r->modules_root, r->modules, drivers[i], err);
+        ok = kernel_modules_add(&m, drivers[i], err);
     if (ok && r->overlay)
-        ok = kernel_modules_add(&m, r->modules_root, r->modules, "overlay", err);
+        ok = kernel_modules_add(&m, "overlay", err);
     put(to, "mod", S_IFDIR | 0755, "", 0, 0, 0);
     for (unsigned i = 0; ok && i < m.count; i++) {
         snprintf(path, sizeof(path), "mod/%02u", i);

@@ -5,18 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
 
+#include "bundle/bundle.h"
 #include "cli.h"
+#include "create/glib_library.h"
+#include "failure.h"
+#include "root/root_file.h"
 #include "root/root_initrd.h"
 
 #define TAG       "vz-root"
@@ -102,30 +104,22 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* A file of the root, which may be a guest's work, as the guest would find it: its links lead nowhere else. Its path on
- * the host; 0 or -errno. */
+/* A file of the root as its path on the host; 0 or -errno. */
 static int resolve(const struct root *r, const char *inside, char ret[PATH_MAX])
 {
-    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int top = open(r->path, O_PATH | O_DIRECTORY | O_CLOEXEC), error = 0;
-    int fd = top < 0 ? -1 : (int)syscall(SYS_openat2, top, inside, &how, sizeof(how));
-    struct stat st;
+    int fd = root_file_open(r->path, inside, O_PATH), error = 0;
     char link[64];
     ssize_t n;
 
+    ret[0] = '\0';
     if (fd < 0)
-        error = errno;
-    else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        error = EINVAL;
+        return fd;
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = error ? 0 : readlink(link, ret, PATH_MAX - 1);
+    n = readlink(link, ret, PATH_MAX - 1);
     if (n < 0)
         error = errno;
     ret[n > 0 ? n : 0] = '\0';
-    if (fd >= 0)
-        close(fd);
-    if (top >= 0)
-        close(top);
+    close(fd);
     return -error;
 }
 
@@ -236,18 +230,48 @@ static int make_file(const struct run_options *o, char ret[PATH_MAX])
     return fd;
 }
 
+/* Whoever gets the printed configuration finds it in the folder of machines, by what is in it: the same is one file. */
+static bool keep_file(char path[PATH_MAX], struct vz_error *err)
+{
+    char *home, *data, *sum = NULL;
+    GError *error = NULL;
+    size_t len = 0;
+    bool ok = false;
+
+    if (!glib_library_load(err))
+        return false;
+    home = home_path();
+    data = home ? cli_read_file(path, &len, err) : NULL;
+    if (data)
+        sum = libglib.compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)data, len);
+    if (sum) {
+        snprintf(path, PATH_MAX, "%.3900s/root-%.16s.initrd", home, sum);
+        ok = libglib.mkdir_with_parents(home, 0700) == 0 && libglib.file_set_contents(path, data, (gssize)len, &error);
+        if (!ok)
+            fail(err, VZ_ERROR_IO, "%s: %s", path, error ? error->message : strerror(errno));
+    }
+    if (!home)
+        fail(err, VZ_ERROR_IO, "there is no $VZ_HOME");
+    libglib.clear_error(&error);
+    libglib.free(sum);
+    free(data);
+    free(home);
+    return ok;
+}
+
 static bool add_initrd(struct run_options *o, const struct root *r)
 {
     const struct root_initrd i = {.modules = r->modules[0] ? r->modules : NULL, .modules_root = r->modules_root,
                                   .tag = TAG, .wait = o->has_program,
                                   .overlay = r->upper ? UPPER_TAG : r->read_only ? "tmpfs" : NULL};
+    bool keep = run_options_flag(o, "print-config") && !opts_given(o->given, "save");
     struct vz_error err = {.text = ""};
     char path[PATH_MAX];
     int fd = make_file(o, path);
 
     if (fd < 0)
         return false;
-    if (!root_initrd_write(&i, fd, &err)) {
+    if (!root_initrd_write(&i, fd, &err) || (keep && !keep_file(path, &err))) {
         cli_error("--root: %s", err.text);
         return false;
     }
@@ -268,7 +292,7 @@ bool run_root_apply(struct run_options *o, const char *value)
     }
     ok = ok && add_kernel(o, &r) && add_share(o, TAG, r.path, r.map, r.read_only || r.upper) &&
          (!r.upper || add_share(o, UPPER_TAG, r.upper, r.map, false)) && add_initrd(o, &r) &&
-         (opts_given(o->given, "cmdline") || apply(o, "cmdline", "console=ttyS0 quiet"));
+         (opts_given(o->given, "cmdline") || apply(o, "cmdline", "console=ttyS0 quiet cryptomgr.notests"));
     free(text);
     return ok;
 }

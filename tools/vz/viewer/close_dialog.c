@@ -40,7 +40,7 @@ static void fill(struct close_dialog *d, const char *machine, gboolean can_save)
 {
     GtkWidget *all = gtk_box_new(GTK_ORIENTATION_VERTICAL, 18), *buttons = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
     char *text = g_strdup_printf("%s is running. What shall become of it?", machine);
-    GtkWidget *first = NULL;
+    GtkWidget *save = NULL, *leave;
 
     gtk_widget_set_margin_start(all, 18);
     gtk_widget_set_margin_end(all, 18);
@@ -51,13 +51,11 @@ static void fill(struct close_dialog *d, const char *machine, gboolean can_save)
     gtk_widget_set_halign(buttons, GTK_ALIGN_END);
     add_button(d, buttons, "_Cancel", CLOSE_NOT);
     if (can_save)
-        first = add_button(d, buttons, "_Save", CLOSE_SAVE);
+        save = add_button(d, buttons, "_Save", CLOSE_SAVE);
     add_button(d, buttons, "_Power Off", CLOSE_POWER_OFF);
-    first = first ? first : add_button(d, buttons, "_Leave Running", CLOSE_LEAVE);
-    if (can_save)
-        add_button(d, buttons, "_Leave Running", CLOSE_LEAVE);
+    leave = add_button(d, buttons, "_Leave Running", CLOSE_LEAVE);
     gtk_window_set_child(GTK_WINDOW(d->window), all);
-    gtk_window_set_focus(GTK_WINDOW(d->window), first);
+    gtk_window_set_focus(GTK_WINDOW(d->window), save ? save : leave);
     g_free(text);
 }
 

@@ -7,9 +7,10 @@
 
 #include <linux/input-event-codes.h>
 #include <vz-gtk.h>
-#include <vz/input.h>
 
+#include "input/key_map.h"
 #include "viewer/close_dialog.h"
+#include "viewer/disks_menu.h"
 #include "viewer/machine_link.h"
 #include "viewer/window_menu.h"
 
@@ -21,12 +22,16 @@ struct viewer {
     guint display;
     gboolean full_screen, no_save;
     char *state; /* the machine's; NULL: not known yet */
+    gboolean asked; /* for the display, which there is while the machine is live, */
+    gboolean again; /* and once more, since it has become so meanwhile */
     gboolean over;
     int status; /* of this program */
     GMainLoop *loop;
     GtkWidget *window, *view, *message;
+    GtkWidget *files, *files_text; /* what is said of files on their way */
     guint message_source;
     GSimpleActionGroup *actions;
+    struct disks_menu *disks;
 };
 
 /* ---- What is told --------------------------------------------------------------------------- */
@@ -85,13 +90,26 @@ static void show_state(struct viewer *v)
     enable(v, "turn-off", running || paused);
 }
 
+static gboolean is_live(const struct viewer *v)
+{
+    return !g_strcmp0(v->state, "running") || !g_strcmp0(v->state, "paused");
+}
+
+static void open_display(struct viewer *v);
+
 static void set_state(struct viewer *v, const char *state)
 {
+    gboolean was_restoring = !g_strcmp0(v->state, "restoring");
+
     if (!state)
         return;
     g_free(v->state);
     v->state = g_strdup(state);
     show_state(v);
+    if (was_restoring)
+        forget_message(v);
+    if (is_live(v) && !v->asked)
+        open_display(v);
 }
 
 static void leave(struct viewer *v, int status)
@@ -197,10 +215,10 @@ static void on_screenshot(struct viewer *v)
 static void on_keys(GSimpleAction *action, GVariant *parameter, gpointer data)
 {
     struct viewer *v = data;
-    guint32 keys[WINDOW_KEYS_MAX];
-    gsize count = window_menu_keys(g_variant_get_string(parameter, NULL), keys);
+    struct key_chord c;
 
-    vz_machine_view_send_keys(VZ_MACHINE_VIEW(v->view), keys, count);
+    if (key_chord_parse(g_variant_get_string(parameter, NULL), &c))
+        vz_machine_view_send_keys(VZ_MACHINE_VIEW(v->view), c.key, c.count);
 }
 
 /* ---- The display ---------------------------------------------------------------------------- */
@@ -215,6 +233,15 @@ static void on_display(void *arg, json_t *result, int fd, const char *error)
             close(fd);
         return;
     }
+    if (error && !is_live(v)) { /* not yet */
+        v->asked = FALSE;
+        return;
+    }
+    if (error && !v->again) {
+        v->again = TRUE;
+        open_display(v);
+        return;
+    }
     if (error || !vz_machine_view_set_channel(VZ_MACHINE_VIEW(v->view), fd, &why)) {
         g_printerr("vz: %s: %s\n", v->name, error ? error : why->message);
         g_clear_error(&why);
@@ -226,6 +253,7 @@ static void on_display(void *arg, json_t *result, int fd, const char *error)
 
 static void open_display(struct viewer *v)
 {
+    v->asked = TRUE;
     machine_link_ask_fd(v->link, "display", json_pack("{s:I}", "display", (json_int_t)v->display), on_display, v);
 }
 
@@ -246,12 +274,24 @@ static void on_info(void *arg, json_t *result, int fd, const char *error)
         set_state(v, json_string_value(json_object_get(result, "state")));
 }
 
+static void show_progress(struct viewer *v, json_t *event)
+{
+    double done = json_number_value(json_object_get(event, "done"));
+    double total = json_number_value(json_object_get(event, "total"));
+    const char *what = g_strcmp0(json_string_value(json_object_get(event, "of")), "restore") ? "Saving" : "Restoring";
+
+    if (total > 0)
+        tell(v, TRUE, "%s %s: %.0f %%", what, v->name, 100 * done / total);
+}
+
 static void on_event(void *arg, const char *name, json_t *event)
 {
     struct viewer *v = arg;
 
     if (!strcmp(name, "state"))
         set_state(v, json_string_value(json_object_get(event, "state")));
+    else if (!strcmp(name, "progress"))
+        show_progress(v, event);
     else if (!strcmp(name, "panicked"))
         tell(v, TRUE, "The guest's kernel has panicked.");
     else if (!strcmp(name, "ended"))
@@ -331,6 +371,7 @@ static void add_actions(struct viewer *v)
     add_simple(v, "full-screen", on_full_screen);
     add_property(v, "follow", "automatically-reconfigures-display");
     add_property(v, "system-keys", "captures-system-keys");
+    add_property(v, "share-clipboard", "shares-clipboard");
     g_signal_connect(keys, "activate", G_CALLBACK(on_keys), v);
     g_signal_connect(display, "activate", G_CALLBACK(on_choose_display), v);
     g_action_map_add_action(G_ACTION_MAP(v->actions), G_ACTION(keys));
@@ -340,10 +381,62 @@ static void add_actions(struct viewer *v)
     gtk_widget_insert_action_group(v->window, "vm", G_ACTION_GROUP(v->actions));
 }
 
+/* ---- Files that are dropped ----------------------------------------------------------------- */
+
+static void on_files(VzMachineView *view, GParamSpec *spec, struct viewer *v)
+{
+    guint count = vz_machine_view_get_files_pending(view);
+    double percent = 100 * vz_machine_view_get_files_fraction(view);
+    char *text = g_strdup_printf(count == 1 ? "Sending %u file: %.0f %%" : "Sending %u files: %.0f %%", count, percent);
+
+    gtk_label_set_text(GTK_LABEL(v->files_text), text);
+    gtk_widget_set_visible(v->files, count > 0);
+    g_free(text);
+}
+
+static void on_file_sent(VzMachineView *view, const char *name, const char *error, struct viewer *v)
+{
+    if (!v->over && error)
+        tell(v, FALSE, "%s: %s", name, error);
+    else if (!v->over)
+        tell(v, FALSE, "%s has arrived.", name);
+}
+
+static GtkWidget *files_box(struct viewer *v)
+{
+    GtkWidget *cancel = gtk_button_new_with_label("Cancel");
+
+    v->files = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 12);
+    v->files_text = gtk_label_new(NULL);
+    gtk_widget_add_css_class(v->files, "osd");
+    gtk_widget_set_visible(v->files, FALSE);
+    gtk_widget_set_halign(v->files, GTK_ALIGN_CENTER);
+    gtk_widget_set_valign(v->files, GTK_ALIGN_START);
+    gtk_widget_set_focus_on_click(cancel, FALSE);
+    gtk_box_append(GTK_BOX(v->files), v->files_text);
+    gtk_box_append(GTK_BOX(v->files), cancel);
+    g_signal_connect_swapped(cancel, "clicked", G_CALLBACK(vz_machine_view_cancel_files), v->view);
+    g_signal_connect(v->view, "notify::files-fraction", G_CALLBACK(on_files), v);
+    g_signal_connect(v->view, "file-sent", G_CALLBACK(on_file_sent), v);
+    return v->files;
+}
+
+/* ---- All of it ------------------------------------------------------------------------------ */
+
 static void on_captured(VzMachineView *view, GParamSpec *spec, struct viewer *v)
 {
     if (vz_machine_view_get_pointer_captured(view))
         tell(v, FALSE, "Ctrl and Alt together give the pointer back.");
+}
+
+static void on_disks_told(void *arg, const char *text)
+{
+    tell(arg, FALSE, "%s", text);
+}
+
+static void on_menu(GtkMenuButton *menu, GParamSpec *spec, struct viewer *v)
+{
+    disks_menu_refresh(v->disks);
 }
 
 static void make_window(struct viewer *v)
@@ -355,6 +448,7 @@ static void make_window(struct viewer *v)
     v->view = vz_machine_view_new();
     g_object_set(v->view, "automatically-reconfigures-display", TRUE, "captures-system-keys", TRUE, NULL);
     add_actions(v);
+    v->disks = disks_menu_new(v->link, v->actions, GTK_WINDOW(v->window), on_disks_told, v);
     v->message = gtk_label_new(NULL);
     gtk_widget_add_css_class(v->message, "osd");
     gtk_widget_set_visible(v->message, FALSE);
@@ -363,8 +457,10 @@ static void make_window(struct viewer *v)
     gtk_widget_set_can_target(v->message, FALSE);
     gtk_overlay_set_child(GTK_OVERLAY(overlay), v->view);
     gtk_overlay_add_overlay(GTK_OVERLAY(overlay), v->message);
+    gtk_overlay_add_overlay(GTK_OVERLAY(overlay), files_box(v));
     gtk_menu_button_set_icon_name(GTK_MENU_BUTTON(menu), "open-menu-symbolic");
-    gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(menu), window_menu_new(v->actions));
+    gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(menu), window_menu_new(v->actions, disks_menu_model(v->disks)));
+    g_signal_connect(menu, "notify::active", G_CALLBACK(on_menu), v);
     gtk_widget_set_focus_on_click(menu, FALSE);
     gtk_header_bar_pack_end(GTK_HEADER_BAR(header), menu);
     gtk_window_set_titlebar(GTK_WINDOW(v->window), header);
@@ -406,8 +502,9 @@ int main(int argc, char **argv)
     v.name = name ? name : v.name;
     v.display = (guint)display;
     v.loop = g_main_loop_new(NULL, FALSE);
-    make_window(&v);
     v.link = machine_link_new(fd, &link_ops, &v);
+    make_window(&v);
+    disks_menu_refresh(v.disks);
     machine_link_ask(v.link, "subscribe", NULL, NULL, NULL);
     machine_link_ask(v.link, "info", NULL, on_info, &v);
     open_display(&v);
@@ -419,6 +516,7 @@ int main(int argc, char **argv)
     v.over = TRUE;
     if (v.message_source)
         g_source_remove(v.message_source);
+    disks_menu_free(v.disks);
     gtk_window_destroy(GTK_WINDOW(v.window)); /* releases what is held down */
     machine_link_free(v.link);
     g_object_unref(v.actions);

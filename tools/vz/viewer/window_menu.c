@@ -1,38 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "viewer/window_menu.h"
 
-#include <string.h>
-
-#include <vz/input.h>
-
-#define CTRL VZ_KEY(0xe0)
-#define ALT  VZ_KEY(0xe2)
-
+/* What is to be seen, and what key_chord_parse() makes keys of. */
 static const struct {
-    const char *name;
-    guint32 key[WINDOW_KEYS_MAX]; /* ends with 0, or at the end */
+    const char *label, *keys;
 } chords[] = {
-    {"Ctrl+Alt+Delete", {CTRL, ALT, VZ_KEY(0x4c)}}, {"Ctrl+Alt+Backspace", {CTRL, ALT, VZ_KEY(0x2a)}},
-    {"Ctrl+Alt+F1", {CTRL, ALT, VZ_KEY(0x3a)}},     {"Ctrl+Alt+F2", {CTRL, ALT, VZ_KEY(0x3b)}},
-    {"Ctrl+Alt+F3", {CTRL, ALT, VZ_KEY(0x3c)}},     {"Ctrl+Alt+F7", {CTRL, ALT, VZ_KEY(0x40)}},
-    {"Ctrl+Alt+F", {CTRL, ALT, VZ_KEY(0x09)}},      {"Alt+Tab", {ALT, VZ_KEY(0x2b)}},
-    {"Alt+F4", {ALT, VZ_KEY(0x3d)}},                {"Super", {VZ_KEY(0xe3)}},
-    {"Print Screen", {VZ_KEY(0x46)}},               {"Alt+Print Screen", {ALT, VZ_KEY(0x46)}}};
-
-gsize window_menu_keys(const char *entry, guint32 ret[WINDOW_KEYS_MAX])
-{
-    gsize count = 0;
-
-    for (gsize i = 0; i < G_N_ELEMENTS(chords); i++) {
-        if (strcmp(chords[i].name, entry))
-            continue;
-        while (count < WINDOW_KEYS_MAX && chords[i].key[count]) {
-            ret[count] = chords[i].key[count];
-            count++;
-        }
-    }
-    return count;
-}
+    {"Ctrl+Alt+Delete", "ctrl-alt-delete"}, {"Ctrl+Alt+Backspace", "ctrl-alt-backspace"},
+    {"Ctrl+Alt+F1", "ctrl-alt-f1"}, {"Ctrl+Alt+F2", "ctrl-alt-f2"}, {"Ctrl+Alt+F3", "ctrl-alt-f3"},
+    {"Ctrl+Alt+F7", "ctrl-alt-f7"}, {"Ctrl+Alt+F", "ctrl-alt-f"}, {"Alt+Tab", "alt-tab"}, {"Alt+F4", "alt-f4"},
+    {"Super", "super"}, {"Print Screen", "print"}, {"Alt+Print Screen", "alt-print"}};
 
 static GMenu *section(GMenu *menu, const char *const *entries)
 {
@@ -50,9 +26,9 @@ static void add_keys(GMenu *menu)
     GMenu *keys = g_menu_new();
 
     for (gsize i = 0; i < G_N_ELEMENTS(chords); i++) {
-        GMenuItem *item = g_menu_item_new(chords[i].name, NULL);
+        GMenuItem *item = g_menu_item_new(chords[i].label, NULL);
 
-        g_menu_item_set_action_and_target_value(item, "vm.keys", g_variant_new_string(chords[i].name));
+        g_menu_item_set_action_and_target_value(item, "vm.keys", g_variant_new_string(chords[i].keys));
         g_menu_append_item(keys, item);
         g_object_unref(item);
     }
@@ -60,17 +36,19 @@ static void add_keys(GMenu *menu)
     g_object_unref(keys);
 }
 
-GMenuModel *window_menu_new(GSimpleActionGroup *actions)
+GMenuModel *window_menu_new(GSimpleActionGroup *actions, GMenuModel *disks)
 {
     static const char *const life[] = {"Pause", "vm.pause", "Resume", "vm.resume", "Save", "vm.save", NULL};
     static const char *const picture[] = {"Screenshot", "vm.screenshot", "Full Screen (Ctrl+Alt+F)", "vm.full-screen",
                                           "Guest's Size Follows the Window", "vm.follow",
-                                          "Desktop's Keys to the Guest", "vm.system-keys", NULL};
+                                          "Desktop's Keys to the Guest", "vm.system-keys",
+                                          "Share the Clipboard", "vm.share-clipboard", NULL};
     static const char *const end[] = {"Shut Down", "vm.shut-down", "Turn Off", "vm.turn-off", NULL};
-    GMenu *menu = g_menu_new(), *displays = g_menu_new();
+    GMenu *menu = g_menu_new(), *displays = g_menu_new(), *s;
 
     section(menu, life);
-    add_keys(section(menu, picture));
+    add_keys(s = section(menu, picture));
+    g_menu_append_submenu(s, "_Disks and Discs", disks);
     g_menu_append_section(menu, NULL, G_MENU_MODEL(displays));
     g_object_set_data_full(G_OBJECT(actions), "displays", displays, g_object_unref);
     section(menu, end);

@@ -6,6 +6,10 @@
 
 #include "failure.h"
 
+void vnc_server_prepare(void)
+{
+}
+
 struct vnc_server *vnc_server_new(const struct vnc_options *options, struct vz_error *err)
 {
     fail(err, VZ_ERROR_UNSUPPORTED, "this vz was built without VNC (libvncserver-dev)");
@@ -29,6 +33,11 @@ const char *vnc_server_address(const struct vnc_server *s)
 const char *vnc_server_password(const struct vnc_server *s)
 {
     return "";
+}
+
+const char *vnc_server_fingerprint(const struct vnc_server *s)
+{
+    return NULL;
 }
 
 void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX])

@@ -18,7 +18,9 @@
 
 #include "vnc/vnc_impl.h"
 
-#define SILENCE_MS 100  /* who says nothing for so long is a VNC client */
+#define SILENCE_MS 250  /* of a VNC client, which waits to be greeted */
+#define BROWSER_SILENCE_MS 3000 /* of a browser, which opens connections for what it is about to ask for, */
+#define BROWSING_MS        5000 /* so long after it has had something */
 #define REQUEST_MS 3000 /* to say the whole of it */
 #define STEP_MS    10
 #define REQUEST_MAX 4095u
@@ -105,11 +107,32 @@ static bool same(const char *a, const char *b, size_t len)
     return !differ;
 }
 
+/* name: with its "=". Others may have set something of that name, too. */
 static bool has(const char *list, const char *name, const char *secret)
 {
-    const char *at = list ? strstr(list, name) : NULL;
+    size_t len = strlen(name);
 
-    return at && strlen(at) >= strlen(name) + VNC_TOKEN_LEN && same(at + strlen(name), secret, VNC_TOKEN_LEN);
+    for (const char *at = list ? strstr(list, name) : NULL; at; at = strstr(at + len, name)) {
+        if (strlen(at) >= len + VNC_TOKEN_LEN && same(at + len, secret, VNC_TOKEN_LEN))
+            return true;
+    }
+    return false;
+}
+
+#define COOKIE_NAME_MAX 16
+
+/* Browsers keep cookies by host, whatever the port: other machines on this one have theirs. */
+static void cookie_name(const struct vnc_server *s, char name[COOKIE_NAME_MAX])
+{
+    snprintf(name, COOKIE_NAME_MAX, "vz%u=", s->port);
+}
+
+static bool is_known(const struct vnc_server *s, const struct request *r)
+{
+    char name[COOKIE_NAME_MAX];
+
+    cookie_name(s, name);
+    return has(r->cookie, name, s->cookie);
 }
 
 /* Names that lead here whatever a name server says: a page of another site cannot pretend to be this one. */
@@ -125,9 +148,12 @@ static bool host_is_ours(const struct vnc_server *s, const char *host)
     return !strcmp(host, s->address) || !strcmp(host, local);
 }
 
-static bool origin_is_ours(const struct request *r)
+static bool origin_is_ours(const struct vnc_server *s, const struct request *r)
 {
-    return r->origin && !strncmp(r->origin, "http://", 7) && !strcmp(r->origin + 7, r->host);
+    const char *scheme = s->tls ? "https://" : "http://";
+    size_t len = strlen(scheme);
+
+    return r->origin && !strncmp(r->origin, scheme, len) && !strcmp(r->origin + len, r->host);
 }
 
 /* The first one with the token redeems it. */
@@ -175,9 +201,19 @@ static bool path_is_plain(const char *path)
     return strspn(path, letters) == strlen(path) && !strstr(path, "..") && type_of(path);
 }
 
-static void send_file(int fd, const char *path, const char *cookie)
+/* The line that makes a browser known from now on. */
+static void write_cookie(const struct vnc_server *s, char line[128])
 {
-    char full[512], head[512];
+    char name[COOKIE_NAME_MAX];
+
+    cookie_name(s, name);
+    snprintf(line, 128, "Set-Cookie: %s%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, s->cookie,
+             s->tls ? "; Secure" : "");
+}
+
+static void send_file(const struct vnc_server *s, int fd, const char *path, bool known)
+{
+    char full[512], head[512], cookie[128] = "";
     struct stat st;
     int file, len;
 
@@ -186,18 +222,33 @@ static void send_file(int fd, const char *path, const char *cookie)
     if (file < 0 || fstat(file, &st) < 0 || !S_ISREG(st.st_mode)) {
         refuse(fd, "404 Not Found");
     } else {
+        if (!known)
+            write_cookie(s, cookie);
         len = snprintf(head, sizeof(head),
                        "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %lld\r\nConnection: close\r\n"
                        "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
-                       "X-Frame-Options: DENY\r\n%s%s%s\r\n", type_of(path), (long long)st.st_size,
-                       cookie ? "Set-Cookie: vz=" : "", cookie ? cookie : "",
-                       cookie ? "; Path=/; HttpOnly; SameSite=Strict\r\n" : "");
+                       "X-Frame-Options: DENY\r\n%s\r\n", type_of(path), (long long)st.st_size, cookie);
         if (send(fd, head, (size_t)len, MSG_NOSIGNAL | MSG_MORE) == len)
             while (sendfile(fd, file, NULL, 1 << 20) > 0)
                 ;
     }
     if (file >= 0)
         close(file);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void vnc_note_browser(struct vnc_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->browsed_ms = now_ms();
+    pthread_mutex_unlock(&s->lock);
 }
 
 static enum vnc_kind answer(struct vnc_server *s, int fd, struct request *r)
@@ -209,25 +260,43 @@ static enum vnc_kind answer(struct vnc_server *s, int fd, struct request *r)
         return VNC_NOBODY;
     }
     page = !strcmp(r->path, "/vnc.html");
-    known = has(r->cookie, "vz=", s->cookie);
-    if (r->upgrade && known && origin_is_ours(r) && !strcmp(r->path, "/websockify"))
+    known = is_known(s, r);
+    if (r->upgrade && known && origin_is_ours(s, r) && !strcmp(r->path, "/websockify"))
         return VNC_WEBSOCKET;
-    if (!r->upgrade && path_is_plain(r->path) && (known || (page && redeem(s, r))))
-        send_file(fd, r->path, known ? NULL : s->cookie);
-    else
+    if (!r->upgrade && path_is_plain(r->path) && (known || (page && redeem(s, r)))) {
+        vnc_note_browser(s);
+        send_file(s, fd, r->path, known);
+    } else {
         refuse(fd, "403 Forbidden");
+    }
     return VNC_NOBODY;
 }
 
+/* A browser whose connection is greeted as a VNC client's takes that for the answer to what it asks then. */
+int vnc_silence_ms(struct vnc_server *s)
+{
+    int64_t since;
+
+    pthread_mutex_lock(&s->lock);
+    since = s->browsed_ms ? now_ms() - s->browsed_ms : INT64_MAX;
+    pthread_mutex_unlock(&s->lock);
+    return since < BROWSING_MS ? BROWSER_SILENCE_MS : SILENCE_MS;
+}
+
 enum vnc_kind vnc_front(struct vnc_server *s, int fd)
+{
+    if (vnc_wait(s, fd, vnc_silence_ms(s)))
+        return vnc_front_browser(s, fd);
+    return poll(&(struct pollfd){.fd = s->stop_fd, .events = POLLIN}, 1, 0) > 0 ? VNC_NOBODY : VNC_RFB;
+}
+
+enum vnc_kind vnc_front_browser(struct vnc_server *s, int fd)
 {
     struct timeval limit = {.tv_sec = REQUEST_MS / 1000};
     struct request r = {.len = 0};
     enum vnc_kind kind;
     char rest[REQUEST_MAX];
 
-    if (!vnc_wait(s, fd, SILENCE_MS))
-        return poll(&(struct pollfd){.fd = s->stop_fd, .events = POLLIN}, 1, 0) > 0 ? VNC_NOBODY : VNC_RFB;
     if (!peek(s, fd, &r))
         return VNC_NOBODY;
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));

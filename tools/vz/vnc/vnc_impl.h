@@ -11,6 +11,7 @@
 
 #include "vnc/vnc_server.h"
 
+#define VNC_CONNECTIONS_MAX 48u /* a browser has several at once, for the page's files */
 #define VNC_TOKEN_LEN 32u /* hexadecimal digits: 128 bits */
 
 struct vnc_connection {
@@ -23,6 +24,7 @@ struct vnc_connection {
 struct vnc_server {
     /* Constant. */
     struct vz_machine *machine;
+    struct vnc_tls *tls; /* NULL: in plain */
     char address[80];
     char password[VNC_PASSWORD_MAX + 1], cookie[VNC_TOKEN_LEN + 1];
     unsigned port;
@@ -32,16 +34,25 @@ struct vnc_server {
     char token[VNC_TOKEN_LEN + 1]; /* lock, as the next */
     bool redeemed;
     struct vnc_clipboard *focus; /* of the client that typed or pointed last. lock */
-    struct vnc_connection connection[VNC_CLIENTS_MAX];
+    unsigned clients; /* that are served now. lock */
+    int64_t browsed_ms; /* when a browser last had business here, of CLOCK_MONOTONIC; 0: never. lock */
+    struct vnc_connection connection[VNC_CONNECTIONS_MAX];
 };
 
 /* What is on the other end: read, but left there for the library where it is a client's. */
 enum vnc_kind { VNC_NOBODY, VNC_RFB, VNC_WEBSOCKET };
 /* Within a time limit; files of the page are served here. Blocks, but hears stop_fd. */
 enum vnc_kind vnc_front(struct vnc_server *s, int fd);
+/* The same of what is known to be a browser. */
+enum vnc_kind vnc_front_browser(struct vnc_server *s, int fd);
 
 /* Serve a client until it goes, or all is to end. fd is closed in any case. */
 void vnc_client_serve(struct vnc_server *s, int fd, bool websocket);
+
+/* A browser has got something, or lost its connection and is about to make another one. */
+void vnc_note_browser(struct vnc_server *s);
+/* Who says nothing for so long is a VNC client. */
+int vnc_silence_ms(struct vnc_server *s);
 
 /* Wait until fd is readable, at most so long. False: it is not, or all is to end. */
 bool vnc_wait(const struct vnc_server *s, int fd, int timeout_ms);

@@ -16,9 +16,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vz/machine.h>
+
+#include "cli.h"
 #include "failure.h"
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_library.h"
+#include "vnc/vnc_tls.h"
 
 #define PORT_FIRST 5900u
 #define PORT_TRIES 100u
@@ -119,17 +123,48 @@ bool vnc_wait(const struct vnc_server *s, int fd, int timeout_ms)
     return poll(p, 2, timeout_ms) > 0 && !p[0].revents;
 }
 
+/* fd is closed. */
+static void serve_as(struct vnc_server *s, int fd, enum vnc_kind kind)
+{
+    bool client;
+
+    pthread_mutex_lock(&s->lock);
+    client = kind != VNC_NOBODY && s->clients < VNC_CLIENTS_MAX;
+    s->clients += client;
+    pthread_mutex_unlock(&s->lock);
+    if (client)
+        vnc_client_serve(s, fd, kind == VNC_WEBSOCKET);
+    else
+        close(fd);
+    if (client && kind == VNC_WEBSOCKET)
+        vnc_note_browser(s);
+    pthread_mutex_lock(&s->lock);
+    s->clients -= client;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void serve_tls(struct vnc_server *s, int fd)
+{
+    bool browser;
+    int plain;
+    struct vnc_tunnel *t = vnc_tls_open(s->tls, s, fd, &plain, &browser);
+
+    if (!t)
+        return;
+    serve_as(s, plain, browser ? vnc_front_browser(s, plain) : VNC_RFB);
+    vnc_tunnel_close(t);
+}
+
 static void *serve(void *arg)
 {
     struct vnc_connection *c = arg;
     struct vnc_server *s = c->server;
     int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0); /* whose closing is not ours; c->fd is what hang_up() may use */
-    enum vnc_kind kind = fd >= 0 ? vnc_front(s, fd) : VNC_NOBODY;
 
-    if (kind != VNC_NOBODY)
-        vnc_client_serve(s, fd, kind == VNC_WEBSOCKET);
+    if (fd >= 0 && s->tls)
+        serve_tls(s, fd);
     else if (fd >= 0)
-        close(fd);
+        serve_as(s, fd, vnc_front(s, fd));
     pthread_mutex_lock(&s->lock);
     close(c->fd);
     c->fd = -1;
@@ -147,7 +182,7 @@ static void join(struct vnc_connection *c)
 /* A place for one more; NULL: there are as many as may be. */
 static struct vnc_connection *find_place(struct vnc_server *s)
 {
-    for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++) {
+    for (unsigned i = 0; i < VNC_CONNECTIONS_MAX; i++) {
         struct vnc_connection *c = &s->connection[i];
         bool over;
 
@@ -197,6 +232,8 @@ static void *listener(void *arg)
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE); /* the library write()s to clients that may have gone */
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* also for the clients' threads */
+    if (!run_sandbox_lock(VZ_THREAD_SERVES, "/usr/share"))
+        return NULL;
     while (poll(p, 2, -1) >= 0 || errno == EINTR) {
         int fd;
 
@@ -208,11 +245,11 @@ static void *listener(void *arg)
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
             poll(p, 1, 100);
     }
-    for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++) {
+    for (unsigned i = 0; i < VNC_CONNECTIONS_MAX; i++) {
         if (s->connection[i].server)
             hang_up(&s->connection[i]);
     }
-    for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++) {
+    for (unsigned i = 0; i < VNC_CONNECTIONS_MAX; i++) {
         if (s->connection[i].server)
             join(&s->connection[i]);
     }
@@ -228,6 +265,7 @@ static void release(struct vnc_server *s)
     if (s->stop_fd >= 0)
         close(s->stop_fd);
     pthread_mutex_destroy(&s->lock);
+    vnc_tls_free(s->tls);
     explicit_bzero(s, sizeof(*s));
     free(s);
 }
@@ -245,11 +283,20 @@ static bool set_up(struct vnc_server *s, const struct vnc_options *o, struct vz_
         return fail_false(err, VZ_ERROR_INVALID, "VNC: the password is empty");
     if (o->password)
         snprintf(s->password, sizeof(s->password), "%s", o->password);
+    if (o->tls && !(s->tls = vnc_tls_new(o->certificate, o->key, err)))
+        return false;
     if (!start_listening(s, o->address, err))
         return false;
     if (pthread_create(&s->thread, NULL, listener, s) != 0)
         return fail_false(err, VZ_ERROR_NO_MEMORY, "VNC: no thread");
     return true;
+}
+
+void vnc_server_prepare(void)
+{
+    struct vz_error ignored; /* who asks for a server is told */
+
+    (void)!vnc_library_load(&ignored);
 }
 
 struct vnc_server *vnc_server_new(const struct vnc_options *o, struct vz_error *err)
@@ -290,11 +337,19 @@ const char *vnc_server_password(const struct vnc_server *s)
     return s->password;
 }
 
+const char *vnc_server_fingerprint(const struct vnc_server *s)
+{
+    return s->tls ? vnc_tls_fingerprint(s->tls) : NULL;
+}
+
 void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX])
 {
+    /* One whose connection breaks takes it up again by itself. */
+    static const char how[] = "autoconnect=1&resize=remote&reconnect=1&reconnect_delay=1000";
+
     pthread_mutex_lock(&s->lock);
-    snprintf(url, VNC_URL_MAX, "http://%s/vnc.html?token=%s#autoconnect=1&resize=remote&password=%s", s->address,
-             s->token, s->password);
+    snprintf(url, VNC_URL_MAX, "http%s://%s/vnc.html?token=%s#%s&password=%s", s->tls ? "s" : "", s->address, s->token,
+             how, s->password);
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -20,8 +20,12 @@ struct vnc_options {
     struct vz_machine *machine; /* outlives the server */
     const char *address;        /* "[HOST:]PORT" or "[HOST]"; NULL: 127.0.0.1:5900, or the next port that is free */
     const char *password;       /* NULL: one is made up */
+    bool tls;                   /* nothing goes in plain, */
+    const char *certificate, *key; /* with these PEM files; NULL, NULL: of this user's own */
 };
 
+/* A process that is about to lock itself loads now what a server would load later. */
+void vnc_server_prepare(void);
 /* Listen, and serve from then on. NULL and err. */
 struct vnc_server *vnc_server_new(const struct vnc_options *options, struct vz_error *err);
 /* All clients are hung up on. NULL is fine. */
@@ -30,6 +34,8 @@ void vnc_server_free(struct vnc_server *s);
 /* "127.0.0.1:5900"; the password. The server's. */
 const char *vnc_server_address(const struct vnc_server *s);
 const char *vnc_server_password(const struct vnc_server *s);
+/* SHA-256 of the certificate, "12:34:..."; NULL: without TLS. The server's. */
+const char *vnc_server_fingerprint(const struct vnc_server *s);
 
 #define VNC_URL_MAX 256
 /* The page's whole address, with token and password (behind #, which a browser does not send). */

@@ -12,6 +12,7 @@
 #include "board/pc/boot/boot_image.h"
 #include "board/pc/boot/decompress.h"
 #include "board/pc/boot/elf.h"
+#include "board/pc/boot/ext_library.h"
 #include "board/pc/boot/kernel_file.h"
 #include "block/disk_chain.h"
 
@@ -151,7 +152,9 @@ static int open_disk(struct boot_sources *s, const struct boot_params *params, s
         .path = params->disk_path, .format = params->disk_format, .read_only = true,
         .backing = params->disk_backing, .unlocked = true};
 
-    return disk_chain_open(&o, &s->disk, err);
+    int r = ext_library_load(err); /* while it may be, which resets are not */
+
+    return r < 0 ? r : disk_chain_open(&o, &s->disk, err);
 }
 
 int boot_open(const struct boot_params *params, struct boot_sources *ret, struct vz_error *err)

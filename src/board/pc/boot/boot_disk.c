@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "block/disk_chain.h"
 #include "board/pc/boot/ext_fs.h"
+#include "board/pc/boot/ext_library.h"
+#include "board/pc/boot/kernel_file.h"
 
 #define SECTOR          512u
 #define PARTITIONS_MAX  128u
@@ -285,14 +287,16 @@ int boot_disk_read(struct disk_chain *disk, const char *path, uint64_t kernel_ma
                    char root[BOOT_DISK_ROOT_MAX], struct vz_error *err)
 {
     struct boot_file k = {0}, i = {0};
-    int r = disk_chain_reload(disk, err);
+    int r = ext_library_load(err);
 
     root[0] = '\0';
     if (!r)
+        r = disk_chain_reload(disk, err);
+    if (!r)
         r = read_disk(&disk->layer[0], path, kernel_max, initrd_max, &k, &i, root, err);
     if (r) {
-        free((void *)k.data);
-        free((void *)i.data);
+        kernel_file_free(&k);
+        kernel_file_free(&i);
         return r;
     }
     *kernel = k;

@@ -227,6 +227,26 @@ START_TEST(refuses_what_has_no_kernel)
 }
 END_TEST
 
+/* What has been read of the kernel by then is given back. */
+START_TEST(refuses_an_initrd_that_is_too_large)
+{
+    char text[2000];
+    struct rig r;
+
+    if (!have_mkfs())
+        return;
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    setup(&r);
+    put(&r, "boot/vmlinuz-1", "kernel");
+    put(&r, "boot/initrd.img-1", text);
+    make(&r);
+    ck_assert_int_lt(read_it(&r), 0);
+    ck_assert_ptr_nonnull(strstr(r.err.text, "too large"));
+    teardown(&r);
+}
+END_TEST
+
 /* Random damage in and around the metadata: an answer, whichever, and no crash. */
 START_TEST(survives_damage)
 {
@@ -279,6 +299,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, falls_back_to_links_and_to_no_initrd);
     UNIT_TEST(s, finds_partitions);
     UNIT_TEST(s, refuses_what_has_no_kernel);
+    UNIT_TEST(s, refuses_an_initrd_that_is_too_large);
     UNIT_TEST(s, survives_damage);
 }
 

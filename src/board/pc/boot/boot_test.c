@@ -190,6 +190,7 @@ static void make_bzimage(struct image *im, pack_fn *pack)
     store_le32(d + 0x202, 0x53726448);
     store_le16(d + 0x206, 0x20f);
     d[0x211] = 0x83;
+    store_le32(d + 0x214, 0x100000);
     store_le32(d + 0x22c, 0x7fffffff);
     d[0x234] = 1;
     store_le16(d + 0x236, 1);
@@ -319,6 +320,9 @@ START_TEST(bzimages_without_a_decompressor_are_loaded_whole)
     ck_assert_uint_eq(m.cpu.cr0 & (X86_CR0_PG | X86_CR0_PE), X86_CR0_PE);
     check_zero_page(&m);
     mem_destroy(m.mem);
+
+    store_le32(im.data + 0x214, 0);
+    refused(&im, "calls a BIOS");
 }
 END_TEST
 

@@ -16,9 +16,6 @@
 #include "base/le.h"
 #include "base/pages.h"
 
-#define SIZE_TRAILER 4
-#define LZ4_LEGACY_MAGIC 0x184c2102u
-#define LZ4_LEGACY_CHUNK (8 * MIB) /* decompressed bytes of a chunk, at most */
 #define LZMA_MEMORY_MAX (256 * MIB) /* Linux uses dictionaries of 32 MiB */
 
 struct job {
@@ -52,13 +49,13 @@ static int run_zstd(struct job *job)
 }
 
 /* The legacy frame: magic, then chunks of a 32-bit length and that many bytes; each but the last
- * decompresses to LZ4_LEGACY_CHUNK. The magic may appear again between chunks. */
+ * decompresses to DECOMPRESS_LZ4_CHUNK. The magic may appear again between chunks. */
 static int run_lz4(struct job *job)
 {
-    uint64_t pos = 4, end = job->len - SIZE_TRAILER;
+    uint64_t pos = 4, end = job->len - DECOMPRESS_SIZE_TRAILER;
 
     while (pos < end) {
-        uint64_t room = MIN(job->out_max - job->out_len, LZ4_LEGACY_CHUNK);
+        uint64_t room = MIN(job->out_max - job->out_len, DECOMPRESS_LZ4_CHUNK);
         uint32_t chunk;
         int n;
 
@@ -66,14 +63,14 @@ static int run_lz4(struct job *job)
             return -EINVAL;
         chunk = load_le32(job->src + pos);
         pos += 4;
-        if (chunk == LZ4_LEGACY_MAGIC)
+        if (chunk == DECOMPRESS_LZ4_MAGIC)
             continue;
         if (!chunk || chunk > end - pos || chunk > LZ4_MAX_INPUT_SIZE)
             return -EINVAL;
         n = LZ4_decompress_safe((const char *)job->src + pos, (char *)job->out + job->out_len,
                                 (int)chunk, (int)room);
         if (n < 0)
-            return room < LZ4_LEGACY_CHUNK ? -EFBIG : -EINVAL;
+            return room < DECOMPRESS_LZ4_CHUNK ? -EFBIG : -EINVAL;
         job->out_len += (uint64_t)n;
         pos += chunk;
     }
@@ -190,7 +187,7 @@ int decompress(const uint8_t *src, uint64_t len, uint64_t max_len, struct decomp
     job.out = d.data;
     r = m->run(&job);
     d.len = job.out_len;
-    if (!r && d.len != load_le32(src + len - SIZE_TRAILER))
+    if (!r && d.len != load_le32(src + len - DECOMPRESS_SIZE_TRAILER))
         r = -EINVAL;
     if (r) {
         decompress_free(&d);

@@ -16,6 +16,12 @@ enum decompress_format decompress_detect(const uint8_t *src, uint64_t len);
 const char *decompress_name(enum decompress_format format);
 bool decompress_supported(enum decompress_format format);
 
+/* Behind a payload is its decompressed size. LZ4's legacy form: a magic number, then chunks of a 32-bit length and
+ * that many bytes, each decompressed by itself to at most so many. */
+#define DECOMPRESS_SIZE_TRAILER 4u
+#define DECOMPRESS_LZ4_MAGIC 0x184c2102u
+#define DECOMPRESS_LZ4_CHUNK ((size_t)8 << 20)
+
 /* A decompressed payload, in memory of its own: only pages that were written are resident. */
 struct decompressed {
     uint8_t *data;

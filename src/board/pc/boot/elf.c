@@ -45,7 +45,13 @@ static int check_kind(unsigned data, unsigned type, unsigned machine, struct vz_
     return 0;
 }
 
-static int read_header(const struct boot_file *file, struct elf_image *ret, struct table *ret_table,
+/* A file of which the first bytes are there. */
+struct beginning {
+    const uint8_t *data;
+    uint64_t there, len;
+};
+
+static int read_header(const struct beginning *file, struct elf_image *ret, struct table *ret_table,
                        struct vz_error *err)
 {
     bool is_64 = file->data[EI_CLASS] == ELFCLASS64;
@@ -57,7 +63,7 @@ static int read_header(const struct boot_file *file, struct elf_image *ret, stru
 
     if (!is_64 && file->data[EI_CLASS] != ELFCLASS32)
         return invalid(err, "its ELF header is damaged: class %u", file->data[EI_CLASS]);
-    if (file->len < need)
+    if (file->there < need)
         return invalid(err, "is truncated in its ELF header");
     memcpy(&e64, file->data, is_64 ? sizeof(e64) : 0);
     memcpy(&e32, file->data, is_64 ? 0 : sizeof(e32));
@@ -75,7 +81,7 @@ static int read_header(const struct boot_file *file, struct elf_image *ret, stru
     if (ret_table->count > PHDRS_MAX || ret_table->entry_len != want_entry)
         return invalid(err, "its ELF header is damaged: %u program headers of %u bytes",
                        ret_table->count, ret_table->entry_len);
-    if (!range_fits(ret_table->off, (uint64_t)ret_table->count * want_entry, file->len))
+    if (!range_fits(ret_table->off, (uint64_t)ret_table->count * want_entry, file->there))
         return invalid(err, "is truncated or damaged: its program headers lie outside the file");
     return 0;
 }
@@ -148,15 +154,15 @@ static void read_notes(const struct boot_file *file, const struct phdr *h, struc
     }
 }
 
-int elf_parse(const struct boot_file *file, struct elf_image *ret, struct vz_error *err)
+/* Without its notes. */
+static int parse(const struct beginning *file, struct elf_image *ret, struct table *ret_table, struct vz_error *err)
 {
-    struct table table = {0};
     int r;
 
     memset(ret, 0, sizeof(*ret));
-    r = read_header(file, ret, &table, err);
-    for (unsigned i = 0; !r && i < table.count; i++) {
-        struct phdr h = read_phdr(file->data + table.off + (uint64_t)i * table.entry_len,
+    r = read_header(file, ret, ret_table, err);
+    for (unsigned i = 0; !r && i < ret_table->count; i++) {
+        struct phdr h = read_phdr(file->data + ret_table->off + (uint64_t)i * ret_table->entry_len,
                                   ret->bits == 64);
 
         if (h.type == PT_INTERP)
@@ -167,32 +173,61 @@ int elf_parse(const struct boot_file *file, struct elf_image *ret, struct vz_err
             return invalid(err, "is truncated or damaged: ELF segment %u lies outside the file", i);
         if (h.type == PT_LOAD)
             r = add_segment(ret, i, &h, err);
-        else
-            read_notes(file, &h, ret);
     }
     if (!r && !ret->segment_count)
         return invalid(err, "has no ELF segment to load");
     return r;
 }
 
-int elf_load(struct boot_ctx *ctx, const struct boot_file *file, const struct elf_image *elf,
-             uint64_t *ret_end)
+int elf_parse(const struct boot_file *file, struct elf_image *ret, struct vz_error *err)
 {
-    uint64_t end = 0;
+    const struct beginning all = {file->data, file->len, file->len};
+    struct table table = {0};
+    int r = parse(&all, ret, &table, err);
+
+    for (unsigned i = 0; !r && i < table.count; i++) {
+        struct phdr h = read_phdr(file->data + table.off + (uint64_t)i * table.entry_len, ret->bits == 64);
+
+        if (h.type == PT_NOTE)
+            read_notes(file, &h, ret);
+    }
+    return r;
+}
+
+int elf_parse_beginning(const uint8_t *data, uint64_t there, uint64_t len, struct elf_image *ret)
+{
+    const struct beginning some = {data, there, len};
+    struct table table = {0};
+
+    if (there < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG))
+        return -EINVAL;
+    return parse(&some, ret, &table, NULL);
+}
+
+int elf_claim(struct boot_ctx *ctx, const struct elf_image *elf, uint64_t *ret_end)
+{
     int r = 0;
 
+    *ret_end = 0;
     for (unsigned i = 0; !r && i < elf->segment_count; i++) {
         const struct elf_segment *s = &elf->segment[i];
 
         r = boot_claim(ctx, s->gpa, s->mem_len, "its ELF segment");
-        end = MAX(end, s->gpa + s->mem_len);
+        *ret_end = MAX(*ret_end, s->gpa + s->mem_len);
     }
+    return r;
+}
+
+int elf_load(struct boot_ctx *ctx, const struct boot_file *file, const struct elf_image *elf,
+             uint64_t *ret_end)
+{
+    int r = elf_claim(ctx, elf, ret_end);
+
     for (unsigned i = 0; !r && i < elf->segment_count; i++) {
         const struct elf_segment *s = &elf->segment[i];
 
         r = boot_load_bytes(ctx, s->gpa, file->data + s->off, s->file_len, s->mem_len);
     }
-    *ret_end = end;
     return r;
 }
 

@@ -25,6 +25,10 @@ struct elf_image {
 bool elf_detect(const struct boot_file *file);
 /* Read and check the headers of an x86 executable. 0, or -errno with *err set. */
 int elf_parse(const struct boot_file *file, struct elf_image *ret, struct vz_error *err) must_check;
+/* The same, of an ELF file of len bytes of which the first are there, and without its notes. 0 or -errno. */
+int elf_parse_beginning(const uint8_t *data, uint64_t there, uint64_t len, struct elf_image *ret) must_check;
+/* Claim the segments' RAM. *ret_end is the end of the highest one. */
+int elf_claim(struct boot_ctx *ctx, const struct elf_image *elf, uint64_t *ret_end) must_check;
 /* Claim and fill the segments' RAM. *ret_end is the end of the highest one. */
 int elf_load(struct boot_ctx *ctx, const struct boot_file *file, const struct elf_image *elf,
              uint64_t *ret_end) must_check;

@@ -11,10 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <ext2fs/ext2fs.h>
-
 #include "base/checked.h"
 #include "base/pages.h"
+#include "board/pc/boot/ext_library.h"
 #include "block/disk_layer.h"
 
 /* How much may be read of one file system: two files of the size that is allowed, and what leads to
@@ -176,7 +175,7 @@ int ext_fs_open(struct disk_layer *disk, uint64_t base, uint64_t end, struct ext
     *f = (struct ext_fs){.disk = disk, .base = base, .end = end, .bytes = BUDGET_BYTES,
                          .calls = BUDGET_CALLS};
     snprintf(name, sizeof(name), "%p", (void *)f);
-    e = ext2fs_open2(name, NULL, OPEN_FLAGS, 0, 0, &manager, &f->fs);
+    e = libext2fs.open2(name, NULL, OPEN_FLAGS, 0, 0, &manager, &f->fs);
     if (e) {
         int r = e == EXT2_ET_BAD_MAGIC || e == EXT2_ET_SHORT_READ ? -ENODATA : 0;
         int why = result(e, ret_why);
@@ -192,7 +191,7 @@ void ext_fs_close(struct ext_fs *f)
 {
     if (!f)
         return;
-    ext2fs_free(f->fs); /* not ext2fs_close(), which may write */
+    libext2fs.free(f->fs); /* not ext2fs_close(), which may write */
     free(f);
 }
 
@@ -213,7 +212,7 @@ void ext_fs_uuid(const struct ext_fs *f, char ret[EXT_FS_UUID_LEN + 1])
 int ext_fs_find(struct ext_fs *f, const char *path, uint32_t *ret_file, const char **ret_why)
 {
     ext2_ino_t ino;
-    int r = result(ext2fs_namei_follow(f->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &ino), ret_why);
+    int r = result(libext2fs.namei_follow(f->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &ino), ret_why);
 
     if (!r)
         *ret_file = ino;
@@ -245,7 +244,7 @@ int ext_fs_list(struct ext_fs *f, uint32_t folder, ext_fs_name_fn *fn, void *arg
 {
     struct listing l = {.fn = fn, .arg = arg};
 
-    return result(ext2fs_dir_iterate(f->fs, folder, 0, NULL, list_one, &l), ret_why);
+    return result(libext2fs.dir_iterate(f->fs, folder, 0, NULL, list_one, &l), ret_why);
 }
 
 static int check_file(const struct ext2_inode *inode, uint64_t max_len, uint64_t *ret_len,
@@ -265,7 +264,7 @@ static errcode_t read_all(ext2_file_t file, uint8_t *buf, uint64_t len)
 
     while (done < len) {
         unsigned n = 0, want = len - done < MIB ? (unsigned)(len - done) : (unsigned)MIB;
-        errcode_t e = ext2fs_file_read(file, buf + done, want, &n);
+        errcode_t e = libext2fs.file_read(file, buf + done, want, &n);
 
         if (e)
             return e;
@@ -283,7 +282,7 @@ int ext_fs_read(struct ext_fs *f, uint32_t number, uint64_t max_len, uint8_t **r
     ext2_file_t file;
     uint8_t *buf;
     uint64_t len = 0;
-    int r = result(ext2fs_read_inode(f->fs, number, &inode), ret_why);
+    int r = result(libext2fs.read_inode(f->fs, number, &inode), ret_why);
 
     if (!r)
         r = check_file(&inode, max_len, &len, ret_why);
@@ -296,10 +295,10 @@ int ext_fs_read(struct ext_fs *f, uint32_t number, uint64_t max_len, uint8_t **r
         *ret_why = "no memory";
         return -ENOMEM;
     }
-    r = result(ext2fs_file_open(f->fs, number, 0, &file), ret_why);
+    r = result(libext2fs.file_open(f->fs, number, 0, &file), ret_why);
     if (!r) {
         r = result(read_all(file, buf, len), ret_why);
-        ext2fs_file_close(file);
+        libext2fs.file_close(file);
     }
     if (r) {
         pages_unmap(buf, len);

@@ -192,7 +192,7 @@ static bool is_executable(struct x86_cpu *c, const struct space *s, uint64_t va)
     return is;
 }
 
-struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s)
+struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s, unsigned *ret_commands)
 {
     struct direct *d = c->direct;
     struct direct_vm *v = d->vm;
@@ -217,7 +217,7 @@ struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s)
     maps = s->maps;
     unmaps = s->unmaps;
     ok = settle(c, s, fresh, &t);
-    d->commands = s->maps - maps + s->unmaps - unmaps;
+    *ret_commands = s->maps - maps + s->unmaps - unmaps;
     c->count.direct_maps += s->maps - maps;
     c->count.direct_unmaps += s->unmaps - unmaps;
     /* Refused or not: what has been written down as done must be, before another vCPU goes on. */

@@ -138,7 +138,8 @@ struct direct_vm {
     uint64_t lowest, end;   /* of addresses that a process of the host may map */
     uint64_t pages;         /* of RAM */
     _Atomic uint8_t *scan;  /* of each, enum scanned */
-    _Atomic uint64_t forgiven; /* the TSC when all that had changed too often was last looked at again */
+    uint8_t *forgiven;       /* of each, the second in which it was last looked at again though it had changed too
+                                often. Under the lock */
     _Atomic uint32_t *where; /* of each, where it is mapped writable or executable: leaf and page + 1,
                                 WHERE_MANY, or 0 */
     _Atomic bool lock;
@@ -183,7 +184,6 @@ struct direct {
     uint64_t want;           /* and its address */
     uint64_t refused_since;  /* the others have had it for that; 0: they have not */
     uint64_t jit_time, native_time, refused_time, cost; /* for the counters */
-    unsigned commands;       /* for mappings, before the stretch of now */
     uint64_t used;           /* spaces of which flushes[] is told; others are looked at as a whole */
     struct flushes flushes[DIRECT_SPACES];
     struct history histories[DIRECT_HISTORY];
@@ -238,9 +238,9 @@ void direct_disclaim(struct x86_cpu *c, uint64_t va);
 
 struct direct_out direct_out_of(struct stub_thread *t);
 
-/* Have the space ready for the CPU to run on in its stub, where it is counted as inside then. NULL: it
- * is not to, now. */
-struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s);
+/* Have the space ready for the CPU to run on in its stub, where it is counted as inside then; *ret_commands for
+ * mappings were carried out for it. NULL: it is not to, now. */
+struct stub_thread *direct_prepare(struct x86_cpu *c, struct space *s, unsigned *ret_commands);
 
 /* Under the lock. The stub cannot go on as it is: what is mapped now nobody knows. */
 void direct_give_up_stub(struct x86_cpu *c, struct space *s, uint64_t rest_ms);

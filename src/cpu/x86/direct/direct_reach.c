@@ -115,11 +115,11 @@ static enum direct_role role_in(const struct x86_decoded *d, unsigned at, unsign
                ? ROLE_INSTRUCTION : ROLE_PART;
 }
 
-static enum direct_role role_at(const struct direct_reach *r, unsigned n)
+static enum direct_role role_at(const struct direct_reach *r, unsigned at, unsigned n)
 {
     struct x86_decoded d;
 
-    return decode(r, n, &d) ? role_in(&d, n, n) : ROLE_UNKNOWN;
+    return decode(r, at, &d) ? role_in(&d, at, n) : ROLE_UNKNOWN;
 }
 
 /* CPUID is two bytes, which data have now and then. The others are not to be found by chance. */
@@ -140,7 +140,7 @@ static enum direct_role sweep(const struct direct_reach *r, unsigned n)
 
         *is = ROLE_UNKNOWN;
         if (decode(r, n - back, &d))
-            *is = d.len > back ? role_in(&d, n - back, n) : d.len == back ? role_at(r, n) : role[back - d.len - 1];
+            *is = d.len > back ? role_in(&d, n - back, n) : d.len == back ? role_at(r, n, n) : role[back - d.len - 1];
         count[*is] += back >= SWEEP_NEAR;
     }
     if (!count[ROLE_INSTRUCTION] && count[ROLE_PART] >= SWEEP_MOST)
@@ -151,16 +151,13 @@ static enum direct_role sweep(const struct direct_reach *r, unsigned n)
 
 enum direct_role direct_role_of(const struct direct_reach *r, unsigned n)
 {
-    struct x86_decoded d;
     unsigned at = n;
 
     if (!has(r->covered, n))
         return n - r->image < r->image_size ? ROLE_PART : sweep(r, n);
     while (at && !has(r->begins, at))
         at--;
-    if (!decode(r, at, &d))
-        return ROLE_UNKNOWN;
-    return role_in(&d, at, n);
+    return role_at(r, at, n);
 }
 
 /* ---- of a vCPU ---- */

@@ -133,7 +133,7 @@ static void run(struct x86_cpu *c, const void *code)
     }
     if (unlikely(d->check))
         direct_check_before(c);
-    t = direct_prepare(c, s);
+    t = direct_prepare(c, s, &times.commands);
     if (!t) {
         d->in_user = true; /* the others have it */
         if (d->refused != NO_PAGE && !d->refused_since) {
@@ -156,7 +156,6 @@ static void run(struct x86_cpu *c, const void *code)
     if (bad)
         return;
     direct_import(c, t);
-    times.commands = d->commands;
     times.native = entered ? stub_ran(t) : 0;
     d->native_time += MIN(times.native, times.left - times.entered);
     c->count.direct_native_us = d->native_time / d->vm->us;

@@ -87,44 +87,48 @@ __attribute__((no_sanitize("thread"))) unsigned direct_find_shown(const uint8_t 
 }
 
 /* Pages go from one program to the next, so what has changed too often is data or a translator's only for a while.
- * Has it been so long that this is to be found out again? */
-static bool forgive(struct direct_vm *v)
+ * Has it been so long that this is to be found out again, of that page? Seconds are counted to 256: the same one comes
+ * again, and then it is one more. */
+static bool forgive(struct direct_vm *v, uint64_t page)
 {
-    uint64_t now = clock_tsc();
+    uint8_t second = (uint8_t)(clock_tsc() / (FORGIVE_MS * 1000 * v->us));
+    bool is_time;
 
-    if (now - v->forgiven < FORGIVE_MS * 1000 * v->us)
-        return false;
     direct_lock(v);
-    v->forgiven = now;
-    for (uint64_t n = 0; n < v->pages; n++)
-        if (unlikely(atomic_load_explicit(&v->scan[n], memory_order_relaxed) >= SCAN_AGAIN))
-            atomic_fetch_and_explicit(&v->scan[n], SCAN_STATE, memory_order_seq_cst);
+    is_time = v->forgiven[page] != second;
+    v->forgiven[page] = second;
+    if (is_time)
+        atomic_fetch_and_explicit(&v->scan[page], SCAN_STATE, memory_order_seq_cst);
     direct_unlock(v);
-    return true;
+    return is_time;
+}
+
+static bool is_known(uint8_t found)
+{
+    return (found & SCAN_STATE) != SCAN_NOT && (found & SCAN_STATE) != SCAN_CHANGED;
 }
 
 enum scanned direct_scan(struct x86_cpu *c, uint64_t va, const uint8_t *host)
 {
     struct direct_vm *v = c->direct->vm;
-    _Atomic uint8_t *state = &v->scan[(uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT];
+    uint64_t page = (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT;
+    _Atomic uint8_t *state = &v->scan[page];
     uint8_t found = atomic_load_explicit(state, memory_order_seq_cst);
 
-    if ((found & SCAN_STATE) != SCAN_NOT && (found & SCAN_STATE) != SCAN_CHANGED)
+    if (is_known(found))
         return found & SCAN_STATE;
-    if (found >= SCAN_TOO_OFTEN && !forgive(v))
+    if (found >= SCAN_TOO_OFTEN && !forgive(v, page))
         return SCAN_CHANGED;
     smc_claim(c, host, MEM_PAGE_SIZE);
     direct_lock(v);
     found = atomic_load_explicit(state, memory_order_seq_cst);
-    if ((found & SCAN_STATE) != SCAN_NOT && (found & SCAN_STATE) != SCAN_CHANGED) {
-        direct_unlock(v); /* another vCPU was first, and may run the copy already */
-        return found & SCAN_STATE;
+    if (!is_known(found)) { /* else another vCPU was first, and may run the copy already */
+        found &= (uint8_t)~SCAN_STATE;
+        found |= direct_find_shown(host, 0, MEM_PAGE_SIZE, v->scan_cpuid) == MEM_PAGE_SIZE
+                     ? SCAN_CLEAN : direct_make_shadow(c, va, host);
+        /* If somebody wrote to it since, he has told us, and that is looked at before anything runs. */
+        atomic_store_explicit(state, found, memory_order_seq_cst);
     }
-    found &= (uint8_t)~SCAN_STATE;
-    found |= direct_find_shown(host, 0, MEM_PAGE_SIZE, v->scan_cpuid) == MEM_PAGE_SIZE
-                 ? SCAN_CLEAN : direct_make_shadow(c, va, host);
-    /* If somebody wrote to it since, he has told us, and that is looked at before anything runs. */
-    atomic_store_explicit(state, found, memory_order_seq_cst);
     direct_unlock(v);
     return found & SCAN_STATE;
 }

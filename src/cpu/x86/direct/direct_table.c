@@ -91,7 +91,7 @@ uint8_t direct_page(const struct x86_cpu *c, const struct direct_path *p, unsign
     *ret_host = mmu_ram(c, gpa, &rom);
     region = mmu_region(c, gpa);
     *ret_entry = entry & (COMPARED | X86_PTE_G);
-    if (!*ret_host || !region || region->no_exec)
+    if (!*ret_host || !region || region->no_exec || region->window) /* a stub can be shown RAM only */
         return 0;
     if (rom || !(entry & X86_PTE_D))
         rights &= (uint8_t)~MAPPED_WRITE;

@@ -247,7 +247,8 @@ static int set_up(struct direct_vm *v, const char *name, char why[160])
     v->end = STUB_ADDRESS_END;
     v->scan = reserve(v->pages);
     v->where = reserve(v->pages * sizeof(*v->where));
-    if (!v->scan || !v->where)
+    v->forgiven = reserve(v->pages);
+    if (!v->scan || !v->where || !v->forgiven)
         return -ENOMEM;
     v->us = USUAL_MHZ; /* until the host is judged */
     v->trap = v->least_trap = 2 * AROUND_TRAP_US * v->us;
@@ -304,6 +305,8 @@ void direct_vm_destroy(struct x86_vm *vm)
         munmap((void *)v->scan, v->pages);
     if (v->where)
         munmap((void *)v->where, v->pages * sizeof(*v->where));
+    if (v->forgiven)
+        munmap(v->forgiven, v->pages);
     free(v->leaf);
     free(v);
     vm->direct = NULL;

@@ -15,7 +15,7 @@ static struct x86_cpu cpu;
 static struct x86_vm vm;
 static struct x86_cpuid_policy policy;
 static struct tlb_entry table[TLB_ENTRIES];
-static struct block_jump jumps[BLOCK_JUMPS];
+static struct block_jump jumps[BLOCK_JUMPS_FIRST];
 static uint8_t *buf; /* offset 0 of every segment */
 
 static void stop(struct x86_cpu *c, const struct insn *i)
@@ -34,7 +34,8 @@ static void setup(enum x86_code_size size)
     vm.cpuid = &policy;
     cpu.vm = &vm;
     cpu.tlb[0] = cpu.tlb[1] = table;
-    cpu.jumps = jumps;
+    cpu.jumps[0] = cpu.jumps[1] = jumps;
+    cpu.jump_mask = block_jump_mask(BLOCK_JUMPS_FIRST);
     cpu.code_ctx[0] = cpu.code_ctx[1] = 1;
     cpu.code_size = size;
     cpu.cr0 = X86_CR0_PE;

@@ -300,6 +300,10 @@ static noinline bool string_repeat(struct x86_cpu *c, const struct insn *i, cons
         set_masked(c, X86_RCX, s->mask, count);
         if (repetition_over(c, s))
             break;
+        if (unlikely(c->watch_hits) && count > 0) { /* traps behind the iteration, SDM vol. 3, 18.3.1.2 */
+            c->rip = insn_rip(c, i);
+            return false;
+        }
         if ((budget <= 0 || kicked_in_call(c)) && count > 0) {
             if (interrupted(c)) {
                 c->rip = insn_rip(c, i);

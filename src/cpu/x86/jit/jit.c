@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "cpu/x86/engine.h"
+#include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/jit/check.h"
 #include "cpu/x86/jit/jit_priv.h"
@@ -105,6 +106,7 @@ static int create(struct x86_cpu *c)
         return -ENOMEM;
     c->jit->code_bytes = align_up(c->vm->jit.cache_bytes, MEM_PAGE_SIZE);
     c->jit->data_bytes = 2 * c->jit->code_bytes;
+    c->jit->next_slot = TLB_SLOTS - 1; /* the next is the first free one */
     c->jit->perf_map = c->vm->jit.perf ? open_perf_map() : -1;
     c->jit->record = c->vm->jit.record ? jit_record_open() : -1;
     c->jit->translation = malloc(sizeof(*c->jit->translation));
@@ -126,6 +128,19 @@ void jit_empty(struct x86_cpu *c)
     c->jit->data_next = c->jit->data;
 }
 
+void jit_give_back(struct x86_cpu *c)
+{
+    struct jit *j = c->jit;
+    size_t kept;
+
+    if (!j)
+        return;
+    kept = align_up((size_t)(j->first - j->write), MEM_PAGE_SIZE); /* the stubs */
+    if (kept < j->code_bytes)
+        (void)madvise(j->write + kept, j->code_bytes - kept, MADV_REMOVE); /* of the file, so of both mappings */
+    (void)madvise(j->data, j->data_bytes, MADV_DONTNEED);
+}
+
 const void *jit_interpret_stub(const struct x86_cpu *c)
 {
     return c->jit ? c->jit->interpret_slot : NULL;
@@ -141,10 +156,12 @@ void jit_enter(struct x86_cpu *c, const void *code)
 
 void jit_enter_block(struct x86_cpu *c, const struct block *b)
 {
+    const void *code = jit_code_at(c->jit, b->entry->flags_body);
+
     if (unlikely(c->check))
-        jit_check_enter(c, b, 0, b->entry->flags_body);
+        jit_check_enter(c, b, 0, code);
     else
-        jit_enter(c, b->entry->flags_body);
+        jit_enter(c, code);
 }
 
 /* ---- the engine ---- */
@@ -188,16 +205,12 @@ const struct x86_engine x86_translator = {
 
 /* ---- links ---- */
 
-static uint8_t *writable(const struct jit *j, const void *run)
+/* Let the displacement at rel lead to target; both are places in code memory. */
+static void aim(const struct jit *j, uint32_t rel, uint32_t target)
 {
-    return j->write + ((const uint8_t *)run - j->run);
-}
+    int32_t d = (int32_t)(target - (rel + 4));
 
-static void aim(const struct jit *j, uint8_t *rel, const uint8_t *target)
-{
-    int32_t d = (int32_t)(target - (j->run + (rel - j->write) + 4));
-
-    __builtin_memcpy(rel, &d, 4);
+    __builtin_memcpy(j->write + rel, &d, 4);
 }
 
 uint64_t jit_granules(const struct block *b)
@@ -211,10 +224,10 @@ void jit_kill(struct x86_cpu *c, struct block *b)
 {
     if (!b->code)
         return;
-    uint8_t *entry = writable(c->jit, b->code);
+    uint32_t entry = b->entry->kept;
 
     c->count.jit_kills++;
-    entry[0] = 0xe9;
+    c->jit->write[entry] = 0xe9;
     aim(c->jit, entry + 1, b->entry->stale);
     b->code = NULL;
 }
@@ -224,38 +237,85 @@ static struct jit_exits *exits_of(struct block_link *link)
     return container_of(link - block_link_slot(link), struct block_end, link[0])->exits;
 }
 
-void jit_unlink(struct x86_cpu *c, struct block_link *link)
+/* The one that follows the link, or NULL. */
+static struct jit_exit *exit_of(struct block_link *link)
 {
     struct jit_exits *exits = exits_of(link);
-    struct jit_exit *exit = exits ? &exits->exit[block_link_slot(link)] : NULL;
+    unsigned slot = block_link_slot(link);
 
-    if (exit && exit->rel)
-        aim(c->jit, exit->rel, exit->unlinked);
+    return exits && slot < exits->exit_count && exits->exit[slot].rel ? &exits->exit[slot] : NULL;
+}
+
+void jit_unlink(struct x86_cpu *c, struct block_link *link)
+{
+    struct jit_exit *exit = exit_of(link);
+
+    if (!exit)
+        return;
+    aim(c->jit, exit->rel, exit->unlinked);
+    exit->aimed = false;
+}
+
+bool jit_looks_first(struct block_link *link)
+{
+    const struct jit_exit *exit = exit_of(link);
+
+    return !exit || exit->looks; /* the interpreter always does */
 }
 
 /* Every loop has a link that does not lead forward, or goes through the main loop or an indirect
  * branch: forward links need not look for events. */
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to)
 {
-    struct jit_exits *exits = exits_of(link);
-    struct jit_exit *exit = exits ? &exits->exit[block_link_slot(link)] : NULL;
+    struct jit_exit *exit = exit_of(link);
     bool forward;
 
     /* The block may just have been interpreted at another address than it is translated for. */
-    if (!exit || !exit->rel || !to->code || to->home_rip != c->rip || exit->rip != c->rip ||
+    if (!exit || !to->code || to->home_rip != c->rip || exit->rip != c->rip ||
         !jit_has(&c->vm->jit, JIT_OPT_CHAIN))
         return;
-    forward = to->home_rip > exits->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
+    exit->aimed = true;
+    forward = to->home_rip > exits_of(link)->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
     if (exit->kept)
         aim(c->jit, exit->rel, forward ? to->entry->kept_body : to->entry->kept);
     else
         aim(c->jit, exit->rel, forward ? to->entry->flags_body : to->entry->flags);
 }
 
+/* ---- system instructions ---- */
+
+/* As loop_once() in run.c looks. */
+static bool main_loop_is_wanted(const struct x86_cpu *c)
+{
+    return c->fault.pending || atomic_load_explicit(&c->pending, memory_order_relaxed) || c->intr_held ||
+           event_must_step(c) || c->mov_ss_shadow || c->run_state != X86_RUNNING;
+}
+
+const void *jit_do_system(struct x86_cpu *c, const struct jit_bail *bail)
+{
+    const struct block *b;
+
+    c->reg[REG_BLOCK_RIP] = bail->block_rip;
+    bail->insn->fn(c, bail->insn);
+    c->sti_shadow = false; /* over, even if the STI did not come by the main loop */
+    if (main_loop_is_wanted(c))
+        return NULL;
+    b = block_known(c);
+    if (!b || !b->code || b->home_rip != c->rip)
+        return NULL;
+    return jit_code_at(c->jit, b->entry->flags_body);
+}
+
 /* ---- misses and detours ---- */
 
-/* Host address of an access that needs no more than the access itself, or NULL. What is read
- * across pages that are not neighbours in RAM is copied. */
+/* Is a page fault there what the instruction raises, whatever else it would do? Then nobody has to walk again. */
+static bool may_raise(const struct x86_cpu *c, const struct jit_site *site, unsigned room)
+{
+    return site->sole && room >= site->size && !c->check && !c->vm->embedded;
+}
+
+/* Host address of an access that needs no more than the access itself, or NULL; it may have recorded a fault. What is
+ * read across pages that are not neighbours in RAM is copied. */
 static const uint8_t *host_of(struct x86_cpu *c, const struct jit_site *site, uint64_t va)
 {
     unsigned first = MEM_PAGE_SIZE - (unsigned)(va & (MEM_PAGE_SIZE - 1));
@@ -266,7 +326,7 @@ static const uint8_t *host_of(struct x86_cpu *c, const struct jit_site *site, ui
         (!in_64bit(c) && last > UINT32_MAX) ||
         mmu_checks_alignment(c) || (site->align && va & (site->align - 1u)))
         return NULL;
-    if (!mmu_translate(c, va, site->access, MMU_CURRENT, false, &x) || !x.host ||
+    if (!mmu_translate(c, va, site->access, MMU_CURRENT, may_raise(c, site, first), &x) || !x.host ||
         (site->access == MMU_WRITE && !x.plain))
         return NULL;
     if (first >= site->size)
@@ -312,11 +372,18 @@ static void note_half(struct x86_cpu *c, struct jit_site *site, uint64_t va)
 {
     uint8_t wanted = (uint8_t)(CPU_OFF(tlb) + (va >> 63 ? 8 : 0));
 
-    if (!site->half || *site->half == wanted || ++site->elsewhere < ELSEWHERE_OFTEN)
+    if (!site->half || c->jit->write[site->half] == wanted || ++site->elsewhere < ELSEWHERE_OFTEN)
         return;
     site->elsewhere = 0;
-    *site->half = wanted;
+    c->jit->write[site->half] = wanted;
 }
+
+INSN(insn_raised)
+{
+    /* back to the main loop, which delivers it */
+}
+
+static const struct insn raised = {.fn = insn_raised};
 
 static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
 {
@@ -335,6 +402,11 @@ static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
         return 1;
     }
     c->reg[REG_BLOCK_RIP] = site->block->home_rip;
+    if (c->fault.pending) {
+        c->rip = insn_rip(c, i);
+        c->jit_insn = &raised;
+        return 0;
+    }
     c->jit_insn = i;
     if (site->after) {
         *d = (struct jit_detour){.insn = *i,

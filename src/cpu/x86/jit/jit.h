@@ -30,6 +30,8 @@ struct jit;
 
 /* Forget all code: part of block_cache_empty(). */
 void jit_empty(struct x86_cpu *c);
+/* It is empty: give its memory back to the host. */
+void jit_give_back(struct x86_cpu *c);
 
 /* Is code of the mode of now ever translated? */
 static inline bool jit_can_translate(const struct x86_cpu *c)
@@ -44,8 +46,8 @@ void jit_translate(struct x86_cpu *c, struct block *b);
 /* May a block for one address be made one for another where the same code is, unless it says `stays`? */
 bool jit_may_move(const struct x86_cpu *c, uint64_t from, uint64_t to);
 
-/* b, which is translated, has got another home_rip: make its translation one for that. Nothing leads to
- * it, nothing out of it is linked, and it does not run. */
+/* b, which is translated, has got another home_rip: make its translation one for that. What it is linked
+ * with moves likewise, or is looked at first, and it does not run. */
 void jit_move(struct x86_cpu *c, const struct block *b);
 
 /* Granules (smc.h) of b's first page that its translation relies on, besides its own bytes. */
@@ -56,6 +58,9 @@ void jit_kill(struct x86_cpu *c, struct block *b);
 
 /* link's target is known now: let translated code jump there directly if both are translated. */
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to);
+
+/* Does translated code look at the context of link before it follows it? */
+bool jit_looks_first(struct block_link *link);
 
 /* The target of link is no longer what it was. */
 void jit_unlink(struct x86_cpu *c, struct block_link *link);

@@ -8,7 +8,7 @@ void *jit_data_alloc(struct translation *t, size_t len)
 {
     void *p = t->j->data_next;
 
-    t->j->data_next += (len + 15) & ~(size_t)15;
+    t->j->data_next += (len + 7) & ~(size_t)7;
     return p;
 }
 
@@ -29,6 +29,8 @@ void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int conditi
     struct block_link *link = &t->end->link[slot];
     struct stub *stub = &t->stub[slot];
 
+    if (slot >= t->exits->exit_count)
+        __builtin_trap(); /* whoever gave an operation one more sees it at once: exits_wanted() */
     stub->branch[1] = NULL;
     if (!in_own_page(t, rip)) {
         jit_flags_spare(t, t->count);
@@ -43,6 +45,12 @@ void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int conditi
     stub->kept = t->kept && !t->in_eflags;
 }
 
+/* Where in code memory the next instruction is. */
+static uint32_t here(const struct translation *t)
+{
+    return (uint32_t)(t->e.w - t->j->write);
+}
+
 static void emit_unlinked_exits(struct translation *t)
 {
     for (unsigned slot = 0; slot < 2; slot++) {
@@ -51,13 +59,13 @@ static void emit_unlinked_exits(struct translation *t)
         if (!s->branch[0])
             continue;
         t->exits->exit[slot] = (struct jit_exit){
-            .rel = s->branch[0], .unlinked = emit_here(&t->e), .kept = s->kept,
-            .rip = s->rip, .link = &t->end->link[slot]};
+            .rel = (uint32_t)(s->branch[0] - t->j->write), .unlinked = here(t), .kept = s->kept,
+            .looks = s->branch[1], .rip = s->rip, .link = &t->end->link[slot]};
         jit_note_word(t, &t->exits->exit[slot].rip);
         emit_patch(&t->e, s->branch[0]);
         if (s->branch[1])
             emit_patch(&t->e, s->branch[1]);
-        jit_jump_with(t, t->j->exit[s->kept], &t->exits->exit[slot]);
+        jit_jump_with(t, t->j->exit[s->kept][s->rip >> 63], &t->exits->exit[slot]);
     }
 }
 
@@ -154,12 +162,12 @@ void jit_detour(struct translation *t, unsigned n)
 
 /* ---- indirect branches ---- */
 
-void jit_emit_find_jump(struct emit *e)
+void jit_emit_find_jump(struct emit *e, unsigned half)
 {
     emit_move(e, H_R11, H_R10);
-    emit_ri(e, XO_AND_I, W32, H_R11, BLOCK_JUMPS - 1);
-    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump));
-    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps));
+    emit_rm(e, XO_AND, W32, H_R11, CPU(jump_mask));
+    emit_ri(e, XO_SHL_I8, W64, H_R11, LOG2_OF(struct block_jump) - BLOCK_JUMP_SHIFT);
+    emit_rm(e, XO_ADD, W64, H_R11, CPU(jumps[half]));
     emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, rip)));
 }
 
@@ -170,7 +178,7 @@ void jit_find_target(struct translation *t, unsigned n)
     struct emit *e = &t->e;
 
     jit_flags_spare(t, n);
-    jit_emit_find_jump(e);
+    jit_emit_find_jump(e, t->upper);
     jit_bail_if(t, n, CC_NE);
     emit_load(e, H_R10, H_R15, CPU_OFF(code_ctx) + (t->upper ? 8 : 0));
     emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, ctx)));
@@ -215,16 +223,16 @@ void jit_emit_entry(struct translation *t)
     t->kept = jit_wants_kept(t);
     t->in_eflags = !t->kept;
     if (t->kept || !live) {
-        at->kept = emit_here(&t->e);
+        at->kept = here(t);
         look_for_events(t);
-        at->kept_body = emit_here(&t->e);
-        at->flags = live ? NULL : at->kept;
-        at->flags_body = live ? NULL : at->kept_body;
+        at->kept_body = here(t);
+        at->flags = live ? 0 : at->kept;
+        at->flags_body = live ? 0 : at->kept_body;
     } else {
-        at->kept = at->kept_body = NULL;
-        at->flags = emit_here(&t->e);
+        at->kept = at->kept_body = 0;
+        at->flags = here(t);
         look_for_events_by_rcx(t);
-        at->flags_body = emit_here(&t->e);
+        at->flags_body = here(t);
     }
 }
 
@@ -233,22 +241,22 @@ static void emit_other_entries(struct translation *t)
     struct jit_entries *at = &t->exits->entry;
 
     if (!at->flags) {
-        at->flags = emit_here(&t->e);
+        at->flags = here(t);
         jit_emit_save_flags(&t->e);
-        emit_jmp(&t->e, at->kept);
-        at->flags_body = emit_here(&t->e);
+        emit_jmp(&t->e, jit_code_at(t->j, at->kept));
+        at->flags_body = here(t);
         jit_emit_save_flags(&t->e);
-        emit_jmp(&t->e, at->kept_body);
+        emit_jmp(&t->e, jit_code_at(t->j, at->kept_body));
     } else if (!at->kept) {
-        at->kept = emit_here(&t->e);
+        at->kept = here(t);
         look_for_events(t);
-        at->kept_body = emit_here(&t->e);
+        at->kept_body = here(t);
         jit_emit_restore_flags(&t->e);
-        emit_jmp(&t->e, at->flags_body);
+        emit_jmp(&t->e, jit_code_at(t->j, at->flags_body));
     }
     /* Leaving, and where the entry of a dead block leads. */
     emit_patch(&t->e, t->looked_up);
-    at->stale = emit_here(&t->e);
+    at->stale = here(t);
     jit_jump_with(t, t->j->stale[true], t->exits);
 }
 

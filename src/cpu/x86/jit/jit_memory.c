@@ -293,11 +293,41 @@ static bool varies(const struct translation *t, unsigned g)
     return g < 16 && t->varying & 1u << g;
 }
 
+/* Is the offset in the page that most of this segment's are in, as far as is known? Others would take the slot away from
+ * them. By a vote of those that are translated, in which two for different pages cancel each other (Boyer and Moore's). */
+static bool in_usual_page(struct translation *t, const struct address *a)
+{
+    struct jit_vote *v = &t->j->vote[a->seg - X86_FS];
+    uint32_t page = (uint32_t)(a->at >> MEM_PAGE_SHIFT);
+
+    if (!v->lead)
+        v->page = page;
+    v->lead += v->page == page ? 1 : -1u;
+    return v->page == page;
+}
+
+/* The slot for a fixed offset from FS or GS, or -1: what kernels keep there of each CPU, programs of each thread. */
+static int slot_of_segment(struct translation *t, const struct address *a, unsigned size, enum mmu_access access)
+{
+    if (a->seg < X86_FS || a->narrow || moves(t, a) || a->at != (uint64_t)(int64_t)(int32_t)a->at ||
+        a->at & (size - 1))
+        return -1;
+    if (access == MMU_READ && a->at < MEM_PAGE_SIZE)
+        return TLB_SLOT_SEG_READ_FIRST;
+    if (!in_usual_page(t, a))
+        return -1;
+    return access == MMU_WRITE ? TLB_SLOT_SEG_WRITE : TLB_SLOT_SEG_READ;
+}
+
 /* The slot for accesses by this instruction, which tend to stay within a page; or -1. */
 static int slot_for(struct translation *t, const struct address *a, unsigned size,
                     enum mmu_access access)
 {
-    if ((size & (size - 1)) || !is_direct(a) || !translation_has(t, JIT_OPT_SLOTS))
+    if ((size & (size - 1)) || !translation_has(t, JIT_OPT_SLOTS))
+        return -1;
+    if (a->fixed)
+        return slot_of_segment(t, a, size, access);
+    if (!is_direct(a))
         return -1;
     if (a->base == X86_RSP && a->index == X86_NO_REG)
         return a->disp & (int32_t)(size - 1) ? -1
@@ -316,6 +346,8 @@ static uint8_t *look_into_slot(struct translation *t, const struct address *a, u
     uint8_t *branch;
 
     offset_part(t, a, 0);
+    if (a->seg >= X86_FS)
+        emit_rm(e, XO_ADD, W64, H_R10, CPU(ea_base[a->seg]));
     emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t)-MEM_PAGE_SIZE | (size - 1));
     emit_rm(e, XO_CMP, W64, H_R10, CPU(slot[slot].tag));
     branch = emit_jcc_forward(e, CC_NE);
@@ -331,24 +363,42 @@ void jit_emit_fill_slot(struct emit *e, int slot)
         emit_mi(e, XO_MOV8_I, W32, CPU(slots_used), true);
 }
 
+/* Of a byte in the writable mapping, or NULL. */
+static uint32_t code_place(const struct translation *t, const uint8_t *byte)
+{
+    return byte ? (uint32_t)(byte - t->j->write) : 0;
+}
+
+/* Where the data of one of the first slots is expected: a segment's where its base is now. */
+static bool is_upper(const struct translation *t, const struct address *a)
+{
+    return a->seg >= X86_FS ? (t->c->ea_base[a->seg] + a->at) >> 63 : t->upper;
+}
+
 /* Not in the slot: look into the TLB, and put what it says into the slot. Returns the branch for a
  * miss there too, if any. */
 static uint8_t *fill_slot(struct translation *t, const struct miss *m)
 {
     struct emit *e = &t->e;
     struct jit_site *s = m->site;
-    uint8_t *branch;
+    uint8_t *branch, *half;
 
     if (m->slot < TLB_SLOT_FIRST_FREE && !s->align) {
         jit_address(t, &s->address);
         emit_lea_rip(e, H_R11, s);
-        emit_jmp(e, t->j->fill[s->access == MMU_WRITE][t->upper][__builtin_ctz(s->size)]);
+        emit_jmp(e, t->j->fill[m->slot][is_upper(t, &s->address)][__builtin_ctz(s->size)]);
         return NULL;
     }
-    branch = look_up(t, &s->address, s->size, s->access, s->align, &s->half);
+    branch = look_up(t, &s->address, s->size, s->access, s->align, &half);
+    s->half = code_place(t, half);
     jit_emit_fill_slot(e, m->slot);
     emit_jmp(e, s->hit);
     return branch;
+}
+
+void jit_note_sole(struct translation *t)
+{
+    t->miss[t->miss_count - 1].site->sole = true;
 }
 
 static bool is_locked(const struct x86_decoded *d)
@@ -376,7 +426,7 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
     *m->site = (struct jit_site){.block = t->b,
                                  .hit = emit_here(&t->e),
                                  .address = *a,
-                                 .half = m->half,
+                                 .half = code_place(t, m->half),
                                  .index = (uint8_t)n,
                                  .access = (uint8_t)access,
                                  .size = (uint8_t)size,

@@ -58,12 +58,14 @@ void jit_emit_own(struct translation *t, unsigned reg, uint64_t value)
 void jit_end_notes(struct translation *t)
 {
     size_t len = t->moving_count * sizeof(*t->moving);
+    uint8_t *notes;
 
     t->b->stays = !t->moves;
     if (!t->moves)
         return;
-    t->exits->moving_count = t->moving_count;
-    t->exits->moving = __builtin_memcpy(jit_data_alloc(t, len), t->moving, len);
+    notes = __builtin_memcpy(jit_data_alloc(t, len), t->moving, len);
+    t->exits->moving_count = (uint16_t)t->moving_count;
+    t->exits->moving = (uint32_t)(notes - t->j->run);
 }
 
 static void move_word(uint8_t *at, uint64_t by)
@@ -87,13 +89,14 @@ static void move_entry(uint8_t *at, uint64_t by)
 void jit_move(struct x86_cpu *c, const struct block *b)
 {
     struct jit_exits *exits = block_end(b)->exits;
+    const uint32_t *moving = (const uint32_t *)(const void *)(c->jit->run + exits->moving);
     uint64_t by = b->home_rip - exits->from;
 
     for (unsigned n = 0; n < exits->moving_count; n++) {
-        uint32_t offset = exits->moving[n] & ~NOTE_ENTRY;
+        uint32_t offset = moving[n] & ~NOTE_ENTRY;
         uint8_t *at = (offset < c->jit->code_bytes ? c->jit->write : c->jit->run) + offset;
 
-        if (exits->moving[n] & NOTE_ENTRY)
+        if (moving[n] & NOTE_ENTRY)
             move_entry(at, by);
         else
             move_word(at, by);

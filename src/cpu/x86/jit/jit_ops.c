@@ -291,6 +291,7 @@ static bool op_memory_form(struct translation *t, unsigned n)
         return false;
     a = jit_operand_address(t, n);
     p = jit_look_up(t, n, &a, m->size, m->written ? MMU_WRITE : MMU_READ, 0);
+    jit_note_sole(t);
     if (high || (uses_reg && jit_in_memory(d->reg) && p.spare == H_NONE))
         jit_fold(t, &p);
     jit_flags_op(t, n, p.spare);
@@ -501,6 +502,8 @@ static bool op_push(struct translation *t, unsigned n)
     if (d->has_mem)
         load_operand(t, n);
     p = push_place(t, n);
+    if (!d->has_mem)
+        jit_note_sole(t);
     if (d->has_mem) {
         emit_load(&t->e, H_R10, H_R15, CPU_OFF(jit_word));
         jit_emit_at(t, XO_MOV_M, H_R10, &p);
@@ -523,6 +526,7 @@ static bool op_pop(struct translation *t, unsigned n)
     if (d->osize != word_size(t) || d->has_mem || d->operand[0].kind != X86_OPERAND_GPR)
         return false;
     p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
+    jit_note_sole(t);
     jit_emit_at(t, XO_MOV, h, &p);
     if (g != X86_RSP)
         move_rsp(t, (int32_t)word_size(t));
@@ -585,6 +589,7 @@ static bool op_call(struct translation *t, unsigned n)
 {
     struct place p = push_place(t, n);
 
+    jit_note_sole(t);
     store_return(t, &p, n);
     move_rsp(t, -(int32_t)word_size(t));
     jit_exit_to(t, 0, insn_target(t, n), -1);
@@ -592,16 +597,22 @@ static bool op_call(struct translation *t, unsigned n)
     return true;
 }
 
+void jit_return(struct translation *t, unsigned n)
+{
+    jit_find_target(t, n);
+    move_rsp(t, (int32_t)word_size(t) + (int32_t)(t->d[n].imm & 0xffff));
+    jit_jump_to_target(t);
+    t->ended = true;
+}
+
 static bool op_ret(struct translation *t, unsigned n)
 {
     struct address a = jit_stack_address(t, 0);
     struct place p = jit_look_up(t, n, &a, word_size(t), MMU_READ, 0);
 
+    jit_note_sole(t);
     jit_emit_at(t, XO_MOV, H_R10, &p);
-    jit_find_target(t, n);
-    move_rsp(t, (int32_t)word_size(t) + (int32_t)(t->d[n].imm & 0xffff));
-    jit_jump_to_target(t);
-    t->ended = true;
+    jit_return(t, n);
     return true;
 }
 
@@ -679,6 +690,11 @@ static bool has_indirect(const struct translation *t)
     return translation_has(t, JIT_OPT_INDIRECT);
 }
 
+bool jit_is_return(const struct translation *t, unsigned n)
+{
+    return t->d[n].op == X86_OP_RET && has_indirect(t) && in_plain_form(t, n);
+}
+
 /* Does translated code look into the TLB for it? */
 static bool accesses_memory(const struct x86_decoded *d)
 {
@@ -698,6 +714,8 @@ bool jit_op(struct translation *t, unsigned n)
     case X86_OP_PREFETCHT1: case X86_OP_PREFETCHT2: case X86_OP_PREFETCHNTA: case X86_OP_PREFETCHW:
     case X86_OP_PREFETCHWT1: case X86_OP_PREFETCH:
         return true;
+    case X86_OP_XRSTOR:
+        return jit_op_system(t, n); /* it ends blocks */
     case X86_OP_LEA:
         return op_lea(t, n);
     case X86_OP_PUSH:
@@ -715,7 +733,7 @@ bool jit_op(struct translation *t, unsigned n)
     case X86_OP_CALL:
         return in_plain_form(t, n) && op_call(t, n);
     case X86_OP_RET:
-        return has_indirect(t) && in_plain_form(t, n) && op_ret(t, n);
+        return jit_is_return(t, n) && op_ret(t, n);
     case X86_OP_JMP_IND:
         return has_indirect(t) && in_plain_form(t, n) && op_jmp_indirect(t, n);
     case X86_OP_CALL_IND:

@@ -17,7 +17,7 @@ static const char *const opt_names[JIT_OPTS] = {
     [JIT_OPT_DIVIDE] = "divide", [JIT_OPT_STRING] = "string",
     [JIT_OPT_IF] = "if",         [JIT_OPT_SYSTEM] = "system",
     [JIT_OPT_PLACE] = "place",       [JIT_OPT_HOLD] = "hold",
-    [JIT_OPT_MOVE] = "move",
+    [JIT_OPT_MOVE] = "move",         [JIT_OPT_RUNS] = "runs",
 };
 
 #define WORD_MAX 32

@@ -46,6 +46,7 @@ enum jit_opt {
     JIT_OPT_PLACE,    /* use guest registers that live in memory there */
     JIT_OPT_HOLD,     /* do not load a register that the last instruction left in a scratch register */
     JIT_OPT_MOVE,     /* move translations of code that is mapped elsewhere now */
+    JIT_OPT_RUNS,     /* look PUSHes and POPs in a row up at once */
     JIT_OPTS
 };
 

@@ -27,7 +27,7 @@ START_TEST(each_optimisation_has_a_switch)
     ck_assert_int_eq(
         jit_options_parse("no-chain,no-narrow,no-indirect,no-liveness,no-memory,no-vector,no-guard,"
                           "no-detour,no-flags,no-forward,no-span,no-slots,no-cross,no-bmi,"
-                          "no-divide,no-string,no-if,no-system,no-place,no-hold,no-move,cache=64K,"
+                          "no-divide,no-string,no-if,no-system,no-place,no-hold,no-move,no-runs,cache=64K,"
                           "threshold=1",
                           &o, NULL),
         0);

@@ -20,23 +20,26 @@ struct address {
 };
 
 /* What seldom happens is a jump to a common stub with r11 at one of the following records, which
- * lie in jit.data. */
+ * lie in jit.data. Places in code memory are so far from its beginning, in either mapping. */
 
 /* One translated access that may miss the TLB. */
 struct jit_site {
     const struct block *block;
     const void *hit;          /* where to go on with the addend in r11 */
     struct address address;
+    uint32_t half;            /* place of the displacement that says in which half it is expected, or 0 */
     uint16_t after;           /* how far behind `hit` the instruction ends; 0: it ends the block */
     uint8_t index;            /* of the instruction, to interpret when it is no plain RAM */
     uint8_t access;           /* enum mmu_access */
     uint8_t size, align;
     uint8_t elsewhere;        /* how often the address was in the other half than expected */
-    uint8_t *half;            /* which is this displacement, in the writable mapping; or NULL */
-    bool locked;
-    bool flags_kept;          /* the guest's flags are in jit_flags, not in EFLAGS */
     uint8_t guarded, held;    /* as in jit_detour */
+    bool locked : 1;
+    bool sole : 1;            /* nothing that the instruction does before it can fail, nor does that access memory */
+    bool flags_kept : 1;      /* the guest's flags are in jit_flags, not in EFLAGS */
 };
+
+_Static_assert(sizeof(struct jit_site) == 48, "there are many of them");
 
 /* Where the interpreter takes over. */
 struct jit_bail {
@@ -70,25 +73,34 @@ struct jit_flags {
 
 /* Where a block's exits may be aimed at other translated blocks. */
 struct jit_exit {
-    uint8_t *rel;             /* displacement of the jump, in the writable mapping; or NULL */
-    const uint8_t *unlinked;  /* where it leads to leave for the main loop */
-    bool kept;                /* with the flags in jit_flags */
     uint64_t rip;             /* where it leads when it is linked */
     struct block_link *link;
+    uint32_t rel;             /* place of the jump's displacement; 0: there is none */
+    uint32_t unlinked;        /* where it leads to leave for the main loop */
+    bool kept;                /* with the flags in jit_flags */
+    bool looks;               /* whether the link's context is the one of now, before it goes there */
+    bool aimed;               /* at the code of the block that the link leads to */
 };
 
 struct jit_exits {
-    struct jit_entries entry;
-    struct jit_exit exit[2];  /* by link slot */
     uint64_t from;            /* home_rip of the block */
     uint64_t granules;        /* of its first page that it relies on besides its own bytes */
-    const uint32_t *moving;   /* what depends on the address: jit_move.c; NULL: it cannot be moved */
-    unsigned moving_count;
     const uint8_t *code;      /* the block's translation */
-    uint32_t code_bytes;
     const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
+    struct jit_entries entry;
+    uint32_t code_bytes;
     uint32_t checked;         /* so often */
+    uint32_t moving;          /* so far behind j->run is what depends on the address: jit_move.c */
+    uint16_t moving_count;    /* 0: it cannot be moved */
+    uint8_t exit_count;
     bool vector;              /* has x87, MMX, SSE or AVX instructions */
+    struct jit_exit exit[];   /* by link slot */
+};
+
+/* For the page with most fixed offsets from FS or GS (jit_memory.c). */
+struct jit_vote {
+    uint32_t page;
+    unsigned lead; /* so many more than all others since it was put up */
 };
 
 struct translation;
@@ -102,12 +114,16 @@ struct jit {
     uint8_t *rare, *rare_next; /* the part for what seldom runs, and its free rest */
     uint8_t *data, *data_next; /* sites, detours, exits: plain memory */
     const uint8_t *enter, *leave, *interpret, *slow, *interpret_slot;
-    const uint8_t *syscall, *sysret; /* with the flags kept; r11: a struct jit_syscall, jit_bail */
-    const uint8_t *bail[2], *exit[2], *stale[2]; /* by: the flags are kept */
-    const uint8_t *fill[2][2][JIT_FILL_SIZES]; /* by: write, upper half, log2 of the size */
+    const uint8_t *do_system; /* with the flags in EFLAGS; r11: a struct jit_bail */
+    const uint8_t *syscall, *sysret; /* with the flags kept; r11: a struct jit_syscall, jit_bail, */
+    const uint8_t *iret[2];   /* jit_bail; by the half of the address space that the code is in */
+    const uint8_t *bail[2], *stale[2]; /* by: the flags are kept */
+    const uint8_t *exit[2][2]; /* by: the flags are kept, half of the address space that it leads to */
+    const uint8_t *fill[TLB_SLOT_FIRST_FREE][2][JIT_FILL_SIZES]; /* by: slot, upper half, log2 of the size */
     size_t code_bytes, data_bytes;
     int perf_map, record;     /* files, or -1 */
     unsigned next_slot;       /* to give out, of x86_cpu.slot[] */
+    struct jit_vote vote[2];  /* FS, GS */
     struct jit_detour missed; /* for the instruction of a site, while it is interpreted */
     struct translation *translation; /* of the block in hand */
 };
@@ -123,6 +139,12 @@ struct jit {
 
 /* One part in so many of the code memory is for what seldom runs. */
 #define JIT_RARE_SHARE 3
+
+/* What runs at a place in code memory. */
+static inline const uint8_t *jit_code_at(const struct jit *j, uint32_t place)
+{
+    return j->run + place;
+}
 
 #define H_GUEST_RSP H_R12
 
@@ -153,10 +175,14 @@ static inline unsigned jit_host_reg(unsigned g)
 
 /* The stubs that all translated code shares, at j->write; sets j->first. */
 void jit_emit_stubs(struct x86_cpu *c);
-void jit_emit_system_stubs(struct x86_cpu *c, struct emit *e); /* those of jit_system.c */
+void jit_emit_privilege_stubs(struct x86_cpu *c, struct emit *e); /* those of jit_privilege.c */
 
 /* C half of a TLB miss: 1: go on at c->jit_resume with c->jit_addend; 0: interpret c->jit_insn. */
 uint64_t jit_slow(struct x86_cpu *c, struct jit_site *site);
+
+/* Interpret a system instruction that ends its block, by insn_end(). Returns the translation to go on with, or
+ * NULL where the main loop has something to do. */
+const void *jit_do_system(struct x86_cpu *c, const struct jit_bail *bail);
 
 /* With --jit perf: b, which has just been translated, gets a name. */
 void jit_note_for_perf(struct x86_cpu *c, const struct block *b);

@@ -92,11 +92,56 @@ static void emit_bail(struct emit *e, const struct jit *j, bool flags_kept)
     emit_jmp(e, j->interpret);
 }
 
-/* r11: a struct jit_exit that is not linked */
-static void emit_exit(struct emit *e, const struct jit *j, bool flags_kept)
+/* r11: a struct jit_exit that is linked, but was not in the address space of now, or in what has become
+ * of it: if the front cache knows the same block there, and it is translated for there, link it again and
+ * go on. Flags are kept. */
+static uint8_t *emit_link_again(struct emit *e, const struct jit *j, unsigned half, uint8_t *ret_other[4])
 {
-    if (flags_kept)
-        jit_emit_restore_flags(e);
+    uint8_t *never;
+
+    emit_mi(e, XO_CMP8_I, W32, host_mem(H_R11, offsetof(struct jit_exit, aimed)), 0);
+    never = emit_jcc_forward(e, CC_E);
+    emit_store(e, H_R11, H_R15, CPU_OFF(jit_resume));
+    emit_load(e, H_R10, H_R11, offsetof(struct jit_exit, rip));
+    jit_emit_find_jump(e, half);
+    ret_other[0] = emit_jcc_forward(e, CC_NE);
+    emit_rm(e, XO_MOV, W64, H_R10, CPU(code_ctx[half]));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, ctx)));
+    ret_other[1] = emit_jcc_forward(e, CC_NE);
+    emit_lea_rip(e, H_R10, j->interpret_slot);
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, code)));
+    ret_other[2] = emit_jcc_forward(e, CC_E);
+    emit_store(e, H_RAX, H_R15, REG_OFF(X86_RAX));
+    emit_load(e, H_RAX, H_R15, CPU_OFF(jit_resume));
+    emit_load(e, H_RAX, H_RAX, offsetof(struct jit_exit, link));
+    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, to));
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_RAX, offsetof(struct block_link, to)));
+    ret_other[3] = emit_jcc_forward(e, CC_NE);
+    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, ctx));
+    emit_store(e, H_R10, H_RAX, offsetof(struct block_link, ctx));
+    emit_load(e, H_RAX, H_R15, REG_OFF(X86_RAX));
+    emit_jmp_mem(e, H_R11, offsetof(struct block_jump, code));
+    return never;
+}
+
+/* r11: a struct jit_exit that is not linked */
+static void emit_exit(struct emit *e, const struct jit *j, bool flags_kept, unsigned half)
+{
+    uint8_t *never, *other[4];
+
+    if (!flags_kept) {
+        emit_store(e, H_R11, H_R15, CPU_OFF(jit_resume));
+        jit_emit_save_flags(e);
+        emit_load(e, H_R11, H_R15, CPU_OFF(jit_resume));
+    }
+    never = emit_link_again(e, j, half, other);
+    emit_patch(e, other[3]);
+    emit_load(e, H_RAX, H_R15, REG_OFF(X86_RAX));
+    for (unsigned n = 0; n < 3; n++)
+        emit_patch(e, other[n]);
+    emit_load(e, H_R11, H_R15, CPU_OFF(jit_resume));
+    emit_patch(e, never);
+    jit_emit_restore_flags(e);
     emit_load(e, H_R10, H_R11, offsetof(struct jit_exit, link));
     emit_store(e, H_R10, H_R15, CPU_OFF(link));
     emit_load(e, H_R10, H_R11, offsetof(struct jit_exit, rip));
@@ -132,10 +177,29 @@ static void emit_slow(struct emit *e)
     emit_jmp_mem(e, H_R15, CPU_OFF(jit_resume));
 }
 
-/* Not in a stack's slot: look into the TLB, and put what it says into the slot. r10: the address;
- * r11: the struct jit_site */
-static void emit_fill(struct emit *e, const struct jit *j, bool write, bool upper, unsigned size)
+/* A system instruction; r11: its struct jit_bail */
+static void emit_do_system(struct emit *e)
 {
+    uint8_t *on;
+
+    emit_spill_guest(e);
+    emit_move(e, H_RSI, H_R11);
+    emit_call(e, jit_do_system);
+    emit_rr(e, XO_TEST, W64, H_RAX, H_RAX);
+    on = emit_jcc_forward(e, CC_NE);
+    emit_pop_kept(e);
+    emit_op(e, XO_RET);
+    emit_patch(e, on);
+    emit_move(e, H_R11, H_RAX);
+    emit_load_guest(e);
+    emit_r(e, XO_JMP, W32, H_R11);
+}
+
+/* Not in one of the first slots: look into the TLB, and put what it says into the slot. r10: the address;
+ * r11: the struct jit_site */
+static void emit_fill(struct emit *e, const struct jit *j, int slot, bool upper, unsigned size)
+{
+    bool write = slot == TLB_SLOT_STACK_WRITE || slot == TLB_SLOT_SEG_WRITE;
     uint8_t *miss, *half;
 
     emit_store(e, H_R11, H_R15, CPU_OFF(jit_resume)); /* free until jit_slow() sets it */
@@ -143,7 +207,7 @@ static void emit_fill(struct emit *e, const struct jit *j, bool write, bool uppe
     if (size > 1)
         emit_lea(e, H_R10, H_R10, H_NONE, 0, (int32_t)size - 1);
     miss = jit_emit_look_up(e, jit_table(upper), write ? MMU_WRITE : MMU_READ, 0, &half);
-    jit_emit_fill_slot(e, write ? TLB_SLOT_STACK_WRITE : TLB_SLOT_STACK_READ);
+    jit_emit_fill_slot(e, slot);
     emit_load(e, H_R10, H_R15, CPU_OFF(jit_resume));
     emit_jmp_mem(e, H_R10, offsetof(struct jit_site, hit));
     emit_patch(e, miss);
@@ -181,22 +245,26 @@ void jit_emit_stubs(struct x86_cpu *c)
     emit_interpret(&e, check);
     j->slow = emit_here(&e);
     emit_slow(&e);
+    j->do_system = emit_here(&e);
+    emit_do_system(&e);
     j->interpret_slot = emit_here(&e);
     emit_interpret_slot(&e, j, check);
     for (unsigned k = 0; k < 2; k++) {
         j->bail[k] = emit_here(&e);
         emit_bail(&e, j, k);
-        j->exit[k] = emit_here(&e);
-        emit_exit(&e, j, k);
+        for (unsigned half = 0; half < 2; half++) {
+            j->exit[k][half] = emit_here(&e);
+            emit_exit(&e, j, k, half);
+        }
         j->stale[k] = emit_here(&e);
         emit_stale(&e, j, k);
     }
-    for (unsigned write = 0; write < 2; write++)
+    for (int slot = 0; slot < TLB_SLOT_FIRST_FREE; slot++)
         for (unsigned upper = 0; upper < 2; upper++)
             for (unsigned n = 0; n < JIT_FILL_SIZES; n++) {
-                j->fill[write][upper][n] = emit_here(&e);
-                emit_fill(&e, j, write, upper, 1u << n);
+                j->fill[slot][upper][n] = emit_here(&e);
+                emit_fill(&e, j, slot, upper, 1u << n);
             }
-    jit_emit_system_stubs(c, &e);
+    jit_emit_privilege_stubs(c, &e);
     j->first = e.w;
 }

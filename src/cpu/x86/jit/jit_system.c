@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* System instructions in translated code: for the usual case, and where anything is out of the ordinary
- * the interpreter does them (system/). Those that change privilege go by tables that
- * mmu_select_tables() keeps for all kinds of code. */
+ * the interpreter does them (system/). Those that go to other code: jit_privilege.c. */
 #include "cpu/x86/jit/translate.h"
-#include "cpu/x86/system/segment.h"
 
 static void store_selector(struct translation *t, unsigned n)
 {
@@ -174,6 +172,32 @@ static bool op_rdbase(struct translation *t, unsigned n)
     return true;
 }
 
+/* Another segment's base may be what the code behind it is bound to: blocks end with it. */
+static bool op_wrbase(struct translation *t, unsigned n)
+{
+    const struct insn *i = &t->b->insn[n + 1];
+    struct emit *e = &t->e;
+    bool fs = i->imm == X86_FS;
+
+    if (t->narrow || i->aux < 4)
+        return false;
+    jit_flags_spare(t, n);
+    emit_mi(e, XO_TEST8_I, W32, CPU_BEHIND(cr4, 2), X86_CR4_FSGSBASE >> 16);
+    jit_bail_if(t, n, CC_E);
+    if (jit_in_memory(i->rm))
+        emit_rm(e, XO_MOV, emit_width(i->aux == 8), H_R10, GUEST_REG(i->rm));
+    else
+        emit_move_sized(e, H_R10, jit_host_reg(i->rm), emit_width(i->aux == 8));
+    emit_move(e, H_R11, H_R10); /* canonical? */
+    emit_ri(e, XO_SHL_I8, W64, H_R11, 16);
+    emit_ri(e, XO_SAR_I8, W64, H_R11, 16);
+    emit_rr(e, XO_CMP_M, W64, H_R11, H_R10);
+    jit_bail_if(t, n, CC_NE);
+    emit_rm(e, XO_MOV_M, W64, H_R10, fs ? CPU(seg[X86_FS].base) : CPU(seg[X86_GS].base));
+    emit_rm(e, XO_MOV_M, W64, H_R10, fs ? CPU(ea_base[X86_FS]) : CPU(ea_base[X86_GS]));
+    return go_on_behind(t, n);
+}
+
 static bool op_cld_std(struct translation *t, unsigned n)
 {
     jit_flags_spare(t, n);
@@ -205,21 +229,6 @@ static bool op_rdtsc(struct translation *t, unsigned n)
 
 /* ---- what memory may be accessed ---- */
 
-static void use_tables(struct emit *e, unsigned who)
-{
-    for (unsigned half = 0; half < 2; half++) {
-        emit_rm(e, XO_MOV, W64, H_R10, CPU(tlb_for[who][half]));
-        emit_rm(e, XO_MOV_M, W64, H_R10, CPU(tlb[half]));
-    }
-}
-
-/* Those of loops must not be in use. */
-static void empty_slots(struct emit *e)
-{
-    emit_mi(e, XO_MOV_I, W64, CPU(slot[TLB_SLOT_STACK_READ].tag), TLB_NO_TAG);
-    emit_mi(e, XO_MOV_I, W64, CPU(slot[TLB_SLOT_STACK_WRITE].tag), TLB_NO_TAG);
-}
-
 #define AC_BYTE 2 /* of RFLAGS */
 
 _Static_assert(X86_FLAG_AC >> 8 * AC_BYTE == 4, "which bit it is in there");
@@ -233,232 +242,32 @@ static bool op_stac_clac(struct translation *t, unsigned n)
     for_cpl0(t, n);
     if (t->d[n].op == X86_OP_STAC) { /* what is in the slots may be accessed all the more */
         emit_mi(e, XO_OR8_I, W32, CPU_BEHIND(rflags, AC_BYTE), 4);
-        use_tables(e, TLB_FOR_KERNEL_AC);
+        jit_emit_use_tables(e, TLB_FOR_KERNEL_AC);
     } else {
         emit_mi(e, XO_CMP8_I, W32, CPU(slots_used), 0);
         jit_bail_if(t, n, CC_NE);
         emit_mi(e, XO_AND8_I, W32, CPU_BEHIND(rflags, AC_BYTE), 0xff & ~4u);
-        use_tables(e, TLB_FOR_KERNEL);
-        empty_slots(e);
+        jit_emit_use_tables(e, TLB_FOR_KERNEL);
+        jit_emit_empty_slots(e);
     }
     return go_on_behind(t, n);
 }
 
-/* ---- SYSCALL and SYSRET ----
- *
- * Their stubs are entered with the flags kept in jit_flags and a record in r11, which is put away
- * into jit_word. First everything is looked at that could be out of the ordinary, then all is done.
- * TF and breakpoints are off in translated code. What is pending is looked at here: the target's entry
- * does it only if that is translated. */
+/* ---- by the interpreter's function ---- */
 
-struct bails {
-    uint8_t *branch[12]; /* SYSRET has 9 at most */
-    unsigned count;
-};
-
-static void bail_if(struct emit *e, struct bails *b, unsigned cc)
-{
-    if (b->count == ARRAY_SIZE(b->branch))
-        __builtin_trap(); /* whoever added one more sees it at the first vCPU */
-    b->branch[b->count++] = emit_jcc_forward(e, cc);
-}
-
-static void emit_bails(struct emit *e, const struct bails *b, const struct jit *j)
-{
-    for (unsigned n = 0; n < b->count; n++)
-        emit_patch(e, b->branch[n]);
-    emit_rm(e, XO_MOV, W64, H_R11, CPU(jit_word));
-    emit_jmp(e, j->bail[true]);
-}
-
-static void bail_unless_usual(struct emit *e, struct bails *b, bool check)
-{
-    emit_mi(e, XO_TEST8_I, W32, CPU(efer), X86_EFER_SCE);
-    emit_rm(e, XO_MOV_M, W64, H_R11, CPU(jit_word));
-    bail_if(e, b, CC_E);
-    emit_mi(e, XO_CMP8_I, W32, CPU(slots_used), 0);
-    bail_if(e, b, CC_NE);
-    emit_mi(e, XO_CMP8_I, W32, CPU(intr_held), 0);
-    bail_if(e, b, CC_NE);
-    if (!check) { /* there each block is left for the main loop */
-        emit_mi(e, XO_CMP_I8, W32, CPU(pending), 0);
-        bail_if(e, b, CC_NE);
-    }
-}
-
-/* r11 = the struct block_jump for the address in r10, in the context of now but for these bits. */
-static void find_target(struct emit *e, struct bails *b, unsigned half, unsigned op, unsigned bits)
-{
-    jit_emit_find_jump(e);
-    bail_if(e, b, CC_NE);
-    emit_rm(e, XO_MOV, W64, H_R10, CPU(code_ctx[half]));
-    emit_ri(e, op, W64, H_R10, bits);
-    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, ctx)));
-    bail_if(e, b, CC_NE);
-}
-
-/* enter_flat() of 64-bit code; selector of CS in reg, which becomes that of SS. */
-static void enter_flat(struct emit *e, unsigned cpl, unsigned reg, int ss_behind_cs)
-{
-    static const uint8_t seg[2] = {X86_CS, X86_SS};
-
-    for (unsigned n = 0; n < 2; n++) {
-        unsigned attr = (n ? SEG_ATTR_DATA32 : SEG_ATTR_CODE64) | cpl << SEG_ATTR_DPL_SHIFT;
-
-        if (n)
-            emit_ri(e, XO_ADD_I8, W32, reg, (uint64_t)(int64_t)ss_behind_cs);
-        emit_mi(e, XO_MOV_I, W64, CPU(seg[seg[n]].base), 0);
-        emit_mi(e, XO_MOV_I, W32, CPU(seg[seg[n]].limit), UINT32_MAX);
-        emit_rm(e, XO_MOV_M, W16, reg, CPU(seg[seg[n]].selector));
-        emit_mi(e, XO_MOV16_I, W16, CPU(seg[seg[n]].attr), attr);
-    }
-    emit_mi(e, XO_MOV8_I, W32, CPU(cs_flat), true);
-    emit_mi(e, XO_MOV8_I, W32, CPU(ss_flat), true);
-    emit_mi(e, XO_MOV8_I, W32, CPU(stack32), true);
-    emit_mi(e, XO_MOV8_I, W32, CPU(cpl), cpl);
-    for (unsigned half = 0; half < 2; half++)
-        if (cpl)
-            emit_mi(e, XO_OR8_I, W32, CPU(code_ctx[half]), CODE_CTX_USER);
-        else
-            emit_mi(e, XO_AND8_I, W32, CPU(code_ctx[half]), 0xff & ~CODE_CTX_USER);
-    use_tables(e, cpl ? TLB_FOR_USER : TLB_FOR_KERNEL);
-    empty_slots(e);
-}
-
-#define OF_BIT ((unsigned)__builtin_ctz(X86_FLAG_OF))
-
-/* r10 = RFLAGS as SYSCALL saves them; rcx is clobbered. */
-static void gather_flags(struct emit *e)
-{
-    emit_rm(e, XO_MOVZX8, W32, H_R10, CPU_BEHIND(jit_flags, 1));
-    emit_ri(e, XO_AND_I, W32, H_R10, X86_FLAGS_ARITH & ~X86_FLAG_OF);
-    emit_rm(e, XO_MOVZX8, W32, H_RCX, CPU(jit_flags));
-    emit_ri(e, XO_AND_I8, W32, H_RCX, AF_OF);
-    emit_ri(e, XO_SHL_I8, W32, H_RCX, OF_BIT);
-    emit_rr(e, XO_ADD_M, W64, H_RCX, H_R10);
-    emit_rm(e, XO_OR, W64, H_R10, CPU(rflags));
-    emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t) ~(int64_t)X86_FLAG_RF);
-}
-
-/* Where another engine may want to be asked. */
-static void bail_where_it_ends(struct emit *e, struct bails *b, bool ends)
-{
-    if (!ends)
-        return;
-    emit_mi(e, XO_CMP8_I, W32, CPU(user_ends), 0);
-    bail_if(e, b, CC_NE);
-}
-
-static void emit_syscall(struct emit *e, const struct jit *j, bool check, bool ends)
-{
-    struct bails b = {.count = 0};
-
-    bail_unless_usual(e, &b, check);
-    bail_where_it_ends(e, &b, ends);
-    emit_rm(e, XO_MOV, W64, H_R10, CPU(fmask));
-    emit_r(e, XO_NOT, W64, H_R10);
-    emit_rm(e, XO_AND, W64, H_R10, CPU(rflags));
-    emit_ri(e, XO_TEST_I, W32, H_R10, X86_FLAG_AC); /* it would stay: other tables */
-    bail_if(e, &b, CC_NE);
-    emit_rm(e, XO_MOV, W64, H_R10, CPU(lstar));
-    find_target(e, &b, 1, XO_AND_I, (unsigned)~CODE_CTX_USER);
-
-    gather_flags(e);
-    emit_rm(e, XO_MOV_M, W64, H_R10, GUEST_REG(X86_R11));
-    emit_rm(e, XO_MOV, W64, H_RCX, CPU(fmask));
-    emit_r(e, XO_NOT, W64, H_RCX);
-    emit_rr(e, XO_AND_M, W64, H_RCX, H_R10);
-    emit_ri(e, XO_AND_I, W64, H_R10, (uint64_t) ~(int64_t)X86_FLAGS_ARITH);
-    emit_ri(e, XO_OR_I8, W32, H_R10, X86_FLAG_1);
-    emit_rm(e, XO_MOV_M, W64, H_R10, CPU(rflags));
-    emit_rm(e, XO_AND8_M, W32, H_RCX, CPU_BEHIND(jit_flags, 1));
-    emit_ri(e, XO_SHR_I8, W32, H_RCX, OF_BIT);
-    emit_rm(e, XO_AND8_M, W32, H_RCX, CPU(jit_flags));
-    emit_rm(e, XO_MOVZX16, W32, H_RCX, CPU_BEHIND(star, 4));
-    emit_ri(e, XO_AND_I, W32, H_RCX, 0xfffc);
-    enter_flat(e, 0, H_RCX, 8);
-    emit_mi(e, XO_ADD_I8, W64, CPU(count.syscalls), 1);
-    emit_rm(e, XO_MOV, W64, H_RCX, CPU(jit_word));
-    emit_load(e, H_RCX, H_RCX, offsetof(struct jit_syscall, next_rip));
-    emit_jmp_mem(e, H_R11, offsetof(struct block_jump, code));
-    emit_bails(e, &b, j);
-}
-
-/* What SYSRET takes of R11. */
-#define SYSRET_FLAGS UINT64_C(0x3c7fd7)
-
-static void emit_sysret(struct emit *e, const struct jit *j, bool check, bool ends)
-{
-    struct bails b = {.count = 0};
-
-    bail_unless_usual(e, &b, check);
-    emit_mi(e, XO_CMP8_I, W32, CPU(cpl), 0);
-    bail_if(e, &b, CC_NE);
-    emit_mi(e, XO_TEST_I, W32, GUEST_REG(X86_R11), X86_FLAG_TF | X86_FLAG_AC);
-    bail_if(e, &b, CC_NE);
-    emit_move(e, H_R10, H_RCX);
-    bail_where_it_ends(e, &b, ends);
-    find_target(e, &b, 0, XO_OR_I8, CODE_CTX_USER);
-    emit_rm(e, XO_MOV, W64, H_R10, GUEST_REG(X86_R11));
-    emit_ri(e, XO_AND_I, W64, H_R10, SYSRET_FLAGS & ~(uint64_t)X86_FLAGS_ARITH);
-    emit_ri(e, XO_OR_I8, W32, H_R10, X86_FLAG_1);
-    emit_rm(e, XO_MOV_M, W64, H_R10, CPU(rflags));
-    emit_rm(e, XO_MOV, W64, H_R10, GUEST_REG(X86_R11));
-    emit_rm(e, XO_MOV8_M, W32, H_R10, CPU_BEHIND(jit_flags, 1));
-    emit_ri(e, XO_SHR_I8, W32, H_R10, OF_BIT);
-    emit_ri(e, XO_AND_I8, W32, H_R10, AF_OF);
-    emit_rm(e, XO_MOV8_M, W32, H_R10, CPU(jit_flags));
-    emit_rm(e, XO_MOVZX16, W32, H_R10, CPU_BEHIND(star, 6));
-    emit_ri(e, XO_ADD_I8, W32, H_R10, 16);
-    emit_ri(e, XO_OR_I8, W32, H_R10, 3);
-    emit_rm(e, XO_MOV_M, W64, H_R11, CPU(jit_resume));
-    emit_move(e, H_R11, H_R10);
-    enter_flat(e, 3, H_R11, -8);
-    emit_rm(e, XO_MOV, W64, H_R11, CPU(jit_resume));
-    emit_jmp_mem(e, H_R11, offsetof(struct block_jump, code));
-    emit_bails(e, &b, j);
-}
-
-void jit_emit_system_stubs(struct x86_cpu *c, struct emit *e)
-{
-    struct jit *j = c->jit;
-
-    j->syscall = emit_here(e);
-    emit_syscall(e, j, c->check, c->user_ends);
-    j->sysret = emit_here(e);
-    emit_sysret(e, j, c->check, c->user_ends);
-}
-
-static bool op_syscall(struct translation *t, unsigned n)
-{
-    struct jit_syscall *s;
-
-    if (t->narrow)
-        return false;
-    s = jit_data_alloc(t, sizeof(*s));
-    *s = (struct jit_syscall){{&t->b->insn[n + 1], t->b->home_rip}, insn_behind(t, n)};
-    jit_note_word(t, &s->bail.block_rip);
-    jit_note_word(t, &s->next_rip);
-    jit_flags_spare(t, n);
-    jit_jump_with(t, t->j->syscall, s);
-    t->ended = true;
-    return true;
-}
-
-/* To 64-bit code. The flags of now do not matter. */
-static bool op_sysret(struct translation *t, unsigned n)
+/* Those that end their block for the main loop to look at what has changed, done so often that it pays
+ * to look here (jit_do_system()). */
+static bool op_called(struct translation *t, unsigned n)
 {
     struct jit_bail *bail;
 
-    if (t->narrow || !t->d[n].rex_w)
+    if (t->c->check)
         return false;
     bail = jit_data_alloc(t, sizeof(*bail));
     *bail = (struct jit_bail){&t->b->insn[n + 1], t->b->home_rip};
     jit_note_word(t, &bail->block_rip);
-    jit_flags_spare(t, n);
-    if (!t->kept)
-        jit_emit_save_flags(&t->e);
-    jit_jump_with(t, t->j->sysret, bail);
+    jit_flags_restore(t, n);
+    jit_jump_with(t, t->j->do_system, bail);
     t->ended = true;
     return true;
 }
@@ -482,14 +291,17 @@ bool jit_op_system(struct translation *t, unsigned n)
         return on && op_mov_from_cr(t, n);
     case X86_OP_RDFSBASE: case X86_OP_RDGSBASE:
         return on && op_rdbase(t, n);
+    case X86_OP_WRFSBASE: case X86_OP_WRGSBASE:
+        return on && op_wrbase(t, n);
+    case X86_OP_MOV_TO_CR: case X86_OP_CLTS: case X86_OP_INVLPG: case X86_OP_INVPCID: case X86_OP_WRMSR:
+    case X86_OP_XRSTOR: case X86_OP_CPUID: case X86_OP_IN: case X86_OP_OUT:
+        return on && op_called(t, n);
     case X86_OP_CLD: case X86_OP_STD:
         return on && op_cld_std(t, n);
     case X86_OP_STAC: case X86_OP_CLAC:
         return on && op_stac_clac(t, n);
-    case X86_OP_SYSCALL:
-        return on && op_syscall(t, n);
-    case X86_OP_SYSRET:
-        return on && op_sysret(t, n);
+    case X86_OP_SYSCALL: case X86_OP_SYSRET: case X86_OP_IRET:
+        return on && jit_op_privilege(t, n);
     default:
         return false;
     }

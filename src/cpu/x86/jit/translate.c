@@ -76,11 +76,16 @@ static bool has_room(const struct translation *t, const uint8_t *entry)
 static void emit_body(struct translation *t, const uint8_t *entry)
 {
     for (unsigned n = 0; n < t->count && !t->ended; n++) {
-        unsigned first_miss = t->miss_count, first_bail = t->bail_count;
+        unsigned first_miss = t->miss_count, first_bail = t->bail_count, run;
 
         if (!has_room(t, entry)) {
             jit_interpret_rest(t, n);
             return;
+        }
+        run = jit_op_run(t, n);
+        if (run) {
+            n += run - 1;
+            continue;
         }
         if (jit_op(t, n)) {
             if (!translation_has(t, JIT_OPT_FLAGS))
@@ -117,6 +122,31 @@ static bool has_vectors(const struct translation *t)
     return false;
 }
 
+/* One for each link that there may be: direct branches, and those blocks that just go on, have one. */
+static unsigned exits_wanted(const struct translation *t)
+{
+    switch (t->d[t->count - 1].op) {
+    case X86_OP_JCC:
+        return 2;
+    case X86_OP_RET: case X86_OP_JMP_IND: case X86_OP_CALL_IND:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+static void alloc_exits(struct translation *t)
+{
+    unsigned count = exits_wanted(t);
+
+    t->exits = jit_data_alloc(t, sizeof(*t->exits) + count * sizeof(t->exits->exit[0]));
+    *t->exits = (struct jit_exits){
+        .from = t->b->home_rip, .vector = has_vectors(t), .exit_count = (uint8_t)count};
+    for (unsigned slot = 0; slot < count; slot++)
+        t->exits->exit[slot].rel = 0;
+    jit_note_word(t, &t->exits->from);
+}
+
 void jit_translate(struct x86_cpu *c, struct block *b)
 {
     struct jit *j = c->jit;
@@ -145,9 +175,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->narrow = !in_64bit(c);
     if ((block_page(b, 1) && !translation_has(t, JIT_OPT_CROSS)) || !decode_again(t))
         return;
-    t->exits = jit_data_alloc(t, sizeof(*t->exits));
-    *t->exits = (struct jit_exits){.from = b->home_rip, .vector = has_vectors(t)};
-    jit_note_word(t, &t->exits->from);
+    alloc_exits(t);
     jit_find_live_flags(t);
     t->guard = guards_of(b, t->count);
     if (c->check)
@@ -166,7 +194,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     j->rare_next = t->e.w;
     b->fixed = true;
     b->entry = &t->exits->entry;
-    b->code = b->entry->kept;
+    b->code = jit_code_at(j, b->entry->kept);
     t->end->exits = t->exits;
     c->count.jit_guest_bytes += b->insn[t->count].off + b->insn[t->count].len;
     jit_note_for_perf(c, b);

@@ -93,11 +93,25 @@ static inline bool translation_has(const struct translation *t, enum jit_opt opt
 /* Emit instruction n. False: it is not one we translate. */
 bool jit_op(struct translation *t, unsigned n);
 
+/* Emit what is done as one from instruction n on: PUSHes or POPs in a row (jit_runs.c). The number of instructions, or
+ * 0: jit_op() is to do n by itself. */
+unsigned jit_op_run(struct translation *t, unsigned n);
+
+/* Is instruction n a RET that is translated? Emit it, r10 being what it reads, while RSP still points there. */
+bool jit_is_return(const struct translation *t, unsigned n);
+void jit_return(struct translation *t, unsigned n);
+
 /* Some of the integer ones of jit_op(): those of jit_integer.c. */
 bool jit_op_integer(struct translation *t, unsigned n);
 
 /* The system's part of them: those of jit_system.c. */
 bool jit_op_system(struct translation *t, unsigned n);
+
+/* Of those again: SYSCALL, SYSRET and IRET. And what STAC and CLAC share with them: have the tables of who,
+ * enum TLB_FOR_*; empty the stack's slots, those of loops not being in use. r10 is clobbered. */
+bool jit_op_privilege(struct translation *t, unsigned n);
+void jit_emit_use_tables(struct emit *e, unsigned who);
+void jit_emit_empty_slots(struct emit *e);
 
 /* The vector and x87 instructions of jit_op(). */
 bool jit_op_fpu(struct translation *t, unsigned n);
@@ -184,6 +198,10 @@ void jit_address(struct translation *t, const struct address *a);
 struct place jit_look_up(struct translation *t, unsigned n, const struct address *a, unsigned size,
                          enum mmu_access access, unsigned align);
 
+/* Nothing that the instruction does before the access that has just been looked up can fail, nor does that access
+ * memory: a page fault there is the instruction's. */
+void jit_note_sole(struct translation *t);
+
 /* Make the place need one register, r10. */
 void jit_fold(struct translation *t, struct place *p);
 
@@ -227,9 +245,9 @@ void jit_end_notes(struct translation *t);
  * goes there, or -1. */
 void jit_exit_to(struct translation *t, unsigned slot, uint64_t rip, int condition);
 
-/* r11 becomes the struct block_jump in which the code for the address in r10 would be; the flags say
- * whether its rip is that. */
-void jit_emit_find_jump(struct emit *e);
+/* r11 becomes the struct block_jump in which the code for the address in r10, of this half of the address space, would
+ * be; the flags say whether its rip is that. */
+void jit_emit_find_jump(struct emit *e, unsigned half);
 /* Find the code for the address in r10: r11 becomes its struct block_jump, r10 is lost. It not
  * being there, or no longer, instruction n is interpreted: nothing of it may have happened yet. */
 void jit_find_target(struct translation *t, unsigned n);

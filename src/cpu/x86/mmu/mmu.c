@@ -12,14 +12,10 @@
 
 #define TABLE_COUNT  ((MMU_ASIDS + 1) * MMU_KINDS + 1)
 #define TABLES_BYTES (TABLE_COUNT * TLB_ENTRIES * sizeof(struct tlb_entry))
+#define HUGE_BYTES   PAGES_HUGE /* the upper half's and the first address spaces' */
 
 /* Mode bits of code_ctx: what else the same bytes at the same address depend on. */
 #define CTX_MODE_BITS 5
-
-static void fill_words(void *p, uint64_t value, size_t count)
-{
-    __asm__ volatile("rep stosq" : "+D"(p), "+c"(count) : "a"(value) : "memory");
-}
 
 /* NULL is no error: then all entries are looked at. */
 static uint16_t *map_stored(const struct mem *mem, size_t *ret_bytes)
@@ -34,6 +30,20 @@ static uint16_t *map_stored(const struct mem *mem, size_t *ret_bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* In the order in which their tables lie in memory: all programs of a guest use the first. */
+static struct mmu_space *space_number(struct mmu *m, unsigned n)
+{
+    return n ? &m->lower[n - 1] : &m->upper;
+}
+
+/* Their memory is zeroed. */
+static void init_tables(struct mmu *m)
+{
+    for (unsigned n = 0; n <= MMU_ASIDS; n++)
+        for (unsigned kind = 0; kind < MMU_KINDS; kind++)
+            tlb_table_init(&space_number(m, n)->table[kind], m->tables + (n * MMU_KINDS + kind) * TLB_ENTRIES);
+}
+
 int mmu_create(struct x86_cpu *c)
 {
     struct mmu *m = calloc(1, sizeof(*m));
@@ -41,7 +51,7 @@ int mmu_create(struct x86_cpu *c)
 
     if (!m)
         return -ENOMEM;
-    t = pages_map(TABLES_BYTES);
+    t = pages_reserve(TABLES_BYTES);
     if (!t) {
         free(m);
         return -ENOMEM;
@@ -49,13 +59,9 @@ int mmu_create(struct x86_cpu *c)
     m->tables = t;
     m->stored = map_stored(c->vm->mem, &m->stored_bytes);
     m->nothing = t + (TABLE_COUNT - 1) * TLB_ENTRIES;
-    for (unsigned n = 0; n <= MMU_ASIDS; n++) {
-        struct mmu_space *s = n < MMU_ASIDS ? &m->lower[n] : &m->upper;
-
-        for (unsigned kind = 0; kind < MMU_KINDS; kind++)
-            tlb_table_init(&s->table[kind], t + (n * MMU_KINDS + kind) * TLB_ENTRIES);
-        s->generation = ++m->next_generation;
-    }
+    init_tables(m);
+    for (unsigned n = 0; n <= MMU_ASIDS; n++)
+        space_number(m, n)->generation = ++m->next_generation;
     mmu_use_space(m, &m->lower[0]);
     m->mode_key[0] = UINT64_MAX;
     c->mmu = m;
@@ -73,6 +79,23 @@ void mmu_destroy(struct x86_cpu *c)
         munmap(c->mmu->stored, c->mmu->stored_bytes);
     free(c->mmu);
     c->mmu = NULL;
+}
+
+void mmu_use_huge_pages(struct x86_cpu *c)
+{
+    pages_use_huge(c->mmu->tables, HUGE_BYTES);
+}
+
+/* Nothing that anybody was told of changes, so nobody is told. */
+void mmu_give_back(struct x86_cpu *c)
+{
+    struct mmu *m = c->mmu;
+
+    pages_give_back(m->tables, TABLES_BYTES);
+    if (m->stored)
+        (void)madvise(m->stored, m->stored_bytes, MADV_DONTNEED);
+    init_tables(m);
+    mmu_select_tables(c);
 }
 
 enum mmu_kind mmu_kind_now(const struct x86_cpu *c, enum mmu_who who)
@@ -93,7 +116,7 @@ struct tlb_table *mmu_table(struct x86_cpu *c, uint64_t va, enum mmu_kind kind)
 static struct tlb_entry *empty_table(struct mmu *m)
 {
     if (m->nothing->read != TLB_NO_TAG)
-        fill_words(m->nothing, TLB_NO_TAG, TLB_ENTRIES * sizeof(struct tlb_entry) / 8);
+        tlb_entries_init(m->nothing);
     return m->nothing;
 }
 
@@ -112,6 +135,7 @@ void mmu_select_tables(struct x86_cpu *c)
                                                  : TLB_FOR_KERNEL;
 
     mmu_empty_slots(c);
+    block_use_space(c, (unsigned)(m->current - m->lower));
     ready_tables(c, TLB_FOR_USER, MMU_USER);
     ready_tables(c, TLB_FOR_KERNEL, c->cr4 & X86_CR4_SMAP ? MMU_SUPER : MMU_SUPER_USER);
     ready_tables(c, TLB_FOR_KERNEL_AC, MMU_SUPER_USER);
@@ -234,9 +258,10 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
 {
     enum mmu_kind kind = mmu_kind_now(c, who);
     struct tlb_entry *e = tlb_table_entry(mmu_table(c, va, kind), va >> 12);
+    const struct mem_region *region;
     struct walk w;
     uint32_t error;
-    bool rom = false;
+    bool rom;
     enum stores stores;
 
     if (likely(tlb_has(e, va, access))) {
@@ -256,8 +281,10 @@ static bool translate(struct x86_cpu *c, uint64_t va, enum mmu_access access, en
             raise_page_fault(c, va, access, kind, error);
         return false;
     }
+    region = mmu_region_near(c, w.gpa, w.near);
+    rom = region && region->rom;
     ret->gpa = w.gpa;
-    ret->host = mmu_ram(c, w.gpa, &rom);
+    ret->host = region ? region->host + (w.gpa - region->gpa) : NULL;
     ret->rom = rom;
     if (unlikely(c->io_retry && raise && (!ret->host || (rom && access == MMU_WRITE)))) {
         c->fault.pending = c->io_step = true;
@@ -299,7 +326,6 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
     const struct mem_region *region;
     uint32_t error;
     uint8_t *host;
-    bool rom;
 
     mmu_filter_add(&s->code, mmu_filter_number(va >> 12, 1));
     if (unlikely(in_long_mode(c) && !is_canonical(va))) {
@@ -313,10 +339,10 @@ bool mmu_fetch(struct x86_cpu *c, uint64_t va, const uint8_t **ret_host)
             raise_page_fault(c, va, MMU_EXEC, kind, error);
             return false;
         }
-        host = mmu_ram(c, w.gpa, &rom);
-        region = mmu_region(c, w.gpa);
-        if (!host || !region || region->no_exec) /* it may have been hidden in between */
+        region = mmu_region_near(c, w.gpa, w.near);
+        if (!region || region->no_exec)
             return fetch_outside_ram(c, w.gpa);
+        host = region->host + (w.gpa - region->gpa);
         fill(c, va, MMU_EXEC, kind, &w, host, STORES_NO);
     }
     *ret_host = host;

@@ -173,15 +173,32 @@ static void span_store(struct x86_cpu *c, const struct span *s, unsigned size, u
     }
 }
 
-/* Is size at va all right where alignment is checked? Else #AC is recorded. Only numbers have an
- * alignment here: for larger operands that need one the instruction itself raises #GP. */
+/* Is size at va all right where alignment is checked? Else #AC is recorded. Of larger operands only
+ * those in size_for_alignment() have one here: for others that need one the instruction itself
+ * raises #GP. */
 static bool check_alignment(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who)
 {
     if (likely(!(va & (size - 1))) || size - 1 > 7 || (size & (size - 1)) || who != MMU_CURRENT ||
         !mmu_checks_alignment(c))
         return true;
+    if (in_long_mode(c) && !is_canonical(va))
+        return true; /* #GP or #SS comes first */
     cpu_raise(c, X86_AC, true, 0);
     return false;
+}
+
+/* SDM vol. 3, table 6-7: an 80-bit number has the alignment of 8 bytes, the FPU's environment and
+ * state that of the operand size. */
+static unsigned size_for_alignment(unsigned size)
+{
+    switch (size) {
+    case 10: return 8;
+    case 14:
+    case 94: return 2;
+    case 28:
+    case 108: return 4;
+    default: return size;
+    }
 }
 
 static struct loaded load(struct x86_cpu *c, uint64_t va, unsigned size, enum mmu_who who,
@@ -283,7 +300,7 @@ bool mmu_read_bytes(struct x86_cpu *c, uint64_t va, void *buf, unsigned len, enu
 {
     uint8_t *to = buf;
 
-    if (!check_alignment(c, va, len, who))
+    if (!check_alignment(c, va, size_for_alignment(len), who))
         return false;
     while (len) {
         unsigned n = piece(va, len);
@@ -304,7 +321,7 @@ bool mmu_write_bytes(struct x86_cpu *c, uint64_t va, const void *buf, unsigned l
 {
     const uint8_t *from = buf;
 
-    if (!check_alignment(c, va, len, who))
+    if (!check_alignment(c, va, size_for_alignment(len), who))
         return false;
     while (len) {
         unsigned n = piece(va, len);

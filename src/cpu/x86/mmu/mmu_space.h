@@ -59,6 +59,7 @@ struct walk {
     gpa_t gpa;           /* of the byte asked for */
     bool user, writable, executable, dirty, global;
     uint8_t level;       /* 1: 4 KiB, 2: 2 or 4 MiB, 3: 1 GiB */
+    const struct mem_region *near; /* of the table that maps it, or NULL: where to look for the page first */
 };
 
 /* Walk the page tables for va and access; sets A and D bits. False: *ret_error is the page-fault
@@ -69,6 +70,11 @@ bool mmu_walk(struct x86_cpu *c, uint64_t va, enum mmu_access access, enum mmu_k
 
 /* The memory that this CPU has at gpa now, or NULL. */
 const struct mem_region *mmu_region(const struct x86_cpu *c, gpa_t gpa);
+/* The same where it is likely that all is in one region: near is the one of what was looked for before, or NULL. */
+static inline const struct mem_region *mmu_region_near(const struct x86_cpu *c, gpa_t gpa, const struct mem_region *near)
+{
+    return likely(near && gpa - near->gpa < near->len && !mem_hides(c->vm->mem)) ? near : mmu_region(c, gpa);
+}
 /* Host address of RAM at gpa, or NULL; *ret_rom says whether stores are to be dropped. */
 uint8_t *mmu_ram(const struct x86_cpu *c, gpa_t gpa, bool *ret_rom);
 

@@ -18,16 +18,11 @@ void tlb_table_init(struct tlb_table *t, struct tlb_entry *entry)
     *t = (struct tlb_table){.entry = entry, .fresh = true, .stale = true};
 }
 
-static void empty_whole(struct tlb_table *t)
-{
-    for (unsigned n = 0; n < TLB_ENTRIES; n++)
-        tlb_drop(&t->entry[n]);
-}
 
 void tlb_table_empty(struct tlb_table *t)
 {
     if (unlikely(t->fresh))
-        empty_whole(t);
+        tlb_entries_init(t->entry);
     FOR_EACH_BIT(n, t->used, t->words)
         tlb_drop(&t->entry[n]);
     for (uint64_t words = t->words; words; words &= words - 1)

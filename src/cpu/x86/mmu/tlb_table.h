@@ -13,7 +13,7 @@
 
 struct tlb_table {
     struct tlb_entry *entry;    /* TLB_ENTRIES of them */
-    bool fresh;                 /* not written yet: the host's zeros, which are valid tags */
+    bool fresh;                 /* not written yet: the host's zeros */
     bool stale;                 /* to be emptied before it is used */
     uint64_t words;             /* those of used[] that are not 0 */
     uint64_t used[TLB_WORDS];   /* entries that may have a tag */
@@ -30,6 +30,15 @@ static always_inline struct tlb_entry *tlb_table_entry(const struct tlb_table *t
 static always_inline void tlb_drop(struct tlb_entry *e)
 {
     e->read = e->write = e->exec = TLB_NO_TAG;
+}
+
+/* Of zeroed memory make a table that holds nothing, and touch as little as can be: 0 is the tag of page 0, which is
+ * looked for in the first entry only, or in the last by an access that runs on there from the end of the address
+ * space. */
+static always_inline void tlb_entries_init(struct tlb_entry *entry)
+{
+    tlb_drop(&entry[0]);
+    tlb_drop(&entry[TLB_ENTRIES - 1]);
 }
 
 /* Is one of its tags for a page among the 2^shift pages around vpn? */

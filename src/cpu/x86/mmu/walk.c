@@ -175,7 +175,8 @@ struct position {
     struct rights rights; /* of all entries so far */
     uint64_t entry;
     uint8_t *host;
-    bool rom, maps;
+    const struct mem_region *region; /* that it is in, or NULL */
+    bool maps;
 };
 
 enum outcome {
@@ -193,8 +194,10 @@ static unsigned shift_of(const struct position *p)
 static bool read_level(struct x86_cpu *c, uint64_t va, struct position *p, uint32_t *ret_error)
 {
     unsigned index = (va >> shift_of(p)) & (p->entry_size == 8 ? 511 : 1023);
+    gpa_t at = p->table + index * p->entry_size;
 
-    p->host = mmu_ram(c, p->table + index * p->entry_size, &p->rom);
+    p->region = mmu_region_near(c, at, p->region);
+    p->host = p->region ? p->region->host + (at - p->region->gpa) : NULL;
     if (!read_entry(p->host, p->entry_size, &p->entry) || !(p->entry & X86_PTE_P)) {
         *ret_error = 0;
         return false;
@@ -222,7 +225,7 @@ static enum outcome descend(struct x86_cpu *c, uint64_t va, struct position *p, 
         if (p->maps)
             return FOUND;
         if (!(p->entry & X86_PTE_A) &&
-            !set_bits(c, p->host, p->rom, p->entry_size, p->entry, X86_PTE_A))
+            !set_bits(c, p->host, p->region->rom, p->entry_size, p->entry, X86_PTE_A))
             return CHANGED;
         p->table = p->entry & (p->entry_size == 4 ? 0xfffff000u : PHYS_MASK & ~UINT64_C(0xfff));
         p->level--;
@@ -244,7 +247,7 @@ static enum outcome walk_once(struct x86_cpu *c, uint64_t va, enum mmu_access ac
         *ret_error = X86_PF_P;
         return FAULT;
     }
-    if ((p.entry & want) != want && !set_bits(c, p.host, p.rom, p.entry_size, p.entry, want))
+    if ((p.entry & want) != want && !set_bits(c, p.host, p.region->rom, p.entry_size, p.entry, want))
         return CHANGED;
     *ret = (struct walk){
         .gpa = page_address(p.entry, shift, p.entry_size) | (va & (BIT(shift) - 1)),
@@ -254,6 +257,7 @@ static enum outcome walk_once(struct x86_cpu *c, uint64_t va, enum mmu_access ac
         .dirty = (p.entry | want) & X86_PTE_D,
         .global = (p.entry & X86_PTE_G) && (c->cr4 & X86_CR4_PGE),
         .level = (uint8_t)(shift == 12 ? 1 : shift == 30 ? 3 : 2),
+        .near = p.region,
     };
     return FOUND;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Single steps and breakpoints between instructions. SDM vol. 3, 18.2 and 18.3. */
+#include "base/checked.h"
 #include "cpu/x86/event.h"
 
 static unsigned dr7_type(uint64_t dr7, unsigned n) /* R/W: 0 execute, 1 write, 2 I/O, 3 access */
@@ -10,6 +11,18 @@ static unsigned dr7_type(uint64_t dr7, unsigned n) /* R/W: 0 execute, 1 write, 2
 static bool dr7_enabled(uint64_t dr7, unsigned n) /* L or G */
 {
     return dr7 >> (2 * n) & 3;
+}
+
+/* 18.2.4: R/W 2 means ports, where CR4.DE allows it; LEN is 1, 2 or 4 for 0, 1 and 3. */
+void event_watch_ports(struct x86_cpu *c, uint16_t port, unsigned size)
+{
+    for (unsigned n = 0; n < 4 && (c->cr4 & X86_CR4_DE); n++) {
+        unsigned len = (unsigned)(c->dr7 >> (18 + 4 * n) & 3) + 1;
+        uint64_t at = align_down(c->dr[n], len == 3 ? 1 : len);
+
+        if (dr7_enabled(c->dr7, n) && dr7_type(c->dr7, n) == 2 && port < at + len && at < (uint64_t)port + size)
+            c->watch_hits |= (uint8_t)BIT(n);
+    }
 }
 
 bool event_check_breakpoint(struct x86_cpu *c)

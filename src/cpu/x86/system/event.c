@@ -131,8 +131,10 @@ bool event_deliver_fault(struct x86_cpu *c)
 
     if (!e.soft && is_fault(e.vector, e.error))
         e.rflags |= X86_FLAG_RF;
-    if (e.vector == X86_DB && !e.soft)
+    if (e.vector == X86_DB && !e.soft) {
         c->dr7 &= ~(uint64_t)X86_DR7_GD;
+        c->debugctl &= ~(uint64_t)X86_DEBUGCTL_BTF; /* SDM 3, 18.4.3 */
+    }
     return deliver(c, &e, e.soft ? BENIGN : class_of(e.vector));
 }
 

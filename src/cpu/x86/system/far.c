@@ -221,8 +221,8 @@ bool far_call(struct x86_cpu *c, uint16_t selector, uint64_t offset, unsigned os
         return false;
     if (!desc_is_code(d.raw))
         return to_system(c, &d, selector, false, next_rip);
-    if (!check_direct_code(c, &d, selector) || !check_target(c, &d, &offset) ||
-        !push_return(c, osize, next_rip, &s) || !seg_mark_accessed(c, &d))
+    if (!check_direct_code(c, &d, selector) || !push_return(c, osize, next_rip, &s) ||
+        !check_target(c, &d, &offset) || !seg_mark_accessed(c, &d))
         return false;
     stack_commit(c, &s);
     enter_code(c, &d, selector, c->cpl, offset);

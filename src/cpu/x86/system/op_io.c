@@ -45,6 +45,8 @@ static bool port_allowed(struct x86_cpu *c, uint16_t port, unsigned size)
 static uint32_t port_read(struct x86_cpu *c, uint16_t port, unsigned size)
 {
     c->count.port_io++;
+    if (unlikely(c->dr7 & 0xff))
+        event_watch_ports(c, port, size);
     fpu_park(c);
     return c->vm->host->port_read(c->vm->host_arg, c->index, port, size);
 }
@@ -52,6 +54,8 @@ static uint32_t port_read(struct x86_cpu *c, uint16_t port, unsigned size)
 static void port_write(struct x86_cpu *c, uint16_t port, unsigned size, uint32_t value)
 {
     c->count.port_io++;
+    if (unlikely(c->dr7 & 0xff))
+        event_watch_ports(c, port, size);
     fpu_park(c);
     c->vm->host->port_write(c->vm->host_arg, c->index, port, size, value);
 }
@@ -153,7 +157,7 @@ static always_inline void string_io(struct x86_cpu *c, const struct insn *i, str
     while ((left = c->reg[X86_RCX] & address_mask(i)) && budget--) {
         OR_FAULT(once(c, i, port));
         set_index(c, i, X86_RCX, left - 1);
-        if (atomic_load_explicit(&c->pending, memory_order_relaxed))
+        if (atomic_load_explicit(&c->pending, memory_order_relaxed) || unlikely(c->watch_hits))
             budget = 0;
     }
     if (c->reg[X86_RCX] & address_mask(i))

@@ -159,8 +159,21 @@ void op_syscall(struct x86_cpu *c, const struct insn *i)
     go_on(c, i);
 }
 
+/* TF counts as SYSRET leaves it, not as it finds it: the trap comes at once, as if the SYSCALL that it answers had just
+ * ended. (Both makers' processors; Linux therefore returns by IRET where TF is set.) */
+static void step_after_sysret(struct x86_cpu *c, bool tf_was_set)
+{
+    if (c->rflags & X86_FLAG_TF) {
+        c->dr6 |= X86_DR6_BS;
+        cpu_raise(c, X86_DB, false, 0);
+    } else if (tf_was_set) {
+        c->watch_hits |= EVENT_NO_STEP_TRAP;
+    }
+}
+
 void op_sysret(struct x86_cpu *c, const struct insn *i)
 {
+    bool tf = c->rflags & X86_FLAG_TF;
     unsigned base = (unsigned)(c->star >> 48);
     bool is_long = i->aux == 8;
 
@@ -172,6 +185,8 @@ void op_sysret(struct x86_cpu *c, const struct insn *i)
     c->rip = is_long ? c->reg[X86_RCX] : (uint32_t)c->reg[X86_RCX];
     cpu_set_rflags(c, c->reg[X86_R11] & 0x3c7fd7, ~UINT64_C(0));
     enter_flat(c, (is_long ? base + 16 : base) | 3, (base + 8) | 3, 3, is_long);
+    if (unlikely(tf || (c->rflags & X86_FLAG_TF)))
+        step_after_sysret(c, tf);
     go_on(c, i);
 }
 

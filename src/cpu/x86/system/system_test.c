@@ -321,6 +321,29 @@ START_TEST(call_gate_copies_parameters_and_returns)
 }
 END_TEST
 
+/* A stack without room, and a target beyond its segment: the stack is looked at first. */
+GUEST(call_order, ".code32",
+      "push $0x6b\n push $0x1002\n push $0x2\n push $0x1b\n"
+      "push $(0x8000 + call_order_user - call_order)\n iretl\n"
+      "call_order_user: lcall $0x63, $0x2000\n hlt\n"
+      ".org call_order + 0x100\n movl $12, %ss:0x5000\n hlt\n"
+      ".org call_order + 0x140\n movl $13, %ss:0x5000\n hlt\n");
+
+START_TEST(far_call_looks_at_the_stack_first)
+{
+    struct fixture f;
+
+    setup_protected(&f);
+    put(&f, GDT + 0x60, 0xfff | UINT64_C(0xfb) << 40 | UINT64_C(0x4) << 52, 8);
+    put(&f, GDT + 0x68, 0xfff | UINT64_C(0xf3) << 40 | UINT64_C(0x4) << 52, 8);
+    set_gate(&f, X86_SS_FAULT, CODE + 0x100, 0x8e, 0);
+    set_gate(&f, X86_GP, CODE + 0x140, 0x8e, 0);
+    stop_is(&f, RUN(&f, call_order), X86_STOP_HALT);
+    ck_assert_uint_eq(result(&f, 0), X86_SS_FAULT);
+    teardown(&f);
+}
+END_TEST
+
 GUEST(task, ".code32",
       "mov $0x42, %ebx\n lcall $0x40, $0\n mov %ebx, 0x5008\n pushf\n pop %eax\n mov %eax, 0x5010\n"
       "hlt\n"
@@ -861,6 +884,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, absent_segment_raises_np_with_selector);
     UNIT_TEST(s, iret_to_user_and_gate_privilege);
     UNIT_TEST(s, call_gate_copies_parameters_and_returns);
+    UNIT_TEST(s, far_call_looks_at_the_stack_first);
     UNIT_TEST(s, call_to_a_task_and_back);
     UNIT_TEST(s, virtual_8086_mode_and_out_by_gate);
     UNIT_TEST(s, syscall_sysret_and_interrupt_stack);
