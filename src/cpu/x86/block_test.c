@@ -207,7 +207,8 @@ START_TEST(what_is_moved_is_forgotten_in_every_address_space)
     call_there(&m, 1, 1, 2);
     call_there(&m, 3, 2, 2);
     call_there(&m, 1, 1, 2);
-    ck_assert_uint_ge(m.c->count.blocks_moved, 2);
+    if (m.c->jit) /* not in sanitizer builds, and what is not translated is right at any address */
+        ck_assert_uint_ge(m.c->count.blocks_moved, 2);
     rig_destroy(&m);
 }
 END_TEST
