@@ -8,16 +8,13 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u /* Linux 6.3 */
-#endif
+#include "base/program_file.h"
+#include "base/thread.h"
 
 #define ANSWER_TIMEOUT_MS 10000
 #define ENVIRONMENT_MAX   16
@@ -25,29 +22,7 @@
 
 extern char **environ;
 
-/* ---- Its program ---------------------------------------------------------------------------- */
-
-static int image_file(const char *name, const uint8_t *image, size_t len)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
-    size_t done = 0;
-
-    if (fd < 0 && errno == EINVAL)
-        fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    while (done < len) {
-        ssize_t n = write(fd, image + done, len - done);
-
-        if (n <= 0) {
-            n = n < 0 ? -errno : -EIO;
-            close(fd);
-            return (int)n;
-        }
-        done += (size_t)n;
-    }
-    return fd;
-}
+/* ---- Starting it ---------------------------------------------------------------------------- */
 
 /* What else is in the environment may be a secret. */
 static void choose_environment(char *ret[ENVIRONMENT_MAX + 1])
@@ -64,18 +39,13 @@ static void choose_environment(char *ret[ENVIRONMENT_MAX + 1])
     ret[count] = NULL;
 }
 
-/* ---- Starting it ---------------------------------------------------------------------------- */
-
 /* As threads of ours have it: who presses Ctrl-C means the program, which then ends this. */
 static void block_signals(posix_spawnattr_t *a)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t blocked, all;
 
     sigfillset(&all);
-    sigfillset(&blocked);
-    for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-        sigdelset(&blocked, faults[i]);
+    thread_blocked_signals(&blocked);
     posix_spawnattr_setsigmask(a, &blocked);
     posix_spawnattr_setsigdefault(a, &all);
     posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -133,7 +103,7 @@ static int open_all(int fd[5], const char *name, const uint8_t *image, size_t le
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd + 2) < 0)
         return -errno;
-    fd[4] = image_file(name, image, len);
+    fd[4] = program_file(name, image, len);
     for (unsigned i = 0; !r && i < 5; i++)
         r = fd[i] < 0 ? fd[i] : move_up(&fd[i]);
     return r;

@@ -58,23 +58,22 @@ static void *begin(void *arg)
     return r ? NULL : fn(fn_arg);
 }
 
-static void block_signals(sigset_t *ret_old)
+void thread_blocked_signals(sigset_t *ret)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t blocked;
 
-    sigfillset(&blocked);
+    sigfillset(ret);
     for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, ret_old);
+        sigdelset(ret, faults[i]);
 }
 
 static int create(pthread_t *ret, struct beginning *b)
 {
-    sigset_t old;
+    sigset_t blocked, old;
     int r;
 
-    block_signals(&old);
+    thread_blocked_signals(&blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, &old);
     r = -pthread_create(ret, NULL, begin, b);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return r;

@@ -5,6 +5,7 @@
 #define VZ_BASE_THREAD_H
 
 #include <pthread.h>
+#include <sys/select.h> /* sigset_t */
 
 #include "base/compiler.h"
 
@@ -30,6 +31,9 @@ struct thread_policy {
     int (*enter)(struct thread_policy *p, enum thread_kind kind);
 };
 
+/* What is blocked in threads and processes of ours: all but their own faults. Who presses Ctrl-C means the program. */
+void thread_blocked_signals(sigset_t *ret);
+
 /* Of the calling thread; NULL: none, which is how the program's threads begin. Returns what it had. */
 struct thread_policy *thread_set_policy(struct thread_policy *p);
 
@@ -39,7 +43,7 @@ bool thread_has_policy(void);
 /* The calling thread is of this kind from now on; there is no way back. 0 without a policy, or -errno. */
 int thread_enter(enum thread_kind kind) must_check;
 
-/* pthread_create(); name is at most 15 characters. All signals are blocked in it but those of its own faults.
+/* pthread_create(); name is at most 15 characters. thread_blocked_signals() are blocked in it.
  * Returns when it is of its kind: 0, or -errno and there is no thread. */
 int thread_start(pthread_t *ret, enum thread_kind kind, const char *name, void *(*fn)(void *), void *arg) must_check;
 

@@ -29,8 +29,7 @@ struct nbd_library {
 /* All of it NULL before nbd_library_load() returned 0, the same for ever after. */
 extern struct nbd_library libnbd;
 
-/* Any thread, any number of times: the first one loads, and the library then stays. 0, or -ENOTSUP with err, which says
- * what is missing. It may be tried again. */
+/* See late_library_load(). */
 int nbd_library_load(struct vz_error *err) must_check;
 
 #endif

@@ -23,8 +23,7 @@ struct slirp_library {
 /* All of it NULL before slirp_library_load() returned 0, the same for ever after. */
 extern struct slirp_library libslirp;
 
-/* Any thread, any number of times: the first one loads, and the library then stays. 0, or -ENOTSUP with err (may be
- * NULL), which says what is missing. It may be tried again. */
+/* See late_library_load(). */
 int slirp_library_load(struct vz_error *err) must_check;
 
 #endif

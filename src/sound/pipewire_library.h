@@ -26,7 +26,7 @@ struct pipewire_library {
 /* All of it NULL before pipewire_library_load() returned 0, the same for ever after. */
 extern struct pipewire_library libpipewire;
 
-/* Any thread, any number of times. 0, or -ENOTSUP with err, which says what is missing. */
+/* See late_library_load(). */
 int pipewire_library_load(struct vz_error *err) must_check;
 
 #endif

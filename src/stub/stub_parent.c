@@ -15,41 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/program_file.h"
 #include "stub/stub_impl.h"
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u /* Linux 6.3 */
-#endif
 
 extern const uint8_t stub_child_image[], stub_child_image_end[];
 
 #define ANSWER_TIMEOUT_MS 10000
 
 #define NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
-
-/* ---- its program ---- */
-
-static int image_file(void)
-{
-    size_t len = (size_t)(stub_child_image_end - stub_child_image), done = 0;
-    int fd = memfd_create("vz-stub", MFD_CLOEXEC | MFD_EXEC);
-
-    if (fd < 0 && errno == EINVAL)
-        fd = memfd_create("vz-stub", MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    while (done < len) {
-        ssize_t n = write(fd, stub_child_image + done, len - done);
-
-        if (n <= 0) {
-            n = n < 0 ? -errno : -EIO;
-            close(fd);
-            return (int)n;
-        }
-        done += (size_t)n;
-    }
-    return fd;
-}
 
 /* ---- starting it ---- */
 
@@ -156,7 +129,7 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160])
     int pair[2], r;
 
     *p = (struct stub_parent){.socket = -1, .pidfd = -1};
-    l.image = image_file();
+    l.image = program_file("vz-stub", stub_child_image, (size_t)(stub_child_image_end - stub_child_image));
     if (l.image < 0) {
         snprintf(why, 160, "no memory file that can be executed: %s", strerror(-l.image));
         return l.image;

@@ -26,8 +26,7 @@ struct usb_library {
  * here. */
 extern struct usb_library libusb;
 
-/* Any thread, any number of times: the first one loads, and the library then stays. 0, or -ENOTSUP with err (may be
- * NULL), which says what is missing. It may be tried again. */
+/* See late_library_load(). */
 int usb_library_load(struct vz_error *err) must_check;
 
 #endif

@@ -13,7 +13,7 @@ struct vz_error;
     X(rfbGetScreen) X(rfbInitServerWithPthreadsAndZRLE) X(rfbScreenCleanup) X(rfbNewClient)        \
     X(rfbProcessEvents) X(rfbMarkRectAsModified) X(rfbNewFramebuffer) X(rfbSetCursor)              \
     X(rfbMakeMaskFromAlphaSource) X(rfbCheckPasswordByList) X(rfbCloseClient)                      \
-    X(rfbClientConnectionGone) X(rfbSendServerCutText) X(rfbSendServerCutTextUTF8)
+    X(rfbClientConnectionGone) X(rfbLogEnable) X(rfbSendServerCutText) X(rfbSendServerCutTextUTF8)
 
 struct vnc_library {
 #define X(name) __typeof__(&name) name;
