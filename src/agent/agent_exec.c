@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "agent/agent_client.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "config/object.h"
 
 #define PIECE_MAX AGENT_DATA_MAX
@@ -127,11 +127,7 @@ static void *process_main(void *arg)
 {
     struct vz_agent_process *p = arg;
     struct pollfd w[5];
-    sigset_t pipe;
 
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     while (!is_finished(p) && wait_for_work(p, w)) {
         if (w[2].revents)
             read_input(p);
@@ -175,7 +171,6 @@ static int start(struct vz_agent_process *p, struct vz_agent *a,
                  const struct vz_agent_exec_options *o, struct vz_error *err)
 {
     struct agent_fields f = {.failed = false};
-    sigset_t all, old;
     int r;
 
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -189,12 +184,9 @@ static int start(struct vz_agent_process *p, struct vz_agent *a,
     p->input_fd = o->detach ? -1 : o->input_fd;
     set_output(&p->output[1], o->output_fd);
     set_output(&p->output[2], o->error_fd);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&p->thread, NULL, process_main, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    r = thread_start(&p->thread, THREAD_FREE, "vz-exec", process_main, p);
     p->has_thread = !r;
-    return r ? error_set(err, r, VZ_ERROR_NO_MEMORY, "exec: out of threads") : 0;
+    return r ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "exec: out of threads") : 0;
 }
 
 static struct vz_agent_process *process_new(struct vz_agent *a, const struct vz_agent_exec_options *o,

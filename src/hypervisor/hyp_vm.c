@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Virtual machines of <vz/hypervisor.h>: making them, holding their vCPUs, interrupt lines. */
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "config/object.h"
 #include "hv/accel.h"
 #include "hypervisor/hyp.h"
@@ -59,15 +59,11 @@ static void *loop_main(void *arg)
 
 int hyp_loop_start(struct vz_hv_vm *vm)
 {
-    sigset_t all, before;
     int r = 0;
 
     pthread_mutex_lock(&vm->gate_lock);
     if (!vm->loop_started) {
-        sigfillset(&all); /* signals are the program's threads' */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = -pthread_create(&vm->loop_thread, NULL, loop_main, vm->loop);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        r = thread_start(&vm->loop_thread, THREAD_FREE, "vz-loop", loop_main, vm->loop);
         vm->loop_started = !r;
     }
     pthread_mutex_unlock(&vm->gate_lock);

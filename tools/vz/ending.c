@@ -20,6 +20,7 @@
 #include <vz/vz.h>
 
 #include "cli.h"
+#include "quiet_thread.h"
 
 #define ECHO_MS  500
 #define AGAIN_MS 100
@@ -224,17 +225,11 @@ bool ending_prepare(void)
 bool ending_start(struct vz_machine *machine, const struct run_life *life,
                   const struct run_saved *saved)
 {
-    sigset_t all, old;
-
     if (life->timeout_ms && !deadline_ms)
         deadline_ms = now_ms() + life->timeout_ms;
     ending = (struct ending){.machine = machine, .life = *life, .saved = saved, .saves = saved->save != NULL,
                              .timeout_ms = deadline_ms};
-    /* Signals come to the main thread, which may have another use for them. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    has_thread = !pthread_create(&thread, NULL, ending_thread, &ending);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    has_thread = quiet_thread_start(&thread, ending_thread, &ending);
     return has_thread;
 }
 

@@ -6,7 +6,6 @@
  * come. Takes a few milliseconds. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "arch/x86/regs.h"
 #include "base/error.h"
 #include "base/le.h"
+#include "base/thread.h"
 #include "hv/kvm/kvm.h"
 
 #define RAM_LEN (2 * MIB)
@@ -265,16 +265,12 @@ static int judge(const struct probe *p, struct vz_error *err)
 
 static int run(struct probe *p, struct vz_error *err)
 {
-    sigset_t all, old;
     pthread_t thread;
     int r;
 
-    sigfillset(&all); /* the process's signals are for its own threads */
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    r = pthread_create(&thread, NULL, run_thread, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r)
-        return error_set(err, r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(r));
+    r = thread_start(&thread, THREAD_FREE, "vz-probe", run_thread, p);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot start a thread: %s", strerror(-r));
     wait_for_end(p);
     kvm_vcpu_kick(&p->vm->vcpu[0]);
     pthread_join(thread, NULL);

@@ -4,13 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "failure.h"
+#include "quiet_thread.h"
 
 #define MARK ".unsynced"
 #define BOOT "/proc/sys/kernel/random/boot_id"
@@ -113,15 +113,10 @@ static void *settle_main(void *arg)
 
 void settle_begin(struct settling *s, const struct bundle *b)
 {
-    sigset_t all, old;
-
     *s = (struct settling){.bundle = b};
     if (!bundle_has(b, MARK))
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    s->on = pthread_create(&s->thread, NULL, settle_main, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    s->on = quiet_thread_start(&s->thread, settle_main, s);
 }
 
 void settle_end(struct settling *s)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "cli.h"
 #include "guest/guest_mounts.h"
 #include "guest/guest_watch.h"
+#include "quiet_thread.h"
 
 #define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
 #define LAST_MS   5000  /* ...at last */
@@ -257,18 +257,6 @@ static void *care_main(void *arg)
 
 /* ---- The thread ----------------------------------------------------------------------------- */
 
-static bool start_thread(struct guest_care *g)
-{
-    sigset_t all, old;
-    int no;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    no = pthread_create(&g->thread, NULL, care_main, g);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return no == 0;
-}
-
 static void release(struct guest_care *g)
 {
     if (g->wake_fd >= 0)
@@ -311,7 +299,7 @@ struct guest_care *guest_care_new(const struct guest_care_options *options)
     g->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (g->clock_fd >= 0)
         arm(g);
-    if (g->wake_fd >= 0 && g->clock_fd >= 0 && start_thread(g))
+    if (g->wake_fd >= 0 && g->clock_fd >= 0 && quiet_thread_start(&g->thread, care_main, g))
         return g;
     release(g);
     return NULL;

@@ -10,7 +10,6 @@
 #include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "quiet_thread.h"
 
 #define FOLDERS_MAX 512u /* what an agent tells of at a time; and an eighth of what the process may open */
 #define CHANGES (FAN_MODIFY | FAN_CREATE | FAN_DELETE | FAN_EVENT_ON_CHILD | FAN_ONDIR)
@@ -430,7 +430,6 @@ bool guest_watch_possible(const json_t *devices)
 static bool start(struct guest_watch *w, struct vz_agent *agent)
 {
     struct vz_error err;
-    sigset_t all, old;
 
     w->fan_fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
     w->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -440,10 +439,7 @@ static bool start(struct guest_watch *w, struct vz_agent *agent)
     w->process = vz_agent_watch_shares(agent, w->to_agent[0], w->from_agent[1], &err);
     if (!w->process)
         return false;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    w->has_thread = pthread_create(&w->thread, NULL, watch_main, w) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    w->has_thread = quiet_thread_start(&w->thread, watch_main, w);
     return w->has_thread;
 }
 
