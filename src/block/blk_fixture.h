@@ -3,11 +3,11 @@
 #ifndef VZ_BLOCK_BLK_FIXTURE_H
 #define VZ_BLOCK_BLK_FIXTURE_H
 
-#include <dirent.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "block/blk.h"
+#include "entries.h"
 #include "loop/loop.h"
 #include "unit.h"
 
@@ -104,27 +104,6 @@ static inline void fill(uint8_t *p, size_t len, uint64_t seed)
 static inline bool is_zero(const uint8_t *p, size_t len)
 {
     return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
-}
-
-static inline unsigned count_entries(const char *path)
-{
-    DIR *d = opendir(path);
-    unsigned count = 0;
-
-    while (readdir(d))
-        count++;
-    closedir(d);
-    return count;
-}
-
-static inline unsigned count_fds(void)
-{
-    return count_entries("/proc/self/fd");
-}
-
-static inline unsigned count_threads(void)
-{
-    return count_entries("/proc/self/task");
 }
 
 #endif

@@ -3,7 +3,6 @@
  * struct fake_op. */
 #include "unit.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,6 +13,7 @@
 #include <vz/vz.h>
 
 #include "board/pc/board.h"
+#include "entries.h"
 #include "machine/machine_fixture.h"
 #include "machine/machine_impl.h"
 
@@ -618,17 +618,6 @@ END_TEST
 
 /* ---- Leaks ---------------------------------------------------------------------------------- */
 
-static unsigned entries(const char *folder)
-{
-    DIR *d = opendir(folder);
-    unsigned n = 0;
-
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 static uint64_t heap(void)
 {
     return mallinfo2().uordblks;
@@ -655,13 +644,13 @@ START_TEST(nothing_leaks)
 
     for (unsigned i = 0; i < 8; i++)
         live_once(f.path, i);
-    fds = entries("/proc/self/fd");
-    threads = entries("/proc/self/task");
+    fds = count_fds();
+    threads = count_threads();
     bytes = heap();
     for (unsigned i = 0; i < 200; i++)
         live_once(f.path, i);
-    ck_assert_uint_eq(entries("/proc/self/fd"), fds);
-    ck_assert_uint_eq(entries("/proc/self/task"), threads);
+    ck_assert_uint_eq(count_fds(), fds);
+    ck_assert_uint_eq(count_threads(), threads);
     /* The allocator's caches keep a little; leak checkers of sanitized builds see the rest. */
     if (!VZ_SANITIZED)
         ck_assert_uint_le(heap(), bytes + 200 * 16);

@@ -3,7 +3,6 @@
  * Linux does with them is tested in tests/boot. */
 #include "unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -19,6 +18,7 @@
 
 #include <vz/vz.h>
 
+#include "entries.h"
 #include "machine/machine_fixture.h"
 #include "machine/machine_impl.h"
 
@@ -559,17 +559,6 @@ static void add_rng(struct machine *t)
     vz_entropy_device_unref(e);
 }
 
-static unsigned entries(const char *folder)
-{
-    DIR *d = opendir(folder);
-    unsigned n = 0;
-
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 /* Every kind of device. */
 static void add_everything(struct machine *t, const char *disk, const char *socket_path)
 {
@@ -653,13 +642,13 @@ START_TEST(nothing_leaks_with_every_device)
     make_place(&p);
     for (unsigned i = 0; i < 9; i++)
         live_once(&p, i);
-    fds = entries("/proc/self/fd");
-    threads = entries("/proc/self/task");
+    fds = count_fds();
+    threads = count_threads();
     bytes = mallinfo2().uordblks;
     for (unsigned i = 0; i < 200; i++)
         live_once(&p, i);
-    ck_assert_uint_eq(entries("/proc/self/fd"), fds);
-    ck_assert_uint_eq(entries("/proc/self/task"), threads);
+    ck_assert_uint_eq(count_fds(), fds);
+    ck_assert_uint_eq(count_threads(), threads);
     if (!VZ_SANITIZED) /* whose leak checker sees more */
         ck_assert_uint_le(mallinfo2().uordblks, bytes + 200 * 16);
     remove_place(&p);

@@ -2,8 +2,6 @@
 /* A NAT in a process of its own, locked as a machine's is: a guest's frames by hand on this side, sockets of the
  * loopback interface on the other. And what either side does to the other when it is not what it should be. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "forbid_call.h"
 #include "net/net_nat_child.h"
 #include "net/net_nat_fixture.h"
 #include "net/net_nat_wire.h"
@@ -101,24 +100,12 @@ START_TEST(a_guest_gets_an_address)
 }
 END_TEST
 
-/* As container engines have it: then there are filters and Landlock alone. */
-static void refuse_namespaces(void)
-{
-    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
-                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {ARRAY_SIZE(code), code};
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
-}
-
+/* There are filters and Landlock alone then. */
 START_TEST(a_guest_gets_an_address_without_namespaces)
 {
     struct process_fixture p;
 
-    refuse_namespaces();
+    forbid_call(SYS_unshare, EPERM);
     set_up_process(&p, &locked, (struct net_nat_options){0});
     get_lease_there(&p);
     tear_down_process(&p);

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "forbid_call.h"
 #include "sandbox/sandbox_world.h"
 #include "unit.h"
 
@@ -108,24 +107,11 @@ START_TEST(there_is_nothing)
 }
 END_TEST
 
-/* As container engines do it. */
-static void refuse_namespaces(void)
-{
-    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
-                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {ARRAY_SIZE(code), code};
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
-}
-
 START_TEST(where_there_are_none_it_says_so)
 {
     char text[80];
 
-    refuse_namespaces();
+    forbid_call(SYS_unshare, EPERM);
     ck_assert_uint_eq(sandbox_world_try(), 0);
     sandbox_world_text(0, text);
     ck_assert_str_eq(text, "none");

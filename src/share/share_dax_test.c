@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The DAX window: what a guest may have in it, and what a hostile one may not. */
-#include <dirent.h>
 #include <stdlib.h>
 
+#include "entries.h"
 #include "mem/mem_window.h"
 #include "share_fixture.h"
 
@@ -79,18 +79,6 @@ static int unmap(struct dx *d, uint64_t moffset, uint64_t len)
     return fx_ask(&d->f, FUSE_REMOVEMAPPING, 1, &in, sizeof(in), NULL, NULL);
 }
 
-static unsigned open_files(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static const char *host_text(struct dx *d, const char *name)
 {
     static char text[64];
@@ -142,7 +130,7 @@ START_TEST(the_guest_the_host_and_requests_see_one_file)
     ck_assert_int_eq(fx_write(&d.f, fh, 0, "by a request", 0), 0);
     ck_assert_int_eq(map(&d, node, 0, 0, false), 0);
     ck_assert_int_eq(unmap(&d, 0, MEM_WINDOW_PIECE), 0); /* the node is open from now on */
-    files = open_files();
+    files = count_fds();
     ck_assert_int_eq(map(&d, node, 0, MEM_WINDOW_PIECE, false), 0);
     ck_assert_str_eq(at(&d, MEM_WINDOW_PIECE), "by a request");
     ck_assert_int_eq(map(&d, node, 0, MEM_WINDOW_PIECE, true), 0); /* Linux makes it writable like that */
@@ -154,13 +142,13 @@ START_TEST(the_guest_the_host_and_requests_see_one_file)
     ck_assert_str_eq(at(&d, MEM_WINDOW_PIECE), "by a request");
     ck_assert_int_eq(map(&d, node, 0, 0, true), 0); /* twice */
     ck_assert_str_eq(at(&d, 0), "by a request");
-    ck_assert_uint_eq(open_files(), files + 1);
+    ck_assert_uint_eq(count_fds(), files + 1);
     ck_assert_int_eq(fx_release(&d.f, fh), 0);
     strcpy(at(&d, 0), "later");
     ck_assert_str_eq(host_text(&d, "f"), "later");
     ck_assert_int_eq(unmap(&d, 0, WINDOW), 0);
     ck_assert_str_eq(at(&d, 0), "");
-    ck_assert_uint_eq(open_files(), files - 1);
+    ck_assert_uint_eq(count_fds(), files - 1);
     dx_close(&d);
 }
 END_TEST
@@ -217,7 +205,7 @@ START_TEST(a_hostile_guest_gets_errors)
     ck_assert_int_eq(map(&d, node, 0, 0, false), 0);
     ck_assert_int_eq(map(&d, other, 0, 0, false), 0);
     ck_assert_int_eq(unmap(&d, 0, MEM_WINDOW_PIECE), 0);
-    files = open_files();
+    files = count_fds();
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         ck_assert_int_eq(map_len(&d, node, NO_HANDLE, bad[i].foffset, bad[i].moffset, bad[i].len, true), -EINVAL);
     for (size_t i = 0; i < 3; i++)
@@ -239,7 +227,7 @@ START_TEST(a_hostile_guest_gets_errors)
     ck_assert_str_eq(host_text(&d, "f"), "");
     ck_assert_int_eq(unmap(&d, 0, MEM_WINDOW_PIECE), 0);
     ck_assert_int_eq(unmap(&d, 0, MEM_WINDOW_PIECE), 0); /* nothing is there */
-    ck_assert_uint_eq(open_files(), files);
+    ck_assert_uint_eq(count_fds(), files);
     dx_close(&d);
 }
 END_TEST
@@ -290,7 +278,7 @@ START_TEST(a_session_that_ends_leaves_nothing)
     unsigned files;
 
     dx_open(&d);
-    files = open_files();
+    files = count_fds();
     for (unsigned n = 0; n < 3; n++) {
         ck_assert_int_eq(fx_create(&d.f, 1, "f", O_RDWR, 0644, &node, &fh), 0);
         ck_assert_int_eq(fx_write(&d.f, fh, 0, "text", 0), 0);
@@ -305,7 +293,7 @@ START_TEST(a_session_that_ends_leaves_nothing)
                                : fx_init(&d.f, FX_FLAGS | FUSE_MAP_ALIGNMENT), 0);
         ck_assert_str_eq(at(&d, 0), "");
         ck_assert_uint_eq(d.f.s->node_count, 1);
-        ck_assert_uint_eq(open_files(), files);
+        ck_assert_uint_eq(count_fds(), files);
         ck_assert_int_eq(fx_init(&d.f, FX_FLAGS | FUSE_MAP_ALIGNMENT), 0);
     }
     dx_close(&d);

@@ -2,7 +2,6 @@
 /* The server under a guest that behaves, and under one that does not. */
 #include "share_fixture.h"
 
-#include <dirent.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
 #include <sys/file.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "entries.h"
 
 /* ---- A guest that behaves ------------------------------------------------------------------- */
 
@@ -487,28 +487,17 @@ END_TEST
 
 static atomic_uint entered;
 
-static int count_entries(struct thread_policy *p, enum thread_kind kind)
+static int count_entering(struct thread_policy *p, enum thread_kind kind)
 {
     ck_assert_int_eq(kind, THREAD_SHARE);
     atomic_fetch_add(&entered, 1);
     return 0;
 }
 
-static unsigned count_threads(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    unsigned count = 0;
-
-    while (d && readdir(d))
-        count++;
-    closedir(d);
-    return count;
-}
-
 /* Threads may open what their maker's policy says when they begin: another share has others. */
 START_TEST(another_share_has_other_threads)
 {
-    static struct thread_policy policy = {.enter = count_entries};
+    static struct thread_policy policy = {.enter = count_entering};
     struct share_options o = {.threads = 3};
     struct share_directory d = {0};
     unsigned threads;

@@ -3,15 +3,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "entries.h"
+#include "forbid_call.h"
 #include "stub/stub_fixture.h"
 #include "stub/stub_impl.h"
 
@@ -44,18 +42,6 @@ static unsigned processes(const char *name, pid_t *first)
     return count;
 }
 
-static unsigned descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static void await_processes(const char *name, unsigned count)
 {
     for (unsigned i = 0; processes(name, NULL) != count; i++) {
@@ -68,7 +54,7 @@ static void await_processes(const char *name, unsigned count)
 
 START_TEST(test_nothing_left)
 {
-    unsigned before = descriptors();
+    unsigned before = count_fds();
     struct rig g;
 
     for (unsigned i = 0; i < 5; i++) {
@@ -80,7 +66,7 @@ START_TEST(test_nothing_left)
         rig_close(&g);
         /* Gone when it returns, but for the moment that init needs for its orphans. */
         await_processes("stub-test", 0);
-        ck_assert_uint_eq(descriptors(), before);
+        ck_assert_uint_eq(count_fds(), before);
         ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
         ck_assert_int_eq(errno, ECHILD);
     }
@@ -210,7 +196,7 @@ static void kill_later(struct killer *k, pid_t pid, unsigned after_us)
 /* Of the stub (even), or of the parent of all (odd): while it is inside, or somewhere between. */
 START_TEST(test_killed)
 {
-    unsigned before = descriptors();
+    unsigned before = count_fds();
     struct killer k;
     struct rig g;
     int r = 0;
@@ -248,7 +234,7 @@ START_TEST(test_killed)
     }
     rig_close(&g);
     await_processes("stub-test", 0);
-    ck_assert_uint_eq(descriptors(), before);
+    ck_assert_uint_eq(count_fds(), before);
 }
 END_TEST
 
@@ -283,7 +269,7 @@ END_TEST
 /* A user's machine is destroyed at any time after it was made. */
 START_TEST(test_early_end)
 {
-    unsigned before = descriptors();
+    unsigned before = count_fds();
 
     for (unsigned i = 0; i < 20; i++) {
         struct stub_host_options o = {.threads = 2, .name = "stub-test"};
@@ -296,7 +282,7 @@ START_TEST(test_early_end)
         close(o.ram_ro);
         usleep(i * 2000);
         stub_host_destroy(h);
-        ck_assert_uint_eq(descriptors(), before);
+        ck_assert_uint_eq(count_fds(), before);
     }
     await_processes("stub-test", 0);
 }
@@ -304,33 +290,12 @@ END_TEST
 
 /* ---- hosts that forbid ---- */
 
-static void install(const struct sock_filter *code, unsigned count, unsigned flags)
-{
-    struct sock_fprog p = {.len = (unsigned short)count, .filter = (struct sock_filter *)code};
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_ge((int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p), 0);
-}
-
-/* This process and its children get this error from the call. */
-static void forbid(int nr, int error)
-{
-    const struct sock_filter code[] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)nr},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | (uint32_t)error},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-    };
-
-    install(code, ARRAY_SIZE(code), 0);
-}
-
 /* As a container's runtime may: no other filter can have a listener then. */
 static void listen_already(void)
 {
     const struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
 
-    install(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    install_filter(code, ARRAY_SIZE(code), SECCOMP_FILTER_FLAG_NEW_LISTENER);
 }
 
 static const struct {
@@ -356,7 +321,7 @@ static const struct {
 START_TEST(test_forbidden)
 {
     struct stub_host_options o = {.threads = 2, .name = "stub-test"};
-    unsigned before = descriptors();
+    unsigned before = count_fds();
     const struct stub_probe *p;
     struct stub_host *h;
     struct stub *s;
@@ -366,8 +331,8 @@ START_TEST(test_forbidden)
     if (forbidden[_i].nr < 0)
         listen_already();
     else
-        forbid(forbidden[_i].nr, forbidden[_i].error);
-    before = descriptors();
+        forbid_call(forbidden[_i].nr, forbidden[_i].error);
+    before = count_fds();
     ck_assert_int_eq(stub_host_create(&h, &o, NULL), 0);
     p = stub_host_probe(h);
     ck_assert_msg(p->works == forbidden[_i].works, "%s", p->why);
@@ -381,7 +346,7 @@ START_TEST(test_forbidden)
     stub_host_destroy(h);
     await_processes("stub-test", 0);
     await_processes("vz-probe", 0);
-    ck_assert_uint_eq(descriptors(), before);
+    ck_assert_uint_eq(count_fds(), before);
 }
 END_TEST
 
