@@ -14,6 +14,9 @@ uint64_t clock_mono_ns(void);
 /* CLOCK_REALTIME in nanoseconds since 1970. Any thread. */
 uint64_t clock_real_ns(void);
 
+/* How long the calling thread has run, in nanoseconds of a CPU's time. */
+uint64_t clock_thread_ns(void);
+
 static inline uint64_t clock_tsc(void)
 {
     return __builtin_ia32_rdtsc();

@@ -61,9 +61,11 @@ struct loop {
     struct loop_work *first_work, **last_work;
     bool asleep; /* waits, or is about to, and nobody has woken it yet */
     _Atomic uint32_t queued; /* works so far, and stops: changes when there is something to do */
-    struct spin spin;        /* loop thread */
 
-    struct source *dead; /* loop thread: to be freed after this round */
+    /* Loop thread: */
+    uint32_t done; /* what `queued` was when there was nothing left to do */
+    struct spin spin;
+    struct source *dead; /* to be freed after this round */
 };
 
 static int epoll_set(struct loop *loop, int op, int fd, uint32_t events, struct source *source)
@@ -107,13 +109,14 @@ static void bury(struct loop *loop)
     }
 }
 
-/* Run the works queued so far, but none that is queued meanwhile: those come in the next round,
+/* Awake: run the works queued so far, but none that is queued meanwhile: those come in the next round,
  * after descriptors and timers had their turn. */
 static void run_works(struct loop *loop)
 {
     unsigned count = 0;
 
     pthread_mutex_lock(&loop->lock);
+    loop->asleep = false;
     for (struct loop_work *work = loop->first_work; work; work = work->next)
         count++;
     for (; count && loop->first_work; count--) {
@@ -127,6 +130,7 @@ static void run_works(struct loop *loop)
         work->fn(work->arg); /* may queue itself, cancel others, or free itself */
         pthread_mutex_lock(&loop->lock);
     }
+    loop->done = atomic_load_explicit(&loop->queued, memory_order_relaxed) - (loop->first_work ? 1 : 0);
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -220,25 +224,30 @@ static void dispatch(struct source *source, uint32_t events)
     }
 }
 
-/* Nothing to do but what descriptors bring? Then `asleep` says that this thread is about to sleep, if it will. */
-static bool is_idle(struct loop *loop, bool will_sleep)
+/* Nothing to do but what descriptors bring, as far as one sees without the lock? */
+static bool seems_idle(const struct loop *loop)
+{
+    return atomic_load_explicit(&loop->queued, memory_order_relaxed) == loop->done;
+}
+
+/* Then `asleep` says that this thread is about to sleep. */
+static bool may_sleep(struct loop *loop)
 {
     bool idle;
 
     pthread_mutex_lock(&loop->lock);
     idle = !loop->first_work && !loop->stop;
-    loop->asleep = idle && will_sleep;
+    loop->asleep = idle;
     pthread_mutex_unlock(&loop->lock);
     return idle;
 }
 
-/* Events, or 0: there is a work, or the time to look is over. `seen`: works so far, before there were none. */
-static int look(struct loop *loop, struct epoll_event *ev, uint32_t seen, uint64_t since)
+/* Events, or 0: there is a work, or the time to look is over. */
+static int look(struct loop *loop, struct epoll_event *ev, uint64_t since)
 {
     int count = 0;
 
-    while (count <= 0 && atomic_load_explicit(&loop->queued, memory_order_relaxed) == seen &&
-           clock_mono_ns() - since < loop->spin.ns) {
+    while (count <= 0 && seems_idle(loop) && clock_mono_ns() - since < loop->spin.ns) {
         spin_pause();
         count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, 0);
     }
@@ -248,16 +257,15 @@ static int look(struct loop *loop, struct epoll_event *ev, uint32_t seen, uint64
 /* The next events, if there is nothing else to do. */
 static int wait_for_events(struct loop *loop, struct epoll_event *ev)
 {
-    uint32_t seen = atomic_load_explicit(&loop->queued, memory_order_relaxed);
     uint64_t since;
     int count;
 
-    if (!is_idle(loop, false))
+    if (!seems_idle(loop))
         return epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, 0);
     since = clock_mono_ns();
-    count = look(loop, ev, seen, since);
+    count = look(loop, ev, since);
     if (count <= 0)
-        count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, is_idle(loop, true) ? -1 : 0);
+        count = epoll_wait(loop->epoll_fd, ev, EVENTS_PER_ROUND, may_sleep(loop) ? -1 : 0);
     spin_learn(&loop->spin, clock_mono_ns() - since);
     return count;
 }
@@ -267,9 +275,6 @@ static void run_round(struct loop *loop)
     struct epoll_event ev[EVENTS_PER_ROUND];
     int count = wait_for_events(loop, ev);
 
-    pthread_mutex_lock(&loop->lock);
-    loop->asleep = false;
-    pthread_mutex_unlock(&loop->lock);
     run_works(loop);
     for (int i = 0; i < count; i++) {
         struct source *source = ev[i].data.ptr;

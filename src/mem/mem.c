@@ -655,13 +655,11 @@ int mem_source(const struct mem *mem, const void *host, enum mem_access access,
 /* Fresh memory in place of what is mapped from a file, as map_aligned() made it. */
 static int forget_mapped(struct mem *mem, uint8_t *at, uint64_t len)
 {
-    if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-             0) == MAP_FAILED)
-        return -errno;
-    (void)madvise(at, len, MADV_DONTFORK);
-    if (mem->transparent)
+    int r = mem_window_clear(at, len);
+
+    if (!r && mem->transparent)
         (void)madvise(at, len, MADV_HUGEPAGE);
-    return 0;
+    return r;
 }
 
 /* What is given back of a mapped file would be the file's again. Each piece costs a mapping, of which a

@@ -167,7 +167,7 @@ void insn_block_entry(struct x86_cpu *c, const struct insn *i)
 {
     struct block *b = container_of((struct insn *)(uintptr_t)i, struct block, insn[0]);
 
-    if (b->code && b->home_rip == c->reg[REG_BLOCK_RIP]) {
+    if (block_translated_at(b, c->reg[REG_BLOCK_RIP])) {
         struct block_jump *jump = block_jump_slot(c, b->home_rip);
 
         if (jump->to == i && jump->rip == b->home_rip)
@@ -776,7 +776,7 @@ const struct insn *block_find(struct x86_cpu *c)
         b = lookup(c, host, lin);
         if (!b && (c->fault.pending || !(b = decode_new(c, host, lin))))
             return NULL;
-        note_jump(c, take_jump(c), b, c->rip, b->code && b->home_rip == c->rip ? b->code : jit_interpret_stub(c));
+        note_jump(c, take_jump(c), b, c->rip, block_translated_at(b, c->rip) ? b->code : jit_interpret_stub(c));
     }
     if (c->link) {
         set_link(c, c->link, b);

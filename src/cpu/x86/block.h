@@ -104,6 +104,12 @@ static inline void block_use_space(struct x86_cpu *c, unsigned n)
 /* What the front cache says of the current rip: a block that may run there, or NULL. */
 struct block *block_known(struct x86_cpu *c);
 
+/* Is there code of the translator's for b at rip? It may also be interpreted at other addresses than its own. */
+static inline bool block_translated_at(const struct block *b, uint64_t rip)
+{
+    return b->code && b->home_rip == rip;
+}
+
 /* First instruction of the block at the current rip, decoding it if need be; NULL: a fault was
  * recorded (fetch). Fills in c->link when a branch waits for it. */
 const struct insn *block_find(struct x86_cpu *c);

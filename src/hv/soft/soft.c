@@ -71,10 +71,7 @@ static void post(struct hv_vcpu *v, uint32_t bits)
 /* ns of the vCPU's work so far: of its own thread, and where guest programs run directly. */
 static uint64_t worked(const struct hv_vcpu *v)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + v->cpu->count.direct_native_us * 1000;
+    return clock_thread_ns() + v->cpu->count.direct_native_us * 1000;
 }
 
 static bool posted_since(struct hv_vcpu *v, uint32_t seen)

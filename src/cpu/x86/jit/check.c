@@ -240,7 +240,7 @@ static uint16_t flags_at_end(struct x86_cpu *c)
         if (!next[n])
             continue;
         t = container_of((struct insn *)(uintptr_t)next[n], struct block, insn[0]);
-        if (!t->dead && t->code && t->home_rip == c->rip)
+        if (!t->dead && block_translated_at(t, c->rip))
             live &= exit_of_block(t)->flags[0].live;
     }
     return live;

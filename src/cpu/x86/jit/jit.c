@@ -166,6 +166,14 @@ void jit_enter_block(struct x86_cpu *c, const struct block *b)
 
 /* ---- the engine ---- */
 
+/* The block at the current rip, if it is known and translated for there, or NULL. */
+static const struct block *known_translation(struct x86_cpu *c)
+{
+    const struct block *b = block_known(c);
+
+    return b && block_translated_at(b, c->rip) ? b : NULL;
+}
+
 static void run(struct x86_cpu *c, const void *code)
 {
     jit_enter_block(c, code);
@@ -175,9 +183,9 @@ static void run(struct x86_cpu *c, const void *code)
  * that. So is what the front cache does not know. */
 static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
 {
-    const struct block *b = c->link ? NULL : block_known(c);
+    const struct block *b = c->link ? NULL : known_translation(c);
 
-    if (!b || !b->code || b->home_rip != c->rip)
+    if (!b)
         return X86_OFFER_NONE;
     c->reg[REG_BLOCK_RIP] = c->rip;
     block_jump_slot(c, c->rip)->code = b->code;
@@ -270,8 +278,7 @@ void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to
     struct jit_exit *exit = exit_of(link);
     bool forward;
 
-    /* The block may just have been interpreted at another address than it is translated for. */
-    if (!exit || !to->code || to->home_rip != c->rip || exit->rip != c->rip ||
+    if (!exit || !block_translated_at(to, c->rip) || exit->rip != c->rip ||
         !jit_has(&c->vm->jit, JIT_OPT_CHAIN))
         return;
     exit->aimed = true;
@@ -300,10 +307,8 @@ const void *jit_do_system(struct x86_cpu *c, const struct jit_bail *bail)
     c->sti_shadow = false; /* over, even if the STI did not come by the main loop */
     if (main_loop_is_wanted(c))
         return NULL;
-    b = block_known(c);
-    if (!b || !b->code || b->home_rip != c->rip)
-        return NULL;
-    return jit_code_at(c->jit, b->entry->flags_body);
+    b = known_translation(c);
+    return b ? jit_code_at(c->jit, b->entry->flags_body) : NULL;
 }
 
 /* ---- misses and detours ---- */
