@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "mem/mem_file.h"
+#include "mem/mem_holes.h"
 #include "mem/mem_window.h"
 
 #define HUGE_PAGE (2 * MIB)
@@ -39,7 +40,7 @@ static struct mem *allocate(unsigned region_max)
 
     if (!mem)
         return NULL;
-    mem->fd = mem->fd_ro = -1;
+    mem->fd = mem->fd_ro = mem->pagemap = -1;
     mem->region_max = region_max;
     mem->region = calloc(region_max, sizeof(*mem->region));
     if (!mem->region) {
@@ -149,6 +150,7 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
         mem->own = calloc(mem->capacity >> MEM_PAGE_SHIFT, sizeof(*mem->own));
     if (!mem->base || !mem->code || (o->strict && !mem->own))
         goto fail;
+    mem_holes_open(mem);
     if (mem->own) /* nobody has to ask for what is in windows */
         memset((void *)(mem->own + (capacity >> MEM_PAGE_SHIFT)), 1, o->windows >> MEM_PAGE_SHIFT);
     *ret = mem;
@@ -249,6 +251,7 @@ void mem_destroy(struct mem *mem)
         close(mem->fd);
     if (mem->fd_ro >= 0)
         close(mem->fd_ro);
+    mem_holes_close(mem);
     free(mem->collapsed);
     free((void *)mem->own);
     if (mem->base)
@@ -700,59 +703,6 @@ int mem_discard(struct mem *mem, void *host, uint64_t len)
     return r;
 }
 
-/* proc(5): what is neither present nor swapped of anonymous memory has never been written. */
-#define PAGEMAP_THERE (BIT(63) | BIT(62))
-
-static void find_untouched(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
-{
-    uint64_t first = (uintptr_t)(mem->base + offset) / MEM_PAGE_SIZE, entry[256];
-    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-    for (unsigned n = 0, some; fd >= 0 && n < count; n += some) {
-        some = MIN(count - n, (unsigned)ARRAY_SIZE(entry));
-        if (pread(fd, entry, some * sizeof(entry[0]), (off_t)((first + n) * sizeof(entry[0]))) !=
-            (ssize_t)(some * sizeof(entry[0])))
-            break;
-        for (unsigned i = 0; i < some; i++)
-            ret[n + i] = !(entry[i] & PAGEMAP_THERE);
-    }
-    if (fd >= 0)
-        close(fd);
-}
-
-/* One call of the kernel's for each stretch, of data or of a hole. */
-static void find_file_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
-{
-    uint64_t data = 0, end = 0; /* [data, end): the stretch of data at or behind at */
-
-    for (unsigned n = 0; n < count; n++) {
-        uint64_t at = offset + n * (uint64_t)MEM_PAGE_SIZE;
-
-        if (at >= end) {
-            off_t found = lseek(mem->fd, (off_t)at, SEEK_DATA);
-            off_t hole = found < 0 ? -1 : lseek(mem->fd, found, SEEK_HOLE);
-
-            if (found < 0 && errno != ENXIO)
-                return;
-            data = found < 0 ? UINT64_MAX : (uint64_t)found;
-            end = hole < 0 ? UINT64_MAX : (uint64_t)hole;
-        }
-        ret[n] = data >= at + MEM_PAGE_SIZE;
-    }
-}
-
-void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret)
-{
-    memset(ret, 0, count * sizeof(*ret));
-    if (mem->mapped || mem->pool)
-        return;
-    if (mem->fd < 0) {
-        find_untouched(mem, offset, count, ret);
-        return;
-    }
-    find_file_holes(mem, offset, count, ret);
-}
-
 bool mem_can_map(const struct mem *mem)
 {
     return mem->base && mem->fd < 0 && !mem->preallocate && !mem->pool;
@@ -770,6 +720,7 @@ int mem_map(struct mem *mem, uint64_t offset, uint64_t len, int fd, uint64_t at)
         return -errno;
     (void)madvise(host, len, MADV_DONTFORK);
     mem->mapped = true;
+    mem_holes_mapped(mem, offset, len);
     mem_written_at(mem, host, len);
     return 0;
 }
@@ -779,6 +730,8 @@ int mem_clear(struct mem *mem)
 {
     int r = mem->mapped ? forget_mapped(mem, mem->base, mem->used) : 0;
 
+    if (!r)
+        mem_holes_unmapped(mem);
     mem->mapped = mem->mapped && r < 0;
 
     for (unsigned i = 0; !r && i < mem->region_count; i++) {

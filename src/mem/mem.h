@@ -76,7 +76,9 @@ struct mem {
     bool pool;         /* of huge pages */
     bool transparent;  /* huge pages are asked for */
     _Atomic gpa_t hidden, hidden_end; /* mem_hide() */
-    bool mapped;       /* parts are files that somebody saved: mem_map() */
+    bool mapped;       /* parts are files that somebody saved: mem_map(), */
+    uint8_t *from_file; /* and of each MEM_HOLE_PIECE whether any of it is; NULL: unknown */
+    int pagemap;       /* what the host's kernel says of the mapping's pages; -1: nobody does */
     uint64_t collapse_next; /* mem_collapse(): the piece to look at next, */
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
     struct mem_code *code;  /* one per page of the mapping */
@@ -177,10 +179,6 @@ void mem_protect(struct mem *mem);
  * where [offset, offset + len), which is in it, is. Not of foreign memory. */
 uint64_t mem_ram_size(const struct mem *mem);
 void *mem_ram(struct mem *mem, uint64_t offset, uint64_t len, enum mem_access access);
-
-/* Which of the count pages from offset on are zeros that the host has no memory for, which to read them
- * would take, or at least a fault each? False: maybe not. */
-void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool *ret);
 
 /* Can mem_map() do it? Not where other processes see the memory, nor where all of it is to be there. */
 bool mem_can_map(const struct mem *mem);

@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/pagemap_scan.h"
+
 #define K(name) SANDBOX_KIND(name)
 
 enum {
@@ -298,6 +300,7 @@ static const struct sandbox_row rows[] = {
     IOCTL(SANDBOX_USB, K(LOOP) | K(USB), USBDEVFS_RESET, "a USB device of the host: the same; and before it is given back"),
     IOCTL(0, K(LOOP), TUNSETOFFLOAD, "what a tap's guest takes"),
     IOCTL(0, K(LOOP), TUNSETVNETHDRSZ, "the same"),
+    IOCTL(0, K(LOOP), PAGEMAP_LOOK, "which memory there is, before a child process writes it to a saved state"),
     IOCTL(0, K(LOOP) | K(DISK), BLKDISCARD, "a guest's discard on a block device"),
     IOCTL(0, K(LOOP) | K(DISK), BLKGETSIZE64, "its size"),
     IOCTL(0, K(LOOP) | K(DISK), BLKSSZGET, "its blocks"),

@@ -2,6 +2,7 @@
 /* Memory into a saved state: pieces of a megabyte by several threads, each of which seals a piece's
  * frames one behind the other and writes them at once, wherever the file ends just then. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +12,12 @@
 #include "base/checked.h"
 #include "mem/mem.h"
 #include "mem/mem_fork.h"
+#include "mem/mem_holes.h"
 #include "save/save_impl.h"
 
 #define PIECE_FRAMES 64u
 #define PIECE        (PIECE_FRAMES * SAVE_FRAME)
+#define STRETCH      (8 * MIB) /* written to disk in one go */
 /* A frame with its tag, at the next multiple of SAVE_UNIT. */
 #define ROOM         (SAVE_FRAME + SAVE_TAG)
 
@@ -28,6 +31,7 @@ struct writing {
     struct save_writer *w;
     struct mem *mem;
     uint64_t ram_size;
+    const bool *used;     /* in the child: what mem_find_used() said before it was made */
     pthread_mutex_t lock; /* for w->end */
     struct worker worker[SAVE_WORKERS_MAX];
 };
@@ -78,6 +82,16 @@ static struct save_frame seal_frame(struct writing *g, struct worker *k, uint64_
     return f;
 }
 
+/* [offset, offset + len) has been written: whenever that ends a stretch of the file, have its disk begin with the stretch, so that the
+ * sync at the end finds little to wait for. What other workers have not yet written of it is left for that. */
+static void push(const struct save_writer *w, uint64_t offset, uint64_t len)
+{
+    uint64_t end = align_down(offset + len, STRETCH);
+
+    if (!w->unsynced && end > offset)
+        (void)sync_file_range(w->fd, (off_t)(end - STRETCH), STRETCH, SYNC_FILE_RANGE_WRITE);
+}
+
 static uint64_t claim(struct writing *g, uint64_t len)
 {
     uint64_t at;
@@ -98,6 +112,7 @@ static int write_piece(void *arg, unsigned worker, uint64_t piece)
     bool hole[PIECE / SAVE_PAGE];
     unsigned count = 0;
     size_t used = 0;
+    int r;
 
     mem_find_holes(g->mem, offset, (unsigned)(len / SAVE_PAGE), hole);
     for (uint64_t at = 0; at < len; at += SAVE_FRAME, count++) {
@@ -118,7 +133,9 @@ static int write_piece(void *arg, unsigned worker, uint64_t piece)
             save_frame_write(&frame[i], g->w->table +
                                             (piece * PIECE_FRAMES + i) * SAVE_FRAME_ENTRY);
     }
-    return save_pwrite(g->w->fd, k->out, used, base);
+    r = save_pwrite(g->w->fd, k->out, used, base);
+    push(g->w, base, used);
+    return r;
 }
 
 /* Plain memory: pages to their places, as many at once as lie together. */
@@ -149,6 +166,7 @@ static int write_plain(void *arg, unsigned worker, uint64_t piece)
     }
     for (unsigned i = 0; i < PIECE_FRAMES && offset + i * SAVE_FRAME < end; i++)
         save_frame_write(&frame[i], g->w->table + (piece * PIECE_FRAMES + i) * SAVE_FRAME_ENTRY);
+    push(g->w, g->w->header.data_offset + offset, end - offset);
     return r;
 }
 
@@ -196,8 +214,10 @@ static int write_all_plain(void *arg)
     struct writing *g = arg;
     int r = 0;
 
-    for (uint64_t piece = 0; !r && piece * PIECE < g->ram_size; piece++)
-        r = write_plain(g, 0, piece);
+    for (uint64_t piece = 0; !r && piece * PIECE < g->ram_size; piece++) {
+        if (g->used[piece * PIECE / MEM_HOLE_PIECE])
+            r = write_plain(g, 0, piece);
+    }
     return r;
 }
 
@@ -206,17 +226,28 @@ int save_memory_fork(struct save_writer *w, struct mem *mem)
     struct writing g = {.w = w, .mem = mem, .ram_size = mem_ram_size(mem)};
     size_t len = table_bytes(g.ram_size);
     void *table;
+    bool *used;
+    int r;
 
     if (w->header.memory == SAVE_FRAMES || !mem_can_fork(mem))
         return -EOPNOTSUPP;
-    table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (table == MAP_FAILED)
+    used = malloc(mem_hole_pieces(g.ram_size));
+    if (!used)
         return -ENOMEM;
+    table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED) {
+        free(used);
+        return -ENOMEM;
+    }
     w->header.ram_size = g.ram_size;
     w->table = table;
     w->table_shared = len;
     place_plain(w, g.ram_size);
-    return mem_fork(mem, w->fd, write_all_plain, &g, &w->child);
+    mem_find_used(mem, used);
+    g.used = used;
+    r = mem_fork(mem, w->fd, write_all_plain, &g, &w->child);
+    free(used);
+    return r;
 }
 
 int save_memory_write(struct save_writer *w, struct mem *mem, const struct save_progress *progress)
