@@ -21,7 +21,6 @@
 #define DOORBELLS    0x2000u /* DBOFF */
 #define EXTENDED     0x700u  /* HCCPARAMS1.xECP */
 #define ERST_MAX     4u      /* HCSPARAMS2: 2^4 segments, XHCI_SEGMENTS */
-#define MICROFRAME_NS 125000u
 #define PCI_SBRN     0x60u   /* 5.2.3: 3.1, and the frame length behind it */
 #define CONFIG_SLOTS 0xffu
 
@@ -93,8 +92,7 @@ static uint32_t read_runtime(struct xhci *x, uint64_t off)
     uint64_t n = (off - XHCI_INTERRUPTERS) / 32;
 
     if (off == XHCI_MFINDEX)
-        return xhci_is_running(x)
-                   ? (uint32_t)((clock_mono_ns() - x->regs.started_ns) / MICROFRAME_NS) & 0x3fff : 0;
+        return xhci_mfindex_locked(x);
     return off >= XHCI_INTERRUPTERS && n < XHCI_INTRS ? xhci_intr_read_locked(x, (unsigned)n, off & 31) : 0;
 }
 
@@ -177,6 +175,7 @@ static void write_command(struct xhci *x, uint32_t value)
         run(x);
     if (!(value & XHCI_CMD_RS) && (was & XHCI_CMD_RS))
         halt(x);
+    xhci_wrap_arm_locked(x);
     xhci_interrupt_locked(x);
 }
 
@@ -188,6 +187,7 @@ static void write_crcr(struct xhci *x, uint64_t off, uint32_t value)
     if (r->command_running) {
         if (!(off & 4) && (value & (XHCI_CRCR_CS | XHCI_CRCR_CA))) {
             r->pending.stop_commands = true;
+            r->pending.abort_commands = r->pending.abort_commands || (value & XHCI_CRCR_CA);
             xhci_work_soon(x);
         }
         return;
@@ -298,6 +298,7 @@ static void fini(struct pci_dev *pci)
     x->ready = false;
     loop_work_cancel(x->loop, &x->work);
     loop_timer_destroy(x->moderation);
+    loop_timer_destroy(x->wrap);
     for (unsigned s = 1; s <= XHCI_SLOTS; s++) {
         for (unsigned e = 0; e < XHCI_EPS; e++)
             xhci_ep_free(&x->slot[s].ep[e]);
@@ -314,6 +315,8 @@ static const struct pci_ops xhci_ops = {
 
 static int fill(struct xhci *x, const struct xhci_options *o)
 {
+    int r;
+
     x->loop = o->loop;
     x->mem = o->mem;
     x->sum = o->sum;
@@ -327,7 +330,8 @@ static int fill(struct xhci *x, const struct xhci_options *o)
     device_lock(&x->pci.dev);
     xhci_reset_registers_locked(x);
     device_unlock(&x->pci.dev);
-    return loop_timer_create(x->loop, xhci_moderation_timer, x, &x->moderation);
+    r = loop_timer_create(x->loop, xhci_moderation_timer, x, &x->moderation);
+    return r < 0 ? r : loop_timer_create(x->loop, xhci_wrap_timer, x, &x->wrap);
 }
 
 int xhci_create(struct pci_host *host, unsigned devfn, const struct xhci_options *options,

@@ -86,14 +86,20 @@ static bool may_stream(unsigned type, uint32_t word)
 }
 
 /* 6.2.3. False: no endpoint can be like that. */
+static bool may_be_ep(unsigned dci, const struct context *c)
+{
+    unsigned type = c->word[1] >> 3 & 7;
+
+    return type && (dci == 1) == (type == XHCI_EP_CONTROL) &&
+           (dci == 1 || (type >= XHCI_EP_CONTROL) == (dci & 1)) && may_stream(type, c->word[0]);
+}
+
+/* It may be one. False: there is no memory. */
 static bool enable_ep(struct xhci_slot *s, unsigned dci, struct context *c)
 {
     struct xhci_ep *ep = &s->ep[dci];
     unsigned type = c->word[1] >> 3 & 7;
 
-    if (!type || (dci == 1) != (type == XHCI_EP_CONTROL) ||
-        (dci > 1 && (type >= XHCI_EP_CONTROL) != (dci & 1)) || !may_stream(type, c->word[0]))
-        return false;
     disable_ep(ep);
     ep->max_pstreams = XHCI_EP_MAX_PSTREAMS(c->word[0]);
     if (!xhci_ep_make_streams(ep)) {
@@ -205,7 +211,7 @@ static unsigned do_address(struct xhci *x, struct xhci_command *c)
     bool block = c->trb.control & XHCI_TRB_BSR;
     struct xhci_slot *s = c->slot;
     struct context control, slot, ep0;
-    unsigned port;
+    unsigned port, was = s->port;
 
     if (s->state > XHCI_SLOT_DEFAULT || (block && s->state))
         return XHCI_CONTEXT_STATE_ERROR;
@@ -218,11 +224,15 @@ static unsigned do_address(struct xhci *x, struct xhci_command *c)
         return XHCI_PARAMETER_ERROR;
     if (is_taken(x, s, port))
         return XHCI_TRB_ERROR;
-    s->port = (uint8_t)port;
-    if (!xhci_slot_device(x, s))
-        return XHCI_TRANSACTION_ERROR;
-    if (!enable_ep(s, 1, &ep0))
+    if (!may_be_ep(1, &ep0))
         return XHCI_PARAMETER_ERROR;
+    s->port = (uint8_t)port;
+    if (!xhci_slot_device(x, s)) {
+        s->port = (uint8_t)was;
+        return XHCI_TRANSACTION_ERROR;
+    }
+    if (!enable_ep(s, 1, &ep0))
+        return XHCI_RESOURCE_ERROR;
     write_context(x, context_at(s, 1), &ep0);
     set_slot_state(x, s, block ? XHCI_SLOT_DEFAULT : XHCI_SLOT_ADDRESSED, &slot);
     return XHCI_SUCCESS;
@@ -246,6 +256,28 @@ static unsigned deconfigure(struct xhci *x, struct xhci_slot *s)
     return XHCI_SUCCESS;
 }
 
+static bool read_added(struct xhci *x, uint64_t input, unsigned dci, struct context *ret)
+{
+    return read_context(x, input + XHCI_CONTEXT_SIZE * (dci + 1), ret);
+}
+
+/* A command that fails changes nothing (4.6.6). */
+static bool may_configure(struct xhci *x, const struct xhci_slot *s, uint64_t input, uint32_t drop, uint32_t add)
+{
+    struct context c;
+
+    for (unsigned i = 2; i < XHCI_EPS; i++) {
+        if (!(add & BIT(i)))
+            continue;
+        if (s->ep[i].state != XHCI_EP_DISABLED && !(drop & BIT(i)))
+            return false;
+        if (!read_added(x, input, i, &c) || !may_be_ep(i, &c))
+            return false;
+    }
+    return true;
+}
+
+/* The driver may have written its contexts anew since may_configure(). */
 static unsigned configure_eps(struct xhci *x, struct xhci_slot *s, uint64_t input, uint32_t drop, uint32_t add)
 {
     struct context c;
@@ -259,10 +291,10 @@ static unsigned configure_eps(struct xhci *x, struct xhci_slot *s, uint64_t inpu
     for (unsigned i = 2; i < XHCI_EPS; i++) {
         if (!(add & BIT(i)))
             continue;
-        if (s->ep[i].state != XHCI_EP_DISABLED)
+        if (!read_added(x, input, i, &c) || !may_be_ep(i, &c))
             return XHCI_PARAMETER_ERROR;
-        if (!read_context(x, input + XHCI_CONTEXT_SIZE * (i + 1), &c) || !enable_ep(s, i, &c))
-            return XHCI_PARAMETER_ERROR;
+        if (!enable_ep(s, i, &c))
+            return XHCI_RESOURCE_ERROR;
         write_context(x, context_at(s, i), &c);
     }
     return XHCI_SUCCESS;
@@ -285,7 +317,8 @@ static unsigned do_configure(struct xhci *x, struct xhci_command *c)
         !read_context(x, s->context, &slot))
         return XHCI_TRB_ERROR;
     control.word[0] = c->stops; /* those that have no TDs: the driver may have written others since */
-    if ((control.word[0] & 3) || (control.word[1] & 3) != 1)
+    if ((control.word[0] & 3) || (control.word[1] & 3) != 1 ||
+        !may_configure(x, s, input, control.word[0], control.word[1]))
         return XHCI_PARAMETER_ERROR;
     code = configure_eps(x, s, input, control.word[0], control.word[1]);
     for (unsigned i = 2; i < XHCI_EPS; i++)
@@ -425,12 +458,12 @@ static const struct command_kind {
 
 static void complete(struct xhci *x, const struct xhci_command *c, unsigned code)
 {
-    const struct xhci_trb event = {
-        .parameter = c->gpa, .status = code << 24,
-        .control = (uint32_t)XHCI_EV_COMMAND << 10 | (c->slot ? (uint32_t)c->slot->id << 24 : 0)};
+    const struct command_kind *kind = &kinds[XHCI_TRB_TYPE(c->trb.control)];
+    uint32_t slot = c->slot ? c->slot->id : kind->slot ? XHCI_TRB_SLOT(c->trb.control) : 0; /* 6.4.2.2 */
+    const struct xhci_trb event = {.parameter = c->gpa, .status = code << 24,
+                                   .control = (uint32_t)XHCI_EV_COMMAND << 10 | slot << 24};
 
-    TRACE(x->trace, usb, "xhci", x, "command %u of slot %u: %u", XHCI_TRB_TYPE(c->trb.control),
-          c->slot ? c->slot->id : 0, code);
+    TRACE(x->trace, usb, "xhci", x, "command %u of slot %u: %u", XHCI_TRB_TYPE(c->trb.control), slot, code);
     XHCI_COUNT(x, commands, 1);
     if (code != XHCI_SUCCESS)
         XHCI_COUNT(x, errors, 1);
@@ -453,6 +486,14 @@ static uint32_t stops_of(struct xhci *x, const struct xhci_command *c, enum stop
     }
 }
 
+/* It waits no more, and what came meanwhile goes on: xhci_ep_run(). */
+static void command_over(struct xhci *x, const struct xhci_command *c)
+{
+    x->command.active = false;
+    if (c->slot && c->slot->kicked)
+        x->kicked |= BIT(c->slot->id);
+}
+
 void xhci_command_finish(struct xhci *x)
 {
     struct xhci_command c = x->command;
@@ -466,10 +507,8 @@ void xhci_command_finish(struct xhci *x)
     }
     if (!c.active || busy)
         return;
-    x->command.active = false;
     complete(x, &c, kinds[XHCI_TRB_TYPE(c.trb.control)].run(x, &c));
-    if (c.slot && c.slot->kicked)
-        x->kicked |= BIT(c.slot->id); /* what came while it waited: xhci_ep_run() */
+    command_over(x, &c);
 }
 
 static void begin(struct xhci *x, struct xhci_command *c)
@@ -550,12 +589,16 @@ void xhci_commands(struct xhci *x)
 
 void xhci_commands_stop(struct xhci *x)
 {
-    const struct xhci_command ring = {.gpa = registers(x).crcr & ~UINT64_C(15)};
+    const struct xhci_command ring = {.gpa = registers(x).crcr & ~UINT64_C(15)}, c = x->command;
 
     xhci_command_finish(x);
-    if (x->command.active)
+    if (x->command.active && !x->abort_commands)
         return; /* it is at its end soon, and then the ring stops */
-    x->stop_commands = x->command_due = false;
+    if (x->command.active) {
+        complete(x, &c, XHCI_COMMAND_ABORTED);
+        command_over(x, &c);
+    }
+    x->stop_commands = x->abort_commands = x->command_due = false;
     complete(x, &ring, XHCI_RING_STOPPED);
     device_lock(&x->pci.dev);
     x->regs.command_running = false;

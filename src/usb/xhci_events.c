@@ -11,6 +11,8 @@
 
 #define SEGMENT_MIN 16u
 #define SEGMENT_MAX 4096u
+#define MICROFRAME_NS UINT64_C(125000)
+#define MICROFRAMES   0x4000u /* of which MFINDEX has the number */
 
 void xhci_intr_reset_locked(struct xhci_intr *i)
 {
@@ -76,6 +78,15 @@ static uint32_t room(const struct xhci_intr *i)
     return (read + size - at - 1) % size;
 }
 
+/* 5.4.2: the controller stops. */
+static void system_error(struct xhci *x)
+{
+    x->regs.usbsts |= XHCI_STS_HSE;
+    x->regs.usbcmd &= ~(uint32_t)XHCI_CMD_RS;
+    x->regs.pending.halt = true;
+    xhci_work_soon(x);
+}
+
 static void put(struct xhci *x, struct xhci_intr *i, const struct xhci_trb *event)
 {
     uint8_t raw[16];
@@ -85,7 +96,7 @@ static void put(struct xhci *x, struct xhci_intr *i, const struct xhci_trb *even
     store_le32(raw + 12, (event->control & ~(uint32_t)XHCI_TRB_C) | i->cycle);
     /* The word with the cycle bit last: the driver may look any time. */
     if (mem_write(x->mem, enqueue_at(i), raw, 12) < 0 || mem_write(x->mem, enqueue_at(i) + 12, raw + 12, 4) < 0)
-        x->regs.usbsts |= XHCI_STS_HSE;
+        system_error(x);
     if (++i->index < i->table[i->segment].size)
         return;
     i->index = 0;
@@ -201,6 +212,35 @@ void xhci_moderation_timer(void *arg)
 
     device_lock(&x->pci.dev);
     xhci_interrupt_locked(x);
+    device_unlock(&x->pci.dev);
+}
+
+/* ---- MFINDEX (5.5.1) ------------------------------------------------------------------------ */
+
+uint32_t xhci_mfindex_locked(const struct xhci *x)
+{
+    return xhci_is_running(x)
+               ? (uint32_t)((clock_mono_ns() - x->regs.started_ns) / MICROFRAME_NS) % MICROFRAMES : 0;
+}
+
+void xhci_wrap_arm_locked(struct xhci *x)
+{
+    uint64_t now = clock_mono_ns(), period = MICROFRAMES * MICROFRAME_NS;
+
+    if (xhci_is_running(x) && (x->regs.usbcmd & XHCI_CMD_EWE))
+        loop_timer_arm(x->wrap, now + period - (now - x->regs.started_ns) % period);
+}
+
+void xhci_wrap_timer(void *arg)
+{
+    static const struct xhci_trb event = {.status = (uint32_t)XHCI_SUCCESS << 24,
+                                          .control = (uint32_t)XHCI_EV_MFINDEX << 10};
+    struct xhci *x = arg;
+
+    device_lock(&x->pci.dev);
+    if (xhci_is_running(x) && (x->regs.usbcmd & XHCI_CMD_EWE) && !x->quiet && !x->intr[0].held_count)
+        xhci_event_locked(x, 0, &event, true);
+    xhci_wrap_arm_locked(x);
     device_unlock(&x->pci.dev);
 }
 

@@ -67,7 +67,7 @@ struct xhci_port {
 /* What registers leave to the loop. */
 struct xhci_pending {
     bool reset, halt, started;
-    bool stop_commands;
+    bool stop_commands, abort_commands;
     uint64_t slots;                  /* whose doorbells were rung; bit 0: the command ring's */
     uint32_t doorbell[XHCI_SLOTS + 1]; /* bit per DCI */
     uint32_t port_reset;             /* bit per port, from 0 on */
@@ -175,13 +175,13 @@ struct xhci {
     struct xhci_stats *sum;
     uint32_t trace;
     bool ready;
-    struct loop_timer *moderation;
+    struct loop_timer *moderation, *wrap;
 
     /* The loop thread's. */
     struct xhci_slot slot[XHCI_SLOTS + 1];
     uint64_t kicked; /* slots with kicked endpoints */
     struct xhci_command command;
-    bool command_due, stop_commands;
+    bool command_due, stop_commands, abort_commands; /* and the one that waits with them */
     uint32_t resetting_ports;
     bool resetting, halting, quieting, quiet, failed, warned;
     unsigned busy;   /* TDs with devices */
@@ -227,6 +227,9 @@ void xhci_intr_write_locked(struct xhci *x, unsigned n, unsigned off, uint32_t v
 void xhci_event_locked(struct xhci *x, unsigned n, const struct xhci_trb *event, bool interrupt);
 void xhci_interrupt_locked(struct xhci *x); /* whoever is due: something it depends on has changed */
 void xhci_moderation_timer(void *arg);
+uint32_t xhci_mfindex_locked(const struct xhci *x);
+void xhci_wrap_arm_locked(struct xhci *x); /* the driver is to be told when MFINDEX begins anew, if it wants that */
+void xhci_wrap_timer(void *arg);
 bool xhci_is_blocked(struct xhci *x); /* some ring has no room; takes the lock */
 void xhci_event(struct xhci *x, unsigned n, const struct xhci_trb *event, bool interrupt); /* takes the lock */
 bool xhci_intr_map_locked(struct xhci *x, struct xhci_intr *i); /* read its segment table */

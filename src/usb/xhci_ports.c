@@ -7,6 +7,9 @@
 #include "base/trace.h"
 #include "usb/xhci_impl.h"
 
+#define PMSC_USB3 0x1ffffu /* time-outs of U1 and U2, and whether the link is kept out of them */
+#define PMSC_USB2 0xfff8u  /* what L1 would have; there is none, and no test modes */
+
 static bool is_usb3(unsigned n)
 {
     return n >= XHCI_PORTS_USB2;
@@ -316,7 +319,7 @@ void xhci_port_write_locked(struct xhci *x, unsigned n, unsigned off, uint32_t v
 {
     switch (off) {
     case XHCI_PORT_SC: write_status(x, n, value); return;
-    case XHCI_PORT_PMSC: x->port[n].pmsc = value & 0x1ffff; return; /* no test modes, no L1 */
+    case XHCI_PORT_PMSC: x->port[n].pmsc = value & (is_usb3(n) ? PMSC_USB3 : PMSC_USB2); return;
     default: return;
     }
 }

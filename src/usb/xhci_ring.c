@@ -224,7 +224,7 @@ static int map(struct xhci *x, struct xhci_td *td)
             continue;
         host = buffer_of(x, td, trb);
         if (!host)
-            return -EFAULT;
+            return trb->control & XHCI_TRB_IDT ? -EPROTO : -EFAULT;
         add_iov(td, host, len);
     }
     td->xfer.iov = td->iov;

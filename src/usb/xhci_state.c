@@ -127,6 +127,7 @@ int xhci_loaded(void *object, struct vz_error *err)
             return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: slot %u has another one's device", n);
     }
     x->regs.started_ns = 0;
+    xhci_wrap_arm_locked(x);
     xhci_work_soon(x);
     return 0;
 }

@@ -1,106 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <unistd.h>
 
-#include "base/iov.h"
-#include "fake_xhci_driver.h"
+#include "fake_usb_echo.h"
 #include "unit.h"
-
-#define IN  3u /* DCIs of the device below */
-#define OUT 2u
-
-/* ---- A device: what is written to it can be read from it ------------------------------------- */
-
-struct echo {
-    struct usb_dev usb;
-    uint8_t data[65536];
-    size_t len;
-    unsigned resets;
-    bool hold;             /* IN waits, */
-    struct usb_xfer *held; /* here */
-};
-
-static void echo_in(struct echo *e, struct usb_xfer *x)
-{
-    size_t len = MIN(e->len, x->len);
-
-    x->actual = iov_write(x->iov, x->iov_count, 0, e->data, len);
-    e->len = 0;
-    x->done(x, USB_OK);
-}
-
-static void echo_submit(struct usb_dev *d, struct usb_xfer *x)
-{
-    struct echo *e = container_of(d, struct echo, usb);
-
-    if (!(x->ep & USB_DIR_IN)) {
-        e->len = iov_read(x->iov, x->iov_count, 0, e->data, sizeof(e->data));
-        x->actual = x->len;
-        x->done(x, USB_OK);
-    } else if (e->hold) {
-        e->held = x;
-    } else {
-        echo_in(e, x);
-    }
-}
-
-static void echo_cancel(struct usb_dev *d, struct usb_xfer *x)
-{
-    struct echo *e = container_of(d, struct echo, usb);
-
-    ck_assert_ptr_eq(e->held, x);
-    e->held = NULL;
-    x->done(x, USB_CANCELLED);
-}
-
-static void echo_reset(struct usb_dev *d)
-{
-    container_of(d, struct echo, usb)->resets++;
-}
-
-static int echo_control(struct usb_dev *d, const struct usb_setup *s, uint8_t *data)
-{
-    return -EPIPE;
-}
-
-static const struct usb_dev_ops echo_ops = {.name = "echo", .reset = echo_reset, .control = echo_control,
-                                            .submit = echo_submit, .cancel = echo_cancel};
-static const uint8_t device[] = {18, 1, 0, 2, 0xff, 0, 0, 64, 1, 0, 2, 0, 0, 1, 1, 2, 3, 1};
-static const uint8_t config[] = {9, 2, 32, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 2, 0xff, 0, 0, 0,
-                                 7, 5, 0x01, 2, 0, 2, 0, 7, 5, 0x81, 2, 0, 2, 0};
-static const char *const strings[] = {"vz", "echo", "1", NULL};
-static const struct usb_identity identity = {.device = device, .config = config, .strings = strings,
-                                             .alt_count = {1}};
-static const struct state_field fields[] = {USB_DEV_STATE(struct echo, usb), STATE_END};
-static const struct state_desc state = {.name = "echo", .version = 1, .fields = fields};
-static const struct device_ops dev_ops = {.name = "echo", .state = &state,
-                                          .reset_locked = usb_dev_reset_locked, .destroy = usb_dev_destroy};
-
-static struct echo *new_echo(struct fx *f, enum usb_speed speed)
-{
-    struct echo *e = calloc(1, sizeof(*e));
-    unsigned port = xhci_free_port(f->x, speed);
-
-    ck_assert_ptr_nonnull(e);
-    ck_assert_int_eq(usb_dev_init(&e->usb, &echo_ops, &identity, speed, &dev_ops, f->m.bus, port), 0);
-    ck_assert_int_eq(xhci_plug(f->x, &e->usb), 0);
-    ck_assert_uint_eq(e->usb.port, port);
-    return e;
-}
-
-/* A controller with one, and endpoints. */
-static unsigned make(struct fx *f, struct echo **ret)
-{
-    unsigned slot;
-
-    fx_create(f);
-    *ret = new_echo(f, USB_HIGH);
-    fx_start(f);
-    slot = fx_enumerate(f, 1);
-    ck_assert_uint_eq(fx_configure(f, slot, OUT, XHCI_EP_BULK_OUT, 512), XHCI_SUCCESS);
-    ck_assert_uint_eq(fx_configure(f, slot, IN, XHCI_EP_BULK_IN, 512), XHCI_SUCCESS);
-    return slot;
-}
 
 static uint32_t portsc(struct fx *f, unsigned port)
 {
@@ -164,7 +66,7 @@ START_TEST(links_sleep_and_a_device_wakes_them)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
 
     fx_wr(&f, fx_port(1, 0), XHCI_PORT_PP | XHCI_PORT_LWS | XHCI_U3 << XHCI_PORT_PLS_SHIFT);
     ck_assert_uint_eq(link_of(&f, 1), XHCI_U3);
@@ -213,7 +115,7 @@ START_TEST(commands_out_of_place_are_refused)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e), other;
+    unsigned slot = fx_with_echo(&f, &e), other;
     struct xhci_trb ev;
 
     ck_assert_uint_eq(fx_command(&f, XHCI_NO_OP_COMMAND, 0, 0, NULL), XHCI_SUCCESS);
@@ -263,14 +165,14 @@ START_TEST(control_transfers_have_stages)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct fx_ring *r = &f.ring[slot][1];
     struct xhci_trb ev;
     uint32_t len;
 
     ck_assert_uint_eq(fx_control(&f, slot, 0x80, USB_GET_DESCRIPTOR, 0x100, 0, 64, &len), XHCI_SUCCESS);
     ck_assert_uint_eq(len, 18);
-    ck_assert_mem_eq(fx_at(&f, FX_DATA), device, 18);
+    ck_assert_mem_eq(fx_at(&f, FX_DATA), echo_device, 18);
     ck_assert_uint_eq(fx_control(&f, slot, 0x80, USB_GET_DESCRIPTOR, 0x302, 0, 255, &len), XHCI_SUCCESS);
     ck_assert_mem_eq(fx_at(&f, FX_DATA), "\12\3e\0c\0h\0o\0", 10);
     ck_assert_uint_eq(fx_control(&f, slot, 0x80, USB_GET_DESCRIPTOR, 0x900, 0, 8, &len), XHCI_STALL_ERROR);
@@ -303,7 +205,7 @@ START_TEST(data_goes_and_comes_in_all_sizes_and_offsets)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     uint32_t left;
 
     for (unsigned len = 1; len < 6000; len += len < 40 ? 1 : 511) {
@@ -325,7 +227,7 @@ START_TEST(a_short_packet_is_told_of_where_it_happened)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct xhci_trb ev;
     uint64_t second;
 
@@ -355,7 +257,7 @@ START_TEST(immediate_data_and_no_ops_work)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct xhci_trb ev;
 
     fx_put(&f, &f.ring[slot][OUT], 0x8877665544332211, 5, XHCI_NORMAL << 10 | XHCI_TRB_IDT | XHCI_TRB_IOC);
@@ -373,7 +275,7 @@ START_TEST(a_stalled_endpoint_goes_on_after_a_reset)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct xhci_trb ev;
     uint32_t left;
 
@@ -401,7 +303,7 @@ START_TEST(a_stop_takes_the_transfer_back_and_a_doorbell_gives_it_again)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct xhci_trb ev;
     uint64_t at;
 
@@ -449,7 +351,7 @@ START_TEST(unplugging_fails_what_is_under_way)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e), out = 0;
+    unsigned slot = fx_with_echo(&f, &e), out = 0;
     struct xhci_trb ev;
 
     e->hold = true;
@@ -472,7 +374,7 @@ START_TEST(a_reset_takes_everything_back)
     struct fx f;
     struct echo *e;
 
-    make(&f, &e);
+    fx_with_echo(&f, &e);
     for (unsigned i = 0; i < 20; i++) {
         unsigned slot = i ? fx_enumerate(&f, 1) : 1;
 
@@ -573,7 +475,7 @@ START_TEST(rings_that_lead_nowhere_end_in_errors)
 {
     struct fx f;
     struct echo *e;
-    unsigned slot = make(&f, &e);
+    unsigned slot = fx_with_echo(&f, &e);
     struct xhci_trb ev;
 
     /* A link to itself that never changes the cycle. */
@@ -614,10 +516,10 @@ START_TEST(a_controller_at_rest_goes_on_where_it_was)
 {
     struct fx f, g;
     struct echo *e, *o;
-    unsigned slot = make(&f, &e), quiet = 0;
+    unsigned slot = fx_with_echo(&f, &e), quiet = 0;
     struct xhci_trb ev;
 
-    ck_assert_uint_eq(make(&g, &o), slot);
+    ck_assert_uint_eq(fx_with_echo(&g, &o), slot);
     e->hold = true;
     fx_normal(&f, slot, IN, FX_DATA, 64, XHCI_TRB_IOC);
     fx_ring_bell(&f, slot, IN);
@@ -649,7 +551,7 @@ START_TEST(two_that_were_unplugged_are_no_device_twice)
     struct echo *e[2];
     struct fx f, g;
 
-    make(&f, &e[0]);
+    fx_with_echo(&f, &e[0]);
     e[1] = new_echo(&f, USB_HIGH);
     fx_enumerate(&f, 2);
     for (unsigned i = 0; i < 2; i++) {
@@ -673,7 +575,7 @@ START_TEST(registers_take_anything)
     struct fx f;
     struct echo *e;
 
-    make(&f, &e);
+    fx_with_echo(&f, &e);
     for (unsigned v = 0; v < ARRAY_SIZE(values); v++) {
         for (unsigned reg = 0; reg < 0x4000; reg += 4) {
             fx_wr(&f, reg, values[v]);

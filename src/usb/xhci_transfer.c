@@ -25,18 +25,20 @@ static void tell(struct xhci *x, const struct xhci_td *td, const struct xhci_td_
 }
 
 /* The TD has moved its bytes; fewer than it asked for are a short packet, of which the driver hears at the TRB in which
- * it happened. Event Data TRBs tell of it, too. */
+ * it happened, if that asks for it, and at the TD's last one, unless it was to hear of the other one in any case. Event
+ * Data TRBs tell of it, too. */
 static void tell_all(struct xhci *x, struct xhci_td *td)
 {
     size_t left = td->xfer.actual;
     unsigned code = XHCI_SUCCESS;
     uint32_t total = 0;
+    bool told = false;
 
     for (unsigned i = 0; i < td->count; i++) {
         const struct xhci_td_trb *t = &td->trb[i];
         uint32_t len = xhci_trb_has_data(&t->trb) ? XHCI_TRB_LEN(t->trb.status) : 0;
         uint32_t moved = (uint32_t)MIN((size_t)len, left);
-        bool ioc = t->trb.control & XHCI_TRB_IOC;
+        bool ioc = t->trb.control & XHCI_TRB_IOC, last = i + 1 == td->count;
 
         left -= moved;
         total += moved;
@@ -46,10 +48,11 @@ static void tell_all(struct xhci *x, struct xhci_td *td)
             total = 0;
         } else if (code == XHCI_SUCCESS && moved < len) {
             code = XHCI_SHORT_PACKET;
+            told = ioc;
             if (ioc || (t->trb.control & XHCI_TRB_ISP))
                 tell(x, td, t, code, len - moved);
-        } else if (code == XHCI_SUCCESS && ioc) {
-            tell(x, td, t, code, 0);
+        } else if (ioc && (code == XHCI_SUCCESS || (last && !told))) {
+            tell(x, td, t, code, len - moved);
         }
     }
 }

@@ -63,7 +63,7 @@ static void finish_reset(struct xhci *x)
             usb_reset(x->port[n].dev);
     }
     x->command = (struct xhci_command){0};
-    x->command_due = x->stop_commands = x->failed = x->halting = x->resetting = false;
+    x->command_due = x->stop_commands = x->abort_commands = x->failed = x->halting = x->resetting = false;
     x->kicked = 0;
     x->resetting_ports = 0;
     device_lock(&x->pci.dev);
@@ -200,6 +200,16 @@ static uint32_t take_rung(struct xhci *x, const struct xhci_slot *s, const struc
     return streams;
 }
 
+/* 6.4.5: a doorbell of an endpoint that there is not. */
+static void no_endpoint(struct xhci *x, const struct xhci_slot *s, unsigned dci)
+{
+    const struct xhci_trb event = {.status = (uint32_t)XHCI_EP_NOT_ENABLED << 24,
+                                   .control = (uint32_t)XHCI_EV_TRANSFER << 10 | (uint32_t)s->id << 24 | dci << 16};
+
+    if (!xhci_is_blocked(x)) /* else the driver has more to read than it does */
+        xhci_event(x, 0, &event, true);
+}
+
 /* 4.8.3: a doorbell starts an endpoint that was stopped: all its streams. */
 static void doorbells(struct xhci *x, const struct xhci_pending *p)
 {
@@ -210,6 +220,10 @@ static void doorbells(struct xhci *x, const struct xhci_pending *p)
             struct xhci_ep *ep = &s->ep[__builtin_ctz(dcis)];
 
             ep->due |= take_rung(x, s, ep);
+            if (ep->state == XHCI_EP_DISABLED) {
+                no_endpoint(x, s, ep->dci);
+                continue;
+            }
             if (ep->state == XHCI_EP_STOPPED) {
                 xhci_ep_set_state(x, s, ep, XHCI_EP_RUNNING);
                 ep->due = UINT32_MAX;
@@ -229,6 +243,7 @@ static void take_pending(struct xhci *x, struct xhci_pending *ret)
     x->halting = x->halting || ret->halt;
     x->resetting_ports |= ret->port_reset;
     x->stop_commands = x->stop_commands || ret->stop_commands;
+    x->abort_commands = x->abort_commands || ret->abort_commands;
     x->command_due = x->command_due || (ret->slots & 1);
     if (ret->started)
         kick_all(x);
