@@ -301,6 +301,47 @@ START_TEST(silence_ends_with_an_error)
 }
 END_TEST
 
+/* However long it would be waited for otherwise: who lets go of a request wants its memory back. */
+START_TEST(a_request_can_be_cancelled)
+{
+    struct job cancelled, other;
+    uint64_t start;
+    struct blk *b;
+
+    if (!has_nbdkit())
+        return;
+    setup();
+    serve("file %s");
+    b = open_disk(0);
+    job_init(&cancelled, b, BLK_READ, 0, back, 4096);
+    job_init(&other, b, BLK_READ, 8192, data, 4096);
+    blk_submit(b, &cancelled.req);
+    blk_cancel(b, &cancelled.req);
+    while (!cancelled.done) /* a server that answers loses nothing by it */
+        loop_run(loop);
+    ck_assert(!cancelled.err || cancelled.err == -ECANCELED);
+    ck_assert_uint_eq(lost, 0);
+    kill(server, SIGSTOP);
+    waitpid(server, NULL, WUNTRACED);
+    start = clock_mono_ns();
+    job_init(&cancelled, b, BLK_READ, 0, back, 4096);
+    blk_submit(b, &cancelled.req);
+    blk_submit(b, &other.req);
+    blk_cancel(b, &cancelled.req);
+    while (!cancelled.done)
+        loop_run(loop);
+    ck_assert_int_lt(cancelled.err, 0);
+    ck_assert_uint_ge(clock_mono_ns() - start, 900 * NS_PER_MS);
+    ck_assert(!other.done);
+    stop_server(SIGKILL);
+    serve("file %s");
+    while (!other.done)
+        loop_run(loop);
+    ck_assert_msg(!other.err, "%s", strerror(-other.err));
+    teardown(b);
+}
+END_TEST
+
 /* A process that was stopped finds its answers: it is not the server that took so long. */
 START_TEST(what_holds_us_up_is_not_the_servers_time)
 {
@@ -649,6 +690,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, disks_are_as_the_server_says);
     UNIT_TEST(s, errors_are_those_of_the_request);
     UNIT_TEST(s, silence_ends_with_an_error);
+    UNIT_TEST(s, a_request_can_be_cancelled);
     UNIT_TEST(s, what_holds_us_up_is_not_the_servers_time);
     UNIT_TEST(s, nobody_has_to_wait_for_a_server);
     UNIT_TEST(s, connecting_can_be_given_up);

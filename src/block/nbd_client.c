@@ -25,6 +25,7 @@
 #define BACKOFF_MIN_MS UINT64_C(50)
 #define BACKOFF_MAX_MS UINT64_C(1000) /* or a quarter of the timeout, so that there is more than one attempt */
 #define CONNECT_MS     30000u     /* where no timeout is given */
+#define CANCEL_MS      1000u      /* for the answer to a request that was cancelled */
 #define LINK_DEPTH     16u        /* commands in flight on one of several connections */
 #define LOG_SOFT       (16 * MIB) /* then a flush of our own makes room */
 #define LOG_HARD       (64 * MIB) /* then nothing more is written until there is room */
@@ -295,7 +296,7 @@ static void expire(struct nbd_client *c, uint64_t now_ns)
     if (c->is_abandoned) {
         at_ns = UINT64_MAX; /* its time is over, whatever it is */
         go_down(c, 0);
-    } else if (!c->timeout_ms) {
+    } else if (!c->timeout_ms && !c->has_cancelled) {
         return;
     }
     for (unsigned i = 0; i < c->link_count; i++)
@@ -501,14 +502,40 @@ void nbd_client_kick(struct nbd_client *c)
         send_all(c, clock_mono_ns());
 }
 
+static void hurry(struct nbd_commands *list, const struct blk_req *req, uint64_t by_ns)
+{
+    struct nbd_command *cmd;
+
+    TAILQ_FOREACH(cmd, list, link) {
+        if (!req || cmd->req == req)
+            cmd->deadline_ns = MIN(cmd->deadline_ns, by_ns);
+    }
+}
+
+/* Of one request, or of all those that are commands already. */
+static void hurry_commands(struct nbd_client *c, const struct blk_req *req, uint64_t by_ns)
+{
+    hurry(&c->wait, req, by_ns);
+    for (unsigned i = 0; i < c->link_count; i++)
+        hurry(&c->link[i].inflight, req, by_ns);
+    if (c->making && (!req || c->making == req))
+        c->making->deadline_ns = MIN(c->making->deadline_ns, by_ns);
+}
+
+/* A request's memory may be a command's that the server has. It is free when the answer is there, or the connection is
+ * not: a server that does not answer soon loses it. */
 void nbd_client_cancel(struct nbd_client *c, struct blk_req *req)
 {
     struct blk_req **at = &c->todo;
 
     while (*at && *at != req)
         at = &(*at)->next;
-    if (!*at)
+    if (!*at) {
+        hurry_commands(c, req, deadline_in(c, CANCEL_MS));
+        c->has_cancelled = true;
+        arm(c, clock_mono_ns());
         return;
+    }
     *at = req->next;
     if (!*at)
         c->todo_last = at;
@@ -521,24 +548,12 @@ void nbd_client_abandon(struct nbd_client *c)
     loop_work_queue(c->b->loop, &c->again);
 }
 
-static void hurry(struct nbd_commands *list, uint64_t by_ns)
-{
-    struct nbd_command *cmd;
-
-    TAILQ_FOREACH(cmd, list, link)
-        cmd->deadline_ns = MIN(cmd->deadline_ns, by_ns);
-}
-
 void nbd_client_hurry(struct nbd_client *c, uint32_t ms)
 {
     uint64_t by_ns = deadline_in(c, ms);
 
     c->timeout_ms = c->timeout_ms ? MIN(c->timeout_ms, ms) : ms;
-    hurry(&c->wait, by_ns);
-    for (unsigned i = 0; i < c->link_count; i++)
-        hurry(&c->link[i].inflight, by_ns);
-    if (c->making)
-        c->making->deadline_ns = MIN(c->making->deadline_ns, by_ns);
+    hurry_commands(c, NULL, by_ns);
     for (struct blk_req *req = c->todo; req; req = req->next)
         req->deadline_ns = MIN(req->deadline_ns, by_ns);
 }

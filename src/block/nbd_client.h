@@ -47,6 +47,7 @@ struct nbd_client {
     uint64_t timer_ns;       /* when it goes off; 0: it is not armed */
     uint64_t lost_ns;        /* in which nobody could take answers: no deadline counts that */
     bool turning;
+    bool has_cancelled;      /* a command has a deadline, whatever timeout_ms says */
 
     struct blk_req *todo, **todo_last; /* requests of which there are no commands yet */
     struct blk_req *making;  /* one of which there are not all, for want of room: from made (bytes) on; NULL: none */
@@ -82,7 +83,7 @@ uint64_t nbd_client_deadline_ns(const struct nbd_client *c);
 
 void nbd_client_submit(struct nbd_client *c, struct blk_req *req);
 void nbd_client_kick(struct nbd_client *c);
-/* Finish it with -ECANCELED if no command was made of it. */
+/* Finish it with -ECANCELED if no command was made of it; else soon, with the server's answer or without. */
 void nbd_client_cancel(struct nbd_client *c, struct blk_req *req);
 /* See blk_nbd.h. */
 void nbd_client_abandon(struct nbd_client *c);

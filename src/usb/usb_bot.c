@@ -262,6 +262,7 @@ static bool is_aborted(struct usb_disk *d)
     else if (aborted && d->served && d->served == d->out)
         end(&d->out, USB_STALLED);
     d->served = NULL;
+    d->leaving = aborted ? NULL : d->leaving;
     d->busy = d->aborted = false;
     return aborted;
 }
@@ -285,12 +286,24 @@ static void io_moved(struct usb_disk *d, struct usb_xfer *x)
     }
 }
 
+/* A transfer that was cancelled while the disk was at it, and of which nothing was moved: when it comes again, so
+ * does the request. */
+static bool let_go(struct usb_disk *d, struct usb_xfer *x, int err)
+{
+    bool leaves = err < 0 && d->direct && x == d->leaving;
+
+    d->leaving = NULL;
+    if (leaves)
+        end(x == d->in ? &d->in : &d->out, USB_CANCELLED);
+    return leaves;
+}
+
 static void io_done(struct blk_req *req, int err)
 {
     struct usb_disk *d = container_of(req, struct usb_disk, req);
     struct usb_xfer *x = d->served;
 
-    if (!is_aborted(d)) {
+    if (!is_aborted(d) && !let_go(d, x, err)) {
         if (err < 0)
             io_failed(d, err);
         else
@@ -350,12 +363,15 @@ void usb_bot_cancel(struct usb_dev *usb, struct usb_xfer *x)
 {
     struct usb_disk *d = usb_to_disk(usb);
 
-    if (d->served == x)
-        return; /* it ends when the disk has done with its memory */
-    if (d->in == x)
+    if (d->served == x) { /* it ends when the disk has done with its memory */
+        d->leaving = x;
+        if (d->direct)
+            blk_cancel(d->scsi.blk, &d->req);
+    } else if (d->in == x) {
         end(&d->in, USB_CANCELLED);
-    else if (d->out == x)
+    } else if (d->out == x) {
         end(&d->out, USB_CANCELLED);
+    }
 }
 
 /* 5.3.4: a device that got no CBW stays halted until its reset. */

@@ -50,7 +50,8 @@ struct usb_disk {
     uint8_t buffer[USB_BOT_BUFFER];
     /* Not saved. */
     struct usb_xfer *in, *out; /* that wait, */
-    struct usb_xfer *served;   /* or that the request below is for */
+    struct usb_xfer *served;   /* or that the request below is for, */
+    struct usb_xfer *leaving;  /* and was cancelled meanwhile */
     struct blk_req req;
     struct iovec iov[BLK_IOV_MAX];
     bool busy;       /* req, or the command's, is on the disk */

@@ -335,6 +335,43 @@ START_TEST(errors_of_the_disk_are_told)
 }
 END_TEST
 
+/* A disk that hangs: its delay is over when the test says so. */
+START_TEST(a_disk_that_hangs_holds_up_no_stop)
+{
+    static const uint8_t read10[10] = {0x28, [8] = 8}, write10[10] = {0x2a, [8] = 8};
+    struct xhci_trb e;
+    struct rig r;
+
+    make(&r);
+    for (unsigned in = 0; in < 2; in++) {
+        unsigned dci = in ? IN : OUT;
+
+        memset(fx_at(&r.f, FX_DATA), in ? 0 : 0x5a, 4096);
+        send_cbw(&r, in ? read10 : write10, 10, 4096, in);
+        fx_normal(&r.f, r.slot, dci, FX_DATA, 4096, XHCI_TRB_IOC);
+        for (unsigned i = 0; i < 3; i++) {
+            fx_ring_bell(&r.f, r.slot, dci);
+            fx_put(&r.f, &r.f.command, 0, 0, (uint32_t)XHCI_STOP_ENDPOINT << 10 | r.slot << 24 | dci << 16);
+            fx_ring_bell(&r.f, 0, 0);
+            ck_assert(!fx_event(&r.f, &e)); /* it may still write to that memory */
+            fake_loop_turn(r.loop);
+            fx_turn(&r.f);
+            ck_assert(fx_event(&r.f, &e));
+            ck_assert_uint_eq(e.status, (uint32_t)XHCI_STOPPED << 24 | 4096);
+            ck_assert(fx_event(&r.f, &e));
+            ck_assert_uint_eq(XHCI_TRB_TYPE(e.control), XHCI_EV_COMMAND);
+        }
+        fx_ring_bell(&r.f, r.slot, dci);
+        turn(&r);
+        ck_assert(fx_event_of(&r.f, XHCI_EV_TRANSFER, &e));
+        ck_assert_uint_eq(fx_code(&e), XHCI_SUCCESS);
+        ck_assert_uint_eq(read_csw(&r, NULL), 0);
+    }
+    ck_assert_uint_eq(*(uint8_t *)fx_at(&r.f, FX_DATA + 4095), 0x5a);
+    unmake(&r);
+}
+END_TEST
+
 START_TEST(ranges_are_given_back_and_zeroed)
 {
     uint8_t *p;
@@ -488,6 +525,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, host_and_device_may_disagree);
     UNIT_TEST(s, a_bad_cbw_needs_a_reset);
     UNIT_TEST(s, errors_of_the_disk_are_told);
+    UNIT_TEST(s, a_disk_that_hangs_holds_up_no_stop);
     UNIT_TEST(s, ranges_are_given_back_and_zeroed);
     UNIT_TEST(s, a_cdrom_can_be_ejected);
     UNIT_TEST(s, a_disc_is_replaced);

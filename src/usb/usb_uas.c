@@ -361,13 +361,26 @@ static void moved(struct task *t, struct usb_xfer *x)
     }
 }
 
+/* Of one that was cancelled, what was begun is done to its end, so that a controller that takes it again, as after a
+ * save, finds no half of it; but it may have failed, or not been begun. */
+static void let_go(struct task *t)
+{
+    struct usb_xfer *x = t->leaving;
+
+    if (!x || t->busy)
+        return;
+    end(t, t->in == x ? &t->in : &t->out, USB_CANCELLED);
+}
+
 static void io_done(struct blk_req *req, int err)
 {
     struct task *t = container_of(req, struct task, req);
     struct usb_xfer *x = t->served;
 
     if (came_back(t)) {
-        if (err < 0)
+        if (err < 0 && t->direct && x == t->leaving && !x->actual)
+            let_go(t); /* when it comes again, so does the request */
+        else if (err < 0)
             failed(t, err);
         else
             moved(t, x);
@@ -384,17 +397,6 @@ static void command_done(struct blk_req *req, int err)
         go_on(t);
     }
     go_on_after(t);
-}
-
-/* Of one that was cancelled, what was begun is done to its end, so that a controller that takes it again, as after a
- * save, finds no half of it; but it may have failed. */
-static void let_go(struct task *t)
-{
-    struct usb_xfer *x = t->leaving;
-
-    if (!x || t->busy)
-        return;
-    end(t, t->in == x ? &t->in : &t->out, USB_CANCELLED);
 }
 
 /* As far as it goes: until the disk is at work, or what is due has not come. */
@@ -594,8 +596,10 @@ static void cancel(struct usb_dev *usb, struct usb_xfer *x)
         x->done(x, USB_CANCELLED);
     } else if (!x->stream) {
         usb_bot_cancel(usb, x);
-    } else if (t->served == x) {
-        t->leaving = x; /* it ends when the disk has done with its memory */
+    } else if (t->served == x) { /* it ends when the disk has done with its memory */
+        t->leaving = x;
+        if (t->direct && !x->actual)
+            blk_cancel(scsi_of(t)->blk, &t->req);
     } else if (*place_of(u, x) == x) {
         end(t, place_of(u, x), USB_CANCELLED);
     }

@@ -528,14 +528,20 @@ START_TEST(an_endpoint_stops_with_all_its_streams)
     look(&r);
     ck_assert_uint_eq(answer(&r, 1), 0);
     ck_assert_uint_eq(context(&r, STATUS, 1), (RING(STATUS, 1) + 32) | XHCI_SCT_PRIMARY << 1 | 1);
-    /* One that the disk is at waits for that: then it is whole. */
+    /* One that the disk is at waits until it has let go of it; it is done when it comes again. */
     rw(&r, 4, true, 0, 8);
     fx_put(&r.f, &r.f.command, 0, 0, (uint32_t)XHCI_STOP_ENDPOINT << 10 | r.slot << 24 | IN << 16);
     fx_ring_bell(&r.f, 0, 0);
     ck_assert(!fx_event(&r.f, &e));
+    fake_loop_turn(r.loop);
+    fx_turn(&r.f);
+    ck_assert(fx_event_of(&r.f, XHCI_EV_TRANSFER, &e));
+    ck_assert_uint_eq(fx_code(&e), XHCI_STOPPED);
+    ck_assert(fx_event_of(&r.f, XHCI_EV_COMMAND, &e));
+    ck_assert_uint_eq(fx_ep_state(&r.f, r.slot, IN), XHCI_EP_STOPPED);
+    fx_wr(&r.f, FX_DB + 4 * r.slot, 4 << 16 | IN);
     turn(&r);
     ck_assert_uint_eq(r.code[IN][4], XHCI_SUCCESS);
-    ck_assert_uint_eq(fx_ep_state(&r.f, r.slot, IN), XHCI_EP_STOPPED);
     ck_assert_uint_eq(answer(&r, 4), 0);
     unmake(&r);
 }
