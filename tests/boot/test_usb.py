@@ -4,12 +4,16 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
 import boots
 import guest_drivers
-from conftest import SLOWER
+from conftest import ROOT, SLOWER
+
+sys.path.insert(0, f"{ROOT}/tests/lib")
+from nbd_server import nbdkit  # noqa: E402
 
 MIB = 1 << 20
 HERE = os.path.dirname(__file__)
@@ -133,6 +137,23 @@ def test_uas_is_reset_under_load(guest, image):
                 "--usb-disk", f"{image()},uas", drivers=UAS, complaints="usb.*error|xhci.*(warn|error|not respond|died)")
     assert "load 0" in out and "reset 0" in out and "drivers/uas" in out, out
     assert "error" not in out and "respond" not in out, out
+
+
+# A server that never answers for the disk's second half.
+HANGS = ("eval", "get_size=echo 16M", "pread=[ $4 -lt 8388608 ] || sleep 900; head -c $3 /dev/zero", "thread_model=echo parallel")
+
+
+def test_a_disk_that_hangs_takes_no_other_along(guest, image, diskcheck, tmp_path):
+    """Linux gives a command up, takes its transfers back, and resets the device; a controller that did not let it would be
+    given up with all that is plugged into it."""
+    with nbdkit(tmp_path / "nbd", *HANGS) as server:
+        out = guest(wait_for("sda", "sdb") + "echo 2 >/sys/block/sda/device/timeout\n"
+                    "dd if=/dev/sda of=/dev/null bs=4k count=1 skip=3000 iflag=direct & \n"
+                    "for i in $(seq 600); do dmesg | grep -q 'usb 2-1: reset' && break; sleep 0.1; done\n"
+                    f"dmesg | grep -c 'usb 2-1: reset'; diskcheck /dev/sdb 7 {STEPS}\n",
+                    "--usb-disk", server.uri, "--usb-disk", image(), complaints="HC died|not respond")
+    assert "all is well" in out and "usb 2-2" not in out, out
+    assert "HC died" not in out and "not respond" not in out, out
 
 
 def test_keyboards_and_pointing_devices_are_found(guest):
