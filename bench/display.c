@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's part of the displays' benchmark: display MILLISECONDS
+/* The guest's part of the displays' benchmark: display MILLISECONDS NAME
  *
  * A dumb buffer in the mode that the monitor likes best is changed a little and flushed, as often as it goes, all of it
  * and a tenth of its rows. Each row is, after "dev NAME begin" and a warm-up,
  *
- *     dev NAME frames F ns T end
+ *     dev NAME-full frames F ns T end
  *
- * where the name has the size in it.
+ * and "tenth" instead of "full".
  *
  * display keys: a square in the picture's corner is blue, red after a key is pressed, blue after the next one, and so on,
  * after the line "bench: keys". */
@@ -42,12 +42,12 @@ static void flush(struct buffer *b, uint32_t rows, uint32_t n)
     dirty(b, 0, rows);
 }
 
-static void row(struct buffer *b, const char *name, uint32_t rows)
+static void row(struct buffer *b, const char *who, const char *name, uint32_t rows)
 {
     uint64_t start, end;
     uint32_t frames = 0, n = 0;
 
-    printf("dev %s begin\n", name);
+    printf("dev %s-%s begin\n", who, name);
     for (end = now_ns() + WARM_UP_NS; now_ns() < end;)
         flush(b, rows, n++);
     start = now_ns();
@@ -55,7 +55,7 @@ static void row(struct buffer *b, const char *name, uint32_t rows)
         flush(b, rows, n++);
         frames++;
     } while (now_ns() < start + duration_ns);
-    printf("dev %s frames %u ns %llu end\n", name, frames, (unsigned long long)(now_ns() - start));
+    printf("dev %s-%s frames %u ns %llu end\n", who, name, frames, (unsigned long long)(now_ns() - start));
 }
 
 static void paint_square(struct buffer *b, uint32_t color)
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     show(&b, &mode);
     if (argc > 1 && !strcmp(argv[1], "keys"))
         keys(&b);
-    row(&b, "full", b.height);
-    row(&b, "tenth", b.height / 10);
+    row(&b, argc > 2 ? argv[2] : "dev", "full", b.height);
+    row(&b, argc > 2 ? argv[2] : "dev", "tenth", b.height / 10);
     return 0;
 }

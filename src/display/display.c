@@ -89,6 +89,16 @@ bool display_shown(struct display *d, unsigned scanout, struct display_size *ret
     return shown;
 }
 
+bool display_is_watched(struct display *d, unsigned scanout)
+{
+    bool watched;
+
+    lock(d);
+    watched = !LIST_EMPTY(&d->scanout[scanout].views);
+    unlock(d);
+    return watched;
+}
+
 /* ---- Viewers are told ----------------------------------------------------------------------- */
 
 static void damage_locked(struct display_scanout *s, const struct display_rect *rect)

@@ -81,6 +81,8 @@ void display_image_end(struct display_image *image);
 /* From now on the scanout shows rect of image (inside it); a reference is taken. NULL: nothing. */
 void display_show(struct display *d, unsigned scanout, struct display_image *image,
                   const struct display_rect *rect);
+/* Does anybody look? It begins on the device's thread, and may end at any time. */
+bool display_is_watched(struct display *d, unsigned scanout);
 /* What has changed, in pixels of the scanout; parts outside are left out. */
 void display_damage(struct display *d, unsigned scanout, const struct display_rect *rect);
 void display_set_cursor(struct display *d, unsigned scanout, const struct display_cursor *cursor);
@@ -107,7 +109,8 @@ struct display_update {
     struct damage damage;      /* since the last update; all of it at first, and when it is another image */
 };
 
-/* A viewer of a scanout; it keeps the display alive. All is damaged at first. 0 or -errno with err. */
+/* A viewer of a scanout; it keeps the display alive. All is damaged at first. 0 or -errno with err. On the thread of the
+ * device, which is to be told. */
 int display_view_new(struct display *d, unsigned scanout, struct display_view **ret,
                      struct vz_error *err) must_check;
 void display_view_free(struct display_view *view); /* NULL is fine */

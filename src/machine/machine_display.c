@@ -86,7 +86,10 @@ static int new_view(struct vz_machine *m, void *arg, struct vz_error *err)
     struct display_call *c = arg;
     struct device_slot *s = find(m, c, err);
 
-    return s ? display_view_new(s->host, c->display, &c->view, err) : -1;
+    if (!s || display_view_new(s->host, c->display, &c->view, err) < 0)
+        return -1;
+    virtio_gpu_watched(s->model);
+    return 0;
 }
 
 /* ---- What programs call --------------------------------------------------------------------- */

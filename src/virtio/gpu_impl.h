@@ -40,7 +40,7 @@ struct gpu_scanout {
     /* Of a blob: how the guest's pixels lie in it. */
     uint32_t format, stride, offset;
     struct display_image *frame; /* NULL: no blob is shown */
-    bool stale;             /* the frame is yet to be copied as a whole, and shown */
+    bool stale;             /* the frame is yet to be copied as a whole, and shown: when it is flushed, or looked at */
     struct display_cursor cursor;
     uint32_t cursor_resource;
 };
@@ -89,7 +89,7 @@ extern const struct state_field gpu_scanout_state[];
 uint32_t gpu_set_scanout(struct gpu *g, const struct virtio_gpu_set_scanout *c);
 uint32_t gpu_set_scanout_blob(struct gpu *g, const struct virtio_gpu_set_scanout_blob *c);
 uint32_t gpu_flush(struct gpu *g, const struct virtio_gpu_resource_flush *c);
-/* Copy and show what SET_SCANOUT_BLOB has left for a flush that has not come. */
+/* Copy and show what SET_SCANOUT_BLOB has left for a flush that has not come, and what nobody has looked at before. */
 void gpu_scanouts_refresh(struct gpu *g);
 /* No scanout shows the resource any more. */
 void gpu_scanouts_forget(struct gpu *g, uint32_t resource);

@@ -2,7 +2,7 @@
 /* What the GPU's scanouts show, and their cursors. Sections of VIRTIO 1.2 in brackets.
  *
  * A 2D resource's image is shown as it is. A blob has none: a scanout that shows one has a frame, into which
- * is copied what is flushed. */
+ * is copied what is flushed, while somebody looks. */
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -84,13 +84,15 @@ static void copy_part(struct gpu *g, struct gpu_scanout *s, const struct gpu_res
     display_image_end(s->frame);
 }
 
+/* Show the frame. What nobody sees is not copied: it stays stale. */
 static void refresh(struct gpu *g, unsigned i)
 {
     struct gpu_scanout *s = &g->scanout[i];
     const struct display_rect all = {0, 0, s->rect.width, s->rect.height};
 
-    copy_part(g, s, gpu_find(g, s->resource), &all);
-    s->stale = false;
+    s->stale = !display_is_watched(g->display, i);
+    if (!s->stale)
+        copy_part(g, s, gpu_find(g, s->resource), &all);
     display_show(g->display, i, s->frame, &all);
     display_damage(g->display, i, &all);
 }
@@ -163,6 +165,7 @@ static void flush_scanout(struct gpu *g, unsigned i, const struct gpu_resource *
     struct gpu_scanout *s = &g->scanout[i];
     struct display_rect part;
 
+    s->stale = s->stale || (r->blob && !display_is_watched(g->display, i));
     if (s->stale) {
         refresh(g, i);
         return;

@@ -49,6 +49,11 @@ void virtio_gpu_set_wish(struct virtio_dev *dev, unsigned scanout, struct displa
     tell_wish(g);
 }
 
+void virtio_gpu_watched(struct virtio_dev *dev)
+{
+    gpu_scanouts_refresh(to_gpu(dev));
+}
+
 /* The guest clears the event after it has asked for what has changed. If that has changed once more
  * meanwhile, it must not be lost: the event comes again. What it asked before is served first, so this is
  * looked at when the control queue has been. */

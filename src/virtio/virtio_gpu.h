@@ -24,5 +24,7 @@ struct virtio_gpu_options {
 
 /* The display's user wants another size: the guest is told, and follows when and if it likes. */
 void virtio_gpu_set_wish(struct virtio_dev *dev, unsigned scanout, struct display_size size);
+/* Somebody looks from now on: what was not copied for nobody is. After each display_view_new(). */
+void virtio_gpu_watched(struct virtio_dev *dev);
 
 #endif

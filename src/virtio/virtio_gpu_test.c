@@ -2,6 +2,7 @@
 #include "virtio/virtio_gpu.h"
 
 #include <linux/virtio_gpu.h>
+#include <unistd.h>
 
 #include "fake_virtio_driver.h"
 #include "unit.h"
@@ -344,6 +345,48 @@ START_TEST(blobs_are_seen_when_they_are_flushed)
     ck_assert(display_view_update(r.view, &r.update));
     ck_assert_uint_eq(seen(&r.update, 0, 0), 0x123456);
     ck_assert_uint_eq(r.update.damage.rect[0].width, 1);
+    end(&r);
+}
+END_TEST
+
+/* The first pixel of the last update's picture, as it lies in the memory of all pictures. */
+static uint32_t first_in_memory(const struct rig *r, const struct display_view *any)
+{
+    uint64_t size;
+    uint32_t v;
+
+    ck_assert_int_eq(pread(display_view_memory(any, &size), &v, 4, (off_t)r->update.offset), 4);
+    return v & 0xffffff;
+}
+
+START_TEST(a_blob_that_nobody_sees_is_copied_for_who_comes)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+    struct display_view *other;
+    struct display_size size;
+    struct rig r;
+
+    begin(&r);
+    ck_assert_int_eq(display_view_new(r.display, 1, &other, NULL), 0);
+    draw(&r, PIXELS, 256, 67, 64, 32);
+    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
+    for (unsigned i = 0; i < 2; i++) {
+        check_picture(&r, 0, 0, 64, 32);
+        display_view_free(r.view);
+        put_pixel(fv_at(&r.v, PIXELS), 67, 0x123456);
+        ck_assert_uint_eq(flush(&r, 1, whole), OK);
+        ck_assert_uint_eq(first_in_memory(&r, other), pixel(0, 0));
+        ck_assert(display_shown(r.display, 0, &size) && size.width == 64);
+        ck_assert_int_eq(display_view_new(r.display, 0, &r.view, NULL), 0);
+        virtio_gpu_watched(r.v.dev);
+        ck_assert_uint_eq(first_in_memory(&r, other), 0x123456);
+        put_pixel(fv_at(&r.v, PIXELS), 67, pixel(0, 0)); /* from then on it is as it is flushed */
+        ck_assert_uint_eq(first_in_memory(&r, other), 0x123456);
+        ck_assert_uint_eq(flush(&r, 1, (struct virtio_gpu_rect){0, 0, 1, 1}), OK);
+    }
+    check_picture(&r, 0, 0, 64, 32);
+    display_view_free(other);
     end(&r);
 }
 END_TEST
@@ -702,6 +745,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, what_fails_leaves_the_picture);
     UNIT_TEST(s, a_resource_that_is_gone_is_not_shown);
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
+    UNIT_TEST(s, a_blob_that_nobody_sees_is_copied_for_who_comes);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);
     UNIT_TEST(s, the_guest_learns_what_the_host_wants);
     UNIT_TEST(s, a_wish_before_there_is_a_driver_does_not_hide_later_ones);
