@@ -74,37 +74,45 @@ static bool resize(struct client *c, uint32_t width, uint32_t height)
     return true;
 }
 
-/* A piece of a picture that may be new. */
-static void copy_tile(struct client *c, const struct vz_display_update *u, uint32_t x, uint32_t y, uint32_t width,
-                      uint32_t height)
-{
-    static const uint8_t black[TILE * 4]; /* what is black already is not written: it may take no memory yet */
-    bool differs = false;
-
-    for (uint32_t i = 0; i < height; i++) {
-        char *to = c->screen->frameBuffer + ((size_t)(y + i) * c->width + x) * 4;
-        const uint8_t *from = u->pixels ? u->pixels + (size_t)(y + i) * u->stride + (size_t)x * 4 : black;
-
-        if (memcmp(to, from, (size_t)width * 4)) {
-            memcpy(to, from, (size_t)width * 4);
-            differs = true;
-        }
-    }
-    if (differs)
-        libvnc.rfbMarkRectAsModified(c->screen, (int)x, (int)y, (int)(x + width), (int)(y + height));
-}
-
 static uint32_t less(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
 }
 
+/* Exchange what differs of a row of up to TILE pixels. */
+static bool copy_piece(char *to, const uint8_t *from, uint32_t count)
+{
+    if (!memcmp(to, from, (size_t)count * 4))
+        return false;
+    memcpy(to, from, (size_t)count * 4);
+    return true;
+}
+
+/* Up to TILE rows that may be new, taken as they lie in memory; which tiles of them are is told. */
+static void copy_band(struct client *c, const struct vz_display_update *u, const struct vz_display_rect *r)
+{
+    static const uint8_t black[TILE * 4]; /* what is black already is not written: it may take no memory yet */
+    bool differs[VZ_DISPLAY_SIDE_MAX / TILE] = {false};
+
+    for (uint32_t y = r->y; y < r->y + r->height; y++) {
+        char *to = c->screen->frameBuffer + ((size_t)y * c->width + r->x) * 4;
+        const uint8_t *from = u->pixels ? u->pixels + (size_t)y * u->stride + (size_t)r->x * 4 : NULL;
+
+        for (uint32_t x = 0; x < r->width; x += TILE)
+            differs[x / TILE] |= copy_piece(to + (size_t)x * 4, from ? from + (size_t)x * 4 : black,
+                                            less(TILE, r->width - x));
+    }
+    for (uint32_t x = 0; x < r->width; x += TILE) {
+        if (differs[x / TILE])
+            libvnc.rfbMarkRectAsModified(c->screen, (int)(r->x + x), (int)r->y, (int)(r->x + less(x + TILE, r->width)),
+                                         (int)(r->y + r->height));
+    }
+}
+
 static void copy_rect(struct client *c, const struct vz_display_update *u, const struct vz_display_rect *r)
 {
-    for (uint32_t y = r->y; y < r->y + r->height; y += TILE) {
-        for (uint32_t x = r->x; x < r->x + r->width; x += TILE)
-            copy_tile(c, u, x, y, less(TILE, r->x + r->width - x), less(TILE, r->y + r->height - y));
-    }
+    for (uint32_t y = 0; y < r->height; y += TILE)
+        copy_band(c, u, &(struct vz_display_rect){r->x, r->y + y, r->width, less(TILE, r->height - y)});
 }
 
 /* ---- The pointer that the guest leaves to us to draw ----------------------------------------- */
