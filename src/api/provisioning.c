@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "config/object.h"
 
 #define FULL_NAME_MAX 255u
@@ -22,7 +23,6 @@
 static bool is_text(const char *text, size_t max)
 {
     size_t len = strlen(text);
-    json_t *utf8;
 
     if (!len || len > max)
         return false;
@@ -30,9 +30,7 @@ static bool is_text(const char *text, size_t max)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return false;
     }
-    utf8 = json_string(text); /* NULL: it is none */
-    json_decref(utf8);
-    return utf8;
+    return utf8_is_text(text);
 }
 
 static bool is_full_name(const char *name)
@@ -77,10 +75,7 @@ static bool is_word(const char *text, const char *more)
 
 static bool is_script(const char *text)
 {
-    json_t *utf8 = strlen(text) <= 1u << 20 ? json_string(text) : NULL;
-
-    json_decref(utf8);
-    return utf8 && !strncmp(text, "#!", 2);
+    return strlen(text) <= 1u << 20 && !strncmp(text, "#!", 2) && utf8_is_text(text);
 }
 
 static int check_user(const struct vz_provisioning_options *o, struct vz_error *err)

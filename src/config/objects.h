@@ -341,4 +341,7 @@ static inline const struct vz_socket_device *config_socket(const struct vz_confi
     return c->socket_devices.count ? c->socket_devices.item[0] : NULL;
 }
 
+/* Bytes of all windows of shared directories. */
+uint64_t config_dax_sizes(const struct vz_config *c);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "config/foreign_binaries.h"
 #include "config/limits.h"
 #include "config/objects.h"
@@ -17,35 +18,6 @@
 #include "config/share_ownership.h"
 
 /* ---- Names ---------------------------------------------------------------------------------- */
-
-/* Bytes of the character at s, which has it in UTF-8; 0: it has none. */
-static size_t character_len(const char *s)
-{
-    const unsigned char *c = (const unsigned char *)s;
-    size_t len = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : (c[0] & 0xf0) == 0xe0 ? 3
-                 : c[0] >= 0xf0 && c[0] < 0xf5 ? 4 : 0;
-
-    for (size_t i = 1; i < len; i++) {
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) ||
-        (c[0] == 0xf4 && c[1] >= 0x90))
-        return 0; /* longer than it must be, a surrogate, or no character */
-    return len;
-}
-
-static bool is_text(const char *s)
-{
-    size_t len;
-
-    for (; *s; s += len) {
-        len = character_len(s);
-        if (!len)
-            return false;
-    }
-    return true;
-}
 
 /* May the character stand in a name? */
 static bool is_safe(const char *s, size_t len)
@@ -64,7 +36,7 @@ int vz_shared_directory_name_canonical(const char *name, char ret[VZ_SHARED_DIRE
     if (!options_given(name, "name", err))
         return -1;
     while (*name) {
-        size_t len = character_len(name);
+        size_t len = utf8_len(name);
         bool safe = is_safe(name, len);
 
         if (used + (safe ? len : 1) > VZ_SHARED_DIRECTORY_NAME_MAX)
@@ -104,7 +76,7 @@ int vz_share_tag_validate(const char *tag, struct vz_error *err)
 {
     if (!options_given(tag, "tag", err))
         return -1;
-    if (tag[0] && strlen(tag) <= VZ_SHARE_TAG_MAX && is_text(tag))
+    if (tag[0] && strlen(tag) <= VZ_SHARE_TAG_MAX && utf8_is_text(tag))
         return 0;
     error_set(err, EINVAL, VZ_ERROR_INVALID, "'%.80s' is not a tag: 1 to %d bytes of UTF-8", tag,
               VZ_SHARE_TAG_MAX);
@@ -353,7 +325,7 @@ static void check_mount_point(struct report *r, const void *object)
         report_problem(r, VZ_ERROR_INVALID, "'%.80s' is not an absolute path", d->mount_point);
 }
 
-static uint64_t dax_sizes(const struct vz_config *c)
+uint64_t config_dax_sizes(const struct vz_config *c)
 {
     uint64_t sum = 0;
 
@@ -372,7 +344,7 @@ static void check_dax(struct report *r, const void *object)
     if (d->dax_size && (d->dax_size < DAX_SIZE_MIN || d->dax_size > DAX_SIZE_MAX || !is_power_of_two(d->dax_size)))
         report_problem(r, VZ_ERROR_INVALID, "the size of a window is a power of two, from %llu MiB to %llu GiB",
                        (unsigned long long)(DAX_SIZE_MIN / MIB), (unsigned long long)(DAX_SIZE_MAX / GIB));
-    else if (d->dax_size && r->whole && dax_sizes(r->whole) > DAX_SIZES_MAX)
+    else if (d->dax_size && r->whole && config_dax_sizes(r->whole) > DAX_SIZES_MAX)
         report_problem(r, VZ_ERROR_INVALID, "the windows of all shared directories are more than %llu GiB",
                        (unsigned long long)(DAX_SIZES_MAX / GIB));
 }

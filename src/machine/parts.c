@@ -101,24 +101,12 @@ static int open_boot_files(struct parts *p, struct vz_error *err)
                            : boot_open(&params, &p->boot, err);
 }
 
-static uint64_t window_size(const struct vz_config *c)
-{
-    uint64_t size = 0;
-
-    for (unsigned i = 0; i < c->directory_sharing_devices.count; i++) {
-        const struct vz_directory_sharing_device *d = c->directory_sharing_devices.item[i];
-
-        size += d->dax_size;
-    }
-    return size;
-}
-
 static int create_board(struct parts *p, const struct parts_owner *owner, struct vz_error *err)
 {
     const struct vz_config *c = p->config;
     struct board_options options = {
         .ram_size = c->options.memory_size,
-        .window_size = window_size(c),
+        .window_size = config_dax_sizes(c),
         .vcpu_count = c->options.cpu_count,
         .hv = p->hv,
         .loop = p->loop,

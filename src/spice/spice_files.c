@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/utf8.h"
 #include "spice/spice_impl.h"
 
 static struct spice_file *find(struct spice_agent *a, uint32_t id)
@@ -47,27 +48,12 @@ void spice_files_forget(struct spice_agent *a)
 
 /* ---- What the host wants -------------------------------------------------------------------- */
 
-/* One sequence of UTF-8, as short as it could be, and no surrogate; its length, 0: it is none. */
-static size_t utf8_len(const uint8_t *p)
-{
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static bool is_name(const char *name)
 {
     size_t len = strnlen(name, SPICE_FILE_NAME_MAX + 1), step;
 
     for (size_t i = 0; i < len; i += step) {
-        step = utf8_len((const uint8_t *)name + i);
+        step = utf8_len(name + i);
         if (!step || name[i] == '/')
             return false;
     }

@@ -1,56 +1,56 @@
 /* SPDX-License-Identifier: MIT */
 #include "plain_text.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <string.h>
 
-/* The bytes of the character at s in UTF-8; 0: there is none. */
-static size_t utf8_length(const unsigned char *s)
+size_t plain_text_next(const char *s, size_t len, uint32_t *ret)
 {
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *p = (const uint8_t *)s;
+    size_t n = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+    uint32_t v = n == 1 ? p[0] : p[0] & (0x7fu >> n);
 
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
+    if (!n || n > len)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if (p[i] >> 6 != 2)
             return 0;
+        v = v << 6 | (p[i] & 0x3f);
     }
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0; /* longer than needed, half of a pair, too large */
-    return len;
+    if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
+        return 0; /* longer than needed, too large, half of a pair */
+    *ret = v;
+    return n;
 }
 
 void plain_text(char *text)
 {
-    unsigned char *s = (unsigned char *)text;
+    uint32_t c;
 
-    while (*s) {
-        size_t len = utf8_length(s);
-
-        if (s[0] < 0x20 || s[0] == 0x7f || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0))
-            *s = '?';
-        if (len == 2 && *s == '?')
-            s[1] = '?';
-        s += len ? len : 1;
+    for (size_t left = strlen(text), len; left; text += len, left -= len) {
+        len = plain_text_next(text, left, &c);
+        if (len && (c < 0x20 || (c >= 0x7f && c < 0xa0)))
+            memset(text, '?', len);
+        len = len ? len : 1;
     }
 }
 
 void plain_text_json(FILE *to, const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
+    uint32_t c;
 
     fputc('"', to);
-    while (*s) {
-        size_t len = utf8_length(s);
-
+    for (size_t left = strlen(text), len; left; text += len, left -= len) {
+        len = plain_text_next(text, left, &c);
         if (!len)
             fputs("\\ufffd", to);
-        else if (*s < 0x20 || *s == 0x7f)
-            fprintf(to, "\\u%04x", *s);
-        else if (*s == '"' || *s == '\\')
-            fprintf(to, "\\%c", *s);
+        else if (c < 0x20 || c == 0x7f)
+            fprintf(to, "\\u%04x", (unsigned)c);
+        else if (c == '"' || c == '\\')
+            fprintf(to, "\\%c", (int)c);
         else
-            fwrite(s, 1, len, to);
-        s += len ? len : 1;
+            fwrite(text, 1, len, to);
+        len = len ? len : 1;
     }
     fputc('"', to);
 }

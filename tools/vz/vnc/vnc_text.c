@@ -4,25 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* The character at p, of which there are len bytes; returns how many it has, 0: it is none. */
-static size_t next(const uint8_t *p, size_t len, uint32_t *ret)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
-    uint32_t v = n == 1 ? p[0] : p[0] & (0x7fu >> n);
-
-    if (!n || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if (p[i] >> 6 != 2)
-            return 0;
-        v = v << 6 | (p[i] & 0x3f);
-    }
-    if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
-        return 0;
-    *ret = v;
-    return n;
-}
+#include "plain_text.h"
 
 struct vnc_text vnc_text_from(const char *data, size_t len, bool latin1)
 {
@@ -33,7 +15,7 @@ struct vnc_text vnc_text_from(const char *data, size_t len, bool latin1)
     while (len && !p[len - 1])
         len--;
     for (size_t i = 0, n; to.data && i < len; i += n) {
-        n = latin1 ? 1 : next(p + i, len - i, &v);
+        n = latin1 ? 1 : plain_text_next(data + i, len - i, &v);
         if (p[i] == '\r' && i + 1 < len && p[i + 1] == '\n')
             continue;
         if (!n || !p[i]) {
@@ -68,12 +50,11 @@ struct vnc_text vnc_text_to_crlf(const struct vnc_text *text)
 
 struct vnc_text vnc_text_to_latin1(const struct vnc_text *text)
 {
-    const uint8_t *p = (const uint8_t *)text->data;
     struct vnc_text to = {malloc(text->len + 1), 0};
     uint32_t v = 0;
 
     for (size_t i = 0, n; to.data && i < text->len; i += n) {
-        n = next(p + i, text->len - i, &v);
+        n = plain_text_next(text->data + i, text->len - i, &v);
         to.data[to.len++] = n && v < 0x100 ? (char)v : '?';
         n = n ? n : 1;
     }
