@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "config/objects.h"
 #include "device/device_counters.h"
 #include "device/virtio_slot.h"
@@ -141,8 +142,8 @@ static int net_open(struct device_slot *s, struct vz_error *err)
         return out_of_memory(err);
     card->reap = (struct loop_work){.fn = reap, .arg = s};
     s->host = card;
-    if (!s->env->nat)
-        net_nat_prepare(); /* for attachments that come later, too */
+    if (thread_has_policy() && !s->env->nat)
+        net_nat_prepare(); /* for an attachment that comes when it may not be loaded any more */
     return d->attachment ? attach(s, d->attachment, err) : 0;
 }
 

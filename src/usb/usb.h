@@ -136,9 +136,15 @@ struct usb_dev {
     uint32_t halted; /* bit per endpoint: usb_ep_bit() */
 };
 
+/* Of 32: OUT, then IN. */
+static inline unsigned usb_ep_index(unsigned ep)
+{
+    return (ep & 15) + (ep & USB_DIR_IN ? 16 : 0);
+}
+
 static inline uint32_t usb_ep_bit(uint8_t ep)
 {
-    return (uint32_t)BIT((ep & 15) + (ep & USB_DIR_IN ? 16 : 0));
+    return (uint32_t)BIT(usb_ep_index(ep));
 }
 
 /* The rows of the base, for state tables of devices: the first member of T is struct usb_dev member. */

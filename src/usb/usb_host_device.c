@@ -186,7 +186,7 @@ static void to_endpoint(struct host_device *d, const struct usb_setup *s)
 {
     if (s->request != USB_CLEAR_FEATURE || s->value != USB_ENDPOINT_HALT || !(s->index & 15))
         pass_on(d);
-    else if (!d->kind[(s->index & 15) + (s->index & USB_DIR_IN ? 16 : 0)])
+    else if (!d->kind[usb_ep_index(s->index)])
         finish_request(d, USB_HOST_STALLED, 0);
     else
         order_for_request(d, USB_HOST_CLEAR_HALT, s->index & 0x8f, 0);
@@ -311,7 +311,7 @@ static void on_transfer_done(struct usb_host_xfer *h, enum usb_host_result resul
 static void submit(struct usb_dev *usb, struct usb_xfer *x)
 {
     struct host_device *d = to_host_device(usb);
-    unsigned i = (x->ep & 15) + (x->ep & USB_DIR_IN ? 16 : 0);
+    unsigned i = usb_ep_index(x->ep);
     struct way *w = &d->way[i];
 
     if (d->is_lost || x->stream || (d->kind[i] != KIND_BULK && d->kind[i] != KIND_INTERRUPT)) {

@@ -202,6 +202,6 @@ void usb_layout_endpoints(const struct usb_layout_config *c, const uint8_t alt[U
         if (is_interface(d))
             chosen = alt[d[2]] == d[3];
         else if (chosen && is_endpoint(d))
-            ret[(d[2] & 15) + (d[2] & USB_DIR_IN ? 16 : 0)] = d[3] & KIND_MASK;
+            ret[usb_ep_index(d[2])] = d[3] & KIND_MASK;
     }
 }

@@ -11,7 +11,7 @@ struct vz_error;
 
 #define USB_LAYOUT_CONFIGS    8u /* as Linux */
 #define USB_LAYOUT_INTERFACES 32u
-#define USB_LAYOUT_ENDPOINTS  32u /* by usb_ep_bit()'s order: 16 OUT, and 16 IN */
+#define USB_LAYOUT_ENDPOINTS  32u /* by usb_ep_index() */
 
 struct usb_layout_config {
     uint8_t value; /* for SET_CONFIGURATION */
