@@ -314,30 +314,34 @@ static bool is_state_name(const char *name)
     return digits && !strcmp(name + 5 + digits, ".state");
 }
 
-void snapshot_sweep_layers(const struct bundle *b)
+/* The configurations whose disks stay: the machine's and its snapshots'. A reference, or NULL. */
+static json_t *kept_now(const struct bundle *b)
 {
     struct vz_error ignored;
     json_t *all = snapshots_load(b, &ignored), *now = all ? load_config(b, &ignored) : NULL;
     json_t *kept = now ? configs_of(all, now) : NULL;
+
+    json_decref(now);
+    json_decref(all);
+    return kept;
+}
+
+void snapshot_sweep_layers(const struct bundle *b)
+{
+    json_t *kept = kept_now(b);
 
     if (kept)
         freeze_sweep_begun(b, kept);
     json_decref(kept);
-    json_decref(now);
-    json_decref(all);
 }
 
 void snapshot_sweep_disks(const struct bundle *b, json_t *gone)
 {
-    struct vz_error ignored;
-    json_t *all = snapshots_load(b, &ignored), *now = all ? load_config(b, &ignored) : NULL;
-    json_t *kept = now ? configs_of(all, now) : NULL;
+    json_t *kept = kept_now(b);
 
     if (kept)
         freeze_sweep(b, gone, kept);
     json_decref(kept);
-    json_decref(now);
-    json_decref(all);
 }
 
 void snapshot_sweep(const struct bundle *b)

@@ -82,13 +82,12 @@ static bool restore_machine(struct bundle *b, const struct args *a)
 {
     const char *from = args_value(a, "from"), *word;
     char passphrase[PASSPHRASE_MAX];
-    bool saved;
 
     if (!is_one(a, "from") || !passphrase_of(a, passphrase, &word))
         return false;
     if (from)
         return restore_from(b, from, args_flag(a, "force"), word);
-    return machine_start_prepare(b, MACHINE_RESTORE, &saved) && machine_start_locked(b, word);
+    return machine_start_prepare(b, MACHINE_RESTORE) && machine_start_locked(b, word);
 }
 
 static int save_main(int argc, char **argv)

@@ -18,7 +18,7 @@ static const struct opt start_options[] = {
 
 static bool start_machine(struct bundle *b, const struct args *a)
 {
-    bool at_login = args_flag(a, "at-login"), no_more = args_flag(a, "no-at-login"), saved;
+    bool at_login = args_flag(a, "at-login"), no_more = args_flag(a, "no-at-login");
     enum machine_from from = args_flag(a, "fresh") ? MACHINE_FRESH : MACHINE_EITHER;
     struct vz_error err = {.code = VZ_ERROR_NONE};
 
@@ -30,7 +30,7 @@ static bool start_machine(struct bundle *b, const struct args *a)
         return true;
     if (!args_flag(a, "foreground"))
         return machine_start(b, from);
-    return machine_start_prepare(b, from, &saved) && process_run(b, NULL, NULL) == EXIT_OK;
+    return machine_start_prepare(b, from) && process_run(b, NULL, NULL) == EXIT_OK;
 }
 
 static int start_main(int argc, char **argv)

@@ -6,22 +6,19 @@
 #include "control/process.h"
 #include "guest/agent_link.h"
 
-bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_saved)
+bool machine_start_prepare(struct bundle *b, enum machine_from from)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
 
-    *ret_saved = false;
     if (bundle_lock(b, BUNDLE_RUN, &err) < 0) {
         cli_error("%s", err.text);
         return false;
     }
-    if (from == MACHINE_FRESH &&
-        saved_file_drop(b, &err) < 0) {
+    if (from == MACHINE_FRESH && saved_file_drop(b, &err) < 0) {
         cli_error("%s: %s", b->name, err.text);
         return false;
     }
-    *ret_saved = saved_file(b);
-    if (from != MACHINE_RESTORE || *ret_saved)
+    if (from != MACHINE_RESTORE || saved_file(b))
         return true;
     cli_error("%s: there is no saved state of it: 'vz save' makes one of a running machine, 'vz start' "
               "boots it", b->name);
@@ -46,7 +43,5 @@ bool machine_start_locked(struct bundle *b, const char *passphrase)
 
 bool machine_start(struct bundle *b, enum machine_from from)
 {
-    bool saved;
-
-    return machine_start_prepare(b, from, &saved) && machine_start_locked(b, NULL);
+    return machine_start_prepare(b, from) && machine_start_locked(b, NULL);
 }

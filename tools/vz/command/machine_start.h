@@ -11,8 +11,8 @@ enum machine_from {
     MACHINE_FRESH,   /* without it: it is removed */
 };
 
-/* Lock it, and see to its saved state; *ret_saved: it has one. False after cli_error(). */
-bool machine_start_prepare(struct bundle *b, enum machine_from from, bool *ret_saved);
+/* Lock it, and see to its saved state. False after cli_error(). */
+bool machine_start_prepare(struct bundle *b, enum machine_from from);
 
 /* It runs in a process of its own when this returns true. Else false, after cli_error(). */
 bool machine_start(struct bundle *b, enum machine_from from);

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <vz/machine.h>
@@ -171,11 +170,8 @@ void method_stats(struct control_call *call, json_t *params)
 /* The configuration that it runs with; that in the folder may have been changed since. */
 void method_config(struct control_call *call, json_t *params)
 {
-    struct vz_error err;
-    char *text = vz_config_to_json(vz_machine_config(call_machine(call)), &err);
-    json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *config = config_json(vz_machine_config(call_machine(call)), NULL);
 
-    free(text);
     if (config)
         call_reply(call, config);
     else
