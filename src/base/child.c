@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/pass_fd.h"
 #include "base/program_file.h"
 #include "base/thread.h"
 
@@ -149,27 +150,10 @@ void child_end(struct child *c)
 
 /* ---- Talking to it -------------------------------------------------------------------------- */
 
+/* There is room, unless it has stopped reading them. */
 static int send_question(int socket, const void *question, size_t len, int fd)
 {
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec iov = {(void *)question, len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
-
-    if (fd >= 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control);
-        control.head =
-            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-    }
-    do
-        n = sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT); /* there is room, unless it has stopped reading them */
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)len ? 0 : -EPIPE;
+    return pass_fd_send(socket, question, len, fd, MSG_DONTWAIT) == (ssize_t)len ? 0 : -EPIPE;
 }
 
 static int receive_answer(int socket, struct child_answer *a, void *data, size_t data_len)

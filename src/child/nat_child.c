@@ -3,10 +3,8 @@
 #include "child/nat_child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -14,6 +12,7 @@
 
 #include "base/child.h"
 #include "base/log.h"
+#include "base/pass_fd.h"
 #include "loop/loop.h"
 #include "net/slirp_library.h"
 #include "sandbox/sandbox.h"
@@ -60,36 +59,6 @@ int nat_child_lock(struct nat_child *c)
 
 /* ---- Questions ------------------------------------------------------------------------------ */
 
-static int take_fd(struct msghdr *msg)
-{
-    struct cmsghdr *head = CMSG_FIRSTHDR(msg);
-    int fd = -1;
-
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-    return fd;
-}
-
-/* The length, 0: the end; or -errno. */
-static ssize_t receive(struct nat_question *q, int flags, int *ret_fd)
-{
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec iov = {q, sizeof(*q)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
-    ssize_t n;
-
-    do
-        n = recvmsg(CHILD_SOCKET, &msg, flags | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    *ret_fd = n < 0 ? -1 : take_fd(&msg);
-    return n < 0 ? -errno : n;
-}
-
 static void on_question(void *arg, unsigned events)
 {
     static struct nat_question q;
@@ -97,7 +66,7 @@ static void on_question(void *arg, unsigned events)
     struct iovec iov[] = {{&a, sizeof(a)}, {&q.u.flows, 0}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
     int fd;
-    ssize_t n = receive(&q, MSG_DONTWAIT, &fd);
+    ssize_t n = pass_fd_receive(CHILD_SOCKET, &q, sizeof(q), &fd, MSG_DONTWAIT);
 
     if (n == -EAGAIN)
         return;
@@ -130,7 +99,7 @@ static bool receive_start(void)
 {
     struct nat_question q;
     int fd;
-    ssize_t n = receive(&q, 0, &fd);
+    ssize_t n = pass_fd_receive(CHILD_SOCKET, &q, sizeof(q), &fd, 0);
 
     if (n != (ssize_t)NAT_QUESTION_LEN(start) || q.op != NAT_OP_START)
         return false;

@@ -10,9 +10,7 @@
 #include "base/error.h"
 #include "child/nat_child.h"
 #include "loop/loop.h"
-
-#define BATCH             8u
-#define BATCHES_PER_EVENT 8u
+#include "net/net_nat_batch.h"
 
 struct nat_guest {
     struct net *net;
@@ -21,12 +19,7 @@ struct nat_guest {
     bool stuck, want_write; /* the NAT has no room; the socket */
     bool news;              /* is to be told */
     uint64_t dropped;       /* as was told */
-    /* Received: [at, count) are not yet the NAT's. */
-    unsigned at, count;
-    struct nat_message head[BATCH];
-    struct iovec iov[BATCH][2];
-    struct mmsghdr msg[BATCH];
-    uint8_t frame[BATCH][NET_FRAME_MAX];
+    struct nat_batch *batch;
 };
 
 static void update_events(struct nat_guest *g)
@@ -99,10 +92,10 @@ static const struct net_client client = {.receive = on_frame, .received = on_fra
 /* false: the NAT has no room. What makes no sense is nothing. */
 static bool take(struct nat_guest *g, unsigned i)
 {
-    const struct nat_message *m = &g->head[i];
-    struct iovec iov = {g->frame[i], g->msg[i].msg_len - sizeof(*m)};
+    struct iovec iov = {.iov_base = g->batch->frame[i]};
+    const struct nat_message *m = nat_batch_message(g->batch, i, &iov.iov_len);
 
-    if (g->msg[i].msg_len < sizeof(*m) || g->msg[i].msg_hdr.msg_flags & MSG_TRUNC)
+    if (!m)
         return true;
     if (m->kind == NAT_MESSAGE_OFFLOADS)
         net_set_offloads(g->net, m->offloads & (NET_CSUM | NET_TSO4 | NET_TSO6 | NET_ECN | NET_USO));
@@ -111,24 +104,24 @@ static bool take(struct nat_guest *g, unsigned i)
 
 static void deliver(struct nat_guest *g)
 {
-    while (g->at < g->count && !g->stuck) {
-        g->stuck = !take(g, g->at);
-        g->at += !g->stuck;
+    struct nat_batch *b = g->batch;
+
+    while (b->at < b->count && !g->stuck) {
+        g->stuck = !take(g, b->at);
+        b->at += !g->stuck;
     }
 }
 
 /* false: there is nothing more behind that for now. */
 static bool receive(struct nat_guest *g)
 {
-    int n = recvmmsg(g->fd, g->msg, BATCH, MSG_DONTWAIT, NULL);
+    int n = nat_batch_receive(g->batch, g->fd);
 
-    g->at = 0;
-    g->count = n > 0 ? (unsigned)n : 0;
-    if ((n < 0 && errno != EAGAIN && errno != EINTR) || (n > 0 && !g->msg[n - 1].msg_len)) {
+    if (n < 0 || (n > 0 && !g->batch->msg[n - 1].msg_len)) {
         loop_fd_remove(g->watch);
         g->watch = NULL;
     }
-    return n == BATCH && g->watch;
+    return n == NAT_BATCH && g->watch;
 }
 
 static void on_event(void *arg, unsigned events)
@@ -141,7 +134,7 @@ static void on_event(void *arg, unsigned events)
         net_accept_input(g->net);
     }
     deliver(g);
-    for (unsigned i = 0; events & LOOP_READ && more && !g->stuck && i < BATCHES_PER_EVENT; i++) {
+    for (unsigned i = 0; events & LOOP_READ && more && !g->stuck && i < NAT_BATCHES_PER_EVENT; i++) {
         more = receive(g);
         deliver(g);
     }
@@ -165,33 +158,24 @@ void nat_guest_free(struct nat_guest *g)
     net_destroy(g->net);
     loop_fd_remove(g->watch);
     close(g->fd);
+    free(g->batch);
     free(g);
-}
-
-static struct nat_guest *allocate(int fd)
-{
-    struct nat_guest *g = malloc(sizeof(*g));
-
-    if (!g)
-        return NULL;
-    memset(g, 0, offsetof(struct nat_guest, frame)); /* the rest is touched when it is used */
-    g->fd = fd;
-    for (unsigned i = 0; i < BATCH; i++) {
-        g->iov[i][0] = (struct iovec){&g->head[i], sizeof(g->head[i])};
-        g->iov[i][1] = (struct iovec){g->frame[i], NET_FRAME_MAX};
-        g->msg[i].msg_hdr = (struct msghdr){.msg_iov = g->iov[i], .msg_iovlen = 2};
-    }
-    return g;
 }
 
 int nat_guest_new(struct loop *loop, const struct net_nat_options *o, int fd, struct nat_guest **ret,
                   struct vz_error *err)
 {
-    struct nat_guest *g = allocate(fd);
+    struct nat_guest *g = calloc(1, sizeof(*g));
     int r;
 
     if (!g) {
         close(fd);
+        return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
+    }
+    g->fd = fd;
+    g->batch = nat_batch_new();
+    if (!g->batch) {
+        nat_guest_free(g);
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
     }
     r = net_nat_create(loop, o, &g->net, err);

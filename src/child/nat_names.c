@@ -8,22 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/pass_fd.h"
 #include "child/nat_child.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_calls.h"
 
 #define ANSWER_TIMEOUT_MS 2000
-
-union control {
-    struct cmsghdr head;
-    char bytes[CMSG_SPACE(sizeof(int))];
-};
 
 /* ---- The first process ---------------------------------------------------------------------- */
 
@@ -37,23 +32,6 @@ static int open_file(const char *path)
         fd = -1;
     }
     return fd;
-}
-
-static void answer(int socket, int fd)
-{
-    union control control = {
-        .head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    char byte = 0;
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (fd >= 0) {
-        memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control);
-    }
-    if (sendmsg(socket, &msg, MSG_NOSIGNAL) < 0)
-        _exit(0);
 }
 
 /* The folder of a path, and of what it leads to: files are replaced by others beside them. */
@@ -105,7 +83,8 @@ void nat_names_serve(const struct nat_wire_start *start, int socket)
         if (!p[1].revents)
             continue;
         fd = open_file(start->resolv_conf);
-        answer(socket, fd);
+        if (pass_fd_send(socket, &byte, 1, fd, 0) < 0)
+            _exit(0);
         if (fd >= 0)
             close(fd);
     }
@@ -116,20 +95,12 @@ void nat_names_serve(const struct nat_wire_start *start, int socket)
 int nat_names_open(void *arg)
 {
     const struct nat_child *c = arg;
-    union control control;
     char byte = 0;
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     struct pollfd p = {.fd = c->names, .events = POLLIN};
-    struct cmsghdr *head;
-    int fd = -1;
+    int fd;
 
     if (send(c->names, &byte, 1, MSG_NOSIGNAL) != 1 || poll(&p, 1, ANSWER_TIMEOUT_MS) != 1 ||
-        recvmsg(c->names, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+        pass_fd_receive(c->names, &byte, 1, &fd, MSG_DONTWAIT) != 1)
         return -1;
-    head = CMSG_FIRSTHDR(&msg);
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
     return fd;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "machine/channel_clipboard.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/given_fd.h"
+#include "base/pass_fd.h"
 #include "machine/machine_impl.h"
 
 #define GETS_MAX 4u     /* of a viewer, under way: each may have 32 MiB */
@@ -33,23 +33,7 @@ struct channel_clipboard {
 
 bool channel_send(int socket, const void *message, size_t len, int fd)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {(void *)(uintptr_t)message, len};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
-
-    if (fd >= 0) {
-        memcpy(CMSG_DATA(&u.header), &fd, sizeof(fd));
-        m.msg_control = &u;
-        m.msg_controllen = sizeof(u);
-    }
-    do {
-        n = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    return n == (ssize_t)len;
+    return pass_fd_send(socket, message, len, fd, MSG_DONTWAIT) == (ssize_t)len;
 }
 
 /* ---- What is on offer ------------------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/given_fd.h"
+#include "base/pass_fd.h"
 #include "base/thread.h"
 #include "machine/channel_clipboard.h"
 #include "machine/channel_files.h"
@@ -271,35 +272,16 @@ static int take(struct vz_display_channel *c, const union message *m, int fd)
     return fd;
 }
 
-/* -1: none has come. */
-static int take_fd(struct msghdr *m)
-{
-    struct cmsghdr *h = CMSG_FIRSTHDR(m);
-    int fd = -1;
-
-    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(fd)))
-        memcpy(&fd, CMSG_DATA(h), sizeof(fd));
-    return fd;
-}
-
 /* One message; false: the viewer is gone, or not to be understood. */
 static bool receive(struct vz_display_channel *c)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u;
     union message m;
-    struct iovec iov = {&m, sizeof(m)};
-    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
-    ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-    bool ok;
     int fd;
+    ssize_t n = pass_fd_receive(c->fd, &m, sizeof(m), &fd, MSG_DONTWAIT | MSG_TRUNC);
+    bool ok;
 
     if (n < 0)
-        return errno == EINTR || errno == EAGAIN;
-    fd = take_fd(&h);
+        return n == -EAGAIN;
     ok = (size_t)n >= sizeof(m.kind) && (size_t)n <= sizeof(m) && (size_t)n >= length_of(m.kind);
     if (ok)
         fd = take(c, &m, fd);

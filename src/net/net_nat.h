@@ -145,6 +145,8 @@ void net_nat_to_guest(struct net_nat *t, const void *frame, size_t len);
 void nat_flows_from_guest(struct nat_flows *flows, const struct nat_packet *p);
 void *nat_flows_state(struct net *n, const struct state_desc **ret);
 extern const struct state_field nat_flows_fields[]; /* of a struct nat_flows */
+/* A state is restored with and without a process. What is done with it then is one's own. */
+#define NAT_FLOWS_STATE .name = "nat-connections", .version = 1, .fields = nat_flows_fields
 /* From another process, which may have put anything there. */
 void nat_flows_tidy(struct nat_flows *flows);
 

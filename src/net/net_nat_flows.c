@@ -102,8 +102,7 @@ static int flows_loaded(void *object, struct vz_error *err)
     return 0;
 }
 
-static const struct state_desc flows_state = {
-    .name = "nat-connections", .version = 1, .fields = nat_flows_fields, .loaded = flows_loaded};
+static const struct state_desc flows_state = {NAT_FLOWS_STATE, .loaded = flows_loaded};
 
 void nat_flows_tidy(struct nat_flows *flows)
 {

@@ -14,21 +14,10 @@
 #include "base/child.h"
 #include "base/error.h"
 #include "net/net_backend.h"
-#include "net/net_nat_wire.h"
+#include "net/net_nat_batch.h"
 #include "state/state.h"
 
-#define BATCH             8u
-#define BATCHES_PER_EVENT 8u /* then others on the loop get a turn */
-#define PIECES_MAX        32u
-
-/* Frames that were received at once: [at, count) are not yet the guest's. */
-struct batch {
-    struct nat_message head[BATCH];
-    struct iovec iov[BATCH][2];
-    struct mmsghdr msg[BATCH];
-    unsigned at, count;
-    uint8_t frame[BATCH][NET_FRAME_MAX];
-};
+#define PIECES_MAX 32u
 
 struct nat_process {
     struct net net;
@@ -37,7 +26,7 @@ struct nat_process {
     int fd;
     struct loop_fd *watch; /* NULL: it is gone */
     bool want_read, want_write;
-    struct batch *batch;
+    struct nat_batch *batch;
     uint8_t *gathered;      /* NET_FRAME_MAX: a frame that is in many pieces */
     struct nat_flows flows; /* for net_ops.state */
     uint64_t dropped;       /* there, as it said last */
@@ -159,13 +148,12 @@ enum taken { TAKEN, NO_ROOM, NONSENSE };
 
 static enum taken take(struct nat_process *p, unsigned i)
 {
-    struct batch *b = p->batch;
-    const struct nat_message *m = &b->head[i];
-    size_t len = b->msg[i].msg_len;
+    struct nat_batch *b = p->batch;
+    size_t len;
+    const struct nat_message *m = nat_batch_message(b, i, &len);
 
-    if (len < sizeof(*m) || b->msg[i].msg_hdr.msg_flags & MSG_TRUNC)
+    if (!m)
         return NONSENSE; /* or the end */
-    len -= sizeof(*m);
     if (m->kind == NAT_MESSAGE_NEWS && len == sizeof(struct nat_news)) {
         take_news(p, b->frame[i]);
         return TAKEN;
@@ -178,7 +166,7 @@ static enum taken take(struct nat_process *p, unsigned i)
 /* What was received already. false: stop. */
 static bool deliver(struct nat_process *p)
 {
-    struct batch *b = p->batch;
+    struct nat_batch *b = p->batch;
     enum taken t = TAKEN;
 
     while (b->at < b->count && p->want_read && (t = take(p, b->at)) == TAKEN)
@@ -193,21 +181,18 @@ static bool deliver(struct nat_process *p)
 /* false: there is no more behind that for now. */
 static bool receive(struct nat_process *p)
 {
-    struct batch *b = p->batch;
-    int n = recvmmsg(p->fd, b->msg, BATCH, MSG_DONTWAIT, NULL);
+    int n = nat_batch_receive(p->batch, p->fd);
 
-    if (n < 0 && errno != EAGAIN && errno != EINTR)
+    if (n < 0)
         lose(p);
-    b->at = 0;
-    b->count = n > 0 ? (unsigned)n : 0;
-    return n == BATCH;
+    return n == NAT_BATCH;
 }
 
 static void read_frames(struct nat_process *p)
 {
     bool more = deliver(p);
 
-    for (unsigned i = 0; more && i < BATCHES_PER_EVENT; i++) {
+    for (unsigned i = 0; more && i < NAT_BATCHES_PER_EVENT; i++) {
         more = receive(p);
         more &= deliver(p);
     }
@@ -230,7 +215,7 @@ static void on_event(void *arg, unsigned events)
 static void process_want_input(struct net *n, bool wanted)
 {
     struct nat_process *p = from_net(n);
-    struct batch *b = p->batch;
+    struct nat_batch *b = p->batch;
 
     p->want_read = wanted && !n->lost;
     if (!n->client)
@@ -298,9 +283,7 @@ static int flows_loaded(void *object, struct vz_error *err)
     return MIN(r, 0);
 }
 
-/* As net_nat_flows.c has it: a state is restored with and without a process. */
-static const struct state_desc flows_state = {
-    .name = "nat-connections", .version = 1, .fields = nat_flows_fields, .loaded = flows_loaded};
+static const struct state_desc flows_state = {NAT_FLOWS_STATE, .loaded = flows_loaded};
 
 static void *process_state(struct net *n, const struct state_desc **ret)
 {
@@ -346,21 +329,6 @@ static const struct net_ops process_ops = {.name = "NAT process",
                                            .nat = &process_nat_ops,
                                            .close = process_close};
 
-static struct batch *batch_new(void)
-{
-    struct batch *b = malloc(sizeof(*b));
-
-    if (!b)
-        return NULL;
-    memset(b, 0, offsetof(struct batch, frame)); /* the rest is touched when it is used */
-    for (unsigned i = 0; i < BATCH; i++) {
-        b->iov[i][0] = (struct iovec){&b->head[i], sizeof(b->head[i])};
-        b->iov[i][1] = (struct iovec){b->frame[i], NET_FRAME_MAX};
-        b->msg[i].msg_hdr = (struct msghdr){.msg_iov = b->iov[i], .msg_iovlen = 2};
-    }
-    return b;
-}
-
 static int create_there(struct nat_process *p, const struct net_nat_options *o, struct vz_error *err)
 {
     const int buffer = NAT_SOCKET_BUFFER;
@@ -393,7 +361,7 @@ static int make_parts(struct nat_process *p, struct loop *loop, const struct net
 {
     int r = net_backend_init(&p->net, &process_ops, loop, o->mtu ? o->mtu : NET_MTU_MIN);
 
-    p->batch = batch_new();
+    p->batch = nat_batch_new();
     p->gathered = malloc(NET_FRAME_MAX);
     if (r < 0 || !p->batch || !p->gathered)
         return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");
