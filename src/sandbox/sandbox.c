@@ -17,6 +17,7 @@
 #include "sandbox/sandbox_files.h"
 #include "sandbox/sandbox_filter.h"
 #include "sandbox/sandbox_impl.h"
+#include "sandbox/sandbox_rights.h"
 #include "sandbox/sandbox_world.h"
 
 #define CAP(name) BIT(CAP_##name)
@@ -40,17 +41,8 @@ static uint64_t capabilities_of(const struct sandbox *s, enum thread_kind kind)
 static int drop_capabilities(const struct sandbox *s, enum thread_kind kind)
 {
     uint64_t left = capabilities_of(s, kind);
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2];
 
-    if (syscall(SYS_capget, &head, data) < 0)
-        return -errno;
-    for (unsigned i = 0; i < 2; i++) {
-        data[i].permitted &= (uint32_t)(left >> 32 * i);
-        data[i].effective = data[i].permitted;
-        data[i].inheritable = 0;
-    }
-    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+    return sandbox_rights_limit(left, left);
 }
 
 static int filter(const struct sandbox *s, enum thread_kind kind)
@@ -95,22 +87,10 @@ static bool keeps_files(const struct sandbox *s, enum thread_kind kind)
            s->options.features & (SANDBOX_FOLDERS | SANDBOX_VSOCK | SANDBOX_NBD);
 }
 
-static int set_capabilities(uint64_t effective)
-{
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2];
-
-    if (syscall(SYS_capget, &head, data) < 0)
-        return -errno;
-    for (unsigned i = 0; i < 2; i++)
-        data[i].effective = data[i].permitted & (uint32_t)(effective >> 32 * i);
-    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
-}
-
 /* Back from the user's to root's files, for which capabilities are wanted once more. */
 static int take_files(void)
 {
-    int r = set_capabilities(CAP(SETUID) | CAP(SETGID));
+    int r = sandbox_rights_limit(~UINT64_C(0), CAP(SETUID) | CAP(SETGID));
 
     if (!r) {
         syscall(SYS_setfsgid, 0);
@@ -144,13 +124,7 @@ static int become(const struct sandbox *s, enum thread_kind kind)
 /* Can root's threads become somebody else? It may have been left without the right. */
 static int check_user(const struct sandbox_options *o)
 {
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2];
-    uint32_t both = (uint32_t)(CAP(SETUID) | CAP(SETGID));
-
-    if (!o->uid || geteuid() != 0)
-        return 0;
-    return syscall(SYS_capget, &head, data) < 0 ? -errno : (data[0].effective & both) == both ? 0 : -EPERM;
+    return !o->uid || geteuid() != 0 || sandbox_rights_has(CAP(SETUID) | CAP(SETGID)) ? 0 : -EPERM;
 }
 
 /* A thread has it from its maker, which may not ask for it any more. */

@@ -12,17 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandbox/sandbox_rights.h"
+
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
 #endif
-
-static bool has_capability(unsigned nr)
-{
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0}};
-
-    return syscall(SYS_capget, &head, data) == 0 && data[nr / 32].effective & BIT(nr % 32);
-}
 
 static bool write_file(const char *path, const char *text)
 {
@@ -54,8 +48,8 @@ unsigned sandbox_world_begin(void)
 {
     unsigned world = 0;
 
-    if (!has_capability(CAP_SYS_ADMIN)) {
-        if (has_capability(CAP_NET_BIND_SERVICE) || !own_users())
+    if (!sandbox_rights_has(BIT(CAP_SYS_ADMIN))) {
+        if (sandbox_rights_has(BIT(CAP_NET_BIND_SERVICE)) || !own_users())
             return 0;
         world = SANDBOX_OWN_USERS;
     }
