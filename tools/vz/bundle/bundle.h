@@ -78,6 +78,8 @@ enum bundle_use {
 /* Fails at once where somebody else has it, unless that is for making one image of layers, which waits for an
  * instant: VZ_ERROR_INVALID_STATE, with what they do in the text. */
 int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err);
+/* Who has it is expected to give it up within wait_ms. */
+int bundle_lock_soon(struct bundle *b, enum bundle_use use, int wait_ms, struct vz_error *err);
 void bundle_unlock(const struct bundle *b, enum bundle_use use);
 /* Who runs it, by the lock and nothing else? false: nobody. */
 bool bundle_is_running(const struct bundle *b);
@@ -101,7 +103,9 @@ int bundle_remove_file(const struct bundle *b, const char *file, struct vz_error
 /* The machine's, with paths as they are in the file: relative ones mean the folder, which must be the
  * working folder when the configuration is used (bundle_enter()). */
 struct vz_config *bundle_config(const struct bundle *b, struct vz_error *err);
-/* The same as JSON, with all paths absolute. A reference, or NULL and err. */
+/* The same as JSON. A reference, or NULL and err. */
+json_t *bundle_config_as_is(const struct bundle *b, struct vz_error *err);
+/* With all paths absolute. */
 json_t *bundle_config_json(const struct bundle *b, struct vz_error *err);
 int bundle_set_config(const struct bundle *b, const struct vz_config *config, struct vz_error *err);
 int bundle_enter(const struct bundle *b, struct vz_error *err);

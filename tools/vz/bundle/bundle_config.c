@@ -52,6 +52,15 @@ int bundle_enter(const struct bundle *b, struct vz_error *err)
     return fchdir(b->fd) == 0 ? 0 : fail_errno(err, b->path);
 }
 
+json_t *bundle_config_as_is(const struct bundle *b, struct vz_error *err)
+{
+    struct vz_config *config = bundle_config(b, err);
+    json_t *json = config ? config_json(config, err) : NULL;
+
+    vz_config_unref(config);
+    return json;
+}
+
 json_t *bundle_config_json(const struct bundle *b, struct vz_error *err)
 {
     struct vz_config *file = bundle_config(b, err);

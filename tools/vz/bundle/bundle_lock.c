@@ -69,6 +69,17 @@ int bundle_lock(struct bundle *b, enum bundle_use use, struct vz_error *err)
                 b->name);
 }
 
+int bundle_lock_soon(struct bundle *b, enum bundle_use use, int wait_ms, struct vz_error *err)
+{
+    int r = bundle_lock(b, use, err);
+
+    for (int waited = 0; r < 0 && waited < wait_ms; waited += STEP_MS) {
+        poll(NULL, 0, STEP_MS);
+        r = bundle_lock(b, use, err);
+    }
+    return r;
+}
+
 void bundle_unlock(const struct bundle *b, enum bundle_use use)
 {
     struct flock l = range(use);

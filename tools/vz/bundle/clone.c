@@ -298,8 +298,7 @@ int clone_fill(struct bundle *from, struct bundle *to, bool full,
                bool (*progress)(void *arg, uint64_t done, uint64_t total), void *arg, struct vz_error *err)
 {
     struct clone *c = calloc(1, sizeof(*c));
-    struct vz_config *config = bundle_config(from, err);
-    json_t *json = config ? config_json(config, err) : NULL;
+    json_t *json = bundle_config_as_is(from, err);
     bool ok = c && json, switched = false;
 
     if (ok) {
@@ -313,7 +312,6 @@ int clone_fill(struct bundle *from, struct bundle *to, bool full,
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
     }
     json_decref(json);
-    vz_config_unref(config);
     free(c);
     return ok ? 0 : -1;
 }

@@ -12,6 +12,7 @@
 
 #include "bundle/settle.h"
 #include "failure.h"
+#include "make_folders.h"
 
 #define RANDOM_LEN 6 /* mkdtemp's */
 #define DEPTH_MAX  32
@@ -76,20 +77,6 @@ static int is_hidden(const struct dirent *e)
 
     return e->d_name[0] == '.' && len > end + 1 &&
            !strncmp(e->d_name + len - end, BUNDLE_SUFFIX ".", strlen(BUNDLE_SUFFIX) + 1);
-}
-
-static void make_parents(const char *path)
-{
-    char *copy = strdup(path);
-
-    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(copy, 0700); /* what is there stays as it is; what fails is seen later */
-        *slash = '/';
-    }
-    if (copy)
-        mkdir(copy, 0700);
-    free(copy);
 }
 
 static void sync_folder(const char *path)
@@ -173,7 +160,7 @@ static int begin(const char *machine, bool sweeps, struct bundle *ret, struct vz
     bool made = false;
 
     if (!strchr(machine, '/') && (folder = home_path())) {
-        make_parents(folder);
+        (void)make_folders(folder); /* what fails is seen later */
         free(folder);
     }
     b.path = bundle_path_of(machine, err);

@@ -2,7 +2,6 @@
 #include "bundle/flatten.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +23,7 @@
 #define FULL_AT 56u /* ...and from then on before his eyes: whoever was to do it was too slow, or could not */
 #define HALF_DONE ".flat.new" /* of who has the lock */
 #define ROOM_LEFT (64u << 20)
-#define STEP_MS 50
+#define LOCK_MS 30000
 #define OPEN_MAX_HERE 4096
 
 struct flattening {
@@ -33,30 +32,17 @@ struct flattening {
     char top[LAYER_NAME_MAX]; /* a disk of that depth */
 };
 
-static unsigned depth_of(const struct bundle *b, const char *path)
-{
-    char below[LAYER_NAME_MAX], name[LAYER_NAME_MAX];
-    struct vz_error ignored;
-    unsigned depth = 0;
-
-    for (const char *at = path; *at && depth <= FLATTEN_LAYERS_MAX; at = strcpy(name, below)) {
-        depth++;
-        if (!layer_below(b, at, below, &ignored))
-            return 0;
-    }
-    return depth;
-}
-
 /* config_path_fn */
 static bool look_at(void *arg, json_t *object, const char *member, const char *path)
 {
     struct flattening *f = arg;
     unsigned depth;
+    bool whole;
 
     if (!layer_is_for(object) || strcmp(member, "path") || !layer_is_here(path) || strlen(path) >= LAYER_NAME_MAX)
         return true;
-    depth = depth_of(f->b, path);
-    if (depth > f->depth) {
+    depth = layer_depth(f->b, path, FLATTEN_LAYERS_MAX + 1, &whole);
+    if (whole && depth > f->depth) {
         f->depth = depth;
         strcpy(f->top, path);
     }
@@ -67,13 +53,11 @@ static struct flattening look(const struct bundle *b)
 {
     struct flattening f = {.b = b};
     struct vz_error ignored;
-    struct vz_config *config = bundle_config(b, &ignored);
-    json_t *json = config ? config_json(config, &ignored) : NULL;
+    json_t *json = bundle_config_as_is(b, &ignored);
 
     if (json)
         (void)config_paths(json, look_at, &f);
     json_decref(json);
-    vz_config_unref(config);
     return f;
 }
 
@@ -171,30 +155,18 @@ static bool is_other(void *arg, json_t *object, const char *member, const char *
 static bool is_below(const struct bundle *b, const char *name)
 {
     struct vz_error ignored;
-    struct vz_config *config = bundle_config(b, &ignored);
-    json_t *json = config ? config_json(config, &ignored) : NULL;
+    json_t *json = bundle_config_as_is(b, &ignored);
     bool below = json && config_paths(json, is_other, (void *)name);
 
     json_decref(json);
-    vz_config_unref(config);
     return below;
-}
-
-static bool lock_soon(struct bundle *b, enum bundle_use use)
-{
-    for (unsigned tries = 0; tries < 600; tries++) {
-        if (bundle_lock(b, use, NULL) == 0)
-            return true;
-        poll(NULL, 0, STEP_MS);
-    }
-    return false;
 }
 
 /* Only then is the lock for changes held, and for moments, so nobody waits for the copy, nor for the disk. */
 static bool replace(struct bundle *b, const char *name, const struct stat *old)
 {
     json_t *images = images_from(b, name); /* whoever has them open keeps them */
-    bool ok = lock_soon(b, BUNDLE_CHANGE);
+    bool ok = bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0;
 
     if (ok) {
         ok = is_same(b, name, old) && is_below(b, name) && take_over(b, old) &&
@@ -202,7 +174,7 @@ static bool replace(struct bundle *b, const char *name, const struct stat *old)
         bundle_unlock(b, BUNDLE_CHANGE);
     }
     ok = ok && fsync(b->fd) == 0;
-    if (ok && lock_soon(b, BUNDLE_CHANGE)) {
+    if (ok && bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0) {
         snapshot_sweep_disks(b, images);
         bundle_unlock(b, BUNDLE_CHANGE);
     }
@@ -249,7 +221,7 @@ static bool flatten_alone(const struct bundle *b, bool waits, struct vz_error *e
 
     if (bundle_open(b->path, &own, err) < 0)
         return false;
-    ok = waits ? lock_soon(&own, BUNDLE_FLATTEN) : bundle_lock(&own, BUNDLE_FLATTEN, err) == 0;
+    ok = bundle_lock_soon(&own, BUNDLE_FLATTEN, waits ? LOCK_MS : 0, err) == 0;
     if (ok) {
         unlinkat(own.fd, HALF_DONE, 0); /* a crash's */
         ok = flatten_all(&own, err);

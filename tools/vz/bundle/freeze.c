@@ -48,19 +48,12 @@ static bool free_name(const struct layering *l, const char *path, const char *ki
 /* One that nothing could open any more would have the machine lost. */
 static bool has_room(const struct layering *l, const char *path)
 {
-    char below[LAYER_NAME_MAX], name[LAYER_NAME_MAX];
-    struct vz_error elsewhere; /* or not to be read: that is seen when a layer is made */
-    unsigned depth = 0;
+    bool whole; /* or an image is elsewhere, or not to be read: that is seen when a layer is made */
 
-    for (const char *at = path; *at; at = strcpy(name, below)) {
-        if (++depth > FLATTEN_LAYERS_MAX)
-            return fail_false(l->err, VZ_ERROR_LIMIT_EXCEEDED,
-                              "%.100s: has %u layers, and no more go on them; 'vz clone --full' makes a disk of them all", path,
-                              FLATTEN_LAYERS_MAX);
-        if (!layer_below(l->b, at, below, &elsewhere))
-            break;
-    }
-    return true;
+    return layer_depth(l->b, path, FLATTEN_LAYERS_MAX + 1, &whole) <= FLATTEN_LAYERS_MAX ||
+           fail_false(l->err, VZ_ERROR_LIMIT_EXCEEDED,
+                      "%.100s: has %u layers, and no more go on them; 'vz clone --full' makes a disk of them all", path,
+                      FLATTEN_LAYERS_MAX);
 }
 
 /* A draft is there as a whole, or not at all. */

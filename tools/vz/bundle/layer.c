@@ -38,6 +38,20 @@ bool layer_below(const struct bundle *b, const char *path, char ret[LAYER_NAME_M
     return true;
 }
 
+unsigned layer_depth(const struct bundle *b, const char *path, unsigned max, bool *ret_whole)
+{
+    char below[LAYER_NAME_MAX], name[LAYER_NAME_MAX];
+    struct vz_error ignored;
+    unsigned depth = 0;
+
+    *ret_whole = true;
+    for (const char *at = path; *at && depth < max && *ret_whole; at = strcpy(name, below)) {
+        depth++;
+        *ret_whole = layer_below(b, at, below, &ignored);
+    }
+    return depth;
+}
+
 bool layer_make(const struct bundle *b, const char *base, const char *layer, struct vz_error *err)
 {
     struct vz_disk_create_options o = VZ_DISK_CREATE_OPTIONS_INIT;

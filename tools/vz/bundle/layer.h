@@ -16,6 +16,10 @@ bool layer_is_qcow2(int folder, const char *path);
  * working folder is the machine's afterwards. */
 bool layer_below(const struct bundle *b, const char *path, char ret[LAYER_NAME_MAX], struct vz_error *err);
 
+/* How many images a disk is read from, but not more than max. *ret_whole: none of them is elsewhere, or cannot be read. The
+ * working folder is the machine's afterwards. */
+unsigned layer_depth(const struct bundle *b, const char *path, unsigned max, bool *ret_whole);
+
 /* Make a layer on a file of the folder, base, in place of what has its name. The working folder is the
  * machine's afterwards. false and err. */
 bool layer_make(const struct bundle *b, const char *base, const char *layer, struct vz_error *err);

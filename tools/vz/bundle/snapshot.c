@@ -156,21 +156,11 @@ static int set_config(const struct bundle *b, json_t *json, struct vz_error *err
     return r;
 }
 
-/* The machine's configuration. A reference, or NULL and err. */
-static json_t *load_config(const struct bundle *b, struct vz_error *err)
-{
-    struct vz_config *config = bundle_config(b, err);
-    json_t *json = config ? config_json(config, err) : NULL;
-
-    vz_config_unref(config);
-    return json;
-}
-
 /* It came to nothing. Where the machine has its layers already, they stay. */
 static void undo(const struct bundle *b, json_t *layered, json_t *frozen, const char *state)
 {
     struct vz_error ignored;
-    json_t *now = load_config(b, &ignored), *gone = json_pack("[O]", layered), *kept = json_pack("[O,O]", frozen, now);
+    json_t *now = bundle_config_as_is(b, &ignored), *gone = json_pack("[O]", layered), *kept = json_pack("[O,O]", frozen, now);
 
     if (now && gone && kept)
         freeze_sweep(b, gone, kept);
@@ -188,7 +178,7 @@ int snapshot_take(const struct bundle *b, const char *tag, struct vz_error *err)
     const char *state = saved_file(b);
     int r = -1;
 
-    if (!snapshot_tag_check(b, tag, err) || !(frozen = load_config(b, err)))
+    if (!snapshot_tag_check(b, tag, err) || !(frozen = bundle_config_as_is(b, err)))
         return -1;
     snapshot_sweep(b);
     snapshot_state_name(b, name);
@@ -267,7 +257,7 @@ int snapshot_rewind_begin(const struct bundle *b, const char *tag, struct rewind
 void snapshot_rewind_abandon(const struct bundle *b, struct rewinding *r)
 {
     struct vz_error ignored;
-    json_t *now = load_config(b, &ignored);
+    json_t *now = bundle_config_as_is(b, &ignored);
 
     if (now)
         sweep_disks(b, json_pack("[O]", r->layered), configs_of(r->all, now));
@@ -277,7 +267,7 @@ void snapshot_rewind_abandon(const struct bundle *b, struct rewinding *r)
 
 int snapshot_rewind_end(const struct bundle *b, struct rewinding *r, struct vz_error *err)
 {
-    json_t *now = load_config(b, err);
+    json_t *now = bundle_config_as_is(b, err);
 
     if (!now || go_back(b, r->all, r->snapshot, r->layered, err) < 0) {
         json_decref(now);
@@ -318,7 +308,7 @@ static bool is_state_name(const char *name)
 static json_t *kept_now(const struct bundle *b)
 {
     struct vz_error ignored;
-    json_t *all = snapshots_load(b, &ignored), *now = all ? load_config(b, &ignored) : NULL;
+    json_t *all = snapshots_load(b, &ignored), *now = all ? bundle_config_as_is(b, &ignored) : NULL;
     json_t *kept = now ? configs_of(all, now) : NULL;
 
     json_decref(now);
@@ -385,7 +375,7 @@ static void take_out(json_t *all, json_t *snapshot)
 
 int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *err)
 {
-    json_t *all = snapshots_load(b, err), *now = all ? load_config(b, err) : NULL, *snapshot, *gone, *kept;
+    json_t *all = snapshots_load(b, err), *now = all ? bundle_config_as_is(b, err) : NULL, *snapshot, *gone, *kept;
     int r = -1;
 
     snapshot = json_incref(now ? find(b, all, tag, err) : NULL);

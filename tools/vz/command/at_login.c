@@ -11,6 +11,7 @@
 
 #include "bundle/bundle.h"
 #include "failure.h"
+#include "make_folders.h"
 
 #define UNIT_MAX 16384
 
@@ -91,20 +92,6 @@ static char *unit_text(const struct bundle *b)
     return NULL;
 }
 
-static void make_folders(const char *path)
-{
-    char *copy = strdup(path);
-
-    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(copy, 0700); /* what fails is seen later */
-        *slash = '/';
-    }
-    if (copy)
-        mkdir(copy, 0700);
-    free(copy);
-}
-
 static bool write_unit(const struct names *n, const char *text)
 {
     int fd = open(n->new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -125,7 +112,7 @@ bool at_login_add(const struct bundle *b, struct vz_error *err)
         free(text);
         return fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
     }
-    make_folders(n.wants_folder);
+    (void)make_folders(n.wants_folder); /* what fails is seen later */
     ok = write_unit(&n, text) && (symlink(n.target, n.wants) == 0 || errno == EEXIST);
     if (!ok) {
         fail_errno(err, n.unit);

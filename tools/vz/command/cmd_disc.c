@@ -101,8 +101,7 @@ static struct vz_config *ejected(const struct vz_config *old, const struct args 
 /* In the machine that runs, first: its guest may keep the drive closed. */
 static bool change_now(const struct bundle *b, const struct disc *d, struct vz_error *err)
 {
-    struct vz_config *file = bundle_config(b, err);
-    json_t *config = file ? config_json(file, err) : NULL, *result = NULL;
+    json_t *config = bundle_config_as_is(b, err), *result = NULL;
     size_t index;
     json_t *drive = config ? find_drive(config, d->drive, &index, err) : NULL;
     int number = drive ? live_usb_number(b, drive, index, err) : -1;
@@ -117,7 +116,6 @@ static bool change_now(const struct bundle *b, const struct disc *d, struct vz_e
     free(path);
     json_decref(result);
     json_decref(config);
-    vz_config_unref(file);
     return result;
 }
 

@@ -2,7 +2,6 @@
 /* `vz fork MACHINE`: running copies of a machine that runs, or is saved. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +27,7 @@
 #define COUNT_MAX 1000u
 #define AT_ONCE   32u    /* processes that start at the same time */
 #define TELL_MS   15000  /* for all guests to become others */
-#define STEP_MS   10
-#define LOCK_MS   5000u
+#define LOCK_MS   5000
 
 static const struct opt fork_options[] = {
     {"count", 0, OPT_ALWAYS, "N", "Options", "how many copies (default 1)", NULL, 1},
@@ -55,18 +53,6 @@ struct fork {
 
 /* ---- What they are made from ---------------------------------------------------------------- */
 
-/* Its process has the lock until it has answered, and maybe a moment longer; from then on nobody takes away what the copies are
- * made from. */
-static bool lock_soon(struct bundle *b, struct vz_error *err)
-{
-    for (unsigned waited = 0; waited < LOCK_MS; waited += STEP_MS) {
-        if (bundle_lock(b, BUNDLE_CHANGE, err) == 0)
-            return true;
-        poll(NULL, 0, STEP_MS);
-    }
-    return false;
-}
-
 /* A machine that runs makes it, and goes on. */
 static bool freeze_running(struct fork *f, struct vz_error *err)
 {
@@ -79,8 +65,9 @@ static bool freeze_running(struct fork *f, struct vz_error *err)
         f->frozen = json_incref(json_object_get(result, "configuration"));
     }
     json_decref(result);
-    /* Who had the lock in between may have swept what no snapshot names. */
-    return f->frozen && lock_soon(f->from, err) &&
+    /* Its process has the lock until it has answered, and maybe a moment longer; from then on nobody takes away what the
+     * copies are made from. Who had the lock in between may have swept what no snapshot names. */
+    return f->frozen && bundle_lock_soon(f->from, BUNDLE_CHANGE, LOCK_MS, err) == 0 &&
            (bundle_has(f->from, f->state) ||
             fail_false(err, VZ_ERROR_INVALID_STATE, "%s: somebody else changed it at this moment; try again", f->from->name));
 }
@@ -101,9 +88,7 @@ static bool freeze_saved(struct fork *f, struct vz_error *err)
                           "clone' it", b->name);
     strcpy(f->state, saved_file(b));
     snapshot_sweep_layers(b);
-    config = bundle_config(b, err);
-    f->frozen = config ? config_json(config, err) : NULL;
-    vz_config_unref(config);
+    f->frozen = bundle_config_as_is(b, err);
     if (f->frozen && freeze_below(b, f->frozen))
         return true; /* it has not run since it was forked last: its disks would grow a layer each time */
     layered = f->frozen ? freeze_layers(b, f->frozen, true, err) : NULL;

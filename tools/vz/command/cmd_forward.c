@@ -181,13 +181,12 @@ static bool set_automatic(struct bundle *b, const char *value, struct vz_error *
 static json_t *current(const struct bundle *b, struct vz_error *err)
 {
     json_t *list = json_array(), *info = NULL, *json = NULL, *network;
-    struct vz_config *config = NULL;
     size_t i;
 
     if (bundle_is_running(b))
         info = client_ask(b, "info", NULL, NULL, err);
-    else if ((config = bundle_config(b, err)))
-        json = config_json(config, err);
+    else
+        json = bundle_config_as_is(b, err);
     json_array_foreach(json_object_get(info, "networks"), i, network)
         json_array_extend(list, json_object_get(network, "forwards"));
     if (list_in(json))
@@ -196,7 +195,6 @@ static json_t *current(const struct bundle *b, struct vz_error *err)
         json_decref(list);
         list = NULL;
     }
-    vz_config_unref(config);
     json_decref(info);
     json_decref(json);
     return list;

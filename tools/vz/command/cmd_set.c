@@ -391,15 +391,13 @@ static bool detach_usb(struct bundle *b, const struct args *a, json_t *device, s
 static bool detach_from_machine(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    struct vz_config *file = bundle_config(b, &err);
     size_t index;
-    json_t *config = file ? config_json(file, &err) : NULL, *at = find_item(config, a->word[1], &index);
+    json_t *config = bundle_config_as_is(b, &err), *at = find_item(config, a->word[1], &index);
     json_t *device = at ? json_array_get(at, index) : NULL;
     bool ok = device && config_is_usb(device) && at == json_object_get(config, config_usb_list(device))
                   ? detach_usb(b, a, device, index) : change(b, a, detach_one);
 
     json_decref(config);
-    vz_config_unref(file);
     return ok;
 }
 

@@ -52,9 +52,7 @@ static uint64_t disk_bytes(int folder, int depth)
 static void add_config(json_t *report, const struct bundle *b)
 {
     struct vz_error err;
-    struct vz_config *config = bundle_config(b, &err);
-    char *text = config ? vz_config_to_json(config, &err) : NULL;
-    json_t *j = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *j = bundle_config_as_is(b, &err);
 
     if (j) {
         json_object_set(report, "cpus", json_object_get(j, "cpus"));
@@ -64,8 +62,6 @@ static void add_config(json_t *report, const struct bundle *b)
         json_object_set_new(report, "problem", json_string(err.text));
     }
     json_decref(j);
-    free(text);
-    vz_config_unref(config);
 }
 
 /* ---- What its process says ------------------------------------------------------------------ */

@@ -132,10 +132,8 @@ static bool look_at(void *arg, json_t *object, const char *member, const char *p
 static bool fits_disks(const struct bundle *b, const struct stat *state, const char *from, struct vz_error *err)
 {
     struct fitting f = {.b = b, .saved = state->st_mtim};
-    struct vz_config *config = bundle_config(b, err);
-    json_t *json = config ? config_json(config, err) : NULL;
+    json_t *json = bundle_config_as_is(b, err);
 
-    vz_config_unref(config);
     if (!json)
         return false;
     (void)config_paths(json, look_at, &f);

@@ -109,18 +109,15 @@ static void name_disks(struct snapshot *s)
 static void drop_layers(struct snapshot *s)
 {
     struct vz_error ignored;
-    struct vz_config *config;
     json_t *named, *gone, *kept;
 
     if (s->now)
         name_disks(s);
-    config = bundle_config(&s->bundle, &ignored);
-    named = config ? config_json(config, &ignored) : NULL;
+    named = bundle_config_as_is(&s->bundle, &ignored);
     gone = json_pack("[O]", s->layered);
     kept = json_pack("[O,O]", s->named, named);
     if (gone && kept)
         freeze_sweep(&s->bundle, gone, kept);
-    vz_config_unref(config);
     json_decref(named);
     json_decref(gone);
     json_decref(kept);
@@ -218,15 +215,12 @@ static void sync_disk(void *arg, unsigned device, const char *path)
 static bool prepare(struct snapshot *s)
 {
     struct vz_machine *m = call_machine(s->call);
-    struct vz_config *file;
 
     if (vz_config_validate_save_restore_support(vz_machine_config(m), &s->err) < 0 ||
         (s->tag && !snapshot_tag_check(&s->bundle, s->tag, &s->err)))
         return false;
     snapshot_sweep_layers(&s->bundle);
-    file = bundle_config(&s->bundle, &s->err);
-    s->named = file ? config_json(file, &s->err) : NULL;
-    vz_config_unref(file);
+    s->named = bundle_config_as_is(&s->bundle, &s->err);
     s->frozen = s->named ? config_json(vz_machine_config(m), &s->err) : NULL;
     name_boot_disk(s);
     s->layered = s->frozen && same_disks(s) ? freeze_layers(&s->bundle, s->named, false, &s->err) : NULL;

@@ -108,8 +108,8 @@ static int find_stored(const json_t *absolute, const struct detaching *d)
 /* The file has it no more, and a controller still. */
 static bool store(const struct bundle *b, const struct detaching *d, struct vz_error *err)
 {
-    struct vz_config *now = bundle_config(b, err), *rest = NULL;
-    json_t *json = now ? config_json(now, err) : NULL, *absolute = json ? bundle_config_json(b, err) : NULL;
+    struct vz_config *rest = NULL;
+    json_t *json = bundle_config_as_is(b, err), *absolute = json ? bundle_config_json(b, err) : NULL;
     int at = find_stored(absolute, d);
     bool ok = absolute;
 
@@ -120,7 +120,6 @@ static bool store(const struct bundle *b, const struct detaching *d, struct vz_e
         ok = rest && bundle_set_config(b, rest, err) == 0;
     }
     vz_config_unref(rest);
-    vz_config_unref(now);
     json_decref(json);
     json_decref(absolute);
     return ok;

@@ -369,15 +369,14 @@ static int watch_signals(void)
 /* From the file as it is now, which may have been changed since it was read. The lock for changes is held. */
 static bool drop_boot_once(struct control *c, struct vz_error *err)
 {
-    struct vz_config *now = bundle_config(c->bundle, err), *rest = NULL;
-    json_t *json = now ? config_json(now, err) : NULL;
+    json_t *json = bundle_config_as_is(c->bundle, err);
+    struct vz_config *rest;
     bool ok;
 
     json_object_del(json_object_get(json, "bootLoader"), "bootOnce");
     rest = json ? config_of_json(json, err) : NULL;
     ok = rest && bundle_set_config(c->bundle, rest, err) == 0;
     vz_config_unref(rest);
-    vz_config_unref(now);
     json_decref(json);
     return ok;
 }

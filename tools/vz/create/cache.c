@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "make_folders.h"
 #include "progress.h"
 
 extern char **environ;
@@ -22,7 +23,7 @@ extern char **environ;
 char *cache_path(struct vz_error *err)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char *path = NULL, *slash;
+    char *path = NULL;
     int n;
 
     if (cache && cache[0] == '/')
@@ -33,12 +34,7 @@ char *cache_path(struct vz_error *err)
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
         return NULL;
     }
-    for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+    if (make_folders(path) == 0)
         return path;
     fail_errno(err, path);
     free(path);

@@ -12,7 +12,7 @@
 /* What is used of it, without the g_ before. */
 #define GLIB_FUNCTIONS(X)                                                                                      \
     X(checksum_free) X(checksum_get_string) X(checksum_new) X(checksum_update) X(clear_error)                  \
-    X(compute_checksum_for_data) X(file_set_contents) X(free) X(mkdir_with_parents)
+    X(compute_checksum_for_data) X(file_set_contents) X(free)
 
 struct glib_library {
 #define X(name) __typeof__(g_##name) *name;

@@ -18,6 +18,7 @@
 #include "cli.h"
 #include "create/glib_library.h"
 #include "failure.h"
+#include "make_folders.h"
 #include "root/root_file.h"
 #include "root/root_initrd.h"
 
@@ -246,7 +247,7 @@ static bool keep_file(char path[PATH_MAX], struct vz_error *err)
         sum = libglib.compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)data, len);
     if (sum) {
         snprintf(path, PATH_MAX, "%.3900s/root-%.16s.initrd", home, sum);
-        ok = libglib.mkdir_with_parents(home, 0700) == 0 && libglib.file_set_contents(path, data, (gssize)len, &error);
+        ok = make_folders(home) == 0 && libglib.file_set_contents(path, data, (gssize)len, &error);
         if (!ok)
             fail(err, VZ_ERROR_IO, "%s: %s", path, error ? error->message : strerror(errno));
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "make_folders.h"
 #include "vnc/vnc_gnutls.h"
 #include "write_all.h"
 
@@ -31,11 +32,7 @@ static char *own_path(struct vz_error *err)
         fail(err, VZ_ERROR_INVALID, "VNC: no folder for a certificate: neither XDG_DATA_HOME nor HOME is set");
         return NULL;
     }
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700); /* what is wrong with it is heard by who writes there */
-        *slash = '/';
-    }
+    (void)make_parents(path); /* what is wrong with them is heard by who writes there */
     return path;
 }
 
