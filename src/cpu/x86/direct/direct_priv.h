@@ -141,7 +141,7 @@ struct direct_vm {
     uint8_t *forgiven;       /* of each, the second in which it was last looked at again though it had changed too
                                 often. Under the lock */
     _Atomic uint32_t *where; /* of each, where it is mapped writable or executable: leaf and page + 1,
-                                WHERE_MANY, or 0 */
+                                WHERE_MANY, or 0; with WHERE_WRITABLE. Written under the lock */
     _Atomic bool lock;
     uint8_t *shadows;        /* DIRECT_SHADOWS pages behind RAM in its file; NULL: none */
     uint64_t shadow_of[DIRECT_SHADOWS]; /* page + 1; 0: free */
@@ -155,7 +155,8 @@ struct direct_vm {
     _Atomic uint64_t roots[DIRECT_SPACES]; /* of space[]: to be looked at without the lock */
 };
 
-#define WHERE_MANY UINT32_MAX
+#define WHERE_WRITABLE (UINT32_C(1) << 31) /* somewhere, since it was last mapped nowhere */
+#define WHERE_MANY     (WHERE_WRITABLE - 1)
 
 /* What x86_cpu.direct is. */
 struct direct {

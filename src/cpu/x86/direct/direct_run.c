@@ -60,10 +60,15 @@ static cold void die(struct x86_cpu *c)
              "the host has killed a process in which a program of the guest ran");
 }
 
+static bool is_event(int r, enum stub_event event)
+{
+    return likely(!r && event != STUB_BROKEN && event != STUB_DIED);
+}
+
 /* Under the lock, and no longer inside: is there no event? */
 static bool failed(struct x86_cpu *c, struct space *s, int r, enum stub_event event)
 {
-    if (likely(!r && event != STUB_BROKEN && event != STUB_DIED))
+    if (is_event(r, event))
         return false;
     if (r || event == STUB_BROKEN)
         direct_give_up_stub(c, s, r ? DIRECT_REST_MS : 0);
@@ -149,14 +154,16 @@ static void run(struct x86_cpu *c, const void *code)
         r = stub_run(t, &d->regs, &event, &address);
     come_out(c);
     times.left = clock_tsc();
+    if (is_event(r, event)) { /* while it is inside: another vCPU may have the stub destroyed when nobody is */
+        direct_import(c, t);
+        times.native = entered ? stub_ran(t) : 0;
+    }
     direct_lock(d->vm);
     s->inside--;
     bad = failed(c, s, r, event);
     direct_unlock(d->vm);
     if (bad)
         return;
-    direct_import(c, t);
-    times.native = entered ? stub_ran(t) : 0;
     d->native_time += MIN(times.native, times.left - times.entered);
     c->count.direct_native_us = d->native_time / d->vm->us;
     if (event != STUB_KICKED)

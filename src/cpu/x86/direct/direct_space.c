@@ -103,22 +103,22 @@ static uint32_t place_of(const struct leaf *leaf, unsigned n)
     return leaf->id * LEAF_PAGES + n + 1;
 }
 
-static void note_place(struct direct_vm *v, const struct leaf *leaf, unsigned n, uint64_t page)
+static void note_place(struct direct_vm *v, const struct leaf *leaf, unsigned n, uint64_t page, bool writable)
 {
-    uint32_t none = 0, place = place_of(leaf, n);
+    uint32_t was = atomic_load_explicit(&v->where[page], memory_order_seq_cst), place = place_of(leaf, n);
 
-    if (!atomic_compare_exchange_strong_explicit(&v->where[page], &none, place, memory_order_seq_cst,
-                                                 memory_order_seq_cst) &&
-        none != place)
-        atomic_store_explicit(&v->where[page], WHERE_MANY, memory_order_seq_cst);
+    if (was && (was & ~WHERE_WRITABLE) != place)
+        place = WHERE_MANY;
+    atomic_store_explicit(&v->where[page], place | (was & WHERE_WRITABLE) | (writable ? WHERE_WRITABLE : 0),
+                          memory_order_seq_cst);
 }
 
 static void forget_place(struct direct_vm *v, const struct leaf *leaf, unsigned n)
 {
-    uint32_t place = place_of(leaf, n);
+    _Atomic uint32_t *where = &v->where[leaf->ram[n]];
 
-    atomic_compare_exchange_strong_explicit(&v->where[leaf->ram[n]], &place, 0, memory_order_seq_cst,
-                                            memory_order_seq_cst);
+    if ((atomic_load_explicit(where, memory_order_seq_cst) & ~WHERE_WRITABLE) == place_of(leaf, n))
+        atomic_store_explicit(where, 0, memory_order_seq_cst);
 }
 
 /* ---- commands ---- */
@@ -357,7 +357,7 @@ static uint8_t grant(const struct x86_cpu *c, struct leaf *leaf, unsigned n)
     leaf->ram[n] = (uint32_t)page;
     /* Before asking: who makes it code looks for it then. */
     if (rights & (MAPPED_WRITE | MAPPED_EXEC))
-        note_place(v, leaf, n, page);
+        note_place(v, leaf, n, page, rights & MAPPED_WRITE);
     if ((rights & MAPPED_WRITE) && !may_store(c, host))
         rights &= (uint8_t)~MAPPED_WRITE;
     if ((rights & MAPPED_EXEC) &&
@@ -510,7 +510,7 @@ static uint64_t page_gone_anywhere(struct direct_vm *v, uint64_t page, uint8_t r
 
 uint64_t space_page_gone(struct direct_vm *v, uint64_t page, uint8_t rights)
 {
-    uint32_t place = atomic_load_explicit(&v->where[page], memory_order_seq_cst);
+    uint32_t place = atomic_load_explicit(&v->where[page], memory_order_seq_cst) & ~WHERE_WRITABLE;
     struct leaf *leaf;
     unsigned n;
 

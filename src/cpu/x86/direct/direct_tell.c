@@ -93,17 +93,14 @@ static void unmap_gone(struct x86_cpu *c, uint64_t spaces)
     }
 }
 
-static bool is_mapped(const struct direct_vm *v, uint64_t page)
-{
-    return atomic_load_explicit(&v->where[page], memory_order_seq_cst);
-}
-
+/* Each block that is translated asks this of its page, and programs' libraries are mapped in many stubs: those are looked
+ * for only if one may write there. */
 void direct_page_watched(struct x86_cpu *c, const uint8_t *host)
 {
     struct direct_vm *v = c->direct->vm;
     uint64_t page = (uint64_t)(host - c->vm->mem->base) >> MEM_PAGE_SHIFT;
 
-    if (!is_mapped(v, page))
+    if (!(atomic_load_explicit(&v->where[page], memory_order_seq_cst) & WHERE_WRITABLE))
         return;
     direct_lock(v);
     unmap_gone(c, space_page_gone(v, page, MAPPED_WRITE));
@@ -161,8 +158,7 @@ void direct_code_gone(struct x86_cpu *c, const uint8_t *host, uint64_t granules)
     direct_lock(v);
     (void)scan_changed(state);
     /* In one go: another vCPU may want the copy's place, which must not be executed any more then. */
-    if (is_mapped(v, page))
-        unmap_gone(c, space_page_gone(v, page, MAPPED_EXEC));
+    unmap_gone(c, space_page_gone(v, page, MAPPED_EXEC));
     direct_shadow_gone(v, page);
     direct_unlock(v);
 }
