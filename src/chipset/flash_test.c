@@ -4,6 +4,7 @@
 
 #include "chipset/chipset.h"
 #include "fake_machine.h"
+#include "golden.h"
 #include "unit.h"
 
 #define BASE UINT64_C(0xffc00000)
@@ -283,6 +284,32 @@ START_TEST(a_save_has_what_is_in_it)
 }
 END_TEST
 
+START_TEST(golden_flash_is_loaded)
+{
+    struct state_writer now = {0}, then;
+    struct rig r, s;
+
+    rig_init(&r);
+    rig_init(&s);
+    erase(&r, FLASH_BLOCK);
+    out(&r, 8, 0xe8); /* in the middle of a command */
+    ck_assert_int_eq(bus_save(r.m.bus, &now), 0);
+    then = golden_sections("flash-0.4.sections", &now);
+    ck_assert_int_eq(bus_load(s.m.bus, then.data, then.len, NULL), 0);
+    out(&s, 8, 0);
+    out(&s, 8, 0x11);
+    out(&s, 8, 0xd0);
+    out(&s, 8, 0xff);
+    ck_assert_uint_eq(in(&s, FLASH_BLOCK), 0xff);
+    ck_assert_uint_eq(in(&s, 8), 0x11 & 56);
+    ck_assert_uint_eq(in(&s, 9), 63);
+    state_writer_fini(&now);
+    state_writer_fini(&then);
+    rig_fini(&r);
+    rig_fini(&s);
+}
+END_TEST
+
 START_TEST(whatever_is_written_stays_inside)
 {
     struct rig r;
@@ -340,6 +367,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, it_says_what_it_is);
     UNIT_TEST(s, a_save_is_in_the_middle_of_a_command);
     UNIT_TEST(s, a_save_has_what_is_in_it);
+    UNIT_TEST(s, golden_flash_is_loaded);
     UNIT_TEST(s, whatever_is_written_stays_inside);
     UNIT_TEST(s, a_guarded_bank_takes_commands_in_management_mode_only);
 }

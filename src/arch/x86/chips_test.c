@@ -8,6 +8,7 @@
 #include "arch/x86/pit_spec.h"
 #include "arch/x86/regs.h"
 #include "base/error.h"
+#include "golden.h"
 #include "state/state.h"
 #include "unit.h"
 
@@ -162,6 +163,25 @@ START_TEST(what_no_chip_can_hold_is_refused)
 }
 END_TEST
 
+START_TEST(golden_chips_are_loaded)
+{
+    struct x86_chips *c = busy_chips(), *got = x86_chips_new(2, 46);
+    struct state_writer now = {0}, again = {0}, then;
+
+    ck_assert_int_eq(x86_chips_save(c, &now), 0);
+    then = golden_sections("chips-0.4.sections", &now);
+    ck_assert_int_eq(x86_chips_load(got, then.data, then.len, NULL), 0);
+    ck_assert_int_eq(x86_chips_save(got, &again), 0);
+    ck_assert_uint_eq(now.len, again.len);
+    ck_assert_mem_eq(now.data, again.data, now.len);
+    state_writer_fini(&now);
+    state_writer_fini(&then);
+    state_writer_fini(&again);
+    free(c);
+    free(got);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, power_up_and_init);
@@ -169,6 +189,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, apic_base_has_modes_and_a_width);
     UNIT_TEST(s, whole_periods_are_not_part_of_an_age);
     UNIT_TEST(s, all_of_it_is_saved_and_loaded);
+    UNIT_TEST(s, golden_chips_are_loaded);
     UNIT_TEST(s, what_no_chip_can_hold_is_refused);
 }
 
