@@ -3,7 +3,8 @@
  * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0, the port "channel" and "disk" are files
  * in FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
  * for each event. The machine can be saved, and another one restored in its place, for test_save.py.
- * RUNTIMEVM_CPUS says how many CPUs it has (1); RUNTIMEVM_HOST: 10.0.2.2 is the host's loopback. */
+ * RUNTIMEVM_CPUS says how many CPUs it has (1); RUNTIMEVM_HOST: 10.0.2.2 is the host's loopback; RUNTIMEVM_DEVICES
+ * has further devices for vz_config_add(), "OPTION VALUE" a line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,19 @@ static void add_disk(struct vz_config *c, const char *folder)
     vz_storage_device_unref(disk);
 }
 
+static void add_devices(struct vz_config *c, char *lines)
+{
+    struct vz_error err;
+    char *line, *value;
+
+    while ((line = strsep(&lines, "\n"))) {
+        value = strchr(line, ' ');
+        if (value)
+            *value++ = '\0';
+        need(vz_config_add(c, line, value, &err) == 0, &err);
+    }
+}
+
 static struct vz_config *make_config(char **argv)
 {
     struct vz_linux_boot_loader_options b = VZ_LINUX_BOOT_LOADER_OPTIONS_INIT;
@@ -139,6 +153,8 @@ static struct vz_config *make_config(char **argv)
     vz_config_add_network_device(c, card, NULL);
     vz_config_add_balloon_device(c, balloon, NULL);
     vz_config_add_socket_device(c, sockets, NULL);
+    if (getenv("RUNTIMEVM_DEVICES"))
+        add_devices(c, getenv("RUNTIMEVM_DEVICES"));
     vz_boot_loader_unref(loader);
     vz_network_attachment_unref(nat);
     vz_network_device_unref(card);

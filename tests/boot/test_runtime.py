@@ -58,18 +58,24 @@ class Machine:
     def __init__(self, kernel, initrd, folder):
         path = str(folder / "com1")
         self.folder, self.events, self.answers = folder, [], []
+        self.watchdog = threading.Timer(0, None)
         with open(folder / "disk", "wb") as f:
             f.truncate(DISK)
         self.p = subprocess.Popen([f"{BUILD}/tests/boot/runtimevm", kernel, initrd, path, folder],
                                   env={**os.environ, "VZ_STRICT_MEMORY": "1"},
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.watchdog = threading.Timer(LIMIT_S, self.p.kill)
-        self.watchdog.start()
+        self.watch()
         threading.Thread(target=self.listen, daemon=True).start()
         self.s = socket.socket(socket.AF_UNIX)
         self.s.settimeout(LIMIT_S)
         assert until(lambda: self.s.connect_ex(path) == 0)
         self.lines = self.s.makefile("r", errors="replace")
+
+    def watch(self):
+        """From now on it may take LIMIT_S until this is called again, or the end."""
+        self.watchdog.cancel()
+        self.watchdog = threading.Timer(LIMIT_S, self.p.kill)
+        self.watchdog.start()
 
     def listen(self):
         for line in self.p.stdout:

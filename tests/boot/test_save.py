@@ -70,6 +70,7 @@ class Saved(Machine):
     def cycle(self, passphrase=""):
         """passphrase "-": memory is not sealed."""
         file = self.folder / "state"
+        self.watch()
         self.must("pause")
         self.must(f"save {file} {passphrase}")
         self.must(f"restore {file} {passphrase}")
