@@ -11,6 +11,7 @@
 #include "share/share_impl.h"
 
 #define ALWAYS_SECONDS 86400u
+#define SETTABLE (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
@@ -349,6 +350,13 @@ static int set_times(const char *path, const struct fuse_setattr_in *in)
     return utimensat(AT_FDCWD, path, t, 0) < 0 ? -errno : 0;
 }
 
+/* Nothing is to change but the time of change. Where it cannot, nothing is the matter. */
+static void touch(int fd)
+{
+    if (fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) < 0)
+        return;
+}
+
 /* Owner and mode, as they are to be. */
 static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_setattr_in *in)
 {
@@ -370,8 +378,11 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
         want.mode = (now.stx_mode & (unsigned)S_IFMT) | (in->mode & 07777);
     else if (!S_ISDIR(now.stx_mode)) /* another owner: what it was trusted with is over */
         want.mode &= want.mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
-    if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode)
+    if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode &&
+        !(S_ISREG(host.stx_mode) && host.stx_mode & (S_ISUID | S_ISGID))) { /* on the host chown() takes these */
+        touch(fd);
         return 0;
+    }
     if (n->type == S_IFLNK && s->ownership == SHARE_MINE && !n->root->no_tags)
         return link_give_to(s, n, fd, &host, &want);
     if (want.mode & (S_ISUID | S_ISGID))
@@ -403,6 +414,18 @@ int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions,
     return r;
 }
 
+/* A chown() that names nobody is a request without anything to set, and takes set-ID bits from a file of the caller's. A
+ * write by somebody else makes the same request before it says itself what it takes. */
+static bool is_for_nothing(const struct call *c, struct node *n, const struct fuse_setattr_in *in)
+{
+    struct statx now;
+
+    if ((in->valid & SETTABLE) || !c->h.uid)
+        return false;
+    return node_view(c->s, n, &now, NULL) < 0 ||
+           (c->h.uid != now.stx_uid && !S_ISDIR(now.stx_mode) && (now.stx_mode & (S_ISUID | S_ISGID)));
+}
+
 static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in *in)
 {
     char path[PROC_PATH_MAX];
@@ -411,7 +434,7 @@ static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in
     if (r < 0)
         return r;
     proc_path(path, fd, NULL);
-    if (in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID))
+    if ((in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID)) || !(in->valid & SETTABLE))
         r = set_owner(s, n, fd, in);
     if (!r && (in->valid & (FATTR_UID | FATTR_GID)))
         r = owner_drop_privileges(s, n, false);
@@ -444,7 +467,7 @@ int op_setattr(struct call *c)
         r = -EPERM;
     else if (n->root->read_only)
         r = -EROFS;
-    else
+    else if (!is_for_nothing(c, n, &in))
         r = set_all(s, n, &in);
     node_put(s, n);
     if (!r)

@@ -256,12 +256,12 @@ static bool is_special(mode_t mode)
 
 /* Would a file of the host with that owner show it, without a tag? Set-ID bits of files never are the host's:
  * it may have them already, but not for this owner, mode and contents. Folders' and sticky bits have no
- * power, and stay where the host has them. */
+ * power, and stay where the host has them; those of FIFOs and sockets have none either, and no tag to be in. */
 static bool is_plain(const struct share *s, const struct statx *host, const struct tag *want)
 {
     mode_t special = want->mode & 07000;
 
-    if (special && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
+    if (special && !is_special(host->stx_mode) && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
         return false;
     return s->ownership != SHARE_MINE || is_seen_as(s, host, want);
 }
