@@ -452,9 +452,20 @@ static void opening(void)
     end();
 }
 
+static void until_it_runs(pid_t child)
+{
+    char link[32], exe[PATH_MAX] = "";
+
+    snprintf(link, sizeof(link), "/proc/%d/exe", child);
+    while (!strstr(exe, "/busy/")) {
+        usleep(1000);
+        (void)!readlink(link, exe, sizeof(exe) - 1);
+    }
+}
+
 static int run_and(int (*fn)(const char *), const char *name)
 {
-    int up[2], r;
+    int up[2], r, error;
     pid_t child;
 
     if (pipe(up) < 0)
@@ -467,10 +478,10 @@ static int run_and(int (*fn)(const char *), const char *name)
         _exit(1);
     }
     close(up[0]);
-    usleep(200000); /* until it runs */
+    until_it_runs(child);
     errno = 0;
     r = fn(name);
-    int error = errno;
+    error = errno;
     close(up[1]);
     waitpid(child, NULL, 0);
     errno = error;
