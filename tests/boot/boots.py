@@ -38,9 +38,9 @@ class Timed(Result):
         return self.out.split(f"== {name}\n", 1)[1].split("\n== ", 1)[0]
 
 
-def run(kernel, initrd, *more, cmdline="console=ttyS0 quiet", limit_s=BOOT_LIMIT_S, pass_fds=()):
-    """Boot, wait for the end, return a Timed."""
-    argv = [VZ, "run", "--kernel", kernel, "--initrd", str(initrd), "--cmdline",
+def run(kernel, initrd, *more, cmdline="console=ttyS0 quiet", limit_s=BOOT_LIMIT_S, pass_fds=(), within=()):
+    """Boot, wait for the end, return a Timed. within: a command that runs others, and is to run vz."""
+    argv = [*within, VZ, "run", "--kernel", kernel, "--initrd", str(initrd), "--cmdline",
             f"{cmdline} {PATIENT}", *map(str, more)]
     p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, pass_fds=pass_fds)
