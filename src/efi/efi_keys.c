@@ -303,6 +303,8 @@ int efi_keys_add(struct efi_store *s, enum efi_keys keys, const uint8_t *data, u
 
     if (r < 0)
         return r;
+    if (r > 0 && keys != EFI_PK && !each_signature((struct lists){old.data, old.len}, NULL, NULL))
+        return -EINVAL; /* nothing would be found behind the damage */
     g.data = malloc(g.room);
     if (!g.data)
         return -ENOMEM;

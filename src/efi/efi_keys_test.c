@@ -107,11 +107,29 @@ START_TEST(what_is_no_signature_is_refused)
 }
 END_TEST
 
+/* What would be put behind damage would not be found again. */
+START_TEST(nothing_is_added_to_damaged_lists)
+{
+    static const struct efi_guid database = {{0xcb, 0xb2, 0x19, 0xd7, 0x3a, 0x3d, 0x96, 0x45,
+                                              0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f}};
+    const struct efi_variable damaged = {.name = (const uint8_t *)"d\0b\0\0", .name_len = 6, .guid = database,
+                                         .attributes = 7, .data = (const uint8_t *)"damaged", .len = 7};
+    struct efi_store s = empty_store();
+    uint8_t hash[32] = {0};
+
+    ck_assert_int_eq(efi_variable_set(&s, &damaged), 0);
+    ck_assert_int_eq(efi_keys_add(&s, EFI_DB, hash, sizeof(hash)), -EINVAL);
+    ck_assert_int_eq(efi_keys_add(&s, EFI_DBX, hash, sizeof(hash)), 1);
+    free(s.data);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, the_platform_key_puts_it_in_force);
     UNIT_TEST(s, signatures_are_added_once);
     UNIT_TEST(s, what_is_no_signature_is_refused);
+    UNIT_TEST(s, nothing_is_added_to_damaged_lists);
 }
 
 UNIT_TEST_MAIN("efi_keys", add_tests)
