@@ -69,3 +69,12 @@ def program(folder, source):
     name = source.rsplit("/", 1)[1].removesuffix(".c")
     subprocess.run(["cc", "-O2", "-static", "-o", folder / name, f"{ROOT}/{source}"], check=True)
     return folder / name, f"bin/{name}"
+
+
+def with_libraries(*programs):
+    """Programs of this system and what they load: (file here, its path in a guest)."""
+    found = {p: p for p in programs}
+    for program in programs:
+        out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        found |= {path: path for path in re.findall(r"(/\S+) \(0x", out)}
+    return [(os.path.realpath(here), there) for here, there in found.items()]

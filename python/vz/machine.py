@@ -12,6 +12,7 @@ from .aio import Async
 from .clipboard import Clipboard
 from .config import Config
 from .events import (End, State, c_delegate, done, end_of, is_in_callback, live, numbers, waiting)
+from .input import Input
 from .runtime import Runtime, called
 
 POLL_S = 0.02  # with use_events_fd nobody tells us of the end while we wait
@@ -22,7 +23,7 @@ def _counter(arg: Any, name: Any, value: int) -> None:
     ffi.from_handle(arg)[text(name)] = value
 
 
-class Machine(Runtime, Clipboard, Async):
+class Machine(Runtime, Input, Clipboard, Async):
     """A machine made from a Config. Use it in a with statement, or close() it in the end."""
 
     def __init__(self, config: Config, delegate: Any = None, use_events_fd: bool = False) -> None:

@@ -51,14 +51,14 @@ def fill(path, files):
 
 @pytest.fixture
 def disk(tmp_path, grub, kernels, initramfs, efivarfs):
-    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT."""
+    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT and has those files."""
 
-    def make(script, command_line="console=ttyS0"):
+    def make(script, command_line="console=ttyS0", files=()):
         path, config = tmp_path / "disk.img", tmp_path / "grub.cfg"
         config.write_text("set timeout=0\nmenuentry x {\n"
                           f" linux /vmlinuz {command_line}\n initrd /initrd\n}}\n")
         fill(path, {"EFI/BOOT/BOOTX64.EFI": grub, "vmlinuz": kernels["cloud"],
-                    "initrd": initramfs(script + END, efivarfs), "grub.cfg": config})
+                    "initrd": initramfs(script + END, efivarfs, *files), "grub.cfg": config})
         return path
 
     return make

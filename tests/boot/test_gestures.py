@@ -39,19 +39,12 @@ STEP_S = 0.015
 pytestmark = pytest.mark.skipif(not os.path.exists(LIBINPUT), reason="there is no libinput-debug-events (package libinput-tools)")
 
 
-def program_with_libraries(path, name):
-    """A program of this system for the guest, and all that it loads."""
-    said = subprocess.check_output(["ldd", path], text=True)
-    libraries = re.findall(r"(/\S+) \(0x", said)
-    return [(path, f"bin/{name}"), *((os.path.realpath(f), f.lstrip("/")) for f in libraries)]
-
-
 @pytest.fixture(scope="module")
 def folder(kernels, initramfs, tmp_path_factory):
     home, unpacked = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("kernel")
     quirks = [(f"/usr/share/libinput/{name}", f"usr/share/libinput/{name}") for name in os.listdir("/usr/share/libinput")]
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *guest_drivers.files(unpacked, DRIVERS, kernel="amd64"),
-                       *program_with_libraries(LIBINPUT, "libinput"), *quirks)
+                       (LIBINPUT, "bin/libinput"), *guest_drivers.with_libraries(LIBINPUT), *quirks)
     os.environ["VZ_HOME"] = str(home)
     make_folder(home / "pad.vz", "--kernel", kernels["amd64"], "--initrd", initrd, "--memory", "256M", "--cmdline",
                 f"console=ttyS0 quiet {PATIENT}", "--display", "800x600", "--trackpad")

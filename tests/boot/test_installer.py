@@ -75,15 +75,6 @@ menuentry installed {
 """
 
 
-def with_libraries(*programs):
-    """Programs and what they load: (file here, its path in a guest)."""
-    found = {p: p for p in programs}
-    for program in programs:
-        out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-        found |= {path: path for path in re.findall(r"(/\S+) \(0x", out)}
-    return [(os.path.realpath(here), there) for here, there in found.items()]
-
-
 @pytest.fixture(scope="module")
 def medium(tmp_path_factory, kernels, initramfs):
     """A disc with GRUB, a kernel and an installer."""
@@ -101,7 +92,7 @@ def medium(tmp_path_factory, kernels, initramfs):
     shutil.copy(kernels["amd64"], iso / "system/vmlinuz")
     shutil.copy(initramfs(load + START, *files), iso / "system/initrd")
     shutil.copy(initramfs("mkdir -p /cd /usr/share/locale\n" + load + INSTALL, *files, *grub,
-                          *with_libraries(*TOOLS), (folder / "system-init", "system-init"),
+                          *guest_drivers.with_libraries(*TOOLS), (folder / "system-init", "system-init"),
                           (folder / "system-grub.cfg", "system-grub.cfg")), iso / "system/installer")
     (iso / "boot/grub/grub.cfg").write_text(f"linux /system/vmlinuz console=ttyS0 quiet {PATIENT}\n"
                                             "initrd /system/installer\nboot\n")

@@ -343,6 +343,64 @@ def test_names_are_printed(vz):
     assert eval(repr(config), {"vz": vz}).to_dict() == config.to_dict()
 
 
+def test_variable_stores(vz, tmp_path):
+    path = tmp_path / "variables.fd"
+    try:
+        store = vz.EfiVariableStore.create(path)
+    except vz.Error as none:
+        assert none.code == vz.ErrorCode.NOT_FOUND, none
+        pytest.skip("there is no firmware: the package ovmf")
+    with pytest.raises(vz.Error):
+        vz.EfiVariableStore.create(path)
+    vz.EfiVariableStore.create(path, allow_overwrite=True)
+    store.set("BootOrder", b"\1\0\0\0")
+    store.set("Ours", b"some bytes", "6a1f7c52-1d0b-4d6e-9b1a-0f1e2d3c4b5a", 3)
+    found = {v.name: v for v in store.variables()}
+    assert found["BootOrder"] == vz.EfiVariable("BootOrder", vz.EFI_GLOBAL_GUID, 7, b"\1\0\0\0")
+    assert found["Ours"].attributes == 3 and found["Ours"].data == b"some bytes"
+    store.remove("Ours", found["Ours"].guid)
+    assert "Ours" not in {v.name for v in store.variables()}
+    with pytest.raises(vz.Error):
+        store.remove("Ours", found["Ours"].guid)
+    assert store.secure_boot == vz.SecureBoot.SETUP_MODE
+    with pytest.raises(vz.Error):
+        store.set_secure_boot(True)  # without a platform key
+    store.enroll_default_keys()
+    assert store.secure_boot == vz.SecureBoot.ON
+    store.set_secure_boot(False)
+    assert store.secure_boot == vz.SecureBoot.OFF
+    before = store.signatures(vz.EfiKeys.DBX)
+    store.enroll(vz.EfiKeys.DBX, bytes(range(32)))
+    assert store.signatures(vz.EfiKeys.DBX)[:-1] == before
+    assert store.signatures(vz.EfiKeys.DBX)[-1].data == bytes(range(32))
+    assert all(s.certificate for s in store.signatures(vz.EfiKeys.KEK))
+    store.reset_secure_boot()
+    assert store.secure_boot == vz.SecureBoot.SETUP_MODE and store.signatures(vz.EfiKeys.PK) == []
+
+
+def test_input_is_for_the_devices_that_there_are(vz, talk):
+    """What comes of it in a guest is tests/boot/test_keys.py's."""
+    config, console = talk("echo up; read x", keyboards=[vz.usb_keyboard()], pointing_devices=[vz.usb_screen_coordinate(), vz.trackpad()])
+    with vz.Machine(config) as m:
+        with pytest.raises(vz.Error) as e:
+            m.send_key(vz.key(4), True)
+        assert e.value.code == vz.ErrorCode.INVALID_STATE
+        m.start()
+        console.until(b"up")
+        m.send_key(vz.key(4), True)
+        m.release_keys()
+        assert m.keyboard_leds() == vz.Leds(False, False, False)
+        m.send_pointer(x=vz.POINTER_MAX, buttons=1, wheel=-vz.WHEEL_NOTCH)
+        m.send_touches([vz.Touch(1, 10, 10), vz.Touch(2, 99, 99)], device=1, pressed=True)
+        m.send_touches([], device=1)
+        for wrong in (lambda: m.send_key(vz.KEY_FN, True, keyboard=1), lambda: m.send_touches([], device=0),
+                      lambda: m.send_pointer(device=7)):
+            with pytest.raises(vz.Error) as e:
+                wrong()
+            assert e.value.code == vz.ErrorCode.DEVICE_NOT_FOUND
+        m.stop()
+
+
 def test_foreign_binaries(vz):
     there = vz.foreign_binaries_availability()
     assert {"arm64", "riscv64", "s390x"} <= set(there)
