@@ -5,18 +5,15 @@
  * The address that is handed out has a token, which is good for one browser: the one that fetches the page with it first. That
  * gets a cookie, by which it is known from then on, and which no other site's page can send along. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "vnc/vnc_impl.h"
+#include "vnc/vnc_page.h"
 
 #define SILENCE_MS 250  /* of a VNC client, which waits to be greeted */
 #define BROWSER_SILENCE_MS 3000 /* of a browser, which opens connections for what it is about to ask for, */
@@ -24,7 +21,6 @@
 #define REQUEST_MS 3000 /* to say the whole of it */
 #define STEP_MS    10
 #define REQUEST_MAX 4095u
-#define PAGE_ROOT  "/usr/share/novnc"
 
 struct request {
     char text[REQUEST_MAX + 1]; /* cut into lines, of which the first is cut into words */
@@ -170,37 +166,6 @@ static bool redeem(struct vnc_server *s, const struct request *r)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
-static void refuse(int fd, const char *status)
-{
-    char text[256];
-    int len = snprintf(text, sizeof(text), "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
-
-    if (send(fd, text, (size_t)len, MSG_NOSIGNAL) < 0)
-        return;
-}
-
-static const char *type_of(const char *path)
-{
-    static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript"}, {".css", "text/css"},
-        {".svg", "image/svg+xml"}, {".png", "image/png"}, {".ico", "image/x-icon"}, {".json", "application/json"},
-        {".ttf", "font/ttf"}, {".woff", "font/woff"}, {".mp3", "audio/mpeg"}, {".oga", "audio/ogg"}};
-    const char *dot = strrchr(path, '.');
-
-    for (size_t i = 0; dot && i < sizeof(types) / sizeof(types[0]); i++) {
-        if (!strcmp(dot, types[i][0]))
-            return types[i][1];
-    }
-    return NULL;
-}
-
-static bool path_is_plain(const char *path)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
-
-    return strspn(path, letters) == strlen(path) && !strstr(path, "..") && type_of(path);
-}
-
 /* The line that makes a browser known from now on. */
 static void write_cookie(const struct vnc_server *s, char line[128])
 {
@@ -209,31 +174,6 @@ static void write_cookie(const struct vnc_server *s, char line[128])
     cookie_name(s, name);
     snprintf(line, 128, "Set-Cookie: %s%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, s->cookie,
              s->tls ? "; Secure" : "");
-}
-
-static void send_file(const struct vnc_server *s, int fd, const char *path, bool known)
-{
-    char full[512], head[512], cookie[128] = "";
-    struct stat st;
-    int file, len;
-
-    snprintf(full, sizeof(full), PAGE_ROOT "%s", path);
-    file = open(full, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || fstat(file, &st) < 0 || !S_ISREG(st.st_mode)) {
-        refuse(fd, "404 Not Found");
-    } else {
-        if (!known)
-            write_cookie(s, cookie);
-        len = snprintf(head, sizeof(head),
-                       "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %lld\r\nConnection: close\r\n"
-                       "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
-                       "X-Frame-Options: DENY\r\n%s\r\n", type_of(path), (long long)st.st_size, cookie);
-        if (send(fd, head, (size_t)len, MSG_NOSIGNAL | MSG_MORE) == len)
-            while (sendfile(fd, file, NULL, 1 << 20) > 0)
-                ;
-    }
-    if (file >= 0)
-        close(file);
 }
 
 static int64_t now_ms(void)
@@ -253,21 +193,24 @@ void vnc_note_browser(struct vnc_server *s)
 
 static enum vnc_kind answer(struct vnc_server *s, int fd, struct request *r)
 {
+    char cookie[128] = "";
     bool known, page;
 
     if (!parse(r) || !host_is_ours(s, r->host)) {
-        refuse(fd, "403 Forbidden");
+        vnc_page_refuse(fd, "403 Forbidden");
         return VNC_NOBODY;
     }
-    page = !strcmp(r->path, "/vnc.html");
+    page = !strcmp(r->path, VNC_PAGE);
     known = is_known(s, r);
     if (r->upgrade && known && origin_is_ours(s, r) && !strcmp(r->path, "/websockify"))
         return VNC_WEBSOCKET;
-    if (!r->upgrade && path_is_plain(r->path) && (known || (page && redeem(s, r)))) {
+    if (!r->upgrade && vnc_page_has(r->path) && (known || (page && redeem(s, r)))) {
         vnc_note_browser(s);
-        send_file(s, fd, r->path, known);
+        if (!known)
+            write_cookie(s, cookie);
+        vnc_page_send(fd, r->path, cookie);
     } else {
-        refuse(fd, "403 Forbidden");
+        vnc_page_refuse(fd, "403 Forbidden");
     }
     return VNC_NOBODY;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The VNC server from the inside: who listens (vnc_server.c), what a connection begins with (vnc_front.c), and a client
- * (vnc_client.c). */
+/* The VNC server from the inside: who listens (vnc_server.c), what a connection begins with (vnc_front.c), the page
+ * (vnc_page.c), and a client (vnc_client.c). */
 #ifndef VZ_TOOLS_VNC_IMPL_H
 #define VZ_TOOLS_VNC_IMPL_H
 
