@@ -11,9 +11,9 @@ TOUCHES_MAX, NAME_MAX = 5, 256
 
 
 class Channel:
-    def __init__(self, control, timeout=60):
+    def __init__(self, control, timeout=60, display=0):
         """control: of tests/cli/machines.py."""
-        assert "result" in control.call("display")
+        assert "result" in control.call("display", display=display)
         self.socket = socket.socket(fileno=control.fds.pop())
         self.socket.settimeout(timeout)
         self.memory = None
