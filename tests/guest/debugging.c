@@ -285,7 +285,8 @@ static void other_names(void)
     CHECK_EQ("  and without", catch_exception(use_dr5, NULL, NULL), -1);
 }
 
-extern char port_1[], rep_watched[], rep_after[], btf_1[], btf_2[];
+extern char port_1[], rep_watched[], rep_after[], btf_1[], btf_2[], btf_jmp[],
+    btf_jcc[], btf_call[], btf_loop[];
 
 /* DR3: bit 3 of DR6. */
 static void ports(void)
@@ -347,6 +348,26 @@ static void from_branch_to_branch(void)
     CHECK_EQ("  since #DB switches it off", rdmsr(0x1d9), 0);
 }
 
+/* One of the code, by BTF: where is the first step? Each ends by a jump. */
+#define FIRST_BRANCH(code)                                                                                             \
+    ({                                                                                                                 \
+        forget();                                                                                                      \
+        wrmsr(0x1d9, 2);                                                                                               \
+        __asm__ volatile(SET_TF "xor %%eax, %%eax\n mov $2, %%ecx\n" code "\n jmp 2f\n nop\n 2: " CLEAR_TF            \
+                         : : : "rax", "rcx", "cc", "memory");                                                          \
+        seen[0].rip;                                                                                                   \
+    })
+
+static void branches_to_what_follows(void)
+{
+    CHECK_EQ("BTF: a jump to the next instruction is a branch", FIRST_BRANCH("jmp btf_jmp; btf_jmp: nop"),
+             (uint64_t)btf_jmp);
+    CHECK_EQ("  so is a condition that is met", FIRST_BRANCH("jnz 1f; 1: nop; jz btf_jcc; btf_jcc: nop"),
+             (uint64_t)btf_jcc);
+    CHECK_EQ("  and a call", FIRST_BRANCH("call btf_call; btf_call: pop %%rax"), (uint64_t)btf_call);
+    CHECK_EQ("  and a loop", FIRST_BRANCH("loop btf_loop; btf_loop: nop"), (uint64_t)btf_loop);
+}
+
 static void on_wakeup(struct frame *f)
 {
     apic_write(0xb0, 0);
@@ -368,5 +389,6 @@ int guest_main(void)
     ports();
     watched_repetition();
     from_branch_to_branch();
+    branches_to_what_follows();
     return check_failures();
 }

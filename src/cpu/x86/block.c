@@ -832,3 +832,8 @@ const struct insn *block_single(struct x86_cpu *c)
     c->reg[REG_BLOCK_RIP] = c->rip;
     return c->blocks->single->insn + 1;
 }
+
+bool block_single_branched(const struct x86_cpu *c)
+{
+    return c->blocks->single->branches && !(c->link && block_link_slot(c->link));
+}

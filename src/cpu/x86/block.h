@@ -58,6 +58,7 @@ struct block {
             bool crosses : 1;      /* into a second page */
             bool stays : 1;        /* it cannot be made right at another address */
             bool moving : 1;       /* it is about to be */
+            bool branches : 1;     /* the last instruction may go on elsewhere than behind it */
             uint8_t spaces : 4;    /* where lower halves begin in the front cache from which it may be known */
             uint16_t left;         /* which page it was moved away from last, as a hash; 0: none */
         };
@@ -116,6 +117,9 @@ const struct insn *block_find(struct x86_cpu *c);
 
 /* A one-instruction block for single steps and shadows, valid until the next call. */
 const struct insn *block_single(struct x86_cpu *c);
+
+/* Has the instruction of that block, which has just been run and not faulted, taken a branch? Also to the one behind it. */
+bool block_single_branched(const struct x86_cpu *c) must_check;
 
 /* Forget all blocks that rely on one of these granules (struct mem_code) of the page at host. */
 void block_invalidate(struct x86_cpu *c, const uint8_t *host, uint64_t granules);

@@ -135,6 +135,7 @@ static enum added add_insn(struct x86_cpu *c, struct building *s)
     s->off += i->len;
     s->count++;
     s->leaves = branches_away(s->b, &d, c->rip + s->off);
+    s->b->branches = r == X86_DECODE_OK && d.info->attr & X86_ATTR_BRANCH;
     if (i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d))
         return ADDED_LAST;
     return s->second ? ADDED_CROSS : ADDED;

@@ -147,21 +147,17 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
     return NEXT_BLOCK;
 }
 
-/* Does TF, which was set, want a trap behind this instruction? With BTF only if it was a branch that was taken. */
-static bool is_step(const struct x86_cpu *c, const struct insn *i, uint64_t rip)
+/* Does TF, which was set, want a trap behind the instruction of now? With BTF only if it was a branch that was taken. */
+static bool is_step(const struct x86_cpu *c)
 {
-    uint64_t moved = c->rip - rip;
-
-    if (likely(!(c->debugctl & X86_DEBUGCTL_BTF)))
-        return true;
-    return moved != i->len && (moved || !(i->flags & (INSN_REP | INSN_REPNE)));
+    return likely(!(c->debugctl & X86_DEBUGCTL_BTF)) || block_single_branched(c);
 }
 
 /* For TF, breakpoints and interrupt shadows, and for engines. SHADOW in pending keeps it from chaining
  * on. */
 void x86_step(struct x86_cpu *c)
 {
-    bool tf = c->rflags & X86_FLAG_TF, rf = c->rflags & X86_FLAG_RF;
+    bool tf = c->rflags & X86_FLAG_TF, rf = c->rflags & X86_FLAG_RF, step;
     uint64_t rip = c->rip;
     const struct insn *first;
 
@@ -178,6 +174,7 @@ void x86_step(struct x86_cpu *c)
     x86_cpu_post(c, X86_PENDING_SHADOW);
     first->fn(c, first);
     clear(c, X86_PENDING_SHADOW);
+    step = tf && is_step(c);
     c->link = NULL;
     if (c->fault.pending) {
         if (!c->fault.soft)
@@ -188,7 +185,7 @@ void x86_step(struct x86_cpu *c)
         c->rflags |= X86_FLAG_RF; /* stopped between iterations, it has not ended */
     else if (rf)
         c->rflags &= ~(uint64_t)X86_FLAG_RF;
-    event_after_single_step(c, tf && is_step(c, first, rip));
+    event_after_single_step(c, step);
 }
 
 /* The first engine that has something for c->rip; the last one always has. */

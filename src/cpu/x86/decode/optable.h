@@ -235,8 +235,8 @@
     X(WRGSBASE, "wrgsbase", FSGSBASE, SYSTEM, aO64 | aSYS, 0, 0, 0) \
     X(MONITOR, "monitor", BASE, SYSTEM, aPRIV | aSYS, 0, 0, 0) \
     X(MWAIT, "mwait", BASE, SYSTEM, aPRIV | aSYS, 0, 0, 0) \
-    X(VMCALL, "vmcall", BASE, SYSTEM, aBR | aSYS, 0, 0, 0) \
-    X(VMMCALL, "vmmcall", BASE, SYSTEM, aBR | aSYS, 0, 0, 0) \
+    X(VMCALL, "vmcall", BASE, SYSTEM, aSYS, 0, 0, 0) \
+    X(VMMCALL, "vmmcall", BASE, SYSTEM, aSYS, 0, 0, 0) \
     X(XSAVE, "xsave", XSAVE, FPU_STATE, 0, 0, 0, 0) \
     X(XRSTOR, "xrstor", XSAVE, FPU_STATE, aSYS, 0, 0, 0) \
     X(XSAVEOPT, "xsaveopt", XSAVEOPT, FPU_STATE, 0, 0, 0, 0) \
