@@ -29,8 +29,8 @@ extern char **environ;
 static void choose_environment(char *ret[ENVIRONMENT_MAX + 1])
 {
     static const char *const wanted[] = {
-        "LD_",           "VZ_LOG=",       "VZ_TRACE=",      "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
-        "TSAN_OPTIONS=", "LSAN_OPTIONS=", "GLIBC_TUNABLES="};
+        "LD_",           "VZ_LOG=",       "VZ_TRACE=",       "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+        "TSAN_OPTIONS=", "LSAN_OPTIONS=", "GLIBC_TUNABLES=", "HOME=",         "LOGNAME="};
     size_t count = 0;
 
     for (char **e = environ; e && *e; e++)
@@ -180,9 +180,9 @@ static int ended(struct child *c, struct vz_error *err)
     return error_set(err, EPIPE, VZ_ERROR_INTERNAL, "the process for it has ended");
 }
 
-int child_tell(struct child *c, const void *data, size_t len, struct vz_error *err)
+int child_tell(struct child *c, const void *data, size_t len, int fd, struct vz_error *err)
 {
-    return c->socket < 0 || send_question(c->socket, data, len, -1) < 0 ? ended(c, err) : 0;
+    return c->socket < 0 || send_question(c->socket, data, len, fd) < 0 ? ended(c, err) : 0;
 }
 
 int child_ask(struct child *c, const void *question, size_t len, int fd, void *data, size_t data_len,

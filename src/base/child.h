@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A process of our own for what a machine's should not do itself. Its program is data of the library, so it is there
  * wherever that is, and it begins with nothing of this process but a socket by which it is asked, and an end of another
- * one: no memory, no descriptors, no environment but what the dynamic linker and the log need. It ends when that one's
+ * one: no memory, no descriptors, no environment but what the dynamic linker and the log need, and whose it is. It ends when that one's
  * other end is closed. What it does with them is src/child/.
  *
  * Threads: one at a time. */
@@ -38,8 +38,9 @@ struct child_answer {
  */
 int child_start(struct child *ret, const char *name, const uint8_t *image, size_t len, struct vz_error *err) must_check;
 
-/* Say something that has no answer. 0; or -EPIPE with err (may be NULL): it has ended. */
-int child_tell(struct child *c, const void *data, size_t len, struct vz_error *err) must_check;
+/* Say something that has no answer here, handing over fd unless it is -1. 0; or -EPIPE with err (may be NULL): it has
+ * ended. */
+int child_tell(struct child *c, const void *data, size_t len, int fd, struct vz_error *err) must_check;
 
 /* Ask, handing over fd unless it is -1, and wait for the answer, of which data gets the data_len bytes that follow its
  * result. The result, at least 0; or -errno with err (may be NULL). Who does not answer in time, or not as he should,

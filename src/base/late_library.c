@@ -24,7 +24,7 @@ static int find_functions(const struct late_library *l, void *library, struct vz
     for (size_t i = 0; i < l->count; i++) {
         void *function = dlsym(library, l->names[i]);
 
-        if (!function) {
+        if (!function && i < l->count - l->optional) {
             memset(l->functions, 0, l->count * sizeof(void *));
             return error_set(err, ENOTSUP, VZ_ERROR_UNSUPPORTED, "%s: this %s has no %s()", l->needed, l->file,
                              l->names[i]);

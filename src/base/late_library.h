@@ -16,6 +16,7 @@ struct late_library {
     const char *const *names; /* of the functions, */
     void *functions;          /* and the struct that gets them: as many pointers, all NULL until all are there */
     size_t count;
+    size_t optional;      /* so many of them at the end may be missing in older ones: they stay NULL */
     void (*loaded)(void); /* called once, before any other caller goes on; NULL: nothing to do */
     pthread_mutex_t lock; /* PTHREAD_MUTEX_INITIALIZER */
 };

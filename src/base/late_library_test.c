@@ -18,13 +18,19 @@ static void on_loaded(void)
     loads++;
 }
 
-static int load(const char *file, const char *second, struct vz_error *err)
+static int load_some(const char *file, const char *second, size_t optional, struct vz_error *err)
 {
     const char *const names[] = {"cos", second};
     struct late_library l = {.file = file, .needed = "circles need libm", .names = names, .functions = &maths,
-                             .count = 2, .loaded = on_loaded, .lock = PTHREAD_MUTEX_INITIALIZER};
+                             .count = 2, .optional = optional, .loaded = on_loaded,
+                             .lock = PTHREAD_MUTEX_INITIALIZER};
 
     return late_library_load(&l, err);
+}
+
+static int load(const char *file, const char *second, struct vz_error *err)
+{
+    return load_some(file, second, 0, err);
 }
 
 START_TEST(what_is_there_is_loaded_once)
@@ -50,10 +56,19 @@ START_TEST(what_is_missing_is_named_and_leaves_nothing)
 }
 END_TEST
 
+START_TEST(what_may_be_missing_stays_null)
+{
+    ck_assert_int_eq(load_some("libm.so.6", "squared", 1, NULL), 0);
+    ck_assert_ptr_nonnull(maths.cos);
+    ck_assert_ptr_null(maths.sin);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, what_is_there_is_loaded_once);
     UNIT_TEST(s, what_is_missing_is_named_and_leaves_nothing);
+    UNIT_TEST(s, what_may_be_missing_stays_null);
 }
 
 UNIT_TEST_MAIN("late_library", add_tests)

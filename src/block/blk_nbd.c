@@ -137,6 +137,7 @@ static struct blk_nbd *make(const struct blk_nbd_options *o, struct loop *loop)
     n->client.timeout_ms = o->timeout_ms;
     n->client.no_sync = o->no_sync;
     n->client.maps = o->looks;
+    n->client.by = o->by;
     n->client.dial = o->dial;
     n->client.goes_on = o->goes_on;
     n->client.goes_on_arg = o->goes_on_arg;
@@ -151,7 +152,7 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
                  struct vz_error *err)
 {
     struct blk_nbd *n;
-    int r = nbd_library_load(err);
+    int r = o->by ? 0 : nbd_library_load(err);
 
     if (r < 0)
         return r; /* and so there is no dial */
@@ -176,17 +177,14 @@ int blk_nbd_open(const struct blk_nbd_options *o, struct loop *loop, struct blk 
     return 0;
 }
 
-int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err)
+int blk_nbd_dial(struct child *by, const char *uri, struct nbd_dial **ret, struct vz_error *err)
 {
     struct nbd_uri u;
-    int r = nbd_library_load(err);
+    int r = by ? 0 : nbd_library_load(err);
 
     if (!r)
         r = nbd_uri_parse(uri, &u, err);
-    if (r < 0)
-        return r;
-    r = nbd_dial_start(&u, false, ret);
-    return r < 0 ? error_set(err, -r, VZ_ERROR_NO_MEMORY, "cannot connect: %s", strerror(-r)) : 0;
+    return r < 0 ? r : nbd_dial_start(by, &u, false, ret, err);
 }
 
 int blk_nbd_dial_fd(const struct nbd_dial *d)

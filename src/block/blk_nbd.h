@@ -17,10 +17,12 @@
  * on in both cases. Not called before blk_nbd_open() has returned. */
 typedef void blk_nbd_tell_fn(void *arg, const struct vz_error *err);
 
+struct child;
 struct nbd_dial;
 
 struct blk_nbd_options {
     const char *uri;
+    struct child *by;      /* the process that makes connections (nbd_child.h), and outlives the disk; NULL: this one */
     uint32_t timeout_ms;   /* for a request, and for connecting at the start; 0: none */
     bool read_only;        /* refuse writes even where the server takes them */
     bool no_sync;          /* flushes do nothing */
@@ -43,7 +45,7 @@ int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struc
 
 /* Begin to connect, for who cannot wait in blk_nbd_open(): when the descriptor is readable that is over, well or not, and
  * blk_nbd_open() tells at once. Or hang up: nothing is waited for; NULL is fine. 0 or -errno, errors as above. */
-int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err) must_check;
+int blk_nbd_dial(struct child *by, const char *uri, struct nbd_dial **ret, struct vz_error *err) must_check;
 int blk_nbd_dial_fd(const struct nbd_dial *d);
 void blk_nbd_hang_up(struct nbd_dial *d);
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "block/blk_nbd.h"
+#include "block/nbd_child.h"
 
 static int is_absent(struct vz_error *err)
 {
@@ -16,7 +17,7 @@ int blk_nbd_open(const struct blk_nbd_options *options, struct loop *loop, struc
     return is_absent(err);
 }
 
-int blk_nbd_dial(const char *uri, struct nbd_dial **ret, struct vz_error *err)
+int blk_nbd_dial(struct child *by, const char *uri, struct nbd_dial **ret, struct vz_error *err)
 {
     return is_absent(err);
 }
@@ -41,4 +42,20 @@ void blk_nbd_hurry(struct blk *b, uint32_t ms)
 bool blk_nbd_look(struct blk *b, struct blk_nbd_look *look)
 {
     return false;
+}
+
+int nbd_child_start(struct child *ret, const struct nbd_child_options *options, struct vz_error *err)
+{
+    *ret = (struct child)CHILD_NONE;
+    return is_absent(err);
+}
+
+int nbd_child_know(struct child *c, const char *uri, struct vz_error *err)
+{
+    return 0;
+}
+
+int nbd_child_lock(struct child *c, struct vz_error *err)
+{
+    return 0;
 }

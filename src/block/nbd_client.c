@@ -90,7 +90,7 @@ static void start_link(struct nbd_client *c)
     struct nbd_link *l = &c->link[c->link_count++];
 
     nbd_link_init(l, c->b->loop, &c->answered, turn, c);
-    nbd_link_connect(l, &c->uri, c->maps, c->dial);
+    nbd_link_connect(l, c->by, &c->uri, c->maps, c->dial);
     c->dial = NULL;
 }
 
@@ -115,10 +115,10 @@ void nbd_client_go_up(struct nbd_client *c)
 /* The first connection is there: is it the disk that it was? */
 static void look_at_export(struct nbd_client *c, uint64_t now_ns)
 {
-    struct nbd_export e;
+    const struct nbd_export e = c->link[0].export;
     struct vz_error err = {.text = ""};
 
-    if (nbd_link_export(&c->link[0], &e, &err) < 0 || nbd_client_check(c, &e, &err) < 0) {
+    if (nbd_client_check(c, &e, &err) < 0) {
         fail(c, &err, now_ns);
         return;
     }
@@ -355,8 +355,10 @@ static void send_all(struct nbd_client *c, uint64_t now_ns)
         send_waiting(c);
         take_todo(c);
     }
-    for (unsigned i = 0; i < c->link_count; i++)
+    for (unsigned i = 0; i < c->link_count; i++) {
+        nbd_link_push(&c->link[i]);
         lost = lost || c->link[i].state == NBD_LINK_LOST;
+    }
     if (lost || !TAILQ_EMPTY(&c->answered) || (c->is_abandoned && c->todo))
         loop_work_queue(c->b->loop, &c->again);
     arm(c, now_ns);

@@ -31,6 +31,7 @@ struct nbd_client {
     uint32_t timeout_ms;
     bool no_sync;
     bool maps;               /* block status will be asked for */
+    struct child *by;        /* who makes connections: see nbd_dial_start() */
     struct nbd_dial *dial;   /* the first connection, in the making already; or NULL */
     bool (*goes_on)(void *arg); /* while the first connection is made; may be NULL */
     void *goes_on_arg;

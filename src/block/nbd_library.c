@@ -10,6 +10,7 @@ static const char *const names[] = {
 #define X(name) "nbd_" #name,
     NBD_FUNCTIONS(X)
 #undef X
+    "nbd_set_request_extended_headers",
 };
 
 int nbd_library_load(struct vz_error *err)
@@ -19,6 +20,7 @@ int nbd_library_load(struct vz_error *err)
                                           .names = names,
                                           .functions = &libnbd,
                                           .count = ARRAY_SIZE(names),
+                                          .optional = 1,
                                           .lock = PTHREAD_MUTEX_INITIALIZER};
 
     return late_library_load(&library, err);

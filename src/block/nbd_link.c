@@ -1,76 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection, by libnbd (which blk_nbd_open() has loaded): see nbd_link.h. A libnbd handle is good for one
- * connection; when that is lost the commands in flight end with ENOTCONN, which is no answer of the server's: they
- * stay in the list. */
+/* One connection: see nbd_link.h. When it is lost the commands in flight have no answer, and stay in the list. */
 #include "block/nbd_link.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/checked.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "block/nbd_dial.h"
-#include "block/nbd_library.h"
+#include "block/nbd_wire.h"
 #include "loop/loop.h"
 
-/* How soon the host notices that the other one is gone, without a word and without requests. */
-#define PROBE_IDLE_S  10
-#define PROBE_EVERY_S 5
-#define PROBES        3
+#define AT_ONCE 16u /* commands that one call sends */
 
 void nbd_link_init(struct nbd_link *l, struct loop *loop, struct nbd_commands *answered,
                    void (*turned)(void *arg), void *arg)
 {
-    *l = (struct nbd_link){.loop = loop, .answered = answered, .turned = turned, .arg = arg};
+    *l = (struct nbd_link){.socket = -1, .loop = loop, .answered = answered, .turned = turned, .arg = arg};
     TAILQ_INIT(&l->inflight);
 }
 
 static void lose(struct nbd_link *l, const char *why)
 {
-    const char *text = why ? why : libnbd.get_error();
-
     if (l->state == NBD_LINK_LOST)
         return;
     l->state = NBD_LINK_LOST;
-    error_set(&l->err, 0, VZ_ERROR_NBD_DISCONNECTED, "%s", text ? text : "the connection was closed");
-}
-
-static void set_probes(int fd)
-{
-    const int on = 1, idle = PROBE_IDLE_S, every = PROBE_EVERY_S, probes = PROBES;
-    const unsigned unanswered_ms = 1000 * (PROBE_IDLE_S + PROBE_EVERY_S * PROBES);
-
-    /* All of them fail on a socket that is not TCP's, where the other end cannot go without a word. */
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
+    error_set(&l->err, 0, VZ_ERROR_NBD_DISCONNECTED, "%s", why);
 }
 
 /* ---- Watching ------------------------------------------------------------------------------- */
 
 int nbd_link_fd(const struct nbd_link *l, short *ret_events)
 {
-    unsigned direction;
-
     *ret_events = POLLIN;
     if (l->state == NBD_LINK_CONNECTING)
         return nbd_dial_fd(l->dial);
     if (l->state != NBD_LINK_READY)
         return -1;
-    direction = libnbd.aio_get_direction(l->handle);
-    *ret_events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
-                          (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
-    return libnbd.aio_get_fd(l->handle);
+    *ret_events = (short)(POLLIN | (l->unsent ? POLLOUT : 0));
+    return l->socket;
 }
 
 static void on_event(void *arg, unsigned events)
@@ -83,75 +55,58 @@ static void on_event(void *arg, unsigned events)
 
 static void unwatch(struct nbd_link *l)
 {
-    if (!l->watch)
-        return;
-    loop_fd_remove(l->watch);
-    close(l->watch_fd);
+    if (l->watch)
+        loop_fd_remove(l->watch);
     l->watch = NULL;
 }
 
-/* epoll forgets a socket with its last descriptor, which a child of ours may have, or by the number under which it
- * came to know it: that number has to be ours until then. */
-static int watch(struct nbd_link *l, int fd, unsigned events)
-{
-    int r;
-
-    l->watch_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (l->watch_fd < 0)
-        return -errno;
-    r = loop_fd_add(l->loop, l->watch_fd, events, on_event, l, &l->watch);
-    if (r < 0)
-        close(l->watch_fd);
-    return r;
-}
-
-/* After libnbd did something: is the connection still there, and what is it waiting for? */
+/* What is it waiting for now? */
 static void look(struct nbd_link *l)
 {
     unsigned events;
     short wanted;
-    int fd;
+    int fd = nbd_link_fd(l, &wanted);
 
-    if (l->state == NBD_LINK_READY && (libnbd.aio_is_dead(l->handle) || libnbd.aio_is_closed(l->handle)))
-        lose(l, NULL);
-    fd = nbd_link_fd(l, &wanted);
     if (fd < 0) {
         unwatch(l);
         return;
     }
-    events = (wanted & POLLIN ? LOOP_READ : 0) | (wanted & POLLOUT ? LOOP_WRITE : 0);
+    events = LOOP_READ | (wanted & POLLOUT ? LOOP_WRITE : 0u);
     if (l->watch)
         loop_fd_set(l->watch, events);
-    else if (watch(l, fd, events) < 0)
+    else if (loop_fd_add(l->loop, fd, events, on_event, l, &l->watch) < 0)
         lose(l, "out of memory, or of descriptors");
 }
 
 /* ---- Connecting ----------------------------------------------------------------------------- */
 
-void nbd_link_connect(struct nbd_link *l, const struct nbd_uri *u, bool maps, struct nbd_dial *dial)
+void nbd_link_connect(struct nbd_link *l, struct child *by, const struct nbd_uri *u, bool maps, struct nbd_dial *dial)
 {
+    struct vz_error err;
+
     l->state = NBD_LINK_CONNECTING;
     l->since_ns = clock_mono_ns();
-    l->is_secret = u->tls;
     l->dial = dial;
-    if (!dial && nbd_dial_start(u, maps, &l->dial) < 0)
-        lose(l, "out of memory");
+    if (!dial && nbd_dial_start(by, u, maps, &l->dial, &err) < 0)
+        lose(l, err.text);
     look(l);
 }
 
-/* The thread has made a connection, or not. */
+/* There is one, or not. */
 static void take_connection(struct nbd_link *l)
 {
     struct nbd_dial *dial = l->dial;
 
     unwatch(l);
     l->dial = NULL;
-    l->handle = nbd_dial_take(dial, &l->err);
-    l->state = l->handle ? NBD_LINK_READY : NBD_LINK_LOST;
-    if (l->handle) {
-        l->was_ready = true;
-        set_probes(libnbd.aio_get_fd(l->handle));
-    }
+    l->socket = nbd_dial_take(dial, &l->export, &l->err);
+    l->state = l->socket >= 0 ? NBD_LINK_READY : NBD_LINK_LOST;
+    if (l->socket < 0)
+        return;
+    l->was_ready = true;
+    l->reader = nbd_reader_new();
+    if (!l->reader)
+        lose(l, "out of memory");
 }
 
 void nbd_link_give_up(struct nbd_link *l)
@@ -162,171 +117,138 @@ void nbd_link_give_up(struct nbd_link *l)
     l->dial = NULL;
 }
 
+/* A word of good-bye, if the socket takes it, between two requests. */
+static void say_good_bye(struct nbd_link *l)
+{
+    uint8_t head[NBD_REQUEST_LEN];
+
+    if (l->state != NBD_LINK_READY || l->sent)
+        return;
+    nbd_put_request(head, &(struct nbd_request){.type = NBD_DISCONNECT});
+    (void)!send(l->socket, head, sizeof(head), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void nbd_link_close(struct nbd_link *l, struct nbd_commands *to)
 {
-    if (l->state == NBD_LINK_READY)
-        libnbd.aio_disconnect(l->handle, 0); /* a word of good-bye, if the socket takes it */
+    say_good_bye(l);
     unwatch(l);
     nbd_dial_abandon(l->dial);
-    libnbd.close(l->handle);
+    if (l->socket >= 0)
+        close(l->socket);
+    nbd_reader_free(l->reader);
     l->dial = NULL;
-    l->handle = NULL;
+    l->socket = -1;
+    l->reader = NULL;
     l->state = NBD_LINK_CLOSED;
     l->count = 0;
+    l->unsent = NULL;
+    l->sent = 0;
     TAILQ_CONCAT(&l->inflight, to, link);
     TAILQ_CONCAT(to, &l->inflight, link);
 }
 
-/* ---- The export ----------------------------------------------------------------------------- */
-
-static uint32_t block_size(struct nbd_handle *h, int type, uint32_t otherwise)
-{
-    int64_t size = libnbd.get_block_size(h, type);
-
-    return size > 0 ? (uint32_t)MIN(size, INT64_C(0x80000000)) : otherwise;
-}
-
-int nbd_link_export(struct nbd_link *l, struct nbd_export *ret, struct vz_error *err)
-{
-    struct nbd_handle *h = l->handle;
-    int64_t size = libnbd.get_size(h);
-
-    if (size < 0)
-        return error_set(err, EPROTO, VZ_ERROR_NBD_NEGOTIATION_FAILED, "%s", libnbd.get_error());
-    *ret = (struct nbd_export){
-        .size = (uint64_t)size,
-        .block_min = block_size(h, LIBNBD_SIZE_MINIMUM, 1),
-        .block_preferred = block_size(h, LIBNBD_SIZE_PREFERRED, 4096),
-        .payload_max = block_size(h, LIBNBD_SIZE_MAXIMUM, 32 * MIB),
-        .read_only = libnbd.is_read_only(h) == 1,
-        .can_flush = libnbd.can_flush(h) == 1,
-        .can_fua = libnbd.can_fua(h) == 1,
-        .can_trim = libnbd.can_trim(h) == 1,
-        .can_zero = libnbd.can_zero(h) == 1,
-        .can_multi = libnbd.can_multi_conn(h) == 1,
-        .can_map = libnbd.can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1,
-    };
-    return 0;
-}
-
 /* ---- Turning -------------------------------------------------------------------------------- */
-
-/* Is there another answer, or the beginning of one? libnbd must not be made to look for it in vain: it would wait for
- * it then, and send nothing meanwhile. In TLS the bytes that are there say nothing. */
-static bool has_answer(const struct nbd_link *l)
-{
-    uint8_t byte;
-
-    return l->count && !l->is_secret && libnbd.aio_get_direction(l->handle) == LIBNBD_AIO_DIRECTION_READ &&
-           recv(libnbd.aio_get_fd(l->handle), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-/* All the answers that are there: each of them makes one less to come, so there is an end to it. */
-static int read_answers(struct nbd_link *l)
-{
-    unsigned before;
-    int r;
-
-    do {
-        before = l->count;
-        r = libnbd.aio_notify_read(l->handle);
-    } while (r >= 0 && l->count < before && has_answer(l));
-    return r;
-}
 
 void nbd_link_turn(struct nbd_link *l, short events)
 {
-    bool bad = events & (POLLERR | POLLHUP | POLLNVAL);
-    unsigned direction;
-    int r = 0;
+    const char *why;
 
     if (!events || (l->state != NBD_LINK_CONNECTING && l->state != NBD_LINK_READY))
         return;
     if (l->state == NBD_LINK_CONNECTING) {
         take_connection(l);
     } else {
-        direction = libnbd.aio_get_direction(l->handle);
-        if ((events & POLLIN || bad) && direction & LIBNBD_AIO_DIRECTION_READ)
-            r = read_answers(l);
-        else if (direction & LIBNBD_AIO_DIRECTION_WRITE)
-            r = libnbd.aio_notify_write(l->handle);
-        if (r < 0)
-            lose(l, NULL);
+        if (events & POLLOUT)
+            nbd_link_push(l);
+        if (events & ~POLLOUT && l->state == NBD_LINK_READY && nbd_reader_turn(l, &why) < 0)
+            lose(l, why);
     }
     look(l);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------- */
 
-/* A command of libnbd's has to know both. */
-struct sent {
-    struct nbd_link *l;
-    struct nbd_command *c;
-};
-
-static int answer(void *data, int *error)
+static struct nbd_request request_of(const struct nbd_command *c)
 {
-    struct sent *s = data;
+    static const uint16_t type[] = {[BLK_READ] = NBD_READ,
+                                    [BLK_WRITE] = NBD_WRITE,
+                                    [BLK_FLUSH] = NBD_FLUSH,
+                                    [BLK_DISCARD] = NBD_TRIM,
+                                    [BLK_ZERO] = NBD_WRITE_ZEROES};
+    struct nbd_request r = {.type = type[c->op], .cookie = c->cookie, .offset = c->offset, .len = c->len};
 
-    if (*error == ENOTCONN)
-        return 1;
-    s->c->err = -*error;
-    TAILQ_REMOVE(&s->l->inflight, s->c, link);
-    s->l->count--;
-    TAILQ_INSERT_TAIL(s->l->answered, s->c, link);
-    return 1;
-}
-
-/* The first extent is what is asked for. Called before answer(). */
-static int on_extents(void *data, const char *context, uint64_t offset, uint32_t *entries, size_t count, int *error)
-{
-    const struct sent *s = data;
-
-    if (!*error && count >= 2 && entries[0])
-        *s->c->status = (struct nbd_status){entries[1] & LIBNBD_STATE_ZERO, MIN(entries[0], s->c->len)};
-    return 0;
-}
-
-static int64_t send_by(struct nbd_handle *h, const struct nbd_command *c, nbd_completion_callback done)
-{
-    uint32_t fua = c->fua ? LIBNBD_CMD_FLAG_FUA : 0;
-
-    if (c->status)
-        return libnbd.aio_block_status(h, c->len, c->offset,
-                                       (nbd_extent_callback){.callback = on_extents, .user_data = done.user_data}, done,
-                                       LIBNBD_CMD_FLAG_REQ_ONE);
-    switch (c->op) {
-    case BLK_READ: return libnbd.aio_pread(h, c->data, c->len, c->offset, done, 0);
-    case BLK_WRITE: return libnbd.aio_pwrite(h, c->data, c->len, c->offset, done, fua);
-    case BLK_FLUSH: return libnbd.aio_flush(h, done, 0);
-    case BLK_DISCARD: return libnbd.aio_trim(h, c->len, c->offset, done, 0);
-    default:
-        return libnbd.aio_zero(h, c->len, c->offset, done,
-                            fua | (c->may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
+    if (c->status) {
+        r.type = NBD_BLOCK_STATUS;
+        r.flags = NBD_ONE_EXTENT;
+    } else if (c->op == BLK_WRITE || c->op == BLK_ZERO) {
+        r.flags = (uint16_t)((c->fua ? NBD_FUA : 0) | (c->op == BLK_ZERO && !c->may_unmap ? NBD_NO_HOLE : 0));
+    } else if (c->op == BLK_FLUSH) {
+        r.offset = r.len = 0;
     }
+    return r;
+}
+
+static size_t data_len(const struct nbd_command *c)
+{
+    return c->op == BLK_WRITE && !c->status ? c->len : 0;
+}
+
+/* From c on, and of it what has not been sent: *ret_count pieces, which head has room for. */
+static void gather(const struct nbd_command *c, size_t sent, uint8_t head[AT_ONCE][NBD_REQUEST_LEN],
+                   struct iovec iov[2 * AT_ONCE], unsigned *ret_count)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; c && i < AT_ONCE; i++, c = TAILQ_NEXT(c, link), sent = 0) {
+        const struct nbd_request r = request_of(c);
+        size_t of_head = MIN(sent, (size_t)NBD_REQUEST_LEN), of_data = sent - of_head;
+
+        nbd_put_request(head[i], &r);
+        if (of_head < NBD_REQUEST_LEN)
+            iov[n++] = (struct iovec){head[i] + of_head, NBD_REQUEST_LEN - of_head};
+        if (of_data < data_len(c))
+            iov[n++] = (struct iovec){c->data + of_data, data_len(c) - of_data};
+    }
+    *ret_count = n;
+}
+
+static void note_sent(struct nbd_link *l, size_t n)
+{
+    n += l->sent;
+    while (l->unsent && n >= NBD_REQUEST_LEN + data_len(l->unsent)) {
+        n -= NBD_REQUEST_LEN + data_len(l->unsent);
+        l->unsent = TAILQ_NEXT(l->unsent, link);
+    }
+    l->sent = n;
+}
+
+void nbd_link_push(struct nbd_link *l)
+{
+    uint8_t head[AT_ONCE][NBD_REQUEST_LEN];
+    struct iovec iov[2 * AT_ONCE];
+    struct msghdr msg = {.msg_iov = iov};
+    unsigned count;
+    ssize_t n;
+
+    while (l->state == NBD_LINK_READY && l->unsent) {
+        gather(l->unsent, l->sent, head, iov, &count);
+        msg.msg_iovlen = count;
+        n = sendmsg(l->socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0 && errno != EINTR)
+            lose(l, strerror(errno));
+        note_sent(l, (size_t)MAX(n, 0));
+    }
+    look(l);
 }
 
 void nbd_link_send(struct nbd_link *l, struct nbd_command *c)
 {
-    struct sent *s = malloc(sizeof(*s));
-    nbd_completion_callback done = {.callback = answer, .user_data = s, .free = free};
-    int errno_value = ENOMEM;
-
+    c->err = 0; /* half an answer may have come on another connection */
+    c->cookie = ++l->last_cookie;
     TAILQ_INSERT_TAIL(&l->inflight, c, link);
     l->count++;
-    if (s) {
-        *s = (struct sent){l, c};
-        if (send_by(l->handle, c, done) >= 0) {
-            look(l);
-            return;
-        }
-        errno_value = libnbd.get_errno(); /* libnbd has freed s */
-        look(l);
-        if (l->state == NBD_LINK_LOST)
-            return;
-    }
-    TAILQ_REMOVE(&l->inflight, c, link);
-    l->count--;
-    c->err = errno_value ? -errno_value : -EIO;
-    TAILQ_INSERT_TAIL(l->answered, c, link);
+    if (!l->unsent)
+        l->unsent = c;
 }

@@ -34,6 +34,7 @@ static int prepare(const struct nat_wire_start *start)
 {
     const struct sandbox_options o = {.mode = start->logs ? SANDBOX_LOG : SANDBOX_ON,
                                       .process = !start->logs,
+                                      .is_child = true,
                                       .features = SANDBOX_NET,
                                       .uid = start->uid,
                                       .gid = start->gid};
@@ -111,7 +112,7 @@ static bool receive_start(void)
 static void begin_world(void)
 {
     if (self.start.locks && !self.start.logs)
-        self.world = sandbox_world_begin();
+        self.world = sandbox_world_begin(true);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the rights of a user namespace have taken it back */
 }
 

@@ -51,7 +51,8 @@ static int lock(const struct nat_wire_start *start)
 {
     static struct sandbox s;
     const struct sandbox_options o = {
-        .mode = start->logs ? SANDBOX_LOG : SANDBOX_ON, .process = !start->logs, .uid = start->uid, .gid = start->gid};
+        .mode = start->logs ? SANDBOX_LOG : SANDBOX_ON, .process = !start->logs, .is_child = true, .uid = start->uid,
+        .gid = start->gid};
     char *is = realpath(start->resolv_conf, NULL);
     int r = sandbox_init(&s, &o, NULL);
 

@@ -63,6 +63,7 @@ struct device_env {
     const char *label;                 /* its name; may be NULL */
     int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
     struct child *nat;                 /* the process for networks behind NAT; NULL: this one */
+    struct child *nbd;                 /* the same, for connections to NBD servers */
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
     /* Optional. Asked now and then while a kind's open() waits for somebody: false: give up. */

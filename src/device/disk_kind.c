@@ -55,7 +55,7 @@ static void on_nbd_news(void *arg, const struct vz_error *err)
 static int open_nbd(struct device_slot *s, const struct vz_storage_attachment *a, struct blk **ret,
                     struct vz_error *err)
 {
-    const struct blk_nbd_options o = {.uri = a->uri, .timeout_ms = a->timeout * 1000,
+    const struct blk_nbd_options o = {.uri = a->uri, .by = s->env->nbd, .timeout_ms = a->timeout * 1000,
                                       .read_only = a->read_only, .no_sync = a->sync == VZ_DISK_SYNC_NONE,
                                       .tell = on_nbd_news, .arg = s, .dial = s->dial, .goes_on = s->env->goes_on,
                                       .goes_on_arg = s->env->arg};
@@ -64,9 +64,9 @@ static int open_nbd(struct device_slot *s, const struct vz_storage_attachment *a
     return blk_nbd_open(&o, s->env->loop, ret, err);
 }
 
-int disk_dial(const struct vz_storage_attachment *a, struct nbd_dial **ret, struct vz_error *err)
+int disk_dial(struct child *by, const struct vz_storage_attachment *a, struct nbd_dial **ret, struct vz_error *err)
 {
-    return blk_nbd_dial(a->uri, ret, err);
+    return blk_nbd_dial(by, a->uri, ret, err);
 }
 
 int disk_dial_fd(const struct nbd_dial *d)

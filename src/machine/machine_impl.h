@@ -124,6 +124,8 @@ struct vz_machine {
     struct runner runner;
     struct sandbox sandbox;
     struct child nat; /* the process for networks behind NAT; none without a sandbox */
+    struct child nbd; /* the same, for connections to NBD servers */
+    struct child *nbd_by; /* that one, though it may have ended; NULL: such connections are made by this process */
     char **late_sockets; /* paths of those that listen since; ends with NULL; may be NULL */
     bool locked; /* its thread has entered the sandbox, and opens nothing any more */
     struct vz_storage_device *usb[MACHINE_USB_MAX]; /* machine_usb.c: those that came; references */

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/nbd_uri.h"
 #include "base/unix_socket.h"
+#include "block/nbd_child.h"
+#include "block/nbd_places.h"
 #include "config/foreign_binaries.h"
 #include "hv/hv.h"
 #include "machine/machine_impl.h"
@@ -228,53 +230,17 @@ static int allow_shares(struct vz_machine *m)
     return r;
 }
 
-/* What the C library reads for names, and libslirp for the address of their server. */
-static int allow_names(struct vz_machine *m)
+/* What threads that connect read: those of the loop make them. */
+static int allow_connecting(void *arg, const char *path)
 {
-    static const char *const path[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf",
-                                       "/etc/host.conf", "/etc/services", "/run/systemd/resolve",
-                                       "/run/resolvconf", "/run/NetworkManager/resolv.conf"};
-    int r = 0;
-
-    for (size_t i = 0; !r && i < ARRAY_SIZE(path); i++)
-        r = sandbox_allow(&m->sandbox, SANDBOX_KIND(LOOP) | SANDBOX_KIND(NBD), path[i], false);
-    return r;
-}
-
-/* What TLS with an NBD server reads. Threads that connect again are made by the loop's. */
-static int allow_tls(struct sandbox *s, const char *path)
-{
-    return path[0] ? sandbox_allow(s, SANDBOX_KIND(LOOP) | SANDBOX_KIND(NBD), path, false) : 0;
-}
-
-/* Where libnbd looks when an address says nothing. */
-static int allow_usual_tls(struct sandbox *s)
-{
-    static const char *const own[] = {"/.pki/libnbd", "/.config/pki/libnbd"};
-    const char *home = getenv("HOME");
-    char path[PATH_MAX];
-    int r = allow_tls(s, "/etc/pki/libnbd");
-
-    if (!r)
-        r = allow_tls(s, "/etc/ssl/certs");
-    for (size_t i = 0; !r && home && i < ARRAY_SIZE(own); i++) {
-        snprintf(path, sizeof(path), "%s%s", home, own[i]);
-        r = allow_tls(s, path);
-    }
-    return r;
+    return sandbox_allow(arg, SANDBOX_KIND(LOOP) | SANDBOX_KIND(NBD), path, false);
 }
 
 static int allow_server(struct sandbox *s, const struct vz_storage_attachment *a)
 {
     struct nbd_uri u;
-    int r;
 
-    if (a->kind != STORAGE_NBD || nbd_uri_parse(a->uri, &u, NULL) < 0 || !u.tls)
-        return 0;
-    if (!u.certificates[0] && !u.psk_file[0])
-        return allow_usual_tls(s);
-    r = allow_tls(s, u.certificates);
-    return r ? r : allow_tls(s, u.psk_file);
+    return a->kind != STORAGE_NBD || nbd_uri_parse(a->uri, &u, NULL) < 0 ? 0 : nbd_places_of_server(&u, allow_connecting, s);
 }
 
 static int allow_servers(struct vz_machine *m)
@@ -282,7 +248,7 @@ static int allow_servers(struct vz_machine *m)
     const struct object_list *l = &m->config->storage_devices;
     int r = 0;
 
-    for (unsigned i = 0; !r && i < l->count; i++)
+    for (unsigned i = 0; !r && !m->nbd_by && i < l->count; i++)
         r = allow_server(&m->sandbox, ((const struct vz_storage_device *)l->item[i])->attachment);
     return r;
 }
@@ -314,22 +280,57 @@ static void choose(struct vz_machine *m)
         log_error("the machine has no sandbox: this host's kernel has no seccomp filters");
 }
 
+/* What becomes of a process that could not be started: its work is done in this one, which then has sockets; but without
+ * descriptors it would not get far. */
+static int do_without(int r, const char *what, const struct vz_error *err)
+{
+    if (r == -EMFILE || r == -ENFILE)
+        return r;
+    if (r < 0)
+        log_warn("%s in the machine's process: %s", what, err->text);
+    return 0;
+}
+
 /* Networks behind NAT get a process of their own: what the network says is no business of a process that has a guest's
- * memory. Where none can be started they are in this one, which then has sockets; but without descriptors it would not get far. */
+ * memory. */
 static int start_nat(struct vz_machine *m, struct vz_error *err)
 {
     const struct net_nat_child_options o = {.locks = true, .logs = m->sandbox_mode == VZ_SANDBOX_LOG,
                                             .uid = geteuid() ? 0 : m->sandbox_uid, .gid = m->sandbox_gid};
-    int r;
 
     if (m->sandbox_mode == VZ_SANDBOX_THREADS || !has_nat(m->config))
         return 0;
-    r = net_nat_child_start(&m->nat, &o, err);
-    if (r == -EMFILE || r == -ENFILE)
-        return r;
-    if (r < 0)
-        log_warn("NAT stays in the machine's process: %s", err->text);
-    return 0;
+    return do_without(net_nat_child_start(&m->nat, &o, err), "NAT stays", err);
+}
+
+static int prepare_nbd(struct vz_machine *m, struct vz_error *err)
+{
+    const struct nbd_child_options o = {.locks = true, .logs = m->sandbox_mode == VZ_SANDBOX_LOG,
+                                        .uid = geteuid() ? 0 : m->sandbox_uid, .gid = m->sandbox_gid};
+    const struct object_list *l = &m->config->storage_devices;
+    int r = nbd_child_start(&m->nbd, &o, err);
+
+    for (unsigned i = 0; !r && i < l->count; i++) {
+        const struct vz_storage_attachment *a = ((const struct vz_storage_device *)l->item[i])->attachment;
+
+        r = a->kind == STORAGE_NBD ? nbd_child_know(&m->nbd, a->uri, err) : 0;
+    }
+    return r ? r : nbd_child_lock(&m->nbd, err);
+}
+
+/* The same goes for what NBD servers say, but for their replies' headers. */
+static int start_nbd(struct vz_machine *m, struct vz_error *err)
+{
+    int r;
+
+    if (m->sandbox_mode == VZ_SANDBOX_THREADS || !has_nbd(m->config))
+        return 0;
+    r = prepare_nbd(m, err);
+    if (!r)
+        m->nbd_by = &m->nbd;
+    else
+        child_end(&m->nbd);
+    return do_without(r, "connections to NBD servers are made", err);
 }
 
 int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
@@ -338,7 +339,8 @@ int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
                                 .others_folders = has_others_folders(m)};
     int r;
 
-    m->nat = (struct child)CHILD_NONE;
+    m->nat = m->nbd = (struct child)CHILD_NONE;
+    m->nbd_by = NULL;
     choose(m);
     o.mode = m->sandbox_mode == VZ_SANDBOX_LOG ? SANDBOX_LOG : SANDBOX_ON;
     o.process = m->sandbox_mode == VZ_SANDBOX_PROCESS;
@@ -347,6 +349,8 @@ int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
     if (m->locked)
         return error_set(err, EINVAL, VZ_ERROR_INVALID_STATE, "a machine with a sandbox can be started once");
     r = start_nat(m, err);
+    if (!r)
+        r = start_nbd(m, err);
     if (r < 0)
         return r;
     o.features = features(m);
@@ -356,7 +360,7 @@ int machine_sandbox_prepare(struct vz_machine *m, struct vz_error *err)
         return r;
     r = allow_shares(m);
     if (!r)
-        r = o.features & SANDBOX_NET ? allow_names(m) : 0;
+        r = o.features & SANDBOX_NET ? nbd_places_of_names(allow_connecting, &m->sandbox) : 0;
     if (!r)
         r = allow_servers(m);
     if (!r)
@@ -389,6 +393,8 @@ int machine_sandbox_enter(struct vz_machine *m, struct vz_error *err)
 void machine_sandbox_release(struct vz_machine *m)
 {
     child_end(&m->nat);
+    child_end(&m->nbd);
+    m->nbd_by = NULL;
     if (m->sandbox_mode == VZ_SANDBOX_NONE)
         return;
     thread_set_policy(NULL);
@@ -424,7 +430,7 @@ static const char *out_of_reach(const struct vz_machine *m, const char *list, co
     if (!strcmp(list, "networkDevices"))
         return net->kind == NETWORK_NAT && !m->nat.pid && !(has & SANDBOX_NET) ? "the network" : NULL;
     if (!strcmp(list, "storageDevices"))
-        return storage->kind == STORAGE_NBD && !(has & SANDBOX_NBD) ? "NBD servers" : NULL;
+        return storage->kind == STORAGE_NBD && !m->nbd_by && !(has & SANDBOX_NBD) ? "NBD servers" : NULL;
     if (!strcmp(list, "usbDevices"))
         return has & SANDBOX_USB ? NULL : "USB devices of the host";
     return NULL;
@@ -442,7 +448,7 @@ static int admit_share(struct vz_machine *m, const struct vz_directory_share *sh
 
 static int admit_server(struct vz_machine *m, const struct vz_storage_attachment *a, struct vz_error *err)
 {
-    int r = allow_server(&m->sandbox, a);
+    int r = m->nbd_by ? 0 : allow_server(&m->sandbox, a);
 
     return r < 0 ? error_set(err, -r, VZ_ERROR_INTERNAL, "the server cannot be let into the sandbox: %s", strerror(-r)) : 0;
 }

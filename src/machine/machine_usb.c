@@ -231,7 +231,7 @@ static int dial(struct vz_machine *m, struct usb_op *op, struct vz_error *err)
 {
     struct loop *loop = m->parts.loop;
     const struct vz_storage_attachment *a = server_of(op);
-    int r = disk_dial(a, &op->dial, err);
+    int r = disk_dial(m->nbd_by, a, &op->dial, err);
 
     if (r < 0)
         return r;

@@ -34,6 +34,7 @@ struct parts_owner {
     int (*opened)(void *arg, struct vz_error *err);
     void *arg;
     struct child *nat; /* the process for networks behind NAT; NULL: this one */
+    struct child *nbd; /* the same, for connections to NBD servers */
     bool map_memory; /* a saved state's memory is to be mapped, so it is no file of its own */
 };
 

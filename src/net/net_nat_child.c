@@ -18,7 +18,7 @@ int net_nat_child_start(struct child *ret, const struct net_nat_child_options *o
     if (!nat_wire_put(s->resolv_conf, sizeof(s->resolv_conf), o->resolv_conf ? o->resolv_conf : "/etc/resolv.conf"))
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "NAT: the name of resolv.conf is too long");
     r = child_start(ret, "vz-nat", nat_child_image, (size_t)(nat_child_image_end - nat_child_image), err);
-    return r < 0 ? r : child_tell(ret, &q, NAT_QUESTION_LEN(start), err);
+    return r < 0 ? r : child_tell(ret, &q, NAT_QUESTION_LEN(start), -1, err);
 }
 
 int net_nat_child_lock(struct child *c, struct vz_error *err)

@@ -66,9 +66,8 @@ static void close_process(const struct sandbox *s, enum thread_kind kind)
 {
     const struct rlimit none = {0, 0};
     bool stubs = geteuid() != 0 && s->options.features & SANDBOX_STUBS;
-    bool child = kind == THREAD_NAT || kind == THREAD_NAMES;
 
-    if (!s->options.process || (!child && kind != (stubs ? THREAD_STUBS : THREAD_LOOP)))
+    if (!s->options.process || (!s->options.is_child && kind != (stubs ? THREAD_STUBS : THREAD_LOOP)))
         return;
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

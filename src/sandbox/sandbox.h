@@ -20,6 +20,7 @@ enum sandbox_mode {
 struct sandbox_options {
     enum sandbox_mode mode;
     bool process;      /* the process too: no core files, not dumpable */
+    bool is_child;     /* a process of ours that has no machine (src/child/): whoever enters first closes it */
     bool others_folders; /* of those in which it may make files one is not root's */
     uint32_t features; /* enum sandbox_feature */
     unsigned world;    /* of the loop's thread, and of those that it makes then: enum sandbox_world, where it may */

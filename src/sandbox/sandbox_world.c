@@ -44,7 +44,7 @@ static bool own_users(void)
     return true;
 }
 
-unsigned sandbox_world_begin(void)
+unsigned sandbox_world_begin(bool processes)
 {
     unsigned world = 0;
 
@@ -53,7 +53,7 @@ unsigned sandbox_world_begin(void)
             return 0;
         world = SANDBOX_OWN_USERS;
     }
-    return world | (unshare(CLONE_NEWPID) == 0 ? SANDBOX_OWN_PROCESSES : 0);
+    return world | (processes && unshare(CLONE_NEWPID) == 0 ? SANDBOX_OWN_PROCESSES : 0);
 }
 
 /* A file system without a file over any folder, and then in place of all others. */
@@ -97,7 +97,7 @@ unsigned sandbox_world_try(void)
     pid_t pid = fork();
 
     if (pid == 0) {
-        unsigned world = sandbox_world_begin();
+        unsigned world = sandbox_world_begin(true);
 
         _exit((int)(world | sandbox_world_empty(~0u)));
     }

@@ -16,10 +16,10 @@ enum sandbox_world {
     SANDBOX_OWN_NETWORK = 1 << 6, /* without an interface that is up */
 };
 
-/* Of a process with one thread: a user namespace where that is needed for the rest, and one for processes that it makes
- * from then on. What it has: enum sandbox_world. None where it would lose a right that it has, of binding to low ports.
- */
-unsigned sandbox_world_begin(void);
+/* Of a process with one thread: a user namespace where that is needed for the rest, and if it is to make processes, and
+ * no threads, one for those. What it has: enum sandbox_world. None where it would lose a right that it has, of binding
+ * to low ports. */
+unsigned sandbox_world_begin(bool processes);
 
 /* Of the calling thread, and of those that it makes: files, and the rest, of those that are wanted. What it has of
  * them. */

@@ -71,7 +71,7 @@ static int begin(bool root, int shared)
 
     if (!root && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)))
         return WRONG;
-    (void)sandbox_world_begin();
+    (void)sandbox_world_begin(true);
     pid = fork();
     if (pid == 0) {
         int r = look_around(shared);
