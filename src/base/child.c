@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/pass_fd.h"
+#include "base/pidfd.h"
 #include "base/program_file.h"
 #include "base/thread.h"
 
@@ -122,6 +122,7 @@ int child_start(struct child *ret, const char *name, const uint8_t *image, size_
         close_all(fd, ARRAY_SIZE(fd));
         return error_set(err, -r, VZ_ERROR_INTERNAL, "the process %s cannot be started: %s", name, strerror(-r));
     }
+    ret->pidfd = pidfd_of(ret->pid);
     ret->socket = fd[0];
     ret->life = fd[3];
     close_all((const int[]){fd[1], fd[2], fd[4]}, 3);
@@ -142,10 +143,10 @@ void child_end(struct child *c)
     hang_up(c->life);
     hang_up(c->socket);
     c->life = c->socket = -1;
-    /* A program that waits for any child may have been faster. */
-    while (c->pid > 0 && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    if (c->pid > 0)
+        pidfd_reap(c->pidfd, c->pid);
     c->pid = 0;
+    c->pidfd = -ESRCH;
 }
 
 /* ---- Talking to it -------------------------------------------------------------------------- */

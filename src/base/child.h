@@ -10,6 +10,7 @@
 
 #include <vz/error.h>
 
+#include <errno.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -20,11 +21,12 @@
 
 struct child {
     pid_t pid;        /* 0: there is none, or none any more */
+    int pidfd;        /* of it, or -errno (pidfd.h) */
     int socket, life; /* -1: none */
 };
-#define CHILD_NONE               \
-    {                            \
-        .socket = -1, .life = -1 \
+#define CHILD_NONE                               \
+    {                                            \
+        .pidfd = -ESRCH, .socket = -1, .life = -1 \
     }
 
 /* Every answer begins so; data may follow. */

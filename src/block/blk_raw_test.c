@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -568,6 +569,70 @@ START_TEST(leaves_no_descriptor_or_thread_behind)
 }
 END_TEST
 
+/* The ring's descriptor, among all that are open; -1: there is none. */
+static int ring_fd(void)
+{
+    char name[32], to[64];
+
+    for (int fd = 3; fd < 64; fd++) {
+        ssize_t n;
+
+        snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+        n = readlink(name, to, sizeof(to) - 1);
+        if (n > 0 && (to[n] = '\0', strstr(to, "[io_uring]")))
+            return fd;
+    }
+    return -1;
+}
+
+/* The same rings once more, for who has only their descriptor. */
+static bool take_ring(int fd, struct io_uring *ret)
+{
+    struct io_uring_params p = {.flags = IORING_SETUP_R_DISABLED};
+    struct io_uring like;
+    bool taken;
+
+    if (io_uring_queue_init_params(128, &like, &p) < 0)
+        return false;
+    taken = io_uring_queue_mmap(fd, &p, ret) == 0;
+    io_uring_queue_exit(&like);
+    return taken;
+}
+
+/* What no filter of system calls sees: whoever has the descriptor of a disk's ring gets nothing done by it. */
+START_TEST(a_ring_does_nothing_else)
+{
+    static const uint8_t but[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
+    struct io_uring ring;
+    struct blk *b;
+    struct blk_raw_options o = {.engine = BLK_ENGINE_URING};
+
+    setup(SIZE);
+    if (is_missing(try_open(&o, &b)) || !take_ring(ring_fd(), &ring)) {
+        unlink(path);
+        return;
+    }
+    for (unsigned op = 0; op < IORING_OP_LAST + 8; op++) {
+        struct io_uring_sqe *sqe;
+        struct io_uring_cqe *cqe;
+
+        if (memchr(but, (int)op, sizeof(but)))
+            continue;
+        sqe = io_uring_get_sqe(&ring);
+        memset(sqe, 0, sizeof(*sqe));
+        sqe->opcode = (uint8_t)op;
+        sqe->fd = AT_FDCWD;
+        sqe->addr = (uintptr_t)path;
+        ck_assert_int_eq(io_uring_submit(&ring), 1);
+        ck_assert_int_eq(io_uring_wait_cqe(&ring, &cqe), 0);
+        ck_assert_msg(cqe->res == -EACCES || cqe->res == -EINVAL, "operation %u: %d", op, cqe->res);
+        io_uring_cqe_seen(&ring, cqe);
+    }
+    ck_assert_int_lt(io_uring_register_files(&ring, &(int){STDERR_FILENO}, 1), 0);
+    teardown(b);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, all_modes_write_and_read_back);
@@ -587,6 +652,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_live_resize_is_noticed);
     UNIT_TEST(s, a_disk_grows_while_it_is_used);
     UNIT_TEST(s, a_disk_that_is_only_read_does_not_grow);
+    UNIT_TEST(s, a_ring_does_nothing_else);
     UNIT_TEST(s, leaves_no_descriptor_or_thread_behind);
 }
 

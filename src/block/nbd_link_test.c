@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -248,6 +249,51 @@ START_TEST(it_says_what_is_wrong_and_dies)
 }
 END_TEST
 
+/* A child that has this number, of a program that reaped ours; 0: it cannot be had. */
+static pid_t fork_as(pid_t wanted)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
+        pid_t pid;
+
+        if (!last)
+            return 0;
+        fprintf(last, "%d", wanted - 1);
+        fclose(last);
+        pid = fork();
+        if (pid == 0) {
+            pause();
+            _exit(0);
+        }
+        if (pid == wanted)
+            return pid;
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    return 0;
+}
+
+/* A program that waits for any child: the next one with that number is not ours. */
+START_TEST(who_reaps_it_is_not_waited_for)
+{
+    const struct nbd_child_options o = {.locks = false};
+    struct child c;
+    pid_t other;
+
+    ck_assert_int_eq(nbd_child_start(&c, &o, NULL), 0);
+    ck_assert_int_eq(kill(c.pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(-1, NULL, 0), c.pid);
+    other = fork_as(c.pid);
+    child_end(&c); /* returns at once */
+    if (!other)
+        return;
+    ck_assert_int_eq(kill(other, 0), 0);
+    ck_assert_int_eq(waitpid(other, NULL, WNOHANG), 0);
+    kill(other, SIGKILL);
+    ck_assert_int_eq(waitpid(other, NULL, 0), other);
+}
+END_TEST
+
 /* The end on which the answer to an order is expected. */
 static int take_order(int orders)
 {
@@ -324,6 +370,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, replies_in_chunks_are_taken);
     UNIT_TEST(s, an_answer_before_the_question_ends_it);
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
+    UNIT_TEST(s, who_reaps_it_is_not_waited_for);
     tcase_add_loop_test(hostile, anything_else_is_the_end_of_the_connection, 0, 22);
     tcase_add_loop_test(hostile, a_hostile_one_is_believed_nothing, 0, 11);
     suite_add_tcase(s, hostile);

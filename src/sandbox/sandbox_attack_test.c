@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* An attacker in each kind of thread: code of his choice runs there, and tries what he would want. Each attempt is
  * a process with a sandbox as a machine has it, in which a thread of that kind makes the attempt. It fails, or ends
- * the process with a sentence. As root where the tests are, and as a user without rights. */
+ * the process with a sentence. As root where the tests are, as a user without rights, and as root of a container, who
+ * has fewer rights and no namespaces. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -13,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -38,6 +43,8 @@
 /* What every attempt has been given before: a machine without network, sockets, KVM. */
 static char folder[64], outside[64];
 static int pages_fd;
+/* Open to the whole process, as another thread's are: an attacker has their numbers. */
+static int open_socket, open_process;
 
 struct attempt {
     const char *name;
@@ -191,6 +198,105 @@ static long try_alg(void)
     return try_family(AF_ALG, SOCK_SEQPACKET);
 }
 
+/* By a socket that is there, to a port of the host's own. */
+static const struct sockaddr_in somewhere = {.sin_family = AF_INET, .sin_port = 0x0900, .sin_addr = {0x0100007f}};
+
+static long try_connect(void)
+{
+    return connect(open_socket, (const struct sockaddr *)&somewhere, sizeof(somewhere));
+}
+
+static long try_bind(void)
+{
+    return bind(open_socket, (const struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET}, sizeof(somewhere));
+}
+
+static long try_listen(void)
+{
+    return listen(open_socket, 1);
+}
+
+static long try_accept(void)
+{
+    return syscall(SYS_accept4, open_socket, NULL, NULL, SOCK_NONBLOCK);
+}
+
+static long try_pidfd(void)
+{
+    return syscall(SYS_pidfd_open, getppid(), 0);
+}
+
+/* Another process' descriptors, by one of it that is there. */
+static long try_others_descriptor(void)
+{
+    return syscall(SYS_pidfd_getfd, open_process, 0, 0);
+}
+
+static long try_signal_by_descriptor(void)
+{
+    return syscall(SYS_pidfd_send_signal, open_process, 0, NULL, 0);
+}
+
+static long try_queue_signal(void)
+{
+    siginfo_t info = {.si_code = SI_QUEUE};
+
+    return syscall(SYS_rt_sigqueueinfo, getppid(), SIGURG, &info);
+}
+
+static long try_write_other(void)
+{
+    char byte = 0;
+    struct iovec from = {&byte, 1}, to = {(void *)folder, 1};
+
+    return syscall(SYS_process_vm_writev, getppid(), &from, 1L, &to, 1L, 0L);
+}
+
+static long try_open_other_memory(void)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/mem", getppid());
+    return open(path, O_RDWR);
+}
+
+static long try_exec_file(void)
+{
+    char *none[] = {NULL};
+
+    return syscall(SYS_execveat, pages_fd, "", none, none, AT_EMPTY_PATH);
+}
+
+static long try_mount(void)
+{
+    return syscall(SYS_mount, "none", folder, "tmpfs", 0, NULL);
+}
+
+static long try_chroot(void)
+{
+    return syscall(SYS_chroot, folder);
+}
+
+static long try_filter_of_its_own(void)
+{
+    return syscall(SYS_bpf, 5 /* BPF_PROG_LOAD */, folder, 64);
+}
+
+static long try_shadow(void)
+{
+    return open("/etc/shadow", O_RDONLY);
+}
+
+static long try_disk(void)
+{
+    return open("/dev/vda", O_RDWR) < 0 && open("/dev/sda", O_RDWR) < 0 && open("/dev/mem", O_RDWR) < 0 ? -1 : 0;
+}
+
+static long try_kvm(void)
+{
+    return open("/dev/kvm", O_RDWR);
+}
+
 static long try_ring(void)
 {
     struct io_uring_params p = {0};
@@ -254,6 +360,13 @@ static const struct attempt attempts[] = {
     {"packets", try_packets, 0}, {"vsock", try_vsock, 0}, {"AF_ALG", try_alg, 0}, {"io_uring", try_ring, 0},
     {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"setfsuid", try_setfsuid, ORDERS},
     {"prctl", try_capabilities, 0},
+    {"connect", try_connect, READS}, {"bind", try_bind, ORDERS}, {"listen", try_listen, ORDERS},
+    {"accept", try_accept, SANDBOX_KIND(LOOP) | SANDBOX_KIND(SERVE) | ORDERS}, {"pidfd_open", try_pidfd, 0},
+    {"pidfd_getfd", try_others_descriptor, 0}, {"pidfd_send_signal", try_signal_by_descriptor, 0},
+    {"rt_sigqueueinfo", try_queue_signal, 0}, {"process_vm_writev", try_write_other, 0},
+    {"/proc/PID/mem", try_open_other_memory, 0}, {"execveat", try_exec_file, 0}, {"mount", try_mount, 0},
+    {"chroot", try_chroot, 0}, {"bpf", try_filter_of_its_own, 0}, {"/etc/shadow", try_shadow, READS},
+    {"disks", try_disk, ORDERS}, {"/dev/kvm", try_kvm, READS},
     {"SIGSYS", try_handler, ORDERS}, {"TIOCSTI", try_tty, 0}, {"int 80h", try_int80, 0, .by_kernel = true}};
 
 /* ---- The process with the attacker ---------------------------------------------------------- */
@@ -295,9 +408,32 @@ static void *attack(void *arg)
     _exit(t->make() < 0 ? FAILED : SUCCEEDED);
 }
 
-static void be_attacked(enum thread_kind kind, const struct thread *t, bool root)
+enum level { AS_USER, AS_ROOT, IN_CONTAINER, LEVELS };
+
+/* What container engines leave to root: no namespaces, and of capabilities those of files, users and ports. */
+static void enter_container(void)
 {
-    const bool is_root = root && geteuid() == 0;
+    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 2, 0),
+                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mount, 1, 0),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)};
+    struct sock_fprog program = {ARRAY_SIZE(code), code};
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &head, data) < 0)
+        _exit(UNMADE);
+    data[0].effective = data[0].permitted &= 0xa80425fb;
+    data[1] = (struct __user_cap_data_struct){0};
+    if (syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+        _exit(UNMADE);
+}
+
+static void be_attacked(enum thread_kind kind, const struct thread *t, enum level level)
+{
+    const bool is_root = level != AS_USER && geteuid() == 0;
     const struct sandbox_options o = {.mode = SANDBOX_ON, .process = true, .features = features, .uid = is_root ? OWN : 0,
                                       .gid = is_root ? OWN : 0};
     struct sandbox *s = &sandbox;
@@ -305,8 +441,10 @@ static void be_attacked(enum thread_kind kind, const struct thread *t, bool root
     pthread_t thread;
 
     signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler makes calls of its own */
-    if (!root && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
+    if (level == AS_USER && geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
         _exit(UNMADE);
+    if (level == IN_CONTAINER)
+        enter_container();
     alarm(20);
     if (sandbox_init(s, &o, NULL) < 0 || sandbox_allow(s, ~0u, folder, true) < 0)
         _exit(UNMADE);
@@ -324,7 +462,7 @@ static void be_attacked(enum thread_kind kind, const struct thread *t, bool root
 }
 
 /* Its exit status, or 128 and the signal's number; and what it said. */
-static int run(enum thread_kind kind, const struct thread *t, bool root, char said[256])
+static int run(enum thread_kind kind, const struct thread *t, enum level level, char said[256])
 {
     int fd[2], status;
     ssize_t n = 0, len = 0;
@@ -337,7 +475,7 @@ static int run(enum thread_kind kind, const struct thread *t, bool root, char sa
         dup2(fd[1], STDERR_FILENO);
         close(fd[0]);
         close(fd[1]);
-        be_attacked(kind, t, root);
+        be_attacked(kind, t, level);
     }
     close(fd[1]);
     while (len < 255 && (n = read(fd[0], said + len, (size_t)(255 - len))) > 0)
@@ -362,6 +500,8 @@ static void make_places(void)
     close(fd);
     pages_fd = memfd_create("vz-pages", 0);
     ck_assert_int_eq(ftruncate(pages_fd, 4096), 0);
+    open_socket = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    open_process = (int)syscall(SYS_pidfd_open, getpid(), 0);
 }
 
 static void remove_places(void)
@@ -369,16 +509,20 @@ static void remove_places(void)
     rmdir(folder);
     unlink(outside);
     close(pages_fd);
+    close(open_socket);
+    close(open_process);
 }
 
-static void try_all(enum thread_kind kind, bool root)
+static const char *const level_name[] = {"user", "root", "container"};
+
+static void try_all(enum thread_kind kind, enum level level)
 {
     char said[256];
 
     make_places();
     for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
         const struct thread t = {.make = attempts[i].make};
-        int status = run(kind, &t, root, said);
+        int status = run(kind, &t, level, said);
 
         if (attempts[i].but & BIT(kind))
             continue;
@@ -388,7 +532,7 @@ static void try_all(enum thread_kind kind, bool root)
             ck_assert_msg(strstr(said, "vz: sandbox: thread vz-attacked made") != NULL, "%s: '%s'",
                           attempts[i].name, said);
         else if (status != FAILED)
-            ck_abort_msg("%s: %s, %s: status %d, '%s'", root ? "root" : "user", sandbox_kind_name(kind),
+            ck_abort_msg("%s: %s, %s: status %d, '%s'", level_name[level], sandbox_kind_name(kind),
                          attempts[i].name, status, said);
     }
     remove_places();
@@ -396,26 +540,47 @@ static void try_all(enum thread_kind kind, bool root)
 
 START_TEST(attempts_fail)
 {
-    try_all((enum thread_kind)_i, true);
+    try_all((enum thread_kind)_i, AS_ROOT);
 }
 END_TEST
 
-/* The process of a network makes connections, and nothing else that a thread without a network does not. */
+START_TEST(attempts_in_a_container_fail)
+{
+    if (geteuid() == 0)
+        try_all((enum thread_kind)_i, IN_CONTAINER);
+}
+END_TEST
+
+/* The processes of networks and of NBD servers make connections, and nothing else that a thread without a network does
+ * not. */
+static bool is_networks(enum thread_kind kind, long (*make)(void))
+{
+    bool nbd = kind == THREAD_NBD;
+
+    return make == try_tcp || make == try_bind || (nbd && (make == try_unix || make == try_netlink)) ||
+           (!nbd && (make == try_listen || make == try_accept));
+}
+
 START_TEST(attempts_of_who_has_the_network_fail)
 {
+    const enum thread_kind kind = _i / LEVELS ? THREAD_NBD : THREAD_NAT;
+    const enum level level = _i % LEVELS;
     char said[256];
 
-    features = SANDBOX_NET;
+    if (level == IN_CONTAINER && geteuid() != 0)
+        return;
+    features = SANDBOX_NET | (kind == THREAD_NBD ? SANDBOX_NBD : 0u);
     make_places();
     for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
         const struct thread t = {.make = attempts[i].make};
-        int status = run(THREAD_NAT, &t, _i, said);
-        bool made = attempts[i].make == try_tcp;
+        int status = run(kind, &t, level, said);
 
-        if (attempts[i].by_kernel && (status == KILLED || status == 128 + SIGSEGV))
+        if (is_networks(kind, attempts[i].make) ? status == SUCCEEDED || status == FAILED
+                                                : status == FAILED || status == KILLED)
             continue;
-        if (status != (made ? SUCCEEDED : FAILED) && (made || status != KILLED))
-            ck_abort_msg("%s, %s: status %d, '%s'", _i ? "root" : "user", attempts[i].name, status, said);
+        if (attempts[i].by_kernel && status == 128 + SIGSEGV)
+            continue;
+        ck_abort_msg("%s, %s, %s: status %d, '%s'", level_name[level], sandbox_kind_name(kind), attempts[i].name, status, said);
     }
     remove_places();
 }
@@ -438,15 +603,15 @@ START_TEST(who_has_the_network_has_no_files)
 
     features = SANDBOX_NET;
     make_places();
-    ck_assert_msg(run(THREAD_NAT, &t, true, said) == SUCCEEDED, "%s", said);
-    ck_assert_msg(run(THREAD_NAT, &t, false, said) == SUCCEEDED, "%s", said);
+    ck_assert_msg(run(THREAD_NAT, &t, AS_ROOT, said) == SUCCEEDED, "%s", said);
+    ck_assert_msg(run(THREAD_NAT, &t, AS_USER, said) == SUCCEEDED, "%s", said);
     remove_places();
 }
 END_TEST
 
 START_TEST(attempts_of_a_user_fail)
 {
-    try_all((enum thread_kind)_i, false);
+    try_all((enum thread_kind)_i, AS_USER);
 }
 END_TEST
 
@@ -503,7 +668,7 @@ START_TEST(every_other_call_is_trapped)
     char said[256];
 
     make_places();
-    if (run((enum thread_kind)_i, &t, true, said) != FAILED)
+    if (run((enum thread_kind)_i, &t, AS_ROOT, said) != FAILED)
         ck_abort_msg("%s: '%s'", sandbox_kind_name((enum thread_kind)_i), said);
     remove_places();
 }
@@ -530,10 +695,10 @@ START_TEST(what_is_allowed_works)
     char said[256];
 
     make_places();
-    ck_assert_int_eq(run(THREAD_SHARE, &t, true, said), SUCCEEDED);
-    ck_assert_int_eq(run(THREAD_SHARE, &t, false, said), SUCCEEDED);
-    ck_assert_int_eq(run(THREAD_LOOP, &t, true, said), SUCCEEDED);
-    ck_assert_int_eq(run(THREAD_CPU, &t, true, said), FAILED);
+    ck_assert_int_eq(run(THREAD_SHARE, &t, AS_ROOT, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_SHARE, &t, AS_USER, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_LOOP, &t, AS_ROOT, said), SUCCEEDED);
+    ck_assert_int_eq(run(THREAD_CPU, &t, AS_ROOT, said), FAILED);
     remove_places();
 }
 END_TEST
@@ -567,7 +732,7 @@ START_TEST(viewers_files_are_read)
     char said[256];
 
     make_places();
-    if (run(THREAD_VIEW, &t, true, said) != SUCCEEDED || run(THREAD_VIEW, &t, false, said) != SUCCEEDED)
+    if (run(THREAD_VIEW, &t, AS_ROOT, said) != SUCCEEDED || run(THREAD_VIEW, &t, AS_USER, said) != SUCCEEDED)
         ck_abort_msg("%s", said);
     remove_places();
 }
@@ -648,10 +813,11 @@ static void add_tests(Suite *s)
 
     add_loop(s, "attempts", attempts_fail);
     add_loop(s, "attempts of a user", attempts_of_a_user_fail);
+    add_loop(s, "attempts in a container", attempts_in_a_container_fail);
     add_loop(s, "every other call", every_other_call_is_trapped);
     network = tcase_create("attempts with the network");
     tcase_set_timeout(network, 110);
-    tcase_add_loop_test(network, attempts_of_who_has_the_network_fail, 0, 2);
+    tcase_add_loop_test(network, attempts_of_who_has_the_network_fail, 0, 2 * LEVELS);
     suite_add_tcase(s, network);
     UNIT_TEST(s, who_has_the_network_has_no_files);
     UNIT_TEST(s, what_is_allowed_works);

@@ -135,6 +135,7 @@ static const struct sandbox_row rows[] = {
     CALL(capset, THREADS, "the same: none comes back"),
     CALL(close_range, K(LOOP), "that child has nothing else open"),
     CALL(wait4, K(LOOP) | K(SAVE) | K(STUBS), "its end"),
+    CALL_IF(waitid, K(LOOP) | K(STUBS), 0, "the end of a process of its own, by its descriptor", IS(0, 3 /* P_PIDFD */)),
     CALL(sched_getaffinity, ALL, "how many threads something takes; malloc() of many"),
     /* ---- Disks ---- */
     CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW), "disks, saved states, what a viewer hands over"),

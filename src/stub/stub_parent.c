@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/pidfd.h"
 #include "base/program_file.h"
 #include "stub/stub_impl.h"
 
@@ -128,7 +129,7 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160])
     struct launch l;
     int pair[2], r;
 
-    *p = (struct stub_parent){.socket = -1, .pidfd = -1};
+    *p = (struct stub_parent){.socket = -1, .pidfd = -ESRCH};
     l.image = program_file("vz-stub", stub_child_image, (size_t)(stub_child_image_end - stub_child_image));
     if (l.image < 0) {
         snprintf(why, 160, "no memory file that can be executed: %s", strerror(-l.image));
@@ -152,7 +153,7 @@ int parent_start(struct stub_parent *p, int ram, int ram_ro, char why[160])
         parent_end(p);
         return r;
     }
-    p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+    p->pidfd = pidfd_of(p->pid);
     r = parent_ask(p, &q, fd, 2, &a, NULL);
     if (r == 0 && a.result < 0)
         r = a.result;
@@ -172,18 +173,14 @@ void parent_end(struct stub_parent *p)
     p->socket = -1;
     if (p->pid > 0) {
         /* By a descriptor, where there are such: who may signal this one child need not be let signal others. */
-        if (p->pidfd < 0)
+        if (p->pidfd < 0 && p->pidfd != -ESRCH)
             kill(p->pid, SIGKILL);
         else
             syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-        /* A program that waits for any child may have been faster. */
-        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        pidfd_reap(p->pidfd, p->pid);
     }
     p->pid = 0;
-    if (p->pidfd >= 0)
-        close(p->pidfd);
-    p->pidfd = -1;
+    p->pidfd = -ESRCH;
 }
 
 /* ---- talking to it ---- */

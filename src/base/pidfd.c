@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/pidfd.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BY_PIDFD 3 /* P_PIDFD, of Linux 5.4 */
+
+int pidfd_of(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
+void pidfd_reap(int pidfd, pid_t pid)
+{
+    long r = 0;
+
+    if (pidfd == -ESRCH)
+        return;
+    do
+        r = pidfd < 0 ? waitpid(pid, NULL, 0) : syscall(SYS_waitid, BY_PIDFD, pidfd, NULL, WEXITED, NULL);
+    while (r < 0 && errno == EINTR);
+    if (pidfd >= 0)
+        close(pidfd);
+}
