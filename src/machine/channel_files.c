@@ -103,7 +103,7 @@ static int cancel(struct vz_machine *m, void *arg, struct vz_error *err)
     struct spice_agent *agent = agent_line_find(m->parts.slots);
 
     if (agent)
-        spice_agent_cancel_file(agent, ((struct file_transfer *)arg)->id);
+        spice_agent_cancel_file(agent, *(const uint32_t *)arg);
     return 0;
 }
 
@@ -269,7 +269,7 @@ static void carry(struct file_transfer *t)
     t->over = true;
     pthread_mutex_unlock(&m->lock);
     if (stop)
-        machine_call(m, cancel, t, NULL);
+        machine_call(m, cancel, &t->id, NULL);
 }
 
 static void free_transfer(struct file_transfer *t)
@@ -306,7 +306,7 @@ static void *run(void *arg)
 /* ---- From the viewer ------------------------------------------------------------------------ */
 
 /* True: its thread is at its file, and frees it when that has answered. */
-static bool leave(struct file_transfer *t, struct file_transfer *ret_copy)
+static bool leave(struct file_transfer *t, uint32_t *ret_id)
 {
     struct vz_machine *m = t->machine;
     bool left;
@@ -320,7 +320,7 @@ static bool leave(struct file_transfer *t, struct file_transfer *ret_copy)
         LIST_REMOVE(t, link);
         pthread_mutex_unlock(&m->lock);
         pthread_detach(t->thread);
-        ret_copy->id = t->id;
+        *ret_id = t->id;
     }
     pthread_mutex_unlock(&reading);
     return left;
@@ -329,10 +329,10 @@ static bool leave(struct file_transfer *t, struct file_transfer *ret_copy)
 static void finish(struct file_transfer **t)
 {
     struct vz_machine *m = (*t)->machine;
-    struct file_transfer copy = {.id = 0};
+    uint32_t id = 0;
 
-    if (leave(*t, &copy)) {
-        machine_call(m, cancel, &copy, NULL);
+    if (leave(*t, &id)) {
+        machine_call(m, cancel, &id, NULL);
     } else {
         pthread_join((*t)->thread, NULL);
         free_transfer(*t);

@@ -272,6 +272,20 @@ int op_tmpfile(struct call *c)
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
+/* The arguments of a request, which begin with a handle's number; *ret: a reference to that. */
+static int args_of_handle(struct call *c, void *args, size_t len, struct handle *(*get)(struct share *s, uint64_t fh),
+                          struct handle **ret)
+{
+    uint64_t fh;
+    int r = call_args(c, args, len, len);
+
+    if (r < 0)
+        return r;
+    memcpy(&fh, args, sizeof(fh));
+    *ret = get(c->s, fh);
+    return *ret ? 0 : handle_missing(c->s, fh);
+}
+
 int op_read(struct call *c)
 {
     struct iovec iov[IOVS_MAX];
@@ -279,13 +293,10 @@ int op_read(struct call *c)
     struct handle *h;
     unsigned count;
     ssize_t n = 0;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = args_of_handle(c, &in, sizeof(in), handle_get_file, &h);
 
     if (r < 0)
         return r;
-    h = handle_get_file(c->s, in.fh);
-    if (!h)
-        return handle_missing(c->s, in.fh);
     count = iov_slice(c->r->in, c->r->in_count, sizeof(struct fuse_out_header),
                       MIN(MIN(in.size, SHARE_DATA_MAX), c->in_len), iov, IOVS_MAX);
     if (count)
@@ -327,13 +338,10 @@ int op_flush(struct call *c)
 {
     struct fuse_flush_in in;
     struct handle *h;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = args_of_handle(c, &in, sizeof(in), handle_get, &h);
 
     if (r < 0)
         return r;
-    h = handle_get(c->s, in.fh);
-    if (!h)
-        return handle_missing(c->s, in.fh);
     locks_drop(c->s, h->node, &in.lock_owner);
     handle_put(c->s, h);
     return 0;
@@ -343,13 +351,10 @@ int op_release(struct call *c)
 {
     struct fuse_release_in in;
     struct handle *h;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = args_of_handle(c, &in, sizeof(in), handle_get, &h);
 
     if (r < 0)
         return r;
-    h = handle_get(c->s, in.fh);
-    if (!h)
-        return handle_missing(c->s, in.fh);
     if (in.release_flags & FUSE_RELEASE_FLUSH)
         locks_drop(c->s, h->node, &in.lock_owner);
     handle_close(c->s, in.fh);
@@ -361,13 +366,10 @@ int op_fsync(struct call *c)
 {
     struct fuse_fsync_in in;
     struct handle *h;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = args_of_handle(c, &in, sizeof(in), handle_get, &h);
 
     if (r < 0)
         return r;
-    h = handle_get(c->s, in.fh);
-    if (!h)
-        return handle_missing(c->s, in.fh);
     r = (in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd)) < 0 ? -errno : 0;
     if (dax_lost(c->s, h->node) && !r)
         r = -EIO;

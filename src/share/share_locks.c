@@ -220,6 +220,13 @@ static bool is_sane(const struct fuse_file_lock *l)
            l->start <= INT64_MAX;
 }
 
+static int lock_args(const struct call *c, struct fuse_lk_in *ret)
+{
+    int r = call_args(c, ret, sizeof(*ret), sizeof(*ret));
+
+    return r < 0 ? r : is_sane(&ret->lk) ? 0 : -EINVAL;
+}
+
 int op_getlk(struct call *c)
 {
     struct fuse_lk_in in;
@@ -227,10 +234,8 @@ int op_getlk(struct call *c)
     struct lock_owner *o;
     struct flock l;
     struct handle *h;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = lock_args(c, &in);
 
-    if (!r && !is_sane(&in.lk))
-        r = -EINVAL;
     if (r < 0)
         return r;
     h = handle_get_file(c->s, in.fh);
@@ -328,10 +333,8 @@ static int set_lock(struct call *c, bool waits)
 {
     struct fuse_lk_in in;
     struct handle *h;
-    int r = call_args(c, &in, sizeof(in), sizeof(in));
+    int r = lock_args(c, &in);
 
-    if (!r && !is_sane(&in.lk))
-        r = -EINVAL;
     if (r < 0)
         return r;
     h = handle_get_file(c->s, in.fh);

@@ -11,6 +11,7 @@
 #include "base/le.h"
 #include "board/pc/board.h"
 #include "board/pc/dsdt.h"
+#include "board/pc/table_sum.h"
 
 #define TABLES_SIZE (TABLES_END - TABLES_BASE)
 #define HEADER_LEN  36u
@@ -31,15 +32,6 @@ static void put_pointer(struct acpi_tables *t, size_t at, uint8_t size, size_t t
     t->pointer[t->pointer_count++] = (struct acpi_pointer){(uint32_t)at, size};
 }
 
-static uint8_t sum(const uint8_t *p, size_t len)
-{
-    uint8_t s = 0;
-
-    while (len--)
-        s = (uint8_t)(s + *p++);
-    return s;
-}
-
 /* 5.2.6 */
 static void finish_table(struct acpi_tables *t, size_t at, size_t len, const char *signature,
                          uint8_t revision)
@@ -53,8 +45,7 @@ static void finish_table(struct acpi_tables *t, size_t at, size_t len, const cha
     store_le32(p + 24, 1);
     memcpy(p + 28, "VZ  ", 4);
     store_le32(p + 32, 1);
-    p[9] = 0;
-    p[9] = (uint8_t)-sum(p, len);
+    table_sum_set(p, len, 9);
     t->sum[t->sum_count++] = (struct acpi_sum){(uint32_t)at + 9, (uint32_t)at, (uint32_t)len};
     t->len = at + len;
 }
@@ -218,8 +209,8 @@ static void fill_rsdp(struct acpi_tables *t, size_t xsdt)
     p[15] = 2;
     store_le32(p + 20, ACPI_RSDP_LEN);
     store_le64(p + ACPI_RSDP_POINTER_AT, t->base + xsdt);
-    p[8] = (uint8_t)-sum(p, 20);
-    p[32] = (uint8_t)-sum(p, ACPI_RSDP_LEN);
+    table_sum_set(p, 20, 8);
+    table_sum_set(p, ACPI_RSDP_LEN, 32);
 }
 
 static int build(struct acpi_tables *t, const struct board_options *o, unsigned phys_bits)

@@ -8,6 +8,7 @@
 
 #include "base/le.h"
 #include "board/pc/board.h"
+#include "board/pc/table_sum.h"
 #include "config/objects.h"
 
 #define ENTRY2_OFF 32u /* behind the entry point, */
@@ -216,15 +217,6 @@ static void add_credentials(struct smbios *s, const struct board_options *o)
         close_strings(s);
 }
 
-static void set_sum(uint8_t *ret, const uint8_t *p, unsigned len)
-{
-    uint8_t sum = 0;
-
-    while (len--)
-        sum = (uint8_t)(sum + *p++);
-    *ret = (uint8_t)-sum;
-}
-
 /* 5.2.1: two structures, one in the other, each with its sum. */
 static void write_entry2(struct smbios *s, gpa_t base)
 {
@@ -239,8 +231,8 @@ static void write_entry2(struct smbios *s, gpa_t base)
     store_le32(p + 24, (uint32_t)base);
     store_le16(p + 28, s->count);
     p[30] = 0x30;
-    set_sum(p + 21, p + 16, 15);
-    set_sum(p + 4, p, SMBIOS_ENTRY2_LEN);
+    table_sum_set(p + 16, 15, 5);
+    table_sum_set(p, SMBIOS_ENTRY2_LEN, 4);
 }
 
 static void write_entry(struct smbios *s, gpa_t base)
@@ -253,7 +245,7 @@ static void write_entry(struct smbios *s, gpa_t base)
     p[10] = 1;
     store_le32(p + 12, (uint32_t)s->len);
     store_le64(p + 16, base);
-    set_sum(p + 5, p, SMBIOS_ENTRY_LEN);
+    table_sum_set(p, SMBIOS_ENTRY_LEN, 5);
 }
 
 void smbios_build(struct smbios *s, const struct board_options *o, gpa_t base)

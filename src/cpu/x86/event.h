@@ -25,7 +25,8 @@ void event_after_single_step(struct x86_cpu *c, bool tf_was_set);
 /* Is an instruction breakpoint (DR7) armed for the instruction at the current rip? Raises #DB. */
 bool event_check_breakpoint(struct x86_cpu *c);
 
-/* An access to ports: are there breakpoints for them? Noted for event_after_single_step(). */
+/* An access, to memory or to ports: are there breakpoints for it (DR7)? Noted for event_after_single_step(). */
+void event_watch_memory(struct x86_cpu *c, uint64_t va, unsigned size, bool write);
 void event_watch_ports(struct x86_cpu *c, uint16_t port, unsigned size);
 
 /* Any DR7 breakpoint enabled, or TF: blocks must be run one instruction at a time. */

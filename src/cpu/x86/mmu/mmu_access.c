@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every access that is not a plain TLB hit: page crossings, MMIO, ROM, code pages, watched pages. */
 #include "base/checked.h"
+#include "cpu/x86/event.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/insn.h"
 #include "cpu/x86/mmu/mmu_space.h"
@@ -81,21 +82,6 @@ static void part_store(struct x86_cpu *c, const struct xlat *x, unsigned off, un
     }
 }
 
-/* Data breakpoints, SDM vol. 3, 18.2.5: LEN is 1, 2, 8, 4 for 0 to 3; R/W 1 writes, 3 both. */
-static void watch(struct x86_cpu *c, uint64_t va, unsigned size, bool write)
-{
-    static const uint8_t length[4] = {1, 2, 8, 4};
-
-    for (unsigned n = 0; n < 4; n++) {
-        unsigned rw = c->dr7 >> (16 + 4 * n) & 3, len = length[c->dr7 >> (18 + 4 * n) & 3];
-        uint64_t at = align_down(c->dr[n], len);
-
-        if ((c->dr7 >> (2 * n) & 3) && (rw == 3 || (rw == 1 && write)) && va < at + len &&
-            at < va + size)
-            c->watch_hits |= (uint8_t)BIT(n);
-    }
-}
-
 static cold bool raise_non_canonical(struct x86_cpu *c, bool is_stack)
 {
     cpu_raise(c, is_stack ? X86_SS_FAULT : X86_GP, true, 0);
@@ -116,7 +102,7 @@ static bool translate_span(struct x86_cpu *c, uint64_t va, unsigned len, enum mm
         last = (uint32_t)last;
     }
     if (unlikely(c->dr7 & 0xff))
-        watch(c, va, len, access == MMU_WRITE);
+        event_watch_memory(c, va, len, access == MMU_WRITE);
     if (!mmu_translate(c, va, access, who, true, &ret->part[0]))
         return false;
     ret->first_len = len;

@@ -3,7 +3,9 @@
 #include "base/checked.h"
 #include "cpu/x86/event.h"
 
-static unsigned dr7_type(uint64_t dr7, unsigned n) /* R/W: 0 execute, 1 write, 2 I/O, 3 access */
+enum { DR7_EXECUTE, DR7_WRITE, DR7_PORT, DR7_ACCESS }; /* R/W */
+
+static unsigned dr7_type(uint64_t dr7, unsigned n)
 {
     return (unsigned)(dr7 >> (16 + 4 * n)) & 3;
 }
@@ -13,16 +15,29 @@ static bool dr7_enabled(uint64_t dr7, unsigned n) /* L or G */
     return dr7 >> (2 * n) & 3;
 }
 
-/* 18.2.4: R/W 2 means ports, where CR4.DE allows it; LEN is 1, 2 or 4 for 0, 1 and 3. */
-void event_watch_ports(struct x86_cpu *c, uint16_t port, unsigned size)
+/* Types of R/W: bits. 18.2.5: LEN is 1, 2, 8 or 4 for 0 to 3; of ports, 2 is undefined (18.2.4). */
+static void watch(struct x86_cpu *c, unsigned types, uint64_t va, unsigned size)
 {
-    for (unsigned n = 0; n < 4 && (c->cr4 & X86_CR4_DE); n++) {
-        unsigned len = (unsigned)(c->dr7 >> (18 + 4 * n) & 3) + 1;
-        uint64_t at = align_down(c->dr[n], len == 3 ? 1 : len);
+    static const uint8_t length[4] = {1, 2, 8, 4};
 
-        if (dr7_enabled(c->dr7, n) && dr7_type(c->dr7, n) == 2 && port < at + len && at < (uint64_t)port + size)
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned len = length[c->dr7 >> (18 + 4 * n) & 3];
+        uint64_t at = align_down(c->dr[n], len);
+
+        if (dr7_enabled(c->dr7, n) && types & 1u << dr7_type(c->dr7, n) && va < at + len && at < va + size)
             c->watch_hits |= (uint8_t)BIT(n);
     }
+}
+
+void event_watch_memory(struct x86_cpu *c, uint64_t va, unsigned size, bool write)
+{
+    watch(c, write ? 1u << DR7_WRITE | 1u << DR7_ACCESS : 1u << DR7_ACCESS, va, size);
+}
+
+void event_watch_ports(struct x86_cpu *c, uint16_t port, unsigned size)
+{
+    if (c->cr4 & X86_CR4_DE)
+        watch(c, 1u << DR7_PORT, port, size);
 }
 
 bool event_check_breakpoint(struct x86_cpu *c)
@@ -33,7 +48,7 @@ bool event_check_breakpoint(struct x86_cpu *c)
     if ((c->rflags & X86_FLAG_RF) || !(c->dr7 & 0xff))
         return false;
     for (unsigned n = 0; n < 4; n++)
-        if (c->dr[n] == rip && dr7_type(c->dr7, n) == 0 && dr7_enabled(c->dr7, n))
+        if (c->dr[n] == rip && dr7_type(c->dr7, n) == DR7_EXECUTE && dr7_enabled(c->dr7, n))
             hits |= BIT(n);
     if (!hits)
         return false;
