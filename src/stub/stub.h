@@ -36,6 +36,7 @@ struct stub_probe {
     enum stub_mode mode;
     bool sync_wake_up;       /* hand-overs stay on one CPU by themselves (Linux 6.6) */
     bool cpuid_faults;       /* CPUID in a stub is STUB_FAULT; else it answers for the host */
+    bool tsc_faults;         /* RDTSC and RDTSCP can be STUB_FAULT */
     bool sandbox;            /* stubs have empty namespaces of their own besides */
     uint64_t round_trip_ns;  /* a trap: an event and back, nothing done in between */
     uint64_t map_ns, unmap_ns; /* a page that is mapped, read, and unmapped by its own command */
@@ -78,10 +79,15 @@ void stub_host_cpuid_thread(struct stub_host *host, bool on);
 
 /* ---- stubs ---- */
 
-/* Take a stub, one that is ready if there is one. region: a multiple of STUB_REGION; the guest's
- * mappings are elsewhere. Those that are kept ready are for the region that was asked for last.
+/* What it is to be like. region: a multiple of STUB_REGION; the guest's mappings are elsewhere. */
+struct stub_wish {
+    uint64_t region;
+    bool tsc_faults; /* RDTSC and RDTSCP are STUB_FAULT, where the host can do that (struct stub_probe) */
+};
+
+/* Take a stub, one that is ready if there is one. Those that are kept ready are as the one that was asked for last.
  * 0; -EINVAL; -EBUSY: max_stubs are there; -EIO: the parent has died; or -errno. */
-int stub_create(struct stub **ret, struct stub_host *host, uint64_t region) must_check;
+int stub_create(struct stub **ret, struct stub_host *host, const struct stub_wish *wish) must_check;
 
 /* No thread of ours is in stub_run() or stub_flush() of it. Killed at once, taken apart elsewhere.
  * NULL is fine. */
@@ -145,7 +151,7 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
 
 /* How long user code has run in the last stub_run() that it came out of by an event, in ticks of the host's
  * TSC: without the hand-overs and commands, but with what it waited for a processor in between. What the
- * stub says, that is any number. */
+ * stub says, that is any number; 0 where RDTSC faults, since it cannot tell then. */
 uint64_t stub_ran(const struct stub_thread *t);
 
 /* Carry out the commands without running user code. Errors as with stub_run(); -EIO: it is dead, and

@@ -77,7 +77,7 @@ static double take_ready(struct rig *g)
     stub_destroy(g->stub);
     usleep(3000);
     begin = clock_mono_ns();
-    ck_assert_int_eq(stub_create(&g->stub, g->host, REGION), 0);
+    ck_assert_int_eq(stub_create(&g->stub, g->host, AT(REGION)), 0);
     return (double)(clock_mono_ns() - begin) / 1000;
 }
 

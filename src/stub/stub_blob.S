@@ -31,6 +31,7 @@ stub_blob:
 
 handler: /* edi: the signal; rsp: its frame */
     mov %rsp, %rsi
+stub_blob_tsc_event:
     rdtsc                      /* when, for those who judge whether this pays */
     shl $32, %rdx
     or %rdx, %rax
@@ -119,6 +120,7 @@ stub_blob_report:
     jmp answered
 
 resume:
+stub_blob_tsc_resume:
     rdtsc
     shl $32, %rdx
     or %rdx, %rax
@@ -218,6 +220,8 @@ stub_blob_at:
     .long stub_blob_first - stub_blob
     .long stub_blob_begin - stub_blob
     .long stub_blob_last - stub_blob
+    .long stub_blob_tsc_event - stub_blob
+    .long stub_blob_tsc_resume - stub_blob
     .size stub_blob_at, . - stub_blob_at
 
     .section .note.GNU-stack, "", @progbits

@@ -240,6 +240,8 @@ static int prepare_thread(struct making *m, unsigned n)
 
     if (r)
         FAIL(m, r);
+    if (m->plan->tsc_faulting) /* where that is refused the probe has seen it */
+        SYS2(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
     /* A filter with a listener lets nothing else be said about it here; the strict one comes last.
      * Neither asks for mitigations of speculation: nothing is in this process but its program. */
     r = SYS3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, listen | WAIT_KILLABLE, &f->listen);

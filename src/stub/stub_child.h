@@ -33,6 +33,7 @@ struct stub_plan {
     uint32_t threads;
     uint32_t first, begin;   /* where in the code a thread begins */
     uint32_t cpuid_faulting; /* switch it on; done: 2 */
+    uint32_t tsc_faulting;   /* the same, of RDTSC */
     uint32_t arrived;        /* threads but the first that are in their own slices */
     uint32_t kick;           /* the signal's number */
     char name[16];

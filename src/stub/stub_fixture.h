@@ -37,6 +37,9 @@ struct rig {
     uint64_t address;
 };
 
+/* A stub that is like any other, with its own pages there. */
+#define AT(at) (&(struct stub_wish){.region = (at)})
+
 static inline void rig_open(struct rig *g, unsigned threads)
 {
     char why[160], path[64];
@@ -56,7 +59,7 @@ static inline void rig_open(struct rig *g, unsigned threads)
     r = stub_host_create(&g->host, &options, why);
     ck_assert_msg(r == 0, "%d: %s", r, why);
     ck_assert_msg(stub_host_probe(g->host)->works, "%s", stub_host_probe(g->host)->why);
-    ck_assert_int_eq(stub_create(&g->stub, g->host, REGION), 0);
+    ck_assert_int_eq(stub_create(&g->stub, g->host, AT(REGION)), 0);
     g->t = stub_thread(g->stub, 0);
 }
 

@@ -32,14 +32,19 @@
 
 /* ---- its thread ---- */
 
-/* Those of another region are no good to anybody. */
+static bool is_same(const struct stub_wish *a, const struct stub_wish *b)
+{
+    return a->region == b->region && a->tsc_faults == b->tsc_faults;
+}
+
+/* Those that are other than what is asked for are no good to anybody. */
 static void drop_strangers_locked(struct stub_host *h)
 {
     struct stub *s, *next;
 
     for (s = LIST_FIRST(&h->ready); s; s = next) {
         next = LIST_NEXT(s, next);
-        if (s->region == h->region)
+        if (is_same(&s->wish, &h->wish))
             continue;
         LIST_REMOVE(s, next);
         LIST_INSERT_HEAD(&h->dying, s, next);
@@ -60,13 +65,14 @@ static void tried_locked(struct stub_host *h, int error, const char *why)
 
 static void make_one_locked(struct stub_host *h)
 {
-    uint64_t region = h->region, begin = clock_mono_ns();
+    const struct stub_wish wish = h->wish;
+    uint64_t begin = clock_mono_ns();
     struct stub *s;
     char why[160] = "";
     int r;
 
     pthread_mutex_unlock(&h->lock);
-    r = stub_make(h, region, &s, why);
+    r = stub_make(h, &wish, &s, why);
     pthread_mutex_lock(&h->lock);
     if (r == 0) {
         LIST_INSERT_HEAD(&h->ready, s, next);
@@ -264,7 +270,7 @@ int host_open(struct stub_host **ret, const struct stub_host_options *options, b
     h->is_test = is_test;
     h->recv_ends = kernel_at_least(6, 12);
     h->ways = (struct frame_ways){.kick = STUB_KICK, .icebp_length = 1};
-    h->region = REGION_FIRST;
+    h->wish.region = REGION_FIRST;
     h->parent = (struct stub_parent){.socket = -1, .pidfd = -1};
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
@@ -339,18 +345,18 @@ void stub_host_cpuid_thread(struct stub_host *h, bool on)
 
 /* ---- stubs ---- */
 
-static struct stub *find_ready_locked(struct stub_host *h, uint64_t region)
+static struct stub *find_ready_locked(struct stub_host *h, const struct stub_wish *wish)
 {
     struct stub *s;
 
     LIST_FOREACH (s, &h->ready, next)
-        if (s->region == region)
+        if (is_same(&s->wish, wish))
             break;
     return s;
 }
 
 /* Wait for one. 0, or why there is none. */
-static int take_locked(struct stub_host *h, uint64_t region, struct stub **ret)
+static int take_locked(struct stub_host *h, const struct stub_wish *wish, struct stub **ret)
 {
     unsigned tries;
 
@@ -361,8 +367,8 @@ static int take_locked(struct stub_host *h, uint64_t region, struct stub **ret)
     h->error = 0;
     h->waiting++;
     tries = h->tries;
-    while (!(*ret = find_ready_locked(h, region)) && !(h->tries != tries && h->error)) {
-        h->region = region; /* somebody else may have asked for another meanwhile */
+    while (!(*ret = find_ready_locked(h, wish)) && !(h->tries != tries && h->error)) {
+        h->wish = *wish; /* somebody else may have asked for another meanwhile */
         wake_locked(h);
         pthread_cond_wait(&h->changed, &h->lock);
     }
@@ -370,20 +376,20 @@ static int take_locked(struct stub_host *h, uint64_t region, struct stub **ret)
     return *ret ? 0 : h->error;
 }
 
-int stub_create(struct stub **ret, struct stub_host *h, uint64_t region)
+int stub_create(struct stub **ret, struct stub_host *h, const struct stub_wish *wish)
 {
     struct stub *s;
     int r;
 
-    if (region % STUB_REGION || !region || region > STUB_ADDRESS_END - 2 * STUB_REGION)
+    if (wish->region % STUB_REGION || !wish->region || wish->region > STUB_ADDRESS_END - 2 * STUB_REGION)
         return -EINVAL;
     pthread_mutex_lock(&h->lock);
     if (h->live_count >= h->options.max_stubs) {
         r = -EBUSY;
     } else {
         h->live_count++;
-        h->region = region;
-        r = take_locked(h, region, &s);
+        h->wish = *wish;
+        r = take_locked(h, wish, &s);
         if (r) {
             h->live_count--;
         } else {

@@ -52,7 +52,7 @@ static void renew(struct rig *g, struct kicker *k)
 {
     pthread_mutex_lock(&k->lock);
     stub_destroy(g->stub);
-    ck_assert_int_eq(stub_create(&g->stub, g->host, REGION), 0);
+    ck_assert_int_eq(stub_create(&g->stub, g->host, AT(REGION)), 0);
     g->t = stub_thread(g->stub, 0);
     pthread_mutex_unlock(&k->lock);
     rig_map(g);

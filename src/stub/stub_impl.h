@@ -23,6 +23,7 @@
 extern const uint8_t stub_blob[];
 extern const struct stub_blob_at {
     uint32_t event, report, map, unmap, open, left, no_signals, first, begin, last;
+    uint32_t tsc_event, tsc_resume; /* an RDTSC each */
 } stub_blob_at;
 
 /* ---- the parent of a machine's stubs (stub_parent.c) ---- */
@@ -101,7 +102,7 @@ struct stub_thread {
 
 struct stub {
     struct stub_host *host;
-    uint64_t region;
+    struct stub_wish wish;
     pid_t pid;               /* as we see it; 0: not known */
     pid_t pid_there;         /* as its parent does */
     int pidfd;               /* -1: none */
@@ -141,7 +142,7 @@ struct stub_host {
     bool stop;
     struct stub_list ready, live, dying;
     unsigned ready_count, live_count;
-    uint64_t region;         /* that ready ones are for */
+    struct stub_wish wish;   /* that ready ones are for */
     unsigned waiting;        /* threads that want one now */
     unsigned tries;          /* how often one was made, or not */
     int error;               /* of the last try */
@@ -162,7 +163,7 @@ void cpuid_faulting(bool on);
 void probe_run(enum stub_mode mode, struct stub_probe *ret, struct frame_ways *ways);
 
 /* The host's thread's. Make a stub whose threads all wait for their first stub_run(). */
-int stub_make(struct stub_host *host, uint64_t region, struct stub **ret, char why[160]) must_check;
+int stub_make(struct stub_host *host, const struct stub_wish *wish, struct stub **ret, char why[160]) must_check;
 
 /* The host's thread's: kill, reap, free. */
 void stub_unmake(struct stub *stub);

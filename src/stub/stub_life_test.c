@@ -83,20 +83,20 @@ START_TEST(test_many)
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 1; i < 16; i++) {
             /* Also elsewhere than those that are ready. */
-            ck_assert_int_eq(stub_create(&s[i], g.host, REGION + (i % 3) * STUB_REGION), 0);
+            ck_assert_int_eq(stub_create(&s[i], g.host, AT(REGION + (i % 3) * STUB_REGION)), 0);
             g.t = stub_thread(s[i], 1);
             rig_map(&g);
             CODE_BYTES(&g, 0x0f, 0x05);
             rig_run(&g);
             ck_assert_int_eq(g.event, STUB_SYSCALL);
         }
-        ck_assert_int_eq(stub_create(&more, g.host, REGION), -EBUSY);
+        ck_assert_int_eq(stub_create(&more, g.host, AT(REGION)), -EBUSY);
         for (unsigned i = 1; i < 16; i++)
             stub_destroy(s[i]);
     }
-    ck_assert_int_eq(stub_create(&more, g.host, REGION + 4096), -EINVAL);
-    ck_assert_int_eq(stub_create(&more, g.host, 0), -EINVAL);
-    ck_assert_int_eq(stub_create(&more, g.host, STUB_ADDRESS_END), -EINVAL);
+    ck_assert_int_eq(stub_create(&more, g.host, AT(REGION + 4096)), -EINVAL);
+    ck_assert_int_eq(stub_create(&more, g.host, AT(0)), -EINVAL);
+    ck_assert_int_eq(stub_create(&more, g.host, AT(STUB_ADDRESS_END)), -EINVAL);
     rig_close(&g);
 }
 END_TEST
@@ -226,7 +226,7 @@ START_TEST(test_killed)
         int e = 0, n = 0;
 
         /* Ready ones may be found, dead as well. */
-        while (n < 3 && (e = stub_create(&s[n], g.host, REGION)) == 0)
+        while (n < 3 && (e = stub_create(&s[n], g.host, AT(REGION))) == 0)
             n++;
         ck_assert_int_eq(e, -EIO);
         while (n)
@@ -338,10 +338,10 @@ START_TEST(test_forbidden)
     ck_assert_msg(p->works == forbidden[_i].works, "%s", p->why);
     ck_assert(p->works == !p->why[0]);
     if (p->works) {
-        ck_assert_int_eq(stub_create(&s, h, REGION), 0);
+        ck_assert_int_eq(stub_create(&s, h, AT(REGION)), 0);
         stub_destroy(s);
     } else {
-        ck_assert_int_lt(stub_create(&s, h, REGION), 0);
+        ck_assert_int_lt(stub_create(&s, h, AT(REGION)), 0);
     }
     stub_host_destroy(h);
     await_processes("stub-test", 0);

@@ -50,22 +50,33 @@ static struct stub_filters *filters_of(struct stub_thread *t)
     return (struct stub_filters *)t->stack;
 }
 
+/* The stub's own code may not read the TSC either, where that faults: MOV %EDX, %EDX in its place, as long as that. */
+static void leave_tsc(struct stub *stub, uint32_t at)
+{
+    memcpy(stub->memory + STUB_FILE_CODE + at, "\x89\xd2", 2);
+}
+
 static void write_plan(struct stub *stub)
 {
     struct stub_plan *plan = plan_of(stub);
 
     *plan = (struct stub_plan){
-        .region = stub->region,
+        .region = stub->wish.region,
         .region_size = STUB_REGION,
         .address_end = STUB_ADDRESS_END,
         .threads = stub->threads,
         .first = stub_blob_at.first,
         .begin = stub_blob_at.begin,
         .cpuid_faulting = 1,
+        .tsc_faulting = stub->wish.tsc_faults,
         .kick = STUB_KICK,
     };
     memcpy(plan->name, stub->host->name, sizeof(plan->name));
     memcpy(stub->memory + STUB_FILE_CODE, stub_blob, STUB_CODE_SIZE);
+    if (stub->wish.tsc_faults) {
+        leave_tsc(stub, stub_blob_at.tsc_event);
+        leave_tsc(stub, stub_blob_at.tsc_resume);
+    }
 }
 
 /* Positive and not 0: the code tells answers apart by their sign. */
@@ -110,7 +121,7 @@ static int prepare_thread(struct stub *stub, unsigned n)
         .stub = stub,
         .index = n,
         .listener = -1,
-        .at = stub->region + (uint64_t)n * STUB_SLICE,
+        .at = stub->wish.region + (uint64_t)n * STUB_SLICE,
         .page = (struct stub_page *)slice,
         .stack = slice + STUB_COMMANDS_SIZE,
     };
@@ -210,7 +221,7 @@ static int begin(struct stub *stub, int memory, char why[160])
     return r;
 }
 
-int stub_make(struct stub_host *host, uint64_t region, struct stub **ret, char why[160])
+int stub_make(struct stub_host *host, const struct stub_wish *wish, struct stub **ret, char why[160])
 {
     unsigned threads = host->options.threads;
     struct stub *stub = calloc(1, sizeof(*stub) + threads * sizeof(struct stub_thread));
@@ -219,7 +230,7 @@ int stub_make(struct stub_host *host, uint64_t region, struct stub **ret, char w
     if (!stub)
         return -ENOMEM;
     stub->host = host;
-    stub->region = region;
+    stub->wish = *wish;
     stub->threads = threads;
     stub->pidfd = -1;
     stub->status = -1;

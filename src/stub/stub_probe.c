@@ -58,11 +58,13 @@ static bool came(const struct trial *p, enum stub_event event, unsigned at)
     return p->event == event && p->regs.rip == CODE + at;
 }
 
-static bool new_stub(struct trial *p)
+static bool new_stub(struct trial *p, bool tsc_faults)
 {
+    const struct stub_wish wish = {.region = REGION, .tsc_faults = tsc_faults};
+
     stub_destroy(p->stub);
     p->stub = NULL;
-    if (stub_create(&p->stub, p->host, REGION))
+    if (stub_create(&p->stub, p->host, &wish))
         return false;
     p->t = stub_thread(p->stub, 0);
     return stub_map(p->t, CODE, 0x1000, 0, PROT_READ | PROT_EXEC) &&
@@ -177,7 +179,15 @@ static bool try_filter(struct trial *p)
     p->regs.gpr[3] = p->t->at + stub_blob_at.map - 2;
     if (!GO(p, 0xff, 0xe3) || p->event != STUB_BROKEN) /* jmp *%rbx */
         return false;
-    return new_stub(p);
+    return new_stub(p, false);
+}
+
+static bool try_tsc(struct trial *p)
+{
+    if (!new_stub(p, true) || !GO(p, 0x90, 0x0f, 0x31, 0x0f, 0x0b))
+        return false;
+    p->probe->tsc_faults = came(p, STUB_FAULT, 1);
+    return (p->probe->tsc_faults || came(p, STUB_FAULT, 3)) && new_stub(p, false);
 }
 
 /* The best of many, each for itself: on a busy host most wait for others' time slices. There it takes the
@@ -258,6 +268,7 @@ static const struct {
     {"user code cannot be interrupted", try_kick},
     {"CPUID in user code is neither an event nor executed", try_cpuid},
     {"user code can make system calls", try_filter},
+    {"RDTSC in user code is neither an event nor executed", try_tsc},
     {"the time of a trap cannot be told", try_time},
 };
 
@@ -267,7 +278,7 @@ static bool try_all(struct trial *p)
 {
     struct stub_probe *ret = p->probe;
 
-    if (!new_stub(p)) {
+    if (!new_stub(p, false)) {
         const struct stub_probe *own = stub_host_probe(p->host);
 
         snprintf(ret->why, sizeof(ret->why), "%s",

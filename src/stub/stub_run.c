@@ -28,7 +28,7 @@ bool stub_can_map(const struct stub *stub, uint64_t address, uint64_t length)
 {
     return length && !((address | length) % STUB_PAGE) &&
            range_fits(address, length, STUB_ADDRESS_END) &&
-           !ranges_overlap(address, length, stub->region, STUB_REGION);
+           !ranges_overlap(address, length, stub->wish.region, STUB_REGION);
 }
 
 static bool put(struct stub_thread *t, const struct stub_command *c)
@@ -239,7 +239,7 @@ static bool needs_report(struct stub_thread *t)
 static int check_regs(const struct stub_thread *t, const struct stub_regs *r)
 {
     bool ok = frame_is_canonical(r->fs_base) && frame_is_canonical(r->gs_base) &&
-              r->rip < STUB_ADDRESS_END && r->rip - t->stub->region >= STUB_REGION;
+              r->rip < STUB_ADDRESS_END && r->rip - t->stub->wish.region >= STUB_REGION;
 
     return ok ? 0 : -EINVAL;
 }
@@ -261,14 +261,14 @@ static int take_event(struct stub_thread *t, const struct stub_word *w, struct s
     memcpy(&f, (const void *)t->frame, sizeof(f));
     memcpy(&t->ran, t->stack + STUB_RESUMED_AT - STUB_STACK_AT, sizeof(t->ran));
     __asm__ volatile("" ::: "memory"); /* the copy is what is judged */
-    t->ran = w->arg[FRAME_TSC] - t->ran;
+    t->ran = t->stub->wish.tsc_faults ? 0 : w->arg[FRAME_TSC] - t->ran;
     if (!f.signo)
         return broken(t);
     if (came_early(t, &f, w->arg[FRAME_SIGNAL])) {
         *event = STUB_KICKED;
         return 0;
     }
-    if (f.rip - t->stub->region < STUB_REGION ||
+    if (f.rip - t->stub->wish.region < STUB_REGION ||
         !frame_read(&f, w->arg, &t->stub->host->ways, regs, event, address))
         return broken(t);
     return 0;

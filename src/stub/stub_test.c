@@ -231,6 +231,38 @@ START_TEST(test_kick)
 }
 END_TEST
 
+/* RDTSC and RDTSCP are events where that is asked for, and the stub itself gets along without. */
+START_TEST(test_tsc)
+{
+    struct rig g;
+
+    rig_open(&g, 1);
+    if (!stub_host_probe(g.host)->tsc_faults) {
+        rig_close(&g);
+        return;
+    }
+    for (unsigned faults = 0; faults < 2; faults++) {
+        stub_destroy(g.stub);
+        ck_assert_int_eq(stub_create(&g.stub, g.host, &(struct stub_wish){REGION, faults}), 0);
+        g.t = stub_thread(g.stub, 0);
+        rig_map(&g);
+        CODE_BYTES(&g, 0x90, 0x0f, 0x31, 0x0f, 0x0b); /* nop; rdtsc; ud2 */
+        for (unsigned i = 0; i < 3; i++) {
+            g.regs.rip = CODE;
+            rig_run(&g);
+            ck_assert_int_eq(g.event, STUB_FAULT);
+            ck_assert_uint_eq(g.regs.rip, CODE + (faults ? 1 : 3));
+        }
+        ck_assert(faults ? stub_ran(g.t) == 0 : stub_ran(g.t) > 0);
+        CODE_BYTES(&g, 0x0f, 0x01, 0xf9, 0x0f, 0x0b); /* rdtscp */
+        g.regs.rip = CODE;
+        rig_run(&g);
+        ck_assert_uint_eq(g.regs.rip, CODE + (faults ? 0 : 3));
+    }
+    rig_close(&g);
+}
+END_TEST
+
 START_TEST(test_threads)
 {
     struct rig g;
@@ -287,6 +319,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_selectors);
     UNIT_TEST(s, test_vectors);
     UNIT_TEST(s, test_kick);
+    UNIT_TEST(s, test_tsc);
     UNIT_TEST(s, test_threads);
 }
 

@@ -35,10 +35,15 @@ static bool has_usual_fpu(const struct x86_cpu *c)
     return !(c->fpu_slow & traps);
 }
 
+bool direct_needs_tsc(const struct x86_cpu *c)
+{
+    return c->tsc_offset || c->cr4 & X86_CR4_TSD || c->vm->jit.direct_tsc;
+}
+
 bool direct_may_run(const struct x86_cpu *c)
 {
     return in_64bit(c) && (c->rflags & FLAGS_LOOKED_AT) == X86_FLAG_IF && has_usual_selectors(c) &&
-           has_usual_fpu(c) && !(c->cr4 & X86_CR4_TSD) && !c->tsc_offset && !(c->dr7 & 0xff) &&
+           has_usual_fpu(c) && (!direct_needs_tsc(c) || c->direct->vm->tsc_faults) && !(c->dr7 & 0xff) &&
            !c->mov_ss_shadow && !(c->rip >> 47);
 }
 

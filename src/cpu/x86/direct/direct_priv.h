@@ -75,6 +75,7 @@ struct space {
     uint64_t root;      /* 0: free */
     uint64_t serial;    /* never the same twice */
     struct stub *stub;
+    bool tsc_faults;    /* RDTSC is an event in it */
     unsigned slot;      /* of the top-level table, in which the stub has its own pages */
     unsigned inside;    /* vCPUs that run in it or are about to */
     uint64_t used;      /* when it was last entered, in entries */
@@ -130,6 +131,7 @@ struct direct_vm {
     bool always;
     bool judged, works;     /* the host has been probed; it serves */
     bool scan_cpuid;        /* the host cannot make CPUID fault */
+    bool tsc_faults;        /* it can make RDTSC fault */
     uint64_t us;            /* TSC ticks in a microsecond */
     /* Ticks that an event takes with all that follows at least, and hand-overs alone. They shrink if one is
      * seen that took less: the host may have been busy when it was probed. */
@@ -204,6 +206,8 @@ void direct_import(struct x86_cpu *c, struct stub_thread *t);
 
 /* May the CPU's state of now run in a stub? Its mode, selectors, flags and features. */
 bool direct_may_run(const struct x86_cpu *c);
+/* Must RDTSC be an event, since the guest's TSC is not the host's, or is not for programs? */
+bool direct_needs_tsc(const struct x86_cpu *c);
 
 /* ---- direct_vm.c: under the lock ---- */
 

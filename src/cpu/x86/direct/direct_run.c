@@ -60,6 +60,12 @@ static cold void die(struct x86_cpu *c)
              "the host has killed a process in which a program of the guest ran");
 }
 
+/* How long the program has run natively in so many ticks. */
+static uint64_t ran(const struct space *s, const struct stub_thread *t, uint64_t ticks, uint64_t round_trip)
+{
+    return s->tsc_faults ? ticks - MIN(ticks, round_trip) : stub_ran(t);
+}
+
 static bool is_event(int r, enum stub_event event)
 {
     return likely(!r && event != STUB_BROKEN && event != STUB_DIED);
@@ -156,7 +162,7 @@ static void run(struct x86_cpu *c, const void *code)
     times.left = clock_tsc();
     if (is_event(r, event)) { /* while it is inside: another vCPU may have the stub destroyed when nobody is */
         direct_import(c, t);
-        times.native = entered ? stub_ran(t) : 0;
+        times.native = entered ? ran(s, t, times.left - times.entered, d->vm->round_trip) : 0;
     }
     direct_lock(d->vm);
     s->inside--;

@@ -12,6 +12,7 @@
 #include "cpu/x86/direct/direct_priv.h"
 
 #define LAST_SLOT 254u /* the last but one of the lower half: Linux has stacks and libraries in the last */
+#define SLOT_BYTES (UINT64_C(1) << 39) /* that it spans */
 #define USUAL_MHZ 2500
 #define STUB_REST_MS 1000 /* where there was no stub to be had */
 
@@ -35,6 +36,7 @@ static void judge(struct direct_vm *v, const struct stub_probe *probe)
         v->us = MAX(tsc_rate_khz(v->vm->tsc) / 1000, 1u);
         v->round_trip = UINT64_MAX;
         policy_round_trip(v, v->us * MAX(probe->round_trip_ns, (uint64_t)1000) / 1000);
+        v->tsc_faults = probe->tsc_faults;
         v->scan_cpuid = !probe->cpuid_faults || v->vm->jit.direct_scan;
         v->works = true;
         log_info("guest programs run directly where that pays: %llu ns an event, %llu a page mapped, "
@@ -135,7 +137,8 @@ static bool choose_slot(const struct x86_cpu *c, unsigned *ret)
 
 bool direct_has_stub(const struct x86_cpu *c, const struct space *s)
 {
-    return s->root == c->direct->root && s->stub && direct_slot_is_empty(c, s->slot);
+    return s->root == c->direct->root && s->stub && direct_slot_is_empty(c, s->slot) &&
+           (s->tsc_faults || !direct_needs_tsc(c));
 }
 
 /* Room for one, and where its own pages may be. Under the lock. */
@@ -160,14 +163,15 @@ static bool is_served(const struct x86_cpu *c, const struct space *s)
 }
 
 /* Under the lock. False: somebody else has been quicker, with whatever. */
-static bool adopt(struct x86_cpu *c, struct space *s, struct stub *stub, unsigned slot)
+static bool adopt(struct x86_cpu *c, struct space *s, struct stub *stub, const struct stub_wish *wish)
 {
     struct direct_vm *v = c->direct->vm;
 
     if (s->root != c->direct->root || s->stub || v->stubs >= DIRECT_STUBS)
         return false;
     s->stub = stub;
-    s->slot = slot;
+    s->slot = wish->region / SLOT_BYTES;
+    s->tsc_faults = wish->tsc_faults;
     s->serial = ++v->serial; /* what vCPUs know of it is about another */
     v->stubs++;
     c->count.direct_stubs++;
@@ -177,9 +181,10 @@ static bool adopt(struct x86_cpu *c, struct space *s, struct stub *stub, unsigne
 bool direct_need_stub(struct x86_cpu *c, struct space *s, bool *ret_fresh)
 {
     struct direct_vm *v = c->direct->vm;
+    struct stub_wish wish = {.tsc_faults = direct_needs_tsc(c)};
     struct stub *stub;
     bool served, room = false;
-    unsigned slot;
+    unsigned slot = 0;
 
     *ret_fresh = false;
     direct_lock(v);
@@ -189,11 +194,12 @@ bool direct_need_stub(struct x86_cpu *c, struct space *s, bool *ret_fresh)
     direct_unlock(v);
     if (likely(served) || !room)
         return served;
-    if (stub_create(&stub, v->host, (uint64_t)slot << 39) < 0)
+    wish.region = slot * SLOT_BYTES;
+    if (stub_create(&stub, v->host, &wish) < 0)
         stub = NULL;
     direct_lock(v);
     if (stub)
-        *ret_fresh = adopt(c, s, stub, slot);
+        *ret_fresh = adopt(c, s, stub, &wish);
     else if (s->root == c->direct->root && !s->stub)
         s->rests_until = clock_tsc() + STUB_REST_MS * 1000 * v->us; /* to ask again takes time */
     direct_unlock(v);

@@ -63,7 +63,8 @@ static bool apply_direct(struct jit_options *o, const char *how)
         return true;
     }
     o->direct_scan |= !strcmp(how, "scan");
-    return !strcmp(how, "scan");
+    o->direct_tsc |= !strcmp(how, "tsc");
+    return !strcmp(how, "scan") || !strcmp(how, "tsc");
 }
 
 static int apply(struct jit_options *o, const char *word, struct vz_error *err)
@@ -95,7 +96,7 @@ static int apply(struct jit_options *o, const char *word, struct vz_error *err)
     }
     if (!strncmp(word, "direct=", 7)) {
         if (!apply_direct(o, word + 7))
-            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected on, off, always, check or scan",
+            return error_set(err, EINVAL, VZ_ERROR_INVALID, "'%s': expected on, off, always, check, scan or tsc",
                              word);
         return 0;
     }

@@ -15,6 +15,7 @@
  *   direct=check     always, interpret what runs there too, and stop where they differ
  *                    (direct/direct_check.h); nothing is translated
  *   direct=scan      look for CPUID in code though the host's processor could make it fault
+ *   direct=tsc       have RDTSC fault in programs that run directly though the guest's TSC is the host's
  *
  * A new optimisation gets a member of enum jit_opt and a row in jit_options.c, and asks jit_has(). */
 #ifndef VZ_CPU_X86_JIT_OPTIONS_H
@@ -55,7 +56,7 @@ enum jit_direct { JIT_DIRECT_OFF, JIT_DIRECT_ON, JIT_DIRECT_ALWAYS };
 struct jit_options {
     bool on, check, perf, record;
     enum jit_direct direct; /* direct/direct.h */
-    bool direct_scan, direct_check;
+    bool direct_scan, direct_check, direct_tsc;
     uint32_t check_limit;  /* 0: none */
     uint32_t without;      /* bits 1 << enum jit_opt */
     uint32_t cache_bytes;

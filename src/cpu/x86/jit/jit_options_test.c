@@ -55,9 +55,9 @@ START_TEST(direct_execution_is_asked_for)
     struct jit_options o;
 
     ck_assert_int_eq(jit_options_parse("on", &o, NULL), 0);
-    ck_assert(o.direct == JIT_DIRECT_OFF && !o.direct_scan);
-    ck_assert_int_eq(jit_options_parse("direct=on,direct=scan", &o, NULL), 0);
-    ck_assert(o.on && o.direct == JIT_DIRECT_ON && o.direct_scan);
+    ck_assert(o.direct == JIT_DIRECT_OFF && !o.direct_scan && !o.direct_tsc);
+    ck_assert_int_eq(jit_options_parse("direct=on,direct=scan,direct=tsc", &o, NULL), 0);
+    ck_assert(o.on && o.direct == JIT_DIRECT_ON && o.direct_scan && o.direct_tsc);
     ck_assert_int_eq(jit_options_parse("off,direct=always", &o, NULL), 0);
     ck_assert(!o.on && o.direct == JIT_DIRECT_ALWAYS);
     ck_assert_int_eq(jit_options_parse("direct=check", &o, NULL), 0);
