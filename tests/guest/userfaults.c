@@ -55,7 +55,7 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         ".balign 4096; tsc: rdtsc; shl $32, %rdx; or %rdx, %rax; syscall\n"
         "tscp: rdtscp; mov %rcx, %rbx; shl $32, %rdx; or %rdx, %rax; syscall\n"
         "rdpid_: .byte 0xf3, 0x0f, 0xc7, 0xf8; mov %rax, %rbx; syscall\n" /* rdpid %rax */
-        "lsl_: lsl %edx, %ebx; syscall\n"
+        "lsl_: mov $0x7b, %edx; lsl %edx, %ebx; syscall\n" /* as Linux does it */
         "cpuid_: cpuid; mov %rcx, %r8; syscall\n"
         ".balign 4096; user_text_end: .popsection\n");
 extern char user_text[], user_text_end[];
@@ -345,6 +345,7 @@ static void copies(void)
     for (unsigned n = 0; n < 8192; n++)
         from[n] = (uint8_t)(n * 7);
     *page_entry((uint64_t)to) = (uint64_t)page | 7;
+    flush_page(to);
     for (unsigned at = 4000; at < 4096; at += 7) {
         before = prepare(copy);
         before.rsi = (uint64_t)from;
@@ -423,7 +424,6 @@ static void tscs(void)
     }
     gdt[15] = UINT64_C(0x0040f50000000000) | 0x5a5; /* as Linux keeps a CPU's number */
     before = prepare(lsl_);
-    before.rdx = 0x7b;
     run();
     CHECK_EQ("LSL of a descriptor of the kernel's", after.rbx, 0x5a5);
 }
