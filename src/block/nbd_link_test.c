@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fd_message.h"
+#include "base/pass_fd.h"
 #include "block/blk_nbd.h"
 #include "block/nbd_child.h"
 #include "block/nbd_orders.h"
@@ -298,10 +298,9 @@ END_TEST
 static int take_order(int orders)
 {
     static struct nbd_order o;
-    const struct iovec iov = {&o, sizeof(o)};
     int end;
 
-    if (fd_message_receive(orders, &iov, 1, 0, &end) != (ssize_t)NBD_ORDER_LEN(uri) || end < 0)
+    if (pass_fd_receive(orders, &o, sizeof(o), &end, 0) != (ssize_t)NBD_ORDER_LEN(uri) || end < 0)
         _exit(1);
     return end;
 }
@@ -311,7 +310,7 @@ static int take_order(int orders)
 static void be_hostile(int orders, unsigned how)
 {
     struct nbd_dialled d = {.size = MIB, .block_min = 512, .block_preferred = 4096, .payload_max = MIB, .can = NBD_CAN_FLUSH};
-    const struct iovec iov = {&d, how == 3 ? 7 : sizeof(d)};
+    size_t len = how == 3 ? 7 : sizeof(d);
     int end = take_order(orders), fd = -1;
 
     memset(d.answer.text, 'x', sizeof(d.answer.text));
@@ -325,9 +324,9 @@ static void be_hostile(int orders, unsigned how)
     d.block_min = how == 5 ? 3 : how == 6 ? 0 : 512;
     d.block_preferred = how == 7 ? 7 : 4096;
     d.size = how == 8 ? 1 : how == 9 ? UINT64_MAX : MIB;
-    (void)!fd_message_send(end, &iov, 1, fd, 0);
+    (void)!pass_fd_send(end, &d, len, fd, 0);
     if (how == 10)
-        (void)!fd_message_send(end, &iov, 1, fd, 0);
+        (void)!pass_fd_send(end, &d, len, fd, 0);
     _exit(0);
 }
 

@@ -291,6 +291,37 @@ def test_flattening_that_is_killed_is_done_another_time(vz, one, tmp_path):
     runs(vz, "one")
 
 
+def test_what_a_killed_flattening_left_goes_at_the_next_start(vz, one):
+    """It was killed when the one image had its name, and before what it stands for was gone."""
+    for n in range(23):
+        assert vz("snapshot", "one", f"s{n}").status == 0
+    aside = one.parent / "aside"
+    aside.mkdir()
+    for image in one.glob("disk*"):
+        os.link(image, aside / image.name)
+    assert vz("snapshot", "one", "last").status == 0
+    flattened(one)
+    for tag in tags(vz):
+        assert vz("snapshot", "one", tag, "--delete").status == 0
+    assert vz("stop", "--now", "one").status == 0
+    end = time.monotonic() + 60
+    while (one / ".flat.gone").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    kept = {image.name for image in one.glob("disk*")}
+    left = {image.name for image in aside.iterdir()} - kept
+    assert left
+    for name in left:
+        os.link(aside / name, one / name)
+    (one / ".flat.gone").write_text(json.dumps([{"type": "diskImage", "path": name} for name in sorted({*left, *kept})]))
+    assert vz("start", "one").status == 0
+    while (one / ".flat.gone").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert {image.name for image in one.glob("disk*")} == kept
+    runs(vz, "one")
+
+
 def test_no_room_for_a_snapshot(vz, machine, home):  # noqa: F811
     """The machine's process may write files of 2 MiB: the state is longer."""
     folder = machine("one", "--serial", "stdio", code=COUNTING)

@@ -137,6 +137,47 @@ def test_a_saved_state_travels(vz, home, machine, tmp_path, monkeypatch):
     assert r.status == 1 and "is saved already" in r.err, r
 
 
+def test_a_saved_state_fits_the_disks_as_they_were(vz, home, machine, tmp_path):
+    """Whenever the state was copied, and however old a disk looks that took another's place."""
+    folder = machine("one", "--serial", "stdio", "--disk", "disk.img", code=COUNTING)
+    disk, state, copy = folder / "disk.img", tmp_path / "state", tmp_path / "copy"
+    disk.write_bytes(bytes(1 << 20))
+    assert vz("start", "one").status == 0 and vz("save", "one", "--to", state).status == 0
+    before = disk.stat()
+    copy.write_bytes(state.read_bytes())
+    copy.chmod(0o600)
+    assert vz("restore", "one", "--from", copy).status == 0  # its own time says nothing
+    assert vz("stop", "--now", "one").status == 0
+
+    def refused(text):
+        copy.touch()
+        r = vz("restore", "one", "--from", copy)
+        assert r.status == 1 and text in r.err and "--force" in r.err and info(vz, "one")["state"] == "stopped", r
+
+    disk.write_bytes(b"else".ljust(1 << 20))
+    refused("disk.img has been written since")
+    os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns - 1))  # an older one
+    refused("disk.img has been written since")
+    disk.write_bytes(bytes(2 << 20))
+    refused("disk.img had 1048576 bytes")
+    os.rename(disk, folder / "other.img")
+    config = json.loads((folder / "config.json").read_text())
+    config["storageDevices"][0]["attachment"]["path"] = "other.img"
+    (folder / "config.json").write_text(json.dumps(config))
+    refused("other.img was no disk of the machine")
+    config["storageDevices"][0]["attachment"]["path"] = "disk.img"
+    (folder / "config.json").write_text(json.dumps(config))
+    disk.write_bytes(bytes(1 << 20))
+    os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns))  # brought back
+    assert vz("restore", "one", "--from", copy).status == 0
+    assert vz("stop", "--now", "one").status == 0
+    (folder / "left.json").write_text("no JSON")  # then times are all that there is
+    os.utime(copy, (1, 1))
+    r = vz("restore", "one", "--from", copy)
+    assert r.status == 1 and "was not saved out of this folder, and disk.img is younger" in r.err, r
+    assert vz("restore", "one", "--from", copy, "--force").status == 0
+
+
 def test_a_saved_state_that_does_not_fit(vz, home, machine):
     folder = machine("one", "--serial", "stdio", code=COUNTING)
     state = folder / "saved.state"

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,7 +22,8 @@
 
 #define DUE_AT  24u /* layers of a disk: from then on behind the user's back... */
 #define FULL_AT 56u /* ...and from then on before his eyes: whoever was to do it was too slow, or could not */
-#define HALF_DONE ".flat.new" /* of who has the lock */
+#define HALF_DONE ".flat.new"  /* of who has the lock, */
+#define TO_SWEEP  ".flat.gone" /* and what he will not need any more when that has its name: a JSON array of images */
 #define ROOM_LEFT (64u << 20)
 #define LOCK_MS 30000
 #define OPEN_MAX_HERE 4096
@@ -162,11 +164,38 @@ static bool is_below(const struct bundle *b, const char *name)
     return below;
 }
 
+static bool note(const struct bundle *b, const json_t *images)
+{
+    struct vz_error ignored;
+    char *text = json_dumps(images, JSON_COMPACT);
+    bool ok = text && bundle_write(b, TO_SWEEP, text, strlen(text), &ignored) == 0;
+
+    free(text);
+    return ok;
+}
+
+/* What nothing needs of the images that were noted; and the note. */
+static void sweep_noted(struct bundle *b)
+{
+    struct vz_error ignored;
+    char *text = bundle_has(b, TO_SWEEP) ? bundle_read(b, TO_SWEEP, NULL, &ignored) : NULL;
+    json_t *images = text ? json_loads(text, 0, NULL) : NULL; /* whoever has them open keeps them */
+
+    free(text);
+    if (bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0) {
+        if (images)
+            snapshot_sweep_disks(b, images);
+        unlinkat(b->fd, TO_SWEEP, 0);
+        bundle_unlock(b, BUNDLE_CHANGE);
+    }
+    json_decref(images);
+}
+
 /* Only then is the lock for changes held, and for moments, so nobody waits for the copy, nor for the disk. */
 static bool replace(struct bundle *b, const char *name, const struct stat *old)
 {
-    json_t *images = images_from(b, name); /* whoever has them open keeps them */
-    bool ok = bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0;
+    json_t *images = images_from(b, name);
+    bool ok = images && note(b, images) && bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0;
 
     if (ok) {
         ok = is_same(b, name, old) && is_below(b, name) && take_over(b, old) &&
@@ -174,11 +203,9 @@ static bool replace(struct bundle *b, const char *name, const struct stat *old)
         bundle_unlock(b, BUNDLE_CHANGE);
     }
     ok = ok && fsync(b->fd) == 0;
-    if (ok && bundle_lock_soon(b, BUNDLE_CHANGE, LOCK_MS, NULL) == 0) {
-        snapshot_sweep_disks(b, images);
-        bundle_unlock(b, BUNDLE_CHANGE);
-    }
     json_decref(images);
+    if (ok)
+        sweep_noted(b);
     return ok;
 }
 
@@ -224,6 +251,8 @@ static bool flatten_alone(const struct bundle *b, bool waits, struct vz_error *e
     ok = bundle_lock_soon(&own, BUNDLE_FLATTEN, waits ? LOCK_MS : 0, err) == 0;
     if (ok) {
         unlinkat(own.fd, HALF_DONE, 0); /* a crash's */
+        if (bundle_has(&own, TO_SWEEP)) /* likewise */
+            sweep_noted(&own);
         ok = flatten_all(&own, err);
     }
     bundle_close(&own);
@@ -255,7 +284,7 @@ static void be_nobodys(void)
 static bool is_due(const struct bundle *b)
 {
     int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool is = look(b).depth >= DUE_AT || bundle_has(b, HALF_DONE);
+    bool is = look(b).depth >= DUE_AT || bundle_has(b, HALF_DONE) || bundle_has(b, TO_SWEEP);
 
     if (folder >= 0) {
         (void)!fchdir(folder);

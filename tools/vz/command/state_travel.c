@@ -8,9 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bundle/config_json.h"
 #include "bundle/copy.h"
-#include "bundle/layer.h"
+#include "bundle/fitting.h"
 #include "bundle/saved_file.h"
 #include "bundle/settle.h"
 #include "failure.h"
@@ -95,6 +94,7 @@ bool state_go(struct bundle *b, int cwd, const char *to)
     struct vz_error err = {.code = VZ_ERROR_NONE};
     bool ok = bundle_lock(b, BUNDLE_RUN, &err) == 0;
 
+    ok = ok && fitting_note(b, BUNDLE_STATE, &err);
     if (ok && renameat(b->fd, BUNDLE_STATE, cwd, to) < 0)
         ok = errno == EXDEV ? copy_out(b, cwd, to, &err) : fail_errno(&err, to) == 0;
     if (!ok) {
@@ -108,47 +108,11 @@ bool state_go(struct bundle *b, int cwd, const char *to)
 
 /* ---- Into the folder ------------------------------------------------------------------------ */
 
-struct fitting {
-    const struct bundle *b;
-    struct timespec saved;
-    char written[LAYER_NAME_MAX]; /* a disk that is younger; "": none */
-};
-
-/* config_path_fn */
-static bool look_at(void *arg, json_t *object, const char *member, const char *path)
-{
-    struct fitting *f = arg;
-    struct stat st;
-
-    if (!layer_is_for(object) || strcmp(member, "path") || fstatat(f->b->fd, path, &st, 0) < 0)
-        return true;
-    if (st.st_mtim.tv_sec < f->saved.tv_sec ||
-        (st.st_mtim.tv_sec == f->saved.tv_sec && st.st_mtim.tv_nsec <= f->saved.tv_nsec))
-        return true;
-    strncpy(f->written, path, sizeof(f->written) - 1);
-    return false;
-}
-
-static bool fits_disks(const struct bundle *b, const struct stat *state, const char *from, struct vz_error *err)
-{
-    struct fitting f = {.b = b, .saved = state->st_mtim};
-    json_t *json = bundle_config_as_is(b, err);
-
-    if (!json)
-        return false;
-    (void)config_paths(json, look_at, &f);
-    json_decref(json);
-    return !f.written[0] || fail_false(err, VZ_ERROR_RESTORE,
-                                       "%.100s has been written since %.100s was saved, which would not fit it: "
-                                       "--force goes on in any case", f.written, from);
-}
-
 bool state_come(const struct bundle *b, int cwd, const char *from, bool force)
 {
     struct vz_error err = {.code = VZ_ERROR_NONE};
-    struct stat st;
 
-    if (fstatat(cwd, from, &st, 0) < 0) {
+    if (faccessat(cwd, from, R_OK, 0) < 0) {
         cli_error("%s: %s", from, strerror(errno));
         return false;
     }
@@ -156,7 +120,7 @@ bool state_come(const struct bundle *b, int cwd, const char *from, bool force)
         cli_error("%s: is saved already: 'vz start' goes on from that, or boots with --fresh", b->name);
         return false;
     }
-    if (!force && !fits_disks(b, &st, from, &err))
+    if (!force && !fitting_check(b, cwd, from, &err))
         return say(b, &err);
     unlinkat(b->fd, HALF_CAME, 0); /* a crash's */
     if (settle_now(b, &err) < 0 || copy_file(cwd, from, b->fd, HALF_CAME, NULL, NULL, &err) < 0)
