@@ -4,7 +4,9 @@ missed, no time jumps, and connections that lead out of the machine end as they 
 import contextlib
 import os
 import random
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -13,6 +15,7 @@ import pytest
 import guest_drivers
 
 from boots import trouble
+from conftest import SLOWER, VZ
 from test_runtime import DRIVERS, SCRIPT, Machine, until
 
 CYCLES = int(os.environ.get("VZ_CYCLES", 12))  # of an hour: VZ_CYCLES=300
@@ -151,8 +154,8 @@ def test_work_goes_on_through_many_saves(m):
 
 
 def test_an_idle_guest_wakes_up(m):
-    """Nothing but its own timer repairs a lost interrupt."""
-    for _ in range(3):
+    """Nothing but its own timer repairs a lost interrupt, or a deadline that was set before what it counts by."""
+    for _ in range(max(3, CYCLES // 4)):
         m.guest("rm -f /woke; (sleep 1; : >/woke) &")
         time.sleep(0.3)
         m.cycle()
@@ -187,3 +190,54 @@ def test_a_connection_through_nat_ends(m):
         assert until(lambda: m.guest("! netstat -tn | grep ESTABLISHED")[0] == 0), m.guest("netstat -tn")
         for c in connections:
             c.close()
+
+
+# ---- Before there is anybody to ask ------------------------------------------------------------------------------
+
+BOOT = """
+for i in 1 2 3 4 5 6 7 8; do
+    dd if=/dev/urandom of=/block bs=64k count=4 2>/dev/null
+    dd if=/block of=/dev/vda bs=64k seek=$i conv=notrunc,fsync 2>/dev/null
+    echo 3 >/proc/sys/vm/drop_caches
+    dd if=/dev/vda of=/again bs=64k skip=$i count=4 2>/dev/null
+    cmp /block /again || echo BAD
+    sleep 0.1
+done
+dmesg
+echo all is well
+poweroff -f
+"""
+
+
+def chopped(args, state, rng, cuts_max):
+    """A machine that is saved again and again, at random moments: (its output, how often it was saved, its exit status)."""
+    out, cuts, patience = b"", 0, 0
+    while True:
+        p = subprocess.Popen([VZ, "run", "--accel", "soft", *map(str, args), "--save", state, "--save-plain"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            more, err = p.communicate(timeout=None if cuts == cuts_max else rng.uniform(0.03, 0.6) + patience)
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGTERM)
+            more, err = p.communicate(timeout=300 * SLOWER)
+        if p.returncode == -signal.SIGTERM and b"saved to" not in err:
+            patience += 0.2  # there was no machine yet
+            continue
+        out += more
+        if p.returncode != -signal.SIGTERM:
+            return out.decode(errors="replace"), cuts, p.returncode
+        args, cuts = ["--restore", state], cuts + 1
+
+
+@pytest.mark.parametrize("seed", range(max(1, CYCLES // 10)))
+def test_a_boot_goes_on_from_any_moment(kernels, initramfs, files, tmp_path, monkeypatch, seed):
+    """While drivers look for their devices, and wait for the first answers of them."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with open(tmp_path / "disk", "wb") as f:
+        f.truncate(4 << 20)
+    drivers = (*guest_drivers.VIRTIO, "virtio_blk", *guest_drivers.NETWORK)
+    initrd = initramfs(guest_drivers.load(drivers) + BOOT, *files)
+    out, cuts, status = chopped(["--kernel", kernels["cloud"], "--initrd", initrd, "--cpus", "2", "--memory", "256M", "--cmdline",
+                                 "console=ttyS0 quiet watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300", "--disk", tmp_path / "disk",
+                                 "--net", "nat"], tmp_path / "state", random.Random(seed), 8 if CYCLES <= 12 else 40)
+    assert status == 0 and cuts >= 3 and "all is well" in out and "BAD" not in out and not trouble(out), (cuts, out)

@@ -336,6 +336,79 @@ def test_no_room_for_a_snapshot(vz, machine, home):  # noqa: F811
     runs(vz, "one")
 
 
+# What is done where the file system is full, and after it the same where there is room again: one of them fails, and says why.
+FULL = """
+    mount -t tmpfs -o size=64m tmpfs {mount} || exit 77
+    export VZ_HOME={mount}/home XDG_DATA_HOME={mount}/data
+    cp -r {source} {mount}/home; mkdir -p {mount}/data
+    {vz} start one || exit 10
+    {vz} snapshot one kept || exit 11
+    fill() {{ dd if=/dev/zero of={mount}/fill bs=64k; dd if=/dev/zero of={mount}/rest bs=4k; }} 2>/dev/null
+    running() {{ {vz} inspect one | grep -q '"state": "running"'; }}
+    fill
+    for command in 'snapshot one more' 'fork one' 'save one' 'save one --to {mount}/state'; do
+        {vz} $command && exit 20
+        running || exit 21
+    done
+    {vz} stop --now one || exit 27
+    for command in 'snapshot one more' 'clone one thin' 'clone --full one whole' 'create new --kernel home/one.vz/kernel --disk 1M'; do
+        {vz} $command && exit 28
+    done
+    {vz} start one || exit 29
+    {vz} rewind one kept
+    {vz} inspect one >/dev/null || exit 22
+    [ "$({vz} list --names)" = one ] || exit 23
+    [ "$({vz} snapshots one --json | grep -c tag)" = 1 ] || exit 24
+    [ -z "$(ls -A {mount}/home/one.vz | grep -E '^[.]vz-save|^snap-[2-9]')" ] || exit 25
+    [ -z "$(ls -A {mount}/home | grep -v '^one.vz$')" ] || exit 26
+    rm {mount}/fill {mount}/rest
+    running || {vz} start one || exit 30
+    for command in 'rewind one kept' 'snapshot one more' 'fork one --name two' 'save one' 'clone one thin' 'start one' 'stop --now two'; do
+        {vz} $command || exit 31
+    done
+    fill
+    {vz} snapshot one more --delete || exit 40
+    {vz} stop --now one && {vz} delete thin two one || exit 41
+    [ -z "$(ls -A {mount}/home)" ] || exit 42
+"""
+
+
+def test_copies_of_a_machine_on_a_full_disk(vz, one, tmp_path):
+    """On a file system of its own: nothing is half there, the machine goes on, and where there is room again, all works."""
+    assert vz("stop", "--now", "one").status == 0
+    mount = tmp_path / "full"
+    mount.mkdir()
+    script = FULL.format(mount=mount, source=one.parent, vz=VZ)
+    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script], capture_output=True, text=True, timeout=500)
+    if r.returncode == 77 or "unshare" in r.stderr:
+        pytest.skip("no mount namespaces here")
+    assert r.returncode == 0, (r.returncode, r.stdout, r.stderr)
+    assert r.stderr.count("No space left on device") >= 4, r.stderr
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_clones_and_deleted_snapshots_that_die_leave_machines(vz, one, home, seed):  # noqa: F811
+    """Killed in the middle: each machine that is there starts, and each snapshot that is there can be come back to."""
+    rng = random.Random(seed)
+    assert vz("snapshot", "one", "base").status == 0 and vz("stop", "--now", "one").status == 0
+    for n in range(ROUNDS):
+        killed(rng.uniform(0, 0.05), "clone", "one", f"c{n}")
+        assert vz("snapshot", "one", f"s{n}").status == 0
+        killed(rng.uniform(0, 0.05), "snapshot", "one", f"s{n}", "--delete")
+        killed(rng.uniform(0, 0.05), "delete", "c0")
+        names = vz("list", "--names").out.split()
+        assert "one" in names
+        for name in names:
+            runs(vz, name)
+            assert vz("stop", "--now", name).status == 0
+        for tag in tags(vz):
+            assert vz("rewind", "one", tag).status == 0
+            runs(vz, "one")
+            assert vz("stop", "--now", "one").status == 0
+    assert vz("clone", "one", "last").status == 0  # it sweeps
+    assert [f for f in os.listdir(home) if f.startswith(".")] == []
+
+
 def test_a_layer_that_is_only_read_keeps_what_is_below_it(vz, machine, home):  # noqa: F811
     folder = machine("one", "--disk", "disk.img")
     with open(folder / "disk.img", "wb") as f:

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -373,6 +374,23 @@ static void take_out(json_t *all, json_t *snapshot)
     json_array_remove(list, at);
 }
 
+/* Who makes room by removing a snapshot may have none for the list without it: then its memory goes first, where nobody
+ * else has it. After a crash in between it is still listed, and can be removed. */
+static int store_without(const struct bundle *b, json_t *all, json_t *snapshot, struct vz_error *err)
+{
+    const char *state = json_string_value(json_object_get(snapshot, "state"));
+    struct vz_error full;
+    struct stat st;
+    int r = store(b, all, &full);
+
+    if (r < 0 && full.code == VZ_ERROR_OUT_OF_DISK_SPACE && state && fstatat(b->fd, state, &st, 0) == 0 && st.st_nlink == 1 &&
+        bundle_remove_file(b, state, &full) == 0)
+        r = store(b, all, &full);
+    if (r < 0 && err)
+        *err = full;
+    return r;
+}
+
 int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *err)
 {
     json_t *all = snapshots_load(b, err), *now = all ? bundle_config_as_is(b, err) : NULL, *snapshot, *gone, *kept;
@@ -381,7 +399,7 @@ int snapshot_delete(const struct bundle *b, const char *tag, struct vz_error *er
     snapshot = json_incref(now ? find(b, all, tag, err) : NULL);
     if (snapshot) {
         take_out(all, snapshot);
-        r = store(b, all, err);
+        r = store_without(b, all, snapshot, err);
     }
     if (r == 0) {
         gone = json_pack("[O]", json_object_get(snapshot, "configuration"));
