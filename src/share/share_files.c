@@ -28,11 +28,10 @@ static int host_flags(const struct share *s, uint32_t asked)
     return flags;
 }
 
-/* May the guest keep what it has cached of the file? While the host may still write to it in the same tick
+/* May the guest keep what it has cached of the file, of which the host says st (NULL: nothing)? While the host may still write to it in the same tick
  * of its clock the time of change does not tell, so not then. */
-static uint32_t caching_flags(struct share *s, struct node *n, int fd)
+static uint32_t caching_flags(struct share *s, struct node *n, const struct statx *st)
 {
-    struct statx st;
     struct timespec now;
     bool keep;
 
@@ -40,16 +39,16 @@ static uint32_t caching_flags(struct share *s, struct node *n, int fd)
         return FOPEN_KEEP_CACHE;
     if (s->caching == SHARE_CACHE_NEVER)
         return session_has(s, FUSE_DIRECT_IO_ALLOW_MMAP) ? FOPEN_DIRECT_IO : 0;
-    if (stat_fd(fd, &st) < 0)
+    if (!st)
         return 0;
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&s->lock);
-    keep = n->settled && n->seen_size == st.stx_size && n->seen_sec == st.stx_mtime.tv_sec &&
-           n->seen_nsec == st.stx_mtime.tv_nsec;
-    n->seen_size = st.stx_size;
-    n->seen_sec = st.stx_mtime.tv_sec;
-    n->seen_nsec = st.stx_mtime.tv_nsec;
-    n->settled = st.stx_mtime.tv_sec + 1 < now.tv_sec;
+    keep = n->settled && n->seen_size == st->stx_size && n->seen_sec == st->stx_mtime.tv_sec &&
+           n->seen_nsec == st->stx_mtime.tv_nsec;
+    n->seen_size = st->stx_size;
+    n->seen_sec = st->stx_mtime.tv_sec;
+    n->seen_nsec = st->stx_mtime.tv_nsec;
+    n->settled = st->stx_mtime.tv_sec + 1 < now.tv_sec;
     pthread_mutex_unlock(&s->lock);
     return keep ? FOPEN_KEEP_CACHE : 0;
 }
@@ -59,9 +58,9 @@ static bool writes(uint32_t flags)
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-static int open_out(struct share *s, struct node *n, int fd, int flags, struct fuse_open_out *ret)
+static int open_out(struct share *s, struct node *n, int fd, int flags, const struct statx *st, struct fuse_open_out *ret)
 {
-    *ret = (struct fuse_open_out){.open_flags = caching_flags(s, n, fd)};
+    *ret = (struct fuse_open_out){.open_flags = caching_flags(s, n, st)};
     return handle_new(s, n, fd, flags, false, &ret->fh);
 }
 
@@ -104,10 +103,12 @@ int file_open(struct share *s, struct node *n, int flags)
 static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
 {
     int flags = host_flags(s, asked), fd = file_open(s, n, flags);
+    struct statx st;
 
-    if (fd >= 0)
-        dax_opened(s, n);
-    return fd < 0 ? fd : open_out(s, n, fd, flags, ret);
+    if (fd < 0)
+        return fd;
+    dax_opened(s, n);
+    return open_out(s, n, fd, flags, s->caching == SHARE_CACHE_AUTO && !stat_fd(fd, &st) ? &st : NULL, ret);
 }
 
 int op_open(struct call *c)
@@ -136,6 +137,7 @@ struct creation {
     struct node *parent;
     int fd;      /* of parent */
     int file;    /* made; -1: it was there */
+    struct statx st; /* what the host says of it */
     struct tag want;
     struct acl acl;
 };
@@ -148,10 +150,15 @@ static int give_acl(const struct share *s, struct creation *k)
     return acl_give(s, k->parent->root, path, &k->want, &k->acl);
 }
 
+/* The host's file, as it was made, is what the guest is to see: it has neither a tag nor a list. */
+static bool is_as_made(const struct share *s, const struct creation *k)
+{
+    return !k->acl.len && owner_is_plain(s, &k->st, &k->want);
+}
+
 static int create_file(struct share *s, struct creation *k, bool unnamed)
 {
     int flags = host_flags(s, k->in.flags) | O_CLOEXEC | O_NOFOLLOW;
-    struct statx st;
     int r;
 
     if (unnamed)
@@ -160,37 +167,50 @@ static int create_file(struct share *s, struct creation *k, bool unnamed)
         k->file = openat(k->fd, k->name, flags | O_CREAT | O_EXCL, owner_host_mode(s, &k->want));
     if (k->file < 0)
         return errno == EEXIST && !(k->in.flags & O_EXCL) ? 0 : -errno;
-    r = stat_fd(k->file, &st);
+    r = stat_fd(k->file, &k->st);
     if (!r)
-        r = owner_made(s, k->parent->root, k->file, &k->want, &st);
+        r = owner_made(s, k->parent->root, k->file, &k->want, &k->st);
     if (!r)
         r = give_acl(s, k);
+    if (!r && !is_as_made(s, k))
+        r = stat_fd(k->file, &k->st);
     if (r < 0 && !unnamed)
         unlinkat(k->fd, k->name, 0);
     return r;
 }
 
-/* The entry of an unnamed file. */
-static int look_up_unnamed(struct share *s, struct creation *k, struct fuse_entry_out *ret)
+/* A file without a name is found by its descriptor only. */
+static int adopt(struct share *s, struct node *n, int file)
 {
     char path[PROC_PATH_MAX];
-    struct statx st;
+    int fd;
+
+    proc_path(path, file, NULL);
+    fd = open(path, O_PATH | O_CLOEXEC);
+    return fd < 0 ? -errno : node_adopt(s, n, fd);
+}
+
+/* The entry of what was made, which needs no look at its name: that may be another file's by now, as after any open(). */
+static int enter_made(struct share *s, struct creation *k, bool unnamed, struct fuse_entry_out *ret)
+{
+    struct statx st = k->st;
     struct node *n;
-    int r = stat_fd(k->file, &st), fd;
+    int r = node_found(s, k->parent, k->name, &st, &n);
 
     if (r < 0)
         return r;
-    proc_path(path, k->file, NULL);
-    fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    r = node_found(s, k->parent, k->name, &st, &n);
-    if (r < 0) {
-        close(fd);
-        return r;
+    if (unnamed)
+        r = adopt(s, n, k->file);
+    if (is_as_made(s, k)) {
+        owner_view_plain(s, &st);
+    } else {
+        char path[PROC_PATH_MAX];
+
+        proc_path(path, k->file, NULL);
+        owner_view(s, k->parent->root, path, &st, NULL);
     }
-    r = node_adopt(s, n, fd);
-    owner_view(s, k->parent->root, path, &st, NULL);
+    if (st.stx_mode & (S_ISUID | S_ISGID))
+        n->privileges = true;
     fill_entry(s, n, &st, ret);
     if (r < 0)
         node_forget(s, n->id, 1);
@@ -201,21 +221,16 @@ static int look_up_unnamed(struct share *s, struct creation *k, struct fuse_entr
 static int create_node(struct share *s, struct creation *k, bool unnamed, struct fuse_entry_out *entry,
                        struct fuse_open_out *open)
 {
-    struct statx st;
     struct node *n;
     int r = create_file(s, k, unnamed);
 
     if (!r)
-        r = unnamed ? look_up_unnamed(s, k, entry) : look_up(s, k->parent, k->fd, k->name, entry);
+        r = k->file >= 0 ? enter_made(s, k, unnamed, entry) : look_up(s, k->parent, k->fd, k->name, entry);
     n = r < 0 ? NULL : node_get(s, entry->nodeid);
     if (!r && !n)
         r = -ESTALE;
-    if (!r && k->file >= 0)
-        r = stat_fd(k->file, &st);
-    if (!r && k->file >= 0 && !node_is(n, &st))
-        r = -ESTALE; /* somebody has put another file there */
     if (!r && k->file >= 0) {
-        r = open_out(s, n, k->file, host_flags(s, k->in.flags), open);
+        r = open_out(s, n, k->file, host_flags(s, k->in.flags), &k->st, open);
         k->file = -1; /* the handle's */
     } else if (!r) {
         r = open_node(s, n, k->in.flags, open);

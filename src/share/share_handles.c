@@ -179,6 +179,23 @@ void handles_lose(struct share *s, struct node *n)
     }
 }
 
+int node_hold(struct share *s, struct node *n, struct hold *ret)
+{
+    *ret = (struct hold){.handle = n->root ? handle_of(s, n) : NULL};
+    if (!ret->handle)
+        return node_fd(s, n, &ret->fd);
+    ret->fd = ret->handle->fd;
+    return 0;
+}
+
+void node_let_go(struct share *s, struct node *n, struct hold *hold)
+{
+    if (hold->handle)
+        handle_put(s, hold->handle);
+    else
+        node_fd_put(s, n);
+}
+
 int node_open(struct share *s, struct node *n, int flags)
 {
     char path[PROC_PATH_MAX];

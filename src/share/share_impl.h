@@ -240,6 +240,14 @@ struct handle *handle_get_file(struct share *s, uint64_t fh); /* the same, but n
 /* Any that the node has, to ask it something; NULL: none. */
 struct handle *handle_of(struct share *s, struct node *n);
 void handle_put(struct share *s, struct handle *h);
+/* A descriptor of a node, to ask something of: of a handle, if it has one, which is there already and whose name may be
+ * gone; else its own. Until node_let_go(). */
+struct hold {
+    struct handle *handle;
+    int fd;
+};
+int node_hold(struct share *s, struct node *n, struct hold *ret) must_check;
+void node_let_go(struct share *s, struct node *n, struct hold *hold);
 void handle_close(struct share *s, uint64_t fh);
 void handles_close_all(struct share *s);
 /* Close all that n has: the guest finds them to be stale after a restore. */
@@ -258,6 +266,8 @@ int file_open(struct share *s, struct node *n, int flags) must_check;
  * ret_tagged may be NULL. */
 void owner_view(const struct share *s, const struct root *root, const char *path, struct statx *st,
                 bool *ret_tagged);
+/* The same of a file that has no tag. */
+void owner_view_plain(const struct share *s, struct statx *st);
 /* The same of n, which st is of. What its tag says is remembered as long as the file's time of change stays, if that
  * was a while ago. name_in: path is a name (in that folder), which may have become another file's since; -1: it is a
  * descriptor's. */
@@ -278,6 +288,8 @@ mode_t owner_host_mode(const struct share *s, const struct tag *want);
 /* Is it kept as a regular file with a tag? */
 bool owner_needs_stand_in(const struct share *s, const struct root *root, const struct tag *want,
                           const struct statx *dir);
+/* Is a regular file or folder of which the host says host what want says, without a tag and without any change? */
+bool owner_is_plain(const struct share *s, const struct statx *host, const struct tag *want);
 /* It has just been made, is open as fd (O_PATH will do), and the host says st of it. */
 int owner_made(const struct share *s, const struct root *root, int fd, const struct tag *want,
                struct statx *st) must_check;

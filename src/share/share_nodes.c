@@ -627,19 +627,13 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
 
 int node_stat(struct share *s, struct node *n, struct statx *ret)
 {
-    struct handle *h = handle_of(s, n);
-    int fd, r;
+    struct hold hold;
+    int r = node_hold(s, n, &hold);
 
-    if (h) {
-        r = stat_fd(h->fd, ret);
-        handle_put(s, h);
-        return r;
-    }
-    r = node_fd(s, n, &fd);
     if (r < 0)
         return r;
-    r = stat_fd(fd, ret);
-    node_fd_put(s, n);
+    r = stat_fd(hold.fd, ret);
+    node_let_go(s, n, &hold);
     return r;
 }
 

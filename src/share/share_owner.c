@@ -151,6 +151,11 @@ void owner_view(const struct share *s, const struct root *root, const char *path
     lay_over(s, has ? &t : NULL, st);
 }
 
+void owner_view_plain(const struct share *s, struct statx *st)
+{
+    lay_over(s, NULL, st);
+}
+
 /* ---- Tags that are remembered: to read one takes longer than all the rest of a look-up --------- */
 
 static bool remembered(struct share *s, struct node *n, const struct statx *st, struct tag *ret, bool *ret_has)
@@ -221,29 +226,18 @@ void owner_tag_changed(struct share *s, struct node *n)
 int node_view(struct share *s, struct node *n, struct statx *ret, bool *ret_tagged)
 {
     char path[PROC_PATH_MAX];
-    int fd, r = node_fd(s, n, &fd);
+    struct hold hold;
+    int r = node_hold(s, n, &hold);
 
-    if (r == -ESTALE) { /* its name is gone, but it may be open */
-        struct handle *h = handle_of(s, n);
-
-        if (!h)
-            return r;
-        r = stat_fd(h->fd, ret);
-        proc_path(path, h->fd, NULL);
-        if (!r)
-            owner_view_node(s, n, path, -1, NULL, ret, ret_tagged);
-        handle_put(s, h);
-        return r;
-    }
     if (r < 0)
         return r;
-    r = stat_fd(fd, ret);
-    proc_path(path, fd, NULL);
+    r = stat_fd(hold.fd, ret);
+    proc_path(path, hold.fd, NULL);
     if (!r)
         owner_view_node(s, n, path, -1, NULL, ret, ret_tagged);
     if (!r && (ret->stx_mode & POWERS))
         n->privileges = true;
-    node_fd_put(s, n);
+    node_let_go(s, n, &hold);
     return r;
 }
 
@@ -275,6 +269,12 @@ mode_t owner_host_mode(const struct share *s, const struct tag *want)
     if (s->ownership != SHARE_MINE && !(want->mode & 07000))
         return mode;
     return mode | (S_ISDIR(want->mode) ? 0700 : 0600);
+}
+
+bool owner_is_plain(const struct share *s, const struct statx *host, const struct tag *want)
+{
+    return is_plain(s, host, want) && (want->mode & PERMISSIONS) == (host->stx_mode & PERMISSIONS) &&
+           (s->ownership != SHARE_SAME || (want->uid == host->stx_uid && want->gid == host->stx_gid));
 }
 
 static int set_mode(const char *path, mode_t mode)

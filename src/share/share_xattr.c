@@ -50,13 +50,19 @@ static int host_name(const struct share *s, const struct node *n, const char *na
     return snprintf(ret, XATTR_NAME_MAX + 1, XATTR_OURS "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
-/* The node's descriptor as a path, and the host's name; after 0 node_fd_put() and node_put(). */
-static int find(struct call *c, size_t at, bool write, struct node **ret, char path[PROC_PATH_MAX],
-                char name[XATTR_NAME_MAX + 1], size_t *ret_next)
+/* What a request is about, until found_done(). */
+struct found {
+    struct node *node;
+    struct hold hold;
+    char path[PROC_PATH_MAX];      /* of its descriptor */
+    char name[XATTR_NAME_MAX + 1]; /* the host's */
+};
+
+static int find(struct call *c, size_t at, bool write, struct found *ret, size_t *ret_next)
 {
     char guest_name[XATTR_NAME_MAX + 1];
     struct node *n = node_get(c->s, c->h.nodeid);
-    int fd, r = n ? call_text(c, at, guest_name, sizeof(guest_name), ret_next) : -ESTALE;
+    int r = n ? call_text(c, at, guest_name, sizeof(guest_name), ret_next) : -ESTALE;
 
     if (r == -ENAMETOOLONG)
         r = -ERANGE;
@@ -65,22 +71,22 @@ static int find(struct call *c, size_t at, bool write, struct node **ret, char p
     if (!r && write && n->root->read_only)
         r = -EROFS;
     if (!r)
-        r = host_name(c->s, n, guest_name, name);
+        r = host_name(c->s, n, guest_name, ret->name);
     if (!r)
-        r = node_fd(c->s, n, &fd);
+        r = node_hold(c->s, n, &ret->hold);
     if (r < 0) {
         node_put(c->s, n);
         return r;
     }
-    proc_path(path, fd, NULL);
-    *ret = n;
+    proc_path(ret->path, ret->hold.fd, NULL);
+    ret->node = n;
     return 0;
 }
 
-static void found_done(struct call *c, struct node *n)
+static void found_done(struct call *c, struct found *f)
 {
-    node_fd_put(c->s, n);
-    node_put(c->s, n);
+    node_let_go(c->s, f->node, &f->hold);
+    node_put(c->s, f->node);
 }
 
 /* A list of access, which says the mode, too. */
@@ -116,16 +122,15 @@ int op_setxattr(struct call *c)
 {
     bool extended = session_has(c->s, FUSE_SETXATTR_EXT);
     size_t at = extended ? sizeof(struct fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE, next;
-    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
     struct fuse_setxattr_in in = {0};
-    struct node *n;
+    struct found f;
     void *value;
     int r = call_args(c, &in, at, at);
 
     if (!r && in.size > VALUE_MAX)
         r = -E2BIG;
     if (!r)
-        r = find(c, HEADER_LEN + at, true, &n, path, name, &next);
+        r = find(c, HEADER_LEN + at, true, &f, &next);
     if (r < 0)
         return r == -ENODATA ? -EPERM : r;
     value = malloc(in.size + 1);
@@ -134,13 +139,14 @@ int op_setxattr(struct call *c)
     else if (next > c->out_len || iov_read(c->r->out, c->r->out_count, next, value, MIN(in.size, c->out_len - next)) < in.size)
         r = -EINVAL;
     else
-        r = set_value(c->s, n, path, name, value, &in);
-    if (r == -EACCES && (n->type == S_IFREG || n->type == S_IFDIR) && !owner_open_up(c->s, n->root, path))
-        r = set_value(c->s, n, path, name, value, &in);
-    if (!r && !strcmp(name, XATTR_OURS "security.capability"))
-        n->privileges = true;
+        r = set_value(c->s, f.node, f.path, f.name, value, &in);
+    if (r == -EACCES && (f.node->type == S_IFREG || f.node->type == S_IFDIR) &&
+        !owner_open_up(c->s, f.node->root, f.path))
+        r = set_value(c->s, f.node, f.path, f.name, value, &in);
+    if (!r && !strcmp(f.name, XATTR_OURS "security.capability"))
+        f.node->privileges = true;
     free(value);
-    found_done(c, n);
+    found_done(c, &f);
     return r;
 }
 
@@ -156,29 +162,28 @@ static bool asks_for_list(const struct call *c)
 
 int op_getxattr(struct call *c)
 {
-    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
     struct fuse_getxattr_in in;
-    struct node *n;
+    struct found f;
     char *value;
     size_t next;
     ssize_t len;
     int r = call_args(c, &in, sizeof(in), sizeof(in));
 
     if (!r)
-        r = find(c, HEADER_LEN + sizeof(in), false, &n, path, name, &next);
+        r = find(c, HEADER_LEN + sizeof(in), false, &f, &next);
     if (r == -EOPNOTSUPP && asks_for_list(c))
         return -ENODATA;
     if (r < 0)
         return r == -EPERM ? -ENODATA : r;
     in.size = MIN(in.size, VALUE_MAX);
     value = malloc(in.size + 1);
-    len = value ? getxattr(path, name, value, in.size) : -1;
+    len = value ? getxattr(f.path, f.name, value, in.size) : -1;
     r = len < 0 ? -errno : 0;
-    if (r == -EOPNOTSUPP && acl_is_name(name))
+    if (r == -EOPNOTSUPP && acl_is_name(f.name))
         r = -ENODATA;
-    if (!r && !strcmp(name, XATTR_OURS "security.capability"))
-        n->privileges = true;
-    found_done(c, n);
+    if (!r && !strcmp(f.name, XATTR_OURS "security.capability"))
+        f.node->privileges = true;
+    found_done(c, &f);
     if (!r && !in.size) {
         const struct fuse_getxattr_out out = {.size = (uint32_t)len};
 
@@ -218,17 +223,18 @@ int op_listxattr(struct call *c)
     struct fuse_getxattr_in in;
     size_t size = 0;
     ssize_t len = 0;
-    int fd, r = call_args(c, &in, sizeof(in), sizeof(in));
+    struct hold hold;
+    int r = call_args(c, &in, sizeof(in), sizeof(in));
 
     if (!n || !list)
         r = n ? -ENOMEM : -ESTALE;
     if (!r && n->root)
-        r = node_fd(c->s, n, &fd);
+        r = node_hold(c->s, n, &hold);
     if (!r && n->root) {
-        proc_path(path, fd, NULL);
+        proc_path(path, hold.fd, NULL);
         len = listxattr(path, list, LIST_MAX);
         r = len < 0 && errno != EOPNOTSUPP ? -errno : 0;
-        node_fd_put(c->s, n);
+        node_let_go(c->s, n, &hold);
     }
     if (!r && len > 0) {
         list[len] = '\0';
@@ -248,18 +254,17 @@ int op_listxattr(struct call *c)
 
 int op_removexattr(struct call *c)
 {
-    char path[PROC_PATH_MAX], name[XATTR_NAME_MAX + 1];
-    struct node *n;
+    struct found f;
     size_t next;
-    int r = find(c, HEADER_LEN, true, &n, path, name, &next);
+    int r = find(c, HEADER_LEN, true, &f, &next);
 
     if (r < 0)
         return r;
-    r = removexattr(path, name) < 0 ? -errno : 0;
-    if (r == -EACCES && !owner_open_up(c->s, n->root, path))
-        r = removexattr(path, name) < 0 ? -errno : 0;
-    if (r == -ENODATA && acl_is_name(name))
+    r = removexattr(f.path, f.name) < 0 ? -errno : 0;
+    if (r == -EACCES && !owner_open_up(c->s, f.node->root, f.path))
+        r = removexattr(f.path, f.name) < 0 ? -errno : 0;
+    if (r == -ENODATA && acl_is_name(f.name))
         r = 0; /* a file without a list has that of its mode */
-    found_done(c, n);
+    found_done(c, &f);
     return r;
 }
