@@ -215,3 +215,30 @@ def test_fingers_are_where_they_were_put(guest):
     scale = places[4][0x35] / 5000, places[4][0x36] / 10000
     for n in range(5):
         assert abs(places[n][0x35] - 1000 * (n + 1) * scale[0]) <= 1 and abs(places[n][0x36] - 2000 * (n + 1) * scale[1]) <= 1
+
+
+def loop_switches():
+    """How often the machine's loop has gone to sleep."""
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/comm", encoding="utf-8") as f:
+            if f.read().strip() != "vz-loop":
+                continue
+        with open(f"/proc/self/task/{task}/status", encoding="utf-8") as f:
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
+    assert total, "there is no loop"
+    return total
+
+
+def test_nobody_is_woken_while_nobody_types(guest):
+    """With five devices whose drivers wait for reports the controller moves nothing, and the loop has the guest's own timers to
+    look after and nothing else."""
+    def state():
+        stats = guest.machine.stats()
+        return loop_switches(), stats["irqchip.timer_fires"], {k: v for k, v in stats.items() if k.startswith("xhci.")}
+
+    switches, timers, counted = state()
+    time.sleep(3)  # what is counted
+    after, timers_after, still = state()
+    assert counted and still == counted, (counted, still)
+    assert after - switches <= timers_after - timers + 3, (after - switches, timers_after - timers)
