@@ -85,6 +85,7 @@ static const struct state_field cpu_fields[] = {
     STATE_BOOL(struct x86_cpu_state, smi_pending),
     STATE_BOOL(struct x86_cpu_state, smm),
     STATE_BOOL(struct x86_cpu_state, smm_inside_nmi),
+    STATE_BOOL(struct x86_cpu_state, init_pending),
     STATE_UINT(struct x86_cpu_state, smbase),
     STATE_BOOL(struct x86_cpu_state, exception_pending),
     STATE_UINT_MAX(struct x86_cpu_state, exception_vector, 31),

@@ -44,6 +44,7 @@ int kvm_get_smm(struct hv_vcpu *v, const struct kvm_vcpu_events *e, struct x86_c
     ret->smm = v->vm->smm && e->smi.smm;
     ret->smi_pending = v->vm->smm && (e->smi.pending || atomic_load(&v->smi));
     ret->smm_inside_nmi = ret->smm && e->smi.smm_inside_nmi;
+    ret->init_pending = ret->smm && e->smi.latched_init;
     return r;
 }
 
@@ -55,6 +56,7 @@ int kvm_set_smm(struct hv_vcpu *v, struct kvm_vcpu_events *e, const struct x86_c
     e->smi.smm = s->smm;
     e->smi.pending = s->smi_pending;
     e->smi.smm_inside_nmi = s->smm_inside_nmi;
+    e->smi.latched_init = s->init_pending;
     e->flags |= KVM_VCPUEVENT_VALID_SMM;
     return kvm_set_msr(v, MSR_SMBASE, s->smbase);
 }

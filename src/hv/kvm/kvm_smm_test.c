@@ -102,6 +102,28 @@ START_TEST(a_state_in_the_mode_goes_on)
 }
 END_TEST
 
+START_TEST(an_init_waits_for_the_modes_end_in_the_state_too)
+{
+    struct x86_cpu_state s;
+    struct fx f, g;
+
+    BEGIN(&f, backends[_i / 2], calls_once, stops);
+    fx_run(&f);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
+    ck_assert(s.smm && !s.init_pending);
+    s.init_pending = true;
+    ck_assert_int_eq(hv_x86_set(f.hv, f.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(f.hv, f.cpu[0], &s), 0);
+    ck_assert(s.init_pending);
+    fx_init_smm(&g, backends[_i % 2], f.mem, 1, true);
+    ck_assert_int_eq(hv_x86_set(g.hv, g.cpu[0], &s), 0);
+    ck_assert_int_eq(hv_x86_get(g.hv, g.cpu[0], &s), 0);
+    ck_assert(s.smm && s.init_pending);
+    fx_fini(&g);
+    fx_fini(&f);
+}
+END_TEST
+
 START_TEST(a_machine_without_the_mode_refuses_its_states)
 {
     struct x86_cpu_state s;
@@ -128,6 +150,7 @@ static void add_tests(Suite *s)
     ON_EACH(s, an_smi_leads_into_the_mode_and_back, 2);
     ON_EACH(s, hidden_memory_is_seen_in_the_mode_only, 2);
     ON_EACH(s, a_state_in_the_mode_goes_on, 4);
+    ON_EACH(s, an_init_waits_for_the_modes_end_in_the_state_too, 4);
     UNIT_TEST(s, a_machine_without_the_mode_refuses_its_states);
 }
 

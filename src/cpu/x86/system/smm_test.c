@@ -225,10 +225,13 @@ START_TEST(the_mode_is_part_of_the_state)
     ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_HALT);
     interrupt(&m);
     x86_cpu_get(m.c, s);
-    ck_assert(s->smm && s->smi_pending && !s->smm_inside_nmi);
+    ck_assert(!s->init_pending);
+    x86_cpu_post(m.c, X86_PENDING_INIT); /* it waits for RSM */
+    x86_cpu_get(m.c, s);
+    ck_assert(s->smm && s->smi_pending && !s->smm_inside_nmi && s->init_pending);
     ck_assert_uint_eq(s->smbase, X86_SMBASE_RESET);
     ck_assert_int_eq(x86_cpu_set(other.c, s), 0);
-    ck_assert(other.c->smm && (other.c->pending & X86_PENDING_SMI));
+    ck_assert(other.c->smm && (other.c->pending & X86_PENDING_SMI) && (other.c->pending & X86_PENDING_INIT));
     other.vm->smm = false;
     ck_assert_int_eq(x86_cpu_set(other.c, s), -EINVAL);
     rig_destroy(&m);

@@ -41,6 +41,7 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
     ret->nmi_pending = c->nmi_count;
     ret->nmi_second = c->nmi_count > 1;
     ret->smi_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_SMI;
+    ret->init_pending = c->smm && atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_INIT;
     ret->exception_pending = c->fault.pending;
     ret->exception_vector = c->fault.pending ? c->fault.vector : 0;
     ret->exception_has_error = c->fault.pending && c->fault.has_error;
@@ -137,6 +138,8 @@ static int set_but_smi(struct x86_cpu *c, const struct x86_cpu_state *s)
     if (c->vm->host->tsc_changed)
         c->vm->host->tsc_changed(c->vm->host_arg, c->index, c->tsc_offset);
     set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
+    if (s->init_pending)
+        x86_cpu_post(c, X86_PENDING_INIT);
     set_fault(c, s);
     return 0;
 }
