@@ -2,6 +2,7 @@
 """Linux's sound driver: what a guest plays and records, sample by sample, in its time; and through a real
 PipeWire. programs/tone.c is the guest's part."""
 import array
+import contextlib
 import hashlib
 import os
 import re
@@ -163,15 +164,32 @@ def heard_at_the_monitor(path, run):
     return samples[next((i for i, v in enumerate(samples) if v), 0) // 2 * 2:], result
 
 
-def test_a_tone_through_pipewire(kernels, initramfs, files, sound_server, tmp_path):
-    seconds = 10
+@contextlib.contextmanager
+def load():
+    """Two programs that want all of two CPUs."""
+    busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for p in busy:
+            p.kill()
+            p.wait()
+
+
+MINUTE = pytest.param(60, load, marks=pytest.mark.skipif(os.environ.get("VZ_LONG") is None,
+                                                         reason="takes minutes: VZ_LONG=1"))
+
+
+@pytest.mark.parametrize("seconds,meanwhile", ((10, contextlib.nullcontext), MINUTE))
+def test_a_tone_through_pipewire(kernels, initramfs, files, sound_server, tmp_path, seconds, meanwhile):
     initrd = initramfs(LOAD + f"tone play /dev/snd/pcmC0D0p {seconds}\npoweroff -f\n", *files)
     played = tone(seconds * RATE)
     for _ in range(3):  # a host that is busy enough lets every sound server stutter
-        heard, r = heard_at_the_monitor(
-            tmp_path / "heard.wav",
-            lambda: boots.run(kernels["newer"], initrd, "--name", "talker", "--sandbox", "on",
-                              "--sound", "output=host"))
+        with meanwhile():
+            heard, r = heard_at_the_monitor(
+                tmp_path / "heard.wav",
+                lambda: boots.run(kernels["newer"], initrd, "--name", "talker", "--sandbox", "on",
+                                  "--sound", "output=host"))
         assert r.status == 0 and "PipeWire" not in r.err, r
         assert seconds * 1000 - 200 <= took_ms(r.out, "play") < seconds * 3000, r
         # It was converted to floating point and back: a sample may be off by one.
@@ -179,3 +197,46 @@ def test_a_tone_through_pipewire(kernels, initramfs, files, sound_server, tmp_pa
         if matching >= len(played):
             return
     raise AssertionError(f"a gap, or another sound, after {matching / 2 / RATE} s")
+
+
+def said_to_the_guest(path, said, run):
+    """A microphone, into which the samples are said over and over while run() runs."""
+    subprocess.run(["pw-cli", "create-node", "adapter", "{ factory.name=support.null-audio-sink node.name=microphone "
+                    "media.class=Audio/Source/Virtual object.linger=true audio.position=[FL FR] }"], check=True,
+                   stdout=subprocess.DEVNULL)
+    write_wav(path, said)
+    p = subprocess.Popen(["pw-play", "--target", "0", str(path)])
+    try:
+        for side in "FL", "FR":
+            until(lambda: subprocess.run(["pw-link", f"pw-play:output_{side}", f"microphone:input_{side}"],
+                                         stderr=subprocess.DEVNULL).returncode == 0)
+        return run()
+    finally:
+        p.kill()
+        p.wait()
+
+
+@pytest.mark.parametrize("seconds,meanwhile", ((5, contextlib.nullcontext), MINUTE))
+def test_recording_through_pipewire(kernels, initramfs, files, tmp_path, sound_server, seconds, meanwhile):
+    """What the guest has recorded is on a disk of its own."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes((seconds + 1) * RATE * 4))
+    initrd = initramfs(LOAD + guest_drivers.load(["virtio_blk"]) +
+                       f"tone record /dev/snd/pcmC0D0c {seconds} /said\ncat /said >/dev/vda\nsync\npoweroff -f\n", *files,
+                       *guest_drivers.files(tmp_path, ["virtio_blk"], kernel="newer"))
+    for _ in range(3):
+        with meanwhile():
+            r = said_to_the_guest(tmp_path / "said.wav", tone(96) * ((3 * seconds + 120) * RATE // 96), lambda: boots.run(
+                kernels["newer"], initrd, "--name", "listener", "--sound", "input=host", "--disk", str(disk)))
+        assert r.status == 0 and "PipeWire" not in r.err, r
+        heard = array.array("h", disk.read_bytes()[:seconds * RATE * 4])
+        first = next((i for i in range(0, len(heard), 2) if heard[i]), len(heard))
+        heard = heard[first:]
+        for phase in range(96):  # the tone's period, of both channels
+            expected = tone(96)[2 * phase:] + tone(96)[:2 * phase]
+            matching = next((i for i, v in enumerate(heard) if abs(v - expected[i % 192]) > 2), len(heard))
+            if matching > 1000:
+                break
+        if len(heard) > (seconds - 2) * RATE * 2 and matching == len(heard):
+            return
+    raise AssertionError(f"a gap, or another sound, after {(first + matching) / 2 / RATE} s")
