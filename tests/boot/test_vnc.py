@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What firmware draws, by VNC and in a browser's way; and clients that do as they should not."""
+import os
 import re
 import socket
 import struct
@@ -9,10 +10,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from random import Random
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ
+from conftest import LONG, ROOT, SLOWER, VZ
 
 sys.path.insert(0, f"{ROOT}/tests/lib")
 import rfb_client  # noqa: E402
@@ -112,6 +114,82 @@ def test_hostile_lengths(machine):
         client.sock.sendall(message)
         client.sock.close()
     machine.client()
+
+
+def taken(machine):
+    """How many threads and descriptors it has."""
+    return [len(os.listdir(f"/proc/{machine.p.pid}/{what}")) for what in ("task", "fd")]
+
+
+def until_as_few(machine, before):
+    """Connections take a while to end."""
+    end = time.monotonic() + LIMIT_S
+    while any(n > b for n, b in zip(now := taken(machine), before)):
+        assert time.monotonic() < end, (now, before)
+        time.sleep(0.2)
+
+
+def see_picture(client):
+    client.want(rfb_client.ENCODING_RAW)
+    client.ask(incremental=False)
+    client.update()
+
+
+def test_viewers_that_do_not_read_hold_up_nobody(machine):
+    """Nor their places: they are hung up on."""
+    before = taken(machine)
+    others = [machine.client() for _ in range(7)]
+    for other in others:
+        other.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        other.want(rfb_client.ENCODING_RAW)
+        for _ in range(20):
+            other.ask(incremental=False)
+    for _ in range(3):
+        began, client = time.monotonic(), machine.client()
+        see_picture(client)
+        assert time.monotonic() - began < 4 * SLOWER  # less than a silent one is waited for
+        client.sock.close()
+    until_as_few(machine, before)
+    for other in others:
+        other.sock.close()
+
+
+def test_hundreds_that_come_and_go(machine):
+    before, silent = taken(machine), []
+    for n in range(300 * LONG):
+        try:
+            s = machine.connect()
+            s.sendall((b"", b"RFB 003.008\n\1", b"GET / HTTP/1.1\r\n\r\n", b"\x16\3\1\0\xff", b"RFB 999.999\n")[n % 5])
+        except OSError:
+            continue  # it has had enough of us
+        silent.append(s)
+        if len(silent) > 60:  # more than it takes
+            silent.pop(0).close()
+    for s in silent:
+        s.close()
+    until_as_few(machine, before)
+    see_picture(machine.client())
+
+
+def test_nonsense_from_who_knows_the_password(machine):
+    """Of every kind of message, with whatever in it, whole and cut off."""
+    random = Random(15)
+    for n in range(60 * LONG):
+        client = machine.client()
+        data = b"".join(bytes([random.choice((0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 15, 150, 248, 250, 251, 252, 253, 255))]) +
+                        random.randbytes(random.choice((1, 3, 7, 19, 40))) for _ in range(random.randrange(1, 60)))
+        try:
+            client.sock.sendall(data[:random.randrange(1, len(data) + 1)])
+            if n % 3 == 0:
+                client.sock.shutdown(socket.SHUT_WR)
+                client.sock.settimeout(30)
+                while client.sock.recv(65536):
+                    pass
+        except OSError:
+            pass
+        client.sock.close()
+    assert machine.p.poll() is None
+    see_picture(machine.client())
 
 
 def test_the_page_is_for_one_browser(machine):
