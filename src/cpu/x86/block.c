@@ -17,6 +17,7 @@
 #define HASH_BUCKETS_FIRST (4u << 10) /* they double when there are more blocks than that, */
 #define HASH_BUCKETS_MAX   (256u << 10) /* up to these */
 #define PAGE_BUCKETS 16384u
+#define BESIDE_BITS  12
 #define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
 #define PLACE_UNIT 16u
@@ -33,6 +34,7 @@ struct block_cache {
     struct block_jump jumps[BLOCK_JUMPS_MAX + BLOCK_JUMPS_BEHIND];
     uint32_t hash[HASH_BUCKETS_MAX];  /* places of blocks */
     uint32_t page[PAGE_BUCKETS];
+    uint32_t beside[1u << BESIDE_BITS]; /* by the page of code and the page of addresses where it is right */
     uint32_t buckets;     /* of hash[] in use */
     uint32_t hashed;      /* blocks in there */
     uint32_t jump_fights; /* entries of jumps[] that took the place of one that was in use, since the last look */
@@ -118,6 +120,7 @@ void block_cache_empty(struct x86_cpu *c)
 
     zero(b->hash, b->buckets * sizeof(b->hash[0]));
     zero(b->page, sizeof(b->page));
+    zero(b->beside, sizeof(b->beside));
     zero(b->jumps, (jumps_in_use(c) + BLOCK_JUMPS_BEHIND) * sizeof(b->jumps[0]));
     begin(c);
     thunk_cache_empty(c); /* nothing refers to them any more */
@@ -355,17 +358,56 @@ static struct block *lookup(struct x86_cpu *c, const uint8_t *host, uint64_t lin
     return f.here ? to_front(cache, f.here) : f.anywhere;
 }
 
+/* Where the chain of blocks of a page goes on behind b. */
+static uint32_t *page_next(struct block *b, unsigned bucket)
+{
+    return page_bucket(block_page(b, 0)) == bucket ? &b->page_next : &block_end(b)->page_next;
+}
+
+/* Blocks of b's page of code that are right at addresses of the page of rip; others may be among them. */
+static uint32_t *beside_at(struct block_cache *cache, const struct block *b, uint64_t rip)
+{
+    uint64_t v = ((uint64_t)(uintptr_t)b->host >> MEM_PAGE_SHIFT) + (rip >> MEM_PAGE_SHIFT);
+
+    return &cache->beside[v * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BESIDE_BITS)];
+}
+
+static void beside_in(struct block_cache *cache, struct block *b)
+{
+    uint32_t *at = beside_at(cache, b, b->home_rip);
+
+    b->beside_next = *at;
+    *at = place_of(cache, b);
+}
+
+static void beside_out(struct block_cache *cache, struct block *b)
+{
+    uint32_t *at = beside_at(cache, b, b->home_rip), wanted = place_of(cache, b);
+
+    while (*at && *at != wanted)
+        at = &((struct block *)at_place(cache, *at))->beside_next;
+    if (*at)
+        *at = b->beside_next;
+}
+
+/* b is right at one address from now on. What can never move is beside nothing. */
+static void note_fixed(struct x86_cpu *c, struct block *b)
+{
+    if (jit_may_move(c, b->home_rip, b->home_rip))
+        beside_in(c->blocks, b);
+}
+
 static void insert(struct block_cache *cache, struct block *b)
 {
-    uint32_t *bucket;
+    unsigned bucket;
 
     if (cache->hashed == cache->buckets && cache->buckets < HASH_BUCKETS_MAX)
         grow_hash(cache);
     hash_in(cache, b);
     for (unsigned n = 0; n < 2 && block_page(b, n); n++) {
-        bucket = &cache->page[page_bucket(block_page(b, n))];
-        b->page_next[n] = *bucket;
-        *bucket = place_of(cache, b);
+        bucket = page_bucket(block_page(b, n));
+        *(n ? &block_end(b)->page_next : &b->page_next) = cache->page[bucket];
+        cache->page[bucket] = place_of(cache, b);
     }
 }
 
@@ -447,9 +489,13 @@ static void link_translation(struct x86_cpu *c, struct block *b)
 
 void block_translate(struct x86_cpu *c, struct block *b, uint64_t rip)
 {
+    bool fixed = b->fixed;
+
     b->home_rip = rip;
     b->tried = true;
     jit_translate(c, b);
+    if (b->fixed && !fixed)
+        note_fixed(c, b);
     link_translation(c, b);
 }
 
@@ -476,47 +522,84 @@ struct group {
     struct block *block[GROUP_MAX];
     unsigned count;
     uint64_t by; /* what their addresses change by */
+    uint64_t taken[MEM_PAGE_SIZE / 64]; /* bits of offsets in the page that have one where they go */
 };
 
-static struct block *page_next(struct block_cache *cache, const struct block *b, unsigned bucket)
+/* Is x, which is right at one address only, in the page of code of b, and right in the page of rip? */
+static bool is_near(const struct block *x, const struct block *b, uint64_t rip)
 {
-    return at_place(cache, b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1]);
+    return x->mode == b->mode && block_page(x, 0) == block_page(b, 0) && tlb_page(x->home_rip) == tlb_page(rip);
 }
 
-static bool is_taken(struct block_cache *cache, const struct block *b, uint64_t rip)
+static void note_taken(struct group *g, const struct block *x)
 {
-    const struct block *other = at_place(cache, *bucket_of(cache, b->host, b->mode));
+    unsigned offset = x->home_rip & (MEM_PAGE_SIZE - 1);
 
-    while (other && (other->host != b->host || other->mode != b->mode || !other->fixed || other->home_rip != rip))
-        other = at_place(cache, other->hash_next);
-    return other;
+    g->taken[offset / 64] |= BIT(offset % 64);
+}
+
+static bool is_taken(const struct group *g, const struct block *x)
+{
+    unsigned offset = x->home_rip & (MEM_PAGE_SIZE - 1);
+
+    return g->taken[offset / 64] & BIT(offset % 64);
 }
 
 /* May it go along with b, as if it had been looked up there? */
-static bool goes_along(struct x86_cpu *c, const struct block *x, const struct block *b, uint64_t by)
+static bool goes_along(struct x86_cpu *c, const struct group *g, const struct block *x, const struct block *b)
 {
-    uint64_t to = x->home_rip + by;
+    uint64_t to = x->home_rip + g->by;
 
-    return x != b && !x->dead && x->fixed && !x->crosses && !x->stays && x->mode == b->mode &&
-           block_page(x, 0) == block_page(b, 0) && tlb_page(x->home_rip) == tlb_page(b->home_rip) &&
-           x->left != hash_of_page(to) && jit_may_move(c, x->home_rip, to) && !is_taken(c->blocks, x, to);
+    return is_near(x, b, b->home_rip) && !x->crosses && !x->stays && x->left != hash_of_page(to) &&
+           jit_may_move(c, x->home_rip, to) && !is_taken(g, x);
 }
 
-static void add_to_group(struct group *g, struct block *b)
+/* The entries of the front cache by which the lower halves of now know b: that many of them, BLOCK_JUMP_APART from each
+ * other. */
+static struct block_jump *jumps_to(struct x86_cpu *c, const struct block *b)
 {
+    return c->jumps[1] + (block_jump_slot(c, b->home_rip) - c->jumps[b->home_rip >> 63]);
+}
+
+/* What a move looks at lies all over the place: let it come at once. */
+static void prefetch_for_move(struct x86_cpu *c, const struct block *b, uint64_t by)
+{
+    const struct block_jump *jump = jumps_to(c, b);
+
+    __builtin_prefetch(block_end(b), 1);
+    __builtin_prefetch(block_jump_slot(c, b->home_rip + by), 1);
+    for (unsigned n = 0; n < BLOCK_JUMP_SPACES; n++)
+        if (b->spaces & 1u << n)
+            __builtin_prefetch(&jump[n * BLOCK_JUMP_APART], 1);
+}
+
+static void add_to_group(struct x86_cpu *c, struct group *g, struct block *b)
+{
+    prefetch_for_move(c, b, g->by);
     b->moving = true;
     g->block[g->count++] = b;
 }
 
+/* They are beside nothing until they are where they go. */
 static void gather_group(struct x86_cpu *c, struct group *g, struct block *b)
 {
-    unsigned bucket = page_bucket(block_page(b, 0));
-    struct block *x = at_place(c->blocks, c->blocks->page[bucket]);
+    struct block_cache *cache = c->blocks;
+    struct block *x = at_place(cache, *beside_at(cache, b, c->rip));
+    uint32_t *at = beside_at(cache, b, b->home_rip);
 
-    add_to_group(g, b);
-    for (; x && g->count < GROUP_MAX; x = page_next(c->blocks, x, bucket))
-        if (goes_along(c, x, b, g->by))
-            add_to_group(g, x);
+    for (; x; x = at_place(cache, x->beside_next))
+        if (is_near(x, b, c->rip))
+            note_taken(g, x);
+    beside_out(cache, b);
+    add_to_group(c, g, b);
+    while (g->count < GROUP_MAX && (x = at_place(cache, *at))) {
+        if (!goes_along(c, g, x, b)) {
+            at = &x->beside_next;
+            continue;
+        }
+        *at = x->beside_next;
+        add_to_group(c, g, x);
+    }
 }
 
 static struct block *block_with(struct block_link *link)
@@ -571,7 +654,7 @@ static void cut_outgoing(struct x86_cpu *c, struct block *b)
  * elsewhere, to where b comes later, and then it is given the code without being noted again. */
 static void forget_jumps(struct x86_cpu *c, struct block *b)
 {
-    struct block_jump *jump = c->jumps[1] + (block_jump_slot(c, b->home_rip) - c->jumps[b->home_rip >> 63]);
+    struct block_jump *jump = jumps_to(c, b);
 
     for (unsigned n = 0; n < BLOCK_JUMP_SPACES; n++)
         if (b->spaces & 1u << n && jump[n * BLOCK_JUMP_APART].to == b->insn)
@@ -591,6 +674,7 @@ static void move_one(struct x86_cpu *c, struct block *b, uint64_t by)
     forget_jumps(c, b);
     b->left = hash_of_page(b->home_rip);
     b->home_rip += by;
+    beside_in(c->blocks, b);
     c->count.blocks_moved++;
     if (!b->code)
         return;
@@ -604,6 +688,8 @@ static void move_block(struct x86_cpu *c, struct block *b)
     struct group g = {.by = c->rip - b->home_rip};
 
     gather_group(c, &g, b);
+    for (unsigned n = 0; n < g.count; n++)
+        __builtin_prefetch(block_end(g.block[n])->exits);
     for (unsigned n = 0; n < g.count; n++) {
         cut_incoming(c, g.block[n]);
         cut_outgoing(c, g.block[n]);
@@ -622,6 +708,8 @@ static void kill_block(struct x86_cpu *c, struct block *b)
         return;
     b->dead = true;
     hash_out(c->blocks, b);
+    if (b->fixed)
+        beside_out(c->blocks, b);
     unlink_incoming(c, b);
     jit_kill(c, b);
     b->begin = insn_stale_entry;
@@ -652,7 +740,7 @@ static void invalidate_bucket(struct x86_cpu *c, unsigned bucket, const uint8_t 
     struct block *b;
 
     while ((b = at_place(c->blocks, *at))) {
-        uint32_t *next = &b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1];
+        uint32_t *next = page_next(b, bucket);
 
         if (b->dead || !page || relied_on(b, page) & granules) {
             kill_block(c, b);
@@ -680,9 +768,9 @@ void block_each_in_page(const struct x86_cpu *c, const uint8_t *host,
                         void (*fn)(void *arg, const struct block *b), void *arg)
 {
     unsigned bucket = page_bucket(mem_page_of(host));
-    const struct block *b = at_place(c->blocks, c->blocks->page[bucket]);
+    struct block *b = at_place(c->blocks, c->blocks->page[bucket]);
 
-    for (; b; b = at_place(c->blocks, b->page_next[page_bucket(block_page(b, 0)) == bucket ? 0 : 1]))
+    for (; b; b = at_place(c->blocks, *page_next(b, bucket)))
         if (!b->dead && block_page(b, 0) == mem_page_of(host))
             fn(arg, b);
 }
@@ -719,6 +807,8 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
         return NULL;
     cache->used += align_up(block_size(b), BLOCK_ALIGN);
     insert(cache, b);
+    if (b->fixed)
+        note_fixed(c, b);
     return b;
 }
 

@@ -47,7 +47,8 @@ struct block {
         struct {
             insn_fn *begin;        /* insn[0].fn */
             uint32_t hash_next;
-            uint32_t page_next[2]; /* of other blocks in the pages it has bytes of */
+            uint32_t page_next;    /* of other blocks in the page where it begins */
+            uint32_t beside_next;  /* of those that may move with it */
             uint32_t incoming;     /* links to this block, chained by block_end.next[] */
             uint16_t runs;         /* interpreted so often, up to jit_options.threshold */
             uint8_t count;         /* of insn[], without the block_end behind them */

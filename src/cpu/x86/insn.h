@@ -64,6 +64,7 @@ struct block_end {
     uint8_t insns;              /* in the block, for the counters */
     bool fixed;                 /* block.fixed, when it was decoded */
     uint8_t count;              /* block.count: the block is that far in front */
+    uint32_t page_next;         /* of other blocks in its second page (block.h) */
     struct jit_exits *exits;    /* of the translated block, or NULL */
     const uint8_t *second_page; /* block_page() */
 };
