@@ -274,6 +274,7 @@ extern const struct schema_type config_virtio_gpu_type;
 extern const struct schema_type config_linux_type, config_efi_type; /* of boot loaders */
 extern const struct schema_class config_boot_loaders, config_platforms, config_serial_attachments;
 extern const struct schema_class config_console_attachments; /* those, and what needs a port with a name */
+extern const struct schema_class config_storage_attachments, config_drive_attachments; /* the latter: or nothing */
 CONFIG_LISTS(CONFIG_LIST_CLASS)
 
 /* Of the storage device number index, a namespace: the number of its NVMe controller; -1: it has none. at()
