@@ -7,6 +7,8 @@ import os
 import subprocess
 import tempfile
 
+import database
+
 SQL = """CREATE TABLE t(a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
 INSERT INTO t SELECT i, (i * 7919) % 10007, 'row ' || (i * 31 % 997) FROM n;
@@ -172,6 +174,7 @@ def rows(directory):
         "ripgrep": ["/usr/bin/rg", "-j1", "-aoN", "[A-Z][a-z_]+[0-9]+|(__[a-z]+__)", "data"],  # Rust
         "script": ["/bin/dash", "work.sh"],
         "configure": ["/bin/dash", "configure.sh"],
+        **database.rows(directory),
     }
 
 
@@ -182,5 +185,7 @@ def files(directory, programs):
     for argv in programs.values():
         paths.update([argv[0], *libraries(argv[0])])
     paths.update(_small_programs())
+    for path in database.files():
+        paths.update([path, *_libraries_of_any(path)])
     paths.update(_output("/usr/bin/python3", "-S", "-E", "-c", IMPORTED).split())
     return here + [(path, path) for path in sorted(paths)]
