@@ -154,6 +154,10 @@ int stub_run(struct stub_thread *t, struct stub_regs *regs, enum stub_event *eve
  * stub says, that is any number; 0 where RDTSC faults, since it cannot tell then. */
 uint64_t stub_ran(const struct stub_thread *t);
 
+/* How much of the host's processors' time the stub has had, all its threads and hand-overs together, in ns. A system
+ * call. */
+uint64_t stub_worked_ns(const struct stub *stub);
+
 /* Carry out the commands without running user code. Errors as with stub_run(); -EIO: it is dead, and
  * the next stub_run() says how. */
 int stub_flush(struct stub_thread *t) must_check;

@@ -6,6 +6,9 @@
  * A program that has no stub is timed in the JIT. One that has is judged by an account: what its traps
  * and mappings have cost against what they have gained. By the length of stretches alone a program that
  * does nothing but map, fork and rewrite code would keep its stub for ever. */
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
 
@@ -32,10 +35,40 @@
 #define TRAP_PRICED       2 /* times what half of them take at most, */
 #define COMMAND_MOST_US   8 /* and so much for each command */
 
+/* Libc is not called: the guest's vector state may be in the host's registers. */
+uint64_t policy_work(const struct direct_vm *v)
+{
+    struct timespec t = {0};
+    long ret;
+
+    __asm__ volatile("syscall" : "=a"(ret), "+m"(t) : "0"((long)SYS_clock_gettime), "D"((long)CLOCK_THREAD_CPUTIME_ID), "S"(&t)
+                     : "rcx", "r11", "memory");
+    return ((uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec) * v->us / 1000;
+}
+
 void policy_begin(struct direct *d)
 {
     d->timing = true;
+    d->began_work = policy_work(d->vm);
     d->began = clock_tsc();
+}
+
+uint64_t policy_native_work(const struct direct_vm *v, struct space *s, uint64_t ticks)
+{
+    uint64_t now, had;
+
+    if (ticks < LONG_STRETCH * v->trap)
+        return ticks; /* to ask for each would cost more than it tells */
+    now = stub_worked_ns(s->stub);
+    had = (now - s->worked_ns) * v->us / 1000;
+    s->worked_ns = now;
+    return MIN(ticks, had);
+}
+
+void policy_refused(struct direct *d, struct space *s, uint64_t ticks)
+{
+    s->account.cost += MIN(ticks, TRAP_PRICED * d->vm->trap);
+    d->cost += ticks;
 }
 
 void policy_look_away(struct x86_cpu *c)
@@ -50,6 +83,8 @@ void policy_end(struct x86_cpu *c)
     struct history *h = d->history;
     uint64_t time = clock_tsc() - d->began;
 
+    if (time >= RIPE_STRETCH * d->vm->trap) /* it may have waited for others' time slices */
+        time = MIN(time, policy_work(d->vm) - d->began_work);
     d->timing = false;
     d->long_stretches = time > LONG_STRETCH * d->vm->trap ? d->long_stretches + 1 : 0;
     if (d->space && d->long_stretches > 1)
@@ -122,7 +157,7 @@ bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t
     look = a->traps % TRAPS_LOOKED_AT == 0 || a->cost / looked_at != (a->cost + trap) / looked_at;
     a->cost += trap;
     d->cost += trap;
-    a->gain += GAIN * native;
+    a->gain += GAIN * MIN(t->worked, native);
     if (native > v->trap * TRAPS_LOOKED_AT)
         a->rest = 0; /* a long stretch: it may be what it was taken for */
     if (a->traps < TRAPS_JUDGED && (!look || a->cost < CLEARLY * a->gain))

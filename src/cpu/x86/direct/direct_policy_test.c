@@ -32,7 +32,7 @@ static struct fixture *start(void)
 /* A stretch of so much user code with a way there and back of so much. Demoted? */
 static bool stretch(struct fixture *f, uint64_t native, uint64_t way)
 {
-    struct direct_times t = {.began = f->now, .entered = f->now + US, .native = native};
+    struct direct_times t = {.began = f->now, .entered = f->now + US, .native = native, .worked = native};
 
     t.left = t.entered + native + way;
     f->now = t.left;
@@ -123,7 +123,7 @@ END_TEST
 START_TEST(test_lies_stay_within_bounds)
 {
     struct fixture *f = start();
-    struct direct_times t = {.began = f->now, .entered = f->now + US, .left = f->now + 10 * US, .native = UINT64_MAX};
+    struct direct_times t = {.began = f->now, .entered = f->now + US, .left = f->now + 10 * US, .native = UINT64_MAX, .worked = UINT64_MAX};
 
     ck_assert(!policy_trap(&f->d, &f->s, &t));
     ck_assert_uint_le(f->s.account.gain, 2 * 9 * US);
@@ -165,6 +165,29 @@ START_TEST(test_ripe)
 }
 END_TEST
 
+/* A stretch that waited for a processor, native or translated, is as long as it had one. */
+START_TEST(test_waits_are_no_work)
+{
+    struct fixture *f = start();
+    struct x86_cpu *c = calloc(1, sizeof(*c));
+    struct direct_times t = {.began = f->now, .entered = f->now + US, .native = 4000 * US, .worked = 10 * US};
+
+    t.left = t.entered + t.native + 10 * US;
+    ck_assert(!policy_trap(&f->d, &f->s, &t));
+    ck_assert_uint_le(f->s.account.gain, 2 * 10 * US);
+    ck_assert_uint_le(f->s.account.cost, 2 * TRAP);
+    c->direct = &f->d;
+    policy_begin(&f->d);
+    f->d.began -= 4000 * TRAP; /* of a thread that has done nothing meanwhile */
+    policy_end(c);
+    ck_assert_uint_eq(f->history.stretches, 1);
+    ck_assert_uint_lt(f->history.time, 50 * TRAP);
+    ck_assert(!policy_is_ripe(&f->d, false));
+    free(c);
+    free(f);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, test_long_stretches_stay);
@@ -176,6 +199,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_lies_stay_within_bounds);
     UNIT_TEST(s, test_rests_grow);
     UNIT_TEST(s, test_ripe);
+    UNIT_TEST(s, test_waits_are_no_work);
 }
 
 UNIT_TEST_MAIN("direct_policy", add_tests)

@@ -81,6 +81,7 @@ struct space {
     uint64_t used;      /* when it was last entered, in entries */
     uint64_t rests_until; /* the JIT has it until then; 0: it runs natively */
     struct account account;
+    uint64_t worked_ns; /* that its stub had had when it was last asked */
 
     struct leaf *bucket[LEAF_BUCKETS];
     unsigned leaves, pages;
@@ -176,7 +177,7 @@ struct direct {
     bool timing;
     unsigned long_stretches; /* of user mode, in a row */
     uint8_t visits;          /* of the main loop by the kernel, until user_ends is set again */
-    uint64_t began;
+    uint64_t began, began_work; /* TSC, and processor time of the vCPU's thread */
     uint64_t refused;        /* the page with code that is not for a stub; 1: none */
     uint64_t last_refused;   /* the same, */
     unsigned refusals;       /* and how often in turn */
@@ -372,10 +373,19 @@ bool policy_is_ripe(const struct direct *d, bool again);
 /* An event has brought a stub out within so many ticks. */
 void policy_round_trip(struct direct_vm *v, uint64_t ticks);
 
+/* The vCPU's thread's processor time, in ticks. */
+uint64_t policy_work(const struct direct_vm *v);
+
+/* Of so many ticks in which its program ran: how many it can have had a processor for. */
+uint64_t policy_native_work(const struct direct_vm *v, struct space *s, uint64_t ticks);
+
+/* There was no stretch, and to find that out took so long. */
+void policy_refused(struct direct *d, struct space *s, uint64_t ticks);
+
 /* A stretch in a stub is over, which was prepared from `began` on, and entered and left; so long it ran, as it
- * says. True: demoted. */
+ * says, and worked. True: demoted. */
 struct direct_times {
-    uint64_t began, entered, left, native;
+    uint64_t began, entered, left, native, worked;
     unsigned commands; /* that were carried out for it */
 };
 bool policy_trap(struct direct *d, struct space *s, const struct direct_times *t);

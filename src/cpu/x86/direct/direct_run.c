@@ -147,6 +147,7 @@ static void run(struct x86_cpu *c, const void *code)
     t = direct_prepare(c, s, &times.commands);
     if (!t) {
         d->in_user = true; /* the others have it */
+        policy_refused(d, s, clock_tsc() - times.began);
         if (d->refused != NO_PAGE && !d->refused_since) {
             d->refused_since = clock_tsc();
             c->count.direct_refusals++;
@@ -163,6 +164,7 @@ static void run(struct x86_cpu *c, const void *code)
     if (is_event(r, event)) { /* while it is inside: another vCPU may have the stub destroyed when nobody is */
         direct_import(c, t);
         times.native = entered ? ran(s, t, times.left - times.entered, d->vm->round_trip) : 0;
+        times.worked = policy_native_work(d->vm, s, MIN(times.native, times.left - times.entered));
     }
     direct_lock(d->vm);
     s->inside--;

@@ -486,7 +486,7 @@ static void add_gone(struct leaf *leaf, unsigned n)
 static uint64_t page_gone_anywhere(struct direct_vm *v, uint64_t page, uint8_t rights)
 {
     uint64_t spaces = 0;
-    unsigned left = 0;
+    uint8_t left = 0;
 
     for (uint32_t id = 0; id < v->leaf_count; id++) {
         struct leaf *leaf = v->leaf[id];
@@ -496,15 +496,15 @@ static uint64_t page_gone_anywhere(struct direct_vm *v, uint64_t page, uint8_t r
         FOR_MAPPED (n, leaf) {
             if (leaf->ram[n] != page || !(leaf->rights[n] & (MAPPED_WRITE | MAPPED_EXEC)))
                 continue;
-            left++;
+            left |= leaf->rights[n];
             if (!(leaf->rights[n] & rights))
                 continue;
             add_gone(leaf, n);
             spaces |= BIT(leaf->space - v->space);
         }
     }
-    if (!left)
-        atomic_store_explicit(&v->where[page], 0, memory_order_seq_cst);
+    atomic_store_explicit(&v->where[page], !left ? 0 : WHERE_MANY | (left & MAPPED_WRITE ? WHERE_WRITABLE : 0),
+                          memory_order_seq_cst);
     return spaces;
 }
 

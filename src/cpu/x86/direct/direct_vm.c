@@ -170,6 +170,7 @@ static bool adopt(struct x86_cpu *c, struct space *s, struct stub *stub, const s
     if (s->root != c->direct->root || s->stub || v->stubs >= DIRECT_STUBS)
         return false;
     s->stub = stub;
+    s->worked_ns = 0;
     s->slot = wish->region / SLOT_BYTES;
     s->tsc_faults = wish->tsc_faults;
     s->serial = ++v->serial; /* what vCPUs know of it is about another */
