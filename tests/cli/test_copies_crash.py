@@ -340,6 +340,7 @@ def test_no_room_for_a_snapshot(vz, machine, home):  # noqa: F811
 FULL = """
     mount -t tmpfs -o size=64m tmpfs {mount} || exit 77
     export VZ_HOME={mount}/home XDG_DATA_HOME={mount}/data
+    trap 'for name in $({vz} list --names); do {vz} stop --now $name; done' EXIT
     cp -r {source} {mount}/home; mkdir -p {mount}/data
     {vz} start one || exit 10
     {vz} snapshot one kept || exit 11
