@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Programs of other processors in a guest (--foreign), by the interpreters of the host's qemu-user-static."""
+import hashlib
 import json
 import os
 import shutil
@@ -124,6 +125,38 @@ def test_programs_of_each_architecture_run(vz, g):
 def test_real_programs_give_right_results(vz, g, how, architecture):
     r = vz("exec", g, "--", f"/bin/{how}-{architecture}")
     assert (r.status, r.out) == (3, expected(f"/bin/{how}-{architecture}", architecture)), r
+
+
+@pytest.mark.parametrize("architecture", COMPILERS)
+def test_programs_of_debians_packages(kernels, initramfs, package, tmp_path, architecture):
+    """Debian's own of that architecture, which nobody made for this: a static one, and dynamic ones with their library."""
+    static, hello, libc = (package(f"{name}:{architecture}") for name in ("busybox-static", "hello", "libc6"))
+    share = tmp_path / "root"
+    for folder in (libc, hello):
+        shutil.copytree(folder, share, symlinks=True, dirs_exist_ok=True)
+    shutil.copy(f"{static}/bin/busybox", share / "busybox")
+    script = guest_drivers.load(DRIVERS) + """
+mkdir -p /run/f /c && mount -t virtiofs f /run/f && sh /run/f/register && mount -t virtiofs root /c && cd /c; echo
+for c in "uname -m" "sh -c 'echo $((6*7)); exec ./busybox expr 123456789 \* 1000'" "sha256sum usr/bin/hello" "seq -s+ 5" \
+    "awk 'BEGIN { print 2^0.5 }'"; do eval "./busybox $c"; done
+chroot /c /usr/bin/hello; chroot /c /busybox sh -c 'echo in | /usr/bin/hello -t; exit 3'; echo "status $?"; poweroff -f
+"""
+    result = run(kernels["cloud"], initramfs(script, *guest_drivers.files(tmp_path, DRIVERS)), "--memory", "256M", "--share",
+                 f"f=foreign-binaries,arch={architecture}", "--share", f"root={share}")
+    assert result.status == 0 and not trouble(result.out), result
+    with open(share / "usr/bin/hello", "rb") as f:
+        digest = hashlib.sha256(f.read()).hexdigest()
+    assert f"""
+{MACHINES[architecture]}
+42
+123456789000
+{digest}  usr/bin/hello
+1+2+3+4+5
+1.41421
+Hello, world!
+hello, world
+status 3
+""" in result.out, result
 
 
 def test_argv0_is_kept(vz, g):

@@ -36,7 +36,7 @@ def g(home, kernels, initramfs, tmp_path_factory):
     """A machine that runs, with home/a shared as work, and home/b."""
     modules = guest_drivers.files(tmp_path_factory.mktemp("modules"), DRIVERS)
     folder = tmp_path_factory.mktemp("programs")
-    programs = [guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("watches", "holds")]
+    programs = [guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("watches", "fanwatches", "holds")]
     agent = (f"{BUILD}/agent/vz-agent", "sbin/vz-agent")
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, agent, *programs)
     folder = home / "g.vz"
@@ -74,9 +74,9 @@ def test_the_agent_mounts_what_is_to_be_mounted(vz, g):
     assert shell(vz, g, "grep -c 'virtiofs.*nosuid,nodev' /proc/mounts") == "3\n"
 
 
-def watch(vz, g, path, log):
+def watch(vz, g, path, log, program="watches"):
     """Have a program of the guest's watch it; some time later the host does, too."""
-    shell(vz, g, f"watches {path} >>{log} </dev/null 2>&1 &")
+    shell(vz, g, f"{program} {path} >>{log} </dev/null 2>&1 &")
 
 
 def until_seen(vz, g, log, *lines, change=None):
@@ -147,6 +147,14 @@ def test_watchers_are_told_of_the_hosts_changes(vz, g, home):
     watch(vz, g, f"{where}/alone", "/tmp/alone")
     until_seen(vz, g, "/tmp/alone", "c\t/srv/some where/alone", change=lambda: (folder / "alone").write_text("y"))
     assert not any("deep" in line for line in until_seen(vz, g, "/tmp/events"))
+
+
+def test_watchers_by_fanotify_are_told(vz, g, home):
+    """What it tells by descriptors: names that come and go it does not tell of file systems like FUSE."""
+    watch(vz, g, "'/srv/some where'", "/tmp/fan", "fanwatches")
+    until_seen(vz, g, "/tmp/fan", "c\t/srv/some where/fan", "w\t/srv/some where/fan",
+               change=lambda: (home / "auto/fan").write_text("x"))
+    shell(vz, g, "killall fanwatches")
 
 
 def test_watchers_hear_once_of_the_guests_own_changes(vz, g, home):
