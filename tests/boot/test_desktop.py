@@ -14,6 +14,8 @@ import pytest
 import guest_drivers
 from conftest import LONG, PATIENT, ROOT, SLOWER, VZ
 from test_browser import Guest
+from test_sound import PARAMETERS
+from test_window import DRIVERS
 
 sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
 from machines import Control, make_folder  # noqa: E402
@@ -152,3 +154,65 @@ def test_a_wayland_compositor_on_two_displays(desk, screens):
                      "--config=/tmp/weston.ini"):
             screens[0].wait(*size, 7, LIMIT_S)
             screens[1].wait(640, 480, 7, LIMIT_S)
+
+
+@pytest.fixture
+def noisy(home, kernels, initramfs, tmp_path):
+    """A machine with a picture that follows its viewers, and a sound card."""
+    names = (*guest_drivers.VIRTIO, *guest_drivers.SOUND, *DRIVERS)
+    programs = [guest_drivers.program(tmp_path, f"tests/boot/programs/{p}.c") for p in ("desktop", "tone")]
+    script = (guest_drivers.load(names, virtio_snd=PARAMETERS) +
+              "exec </dev/ttyS0 >/dev/ttyS0 2>&1\nstty -echo\nmkfifo /desktop\nexec 4<>/desktop\n"
+              'desktop </desktop &\nwhile read -r _ line; do eval "$line"; done\n')
+    make_folder(home / "noisy.vz", "--kernel", kernels["newer"], "--initrd",
+                initramfs(script, *programs, *guest_drivers.files(tmp_path, names, kernel="newer")), "--memory", "512M",
+                "--cmdline", f"console=ttyS0 quiet {PATIENT}", "--display", "800x600", "--sound", "output=none,input=none")
+    g = Guest("noisy", home / "noisy.vz")
+    g.start()
+    yield g
+    g.stop()
+
+
+def test_the_screen_and_the_sound_survive_pauses_saves_and_rewinds(noisy):
+    def screen():
+        control = Control(noisy.folder)
+        found = Screen(control)
+        control.close()
+        return found
+
+    def follow(width, height):
+        s = screen()
+        s.resize(width, height)
+        seed = noisy.mode(width, height)
+        s.wait(width, height, seed, LIMIT_S)
+        s.channel.close()
+        return width, height, seed
+
+    def still_shows(picture):
+        s = screen()
+        s.wait(*picture, LIMIT_S)
+        s.channel.close()
+        noisy.tell("sh", "tone play /dev/snd/pcmC0D0p 1")
+        noisy.wait("tone: play took .*")
+
+    def vz(*words):
+        subprocess.run([VZ, *words], check=True)
+
+    noisy.mode(800, 600)
+    picture = follow(1003, 701)
+    vz("pause", "noisy")
+    s = screen()
+    s.wait(*picture, LIMIT_S)
+    s.channel.close()
+    vz("resume", "noisy")
+    still_shows(picture)
+    vz("snapshot", "noisy", "then")
+    follow(640, 480)
+    vz("rewind", "noisy", "then")
+    still_shows(picture)
+    follow(900, 600)
+    picture = follow(777, 555)
+    vz("save", "noisy")
+    vz("start", "noisy")
+    still_shows(picture)
+    follow(800, 600)

@@ -231,6 +231,15 @@ def test_on_wayland_the_guest_has_the_monitors_pixels(kernels, initrd, tmp_path,
         compositor.close()
 
 
+def test_at_scale_2_the_guest_has_the_monitors_pixels(machine, screen):
+    """On X11, where a pixel of the guest is to be one of the screen all the same."""
+    screen.env["GDK_SCALE"] = "2"
+    m = machine("--pointer")
+    screen.xdo("windowsize", m.window(), 1400, 900)
+    width, height, left, top = show_picture(m)
+    assert 1300 < width <= 1400 and 600 < height < 900 and left % 2 == top % 2 == 0
+
+
 def test_keys_are_where_they_are_and_never_stuck(machine, screen):
     m = machine("--pointer")
     show_picture(m)
