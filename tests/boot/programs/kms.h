@@ -26,7 +26,7 @@ struct buffer {
 static int card;
 static uint32_t connector, crtc;
 
-static void need(int ok, const char *what)
+static inline void need(int ok, const char *what)
 {
     if (ok)
         return;
@@ -34,7 +34,7 @@ static void need(int ok, const char *what)
     exit(1);
 }
 
-static void call(unsigned long request, void *arg, const char *what)
+static inline void call(unsigned long request, void *arg, const char *what)
 {
     int r;
 
@@ -46,7 +46,7 @@ static void call(unsigned long request, void *arg, const char *what)
 
 /* ---- The card ------------------------------------------------------------------------------- */
 
-static void find_outputs(void)
+static inline void find_outputs(void)
 {
     uint32_t crtcs[16] = {0}, connectors[16] = {0};
     struct drm_mode_card_res r = {.crtc_id_ptr = (uintptr_t)crtcs, .count_crtcs = 16,
@@ -59,7 +59,7 @@ static void find_outputs(void)
 }
 
 /* The best mode, as the monitor says now. */
-static struct drm_mode_modeinfo best_mode(void)
+static inline struct drm_mode_modeinfo best_mode(void)
 {
     static struct drm_mode_modeinfo modes[128];
     struct drm_mode_get_connector c = {.connector_id = connector};
@@ -76,7 +76,7 @@ static struct drm_mode_modeinfo best_mode(void)
     return modes[0];
 }
 
-static struct buffer make(uint32_t width, uint32_t height, uint32_t format)
+static inline struct buffer make(uint32_t width, uint32_t height, uint32_t format)
 {
     struct drm_mode_create_dumb d = {.width = width, .height = height, .bpp = 32};
     struct drm_mode_map_dumb map = {0};
@@ -95,7 +95,7 @@ static struct buffer make(uint32_t width, uint32_t height, uint32_t format)
     return b;
 }
 
-static void drop(struct buffer *b)
+static inline void drop(struct buffer *b)
 {
     struct drm_mode_destroy_dumb d = {.handle = b->handle};
 
@@ -104,7 +104,7 @@ static void drop(struct buffer *b)
     call(DRM_IOCTL_MODE_DESTROY_DUMB, &d, "destroying a buffer");
 }
 
-static void draw(struct buffer *b, uint32_t seed, uint32_t from, uint32_t to)
+static inline void draw(struct buffer *b, uint32_t seed, uint32_t from, uint32_t to)
 {
     for (uint32_t y = from; y < to; y++) {
         for (uint32_t x = 0; x < b->width; x++)
@@ -112,7 +112,7 @@ static void draw(struct buffer *b, uint32_t seed, uint32_t from, uint32_t to)
     }
 }
 
-static void dirty(const struct buffer *b, uint32_t from, uint32_t to)
+static inline void dirty(const struct buffer *b, uint32_t from, uint32_t to)
 {
     struct drm_clip_rect rect = {.x1 = 0, .y1 = (uint16_t)from, .x2 = (uint16_t)b->width, .y2 = (uint16_t)to};
     struct drm_mode_fb_dirty_cmd d = {.fb_id = b->fb, .num_clips = 1, .clips_ptr = (uintptr_t)&rect};
@@ -120,7 +120,7 @@ static void dirty(const struct buffer *b, uint32_t from, uint32_t to)
     call(DRM_IOCTL_MODE_DIRTYFB, &d, "flushing");
 }
 
-static void show(const struct buffer *b, const struct drm_mode_modeinfo *mode)
+static inline void show(const struct buffer *b, const struct drm_mode_modeinfo *mode)
 {
     struct drm_mode_crtc c = {.crtc_id = crtc, .fb_id = b->fb, .set_connectors_ptr = (uintptr_t)&connector,
                               .count_connectors = 1, .mode = *mode, .mode_valid = 1};
