@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import select
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import VZ
+from conftest import SLOWER, VZ
 
 SPIN = b"\xeb\xfe"  # jmp .
 ADD_ONE = b"\xb8\x2a\x00\x00\x00\xe7\xf4\xf4"  # mov eax, 42; out 0xf4, eax; hlt
@@ -186,6 +187,62 @@ def test_nat_is_in_a_process_of_its_own(running, vz):
     while {reader[0], worker[0]} & set(statuses()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The address of an NBD server."""
+    if not shutil.which("nbdkit"):
+        pytest.skip("there is no nbdkit")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    p = subprocess.Popen(["nbdkit", "-f", "-p", str(port), "memory", "1M"])
+    deadline = time.monotonic() + 60
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield f"nbd://127.0.0.1:{port}/"
+    p.kill()
+    p.wait()
+
+
+@WITHOUT_SANITIZER
+def test_nbd_servers_are_connected_to_by_a_process_of_its_own(running, server):
+    p, found = running("--sandbox", "on", "--disk", server)
+    ((pid, status),) = children(p.pid).items()
+    assert status["Name"] == "vz-nbd" and status["Seccomp"] == "2" and status["NoNewPrivs"] == "1", status
+    assert int(status["CapPrm"], 16) == 0 and int(status["VmRSS"].split()[0]) < 32 << 10, status
+    if os.geteuid() == 0:
+        assert int(status["Uid"].split()[0]) >= 1 << 30, status
+        # Sockets of the network that the machine has are connected: it can make none.
+        assert 1 <= len(sockets(p.pid) & network_sockets()) <= 4 and not sockets(pid) & network_sockets()
+        assert namespaces(p.pid)["vz-cpu0"]["net"] != namespaces(os.getpid()).popitem()[1]["net"] or \
+            namespaces(p.pid)["vz-cpu0"]["ipc"] == namespaces(os.getpid()).popitem()[1]["ipc"], "where there are namespaces"
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(1)
+    assert p.poll() is None and "vz-cpu0" in threads(p.pid) and "vz-loop" in found
+
+
+def offspring(pid):
+    return {p for c in children(pid) for p in {c} | offspring(c)}
+
+
+@pytest.mark.parametrize("jit", ["on", "direct=always"])
+def test_an_abrupt_end_leaves_nothing(running, server, jit):
+    """Within two seconds, of a busy host: the kernel tells them, and their sockets do."""
+    p, _ = running("--sandbox", "on", "--net", "nat", "--disk", server, "--jit", jit)
+    pids = offspring(p.pid)
+    assert len(pids) >= 3, pids
+    watched = [os.pidfd_open(pid) for pid in pids]
+    p.kill()
+    began = time.monotonic()
+    p.wait()
+    for fd in watched:
+        assert select.select([fd], [], [], 20)[0], "it is still there"
+        os.close(fd)
+    took = time.monotonic() - began
+    assert took < 2 * SLOWER, f"{took} s"
 
 
 def namespaces(pid):

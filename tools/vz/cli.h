@@ -164,7 +164,8 @@ struct vz_machine;
 /* What the command line says of saved states; the paths are its own. */
 struct run_saved {
     const char *restore, *save; /* NULL: not */
-    char passphrase[PASSPHRASE_MAX]; /* empty: the user's key */
+    char passphrase[PASSPHRASE_MAX]; /* empty: the user's key, or it is read again when it is wanted */
+    const char *passphrase_file;     /* NULL: none */
     bool compress, plain;
     bool copy; /* restore: others go on from the same file */
     vz_machine_progress_fn *progress, *restore_progress; /* of the saving, and before; NULL: nobody looks */
@@ -179,7 +180,7 @@ bool run_saved_parse(const struct given *list, struct run_saved *ret);
 /* The configuration in the file to restore. NULL after cli_error(). */
 struct vz_config *run_saved_config(const struct run_saved *s);
 /* Start the machine, or restore and resume it. 0 or -1 with err. */
-int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err);
+int run_saved_start(struct run_saved *s, struct vz_machine *machine, struct vz_error *err);
 /* Pause and save it, and say so; or say why not, and it runs on: false. */
 bool run_saved_save(const struct run_saved *s, struct vz_machine *machine);
 

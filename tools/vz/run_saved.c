@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <vz/vz.h>
@@ -28,6 +29,7 @@ bool run_saved_passphrase(const char *path, char ret[PASSPHRASE_MAX])
         cli_error("--passphrase-file '%s': %s", path, strerror(errno));
         return false;
     }
+    setvbuf(f, NULL, _IONBF, 0); /* it is left nowhere else */
     ok = fgets(ret, PASSPHRASE_MAX, f) != NULL;
     fclose(f);
     ret[strcspn(ret, "\r\n")] = '\0';
@@ -61,7 +63,23 @@ bool run_saved_parse(const struct given *list, struct run_saved *ret)
         cli_error("--passphrase-file goes with --restore or --save, which are missing");
         return false;
     }
+    ret->passphrase_file = file;
     return !file || run_saved_passphrase(file, ret->passphrase);
+}
+
+/* Can it be read once more? A pipe cannot. */
+static bool is_there_for_good(const char *path)
+{
+    struct stat st;
+
+    return path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* A guest is about to run in this process: what it might find there is not there. */
+static void forget_passphrase(struct run_saved *s)
+{
+    if (!s->save || is_there_for_good(s->passphrase_file))
+        explicit_bzero(s->passphrase, sizeof(s->passphrase));
 }
 
 static const char *passphrase_of(const struct run_saved *s)
@@ -122,37 +140,64 @@ static int start_unless_signalled(struct vz_machine *machine, struct vz_error *e
     return s.err.code == VZ_ERROR_NONE ? 0 : -1;
 }
 
-int run_saved_start(const struct run_saved *s, struct vz_machine *machine, struct vz_error *err)
+static int restore(struct run_saved *s, struct vz_machine *machine, struct vz_error *err)
 {
     struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+    int r;
 
-    if (!s->restore)
-        return start_unless_signalled(machine, err);
     o.passphrase = passphrase_of(s);
     o.new_generation = true; /* the file stays, and may be restored again */
     o.map_memory = s->copy;
     o.progress = s->restore_progress;
     o.progress_arg = s->progress_arg;
-    if (vz_machine_restore_wait(machine, s->restore, &o, err) < 0)
-        return -1;
-    return vz_machine_resume_wait(machine, err);
+    r = vz_machine_restore_wait(machine, s->restore, &o, err);
+    forget_passphrase(s);
+    return r < 0 ? -1 : vz_machine_resume_wait(machine, err);
 }
 
-bool run_saved_save(const struct run_saved *s, struct vz_machine *machine)
+int run_saved_start(struct run_saved *s, struct vz_machine *machine, struct vz_error *err)
+{
+    if (s->restore)
+        return restore(s, machine, err);
+    forget_passphrase(s);
+    return start_unless_signalled(machine, err);
+}
+
+static int save(const struct run_saved *s, struct vz_machine *machine, const char *passphrase, struct vz_error *err)
 {
     struct vz_save_options o = VZ_SAVE_OPTIONS_INIT;
-    struct vz_error err = {.text = "out of memory"};
 
-    o.passphrase = passphrase_of(s);
+    o.passphrase = passphrase[0] ? passphrase : NULL;
     o.compress = s->compress;
     o.plain_memory = s->plain;
     o.progress = s->progress;
     o.progress_arg = s->progress_arg;
+    return vz_machine_save_wait(machine, s->save, &o, err);
+}
+
+/* It was forgotten, or is still known. */
+static bool find_passphrase(const struct run_saved *s, char ret[PASSPHRASE_MAX])
+{
+    memcpy(ret, s->passphrase, PASSPHRASE_MAX);
+    return ret[0] || !s->passphrase_file || run_saved_passphrase(s->passphrase_file, ret);
+}
+
+bool run_saved_save(const struct run_saved *s, struct vz_machine *machine)
+{
+    struct vz_error err = {.text = "out of memory"};
+    char passphrase[PASSPHRASE_MAX];
+    int r;
+
+    if (!find_passphrase(s, passphrase))
+        return false;
     if (vz_machine_pause_wait(machine, &err) < 0) {
         cli_error("not saved: %s", err.text);
+        explicit_bzero(passphrase, sizeof(passphrase));
         return false;
     }
-    if (vz_machine_save_wait(machine, s->save, &o, &err) == 0) {
+    r = save(s, machine, passphrase, &err);
+    explicit_bzero(passphrase, sizeof(passphrase));
+    if (r == 0) {
         cli_error("saved to %s", s->save);
         return true;
     }

@@ -80,9 +80,10 @@ bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_s
         *ret = vnc_server_new(&o, &err);
     }
     if (*ret) {
-        vnc_server_url(*ret, url);
+        vnc_server_url(*ret, !file, url);
         fprintf(stderr, "vz: VNC at %s, password %s; in a browser %s\r\n", vnc_server_address(*ret),
                 file ? "as in the file" : vnc_server_password(*ret), url);
+        explicit_bzero(url, sizeof(url));
         if (tls)
             fprintf(stderr, "vz: VNC by TLS, with the certificate %s\r\n", vnc_server_fingerprint(*ret));
     } else {

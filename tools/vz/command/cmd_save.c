@@ -28,8 +28,8 @@ static const struct opt restore_options[] = {
     {"force", 0, OPT_NEVER, NULL, "Options", "with --from: whatever the disks' files say", NULL, 0},
     {.name = NULL}};
 
-/* The passphrase, or NULL: none. False after cli_error(). */
-static bool passphrase_of(const struct args *a, char buffer[PASSPHRASE_MAX], const char **ret)
+/* Of PASSPHRASE_MAX bytes; or NULL: none. False after cli_error(). */
+static bool passphrase_of(const struct args *a, char *buffer, char **ret)
 {
     const char *file = args_value(a, "passphrase-file");
 
@@ -49,10 +49,12 @@ static bool save_machine(struct bundle *b, const struct args *a)
 {
     struct saving_manner how = {.seal = args_flag(a, "seal"), .compress = args_flag(a, "compress")};
     const char *to = args_value(a, "to");
-    char passphrase[PASSPHRASE_MAX];
+    char passphrase[PASSPHRASE_MAX], *word;
     int cwd = to ? open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1; /* names mean the folder of now */
-    bool ok = is_one(a, "to") && passphrase_of(a, passphrase, &how.passphrase) && (!to || state_may_go(cwd, to)) &&
-              machine_save(b, &how) && (!to || state_go(b, cwd, to));
+    bool ok = is_one(a, "to") && passphrase_of(a, passphrase, &word) && (!to || state_may_go(cwd, to));
+
+    how.passphrase = ok ? word : NULL;
+    ok = ok && machine_save(b, &how) && (!to || state_go(b, cwd, to));
 
     if (cwd >= 0)
         close(cwd);
@@ -60,7 +62,7 @@ static bool save_machine(struct bundle *b, const struct args *a)
 }
 
 /* What came with it goes again where it cannot be restored: the machine is as it was. */
-static bool restore_from(struct bundle *b, const char *from, bool force, const char *passphrase)
+static bool restore_from(struct bundle *b, const char *from, bool force, char *passphrase)
 {
     int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct vz_error err = {.code = VZ_ERROR_NONE};
@@ -80,8 +82,8 @@ static bool restore_from(struct bundle *b, const char *from, bool force, const c
 
 static bool restore_machine(struct bundle *b, const struct args *a)
 {
-    const char *from = args_value(a, "from"), *word;
-    char passphrase[PASSPHRASE_MAX];
+    const char *from = args_value(a, "from");
+    char passphrase[PASSPHRASE_MAX], *word;
 
     if (!is_one(a, "from") || !passphrase_of(a, passphrase, &word))
         return false;

@@ -25,7 +25,7 @@ bool machine_start_prepare(struct bundle *b, enum machine_from from)
     return false;
 }
 
-bool machine_start_locked(struct bundle *b, const char *passphrase)
+bool machine_start_locked(struct bundle *b, char *passphrase)
 {
     const struct process_manner how = {.passphrase = passphrase};
     struct vz_error err = {.code = VZ_ERROR_NONE};

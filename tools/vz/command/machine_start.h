@@ -17,6 +17,6 @@ bool machine_start_prepare(struct bundle *b, enum machine_from from);
 /* It runs in a process of its own when this returns true. Else false, after cli_error(). */
 bool machine_start(struct bundle *b, enum machine_from from);
 /* The same with one that is locked, and seen to; passphrase: of its saved state; NULL: it has none. */
-bool machine_start_locked(struct bundle *b, const char *passphrase);
+bool machine_start_locked(struct bundle *b, char *passphrase);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,16 @@ struct control_call {
     json_t *request; /* holds id and params */
     int fd;
 };
+
+/* ---- Secrets -------------------------------------------------------------------------------- */
+
+/* A request may have a passphrase in it, which is copied as JSON likes it: whatever JSON frees is wiped. */
+static void wipe_and_free(void *p)
+{
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
 
 /* ---- Output --------------------------------------------------------------------------------- */
 
@@ -363,8 +374,9 @@ static void take_lines(struct client *c)
             take_line(c, c->in + start, len);
         start += len + 1;
     }
+    memmove(c->in, c->in + start, c->in_len - start);
+    explicit_bzero(c->in + c->in_len - start, start);
     c->in_len -= start;
-    memmove(c->in, c->in + start, c->in_len);
     if (c->in_len >= LINE_MAX_BYTES) {
         refuse(c, "a request is too long");
         hang_up(c);
@@ -532,6 +544,7 @@ struct server *server_new(struct control *control, const struct bundle *b, struc
 {
     struct server *s = calloc(1, sizeof(*s));
 
+    json_set_alloc_funcs(malloc, wipe_and_free);
     if (!s) {
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
         return NULL;

@@ -15,7 +15,7 @@ void method_view(struct control_call *call, json_t *params)
     } else if (!vnc_server_renew(s)) {
         call_fail_text(call, VZ_ERROR_IO, "VNC: no random numbers");
     } else {
-        vnc_server_url(s, url);
+        vnc_server_url(s, true, url);
         call_reply(call, json_pack("{s:s, s:s, s:s}", "address", vnc_server_address(s), "password",
                                    vnc_server_password(s), "url", url));
     }

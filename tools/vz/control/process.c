@@ -240,6 +240,8 @@ static void on_restored(void *arg, struct vz_machine *machine, const struct vz_e
     struct control *c = arg;
     struct vz_error why = {.code = VZ_ERROR_NONE};
 
+    if (c->how.passphrase)
+        explicit_bzero(c->how.passphrase, strlen(c->how.passphrase));
     if (err)
         fail(&why, err->code, "%s ('vz start --fresh' throws the saved state away, and boots)", err->text);
     else if (c->is_awaited && !c->is_awaited(c->ready_arg))

@@ -11,7 +11,7 @@
 struct bundle;
 
 struct process_manner { /* all 0: as ever */
-    const char *passphrase; /* of what is saved in the folder; NULL: none */
+    char *passphrase; /* of what is saved in the folder; NULL: none. The machine's process wipes its copy */
     int after_fd; /* guest_care.h's; the process has a descriptor of its own. 0: none */
 };
 

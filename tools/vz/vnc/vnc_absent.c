@@ -40,7 +40,7 @@ const char *vnc_server_fingerprint(const struct vnc_server *s)
     return NULL;
 }
 
-void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX])
+void vnc_server_url(struct vnc_server *s, bool password, char url[VNC_URL_MAX])
 {
     url[0] = '\0';
 }

@@ -342,14 +342,14 @@ const char *vnc_server_fingerprint(const struct vnc_server *s)
     return s->tls ? vnc_tls_fingerprint(s->tls) : NULL;
 }
 
-void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX])
+void vnc_server_url(struct vnc_server *s, bool password, char url[VNC_URL_MAX])
 {
     /* One whose connection breaks takes it up again by itself. */
     static const char how[] = "autoconnect=1&resize=remote&reconnect=1&reconnect_delay=1000";
 
     pthread_mutex_lock(&s->lock);
-    snprintf(url, VNC_URL_MAX, "http%s://%s/vnc.html?token=%s#%s&password=%s", s->tls ? "s" : "", s->address, s->token,
-             how, s->password);
+    snprintf(url, VNC_URL_MAX, "http%s://%s/vnc.html?token=%s#%s%s%s", s->tls ? "s" : "", s->address, s->token,
+             how, password ? "&password=" : "", password ? s->password : "");
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -38,8 +38,9 @@ const char *vnc_server_password(const struct vnc_server *s);
 const char *vnc_server_fingerprint(const struct vnc_server *s);
 
 #define VNC_URL_MAX 256
-/* The page's whole address, with token and password (behind #, which a browser does not send). */
-void vnc_server_url(struct vnc_server *s, char url[VNC_URL_MAX]);
+/* The page's whole address, with token and, if it is wanted, the password (behind #, which a browser does not send; it
+ * asks for one that is not there). */
+void vnc_server_url(struct vnc_server *s, bool password, char url[VNC_URL_MAX]);
 /* Another token, for another browser; those that are in stay. False: no random numbers. */
 bool vnc_server_renew(struct vnc_server *s);
 
