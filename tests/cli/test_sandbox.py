@@ -208,7 +208,7 @@ def server(tmp_path):
 
 
 @WITHOUT_SANITIZER
-def test_nbd_servers_are_connected_to_by_a_process_of_its_own(running, server):
+def test_nbd_servers_are_connected_to_by_a_process_of_its_own(running, server, vz):
     p, found = running("--sandbox", "on", "--disk", server)
     ((pid, status),) = children(p.pid).items()
     assert status["Name"] == "vz-nbd" and status["Seccomp"] == "2" and status["NoNewPrivs"] == "1", status
@@ -217,8 +217,8 @@ def test_nbd_servers_are_connected_to_by_a_process_of_its_own(running, server):
         assert int(status["Uid"].split()[0]) >= 1 << 30, status
         # Sockets of the network that the machine has are connected: it can make none.
         assert 1 <= len(sockets(p.pid) & network_sockets()) <= 4 and not sockets(pid) & network_sockets()
-        assert namespaces(p.pid)["vz-cpu0"]["net"] != namespaces(os.getpid()).popitem()[1]["net"] or \
-            namespaces(p.pid)["vz-cpu0"]["ipc"] == namespaces(os.getpid()).popitem()[1]["ipc"], "where there are namespaces"
+        if "namespaces" in [f["code"] for f in json.loads(vz("doctor", "--json").out)["findings"]]:
+            assert namespaces(p.pid)["vz-cpu0"]["net"] != namespaces(os.getpid()).popitem()[1]["net"]
     os.kill(pid, signal.SIGKILL)
     time.sleep(1)
     assert p.poll() is None and "vz-cpu0" in threads(p.pid) and "vz-loop" in found
@@ -228,13 +228,19 @@ def offspring(pid):
     return {p for c in children(pid) for p in {c} | offspring(c)}
 
 
+def watch(pid):
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1  # a stub that has come and gone
+
+
 @pytest.mark.parametrize("jit", ["on", "direct=always"])
 def test_an_abrupt_end_leaves_nothing(running, server, jit):
     """Within two seconds, of a busy host: the kernel tells them, and their sockets do."""
     p, _ = running("--sandbox", "on", "--net", "nat", "--disk", server, "--jit", jit)
-    pids = offspring(p.pid)
-    assert len(pids) >= 3, pids
-    watched = [os.pidfd_open(pid) for pid in pids]
+    watched = [fd for pid in offspring(p.pid) if (fd := watch(pid)) >= 0]
+    assert len(watched) >= 3
     p.kill()
     began = time.monotonic()
     p.wait()
