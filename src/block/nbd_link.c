@@ -246,6 +246,7 @@ void nbd_link_push(struct nbd_link *l)
 void nbd_link_send(struct nbd_link *l, struct nbd_command *c)
 {
     c->err = 0; /* half an answer may have come on another connection */
+    c->came = 0;
     c->cookie = ++l->last_cookie;
     TAILQ_INSERT_TAIL(&l->inflight, c, link);
     l->count++;

@@ -49,6 +49,7 @@ struct nbd_command {
     uint64_t skip;       /* where data belongs in the request */
     uint64_t covers;     /* FLUSH: the last write that it makes stable */
     uint64_t deadline_ns;
+    uint32_t came;       /* READ: bytes that have been answered */
     int err;             /* 0 or -errno */
 };
 TAILQ_HEAD(nbd_commands, nbd_command);

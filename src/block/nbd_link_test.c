@@ -140,7 +140,8 @@ START_TEST(replies_in_chunks_are_taken)
 
     set_up(&f);
     say_chunk(&f, 0, NBD_CHUNK_HOLE, 1, 12, 4096, 16, 0);
-    say_chunk(&f, 0, NBD_CHUNK_DATA, 1, 8 + 16, 4096 + 32, 0xbbbbbbbb, 12);
+    say_chunk(&f, 0, NBD_CHUNK_HOLE, 1, 12, 4096 + 48, 16, 0);
+    say_chunk(&f, 0, NBD_CHUNK_DATA, 1, 8 + 32, 4096 + 16, 0xbbbbbbbb, 28);
     ck_assert_uint_eq(answers(&f), 0);
     say_chunk(&f, NBD_CHUNK_DONE, NBD_CHUNK_NONE, 1, 0, 0, 0, 0);
     say_chunk(&f, 0, NBD_CHUNK_STATUS, 3, 20, 32 /* context 0, length 32 */, NBD_STATUS_ZERO, 8);
@@ -149,7 +150,7 @@ START_TEST(replies_in_chunks_are_taken)
     ck_assert_int_eq(f.l.state, NBD_LINK_READY);
     ck_assert_uint_eq(answers(&f), 3);
     ck_assert(f.c[0].err == 0 && f.c[1].err == -EIO && f.c[2].err == 0);
-    ck_assert(f.data[0][0] == 0 && f.data[0][15] == 0 && f.data[0][16] == 0x55 && f.data[0][32] == 0xbb);
+    ck_assert(f.data[0][0] == 0 && f.data[0][15] == 0 && f.data[0][16] == 0xbb && f.data[0][48] == 0);
     ck_assert(f.status.zeroes && f.status.len == 32);
     tear_down(&f);
 }
@@ -183,6 +184,7 @@ START_TEST(anything_else_is_the_end_of_the_connection)
     case 18: say_chunk(&f, NBD_CHUNK_DONE, NBD_CHUNK_ERROR | 1, 1, 5, UINT64_MAX, 0, 0); break;
     case 19: say_chunk(&f, NBD_CHUNK_DONE, 3, 1, 0, 0, 0, 0); break;
     case 20: say_chunk(&f, NBD_CHUNK_DONE, NBD_CHUNK_NONE, 9, 0, 0, 0, 0); break;
+    case 21: say_chunk(&f, NBD_CHUNK_DONE, NBD_CHUNK_NONE, 1, 0, 0, 0, 0); break; /* and nothing before */
     default:
         shutdown(f.server, SHUT_WR);
         nbd_link_turn(&f.l, POLLIN);
@@ -370,7 +372,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, an_answer_before_the_question_ends_it);
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
     UNIT_TEST(s, who_reaps_it_is_not_waited_for);
-    tcase_add_loop_test(hostile, anything_else_is_the_end_of_the_connection, 0, 22);
+    tcase_add_loop_test(hostile, anything_else_is_the_end_of_the_connection, 0, 23);
     tcase_add_loop_test(hostile, a_hostile_one_is_believed_nothing, 0, 11);
     suite_add_tcase(s, hostile);
 }

@@ -89,21 +89,26 @@ static void expect(struct nbd_reader *r, struct nbd_command *c, uint8_t *to, siz
     r->done = done;
 }
 
-static void end_data(struct nbd_link *l, struct nbd_reader *r)
-{
-    struct nbd_command *c = r->cmd;
-
-    r->cmd = NULL;
-    if (r->done)
-        answer(l, c);
-}
-
-/* ---- Headers -------------------------------------------------------------------------------- */
-
 static bool reads(const struct nbd_command *c)
 {
     return c->op == BLK_READ && !c->status;
 }
+
+/* What a read had not been answered would be whatever its memory held before. */
+static int end_data(struct nbd_link *l, struct nbd_reader *r)
+{
+    struct nbd_command *c = r->cmd;
+
+    r->cmd = NULL;
+    if (!r->done)
+        return 0;
+    if (reads(c) && !c->err && c->came != c->len)
+        return refuse(r, "the server answers a part of what it was asked");
+    answer(l, c);
+    return 0;
+}
+
+/* ---- Headers -------------------------------------------------------------------------------- */
 
 static int take_simple(struct nbd_link *l, struct nbd_reader *r, const uint8_t *head)
 {
@@ -114,21 +119,26 @@ static int take_simple(struct nbd_link *l, struct nbd_reader *r, const uint8_t *
         return refuse(r, "the server answers what it was not asked");
     c->err = error_of(number);
     r->at += NBD_SIMPLE_LEN;
+    c->came = c->len;
     expect(r, c, c->data, reads(c) && !number ? c->len : 0, true);
     return 0;
 }
 
-/* Does a part of the data lie in what was asked for? */
-static bool is_inside(const struct nbd_command *c, uint64_t offset, uint64_t len)
+/* A part of the data: does it lie in what was asked for, and is it not more than that with what came before? */
+static bool take_part(struct nbd_command *c, uint64_t offset, uint64_t len)
 {
-    return reads(c) && offset >= c->offset && offset - c->offset <= c->len && len <= c->len - (offset - c->offset);
+    if (!reads(c) || offset < c->offset || offset - c->offset > c->len || len > c->len - (offset - c->offset) ||
+        len > c->len - c->came)
+        return false;
+    c->came += (uint32_t)len;
+    return true;
 }
 
 static int take_data(struct nbd_reader *r, struct nbd_command *c, const uint8_t *body, uint32_t len, bool done)
 {
     uint64_t offset = len < 8 ? UINT64_MAX : load_be64(body);
 
-    if (len < 8 || !is_inside(c, offset, len - 8))
+    if (len < 8 || !take_part(c, offset, len - 8))
         return refuse(r, "the server sends data that was not asked for");
     expect(r, c, c->data + (offset - c->offset), len - 8, done);
     return 0;
@@ -139,7 +149,7 @@ static int take_hole(struct nbd_reader *r, struct nbd_command *c, const uint8_t 
     uint64_t offset = len == 12 ? load_be64(body) : UINT64_MAX;
     uint32_t size = len == 12 ? load_be32(body + 8) : 0;
 
-    if (len != 12 || !is_inside(c, offset, size))
+    if (len != 12 || !take_part(c, offset, size))
         return refuse(r, "the server sends data that was not asked for");
     memset(c->data + (offset - c->offset), 0, size);
     expect(r, c, NULL, 0, done);
@@ -252,7 +262,7 @@ static int take_all(struct nbd_link *l, struct nbd_reader *r)
         r->left -= n;
         if (r->left)
             break;
-        end_data(l, r);
+        err = end_data(l, r);
     }
     return MIN(err, 0);
 }
