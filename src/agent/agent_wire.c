@@ -117,13 +117,12 @@ bool agent_fields_sound(const uint8_t *data, size_t len)
     return at == len;
 }
 
-static bool find(const uint8_t *data, size_t len, uint16_t key, unsigned index,
-                 struct agent_field *ret)
+static bool find(const uint8_t *data, size_t len, uint16_t key, struct agent_field *ret)
 {
     size_t at = 0;
 
     while (agent_field_next(data, len, &at, ret)) {
-        if (ret->key == key && index-- == 0)
+        if (ret->key == key)
             return true;
     }
     return false;
@@ -133,21 +132,16 @@ uint64_t agent_get_number(const uint8_t *data, size_t len, uint16_t key, uint64_
 {
     struct agent_field f;
 
-    return find(data, len, key, 0, &f) && f.len == 8 ? load_le64(f.data) : otherwise;
-}
-
-char *agent_get_text_at(const uint8_t *data, size_t len, uint16_t key, unsigned index)
-{
-    struct agent_field f;
-
-    if (!find(data, len, key, index, &f) || (f.len && memchr(f.data, 0, f.len)))
-        return NULL;
-    return strndup((const char *)f.data, f.len);
+    return find(data, len, key, &f) && f.len == 8 ? load_le64(f.data) : otherwise;
 }
 
 char *agent_get_text(const uint8_t *data, size_t len, uint16_t key)
 {
-    return agent_get_text_at(data, len, key, 0);
+    struct agent_field f;
+
+    if (!find(data, len, key, &f) || (f.len && memchr(f.data, 0, f.len)))
+        return NULL;
+    return strndup((const char *)f.data, f.len);
 }
 
 char **agent_get_texts(const uint8_t *data, size_t len, uint16_t key, size_t *ret_count)

@@ -121,8 +121,6 @@ bool agent_fields_sound(const uint8_t *data, size_t len);
 uint64_t agent_get_number(const uint8_t *data, size_t len, uint16_t key, uint64_t otherwise);
 /* The first one as a text for free(); NULL: none, a NUL in it, or no memory. */
 char *agent_get_text(const uint8_t *data, size_t len, uint16_t key);
-/* The index-th one with this key likewise. */
-char *agent_get_text_at(const uint8_t *data, size_t len, uint16_t key, unsigned index);
 /* All texts with this key, in order, ended by NULL: one block for free(). NULL: no memory, or one has
  * a NUL in it. */
 char **agent_get_texts(const uint8_t *data, size_t len, uint16_t key, size_t *ret_count);

@@ -38,7 +38,8 @@ static bool has_at(int fd, off_t off, const char *magic, unsigned len)
     return off >= 0 && pread(fd, got, len, off) == (ssize_t)len && !memcmp(got, magic, len);
 }
 
-const char *disk_format_name(int fd)
+/* The format's name alone; NULL: raw or ISO, as far as one can see. */
+static const char *format_name(int fd)
 {
     off_t was = lseek(fd, 0, SEEK_CUR), end = lseek(fd, 0, SEEK_END);
 
@@ -54,7 +55,7 @@ const char *disk_format_name(int fd)
 
 bool disk_format_problem(int fd, bool read_only, char ret[DISK_FORMAT_TEXT_MAX])
 {
-    const char *name = disk_format_name(fd);
+    const char *name = format_name(fd);
 
     if (name && !strcmp(name, "qcow2"))
         snprintf(ret, DISK_FORMAT_TEXT_MAX, "looks like a qcow2 image, but is not named .qcow2: format=qcow2 "
@@ -87,7 +88,7 @@ bool disk_format_choose(int fd, const char *path, bool read_only, enum disk_form
     *format = DISK_FORMAT_RAW;
     if (!disk_format_is_named_qcow2(path))
         return disk_format_problem(fd, read_only, ret);
-    name = disk_format_name(fd);
+    name = format_name(fd);
     if (name && !strcmp(name, "qcow2")) {
         *format = DISK_FORMAT_QCOW2;
         return false;

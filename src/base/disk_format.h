@@ -30,7 +30,4 @@ bool disk_format_choose(int fd, const char *path, bool read_only, enum disk_form
 /* Does the name end in .qcow2? path may be NULL. */
 bool disk_format_is_named_qcow2(const char *path);
 
-/* The format's name alone; NULL: raw or ISO, as far as one can see. */
-const char *disk_format_name(int fd);
-
 #endif

@@ -143,8 +143,6 @@ void qcow2_cache_forget(struct qcow2_cache *c, uint64_t offset, uint64_t len);
 
 uint64_t qcow2_ref_load(const uint8_t *data, unsigned order, uint64_t index);
 void qcow2_ref_store(uint8_t *data, unsigned order, uint64_t index, uint64_t v);
-/* 0 where there is no table. */
-int qcow2_ref_get_locked(struct qcow2 *q, uint64_t cluster, uint64_t *ret) must_check;
 /* Up to max clusters in a row, with refcount 1. */
 int qcow2_alloc_locked(struct qcow2 *q, uint64_t max, uint64_t *ret_first,
                        uint64_t *ret_count) must_check;
@@ -191,8 +189,6 @@ void qcow2_entry_free_locked(struct qcow2 *q, struct qcow2_entry e);
 void qcow2_compressed_range(const struct qcow2 *q, uint64_t entry, uint64_t *ret_offset,
                             uint64_t *ret_len);
 
-/* Wait until no busy write touches the clusters. */
-void qcow2_wait_busy_locked(struct qcow2 *q, uint64_t first, uint64_t last);
 
 /* ---- Others --------------------------------------------------------------------------------- */
 

@@ -66,7 +66,8 @@ static int ref_slice(struct qcow2 *q, uint64_t cluster, struct qcow2_slice **ret
     return qcow2_cache_get(q, &q->refs, block + index / slice_refs * q->slice_size, false, ret);
 }
 
-int qcow2_ref_get_locked(struct qcow2 *q, uint64_t cluster, uint64_t *ret)
+/* 0 where there is no table. */
+static int ref_get_locked(struct qcow2 *q, uint64_t cluster, uint64_t *ret)
 {
     struct qcow2_slice *s;
     uint64_t index;
@@ -239,7 +240,7 @@ static int take(struct qcow2 *q, uint64_t cluster, bool *ret)
 
     *ret = false;
     if (!r)
-        r = qcow2_ref_get_locked(q, cluster, &refs);
+        r = ref_get_locked(q, cluster, &refs);
     if (r < 0 || refs)
         return r;
     if (qcow2_is_table_locked(q, cluster))
@@ -304,7 +305,7 @@ void qcow2_free_locked(struct qcow2 *q, uint64_t first, uint64_t count)
 static int drop(struct qcow2 *q, uint64_t cluster, struct qcow2_ranges *last)
 {
     uint64_t refs;
-    int r = qcow2_ref_get_locked(q, cluster, &refs);
+    int r = ref_get_locked(q, cluster, &refs);
 
     if (r < 0)
         return r;

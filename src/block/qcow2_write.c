@@ -25,7 +25,7 @@ static bool is_busy(const struct qcow2 *q, uint64_t first, uint64_t last)
 }
 
 /* Who is busy waits for nobody, so this ends. */
-void qcow2_wait_busy_locked(struct qcow2 *q, uint64_t first, uint64_t last)
+static void wait_busy_locked(struct qcow2 *q, uint64_t first, uint64_t last)
 {
     while (is_busy(q, first, last))
         pthread_cond_wait(&q->changed, &q->lock);
@@ -273,7 +273,7 @@ static int write_some(struct qcow2 *q, uint64_t offset, uint64_t len, const stru
     end = MIN(end, align_down(offset, q->cluster_size) + MAX(q->cluster_size, ALLOC_MAX));
     p.len = end - offset;
     pthread_mutex_lock(&q->lock);
-    qcow2_wait_busy_locked(q, offset >> q->cluster_bits, (end - 1) >> q->cluster_bits);
+    wait_busy_locked(q, offset >> q->cluster_bits, (end - 1) >> q->cluster_bits);
     r = q->broken ? -EIO : qcow2_map_locked(q, offset, p.len, false, &run);
     if (!r && run.in_place) {
         run.turn = q->turn;
@@ -465,7 +465,7 @@ static int zero_some(struct qcow2 *q, struct zeroing z, uint64_t offset, uint64_
     *ret_len = skip_locked(q, offset, len);
     if (!*ret_len) {
         *ret_len = MIN(len, q->cluster_size - (offset & (q->cluster_size - 1)));
-        qcow2_wait_busy_locked(q, cluster, cluster);
+        wait_busy_locked(q, cluster, cluster);
         r = q->broken ? -EIO : zero_cluster_locked(q, z, offset, *ret_len, &must_write);
     }
     pthread_mutex_unlock(&q->lock);

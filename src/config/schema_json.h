@@ -12,8 +12,7 @@
 void *schema_read(const struct schema_type *type, const json_t *v, struct vz_error *err);
 
 /* A new JSON value; NULL: no memory, or a string is not UTF-8. Of an object or an element, of what
- * a member has. A member that is none is not written, though schema_write_field() returns null. */
+ * a member has. */
 json_t *schema_write(const struct schema_type *type, const void *members);
-json_t *schema_write_field(const struct schema_field *f, const void *members);
 
 #endif

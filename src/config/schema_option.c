@@ -100,7 +100,8 @@ const char *schema_member_name(const struct schema_field *f, char buffer[64])
     return f->option && f->option[0] && f->option[0] != '=' ? f->option : dashed(f->json, buffer);
 }
 
-bool schema_member_is(const struct schema_field *f, const char *name)
+/* Is that what a member is called there, short or not? */
+static bool member_is(const struct schema_field *f, const char *name)
 {
     char buffer[64];
 
@@ -290,7 +291,7 @@ static int apply_member(struct builder *b, char *member)
             return r;
         }
         for (f = b->type[i] ? b->type[i]->fields : NULL; f && f->kind; f++) {
-            if (schema_member_is(f, member))
+            if (member_is(f, member))
                 return set_member(f, b->object[i], member, value, b->err);
         }
     }
@@ -303,7 +304,7 @@ static bool is_member(const struct schema_type *type, const char *text)
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
     for (const struct schema_field *f = type->fields; f->kind; f++) {
-        if (schema_member_is(f, name) && (text[strlen(name)] || f->kind == SCHEMA_BOOL))
+        if (member_is(f, name) && (text[strlen(name)] || f->kind == SCHEMA_BOOL))
             return true;
     }
     return false;

@@ -49,8 +49,6 @@ void schema_value_synopsis(const struct schema_field *f, char *ret, size_t len);
 
 /* What a member is called in the value of an option: its short name, or "read-only". */
 const char *schema_member_name(const struct schema_field *f, char buffer[64]);
-/* Is that what a member is called there, short or not? */
-bool schema_member_is(const struct schema_field *f, const char *name);
 
 /* The member by which an object has its attachment; NULL: it has none. */
 const struct schema_field *schema_attachment(const struct schema_type *type);

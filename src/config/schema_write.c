@@ -48,7 +48,7 @@ static json_t *write_word(const struct schema_field *f, const void *members)
     return json_string(word ? word : "unknown"); /* which does not validate either */
 }
 
-json_t *schema_write_field(const struct schema_field *f, const void *members)
+static json_t *write_field(const struct schema_field *f, const void *members)
 {
     if (schema_is_none(f, members))
         return json_null();
@@ -88,7 +88,7 @@ json_t *schema_write(const struct schema_type *type, const void *members)
 
     for (const struct schema_field *f = type->fields; !r && f->kind; f++) {
         if (f->json && !schema_is_none(f, members))
-            r = json_object_set_new(v, f->json, schema_write_field(f, members));
+            r = json_object_set_new(v, f->json, write_field(f, members));
     }
     if (!r)
         return v;

@@ -32,7 +32,6 @@ struct display_memory {
 };
 
 int display_memory_new(uint64_t size, struct display_memory **ret, struct vz_error *err) must_check;
-struct display_memory *display_memory_ref(struct display_memory *m);
 void display_memory_unref(struct display_memory *m);
 struct display_image *display_memory_image(struct display_memory *m, uint32_t width, uint32_t height);
 struct display_image *display_image_ref(struct display_image *image); /* NULL gives NULL */

@@ -71,7 +71,7 @@ int display_memory_new(uint64_t size, struct display_memory **ret, struct vz_err
     return r;
 }
 
-struct display_memory *display_memory_ref(struct display_memory *m)
+static struct display_memory *display_memory_ref(struct display_memory *m)
 {
     atomic_fetch_add(&m->refs, 1);
     return m;

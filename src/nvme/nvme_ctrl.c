@@ -11,7 +11,8 @@
 #include "base/trace.h"
 #include "nvme/nvme_impl.h"
 
-void nvme_fatal(struct nvme *n, const char *fmt, ...)
+/* Give up (CSTS.CFS) until the driver resets. Logged once. */
+static printf_like(2, 3) void fatal(struct nvme *n, const char *fmt, ...)
 {
     char text[200];
     va_list args;
@@ -116,7 +117,7 @@ static void enable(struct nvme *n, const struct nvme_regs *r)
     if (!good || !make_admin_queues(n, r)) {
         n->sq[0] = (struct nvme_sq){0}; /* such as are none are not to be saved */
         n->cq[0] = (struct nvme_cq){0};
-        nvme_fatal(n, "it was enabled with CC %#x, AQA %#x, ASQ %#llx, ACQ %#llx", r->cc, r->aqa,
+        fatal(n, "it was enabled with CC %#x, AQA %#x, ASQ %#llx, ACQ %#llx", r->cc, r->aqa,
                    (unsigned long long)r->asq, (unsigned long long)r->acq);
         return;
     }
@@ -149,7 +150,7 @@ static void restore(struct nvme *n)
             nvme_shadow_start(n, i, true, false);
     }
     if (!good)
-        nvme_fatal(n, "its saved queues are not in memory");
+        fatal(n, "its saved queues are not in memory");
 }
 
 /* ---- Stopping ------------------------------------------------------------------------------- */

@@ -210,8 +210,6 @@ void nvme_shutdown_done(struct nvme *n);
 /* nvme_ctrl.c. Loop thread. */
 void nvme_work(void *arg);
 void nvme_work_soon(struct nvme *n);
-/* Give up (CSTS.CFS) until the driver resets. Logged once. */
-void nvme_fatal(struct nvme *n, const char *fmt, ...) printf_like(2, 3);
 /* A request is at its end. */
 void nvme_req_free(struct nvme *n, struct nvme_req *r);
 /* NULL: there is none left; then the queues are looked at again once there is. */

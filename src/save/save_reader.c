@@ -209,11 +209,6 @@ void save_reader_free(struct save_reader *r)
     free(r);
 }
 
-uint64_t save_reader_ram_size(const struct save_reader *r)
-{
-    return r->header.ram_size;
-}
-
 bool save_reader_is_plain(const struct save_reader *r)
 {
     return r->header.memory != SAVE_FRAMES;

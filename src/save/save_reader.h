@@ -20,7 +20,6 @@ int save_reader_peek(const char *path, const char *passphrase, struct save_reade
                      struct vz_error *err) must_check;
 void save_reader_free(struct save_reader *r); /* NULL is fine */
 
-uint64_t save_reader_ram_size(const struct save_reader *r);
 /* Can its memory be mapped? */
 bool save_reader_is_plain(const struct save_reader *r);
 /* The reader's; never NULL, but maybe empty. */

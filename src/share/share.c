@@ -270,12 +270,6 @@ void share_refuse_waits(struct share *s, bool refuse)
         pool_refuse_waits(s->pool, refuse);
 }
 
-void share_wait_idle(struct share *s)
-{
-    if (s->pool)
-        pool_wait_idle(s->pool);
-}
-
 void share_thread_init(void)
 {
     if (unshare(CLONE_FS) == 0)

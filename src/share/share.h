@@ -87,9 +87,6 @@ void share_wake(struct share *s);
  * requests come back soon. */
 void share_refuse_waits(struct share *s, bool refuse);
 
-/* The same for good, and wait until nothing is under way. */
-void share_wait_idle(struct share *s);
-
 /* Forget the guest: its files are closed, its locks are gone, and it has to say FUSE_INIT again. No
  * request is under way. */
 void share_reset(struct share *s);
@@ -127,7 +124,6 @@ void share_thread_init(void);
 
 #define SHARE_DATA_MAX  ((uint32_t)MIB) /* bytes of a read or a write */
 #define SHARE_NAME_MAX  255u
-#define SHARE_TAG_MAX   35u
 #define SHARE_NODES_EVER (UINT64_MAX / 2) /* a guest does not live to see it */
 
 #endif

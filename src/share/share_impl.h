@@ -217,8 +217,6 @@ void node_take_over(struct share *s, struct node *n, struct node *old);
 void node_moved(struct share *s, struct node *n, struct node *parent, const char *name);
 bool node_is(const struct node *n, const struct statx *st);
 
-/* What the host says of a node, without opening it if that can be. */
-int node_stat(struct share *s, struct node *n, struct statx *ret) must_check;
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 int stat_in(int fd, const char *name, struct statx *ret) must_check; /* never follows */
 int stat_fd(int fd, struct statx *ret) must_check;

@@ -625,18 +625,6 @@ int node_found(struct share *s, struct node *parent, const char *name, const str
     return r;
 }
 
-int node_stat(struct share *s, struct node *n, struct statx *ret)
-{
-    struct hold hold;
-    int r = node_hold(s, n, &hold);
-
-    if (r < 0)
-        return r;
-    r = stat_fd(hold.fd, ret);
-    node_let_go(s, n, &hold);
-    return r;
-}
-
 /* ---- Roots ---------------------------------------------------------------------------------- */
 
 static int no_tags(int fd)

@@ -137,11 +137,6 @@ int hid_init(struct hid *h, const struct hid_model *model, const struct device_o
     return usb_dev_init(&h->usb, &hid_ops, &model->identity, USB_HIGH, dev_ops, bus, instance);
 }
 
-enum hid_kind hid_kind_of(const struct usb_dev *d)
-{
-    return to_hid((struct usb_dev *)(uintptr_t)d)->model->kind;
-}
-
 int hid_create(struct bus *bus, enum hid_kind kind, uint32_t instance, struct usb_dev **ret)
 {
     switch (kind) {

@@ -11,7 +11,6 @@ enum hid_kind { HID_KEYBOARD, HID_MAC_KEYBOARD, HID_POINTER, HID_MOUSE, HID_TRAC
 
 /* It belongs to the bus until it is taken away: usb_dev_destroy(). 0 or -errno. */
 int hid_create(struct bus *bus, enum hid_kind kind, uint32_t instance, struct usb_dev **ret) must_check;
-enum hid_kind hid_kind_of(const struct usb_dev *d);
 
 /* ---- Keyboards ------------------------------------------------------------------------------ */
 

@@ -199,29 +199,6 @@ json_t *client_call(struct control_client *c, const char *method, json_t *params
     return result;
 }
 
-json_t *client_event(struct control_client *c, int timeout_ms, bool *ret_timed_out)
-{
-    json_t *object;
-
-    *ret_timed_out = false;
-    for (;;) {
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-
-        object = take_line(c);
-        if (object && json_object_get(object, "event"))
-            return object;
-        json_decref(object);
-        if (object)
-            continue;
-        if (poll(&p, 1, timeout_ms) == 0) {
-            *ret_timed_out = true;
-            return NULL;
-        }
-        if (!receive(c))
-            return NULL;
-    }
-}
-
 json_t *client_ask(const struct bundle *b, const char *method, json_t *params, int *ret_fd,
                    struct vz_error *err)
 {

@@ -32,10 +32,6 @@ void client_set_timeout(struct control_client *c, int timeout_ms);
 json_t *client_call(struct control_client *c, const char *method, json_t *params, int *ret_fd,
                     struct vz_error *err);
 
-/* The next event, after method "subscribe"; NULL at the end of the process, or after timeout_ms (-1:
- * none) with *ret_timed_out. */
-json_t *client_event(struct control_client *c, int timeout_ms, bool *ret_timed_out);
-
 /* client_open(), one call, client_close(). */
 json_t *client_ask(const struct bundle *b, const char *method, json_t *params, int *ret_fd,
                    struct vz_error *err);
