@@ -56,7 +56,7 @@ static void rule(void)
 START_TEST(test_four_calls)
 {
     rule();
-    for (uint64_t ip = BASE - 0x100; ip < BASE + 0x200; ip++) {
+    for (uint64_t ip = BASE - 0x100; ip < BASE + STUB_CODE_SIZE + 0x100; ip++) {
         for (int nr = -2; nr < 600; nr++) {
             struct seccomp_data d = call(ip, nr);
             bool allowed = (ip == at.event && nr == STUB_HAND_OVER) ||
