@@ -86,15 +86,16 @@ class Saved(Machine):
         return [int(word) for word in out.split()]
 
     def moves(self, what):
-        """All counts go on."""
+        """All counts go on, within less than it takes to be given up (watch())."""
+        self.watch()
         before = self.counts()
-        end = time.monotonic() + 300
+        end = time.monotonic() + 250
         while time.monotonic() < end:
             now = self.counts()
             if all(b > a for a, b in zip(before, now)):
                 return
             time.sleep(0.2)
-        raise AssertionError(f"{what}: {COUNTS} were {before} and are {now}")
+        raise AssertionError(f"{what}: counts were {before} and are {now}; {self.guest('ps; netstat -tn')[1]}")
 
 
 @pytest.fixture(scope="module")
