@@ -138,7 +138,7 @@ def test_programs_of_debians_packages(kernels, initramfs, package, tmp_path, arc
     script = guest_drivers.load(DRIVERS) + """
 mkdir -p /run/f /c && mount -t virtiofs f /run/f && sh /run/f/register && mount -t virtiofs root /c && cd /c; echo
 for c in "uname -m" "sh -c 'echo $((6*7)); exec ./busybox expr 123456789 \* 1000'" "sha256sum usr/bin/hello" "seq -s+ 5" \
-    "awk 'BEGIN { print 2^0.5 }'"; do eval "./busybox $c"; done
+    "awk 'BEGIN { print 1/8 }'"; do eval "./busybox $c"; done
 chroot /c /usr/bin/hello; chroot /c /busybox sh -c 'echo in | /usr/bin/hello -t; exit 3'; echo "status $?"; poweroff -f
 """
     result = run(kernels["cloud"], initramfs(script, *guest_drivers.files(tmp_path, DRIVERS)), "--memory", "256M", "--share",
@@ -152,7 +152,7 @@ chroot /c /usr/bin/hello; chroot /c /busybox sh -c 'echo in | /usr/bin/hello -t;
 123456789000
 {digest}  usr/bin/hello
 1+2+3+4+5
-1.41421
+0.125
 Hello, world!
 hello, world
 status 3

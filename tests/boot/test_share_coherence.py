@@ -57,7 +57,9 @@ def start(kernels, initrd, share, cache):
     p = subprocess.Popen([VZ, "run", "--kernel", kernels["cloud"], "--initrd", str(initrd), "--memory", "256M", "--cpus", "2",
                           "--share", f"share={share},cache={cache}", "--cmdline", f"console=ttyS0 quiet {PATIENT}"],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    threading.Timer(600 * SLOWER, p.kill).start()
+    watchdog = threading.Timer(600 * SLOWER, p.kill)
+    watchdog.daemon = True
+    watchdog.start()
     return p
 
 

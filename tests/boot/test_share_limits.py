@@ -170,7 +170,9 @@ done
     p = subprocess.Popen([VZ, "run", "--kernel", kernels["cloud"], "--initrd", str(initrd), "--memory", "256M", "--share",
                           f"share={share},cache={cache}", "--cmdline", f"console=ttyS0 quiet {PATIENT}"],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    threading.Timer(300 * SLOWER, p.kill).start()
+    watchdog = threading.Timer(300 * SLOWER, p.terminate)
+    watchdog.daemon = True
+    watchdog.start()
     last = 0
     for line in p.stdout:
         if line.startswith(b"synced"):

@@ -401,6 +401,43 @@ def test_input_is_for_the_devices_that_there_are(vz, talk):
         m.stop()
 
 
+def test_a_directory_is_shared_and_another_one_in_its_place(vz, talk, tmp_path):
+    names = (*guest_drivers.VIRTIO, "fuse", "virtiofs")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(f"in {name}\n")
+    look = "cat /mnt/file; echo guest 2>/dev/null >/mnt/new || echo only read; "
+    config, console = talk(guest_drivers.load(names) + f"mount -t virtiofs work /mnt; {look}echo first; read x\n"
+                           f"until ls /mnt | grep -q two; do usleep 100000; done; cat /mnt/two/file; ls /mnt; echo second; read x\n"
+                           "until [ -z \"$(ls /mnt)\" ]; do usleep 100000; done; echo third\n",
+                           guest_drivers.files(tmp_path, names), directory_sharing_devices=[
+                               vz.file_system("work", vz.single_directory(str(tmp_path / "a")), ownership="1000:1000")])
+    assert config.validate() == []
+    assert config.to_dict()["directorySharingDevices"][0]["ownership"] == "1000:1000"
+    with vz.Machine(config) as machine:
+        machine.start()
+        assert b"in a" in console.until(b"first") and b"only read" not in console.seen
+        assert (tmp_path / "a/new").read_text() == "guest\n"
+        machine.set_directory_share(0, vz.multiple_directory([
+            vz.shared_directory("one", str(tmp_path / "a"), read_only=True), vz.shared_directory("two", str(tmp_path / "b"))]))
+        console.send(b"\n")
+        assert b"in b" in console.until(b"second") and b"one" in console.seen
+        machine.set_directory_share(0, None)
+        console.send(b"\n")
+        console.until(b"third")
+        with pytest.raises(vz.Error):
+            machine.set_directory_share(1, None)
+        assert machine.wait().reason == vz.EndReason.POWEROFF
+    for tag, share, wrong in (("", vz.single_directory("/"), "tag"), ("x" * 36, vz.single_directory("/"), "tag"),
+                              ("t", vz.multiple_directory([vz.shared_directory("a/b", "/")]), "name")):
+        config = vz.Config(directory_sharing_devices=[vz.file_system(tag, share)])
+        try:
+            told = " ".join(map(str, config.validate()))
+        except vz.Error as error:  # what cannot be read at all
+            told = str(error)
+        assert wrong in told and "directorySharingDevices[0]" in told, told
+
+
 def test_foreign_binaries(vz):
     there = vz.foreign_binaries_availability()
     assert {"arm64", "riscv64", "s390x"} <= set(there)
