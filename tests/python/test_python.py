@@ -430,9 +430,8 @@ def test_a_directory_is_shared_and_another_one_in_its_place(vz, talk, tmp_path):
         assert machine.wait().reason == vz.EndReason.POWEROFF
     for tag, share, wrong in (("", vz.single_directory("/"), "tag"), ("x" * 36, vz.single_directory("/"), "tag"),
                               ("t", vz.multiple_directory([vz.shared_directory("a/b", "/")]), "name")):
-        config = vz.Config(directory_sharing_devices=[vz.file_system(tag, share)])
         try:
-            told = " ".join(map(str, config.validate()))
+            told = " ".join(map(str, vz.Config(directory_sharing_devices=[vz.file_system(tag, share)]).validate()))
         except vz.Error as error:  # what cannot be read at all
             told = str(error)
         assert wrong in told and "directorySharingDevices[0]" in told, told
