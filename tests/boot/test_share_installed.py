@@ -9,7 +9,7 @@ import pytest
 import guest_drivers
 
 from conftest import PATIENT, SLOWER, VZ
-from test_root import AS_NOBODY, NOBODY, give_away
+from test_root import AS_NOBODY, NOBODY, give_away, unpacked  # noqa: F401 (a fixture)
 
 MIRROR = os.environ.get("VZ_DEBIAN_MIRROR", "deb.debian.org")
 DRIVERS = (*guest_drivers.VIRTIO, *guest_drivers.NETWORK, "fuse", "virtiofs")
@@ -51,7 +51,8 @@ def install(kernels, initramfs, tmp_path):
     return go
 
 
-def boot(tree, *command, kernel):
+def boot(tree, *command, unpacked):  # noqa: F811
+    (kernel,) = unpacked("cloud").glob("boot/vmlinuz-*")  # with its modules beside it
     r = subprocess.run([*AS_NOBODY, VZ, "run", "--memory", "512M", "--root", tree, "--kernel", kernel, "--", *command],
                        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900 * SLOWER,
                        env={**os.environ, "HOME": str(tree), "VZ_HOME": str(tree)})
@@ -59,7 +60,7 @@ def boot(tree, *command, kernel):
     return r.stdout
 
 
-def test_what_dpkg_installed_is_booted(install, kernels, initramfs, tmp_path):
+def test_what_dpkg_installed_is_booted(install, unpacked):  # noqa: F811
     """One package, with users' files, set-ID bits, a device, a configuration file and a script that runs at the end."""
     work = install("""
 mkdir -p p/DEBIAN p/bin p/dev p/etc p/proc p/sys p/run p/tmp p/root p/sbin p/home/user root/var/lib/dpkg/updates root/var/lib/dpkg/info
@@ -73,17 +74,17 @@ dpkg-deb -b p p.deb >/dev/null; rm -rf p
 dpkg --root=/work/root --force-script-chrootless --force-not-root --no-triggers -i p.deb
 """)
     out = boot(work / "root", "/bin/stat", "-c", "%a %u:%g %F %t,%T", "/bin/su", "/home/user", "/etc/passwd", "/bin/sh",
-               kernel=kernels["cloud"])
+               unpacked=unpacked)
     assert out == ("4755 0:0 regular file 0,0\n755 1000:1000 directory 0,0\n644 0:0 regular file 0,0\n777 0:0 symbolic link 0,0\n"), out
 
 
 @pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes many minutes and the network: VZ_LONG=1")
-def test_what_mmdebstrap_installed_is_booted(install, kernels):
+def test_what_mmdebstrap_installed_is_booted(install, unpacked):  # noqa: F811
     work = install(f"""
 mmdebstrap --mode=root --variant=minbase --include=init,systemd-sysv --aptopt='APT::Sandbox::User "root"' bookworm debian \\
     http://{MIRROR}/debian 2>&1 | tail -n 20
 test -x debian/sbin/init
 """, limit_s=3000)
     out = boot(work / "debian", "sh", "-c", "systemctl is-system-running --wait; stat -c '%U:%G %a' /etc/shadow /usr/bin/passwd; "
-               "dpkg --audit; dpkg -s bash | grep Status", kernel=kernels["cloud"])
+               "dpkg --audit; dpkg -s bash | grep Status", unpacked=unpacked)
     assert out.splitlines()[1:] == ["root:shadow 640", "root:root 4755", "Status: install ok installed"], out
