@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Linux's own drivers on the USB controller: disks, a CD-ROM, keyboards and pointing devices."""
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -49,13 +50,13 @@ def guest(kernels, initramfs, modules, diskcheck, diskload, usbreset, monkeypatc
     """guest(SCRIPT, OPTION...) runs it to its end, in memory that no device writes without asking."""
     monkeypatch.setenv("VZ_STRICT_MEMORY", "1")
 
-    def run(script, *options, drivers=("xhci_pci", "usb_storage", "sd_mod", "sr_mod"), parameters={}, cpus=2,
+    def run(script, *options, drivers=("xhci_pci", "usb_storage", "sd_mod", "sr_mod"), parameters={}, cpus=2, more=(),
             complaints="xhci.*(warn|error|not respond|died)|usb.*(error|reset)"):
         files, load = modules(*drivers)
         for name, value in parameters.items():
             load = load.replace(f"/{name}.ko", f"/{name}.ko {value}")
         initrd = initramfs(load + script + f"\ndmesg | grep -E '{complaints}'\n"
-                           "poweroff -f\n", *files, (diskcheck, "bin/diskcheck"), diskload, usbreset)
+                           "poweroff -f\n", *files, (diskcheck, "bin/diskcheck"), diskload, usbreset, *more)
         r = boots.run(kernels["amd64"], initrd, "--cpus", cpus, *options, limit_s=LIMIT_S)
         assert r.status == 0 and not boots.trouble(r.out), r
         return r.out
@@ -137,6 +138,27 @@ def test_uas_is_reset_under_load(guest, image):
                 "--usb-disk", f"{image()},uas", drivers=UAS, complaints="usb.*error|xhci.*(warn|error|not respond|died)")
     assert "load 0" in out and "reset 0" in out and "drivers/uas" in out, out
     assert "error" not in out and "respond" not in out, out
+
+
+FIO = "/usr/bin/fio"
+
+
+@pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes minutes: VZ_LONG=1 (diskcheck and diskload do the same in small)")
+@pytest.mark.skipif(not os.path.exists(FIO), reason="fio is not installed")
+@pytest.mark.parametrize("depth", (1, 32))
+def test_fio_finds_what_it_wrote(guest, image, depth):
+    """By both transports at once; each block is read again and compared."""
+    job = (f"{FIO} --output-format=json --ioengine=libaio --direct=1 --rw=randrw --bssplit=512/10:4k/50:16k/30:128k/10 --size=16M "
+           f"--iodepth={depth} --verify=crc32c --verify_fatal=1 --name=sda --filename=/dev/sda --name=sdb --filename=/dev/sdb")
+    out = guest(wait_for("sda", "sdb") + "for d in 2-1 2-2; do readlink /sys/bus/usb/devices/$d:1.0/driver; done\n"
+                f"mkdir -p /tmp; cd /tmp; {job} >told; echo fio: $?; cat told\n",
+                "--usb-disk", f"{image()},uas", "--usb-disk", image(name="other.img"), "--memory", "512M",
+                drivers=(*UAS, "usb_storage"), more=guest_drivers.with_libraries(FIO))
+    assert "drivers/uas" in out and "drivers/usb-storage" in out and re.search(r"^fio: 0\s*$", out, re.M), out
+    told = json.loads(out[out.index("\n{"):out.rindex("\n}") + 2])
+    assert [j["jobname"] for j in told["jobs"]] == ["sda", "sdb"]
+    for j in told["jobs"]:
+        assert j["error"] == 0 and j["read"]["total_ios"] and j["write"]["total_ios"], j["jobname"]
 
 
 # A server that never answers for the disk's second half.
