@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Stores of UEFI variables: whatever is in the file, it is refused in a sentence, or its variables and keys are told and
- * changed; then what was set is there, and what was there besides is as it was. */
+/* Stores of UEFI variables: whatever is in the file, it is refused in a sentence, or its variables and keys are told
+ * and changed; then what was set is there, and what was there besides is as it was. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

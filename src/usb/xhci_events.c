@@ -162,9 +162,9 @@ bool xhci_is_blocked(struct xhci *x)
 
 /* ---- Interrupts ----------------------------------------------------------------------------- */
 
-/* An interval is for the driver's sake, which is to have fewer interrupts. To wait for the end of a short one is another
- * wake-up of the host's, and takes longer than what it spares: Linux's is 40 us, with three interrupts for each command of
- * a bulk-only disk. */
+/* An interval is for the driver's sake, which is to have fewer interrupts. To wait for the end of a short one is
+ * another wake-up of the host's, and takes longer than what it spares: Linux's is 40 us, with three interrupts for each
+ * command of a bulk-only disk. */
 static uint64_t interval_ns(const struct xhci_intr *i)
 {
     uint64_t ns = (uint64_t)(i->imod & 0xffff) * XHCI_IMOD_UNIT_NS;

@@ -466,7 +466,8 @@ END_TEST
 
 START_TEST(a_link_goes_only_where_it_may)
 {
-    static const uint8_t refused[] = {XHCI_U1, XHCI_U2, XHCI_RX_DETECT, XHCI_INACTIVE, XHCI_POLLING, 9, 10, 11, XHCI_RESUME};
+    static const uint8_t refused[] = {XHCI_U1, XHCI_U2, XHCI_RX_DETECT, XHCI_INACTIVE, XHCI_POLLING, 9, 10, 11,
+                                      XHCI_RESUME};
     struct fx f;
     unsigned port;
 

@@ -51,7 +51,7 @@ def fill(path, files):
 
 @pytest.fixture
 def disk(tmp_path, grub, kernels, initramfs, efivarfs):
-    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT and has those files."""
+    """disk(SCRIPT) is a disk with an EFI system partition: GRUB, a kernel, and an initrd that runs SCRIPT, with files."""
 
     def make(script, command_line="console=ttyS0", files=()):
         path, config = tmp_path / "disk.img", tmp_path / "grub.cfg"

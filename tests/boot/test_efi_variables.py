@@ -130,7 +130,8 @@ class Storm:
 def test_a_storm_of_kills_leaves_the_old_or_the_new(vz, disk, tmp_path):
     """Twenty, or with VZ_LONG=1 four hundred; the firmware starts from what some of them have left."""
     name = VARIABLE.rsplit("/", 1)[1][: -len(GUID) - 1]
-    storm, long = Storm(vz, disk(WRITE, files=guest_drivers.with_libraries("/usr/bin/chattr")), tmp_path), "VZ_LONG" in os.environ
+    path, long = disk(WRITE, files=guest_drivers.with_libraries("/usr/bin/chattr")), "VZ_LONG" in os.environ
+    storm = Storm(vz, path, tmp_path)
     others = {n: v for n, v in storm.values().items() if n != name}
     read = disk(MOUNT + f"echo value: $(tail -c 6 {VARIABLE})")
     assert "VzKept" in others

@@ -3,7 +3,6 @@
 import collections
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -27,8 +26,9 @@ inputrecords
 EV_SYN, EV_KEY, EV_REL, EV_ABS, EV_MSC = range(5)
 MSC_SCAN = 4
 REL_X, REL_Y, REL_HWHEEL, REL_WHEEL, REL_WHEEL_HI_RES, REL_HWHEEL_HI_RES = 0, 1, 6, 8, 11, 12
-KEY_ESC, KEY_F1, KEY_FN = 1, 59, 0x1d0
-KEYBOARD, MAC, POINTER, MOUSE = "vz vz USB Keyboard", "vz vz Mac Keyboard", "vz vz USB Tablet", "vz vz USB Mouse"
+KEY_F1, KEY_FN = 59, 0x1d0
+# Usages of media keys that are none to Linux: a volume (0xc00e0) and a wheel (0xc0238).
+NO_KEYS = (EV_ABS, 0x20), (EV_REL, REL_HWHEEL), (EV_REL, REL_HWHEEL_HI_RES)
 
 
 class Guest:
@@ -37,8 +37,9 @@ class Guest:
     def __init__(self, vz, kernel, initrd):
         self.vz, self.text, self.lock, self.at = vz, "", threading.Condition(), 0
         self.read_fd, write_fd = os.pipe()
-        config = vz.Config(memory=256 * vz.MiB, boot_loader=vz.linux(str(kernel), str(initrd), f"console=ttyS0 quiet {PATIENT}"),
-                           serial_ports=[vz.uart(vz.fd(-1, write_fd))], keyboards=[vz.usb_keyboard(), vz.mac_keyboard()],
+        loader = vz.linux(str(kernel), str(initrd), f"console=ttyS0 quiet {PATIENT}")
+        config = vz.Config(memory=256 * vz.MiB, boot_loader=loader, serial_ports=[vz.uart(vz.fd(-1, write_fd))],
+                           keyboards=[vz.usb_keyboard(), vz.mac_keyboard()],
                            pointing_devices=[vz.usb_screen_coordinate(), vz.usb_mouse(), vz.trackpad()])
         self.machine = vz.Machine(config)
         threading.Thread(target=self.hear, daemon=True).start()
@@ -100,8 +101,8 @@ def pressed(records):
             assert down.pop((device, code)) == scan[device]
             found.append((scan[device], code))
         else:
-            # Lights and repetition; usages that are no keys: a volume (0xc00e0) and a wheel (0xc0238).
-            others = kind in (EV_SYN, 0x11, 0x14) or (kind, code) in ((EV_ABS, 0x20), (EV_REL, REL_HWHEEL), (EV_REL, REL_HWHEEL_HI_RES))
+            # Lights and repetition.
+            others = kind in (EV_SYN, 0x11, 0x14) or (kind, code) in NO_KEYS
             assert others or (kind == EV_KEY and value == 2), (kind, code, value)
     assert not down
     return found

@@ -380,7 +380,8 @@ def test_variable_stores(vz, tmp_path):
 
 def test_input_is_for_the_devices_that_there_are(vz, talk):
     """What comes of it in a guest is tests/boot/test_keys.py's."""
-    config, console = talk("echo up; read x", keyboards=[vz.usb_keyboard()], pointing_devices=[vz.usb_screen_coordinate(), vz.trackpad()])
+    config, console = talk("echo up; read x", keyboards=[vz.usb_keyboard()],
+                           pointing_devices=[vz.usb_screen_coordinate(), vz.trackpad()])
     with vz.Machine(config) as m:
         with pytest.raises(vz.Error) as e:
             m.send_key(vz.key(4), True)
