@@ -172,9 +172,9 @@ void mem_release(struct mem_hold *hold);
 /* Make the pages of [host, host + len), inside RAM, the machine's own. Any thread. */
 void mem_own(struct mem *mem, const void *host, uint64_t len);
 
-/* A CPU is about to store to the page of RAM at host. Where the host gives memory page by page as it is touched, have it
- * give those around it too: guests use most of what lies beside what they use, and a fault costs more than a page. Once
- * for each piece, so what is given back (mem_discard()) stays away. Any thread. */
+/* A CPU is about to store to the page of RAM at host. Where the host gives memory page by page as it is touched, have
+ * it give those around it too: guests use most of what lies beside what they use, and a fault costs more than a page.
+ * Once for each piece, so what is given back (mem_discard()) stays away. Any thread. */
 #define MEM_FORESEEN (UINT64_C(64) << 10)
 void mem_foresee(struct mem *mem, const void *host);
 static inline bool mem_is_foreseen(const struct mem *mem, const void *host)

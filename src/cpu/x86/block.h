@@ -119,7 +119,7 @@ const struct insn *block_find(struct x86_cpu *c);
 /* A one-instruction block for single steps and shadows, valid until the next call. */
 const struct insn *block_single(struct x86_cpu *c);
 
-/* Has the instruction of that block, which has just been run and not faulted, taken a branch? Also to the one behind it. */
+/* Has the instruction of that block, which has just been run without a fault, branched? To the one behind it, too. */
 bool block_single_branched(const struct x86_cpu *c) must_check;
 
 /* Forget all blocks that rely on one of these granules (struct mem_code) of the page at host. */

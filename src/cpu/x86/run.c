@@ -147,7 +147,7 @@ static enum next handle_pending(struct x86_cpu *c, uint32_t what, enum x86_stop 
     return NEXT_BLOCK;
 }
 
-/* Does TF, which was set, want a trap behind the instruction of now? With BTF only if it was a branch that was taken. */
+/* Does TF, which was set, want a trap behind the instruction of now? With BTF only if that took a branch. */
 static bool is_step(const struct x86_cpu *c)
 {
     return likely(!(c->debugctl & X86_DEBUGCTL_BTF)) || block_single_branched(c);
