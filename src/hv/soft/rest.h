@@ -8,19 +8,19 @@
 
 #define REST_LOOK_NS   (UINT64_C(2) * 1000 * 1000 * 1000) /* a stretch, at least */
 #define REST_STRETCHES 15u
-/* Of a machine that goes on from a state that others share there may be a hundred, and each does a little at first. */
-#define REST_STRETCHES_OF_MANY 2u
+#define REST_STRETCHES_FIRST 2u /* behind the start: most of what that has left is never run again */
 
 /* All zero: it begins. */
 struct rest {
     uint64_t since, worked; /* when the stretch began, and the vCPU's work until then; ns */
-    unsigned calm;          /* stretches in a row in which it did next to nothing, up to one more than are enough */
+    unsigned calm;          /* stretches in a row in which it did next to nothing; REST_STRETCHES + 1: it has rested since */
+    bool rested;            /* ever */
 };
 
 /* Need it be looked at before there is work, though nothing happens? */
-static inline bool rest_awaited(const struct rest *r, unsigned enough)
+static inline bool rest_awaited(const struct rest *r)
 {
-    return r->calm < enough;
+    return r->calm < REST_STRETCHES;
 }
 
 /* Is the stretch over? */
@@ -29,8 +29,7 @@ static inline bool rest_look(const struct rest *r, uint64_t now)
     return now - r->since >= REST_LOOK_NS;
 }
 
-/* It is, and the vCPU has worked for so many ns in its life: is it time to rest, where so many stretches are enough?
- * Once, until it has worked again. */
-bool rest_is_due(struct rest *r, uint64_t now, uint64_t worked, unsigned enough);
+/* It is, and the vCPU has worked for so many ns in its life: is it time to rest? Once, until it has worked again. */
+bool rest_is_due(struct rest *r, uint64_t now, uint64_t worked);
 
 #endif

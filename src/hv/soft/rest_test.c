@@ -10,21 +10,41 @@ static bool stretch(struct rest *r, unsigned works)
 
     ck_assert(!rest_look(r, end - 1));
     ck_assert(rest_look(r, end));
-    return rest_is_due(r, end, r->worked + REST_LOOK_NS / 1000 * works, REST_STRETCHES);
+    return rest_is_due(r, end, r->worked + REST_LOOK_NS / 1000 * works);
 }
 
-START_TEST(rests_once_when_it_has_been_calm_for_long)
+START_TEST(rests_soon_behind_the_start_and_once)
 {
     struct rest r = {0};
 
+    for (unsigned n = 0; n < 3; n++) {
+        ck_assert(!stretch(&r, 900));
+        ck_assert(!stretch(&r, 5)); /* a boot waits for something */
+    }
+    ck_assert(stretch(&r, 5));
+    for (unsigned n = 0; n < 3 * REST_STRETCHES; n++) {
+        ck_assert(!rest_awaited(&r));
+        ck_assert(!stretch(&r, 5));
+    }
+    ck_assert(!stretch(&r, 900));
+    for (unsigned n = 1; n < REST_STRETCHES; n++)
+        ck_assert(!stretch(&r, 5)); /* from then on it takes longer */
+    ck_assert(stretch(&r, 5));
+}
+END_TEST
+
+START_TEST(rests_once_when_it_has_been_calm_for_long)
+{
+    struct rest r = {.rested = true};
+
     ck_assert(!stretch(&r, 900));
     for (unsigned n = 1; n < REST_STRETCHES; n++) {
-        ck_assert(rest_awaited(&r, REST_STRETCHES));
+        ck_assert(rest_awaited(&r));
         ck_assert(!stretch(&r, 5));
     }
     ck_assert(stretch(&r, 0));
     for (unsigned n = 0; n < 3 * REST_STRETCHES; n++) {
-        ck_assert(!rest_awaited(&r, REST_STRETCHES));
+        ck_assert(!rest_awaited(&r));
         ck_assert(!stretch(&r, 5));
     }
 }
@@ -32,7 +52,7 @@ END_TEST
 
 START_TEST(work_in_between_begins_it_anew)
 {
-    struct rest r = {0};
+    struct rest r = {.rested = true};
 
     for (unsigned n = 1; n < REST_STRETCHES; n++)
         ck_assert(!stretch(&r, 0));
@@ -47,24 +67,11 @@ START_TEST(work_in_between_begins_it_anew)
 }
 END_TEST
 
-START_TEST(one_of_many_rests_sooner)
-{
-    struct rest r = {0};
-
-    for (unsigned n = 1; n < REST_STRETCHES_OF_MANY; n++)
-        ck_assert(!rest_is_due(&r, r.since + REST_LOOK_NS, 0, REST_STRETCHES_OF_MANY));
-    ck_assert(rest_awaited(&r, REST_STRETCHES_OF_MANY));
-    ck_assert(rest_is_due(&r, r.since + REST_LOOK_NS, 0, REST_STRETCHES_OF_MANY));
-    ck_assert(!rest_awaited(&r, REST_STRETCHES_OF_MANY));
-    ck_assert(!rest_is_due(&r, r.since + REST_LOOK_NS, 0, REST_STRETCHES_OF_MANY));
-}
-END_TEST
-
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, rests_soon_behind_the_start_and_once);
     UNIT_TEST(s, rests_once_when_it_has_been_calm_for_long);
     UNIT_TEST(s, work_in_between_begins_it_anew);
-    UNIT_TEST(s, one_of_many_rests_sooner);
 }
 
 UNIT_TEST_MAIN("rest", add_tests)

@@ -82,14 +82,13 @@ static bool posted_since(struct hv_vcpu *v, uint32_t seen)
 static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
 {
     static const struct timespec look = {.tv_sec = REST_LOOK_NS / 1000000000u, .tv_nsec = 1};
-    const unsigned enough = v->vm->x86->mem->mapped ? REST_STRETCHES_OF_MANY : REST_STRETCHES;
     uint64_t now;
 
     atomic_store_explicit(&v->sleeping, true, memory_order_seq_cst);
     while (!posted_since(v, seen)) {
-        syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, rest_awaited(&v->rest, enough) ? &look : NULL, NULL, 0);
+        syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, rest_awaited(&v->rest) ? &look : NULL, NULL, 0);
         now = clock_mono_ns();
-        if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v), enough))
+        if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v)))
             x86_cpu_rest(v->cpu);
     }
     atomic_store_explicit(&v->sleeping, false, memory_order_seq_cst);
