@@ -20,10 +20,6 @@
 #define HUGE_PAGE (2 * MIB)
 #define GUARD     ((uint64_t)MEM_PAGE_SIZE)
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 #define COLLAPSE_LOOK 64 /* pieces at a time: some 100 us */
 
 #ifndef MADV_COLLAPSE /* Linux 6.1 */
@@ -152,8 +148,6 @@ int mem_create_with(const struct mem_options *o, struct mem **ret, struct vz_err
     mem->code = reserve((mem->capacity >> MEM_PAGE_SHIFT) * sizeof(*mem->code));
     if (o->strict)
         mem->own = calloc(mem->capacity >> MEM_PAGE_SHIFT, sizeof(*mem->own));
-    else if (!o->shared && !o->huge_pages && !o->transparent && !o->preallocate)
-        mem->foreseen = calloc(mem->capacity / MEM_FORESEEN + 1, sizeof(*mem->foreseen)); /* NULL: it does without */
     if (!mem->base || !mem->code || (o->strict && !mem->own))
         goto fail;
     mem_holes_open(mem);
@@ -260,7 +254,6 @@ void mem_destroy(struct mem *mem)
     mem_holes_close(mem);
     free(mem->collapsed);
     free((void *)mem->own);
-    free((void *)mem->foreseen);
     if (mem->base)
         munmap(mem->base - GUARD, mem->capacity + 2 * GUARD);
     free(mem->region);
@@ -448,15 +441,6 @@ void mem_own(struct mem *mem, const void *host, uint64_t len)
         if (!mem->own[at])
             own_pages(mem, at, next);
     }
-}
-
-void mem_foresee(struct mem *mem, const void *host)
-{
-    uint64_t piece = (uint64_t)((const uint8_t *)host - mem->base) / MEM_FORESEEN;
-
-    mem->foreseen[piece] = true;
-    if (!mem->mapped && (piece + 1) * MEM_FORESEEN <= mem->used)
-        (void)madvise(mem->base + piece * MEM_FORESEEN, MEM_FORESEEN, MADV_POPULATE_WRITE); /* since Linux 5.14 */
 }
 
 void mem_protect(struct mem *mem)
@@ -749,8 +733,6 @@ int mem_clear(struct mem *mem)
     if (!r)
         mem_holes_unmapped(mem);
     mem->mapped = mem->mapped && r < 0;
-    if (mem->foreseen)
-        memset((void *)mem->foreseen, 0, (mem->capacity / MEM_FORESEEN + 1) * sizeof(*mem->foreseen));
 
     for (unsigned i = 0; !r && i < mem->region_count; i++) {
         struct mem_region *g = &mem->region[i];

@@ -83,7 +83,6 @@ struct mem {
     bool *collapsed;        /* and for each, whether it has been; NULL: none can be */
     struct mem_code *code;  /* one per page of the mapping */
     _Atomic bool *own;      /* likewise, which are the machine's own; NULL: all */
-    _Atomic bool *foreseen; /* one per MEM_FORESEEN bytes: mem_foresee() has been there; NULL: never does anything */
     struct mem_hold *holds;
     /* Told of every write that hits a granule of code[]; NULL when no CPU caches code.
      * Any thread, after the bytes are in memory. */
@@ -171,16 +170,6 @@ void mem_release(struct mem_hold *hold);
 
 /* Make the pages of [host, host + len), inside RAM, the machine's own. Any thread. */
 void mem_own(struct mem *mem, const void *host, uint64_t len);
-
-/* A CPU is about to store to the page of RAM at host. Where the host gives memory page by page as it is touched, have
- * it give those around it too: guests use most of what lies beside what they use, and a fault costs more than a page.
- * Once for each piece, so what is given back (mem_discard()) stays away. Any thread. */
-#define MEM_FORESEEN (UINT64_C(64) << 10)
-void mem_foresee(struct mem *mem, const void *host);
-static inline bool mem_is_foreseen(const struct mem *mem, const void *host)
-{
-    return !mem->foreseen || mem->foreseen[(uint64_t)((const uint8_t *)host - mem->base) / MEM_FORESEEN];
-}
 
 /* From now on everybody has to ask again for what is not held. No CPU runs, and no device has a
  * request. */

@@ -432,34 +432,6 @@ START_TEST(other_processes_do_not_write_what_was_not_asked_for)
 END_TEST
 
 /* Only what is nearly full, once, and again after a part of it was given back. */
-START_TEST(what_lies_beside_a_store_is_foreseen_once)
-{
-    struct mem_options o = {.capacity = 3 * MIB};
-    uint64_t used = 3 * MIB - MEM_FORESEEN + MEM_PAGE_SIZE;
-    struct mem *mem;
-    uint8_t *piece;
-
-    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
-    ck_assert_int_eq(mem_add(mem, 0, used, false), 0);
-    piece = mem->base + 2 * MIB + MEM_FORESEEN; /* where no huge page can be */
-    ck_assert(!mem_is_foreseen(mem, piece));
-    mem_foresee(mem, piece + MEM_PAGE_SIZE);
-    ck_assert(mem_is_foreseen(mem, piece) && !mem_is_foreseen(mem, piece - 1));
-    mem_foresee(mem, mem->base + used - 1); /* not all of that piece is memory */
-    ck_assert(present(mem) == MEM_FORESEEN || present(mem) == 0 /* before Linux 5.14 */);
-    ck_assert_int_eq(mem_discard(mem, piece, MEM_FORESEEN), 0);
-    ck_assert_uint_eq(present(mem), 0);
-    ck_assert(mem_is_foreseen(mem, piece)); /* what a guest gives back stays away */
-    ck_assert_int_eq(mem_clear(mem), 0);
-    ck_assert(!mem_is_foreseen(mem, piece)); /* it boots again */
-    mem_destroy(mem);
-    o.preallocate = true;
-    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
-    ck_assert(mem_is_foreseen(mem, mem->base));
-    mem_destroy(mem);
-}
-END_TEST
-
 START_TEST(shared_memory_in_use_is_collapsed)
 {
     struct mem_options o = {.capacity = 4 * MIB, .shared = true};
@@ -497,7 +469,6 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, held_memory_can_always_be_written);
     UNIT_TEST(s, other_processes_do_not_write_what_was_not_asked_for);
     UNIT_TEST(s, shared_memory_in_use_is_collapsed);
-    UNIT_TEST(s, what_lies_beside_a_store_is_foreseen_once);
     UNIT_TEST(s, memory_is_preallocated_on_demand);
     UNIT_TEST(s, huge_pages_are_there_or_refused);
     UNIT_TEST(s, regions_are_sorted_and_never_overlap);

@@ -214,12 +214,10 @@ static enum stores stores_after(struct x86_cpu *c, enum mmu_access access, enum 
 
     if (!host || rom || !(access == MMU_WRITE || (access == MMU_READ && w->dirty && writable)))
         return STORES_NO;
-    if (access == MMU_WRITE) {
+    if (access == MMU_WRITE)
         mmu_own(c, host);
-        mmu_foresee(c, host);
-    } else if (unlikely(!mem_may_store(c->vm->mem, host))) {
+    else if (unlikely(!mem_may_store(c->vm->mem, host)))
         return STORES_NO;
-    }
     return stores_to(c, host);
 }
 

@@ -87,15 +87,6 @@ static inline void mmu_own(struct x86_cpu *c, const uint8_t *host)
     mem_own(c->vm->mem, host, 1);
 }
 
-/* It is going to be stored to: what lies beside it will be, too. */
-static inline void mmu_foresee(struct x86_cpu *c, const uint8_t *host)
-{
-    if (likely(mem_is_foreseen(c->vm->mem, host)))
-        return;
-    fpu_park(c);
-    mem_foresee(c->vm->mem, host);
-}
-
 /* Are the program's accesses checked for alignment (SDM vol. 3, 6.15, #AC)? */
 static inline bool mmu_checks_alignment(const struct x86_cpu *c)
 {
