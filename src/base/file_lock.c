@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -60,6 +61,22 @@ static void unlock(int fd)
     errno = was;
 }
 
+/* Network file systems make both kinds of locks one, at the server: this one would take the place of the other, and be
+ * less than it. */
+static bool keeps_kinds_apart(int fd)
+{
+    static const uint32_t one_kind[] = {0x6969 /* NFS */, 0xff534d42 /* CIFS */, 0xfe534d42 /* SMB */, 0x517b /* old SMB */,
+                                        0x01021997 /* 9p */, 0x00c36400 /* Ceph */, 0x65735546 /* FUSE */};
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(one_kind); i++)
+        if ((uint32_t)fs.f_type == one_kind[i])
+            return false;
+    return true;
+}
+
 /* Locks of open file descriptions name nobody, and a process in its sandbox shows nobody what it has open. This kind,
  * which those do not heed, has a number in /proc/locks: see lock_holder.c. Not of block devices, where others mean
  * something by it. */
@@ -67,7 +84,7 @@ static void leave_name(int fd)
 {
     struct stat st;
 
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && keeps_kinds_apart(fd))
         (void)!flock(fd, LOCK_SH | LOCK_NB);
 }
 

@@ -230,7 +230,7 @@ static const struct sandbox_row rows[] = {
     CALL(lremovexattr, K(SHARE), "attributes"),
     CALL(fremovexattr, K(SHARE), "attributes"),
     CALL(statfs, K(SHARE), "room"),
-    CALL(fstatfs, K(SHARE) | K(WATCH), "room"),
+    CALL(fstatfs, K(LOOP) | K(SHARE) | K(WATCH), "room; which locks an image may have"),
     CALL(syncfs, K(SHARE), "a guest's sync"),
     CALL(copy_file_range, K(SHARE), "copies"),
     CALL(uname, ALL & ~K(CPU), "the C library"),
