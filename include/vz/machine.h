@@ -127,7 +127,8 @@ enum vz_sandbox {
      * for SIGSYS, which is the library's from then on; a line on standard error says which. */
     VZ_SANDBOX_THREADS,
     /* For a process that is for this machine: the same, and no core files, nor may others of its user trace it. Networks behind
-     * NAT are in a child process, which ends with the machine; who waits for any child may hear of that. */
+     * NAT are in a child process, and connections to NBD servers are made by one; they end with the machine. A program that waits for
+     * any of its children (waitpid(-1)) hears of that and may reap them: the library waits for its own only. */
     VZ_SANDBOX_PROCESS,
     /* Refuse nothing: tell on standard error, once for each kind of thread, the calls that would be refused. */
     VZ_SANDBOX_LOG,

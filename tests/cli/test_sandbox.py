@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import SLOWER, VZ
+from conftest import ROOT, SLOWER, VZ
 
 SPIN = b"\xeb\xfe"  # jmp .
 ADD_ONE = b"\xb8\x2a\x00\x00\x00\xe7\xf4\xf4"  # mov eax, 42; out 0xf4, eax; hlt
@@ -350,6 +350,17 @@ def test_what_tls_with_a_server_needs_is_read(vz, tiny_kernel, tmp_path):
     finally:
         p.kill()
         p.wait()
+
+
+@WITHOUT_SANITIZER
+@pytest.mark.skipif(not shutil.which("strace"), reason="there is no strace")
+def test_calls_that_are_made_are_counted(tiny_kernel):
+    """scripts/sandbox-calls: no thread makes others than it may, which strace sees on its own."""
+    r = subprocess.run([f"{ROOT}/scripts/sandbox-calls", "--build", os.path.dirname(VZ), "sh", "-c",
+                        f"$VZ_BUILD/vz run --kernel {tiny_kernel(ADD_ONE)} --accel soft --debug-exit --net nat; test $? = 85"],
+                       capture_output=True, text=True, timeout=300, check=False)
+    counted = dict(re.findall(r"(\w+): (\d+) of \d+ made", r.stdout))
+    assert r.returncode == 0 and {"loop", "cpu", "nat"} <= set(counted) and int(counted["loop"]) > 5, r
 
 
 def test_what_it_is_not(vz, tiny_kernel):
