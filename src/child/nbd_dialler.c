@@ -132,6 +132,14 @@ static void dial(const struct nbd_uri *uri, bool maps, int caller)
     }
 }
 
+/* A server that the configuration names: what its connections want will be there. */
+static void know(const struct nbd_uri *uri)
+{
+    if (uri->socket[0])
+        sandbox.options.features |= SANDBOX_LOCAL;
+    (void)!nbd_places_of_server(uri, allow, &sandbox); /* libnbd says what it cannot open */
+}
+
 static void answer_lock(void)
 {
     const struct child_answer a = {.result = lock(), .code = VZ_ERROR_INTERNAL, .text = "it cannot be locked"};
@@ -147,7 +155,7 @@ static void carry_out(struct nbd_order *o, size_t len, int fd)
     if (o->kind == NBD_ORDER_LOCK)
         answer_lock();
     else if (o->kind == NBD_ORDER_KNOW && has_uri && start.locks && !locked)
-        (void)!nbd_places_of_server(uri_of(o), allow, &sandbox); /* libnbd says what it cannot open */
+        know(uri_of(o));
     if (o->kind == NBD_ORDER_DIAL && has_uri && fd >= 0)
         dial(uri_of(o), o->maps, fd);
     else if (fd >= 0)

@@ -176,7 +176,7 @@ static uint32_t features(const struct vz_machine *m)
     const char *accel = c->options.accel;
     bool kvm = !accel || strcmp(accel, "soft"), soft = !accel || strcmp(accel, "kvm");
 
-    return (uint32_t)((has_nat(c) && !m->nat.pid ? SANDBOX_NET : 0) | (has_nbd(c) && !m->nbd_by ? SANDBOX_NET | SANDBOX_NBD : 0) |
+    return (uint32_t)((has_nat(c) && !m->nat.pid ? SANDBOX_NET : 0) | (has_nbd(c) && !m->nbd_by ? SANDBOX_NET | SANDBOX_NBD | SANDBOX_LOCAL : 0) |
                       (c->socket_devices.count ? SANDBOX_VSOCK : 0) | (kvm ? SANDBOX_KVM : 0) |
                       (soft && hv_soft_ops.memory_shared(c->options.jit) ? SANDBOX_STUBS : 0) |
                       (has_host_usb(c) ? SANDBOX_USB : 0) | (m->sandbox_folders[0] ? SANDBOX_FOLDERS : 0));

@@ -557,7 +557,7 @@ static bool is_networks(enum thread_kind kind, long (*make)(void))
 {
     bool nbd = kind == THREAD_NBD;
 
-    return make == try_tcp || make == try_bind || (nbd && (make == try_unix || make == try_netlink)) ||
+    return make == try_tcp || make == try_bind || (nbd && make == try_netlink) ||
            (!nbd && (make == try_listen || make == try_accept));
 }
 

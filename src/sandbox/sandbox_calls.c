@@ -173,7 +173,7 @@ static const struct sandbox_row rows[] = {
     NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD) | K(NAT), EACCES, "the same", IS(0, AF_INET6)),
     NEEDS(SANDBOX_VSOCK, socket, K(LOOP) | K(WATCH), EACCES,
           "what a guest's connections by the socket device go on to; a machine's control socket", IS(0, AF_UNIX)),
-    NEEDS(SANDBOX_NBD, socket, K(LOOP) | K(NBD), EACCES, "an NBD server's; names", IS(0, AF_UNIX)),
+    NEEDS(SANDBOX_LOCAL, socket, K(LOOP) | K(NBD), EACCES, "an NBD server's on this host", IS(0, AF_UNIX)),
     NEEDS(SANDBOX_NBD, socket, K(LOOP) | K(NBD), EACCES, "addresses of this host, for names", IS(0, AF_NETLINK)),
     NEEDS(SANDBOX_NET | SANDBOX_VSOCK, connect, K(LOOP) | K(NBD) | K(NAT) | K(WATCH), 0, "connections", {0}),
     NEEDS(SANDBOX_NET, bind, K(LOOP) | K(NBD) | K(NAT), 0, "a guest's UDP, forwards", {0}),

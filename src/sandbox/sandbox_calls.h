@@ -26,6 +26,7 @@ enum sandbox_feature {
     SANDBOX_STUBS = 1 << 3,  /* direct execution */
     SANDBOX_FOLDERS = 1 << 4, /* folders in which it may make files: saved states, layers */
     SANDBOX_USB = 1 << 6,    /* USB devices of the host, or room for those */
+    SANDBOX_LOCAL = 1 << 7,  /* the same on this host, by Unix sockets: who may connect to one can to any */
     SANDBOX_NBD = 1 << 5,    /* a disk on an NBD server, whose connections the loop's threads make again */
 };
 

@@ -204,6 +204,9 @@ START_TEST(sockets_are_of_the_families_that_the_machine_has)
         ck_assert(allows(SYS_socket, family, SOCK_STREAM, 0) == (family == AF_INET || family == AF_INET6));
         make(THREAD_LOOP, SANDBOX_NET | SANDBOX_NBD);
         ck_assert(allows(SYS_socket, family, SOCK_STREAM, 0) ==
+                  (family == AF_INET || family == AF_INET6 || family == AF_NETLINK));
+        make(THREAD_NBD, SANDBOX_NET | SANDBOX_NBD | SANDBOX_LOCAL);
+        ck_assert(allows(SYS_socket, family, SOCK_STREAM, 0) ==
                   (family == AF_INET || family == AF_INET6 || family == AF_UNIX || family == AF_NETLINK));
         make(THREAD_LOOP, SANDBOX_VSOCK);
         ck_assert(allows(SYS_socket, family, SOCK_STREAM, 0) == (family == AF_UNIX));
