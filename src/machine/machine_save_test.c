@@ -622,8 +622,9 @@ static const struct fake_op golden_script[] = {
     {FAKE_JUMP, 0, LOAD_ADDR + 6 * 24, 0},
 };
 
-/* What was there at first; and all that a configuration can have, but for firmware (chipset/flash_test.c) and a device of the host, which
- * cannot be saved. CPUs and interrupt controllers are in arch/x86, whose sections do not depend on this host's CPU. */
+/* What was there at first; and all that a configuration can have, but for firmware (chipset/flash_test.c) and a device
+ * of the host, which cannot be saved. CPUs and interrupt controllers are in arch/x86: those sections do not depend on
+ * this host's CPU. */
 static const char *const golden_first[][2] = {
     {"uuid", "01234567-89ab-cdef-0123-456789abcdef"}, {"disk", GOLDEN_DISK ",format=raw,id=golden"},
     {"serial", "null"}, {"console", "null"}, {"net", "nat,mac=02:00:00:00:00:07"}, {"rng", NULL},

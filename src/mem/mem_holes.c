@@ -93,7 +93,8 @@ void mem_find_holes(const struct mem *mem, uint64_t offset, unsigned count, bool
         find_file_holes(mem, offset, count, ret);
 }
 
-/* The first page at or behind offset that is present or swapped: 1, and where. 0: there is none. -1: it cannot be told. */
+/* The first page at or behind offset that is present or swapped: 1, and where. 0: there is none. -1: that cannot be
+ * told. */
 static int find_there(const struct mem *mem, uint64_t offset, uint64_t len, uint64_t *ret)
 {
     struct pagemap_region found;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where guest memory is zeros that the host has no memory for. To read them would take some, or at least a fault each, and most of a
- * large machine's memory is such. Of anonymous memory the host's kernel says it by a file that is opened with the memory,
- * since a process in its sandbox opens none. */
+/* Where guest memory is zeros that the host has no memory for. To read them would take some, or at least a fault each,
+ * and most of a large machine's memory is such. Of anonymous memory the host's kernel says it by a file that is opened
+ * with the memory, since a process in its sandbox opens none. */
 #ifndef VZ_MEM_MEM_HOLES_H
 #define VZ_MEM_MEM_HOLES_H
 

@@ -44,7 +44,8 @@ START_TEST(what_was_never_written_is_a_hole)
     touch(mem, MEM_HOLE_PIECE + 2 * MEM_PAGE_SIZE);
     mem_find_holes(mem, MEM_HOLE_PIECE, 4, hole);
     ck_assert(hole[0] && hole[1] && !hole[2] && hole[3]);
-    ck_assert_int_eq(mem_discard(mem, mem_ram(mem, MEM_HOLE_PIECE, 4 * MEM_PAGE_SIZE, MEM_WRITE), 4 * MEM_PAGE_SIZE), 0);
+    ck_assert_int_eq(
+        mem_discard(mem, mem_ram(mem, MEM_HOLE_PIECE, 4 * MEM_PAGE_SIZE, MEM_WRITE), 4 * MEM_PAGE_SIZE), 0);
     mem_find_holes(mem, MEM_HOLE_PIECE, 4, hole);
     ck_assert(hole[2]);
     mem_destroy(mem);

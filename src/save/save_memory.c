@@ -82,8 +82,9 @@ static struct save_frame seal_frame(struct writing *g, struct worker *k, uint64_
     return f;
 }
 
-/* [offset, offset + len) has been written: whenever that ends a stretch of the file, have its disk begin with the stretch, so that the
- * sync at the end finds little to wait for. What other workers have not yet written of it is left for that. */
+/* [offset, offset + len) has been written: whenever that ends a stretch of the file, have its disk begin with the
+ * stretch, so that the sync at the end finds little to wait for. What other workers have not yet written of it is left
+ * for that. */
 static void push(const struct save_writer *w, uint64_t offset, uint64_t len)
 {
     uint64_t end = align_down(offset + len, STRETCH);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sections of saved states that versions of vz before this one have written: files in tests/golden, which are read for ever. */
+/* Sections of saved states that versions of vz before this one have written: files in tests/golden, which are read for
+ * ever. */
 #ifndef VZ_TESTS_GOLDEN_H
 #define VZ_TESTS_GOLDEN_H
 

@@ -57,8 +57,10 @@ static bool add_disk(void *arg, json_t *object, const char *member, const char *
     struct stat st;
 
     if (layer_is_for(object) && !strcmp(member, "path") && fstatat(d->b->fd, path, &st, 0) == 0)
-        json_array_append_new(d->list, json_pack("{s:s, s:I, s:I, s:I}", "path", path, "bytes", (json_int_t)st.st_size, "seconds",
-                                                 (json_int_t)st.st_mtim.tv_sec, "nanoseconds", (json_int_t)st.st_mtim.tv_nsec));
+        json_array_append_new(d->list,
+                              json_pack("{s:s, s:I, s:I, s:I}", "path", path, "bytes", (json_int_t)st.st_size,
+                                        "seconds", (json_int_t)st.st_mtim.tv_sec, "nanoseconds",
+                                        (json_int_t)st.st_mtim.tv_nsec));
     return true;
 }
 
@@ -125,12 +127,12 @@ static bool same(json_t *was, json_t *is, const char *state, struct vz_error *er
 
     if (number(was, "bytes") != number(is, "bytes"))
         return fail_false(err, VZ_ERROR_RESTORE,
-                          "%s had %" JSON_INTEGER_FORMAT " bytes when %s was saved, and has %" JSON_INTEGER_FORMAT ": " FORCE,
-                          path, number(was, "bytes"), state, number(is, "bytes"));
+                          "%s had %" JSON_INTEGER_FORMAT " bytes when %s was saved, and has %" JSON_INTEGER_FORMAT
+                          ": " FORCE, path, number(was, "bytes"), state, number(is, "bytes"));
     if (number(was, "seconds") != number(is, "seconds") || number(was, "nanoseconds") != number(is, "nanoseconds"))
         return fail_false(err, VZ_ERROR_RESTORE,
-                          "%s has been written since %s was saved (it was as of %s, and is as of %s): bring it back as it was; " FORCE,
-                          path, state, time_of(was, before), time_of(is, now));
+                          "%s has been written since %s was saved (it was as of %s, and is as of %s): bring it back "
+                          "as it was; " FORCE, path, state, time_of(was, before), time_of(is, now));
     return true;
 }
 
@@ -149,7 +151,8 @@ static bool all_same(json_t *were, json_t *are, const char *state, struct vz_err
     }
     json_array_foreach(were, i, disk)
         if (!find(are, disk))
-            return fail_false(err, VZ_ERROR_RESTORE, "when %s was saved, the machine had the disk %s, and has not now: " FORCE, state,
+            return fail_false(err, VZ_ERROR_RESTORE,
+                              "when %s was saved, the machine had the disk %s, and has not now: " FORCE, state,
                               json_string_value(json_object_get(disk, "path")));
     return true;
 }
@@ -199,7 +202,8 @@ bool fitting_note(const struct bundle *b, const char *file, struct vz_error *err
             json_array_remove(all, 0);
         json_array_append_new(all, json_pack("{s:s, s:O}", "uuid", uuid.text, "disks", disks));
         text = json_dumps(all, JSON_INDENT(2));
-        ok = text ? bundle_write(b, LEFT_FILE, text, strlen(text), err) == 0 : fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
+        ok = text ? bundle_write(b, LEFT_FILE, text, strlen(text), err) == 0
+                  : fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
     }
     free(text);
     json_decref(all);
@@ -219,10 +223,11 @@ static bool is_younger_than_all(json_t *disks, int cwd, const char *path, struct
     json_array_foreach(disks, i, disk) {
         json_int_t s = number(disk, "seconds");
 
-        if (s > state.st_mtim.tv_sec || (s == state.st_mtim.tv_sec && number(disk, "nanoseconds") > state.st_mtim.tv_nsec))
+        if (s > state.st_mtim.tv_sec ||
+            (s == state.st_mtim.tv_sec && number(disk, "nanoseconds") > state.st_mtim.tv_nsec))
             return fail_false(err, VZ_ERROR_RESTORE,
-                              "%s was not saved out of this folder, and %s is younger: it may have been written since; " FORCE,
-                              name_of(path), json_string_value(json_object_get(disk, "path")));
+                              "%s was not saved out of this folder, and %s is younger: it may have been written "
+                              "since; " FORCE, name_of(path), json_string_value(json_object_get(disk, "path")));
     }
     return true;
 }

@@ -383,8 +383,8 @@ static int store_without(const struct bundle *b, json_t *all, json_t *snapshot, 
     struct stat st;
     int r = store(b, all, &full);
 
-    if (r < 0 && full.code == VZ_ERROR_OUT_OF_DISK_SPACE && state && fstatat(b->fd, state, &st, 0) == 0 && st.st_nlink == 1 &&
-        bundle_remove_file(b, state, &full) == 0)
+    if (r < 0 && full.code == VZ_ERROR_OUT_OF_DISK_SPACE && state && fstatat(b->fd, state, &st, 0) == 0 &&
+        st.st_nlink == 1 && bundle_remove_file(b, state, &full) == 0)
         r = store(b, all, &full);
     if (r < 0 && err)
         *err = full;
