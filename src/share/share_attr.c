@@ -414,8 +414,8 @@ int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions,
     return r;
 }
 
-/* A chown() that names nobody is a request without anything to set, and takes set-ID bits from a file of the caller's. A
- * write by somebody else makes the same request before it says itself what it takes. */
+/* A chown() that names nobody is a request without anything to set, and takes set-ID bits from a file of the
+ * caller's. A write by somebody else makes the same request before it says itself what it takes. */
 static bool is_for_nothing(const struct call *c, struct node *n, const struct fuse_setattr_in *in)
 {
     struct statx now;

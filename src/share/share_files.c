@@ -28,8 +28,8 @@ static int host_flags(const struct share *s, uint32_t asked)
     return flags;
 }
 
-/* May the guest keep what it has cached of the file, of which the host says st (NULL: nothing)? While the host may still write to it in the same tick
- * of its clock the time of change does not tell, so not then. */
+/* May the guest keep what it has cached of the file, of which the host says st (NULL: nothing)? While the host may
+ * still write to it in the same tick of its clock the time of change does not tell, so not then. */
 static uint32_t caching_flags(struct share *s, struct node *n, const struct statx *st)
 {
     struct timespec now;
@@ -58,7 +58,8 @@ static bool writes(uint32_t flags)
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-static int open_out(struct share *s, struct node *n, int fd, int flags, const struct statx *st, struct fuse_open_out *ret)
+static int open_out(struct share *s, struct node *n, int fd, int flags, const struct statx *st,
+                    struct fuse_open_out *ret)
 {
     *ret = (struct fuse_open_out){.open_flags = caching_flags(s, n, st)};
     return handle_new(s, n, fd, flags, false, &ret->fh);
@@ -190,7 +191,8 @@ static int adopt(struct share *s, struct node *n, int file)
     return fd < 0 ? -errno : node_adopt(s, n, fd);
 }
 
-/* The entry of what was made, which needs no look at its name: that may be another file's by now, as after any open(). */
+/* The entry of what was made, which needs no look at its name: that may be another file's by now, as after any
+ * open(). */
 static int enter_made(struct share *s, struct creation *k, bool unnamed, struct fuse_entry_out *ret)
 {
     struct statx st = k->st;
@@ -392,9 +394,9 @@ int op_fsync(struct call *c)
     return r;
 }
 
-/* There a hole is already, and the host's file stays as it is, its times too: the guest's agent tells those who watch a
- * file that it changed by such a call (agent/work_watch.c). Nearer to a file's end there may be room that was set aside,
- * which the guest wants to give back. */
+/* There a hole is already, and the host's file stays as it is, its times too: the guest's agent tells those who
+ * watch a file that it changed by such a call (agent/work_watch.c). Nearer to a file's end there may be room that
+ * was set aside, which the guest wants to give back. */
 static bool is_nowhere(int fd, const struct fuse_fallocate_in *in)
 {
     struct stat st;

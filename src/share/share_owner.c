@@ -255,7 +255,8 @@ static bool is_plain(const struct share *s, const struct statx *host, const stru
 {
     mode_t special = want->mode & 07000;
 
-    if (special && !is_special(host->stx_mode) && ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
+    if (special && !is_special(host->stx_mode) &&
+        ((special & POWERS && !S_ISDIR(host->stx_mode)) || special != (host->stx_mode & 07000u)))
         return false;
     return s->ownership != SHARE_MINE || is_seen_as(s, host, want);
 }

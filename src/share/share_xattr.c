@@ -136,7 +136,8 @@ int op_setxattr(struct call *c)
     value = malloc(in.size + 1);
     if (!value)
         r = -ENOMEM;
-    else if (next > c->out_len || iov_read(c->r->out, c->r->out_count, next, value, MIN(in.size, c->out_len - next)) < in.size)
+    else if (next > c->out_len ||
+             iov_read(c->r->out, c->r->out_count, next, value, MIN(in.size, c->out_len - next)) < in.size)
         r = -EINVAL;
     else
         r = set_value(c->s, f.node, f.path, f.name, value, &in);

@@ -14,13 +14,17 @@ from test_root import AS_NOBODY, NOBODY, give_away, unpacked  # noqa: F401 (a fi
 MIRROR = os.environ.get("VZ_DEBIAN_MIRROR", "deb.debian.org")
 DRIVERS = (*guest_drivers.VIRTIO, *guest_drivers.NETWORK, "fuse", "virtiofs")
 PREPARE = """
-mkdir /h && mount -t tmpfs -o mode=755 h /h && cd /h && mkdir usr etc tmp proc sys dev work root run var && chmod 1777 tmp
+mkdir /h && mount -t tmpfs -o mode=755 h /h && cd /h
+mkdir usr etc tmp proc sys dev work root run var && chmod 1777 tmp
 for d in bin sbin lib lib64; do ln -s usr/$d $d; done
 echo "root:x:0:0:root:/root:/bin/sh
 _apt:x:42:65534::/nonexistent:/usr/sbin/nologin" >etc/passwd; echo "root:x:0:" >etc/group
-ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2; echo nameserver 10.0.2.3 >etc/resolv.conf
-mount -t virtiofs usr usr && mount -t virtiofs work work && mount -t proc proc proc && mount -t sysfs sys sys && mount -o bind /dev dev
-mkdir -p dev/shm dev/pts var/lib/dpkg var/cache var/log etc/apt/apt.conf.d etc/apt/trusted.gpg.d etc/dpkg/dpkg.cfg.d; cp /script tmp/script
+ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2
+echo nameserver 10.0.2.3 >etc/resolv.conf
+mount -t virtiofs usr usr && mount -t virtiofs work work
+mount -t proc proc proc && mount -t sysfs sys sys && mount -o bind /dev dev
+mkdir -p dev/shm dev/pts var/lib/dpkg var/cache var/log etc/apt/apt.conf.d etc/apt/trusted.gpg.d etc/dpkg/dpkg.cfg.d
+cp /script tmp/script
 PATH=/usr/sbin:/usr/bin chroot . /bin/bash tmp/script && echo "#### done"; poweroff -f
 """
 
@@ -34,11 +38,12 @@ def install(kernels, initramfs, tmp_path):
         work.mkdir()
         home.mkdir()
         give_away(work, home)
-        (tmp_path / "script").write_text("set -e\nexport HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8\ncd /work\n" + script)
+        (tmp_path / "script").write_text("set -e\nexport HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8\n"
+                                         "cd /work\n" + script)
         initrd = shutil.copy(initramfs(guest_drivers.load(DRIVERS) + PREPARE, *guest_drivers.files(tmp_path, DRIVERS),
                                        (tmp_path / "script", "script")), home)
-        r = subprocess.run([*AS_NOBODY, VZ, "run", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "1G", "--cpus", "2",
-                            "--net", "nat", "--cmdline", f"console=ttyS0 quiet {PATIENT}", "--share", "usr=/usr,ro",
+        r = subprocess.run([*AS_NOBODY, VZ, "run", "--kernel", kernels["cloud"], "--initrd", initrd, "--memory", "1G",
+                            "--cpus", "2", "--net", "nat", "--cmdline", f"console=ttyS0 quiet {PATIENT}", "--share", "usr=/usr,ro",
                             "--share", f"work={work},map=root"], stdin=subprocess.DEVNULL, capture_output=True,
                            env={**os.environ, "HOME": str(home), "VZ_HOME": str(home)}, timeout=limit_s * SLOWER)
         assert r.returncode == 0 and b"#### done" in r.stdout, (r.stdout[-3000:].decode(errors="replace"), r.stderr)
@@ -63,7 +68,8 @@ def boot(tree, *command, unpacked):  # noqa: F811
 def test_what_dpkg_installed_is_booted(install, unpacked):  # noqa: F811
     """One package, with users' files, set-ID bits, a device, a configuration file and a script that runs at the end."""
     work = install("""
-mkdir -p p/DEBIAN p/bin p/dev p/etc p/proc p/sys p/run p/tmp p/root p/sbin p/home/user root/var/lib/dpkg/updates root/var/lib/dpkg/info
+mkdir -p p/DEBIAN p/bin p/dev p/etc p/proc p/sys p/run p/tmp p/root p/sbin p/home/user
+mkdir -p root/var/lib/dpkg/updates root/var/lib/dpkg/info
 printf 'Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\nDescription: p\\n' >p/DEBIAN/control
 printf '/etc/passwd\\n' >p/DEBIAN/conffiles; : >root/var/lib/dpkg/status
 printf '#!/bin/sh\\nchown 1000:1000 $DPKG_ROOT/home/user\\n' >p/DEBIAN/postinst; chmod 755 p/DEBIAN/postinst
@@ -75,7 +81,8 @@ dpkg --root=/work/root --force-script-chrootless --force-not-root --no-triggers 
 """)
     out = boot(work / "root", "/bin/stat", "-c", "%a %u:%g %F %t,%T", "/bin/su", "/home/user", "/etc/passwd", "/bin/sh",
                unpacked=unpacked)
-    assert out == ("4755 0:0 regular file 0,0\n755 1000:1000 directory 0,0\n644 0:0 regular file 0,0\n777 0:0 symbolic link 0,0\n"), out
+    assert out == ("4755 0:0 regular file 0,0\n755 1000:1000 directory 0,0\n644 0:0 regular file 0,0\n"
+                   "777 0:0 symbolic link 0,0\n"), out
 
 
 @pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes many minutes and the network: VZ_LONG=1")

@@ -105,10 +105,10 @@ def test_a_debian_package_is_built(at_work):
 mkdir -p p/DEBIAN p/usr/bin p/dev
 printf 'Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\nDescription: p\\n' >p/DEBIAN/control
 cp /usr/bin/true p/usr/bin/p; chown 0:1000 p/usr/bin/p; chmod 6755 p/usr/bin/p; ln -s p p/usr/bin/q; mknod p/dev/null c 1 3
-dpkg-deb -b p p.deb && mkdir x && dpkg-deb -x p.deb x && stat -c '%a %u:%g %F' x/usr/bin/p x/dev/null >seen && cmp x/usr/bin/p /usr/bin/true
+dpkg-deb -b p p.deb && mkdir x && dpkg-deb -x p.deb x && cmp x/usr/bin/p /usr/bin/true
+stat -c '%a %u:%g %F' x/usr/bin/p x/dev/null >seen
 """)
-    assert (work / "seen").read_text() == "6755 0:1000 regular file\n666 0:0 character special file\n" or \
-        (work / "seen").read_text() == "6755 0:1000 regular file\n644 0:0 character special file\n"
+    assert (work / "seen").read_text() == "6755 0:1000 regular file\n644 0:0 character special file\n"
     listed = subprocess.check_output(["dpkg-deb", "-c", work / "p.deb"], text=True)
     assert "-rwsr-sr-x root/1000" in listed.replace("root/user", "root/1000") and "crw-r--r--" in listed, listed
     assert not os.stat(work / "x/usr/bin/p").st_mode & 0o6000
@@ -119,10 +119,11 @@ def test_npm_installs(at_work):
     """Packages that are there, for there is no network: their dependencies on each other, links and scripts."""
     work = at_work("""
 for n in 1 2 3; do
-    mkdir -p p$n && printf '{"name":"p%s","version":"1.0.%s","bin":{"p%s":"run.js"},"main":"run.js"}' $n $n $n >p$n/package.json
+    mkdir -p p$n && echo '{"name":"pN","version":"1.0.N","bin":{"pN":"run.js"},"main":"run.js"}' | sed "s/N/$n/g" >p$n/package.json
     printf '#!/usr/bin/env node\\nconsole.log("p%s runs")\\n' $n >p$n/run.js; chmod 755 p$n/run.js
 done
-export npm_config_cache=/work/cache npm_config_offline=true npm_config_update_notifier=false npm_config_audit=false npm_config_fund=false
+export npm_config_cache=/work/cache npm_config_offline=true npm_config_update_notifier=false
+export npm_config_audit=false npm_config_fund=false
 for n in 1 2; do tar czf p$n.tgz --transform "s,^p$n,package," p$n; done
 mkdir app && cd app && echo '{"name":"app","version":"1.0.0"}' >package.json && npm install --silent ../p1.tgz ../p2.tgz ../p3
 for n in 1 2 3; do node_modules/.bin/p$n; done >../runs

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A hostile guest's root on a share, who tries to get out of it until there is a file called stop: by links of each kind, "..", handles of
- * files that are made up, devices, mounts, and names that the host moves about meanwhile. Whatever can be opened is read,
- * and written to. The guest's part of tests/boot/test_share_escapes.py.
+/* A hostile guest's root on a share, who tries to get out of it until there is a file called stop: by links of each
+ * kind, "..", handles of files that are made up, devices, mounts, and names that the host moves about meanwhile.
+ * Whatever can be opened is read, and written to. The guest's part of tests/boot/test_share_escapes.py.
  *
  *     escapes DIR */
 #define _GNU_SOURCE
@@ -76,7 +76,8 @@ static void by_names_that_change(void)
 static void by_links(unsigned n)
 {
     static const char *const targets[] = {"../outside/secret", "../../outside/secret", "/proc/self/root/outside/secret",
-                                          "/proc/1/root/../outside/secret", "/proc/self/fd/3", "swap/secret", "/dev/../outside",
+                                          "/proc/1/root/../outside/secret", "/proc/self/fd/3", "swap/secret",
+                                          "/dev/../outside",
                                           "hosts-link", "../../../../../../../etc/shadow"};
     char name[32];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* fanwatches FOLDER: what fanotify tells of the files in it, a line each: event (c: contents changed, w: closed after writing)
- * and path. */
+/* fanwatches FOLDER: what fanotify tells of the files in it, a line each: event (c: contents changed, w: closed
+ * after writing) and path. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/fanotify.h>
@@ -12,7 +12,8 @@ int main(int argc, char **argv)
     int fd = fanotify_init(FAN_CLASS_NOTIF, O_RDONLY);
     ssize_t n;
 
-    if (argc < 2 || fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY | FAN_CLOSE_WRITE | FAN_EVENT_ON_CHILD, AT_FDCWD, argv[1]) < 0) {
+    if (argc < 2 ||
+        fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY | FAN_CLOSE_WRITE | FAN_EVENT_ON_CHILD, AT_FDCWD, argv[1]) < 0) {
         perror("fanwatches");
         return 1;
     }

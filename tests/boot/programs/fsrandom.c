@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random calls of every kind in two directories alike, in the manner of fsstress: both are to answer each call alike, and to
- * have the same files at the end. The guest's part of tests/boot/test_share_random.py.
+/* Random calls of every kind in two directories alike, in the manner of fsstress: both are to answer each call
+ * alike, and to have the same files at the end. The guest's part of tests/boot/test_share_random.py.
  *
  *     fsrandom MODEL DIR SEED STEPS */
 #define _GNU_SOURCE
@@ -52,7 +52,8 @@ struct step {
 
 static long open_file(const struct step *s, int dir, int *fd)
 {
-    static const int flags[] = {O_RDWR, O_RDWR | O_CREAT, O_RDWR | O_CREAT | O_EXCL, O_RDWR | O_TRUNC, O_RDWR | O_CREAT | O_APPEND,
+    static const int flags[] = {O_RDWR, O_RDWR | O_CREAT, O_RDWR | O_CREAT | O_EXCL, O_RDWR | O_TRUNC,
+                                O_RDWR | O_CREAT | O_APPEND,
                                 O_RDONLY};
 
     struct stat st;
@@ -79,8 +80,9 @@ static long look(const struct step *s, int dir)
 
     if (fstatat(dir, s->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    return S_ISDIR(st.st_mode) ? (long)st.st_mode : (long)(st.st_mode + st.st_nlink * 100000 + (unsigned long)st.st_size * 1000000 +
-                                                            owner_of(&st));
+    if (S_ISDIR(st.st_mode))
+        return (long)st.st_mode;
+    return (long)(st.st_mode + st.st_nlink * 100000 + (unsigned long)st.st_size * 1000000 + owner_of(&st));
 }
 
 /* On a side. What comes back is compared: a result, or an errno. */
@@ -135,8 +137,8 @@ static bool step(unsigned i)
     }
     if (result[0] == result[1] && error[0] == error[1] && !memcmp(buffer[0], buffer[1], BUFFER))
         return true;
-    printf("step %u kind %u %s %s a %u at %lld len %zu: %ld %d, %ld %d%s\n", i, s.kind, s.name, s.other, s.a, (long long)s.at,
-           s.len, result[0], error[0], result[1], error[1], memcmp(buffer[0], buffer[1], BUFFER) ? ", other data" : "");
+    printf("step %u kind %u %s %s a %u at %lld len %zu: %ld %d, %ld %d%s\n", i, s.kind, s.name, s.other, s.a,
+           (long long)s.at, s.len, result[0], error[0], result[1], error[1], memcmp(buffer[0], buffer[1], BUFFER) ? ", other data" : "");
     return false;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is large, deep, full or many on a share, a line for each result. The guest's part of tests/boot/test_share_limits.py.
+/* What is large, deep, full or many on a share, a line for each result. The guest's part of
+ * tests/boot/test_share_limits.py.
  *
  *     limits full|open|deep|sparse|born|many DIR [COUNT] */
 #define _GNU_SOURCE

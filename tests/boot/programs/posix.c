@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What POSIX and Linux say that calls do to names, modes, owners, link counts and times: a line for each call, with its
- * result and what it changed of the files that are watched, for comparison with a local file system's lines. The guest's
- * part of tests/boot/test_share_rules.py.
+/* What POSIX and Linux say that calls do to names, modes, owners, link counts and times: a line for each call, with
+ * its result and what it changed of the files that are watched, for comparison with a local file system's lines. The
+ * guest's part of tests/boot/test_share_rules.py.
  *
  *     posix DIR [links]        links: link counts of folders, too */
 #define _GNU_SOURCE
@@ -418,7 +418,8 @@ static void links(void)
 
 static void opening(void)
 {
-    static const int how[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_TRUNC, O_RDONLY | O_DIRECTORY,
+    static const int how[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_TRUNC,
+                              O_RDONLY | O_DIRECTORY,
                               O_RDWR | O_CREAT, O_CREAT | O_EXCL, O_NOFOLLOW, O_APPEND | O_WRONLY, O_PATH,
                               O_CREAT | O_DIRECTORY, O_RDONLY | O_NOATIME};
 
