@@ -35,13 +35,20 @@ class Screen:
     """A display of a machine in the background, as a viewer has it."""
 
     def __init__(self, control, display=0):
-        self.channel = viewer_channel.Channel(control, display=display)
-        self.look()
+        self.channel, self.asked = viewer_channel.Channel(control, display=display), False
+        self.look(60)
 
-    def look(self):
-        """Take the next picture."""
-        self.channel.say(viewer_channel.NEXT)
-        data, _ = self.channel.wait(viewer_channel.UPDATE)
+    def look(self, limit_s):
+        """Take the next picture, if there is one in time."""
+        if not self.asked:
+            self.channel.say(viewer_channel.NEXT)
+        self.asked = True
+        self.channel.socket.settimeout(limit_s)
+        try:
+            data, _ = self.channel.wait(viewer_channel.UPDATE)
+        except TimeoutError:
+            return
+        self.asked = False
         _, _, self.width, self.height, self.stride, _, self.offset = struct.unpack_from("=IIIIIIQ", data)
 
     def has(self, p):
@@ -58,7 +65,7 @@ class Screen:
         p, end = Pattern(width, height, seed), time.monotonic() + limit_s
         while not self.has(p):
             assert time.monotonic() < end, f"not {width}x{height} of seed {seed}, but {self.width}x{self.height}"
-            self.look()
+            self.look(1)
 
     def resize(self, width, height):
         self.channel.say(viewer_channel.SIZE, struct.pack("=II", width, height))

@@ -26,6 +26,7 @@
 
 enum { CREATE_WINDOW = 1, MAP_WINDOW = 8, CONFIGURE_WINDOW = 12, GET_INPUT_FOCUS = 43, CREATE_GC = 55, PUT_IMAGE = 72,
        QUERY_EXTENSION = 98 };
+enum { EXPOSE = 12, VISIBILITY = 15 }; /* events, whose bits in a mask are 0x8000 and 0x10000 */
 enum { RR_QUERY_VERSION, RR_SET_SCREEN_SIZE = 7, RR_GET_RESOURCES, RR_GET_OUTPUT, RR_GET_CRTC = 20, RR_SET_CRTC,
        RR_GET_RESOURCES_CURRENT = 25 };
 
@@ -37,6 +38,7 @@ struct monitor {
 static int server;
 static uint32_t root, ids, randr, stamp, window, gc;
 static uint8_t depth, reply[1 << 20];
+static bool covered; /* somebody else's window was over ours, or still is */
 
 static void need(bool ok, const char *what)
 {
@@ -93,12 +95,20 @@ static void request(unsigned opcode, unsigned detail, const uint32_t *words, siz
 #define REQUEST(opcode, detail, ...)                                                               \
     request(opcode, detail, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4, NULL, 0)
 
-/* The next reply; events are passed over. False: an error. */
+static bool is_event(void)
+{
+    unsigned kind = reply[0] & 0x7f;
+
+    covered = covered || kind == EXPOSE || (kind == VISIBILITY && reply[8] != 0);
+    return kind > 1;
+}
+
+/* The next reply. False: an error. */
 static bool answered(void)
 {
     do {
         take(reply, 32);
-    } while (reply[0] > 1);
+    } while (is_event());
     if (reply[0] == 0)
         return false;
     need(u32(4) < sizeof(reply) / 4 - 8, "a short reply");
@@ -255,7 +265,7 @@ static void make_window(void)
 {
     window = ids | 1;
     gc = ids | 2;
-    REQUEST(CREATE_WINDOW, 0, window, root, 0, 1 | 1u << 16, 1u << 16, 0, 0x200, 1);
+    REQUEST(CREATE_WINDOW, 0, window, root, 0, 1 | 1u << 16, 1u << 16, 0, 0xa00, 1, 0x18000);
     REQUEST(CREATE_GC, 0, gc, root, 0);
     REQUEST(MAP_WINDOW, 0, window);
 }
@@ -274,22 +284,27 @@ static void draw(const struct monitor *m, uint32_t seed)
     }
 }
 
-static void draw_all(const struct monitor *m, unsigned count)
+/* Whatever others have put there is below it afterwards. */
+static void draw_all(const struct monitor *m, unsigned count, uint32_t seed)
 {
-    static uint32_t seed;
     uint32_t width = 1, height = 1;
 
     for (unsigned i = 0; i < count; i++) {
         width = m[i].x + m[i].width > width ? m[i].x + m[i].width : width;
         height = m[i].y + m[i].height > height ? m[i].y + m[i].height : height;
     }
+    covered = false;
     REQUEST(CONFIGURE_WINDOW, 0, window, 0x4c, width, height, 0);
     for (unsigned i = 0; i < count; i++)
-        draw(&m[i], ++seed);
+        draw(&m[i], seed + i);
     request(GET_INPUT_FOCUS, 0, NULL, 0, NULL, 0);
     need(answered(), "an answer");
+}
+
+static void tell(const struct monitor *m, unsigned count, uint32_t seed)
+{
     for (unsigned i = 0; i < count; i++)
-        printf("mode %u %u %u %u\n", i, m[i].width, m[i].height, seed - count + 1 + i);
+        printf("mode %u %u %u %u\n", i, m[i].width, m[i].height, seed + i);
 }
 
 int main(int argc, char **argv)
@@ -297,6 +312,7 @@ int main(int argc, char **argv)
     const struct timespec moment = {.tv_nsec = LOOK_MS * 1000 * 1000};
     bool follow = argc > 1 && !strcmp(argv[1], "follow");
     struct monitor now[MONITORS] = {{0}};
+    uint32_t seed = 1;
     unsigned count = 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -307,11 +323,18 @@ int main(int argc, char **argv)
         struct monitor m[MONITORS] = {{0}};
         unsigned found = find_monitors(follow, m);
 
-        if (!found || (found == count && !memcmp(m, now, sizeof(m))))
+        if (!found)
             continue;
+        if (found == count && !memcmp(m, now, sizeof(m))) {
+            if (covered)
+                draw_all(m, found, seed);
+            continue;
+        }
         if (follow)
             set_modes(m, found);
-        draw_all(m, found);
+        seed += count;
+        draw_all(m, found, seed);
+        tell(m, found, seed);
         memcpy(now, m, sizeof(m));
         count = found;
     }
