@@ -126,12 +126,17 @@ def m(kernels, initramfs, files, tmp_path_factory):
         m.p.wait()
 
 
-def send(server):
-    with contextlib.suppress(OSError):
-        while True:
-            c = server.accept()[0]
-            with c, contextlib.suppress(OSError):
-                c.sendall(SENT)
+def send_all(c):
+    with c, contextlib.suppress(OSError):
+        c.sendall(SENT)
+
+
+def send(server, senders):
+    """To each by itself: one that hangs is found at the end, and holds up nobody until then."""
+    while server.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            senders.append(threading.Thread(target=send_all, args=(server.accept()[0],), daemon=True))
+            senders[-1].start()
 
 
 def lease(m):
@@ -141,7 +146,8 @@ def lease(m):
 def test_work_goes_on_through_many_saves(m):
     lease(m)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=send, args=(server,), daemon=True).start()
+        senders = []
+        threading.Thread(target=send, args=(server, senders), daemon=True).start()
         m.guest(f"echo {server.getsockname()[1]} >/port; : >/wrong; for name in {' '.join(PROGRAMS)}; do sh /$name & done")
         assert until(lambda: m.guest("ls " + " ".join("/" + name for name in COUNTS))[0] == 0)
         for n in range(CYCLES):
@@ -150,6 +156,7 @@ def test_work_goes_on_through_many_saves(m):
             m.moves(f"cycle {n}")
             assert until(lambda: m.command("talk 6000")[-1] == "ok")  # a stream, each time
         m.guest(": >/stop")
+        assert until(lambda: not any(s.is_alive() for s in senders)), "connections of machines that are gone are open"
     assert m.guest("cat /wrong") == (0, "")
     assert not trouble(m.guest("dmesg")[1])
 
