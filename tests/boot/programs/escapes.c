@@ -158,8 +158,8 @@ int main(int argc, char **argv)
         by_links(n);
         by_handles(n);
         by_devices(n);
-        if (n == 1)
-            close(open("ready", O_CREAT | O_WRONLY, 0666));
+        if (n == 1 || n == 40)
+            close(open(n == 1 ? "ready" : "many", O_CREAT | O_WRONLY, 0666));
     }
     printf("rounds %s tries %s opened %s secrets %lu\n", n > 10 ? "many" : "few", tries > 1000 ? "many" : "few",
            opened > 100 ? "many" : "few", secrets);
