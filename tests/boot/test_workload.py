@@ -29,7 +29,6 @@ PROGRAMS = {
                 "watchpoint, access of 2: 10, exit status 7\n"
                 "system call stops: 10, exit status 7\nseccomp: signal 31\n",
     "i386": "abcdefgh\n",
-    "xsaves": "0 wrong, 0 with components that are off\n",
     "narrow": None,
     "fp": None,
     "faults": None,
