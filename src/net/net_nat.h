@@ -60,6 +60,7 @@ struct nat_flow {
     uint8_t headers[NAT_HEADERS_MAX]; /* of a segment of the guest's */
     uint16_t guest_port, peer_port;
     uint32_t next; /* what the guest expects: its last acknowledgement */
+    bool ended;    /* it has sent all that it will */
 };
 
 #define NAT_FLOWS     256u

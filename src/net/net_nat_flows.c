@@ -12,7 +12,7 @@
 #include "base/be.h"
 #include "state/state.h"
 
-enum { TCP_HEADER = 20, TCP_FLAGS = 13, TCP_FLAG_RST = 4, TCP_FLAG_ACK = 16 };
+enum { TCP_HEADER = 20, TCP_FLAGS = 13, TCP_FLAG_FIN = 1, TCP_FLAG_SYN = 2, TCP_FLAG_RST = 4, TCP_FLAG_ACK = 16 };
 
 static const struct state_field flow_fields[] = {
     STATE_BOOL(struct nat_flow, used),
@@ -20,6 +20,7 @@ static const struct state_field flow_fields[] = {
     STATE_UINT(struct nat_flow, guest_port),
     STATE_UINT(struct nat_flow, peer_port),
     STATE_UINT(struct nat_flow, next),
+    STATE_BOOL(struct nat_flow, ended),
     STATE_END,
 };
 
@@ -36,12 +37,24 @@ static bool flow_is(const struct nat_flow *f, const struct nat_packet *p, uint16
            !memcmp(f->headers + at, p->to, nat_address_len(p->v6));
 }
 
-/* A connection has its place in one of these; when all are taken, the one that came first goes. */
+/* A connection has its place in one of these; the newest is the first. */
 static struct nat_flow *ways_of(struct nat_flows *flows, uint16_t guest_port, uint16_t peer_port)
 {
     unsigned set = (guest_port ^ peer_port * 31u) % (NAT_FLOWS / NAT_FLOW_WAYS);
 
     return &flows->flow[set * NAT_FLOW_WAYS];
+}
+
+/* When all are taken: one that may be over already goes, else the one that came first. */
+static struct nat_flow *make_room(struct nat_flow *ways)
+{
+    unsigned n = NAT_FLOW_WAYS - 1;
+
+    for (unsigned i = NAT_FLOW_WAYS; i--;)
+        if (!ways[i].used || (ways[i].ended && ways[n].used && !ways[n].ended))
+            n = i;
+    memmove(&ways[1], &ways[0], n * sizeof(*ways));
+    return &ways[0];
 }
 
 void nat_flows_from_guest(struct nat_flows *flows, const struct nat_packet *p)
@@ -63,13 +76,13 @@ void nat_flows_from_guest(struct nat_flows *flows, const struct nat_packet *p)
         return;
     }
     if (!f) {
-        memmove(&ways[1], &ways[0], (NAT_FLOW_WAYS - 1) * sizeof(*f));
-        f = &ways[0];
+        f = make_room(ways);
         *f = (struct nat_flow){.used = true, .guest_port = guest_port, .peer_port = peer_port};
         memcpy(f->headers, p->frame, NAT_ETH + (p->v6 ? NAT_IPV6 : NAT_IPV4));
     }
     if (tcp[TCP_FLAGS] & TCP_FLAG_ACK)
         f->next = load_be32(tcp + 8);
+    f->ended = tcp[TCP_FLAGS] & TCP_FLAG_FIN || (f->ended && !(tcp[TCP_FLAGS] & TCP_FLAG_SYN));
 }
 
 static void probe(struct net_nat *t, const struct nat_flow *f)
@@ -89,7 +102,8 @@ static void probe(struct net_nat *t, const struct nat_flow *f)
     net_nat_to_guest(t, out, at + TCP_HEADER);
 }
 
-/* They are nobody's any more. */
+/* They are nobody's any more, but stay: the guest may be saved again before it has heard of that, and of those that it
+ * has no more it says so itself the next time. */
 static int flows_loaded(void *object, struct vz_error *err)
 {
     struct net_nat *t = container_of(object, struct net_nat, flows);
@@ -98,19 +112,25 @@ static int flows_loaded(void *object, struct vz_error *err)
         if (t->flows.flow[i].used)
             probe(t, &t->flows.flow[i]);
     }
-    memset(&t->flows, 0, sizeof(t->flows));
     return 0;
 }
 
 static const struct state_desc flows_state = {NAT_FLOWS_STATE, .loaded = flows_loaded};
 
+/* Whatever byte another process has put there. */
+static void tidy_bool(bool *b)
+{
+    uint8_t byte;
+
+    memcpy(&byte, b, sizeof(byte));
+    *b = byte & 1;
+}
+
 void nat_flows_tidy(struct nat_flows *flows)
 {
     for (unsigned i = 0; i < NAT_FLOWS; i++) {
-        uint8_t used;
-
-        memcpy(&used, &flows->flow[i].used, sizeof(used));
-        flows->flow[i].used = used & 1;
+        tidy_bool(&flows->flow[i].used);
+        tidy_bool(&flows->flow[i].ended);
     }
 }
 

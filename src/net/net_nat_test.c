@@ -211,7 +211,7 @@ START_TEST(a_connection_to_the_host_s_loopback_is_refused)
 END_TEST
 
 /* A segment of the guest's to port 80 of 198.51.100.1, which nobody here has heard of. */
-static void send_segment(struct nat_fixture *f, const char *seq, const char *ack, uint8_t flags)
+static void send_segment_from(struct nat_fixture *f, uint16_t port, const char *seq, const char *ack, uint8_t flags)
 {
     uint8_t frame[54] = {0};
 
@@ -219,7 +219,8 @@ static void send_segment(struct nat_fixture *f, const char *seq, const char *ack
     memcpy(frame + 6, guest_mac, 6);
     memcpy(frame + 12, "\x08\x00\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00", 14);
     memcpy(frame + 26, "\x0a\x00\x02\x0f\xc6\x33\x64\x01", 8);
-    memcpy(frame + 34, "\x12\x34\x00\x50", 4);
+    store_be16(frame + 34, port);
+    store_be16(frame + 36, 80);
     memcpy(frame + 38, seq, 4);
     memcpy(frame + 42, ack, 4);
     memcpy(frame + 46, "\x50\x00\x10\x00", 4);
@@ -228,6 +229,11 @@ static void send_segment(struct nat_fixture *f, const char *seq, const char *ack
     store_be16(frame + 50, (uint16_t)~sum_of(frame + 34, 20, 6 + 20 + 0x0a00 + 0x020f + 0xc633 + 0x6401));
     ck_assert(card_send(f->n, frame, sizeof(frame)));
     turns(f->loop, 3);
+}
+
+static void send_segment(struct nat_fixture *f, const char *seq, const char *ack, uint8_t flags)
+{
+    send_segment_from(f, 0x1234, seq, ack, flags);
 }
 
 static const uint8_t *last_tcp(const struct nat_fixture *f)
@@ -294,6 +300,55 @@ START_TEST(connections_end_after_a_restore)
 END_TEST
 
 /* Hostile ones too: any bytes for headers. */
+START_TEST(connections_end_also_when_the_guest_is_saved_before_it_hears)
+{
+    struct nat_fixture f[3];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
+        set_up(&f[i], &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&f[0]);
+    send_segment(&f[0], "\x00\x00\x10\x00", "\x00\x00\x20\x00", 0x10);
+    move_state(f[0].n, f[1].n); /* whatever that sends is lost */
+    get_lease(&f[2]);
+    f[2].card->count = 0;
+    move_state(f[1].n, f[2].n);
+    turns(f[2].loop, 3);
+    ck_assert_ptr_nonnull(last_tcp(&f[2]));
+    for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
+        tear_down(&f[i]);
+}
+END_TEST
+
+/* However many others have come and gone since; with ports whose places are all the same. */
+START_TEST(a_connection_that_lasts_is_not_forgotten_for_short_ones)
+{
+    struct nat_fixture f, g;
+    const uint8_t *frame;
+
+    set_up(&f, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&f);
+    send_segment(&f, "\x00\x00\x10\x00", "\x00\x00\x20\x00", 0x10);
+    for (unsigned i = 1; i < 3 * NAT_FLOW_WAYS; i++) {
+        uint16_t port = (uint16_t)(0x1234 + i * (NAT_FLOWS / NAT_FLOW_WAYS));
+
+        send_segment_from(&f, port, "\x00\x00\x10\x00", "\x00\x00\x30\x00", 0x10);
+        send_segment_from(&f, port, "\x00\x00\x10\x00", "\x00\x00\x30\x00", 0x11); /* FIN */
+        send_segment_from(&f, port, "\x00\x00\x10\x01", "\x00\x00\x30\x01", 0x10);
+    }
+    set_up(&g, &(struct net_nat_options){.no_host_loopback = true});
+    get_lease(&g);
+    g.card->count = 0;
+    move_state(f.n, g.n);
+    turns(g.loop, 3);
+    while ((frame = last_tcp(&g)) && memcmp(frame + 36, "\x12\x34", 2))
+        g.card->count--;
+    ck_assert_ptr_nonnull(frame);
+    ck_assert_mem_eq(frame + 38, "\x00\x00\x1f\xff", 4);
+    tear_down(&f);
+    tear_down(&g);
+}
+END_TEST
+
 START_TEST(any_saved_connections_are_survived)
 {
     const struct state_desc *desc;
@@ -374,6 +429,8 @@ static void add_tests(Suite *suite)
     UNIT_TEST(suite, the_host_s_loopback_can_be_out_of_reach);
     UNIT_TEST(suite, a_connection_to_the_host_s_loopback_is_refused);
     UNIT_TEST(suite, connections_end_after_a_restore);
+    UNIT_TEST(suite, connections_end_also_when_the_guest_is_saved_before_it_hears);
+    UNIT_TEST(suite, a_connection_that_lasts_is_not_forgotten_for_short_ones);
     UNIT_TEST(suite, any_saved_connections_are_survived);
     UNIT_TEST(suite, any_frames_are_survived);
     UNIT_TEST(suite, options_are_checked);
