@@ -166,11 +166,18 @@ static void take_request(struct relay *r)
         reply(r, q.cookie, libnbd.get_errno() ? libnbd.get_errno() : EIO, NULL, 0);
 }
 
+/* A command that libnbd does not take then has an error that is none of the server's: it is sent again, by another
+ * connection. */
+static bool is_over(const struct relay *r)
+{
+    return r->over || libnbd.aio_is_dead(r->h) || libnbd.aio_is_closed(r->h);
+}
+
 void nbd_relay(struct nbd_handle *h, int plain)
 {
     struct relay r = {.h = h, .plain = plain};
 
-    while (!r.over && !libnbd.aio_is_dead(h) && !libnbd.aio_is_closed(h)) {
+    while (!is_over(&r)) {
         unsigned direction = libnbd.aio_get_direction(h);
         bool reads = direction & LIBNBD_AIO_DIRECTION_READ, writes = direction & LIBNBD_AIO_DIRECTION_WRITE;
         struct pollfd p[] = {
@@ -183,7 +190,7 @@ void nbd_relay(struct nbd_handle *h, int plain)
             libnbd.aio_notify_read(h);
         else if (p[1].revents && writes)
             libnbd.aio_notify_write(h);
-        if (p[0].revents & POLLIN)
+        if (p[0].revents & POLLIN && !is_over(&r))
             take_request(&r);
         else if (p[0].revents)
             r.over = true;
