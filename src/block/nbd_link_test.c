@@ -197,6 +197,21 @@ START_TEST(anything_else_is_the_end_of_the_connection)
 }
 END_TEST
 
+/* The same part twice is as long as all that was asked for. What is between us and the guest had other things in it. */
+START_TEST(parts_that_overlap_show_nothing_of_our_memory)
+{
+    struct fixture f;
+
+    set_up(&f);
+    f.c[0].own_data = true;
+    say_chunk(&f, 0, NBD_CHUNK_DATA, 1, 8 + LEN / 2, 4096, 0xbbbbbbbb, LEN / 2 - 4);
+    say_chunk(&f, NBD_CHUNK_DONE, NBD_CHUNK_DATA, 1, 8 + LEN / 2, 4096, 0xbbbbbbbb, LEN / 2 - 4);
+    ck_assert(f.l.state == NBD_LINK_LOST || answers(&f) == 1);
+    ck_assert(f.data[0][0] == 0xbb && f.data[0][LEN / 2] == 0 && f.data[0][LEN - 1] == 0);
+    tear_down(&f);
+}
+END_TEST
+
 /* One that has not been sent to its end is not answered: its data is still looked at. */
 START_TEST(an_answer_before_the_question_ends_it)
 {
@@ -369,6 +384,7 @@ static void add_tests(Suite *s)
 
     UNIT_TEST(s, simple_replies_are_taken_in_any_order);
     UNIT_TEST(s, replies_in_chunks_are_taken);
+    UNIT_TEST(s, parts_that_overlap_show_nothing_of_our_memory);
     UNIT_TEST(s, an_answer_before_the_question_ends_it);
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
     UNIT_TEST(s, who_reaps_it_is_not_waited_for);

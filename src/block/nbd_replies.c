@@ -124,12 +124,15 @@ static int take_simple(struct nbd_link *l, struct nbd_reader *r, const uint8_t *
     return 0;
 }
 
-/* A part of the data: does it lie in what was asked for, and is it not more than that with what came before? */
+/* A part of the data: does it lie in what was asked for, and is it not more than that with what came before? Parts that
+ * lie over each other leave bytes out all the same: memory of ours has nothing in it then that a guest may not see. */
 static bool take_part(struct nbd_command *c, uint64_t offset, uint64_t len)
 {
     if (!reads(c) || offset < c->offset || offset - c->offset > c->len || len > c->len - (offset - c->offset) ||
         len > c->len - c->came)
         return false;
+    if (c->own_data && !c->came && len && len < c->len)
+        memset(c->data, 0, c->len);
     c->came += (uint32_t)len;
     return true;
 }
