@@ -181,9 +181,30 @@ static int ended(struct child *c, struct vz_error *err)
     return error_set(err, EPIPE, VZ_ERROR_INTERNAL, "the process for it has ended");
 }
 
+/* It has not read what it was told before, or there are too many descriptors under way, of whichever process. */
+static bool is_for_now(ssize_t err)
+{
+    return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM || err == -ETOOMANYREFS;
+}
+
 int child_tell(struct child *c, const void *data, size_t len, int fd, struct vz_error *err)
 {
-    return c->socket < 0 || send_question(c->socket, data, len, fd) < 0 ? ended(c, err) : 0;
+    ssize_t n = c->socket < 0 ? -EPIPE : pass_fd_send(c->socket, data, len, fd, MSG_DONTWAIT);
+
+    if (n == (ssize_t)len)
+        return 0;
+    return is_for_now(n) ? error_set(err, EAGAIN, VZ_ERROR_INTERNAL, "the process for it has no time") : ended(c, err);
+}
+
+bool child_has_time(const struct child *c)
+{
+    struct pollfd p = {.fd = c->socket, .events = POLLOUT};
+    int r;
+
+    do
+        r = poll(&p, 1, ANSWER_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    return r > 0;
 }
 
 int child_ask(struct child *c, const void *question, size_t len, int fd, void *data, size_t data_len,

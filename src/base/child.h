@@ -40,9 +40,12 @@ struct child_answer {
  */
 int child_start(struct child *ret, const char *name, const uint8_t *image, size_t len, struct vz_error *err) must_check;
 
-/* Say something that has no answer here, handing over fd unless it is -1. 0; or -EPIPE with err (may be NULL): it has
- * ended. */
+/* Say something that has no answer here, handing over fd unless it is -1. 0; or with err (may be NULL): -EPIPE: it has
+ * ended; -EAGAIN: there is no room, and nothing was said. */
 int child_tell(struct child *c, const void *data, size_t len, int fd, struct vz_error *err) must_check;
+
+/* Wait until it has read enough for child_tell() to have room, or has ended; false: it does not in time. */
+bool child_has_time(const struct child *c);
 
 /* Ask, handing over fd unless it is -1, and wait for the answer, of which data gets the data_len bytes that follow its
  * result. The result, at least 0; or -errno with err (may be NULL). Who does not answer in time, or not as he should,

@@ -21,8 +21,14 @@ int nbd_child_start(struct child *ret, const struct nbd_child_options *o, struct
 int nbd_child_know(struct child *c, const char *uri, struct vz_error *err)
 {
     struct nbd_order know = {.kind = NBD_ORDER_KNOW};
+    int r;
 
-    return nbd_uri_parse(uri, &know.u.uri, NULL) < 0 ? 0 : child_tell(c, &know, NBD_ORDER_LEN(uri), -1, err);
+    if (nbd_uri_parse(uri, &know.u.uri, NULL) < 0)
+        return 0;
+    do /* it loads libnbd, while there may be more disks than there is room for orders */
+        r = child_tell(c, &know, NBD_ORDER_LEN(uri), -1, err);
+    while (r == -EAGAIN && child_has_time(c));
+    return r;
 }
 
 int nbd_child_lock(struct child *c, struct vz_error *err)

@@ -266,6 +266,48 @@ START_TEST(it_says_what_is_wrong_and_dies)
 }
 END_TEST
 
+/* More than a socket has room for, before it has loaded anything. */
+START_TEST(it_knows_many_servers)
+{
+    const struct nbd_child_options o = {.locks = true, .uid = geteuid() ? 0 : 65534, .gid = geteuid() ? 0 : 65534};
+    struct vz_error err = {0};
+    struct child c;
+
+    ck_assert_int_eq(nbd_child_start(&c, &o, &err), 0);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_msg(nbd_child_know(&c, uri, &err) == 0, "%u: %s", i, err.text);
+    ck_assert_int_eq(nbd_child_lock(&c, &err), 0);
+    child_end(&c);
+}
+END_TEST
+
+/* Disks that connect again at the same moment: one that gets no turn does it at its next. */
+START_TEST(one_that_is_slow_is_not_ended)
+{
+    struct child c = CHILD_NONE;
+    struct vz_error err = {0};
+    struct nbd_order o;
+    int pair[2], r = 0;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    c.socket = pair[0];
+    memset(&o, 0, sizeof(o));
+    for (unsigned i = 0; i < 10000 && !r; i++)
+        r = child_tell(&c, &o, NBD_ORDER_LEN(uri), pair[1], &err);
+    ck_assert_int_eq(r, -EAGAIN);
+    ck_assert_int_eq(c.socket, pair[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        int fd;
+
+        ck_assert_int_eq(pass_fd_receive(pair[1], &o, sizeof(o), &fd, 0), NBD_ORDER_LEN(uri));
+        close(fd);
+    }
+    ck_assert_int_eq(child_tell(&c, &o, NBD_ORDER_LEN(uri), pair[1], &err), 0);
+    close(pair[1]);
+    child_end(&c);
+}
+END_TEST
+
 /* A child that has this number, of a program that reaped ours; 0: it cannot be had. */
 static pid_t fork_as(pid_t wanted)
 {
@@ -387,6 +429,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, parts_that_overlap_show_nothing_of_our_memory);
     UNIT_TEST(s, an_answer_before_the_question_ends_it);
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
+    UNIT_TEST(s, it_knows_many_servers);
+    UNIT_TEST(s, one_that_is_slow_is_not_ended);
     UNIT_TEST(s, who_reaps_it_is_not_waited_for);
     tcase_add_loop_test(hostile, anything_else_is_the_end_of_the_connection, 0, 23);
     tcase_add_loop_test(hostile, a_hostile_one_is_believed_nothing, 0, 11);
