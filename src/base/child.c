@@ -18,6 +18,7 @@
 #include "base/thread.h"
 
 #define ANSWER_TIMEOUT_MS 10000
+#define END_TIMEOUT_MS    2000
 #define ENVIRONMENT_MAX   16
 #define ERRNO_MAX         4095
 
@@ -143,8 +144,10 @@ void child_end(struct child *c)
     hang_up(c->life);
     hang_up(c->socket);
     c->life = c->socket = -1;
-    if (c->pid > 0)
+    if (c->pid > 0) {
+        pidfd_kill_late(c->pidfd, END_TIMEOUT_MS); /* it is stopped, or a server's that has taken it over */
         pidfd_reap(c->pidfd, c->pid);
+    }
     c->pid = 0;
     c->pidfd = -ESRCH;
 }

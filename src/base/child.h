@@ -53,7 +53,7 @@ bool child_has_time(const struct child *c);
 int child_ask(struct child *c, const void *question, size_t len, int fd, void *data, size_t data_len,
               struct vz_error *err);
 
-/* It is gone when this returns. Without one nothing happens. */
+/* It is gone when this returns, which is soon, whether it likes to or not. Without one nothing happens. */
 void child_end(struct child *c);
 
 #endif

@@ -2,6 +2,8 @@
 #include "base/pidfd.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,20 @@ int pidfd_of(pid_t pid)
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
     return fd < 0 ? -errno : fd;
+}
+
+void pidfd_kill_late(int pidfd, int ms)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    int r;
+
+    if (pidfd < 0)
+        return;
+    do
+        r = poll(&p, 1, ms);
+    while (r < 0 && errno == EINTR);
+    if (!r)
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
 void pidfd_reap(int pidfd, pid_t pid)

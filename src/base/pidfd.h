@@ -12,6 +12,9 @@
  * reaped. */
 int pidfd_of(pid_t pid) must_check;
 
+/* Has it ended within ms? Else it is killed, where it has a descriptor. */
+void pidfd_kill_late(int pidfd, int ms);
+
 /* Wait until it has ended, unless somebody else has; by its number where pidfd is an error of a host that has no such
  * descriptors, or had none left. pidfd is closed. */
 void pidfd_reap(int pidfd, pid_t pid);

@@ -308,6 +308,21 @@ START_TEST(one_that_is_slow_is_not_ended)
 }
 END_TEST
 
+/* One that is stopped ends by no end of a socket, nor does one that a server has taken over. */
+START_TEST(who_does_not_end_is_killed)
+{
+    const struct nbd_child_options o = {.locks = false};
+    struct child c;
+    pid_t pid;
+
+    ck_assert_int_eq(nbd_child_start(&c, &o, NULL), 0);
+    pid = c.pid;
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+    child_end(&c);
+    ck_assert_int_lt(kill(pid, 0), 0);
+}
+END_TEST
+
 /* A child that has this number, of a program that reaped ours; 0: it cannot be had. */
 static pid_t fork_as(pid_t wanted)
 {
@@ -431,6 +446,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
     UNIT_TEST(s, it_knows_many_servers);
     UNIT_TEST(s, one_that_is_slow_is_not_ended);
+    UNIT_TEST(s, who_does_not_end_is_killed);
     UNIT_TEST(s, who_reaps_it_is_not_waited_for);
     tcase_add_loop_test(hostile, anything_else_is_the_end_of_the_connection, 0, 23);
     tcase_add_loop_test(hostile, a_hostile_one_is_believed_nothing, 0, 11);

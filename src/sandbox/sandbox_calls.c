@@ -354,6 +354,7 @@ static const struct sandbox_row rows[] = {
     /* ---- Direct execution ---- */
     CALL(memfd_create, K(LOOP) | K(VIEW), "what a guest copied: the loop where it delivers completions"),
     NEEDS(SANDBOX_STUBS, memfd_create, K(STUBS), 0, "a stub's memory", {0}),
+    CALL_IF(pidfd_send_signal, K(LOOP), 0, "a process of its own that does not end by itself", IS(1, SIGKILL)),
     NEEDS(SANDBOX_STUBS, pidfd_send_signal, K(STUBS) | DEVICES, 0, "its end: only processes that it has a descriptor of", {0}),
 };
 
