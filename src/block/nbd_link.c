@@ -128,13 +128,23 @@ static void say_good_bye(struct nbd_link *l)
     (void)!send(l->socket, head, sizeof(head), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Who made the connection may have wished that it waits for the server to take what was sent. */
+static void close_now(int fd)
+{
+    const struct linger none = {.l_onoff = 0};
+
+    if (fd < 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+}
+
 void nbd_link_close(struct nbd_link *l, struct nbd_commands *to)
 {
     say_good_bye(l);
     unwatch(l);
     nbd_dial_abandon(l->dial);
-    if (l->socket >= 0)
-        close(l->socket);
+    close_now(l->socket);
     nbd_reader_free(l->reader);
     l->dial = NULL;
     l->socket = -1;

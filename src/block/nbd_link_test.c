@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/pass_fd.h"
 #include "block/blk_nbd.h"
 #include "block/nbd_child.h"
@@ -230,6 +232,36 @@ START_TEST(an_answer_before_the_question_ends_it)
 }
 END_TEST
 
+/* A socket that a hostile process has set so, to a server of its own that reads nothing: the loop would stand still. */
+START_TEST(closing_waits_for_no_server)
+{
+    static uint8_t much[8 * MIB];
+    struct nbd_command big = {.op = BLK_WRITE, .len = sizeof(much), .data = much};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(to);
+    const struct linger long_time = {1, 20};
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint64_t began_ns;
+    struct fixture f;
+
+    set_up(&f);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&to, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&to, &len), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, len), 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &long_time, sizeof(long_time)), 0);
+    close(f.l.socket);
+    f.l.socket = fd;
+    nbd_link_send(&f.l, &big);
+    nbd_link_push(&f.l);
+    ck_assert_ptr_eq(f.l.unsent, &big);
+    began_ns = clock_mono_ns();
+    tear_down(&f);
+    ck_assert_uint_lt(clock_mono_ns() - began_ns, 5 * NS_PER_SEC);
+    close(listener);
+}
+END_TEST
+
 /* ---- Who makes connections ------------------------------------------------------------------ */
 
 static const char uri[] = "nbd://127.0.0.1:1/x";
@@ -443,6 +475,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, replies_in_chunks_are_taken);
     UNIT_TEST(s, parts_that_overlap_show_nothing_of_our_memory);
     UNIT_TEST(s, an_answer_before_the_question_ends_it);
+    UNIT_TEST(s, closing_waits_for_no_server);
     UNIT_TEST(s, it_says_what_is_wrong_and_dies);
     UNIT_TEST(s, it_knows_many_servers);
     UNIT_TEST(s, one_that_is_slow_is_not_ended);
