@@ -420,6 +420,27 @@ static bool is_open(const struct vz_machine *m, const char *list, const void *at
     return serial->kind != SERIAL_FILE && serial->kind != SERIAL_PTY && serial->kind != SERIAL_UNIX;
 }
 
+/* NBD's process has what it was told of before it was locked. NULL: that is enough for this server, too; or what it
+ * has not. */
+static const char *out_of_nbds_reach(const struct vz_machine *m, const struct vz_storage_attachment *a)
+{
+    const struct object_list *l = &m->config->storage_devices;
+    bool local = false, keys = false;
+    struct nbd_uri u, known;
+
+    if (nbd_uri_parse(a->uri, &u, NULL) < 0)
+        return NULL;
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct vz_storage_attachment *has = ((const struct vz_storage_device *)l->item[i])->attachment;
+
+        if (has->kind != STORAGE_NBD || nbd_uri_parse(has->uri, &known, NULL) < 0)
+            continue;
+        local |= known.socket[0];
+        keys |= known.tls && !strcmp(known.certificates, u.certificates) && !strcmp(known.psk_file, u.psk_file);
+    }
+    return u.socket[0] && !local ? "NBD servers on this host" : u.tls && !keys ? "these keys for an NBD server" : NULL;
+}
+
 /* Which calls its threads have left was decided when they were locked. NULL: enough for this; or what they have no way to. */
 static const char *out_of_reach(const struct vz_machine *m, const char *list, const void *attachment)
 {
@@ -430,7 +451,10 @@ static const char *out_of_reach(const struct vz_machine *m, const char *list, co
     if (!strcmp(list, "networkDevices"))
         return net->kind == NETWORK_NAT && !m->nat.pid && !(has & SANDBOX_NET) ? "the network" : NULL;
     if (!strcmp(list, "storageDevices"))
-        return storage->kind == STORAGE_NBD && !m->nbd_by && !(has & SANDBOX_NBD) ? "NBD servers" : NULL;
+        return storage->kind != STORAGE_NBD ? NULL
+               : m->nbd_by                  ? out_of_nbds_reach(m, storage)
+               : has & SANDBOX_NBD          ? NULL
+                                            : "NBD servers";
     if (!strcmp(list, "usbDevices"))
         return has & SANDBOX_USB ? NULL : "USB devices of the host";
     return NULL;

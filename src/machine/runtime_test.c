@@ -8,12 +8,14 @@
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
@@ -908,6 +910,89 @@ START_TEST(a_silent_server_holds_nobody_up)
 }
 END_TEST
 
+static struct vz_storage_device *server_disk(const char *uri)
+{
+    struct vz_usb_storage_options o = VZ_USB_STORAGE_OPTIONS_INIT;
+    struct vz_error err = {0};
+    struct vz_storage_attachment *a = vz_nbd_attachment_new(uri, NULL, &err);
+    struct vz_storage_device *d;
+
+    ck_assert_msg(a != NULL, "%s", err.text);
+    d = vz_usb_mass_storage_device_new(a, &o, NULL);
+    vz_storage_attachment_unref(a);
+    return d;
+}
+
+/* nbdkit, on a port of this host. */
+static pid_t serve(char *ret_uri, size_t size)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r = -1;
+    socklen_t len = sizeof(at);
+    char port[8];
+    pid_t pid;
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, len), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    close(fd);
+    snprintf(port, sizeof(port), "%u", ntohs(at.sin_port));
+    snprintf(ret_uri, size, "nbd://127.0.0.1:%s/", port);
+    pid = fork();
+    if (pid == 0) {
+        execlp("nbdkit", "nbdkit", "-f", "-i", "127.0.0.1", "-p", port, "memory", "1M", (char *)NULL);
+        _exit(127);
+    }
+    for (unsigned i = 0; r < 0 && i < 1000; i++) {
+        usleep(5000);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        r = connect(fd, (struct sockaddr *)&at, sizeof(at));
+        close(fd);
+    }
+    ck_assert_int_eq(r, 0);
+    return pid;
+}
+
+/* The process that makes connections was told of servers before it was locked; no connection is tried that it cannot
+ * make. */
+START_TEST(servers_out_of_reach_are_refused)
+{
+    static const char *const other[] = {"nbd+unix:///?socket=/nowhere/x",
+                                        "nbds://127.0.0.1:1/?tls-psk-file=/nowhere/keys"};
+    struct vz_machine_options o = VZ_MACHINE_OPTIONS_INIT;
+    struct vz_error err = {0};
+    struct vz_storage_device *d;
+    struct machine t;
+    char uri[64];
+    pid_t server;
+
+    if (access("/usr/bin/nbdkit", X_OK) < 0)
+        return;
+    server = serve(uri, sizeof(uri));
+    begin(&t);
+    add_usb_controller(&t);
+    d = server_disk(uri);
+    vz_config_add_storage_device(t.config, d, NULL);
+    vz_storage_device_unref(d);
+    o.sandbox = VZ_SANDBOX_PROCESS;
+    t.m = vz_machine_new(t.config, &o, &err);
+    ck_assert_msg(t.m != NULL, "%s", err.text);
+    start(&t);
+    if (t.m->nbd_by) {
+        for (unsigned i = 0; i < 2; i++) {
+            d = server_disk(other[i]);
+            expect_code(&t, d, VZ_ERROR_UNSUPPORTED);
+            vz_storage_device_unref(d);
+        }
+        d = server_disk(uri);
+        ck_assert_msg(vz_machine_attach_usb_device_wait(t.m, d, &err) == 0, "%s", err.text);
+        vz_storage_device_unref(d);
+    }
+    end(&t);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+}
+END_TEST
+
 /* Its number is another one after a restore, since one before it went; its UUID, which nobody gave it, is the same. */
 START_TEST(a_usb_disk_keeps_its_uuid)
 {
@@ -987,6 +1072,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, usb_disks_come_and_go);
     UNIT_TEST(s, usb_needs_a_controller_and_a_port);
     UNIT_TEST(s, a_usb_disk_of_the_configuration_goes);
+    UNIT_TEST(s, servers_out_of_reach_are_refused);
     UNIT_TEST(s, a_silent_server_holds_nobody_up);
     UNIT_TEST(s, a_usb_disk_keeps_its_uuid);
     UNIT_TEST(s, a_state_is_saved_after_the_only_usb_device_went);
