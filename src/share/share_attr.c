@@ -429,13 +429,14 @@ static bool is_for_nothing(const struct call *c, struct node *n, const struct fu
 static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in *in)
 {
     char path[PROC_PATH_MAX];
-    int fd, r = node_fd(s, n, &fd);
+    struct hold hold;
+    int r = node_hold(s, n, &hold);
 
     if (r < 0)
         return r;
-    proc_path(path, fd, NULL);
+    proc_path(path, hold.fd, NULL);
     if ((in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID)) || !(in->valid & SETTABLE))
-        r = set_owner(s, n, fd, in);
+        r = set_owner(s, n, hold.fd, in);
     if (!r && (in->valid & (FATTR_UID | FATTR_GID)))
         r = owner_drop_privileges(s, n, false);
     if (!r && (in->valid & FATTR_SIZE))
@@ -445,7 +446,7 @@ static int set_all(struct share *s, struct node *n, const struct fuse_setattr_in
     if (!r && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
         r = set_times(path, in);
     owner_tag_changed(s, n);
-    node_fd_put(s, n);
+    node_let_go(s, n, &hold);
     return r;
 }
 

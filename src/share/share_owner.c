@@ -421,18 +421,19 @@ int owner_drop_privileges(struct share *s, struct node *n, bool by_user)
     struct statx st;
     struct tag want;
     char path[PROC_PATH_MAX];
+    struct hold hold;
     bool tagged;
-    int fd, r;
+    int r;
 
     if (!n->privileges || n->root->read_only)
         return 0;
     r = node_view(s, n, &st, &tagged);
     if (r < 0 || S_ISDIR(st.stx_mode))
         return r;
-    r = node_fd(s, n, &fd);
+    r = node_hold(s, n, &hold);
     if (r < 0)
         return r;
-    proc_path(path, fd, NULL);
+    proc_path(path, hold.fd, NULL);
     removexattr(path, XATTR_OURS "security.capability"); /* there may be none */
     want = (struct tag){.uid = st.stx_uid, .gid = st.stx_gid, .rdev_major = st.stx_rdev_major,
                         .rdev_minor = st.stx_rdev_minor, .mode = st.stx_mode};
@@ -442,12 +443,12 @@ int owner_drop_privileges(struct share *s, struct node *n, bool by_user)
             want.mode &= ~(mode_t)S_ISGID;
     }
     if (want.mode != st.stx_mode) {
-        r = stat_fd(fd, &st);
+        r = stat_fd(hold.fd, &st);
         if (!r)
             r = owner_change(s, n->root, path, &st, tagged, &want);
         owner_tag_changed(s, n);
     }
-    node_fd_put(s, n);
+    node_let_go(s, n, &hold);
     if (by_user && !r)
         n->privileges = false;
     return r;

@@ -677,6 +677,34 @@ START_TEST(a_handle_in_use_keeps_its_node)
 }
 END_TEST
 
+/* Somebody else, as the host or another guest, has taken its name meanwhile. */
+START_TEST(a_file_that_is_open_is_changed_without_its_name)
+{
+    struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = 0600};
+    struct fuse_setattr_in size = {.valid = FATTR_SIZE | FATTR_FH, .size = 3};
+    struct fuse_setattr_in times = {.valid = FATTR_ATIME | FATTR_MTIME | FATTR_MTIME_NOW, .atime = 1};
+    struct fuse_attr a;
+    uint64_t node;
+    struct fx f;
+
+    fx_open(&f);
+    for (unsigned names = 0; names < 2; names++) {
+        ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &size.fh), 0);
+        ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+        ck_assert_int_eq(names ? rename(fx_path(&f, "a"), fx_path(&f, "b")) : unlink(fx_path(&f, "a")), 0);
+        ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, node, &mode, sizeof(mode), NULL, NULL), 0);
+        ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, node, &size, sizeof(size), NULL, NULL), 0);
+        ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, node, &times, sizeof(times), NULL, NULL), 0);
+        ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+        ck_assert_uint_eq(a.mode, S_IFREG | 0600);
+        ck_assert_uint_eq(a.size, 3);
+        ck_assert_uint_eq(a.atime, 1);
+        ck_assert_uint_eq(a.nlink, names);
+    }
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(files_without_names_and_owners_of_locks_leave_descriptors_to_others)
 {
     struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
@@ -910,6 +938,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, another_share_has_other_threads);
     UNIT_TEST(s, what_is_served_no_more_is_not_reached_by_requests_under_way);
     UNIT_TEST(s, a_handle_in_use_keeps_its_node);
+    UNIT_TEST(s, a_file_that_is_open_is_changed_without_its_name);
     UNIT_TEST(s, files_without_names_and_owners_of_locks_leave_descriptors_to_others);
     UNIT_TEST(s, locks_stay_when_another_thread_gives_up_its_own);
     UNIT_TEST(s, locks_hold_between_processes_of_the_guest_and_against_the_host);
