@@ -350,11 +350,19 @@ static int set_times(const char *path, const struct fuse_setattr_in *in)
     return utimensat(AT_FDCWD, path, t, 0) < 0 ? -errno : 0;
 }
 
-/* Nothing is to change but the time of change. Where it cannot, nothing is the matter. */
-static void touch(int fd)
+/* Nothing is to change but the time of change. Where it cannot, nothing is the matter. A chown() would take set-ID bits,
+ * of FIFOs, too, and capabilities of the host's; a chmod() takes the one bit of a group that is not ours. */
+static void touch(const struct share *s, int fd, const struct statx *host)
 {
-    if (fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) < 0)
-        return;
+    char path[PROC_PATH_MAX];
+    int r = 0;
+
+    proc_path(path, fd, NULL);
+    if (S_ISLNK(host->stx_mode) || S_ISDIR(host->stx_mode))
+        r = fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH);
+    else if (!(host->stx_mode & S_ISGID) || host->stx_gid == s->self_gid || !s->self_uid)
+        r = chmod(path, host->stx_mode & 07777);
+    (void)r;
 }
 
 /* Owner and mode, as they are to be. */
@@ -378,9 +386,8 @@ static int set_owner(struct share *s, struct node *n, int fd, const struct fuse_
         want.mode = (now.stx_mode & (unsigned)S_IFMT) | (in->mode & 07777);
     else if (!S_ISDIR(now.stx_mode)) /* another owner: what it was trusted with is over */
         want.mode &= want.mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
-    if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode &&
-        !(S_ISREG(host.stx_mode) && host.stx_mode & (S_ISUID | S_ISGID))) { /* on the host chown() takes these */
-        touch(fd);
+    if (want.uid == now.stx_uid && want.gid == now.stx_gid && want.mode == now.stx_mode) {
+        touch(s, fd, &host);
         return 0;
     }
     if (n->type == S_IFLNK && s->ownership == SHARE_MINE && !n->root->no_tags)

@@ -390,6 +390,44 @@ START_TEST(same_numbers_without_powers)
 }
 END_TEST
 
+/* The time of change is all that it changes. */
+START_TEST(a_mode_that_is_set_again_takes_nothing)
+{
+    static const enum share_ownership all[] = {SHARE_MINE, SHARE_SAME, SHARE_MAP};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+        struct share_options o = {.ownership = all[i]};
+        struct stat before, after;
+        struct fuse_attr a;
+        uint64_t node;
+        struct fx f;
+
+        fx_dir(&f);
+        fx_open_with(&f, &o);
+        fx_host_write(&f, "file", "x");
+        ck_assert_int_eq(mkfifo(fx_path(&f, "fifo"), 0600), 0);
+        for (unsigned n = 0; n < 2; n++) {
+            const char *name = n ? "fifo" : "file";
+
+            ck_assert_int_eq(chmod(fx_path(&f, name), 06755), 0);
+            before = host(&f, name);
+            node = fx_lookup(&f, 1, name);
+            ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+            ck_assert_uint_eq(a.mode & 07777, 06755);
+            usleep(20000); /* a tick of the host's */
+            ck_assert_int_eq(set_attr(&f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 06755}), 0);
+            ck_assert_int_eq(fx_getattr(&f, node, &a), 0);
+            ck_assert_uint_eq(a.mode & 07777, 06755);
+            after = host(&f, name);
+            ck_assert_uint_eq(after.st_mode, before.st_mode);
+            ck_assert(!is_tagged(&f, name));
+            ck_assert(after.st_ctim.tv_sec != before.st_ctim.tv_sec || after.st_ctim.tv_nsec != before.st_ctim.tv_nsec);
+        }
+        fx_close(&f);
+    }
+}
+END_TEST
+
 /* Root here, a set-ID program of the host's in the share: its bits must not be those of what the guest writes,
  * nor of the owner that the guest gives it. */
 START_TEST(set_id_bits_of_the_host_do_not_outlive_a_guests_change)
@@ -662,6 +700,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, mapped_files_are_all_one_users);
     UNIT_TEST(s, what_is_ours_can_be_seen_as_roots);
     UNIT_TEST(s, same_numbers_without_powers);
+    UNIT_TEST(s, a_mode_that_is_set_again_takes_nothing);
     UNIT_TEST(s, set_id_bits_of_the_host_do_not_outlive_a_guests_change);
 }
 
