@@ -78,7 +78,7 @@ struct x86_cpu_state {
     bool smi_pending;
     bool smm;                /* in System Management Mode, until RSM (SDM vol. 3, 32), */
     bool smm_inside_nmi;     /* entered while NMIs were blocked */
-    bool init_pending;       /* in that mode: an INIT waits for its end */
+    bool init_pending;       /* an INIT was not taken yet: in that mode it waits for its end */
     uint32_t smbase;         /* where that mode's code and what it saves are */
     bool exception_pending;  /* one to deliver before the next instruction */
     uint8_t exception_vector;

@@ -56,7 +56,7 @@ static bool events_valid(const struct x86_cpu_state *s)
     return s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
            !(s->sti_shadow && s->mov_ss_shadow) &&
            !(s->nmi_second && (s->nmi_blocked || !s->nmi_pending)) &&
-           (s->smm || (!s->smm_inside_nmi && !s->init_pending));
+           (s->smm || !s->smm_inside_nmi);
 }
 
 bool x86_state_valid(const struct x86_cpu_state *s, uint64_t cr4_offered, uint64_t xcr0_offered)

@@ -240,6 +240,26 @@ START_TEST(the_mode_is_part_of_the_state)
 }
 END_TEST
 
+/* Whoever stops a CPU is heard first. */
+START_TEST(an_init_that_was_not_taken_is_part_of_the_state)
+{
+    struct x86_cpu_state *s = calloc(1, sizeof(*s));
+    struct rig m, other;
+
+    create(&m, (unsigned)_i, handler, sizeof(handler));
+    create(&other, (unsigned)_i, handler, sizeof(handler));
+    x86_cpu_post(m.c, X86_PENDING_INIT | X86_PENDING_KICK);
+    ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_KICK);
+    x86_cpu_get(m.c, s);
+    ck_assert(!s->smm && s->init_pending);
+    ck_assert_int_eq(x86_cpu_set(other.c, s), 0);
+    ck_assert(other.c->pending & X86_PENDING_INIT);
+    rig_destroy(&m);
+    rig_destroy(&other);
+    free(s);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     TCase *c = tcase_create("smm");
@@ -253,6 +273,7 @@ static void add_tests(Suite *s)
     EACH(two_nmis_that_wait_do_not_keep_it_out)
     EACH(what_no_cpu_can_be_in_is_a_shutdown)
     EACH(the_mode_is_part_of_the_state)
+    EACH(an_init_that_was_not_taken_is_part_of_the_state)
 #undef EACH
     suite_add_tcase(s, c);
 }

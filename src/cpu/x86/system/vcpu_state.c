@@ -41,7 +41,7 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
     ret->nmi_pending = c->nmi_count;
     ret->nmi_second = c->nmi_count > 1;
     ret->smi_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_SMI;
-    ret->init_pending = c->smm && atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_INIT;
+    ret->init_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_INIT;
     ret->exception_pending = c->fault.pending;
     ret->exception_vector = c->fault.pending ? c->fault.vector : 0;
     ret->exception_has_error = c->fault.pending && c->fault.has_error;
