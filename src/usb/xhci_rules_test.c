@@ -381,6 +381,46 @@ START_TEST(events_that_lead_nowhere_stop_the_controller)
 }
 END_TEST
 
+static void count(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+/* An event that leads nowhere is the last thing before it rests: what is saved stops. */
+START_TEST(a_controller_that_must_stop_when_it_is_at_rest_does_so_later)
+{
+    struct fx f, g;
+    struct echo *e, *other;
+    unsigned slot = fx_with_echo(&f, &e), quiet = 0;
+
+    ck_assert_uint_eq(fx_with_echo(&g, &other), slot);
+    e->usb.ops = &stubborn;
+    e->hold = true;
+    fx_normal(&f, slot, IN, FX_DATA, 64, 0);
+    fx_ring_bell(&f, slot, IN);
+    fx_put(&f, &f.command, 0, 0, XHCI_STOP_ENDPOINT << 10 | slot << 24 | IN << 16);
+    fx_wr(&f, FX_DB, 0);
+    fx_turn(&f);
+    store_le64(fx_at(&f, FX_ERST), UINT64_C(1) << 60);
+    fake_write(&f.m, FX_BAR + IR + XHCI_ERDP, 8, UINT64_C(1) << 60);
+    fake_write(&f.m, FX_BAR + IR + XHCI_ERSTBA, 8, FX_ERST);
+    xhci_quiesce(f.x, count, &quiet);
+    xhci_quiesce(g.x, count, &quiet);
+    ck_assert_uint_eq(quiet, 1);
+    e->len = 64;
+    echo_in(e, e->held);
+    fx_turn(&f);
+    ck_assert_uint_eq(quiet, 2);
+    ck_assert_uint_eq(fx_rd(&f, FX_OP + XHCI_USBSTS) & (XHCI_STS_HSE | XHCI_STS_HCH), XHCI_STS_HSE);
+    fake_machine_round_trip(&f.m, &g.m);
+    xhci_resume(g.x);
+    fx_turn(&g);
+    ck_assert_uint_eq(fx_rd(&g, FX_OP + XHCI_USBSTS) & (XHCI_STS_HSE | XHCI_STS_HCH), XHCI_STS_HSE | XHCI_STS_HCH);
+    fx_destroy(&f);
+    fx_destroy(&g);
+}
+END_TEST
+
 static bool interrupts_at_once(struct fx *f, uint32_t interval)
 {
     struct xhci_trb e;
@@ -501,6 +541,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, doorbells_of_nobody);
     UNIT_TEST(s, an_event_ring_has_segments);
     UNIT_TEST(s, events_that_lead_nowhere_stop_the_controller);
+    UNIT_TEST(s, a_controller_that_must_stop_when_it_is_at_rest_does_so_later);
     UNIT_TEST(s, short_intervals_between_interrupts_are_none);
     UNIT_TEST(s, microframes_begin_anew);
     UNIT_TEST(s, capabilities_claim_no_more_than_there_is);

@@ -126,6 +126,8 @@ int xhci_loaded(void *object, struct vz_error *err)
         if (is_shared(x, n))
             return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: slot %u has another one's device", n);
     }
+    /* It was told to stop, or had to, when it was at rest already. */
+    x->regs.pending.halt = !(x->regs.usbcmd & XHCI_CMD_RS) && !(x->regs.usbsts & XHCI_STS_HCH);
     x->regs.started_ns = 0;
     xhci_wrap_arm_locked(x);
     xhci_work_soon(x);
