@@ -350,8 +350,8 @@ static int set_times(const char *path, const struct fuse_setattr_in *in)
     return utimensat(AT_FDCWD, path, t, 0) < 0 ? -errno : 0;
 }
 
-/* Nothing is to change but the time of change. Where it cannot, nothing is the matter. A chown() would take set-ID bits,
- * of FIFOs, too, and capabilities of the host's; a chmod() takes the one bit of a group that is not ours. */
+/* Nothing is to change but the time of change. Where it cannot, nothing is the matter. A chown() would take set-ID
+ * bits, of FIFOs, too, and capabilities of the host's; a chmod() takes the one bit of a group that is not ours. */
 static void touch(const struct share *s, int fd, const struct statx *host)
 {
     char path[PROC_PATH_MAX];
