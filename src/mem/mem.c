@@ -719,8 +719,8 @@ int mem_map(struct mem *mem, uint64_t offset, uint64_t len, int fd, uint64_t at)
         MAP_FAILED)
         return -errno;
     (void)madvise(host, len, MADV_DONTFORK);
-    mem->mapped = true;
     mem_holes_mapped(mem, offset, len);
+    mem->mapped = true;
     mem_written_at(mem, host, len);
     return 0;
 }

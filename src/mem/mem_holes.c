@@ -24,7 +24,7 @@ void mem_holes_close(struct mem *mem)
 
 void mem_holes_mapped(struct mem *mem, uint64_t offset, uint64_t len)
 {
-    if (!mem->from_file)
+    if (!mem->from_file && !mem->mapped) /* else there was no memory for it once, and nobody knows of the pieces before */
         mem->from_file = calloc(mem_hole_pieces(mem->capacity), 1);
     if (mem->from_file)
         memset(mem->from_file + offset / MEM_HOLE_PIECE, 1,
