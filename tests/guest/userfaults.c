@@ -9,13 +9,17 @@
 #define TF  UINT64_C(0x100)
 #define IOPL3 UINT64_C(0x3000)
 #define NX  (UINT64_C(1) << 63)
+#define ARITH UINT64_C(0x8d5) /* CF PF AF ZF SF OF */
 #define ANY UINT64_MAX
 #define NOWHERE  UINT64_C(0x550000000000) /* nothing is there */
 #define LAST     UINT64_C(0x7ffffffff000) /* the last page of the lower half */
 #define VSYSCALL UINT64_C(0xffffffffff600000)
 
-/* A case starts at LABEL and its event is at LABEL_at, in pages that user mode may run but not write. */
-#define FAULT(label, code) #label ": " #label "_at: " code "; syscall\n"
+/* A case starts at LABEL and its event is at LABEL_at, in pages that user mode may run but not write. What follows a
+ * fault overwrites every flag without reading one: those of before are to be seen all the same. */
+#define FAULT(label, code) #label ": " #label "_at: " code "; cmp %eax, %eax; syscall\n"
+/* One of a plain access, which only some engines are that exact about. */
+#define PLAIN(label, code) #label ": " #label "_at: " code "; syscall\n"
 #define TRAP(label, code)  #label ": " code "; " #label "_at: syscall\n"
 
 __asm__(".pushsection .text; .balign 4096; user_text:\n"
@@ -24,7 +28,7 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         FAULT(ud1, ".byte 0x0f, 0xb9, 0xc0") FAULT(ud0, ".byte 0x0f, 0xff, 0xc0") FAULT(daa, ".byte 0x27")
         FAULT(push_es, ".byte 0x06") FAULT(lcall, ".byte 0x9a, 0, 0, 0, 0, 0x23, 0")
         FAULT(salc, ".byte 0xd6") FAULT(lock_nop, ".byte 0xf0, 0x90") FAULT(load_cs, ".byte 0x8e, 0xc8")
-        FAULT(far_away, "mov (%rdi), %rax") FAULT(far_stack, "mov (%rbp), %rax") FAULT(jump_far, "jmp *%rdi")
+        PLAIN(far_away, "mov (%rdi), %rax") PLAIN(far_stack, "mov (%rbp), %rax") FAULT(jump_far, "jmp *%rdi")
         FAULT(hlt, "hlt") FAULT(cli, "cli") FAULT(sti, "sti") FAULT(lgdt, "lgdt (%rbx)") FAULT(lidt, "lidt (%rbx)")
         FAULT(lldt, "lldt %cx") FAULT(ltr, "ltr %cx") FAULT(lmsw, "lmsw %cx") FAULT(clts, "clts") FAULT(invd, "invd")
         FAULT(wbinvd, "wbinvd") FAULT(invlpg, "invlpg (%rbx)") FAULT(to_cr0, "mov %rcx, %cr0")
@@ -35,12 +39,16 @@ __asm__(".pushsection .text; .balign 4096; user_text:\n"
         FAULT(out_dx, "outb %al, %dx") FAULT(insb, "insb") FAULT(rep_outsb, "rep outsb") FAULT(xsetbv, "xsetbv")
         FAULT(null_ss, "mov %cx, %ss") FAULT(kernel_ds, "mov %dx, %ds") FAULT(beyond_gdt, "mov %dx, %es")
         TRAP(int80, "int $0x80") FAULT(int_dpl0, "int $0x55") FAULT(int_absent, "int $0x56")
-        FAULT(read_at, "mov (%rdi), %rax") FAULT(write_at, "mov %rax, (%rdi)") FAULT(and_at, "lock andq $-1, (%rdi)")
-        FAULT(push_at, "push %rax") FAULT(sse_at, "movups (%rdi), %xmm0") "call_at: call *%rdi; syscall\n"
-        FAULT(misaligned, "mov 1(%rbx), %rax") FAULT(odd_ten, "fldt 4(%rbx)") FAULT(odd_env, "fnstenv 6(%rbx)")
-        FAULT(odd_far, "mov (%rdi), %rax")
-        "x87: fninit; fldcw (%rdi); fld1; fldz; fdivrp; x87_at: fwait; syscall\n"
+        PLAIN(read_at, "mov (%rdi), %rax") PLAIN(write_at, "mov %rax, (%rdi)") FAULT(and_at, "lock andq $-1, (%rdi)")
+        PLAIN(push_at, "push %rax") PLAIN(sse_at, "movups (%rdi), %xmm0") "call_at: call *%rdi; syscall\n"
+        PLAIN(misaligned, "mov 1(%rbx), %rax") FAULT(odd_ten, "fldt 4(%rbx)") FAULT(odd_env, "fnstenv 6(%rbx)")
+        PLAIN(odd_far, "mov (%rdi), %rax")
+        "x87: fninit; fldcw (%rdi); fld1; fldz; fdivrp; x87_at: fwait; cmp %eax, %eax; syscall\n"
         "sse: ldmxcsr (%rdi); xorps %xmm1, %xmm1; cvtsi2ss %ebx, %xmm0; sse_at2: divss %xmm1, %xmm0; syscall\n"
+        FAULT(read_dead, "mov (%rdi), %rax") FAULT(add_dead, "add %rax, (%rdi)") FAULT(pop_dead, "pop (%rdi)")
+        FAULT(sse_dead, "movups (%rdi), %xmm0") FAULT(xchg_at, "xchg %rax, (%rdi)")
+        FAULT(xadd_at, "lock xadd %rax, (%rdi)") FAULT(idiv_zero, "idiv %rcx") FAULT(div_zero8, "div %cl")
+        FAULT(div_at, "divl (%rdi)")
         TRAP(popf_tf, "pushfq; orq $0x100, (%rsp); popfq; nop")
         "copy: rep movsb; syscall\n"
         "bases: rdfsbase %rax; rdgsbase %rbx; wrfsbase %rdi; wrgsbase %rsi; syscall\n"
@@ -132,12 +140,13 @@ LABELS(from_cr2) LABELS(to_cr3) LABELS(from_cr4) LABELS(to_cr8) LABELS(to_dr7) L
 LABELS(wrmsr_) LABELS(swapgs) LABELS(sysret_) LABELS(rdpmc) LABELS(in_imm) LABELS(in_dx) LABELS(out_dx) LABELS(insb)
 LABELS(rep_outsb) LABELS(xsetbv) LABELS(null_ss) LABELS(kernel_ds) LABELS(beyond_gdt) LABELS(int80) LABELS(int_dpl0)
 LABELS(int_absent) LABELS(read_at) LABELS(write_at) LABELS(and_at) LABELS(push_at) LABELS(sse_at) LABELS(misaligned)
-LABELS(popf_tf) LABELS(odd_ten) LABELS(odd_env) LABELS(odd_far)
+LABELS(popf_tf) LABELS(odd_ten) LABELS(odd_env) LABELS(odd_far) LABELS(read_dead) LABELS(add_dead) LABELS(pop_dead)
+LABELS(sse_dead) LABELS(xchg_at) LABELS(xadd_at) LABELS(idiv_zero) LABELS(div_zero8) LABELS(div_at)
 extern char call_at[], x87[], x87_at[], sse[], sse_at2[], tsc[], tscp[], rdpid_[], lsl_[], cpuid_[], copy[], bases[],
     in_ok[], cli_ok[], load_ds[], read_ds[], iret_user[], lret_user[];
 
 static const struct one ones[] = {
-    SIMPLE(div_zero, 0, 0), SIMPLE(int1, 1, 0), SIMPLE(int3, 3, 0), SIMPLE(cd03, 3, 0), SIMPLE(into, 6, 0),
+    SIMPLE(div_zero, 0, 0), SIMPLE(idiv_zero, 0, 0), SIMPLE(div_zero8, 0, 0), SIMPLE(int1, 1, 0), SIMPLE(int3, 3, 0), SIMPLE(cd03, 3, 0), SIMPLE(into, 6, 0),
     SIMPLE(ud2, 6, 0), SIMPLE(ud1, 6, 0), SIMPLE(ud0, 6, 0), SIMPLE(daa, 6, 0), SIMPLE(push_es, 6, 0),
     SIMPLE(lcall, 6, 0), SIMPLE(salc, 6, 0), SIMPLE(lock_nop, 6, 0), SIMPLE(load_cs, 6, 0), SIMPLE(hlt, 13, 0),
     SIMPLE(cli, 13, 0), SIMPLE(sti, 13, 0), SIMPLE(lgdt, 13, 0), SIMPLE(lidt, 13, 0), SIMPLE(lldt, 13, 0),
@@ -159,6 +168,9 @@ static const struct one ones[] = {
     {"nothing there, read", read_at, read_at_at, 14, 4, 0, 0, NOWHERE + 5, NOWHERE + 5, 0},
     {"nothing there, write", write_at, write_at_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
     {"nothing there, locked", and_at, and_at_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, exchanged", xchg_at, xchg_at_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, exchanged and added", xadd_at, xadd_at_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, a divisor", div_at, div_at_at, 14, 4, 0, 0, NOWHERE, NOWHERE, 0},
     {"nothing there, movups", sse_at, sse_at_at, 14, 4, 0, 0, NOWHERE, NOWHERE, 0},
     {"null", read_at, read_at_at, 14, 5, 0, 0, 8, 8, 0}, /* the kernel's own page 0 */
     {"a page of the kernel, read", read_at, read_at_at, 14, 5, 0, 0, 0x100000, 0x100000, 0},
@@ -176,12 +188,20 @@ static const struct one ones[] = {
     {"#GP before #AC", odd_far, odd_far_at, 13, 0, 0, 0, UINT64_C(0x800000000001), ANY, AC},
 };
 
-static void faults(void)
+/* Of plain accesses, with flags that are about to be overwritten. */
+static const struct one exact_ones[] = {
+    {"nothing there, read", read_dead, read_dead_at, 14, 4, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, add", add_dead, add_dead_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, pop", pop_dead, pop_dead_at, 14, 6, 0, 0, NOWHERE, NOWHERE, 0},
+    {"nothing there, movups", sse_dead, sse_dead_at, 14, 4, 0, 0, NOWHERE, NOWHERE, 0},
+};
+
+static void faults(const char *what, const struct one *list, size_t count)
 {
     wrong = 0;
     for (unsigned round = 0; round < 3; round++)
-        for (unsigned n = 0; n < sizeof(ones) / sizeof(ones[0]); n++) {
-            const struct one *o = &ones[n];
+        for (size_t n = 0; n < count; n++) {
+            const struct one *o = &list[n];
 
             before = prepare(o->start);
             before.rcx = o->rcx;
@@ -190,14 +210,14 @@ static void faults(void)
                 before.rdi = o->rdi;
             if (o->start == far_stack)
                 before.rbp = UINT64_C(0x900000000000);
-            before.rflags |= o->rflags | 0x8d5; /* CF PF AF ZF SF OF */
+            before.rflags |= o->rflags | ARITH;
             expect(o->name, o->vector, o->error, (uint64_t)o->at, o->cr2);
             if (!same_registers(before.rsp) || ((after.rflags ^ before.rflags) & ~UINT64_C(0x10000))) {
                 print("FAIL %s: other registers or flags (%lx for %lx)\n", o->name, after.rflags, before.rflags);
                 wrong++;
             }
         }
-    CHECK_EQ("every event of user code, three times", wrong, 0);
+    CHECK_EQ(what, wrong, 0);
 }
 
 static void others(void)
@@ -222,7 +242,9 @@ static void others(void)
     CHECK("  TF is in the flags pushed", (after.rflags & TF) && !(after.rflags & 0x10000));
     *(uint16_t *)data = 0x37b; /* ZM clear */
     before = prepare(x87);
+    before.rflags |= ARITH;
     expect("an x87 exception", 16, 0, (uint64_t)x87_at, ANY);
+    CHECK_EQ("  its flags", after.rflags & ARITH, ARITH);
     __asm__ volatile("fninit");
     *(uint32_t *)data = 0x1d80;
     before = prepare(sse);
@@ -519,7 +541,9 @@ int guest_main(void)
             set_gate(n, 14, 0, 0);
     make_absent(0x56);
     for (uint64_t n = 0; n < rounds; n++) {
-        faults();
+        faults("every event of user code, three times", ones, sizeof(ones) / sizeof(ones[0]));
+        if (guest_option("exact", 0))
+            faults("flags nobody reads, at plain accesses", exact_ones, sizeof(exact_ones) / sizeof(exact_ones[0]));
         others();
         fetches();
         odd_places();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest's arithmetic flags in translated code: which matter where, and when they move between
  * EFLAGS and x86_cpu.jit_flags (translate.h). */
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/jit/translate.h"
 #include "cpu/x86/smc.h"
 
@@ -22,9 +23,29 @@ static uint16_t killed_by(const struct x86_decoded *d)
     return written_by(d);
 }
 
-/* Flags that matter before d, given those that matter behind it. */
-static uint16_t live_before(const struct x86_decoded *d, uint16_t behind)
+/* Does an exception that d raises have to show every flag of before, also where those behind d overwrite them all? Yes of
+ * whatever raises one by what it is, and of locked accesses, which take so long that keeping flags does not count. Not
+ * of plain accesses and vector instructions: there are too many of them (docs/jit.md, Exactness). */
+static bool is_exact(const struct translation *t, const struct x86_decoded *d)
 {
+    const struct x86_op_info *info = d->info;
+
+    if (info->attr & (X86_ATTR_PRIV | X86_ATTR_SYSTEM | X86_ATTR_X87) || jit_is_locked(d) ||
+        (d->feature != X86_FEATURE_BASE && !t->c->vm->cpuid->feature[d->feature])) /* #UD */
+        return true;
+    switch (d->op) {
+    case X86_OP_DIV: case X86_OP_IDIV: case X86_OP_AAM: case X86_OP_BOUND:
+        return true;
+    default:
+        return info->family == X86_FAMILY_SYSTEM || info->family == X86_FAMILY_FPU_STATE;
+    }
+}
+
+/* Flags that matter before d, given those that matter behind it. */
+static uint16_t live_before(const struct translation *t, const struct x86_decoded *d, uint16_t behind)
+{
+    if (is_exact(t, d))
+        return FLAGS_ALL;
     return (uint16_t)((behind & ~killed_by(d)) | d->info->flags_used);
 }
 
@@ -47,12 +68,12 @@ static uint16_t live_at(const struct translation *t, const uint8_t *host)
         if (!avail || x86_decode(host, avail, c->code_size, &d) != X86_DECODE_OK)
             break;
         live |= (uint16_t)(d.info->flags_used & ~decided);
-        if (d.info->attr & (X86_ATTR_BRANCH | X86_ATTR_SYSTEM))
+        if (d.info->attr & X86_ATTR_BRANCH || is_exact(t, &d))
             break;
         decided |= d.info->flags_used;
-        if (!live_before(&d, FLAGS_ALL))
+        if (!live_before(t, &d, FLAGS_ALL))
             return live;
-        decided |= (uint16_t)(FLAGS_ALL & ~live_before(&d, FLAGS_ALL));
+        decided |= (uint16_t)(FLAGS_ALL & ~live_before(t, &d, FLAGS_ALL));
         host += d.len;
     }
     return (uint16_t)(live | (FLAGS_ALL & ~decided));
@@ -93,7 +114,7 @@ void jit_find_live_flags(struct translation *t)
     t->live[t->count] = live;
     for (unsigned n = t->count; n--;) {
         if (look)
-            live = live_before(&t->d[n], live);
+            live = live_before(t, &t->d[n], live);
         t->live[n] = live;
     }
 }

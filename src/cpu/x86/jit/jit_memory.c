@@ -401,11 +401,6 @@ void jit_note_sole(struct translation *t)
     t->miss[t->miss_count - 1].site->sole = true;
 }
 
-static bool is_locked(const struct x86_decoded *d)
-{
-    return d->prefixes & X86_PREFIX_LOCK || d->op == X86_OP_XCHG;
-}
-
 struct place jit_look_up(struct translation *t, unsigned n, const struct address *a, unsigned size,
                          enum mmu_access access, unsigned align)
 {
@@ -431,7 +426,7 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
                                  .access = (uint8_t)access,
                                  .size = (uint8_t)size,
                                  .align = (uint8_t)align,
-                                 .locked = is_locked(&t->d[n]),
+                                 .locked = jit_is_locked(&t->d[n]),
                                  .guarded = t->guarded,
                                  .flags_kept = t->kept};
     if (a->by_rip)

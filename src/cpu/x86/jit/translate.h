@@ -90,6 +90,12 @@ static inline bool translation_has(const struct translation *t, enum jit_opt opt
     return jit_has(&t->c->vm->jit, opt);
 }
 
+/* Is its access to memory, if it makes one, locked? */
+static inline bool jit_is_locked(const struct x86_decoded *d)
+{
+    return d->has_mem && (d->prefixes & X86_PREFIX_LOCK || d->op == X86_OP_XCHG);
+}
+
 /* Emit instruction n. False: it is not one we translate. */
 bool jit_op(struct translation *t, unsigned n);
 
