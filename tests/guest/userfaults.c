@@ -146,7 +146,8 @@ extern char call_at[], x87[], x87_at[], sse[], sse_at2[], tsc[], tscp[], rdpid_[
     in_ok[], cli_ok[], load_ds[], read_ds[], iret_user[], lret_user[];
 
 static const struct one ones[] = {
-    SIMPLE(div_zero, 0, 0), SIMPLE(idiv_zero, 0, 0), SIMPLE(div_zero8, 0, 0), SIMPLE(int1, 1, 0), SIMPLE(int3, 3, 0), SIMPLE(cd03, 3, 0), SIMPLE(into, 6, 0),
+    SIMPLE(div_zero, 0, 0), SIMPLE(idiv_zero, 0, 0), SIMPLE(div_zero8, 0, 0),
+    SIMPLE(int1, 1, 0), SIMPLE(int3, 3, 0), SIMPLE(cd03, 3, 0), SIMPLE(into, 6, 0),
     SIMPLE(ud2, 6, 0), SIMPLE(ud1, 6, 0), SIMPLE(ud0, 6, 0), SIMPLE(daa, 6, 0), SIMPLE(push_es, 6, 0),
     SIMPLE(lcall, 6, 0), SIMPLE(salc, 6, 0), SIMPLE(lock_nop, 6, 0), SIMPLE(load_cs, 6, 0), SIMPLE(hlt, 13, 0),
     SIMPLE(cli, 13, 0), SIMPLE(sti, 13, 0), SIMPLE(lgdt, 13, 0), SIMPLE(lidt, 13, 0), SIMPLE(lldt, 13, 0),

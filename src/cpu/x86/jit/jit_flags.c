@@ -23,9 +23,9 @@ static uint16_t killed_by(const struct x86_decoded *d)
     return written_by(d);
 }
 
-/* Does an exception that d raises have to show every flag of before, also where those behind d overwrite them all? Yes of
- * whatever raises one by what it is, and of locked accesses, which take so long that keeping flags does not count. Not
- * of plain accesses and vector instructions: there are too many of them (docs/jit.md, Exactness). */
+/* Does an exception that d raises have to show every flag of before, also where those behind d overwrite them all?
+ * Yes of whatever raises one by what it is, and of locked accesses, which take so long that keeping flags does not
+ * count. Not of plain accesses and vector instructions: there are too many of them (docs/jit.md, Exactness). */
 static bool is_exact(const struct translation *t, const struct x86_decoded *d)
 {
     const struct x86_op_info *info = d->info;
