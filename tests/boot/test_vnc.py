@@ -124,9 +124,11 @@ def taken(machine):
 def until_as_few(machine, before):
     """Connections take a while to end."""
     end = time.monotonic() + LIMIT_S
-    while any(n > b for n, b in zip(now := taken(machine), before)):
+    now = taken(machine)
+    while any(n > b for n, b in zip(now, before)):
         assert time.monotonic() < end, (now, before)
         time.sleep(0.2)
+        now = taken(machine)
 
 
 def see_picture(client):
