@@ -209,16 +209,21 @@ START_TEST(sizes_that_cannot_be_are_refused)
 }
 END_TEST
 
-/* Bytes of the first 3 MiB that are there. */
-static uint64_t present(const struct mem *mem)
+/* Bytes of these that are there, of 4 MiB at most. */
+static uint64_t present_at(uint8_t *at, uint64_t len)
 {
-    unsigned char in[3 * MIB / MEM_PAGE_SIZE];
+    unsigned char in[4 * MIB / MEM_PAGE_SIZE];
     uint64_t n = 0;
 
-    ck_assert_int_eq(mincore(mem->base, 3 * MIB, in), 0);
-    for (unsigned i = 0; i < ARRAY_SIZE(in); i++)
+    ck_assert_int_eq(mincore(at, len, in), 0);
+    for (unsigned i = 0; i < len / MEM_PAGE_SIZE; i++)
         n += in[i] & 1 ? MEM_PAGE_SIZE : 0;
     return n;
+}
+
+static uint64_t present(const struct mem *mem)
+{
+    return present_at(mem->base, 3 * MIB);
 }
 
 START_TEST(memory_is_preallocated_on_demand)
@@ -449,7 +454,11 @@ START_TEST(shared_memory_in_use_is_collapsed)
     for (unsigned off = 0; off < 2 * MIB; off += 4096)
         ck_assert_int_eq(mem->base[2 * MIB + off], 1);
     ck_assert_int_eq(mem_discard(mem, mem->base + 3 * MIB, 512 * KIB), 0);
-    ck_assert(!mem->collapsed[1] && !mem_collapse(mem));
+    ck_assert(!mem->collapsed[1]);
+    /* A kernel that cannot split the huge page now empties the part and keeps it. */
+    if (!present_at(mem->base + 3 * MIB, 512 * KIB))
+        ck_assert(!mem_collapse(mem));
+    ck_assert_int_eq(mem->base[3 * MIB], 0);
     mem_destroy(mem);
     o.shared = false;
     ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
