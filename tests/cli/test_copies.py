@@ -2,6 +2,7 @@
 """Copies of one machine: a command in a clean one (warm), forks, snapshots."""
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -300,6 +301,24 @@ def test_forks_are_machines_of_their_own(vz, m):
     for name in ("f1-x", "f1-x-1", "f1-x-2"):
         assert guest(vz, name, "cat /mnt/file; hostname").split() == ["f1-x", name]
     assert vz("delete", "--force", "f1-x", "f1-x-1", "f1-x-2").status == 0
+
+
+def test_forks_leave_the_ports_of_the_host(vz, m):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    assert vz("forward", "m", f"{port}:80").status == 0 and vz("save", "m").status == 0
+    r = vz("fork", "m", "--count", "2", "--name", "p%d")  # of one that is saved, and of one that runs
+    assert (r.status, r.out.split()) == (0, ["p1", "p2"]) and "the forwards of m stay with it" in r.err, r
+    assert vz("start", "m").status == 0
+    r = vz("fork", "m", "--name", "p3")
+    assert (r.status, r.out.split()) == (0, ["p3"]) and "the forwards of m stay with it" in r.err, r
+    assert str(port) in vz("forward", "m").out
+    for name in ("p1", "p2", "p3"):
+        assert vz("forward", name).out == "" and guest(vz, name, "hostname") == f"{name}\n"
+    assert vz("forward", "p1", f"{port}:80").status == 1
+    assert vz("delete", "--force", "p1", "p2", "p3").status == 0
+    assert vz("forward", "m", "--remove", f"{port}:80").status == 0
 
 
 def test_what_cannot_be_forked_is_told(vz, m, make):

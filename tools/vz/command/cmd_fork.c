@@ -119,6 +119,22 @@ static bool check_networks(const struct fork *f, struct vz_error *err)
     return true;
 }
 
+/* A port of the host leads to one guest: to that of the machine which they are made from. */
+static void leave_forwards(const struct fork *f)
+{
+    json_t *card, *attachment;
+    bool had = false;
+    size_t i;
+
+    json_array_foreach(json_object_get(f->frozen, "networkDevices"), i, card) {
+        attachment = json_object_get(card, "attachment");
+        had = had || json_array_size(json_object_get(attachment, "forwards"));
+        json_object_del(attachment, "forwards");
+    }
+    if (had)
+        cli_error("the forwards of %s stay with it; 'vz forward' gives a copy ports of its own", f->from->name);
+}
+
 /* ---- Making them ---------------------------------------------------------------------------- */
 
 static bool name_of(const struct fork *f, unsigned number, char ret[BUNDLE_NAME_MAX + 1], struct vz_error *err)
@@ -298,6 +314,8 @@ static bool fork_all(struct fork *f, struct vz_error *err)
     bool ok = bundle_is_running(f->from) ? freeze_running(f, err) : freeze_saved(f, err);
 
     ok = ok && check_networks(f, err);
+    if (ok)
+        leave_forwards(f);
     f->copy = ok ? calloc(f->count, sizeof(*f->copy)) : NULL;
     if (ok && !f->copy)
         ok = fail_false(err, VZ_ERROR_NO_MEMORY, "out of memory");
@@ -387,4 +405,5 @@ const struct command fork_command = {
     "Each is a machine of its own from then on, which goes on from the same moment: memory is shared until it is written, so are "
     "disks (by layers). A running machine stands still while its state is written, and goes on. The copies' guests are told that "
     "they are others: by a generation ID, which Linux' random numbers heed, and by their agent, which changes host name, "
-    "machine-id, ssh's host keys and clock, a moment after they run. Their names are printed. Only cards behind NAT can be copied so."};
+    "machine-id, ssh's host keys and clock, a moment after they run. Their names are printed. Only cards behind NAT can be copied so, "
+    "and without the ports of the host that lead to them (vz forward)."};
