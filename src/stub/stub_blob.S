@@ -130,8 +130,8 @@ stub_blob_tsc_resume:
     mov COMMANDS(STUB_PAGE_GS_BASE), %rax
     wrgsbase %rax
     mov COMMANDS(STUB_PAGE_XSAVE), %rcx
-    mov $-1, %eax
-    mov $-1, %edx
+    mov COMMANDS(STUB_PAGE_FEATURES), %eax
+    mov COMMANDS(STUB_PAGE_FEATURES + 4), %edx
     xrstor64 (%rcx)
     /* Away from the signal stack: what has waited comes with the call. */
     lea COMMANDS(STUB_PAGE_RFLAGS), %rsp

@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct stub_frame) == 8 + 304 + 128, "as Linux lays it out
 /* Of the x87 area's reserved bytes: what Linux says of the XSAVE area. */
 #define FRAME_XSAVE_MAGIC_AT 464
 #define FRAME_XSAVE_MAGIC    UINT32_C(0x46505853)
+#define FRAME_XSAVE_FEATURES_AT 472
 #define FRAME_XSAVE_SIZE_AT  480
 
 /* How hosts differ. */

@@ -56,8 +56,8 @@ int child_receive(int socket, int timeout_ms, struct child_answer *ret, int *fd,
 /* The page of commands, as stub_layout.h has it. */
 struct stub_page {
     uint32_t count, report;
-    uint64_t fs_base, gs_base, xsave, rip, rflags, gpr[16];
-    uint8_t unused[STUB_PAGE_FIRST - STUB_PAGE_GPR - 16 * 8];
+    uint64_t fs_base, gs_base, xsave, rip, rflags, gpr[16], features;
+    uint8_t unused[STUB_PAGE_FIRST - STUB_PAGE_FEATURES - 8];
     struct stub_command {
         uint64_t address, length, offset;
         uint32_t prot_fd; /* rights, and the descriptor from bit 8 on */
@@ -70,6 +70,7 @@ _Static_assert(offsetof(struct stub_page, xsave) == STUB_PAGE_XSAVE, "");
 _Static_assert(offsetof(struct stub_page, rip) == STUB_PAGE_RIP, "");
 _Static_assert(offsetof(struct stub_page, rflags) == STUB_PAGE_RFLAGS, "");
 _Static_assert(offsetof(struct stub_page, gpr) == STUB_PAGE_GPR, "");
+_Static_assert(offsetof(struct stub_page, features) == STUB_PAGE_FEATURES, "");
 _Static_assert(offsetof(struct stub_page, command) == STUB_PAGE_FIRST, "");
 _Static_assert(sizeof(struct stub_command) == STUB_COMMAND_SIZE, "");
 

@@ -32,6 +32,7 @@
 #define STUB_PAGE_RIP      32
 #define STUB_PAGE_RFLAGS   40
 #define STUB_PAGE_GPR      48 /* 16 */
+#define STUB_PAGE_FEATURES 176 /* of the vector state: what XRSTOR is to load */
 #define STUB_PAGE_FIRST    192
 #define STUB_COMMAND_SIZE  32
 

@@ -151,6 +151,9 @@ static int learn_frame(struct stub_thread *t, const struct stub_word *w)
         return -EPROTO;
     t->xsave_size = size;
     t->page->xsave = stack + fp;
+    /* Not more than there is room for: Linux leaves AMX' tiles out, and XRSTOR looks where they would be, even
+     * if it has nothing to load there. */
+    memcpy(&t->page->features, t->stack + fp + FRAME_XSAVE_FEATURES_AT, 8);
     return 0;
 }
 
