@@ -61,6 +61,8 @@ enum {
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)
 #endif
 
+#define ARCH_CPUID_SET 0x1012 /* <asm/prctl.h>: libc's is another */
+
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define NAMESPACES                                                                                             \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
@@ -88,6 +90,8 @@ static const struct sandbox_row rows[] = {
     NEEDS(SANDBOX_STUBS, tgkill, K(STUBS) | DEVICES | K(SHARE), 0,
           "stubs are kicked, also by who wrote what they execute; who else gets that signal ignores it",
           IS(2, SIGURG)),
+    NEEDS(SANDBOX_STUBS, arch_prctl, K(STUBS) | DEVICES, 0, "no switch of CPUID's faulting on the way to a stub and back",
+          IS(0, ARCH_CPUID_SET)),
     CALL_IF(prctl, EVERY | K(NAMES), 0, "a thread's name", IS(0, PR_GET_NAME)),
     CALL_IF(prctl, EVERY, 0, "a thread's name", IS(0, PR_SET_NAME)),
     CALL_IF(prctl, THREADS, 0, "a thread's beginning", IS(0, PR_GET_NO_NEW_PRIVS)),

@@ -94,7 +94,7 @@ START_TEST(no_thread_ever_makes_these)
         SYS_personality, SYS_io_uring_register, SYS_setuid, SYS_setgid, SYS_setresuid, SYS_setgroups, SYS_sethostname,
         SYS_acct, SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_mknod, SYS_settimeofday, SYS_clock_settime,
         SYS_quotactl, SYS_syslog, SYS_rt_sigaction, SYS_prlimit64, SYS_memfd_secret, SYS_move_pages, SYS_shmget,
-        SYS_msgget, SYS_remap_file_pages, SYS_pkey_mprotect, SYS_arch_prctl, SYS_vmsplice, SYS_process_madvise};
+        SYS_msgget, SYS_remap_file_pages, SYS_pkey_mprotect, SYS_vmsplice, SYS_process_madvise};
 
     for (unsigned kind = THREAD_FREE + 1; kind < THREAD_KINDS; kind++)
         for (size_t i = 0; i < ARRAY_SIZE(never); i++)
@@ -162,6 +162,23 @@ START_TEST(usb_devices_are_reached_by_two_threads_of_machines_that_have_some)
 END_TEST
 
 /* A large qsort() asks how much memory there is: a balloon's pages are sorted. */
+/* Of what arch_prctl() can do, bases of segments and more of the processor, nothing else; and who makes them. */
+START_TEST(cpuid_faults_for_threads_that_run_stubs)
+{
+    enum { CPUID_SET = 0x1012 };
+    const uint32_t who = SANDBOX_KIND(CPU) | SANDBOX_KIND(STUBS) | SANDBOX_KIND(LOOP);
+
+    for (unsigned kind = THREAD_FREE + 1; kind < THREAD_KINDS; kind++) {
+        make(kind, ALL);
+        for (unsigned what = 0x1000; what < 0x6000; what++)
+            ck_assert(allows(SYS_arch_prctl, what, 0, 0) ==
+                      (what == CPUID_SET && sandbox_kinds_of(kind) & who));
+        make(kind, ALL & ~SANDBOX_STUBS);
+        ck_assert(!allows(SYS_arch_prctl, CPUID_SET, 0, 0));
+    }
+}
+END_TEST
+
 START_TEST(all_can_sort)
 {
     for (unsigned kind = THREAD_FREE + 1; kind < THREAD_KINDS; kind++) {
@@ -309,6 +326,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, no_thread_ever_makes_these);
     UNIT_TEST(s, nothing_becomes_executable);
     UNIT_TEST(s, children_are_threads);
+    UNIT_TEST(s, cpuid_faults_for_threads_that_run_stubs);
     UNIT_TEST(s, all_can_sort);
     UNIT_TEST(s, signals_go_to_this_process);
     UNIT_TEST(s, interrupts_of_kvm_are_sent);
