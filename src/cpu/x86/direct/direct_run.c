@@ -218,6 +218,19 @@ static bool promote(struct x86_cpu *c)
     return d->space;
 }
 
+/* Asked before anything that depends on what the host can do. */
+static bool host_serves(struct direct_vm *v)
+{
+    bool works;
+
+    if (likely(v->judged))
+        return v->works;
+    direct_lock(v);
+    works = direct_works(v);
+    direct_unlock(v);
+    return works;
+}
+
 /* The vCPU goes on in user mode: natively? */
 static bool takes(struct x86_cpu *c)
 {
@@ -233,7 +246,7 @@ static bool takes(struct x86_cpu *c)
     }
     if (d->space ? is_resting(c, d->space) : !policy_is_ripe(d, false))
         return false;
-    return direct_may_run(c) && !is_pending(c) && (d->space || promote(c));
+    return host_serves(d->vm) && direct_may_run(c) && !is_pending(c) && (d->space || promote(c));
 }
 
 /* The program is out of the code that was not for a stub. */
