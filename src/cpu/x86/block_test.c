@@ -124,7 +124,8 @@ static void much_code(const char *words)
         if (n % 3 < 2)
             continue;
         ck_assert_uint_gt(block_cache_used(m.c), MIB);
-        x86_cpu_rest(m.c);
+        ck_assert(x86_cpu_rest(m.c));
+        ck_assert(!x86_cpu_rest(m.c));
         ck_assert_uint_lt(block_cache_used(m.c), 4096);
         ck_assert_uint_eq(m.c->jump_mask, block_jump_mask(BLOCK_JUMPS_FIRST));
     }

@@ -272,8 +272,9 @@ int x86_cpu_set(struct x86_cpu *c, const struct x86_cpu_state *s) must_check;
 void x86_cpu_memory_changed(struct x86_cpu *c);
 
 /* Give back to the host what makes the CPU fast, for one that has nothing to do: it is slow for some milliseconds when
- * it has again. Little is left as it is. Its own thread, while x86_cpu_run() is not active on it. */
-void x86_cpu_rest(struct x86_cpu *c);
+ * it has again. Little is left as it is. Its own thread, while x86_cpu_run() is not active on it. False: there
+ * was too little for that. */
+bool x86_cpu_rest(struct x86_cpu *c);
 
 /* One line: mode, RIP, the code bytes there, registers. For shutdown reports and traces. */
 void x86_cpu_describe(struct x86_cpu *c, char *buf, unsigned len);

@@ -264,12 +264,13 @@ static bool loop_once(struct x86_cpu *c, enum x86_stop *stop)
 
 #define REST_WORTH ((size_t)1 << 20) /* bytes of blocks; with less nothing else is large */
 
-void x86_cpu_rest(struct x86_cpu *c)
+bool x86_cpu_rest(struct x86_cpu *c)
 {
     if (c->check || block_cache_used(c) < REST_WORTH)
-        return;
+        return false;
     block_cache_give_back(c);
     mmu_give_back(c);
+    return true;
 }
 
 enum x86_stop x86_cpu_run(struct x86_cpu *c)

@@ -81,15 +81,17 @@ static bool posted_since(struct hv_vcpu *v, uint32_t seen)
 
 static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
 {
-    static const struct timespec look = {.tv_sec = REST_LOOK_NS / 1000000000u, .tv_nsec = 1};
+    struct timespec look;
     uint64_t now;
 
     atomic_store_explicit(&v->sleeping, true, memory_order_seq_cst);
     while (!posted_since(v, seen)) {
+        look.tv_sec = (time_t)(rest_look_ns(&v->rest) / NS_PER_SEC);
+        look.tv_nsec = (long)(rest_look_ns(&v->rest) % NS_PER_SEC) + 1;
         syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, rest_awaited(&v->rest) ? &look : NULL, NULL, 0);
         now = clock_mono_ns();
-        if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v)))
-            x86_cpu_rest(v->cpu);
+        if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v)) && x86_cpu_rest(v->cpu))
+            rest_done(&v->rest);
     }
     atomic_store_explicit(&v->sleeping, false, memory_order_seq_cst);
 }
