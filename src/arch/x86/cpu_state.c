@@ -86,6 +86,8 @@ static const struct state_field cpu_fields[] = {
     STATE_BOOL(struct x86_cpu_state, smm),
     STATE_BOOL(struct x86_cpu_state, smm_inside_nmi),
     STATE_BOOL(struct x86_cpu_state, init_pending),
+    STATE_BOOL(struct x86_cpu_state, sipi_pending),
+    STATE_UINT(struct x86_cpu_state, sipi_vector),
     STATE_UINT(struct x86_cpu_state, smbase),
     STATE_BOOL(struct x86_cpu_state, exception_pending),
     STATE_UINT_MAX(struct x86_cpu_state, exception_vector, 31),
@@ -172,6 +174,8 @@ static void reset_common(struct x86_cpu_state *s)
     s->kvm_pv_eoi = 0;
     s->sti_shadow = s->mov_ss_shadow = false;
     s->nmi_blocked = s->nmi_pending = s->nmi_second = s->smi_pending = false;
+    s->init_pending = s->sipi_pending = false;
+    s->sipi_vector = 0;
     s->exception_pending = s->exception_has_error = false;
     s->exception_vector = 0;
     s->exception_error = 0;

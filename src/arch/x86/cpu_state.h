@@ -79,6 +79,8 @@ struct x86_cpu_state {
     bool smm;                /* in System Management Mode, until RSM (SDM vol. 3, 32), */
     bool smm_inside_nmi;     /* entered while NMIs were blocked */
     bool init_pending;       /* an INIT was not taken yet: in that mode it waits for its end */
+    bool sipi_pending;       /* nor was a SIPI, which a CPU heeds that waits for one, or is about to by such an INIT: */
+    uint8_t sipi_vector;     /* its page; 0 without */
     uint32_t smbase;         /* where that mode's code and what it saves are */
     bool exception_pending;  /* one to deliver before the next instruction */
     uint8_t exception_vector;

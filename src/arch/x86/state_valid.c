@@ -56,6 +56,7 @@ static bool events_valid(const struct x86_cpu_state *s)
     return s->run_state < X86_RUN_STATE_COUNT && s->exception_vector < 32 &&
            !(s->sti_shadow && s->mov_ss_shadow) &&
            !(s->nmi_second && (s->nmi_blocked || !s->nmi_pending)) &&
+           (!s->sipi_pending || s->init_pending || s->run_state == X86_WAIT_FOR_SIPI) &&
            (s->smm || !s->smm_inside_nmi);
 }
 

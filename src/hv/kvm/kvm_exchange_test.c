@@ -313,8 +313,59 @@ START_TEST(a_pause_stops_the_tsc)
 }
 END_TEST
 
+/* A CPU that waits for a SIPI, or is about to by an INIT that it has not taken, and one that is there: KVM takes what
+ * is pending when it is asked for the state, the software CPU when it runs. */
+static void leave_pending(struct fx *f, bool init, const struct hv_ops *to)
+{
+    struct x86_cpu_state s;
+    struct fx other;
+
+    fx_init(&other, to, NULL, CPUS);
+    ck_assert_int_eq(hv_x86_get(f->hv, f->cpu[1], &s), 0);
+    s.run_state = init ? X86_RUNNING : X86_WAIT_FOR_SIPI;
+    s.init_pending = init;
+    s.sipi_pending = true;
+    s.sipi_vector = 0x9a;
+    ck_assert_int_eq(hv_x86_set(f->hv, f->cpu[1], &s), 0);
+    move(f, &other);
+    ck_assert_int_eq(hv_x86_get(to, other.cpu[1], &s), 0);
+    if (s.sipi_pending) {
+        ck_assert(s.run_state == X86_WAIT_FOR_SIPI || s.init_pending);
+        ck_assert_uint_eq(s.sipi_vector, 0x9a);
+    } else {
+        ck_assert(!s.init_pending);
+        ck_assert_uint_eq(s.run_state, X86_RUNNING);
+        ck_assert_uint_eq(s.seg[X86_CS].base, 0x9a000);
+        ck_assert_uint_eq(s.rip, 0);
+    }
+    fx_fini(&other);
+}
+
+static void pending_between(const struct hv_ops *from, const struct hv_ops *to)
+{
+    for (unsigned init = 0; init < 2; init++) {
+        struct fx f;
+
+        fx_init(&f, from, NULL, CPUS);
+        leave_pending(&f, init, to);
+        fx_fini(&f);
+    }
+}
+
+START_TEST(an_init_and_a_sipi_that_wait_are_not_lost)
+{
+    pending_between(&hv_soft_ops, &hv_soft_ops);
+    if (hv_kvm_ops.probe(NULL))
+        return;
+    pending_between(&hv_soft_ops, &hv_kvm_ops);
+    pending_between(&hv_kvm_ops, &hv_soft_ops);
+    pending_between(&hv_kvm_ops, &hv_kvm_ops);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, an_init_and_a_sipi_that_wait_are_not_lost);
     UNIT_TEST(s, a_pause_stops_the_tsc);
     UNIT_TEST(s, a_computation_moves_to_the_software_cpu_and_back);
     UNIT_TEST(s, a_computation_moves_to_kvm_and_back);

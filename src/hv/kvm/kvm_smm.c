@@ -50,6 +50,10 @@ int kvm_get_smm(struct hv_vcpu *v, const struct kvm_vcpu_events *e, struct x86_c
 
 int kvm_set_smm(struct hv_vcpu *v, struct kvm_vcpu_events *e, const struct x86_cpu_state *s)
 {
+    if (s->init_pending && v->vm->irqchip) { /* KVM keeps it there in whatever mode, and hosts without the mode do so, too */
+        e->smi.latched_init = true;
+        e->flags |= KVM_VCPUEVENT_VALID_SMM;
+    }
     if (!v->vm->smm)
         return 0;
     atomic_store(&v->smi, false);

@@ -380,6 +380,10 @@ static int set_events(struct hv_vcpu *v, const struct x86_cpu_state *s)
     };
     int r = kvm_set_smm(v, &e, s);
 
+    if (s->sipi_pending && v->vm->irqchip) {
+        e.sipi_vector = s->sipi_vector;
+        e.flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+    }
     return r ? r : kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
 }
 
@@ -412,6 +416,8 @@ static int set_run_state(struct hv_vcpu *v, const struct x86_cpu_state *s)
 
     if (!v->vm->irqchip)
         mp.mp_state = KVM_MP_STATE_RUNNABLE; /* it knows no other */
+    else if (s->sipi_pending)
+        mp.mp_state = KVM_MP_STATE_SIPI_RECEIVED; /* it waits, and one is there */
     v->shut_down = s->run_state == X86_SHUTDOWN;
     return kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
 }

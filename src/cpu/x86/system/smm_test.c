@@ -251,9 +251,14 @@ START_TEST(an_init_that_was_not_taken_is_part_of_the_state)
     x86_cpu_post(m.c, X86_PENDING_INIT | X86_PENDING_KICK);
     ck_assert_int_eq(x86_cpu_run(m.c), X86_STOP_KICK);
     x86_cpu_get(m.c, s);
-    ck_assert(!s->smm && s->init_pending);
+    ck_assert(!s->smm && s->init_pending && !s->sipi_pending);
+    m.c->sipi_vector = 0x9a;
+    x86_cpu_post(m.c, X86_PENDING_SIPI);
+    x86_cpu_get(m.c, s);
+    ck_assert(s->init_pending && s->sipi_pending && s->sipi_vector == 0x9a);
     ck_assert_int_eq(x86_cpu_set(other.c, s), 0);
-    ck_assert(other.c->pending & X86_PENDING_INIT);
+    ck_assert(other.c->pending & X86_PENDING_INIT && other.c->pending & X86_PENDING_SIPI);
+    ck_assert_uint_eq(other.c->sipi_vector, 0x9a);
     rig_destroy(&m);
     rig_destroy(&other);
     free(s);

@@ -23,6 +23,8 @@
 
 void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
 {
+    uint32_t pending;
+
     fpu_park(c);
     for (unsigned n = 0; n < 16; n++)
         ret->gpr[n] = c->reg[n];
@@ -40,8 +42,11 @@ void x86_cpu_get(struct x86_cpu *c, struct x86_cpu_state *ret)
     cpu_count_nmis(c);
     ret->nmi_pending = c->nmi_count;
     ret->nmi_second = c->nmi_count > 1;
-    ret->smi_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_SMI;
-    ret->init_pending = atomic_load_explicit(&c->pending, memory_order_seq_cst) & X86_PENDING_INIT;
+    pending = atomic_load_explicit(&c->pending, memory_order_seq_cst);
+    ret->smi_pending = pending & X86_PENDING_SMI;
+    ret->init_pending = pending & X86_PENDING_INIT;
+    ret->sipi_pending = pending & X86_PENDING_SIPI && (ret->init_pending || c->run_state == X86_WAIT_FOR_SIPI);
+    ret->sipi_vector = ret->sipi_pending ? c->sipi_vector : 0;
     ret->exception_pending = c->fault.pending;
     ret->exception_vector = c->fault.pending ? c->fault.vector : 0;
     ret->exception_has_error = c->fault.pending && c->fault.has_error;
@@ -140,6 +145,10 @@ static int set_but_smi(struct x86_cpu *c, const struct x86_cpu_state *s)
     set_pending_nmis(c, (uint8_t)(s->nmi_pending + s->nmi_second));
     if (s->init_pending)
         x86_cpu_post(c, X86_PENDING_INIT);
+    if (s->sipi_pending) {
+        c->sipi_vector = s->sipi_vector;
+        x86_cpu_post(c, X86_PENDING_SIPI);
+    }
     set_fault(c, s);
     return 0;
 }
