@@ -29,7 +29,8 @@ int efi_store_open(const char *path, const char *template, struct efi_store *ret
                    struct vz_error *err) must_check;
 void efi_store_close(struct efi_store *s);
 
-/* Have bytes at [at, at + len) of the file. 0 or -errno. */
+/* Have bytes at [at, at + len) of the file. All of them at once, as a restore has them, replace what was there also if the
+ * process is killed meanwhile: whoever opens the file next finds the old or the new. 0 or -errno. */
 int efi_store_write(struct efi_store *s, uint32_t at, const uint8_t *bytes, uint32_t len) must_check;
 void efi_store_sync(struct efi_store *s);
 

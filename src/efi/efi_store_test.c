@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vz/error.h>
@@ -82,6 +86,93 @@ START_TEST(what_is_written_is_there_next_time)
     ck_assert_int_eq(efi_store_open(in_folder("vars"), NULL, &s, &err), 0);
     ck_assert_int_eq(memcmp(s.data + 1000, "abc", 3), 0);
     efi_store_close(&s);
+}
+END_TEST
+
+/* The file as a killed process leaves it that was about to replace all of it: with or without the word. */
+static void leave_replacing(const char *path, uint8_t with, bool whole)
+{
+    int fd = open(path, O_WRONLY);
+    uint8_t word[8], *bytes = malloc(LEN);
+
+    ck_assert(fd >= 0 && bytes);
+    memset(bytes, with, LEN);
+    ck_assert_int_eq(ftruncate(fd, 2 * LEN + 64), 0);
+    ck_assert_int_eq(pwrite(fd, bytes, LEN, LEN), LEN);
+    store_le64(word, UINT64_C(0x77656e206c6c6120));
+    if (whole)
+        ck_assert_int_eq(pwrite(fd, word, 8, 2 * LEN), 8);
+    close(fd);
+    free(bytes);
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_size;
+}
+
+START_TEST(all_of_it_is_replaced_or_nothing)
+{
+    struct vz_error err = {.text = ""};
+    uint8_t *other = malloc(LEN);
+    struct efi_store s;
+
+    ck_assert_int_eq(efi_store_create(in_folder("vars"), in_folder("template"), false, &err), 0);
+    leave_replacing(in_folder("vars"), 0x5a, false);
+    ck_assert_int_eq(efi_store_open(in_folder("vars"), NULL, &s, &err), 0);
+    ck_assert_int_eq(size_of(in_folder("vars")), LEN);
+    ck_assert_uint_eq(s.data[LEN - 1], 0xff);
+    memcpy(other, s.data, LEN);
+    memset(other + LEN / 2, 0x11, LEN / 2);
+    ck_assert_int_eq(efi_store_write(&s, 0, other, LEN), 0);
+    efi_store_close(&s);
+    ck_assert_int_eq(size_of(in_folder("vars")), LEN);
+    ck_assert_int_eq(efi_store_open(in_folder("vars"), NULL, &s, &err), 0);
+    ck_assert_int_eq(memcmp(s.data, other, LEN), 0);
+    efi_store_close(&s);
+    leave_replacing(in_folder("vars"), 0x22, true); /* the new one it is: no store, but that is another matter */
+    ck_assert_int_eq(efi_store_open(in_folder("vars"), NULL, &s, &err), -EINVAL);
+    ck_assert_int_eq(size_of(in_folder("vars")), LEN);
+    free(other);
+}
+END_TEST
+
+/* Whenever it is killed. */
+START_TEST(a_killed_process_leaves_the_old_or_the_new)
+{
+    struct vz_error err = {.text = ""};
+    uint8_t *bytes;
+    struct efi_store s;
+
+    ck_assert_int_eq(efi_store_create(in_folder("vars"), in_folder("template"), false, &err), 0);
+    for (unsigned n = 0; n < 30; n++) {
+        struct timespec while_it_writes = {.tv_nsec = 1000 * 1000 * (long)(n % 10) + 100 * 1000};
+        pid_t child = fork();
+        int status;
+
+        ck_assert_int_ge(child, 0);
+        if (!child) {
+            if (efi_store_open(in_folder("vars"), NULL, &s, &err) < 0)
+                _exit(1);
+            for (uint8_t with = 0;; with++) {
+                memset(s.data + 1000, with, LEN - 1000);
+                if (efi_store_write(&s, 0, s.data, LEN) < 0)
+                    _exit(2);
+            }
+        }
+        nanosleep(&while_it_writes, NULL);
+        kill(child, SIGKILL);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFSIGNALED(status));
+        ck_assert_int_eq(efi_store_open(in_folder("vars"), NULL, &s, &err), 0);
+        ck_assert_uint_eq(s.len, LEN);
+        bytes = s.data + 1000;
+        ck_assert_int_eq(memcmp(bytes, bytes + 1, LEN - 1001), 0);
+        efi_store_close(&s);
+    }
 }
 END_TEST
 
@@ -182,6 +273,8 @@ END_TEST
 static void add_tests(Suite *s)
 {
     UNIT_TEST_BETWEEN(s, what_is_written_is_there_next_time, setup, teardown);
+    UNIT_TEST_BETWEEN(s, all_of_it_is_replaced_or_nothing, setup, teardown);
+    UNIT_TEST_BETWEEN(s, a_killed_process_leaves_the_old_or_the_new, setup, teardown);
     UNIT_TEST_BETWEEN(s, without_a_file_nothing_is_kept, setup, teardown);
     UNIT_TEST_BETWEEN(s, one_that_is_there_is_replaced_only_when_asked_and_not_in_use, setup, teardown);
     UNIT_TEST_BETWEEN(s, one_machine_at_a_time, setup, teardown);
