@@ -198,9 +198,9 @@ static size_t answer(const struct share_request *r, uint64_t unique, int result)
     return iov_write(r->in, r->in_count, 0, &h, sizeof(h)) == sizeof(h) ? h.len : 0;
 }
 
-bool share_serve_or_wait(struct share *s, const struct share_request *r, size_t *ret_written)
+bool share_serve_or_wait(struct share *s, const struct share_request *r, bool again, size_t *ret_written)
 {
-    struct call c = {.s = s, .r = r, .may_wait = s->pool != NULL};
+    struct call c = {.s = s, .r = r, .may_wait = s->pool != NULL, .again = again};
     size_t room = iov_length(r->in, r->in_count);
     int result;
 
@@ -227,7 +227,7 @@ size_t share_serve(struct share *s, const struct share_request *r)
 {
     size_t written;
 
-    return share_serve_or_wait(s, r, &written) ? written : share_refuse(r, -EAGAIN);
+    return share_serve_or_wait(s, r, false, &written) ? written : share_refuse(r, -EAGAIN);
 }
 
 uint64_t share_unique(const struct share_request *r)
@@ -266,6 +266,8 @@ void share_wake(struct share *s)
 
 void share_refuse_waits(struct share *s, bool refuse)
 {
+    if (!refuse)
+        belief_resumes(s);
     if (s->pool)
         pool_refuse_waits(s->pool, refuse);
 }
@@ -302,6 +304,7 @@ void share_load(struct share *s, const struct share_session *session)
     s->next_node = MAX(s->next_node, session->next_node);
     nodes_renumber_locked(s);
     pthread_mutex_unlock(&s->lock);
+    belief_resumes(s);
     if (s->pool)
         pool_run(s->pool, share_files_load);
     else

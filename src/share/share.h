@@ -84,7 +84,7 @@ bool share_set_source(struct share *s, struct share_source *source);
 void share_wake(struct share *s);
 
 /* Have those that wait for a lock end with EINTR, and nobody begin to, until that is taken back: then all
- * requests come back soon. */
+ * requests come back soon. It is taken back when the guest, which has stood meanwhile, goes on. */
 void share_refuse_waits(struct share *s, bool refuse);
 
 /* Forget the guest: its files are closed, its locks are gone, and it has to say FUSE_INIT again. No

@@ -10,19 +10,9 @@
 
 #include "share/share_impl.h"
 
-#define ALWAYS_SECONDS 86400u
 #define SETTABLE (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
-
-void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec)
-{
-    static const uint64_t seconds[] = {[SHARE_CACHE_AUTO] = 1, [SHARE_CACHE_NEVER] = 0,
-                                       [SHARE_CACHE_ALWAYS] = ALWAYS_SECONDS};
-
-    *ret_sec = seconds[s->caching];
-    *ret_nsec = 0;
-}
 
 /* File systems mounted below the directory have inode numbers of their own: tell them apart by what a
  * number has bits for. */
@@ -60,12 +50,10 @@ void fill_attr(const struct share *s, const struct root *root, const struct stat
         ret->flags |= FUSE_ATTR_DAX;
 }
 
-void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
-                struct fuse_entry_out *ret)
+void fill_entry(struct share *s, struct node *n, struct statx *view, struct fuse_entry_out *ret)
 {
-    *ret = (struct fuse_entry_out){.nodeid = n->id};
-    attr_time(s, &ret->entry_valid, &ret->entry_valid_nsec);
-    attr_time(s, &ret->attr_valid, &ret->attr_valid_nsec);
+    *ret = (struct fuse_entry_out){.nodeid = n->id, .entry_valid = belief_in_names(s),
+                                   .attr_valid = belief_told(s, n, view)};
     fill_attr(s, n->root, view, &ret->attr);
 }
 
@@ -219,8 +207,7 @@ int op_lookup(struct call *c)
     }
     node_put(s, parent);
     if (r == -ENOENT && s->caching != SHARE_CACHE_NEVER) {
-        e = (struct fuse_entry_out){0}; /* the guest may remember that, too */
-        attr_time(s, &e.entry_valid, &e.entry_valid_nsec);
+        e = (struct fuse_entry_out){.entry_valid = belief_in_names(s)}; /* the guest may remember that, too */
         r = 0;
     }
     return r < 0 ? r : call_put(c, 0, &e, sizeof(e));
@@ -254,36 +241,41 @@ int op_batch_forget(struct call *c)
 
 /* ---- Attributes ----------------------------------------------------------------------------- */
 
-static int view_by_id(struct share *s, uint64_t id, struct statx *ret, const struct root **ret_root)
+/* *ret: a reference. */
+static int view_by_id(struct share *s, uint64_t id, struct node **ret, struct statx *ret_view)
 {
     struct node *n = node_get(s, id);
     bool tagged;
-    int r = n ? view(s, n, ret, &tagged) : -ESTALE;
+    int r = n ? view(s, n, ret_view, &tagged) : -ESTALE;
 
-    if (!r) {
-        view_link(s, n, ret);
-        *ret_root = n->root;
+    if (r < 0) {
+        node_put(s, n);
+        return r;
     }
-    node_put(s, n);
-    return r;
+    view_link(s, n, ret_view);
+    *ret = n;
+    return 0;
 }
 
-static int put_attr(struct call *c, const struct root *root, const struct statx *st)
+static int put_attr(struct call *c, uint32_t (*told)(struct share *s, struct node *n, struct statx *st))
 {
     struct fuse_attr_out out = {0};
+    struct share *s = c->s;
+    struct statx st;
+    struct node *n;
+    int r = view_by_id(s, c->h.nodeid, &n, &st);
 
-    attr_time(c->s, &out.attr_valid, &out.attr_valid_nsec);
-    fill_attr(c->s, root, st, &out.attr);
+    if (r < 0)
+        return r;
+    out.attr_valid = told(s, n, &st);
+    fill_attr(s, n->root, &st, &out.attr);
+    node_put(s, n);
     return call_put(c, 0, &out, sizeof(out));
 }
 
 int op_getattr(struct call *c)
 {
-    const struct root *root = NULL;
-    struct statx st;
-    int r = view_by_id(c->s, c->h.nodeid, &st, &root);
-
-    return r < 0 ? r : put_attr(c, root, &st);
+    return put_attr(c, belief_told);
 }
 
 static struct fuse_sx_time sx_time(struct statx_timestamp t)
@@ -294,20 +286,21 @@ static struct fuse_sx_time sx_time(struct statx_timestamp t)
 int op_statx(struct call *c)
 {
     struct fuse_statx_out out = {0};
-    const struct root *root = NULL;
     struct statx st;
-    int r = view_by_id(c->s, c->h.nodeid, &st, &root);
+    struct node *n;
+    int r = view_by_id(c->s, c->h.nodeid, &n, &st);
 
     if (r < 0)
         return r;
-    attr_time(c->s, &out.attr_valid, &out.attr_valid_nsec);
+    out.attr_valid = belief_told(c->s, n, &st);
     out.stat = (struct fuse_statx){
         .mask = st.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), .blksize = st.stx_blksize,
-        .nlink = shown_links(root, &st), .uid = st.stx_uid, .gid = st.stx_gid, .mode = st.stx_mode,
-        .ino = shown_ino(root, &st), .size = st.stx_size, .blocks = st.stx_blocks,
+        .nlink = shown_links(n->root, &st), .uid = st.stx_uid, .gid = st.stx_gid, .mode = st.stx_mode,
+        .ino = shown_ino(n->root, &st), .size = st.stx_size, .blocks = st.stx_blocks,
         .atime = sx_time(st.stx_atime), .btime = sx_time(st.stx_btime), .ctime = sx_time(st.stx_ctime),
         .mtime = sx_time(st.stx_mtime), .rdev_major = st.stx_rdev_major,
         .rdev_minor = st.stx_rdev_minor};
+    node_put(c->s, n);
     return call_put(c, 0, &out, sizeof(out));
 }
 
@@ -461,8 +454,6 @@ int op_setattr(struct call *c)
 {
     struct fuse_setattr_in in;
     struct share *s = c->s;
-    const struct root *root = NULL;
-    struct statx st;
     struct node *n;
     int r = call_args(c, &in, sizeof(in), sizeof(in));
 
@@ -478,9 +469,7 @@ int op_setattr(struct call *c)
     else if (!is_for_nothing(c, n, &in))
         r = set_all(s, n, &in);
     node_put(s, n);
-    if (!r)
-        r = view_by_id(s, c->h.nodeid, &st, &root);
-    return r < 0 ? r : put_attr(c, root, &st);
+    return r < 0 ? r : put_attr(c, belief_told_of_change);
 }
 
 /* ---- The rest ------------------------------------------------------------------------------- */

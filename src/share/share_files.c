@@ -124,8 +124,10 @@ int op_open(struct call *c)
         return r;
     n = node_get(s, c->h.nodeid);
     r = n ? open_node(s, n, in.flags, &out) : -ESTALE;
-    if (!r && (in.flags & O_TRUNC))
+    if (!r && (in.flags & O_TRUNC)) {
+        belief_ends(s, n);
         r = owner_drop_privileges(s, n, in.open_flags & FUSE_OPEN_KILL_SUIDGID);
+    }
     node_put(s, n);
     return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
 }
@@ -346,6 +348,8 @@ int op_write(struct call *c)
         n = pwritev(h->fd, iov, (int)count, (off_t)in.offset);
     if (n < 0)
         r = -errno;
+    else if (n && !(in.write_flags & FUSE_WRITE_CACHE)) /* what a mapping has written says nothing of others */
+        belief_ends(c->s, h->node);
     handle_put(c->s, h);
     out.size = (uint32_t)n;
     return r < 0 ? r : call_put(c, 0, &out, sizeof(out));

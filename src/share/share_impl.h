@@ -89,6 +89,13 @@ struct node {
     uint64_t seen_size;
     int64_t seen_sec;    /* of its last change */
     uint32_t seen_nsec;
+    /* share_belief.c: */
+    bool locked;         /* the guest has asked for a lock on it */
+    bool told;           /* what the guest was told of it last: */
+    uint64_t told_size;
+    int64_t told_sec;    /* of its last change */
+    uint32_t told_nsec;
+    uint64_t believed_ns; /* clock_mono_ns() until which it may believe that; 0: it does not */
     TAILQ_ENTRY(node) lru; /* with fd, no users, not pinned */
     LIST_HEAD(, handle) handles;
     struct dax_file *dax;  /* under share.dax's lock: some of it is in the window */
@@ -132,6 +139,7 @@ struct share {
     unsigned handle_count, handle_hint;
     uint32_t handle_generation, lost_generation; /* of handles: the last one; that of the last one saved */
     uint32_t save_count;
+    uint64_t resumed_ns; /* since when the guest has run; 0: always */
     struct share_files files; /* under nobody's lock: while nothing is under way */
     struct share_session session;
     TAILQ_HEAD(, lock_owner) owners;
@@ -148,6 +156,7 @@ struct call {
     struct fuse_in_header h;
     size_t out_len, in_len; /* bytes of the request; room for what follows the answer's header */
     bool may_wait;
+    bool again; /* it has waited */
 };
 
 /* ---- share.c: requests ---- */
@@ -367,13 +376,32 @@ void dax_again(struct share *s, const struct dax_mapping *m);
 /* Find again what s->files has. There are roots, and nothing else. */
 void share_files_load(struct share *s);
 
+/* ---- share_belief.c: what the guest believes without asking ---- */
+
+/* For how many seconds it may believe in names, and that there are none. */
+uint32_t belief_in_names(const struct share *s);
+/* It is about to be told st of n: for how many seconds it may believe that. */
+uint32_t belief_told(struct share *s, struct node *n, struct statx *st);
+/* The same of an answer to a change of n's attributes, where st is changed so that the guest misses nothing. */
+uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st);
+/* It has written to n, and so its kernel asks before it believes anything of its size and times again. */
+void belief_ends(struct share *s, struct node *n);
+/* It asks for a lock on n: from now on it believes nothing of it. */
+void belief_locked(struct share *s, struct node *n);
+/* Has it a lock on n, which is open as fd, and still believes what is not so any more? */
+bool belief_misleads(struct share *s, struct node *n, int fd);
+/* For share_saved.c: it believes nothing of n, and that is to stay so. */
+bool belief_is_over_locked(const struct share *s, const struct node *n);
+/* n is a restored guest's, of which that was so. */
+void belief_restored_locked(struct node *n, bool over);
+/* It goes on after a pause, in which its clock stood. */
+void belief_resumes(struct share *s);
+
 /* ---- share_attr.c ---- */
 
 void fill_attr(const struct share *s, const struct root *root, const struct statx *st, struct fuse_attr *ret);
-void attr_time(const struct share *s, uint64_t *ret_sec, uint32_t *ret_nsec);
 /* The answer to a lookup that found n. */
-void fill_entry(const struct share *s, const struct node *n, const struct statx *view,
-                struct fuse_entry_out *ret);
+void fill_entry(struct share *s, struct node *n, struct statx *view, struct fuse_entry_out *ret);
 /* Give the file, open as fd, another mode: its permissions, and without the set-group-ID bit if that is to go. */
 int set_permissions(struct share *s, struct node *n, int fd, mode_t permissions, bool no_sgid) must_check;
 /* What is seen of n, where it is a symbolic link; of all others, what st says. */

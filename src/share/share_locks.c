@@ -176,8 +176,57 @@ static unsigned laid_over(const struct lock_owner *o, struct range new, struct r
     return count;
 }
 
-static int lock_range(struct share *s, struct lock_owner *o, struct range new, const struct flock *l)
+static struct flock host_lock(uint32_t type, uint64_t start, uint64_t end)
 {
+    struct flock f = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = (off_t)start};
+
+    f.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
+    return f;
+}
+
+/* Does it give up some of what o has? To take that back might fail. */
+static bool gives_up(const struct lock_owner *o, struct range new)
+{
+    bool gives = new.type == F_UNLCK;
+
+    for (unsigned i = 0; i < o->count && !gives; i++)
+        gives = new.type == F_RDLCK && o->range[i].type == F_WRLCK && o->range[i].start <= new.end &&
+                o->range[i].end >= new.start;
+    return gives;
+}
+
+static void set_part(const struct lock_owner *o, uint32_t type, uint64_t start, uint64_t end)
+{
+    struct flock l = host_lock(type, start, end);
+
+    if (start <= end)
+        (void)!fcntl(o->fd, F_OFD_SETLK, &l); /* it is less than there is now */
+}
+
+/* new was taken, and gave up nothing: have o's locks as they were. */
+static void take_back(const struct lock_owner *o, struct range new)
+{
+    uint64_t at = new.start;
+
+    for (unsigned i = 0; i < o->count; i++) {
+        const struct range *r = &o->range[i];
+
+        if (r->end < new.start || r->start > new.end)
+            continue;
+        if (r->start > at)
+            set_part(o, F_UNLCK, at, r->start - 1);
+        set_part(o, r->type, MAX(r->start, new.start), MIN(r->end, new.end));
+        if (r->end >= new.end)
+            return;
+        at = r->end + 1;
+    }
+    set_part(o, F_UNLCK, at, new.end);
+}
+
+/* -EAGAIN also with *ret_early, unless that is NULL: it could be had, but the guest would not see yet what others did. */
+static int lock_range(struct share *s, struct lock_owner *o, struct range new, bool *ret_early)
+{
+    const struct flock l = host_lock(new.type, new.start, new.end);
     struct range *next = malloc((o->count + 2) * sizeof(*next));
     unsigned count;
     int r = 0;
@@ -189,8 +238,13 @@ static int lock_range(struct share *s, struct lock_owner *o, struct range new, c
     if (count > o->count && s->lock_count + (count - o->count) > LOCKS_MAX)
         r = -ENOLCK;
     pthread_mutex_unlock(&s->lock);
-    if (!r && fcntl(o->fd, F_OFD_SETLK, l) < 0)
+    if (!r && fcntl(o->fd, F_OFD_SETLK, &l) < 0)
         r = -errno;
+    if (!r && ret_early && !gives_up(o, new) && belief_misleads(s, o->node, o->fd)) {
+        take_back(o, new);
+        *ret_early = true;
+        r = -EAGAIN;
+    }
     if (r < 0) {
         free(next);
         return r;
@@ -205,14 +259,6 @@ static int lock_range(struct share *s, struct lock_owner *o, struct range new, c
 }
 
 /* ---- Operations ----------------------------------------------------------------------------- */
-
-static struct flock host_lock(uint32_t type, uint64_t start, uint64_t end)
-{
-    struct flock f = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = (off_t)start};
-
-    f.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
-    return f;
-}
 
 static bool is_sane(const struct fuse_file_lock *l)
 {
@@ -260,12 +306,19 @@ int op_getlk(struct call *c)
     return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
 }
 
-static int flock_file(struct handle *h, uint32_t type)
+static int flock_file(struct share *s, struct handle *h, uint32_t type, bool *ret_early)
 {
     int op = type == F_UNLCK ? LOCK_UN : type == F_WRLCK ? LOCK_EX : LOCK_SH;
 
-    if (flock(h->fd, op | LOCK_NB) < 0)
+    if (flock(h->fd, op | LOCK_NB) < 0) {
+        h->flock = 0; /* one that was to become another is lost, as everywhere */
         return -errno;
+    }
+    if (!h->flock && op != LOCK_UN && belief_misleads(s, h->node, h->fd)) {
+        flock(h->fd, LOCK_UN);
+        *ret_early = true;
+        return -EAGAIN;
+    }
     h->flock = op == LOCK_UN ? 0 : op;
     return 0;
 }
@@ -291,9 +344,8 @@ static int owner_get_locked(struct share *s, struct node *n, uint64_t id, bool m
     }
 }
 
-static int lock_posix(struct share *s, struct node *n, uint64_t owner, struct range range)
+static int lock_posix(struct share *s, struct node *n, uint64_t owner, struct range range, bool *ret_early)
 {
-    struct flock l = host_lock(range.type, range.start, range.end);
     struct lock_owner *o;
     int r = owner_get_locked(s, n, owner, range.type != F_UNLCK, &o);
 
@@ -301,7 +353,7 @@ static int lock_posix(struct share *s, struct node *n, uint64_t owner, struct ra
         return 0; /* it has none to give up */
     if (r < 0)
         return r;
-    r = lock_range(s, o, range, &l);
+    r = lock_range(s, o, range, ret_early);
     if (!r && !o->count)
         locks_drop(s, o->node, &o->id);
     pthread_mutex_unlock(&o->lock);
@@ -326,29 +378,38 @@ int lock_again(struct share *s, const struct held_lock *l)
 {
     if ((l->type != F_RDLCK && l->type != F_WRLCK) || l->start > l->end || l->end > INT64_MAX)
         return -EINVAL;
-    return lock_posix(s, l->node, l->owner, (struct range){l->start, l->end, l->type});
+    return lock_posix(s, l->node, l->owner, (struct range){l->start, l->end, l->type}, NULL);
+}
+
+/* Who has been granted a lock sees what others did while they had theirs: else it is too early to have one. */
+static int try_lock(struct call *c, struct handle *h, const struct fuse_lk_in *in, bool *ret_early)
+{
+    if (in->lk.type != F_UNLCK)
+        belief_locked(c->s, h->node);
+    *ret_early = c->again && belief_misleads(c->s, h->node, h->fd); /* as it was: do not even disturb others */
+    if (*ret_early)
+        return -EAGAIN;
+    if (in->lk_flags & FUSE_LK_FLOCK)
+        return flock_file(c->s, h, in->lk.type, ret_early);
+    return lock_posix(c->s, h->node, in->owner,
+                      (struct range){in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type}, ret_early);
 }
 
 static int set_lock(struct call *c, bool waits)
 {
     struct fuse_lk_in in;
     struct handle *h;
+    bool early = false;
     int r = lock_args(c, &in);
 
     if (r < 0)
         return r;
     h = handle_get_file(c->s, in.fh);
-    if (!h)
-        r = handle_missing(c->s, in.fh);
-    else if (in.lk_flags & FUSE_LK_FLOCK)
-        r = flock_file(h, in.lk.type);
-    else
-        r = lock_posix(c->s, h->node, in.owner,
-                       (struct range){in.lk.start, MIN(in.lk.end, (uint64_t)INT64_MAX), in.lk.type});
+    r = h ? try_lock(c, h, &in, &early) : handle_missing(c->s, in.fh);
     handle_put(c->s, h);
     if (r == -EACCES)
         r = -EAGAIN; /* POSIX allows either */
-    return r == -EAGAIN && waits && c->may_wait ? WAITS : r;
+    return r == -EAGAIN && (waits || early) && c->may_wait ? WAITS : r;
 }
 
 int op_setlk(struct call *c)

@@ -88,11 +88,11 @@ static void wait_for_lock(struct share_pool *p, struct share_request *r)
         finish(p, r, share_refuse(r, error));
 }
 
-static void serve(struct share_pool *p, struct share_request *r)
+static void serve(struct share_pool *p, struct share_request *r, bool again)
 {
     size_t written;
 
-    if (share_serve_or_wait(p->s, r, &written))
+    if (share_serve_or_wait(p->s, r, again, &written))
         finish(p, r, written);
     else
         wait_for_lock(p, r);
@@ -110,7 +110,7 @@ static void try_again(struct share_pool *p, struct share_request *r, uint64_t un
         if (unique && share_unique(r) == unique)
             finish(p, r, share_refuse(r, -EINTR));
         else
-            serve(p, r);
+            serve(p, r, true);
         r = next;
     }
 }
@@ -300,7 +300,7 @@ static void *work(void *arg)
         if (!r)
             return end_locked(c);
         pthread_mutex_unlock(&p->lock);
-        serve(p, r);
+        serve(p, r, false);
     }
 }
 

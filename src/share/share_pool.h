@@ -27,8 +27,8 @@ void pool_refuse_waits(struct share_pool *p, bool refuse);
 /* Likewise the request of that number, if it waits. */
 void pool_interrupt(struct share_pool *p, uint64_t unique);
 
-/* share.c: serve r. False: it has to wait for a lock, and is to be served again. */
-bool share_serve_or_wait(struct share *s, const struct share_request *r, size_t *ret_written) must_check;
+/* share.c: serve r, once more if again. False: it has to wait for a lock, and is to be served again. */
+bool share_serve_or_wait(struct share *s, const struct share_request *r, bool again, size_t *ret_written) must_check;
 /* The answer that says -errno instead. */
 size_t share_refuse(const struct share_request *r, int error);
 /* The request's number. */

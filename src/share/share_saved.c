@@ -23,6 +23,8 @@
 
 enum { RECORD_HANDLES = 1, RECORD_ROOT, RECORD_NODE, RECORD_HANDLE, RECORD_FLOCK, RECORD_LOCK, RECORD_MAPPING };
 
+enum { NODE_HAS_BIRTH = 1, NODE_LOCKED = 2 }; /* the second: what belief_is_over_locked() says */
+
 /* Little-endian, as all that is saved; name_len bytes follow a node. */
 struct saved_node {
     uint32_t kind, name_len;
@@ -30,7 +32,7 @@ struct saved_node {
     int64_t born_sec;
     uint32_t born_nsec, dev_major, dev_minor, type;
     uint32_t root; /* RECORD_ROOT: its index */
-    uint32_t has_birth;
+    uint32_t flags;
 };
 
 struct saved_handle {
@@ -106,7 +108,7 @@ static void put_node(struct saver *w, struct node *n)
         .parent = n->parent ? n->parent->id : 0, .lookups = n->lookups, .ino = k->ino, .mount = k->mount,
         .born_sec = k->born_sec, .born_nsec = k->born_nsec, .dev_major = k->dev_major,
         .dev_minor = k->dev_minor, .type = n->type, .root = root_index(w->s, n->root),
-        .has_birth = n->has_birth};
+        .flags = (n->has_birth ? NODE_HAS_BIRTH : 0) | (belief_is_over_locked(w->s, n) ? NODE_LOCKED : 0)};
 
     put(w, &r, sizeof(r));
     put(w, name, r.name_len);
@@ -268,7 +270,7 @@ static bool hold(struct loader *l, struct node *n)
 /* What shows that a file which is served by itself is still the one that was. */
 static bool is_same_file(const struct saved_node *r, const struct node *n)
 {
-    return r->has_birth && n->has_birth && r->ino == n->key.ino && r->born_sec == n->key.born_sec &&
+    return (r->flags & NODE_HAS_BIRTH) && n->has_birth && r->ino == n->key.ino && r->born_sec == n->key.born_sec &&
            r->born_nsec == n->key.born_nsec;
 }
 
@@ -287,6 +289,7 @@ static void load_root(struct loader *l, const struct saved_node *r, const char *
     node_renumber_locked(s, n, r->id);
     n->lookups = r->lookups;
     n->refs += n->lookups > 0;
+    belief_restored_locked(n, r->flags & NODE_LOCKED);
     l->root[r->root] = (struct saved_root){true, r->mount, r->dev_major, r->dev_minor};
 }
 
@@ -311,7 +314,7 @@ static void load_node(struct loader *l, const struct saved_node *r, const char *
     struct node *parent = node_find_locked(l->s, r->parent), *n;
     struct node_key k;
 
-    if (!parent || !parent->root || parent->stale || parent->type != S_IFDIR || !r->has_birth ||
+    if (!parent || !parent->root || parent->stale || parent->type != S_IFDIR || !(r->flags & NODE_HAS_BIRTH) ||
         !is_component(name, r->name_len) || l->s->node_count >= l->s->nodes_max)
         return;
     k = key_of_saved(l, r, parent);
@@ -320,6 +323,7 @@ static void load_node(struct loader *l, const struct saved_node *r, const char *
         return;
     n->lookups = r->lookups;
     n->refs += n->lookups > 0;
+    belief_restored_locked(n, r->flags & NODE_LOCKED);
     if (!hold(l, n)) {
         n->refs++;
         node_put_locked(l->s, n);

@@ -287,8 +287,39 @@ START_TEST(who_has_lost_a_lock_has_lost_the_file)
 }
 END_TEST
 
+/* What it was told before is not known any more: while it may believe that, no lock; and of what it had locked long ago,
+ * nothing, as before. */
+START_TEST(a_restored_guest_believes_what_it_was_told_before)
+{
+    uint64_t known, known_fh, locked, locked_fh, lately, lately_fh;
+    struct fuse_getattr_in get = {0};
+    struct node *n;
+    struct fx a, b;
+
+    fx_open(&a);
+    ck_assert_int_eq(fx_create(&a, 1, "known", O_RDWR, 0644, &known, &known_fh), 0);
+    ck_assert_int_eq(fx_create(&a, 1, "locked", O_RDWR, 0644, &locked, &locked_fh), 0);
+    ck_assert_int_eq(fx_create(&a, 1, "lately", O_RDWR, 0644, &lately, &lately_fh), 0);
+    ck_assert_int_eq(lock(&a, locked_fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(lock(&a, lately_fh, 7, F_RDLCK, 0, 9, 0), 0);
+    n = node_get(a.s, locked);
+    n->believed_ns = 1; /* long ago */
+    node_put(a.s, n);
+    restore(&a, &b, NULL);
+    ck_assert_int_eq(lock(&b, known_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
+    ck_assert_int_eq(lock(&b, lately_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
+    ck_assert_int_eq(lock(&b, locked_fh, 8, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_read(&b, lately_fh, 0, 1), 0); /* its lock was taken again */
+    ck_assert_int_eq(fx_ask(&b, FUSE_GETATTR, locked, &get, sizeof(get), NULL, NULL), 0);
+    ck_assert_uint_eq(((struct fuse_attr_out *)fx_answer(&b))->attr_valid, 0);
+    share_close(b.s);
+    fx_close(&a);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, a_restored_guest_believes_what_it_was_told_before);
     UNIT_TEST(s, a_file_that_is_served_by_itself_must_be_the_same);
     UNIT_TEST(s, files_that_were_known_and_open_are_found_again);
     UNIT_TEST(s, what_has_gone_is_stale_and_never_another_file);

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* What the guest believes without asking, and that no lock is granted while it is wrong. Without threads a lock that
+ * would have to wait is refused. */
+#include <sys/file.h>
+
+#include "base/clock.h"
+#include "share_fixture.h"
+
+static void open_without_threads(struct fx *f)
+{
+    struct share_options o = {.ownership = SHARE_MINE, .no_threads = true};
+
+    fx_dir(f);
+    fx_open_with(f, &o);
+    ck_assert_int_eq(fx_init(f, FX_FLAGS | FUSE_AUTO_INVAL_DATA), 0);
+}
+
+static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end, uint32_t flags)
+{
+    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.type = type, .start = start, .end = end}, .lk_flags = flags};
+
+    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
+}
+
+static int lock_all(struct fx *f, uint64_t fh, uint32_t type)
+{
+    return lock(f, fh, 1, type, 0, INT64_MAX, 0);
+}
+
+/* A file that the guest has open and was told of. */
+static uint64_t known_file(struct fx *f, const char *name, uint64_t *ret_fh)
+{
+    uint64_t node;
+
+    ck_assert_int_eq(fx_create(f, 1, name, O_RDWR, 0644, &node, ret_fh), 0);
+    return node;
+}
+
+/* The host's clock of files ticks: what is written now has another time of change. */
+static void host_changes(const struct fx *f, const char *name)
+{
+    struct stat before, now;
+
+    ck_assert_int_eq(stat(fx_path(f, name), &before), 0);
+    do {
+        fx_host_write(f, name, "other");
+        ck_assert_int_eq(stat(fx_path(f, name), &now), 0);
+    } while (now.st_mtim.tv_sec == before.st_mtim.tv_sec && now.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+}
+
+/* What the host's programs find there. */
+static int host_finds(const struct fx *f, const char *name, off_t at)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    int fd = open(fx_path(f, name), O_RDWR);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &l), 0);
+    close(fd);
+    return l.l_type;
+}
+
+static void time_passes(struct fx *f, uint64_t node)
+{
+    struct node *n = node_get(f->s, node);
+
+    n->believed_ns = 1;
+    node_put(f->s, n);
+}
+
+/* For how long an answer with attributes may be believed. */
+static uint64_t seconds_of(struct fx *f, uint32_t opcode, uint64_t node, const void *args, size_t len, const char *name)
+{
+    ck_assert_int_eq(fx_ask(f, opcode, node, args, len, name, NULL), 0);
+    if (opcode == FUSE_GETATTR || opcode == FUSE_SETATTR)
+        return ((struct fuse_attr_out *)fx_answer(f))->attr_valid;
+    if (opcode == FUSE_STATX)
+        return ((struct fuse_statx_out *)fx_answer(f))->attr_valid;
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(f))->entry_valid, 1);
+    return ((struct fuse_entry_out *)fx_answer(f))->attr_valid;
+}
+
+/* The longest of those of all entries of the directory that is open as fh. */
+static uint64_t seconds_listed(struct fx *f, uint64_t fh)
+{
+    struct fuse_read_in in = {.fh = fh, .size = 4096};
+    uint64_t longest = 0;
+
+    ck_assert_int_eq(fx_ask(f, FUSE_READDIRPLUS, 1, &in, sizeof(in), NULL, NULL), 0);
+    for (size_t at = 0; at < f->got;) {
+        const struct fuse_direntplus *d = (const void *)((const uint8_t *)fx_answer(f) + at);
+
+        longest = MAX(longest, d->entry_out.attr_valid);
+        at += FUSE_DIRENTPLUS_SIZE(d);
+    }
+    return longest;
+}
+
+static uint64_t open_root(struct fx *f)
+{
+    struct fuse_open_in in = {0};
+
+    ck_assert_int_eq(fx_ask(f, FUSE_OPENDIR, 1, &in, sizeof(in), NULL, NULL), 0);
+    return ((struct fuse_open_out *)fx_answer(f))->fh;
+}
+
+START_TEST(of_a_file_that_was_locked_nothing_is_believed)
+{
+    struct fuse_create_in again = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0644};
+    uint64_t node, fh, root;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    root = open_root(&f);
+    ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0); /* as a close() does: that is no lock */
+    for (uint64_t seconds = 1;; seconds--) {
+        struct fuse_getattr_in get = {0};
+        struct fuse_setattr_in set = {.valid = FATTR_MODE, .mode = 0600};
+        struct fuse_statx_in statx = {0};
+        struct fuse_link_in link = {.oldnodeid = node};
+
+        ck_assert_uint_eq(seconds_of(&f, FUSE_LOOKUP, 1, NULL, 0, "a"), seconds);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_GETATTR, node, &get, sizeof(get), NULL), seconds);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_SETATTR, node, &set, sizeof(set), NULL), seconds);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_STATX, node, &statx, sizeof(statx), NULL), seconds);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_CREATE, 1, &again, sizeof(again), "a"), seconds);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_LINK, 1, &link, sizeof(link), seconds ? "b" : "c"), seconds);
+        ck_assert_uint_eq(seconds_listed(&f, root), seconds);
+        if (!seconds)
+            break;
+        ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    }
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(a_lock_is_granted_when_what_the_guest_believes_is_so)
+{
+    const uint32_t flags[] = {0, FUSE_LK_FLOCK};
+    uint64_t node, fh;
+    struct fx f;
+    int fd;
+
+    open_without_threads(&f);
+    for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+        const char *name = i ? "flock" : "posix";
+
+        node = known_file(&f, name, &fh);
+        host_changes(&f, name);
+        ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 0, 9, flags[i]), -EAGAIN);
+        ck_assert_int_eq(host_finds(&f, name, 5), F_UNLCK); /* others are not kept off */
+        fd = open(fx_path(&f, name), O_RDWR);
+        ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+        close(fd);
+        ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 0, 9, flags[i]), 0); /* to give up is always right */
+        time_passes(&f, node);
+        ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 0, 9, 0), 0);
+        host_changes(&f, name); /* as it may where it is not locked: the guest asks before it reads that */
+        ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 20, 29, 0), 0);
+    }
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(what_the_guest_wrote_itself_it_asks_for)
+{
+    uint64_t node, fh, second;
+    struct fuse_write_in w;
+    struct fx f;
+
+    open_without_threads(&f);
+    known_file(&f, "written", &fh);
+    host_changes(&f, "written");
+    ck_assert_int_eq(fx_write(&f, fh, 0, "x", 0), 0);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+
+    node = known_file(&f, "cut", &fh);
+    host_changes(&f, "cut");
+    ck_assert_int_eq(fx_fopen(&f, node, O_RDWR | O_TRUNC, &second), 0);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+
+    known_file(&f, "mapped", &fh);
+    host_changes(&f, "mapped");
+    ck_assert_int_eq(fx_write(&f, fh, 0, "x", FUSE_WRITE_CACHE), 0); /* by a kernel that does not ask then */
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+    w = (struct fuse_write_in){.fh = fh};
+    ck_assert_int_eq(fx_ask(&f, FUSE_WRITE, 0, &w, sizeof(w), "", NULL), 0); /* nothing */
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(who_is_too_early_keeps_the_locks_that_it_had)
+{
+    uint64_t fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    known_file(&f, "a", &fh);
+    ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 10, 19, 0), 0);
+    ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 40, 49, 0), 0);
+    host_changes(&f, "a");
+    ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 5, 60, 0), -EAGAIN);
+    ck_assert_int_eq(host_finds(&f, "a", 5), F_UNLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 10), F_RDLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 19), F_RDLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 20), F_UNLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 40), F_WRLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 49), F_WRLCK);
+    ck_assert_int_eq(host_finds(&f, "a", 60), F_UNLCK);
+    ck_assert_uint_eq(f.s->lock_count, 2);
+    ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 40, 60, 0), 0); /* what gives up something is not taken back */
+    ck_assert_int_eq(host_finds(&f, "a", 60), F_RDLCK);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(a_pause_is_no_time_for_the_guest)
+{
+    uint64_t node, fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    host_changes(&f, "a");
+    time_passes(&f, node);
+    share_refuse_waits(f.s, true);
+    share_refuse_waits(f.s, false);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(only_who_shares_a_directory_waits)
+{
+    const enum share_caching modes[] = {SHARE_CACHE_NEVER, SHARE_CACHE_ALWAYS};
+    struct fuse_getattr_in get = {0};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct share_options o = {.ownership = SHARE_MINE, .no_threads = true, .caching = modes[i]};
+        uint64_t node, fh;
+        struct fx f;
+
+        fx_dir(&f);
+        fx_open_with(&f, &o);
+        node = known_file(&f, "a", &fh);
+        host_changes(&f, "a");
+        ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+        ck_assert_uint_eq(seconds_of(&f, FUSE_GETATTR, node, &get, sizeof(get), NULL), i ? 86400 : 0);
+        fx_close(&f);
+    }
+}
+END_TEST
+
+/* The guest's kernel takes over what a change's answer says without a look at its pages. */
+START_TEST(a_change_of_attributes_does_not_hide_what_the_host_wrote)
+{
+    struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = 0600};
+    uint64_t node, fh;
+    struct stat st;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        const struct fuse_attr_out *out;
+        struct fuse_attr attr;
+
+        if (turn)
+            host_changes(&f, "a");
+        ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, node, &in, sizeof(in), NULL, NULL), 0);
+        out = fx_answer(&f);
+        ck_assert_int_eq(stat(fx_path(&f, "a"), &st), 0);
+        ck_assert_uint_eq(out->attr_valid, turn ? 0 : 1);
+        ck_assert((uint32_t)st.st_mtim.tv_nsec != out->attr.mtimensec || !turn);
+        ck_assert_int_eq(fx_getattr(&f, node, &attr), 0);
+        ck_assert_uint_eq((uint32_t)st.st_mtim.tv_nsec, attr.mtimensec);
+    }
+    fx_close(&f);
+}
+END_TEST
+
+/* ---- With threads --------------------------------------------------------------------------- */
+
+struct asked {
+    struct share_request r;
+    struct { struct fuse_in_header h; struct fuse_lk_in in; } q;
+    struct fuse_out_header answer;
+    struct iovec out, in;
+    uint64_t began_ns;
+    _Atomic uint64_t took_ns; /* 0: it is not done */
+};
+
+static void on_done(struct share_request *r, size_t written)
+{
+    struct asked *a = container_of(r, struct asked, r);
+
+    ck_assert_uint_eq(written, sizeof(a->answer));
+    a->took_ns = clock_mono_ns() - a->began_ns;
+}
+
+static void ask(struct fx *f, struct asked *a, uint32_t opcode, uint64_t fh, uint32_t flags)
+{
+    *a = (struct asked){.q = {{.opcode = opcode, .unique = ++f->unique, .len = sizeof(a->q)},
+                              {.fh = fh, .owner = 1, .lk = {.type = F_WRLCK, .end = 9}, .lk_flags = flags}}};
+    a->out = (struct iovec){&a->q, sizeof(a->q)};
+    a->in = (struct iovec){&a->answer, sizeof(a->answer)};
+    a->r = (struct share_request){.out = &a->out, .in = &a->in, .out_count = 1, .in_count = 1, .done = on_done};
+    a->began_ns = clock_mono_ns();
+    share_submit(f->s, &a->r);
+}
+
+static int end_of(struct asked *a)
+{
+    while (!a->took_ns) /* the test has a limit */
+        usleep(1000);
+    return a->answer.error;
+}
+
+START_TEST(who_is_too_early_waits_until_the_guest_asks_again)
+{
+    static const struct { const char *name; uint32_t opcode, flags; } ways[] = {
+        {"a", FUSE_SETLK, 0}, {"b", FUSE_SETLKW, 0}, {"c", FUSE_SETLK, FUSE_LK_FLOCK}, {"d", FUSE_SETLKW, FUSE_LK_FLOCK},
+        {"taken", FUSE_SETLK, FUSE_LK_FLOCK}};
+    struct asked a[ARRAY_SIZE(ways)];
+    uint64_t fh;
+    struct fx f;
+    int fd;
+
+    fx_open(&f);
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        known_file(&f, ways[i].name, &fh);
+        host_changes(&f, ways[i].name);
+        ask(&f, &a[i], ways[i].opcode, fh, ways[i].flags);
+    }
+    fd = open(fx_path(&f, "taken"), O_RDWR);
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        usleep(100); /* it has it for no longer than a look takes */
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        bool taken = !strcmp(ways[i].name, "taken"); /* maybe before it was asked for at all */
+
+        ck_assert_int_eq(end_of(&a[i]), taken ? -EAGAIN : 0);
+        ck_assert(taken || a[i].took_ns >= NS_PER_SEC);
+    }
+    ck_assert_int_eq(host_finds(&f, "a", 9), F_WRLCK);
+    ck_assert_int_eq(host_finds(&f, "b", 9), F_WRLCK);
+    close(fd);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(who_is_too_early_is_interrupted_like_others)
+{
+    struct asked a;
+    uint64_t fh;
+    struct fx f;
+
+    fx_open(&f);
+    known_file(&f, "a", &fh);
+    host_changes(&f, "a");
+    ask(&f, &a, FUSE_SETLK, fh, 0);
+    share_refuse_waits(f.s, true);
+    ck_assert_int_eq(end_of(&a), -EINTR);
+    ck_assert_int_eq(host_finds(&f, "a", 9), F_UNLCK);
+    fx_close(&f);
+}
+END_TEST
+
+static void add_tests(Suite *s)
+{
+    UNIT_TEST(s, of_a_file_that_was_locked_nothing_is_believed);
+    UNIT_TEST(s, a_lock_is_granted_when_what_the_guest_believes_is_so);
+    UNIT_TEST(s, what_the_guest_wrote_itself_it_asks_for);
+    UNIT_TEST(s, who_is_too_early_keeps_the_locks_that_it_had);
+    UNIT_TEST(s, a_pause_is_no_time_for_the_guest);
+    UNIT_TEST(s, only_who_shares_a_directory_waits);
+    UNIT_TEST(s, a_change_of_attributes_does_not_hide_what_the_host_wrote);
+    UNIT_TEST(s, who_is_too_early_waits_until_the_guest_asks_again);
+    UNIT_TEST(s, who_is_too_early_is_interrupted_like_others);
+}
+
+UNIT_TEST_MAIN("share_belief", add_tests)
