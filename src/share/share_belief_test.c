@@ -281,6 +281,78 @@ START_TEST(a_change_of_attributes_does_not_hide_what_the_host_wrote)
 }
 END_TEST
 
+/* As a host does whose clock of files stands. */
+static void host_changes_in_tick(const struct fx *f, const char *name)
+{
+    struct timespec t[2];
+    struct stat st;
+
+    ck_assert_int_eq(stat(fx_path(f, name), &st), 0);
+    fx_host_write(f, name, "same!");
+    t[0] = st.st_atim;
+    t[1] = st.st_mtim;
+    ck_assert_int_eq(utimensat(AT_FDCWD, fx_path(f, name), t, 0), 0);
+}
+
+static uint32_t told_earlier(struct fx *f, const char *name, uint64_t node)
+{
+    struct fuse_attr attr;
+    struct stat st;
+
+    ck_assert_int_eq(fx_getattr(f, node, &attr), 0);
+    ck_assert_int_eq(stat(fx_path(f, name), &st), 0);
+    return (uint32_t)((int64_t)st.st_mtim.tv_sec - (int64_t)attr.mtime) * (uint32_t)NS_PER_SEC + (uint32_t)st.st_mtim.tv_nsec -
+           attr.mtimensec;
+}
+
+START_TEST(changes_within_a_tick_are_told_apart_where_a_lock_is_between_them)
+{
+    const int64_t tick = INT64_C(3600000000000); /* it is one all the time */
+    struct fuse_getattr_in get = {0};
+    uint64_t node, fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    f.s->root[0]->tick_ns = tick;
+    for (uint32_t n = 0; n < 3; n++) {
+        host_changes(&f, "a");
+        for (uint32_t k = 0; k < 5; k++) {
+            ck_assert_uint_eq(told_earlier(&f, "a", node), k);
+            ck_assert_uint_eq(seconds_of(&f, FUSE_GETATTR, node, &get, sizeof(get), NULL), 0);
+            host_changes_in_tick(&f, "a");
+            if (k == 3) { /* the tick is over; told of again, too late to see a change */
+                f.s->root[0]->tick_ns = 0;
+                ck_assert_uint_eq(told_earlier(&f, "a", node), k);
+                f.s->root[0]->tick_ns = tick;
+            }
+            ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+            ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0);
+            ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0); /* it was not told of it yet: once is enough */
+        }
+    }
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(times_of_hosts_without_ticks_are_told_as_they_are)
+{
+    uint64_t node, fh;
+    struct fx f;
+
+    ck_assert_int_gt(belief_tick_ns(0x6969), 0); /* NFS, and whatever is not known to have none */
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    f.s->root[0]->tick_ns = 0;
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
+        ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
+    }
+    fx_close(&f);
+}
+END_TEST
+
 /* ---- With threads --------------------------------------------------------------------------- */
 
 struct asked {
@@ -376,6 +448,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_pause_is_no_time_for_the_guest);
     UNIT_TEST(s, only_who_shares_a_directory_waits);
     UNIT_TEST(s, a_change_of_attributes_does_not_hide_what_the_host_wrote);
+    UNIT_TEST(s, changes_within_a_tick_are_told_apart_where_a_lock_is_between_them);
+    UNIT_TEST(s, times_of_hosts_without_ticks_are_told_as_they_are);
     UNIT_TEST(s, who_is_too_early_waits_until_the_guest_asks_again);
     UNIT_TEST(s, who_is_too_early_is_interrupted_like_others);
 }

@@ -43,6 +43,7 @@ struct root {
     struct node *node;
     bool read_only;
     bool is_text; /* a file in memory */
+    int64_t tick_ns; /* for so long a change may have the same time as one before */
     bool no_tags; /* its file system has no extended attributes of users */
     uint32_t dev_major, dev_minor;
 };
@@ -95,6 +96,8 @@ struct node {
     uint64_t told_size;
     int64_t told_sec;    /* of its last change */
     uint32_t told_nsec;
+    bool told_in_tick;   /* it may have changed since, and have the same time */
+    uint32_t shift_ns;   /* by which that time is told earlier */
     uint64_t believed_ns; /* clock_mono_ns() until which it may believe that; 0: it does not */
     TAILQ_ENTRY(node) lru; /* with fd, no users, not pinned */
     LIST_HEAD(, handle) handles;
@@ -378,9 +381,11 @@ void share_files_load(struct share *s);
 
 /* ---- share_belief.c: what the guest believes without asking ---- */
 
+/* For how long can a file change on such a file system (statfs()) and have the same time? 0: not at all. */
+int64_t belief_tick_ns(uint64_t magic);
 /* For how many seconds it may believe in names, and that there are none. */
 uint32_t belief_in_names(const struct share *s);
-/* It is about to be told st of n: for how many seconds it may believe that. */
+/* It is about to be told st of n, whose time may be changed: for how many seconds it may believe that. */
 uint32_t belief_told(struct share *s, struct node *n, struct statx *st);
 /* The same of an answer to a change of n's attributes, where st is changed so that the guest misses nothing. */
 uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st);
@@ -388,7 +393,7 @@ uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st
 void belief_ends(struct share *s, struct node *n);
 /* It asks for a lock on n: from now on it believes nothing of it. */
 void belief_locked(struct share *s, struct node *n);
-/* Has it a lock on n, which is open as fd, and still believes what is not so any more? */
+/* Has it a lock on n, which is open as fd, and still believes what is not so any more? Else it will see what is there. */
 bool belief_misleads(struct share *s, struct node *n, int fd);
 /* For share_saved.c: it believes nothing of n, and that is to stay so. */
 bool belief_is_over_locked(const struct share *s, const struct node *n);

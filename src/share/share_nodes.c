@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -660,6 +661,7 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
 {
     struct root *root = calloc(1, sizeof(*root));
     const char *what = d->text ? d->name : d->path;
+    struct statfs fs;
     struct statx st;
     int fd = open_root(d), r = 0;
     struct node *n = NULL;
@@ -674,6 +676,7 @@ int root_open(struct share *s, const struct share_directory *d, struct root **re
         root->read_only = d->read_only || d->is_file;
         root->is_text = d->text;
         root->no_tags = no_tags(fd);
+        root->tick_ns = belief_tick_ns(fstatfs(fd, &fs) < 0 ? 0 : (uint64_t)fs.f_type);
         root->dev_major = st.stx_dev_major;
         root->dev_minor = st.stx_dev_minor;
         pthread_mutex_lock(&s->lock);
