@@ -21,7 +21,8 @@
 #define AUTO_SECONDS   1u
 #define ALWAYS_SECONDS 86400u
 #define OTHER_NS       1000000u /* more than times are ever shifted */
-#define TICK_NS        ((int64_t)20 * 1000 * 1000) /* longer than any of Linux' */
+#define TICK_NS        ((int64_t)30 * 1000 * 1000) /* longer than any of Linux' */
+#define SECONDS_NS     ((int64_t)2030 * 1000 * 1000) /* where times have only seconds, or only even ones */
 #define BELIEF_NS      ((uint64_t)1250 * 1000 * 1000) /* AUTO_SECONDS, and what the guest may be late */
 
 /* From Linux 6.13 on and with some file systems, a time that was asked for is followed by another at any change. */
@@ -42,7 +43,7 @@ static bool is_in_tick(const struct node *n, const struct statx *st)
 {
     const struct root *root = n->root;
     const bool is_there = st->stx_dev_major == root->dev_major && st->stx_dev_minor == root->dev_minor;
-    const int64_t tick = is_there ? root->tick_ns : TICK_NS;
+    const int64_t tick = !st->stx_mtime.tv_nsec ? SECONDS_NS : is_there ? root->tick_ns : TICK_NS;
     int64_t age;
 
     if (!tick || __builtin_mul_overflow(st->stx_mtime.tv_sec, (int64_t)NS_PER_SEC, &age) ||

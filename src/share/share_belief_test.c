@@ -2,6 +2,7 @@
 /* What the guest believes without asking, and that no lock is granted while it is wrong. Without threads a lock that
  * would have to wait is refused. */
 #include <sys/file.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "share_fixture.h"
@@ -337,6 +338,7 @@ END_TEST
 
 START_TEST(times_of_hosts_without_ticks_are_told_as_they_are)
 {
+    struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
     uint64_t node, fh;
     struct fx f;
 
@@ -349,6 +351,11 @@ START_TEST(times_of_hosts_without_ticks_are_told_as_they_are)
         ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
         ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
     }
+    now[1].tv_sec = time(NULL); /* its file system may have seconds only */
+    ck_assert_int_eq(utimensat(AT_FDCWD, fx_path(&f, "a"), now, 0), 0);
+    ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
+    ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
+    ck_assert_uint_eq(told_earlier(&f, "a", node), 1);
     fx_close(&f);
 }
 END_TEST
