@@ -87,11 +87,11 @@ struct usb_dev_ops {
      * an endpoint, and where that has streams, for each of them. */
     void (*submit)(struct usb_dev *d, struct usb_xfer *x);
     /* x->done() comes as soon as the device has let go of x, maybe from inside; with USB_CANCELLED unless
-     * it was about to end. */
+     * it was about to end. What was moved until then is not in it when it comes again. */
     void (*cancel)(struct usb_dev *d, struct usb_xfer *x);
     /* Optional, of a device that takes its time for requests, as one of the host's does: all go here, standard ones, too, but
      * a change of address; there is no control() and no identity. submit() gets what is for endpoints that the device may
-     * not have; and what was moved of a transfer that is cancelled is not in it when it comes again. */
+     * not have. */
     void (*request)(struct usb_dev *d, struct usb_xfer *x);
     /* Optional: after reset(), if it is the port's. The next request waits for its end. */
     void (*port_reset)(struct usb_dev *d);

@@ -262,7 +262,6 @@ static bool is_aborted(struct usb_disk *d)
     else if (aborted && d->served && d->served == d->out)
         end(&d->out, USB_STALLED);
     d->served = NULL;
-    d->leaving = aborted ? NULL : d->leaving;
     d->busy = d->aborted = false;
     return aborted;
 }
@@ -286,25 +285,35 @@ static void io_moved(struct usb_disk *d, struct usb_xfer *x)
     }
 }
 
-/* A transfer that was cancelled while the disk was at it, and of which nothing was moved: when it comes again, so
- * does the request. */
-static bool let_go(struct usb_disk *d, struct usb_xfer *x, int err)
+/* What was sent of it counts; the rest comes again. */
+static void cancelled(struct usb_disk *d, struct usb_xfer *x)
 {
-    bool leaves = err < 0 && d->direct && x == d->leaving;
+    if (x == d->out)
+        d->sent += (uint32_t)MIN(x->actual, (size_t)(d->host_len - d->sent));
+    end(x == d->in ? &d->in : &d->out, USB_CANCELLED);
+}
 
-    d->leaving = NULL;
-    if (leaves)
-        end(x == d->in ? &d->in : &d->out, USB_CANCELLED);
-    return leaves;
+/* A transfer that was cancelled while the disk was at it: unless that was its end, the rest of it comes again, and with
+ * it the request, if that has failed. */
+static void let_go(struct usb_disk *d, struct usb_xfer *x, int err)
+{
+    if (err >= 0)
+        io_moved(d, x);
+    if (err < 0 || (x->actual < x->len && d->moved < d->due))
+        cancelled(d, x);
 }
 
 static void io_done(struct blk_req *req, int err)
 {
     struct usb_disk *d = container_of(req, struct usb_disk, req);
     struct usb_xfer *x = d->served;
+    bool leaves = x == d->leaving;
 
-    if (!is_aborted(d) && !let_go(d, x, err)) {
-        if (err < 0)
+    d->leaving = NULL;
+    if (!is_aborted(d)) {
+        if (leaves)
+            let_go(d, x, err);
+        else if (err < 0)
             io_failed(d, err);
         else
             io_moved(d, x);
@@ -365,12 +374,9 @@ void usb_bot_cancel(struct usb_dev *usb, struct usb_xfer *x)
 
     if (d->served == x) { /* it ends when the disk has done with its memory */
         d->leaving = x;
-        if (d->direct)
-            blk_cancel(d->scsi.blk, &d->req);
-    } else if (d->in == x) {
-        end(&d->in, USB_CANCELLED);
-    } else if (d->out == x) {
-        end(&d->out, USB_CANCELLED);
+        blk_cancel(d->scsi.blk, &d->req);
+    } else if (d->in == x || d->out == x) {
+        cancelled(d, x);
     }
 }
 

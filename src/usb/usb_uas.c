@@ -361,8 +361,7 @@ static void moved(struct task *t, struct usb_xfer *x)
     }
 }
 
-/* Of one that was cancelled, what was begun is done to its end, so that a controller that takes it again, as after a
- * save, finds no half of it; but it may have failed, or not been begun. */
+/* One that was cancelled comes again with what is left of it, and so does the request, if that has failed. */
 static void let_go(struct task *t)
 {
     struct usb_xfer *x = t->leaving;
@@ -378,12 +377,12 @@ static void io_done(struct blk_req *req, int err)
     struct usb_xfer *x = t->served;
 
     if (came_back(t)) {
-        if (err < 0 && t->direct && x == t->leaving && !x->actual)
-            let_go(t); /* when it comes again, so does the request */
-        else if (err < 0)
-            failed(t, err);
-        else
+        if (err >= 0)
             moved(t, x);
+        else if (x != t->leaving)
+            failed(t, err);
+        if (err < 0 || wanted(t, x))
+            let_go(t);
     }
     go_on_after(t);
 }
@@ -598,8 +597,7 @@ static void cancel(struct usb_dev *usb, struct usb_xfer *x)
         usb_bot_cancel(usb, x);
     } else if (t->served == x) { /* it ends when the disk has done with its memory */
         t->leaving = x;
-        if (t->direct && !x->actual)
-            blk_cancel(scsi_of(t)->blk, &t->req);
+        blk_cancel(scsi_of(t)->blk, &t->req);
     } else if (*place_of(u, x) == x) {
         end(t, place_of(u, x), USB_CANCELLED);
     }

@@ -201,14 +201,18 @@ static uint8_t pattern(unsigned i, unsigned seed)
 
 static void fill(struct rig *r, unsigned tag, unsigned len, unsigned seed)
 {
+    uint8_t *p = fx_at(&r->f, DATA(tag));
+
     for (unsigned i = 0; i < len; i++)
-        ((uint8_t *)fx_at(&r->f, DATA(tag)))[i] = pattern(i, seed);
+        p[i] = pattern(i, seed);
 }
 
 static bool is_filled(struct rig *r, unsigned tag, unsigned len, unsigned seed)
 {
+    const uint8_t *p = fx_at(&r->f, DATA(tag));
+
     for (unsigned i = 0; i < len; i++) {
-        if (((uint8_t *)fx_at(&r->f, DATA(tag)))[i] != pattern(i, seed))
+        if (p[i] != pattern(i, seed))
             return false;
     }
     return true;
@@ -547,6 +551,50 @@ START_TEST(an_endpoint_stops_with_all_its_streams)
 }
 END_TEST
 
+/* A disk that hangs, but for what it is told to forget: a stop takes back what it is at, with what is there of it; and the
+ * rest comes when it does something again. What is no block goes through a buffer. */
+START_TEST(a_disk_that_hangs_holds_up_no_stop)
+{
+    static const uint32_t first[] = {0, 1000, 512, 33000}, moved[] = {0, 24, 0, 280}; /* until there is a block */
+    const uint32_t len = 150 * 512;
+    struct xhci_trb e;
+    struct rig r;
+
+    make(&r);
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(first); i++) {
+        const uint8_t cdb[10] = {i % 2 ? 0x28 : 0x2a, [8] = 150};
+        unsigned dci = i % 2 ? IN : OUT, kind = i / 2;
+        uint32_t rest = len - first[kind];
+
+        fill(&r, 4, len, kind);
+        if (i % 2)
+            memset(fx_at(&r.f, DATA(4)), 0, len);
+        queue(&r, STATUS, 4, ANSWER(4), 96);
+        send(&r, 4, cdb, 10);
+        if (first[kind])
+            queue(&r, dci, 4, DATA(4), first[kind]);
+        turn(&r);
+        queue(&r, dci, 4, DATA(4) + first[kind], rest);
+        for (unsigned n = 0; n < 3; n++) {
+            fx_put(&r.f, &r.f.command, 0, 0, (uint32_t)XHCI_STOP_ENDPOINT << 10 | r.slot << 24 | dci << 16);
+            fx_ring_bell(&r.f, 0, 0);
+            ck_assert(!fx_event(&r.f, &e)); /* it may still write to that memory */
+            fake_loop_turn(r.loop);
+            fx_turn(&r.f);
+            ck_assert(fx_event_of(&r.f, XHCI_EV_TRANSFER, &e));
+            ck_assert_uint_eq(e.status, (uint32_t)XHCI_STOPPED << 24 | (rest - moved[kind]));
+            ck_assert(fx_event_of(&r.f, XHCI_EV_COMMAND, &e));
+            fx_ring_bell(&r.f, r.slot, dci | 4 << 16);
+        }
+        turn(&r);
+        ck_assert_uint_eq(r.code[dci][4], XHCI_SUCCESS);
+        ck_assert_uint_eq(answer(&r, 4), 0);
+        ck_assert(is_filled(&r, 4, len, kind));
+    }
+    unmake(&r);
+}
+END_TEST
+
 START_TEST(streams_are_for_bulk_endpoints_and_few)
 {
     struct rig r;
@@ -643,7 +691,12 @@ START_TEST(tasks_survive_a_save)
     turn(&a);
     ck_assert_uint_eq(answer(&a, 6), RESPONSE(0));
     send(&a, 3, BYTES(0xee));
+    send(&a, 7, BYTES(0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0));
+    queue(&a, IN, 7, DATA(7), 1000); /* and the rest of a block */
+    turn(&a);
     rw(&a, 4, true, 0, 8);
+    queue(&a, IN, 7, DATA(7) + 1000, 3096);
+    queue(&a, STATUS, 7, ANSWER(7), 96);
     for (unsigned i = 0; i < 2; i++) {
         usb_disk_quiesce((i ? &b : &a)->dev, count, &quiet);
         xhci_quiesce((i ? &b : &a)->f.x, count, &quiet);
@@ -657,6 +710,8 @@ START_TEST(tasks_survive_a_save)
         fx_turn(&a.f);
     }
     ck_assert_uint_eq(quiet, 4);
+    xhci_resume(b.f.x);
+    fx_start(&b.f); /* as new */
     fake_machine_round_trip(&a.f.m, &b.f.m);
     memcpy(b.f.ram, a.f.ram, FX_RAM);
     memcpy(b.f.ring, a.f.ring, sizeof(b.f.ring));
@@ -675,6 +730,8 @@ START_TEST(tasks_survive_a_save)
     ck_assert_uint_eq(sense(&b, 3), 0x052000);
     ck_assert_uint_eq(answer(&b, 4), 0);
     ck_assert(is_filled(&b, 4, 4096, 5));
+    ck_assert_uint_eq(answer(&b, 7), 0);
+    ck_assert(is_filled(&b, 7, 4096, 5));
     unmake(&a);
     unmake(&b);
 }
@@ -724,6 +781,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, bad_units_are_refused);
     UNIT_TEST(s, errors_of_the_disk_are_told);
     UNIT_TEST(s, an_endpoint_stops_with_all_its_streams);
+    UNIT_TEST(s, a_disk_that_hangs_holds_up_no_stop);
     UNIT_TEST(s, streams_are_for_bulk_endpoints_and_few);
     UNIT_TEST(s, streams_end_with_their_contexts);
     UNIT_TEST(s, contexts_may_be_anything);

@@ -69,10 +69,12 @@ void xhci_slot_disable(struct xhci *x, struct xhci_slot *s)
 bool xhci_ep_make_streams(struct xhci_ep *ep)
 {
     ep->due = UINT32_MAX;
-    if (!ep->max_pstreams || ep->streams)
+    if (!ep->max_pstreams)
         return true;
-    ep->streams = calloc(XHCI_STREAMS, sizeof(ep->streams[0]));
-    for (unsigned i = 0; ep->streams && i < XHCI_STREAMS; i++)
+    if (!ep->streams)
+        ep->streams = calloc(XHCI_STREAMS, sizeof(ep->streams[0]));
+    ep->stream_count = ep->streams ? XHCI_STREAMS : 0;
+    for (unsigned i = 0; i < ep->stream_count; i++)
         ep->streams[i].id = (uint16_t)i;
     return ep->streams;
 }

@@ -87,12 +87,12 @@ struct xhci_ep;
 struct xhci_slot;
 struct xhci_td;
 
-/* A transfer ring's TD. Not saved. */
+/* A transfer ring's TD. */
 struct xhci_stream {
-    uint16_t id; /* 0: the endpoint's own ring */
-    bool busy;   /* td is with the device */
+    size_t moved; /* saved: bytes of the TD at its head, before it was taken back from the device */
+    uint16_t id;  /* 0: the endpoint's own ring */
+    bool busy;    /* td is with the device */
     struct xhci_td *td;
-    size_t moved; /* of the TD at its head, before that came back from a device that has to do with usb_dev_ops.request */
 };
 
 struct xhci_td_trb {
@@ -128,9 +128,10 @@ struct xhci_ep {
     /* The control endpoint, between its TDs. */
     uint8_t setup[8];
     bool has_setup, has_data; /* a setup came; and its data did */
-    /* Not saved. */
     struct xhci_stream own;
-    struct xhci_stream *streams; /* XHCI_STREAMS of them, from the first time on that it has some */
+    struct xhci_stream *streams; /* if it has some: */
+    uint32_t stream_count;       /* XHCI_STREAMS, else 0 */
+    /* Not saved. */
     uint32_t due;                /* bit per stream whose ring has something, maybe */
     unsigned busy;               /* TDs with the device */
 };

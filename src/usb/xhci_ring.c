@@ -81,11 +81,12 @@ void xhci_stream_trim(struct xhci_stream *stream)
 void xhci_ep_free(struct xhci_ep *ep)
 {
     free_td(ep->own.td);
-    for (unsigned i = 0; ep->streams && i < XHCI_STREAMS; i++)
+    for (unsigned i = 0; i < ep->stream_count; i++)
         free_td(ep->streams[i].td);
     free(ep->streams);
     ep->own.td = NULL;
     ep->streams = NULL;
+    ep->stream_count = 0;
 }
 
 static struct xhci_td *td_of(struct xhci *x, struct xhci_slot *s, struct xhci_ep *ep, struct xhci_stream *stream)

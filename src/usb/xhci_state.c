@@ -30,6 +30,8 @@ static const struct state_field intr_state[] = {
 static const struct state_field port_state[] = {
     STATE_UINT(struct xhci_port, sc), STATE_UINT(struct xhci_port, pmsc), STATE_END};
 
+static const struct state_field stream_state[] = {STATE_UINT(struct xhci_stream, moved), STATE_END};
+
 static const struct state_field ep_state[] = {
     STATE_UINT_MAX(struct xhci_ep, type, XHCI_EP_INTERRUPT_IN),
     STATE_UINT_MAX(struct xhci_ep, state, XHCI_EP_ERROR),
@@ -39,6 +41,8 @@ static const struct state_field ep_state[] = {
     STATE_BYTES(struct xhci_ep, setup),
     STATE_BOOL(struct xhci_ep, has_setup),
     STATE_BOOL(struct xhci_ep, has_data),
+    STATE_STRUCT(struct xhci_ep, own, stream_state),
+    STATE_LIST(struct xhci_ep, streams, stream_count, XHCI_STREAMS, stream_state),
     STATE_END,
 };
 
@@ -99,7 +103,8 @@ static int load_streams(struct xhci_slot *s, struct vz_error *err)
     for (unsigned i = 0; i < XHCI_EPS; i++) {
         struct xhci_ep *ep = &s->ep[i];
 
-        if (ep->max_pstreams && !xhci_is_bulk(ep->type))
+        if ((ep->max_pstreams && !xhci_is_bulk(ep->type)) ||
+            (ep->stream_count && (!ep->max_pstreams || ep->stream_count != XHCI_STREAMS)))
             return error_set(err, EINVAL, VZ_ERROR_RESTORE, "xhci: endpoint %u of slot %u cannot have streams", i, s->id);
         if (!xhci_ep_make_streams(ep))
             return error_set(err, ENOMEM, VZ_ERROR_NO_MEMORY, "out of memory");

@@ -123,14 +123,14 @@ static unsigned code_of(enum usb_result result)
     }
 }
 
-/* Where bytes are on the way of which nobody knows, as to a device of the host, they are not sent again. */
+/* What has been moved of a TD that comes again is not moved again. */
 static void note_moved(struct xhci_td *td)
 {
     td->xfer.actual += td->before;
     td->before = 0;
     if (td->xfer.setup)
         end_stage(td);
-    else if (td->device->ops->request)
+    else
         td->stream->moved = td->xfer.actual;
 }
 
