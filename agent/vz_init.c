@@ -12,15 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "init_net.h"
+
+#define PVPANIC_PORT     0x505
+#define PVPANIC_PANICKED 1
 
 #define DRIVERS_MAX 100
 #define TRIES       250 /* of 20 ms: until the device is there */
@@ -35,10 +40,14 @@ static void say(const char *what, int err)
     fprintf(stderr, "vz: %s: %s\n", what, strerror(err));
 }
 
-/* Nothing more can be done: the kernel's panic tells the host. */
+/* Nothing more can be done. The kernel panics when process 1 ends, but tells the host of it only by a driver, which may be
+ * what is missing; so this does, as that would (docs/specs.md). */
 static void give_up(const char *what, int err)
 {
     say(what, err);
+    sync();
+    if (ioperm(PVPANIC_PORT, 1, 1) == 0)
+        outb(PVPANIC_PANICKED, PVPANIC_PORT);
     exit(EXIT_FAILURE);
 }
 
@@ -63,12 +72,13 @@ static void read_setup(struct setup *ret)
         fclose(f);
 }
 
-static void load_drivers(void)
+/* How many there were. */
+static int load_drivers(void)
 {
     char path[32];
-    int fd;
+    int fd, i;
 
-    for (int i = 0; i < DRIVERS_MAX; i++) {
+    for (i = 0; i < DRIVERS_MAX; i++) {
         snprintf(path, sizeof(path), "/mod/%02d", i);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
@@ -78,12 +88,29 @@ static void load_drivers(void)
         close(fd);
         unlink(path);
     }
+    return i;
 }
 
 static void make(const char *path)
 {
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
         give_up(path, errno);
+}
+
+/* Of the kernel's own, or by one of so many drivers that the host has found for it. */
+static void need_virtiofs(int drivers)
+{
+    struct utsname u;
+    char what[320];
+
+    make("/root");
+    if (mount("none", "/root", "virtiofs", 0, NULL) == 0 || errno != ENODEV)
+        return; /* there is no such share: it was asked, at least */
+    uname(&u);
+    snprintf(what, sizeof(what), drivers ? "neither the kernel %s nor its folder of modules has virtiofs" :
+             "the kernel %s has no virtiofs of its own, and there is no lib/modules/%s, neither in the root nor beside "
+             "the kernel's folder nor on the host", u.release, u.release);
+    give_up(what, ENODEV);
 }
 
 static void mount_share(const char *tag, const char *path, unsigned long flags)
@@ -94,8 +121,6 @@ static void mount_share(const char *tag, const char *path, unsigned long flags)
     make(path);
     for (int i = 0; r < 0 && i < TRIES; i++) {
         r = mount(tag, path, "virtiofs", flags, NULL);
-        if (r < 0 && errno == ENODEV)
-            give_up("this kernel has no driver for virtiofs, nor has its folder of modules", ENODEV);
         if (r < 0)
             usleep(20000);
     }
@@ -283,7 +308,7 @@ int main(void)
     open_console();
     read_setup(&s);
     read_command_line(line);
-    load_drivers();
+    need_virtiofs(load_drivers());
     agent = open("/agent", O_RDONLY | O_CLOEXEC);
     mount_share(s.tag, s.overlay[0] ? "/lower" : "/root", s.overlay[0] ? MS_RDONLY : 0);
     if (s.overlay[0])

@@ -9,14 +9,27 @@
 #define MADV_COLLAPSE 25
 #endif
 
+/* What is small takes no more addresses than it needs: a process may be short of them. */
+static bool is_small(size_t len)
+{
+    return len < PAGES_HUGE / 2;
+}
+
+static size_t room_of(size_t len)
+{
+    return align_up(len, is_small(len) ? PAGES_SMALL : PAGES_HUGE);
+}
+
 static void *map_aligned(size_t len)
 {
-    size_t size = align_up(len, PAGES_HUGE), all = size + PAGES_HUGE;
+    size_t size = room_of(len), all = size + (is_small(len) ? 0 : PAGES_HUGE);
     uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                       -1, 0), *at;
 
     if (p == MAP_FAILED)
         return NULL;
+    if (is_small(len))
+        return p;
     at = (uint8_t *)align_up((uintptr_t)p, PAGES_HUGE);
     if (at > p)
         munmap(p, (size_t)(at - p));
@@ -31,8 +44,8 @@ void *pages_map(size_t len)
 {
     void *p = map_aligned(len);
 
-    if (p && len >= PAGES_HUGE / 2)
-        (void)madvise(p, align_up(len, PAGES_HUGE), MADV_HUGEPAGE);
+    if (p && !is_small(len))
+        (void)madvise(p, room_of(len), MADV_HUGEPAGE);
     return p;
 }
 
@@ -41,7 +54,7 @@ void *pages_reserve(size_t len)
     void *p = map_aligned(len);
 
     if (p)
-        (void)madvise(p, align_up(len, PAGES_HUGE), MADV_NOHUGEPAGE); /* some hosts give them unasked */
+        (void)madvise(p, room_of(len), MADV_NOHUGEPAGE); /* some hosts give them unasked */
     return p;
 }
 
@@ -64,5 +77,5 @@ void pages_give_back(void *p, size_t len)
 void pages_unmap(void *p, size_t len)
 {
     if (p)
-        munmap(p, align_up(len, PAGES_HUGE));
+        munmap(p, room_of(len));
 }

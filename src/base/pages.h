@@ -6,9 +6,11 @@
 
 #include "base/compiler.h"
 
-#define PAGES_HUGE ((size_t)2 << 20)
+#define PAGES_HUGE  ((size_t)2 << 20)
+#define PAGES_SMALL ((size_t)4096)
 
-/* len bytes (below PAGES_HUGE / 2 of small pages) at a multiple of PAGES_HUGE, or NULL. The host gives memory where it is touched. */
+/* len bytes at a multiple of PAGES_HUGE, or NULL; below PAGES_HUGE / 2 they are of small pages, at a multiple of
+ * PAGES_SMALL. The host gives memory where it is touched. */
 void *pages_map(size_t len) must_check;
 /* The same of small pages, for what may stay small: what is touched is what it takes. */
 void *pages_reserve(size_t len) must_check;

@@ -144,6 +144,18 @@ def test_what_is_wrong_is_said(tree, unpacked):
     assert r.status == 1 and "/nonexistent: No such file" in r.err, r
 
 
+def test_a_kernel_without_the_driver_ends_with_a_sentence(tree, unpacked, tmp_path):
+    """Its modules are nowhere, nor is the one by which it could tell of its panic."""
+    (tmp_path / "lone/boot").mkdir(parents=True)
+    shutil.copy(*unpacked("cloud").glob("boot/vmlinuz-*"), tmp_path / "lone/boot")
+    give_away(tree, tmp_path / "lone")
+    r = run(tree, kernel=tmp_path / "lone")
+    assert r.status == 3 and "panicked" in r.err, r
+    assert "has no virtiofs of its own, and there is no lib/modules/" in r.out, r
+    r = run(tree, "--", "true", kernel=tmp_path / "lone")  # its console is nobody's
+    assert r.status == 125 and "panicked" in r.err, r
+
+
 def test_a_printed_configuration_starts_the_same_machine(tree, unpacked, tmp_path):
     (tree / "sbin/init").write_text("#!/bin/sh\necho == the init; poweroff -f\n")
     (tree / "sbin/init").chmod(0o755)
