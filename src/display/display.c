@@ -99,6 +99,28 @@ bool display_is_watched(struct display *d, unsigned scanout)
     return watched;
 }
 
+bool display_is_awaited(struct display *d, unsigned scanout)
+{
+    struct display_scanout *s = &d->scanout[scanout];
+    struct display_view *v;
+    bool awaited = false;
+
+    lock(d);
+    LIST_FOREACH(v, &s->views, link)
+        awaited = awaited || !v->pending.damage.count;
+    s->late = !awaited;
+    unlock(d);
+    return awaited;
+}
+
+void display_call_when_taken(struct display *d, void (*fn)(void *arg), void *arg)
+{
+    lock(d);
+    d->taken = fn;
+    d->taken_arg = arg;
+    unlock(d);
+}
+
 /* ---- Viewers are told ----------------------------------------------------------------------- */
 
 static void damage_locked(struct display_scanout *s, const struct display_rect *rect)

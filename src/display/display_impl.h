@@ -43,6 +43,7 @@ struct display_scanout {
     struct display_rect rect;    /* of it */
     struct display_cursor cursor;
     bool changing;               /* reconfigured() has told of a beginning */
+    bool late;                   /* taken() is to be called when a viewer takes something */
     LIST_HEAD(, display_view) views;
 };
 
@@ -52,6 +53,8 @@ struct display {
     struct display_memory *memory;  /* constant */
     pthread_mutex_t lock;           /* over all scanouts and what views have to take; a leaf but for memory's */
     bool ended;
+    void (*taken)(void *arg);       /* NULL: nobody wants to know */
+    void *taken_arg;
     struct display_scanout scanout[DISPLAY_SCANOUTS_MAX];
 };
 

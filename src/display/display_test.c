@@ -220,6 +220,42 @@ START_TEST(a_view_hears_of_changes_once)
 }
 END_TEST
 
+static void on_taken(void *arg)
+{
+    *(unsigned *)arg += 1;
+}
+
+/* Only all viewers together let a change wait, and it is told once when that is over. */
+START_TEST(a_device_hears_when_a_viewer_is_ready_for_more)
+{
+    struct display *d = make(MIB);
+    struct display_image *image = display_image_new(d, 100, 50);
+    const struct display_rect all = {0, 0, 100, 50};
+    struct display_view *v = look(d, 0), *other = look(d, 0);
+    struct display_update u;
+    unsigned taken = 0;
+
+    display_call_when_taken(d, on_taken, &taken);
+    ck_assert(display_is_awaited(d, 0) && !display_is_awaited(d, 1));
+    display_show(d, 0, image, &all);
+    ck_assert(!display_is_awaited(d, 0));
+    ck_assert(display_view_update(v, &u));
+    ck_assert_uint_eq(taken, 1);
+    ck_assert(display_is_awaited(d, 0));
+    ck_assert(display_view_update(other, &u));
+    ck_assert_uint_eq(taken, 1);
+    display_damage(d, 0, &all);
+    ck_assert(!display_is_awaited(d, 0));
+    display_call_when_taken(d, NULL, NULL);
+    ck_assert(display_view_update(v, &u));
+    ck_assert_uint_eq(taken, 1);
+    display_view_free(v);
+    display_view_free(other);
+    display_image_unref(image);
+    display_unref(d);
+}
+END_TEST
+
 START_TEST(pictures_live_as_long_as_they_are_looked_at)
 {
     struct display *d = make(MIB);
@@ -334,6 +370,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, memory_is_bounded_and_used_again);
     UNIT_TEST(s, others_can_map_but_not_change_the_memory);
     UNIT_TEST(s, a_view_hears_of_changes_once);
+    UNIT_TEST(s, a_device_hears_when_a_viewer_is_ready_for_more);
     UNIT_TEST(s, pictures_live_as_long_as_they_are_looked_at);
     UNIT_TEST(s, who_reads_while_it_is_drawn_can_know);
     UNIT_TEST(s, cursors_are_seen);

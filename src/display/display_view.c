@@ -132,6 +132,9 @@ bool display_view_update(struct display_view *v, struct display_update *ret)
     ret->ended = d->ended;
     take_picture_locked(v, &p, ret);
     take_cursor_locked(v, &p, ret);
+    if (v->scanout->late && d->taken)
+        d->taken(d->taken_arg);
+    v->scanout->late = false;
     pthread_mutex_unlock(&d->lock);
     if (p.image)
         display_image_unref(before);

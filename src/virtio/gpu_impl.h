@@ -40,7 +40,9 @@ struct gpu_scanout {
     /* Of a blob: how the guest's pixels lie in it. */
     uint32_t format, stride, offset;
     struct display_image *frame; /* NULL: no blob is shown */
+    bool fresh;             /* the frame has not been shown yet */
     bool stale;             /* the frame is yet to be copied as a whole, and shown: when it is flushed, or looked at */
+    struct damage owed;     /* of the frame: flushed, and not copied yet, since no viewer waits */
     struct display_cursor cursor;
     uint32_t cursor_resource;
 };
@@ -56,6 +58,8 @@ struct gpu {
     uint32_t resources;
     uint64_t entries;   /* of all resources */
     uint64_t copied;    /* bytes in this turn, or what took as long */
+    struct loop_work taken;  /* a viewer has taken a picture, and there is a later one, */
+    struct loop_timer *late; /* which is copied by then */
 };
 
 /* ---- gpu_resource.c: functions that can fail return a response (VIRTIO_GPU_RESP_*) ----------- */
@@ -91,6 +95,8 @@ uint32_t gpu_set_scanout_blob(struct gpu *g, const struct virtio_gpu_set_scanout
 uint32_t gpu_flush(struct gpu *g, const struct virtio_gpu_resource_flush *c);
 /* Copy and show what SET_SCANOUT_BLOB has left for a flush that has not come, and what nobody has looked at before. */
 void gpu_scanouts_refresh(struct gpu *g);
+/* Copy what was flushed while no viewer waited: if one does now, or for whoever comes to the last picture. */
+void gpu_scanouts_settle(struct gpu *g, bool is_last);
 /* No scanout shows the resource any more. */
 void gpu_scanouts_forget(struct gpu *g, uint32_t resource);
 void gpu_scanouts_clear(struct gpu *g);

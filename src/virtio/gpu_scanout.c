@@ -2,7 +2,8 @@
 /* What the GPU's scanouts show, and their cursors. Sections of VIRTIO 1.2 in brackets.
  *
  * A 2D resource's image is shown as it is. A blob has none: a scanout that shows one has a frame, into which
- * is copied what is flushed, while somebody looks. */
+ * is copied what is flushed, while somebody looks, and as often as that takes it: a guest that flushes more often has
+ * the pictures between dropped. */
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -17,14 +18,20 @@ static struct display_rect rect_of(const struct virtio_gpu_rect *r)
 
 /* ---- Showing [5.7.6.8] ---------------------------------------------------------------------- */
 
+static void drop_frame(struct gpu_scanout *s)
+{
+    display_image_unref(s->frame);
+    s->frame = NULL;
+    s->stale = false;
+    s->owed.count = 0;
+}
+
 static void show_nothing(struct gpu *g, unsigned i)
 {
     struct gpu_scanout *s = &g->scanout[i];
 
     display_show(g->display, i, NULL, NULL);
-    display_image_unref(s->frame);
-    s->frame = NULL;
-    s->stale = false;
+    drop_frame(s);
     s->resource = 0;
 }
 
@@ -42,9 +49,7 @@ static void show_image(struct gpu *g, unsigned i, const struct gpu_resource *r,
     struct gpu_scanout *s = &g->scanout[i];
 
     display_show(g->display, i, r->image, rect);
-    display_image_unref(s->frame);
-    s->frame = NULL;
-    s->stale = false;
+    drop_frame(s);
     s->resource = r->id;
     s->rect = *rect;
 }
@@ -84,6 +89,27 @@ static void copy_part(struct gpu *g, struct gpu_scanout *s, const struct gpu_res
     display_image_end(s->frame);
 }
 
+/* Copy what is owed, if a viewer waits. Else it would only be exchanged for something later: the display says when a
+ * viewer has taken what it has been told of, and it is copied with the flush that comes next, or a little later. */
+static void settle(struct gpu *g, unsigned i, bool is_last)
+{
+    struct gpu_scanout *s = &g->scanout[i];
+
+    if (!s->owed.count || (!display_is_awaited(g->display, i) && !is_last))
+        return;
+    for (unsigned n = 0; n < s->owed.count; n++) {
+        copy_part(g, s, gpu_find(g, s->resource), &s->owed.rect[n]);
+        display_damage(g->display, i, &s->owed.rect[n]);
+    }
+    s->owed.count = 0;
+}
+
+void gpu_scanouts_settle(struct gpu *g, bool is_last)
+{
+    for (unsigned i = 0; i < g->scanouts; i++)
+        settle(g, i, is_last);
+}
+
 /* Show the frame. What nobody sees is not copied: it stays stale. */
 static void refresh(struct gpu *g, unsigned i)
 {
@@ -91,10 +117,14 @@ static void refresh(struct gpu *g, unsigned i)
     const struct display_rect all = {0, 0, s->rect.width, s->rect.height};
 
     s->stale = !display_is_watched(g->display, i);
-    if (!s->stale)
-        copy_part(g, s, gpu_find(g, s->resource), &all);
+    s->owed.count = 0;
+    if (!s->stale && s->fresh)
+        copy_part(g, s, gpu_find(g, s->resource), &all); /* before it is shown */
+    else if (!s->stale)
+        damage_add(&s->owed, &all);
+    s->fresh = false;
     display_show(g->display, i, s->frame, &all);
-    display_damage(g->display, i, &all);
+    settle(g, i, false);
 }
 
 void gpu_scanouts_refresh(struct gpu *g)
@@ -149,9 +179,11 @@ uint32_t gpu_set_scanout_blob(struct gpu *g, const struct virtio_gpu_set_scanout
     is.frame = frame_for(g, s, &is.rect);
     if (!is.frame)
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    is.fresh = s->fresh || is.frame != s->frame;
     if (is.frame != s->frame)
         display_image_unref(s->frame);
     is.stale = true;
+    is.owed.count = 0;
     *s = is;
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
@@ -174,9 +206,12 @@ static void flush_scanout(struct gpu *g, unsigned i, const struct gpu_resource *
         return;
     part.x -= s->rect.x;
     part.y -= s->rect.y;
-    if (r->blob)
-        copy_part(g, s, r, &part);
-    display_damage(g->display, i, &part);
+    if (!r->blob) {
+        display_damage(g->display, i, &part);
+        return;
+    }
+    damage_add(&s->owed, &part);
+    settle(g, i, false);
 }
 
 uint32_t gpu_flush(struct gpu *g, const struct virtio_gpu_resource_flush *c)
@@ -297,6 +332,7 @@ static bool load_blob(struct gpu *g, unsigned i, const struct gpu_resource *r)
         s->rect.height > DISPLAY_SIDE_MAX || !blob_fits(r, s))
         return false;
     s->frame = display_image_new(g->display, s->rect.width, s->rect.height);
+    s->fresh = true;
     if (s->frame)
         refresh(g, i);
     return s->frame != NULL;

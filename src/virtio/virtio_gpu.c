@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/le.h"
 #include "virtio/gpu_impl.h"
@@ -16,6 +17,8 @@ enum { QUEUE_CONTROL, QUEUE_CURSOR };
 #define CONFIG_AT(member)       offsetof(struct virtio_gpu_config, member)
 /* Copied in one turn of the loop, before others come to theirs. */
 #define TURN_BYTES (64 * MIB)
+/* A guest that flushes more often than its viewers look is waited for so long, since what it flushes is whole. */
+#define LATE_NS 10000000u
 
 static struct gpu *to_gpu(struct virtio_dev *dev)
 {
@@ -52,6 +55,27 @@ void virtio_gpu_set_wish(struct virtio_dev *dev, unsigned scanout, struct displa
 void virtio_gpu_watched(struct virtio_dev *dev)
 {
     gpu_scanouts_refresh(to_gpu(dev));
+    gpu_scanouts_settle(to_gpu(dev), false);
+}
+
+/* Any thread, of which a viewer's may not set timers. */
+static void on_taken(void *arg)
+{
+    struct gpu *g = arg;
+
+    loop_work_queue(g->dev.loop, &g->taken);
+}
+
+static void wait_for_flush(void *arg)
+{
+    struct gpu *g = arg;
+
+    loop_timer_arm(g->late, clock_mono_ns() + LATE_NS);
+}
+
+static void on_late(void *arg)
+{
+    gpu_scanouts_settle(arg, false);
 }
 
 /* The guest clears the event after it has asked for what has changed. If that has changed once more
@@ -146,6 +170,7 @@ static int gpu_init(struct virtio_dev *dev, const void *options, struct vz_error
 {
     const struct virtio_gpu_options *o = options;
     struct gpu *g = to_gpu(dev);
+    int r;
 
     g->display = o->display;
     g->scanouts = display_scanouts(o->display);
@@ -153,6 +178,11 @@ static int gpu_init(struct virtio_dev *dev, const void *options, struct vz_error
         g->scanout[i].wish = display_wish(o->display, i);
     store_le32(dev->config + CONFIG_AT(num_scanouts), g->scanouts);
     memset(dev->config_wmask + CONFIG_AT(events_clear), 0xff, 4);
+    r = loop_timer_create(dev->loop, on_late, g, &g->late);
+    if (r < 0)
+        return error_set(err, -r, VZ_ERROR_NO_MEMORY, "virtio-gpu: a timer: %s", strerror(-r));
+    g->taken = (struct loop_work){.fn = wait_for_flush, .arg = g};
+    display_call_when_taken(g->display, on_taken, g);
     return 0;
 }
 
@@ -160,6 +190,10 @@ static void gpu_fini(struct virtio_dev *dev)
 {
     struct gpu *g = to_gpu(dev);
 
+    gpu_scanouts_settle(g, true);
+    display_call_when_taken(g->display, NULL, NULL);
+    loop_work_cancel(dev->loop, &g->taken);
+    loop_timer_destroy(g->late);
     for (unsigned i = 0; i < g->scanouts; i++)
         display_image_unref(g->scanout[i].frame);
     gpu_resources_clear(g);

@@ -381,6 +381,7 @@ START_TEST(a_blob_that_nobody_sees_is_copied_for_who_comes)
         ck_assert_int_eq(display_view_new(r.display, 0, &r.view, NULL), 0);
         virtio_gpu_watched(r.v.dev);
         ck_assert_uint_eq(first_in_memory(&r, other), 0x123456);
+        ck_assert(display_view_update(r.view, &r.update));
         put_pixel(fv_at(&r.v, PIXELS), 67, pixel(0, 0)); /* from then on it is as it is flushed */
         ck_assert_uint_eq(first_in_memory(&r, other), 0x123456);
         ck_assert_uint_eq(flush(&r, 1, (struct virtio_gpu_rect){0, 0, 1, 1}), OK);
@@ -388,6 +389,60 @@ START_TEST(a_blob_that_nobody_sees_is_copied_for_who_comes)
     check_picture(&r, 0, 0, 64, 32);
     display_view_free(other);
     end(&r);
+}
+END_TEST
+
+/* The first pixel is drawn and flushed. What lies in the display's memory then? */
+static uint32_t flush_pixel(struct rig *r, uint32_t rgb)
+{
+    put_pixel(fv_at(&r->v, PIXELS), 67, rgb);
+    ck_assert_uint_eq(flush(r, 1, (struct virtio_gpu_rect){0, 0, 1, 1}), OK);
+    return first_in_memory(r, r->view);
+}
+
+/* What is flushed is copied for a viewer that waits; what comes before it has taken that, at the next flush after that, or
+ * a little later. */
+START_TEST(a_guest_that_is_faster_than_its_viewers_has_pictures_dropped)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+    struct display_view *other;
+    struct rig r;
+
+    begin(&r);
+    draw(&r, PIXELS, 256, 67, 64, 32);
+    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
+    check_picture(&r, 0, 0, 64, 32);
+    ck_assert_uint_eq(flush_pixel(&r, 1), 1);
+    ck_assert_uint_eq(flush_pixel(&r, 2), 1);
+    ck_assert_uint_eq(flush_pixel(&r, 3), 1);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK); /* nor is the next page */
+    ck_assert_uint_eq(first_in_memory(&r, r.view), 1);
+    ck_assert_int_eq(display_view_new(r.display, 0, &other, NULL), 0); /* who comes does not wait for others */
+    virtio_gpu_watched(r.v.dev);
+    ck_assert_uint_eq(first_in_memory(&r, r.view), 3);
+    ck_assert_uint_eq(flush_pixel(&r, 4), 3);
+    display_view_free(other);
+    ck_assert(display_view_update(r.view, &r.update)); /* with the next flush */
+    ck_assert_uint_eq(flush_pixel(&r, 5), 5);
+    ck_assert_uint_eq(flush_pixel(&r, 6), 5);
+    fv_turn(&r.v);
+    fake_loop_fire(r.v.m.loop);
+    ck_assert_uint_eq(first_in_memory(&r, r.view), 5);
+    ck_assert(display_view_update(r.view, &r.update)); /* none comes */
+    fv_turn(&r.v);
+    ck_assert(!display_view_update(r.view, &r.update));
+    ck_assert(fake_loop_fire(r.v.m.loop));
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(seen(&r.update, 0, 0), 6);
+    ck_assert_uint_eq(r.update.damage.rect[0].width, 1);
+    ck_assert_uint_eq(flush_pixel(&r, 7), 7);
+    ck_assert_uint_eq(flush_pixel(&r, 8), 7);
+    fv_destroy(&r.v); /* the last picture is there to be seen */
+    ck_assert_uint_eq(first_in_memory(&r, r.view), 8);
+    ck_assert(display_view_update(r.view, &r.update));
+    display_view_free(r.view);
+    display_unref(r.display);
 }
 END_TEST
 
@@ -746,6 +801,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_resource_that_is_gone_is_not_shown);
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
     UNIT_TEST(s, a_blob_that_nobody_sees_is_copied_for_who_comes);
+    UNIT_TEST(s, a_guest_that_is_faster_than_its_viewers_has_pictures_dropped);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);
     UNIT_TEST(s, the_guest_learns_what_the_host_wants);
     UNIT_TEST(s, a_wish_before_there_is_a_driver_does_not_hide_later_ones);
