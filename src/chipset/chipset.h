@@ -42,6 +42,7 @@ struct uart_options {
     uint32_t instance;
     struct char_dev *line;
     struct loop *loop;
+    bool restored; /* its state will be loaded: what is there for it waits until then */
 };
 #define UART_COM1_PORT 0x3f8
 #define UART_COM1_GSI  4

@@ -43,6 +43,7 @@ struct uart {
     bool thre_pending;    /* the THRE interrupt is wanted and not yet seen in IIR */
     bool timeout_pending;
     bool starved;         /* the host was told that there is no room */
+    bool to_be_loaded;    /* what it heard now would be lost */
 };
 
 static unsigned fifo_size(const struct uart *u)
@@ -307,7 +308,7 @@ static size_t on_room(void *arg)
     size_t room;
 
     device_lock(&u->dev);
-    room = u->mcr & MCR_LOOP || u->rx_count >= fifo_size(u) ? 0 : fifo_size(u) - u->rx_count;
+    room = u->to_be_loaded || u->mcr & MCR_LOOP || u->rx_count >= fifo_size(u) ? 0 : fifo_size(u) - u->rx_count;
     u->starved = !room;
     device_unlock(&u->dev);
     return room;
@@ -353,6 +354,7 @@ static int uart_loaded(void *object, struct vz_error *err)
 
     if (u->rx_count > fifo_size(u))
         return error_set(err, EINVAL, VZ_ERROR_INVALID, "uart: more bytes than the FIFO holds");
+    u->to_be_loaded = false;
     arm_timeout(u);
     if (u->tx_count)
         tx_flush(u);
@@ -420,6 +422,7 @@ int uart_create(struct bus *bus, const struct uart_options *o, struct uart **ret
     if (!u)
         return -ENOMEM;
     u->host = o->line;
+    u->to_be_loaded = o->restored;
     r = loop_timer_create(o->loop, on_timeout, u, &u->timer);
     if (!r)
         r = device_init(&u->dev, &uart_ops, bus, o->instance);

@@ -62,6 +62,7 @@ struct device_env {
     const uint8_t *identifier;         /* 16 bytes, the machine's */
     const char *label;                 /* its name; may be NULL */
     int stdio_read_fd, stdio_write_fd; /* for lines that lead to standard input and output */
+    bool restored;                     /* a saved state is loaded into the devices before the guest runs */
     struct child *nat;                 /* the process for networks behind NAT; NULL: this one */
     struct child *nbd;                 /* the same, for connections to NBD servers */
     /* Optional. In the middle of what the slot does, so it is for telling somebody. */

@@ -24,7 +24,8 @@ static int serial_open(struct device_slot *s, struct vz_error *err)
 static int uart_kind_create(struct device_slot *s, struct vz_error *err)
 {
     const struct uart_options o = {.port = UART_COM1_PORT, .gsi = UART_COM1_GSI,
-                                   .line = lines_dev(s, 0), .loop = s->env->loop};
+                                   .line = lines_dev(s, 0), .loop = s->env->loop,
+                                   .restored = s->env->restored};
     struct uart *uart;
     int r = uart_create(s->env->bus, &o, &uart);
 

@@ -97,7 +97,7 @@ static int build(struct vz_machine *m, const struct machine_file *file, struct v
 {
     const struct parts_owner owner = {.request = machine_on_request, .tell = machine_tell_device, .goes_on = goes_on,
                                       .opened = m->opened, .arg = m, .nat = m->nat.pid ? &m->nat : NULL,
-                                      .nbd = m->nbd_by,
+                                      .nbd = m->nbd_by, .restored = file != NULL,
                                       .map_memory = file && file->map_memory};
     struct parts *p = &m->parts;
     int r = parts_init(p, m->config, &owner, err);

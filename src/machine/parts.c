@@ -29,7 +29,8 @@ static int open_slots(struct parts *p, const struct parts_owner *owner, struct v
                                    .label = c->options.label,
                                    .stdio_read_fd = c->stdio_read_fd,
                                    .stdio_write_fd = c->stdio_write_fd, .tell = owner->tell, .goes_on = owner->goes_on,
-                                   .nat = owner->nat, .nbd = owner->nbd, .arg = owner->arg};
+                                   .nat = owner->nat, .nbd = owner->nbd, .arg = owner->arg,
+                                   .restored = owner->restored};
 
     if (device_slots_new(&env, &p->slots) < 0)
         return out_of_memory(err);

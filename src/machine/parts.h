@@ -29,6 +29,7 @@ struct parts_owner {
     /* What devices tell: see struct device_env. */
     void (*tell)(void *arg, const struct device_slot *s, const struct device_event *e);
     bool (*goes_on)(void *arg); /* see struct device_env */
+    bool restored; /* see struct device_env */
     /* Optional. Everything that the host has to give is open (see parts_init()): whoever wants the
      * process locked up closes the door here. 0; or -errno with err, and there is no machine. */
     int (*opened)(void *arg, struct vz_error *err);

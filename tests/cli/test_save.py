@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """vz run --save and --restore, with a guest of a few instructions."""
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -45,6 +46,31 @@ def test_a_machine_goes_on_where_it_was_saved(vz, guest, tmp_path, how):
     last = vz("run", "--restore", state, "--debug-exit-pass", "16")
     assert last.status == 0, last.err
     assert first + second + last.out == "." * COUNT + "!"
+
+
+# Writes a "." and then what it hears, until a "q".
+#   mov $'.', %al; mov $0x3f8, %dx; out %al, %dx; 1: mov $0x3fd, %dx; in %dx, %al; test $1, %al; jz 1b; mov $0x3f8, %dx;
+#   in %dx, %al; out %al, %dx; cmp $'q', %al; jne 1b; mov $0x10, %al; out %al, $0xf4; hlt
+ECHO = bytes.fromhex("b02e" "66baf803" "ee" "66bafd03" "ec" "a801" "74f7" "66baf803" "ec" "ee" "3c71" "75ed" "b010" "e6f4"
+                     "f4")
+
+
+def test_what_is_typed_before_memory_is_loaded_is_heard(vz, tiny_kernel, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    state = tmp_path / "state"
+    part("--kernel", tiny_kernel(ECHO), "--memory", "64M", "--accel", "soft", "--debug-exit-pass", "16", "--save", state,
+         dots=1)
+    restore = [VZ, "run", "--restore", str(state), "--debug-exit-pass", "16"]
+    text = b"more than a FIFO has room for, at once" + b"q"
+    p = subprocess.run(restore, input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120 * SLOWER)
+    assert p.returncode == 0 and p.stdout == text, p
+    ours, its = pty.openpty()
+    p = subprocess.Popen(restore, stdin=its, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.write(ours, text)
+    out, err = p.communicate(timeout=120 * SLOWER)
+    os.close(ours)
+    os.close(its)
+    assert p.returncode == 0 and out == text, (out, err)
 
 
 def test_a_passphrase_goes_along(vz, guest, tmp_path, monkeypatch):
