@@ -180,6 +180,36 @@ stat -c '%a %u:%g %F' x/usr/bin/p x/dev/null >seen
     assert not os.stat(work / "x/usr/bin/p").st_mode & 0o6000
 
 
+@needs("rpmbuild", "rpm")
+def test_an_rpm_package_is_built(at_work):
+    """By the guest's root, with files of others and set-ID bits, and unpacked as root does."""
+    work = at_work("""
+cat >p.spec <<'END'
+Name: p
+Version: 1
+Release: 1
+Summary: p
+License: none
+%description
+p
+%install
+mkdir -p %{buildroot}/usr/bin; cp /usr/bin/true %{buildroot}/usr/bin/p; ln -s p %{buildroot}/usr/bin/q
+%files
+%attr(6755,root,user) /usr/bin/p
+/usr/bin/q
+END
+mkdir -p tmp db root/etc && cp /etc/passwd /etc/group root/etc
+as() { "$@" >log 2>&1 || { cat log; exit 1; }; }
+as rpmbuild -bb --define '_topdir /work/top' --define '_tmppath /work/tmp' --define '_dbpath /work/db' \\
+    --define '__os_install_post %{nil}' p.spec
+as rpm --root /work/root --dbpath /db --initdb
+as rpm --root /work/root --dbpath /db -i --nodeps --ignorearch --ignoreos top/RPMS/*/p-1-1.*.rpm
+rpm --root /work/root --dbpath /db -q --qf '%{NAME} %{VERSION}\\n' p >seen 2>log; stat -c '%a %u:%g %F' root/usr/bin/p >>seen; cmp root/usr/bin/q /usr/bin/true
+""")
+    assert (work / "seen").read_text() == "p 1\n6755 0:1000 regular file\n"
+    assert not os.stat(work / "root/usr/bin/p").st_mode & 0o6000
+
+
 @needs("npm")
 def test_npm_installs(at_work):
     """Packages that are there, for there is no network: their dependencies on each other, links and scripts."""
