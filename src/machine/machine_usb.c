@@ -96,8 +96,6 @@ struct usb_op {
     struct loop_fd *dialled;
     struct loop_timer *late;
     char uuid[VZ_USB_UUID_TEXT_MAX];  /* detach */
-    unsigned index;                   /* of the slot that goes, */
-    bool hosts;                       /* which is a device of the host */
 };
 
 /* ---- Attaching ------------------------------------------------------------------------------ */
@@ -319,14 +317,23 @@ int vz_machine_attach_usb_device_wait(struct vz_machine *m, struct vz_storage_de
 
 /* ---- Detaching ------------------------------------------------------------------------------ */
 
-static void forget(struct vz_machine *m, unsigned index)
+static bool is_gone(struct vz_machine *m, const char *list, unsigned index)
 {
-    unsigned count = m->config->storage_devices.count;
+    return !m->parts.slots || !device_slots_find(m->parts.slots, list, index);
+}
 
-    if (index < count)
-        return;
-    vz_storage_device_unref(m->usb[index - count]);
-    m->usb[index - count] = NULL;
+void usb_forget(struct vz_machine *m)
+{
+    for (unsigned i = 0; i < MACHINE_USB_MAX; i++) {
+        if (is_gone(m, "storageDevices", m->config->storage_devices.count + i)) {
+            vz_storage_device_unref(m->usb[i]);
+            m->usb[i] = NULL;
+        }
+        if (is_gone(m, "usbDevices", m->config->usb_devices.count + i)) {
+            vz_usb_device_unref(m->usb_host[i]);
+            m->usb_host[i] = NULL;
+        }
+    }
 }
 
 static void on_left(void *arg)
@@ -334,10 +341,7 @@ static void on_left(void *arg)
     struct usb_op *op = arg;
 
     LIST_REMOVE(op, link);
-    if (op->hosts)
-        usb_host_forget(op->work.machine);
-    else
-        forget(op->work.machine, op->index);
+    usb_forget(op->work.machine);
     machine_complete_work(&op->work, NULL);
 }
 
@@ -348,8 +352,6 @@ static int detach(struct vz_machine *m, void *arg, struct vz_error *err)
 
     if (!s)
         return error_set(err, ENOENT, VZ_ERROR_DEVICE_NOT_FOUND, "the machine has no USB device %s", op->uuid);
-    op->index = s->index;
-    op->hosts = s->kind == &usb_host_kind;
     LIST_INSERT_HEAD(&m->usb_ops, op, link);
     device_slots_unplug(m->parts.slots, s, on_left, op);
     return 0;
@@ -646,7 +648,5 @@ void machine_forget_usb(struct vz_machine *m)
         LIST_REMOVE(op, link);
         machine_complete_work(&op->work, &ended);
     }
-    for (unsigned i = 0; i < MACHINE_USB_MAX; i++)
-        forget(m, m->config->storage_devices.count + i);
-    usb_host_forget(m);
+    usb_forget(m);
 }

@@ -26,16 +26,6 @@ struct device_slot *usb_host_at(struct vz_machine *m, unsigned i)
     return s && !s->leaving ? s : NULL;
 }
 
-void usb_host_forget(struct vz_machine *m)
-{
-    for (unsigned i = 0; i < MACHINE_USB_MAX; i++) {
-        if (m->parts.slots && device_slots_find(m->parts.slots, "usbDevices", m->config->usb_devices.count + i))
-            continue;
-        vz_usb_device_unref(m->usb_host[i]);
-        m->usb_host[i] = NULL;
-    }
-}
-
 int usb_host_describe(struct vz_machine *m, struct vz_config *c)
 {
     struct object_list *l = &c->usb_devices;
@@ -165,7 +155,7 @@ int vz_machine_attach_usb_host_device_wait(struct vz_machine *m, struct vz_usb_d
 
 static void on_out(void *arg)
 {
-    usb_host_forget(arg);
+    usb_forget(arg);
 }
 
 static void take_out(void *arg)
