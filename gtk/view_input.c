@@ -226,6 +226,21 @@ static gboolean position(VzMachineView *view, GdkEvent *event, double *x, double
     return gtk_widget_translate_coordinates(GTK_WIDGET(native), GTK_WIDGET(view), sx - tx, sy - ty, x, y);
 }
 
+static void move_to(VzMachineView *view, double x, double y)
+{
+    view->input.x = x;
+    view->input.y = y;
+    if (has(view, VZ_CHANNEL_HAS_POINTER) && !view_channel_is_behind(&view->channel))
+        send_pointer(view, FALSE);
+}
+
+/* A pointer that comes from elsewhere, or stays where a window appears, has not moved here yet. */
+static void on_enter(GtkEventController *controller, double x, double y, VzMachineView *view)
+{
+    if (view->channel.fd >= 0 && !view->input.captured)
+        move_to(view, x, y);
+}
+
 static gboolean on_motion(VzMachineView *view, GdkEvent *event)
 {
     double x, y;
@@ -234,14 +249,10 @@ static gboolean on_motion(VzMachineView *view, GdkEvent *event)
         return FALSE;
     if (view->input.made_up)
         make_up_modifiers(view, gdk_event_get_modifier_state(event));
-    if (view->input.captured) {
+    if (view->input.captured)
         move_captured(view, x, y);
-        return TRUE;
-    }
-    view->input.x = x;
-    view->input.y = y;
-    if (has(view, VZ_CHANNEL_HAS_POINTER) && !view_channel_is_behind(&view->channel))
-        send_pointer(view, FALSE);
+    else
+        move_to(view, x, y);
     return TRUE;
 }
 
@@ -476,10 +487,13 @@ static void on_no_focus(GtkEventController *controller, VzMachineView *view)
 void view_input_set_up(VzMachineView *view)
 {
     GtkEventController *all = gtk_event_controller_legacy_new(), *focus = gtk_event_controller_focus_new();
+    GtkEventController *motion = gtk_event_controller_motion_new();
 
     g_signal_connect(all, "event", G_CALLBACK(on_event), view);
+    g_signal_connect(motion, "enter", G_CALLBACK(on_enter), view);
     g_signal_connect(focus, "enter", G_CALLBACK(on_focus), view);
     g_signal_connect(focus, "leave", G_CALLBACK(on_no_focus), view);
     gtk_widget_add_controller(GTK_WIDGET(view), all);
     gtk_widget_add_controller(GTK_WIDGET(view), focus);
+    gtk_widget_add_controller(GTK_WIDGET(view), motion);
 }

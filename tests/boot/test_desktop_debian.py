@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Debian with Xfce and its SPICE agent, as `make demo-desktop` has it, on two displays: it follows its viewers' sizes, and what is
-drawn is seen. A quarter of an hour, and the network, so only where VZ_LONG asks for it."""
+drawn is seen; files dropped on a viewer are in the user's folder. A quarter of an hour, and the network, so only where VZ_LONG
+asks for it."""
+import hashlib
 import os
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -16,6 +19,7 @@ from conftest import LONG, ROOT, SLOWER, VZ
 sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
 from machines import Control  # noqa: E402
 from pattern_picture import Pattern, Screen  # noqa: E402
+from viewer_channel import FILE  # noqa: E402
 
 pytestmark = pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes minutes and the network: VZ_LONG=1")
 
@@ -137,3 +141,25 @@ def test_the_desktop_follows_its_viewers(screens, drawing):
     screens[0].resize(*FIRST)
     show(screens, drawing, FIRST, SECOND)
     assert screens[0].memory_taken() <= taken + (1 << 20)
+
+
+GOES_ON, ARRIVED = range(2)
+
+
+def test_files_that_are_dropped_arrive(screens, tmp_path):
+    """By spice-vdagent, which puts them where the user's desktop has its files."""
+    channel = screens[0].channel
+    for number, (name, size) in enumerate((("Brief, \u00e4 \u6f22.txt", 100), ("large", (3 << 20) + 1), ("a piece", 65536), ("empty", 0))):
+        path = tmp_path / name
+        path.write_bytes(os.urandom(size))
+        with open(path, "rb") as f:
+            channel.send_file(number, name, f.fileno())
+        channel.socket.settimeout(LIMIT_S)
+        state = GOES_ON
+        while state == GOES_ON:
+            data, _ = channel.wait(FILE)
+            state, which, done, total = struct.unpack_from("=xxxxIQQQ", data)
+            assert which == number and done <= total == size
+        assert state == ARRIVED, (name, state)
+        found = ok("exec", NAME, "--user", "debian", "--", "find", "/home/debian", "-name", name, "-exec", "sha256sum", "{}", "+")
+        assert found.startswith(hashlib.sha256(path.read_bytes()).hexdigest()), (name, found)

@@ -15,6 +15,7 @@ import guest_drivers
 from conftest import BUILD, LONG, PATIENT, ROOT, SLOWER, VZ
 
 sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
+import sway  # noqa: E402
 import x_display  # noqa: E402
 from machines import Control, home  # noqa: E402, F401
 
@@ -229,6 +230,112 @@ def test_on_wayland_the_guest_has_the_monitors_pixels(kernels, initrd, tmp_path,
     finally:
         m.close()
         compositor.close()
+
+
+@pytest.fixture
+def seat(tmp_path):
+    """Wayland with a keyboard and a pointer."""
+    if not sway.is_possible():
+        pytest.skip("sway is not installed, or root's and no user namespace may be made")
+    folder = tmp_path / "sway"
+    folder.mkdir()
+    c = sway.Compositor(folder)
+    yield c
+    c.close()
+
+
+def test_on_wayland_keys_are_where_they_are_and_never_stuck(kernels, initrd, seat):
+    keyboard = seat.input
+    m = Machine(seat, kernels["amd64"], initrd, "--pointer")
+    try:
+        first_mode(m, 1)
+        for layout in "us", "de", "fr", "us(dvorak)", "ru":
+            keyboard.layout(layout)
+            keyboard.type(16, 44, 86, 39, 100)
+            m.keys([(c, v) for c in (16, 44, 86, 39, 100) for v in (1, 0)])
+        keyboard.layout("us")
+        # The compositor's own keys are the guest's.
+        keyboard.key(125, 1)
+        keyboard.modifiers(sway.SUPER)
+        keyboard.type(45)
+        keyboard.modifiers(0)
+        keyboard.key(125, 0)
+        m.keys([(125, 1), (45, 1), (45, 0), (125, 0)])
+        for code in 29, 42, 30:
+            keyboard.key(code, 1)
+        keyboard.modifiers(sway.CTRL | sway.SHIFT)
+        m.keys([(29, 1), (42, 1), (30, 1)])
+        seat.tell("workspace", "2")  # the focus goes, with keys held
+        m.keys_in_any_order((29, 0), (30, 0), (42, 0))
+        for code in 30, 42:
+            keyboard.key(code, 0)
+        keyboard.modifiers(sway.CTRL)
+        keyboard.key(125, 1)
+        keyboard.modifiers(sway.SUPER | sway.CTRL)
+        keyboard.modifiers(sway.SUPER)
+        keyboard.type(45)  # is the compositor's here
+        keyboard.modifiers(sway.CTRL)
+        keyboard.key(125, 0)
+        m.keys([])
+        assert seat.has_taken()
+        seat.tell("workspace", "1")  # and comes back with Ctrl held
+        time.sleep(0.3)
+        keyboard.type(46)
+        m.keys([(LEFT_CTRL, 1), (46, 1), (46, 0)])
+        keyboard.key(29, 0)
+        keyboard.modifiers(0)
+        m.keys([(LEFT_CTRL, 0)])
+        keyboard.key(30, 1)
+        m.keys([(30, 1)])
+        os.kill(seat.window_pid(), signal.SIGKILL)  # the window dies with a key held
+        m.keys([(30, 0)])
+    finally:
+        m.close()
+
+
+def test_on_wayland_the_pointer_is_where_the_users_is(kernels, initrd, seat):
+    pointer = seat.input
+    m = Machine(seat, kernels["amd64"], initrd, "--pointer")
+    try:
+        width, height, _ = first_mode(m, 1)
+        top = sway.HEIGHT - height  # the window fills the screen, and its bar is above
+        assert width == sway.WIDTH and 20 < top < 100
+
+        def goes_to(x, y):
+            pointer.move(width // 3, top + height // 3)
+            m.events("abs", 2)
+            pointer.move(x, top + y)
+            assert dict(m.events("abs", 2)) == {ABS_X: round(x * 32767 / (width - 1)), ABS_Y: round(y * 32767 / (height - 1))}
+
+        for x, y in ((width // 2, height // 2), (16, 16), (width - 17, height - 17), (16, height - 17), (width - 17, 16)):
+            goes_to(x, y)
+        seat.tell("fullscreen", "enable")
+        m.wait(f"mode {sway.WIDTH} {sway.HEIGHT}")
+        top, height = 0, sway.HEIGHT
+        for x, y in ((0, 0), (width - 1, height - 1), (0, height - 1), (width - 1, 0)):
+            goes_to(x, y)
+        seat.tell("fullscreen", "disable")
+        m.wait(f"mode {sway.WIDTH}")
+        m.settle()
+        pointer.move(300, 300)
+        m.settle()
+        for code in 272, 274, 273, 275, 276:
+            pointer.button(code, 1)
+            pointer.button(code, 0)
+        m.keys([(c, v) for c in (272, 274, 273, 275, 276) for v in (1, 0)])
+        for _ in range(10):
+            pointer.wheel(-1)
+        rel = []
+        while sum(v for c, v in rel if c == REL_WHEEL) < 10:  # GDK may make one of several
+            rel += m.events("rel", 1)
+        assert sum(v for c, v in rel if c == REL_WHEEL) == 10 and sum(v for c, v in rel if c == REL_WHEEL_HI_RES) == 1200
+        pointer.button(BTN_LEFT, 1)
+        m.keys([(BTN_LEFT, 1)])
+        seat.tell("workspace", "2")  # with a button held
+        m.keys([(BTN_LEFT, 0)])
+        pointer.button(BTN_LEFT, 0)
+    finally:
+        m.close()
 
 
 def test_at_scale_2_the_guest_has_the_monitors_pixels(machine, screen):
