@@ -13,7 +13,7 @@
 
 #include <linux/sockios.h>
 
-#define HELLO_MS 1000 /* the machine's thread sends it at once */
+#define HELLO_MS 5000 /* its thread sends it at once, on a host that is not busy */
 
 /* The descriptor that came along, or -1. */
 static int take_fd(struct msghdr *m)

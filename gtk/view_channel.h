@@ -28,7 +28,7 @@ union view_message {
 
 enum view_received { VIEW_NOTHING, VIEW_MESSAGE, VIEW_OVER };
 
-/* Waits for the first message, a second at most. fd is the channel's in any case. False: *ret is closed. */
+/* Waits for the first message, some seconds at most. fd is the channel's in any case. False: *ret is closed. */
 bool view_channel_open(struct view_channel *ret, int fd);
 void view_channel_close(struct view_channel *c); /* also one that is closed */
 

@@ -150,13 +150,15 @@ struct vz_channel_size { /* as vz_machine_reconfigure_display() */
 
 struct vz_channel_next_copied {
     uint32_t kind;
+    uint32_t others; /* 1: from now on also what other viewers and programs have on offer, as if it were the guest's */
 };
 
 struct vz_channel_copied {
     uint32_t kind;
     uint32_t agent; /* there is one in the guest */
     struct {
-        uint32_t types;  /* bits of VZ_CLIPBOARD_BIT(); 0: it is not the guest who has copied last, if anybody has */
+        uint32_t types;  /* bits of VZ_CLIPBOARD_BIT(); 0: it is not the guest who has copied last, if anybody has,
+                          * nor one of the others */
         uint32_t serial; /* another one for each time it copies */
     } selection[2];
 };

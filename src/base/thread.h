@@ -10,13 +10,14 @@
 #include "base/compiler.h"
 
 /* What a thread does, and so what it asks of the host. THREAD_FREE: anything, until it says otherwise. NAT and NAMES are
- * processes of their own (src/child/): a guest's way to the network, and who reads resolv.conf for it. SOUND moves samples, in a
+ * processes of their own (src/child/): a guest's way to the network, and who reads resolv.conf for it. So is VNC
+ * (tools/vz/vnc/), which talks to viewers from afar. SOUND moves samples, in a
  * thread that PipeWire makes. VIEW talks to a
  * viewer, and reads files that it hands over. TALK and the last three are a program's own, which it locks itself: TALK has
  * open connections, SERVE takes more of them and reads files of one folder, WATCH looks at files and connects to a
  * machine's socket, CONTROL has a user's orders. */
 #define THREAD_KINDS_LIST(X)                                                                                   \
-    X(FREE) X(LOOP) X(CPU) X(DISK) X(NBD) X(SHARE) X(STUBS) X(SAVE) X(USB) X(NAT) X(NAMES) X(SOUND)            \
+    X(FREE) X(LOOP) X(CPU) X(DISK) X(NBD) X(SHARE) X(STUBS) X(SAVE) X(USB) X(NAT) X(NAMES) X(VNC) X(SOUND)     \
     X(TALK) X(VIEW) X(SERVE) X(WATCH) X(CONTROL)
 enum thread_kind {
 #define X(name) THREAD_##name,

@@ -25,7 +25,8 @@ struct channel_clipboard {
     struct vz_clipboard *party;
     pthread_mutex_t lock; /* of what follows; then the machine's */
     unsigned refs;        /* the channel's, and one of each that it gets */
-    bool asked;           /* the viewer waits for COPIED */
+    bool asked;           /* the viewer waits for COPIED, */
+    bool others;          /* and wants to hear of those, too */
     struct vz_channel_copied is, told;
     int got[GOT_MAX];     /* what it was sent last, the oldest at got_next; -1: less than that */
     unsigned got_next;
@@ -63,7 +64,8 @@ static void look(struct channel_clipboard *c, struct vz_clipboard *party, unsign
     if (vz_clipboard_get_state(party, &state, NULL) == 0) {
         c->is.agent = state.agent;
         for (unsigned s = 0; s < CLIPBOARD_SELECTIONS; s++) {
-            c->is.selection[s].types = state.is_guest[s] ? state.types[s] : 0;
+            c->is.selection[s].types =
+                state.is_guest[s] || (c->others && !state.is_own[s]) ? state.types[s] : 0;
             c->is.selection[s].serial += (anew >> s) & 1;
         }
         tell_locked(c);
@@ -81,14 +83,21 @@ static void on_agent(void *arg, struct vz_clipboard *party, bool there)
     look(arg, party, 0);
 }
 
-void channel_clipboard_next(struct channel_clipboard *c)
+void channel_clipboard_next(struct channel_clipboard *c, const struct vz_channel_next_copied *m)
 {
+    bool anew;
+
     if (!c)
         return;
     pthread_mutex_lock(&c->lock);
+    anew = m->others && !c->others;
+    c->others = c->others || m->others;
     c->asked = true;
-    tell_locked(c);
+    if (!anew)
+        tell_locked(c);
     pthread_mutex_unlock(&c->lock);
+    if (anew)
+        look(c, c->party, 0);
 }
 
 void channel_clipboard_copy(struct channel_clipboard *c, const struct vz_channel_copy *m)

@@ -19,7 +19,7 @@ void channel_clipboard_free(struct channel_clipboard *c);
 uint32_t channel_clipboard_number(const struct channel_clipboard *c);
 
 /* Messages of a viewer. c: NULL is fine. fd: came along and stays the caller's; -1: none. */
-void channel_clipboard_next(struct channel_clipboard *c);
+void channel_clipboard_next(struct channel_clipboard *c, const struct vz_channel_next_copied *m);
 void channel_clipboard_get(struct channel_clipboard *c, const struct vz_channel_get *m);
 void channel_clipboard_copy(struct channel_clipboard *c, const struct vz_channel_copy *m);
 void channel_clipboard_pasted(struct channel_clipboard *c, const struct vz_channel_pasted *m, int fd);

@@ -31,6 +31,7 @@ union message {
     struct vz_channel_pointer pointer;
     struct vz_channel_touches touches;
     struct vz_channel_size size;
+    struct vz_channel_next_copied next_copied;
     struct vz_channel_get get;
     struct vz_channel_copy copy;
     struct vz_channel_pasted pasted;
@@ -214,6 +215,8 @@ static size_t length_of(uint32_t kind)
         return sizeof(struct vz_channel_touches);
     case VZ_CHANNEL_SIZE:
         return sizeof(struct vz_channel_size);
+    case VZ_CHANNEL_NEXT_COPIED:
+        return sizeof(struct vz_channel_next_copied);
     case VZ_CHANNEL_GET:
         return sizeof(struct vz_channel_get);
     case VZ_CHANNEL_COPY:
@@ -249,7 +252,7 @@ static int take(struct vz_display_channel *c, const union message *m, int fd)
         (void)!vz_machine_reconfigure_display(c->machine, c->device, c->display, m->size.width, m->size.height, NULL);
         break;
     case VZ_CHANNEL_NEXT_COPIED:
-        channel_clipboard_next(c->clipboard);
+        channel_clipboard_next(c->clipboard, &m->next_copied);
         break;
     case VZ_CHANNEL_GET:
         channel_clipboard_get(c->clipboard, &m->get);

@@ -361,7 +361,7 @@ static const struct attempt attempts[] = {
     {"namespace", try_namespace, 0}, {"setuid", try_setuid, 0}, {"setfsuid", try_setfsuid, ORDERS},
     {"prctl", try_capabilities, 0},
     {"connect", try_connect, READS}, {"bind", try_bind, ORDERS}, {"listen", try_listen, ORDERS},
-    {"accept", try_accept, SANDBOX_KIND(LOOP) | SANDBOX_KIND(SERVE) | ORDERS}, {"pidfd_open", try_pidfd, 0},
+    {"accept", try_accept, SANDBOX_KIND(LOOP) | SANDBOX_KIND(VNC) | SANDBOX_KIND(SERVE) | ORDERS}, {"pidfd_open", try_pidfd, 0},
     {"pidfd_getfd", try_others_descriptor, 0}, {"pidfd_send_signal", try_signal_by_descriptor, 0},
     {"rt_sigqueueinfo", try_queue_signal, 0}, {"process_vm_writev", try_write_other, 0},
     {"/proc/PID/mem", try_open_other_memory, 0}, {"execveat", try_exec_file, 0}, {"mount", try_mount, 0},
@@ -386,10 +386,10 @@ static bool is_programs(enum thread_kind kind)
     return kind >= THREAD_TALK;
 }
 
-/* It has no threads: it locks itself. */
+/* It locks itself. */
 static bool is_process(enum thread_kind kind)
 {
-    return kind == THREAD_NAT || kind == THREAD_NAMES;
+    return kind == THREAD_NAT || kind == THREAD_NAMES || kind == THREAD_VNC;
 }
 
 static void *attack(void *arg)

@@ -27,8 +27,8 @@
 
 enum {
     PROGRAM = K(TALK) | K(VIEW) | K(SERVE) | K(WATCH) | K(CONTROL),
-    EVERY = K(LOOP) | K(CPU) | K(DISK) | K(NBD) | K(SHARE) | K(STUBS) | K(SAVE) | K(USB) | K(NAT) | K(SOUND) |
-            PROGRAM, /* but for NAMES, which does one thing */
+    EVERY = K(LOOP) | K(CPU) | K(DISK) | K(NBD) | K(SHARE) | K(STUBS) | K(SAVE) | K(USB) | K(NAT) | K(VNC) |
+            K(SOUND) | PROGRAM, /* but for NAMES, which does one thing */
     ALL = EVERY & ~K(NAT), /* and who makes no threads, and never waits but for descriptors */
     /* What devices do in the middle of a guest's register write is done on a CPU's thread. */
     DEVICES = K(LOOP) | K(CPU),
@@ -117,7 +117,7 @@ static const struct sandbox_row rows[] = {
     CALL(epoll_ctl, DEVICES | K(NAT) | K(SOUND), "what the loop watches"),
     CALL(epoll_create1, K(NAT) | K(CONTROL), "a network that comes later"),
     CALL(timerfd_settime, DEVICES | K(NAT) | K(SOUND) | K(WATCH), "device timers; those of TCP; when a sound server is late"),
-    CALL(pipe2, K(LOOP) | K(SERVE) | K(WATCH), "the child that writes memory says that it has nothing else open"),
+    CALL(pipe2, K(LOOP) | K(VNC) | K(SERVE) | K(WATCH), "the child that writes memory says that it has nothing else open"),
     CALL(eventfd2, K(LOOP) | SOCKETS, "a pause, a save, a connection"),
     NEEDS(SANDBOX_KVM, eventfd2, DEVICES | K(SHARE), 0, "a device's first message to KVM, from whichever thread it is", {0}),
     CALL(timerfd_create, K(LOOP) | K(NAT) | K(SOUND), "a device timer; a network's; a stream's"),
@@ -127,7 +127,7 @@ static const struct sandbox_row rows[] = {
     CALL(dup, K(LOOP) | K(SHARE) | SOCKETS, "descriptors handed on"),
     /* ---- Threads and processes ---- */
     REFUSE(clone3, EVERY, ENOSYS, "its flags cannot be looked at: the C library takes clone() then"),
-    CALL_IF(clone, THREADS | K(SHARE) | K(NBD), 0, "threads of this process", WITH(0, THREAD_FLAGS), WITHOUT(0, NAMESPACES | CLONE_PTRACE)),
+    CALL_IF(clone, THREADS | K(SHARE) | K(NBD) | K(VNC), 0, "threads of this process", WITH(0, THREAD_FLAGS), WITHOUT(0, NAMESPACES | CLONE_PTRACE)),
     CALL_IF(clone, K(LOOP), 0, "a child that writes guest memory to a saved state", IS(0, 0)),
     CALL_IF(seccomp, THREADS, 0, "the beginning of a thread that may do less", IS(0, SECCOMP_SET_MODE_FILTER),
             IS(1, SECCOMP_FILTER_FLAG_SPEC_ALLOW)),
@@ -142,8 +142,8 @@ static const struct sandbox_row rows[] = {
     CALL_IF(waitid, K(LOOP) | K(STUBS), 0, "the end of a process of its own, by its descriptor", IS(0, 3 /* P_PIDFD */)),
     CALL(sched_getaffinity, ALL, "how many threads something takes; malloc() of many"),
     /* ---- Disks ---- */
-    CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW), "disks, saved states, what a viewer hands over"),
-    CALL(pwrite64, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW), "the same; firmware's variables; what a guest copied"),
+    CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(VNC) | K(VIEW) | K(SERVE), "disks, saved states, what a viewer hands over"),
+    CALL(pwrite64, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW) | K(SERVE), "the same; firmware's variables; what a guest copied"),
     CALL(preadv, K(LOOP) | K(DISK) | K(SHARE), "disks"),
     CALL(pwritev, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE), "disks"),
     CALL(preadv2, K(LOOP) | K(DISK) | K(SHARE), "disks"),
@@ -158,21 +158,21 @@ static const struct sandbox_row rows[] = {
     CALL(io_uring_enter, DEVICES, "disks: only reads, writes and flushes of files that the ring was given"),
     REFUSE(io_uring_setup, K(LOOP), EPERM, "a ring can do what no filter sees: disks that come later have threads"),
     /* ---- Sockets ---- */
-    CALL(recvfrom, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | K(NAMES) | SOCKETS, "open sockets"),
-    CALL(recvmsg, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | SOCKETS, "open sockets"),
+    CALL(recvfrom, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | K(VNC) | K(NAMES) | SOCKETS, "open sockets"),
+    CALL(recvmsg, K(LOOP) | K(NBD) | K(STUBS) | K(NAT) | K(VNC) | SOCKETS, "open sockets"),
     CALL(recvmmsg, K(LOOP) | K(NAT), "packets"),
-    CALL(sendto, DEVICES | K(NBD) | K(STUBS) | K(NAT) | SOCKETS, "open sockets"),
-    CALL(sendmsg, DEVICES | K(NBD) | K(STUBS) | K(NAT) | K(NAMES) | SOCKETS, "open sockets"),
+    CALL(sendto, DEVICES | K(NBD) | K(STUBS) | K(NAT) | K(VNC) | SOCKETS, "open sockets"),
+    CALL(sendmsg, DEVICES | K(NBD) | K(STUBS) | K(NAT) | K(VNC) | K(NAMES) | SOCKETS, "open sockets"),
     CALL(sendmmsg, DEVICES | K(NBD), "packets; questions for names"),
     CALL(accept, K(LOOP) | K(NAT), "the same"),
-    CALL(accept4, K(LOOP) | K(NAT) | K(SERVE), "serial lines, forwards, socket devices"),
-    CALL_IF(socketpair, K(LOOP) | K(NBD) | K(SERVE) | K(STUBS), 0,
+    CALL(accept4, K(LOOP) | K(NAT) | K(VNC) | K(SERVE), "serial lines, forwards, socket devices, viewers"),
+    CALL_IF(socketpair, K(LOOP) | K(NBD) | K(VNC) | K(SERVE) | K(STUBS), 0,
             "a stub's descriptors; the program's end of a guest's connection, or of one in TLS; who answers an order", IS(0, AF_UNIX)),
-    CALL(shutdown, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "open sockets"),
-    CALL(getsockopt, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "what became of a connection"),
-    CALL(setsockopt, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "buffers, delays"),
-    CALL(getsockname, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "addresses"),
-    CALL(getpeername, K(LOOP) | K(NBD) | K(NAT) | SOCKETS, "addresses"),
+    CALL(shutdown, K(LOOP) | K(NBD) | K(NAT) | K(VNC) | SOCKETS, "open sockets"),
+    CALL(getsockopt, K(LOOP) | K(NBD) | K(NAT) | K(VNC) | SOCKETS, "what became of a connection"),
+    CALL(setsockopt, K(LOOP) | K(NBD) | K(NAT) | K(VNC) | SOCKETS, "buffers, delays"),
+    CALL(getsockname, K(LOOP) | K(NBD) | K(NAT) | K(VNC) | SOCKETS, "addresses"),
+    CALL(getpeername, K(LOOP) | K(NBD) | K(NAT) | K(VNC) | SOCKETS, "addresses"),
     NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD) | K(NAT), EACCES, "a guest's connections; an NBD server's", IS(0, AF_INET)),
     NEEDS(SANDBOX_NET, socket, K(LOOP) | K(NBD) | K(NAT), EACCES, "the same", IS(0, AF_INET6)),
     NEEDS(SANDBOX_VSOCK, socket, K(LOOP) | K(WATCH), EACCES,
@@ -184,7 +184,7 @@ static const struct sandbox_row rows[] = {
     NEEDS(SANDBOX_NET, listen, K(LOOP) | K(NAT), 0, "forwards", {0}),
     /* ---- Files, by name: Landlock says which ---- */
     CALL(openat, FILES | K(NBD) | K(SHARE) | K(SERVE) | K(WATCH), "what Landlock allows"),
-    CALL_IF(openat, K(NAMES), 0, "resolv.conf, to read", WITHOUT(2, O_ACCMODE | O_CREAT | O_TRUNC)),
+    CALL_IF(openat, K(NAMES) | K(VNC), 0, "resolv.conf, to read; the browser's page", WITHOUT(2, O_ACCMODE | O_CREAT | O_TRUNC)),
     REFUSE(openat, K(CPU) | K(NAT) | K(SOUND) | K(USB) | K(DISK) | K(STUBS) | K(TALK) | K(VIEW), EACCES,
            "malloc() asks whether memory may be promised"),
     CALL(newfstatat, FILES | K(NBD) | K(SHARE) | K(SERVE) | K(WATCH), "what is there"),
@@ -311,8 +311,8 @@ static const struct sandbox_row rows[] = {
     IOCTL(0, K(LOOP) | K(DISK), BLKGETSIZE64, "its size"),
     IOCTL(0, K(LOOP) | K(DISK), BLKSSZGET, "its blocks"),
     IOCTL(0, K(LOOP) | K(DISK), BLKPBSZGET, "its blocks"),
-    IOCTL(0, K(VIEW), SIOCOUTQ, "how much its viewer has not read yet"),
-    IOCTL(0, K(SERVE), FIONREAD, "how much a viewer has said"),
+    IOCTL(0, K(VNC) | K(VIEW) | K(SERVE), SIOCOUTQ, "how much a viewer, or the machine, has not read yet"),
+    IOCTL(0, K(VNC), FIONREAD, "how much a viewer has said"),
     IOCTL(SANDBOX_NET, K(LOOP) | K(NBD) | K(NAT), FIONREAD, "how much a guest's UDP socket has; an answer for names"),
     IOCTL(SANDBOX_NET, K(LOOP) | K(NBD) | K(NAT), SIOCGIFINDEX, "which interface fe80::1%eth0 is behind, of a server or in resolv.conf"),
     IOCTL(0, K(LOOP) | K(NAT), TCGETS, "is it a terminal? GLib asks that of where a warning goes, too"),
@@ -331,11 +331,12 @@ static const struct sandbox_row rows[] = {
     IOCTL(0, K(CONTROL), SIOCSIFFLAGS, "the same"),
     IOCTL(0, K(CONTROL), SIOCBRADDIF, "the same: its bridge"),
     IOCTL(0, K(LOOP), TIOCSWINSZ, "a pseudo-terminal's size"),
+    /* ---- VNC ---- */
+    CALL(dup3, K(VNC), "a descriptor where the library expects it"),
+    CALL(sendfile, K(VNC), "the page with the viewer"),
+    CALL(select, K(VNC), "the VNC library's waits"),
+    CALL(pselect6, K(VNC), "the same"),
     /* ---- A program's own threads ---- */
-    CALL(dup3, K(SERVE), "a descriptor where the library expects it"),
-    CALL(sendfile, K(SERVE), "the page with the viewer"),
-    CALL(select, K(SERVE), "the VNC library's waits"),
-    CALL(pselect6, K(SERVE), "the same"),
     CALL(fanotify_init, K(WATCH), "what the host changes in shared directories"),
     CALL(fanotify_mark, K(WATCH), "the same"),
     CALL(name_to_handle_at, K(WATCH), "the same: which folder that is"),
@@ -356,7 +357,7 @@ static const struct sandbox_row rows[] = {
     CALL(getgid, PROGRAM, "the same"),
     CALL(sysinfo, EVERY, "how much memory there is: qsort(), before glibc 2.37"),
     /* ---- Direct execution ---- */
-    CALL(memfd_create, K(LOOP) | K(VIEW), "what a guest copied: the loop where it delivers completions"),
+    CALL(memfd_create, K(LOOP) | K(VNC) | K(VIEW) | K(SERVE), "what a guest or a viewer copied: the loop where it delivers completions"),
     NEEDS(SANDBOX_STUBS, memfd_create, K(STUBS), 0, "a stub's memory", {0}),
     CALL_IF(pidfd_send_signal, K(LOOP), 0, "a process of its own that does not end by itself", IS(1, SIGKILL)),
     NEEDS(SANDBOX_STUBS, pidfd_send_signal, K(STUBS) | DEVICES, 0, "its end: only processes that it has a descriptor of", {0}),
@@ -384,7 +385,7 @@ const char *sandbox_call_name(int nr)
 
 const char *sandbox_kind_name(enum thread_kind kind)
 {
-    static const char *const name[] = {"free", "loop", "cpu", "disk", "nbd", "share", "stubs", "save", "usb", "nat", "names", "sound", "talk", "view", "serve",
+    static const char *const name[] = {"free", "loop", "cpu", "disk", "nbd", "share", "stubs", "save", "usb", "nat", "names", "vnc", "sound", "talk", "view", "serve",
                                        "watch", "control"};
 
     return kind < ARRAY_SIZE(name) ? name[kind] : "?";

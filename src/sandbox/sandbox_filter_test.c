@@ -136,7 +136,7 @@ START_TEST(children_are_threads)
         ck_assert(!allows(SYS_clone, CLONE_VM | CLONE_VFORK | 17, 0, 0));
         ck_assert(!allows(SYS_clone, thread | CLONE_NEWUSER, 0, 0));
         ck_assert(allows(SYS_clone, thread, 0, 0) ==
-                  (kind == THREAD_LOOP || kind == THREAD_SAVE || kind == THREAD_SHARE || kind == THREAD_NBD || kind == THREAD_VIEW ||
+                  (kind == THREAD_LOOP || kind == THREAD_SAVE || kind == THREAD_SHARE || kind == THREAD_NBD || kind == THREAD_VNC || kind == THREAD_VIEW ||
                    kind == THREAD_SERVE || kind == THREAD_WATCH || kind == THREAD_CONTROL));
     }
 }

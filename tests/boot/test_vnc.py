@@ -2,6 +2,7 @@
 """What firmware draws, by VNC and in a browser's way; and clients that do as they should not."""
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 
 from conftest import LONG, ROOT, SLOWER, VZ
 
-sys.path.insert(0, f"{ROOT}/tests/lib")
+sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests/cli"]
 import rfb_client  # noqa: E402
+from test_sandbox import WITHOUT_SANITIZER, children, threads  # noqa: E402
 
 LIMIT_S = 300 * SLOWER
 
@@ -39,7 +41,8 @@ class Machine:
                 break
         else:
             raise AssertionError("vz run --vnc says no address")
-        threading.Thread(target=self.p.stderr.read, daemon=True).start()
+        self.said = []
+        threading.Thread(target=lambda: self.said.extend(self.p.stderr), daemon=True).start()
 
     def client(self):
         return rfb_client.Client(self.port, self.password)
@@ -116,9 +119,14 @@ def test_hostile_lengths(machine):
     machine.client()
 
 
+def listener_of(machine):
+    """The process that serves viewers."""
+    return next(pid for pid, s in children(machine.p.pid).items() if s["Name"] == "vz-vnc")
+
+
 def taken(machine):
-    """How many threads and descriptors it has."""
-    return [len(os.listdir(f"/proc/{machine.p.pid}/{what}")) for what in ("task", "fd")]
+    """How many threads and descriptors it has, and who serves viewers for it."""
+    return [len(os.listdir(f"/proc/{pid}/{what}")) for pid in (machine.p.pid, listener_of(machine)) for what in ("task", "fd")]
 
 
 def until_as_few(machine, before):
@@ -243,3 +251,42 @@ def test_what_is_typed_reaches_the_guest():
             break
         time.sleep(3)
     assert m.p.wait(timeout=60) == 0
+
+
+@WITHOUT_SANITIZER
+def test_who_serves_viewers_has_nothing_else(machine):
+    """None of the guest's memory, no file that is open, no network of its own where the host allows that; no privileges."""
+    client = machine.client()
+    pid = listener_of(machine)
+    for name, thread in threads(pid).items():
+        assert thread["Seccomp"] == "2" and thread["NoNewPrivs"] == "1", name
+        assert int(thread["CapEff"], 16) == int(thread["CapPrm"], 16) == 0, name
+        assert os.geteuid() or thread["Uid"].split()[1] != "0"
+    see_picture(client)
+    if os.geteuid() == 0:  # nobody else may look
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+            maps = f.read()
+        assert "memfd:vz-display" in maps and "vz-ram" not in maps and not re.search(r"\s\wwx\S\s", maps)
+        assert all(re.match(r"\S+ r--s", line) for line in maps.splitlines() if "memfd:" in line), maps
+        files = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        assert {f for f in files if not re.match(r"socket:|pipe:|anon_inode:|/dev/null|/memfd:vz-display", f)} == set(), files
+
+
+def test_when_who_serves_viewers_ends():
+    """The machine goes on, and says so; viewers are gone."""
+    m = Machine()
+    try:
+        client = m.client()
+        os.kill(listener_of(m), signal.SIGKILL)
+        end = time.monotonic() + LIMIT_S
+        with pytest.raises((OSError, rfb_client.Refused)):
+            client.take(1)
+        while not any("viewers by VNC and in browsers are gone" in line for line in m.said):
+            assert time.monotonic() < end, m.said
+            time.sleep(0.1)
+        with pytest.raises(OSError):
+            m.connect()
+        assert m.p.poll() is None and "vz-loop" in threads(m.p.pid)
+    finally:
+        m.p.kill()
+        m.p.wait()

@@ -150,7 +150,7 @@ def test_a_viewer_that_keeps_what_it_gets_has_eight_of_it(log):
     tell(log.parent, f"offer 1 1 {size}")
     types = 0
     while not types & 1 << 1:
-        v.say(viewer_channel.NEXT_COPIED)
+        v.say(viewer_channel.NEXT_COPIED, bytes(4))
         types, serial = copied_types(v.wait(viewer_channel.COPIED)[0])[1]
     fds = []
     for n in range(20):

@@ -172,7 +172,7 @@ def test_a_key_of_an_nbd_server_is_its_connectors(run, tmp_path):
 
 
 def test_a_password_for_viewers(run, tmp_path):
-    """Who asks for it has to know it; nobody else has it, nor is it printed."""
+    """The process that listens has it, as it asks for it; the one with the guest's memory never, nor is it printed."""
     word = tmp_path / "word"
     word.write_text(WORD + "\n")
     p, said = run("--vnc", "127.0.0.1", "--vnc-password-file", word, "--net", "nat")
@@ -180,7 +180,30 @@ def test_a_password_for_viewers(run, tmp_path):
     while "VNC at" not in said.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert set(found(p.pid, WORD.encode())) <= {"[heap]", "(anonymous)"}
-    for child in children(p.pid):
-        assert found(child, WORD.encode()) == []
+    names = {s["Name"]: child for child, s in children(p.pid).items()}
+    assert set(names) == {"vz-nat", "vz-vnc"}
+    assert found(p.pid, WORD.encode()) == found(names["vz-nat"], WORD.encode()) == []
+    assert found(names["vz-vnc"], WORD.encode()) != []
+    token = re.search(r"token=(\w+)", said.read_text())[1]
+    assert found(p.pid, token.encode()) == [] and found(names["vz-vnc"], token.encode()) != []
     assert WORD not in said.read_text() and WORD.encode() not in argvs()
+
+
+def test_a_password_that_is_made_up(vz, tiny_kernel, tmp_path, monkeypatch):
+    """`vz view` hears it from the process that listens; the machine's only passes a file on."""
+    monkeypatch.setenv("VZ_HOME", str(tmp_path))
+    folder = tmp_path / "m.vz"
+    folder.mkdir()
+    r = vz("run", "--kernel", tiny_kernel(SPIN), "--accel", "soft", "--memory", "32M", "--display", "800x600", "--print-config")
+    (folder / "config.json").write_text(r.out)
+    assert vz("start", "m").status == 0
+    try:
+        pid = json.loads(vz("inspect", "m", "--json").out)["pid"]
+        where = json.loads(vz("view", "m", "--web", "--json").out)
+        token = re.search(r"token=(\w+)", where["url"])[1]
+        [listener] = [child for child, s in children(pid).items() if s["Name"] == "vz-vnc"]
+        for secret in where["password"].encode(), token.encode():
+            assert found(pid, secret) == [] and found(listener, secret) != []
+            assert secret not in argvs() and secret.decode() not in (folder / "vz.log").read_text()
+    finally:
+        vz("stop", "--now", "m")

@@ -149,6 +149,12 @@ struct sandbox_folders {
     const char *list[2];
 };
 bool run_sandbox(const char *value, const char *run_as, const char *path, struct sandbox_folders *ret_folder, struct vz_machine_options *o);
+/* What was chosen, for other processes of that machine; before that, and where it has no sandbox, none. */
+struct run_sandbox_choice {
+    enum vz_sandbox mode;
+    uint32_t uid, gid; /* of its threads; 0: as the process */
+};
+struct run_sandbox_choice run_sandbox_chosen(void);
 /* The calling thread gives up what its work for that machine does not need. Nothing in a process without one, or whose
  * machine has no sandbox. False after cli_error(): it must not go on. */
 bool run_sandbox_lock(enum vz_thread_work work, const char *folder);

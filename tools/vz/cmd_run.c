@@ -14,13 +14,13 @@
 #include "guest/run_program.h"
 #include "run_view.h"
 #include "run_vnc.h"
-#include "vnc/vnc_server.h"
+#include "vnc_process.h"
 
 struct run {
     struct run_options o;
     struct vz_machine *machine;
     struct guest_care *care; /* NULL: its guest has no agent that could be reached */
-    struct vnc_server *vnc; /* --vnc */
+    struct vnc_process *vnc; /* --vnc */
     struct run_view *view;  /* --view */
     struct keys *keys; /* when a port leads to standard input and output */
     bool raw;          /* standard input is a terminal */
@@ -350,7 +350,7 @@ static int run_machine(struct run *run)
             print_stats(run);
     }
     guest_care_free(run->care);
-    vnc_server_free(run->vnc);
+    vnc_process_free(run->vnc);
     if (run->view)
         run_view_close(run->view);
     return status;

@@ -24,7 +24,12 @@ static const struct {
 #endif
 
 /* The process', whose machine has it. */
-static enum vz_sandbox chosen = VZ_SANDBOX_NONE;
+static struct run_sandbox_choice chosen = {.mode = VZ_SANDBOX_NONE};
+
+struct run_sandbox_choice run_sandbox_chosen(void)
+{
+    return chosen;
+}
 
 static bool mode_of(const char *value, const char *from, enum vz_sandbox *ret)
 {
@@ -122,7 +127,7 @@ bool run_sandbox(const char *value, const char *run_as, const char *path,
         return false;
     if (!choose_user(user && *user ? user : NULL, run_as ? "--run-as" : "VZ_RUN_AS", o))
         return false;
-    chosen = o->sandbox;
+    chosen = (struct run_sandbox_choice){o->sandbox, o->sandbox_uid, o->sandbox_gid};
     if (path)
         ret_folder->list[0] = folder_of(path, ret_folder);
     o->sandbox_folders = ret_folder->list;
@@ -135,9 +140,9 @@ bool run_sandbox_lock(enum vz_thread_work work, const char *folder)
     struct vz_error err;
 
     /* pthread_cancel() loads it when it is first called, when nothing can be loaded any more. */
-    if (work == VZ_THREAD_CONTROLS && chosen != VZ_SANDBOX_NONE)
+    if (work == VZ_THREAD_CONTROLS && chosen.mode != VZ_SANDBOX_NONE)
         (void)dlopen("libgcc_s.so.1", RTLD_LAZY);
-    if (vz_lock_thread(work, chosen, folder, &err) == 0)
+    if (vz_lock_thread(work, chosen.mode, folder, &err) == 0)
         return true;
     if (!atomic_flag_test_and_set(&told))
         cli_error("%s", err.text);

@@ -6,7 +6,7 @@
 
 #include <vz/vz.h>
 
-#include "vnc/vnc_server.h"
+#include "vnc_process.h"
 
 /* A device by the option of that name, where the configuration has none in its list. */
 static bool add_where_none(struct vz_config *config, const char *list, const char *option)
@@ -30,17 +30,6 @@ bool run_vnc_prepare(const struct given *given, struct vz_config *config)
             add_where_none(config, "pointingDevices", "pointer"));
 }
 
-/* The first line of a file; NULL and err. */
-static char *read_password(const char *path, struct vz_error *err)
-{
-    size_t len;
-    char *text = cli_read_file(path, &len, err);
-
-    if (text)
-        text[strcspn(text, "\r\n")] = '\0';
-    return text;
-}
-
 /* "CERTIFICATE,KEY"; without a key it is in the same file. *ret_certificate: for free(), and *ret_key is a part of it.
  * False after cli_error(). */
 static bool take_certificate(const char *value, char **ret_certificate, char **ret_key)
@@ -61,11 +50,12 @@ static bool take_certificate(const char *value, char **ret_certificate, char **r
     return true;
 }
 
-bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_server **ret)
+bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_process **ret)
 {
     const struct given *vnc = opts_given(given, "vnc"), *file = opts_given(given, "vnc-password-file");
     const struct given *tls = opts_given(given, "vnc-tls");
-    char *password = NULL, url[VNC_URL_MAX], *certificate = NULL, *key = NULL;
+    struct vnc_process_options o = {.machine = m, .listens = true, .tls = tls};
+    char *certificate = NULL, *key = NULL;
     struct vz_error err;
 
     *ret = NULL;
@@ -73,25 +63,13 @@ bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_s
         return true;
     if (!take_certificate(tls ? tls->value : NULL, &certificate, &key))
         return false;
-    if (!file || (password = read_password(file->value, &err))) {
-        const struct vnc_options o = {.machine = m, .address = vnc->value, .password = password, .tls = tls,
-                                     .certificate = certificate, .key = key};
-
-        *ret = vnc_server_new(&o, &err);
-    }
-    if (*ret) {
-        vnc_server_url(*ret, !file, url);
-        fprintf(stderr, "vz: VNC at %s, password %s; in a browser %s\r\n", vnc_server_address(*ret),
-                file ? "as in the file" : vnc_server_password(*ret), url);
-        explicit_bzero(url, sizeof(url));
-        if (tls)
-            fprintf(stderr, "vz: VNC by TLS, with the certificate %s\r\n", vnc_server_fingerprint(*ret));
-    } else {
+    o.address = vnc->value;
+    o.password_file = file ? file->value : NULL;
+    o.certificate = certificate;
+    o.key = key;
+    *ret = vnc_process_new(&o, &err);
+    if (!*ret)
         cli_error("%s", err.text);
-    }
-    if (password)
-        explicit_bzero(password, strlen(password));
-    free(password);
     free(certificate);
     return *ret;
 }

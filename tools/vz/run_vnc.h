@@ -5,13 +5,13 @@
 
 #include "cli.h"
 
-struct vnc_server;
+struct vnc_process;
 struct vz_config;
 struct vz_machine;
 
 /* A display and what goes with it, where --vnc or --view was given and there is none. False after cli_error(). */
 bool run_vnc_prepare(const struct given *given, struct vz_config *config);
-/* Serve, and say where; *ret NULL without --vnc. False after cli_error(). */
-bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_server **ret);
+/* Serve, and have it said where; *ret NULL without --vnc. False after cli_error(). */
+bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_process **ret);
 
 #endif

@@ -9,6 +9,7 @@
 #include "command/machine_command.h"
 #include "command/view_window.h"
 #include "control/client.h"
+#include "failure.h"
 
 static const struct opt view_options[] = {
     {"display", 0, OPT_ALWAYS, "N", "Window", "which display of the machine, from 0 (default 0)", NULL, 1},
@@ -31,10 +32,27 @@ static bool failed(const struct bundle *b, const struct vz_error *err)
     return false;
 }
 
+/* Where, as the server itself says: it comes in a file. NULL and err. */
+static json_t *ask_where(struct bundle *b, struct vz_error *err)
+{
+    int fd = -1;
+    json_t *result = client_ask(b, "view", NULL, &fd, err), *where;
+
+    if (!result)
+        return NULL;
+    json_decref(result);
+    where = fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 ? json_loadfd(fd, 0, NULL) : NULL;
+    if (!where)
+        fail(err, VZ_ERROR_INTERNAL, "the machine's process says no address");
+    if (fd >= 0)
+        close(fd);
+    return where;
+}
+
 static bool view_elsewhere(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.text = ""};
-    json_t *result = client_ask(b, "view", NULL, NULL, &err);
+    json_t *result = ask_where(b, &err);
 
     if (!result)
         return failed(b, &err);

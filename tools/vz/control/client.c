@@ -82,37 +82,21 @@ static bool reserve(struct control_client *c)
     return true;
 }
 
-static void keep_fd(struct control_client *c, struct msghdr *m)
-{
-    struct cmsghdr *h = CMSG_FIRSTHDR(m);
-
-    if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-        return;
-    if (c->came_fd >= 0)
-        close(c->came_fd);
-    memcpy(&c->came_fd, CMSG_DATA(h), sizeof(int));
-}
-
 /* Some more of what the process says; false at its end. */
 static bool receive(struct control_client *c)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u;
-    struct iovec iov;
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
     ssize_t n;
+    int fd;
 
     if (!reserve(c))
         return false;
-    iov = (struct iovec){c->in + c->in_len, c->in_size - c->in_len};
-    n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
-    if (n > 0) {
-        keep_fd(c, &m);
-        c->in_len += (size_t)n;
+    n = receive_with_fd(c->fd, c->in + c->in_len, c->in_size - c->in_len, 0, &fd);
+    if (fd >= 0) { /* instead of one that nobody has asked for */
+        if (c->came_fd >= 0)
+            close(c->came_fd);
+        c->came_fd = fd;
     }
+    c->in_len += n > 0 ? (size_t)n : 0;
     return n > 0 || (n < 0 && errno == EINTR);
 }
 

@@ -110,8 +110,8 @@ void method_usb_devices(struct control_call *call, json_t *params);
 void method_attach_usb(struct control_call *call, json_t *params);
 void method_detach_usb(struct control_call *call, json_t *params);
 void method_set_disc(struct control_call *call, json_t *params);
-/* control_view.c: by VNC. Of a process that has a server already, that one; NULL and err. */
-struct vnc_server *control_vnc(struct control *c, struct vz_error *err);
+/* control_view.c: by VNC, of which it has a process. NULL and err. */
+struct vnc_process *control_vnc(struct control *c, struct vz_error *err);
 void method_view(struct control_call *call, json_t *params);
 /* control_share.c */
 void method_share(struct control_call *call, json_t *params);

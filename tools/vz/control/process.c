@@ -33,7 +33,7 @@
 #include "control/viewers.h"
 #include "failure.h"
 #include "guest/guest_care.h"
-#include "vnc/vnc_server.h"
+#include "vnc_process.h"
 
 #define STOP_MS  30000u           /* a guest has so long after SIGTERM */
 #define LOG_MAX  ((off_t)1 << 20) /* then it becomes vz.log.1 */
@@ -44,7 +44,8 @@ struct control {
     struct vz_machine *machine;
     struct server *server;
     struct console_hub *console;
-    struct vnc_server *vnc; /* NULL: nobody has asked for it yet */
+    struct vnc_process *vnc; /* NULL: there is none, */
+    struct vz_error vnc_error; /* since */
     struct viewers viewers;
     struct vz_clipboard *clipboard; /* likewise */
     unsigned clipboard_gets;
@@ -108,13 +109,10 @@ struct console_hub *control_console(const struct control *c)
     return c->console;
 }
 
-struct vnc_server *control_vnc(struct control *c, struct vz_error *err)
+struct vnc_process *control_vnc(struct control *c, struct vz_error *err)
 {
-    struct vz_display_state state = VZ_DISPLAY_STATE_INIT;
-    const struct vnc_options o = {.machine = c->machine};
-
-    if (!c->vnc && vz_machine_display_state(c->machine, 0, 0, &state, err) == 0)
-        c->vnc = vnc_server_new(&o, err);
+    if (!c->vnc)
+        *err = c->vnc_error;
     return c->vnc;
 }
 
@@ -210,9 +208,10 @@ static void on_panic(void *arg, struct vz_machine *machine, bool crash_kernel)
 static void lock(struct control *c)
 {
     struct vz_display_state state = VZ_DISPLAY_STATE_INIT;
+    const struct vnc_process_options o = {.machine = c->machine};
 
-    if (vz_machine_display_state(c->machine, 0, 0, &state, NULL) == 0)
-        vnc_server_prepare();
+    if (vz_machine_display_state(c->machine, 0, 0, &state, &c->vnc_error) == 0)
+        c->vnc = vnc_process_new(&o, &c->vnc_error);
     if (!run_sandbox_lock(VZ_THREAD_CONTROLS, NULL))
         c->off = true;
 }
@@ -493,7 +492,7 @@ static void finish(struct control *c)
         last_run_ended(c->bundle, &end);
         control_tell(c, "ended", last_run_json(&end));
     }
-    vnc_server_free(c->vnc);
+    vnc_process_free(c->vnc);
     viewers_free(&c->viewers);
     vz_clipboard_free(c->clipboard);
     vz_machine_free(c->machine); /* delivers what is under way */

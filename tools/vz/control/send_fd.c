@@ -30,6 +30,24 @@ ssize_t send_with_fd(int to, const void *data, size_t len, int fd, int flags)
     return sendmsg(to, &m, MSG_NOSIGNAL | flags);
 }
 
+ssize_t receive_with_fd(int from, void *data, size_t size, int flags, int *ret_fd)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } u;
+    struct iovec iov = {data, size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
+                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
+    ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | flags);
+    struct cmsghdr *h = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+    *ret_fd = -1;
+    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(h), sizeof(*ret_fd));
+    return n;
+}
+
 bool fd_is_memory(int fd)
 {
     return fd >= 0 && fcntl(fd, F_GET_SEALS) >= 0;

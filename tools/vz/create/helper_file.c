@@ -59,4 +59,5 @@ const struct helper_place helper_agent = {"agent/vz-agent", VZ_HELPERDIR "/vz-ag
 const struct helper_place helper_agent_unit = {"agent/vz-agent.service",
                                                VZ_HELPERDIR "/vz-agent.service"};
 const struct helper_place helper_view = {"vz-view", VZ_HELPERDIR "/vz-view"};
+const struct helper_place helper_vnc = {"vz-vnc", VZ_HELPERDIR "/vz-vnc"};
 const struct helper_place helper_init = {"agent/vz-init", VZ_HELPERDIR "/vz-init"};

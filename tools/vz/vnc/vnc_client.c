@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One VNC client: LibVNCServer's screen, made for it alone, and a view of the machine's display. What the view tells is
+/* One VNC client: LibVNCServer's screen, made for it alone, and a channel to the machine's display. What that tells is
  * copied into the screen where it differs from what the client has, so a page flip costs only what it changes. */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,28 +11,31 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <vz/display.h>
-
+#include "view_channel.h"
 #include "vnc/vnc_clipboard.h"
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_input.h"
 #include "vnc/vnc_library.h"
 
 #define WAIT_MS  5000 /* for the rest of a message, or for a client that does not read */
+#define RETRY_MS 50   /* the machine does not read, as while it is being saved */
 #define FRAME_MS 16   /* no more often is the screen looked at */
 #define HANDSHAKE_MS 15000
 #define TILE     64u
 
 struct client {
     struct vnc_server *server;
-    struct vz_display_view *view;
+    struct view_channel channel;
+    bool asked; /* for the next update */
     rfbScreenInfoPtr screen;
     rfbClientPtr cl;
     char *passwords[2];
     struct vnc_input input;
     struct vnc_clipboard *clipboard; /* NULL: none */
-    uint32_t width, height;
+    uint32_t width, height; /* 0: nothing is known of the picture yet */
     bool gone;
+    struct vz_channel_cursor cursor; /* as the client has it */
+    union view_message message;      /* that is being taken */
 };
 
 static struct client *of(rfbClientPtr cl)
@@ -117,7 +120,7 @@ static void copy_rect(struct client *c, const struct vz_display_update *u, const
 
 /* ---- The pointer that the guest leaves to us to draw ----------------------------------------- */
 
-static rfbCursorPtr make_cursor(const struct vz_display_cursor *from)
+static rfbCursorPtr make_cursor(const struct vz_channel_cursor *from)
 {
     uint32_t width = from->visible ? from->width : 1, height = from->visible ? from->height : 1;
     size_t count = (size_t)width * height;
@@ -150,43 +153,79 @@ static int near_screen(int32_t at)
     return at < -far ? -far : at > far ? far : at;
 }
 
-static void update_cursor(struct client *c, const struct vz_display_update *u)
+static bool same_shape(const struct vz_channel_cursor *a, const struct vz_channel_cursor *b)
 {
-    struct vz_display_cursor cursor = VZ_DISPLAY_CURSOR_INIT;
+    return a->visible == b->visible && (!a->visible || (a->width == b->width && a->height == b->height &&
+                                                        a->hot_x == b->hot_x && a->hot_y == b->hot_y &&
+                                                        !memcmp(a->pixels, b->pixels, (size_t)a->width * a->height * 4)));
+}
+
+static void take_cursor(struct client *c, const struct vz_channel_cursor *m)
+{
     rfbCursorPtr made;
 
-    if ((!u->cursor_changed && !u->cursor_moved) || vz_display_view_cursor(c->view, &cursor, NULL) < 0)
-        return;
-    if (u->cursor_changed && (made = make_cursor(&cursor)))
+    if (!same_shape(m, &c->cursor) && (made = make_cursor(m)))
         libvnc.rfbSetCursor(c->screen, made);
-    c->screen->cursorX = near_screen(cursor.x) + (int)cursor.hot_x;
-    c->screen->cursorY = near_screen(cursor.y) + (int)cursor.hot_y;
+    c->cursor = *m;
+    c->screen->cursorX = near_screen(m->x) + (int)m->hot_x;
+    c->screen->cursorY = near_screen(m->y) + (int)m->hot_y;
 }
 
 /* False: it cannot go on. */
-static bool update(struct client *c)
+static bool take_update(struct client *c, const struct vz_channel_update *m)
 {
-    struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
+    const struct vz_display_update u = {.pixels = m->flags & VZ_CHANNEL_SHOWN ? c->channel.memory + m->offset : NULL,
+                                        .stride = m->stride};
 
-    if (vz_display_view_update(c->view, &u, NULL) < 0 || u.ended)
+    c->asked = false;
+    if (m->flags & VZ_CHANNEL_ENDED)
         return false;
-    if ((u.width != c->width || u.height != c->height) && !resize(c, u.width, u.height))
+    if ((m->width != c->width || m->height != c->height) && !resize(c, m->width, m->height))
         return false;
-    for (unsigned i = 0; i < u.damage_count; i++)
-        copy_rect(c, &u, &u.damage[i]);
-    update_cursor(c, &u);
+    for (unsigned i = 0; i < m->damage_count; i++)
+        copy_rect(c, &u, &m->damage[i]);
     return true;
+}
+
+/* Where the pixels of the last update lie is the machine's again. */
+static void ask(struct client *c)
+{
+    const struct vz_channel_next next = {.kind = VZ_CHANNEL_NEXT};
+
+    c->asked = view_channel_send(&c->channel, &next, sizeof(next));
+}
+
+/* All that has come. False: it cannot go on. */
+static bool hear_machine(struct client *c)
+{
+    union view_message *m = &c->message;
+    enum view_received r;
+    bool ok = true;
+    int fd;
+
+    while (ok && (r = view_channel_receive(&c->channel, m, &fd)) == VIEW_MESSAGE) {
+        if (m->kind == VZ_CHANNEL_UPDATE)
+            ok = take_update(c, &m->update);
+        else if (m->kind == VZ_CHANNEL_CURSOR)
+            take_cursor(c, &m->cursor);
+        else
+            vnc_clipboard_take(c->clipboard, c->cl, m, fd);
+        if (fd >= 0)
+            close(fd);
+    }
+    return ok && r != VIEW_OVER;
 }
 
 /* ---- What the client wants ------------------------------------------------------------------ */
 
 static int on_size(int width, int height, int count, struct rfbExtDesktopScreen *screens, rfbClientPtr cl)
 {
+    const struct vz_channel_size m = {.kind = VZ_CHANNEL_SIZE, .width = (uint32_t)width, .height = (uint32_t)height};
+
     if (width < VZ_DISPLAY_SIDE_MIN || height < VZ_DISPLAY_SIDE_MIN)
         return rfbExtDesktopSize_InvalidScreenLayout;
-    return vz_machine_reconfigure_display(of(cl)->server->machine, 0, 0, (uint32_t)width, (uint32_t)height, NULL) < 0
-               ? rfbExtDesktopSize_ResizeProhibited
-               : rfbExtDesktopSize_Success;
+    return view_channel_send(&of(cl)->channel, &m, sizeof(m)) ? rfbExtDesktopSize_Success
+                                                              : rfbExtDesktopSize_ResizeProhibited;
 }
 
 static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
@@ -194,7 +233,7 @@ static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
     struct client *c = of(cl);
 
     vnc_clipboard_focus(c->clipboard);
-    vnc_input_key(&c->input, c->server->machine, down, symbol);
+    vnc_input_key(&c->channel, down, symbol);
 }
 
 static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
@@ -202,7 +241,7 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
     struct client *c = of(cl);
 
     vnc_clipboard_focus(c->clipboard);
-    vnc_input_pointer(&c->input, c->server->machine, (unsigned)buttons, (unsigned)x, (unsigned)y, c->width, c->height);
+    vnc_input_pointer(&c->input, &c->channel, (unsigned)buttons, (unsigned)x, (unsigned)y, c->width, c->height);
 }
 
 static void on_latin1(char *text, int len, rfbClientPtr cl)
@@ -230,22 +269,29 @@ static rfbBool get_screen(int number, struct rfbExtDesktopScreen *ret, rfbClient
 
 /* ---- Its life ------------------------------------------------------------------------------- */
 
+/* What is the size of the picture? */
+static bool first_update(struct client *c)
+{
+    struct pollfd p[2] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.fd = c->channel.fd, .events = POLLIN}};
+
+    ask(c);
+    while (c->asked && poll(p, 2, WAIT_MS) > 0 && !p[0].revents) {
+        if (!hear_machine(c))
+            return false;
+    }
+    return c->width && c->width <= UINT16_MAX && c->height <= UINT16_MAX;
+}
+
 static bool make_screen(struct client *c)
 {
-    struct vz_display_update u = VZ_DISPLAY_UPDATE_INIT;
-    rfbScreenInfoPtr s;
+    rfbScreenInfoPtr s = libvnc.rfbGetScreen(NULL, NULL, VZ_DISPLAY_SIDE_MIN, VZ_DISPLAY_SIDE_MIN, 8, 3, 4);
 
-    if (vz_display_view_update(c->view, &u, NULL) < 0 || u.width > UINT16_MAX || u.height > UINT16_MAX)
-        return false;
-    s = libvnc.rfbGetScreen(NULL, NULL, (int)u.width, (int)u.height, 8, 3, 4);
     if (!s)
         return false;
     c->screen = s;
-    c->width = u.width;
-    c->height = u.height;
     c->passwords[0] = c->server->password;
     s->screenData = c;
-    s->frameBuffer = calloc((size_t)u.width * u.height, 4);
+    s->frameBuffer = NULL;
     s->port = s->ipv6port = 0;
     s->httpDir = NULL;
     s->cursor = NULL;
@@ -263,11 +309,7 @@ static bool make_screen(struct client *c)
     s->setDesktopSizeHook = on_size;
     s->numberOfExtDesktopScreensHook = count_screens;
     s->getExtDesktopScreenHook = get_screen;
-    set_format(c);
-    for (unsigned i = 0; s->frameBuffer && i < u.damage_count; i++)
-        copy_rect(c, &u, &u.damage[i]);
-    update_cursor(c, &u); /* it is not told again until it changes */
-    return s->frameBuffer;
+    return first_update(c);
 }
 
 /* The library looks for a WebSocket, or TLS that nobody has set up, in what a client sends first, and a VNC client has
@@ -310,56 +352,80 @@ static bool wants_picture(const struct client *c)
     return c->cl && c->cl->state == RFB_NORMAL;
 }
 
-/* When the client or the display has something, but not more often than a screen is drawn. */
+/* When the client or the display has something, but not more often than a screen is drawn. A client that says more than
+ * the machine hears has to wait. */
 static void serve(struct client *c)
 {
     const int64_t late = now_ms() + HANDSHAKE_MS;
-    struct pollfd p[4] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN},
-                          {.fd = vz_display_view_fd(c->view), .events = POLLIN},
-                          {.fd = vnc_clipboard_fd(c->clipboard), .events = POLLIN}};
+    struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN}, {.fd = c->channel.fd}};
+    bool all_heard = true;
 
     while (!c->gone && c->cl->sock >= 0) {
+        bool behind = view_channel_is_behind(&c->channel);
+
         p[1].fd = c->cl->sock;
-        p[2].events = p[3].events = wants_picture(c) ? POLLIN : 0;
-        if (poll(p, 4, wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
+        p[1].events = behind ? 0 : POLLIN;
+        p[2].events = wants_picture(c) ? POLLIN : 0;
+        if (poll(p, 3, behind || !all_heard ? RETRY_MS : wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
             break;
         if (p[0].revents || (!wants_picture(c) && (!p[1].revents || now_ms() > late)))
             break;
-        if (p[2].revents && !update(c))
+        if (p[2].revents && !hear_machine(c))
             break;
-        if (p[3].revents)
-            vnc_clipboard_serve(c->clipboard, c->cl);
-        if (c->gone || c->cl->sock < 0)
+        if (c->gone || c->cl->sock < 0 || p[1].revents & POLLERR)
             break;
-        libvnc.rfbProcessEvents(c->screen, 0);
-        if (p[2].revents)
+        if (!behind)
+            libvnc.rfbProcessEvents(c->screen, 0);
+        all_heard = vnc_clipboard_serve(c->clipboard);
+        if (!c->asked) {
             poll(p, 1, FRAME_MS);
+            ask(c);
+            all_heard = all_heard && c->asked;
+        }
     }
 }
 
-void vnc_client_serve(struct vnc_server *server, int fd, bool websocket)
+/* False: fd is the caller's still. */
+static bool serve_channel(struct client *c, int fd, bool websocket)
 {
-    struct client c = {.server = server, .view = vz_display_view_new(server->machine, 0, 0, NULL)};
+    bool made = fd < (int)FD_SETSIZE && make_screen(c);
 
-    if (fd < (int)FD_SETSIZE && c.view && make_screen(&c)) {
-        c.clipboard = vnc_clipboard_new(server);
-        c.cl = websocket ? libvnc.rfbNewClient(c.screen, fd) : greet(&c, fd);
-        if (c.cl) {
-            c.cl->clientGoneHook = on_gone;
-            serve(&c);
-            vnc_input_release(&c.input, server->machine);
-            if (!c.gone) {
-                libvnc.rfbCloseClient(c.cl);
-                libvnc.rfbClientConnectionGone(c.cl);
+    if (made) {
+        c->clipboard = vnc_clipboard_new(c->server, &c->channel);
+        c->cl = websocket ? libvnc.rfbNewClient(c->screen, fd) : greet(c, fd);
+        if (c->cl) {
+            c->cl->clientGoneHook = on_gone;
+            serve(c);
+            if (!c->gone) {
+                libvnc.rfbCloseClient(c->cl);
+                libvnc.rfbClientConnectionGone(c->cl);
             }
         }
     }
-    if (!websocket || !c.screen)
+    return made && websocket;
+}
+
+void vnc_client_serve(struct vnc_server *server, int fd, int channel, bool websocket)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    bool taken;
+
+    if (!c) {
+        if (channel >= 0)
+            close(channel);
         close(fd);
-    if (c.screen) {
-        free(c.screen->frameBuffer);
-        libvnc.rfbScreenCleanup(c.screen);
+        return;
     }
-    vnc_clipboard_free(c.clipboard);
-    vz_display_view_free(c.view);
+    c->server = server;
+    c->cursor.visible = UINT32_MAX; /* as no other is */
+    taken = view_channel_open(&c->channel, channel) && serve_channel(c, fd, websocket);
+    if (!taken)
+        close(fd);
+    if (c->screen) {
+        free(c->screen->frameBuffer);
+        libvnc.rfbScreenCleanup(c->screen);
+    }
+    vnc_clipboard_free(c->clipboard);
+    view_channel_close(&c->channel);
+    free(c);
 }

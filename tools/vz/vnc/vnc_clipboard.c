@@ -1,84 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "vnc/vnc_clipboard.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#include <vz/clipboard.h>
 
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_library.h"
 #include "vnc/vnc_text.h"
+#include "write_all.h"
 
+/* All of it is the client's thread's; who has the focus is the server's. */
 struct vnc_clipboard {
     struct vnc_server *server;
-    struct vz_clipboard *party;
-    int fd; /* an eventfd */
-    struct vnc_text last; /* what the client has: when it says so, that is no news. Its thread's */
-    pthread_mutex_t lock; /* for what follows; a leaf */
-    unsigned refs;        /* the client's, and that of a fetch under way */
-    bool offered;         /* the guest or another client has text that this one has not */
+    struct view_channel *channel;
+    struct vnc_text last; /* what the client has: when it says so, that is no news */
+    struct vz_channel_copied copied; /* what is on offer */
+    bool offered;  /* the guest or somebody else has text that this one has not */
+    bool unasked, untold; /* the machine had no time to hear it: what is next, and that the client has copied */
     bool fetching;
-    struct vnc_text came;
+    uint64_t request; /* the last one */
 };
-
-static void unref(struct vnc_clipboard *c)
-{
-    bool last;
-
-    pthread_mutex_lock(&c->lock);
-    last = --c->refs == 0;
-    pthread_mutex_unlock(&c->lock);
-    if (!last)
-        return;
-    if (c->fd >= 0)
-        close(c->fd);
-    free(c->last.data);
-    free(c->came.data);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
-}
-
-static void wake(const struct vnc_clipboard *c)
-{
-    uint64_t one = 1;
-    ssize_t n = write(c->fd, &one, sizeof(one));
-
-    (void)n; /* it is readable already */
-}
-
-/* ---- Events of the machine ------------------------------------------------------------------- */
-
-static void on_offered(void *arg, struct vz_clipboard *party, enum vz_selection s, unsigned types)
-{
-    struct vnc_clipboard *c = arg;
-
-    if (s != VZ_SELECTION_CLIPBOARD)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->offered = types & VZ_CLIPBOARD_BIT(VZ_CLIPBOARD_TEXT);
-    pthread_mutex_unlock(&c->lock);
-    wake(c);
-}
-
-static void on_fetched(void *arg, const void *data, size_t len, const struct vz_error *err)
-{
-    struct vnc_clipboard *c = arg;
-    struct vnc_text text = {NULL, 0};
-
-    if (data && len <= VNC_TEXT_MAX)
-        text = vnc_text_from(data, len, false);
-    pthread_mutex_lock(&c->lock);
-    free(c->came.data);
-    c->came = text;
-    c->fetching = false;
-    pthread_mutex_unlock(&c->lock);
-    wake(c);
-    unref(c);
-}
 
 /* What the client has is not what is on offer: when it copies that again, it is. */
 static void forget_last(struct vnc_clipboard *c)
@@ -87,53 +34,46 @@ static void forget_last(struct vnc_clipboard *c)
     c->last = (struct vnc_text){NULL, 0};
 }
 
-/* ---- The client's thread --------------------------------------------------------------------- */
+/* ---- What the machine says ------------------------------------------------------------------- */
 
-struct vnc_clipboard *vnc_clipboard_new(struct vnc_server *server)
+static void ask_next(struct vnc_clipboard *c)
 {
-    struct vz_clipboard_options o = VZ_CLIPBOARD_OPTIONS_INIT;
-    struct vnc_clipboard *c = calloc(1, sizeof(*c));
+    const struct vz_channel_next_copied m = {.kind = VZ_CHANNEL_NEXT_COPIED, .others = 1};
 
-    if (!c)
-        return NULL;
-    c->server = server;
-    c->refs = 1;
-    pthread_mutex_init(&c->lock, NULL);
-    c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    o.offered = on_offered;
-    o.arg = c;
-    c->party = c->fd >= 0 ? vz_clipboard_new(server->machine, &o, NULL) : NULL;
-    if (c->party)
-        return c;
-    unref(c);
-    return NULL;
+    c->unasked = !view_channel_send(c->channel, &m, sizeof(m));
 }
 
-static bool has_focus(const struct vnc_clipboard *c)
+static bool has_text(const struct vz_channel_copied *m)
 {
-    bool has;
-
-    pthread_mutex_lock(&c->server->lock);
-    has = c->server->focus == c;
-    pthread_mutex_unlock(&c->server->lock);
-    return has;
+    return m->selection[VZ_SELECTION_CLIPBOARD].types & VZ_CLIPBOARD_BIT(VZ_CLIPBOARD_TEXT);
 }
 
-void vnc_clipboard_free(struct vnc_clipboard *c)
+static void on_copied(struct vnc_clipboard *c, const struct vz_channel_copied *m)
 {
-    if (!c)
-        return;
-    pthread_mutex_lock(&c->server->lock);
-    if (c->server->focus == c)
-        c->server->focus = NULL;
-    pthread_mutex_unlock(&c->server->lock);
-    vz_clipboard_free(c->party);
-    unref(c);
+    bool anew = has_text(m) && (!has_text(&c->copied) || m->selection[VZ_SELECTION_CLIPBOARD].serial !=
+                                                             c->copied.selection[VZ_SELECTION_CLIPBOARD].serial);
+
+    if (anew)
+        forget_last(c);
+    c->offered = has_text(m) && (anew || c->offered);
+    c->copied = *m;
+    ask_next(c);
 }
 
-int vnc_clipboard_fd(const struct vnc_clipboard *c)
+/* Of a file in memory, as is promised. */
+static struct vnc_text read_text(int fd)
 {
-    return c ? c->fd : -1;
+    struct vnc_text text = {NULL, 0};
+    struct stat st;
+    char *data;
+
+    if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &st) < 0 || st.st_size > (off_t)VNC_TEXT_MAX)
+        return text;
+    data = malloc((size_t)st.st_size + 1);
+    if (data && pread(fd, data, (size_t)st.st_size, 0) == (ssize_t)st.st_size)
+        text = vnc_text_from(data, (size_t)st.st_size, false);
+    free(data);
+    return text;
 }
 
 /* Each screen has one client. The library takes Latin-1 along with UTF-8, and then says that it is as long as that. */
@@ -150,50 +90,120 @@ static void send_text(struct vnc_clipboard *c, rfbClientPtr cl, struct vnc_text 
     c->last = text;
 }
 
-static void fetch(struct vnc_clipboard *c)
+static void on_got(struct vnc_clipboard *c, rfbClientPtr cl, const struct vz_channel_got *m, int fd)
 {
-    pthread_mutex_lock(&c->lock);
-    c->offered = false;
-    c->fetching = true;
-    c->refs++;
-    pthread_mutex_unlock(&c->lock);
-    if (vz_clipboard_fetch(c->party, VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, on_fetched, c) < 0)
-        on_fetched(c, NULL, 0, NULL);
+    struct vnc_text text = {NULL, 0};
+
+    if (m->request != c->request)
+        return;
+    c->fetching = false;
+    if (m->there && fd >= 0)
+        text = read_text(fd);
+    if (text.data)
+        send_text(c, cl, text);
 }
 
-void vnc_clipboard_serve(struct vnc_clipboard *c, rfbClientPtr cl)
+static void on_paste(struct vnc_clipboard *c, const struct vz_channel_paste *p)
 {
-    struct vnc_text came;
-    bool wanted;
-    uint64_t n;
+    bool has = c->last.data && p->selection == VZ_SELECTION_CLIPBOARD && p->type == VZ_CLIPBOARD_TEXT;
+    struct vz_channel_pasted m = {.kind = VZ_CHANNEL_PASTED, .request = p->request};
+    int fd = has ? memfd_create("vz-clipboard", MFD_CLOEXEC) : -1;
 
-    if (!c || read(c->fd, &n, sizeof(n)) < 0)
+    m.there = fd >= 0 && write_all(fd, c->last.data, c->last.len);
+    (void)view_channel_send_fd(c->channel, &m, sizeof(m), m.there ? fd : -1); /* who has gone, or hangs, is not answered */
+    if (fd >= 0)
+        close(fd);
+}
+
+void vnc_clipboard_take(struct vnc_clipboard *c, rfbClientPtr cl, const union view_message *m, int fd)
+{
+    if (c && m->kind == VZ_CHANNEL_COPIED)
+        on_copied(c, &m->copied);
+    else if (c && m->kind == VZ_CHANNEL_GOT)
+        on_got(c, cl, &m->got, fd);
+    else if (c && m->kind == VZ_CHANNEL_PASTE)
+        on_paste(c, &m->paste);
+}
+
+/* ---- Its life -------------------------------------------------------------------------------- */
+
+struct vnc_clipboard *vnc_clipboard_new(struct vnc_server *server, struct view_channel *channel)
+{
+    struct vnc_clipboard *c = channel->hello.clipboard ? calloc(1, sizeof(*c)) : NULL;
+
+    if (!c)
+        return NULL;
+    c->server = server;
+    c->channel = channel;
+    ask_next(c);
+    return c;
+}
+
+void vnc_clipboard_free(struct vnc_clipboard *c)
+{
+    if (!c)
         return;
-    pthread_mutex_lock(&c->lock);
-    came = c->came;
-    c->came = (struct vnc_text){NULL, 0};
-    wanted = c->offered && !c->fetching;
-    pthread_mutex_unlock(&c->lock);
-    if (wanted)
-        forget_last(c);
-    if (came.data)
-        send_text(c, cl, came);
-    if (wanted && has_focus(c))
+    pthread_mutex_lock(&c->server->lock);
+    if (c->server->focus == c)
+        c->server->focus = NULL;
+    pthread_mutex_unlock(&c->server->lock);
+    free(c->last.data);
+    free(c);
+}
+
+/* ---- The client ------------------------------------------------------------------------------ */
+
+static bool has_focus(const struct vnc_clipboard *c)
+{
+    bool has;
+
+    pthread_mutex_lock(&c->server->lock);
+    has = c->server->focus == c;
+    pthread_mutex_unlock(&c->server->lock);
+    return has;
+}
+
+static void fetch(struct vnc_clipboard *c)
+{
+    const struct vz_channel_get m = {.kind = VZ_CHANNEL_GET, .selection = VZ_SELECTION_CLIPBOARD, .type = VZ_CLIPBOARD_TEXT,
+                                     .serial = c->copied.selection[VZ_SELECTION_CLIPBOARD].serial,
+                                     .request = c->request + 1};
+
+    if (!view_channel_send(c->channel, &m, sizeof(m)))
+        return;
+    c->request++;
+    c->offered = false;
+    c->fetching = true;
+}
+
+static void tell(struct vnc_clipboard *c)
+{
+    const struct vz_channel_copy m = {.kind = VZ_CHANNEL_COPY, .selection = VZ_SELECTION_CLIPBOARD,
+                                      .types = VZ_CLIPBOARD_BIT(VZ_CLIPBOARD_TEXT)};
+
+    c->untold = !view_channel_send(c->channel, &m, sizeof(m));
+}
+
+bool vnc_clipboard_serve(struct vnc_clipboard *c)
+{
+    if (!c)
+        return true;
+    if (c->unasked)
+        ask_next(c);
+    if (c->untold)
+        tell(c);
+    if (c->offered && !c->fetching && has_focus(c))
         fetch(c);
+    return !c->unasked && !c->untold && !(c->offered && !c->fetching && has_focus(c));
 }
 
 void vnc_clipboard_focus(struct vnc_clipboard *c)
 {
-    bool before;
-
     if (!c)
         return;
     pthread_mutex_lock(&c->server->lock);
-    before = c->server->focus == c;
     c->server->focus = c;
     pthread_mutex_unlock(&c->server->lock);
-    if (!before)
-        wake(c);
 }
 
 void vnc_clipboard_copied(struct vnc_clipboard *c, const char *data, size_t len, bool latin1)
@@ -206,7 +216,7 @@ void vnc_clipboard_copied(struct vnc_clipboard *c, const char *data, size_t len,
         free(text.data); /* clients say what they were told */
         return;
     }
-    vz_clipboard_set(c->party, VZ_SELECTION_CLIPBOARD, VZ_CLIPBOARD_TEXT, text.data, text.len, NULL);
     forget_last(c);
     c->last = text;
+    tell(c);
 }

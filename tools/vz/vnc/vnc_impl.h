@@ -23,18 +23,20 @@ struct vnc_connection {
 
 struct vnc_server {
     /* Constant. */
-    struct vz_machine *machine;
+    int wants;
     struct vnc_tls *tls; /* NULL: in plain */
     char address[80];
     char password[VNC_PASSWORD_MAX + 1], cookie[VNC_TOKEN_LEN + 1];
     unsigned port;
     int listen_fd, stop_fd; /* stop_fd becomes readable for good when all is to end */
+    bool serves; /* there is the thread */
     pthread_t thread;
+    pthread_mutex_t wants_lock; /* one asks at a time, and hears the answer */
     pthread_mutex_t lock;
     char token[VNC_TOKEN_LEN + 1]; /* lock, as the next */
     bool redeemed;
     struct vnc_clipboard *focus; /* of the client that typed or pointed last. lock */
-    unsigned clients; /* that are served now. lock */
+    unsigned clients; /* that are served now: a bit each. lock */
     int64_t browsed_ms; /* when a browser last had business here, of CLOCK_MONOTONIC; 0: never. lock */
     struct vnc_connection connection[VNC_CONNECTIONS_MAX];
 };
@@ -46,8 +48,8 @@ enum vnc_kind vnc_front(struct vnc_server *s, int fd);
 /* The same of what is known to be a browser. */
 enum vnc_kind vnc_front_browser(struct vnc_server *s, int fd);
 
-/* Serve a client until it goes, or all is to end. fd is closed in any case. */
-void vnc_client_serve(struct vnc_server *s, int fd, bool websocket);
+/* Serve a client until it goes, or all is to end. channel: of the machine's display, or -1. Both are closed in any case. */
+void vnc_client_serve(struct vnc_server *s, int fd, int channel, bool websocket);
 
 /* A browser has got something, or lost its connection and is about to make another one. */
 void vnc_note_browser(struct vnc_server *s);

@@ -1,33 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "vnc/vnc_input.h"
 
-#include <string.h>
-
 #include <vz/input.h>
 
 #include "input/key_map.h"
+#include "view_channel.h"
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
-void vnc_input_key(struct vnc_input *in, struct vz_machine *m, bool down, uint32_t symbol)
+void vnc_input_key(struct view_channel *to, bool down, uint32_t symbol)
 {
-    uint8_t key = key_of_symbol(symbol), bit = (uint8_t)(1u << key % 8);
+    uint8_t key = key_of_symbol(symbol);
+    const struct vz_channel_key m = {.kind = VZ_CHANNEL_KEY, .key = VZ_KEY(key), .down = down};
 
-    if (!key)
-        return;
-    in->down[key / 8] = (uint8_t)(down ? in->down[key / 8] | bit : in->down[key / 8] & ~bit);
-    (void)!vz_machine_send_key(m, 0, VZ_KEY(key), down, NULL);
-}
-
-void vnc_input_release(struct vnc_input *in, struct vz_machine *m)
-{
-    for (unsigned key = 1; key < 256; key++) {
-        if (in->down[key / 8] >> key % 8 & 1)
-            (void)!vz_machine_send_key(m, 0, VZ_KEY(key), false, NULL);
-    }
-    memset(in->down, 0, sizeof(in->down));
-    if (in->buttons)
-        vnc_input_pointer(in, m, 0, 0, 0, 0, 0);
+    if (key)
+        (void)view_channel_send(to, &m, sizeof(m));
 }
 
 /* ---- The pointer ----------------------------------------------------------------------------- */
@@ -50,17 +37,14 @@ static int32_t notches(unsigned pressed, unsigned plus, unsigned minus)
     return (pressed >> plus & 1 ? VZ_WHEEL_NOTCH : 0) - (pressed >> minus & 1 ? VZ_WHEEL_NOTCH : 0);
 }
 
-void vnc_input_pointer(struct vnc_input *in, struct vz_machine *m, unsigned buttons, unsigned x, unsigned y,
+void vnc_input_pointer(struct vnc_input *in, struct view_channel *to, unsigned buttons, unsigned x, unsigned y,
                        unsigned width, unsigned height)
 {
-    struct vz_pointer_event e = VZ_POINTER_EVENT_INIT;
     unsigned pressed = buttons & ~in->buttons;
+    const struct vz_channel_pointer m = {.kind = VZ_CHANNEL_POINTER, .x = scaled(x, width), .y = scaled(y, height),
+                                         .buttons = buttons_of(buttons), .wheel = notches(pressed, 3, 4),
+                                         .wheel_horizontal = notches(pressed, 6, 5)};
 
-    e.x = scaled(x, width);
-    e.y = scaled(y, height);
-    e.buttons = buttons_of(buttons);
-    e.wheel = notches(pressed, 3, 4);
-    e.wheel_horizontal = notches(pressed, 6, 5);
     in->buttons = buttons;
-    (void)!vz_machine_send_pointer(m, 0, &e, NULL);
+    (void)view_channel_send(to, &m, sizeof(m));
 }

@@ -13,7 +13,8 @@ struct vz_error;
     X(rfbGetScreen) X(rfbInitServerWithPthreadsAndZRLE) X(rfbScreenCleanup) X(rfbNewClient)        \
     X(rfbProcessEvents) X(rfbMarkRectAsModified) X(rfbNewFramebuffer) X(rfbSetCursor)              \
     X(rfbMakeMaskFromAlphaSource) X(rfbCheckPasswordByList) X(rfbCloseClient)                      \
-    X(rfbClientConnectionGone) X(rfbLogEnable) X(rfbSendServerCutText) X(rfbSendServerCutTextUTF8)
+    X(rfbClientConnectionGone) X(rfbLogEnable) X(rfbSendServerCutText) X(rfbSendServerCutTextUTF8)      \
+    X(rfbEncryptBytes)
 
 struct vnc_library {
 #define X(name) __typeof__(&name) name;
@@ -23,7 +24,7 @@ struct vnc_library {
 
 extern struct vnc_library libvnc;
 
-/* Before anything of libvnc. The main thread. False and err: it is not there. */
+/* Before anything of libvnc, and while everything can still be opened. False and err: it is not there. */
 bool vnc_library_load(struct vz_error *err);
 
 #endif

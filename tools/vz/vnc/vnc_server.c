@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <vz/machine.h>
-
-#include "cli.h"
+#include "base/pass_fd.h"
 #include "failure.h"
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_library.h"
+#include "vnc/vnc_orders.h"
 #include "vnc/vnc_tls.h"
 
 #define PORT_FIRST 5900u
@@ -123,24 +121,62 @@ bool vnc_wait(const struct vnc_server *s, int fd, int timeout_ms)
     return poll(p, 2, timeout_ms) > 0 && !p[0].revents;
 }
 
+/* A channel of the machine's display for a client; -1: there is none. One asks at a time, and hears the answer. */
+static int open_channel(struct vnc_server *s, unsigned client)
+{
+    const struct vnc_wish w = {.kind = VNC_WISH_CHANNEL, .client = client};
+    struct vnc_answer a;
+    int fd = -1;
+
+    pthread_mutex_lock(&s->wants_lock);
+    if (pass_fd_send(s->wants, &w, sizeof(w), -1, 0) == (ssize_t)sizeof(w))
+        (void)!pass_fd_receive(s->wants, &a, sizeof(a), &fd, 0);
+    pthread_mutex_unlock(&s->wants_lock);
+    return fd;
+}
+
+static void closed_channel(struct vnc_server *s, unsigned client)
+{
+    const struct vnc_wish w = {.kind = VNC_WISH_CLOSED, .client = client};
+
+    (void)!pass_fd_send(s->wants, &w, sizeof(w), -1, 0); /* whoever has gone has closed it, too */
+}
+
+/* A number for one more; VNC_CLIENTS_MAX: there are as many as may be. */
+static unsigned take_place(struct vnc_server *s)
+{
+    unsigned client = 0;
+
+    pthread_mutex_lock(&s->lock);
+    while (client < VNC_CLIENTS_MAX && s->clients >> client & 1)
+        client++;
+    if (client < VNC_CLIENTS_MAX)
+        s->clients |= 1u << client;
+    pthread_mutex_unlock(&s->lock);
+    return client;
+}
+
+static void give_place(struct vnc_server *s, unsigned client)
+{
+    pthread_mutex_lock(&s->lock);
+    s->clients &= ~(1u << client);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* fd is closed. */
 static void serve_as(struct vnc_server *s, int fd, enum vnc_kind kind)
 {
-    bool client;
+    unsigned client = kind == VNC_NOBODY ? VNC_CLIENTS_MAX : take_place(s);
 
-    pthread_mutex_lock(&s->lock);
-    client = kind != VNC_NOBODY && s->clients < VNC_CLIENTS_MAX;
-    s->clients += client;
-    pthread_mutex_unlock(&s->lock);
-    if (client)
-        vnc_client_serve(s, fd, kind == VNC_WEBSOCKET);
-    else
+    if (client == VNC_CLIENTS_MAX) {
         close(fd);
-    if (client && kind == VNC_WEBSOCKET)
+        return;
+    }
+    vnc_client_serve(s, fd, open_channel(s, client), kind == VNC_WEBSOCKET);
+    closed_channel(s, client);
+    give_place(s, client);
+    if (kind == VNC_WEBSOCKET)
         vnc_note_browser(s);
-    pthread_mutex_lock(&s->lock);
-    s->clients -= client;
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void serve_tls(struct vnc_server *s, int fd)
@@ -227,13 +263,7 @@ static void *listener(void *arg)
 {
     struct vnc_server *s = arg;
     struct pollfd p[2] = {{.fd = s->stop_fd, .events = POLLIN}, {.fd = s->listen_fd, .events = POLLIN}};
-    sigset_t set;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE); /* the library write()s to clients that may have gone */
-    pthread_sigmask(SIG_BLOCK, &set, NULL); /* also for the clients' threads */
-    if (!run_sandbox_lock(VZ_THREAD_SERVES, "/usr/share"))
-        return NULL;
     while (poll(p, 2, -1) >= 0 || errno == EINTR) {
         int fd;
 
@@ -265,6 +295,7 @@ static void release(struct vnc_server *s)
     if (s->stop_fd >= 0)
         close(s->stop_fd);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->wants_lock);
     vnc_tls_free(s->tls);
     explicit_bzero(s, sizeof(*s));
     free(s);
@@ -285,18 +316,15 @@ static bool set_up(struct vnc_server *s, const struct vnc_options *o, struct vz_
         snprintf(s->password, sizeof(s->password), "%s", o->password);
     if (o->tls && !(s->tls = vnc_tls_new(o->certificate, o->key, err)))
         return false;
-    if (!start_listening(s, o->address, err))
-        return false;
-    if (pthread_create(&s->thread, NULL, listener, s) != 0)
-        return fail_false(err, VZ_ERROR_NO_MEMORY, "VNC: no thread");
-    return true;
+    return start_listening(s, o->address, err);
 }
 
-void vnc_server_prepare(void)
+bool vnc_server_start(struct vnc_server *s, struct vz_error *err)
 {
-    struct vz_error ignored; /* who asks for a server is told */
-
-    (void)!vnc_library_load(&ignored);
+    if (pthread_create(&s->thread, NULL, listener, s) != 0)
+        return fail_false(err, VZ_ERROR_NO_MEMORY, "VNC: no thread");
+    s->serves = true;
+    return true;
 }
 
 struct vnc_server *vnc_server_new(const struct vnc_options *o, struct vz_error *err)
@@ -307,9 +335,10 @@ struct vnc_server *vnc_server_new(const struct vnc_options *o, struct vz_error *
         fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
         return NULL;
     }
-    s->machine = o->machine;
+    s->wants = o->wants;
     s->listen_fd = s->stop_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->wants_lock, NULL);
     if (set_up(s, o, err))
         return s;
     release(s);
@@ -322,7 +351,7 @@ void vnc_server_free(struct vnc_server *s)
 
     if (!s)
         return;
-    if (write(s->stop_fd, &one, sizeof(one)) == sizeof(one))
+    if (s->serves && write(s->stop_fd, &one, sizeof(one)) == sizeof(one))
         pthread_join(s->thread, NULL);
     release(s);
 }

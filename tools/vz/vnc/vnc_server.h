@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A machine's display for VNC clients, and for browsers by the noVNC page on the same port.
  *
- * Each client has a thread, and a view of the display, of its own (vnc_client.c): who sends half a message, or does not
+ * Each client has a thread, and a channel to the display, of its own (vnc_client.c): who sends half a message, or does not
  * read, is alone with that. A client has to know the password; a browser, besides, the token of the address that is
  * handed out, which is good for one browser (vnc_front.c). */
 #ifndef VZ_TOOLS_VNC_SERVER_H
@@ -11,23 +11,21 @@
 
 struct vnc_server;
 struct vz_error;
-struct vz_machine;
 
-#define VNC_CLIENTS_MAX  8u
 #define VNC_PASSWORD_MAX 8u /* what the protocol looks at */
 
 struct vnc_options {
-    struct vz_machine *machine; /* outlives the server */
+    int wants;                  /* by which it asks for channels (vnc_orders.h); outlives the server */
     const char *address;        /* "[HOST:]PORT" or "[HOST]"; NULL: 127.0.0.1:5900, or the next port that is free */
     const char *password;       /* NULL: one is made up */
     bool tls;                   /* nothing goes in plain, */
     const char *certificate, *key; /* with these PEM files; NULL, NULL: of this user's own */
 };
 
-/* A process that is about to lock itself loads now what a server would load later. */
-void vnc_server_prepare(void);
-/* Listen, and serve from then on. NULL and err. */
+/* Listen. All that is ever opened is open then, but files of the page. NULL and err. */
 struct vnc_server *vnc_server_new(const struct vnc_options *options, struct vz_error *err);
+/* Serve from then on. False and err. */
+bool vnc_server_start(struct vnc_server *s, struct vz_error *err);
 /* All clients are hung up on. NULL is fine. */
 void vnc_server_free(struct vnc_server *s);
 

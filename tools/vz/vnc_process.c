@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "vnc_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vz/display_channel.h>
+
+#include "cli.h"
+#include "control/send_fd.h"
+#include "create/helper_file.h"
+#include "failure.h"
+#include "vnc/vnc_orders.h"
+
+#define ANSWER_MS 20000 /* it may make a certificate first */
+#define END_MS    2000u /* so long it may take to end */
+#define ENVIRONMENT_MAX 16
+#define FD_MIN    64    /* what a user has handed to vz, and names as a file, keeps its number */
+
+struct vnc_process {
+    struct vz_machine *machine;
+    pid_t pid;      /* 0: not started */
+    int orders;     /* -1: none */
+    int wants;      /* the thread's; -1: none */
+    bool serves;    /* there is the thread */
+    pthread_t thread;
+    atomic_bool ending; /* it is asked to end, */
+    atomic_bool ended;  /* or has ended */
+    struct vz_display_channel *channel[VNC_CLIENTS_MAX]; /* the thread's, while there is one; NULL: none */
+};
+
+/* ---- What it asks for ------------------------------------------------------------------------ */
+
+static void close_channel(struct vnc_process *p, unsigned client)
+{
+    vz_display_channel_free(p->channel[client]);
+    p->channel[client] = NULL;
+}
+
+/* False: it is not heard. */
+static bool open_channel(struct vnc_process *p, unsigned client)
+{
+    struct vz_error err = {.code = VZ_ERROR_NONE};
+    struct vnc_answer a = {.code = 0};
+    int fd = -1;
+    bool ok;
+
+    close_channel(p, client);
+    p->channel[client] = vz_display_channel_new(p->machine, 0, 0, &fd, &err);
+    a.code = (int32_t)err.code;
+    memcpy(a.text, err.text, sizeof(a.text));
+    ok = send_with_fd(p->wants, &a, sizeof(a), fd, MSG_DONTWAIT) == (ssize_t)sizeof(a);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* False: it makes no sense. */
+static bool grant(struct vnc_process *p, const struct vnc_wish *w)
+{
+    if (w->client >= VNC_CLIENTS_MAX || (w->kind != VNC_WISH_CHANNEL && w->kind != VNC_WISH_CLOSED))
+        return false;
+    if (w->kind == VNC_WISH_CHANNEL)
+        return open_channel(p, w->client);
+    close_channel(p, w->client);
+    return true;
+}
+
+static void *serve(void *arg)
+{
+    struct vnc_process *p = arg;
+    struct vnc_wish w;
+    bool more = run_sandbox_lock(VZ_THREAD_SERVES, NULL);
+
+    while (more) {
+        ssize_t n = recv(p->wants, &w, sizeof(w), MSG_TRUNC);
+
+        more = n == (ssize_t)sizeof(w) ? grant(p, &w) : n < 0 && errno == EINTR;
+    }
+    atomic_store(&p->ended, true);
+    shutdown(p->wants, SHUT_RDWR);
+    if (!atomic_load(&p->ending))
+        cli_error("viewers by VNC and in browsers are gone, as their process (vz-vnc) has ended; the machine goes on");
+    return NULL;
+}
+
+/* ---- What it is told ------------------------------------------------------------------------- */
+
+/* The file that came with the answer, or -1; -2 and err. */
+static int ask(struct vnc_process *p, const void *order, size_t len, int fd, struct vz_error *err)
+{
+    struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
+    struct vnc_answer a = {.code = 0};
+    int came = -1, r;
+    ssize_t n = send_with_fd(p->orders, order, len, fd, MSG_DONTWAIT);
+
+    do
+        r = n == (ssize_t)len ? poll(&poll_fd, 1, ANSWER_MS) : -1;
+    while (r < 0 && n == (ssize_t)len && errno == EINTR);
+    n = r > 0 ? receive_with_fd(p->orders, &a, sizeof(a), 0, &came) : -1;
+    a.text[sizeof(a.text) - 1] = '\0';
+    if (n == (ssize_t)sizeof(a) && !a.code)
+        return came;
+    if (came >= 0)
+        close(came);
+    fail(err, n == (ssize_t)sizeof(a) ? (enum vz_error_code)a.code : VZ_ERROR_INTERNAL, "%s",
+         n == (ssize_t)sizeof(a) ? a.text : "the process for viewers by VNC and in browsers (vz-vnc) has ended, or hangs");
+    return -2;
+}
+
+int vnc_process_view(struct vnc_process *p, struct vz_error *err)
+{
+    const struct vnc_order o = {.kind = VNC_ORDER_VIEW};
+    int fd;
+
+    if (atomic_load(&p->ended))
+        return fail(err, VZ_ERROR_INVALID_STATE, "the process for viewers by VNC and in browsers (vz-vnc) has ended; "
+                                                 "there is one again when the machine is started the next time");
+    fd = ask(p, &o, sizeof(o), -1, err);
+    return fd == -1 ? fail(err, VZ_ERROR_INTERNAL, "vz-vnc says no address") : fd < 0 ? -1 : fd;
+}
+
+/* ---- Its life -------------------------------------------------------------------------------- */
+
+/* A pair of sockets, above what the user may have handed over. False and errno. */
+static bool make_pair(int pair[2])
+{
+    int low[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, low) < 0)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        pair[i] = fcntl(low[i], F_DUPFD_CLOEXEC, FD_MIN);
+        close(low[i]);
+    }
+    return pair[0] >= 0 && pair[1] >= 0;
+}
+
+/* What else is in it may be a secret. */
+static void choose_environment(char *ret[ENVIRONMENT_MAX + 1])
+{
+    static const char *const wanted[] = {"LD_", "VZ_LOG=", "HOME=", "XDG_DATA_HOME=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+                                         "TSAN_OPTIONS=", "LSAN_OPTIONS=", "GLIBC_TUNABLES="};
+    size_t count = 0;
+
+    for (char **e = environ; e && *e; e++)
+        for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]) && count < ENVIRONMENT_MAX; i++)
+            if (!strncmp(*e, wanted[i], strlen(wanted[i])))
+                ret[count++] = *e;
+    ret[count] = NULL;
+}
+
+/* Standard input, output and error are ours; so are descriptors that a file's name may mean (/dev/fd/63). */
+static int spawn(struct vnc_process *p, const char *program, int fd)
+{
+    char number[16], *argv[] = {(char *)(uintptr_t)"vz-vnc", number, NULL}, *env[ENVIRONMENT_MAX + 1];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t all;
+    int r;
+
+    snprintf(number, sizeof(number), "%d", fd);
+    choose_environment(env);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fd, fd); /* it stays open */
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &all);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    r = posix_spawn(&p->pid, program, &actions, &attributes, argv, env);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r)
+        p->pid = 0;
+    return r;
+}
+
+static int start_program(struct vnc_process *p, struct vz_error *err)
+{
+    char *program = helper_file(&helper_vnc, NULL);
+    int pair[2] = {-1, -1}, r;
+
+    if (!program)
+        return fail(err, VZ_ERROR_UNSUPPORTED, "VNC needs the program vz-vnc, which is not installed; a vz that is built "
+                                               "where LibVNCServer is (Debian: libvncserver-dev) has it");
+    r = make_pair(pair) ? spawn(p, program, pair[1]) : errno;
+    if (r)
+        fail(err, VZ_ERROR_IO, "%.160s: %s", program, strerror(r));
+    free(program);
+    p->orders = pair[0];
+    if (pair[1] >= 0)
+        close(pair[1]);
+    return r ? -1 : 0;
+}
+
+static bool put(char *to, size_t size, const char *from)
+{
+    return !from || snprintf(to, size, "%s", from) < (int)size;
+}
+
+/* It gets its end of the other socket, and does what it is told, or says why not. */
+static int tell_options(struct vnc_process *p, const struct vnc_process_options *o, struct vz_error *err)
+{
+    struct vnc_order_start s = {.kind = VNC_ORDER_START, .listens = o->listens, .tls = o->tls};
+    struct run_sandbox_choice choice = run_sandbox_chosen();
+    int pair[2] = {-1, -1}, r = -1;
+
+    s.locks = choice.mode != VZ_SANDBOX_NONE;
+    s.logs = choice.mode == VZ_SANDBOX_LOG;
+    s.uid = choice.uid;
+    s.gid = choice.gid;
+    if (!put(s.address, sizeof(s.address), o->address) ||
+        !put(s.password_file, sizeof(s.password_file), o->password_file) ||
+        !put(s.certificate, sizeof(s.certificate), o->certificate) || !put(s.key, sizeof(s.key), o->key))
+        return fail(err, VZ_ERROR_INVALID, "VNC: the address or the name of a file is too long");
+    if (make_pair(pair))
+        r = ask(p, &s, sizeof(s), pair[1], err) == -2 ? -1 : 0;
+    else
+        fail_errno(err, "VNC: a socket");
+    p->wants = pair[0];
+    if (pair[1] >= 0)
+        close(pair[1]);
+    return r;
+}
+
+static int set_up(struct vnc_process *p, const struct vnc_process_options *o, struct vz_error *err)
+{
+    if (start_program(p, err) < 0 || tell_options(p, o, err) < 0)
+        return -1;
+    if (pthread_create(&p->thread, NULL, serve, p) != 0)
+        return fail(err, VZ_ERROR_NO_MEMORY, "VNC: no thread");
+    p->serves = true;
+    return 0;
+}
+
+struct vnc_process *vnc_process_new(const struct vnc_process_options *o, struct vz_error *err)
+{
+    struct vnc_process *p = calloc(1, sizeof(*p));
+
+    if (!p) {
+        fail(err, VZ_ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    p->machine = o->machine;
+    p->orders = p->wants = -1;
+    if (set_up(p, o, err) == 0)
+        return p;
+    vnc_process_free(p);
+    return NULL;
+}
+
+static void hang_up(int fd)
+{
+    if (fd < 0)
+        return;
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
+void vnc_process_free(struct vnc_process *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->ending, true);
+    hang_up(p->orders);
+    if (p->wants >= 0)
+        shutdown(p->wants, SHUT_RDWR);
+    if (p->serves)
+        pthread_join(p->thread, NULL);
+    hang_up(p->wants);
+    for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++)
+        close_channel(p, i);
+    /* It ends by that. One that hangs, or is stopped, is not waited for: it ends with this process. */
+    for (unsigned i = 0; p->pid && i < END_MS / 10 && waitpid(p->pid, NULL, WNOHANG) == 0; i++)
+        poll(NULL, 0, 10);
+    free(p);
+}
