@@ -60,6 +60,7 @@ struct host_facts {
     int seccomp_error;             /* errno of asking for filters that tell; 0: there are such */
     int landlock;                  /* its level; 0: there is none */
     unsigned namespaces;           /* that processes of ours get: enum sandbox_world */
+    int program_error;             /* errno of a program in a memory file, which processes of ours are; 0: it can be run */
     int ping_error, raw_error;     /* errno of a socket for pings, and of a raw one */
     char automatic[16];      /* the accelerator that "auto" chooses */
 };

@@ -418,6 +418,26 @@ static void judge_namespaces(const struct host_facts *f, struct host_findings *r
             "namespaces: %s). Filters of system calls and Landlock hold it all the same.", text);
 }
 
+/* Who talks to the outside world for a machine. */
+static void judge_processes(const struct host_facts *f, struct host_findings *r)
+{
+    const unsigned own = SANDBOX_OWN_USERS | SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP;
+    char text[80];
+
+    if (f->seccomp_error)
+        return;
+    sandbox_world_text(f->namespaces & own, text);
+    if (f->program_error)
+        add(r, VZ_HOST_NOTE, "sandbox", "no-processes",
+            "Machines' networks (NAT) and connections to NBD servers have threads in the machine's process, and no processes "
+            "of their own (vz-nat, vz-nbd): no program can be run out of memory here (%s).", strerror(f->program_error));
+    else
+        add(r, VZ_HOST_GOOD, "sandbox", "processes",
+            "Machines' networks (NAT) and connections to NBD servers have processes of their own, with nothing of a guest's "
+            "memory (vz-nat, vz-nbd): system calls by filters%s; for NBD own namespaces: %s.",
+            f->landlock ? ", files by Landlock" : "", text);
+}
+
 void host_judge(const struct host_facts *f, struct host_findings *ret)
 {
     ret->count = 0;
@@ -427,6 +447,7 @@ void host_judge(const struct host_facts *f, struct host_findings *ret)
     judge_direct(f, ret);
     judge_sandbox(f, ret);
     judge_namespaces(f, ret);
+    judge_processes(f, ret);
     judge_root(f, ret);
     judge_io_uring(f, ret);
     judge_huge_pages(f, ret);

@@ -8,7 +8,7 @@
 
 #include "host/host_facts.h"
 
-#define HOST_FINDINGS_MAX 18
+#define HOST_FINDINGS_MAX 19
 
 struct host_finding {
     enum vz_host_level level;

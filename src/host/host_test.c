@@ -259,7 +259,7 @@ START_TEST(test_all_is_well)
         ck_assert_int_eq(judged.item[i].level, VZ_HOST_GOOD);
         ck_assert_str_eq(judged.item[i].command, "");
     }
-    ck_assert_uint_eq(judged.count, 12);
+    ck_assert_uint_eq(judged.count, 13);
 }
 END_TEST
 
@@ -503,6 +503,15 @@ START_TEST(test_sandbox)
     f.namespaces = 0;
     h = judge(&f, "sandbox", "no-namespaces");
     ck_assert(h->level == VZ_HOST_NOTE && strstr(h->text, "(own namespaces: none)"));
+    ck_assert(strstr(judge(&f, "sandbox", "processes")->text, "by filters; for NBD own namespaces: none."));
+    f.landlock = 7;
+    f.namespaces = 63;
+    h = judge(&f, "sandbox", "processes");
+    ck_assert(h->level == VZ_HOST_GOOD &&
+              strstr(h->text, "by filters, files by Landlock; for NBD own namespaces: users, IPC, host name, control groups."));
+    f.program_error = EACCES;
+    h = judge(&f, "sandbox", "no-processes");
+    ck_assert(h->level == VZ_HOST_NOTE && strstr(h->text, "(Permission denied)"));
     f.uid = 0;
     ck_assert_int_eq(judge(&f, "sandbox", "leaves-root")->level, VZ_HOST_GOOD);
     f.cap_setuid = false;

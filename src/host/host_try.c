@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/program_file.h"
 #include "host/host_facts.h"
 #include "sandbox/sandbox_files.h"
 #include "sandbox/sandbox_world.h"
@@ -114,6 +115,21 @@ static void try_stub(struct host_facts *f)
         close(ram);
 }
 
+/* May what is in a memory file be executed? (vm.memfd_noexec, or no /proc to name it by.) */
+static int try_program(void)
+{
+    static const uint8_t text[] = "#!/bin/sh\n";
+    int fd = program_file("vz-doctor", text, sizeof(text) - 1), r = fd < 0 ? -fd : 0;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (!r && access(path, X_OK) < 0)
+        r = errno;
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
 static int try_filters(void)
 {
     uint32_t trap = SECCOMP_RET_TRAP;
@@ -132,6 +148,7 @@ void host_facts_try(struct host_facts *f)
     f->seccomp_error = try_filters();
     f->landlock = sandbox_files_level();
     f->namespaces = sandbox_world_try();
+    f->program_error = try_program();
     f->ping_error = try_ping(SOCK_DGRAM);
     f->raw_error = try_ping(SOCK_RAW);
 }

@@ -2,10 +2,14 @@
 """`vz doctor` on this computer; src/host/host_test.c has the others, tests/kvm/suite one with KVM."""
 import json
 import os
+import shutil
+import subprocess
+
+from conftest import VZ
 
 LEVELS = {"good", "note", "problem"}
 TOPICS = {"accelerator", "kvm", "software-cpu", "direct", "sandbox", "io_uring", "huge-pages", "memory", "tap",
-          "ping"}
+          "ping", "vnc"}
 
 
 def report(vz):
@@ -35,6 +39,21 @@ def test_it_is_true_of_kvm_here(vz, tmp_path):
         assert kvm["code"] not in ("works", "broken", "not-built"), kvm
     assert (kvm["code"] == "works") == (r["accelerator"] == "kvm")
     assert (kvm["code"] == "works") == ("none" in works and "/dev/kvm" not in works), works
+
+
+def test_it_is_true_of_what_serves_viewers(vz, tmp_path):
+    """A vz without its program beside it says so, and what asks for that says so too."""
+    installed = tmp_path / "bin" / "vz"
+    installed.parent.mkdir()
+    shutil.copy2(VZ, installed)
+    env = {**os.environ, "LD_LIBRARY_PATH": f"{os.path.dirname(VZ)}/src"}
+    r = json.loads(subprocess.run([installed, "doctor", "--json"], env=env, capture_output=True, check=True).stdout)
+    without = next(f for f in r["findings"] if f["topic"] == "vnc")
+    here = next(f for f in report(vz)["findings"] if f["topic"] == "vnc")
+    if os.path.exists(f"{os.path.dirname(VZ)}/vz-vnc"):
+        assert here["code"] in ("works", "no-page", "no-library"), here
+    if not os.path.exists("/usr/local/lib/vz/vz-vnc"):
+        assert without["code"] == "not-installed" and without["level"] == "note", without
 
 
 def test_sentences(vz):
