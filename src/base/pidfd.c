@@ -31,15 +31,23 @@ void pidfd_kill_late(int pidfd, int ms)
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
-void pidfd_reap(int pidfd, pid_t pid)
+/* 0 or -errno. */
+static int wait_for(int pidfd, pid_t pid)
 {
-    long r = 0;
+    long r;
 
-    if (pidfd == -ESRCH)
-        return;
     do
         r = pidfd < 0 ? waitpid(pid, NULL, 0) : syscall(SYS_waitid, BY_PIDFD, pidfd, NULL, WEXITED, NULL);
     while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+void pidfd_reap(int pidfd, pid_t pid)
+{
+    if (pidfd == -ESRCH)
+        return;
+    if (wait_for(pidfd, pid) == -EINVAL && pidfd >= 0) /* Linux 5.3 has the descriptors, and cannot wait by them */
+        (void)wait_for(-1, pid);
     if (pidfd >= 0)
         close(pidfd);
 }

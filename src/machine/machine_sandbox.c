@@ -441,20 +441,25 @@ static const char *out_of_nbds_reach(const struct vz_machine *m, const struct vz
     return u.socket[0] && !local ? "NBD servers on this host" : u.tls && !keys ? "these keys for an NBD server" : NULL;
 }
 
+static const char *disk_out_of_reach(const struct vz_machine *m, const struct vz_storage_attachment *a)
+{
+    if (a->kind != STORAGE_NBD)
+        return NULL;
+    if (m->nbd_by)
+        return out_of_nbds_reach(m, a);
+    return m->sandbox.options.features & SANDBOX_NBD ? NULL : "NBD servers";
+}
+
 /* Which calls its threads have left was decided when they were locked. NULL: enough for this; or what they have no way to. */
 static const char *out_of_reach(const struct vz_machine *m, const char *list, const void *attachment)
 {
     const struct vz_network_attachment *net = attachment;
-    const struct vz_storage_attachment *storage = attachment;
     uint32_t has = m->sandbox.options.features;
 
     if (!strcmp(list, "networkDevices"))
         return net->kind == NETWORK_NAT && !m->nat.pid && !(has & SANDBOX_NET) ? "the network" : NULL;
     if (!strcmp(list, "storageDevices"))
-        return storage->kind != STORAGE_NBD ? NULL
-               : m->nbd_by                  ? out_of_nbds_reach(m, storage)
-               : has & SANDBOX_NBD          ? NULL
-                                            : "NBD servers";
+        return disk_out_of_reach(m, attachment);
     if (!strcmp(list, "usbDevices"))
         return has & SANDBOX_USB ? NULL : "USB devices of the host";
     return NULL;

@@ -370,7 +370,7 @@ void policy_end(struct x86_cpu *c);
 /* Is the program of now for a stub? again: it has had one. */
 bool policy_is_ripe(const struct direct *d, bool again);
 
-/* An event has brought a stub out within so many ticks. */
+/* An event has brought a stub out within so many ticks. Under the lock. */
 void policy_round_trip(struct direct_vm *v, uint64_t ticks);
 
 /* The vCPU's thread's processor time, in ticks. */
@@ -379,11 +379,11 @@ uint64_t policy_work(const struct direct_vm *v);
 /* Of so many ticks in which its program ran: how many it can have had a processor for. */
 uint64_t policy_native_work(const struct direct_vm *v, struct space *s, uint64_t ticks);
 
-/* There was no stretch, and to find that out took so long. */
+/* There was no stretch, and to find that out took so long. Under the lock. */
 void policy_refused(struct direct *d, struct space *s, uint64_t ticks);
 
 /* A stretch in a stub is over, which was prepared from `began` on, and entered and left; so long it ran, as it
- * says, and worked. True: demoted. */
+ * says, and worked. True: demoted. Under the lock. */
 struct direct_times {
     uint64_t began, entered, left, native, worked;
     unsigned commands; /* that were carried out for it */

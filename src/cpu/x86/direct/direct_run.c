@@ -147,7 +147,9 @@ static void run(struct x86_cpu *c, const void *code)
     t = direct_prepare(c, s, &times.commands);
     if (!t) {
         d->in_user = true; /* the others have it */
+        direct_lock(d->vm); /* of the account, in which vCPUs in one address space write */
         policy_refused(d, s, clock_tsc() - times.began);
+        direct_unlock(d->vm);
         if (d->refused != NO_PAGE && !d->refused_since) {
             d->refused_since = clock_tsc();
             c->count.direct_refusals++;
@@ -169,15 +171,15 @@ static void run(struct x86_cpu *c, const void *code)
     direct_lock(d->vm);
     s->inside--;
     bad = failed(c, s, r, event);
+    if (!bad && event != STUB_KICKED)
+        policy_round_trip(d->vm, times.left - times.entered);
+    if (!bad && policy_trap(d, s, &times))
+        c->count.direct_demotions++;
     direct_unlock(d->vm);
     if (bad)
         return;
     d->native_time += MIN(times.native, times.left - times.entered);
     c->count.direct_native_us = d->native_time / d->vm->us;
-    if (event != STUB_KICKED)
-        policy_round_trip(d->vm, times.left - times.entered);
-    if (policy_trap(d, s, &times))
-        c->count.direct_demotions++;
     c->count.direct_cost_us = d->cost / d->vm->us;
     take_event(c, event, address);
 }
