@@ -6,11 +6,13 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "cpu/x86/direct/direct_priv.h"
+#include "cpu/x86/smc.h"
 
 #define OTHER_MIN       16u  /* pages, of which most have changed: it is another program */
 #define PATIENCE_FEW    8    /* events: so short that it is worth to come back at once */
 #define PATIENCE_MAX_US 4000 /* in the JIT after code that is not for a stub */
 #define SOON_US         100
+#define REFUSED_OFTEN   8u
 
 /* ---- commands ---- */
 
@@ -64,6 +66,17 @@ static bool reconcile(struct x86_cpu *c, struct space *s, const struct direct_ou
 
 /* ---- code ---- */
 
+/* One that the guest may write, and would execute: where CPUID faults it is not looked through, so that it stays
+ * writable. But other engines may have code of it: where the program comes back to it again and again, and nobody
+ * writes to it, it cannot be written natively in any case. */
+static bool is_to_be_scanned(const struct x86_cpu *c, uint64_t va, const uint8_t *host)
+{
+    const struct direct *d = c->direct;
+
+    return d->vm->scan_cpuid || (d->last_refused == tlb_page(va) && d->refusals >= REFUSED_OFTEN &&
+                                 !smc_allows_plain_stores(c, host));
+}
+
 /* Look through the page at va, which the guest would execute, and those around it that look like code
  * only: claimed pages cannot be written natively. */
 static void scan_around(struct x86_cpu *c, uint64_t va)
@@ -80,7 +93,7 @@ static void scan_around(struct x86_cpu *c, uint64_t va)
         uint8_t rights = direct_page(c, &path, n, &entry, &host);
 
         if ((rights & MAPPED_EXEC) &&
-            (!(rights & MAPPED_WRITE) || (n == leaf_index(va) && c->direct->vm->scan_cpuid)))
+            (!(rights & MAPPED_WRITE) || (n == leaf_index(va) && is_to_be_scanned(c, va, host))))
             (void)direct_scan(c, align_down(va, LEAF_BYTES) + n * (uint64_t)MEM_PAGE_SIZE, host);
     }
 }
