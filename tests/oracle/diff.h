@@ -69,9 +69,12 @@ bool diff_native_narrow_works(void); /* does the host let a 64-bit process run 3
 void diff_native_run(const struct diff_case *c, struct diff_state *ret);
 uint8_t *diff_native_data(void);
 
-/* soft.c: the interpreter, with the pages mapped at the same addresses in user mode. */
+/* soft.c: ours, with the pages mapped at the same addresses in user mode. */
 extern bool diff_jit; /* translate instead of interpreting */
 extern const char *diff_jit_options; /* how: jit_options.h */
+extern bool diff_direct; /* run them in a stub instead: docs/direct.md */
+bool diff_direct_works(void); /* false: not on this host, as was seen once a case has been run */
+extern unsigned long diff_direct_runs; /* how many cases did, without our executing any of it */
 bool diff_soft_init(void);
 void diff_soft_run(const struct diff_case *c, struct diff_state *ret);
 uint8_t *diff_soft_data(void);
