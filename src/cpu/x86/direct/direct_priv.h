@@ -59,6 +59,7 @@ struct leaf {
     uint32_t id;                 /* in direct_vm.leaf[] */
     unsigned count;              /* of pages that are mapped, */
     uint64_t mapped[LEAF_PAGES / 64]; /* and which */
+    uint64_t maybe[LEAF_PAGES / 64]; /* bit n: pages of RAM whose number is n modulo LEAF_PAGES may be among them */
     uint8_t rights[LEAF_PAGES];
     uint64_t entry[LEAF_PAGES];  /* of the page table, masked, when it was mapped */
     uint32_t ram[LEAF_PAGES];    /* number of the page of RAM */

@@ -404,6 +404,7 @@ static void add_to_run(const struct direct_vm *v, struct leaf *leaf, const struc
     run->len += MEM_PAGE_SIZE;
     leaf->rights[n] = rights;
     leaf->mapped[n / 64] |= BIT(n % 64);
+    leaf->maybe[leaf->ram[n] % LEAF_PAGES / 64] |= BIT(leaf->ram[n] % 64);
     leaf->count++;
     leaf->space->pages++;
 }
@@ -491,7 +492,7 @@ static uint64_t page_gone_anywhere(struct direct_vm *v, uint64_t page, uint8_t r
     for (uint32_t id = 0; id < v->leaf_count; id++) {
         struct leaf *leaf = v->leaf[id];
 
-        if (!leaf)
+        if (!leaf || !(leaf->maybe[page % LEAF_PAGES / 64] & BIT(page % 64)))
             continue;
         FOR_MAPPED (n, leaf) {
             if (leaf->ram[n] != page || !(leaf->rights[n] & (MAPPED_WRITE | MAPPED_EXEC)))
