@@ -13,9 +13,9 @@
 #include "cpu/x86/direct/direct_priv.h"
 
 /* In traps: */
-#define RIPE_TIME        75 /* of user mode, */
+#define RIPE_TIME       200 /* of user mode, */
 #define RIPE_AGAIN       20 /* the same where there is a stub already, */
-#define RIPE_STRETCH      2 /* in stretches of this mean length at least, */
+#define RIPE_STRETCH      3 /* in stretches of this mean length at least, */
 #define RIPE_MOST        75 /* none of which counts for more: it may have waited for a processor */
 #define STRETCHES_KEPT 4096 /* then the past counts half */
 
@@ -27,8 +27,8 @@
 #define CLEARLY           2
 #define GAIN              2 /* JIT's time - native time, per native time */
 #define LONG_STRETCH     32 /* in traps: would have paid; two in a row, since one may have waited */
-#define REST_MS          20
-#define REST_MAX_MS     500
+#define REST_MS          40
+#define REST_MAX_MS    2000
 
 #define TRAP_STEP        64 /* a part of it, towards each, */
 #define TRAP_MOST        64 /* to so many times the least at most */

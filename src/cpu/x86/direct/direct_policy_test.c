@@ -139,10 +139,10 @@ START_TEST(test_rests_grow)
 
     for (unsigned i = 0; i < 12; i++) {
         stretches_until_demoted(f, US, 20 * US, 5000);
-        ck_assert(f->s.account.rest > last || f->s.account.rest == 500000 * US);
+        ck_assert(f->s.account.rest > last || f->s.account.rest == 2000000 * US);
         last = f->s.account.rest;
     }
-    ck_assert_uint_eq(last, 500000 * US);
+    ck_assert_uint_eq(last, 2000000 * US);
     stretch(f, 10000 * US, 10 * US); /* it has come to work */
     ck_assert_uint_eq(f->s.account.rest, 0);
     free(f);
@@ -153,9 +153,9 @@ START_TEST(test_ripe)
 {
     struct fixture *f = start();
 
-    f->history = (struct history){.time = 100 * TRAP, .stretches = 25};
+    f->history = (struct history){.time = 250 * TRAP, .stretches = 50};
     ck_assert(policy_is_ripe(&f->d, false));
-    f->history.stretches = 75; /* too short */
+    f->history.stretches = 100; /* too short */
     ck_assert(!policy_is_ripe(&f->d, false));
     f->history = (struct history){.time = 30 * TRAP, .stretches = 2};
     ck_assert(policy_is_ripe(&f->d, true) && !policy_is_ripe(&f->d, false));
