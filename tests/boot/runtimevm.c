@@ -3,8 +3,8 @@
  * tests/boot/test_runtime.py. COM1 is the Unix socket; hvc0, the port "channel" and "disk" are files
  * in FOLDER. Standard input has commands, a line each; standard output an answer to each, and a line
  * for each event. The machine can be saved, and another one restored in its place, for test_save.py.
- * RUNTIMEVM_CPUS says how many CPUs it has (1); RUNTIMEVM_HOST: 10.0.2.2 is the host's loopback; RUNTIMEVM_DEVICES
- * has further devices for vz_config_add(), "OPTION VALUE" a line. */
+ * RUNTIMEVM_CPUS says how many CPUs it has (1); RUNTIMEVM_MEMORY: MiB (384); RUNTIMEVM_HOST: 10.0.2.2 is the host's
+ * loopback; RUNTIMEVM_DEVICES has further devices for vz_config_add(), "OPTION VALUE" a line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +144,7 @@ static struct vz_config *make_config(char **argv)
     b.initrd = argv[2];
     b.cmdline = "console=ttyS0 quiet watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300";
     loader = vz_linux_boot_loader_new(&b, NULL);
-    vz_config_set_memory_size(c, 384 << 20);
+    vz_config_set_memory_size(c, (uint64_t)(getenv("RUNTIMEVM_MEMORY") ? atoi(getenv("RUNTIMEVM_MEMORY")) : 384) << 20);
     if (getenv("RUNTIMEVM_CPUS"))
         vz_config_set_cpu_count(c, (unsigned)atoi(getenv("RUNTIMEVM_CPUS")));
     vz_config_set_boot_loader(c, loader);

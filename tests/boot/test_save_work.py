@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""fio and a compiler in a Linux that is saved and restored again and again: fio reads what it wrote, and the compiler
+writes what it writes here. VZ_LONG=N does it N times as often."""
+import os
+import subprocess
+
+import pytest
+
+import guest_drivers
+
+from boots import trouble
+from conftest import LONG, ROOT
+from test_runtime import DRIVERS, SCRIPT, until
+from test_save import Saved
+
+FIO = "/usr/bin/fio"
+CC1 = subprocess.run(["gcc", "-print-prog-name=cc1"], capture_output=True, text=True, check=True).stdout.strip()
+CYCLES = 3 * LONG
+pytestmark = pytest.mark.skipif(not os.path.exists(FIO), reason="fio is not installed")
+
+JOB = (f"{FIO} --name=j --filename=/dev/vda --size=2M --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bssplit=4k/60:16k/30:64k/10 "
+       "--verify=crc32c --verify_fatal=1 --verify_state_save=0 --output-format=terse")
+COMPILE = "-fpreprocessed -quiet -O2 source.i -o"
+PROGRAMS = {
+    "io": f"n=0; while [ ! -e /stop ]; do {JOB} >/told 2>&1 || cat /told >>/wrong; n=$((n + 1)); echo $n >/count.io; done; : >/ended.io\n",
+    "cc": f"cd /; n=0; while [ ! -e /stop ]; do {CC1} {COMPILE} out.s 2>>/wrong; cmp out.s expected.s >>/wrong 2>&1; "
+          "n=$((n + 1)); echo $n >/count.cc; done; : >/ended.cc\n"}
+
+
+class Working(Saved):
+    def counts(self):
+        status, out = self.guest("cat " + " ".join(f"/count.{name}" for name in PROGRAMS))
+        assert status == 0 and out.split() and all(word.isdigit() for word in out.split()), out
+        return [int(word) for word in out.split()]
+
+
+def compiled(folder):
+    """What the guest compiles, and what comes of it."""
+    subprocess.run(["gcc", "-E", "-P", f"{ROOT}/tests/virtio/vsocktool.c", "-o", "source.i"], cwd=folder, check=True)
+    subprocess.run([CC1, *COMPILE.split(), "expected.s"], cwd=folder, check=True)
+    return [(folder / name, name) for name in ("source.i", "expected.s")]
+
+
+@pytest.fixture(scope="module")
+def m(kernels, initramfs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, text in PROGRAMS.items():
+        (folder / name).write_text(text)
+    files = [guest_drivers.program(folder, "tests/virtio/vsocktool.c"), *[(folder / name, name) for name in PROGRAMS],
+             *compiled(folder), *guest_drivers.with_libraries(FIO, CC1), *guest_drivers.files(folder, DRIVERS)]
+    os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_MEMORY"] = "2", "768"
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("keys"))
+    m = Working(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
+    del os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_MEMORY"]
+    try:
+        assert any(line.startswith("ready") for line in m.lines)
+        m.s.sendall(b"go\n")
+        m.guest("mkdir -p /tmp /dev/shm")
+        yield m
+    finally:
+        m.watchdog.cancel()
+        m.p.kill()
+        m.p.wait()
+
+
+def test_fio_and_a_compiler_go_on_through_saves(m):
+    m.guest(f": >/wrong; for name in {' '.join(PROGRAMS)}; do sh /$name >/dev/null 2>/said.$name & done")
+    assert until(lambda: m.guest("cat " + " ".join(f"/count.{name}" for name in PROGRAMS) + " >/dev/null 2>&1")[0] == 0), m.guest("cat /wrong /told")
+    for n in range(CYCLES):
+        m.cycle(("-", "", "secret")[n % 3])
+        m.moves(f"cycle {n}")
+    m.guest(": >/stop")
+    assert until(lambda: m.guest("ls " + " ".join(f"/ended.{name}" for name in PROGRAMS))[0] == 0)
+    assert m.guest("cat /wrong") == (0, "")
+    assert not trouble(m.guest("dmesg")[1])
