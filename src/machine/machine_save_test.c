@@ -13,6 +13,7 @@
 
 #include <vz/vz.h>
 
+#include "base/le.h"
 #include "golden.h"
 #include "machine/machine_fixture.h"
 #include "machine/machine_impl.h"
@@ -622,7 +623,7 @@ static const struct fake_op golden_script[] = {
     {FAKE_JUMP, 0, LOAD_ADDR + 6 * 24, 0},
 };
 
-/* What was there at first; and all that a configuration can have, but for firmware (chipset/flash_test.c) and a device
+/* What was there at first; and all that a configuration can have, but for firmware (below) and a device
  * of the host, which cannot be saved. CPUs and interrupt controllers are in arch/x86: those sections do not depend on
  * this host's CPU. */
 static const char *const golden_first[][2] = {
@@ -742,6 +743,103 @@ START_TEST(golden_files_are_restored)
 }
 END_TEST
 
+/* ---- Firmware's, whose registers and variables are the machine's, too ---- */
+
+#define GOLDEN_CODE  "/tmp/vz-golden-code"
+#define GOLDEN_STORE "/tmp/vz-golden-store"
+#define CODE_LEN     1966080u
+#define STORE_LEN    131072u
+#define STORE_HEAD   72u
+#define STORE_ROOM   (STORE_LEN - STORE_HEAD - 0x1000u)
+#define STORE_MARK   (STORE_LEN - 0x800u)
+
+/* A volume of variables without any, and a word behind them. */
+static void write_store(const char *word)
+{
+    static const uint8_t guid[16] = {0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c,
+                                     0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50};
+    static const uint8_t authenticated[16] = {0x78, 0x2c, 0xf3, 0xaa, 0x7b, 0x94, 0x9a, 0x43,
+                                              0xa1, 0x80, 0x2e, 0x14, 0x4e, 0xc3, 0x77, 0x92};
+    uint8_t *data = malloc(STORE_LEN);
+    FILE *f = fopen(GOLDEN_STORE, "w");
+
+    ck_assert(data && f);
+    memset(data, 0xff, STORE_LEN);
+    memcpy(data + 16, guid, sizeof(guid));
+    store_le64(data + 32, STORE_LEN);
+    memcpy(data + 40, "_FVH", 4);
+    store_le16(data + 48, STORE_HEAD);
+    memcpy(data + STORE_HEAD, authenticated, sizeof(authenticated));
+    store_le32(data + STORE_HEAD + 16, STORE_ROOM);
+    store_le16(data + STORE_HEAD + 20, 0xfe5a);
+    memcpy(data + STORE_MARK, word, strlen(word));
+    ck_assert_uint_eq(fwrite(data, 1, STORE_LEN, f), STORE_LEN);
+    ck_assert_int_eq(fclose(f), 0);
+    free(data);
+}
+
+static void check_store(const char *word)
+{
+    char found[16] = "";
+    FILE *f = fopen(GOLDEN_STORE, "r");
+
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fseek(f, STORE_MARK, SEEK_SET), 0);
+    ck_assert_uint_eq(fread(found, 1, strlen(word), f), strlen(word));
+    ck_assert_str_eq(found, word);
+    fclose(f);
+}
+
+static struct vz_config *firmware_config(void)
+{
+    struct vz_efi_boot_loader_options b = VZ_EFI_BOOT_LOADER_OPTIONS_INIT;
+    struct vz_error err = {0};
+    struct vz_config *c = vz_config_new(NULL, &err);
+    struct vz_boot_loader *loader;
+
+    b.firmware = GOLDEN_CODE;
+    b.variable_store = GOLDEN_STORE;
+    loader = vz_efi_boot_loader_new(&b, &err);
+    ck_assert_msg(c && loader, "%s", err.text);
+    vz_config_set_boot_loader(c, loader);
+    vz_boot_loader_unref(loader);
+    vz_config_set_memory_size(c, 64 << 20);
+    OK(vz_config_add(c, "uuid", "01234567-89ab-cdef-0123-456789abcdef", &err));
+    OK(vz_config_add(c, "disk", GOLDEN_DISK ",format=raw,id=golden", &err));
+    return c;
+}
+
+/* The script of golden_script would be where there is no memory yet: its CPU waits, and nothing else is looked at. */
+START_TEST(a_golden_file_of_firmware_is_restored)
+{
+    struct vz_restore_options o = VZ_RESTORE_OPTIONS_INIT;
+    struct vz_config *c = firmware_config();
+    int disk = take_golden_disk(), code = open(GOLDEN_CODE, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    struct vz_machine *m;
+    char path[256];
+
+    ck_assert_int_eq(ftruncate(code, CODE_LEN), 0);
+    close(code);
+    golden_path(path, "firmware-0.4.state");
+    write_store("then");
+    if (golden_is_wanted("firmware-0.4.state"))
+        write_golden(c, path);
+    write_store("now!");
+    o.passphrase = "golden";
+    m = make_of(c);
+    OK(vz_machine_restore_wait(m, path, &o, &err));
+    check_store("then");
+    OK(vz_machine_resume_wait(m, &err));
+    ck_assert_int_eq(vz_machine_get_state(m), VZ_STATE_RUNNING);
+    vz_machine_free(m);
+    vz_config_unref(c);
+    unlink(GOLDEN_CODE);
+    unlink(GOLDEN_STORE);
+    unlink(GOLDEN_DISK);
+    close(disk);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, a_saved_machine_goes_on_elsewhere);
@@ -758,6 +856,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_machine_may_be_freed_meanwhile);
     UNIT_TEST(s, what_cannot_be_saved_is_told);
     UNIT_TEST(s, golden_files_are_restored);
+    UNIT_TEST(s, a_golden_file_of_firmware_is_restored);
 }
 
 UNIT_TEST_MAIN("saving and restoring machines", add_tests)
