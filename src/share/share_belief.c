@@ -21,6 +21,7 @@
 #define AUTO_SECONDS   1u
 #define ALWAYS_SECONDS 86400u
 #define OTHER_NS       1000000u /* more than times are ever shifted */
+#define ON_ITS_WAY_NS  (100 * NS_PER_MS)
 #define TICK_NS        ((int64_t)30 * 1000 * 1000) /* longer than any of Linux' */
 #define SECONDS_NS     ((int64_t)2030 * 1000 * 1000) /* where times have only seconds, or only even ones */
 #define BELIEF_NS      ((uint64_t)1250 * 1000 * 1000) /* AUTO_SECONDS, and what the guest may be late */
@@ -60,16 +61,37 @@ uint32_t belief_in_names(const struct share *s)
     return seconds[s->caching];
 }
 
-static bool is_as_told_locked(const struct node *n, const struct statx *st)
+static struct stamp stamp_of(const struct statx *st)
 {
-    return n->told && n->told_size == st->stx_size && n->told_sec == st->stx_mtime.tv_sec &&
-           n->told_nsec == st->stx_mtime.tv_nsec;
+    return (struct stamp){true, st->stx_size, st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec};
+}
+
+static bool is_stamp_of(const struct stamp *a, const struct statx *st)
+{
+    return a->is && a->size == st->stx_size && a->sec == st->stx_mtime.tv_sec && a->nsec == st->stx_mtime.tv_nsec;
+}
+
+/* The guest has not come to that time yet; 0: there is none. */
+static bool is_ahead_locked(const struct share *s, uint64_t ns, uint64_t now)
+{
+    return ns && now < (s->resumed_ns ? MAX(ns, s->resumed_ns + BELIEF_NS) : ns);
 }
 
 static void shift(struct statx_timestamp *t, uint32_t ns)
 {
     t->tv_sec -= t->tv_nsec < ns;
     t->tv_nsec = t->tv_nsec < ns ? t->tv_nsec + (uint32_t)NS_PER_SEC - ns : t->tv_nsec - ns;
+}
+
+/* Which answer its kernel takes over first, and when, is for the guest's processes to say. */
+static void believe_locked(const struct share *s, struct node *n, const struct statx *st)
+{
+    uint64_t now = clock_mono_ns();
+
+    if (is_ahead_locked(s, n->believed_ns, now) && !is_stamp_of(&n->believed, st))
+        n->mixed_ns = now + BELIEF_NS;
+    n->believed = stamp_of(st);
+    n->believed_ns = now + BELIEF_NS;
 }
 
 uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
@@ -82,20 +104,19 @@ uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
     in_tick = is_in_tick(n, st);
     /* In one step with the look at n->locked: who locks comes before, or finds what was told. */
     pthread_mutex_lock(&s->lock);
-    if (!is_as_told_locked(n, st)) {
+    if (n->locked || in_tick)
+        seconds = 0;
+    if (seconds)
+        believe_locked(s, n, st);
+    if (!is_stamp_of(&n->told, st)) {
+        n->older_ns = n->told_ns;
         n->told_in_tick = false;
         n->shift_ns = 0;
     }
-    n->told = true;
+    n->told = stamp_of(st);
+    n->told_ns = clock_mono_ns();
     n->told_in_tick |= in_tick; /* what it has read since then may be older, also when the tick is over */
-    n->told_size = st->stx_size;
-    n->told_sec = st->stx_mtime.tv_sec;
-    n->told_nsec = st->stx_mtime.tv_nsec;
     shift(&st->stx_mtime, n->shift_ns);
-    if (n->locked || in_tick)
-        seconds = 0;
-    else if (seconds)
-        n->believed_ns = clock_mono_ns() + BELIEF_NS;
     pthread_mutex_unlock(&s->lock);
     return seconds;
 }
@@ -109,10 +130,10 @@ uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st
     if (s->caching == SHARE_CACHE_ALWAYS || n->type != S_IFREG)
         return belief_told(s, n, st);
     pthread_mutex_lock(&s->lock);
-    hides = !is_as_told_locked(n, st);
+    hides = !is_stamp_of(&n->told, st);
     if (hides) {
-        n->told = n->told_in_tick = false;
-        n->believed_ns = 0;
+        n->told.is = n->told_in_tick = false;
+        n->told_ns = n->older_ns = n->believed_ns = 0;
     }
     pthread_mutex_unlock(&s->lock);
     if (!hides)
@@ -126,7 +147,7 @@ void belief_ends(struct share *s, struct node *n)
     if (s->caching != SHARE_CACHE_AUTO)
         return;
     pthread_mutex_lock(&s->lock);
-    n->believed_ns = 0;
+    n->told_ns = n->older_ns = n->believed_ns = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -143,16 +164,9 @@ void belief_resumes(struct share *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool believes_locked(const struct share *s, const struct node *n)
-{
-    uint64_t until = s->resumed_ns ? MAX(n->believed_ns, s->resumed_ns + BELIEF_NS) : n->believed_ns;
-
-    return n->believed_ns && clock_mono_ns() < until;
-}
-
 bool belief_is_over_locked(const struct share *s, const struct node *n)
 {
-    return n->locked && !believes_locked(s, n);
+    return n->locked && !is_ahead_locked(s, n->believed_ns, clock_mono_ns());
 }
 
 void belief_locked(struct share *s, struct node *n)
@@ -160,6 +174,18 @@ void belief_locked(struct share *s, struct node *n)
     pthread_mutex_lock(&s->lock);
     n->locked = true;
     pthread_mutex_unlock(&s->lock);
+}
+
+static bool misleads_locked(const struct share *s, const struct node *n, const struct statx *st)
+{
+    uint64_t now = clock_mono_ns(), older;
+
+    if (is_ahead_locked(s, n->believed_ns, now))
+        return is_ahead_locked(s, n->mixed_ns, now) || !is_stamp_of(&n->believed, st);
+    /* Its kernel drops an answer that overlaps with another. So may it do with the one that tells of the change, if one to
+     * another process, from before the change, is still on its way to that. */
+    older = is_stamp_of(&n->told, st) ? n->older_ns : n->told_ns;
+    return older && now < older + ON_ITS_WAY_NS;
 }
 
 bool belief_misleads(struct share *s, struct node *n, int fd)
@@ -170,8 +196,8 @@ bool belief_misleads(struct share *s, struct node *n, int fd)
     if (s->caching != SHARE_CACHE_AUTO || stat_fd(fd, &st) < 0)
         return false;
     pthread_mutex_lock(&s->lock);
-    misleads = believes_locked(s, n) && !is_as_told_locked(n, &st);
-    if (!misleads && n->told_in_tick && is_as_told_locked(n, &st)) {
+    misleads = misleads_locked(s, n, &st);
+    if (!misleads && n->told_in_tick && is_stamp_of(&n->told, &st)) {
         n->told_in_tick = false; /* until that is told */
         n->shift_ns++;
     }

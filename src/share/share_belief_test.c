@@ -65,7 +65,7 @@ static void time_passes(struct fx *f, uint64_t node)
 {
     struct node *n = node_get(f->s, node);
 
-    n->believed_ns = 1;
+    n->believed_ns = n->told_ns = n->older_ns = 1;
     node_put(f->s, n);
 }
 
@@ -160,6 +160,76 @@ START_TEST(a_lock_is_granted_when_what_the_guest_believes_is_so)
         host_changes(&f, name); /* as it may where it is not locked: the guest asks before it reads that */
         ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 20, 29, 0), 0);
     }
+    fx_close(&f);
+}
+END_TEST
+
+/* Two of its processes have asked: the answer that is taken over last may be the first one. */
+START_TEST(what_was_told_before_may_still_be_believed)
+{
+    struct fuse_attr attr;
+    uint64_t node, fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    host_changes(&f, "a");
+    ck_assert_int_eq(fx_getattr(&f, node, &attr), 0);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+    ck_assert_int_eq(fx_getattr(&f, node, &attr), 0); /* from now on it is told what it may not believe: */
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+    time_passes(&f, node);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    fx_close(&f);
+}
+END_TEST
+
+/* Long after the first lock: an answer that somebody has just got would hide the next one. */
+START_TEST(answers_are_given_time_to_arrive)
+{
+    struct fuse_attr attr;
+    uint64_t node, fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    time_passes(&f, node);
+    for (unsigned i = 0; i < 3; i++) {
+        struct node *n = node_get(f.s, node);
+
+        ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0);
+        ck_assert_int_eq(fx_getattr(&f, node, &attr), 0);
+        host_changes(&f, "a");
+        n->told_ns = clock_mono_ns() + NS_PER_SEC; /* just now, however slow we are */
+        ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+        ck_assert_int_eq(fx_getattr(&f, node, &attr), 0); /* also when the next one was told, too */
+        ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
+        node_put(f.s, n);
+        time_passes(&f, node);
+        ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    }
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(what_the_host_has_removed_is_not_opened)
+{
+    struct fuse_open_in in = {.flags = O_RDONLY};
+    uint64_t node, fh, second;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    ck_assert_int_eq(fx_fopen(&f, node, O_RDONLY, &second), 0); /* so there is a descriptor */
+    ck_assert_int_eq(fx_release(&f, fh), 0);
+    ck_assert_int_eq(fx_release(&f, second), 0);
+    ck_assert_int_eq(unlink(fx_path(&f, "a")), 0);
+    ck_assert_int_eq(fx_ask(&f, FUSE_OPEN, node, &in, sizeof(in), NULL, NULL), -ESTALE);
+
+    node = known_file(&f, "b", &fh); /* the guest's own, by /proc/self/fd */
+    ck_assert_int_eq(fx_ask(&f, FUSE_UNLINK, 1, NULL, 0, "b", NULL), 0);
+    ck_assert_int_eq(fx_fopen(&f, node, O_RDONLY, &second), 0);
     fx_close(&f);
 }
 END_TEST
@@ -322,6 +392,7 @@ START_TEST(changes_within_a_tick_are_told_apart_where_a_lock_is_between_them)
             ck_assert_uint_eq(told_earlier(&f, "a", node), k);
             ck_assert_uint_eq(seconds_of(&f, FUSE_GETATTR, node, &get, sizeof(get), NULL), 0);
             host_changes_in_tick(&f, "a");
+            time_passes(&f, node);
             if (k == 3) { /* the tick is over; told of again, too late to see a change */
                 f.s->root[0]->tick_ns = 0;
                 ck_assert_uint_eq(told_earlier(&f, "a", node), k);
@@ -354,6 +425,7 @@ START_TEST(times_of_hosts_without_ticks_are_told_as_they_are)
     now[1].tv_sec = time(NULL); /* its file system may have seconds only */
     ck_assert_int_eq(utimensat(AT_FDCWD, fx_path(&f, "a"), now, 0), 0);
     ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
+    time_passes(&f, node);
     ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
     ck_assert_uint_eq(told_earlier(&f, "a", node), 1);
     fx_close(&f);
@@ -450,6 +522,9 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, of_a_file_that_was_locked_nothing_is_believed);
     UNIT_TEST(s, a_lock_is_granted_when_what_the_guest_believes_is_so);
+    UNIT_TEST(s, what_was_told_before_may_still_be_believed);
+    UNIT_TEST(s, answers_are_given_time_to_arrive);
+    UNIT_TEST(s, what_the_host_has_removed_is_not_opened);
     UNIT_TEST(s, what_the_guest_wrote_itself_it_asks_for);
     UNIT_TEST(s, who_is_too_early_keeps_the_locks_that_it_had);
     UNIT_TEST(s, a_pause_is_no_time_for_the_guest);

@@ -104,12 +104,20 @@ int file_open(struct share *s, struct node *n, int flags)
 static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
 {
     int flags = host_flags(s, asked), fd = file_open(s, n, flags);
+    bool looked;
     struct statx st;
 
     if (fd < 0)
         return fd;
+    looked = s->caching == SHARE_CACHE_AUTO && !stat_fd(fd, &st);
+    /* By a name that the guest believes in, and that the host has taken away. It is to look again: who finds another's
+     * journal, say, which was removed when all was done, would undo that. */
+    if (looked && !st.stx_nlink && !node_has_no_name(s, n)) {
+        close(fd);
+        return -ESTALE;
+    }
     dax_opened(s, n);
-    return open_out(s, n, fd, flags, s->caching == SHARE_CACHE_AUTO && !stat_fd(fd, &st) ? &st : NULL, ret);
+    return open_out(s, n, fd, flags, looked ? &st : NULL, ret);
 }
 
 int op_open(struct call *c)
@@ -429,6 +437,8 @@ int op_fallocate(struct call *c)
     r = owner_drop_privileges(c->s, h->node, true);
     if (!r && fallocate(h->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) < 0)
         r = -errno;
+    if (!r)
+        belief_ends(c->s, h->node);
     handle_put(c->s, h);
     return r;
 }
@@ -475,6 +485,8 @@ int op_copy_file_range(struct call *c)
         n = copy_file_range(from->fd, &from_at, to->fd, &to_at, MIN(in.len, GIB), 0);
         r = n < 0 ? -errno : 0;
     }
+    if (!r && n)
+        belief_ends(c->s, to->node);
     handle_put(c->s, from);
     handle_put(c->s, to);
     out = (struct fuse_write_out){.size = (uint32_t)n};

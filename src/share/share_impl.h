@@ -63,6 +63,14 @@ struct tag {
     uint32_t rdev_major, rdev_minor;
 };
 
+/* What tells the guest whether what it has cached of a file is right: size, and time of the last change. */
+struct stamp {
+    bool is;
+    uint64_t size;
+    int64_t sec;
+    uint32_t nsec;
+};
+
 struct handle;
 struct node {
     uint64_t id;         /* changes under share.lock: node_take_over() */
@@ -92,13 +100,14 @@ struct node {
     uint32_t seen_nsec;
     /* share_belief.c: */
     bool locked;         /* the guest has asked for a lock on it */
-    bool told;           /* what the guest was told of it last: */
-    uint64_t told_size;
-    int64_t told_sec;    /* of its last change */
-    uint32_t told_nsec;
+    struct stamp told;   /* what the guest was told of it last */
+    uint64_t told_ns;    /* when; 0: it has changed it itself since */
+    uint64_t older_ns;   /* the same of what it was told before that */
     bool told_in_tick;   /* it may have changed since, and have the same time */
     uint32_t shift_ns;   /* by which that time is told earlier */
-    uint64_t believed_ns; /* clock_mono_ns() until which it may believe that; 0: it does not */
+    struct stamp believed; /* what it was told last of what it may believe, */
+    uint64_t believed_ns;  /* until clock_mono_ns() is that; 0: it does not */
+    uint64_t mixed_ns;     /* until then it may believe something else instead, which it was told before */
     TAILQ_ENTRY(node) lru; /* with fd, no users, not pinned */
     LIST_HEAD(, handle) handles;
     struct dax_file *dax;  /* under share.dax's lock: some of it is in the window */
@@ -213,6 +222,8 @@ void node_fd_put(struct share *s, struct node *n);
 int node_adopt(struct share *s, struct node *n, int fd) must_check;
 /* Keep the descriptor for as long as the node is known. */
 void node_pin(struct share *s, struct node *n);
+/* May it have no name, since the guest removed that or never gave it one? */
+bool node_has_no_name(struct share *s, const struct node *n);
 
 /* The node of what statx() said of name in parent, with one lookup more, and a reference. 0 or -errno */
 int node_found(struct share *s, struct node *parent, const char *name, const struct statx *st,

@@ -210,6 +210,16 @@ void node_pin(struct share *s, struct node *n)
     pthread_mutex_unlock(&s->lock);
 }
 
+bool node_has_no_name(struct share *s, const struct node *n)
+{
+    bool pinned;
+
+    pthread_mutex_lock(&s->lock);
+    pinned = n->pinned;
+    pthread_mutex_unlock(&s->lock);
+    return pinned;
+}
+
 /* All that there may be are in use, or of files without a name. */
 static bool is_full_locked(const struct share *s)
 {
