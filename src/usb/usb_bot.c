@@ -69,6 +69,8 @@ static void begin_data(struct usb_disk *d, bool in)
 
     if (len > d->host_len || other_way || (need == SCSI_WAIT && d->host_len))
         d->csw_status = CSW_PHASE_ERROR; /* cases 2, 3, 7, 8, 10, 13: what was to be written is not */
+    if (need == SCSI_WAIT && d->host_len)
+        d->command.need = SCSI_DONE; /* nor is it done; and it is not saved */
     d->due = other_way || (takes && len > d->host_len) ? 0 : MIN(len, d->host_len);
     set_status(d);
     d->phase = !d->host_len ? PHASE_STATUS : in ? PHASE_IN : PHASE_OUT;

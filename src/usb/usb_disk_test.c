@@ -459,13 +459,34 @@ static void count(void *arg)
     ++*(unsigned *)arg;
 }
 
+/* a, at rest soon, goes on as b, which has done nothing yet. */
+static void save(struct rig *a, struct rig *b)
+{
+    unsigned quiet = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        usb_disk_quiesce((i ? b : a)->dev, count, &quiet);
+        xhci_quiesce((i ? b : a)->f.x, count, &quiet);
+    }
+    fake_loop_turn(a->loop);
+    fx_turn(&a->f);
+    ck_assert_uint_eq(quiet, 4);
+    fake_machine_round_trip(&a->f.m, &b->f.m);
+    memcpy(b->f.ram, a->f.ram, FX_RAM);
+    memcpy(b->f.ring, a->f.ring, sizeof(b->f.ring));
+    b->f.command = a->f.command;
+    b->f.event_at = a->f.event_at;
+    b->f.event_cycle = a->f.event_cycle;
+    xhci_resume(b->f.x);
+    usb_disk_resume(b->dev);
+}
+
 /* Some of a command's data has gone when it is saved, and some of a transfer's. */
 START_TEST(a_command_survives_a_save)
 {
     const uint8_t cdb[10] = {0x28, [8] = 150};
     const uint32_t len = 150 * 512;
     struct xhci_trb e;
-    unsigned quiet = 0;
     struct rig a, b;
 
     make(&a);
@@ -479,27 +500,29 @@ START_TEST(a_command_survives_a_save)
     ck_assert_uint_eq(move(&a, IN, FX_DATA, 1000, NULL), XHCI_SUCCESS);
     fx_normal(&a.f, a.slot, IN, FX_DATA + 1000, len - 1000, XHCI_TRB_IOC);
     fx_ring_bell(&a.f, a.slot, IN);
-    for (unsigned i = 0; i < 2; i++) {
-        usb_disk_quiesce((i ? &b : &a)->dev, count, &quiet);
-        xhci_quiesce((i ? &b : &a)->f.x, count, &quiet);
-    }
-    ck_assert_uint_eq(quiet, 2);
-    fake_loop_turn(a.loop);
-    fx_turn(&a.f);
-    ck_assert_uint_eq(quiet, 4);
-    fake_machine_round_trip(&a.f.m, &b.f.m);
-    memcpy(b.f.ram, a.f.ram, FX_RAM);
-    memcpy(b.f.ring, a.f.ring, sizeof(b.f.ring));
-    b.f.command = a.f.command;
-    b.f.event_at = a.f.event_at;
-    b.f.event_cycle = a.f.event_cycle;
-    xhci_resume(b.f.x);
-    usb_disk_resume(b.dev);
+    save(&a, &b);
     turn(&b);
     ck_assert(fx_event_of(&b.f, XHCI_EV_TRANSFER, &e));
     ck_assert_uint_eq(fx_code(&e), XHCI_SUCCESS);
     ck_assert_uint_eq(read_csw(&b, NULL), 0);
     ck_assert(is_filled(&b, len, 3));
+    unmake(&a);
+    unmake(&b);
+}
+END_TEST
+
+/* It has none, but the host has said it has: nothing is flushed, whoever hears of that. */
+START_TEST(a_flush_with_data_survives_a_save)
+{
+    struct rig a, b;
+
+    make(&a);
+    make(&b);
+    send_cbw(&a, (const uint8_t[10]){0x35}, 10, 40, false);
+    ck_assert_uint_eq(move(&a, OUT, FX_DATA, 31, NULL), XHCI_SUCCESS);
+    save(&a, &b);
+    ck_assert_uint_eq(move(&b, OUT, FX_DATA, 9, NULL), XHCI_SUCCESS);
+    ck_assert_uint_eq(read_csw(&b, NULL), 2);
     unmake(&a);
     unmake(&b);
 }
@@ -566,6 +589,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_cdrom_can_be_ejected);
     UNIT_TEST(s, a_disc_is_replaced);
     UNIT_TEST(s, a_command_survives_a_save);
+    UNIT_TEST(s, a_flush_with_data_survives_a_save);
 }
 
 UNIT_TEST_MAIN("usb_disk", add_tests)
