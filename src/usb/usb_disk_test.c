@@ -392,6 +392,36 @@ START_TEST(a_disk_that_hangs_holds_up_no_stop)
 }
 END_TEST
 
+/* The driver makes another transfer of the one that was stopped in its middle: shorter than what was moved, or longer. */
+START_TEST(a_transfer_may_be_another_one_after_a_stop)
+{
+    static const uint32_t lens[] = {0, 100, 31768, 31769, 75801, 0x1ffff};
+    static const uint8_t cdb[10] = {0x28, [8] = 150};
+    struct rig r;
+
+    make(&r);
+    for (unsigned i = 0; i < ARRAY_SIZE(lens); i++) {
+        uint64_t trb;
+
+        send_cbw(&r, cdb, 10, 150 * 512, true);
+        ck_assert_uint_eq(move(&r, IN, FX_DATA, 1000, NULL), XHCI_SUCCESS);
+        trb = fx_normal(&r.f, r.slot, IN, FX_DATA + 1000, 75800, XHCI_TRB_IOC);
+        fx_ring_bell(&r.f, r.slot, IN);
+        stop(&r, IN, 75800 - 31768);
+        store_le32(fx_at(&r.f, trb + 8), lens[i]);
+        memset(fx_at(&r.f, FX_DATA + 1000 + lens[i]), 0xcc, 64);
+        fx_ring_bell(&r.f, r.slot, IN);
+        turn(&r);
+        for (unsigned k = 0; k < 64; k++)
+            ck_assert_uint_eq(((uint8_t *)fx_at(&r.f, FX_DATA + 1000 + lens[i]))[k], 0xcc);
+        ck_assert_uint_eq(fx_control(&r.f, r.slot, 0x21, 0xff, 0, 0, 0, NULL), XHCI_SUCCESS);
+        turn(&r);
+        ck_assert_uint_eq(rw(&r, true, 0, 8), 0);
+    }
+    unmake(&r);
+}
+END_TEST
+
 START_TEST(ranges_are_given_back_and_zeroed)
 {
     uint8_t *p;
@@ -585,6 +615,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_bad_cbw_needs_a_reset);
     UNIT_TEST(s, errors_of_the_disk_are_told);
     UNIT_TEST(s, a_disk_that_hangs_holds_up_no_stop);
+    UNIT_TEST(s, a_transfer_may_be_another_one_after_a_stop);
     UNIT_TEST(s, ranges_are_given_back_and_zeroed);
     UNIT_TEST(s, a_cdrom_can_be_ejected);
     UNIT_TEST(s, a_disc_is_replaced);
