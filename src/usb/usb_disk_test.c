@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
+#include "usb/usb_disk_fixture.h"
 
-#include "base/be.h"
-#include "block/blk_filters.h"
-#include "block/blk_mem.h"
-#include "fake_xhci_driver.h"
-#include "unit.h"
-#include "usb/usb_disk.h"
-
-#define IN     3u /* DCIs */
-#define OUT    4u
-#define BLOCKS 4096u
-#define CBW    (FX_DATA + 0x300000)
-#define CSW    (FX_DATA + 0x301000)
-
-struct rig {
-    struct fx f;
-    struct loop *loop; /* the disk's */
-    struct blk *mem, *blk;
-    struct usb_dev *dev;
-    unsigned slot;
-};
-
-static const uint32_t no_delay[BLK_OP_COUNT];
+#define CBW (FX_DATA + 0x300000)
+#define CSW (FX_DATA + 0x301000)
 
 static void make_with(struct rig *r, bool cdrom, const struct blk_fault *fault, bool read_only)
 {
-    const struct blk_mem_options m = {.size = BLOCKS * 512, .read_only = read_only};
-    struct usb_disk_options o = {.is_cdrom = cdrom, .serial = "serial 1"};
-    struct vz_error err = {0};
-
-    memset(r, 0, sizeof(*r));
-    fx_create(&r->f);
-    ck_assert_int_eq(loop_create(&r->loop), 0);
-    ck_assert_int_eq(blk_mem_create(&m, r->loop, &r->mem), 0);
-    ck_assert_int_eq(blk_fault_create(r->mem, fault, fault ? 1 : 0, &r->blk), 0);
-    ck_assert_int_eq(blk_delay_create(r->blk, no_delay, &r->blk), 0);
-    o.blk = r->blk;
-    ck_assert_msg(usb_disk_create(r->f.m.bus, 17, &o, &r->dev, &err) == 0, "%s", err.text);
-    ck_assert_int_eq(xhci_plug(r->f.x, r->dev), 0);
-    fx_start(&r->f);
-    r->slot = fx_enumerate(&r->f, r->dev->port);
+    make_disk(r, cdrom, false, fault, read_only);
     ck_assert_uint_eq(fx_configure(&r->f, r->slot, IN, XHCI_EP_BULK_IN, 1024), XHCI_SUCCESS);
     ck_assert_uint_eq(fx_configure(&r->f, r->slot, OUT, XHCI_EP_BULK_OUT, 1024), XHCI_SUCCESS);
 }
@@ -50,25 +16,6 @@ static void make(struct rig *r)
     make_with(r, false, NULL, false);
 }
 
-static void unmake(struct rig *r)
-{
-    fx_destroy(&r->f);
-    blk_close(r->blk);
-    loop_destroy(r->loop);
-}
-
-static void turn(struct rig *r)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        fx_turn(&r->f);
-        while (fake_loop_fire(r->loop))
-            ;
-        for (unsigned k = 0; k < 6; k++)
-            fake_loop_turn(r->loop);
-    }
-    fx_turn(&r->f);
-}
-
 /* A transfer: its code; *ret_left. */
 static unsigned move(struct rig *r, unsigned dci, uint64_t gpa, uint32_t len, uint32_t *ret_left)
 {
@@ -76,7 +23,7 @@ static unsigned move(struct rig *r, unsigned dci, uint64_t gpa, uint32_t len, ui
 
     fx_normal(&r->f, r->slot, dci, gpa, len, XHCI_TRB_IOC | XHCI_TRB_ISP);
     fx_ring_bell(&r->f, r->slot, dci);
-    turn(r);
+    turn_disk(r);
     if (!fx_event_of(&r->f, XHCI_EV_TRANSFER, &e))
         return 0;
     if (ret_left)
@@ -152,21 +99,12 @@ static unsigned rw(struct rig *r, bool read, uint32_t lba, uint32_t count)
 
 static void fill(struct rig *r, unsigned len, unsigned seed)
 {
-    uint8_t *p = fx_at(&r->f, FX_DATA);
-
-    for (unsigned i = 0; i < len; i++)
-        p[i] = (uint8_t)(i * 13 + i / 512 + seed);
+    fill_at(r, FX_DATA, len, seed);
 }
 
 static bool is_filled(struct rig *r, unsigned len, unsigned seed)
 {
-    const uint8_t *p = fx_at(&r->f, FX_DATA);
-
-    for (unsigned i = 0; i < len; i++) {
-        if (p[i] != (uint8_t)(i * 13 + i / 512 + seed))
-            return false;
-    }
-    return true;
+    return is_filled_at(r, FX_DATA, len, seed);
 }
 
 START_TEST(it_says_what_it_is)
@@ -382,7 +320,7 @@ START_TEST(a_disk_that_hangs_holds_up_no_stop)
             stop(&r, dci, rest - moved[kind]);
         }
         fx_ring_bell(&r.f, r.slot, dci);
-        turn(&r);
+        turn_disk(&r);
         ck_assert(fx_event_of(&r.f, XHCI_EV_TRANSFER, &e));
         ck_assert_uint_eq(fx_code(&e), XHCI_SUCCESS);
         ck_assert_uint_eq(read_csw(&r, NULL), 0);
@@ -411,11 +349,11 @@ START_TEST(a_transfer_may_be_another_one_after_a_stop)
         store_le32(fx_at(&r.f, trb + 8), lens[i]);
         memset(fx_at(&r.f, FX_DATA + 1000 + lens[i]), 0xcc, 64);
         fx_ring_bell(&r.f, r.slot, IN);
-        turn(&r);
+        turn_disk(&r);
         for (unsigned k = 0; k < 64; k++)
             ck_assert_uint_eq(((uint8_t *)fx_at(&r.f, FX_DATA + 1000 + lens[i]))[k], 0xcc);
         ck_assert_uint_eq(fx_control(&r.f, r.slot, 0x21, 0xff, 0, 0, 0, NULL), XHCI_SUCCESS);
-        turn(&r);
+        turn_disk(&r);
         ck_assert_uint_eq(rw(&r, true, 0, 8), 0);
     }
     unmake(&r);
@@ -484,33 +422,6 @@ START_TEST(a_cdrom_can_be_ejected)
 }
 END_TEST
 
-static void count(void *arg)
-{
-    ++*(unsigned *)arg;
-}
-
-/* a, at rest soon, goes on as b, which has done nothing yet. */
-static void save(struct rig *a, struct rig *b)
-{
-    unsigned quiet = 0;
-
-    for (unsigned i = 0; i < 2; i++) {
-        usb_disk_quiesce((i ? b : a)->dev, count, &quiet);
-        xhci_quiesce((i ? b : a)->f.x, count, &quiet);
-    }
-    fake_loop_turn(a->loop);
-    fx_turn(&a->f);
-    ck_assert_uint_eq(quiet, 4);
-    fake_machine_round_trip(&a->f.m, &b->f.m);
-    memcpy(b->f.ram, a->f.ram, FX_RAM);
-    memcpy(b->f.ring, a->f.ring, sizeof(b->f.ring));
-    b->f.command = a->f.command;
-    b->f.event_at = a->f.event_at;
-    b->f.event_cycle = a->f.event_cycle;
-    xhci_resume(b->f.x);
-    usb_disk_resume(b->dev);
-}
-
 /* Some of a command's data has gone when it is saved, and some of a transfer's. */
 START_TEST(a_command_survives_a_save)
 {
@@ -531,7 +442,7 @@ START_TEST(a_command_survives_a_save)
     fx_normal(&a.f, a.slot, IN, FX_DATA + 1000, len - 1000, XHCI_TRB_IOC);
     fx_ring_bell(&a.f, a.slot, IN);
     save(&a, &b);
-    turn(&b);
+    turn_disk(&b);
     ck_assert(fx_event_of(&b.f, XHCI_EV_TRANSFER, &e));
     ck_assert_uint_eq(fx_code(&e), XHCI_SUCCESS);
     ck_assert_uint_eq(read_csw(&b, NULL), 0);

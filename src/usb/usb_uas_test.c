@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
+#define RIG_MORE                                                                                   \
+    struct fx_ring ring[DCIS][STREAMS];                                                            \
+    unsigned code[DCIS][STREAMS]; /* of the last event; 0: none has come */                        \
+    uint32_t left[DCIS][STREAMS];
+#define DCIS    9u
+#define STREAMS 32u
 
-#include "base/be.h"
-#include "block/blk_filters.h"
-#include "block/blk_mem.h"
-#include "fake_xhci_driver.h"
-#include "unit.h"
-#include "usb/usb_disk.h"
+#include "usb/usb_disk_fixture.h"
 
-#define IN          3u /* DCIs */
-#define OUT         4u
-#define STATUS      7u
-#define COMMAND     8u
-#define DCIS        9u
-#define BLOCKS      4096u
-#define TAGS        16u
-#define MAX_PSTREAMS 4u /* 32 stream contexts */
-#define STREAMS     32u
+#define STATUS          7u /* DCIs */
+#define COMMAND         8u
+#define TAGS            16u
+#define MAX_PSTREAMS    4u /* 32 stream contexts */
 #define CONTEXTS(dci)   (0x200000u + 0x1000 * (dci))
 #define RING(dci, tag)  (0x220000u + 0x4000 * (dci) + 0x200 * (tag))
 #define ANSWER(tag)     (FX_DATA + 0x310000u + 0x100 * (tag))
@@ -24,19 +19,6 @@
 #define IU              (FX_DATA + 0x300000u)
 #define RESPONSE(code)  (0x100u | (code))
 #define NOTHING         0xffffu
-
-struct rig {
-    struct fx f;
-    struct loop *loop; /* the disk's, which does nothing until turn() */
-    struct blk *mem, *blk;
-    struct usb_dev *dev;
-    unsigned slot;
-    struct fx_ring ring[DCIS][STREAMS];
-    unsigned code[DCIS][STREAMS]; /* of the last event; 0: none has come */
-    uint32_t left[DCIS][STREAMS];
-};
-
-static const uint32_t no_delay[BLK_OP_COUNT];
 
 static void choose(struct rig *r)
 {
@@ -56,34 +38,13 @@ static void choose(struct rig *r)
 
 static void make_with(struct rig *r, bool cdrom, const struct blk_fault *fault)
 {
-    const struct blk_mem_options m = {.size = BLOCKS * 512};
-    struct usb_disk_options o = {.is_cdrom = cdrom, .uas = true, .serial = "serial 1"};
-    struct vz_error err = {0};
-
-    memset(r, 0, sizeof(*r));
-    fx_create(&r->f);
-    ck_assert_int_eq(loop_create(&r->loop), 0);
-    ck_assert_int_eq(blk_mem_create(&m, r->loop, &r->mem), 0);
-    ck_assert_int_eq(blk_fault_create(r->mem, fault, fault ? 1 : 0, &r->blk), 0);
-    ck_assert_int_eq(blk_delay_create(r->blk, no_delay, &r->blk), 0);
-    o.blk = r->blk;
-    ck_assert_msg(usb_disk_create(r->f.m.bus, 17, &o, &r->dev, &err) == 0, "%s", err.text);
-    ck_assert_int_eq(xhci_plug(r->f.x, r->dev), 0);
-    fx_start(&r->f);
-    r->slot = fx_enumerate(&r->f, r->dev->port);
+    make_disk(r, cdrom, true, fault, false);
 }
 
 static void make(struct rig *r)
 {
     make_with(r, false, NULL);
     choose(r);
-}
-
-static void unmake(struct rig *r)
-{
-    fx_destroy(&r->f);
-    blk_close(r->blk);
-    loop_destroy(r->loop);
 }
 
 /* What has happened on streams since. */
@@ -104,13 +65,7 @@ static void look(struct rig *r)
 
 static void turn(struct rig *r)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        fx_turn(&r->f);
-        while (fake_loop_fire(r->loop))
-            ;
-        for (unsigned k = 0; k < 6; k++)
-            fake_loop_turn(r->loop);
-    }
+    turn_disk(r);
     look(r);
 }
 
@@ -194,28 +149,14 @@ static void rw(struct rig *r, unsigned tag, bool read, uint32_t lba, uint32_t co
     send(r, tag, cdb, 10);
 }
 
-static uint8_t pattern(unsigned i, unsigned seed)
-{
-    return (uint8_t)(i * 13 + i / 512 + seed);
-}
-
 static void fill(struct rig *r, unsigned tag, unsigned len, unsigned seed)
 {
-    uint8_t *p = fx_at(&r->f, DATA(tag));
-
-    for (unsigned i = 0; i < len; i++)
-        p[i] = pattern(i, seed);
+    fill_at(r, DATA(tag), len, seed);
 }
 
 static bool is_filled(struct rig *r, unsigned tag, unsigned len, unsigned seed)
 {
-    const uint8_t *p = fx_at(&r->f, DATA(tag));
-
-    for (unsigned i = 0; i < len; i++) {
-        if (p[i] != pattern(i, seed))
-            return false;
-    }
-    return true;
+    return is_filled_at(r, DATA(tag), len, seed);
 }
 
 START_TEST(commands_are_answered_by_their_tags)
@@ -662,15 +603,9 @@ START_TEST(contexts_may_be_anything)
 }
 END_TEST
 
-static void count(void *arg)
-{
-    ++*(unsigned *)arg;
-}
-
 /* One has half of its data, another one's is on the disk, a third one waits for whoever takes its status. */
 START_TEST(tasks_survive_a_save)
 {
-    unsigned quiet = 0;
     struct rig a, b;
 
     make(&a);
@@ -697,30 +632,8 @@ START_TEST(tasks_survive_a_save)
     rw(&a, 4, true, 0, 8);
     queue(&a, IN, 7, DATA(7) + 1000, 3096);
     queue(&a, STATUS, 7, ANSWER(7), 96);
-    for (unsigned i = 0; i < 2; i++) {
-        usb_disk_quiesce((i ? &b : &a)->dev, count, &quiet);
-        xhci_quiesce((i ? &b : &a)->f.x, count, &quiet);
-    }
-    ck_assert_uint_eq(quiet, 2); /* the disk is at work */
-    for (unsigned i = 0; i < 4; i++) {
-        while (fake_loop_fire(a.loop))
-            ;
-        for (unsigned k = 0; k < 6; k++)
-            fake_loop_turn(a.loop);
-        fx_turn(&a.f);
-    }
-    ck_assert_uint_eq(quiet, 4);
-    xhci_resume(b.f.x);
-    fx_start(&b.f); /* as new */
-    fake_machine_round_trip(&a.f.m, &b.f.m);
-    memcpy(b.f.ram, a.f.ram, FX_RAM);
-    memcpy(b.f.ring, a.f.ring, sizeof(b.f.ring));
+    save(&a, &b);
     memcpy(b.ring, a.ring, sizeof(b.ring));
-    b.f.command = a.f.command;
-    b.f.event_at = a.f.event_at;
-    b.f.event_cycle = a.f.event_cycle;
-    xhci_resume(b.f.x);
-    usb_disk_resume(b.dev);
     queue(&b, IN, 2, DATA(2) + 1000, 3096);
     queue(&b, STATUS, 3, ANSWER(3), 96);
     turn(&b);
