@@ -361,6 +361,7 @@ def test_two_machines_in_one_browser(guest, browser, page, home, tiny_kernel):
         p.tab.call("Page.reload")
         time.sleep(0.5)
         p.tab.until(CONNECTED)
+        p.tab.until(f"document.title.startsWith('{p.guest.name} ')")
     second.tab.close()
 
 

@@ -87,6 +87,7 @@ def shows(client, width, height, seed):
 def test_sizes_that_clients_ask_for_and_the_guests_pointer(guest):
     seed = int(guest.wait(r"mode 800 600 (\d+)")[1])
     one, other = guest.client(), guest.client()
+    assert one.name == b"vz run"
     for c in one, other:
         until(c, lambda: shows(c, 800, 600, seed))
     for width, height in (1000, 700), (641, 479):

@@ -270,11 +270,16 @@ static int run_one_program(struct run *run)
     return ending_timed_out() ? EXIT_TIMEOUT : status;
 }
 
+/* For the title of whatever shows the machine. */
+static const char *name_of(const struct run *run)
+{
+    return run->o.has_bundle ? run->o.bundle.name : "vz run";
+}
+
 /* Before anything is started: what --view needs is there. */
 static bool prepare_view(struct run *run)
 {
-    const struct run_view_options o = {.name = run->o.has_bundle ? run->o.bundle.name : "vz run",
-                                       .saves = run->o.saved.save};
+    const struct run_view_options o = {.name = name_of(run), .saves = run->o.saved.save};
     struct vz_error err;
 
     if (!opts_given(run->o.given, "view"))
@@ -319,7 +324,7 @@ static int run_machine(struct run *run)
         cli_error("the terminal cannot be put into raw mode");
     status = start(run);
     run->o.has_run = status == EXIT_OK;
-    if (status == EXIT_OK && !run_vnc_start(run->o.given, run->machine, &run->vnc))
+    if (status == EXIT_OK && !run_vnc_start(run->o.given, run->machine, name_of(run), &run->vnc))
         status = EXIT_FAILED;
     if (status == EXIT_OK && !open_view(run))
         status = EXIT_FAILED;

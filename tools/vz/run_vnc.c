@@ -50,11 +50,11 @@ static bool take_certificate(const char *value, char **ret_certificate, char **r
     return true;
 }
 
-bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_process **ret)
+bool run_vnc_start(const struct given *given, struct vz_machine *m, const char *name, struct vnc_process **ret)
 {
     const struct given *vnc = opts_given(given, "vnc"), *file = opts_given(given, "vnc-password-file");
     const struct given *tls = opts_given(given, "vnc-tls");
-    struct vnc_process_options o = {.machine = m, .listens = true, .tls = tls};
+    struct vnc_process_options o = {.machine = m, .name = name, .listens = true, .tls = tls};
     char *certificate = NULL, *key = NULL;
     struct vz_error err;
 

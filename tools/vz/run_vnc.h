@@ -11,7 +11,7 @@ struct vz_machine;
 
 /* A display and what goes with it, where --vnc or --view was given and there is none. False after cli_error(). */
 bool run_vnc_prepare(const struct given *given, struct vz_config *config);
-/* Serve, and have it said where; *ret NULL without --vnc. False after cli_error(). */
-bool run_vnc_start(const struct given *given, struct vz_machine *m, struct vnc_process **ret);
+/* Serve, and have it said where; *ret NULL without --vnc. name: the machine's, for clients. False after cli_error(). */
+bool run_vnc_start(const struct given *given, struct vz_machine *m, const char *name, struct vnc_process **ret);
 
 #endif

@@ -221,6 +221,7 @@ static int tell_options(struct vnc_process *p, const struct vnc_process_options 
     s.logs = choice.mode == VZ_SANDBOX_LOG;
     s.uid = choice.uid;
     s.gid = choice.gid;
+    snprintf(s.name, sizeof(s.name), "%s", o->name ? o->name : "");
     if (!put(s.address, sizeof(s.address), o->address) ||
         !put(s.password_file, sizeof(s.password_file), o->password_file) ||
         !put(s.certificate, sizeof(s.certificate), o->certificate) || !put(s.key, sizeof(s.key), o->key))

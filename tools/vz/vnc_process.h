@@ -17,6 +17,7 @@ struct vz_machine;
 /* NULL: as in struct vnc_options (vnc/vnc_server.h). */
 struct vnc_process_options {
     struct vz_machine *machine; /* is live, and outlives it */
+    const char *name;           /* the machine's, for clients */
     bool listens;               /* at once, and says on standard error where, and with what password */
     const char *address;
     const char *password_file;  /* its first line; "-": standard input's */

@@ -208,7 +208,7 @@ static void on_panic(void *arg, struct vz_machine *machine, bool crash_kernel)
 static void lock(struct control *c)
 {
     struct vz_display_state state = VZ_DISPLAY_STATE_INIT;
-    const struct vnc_process_options o = {.machine = c->machine};
+    const struct vnc_process_options o = {.machine = c->machine, .name = c->bundle->name};
 
     if (vz_machine_display_state(c->machine, 0, 0, &state, &c->vnc_error) == 0)
         c->vnc = vnc_process_new(&o, &c->vnc_error);

@@ -299,7 +299,7 @@ static bool make_screen(struct client *c)
     s->deferUpdateTime = 0;
     s->maxClientWait = WAIT_MS;
     s->permitFileTransfer = FALSE;
-    s->desktopName = "vz";
+    s->desktopName = c->server->name;
     s->authPasswdData = c->passwords;
     s->passwordCheck = libvnc.rfbCheckPasswordByList;
     s->kbdAddEvent = on_key;

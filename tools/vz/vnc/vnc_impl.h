@@ -25,7 +25,7 @@ struct vnc_server {
     /* Constant. */
     int wants;
     struct vnc_tls *tls; /* NULL: in plain */
-    char address[80];
+    char address[80], name[64];
     char password[VNC_PASSWORD_MAX + 1], cookie[VNC_TOKEN_LEN + 1];
     unsigned port;
     int listen_fd, stop_fd; /* stop_fd becomes readable for good when all is to end */

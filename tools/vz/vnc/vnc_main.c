@@ -109,7 +109,7 @@ static const char *given(const char *text)
 static bool prepare_server(struct vz_error *err)
 {
     char line[LINE_MAX_BYTES];
-    struct vnc_options o = {.wants = wants, .address = given(start.address), .tls = start.tls,
+    struct vnc_options o = {.wants = wants, .name = given(start.name), .address = given(start.address), .tls = start.tls,
                             .certificate = given(start.certificate), .key = given(start.key)};
 
     if (start.password_file[0]) {
@@ -209,6 +209,7 @@ static int carry_out(uint32_t kind, size_t len, int fd, struct vz_error *err)
 /* Whatever came, its texts end. */
 static void end_texts(struct vnc_order_start *o)
 {
+    o->name[sizeof(o->name) - 1] = '\0';
     o->address[sizeof(o->address) - 1] = '\0';
     o->password_file[sizeof(o->password_file) - 1] = '\0';
     o->certificate[sizeof(o->certificate) - 1] = '\0';

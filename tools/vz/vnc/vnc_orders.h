@@ -19,6 +19,7 @@ enum vnc_order_kind {
 };
 
 #define VNC_PATH_MAX 4096u
+#define VNC_NAME_MAX 63u
 
 struct vnc_order {
     uint32_t kind;
@@ -38,6 +39,7 @@ struct vnc_order_start {
     uint8_t logs;      /* or says only what it would not have (src/sandbox/) */
     uint8_t listens;   /* at once, and says on standard error where */
     uint8_t tls;       /* as in struct vnc_options, as what follows; empty: NULL */
+    char name[VNC_NAME_MAX + 1]; /* of the machine, for clients; may be cut */
     char address[256], password_file[VNC_PATH_MAX], certificate[VNC_PATH_MAX], key[VNC_PATH_MAX];
 };
 

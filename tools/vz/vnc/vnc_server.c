@@ -336,6 +336,7 @@ struct vnc_server *vnc_server_new(const struct vnc_options *o, struct vz_error *
         return NULL;
     }
     s->wants = o->wants;
+    snprintf(s->name, sizeof(s->name), "%s", o->name ? o->name : "vz");
     s->listen_fd = s->stop_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->wants_lock, NULL);

@@ -16,6 +16,7 @@ struct vz_error;
 
 struct vnc_options {
     int wants;                  /* by which it asks for channels (vnc_orders.h); outlives the server */
+    const char *name;           /* that clients show, of the machine; NULL: vz */
     const char *address;        /* "[HOST:]PORT" or "[HOST]"; NULL: 127.0.0.1:5900, or the next port that is free */
     const char *password;       /* NULL: one is made up */
     bool tls;                   /* nothing goes in plain, */
