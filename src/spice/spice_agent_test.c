@@ -262,6 +262,7 @@ START_TEST(both_sides_say_what_they_can)
     ck_assert_ptr_nonnull(m);
     ck_assert_uint_eq(load_le32(m->body), 1); /* who are you? */
     ck_assert(load_le32(m->body + 4) & BIT(VD_AGENT_CAP_CLIPBOARD_BY_DEMAND));
+    ck_assert(load_le32(m->body + 4) & BIT(VD_AGENT_CAP_FILE_XFER_DETAILED_ERRORS));
     ck_assert(!w.there);
     say_caps(1, LINUX_CAPS);
     ck_assert(w.there && spice_agent_is_there(w.a));

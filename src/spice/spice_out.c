@@ -40,7 +40,8 @@ static void announce(struct spice_agent *a)
     a->owe_announce = false;
     if (a->shares)
         caps |= BIT(VD_AGENT_CAP_CLIPBOARD_BY_DEMAND) | BIT(VD_AGENT_CAP_CLIPBOARD_SELECTION) |
-                BIT(VD_AGENT_CAP_MAX_CLIPBOARD) | BIT(VD_AGENT_CAP_CLIPBOARD_NO_RELEASE_ON_REGRAB);
+                BIT(VD_AGENT_CAP_MAX_CLIPBOARD) | BIT(VD_AGENT_CAP_CLIPBOARD_NO_RELEASE_ON_REGRAB) |
+                BIT(VD_AGENT_CAP_FILE_XFER_DETAILED_ERRORS); /* else each is the same one */
     if (to) {
         store_le32(to, a->ask_answer);
         store_le32(to + 4, caps);
