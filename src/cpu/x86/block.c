@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/pages.h"
+#include "cpu/x86/block_beside.h"
 #include "cpu/x86/engine.h"
 #include "cpu/x86/fpu/fpu.h"
 #include "cpu/x86/fpu/thunk.h"
@@ -17,7 +18,6 @@
 #define HASH_BUCKETS_FIRST (4u << 10) /* they double when there are more blocks than that, */
 #define HASH_BUCKETS_MAX   (256u << 10) /* up to these */
 #define PAGE_BUCKETS 16384u
-#define BESIDE_BITS  12
 #define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
 #define PLACE_UNIT 16u
@@ -34,7 +34,7 @@ struct block_cache {
     struct block_jump jumps[BLOCK_JUMPS_MAX + BLOCK_JUMPS_BEHIND];
     uint32_t hash[HASH_BUCKETS_MAX];  /* places of blocks */
     uint32_t page[PAGE_BUCKETS];
-    uint32_t beside[1u << BESIDE_BITS]; /* by the page of code and the page of addresses where it is right */
+    struct beside beside; /* chains by the page of code and the page of addresses where it is right */
     uint32_t buckets;     /* of hash[] in use */
     uint32_t hashed;      /* blocks in there */
     uint32_t jump_fights; /* entries of jumps[] that took the place of one that was in use, since the last look */
@@ -120,7 +120,7 @@ void block_cache_empty(struct x86_cpu *c)
 
     zero(b->hash, b->buckets * sizeof(b->hash[0]));
     zero(b->page, sizeof(b->page));
-    zero(b->beside, sizeof(b->beside));
+    beside_empty(&b->beside);
     zero(b->jumps, (jumps_in_use(c) + BLOCK_JUMPS_BEHIND) * sizeof(b->jumps[0]));
     begin(c);
     thunk_cache_empty(c); /* nothing refers to them any more */
@@ -302,9 +302,9 @@ static bool may_move(const struct x86_cpu *c, const struct block *b)
     return !b->stays && jit_may_move(c, b->home_rip, c->rip);
 }
 
-static uint16_t hash_of_page(uint64_t rip)
+static uint32_t hash_of_page(uint64_t rip)
 {
-    return (uint16_t)((rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 48) | 1;
+    return (uint32_t)((rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 32) | 1;
 }
 
 static void note_found(struct x86_cpu *c, struct found *f, struct block *b, uint64_t lin)
@@ -369,25 +369,17 @@ static uint32_t *beside_at(struct block_cache *cache, const struct block *b, uin
 {
     uint64_t v = ((uint64_t)(uintptr_t)b->host >> MEM_PAGE_SHIFT) + (rip >> MEM_PAGE_SHIFT);
 
-    return &cache->beside[v * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BESIDE_BITS)];
+    return &cache->beside.chain[v * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BESIDE_BITS)];
 }
 
 static void beside_in(struct block_cache *cache, struct block *b)
 {
-    uint32_t *at = beside_at(cache, b, b->home_rip);
-
-    b->beside_next = *at;
-    *at = place_of(cache, b);
+    beside_add(&cache->beside, beside_at(cache, b, b->home_rip), place_of(cache, b));
 }
 
 static void beside_out(struct block_cache *cache, struct block *b)
 {
-    uint32_t *at = beside_at(cache, b, b->home_rip), wanted = place_of(cache, b);
-
-    while (*at && *at != wanted)
-        at = &((struct block *)at_place(cache, *at))->beside_next;
-    if (*at)
-        *at = b->beside_next;
+    beside_remove(&cache->beside, beside_at(cache, b, b->home_rip), place_of(cache, b));
 }
 
 /* b is right at one address from now on. What can never move is beside nothing. */
@@ -580,25 +572,60 @@ static void add_to_group(struct x86_cpu *c, struct group *g, struct block *b)
     g->block[g->count++] = b;
 }
 
+/* Let what is in the chain come at once. */
+static void prefetch_chain(struct block_cache *cache, uint32_t chain)
+{
+    const struct beside_node *node;
+
+    for (; chain; chain = node->next) {
+        node = &cache->beside.node[chain];
+        for (uint32_t n = 0; n < node->count; n++) {
+            const struct block *x = at_place(cache, node->place[n]);
+
+            __builtin_prefetch(&x->home_rip, 1);
+            __builtin_prefetch(&x->left, 1); /* which may be in the next cache line */
+        }
+    }
+}
+
+static void note_all_taken(struct block_cache *cache, struct group *g, const struct block *b, uint64_t rip)
+{
+    const struct beside_node *node;
+
+    for (uint32_t chain = *beside_at(cache, b, rip); chain; chain = node->next) {
+        node = &cache->beside.node[chain];
+        for (uint32_t n = 0; n < node->count; n++) {
+            const struct block *x = at_place(cache, node->place[n]);
+
+            if (is_near(x, b, rip))
+                note_taken(g, x);
+        }
+    }
+}
+
 /* They are beside nothing until they are where they go. */
 static void gather_group(struct x86_cpu *c, struct group *g, struct block *b)
 {
     struct block_cache *cache = c->blocks;
-    struct block *x = at_place(cache, *beside_at(cache, b, c->rip));
-    uint32_t *at = beside_at(cache, b, b->home_rip);
+    uint32_t *chain = beside_at(cache, b, b->home_rip), old = *chain;
+    struct beside_node node;
 
-    for (; x; x = at_place(cache, x->beside_next))
-        if (is_near(x, b, c->rip))
-            note_taken(g, x);
-    beside_out(cache, b);
+    prefetch_chain(cache, old);
+    prefetch_chain(cache, *beside_at(cache, b, c->rip));
+    note_all_taken(cache, g, b, c->rip);
     add_to_group(c, g, b);
-    while (g->count < GROUP_MAX && (x = at_place(cache, *at))) {
-        if (!goes_along(c, g, x, b)) {
-            at = &x->beside_next;
-            continue;
+    *chain = 0;
+    while (beside_take(&cache->beside, &old, &node)) {
+        for (uint32_t n = 0; n < node.count; n++) {
+            struct block *x = at_place(cache, node.place[n]);
+
+            if (x == b)
+                continue;
+            if (g->count < GROUP_MAX && goes_along(c, g, x, b))
+                add_to_group(c, g, x);
+            else
+                beside_add(&cache->beside, chain, node.place[n]);
         }
-        *at = x->beside_next;
-        add_to_group(c, g, x);
     }
 }
 

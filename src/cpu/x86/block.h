@@ -48,8 +48,8 @@ struct block {
             insn_fn *begin;        /* insn[0].fn */
             uint32_t hash_next;
             uint32_t page_next;    /* of other blocks in the page where it begins */
-            uint32_t beside_next;  /* of those that may move with it */
             uint32_t incoming;     /* links to this block, chained by block_end.next[] */
+            uint32_t left;         /* which page it was moved away from last, as a hash; 0: none */
             uint16_t runs;         /* interpreted so often, up to jit_options.threshold */
             uint8_t count;         /* of insn[], without the block_end behind them */
             uint8_t mode : 4;      /* block_mode() */
@@ -61,7 +61,6 @@ struct block {
             bool moving : 1;       /* it is about to be */
             bool branches : 1;     /* the last instruction may go on elsewhere than behind it */
             uint8_t spaces : 4;    /* where lower halves begin in the front cache from which it may be known */
-            uint16_t left;         /* which page it was moved away from last, as a hash; 0: none */
         };
     };
 };
