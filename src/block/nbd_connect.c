@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,15 +60,21 @@ static bool is_connected(struct nbd_handle *h)
     return !getpeername(libnbd.aio_get_fd(h), (struct sockaddr *)&peer, &len);
 }
 
+static void fail_with(struct nbd_connect *c, enum vz_error_code code, const char *text)
+{
+    struct vz_error err;
+
+    error_set(&err, 0, code, "%s", text);
+    c->dialled.answer = (struct child_answer){.result = -EIO, .code = err.code};
+    memcpy(c->dialled.answer.text, err.text, sizeof(err.text));
+}
+
 static void fail(struct nbd_connect *c, bool was_connected)
 {
     const char *text = libnbd.get_error();
-    struct vz_error err;
 
-    error_set(&err, 0, was_connected ? VZ_ERROR_NBD_NEGOTIATION_FAILED : VZ_ERROR_NBD_DISCONNECTED, "%s",
+    fail_with(c, was_connected ? VZ_ERROR_NBD_NEGOTIATION_FAILED : VZ_ERROR_NBD_DISCONNECTED,
               text ? text : "the connection was closed");
-    c->dialled.answer = (struct child_answer){.result = -EIO, .code = err.code};
-    memcpy(c->dialled.answer.text, err.text, sizeof(err.text));
 }
 
 /* ---- Connecting ----------------------------------------------------------------------------- */
@@ -84,6 +91,32 @@ static int set_tls(struct nbd_handle *h, const struct nbd_uri *u)
     return libnbd.set_tls_verify_peer(h, !u->no_verify);
 }
 
+/* CVE-2024-7383: up to 1.18.4, and to 1.20.1, it takes any certificate where it is to trust whom the host trusts, and over
+ * sockets of this host. */
+static bool checks_all(struct nbd_handle *h)
+{
+    const char *version = libnbd.get_version(h);
+    unsigned major = 0, minor = 0, patch = 0;
+
+    if (!version || sscanf(version, "%u.%u.%u", &major, &minor, &patch) != 3)
+        return false;
+    return major > 1 || minor > 20 || (minor == 20 && patch >= 2) || (minor == 18 && patch >= 5);
+}
+
+static bool is_unchecked(struct nbd_handle *h, const struct nbd_uri *u)
+{
+    return u->tls && !u->no_verify && !u->psk_file[0] && (!u->certificates[0] || u->socket[0]) && !checks_all(h);
+}
+
+/* libnbd takes a folder in which it finds nothing for none, and trusts others then. */
+static bool has_no_authority(const struct nbd_uri *u)
+{
+    char path[sizeof(u->certificates) + 16];
+
+    snprintf(path, sizeof(path), "%s/ca-cert.pem", u->certificates);
+    return u->tls && u->certificates[0] && access(path, R_OK) < 0;
+}
+
 /* Replies in chunks cost more bytes, and are only needed for block status; those of 64 bits are not known here. */
 static int set_up(struct nbd_handle *h, const struct nbd_uri *u, bool maps)
 {
@@ -98,8 +131,7 @@ static int begin(struct nbd_connect *c)
     const struct nbd_uri *u = &c->uri;
     int r;
 
-    c->handle = libnbd.create();
-    if (!c->handle || set_up(c->handle, u, c->maps) < 0)
+    if (set_up(c->handle, u, c->maps) < 0)
         return -1;
     c->resolving = true; /* before it is looked whether somebody waits: nbd_connect_let_go() does it the other way round */
     r = is_unwanted(c) ? -1 : u->socket[0] ? libnbd.aio_connect_unix(c->handle, u->socket)
@@ -132,7 +164,18 @@ static bool make(struct nbd_connect *c)
     struct nbd_handle *h;
     bool connected = false;
 
-    if (begin(c) < 0) {
+    if (has_no_authority(&c->uri)) {
+        fail_with(c, VZ_ERROR_NBD_NEGOTIATION_FAILED, "there is no ca-cert.pem in the folder with certificates, or it cannot be read");
+        return false;
+    }
+    c->handle = libnbd.create();
+    if (c->handle && is_unchecked(c->handle, &c->uri)) {
+        fail_with(c, VZ_ERROR_NBD_NEGOTIATION_FAILED,
+                  "this libnbd does not check the server's certificate (CVE-2024-7383): get 1.20.2, or 1.18.5, or a later one; "
+                  "or name who is trusted by tls-certificates=FOLDER, with a ca-cert.pem, of a server on the network");
+        return false;
+    }
+    if (!c->handle || begin(c) < 0) {
         fail(c, false);
         return false;
     }

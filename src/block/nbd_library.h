@@ -16,7 +16,7 @@
     X(aio_notify_read) X(aio_notify_write) X(aio_pread) X(aio_pwrite) X(aio_trim) X(aio_zero)        \
     X(add_meta_context) X(can_flush) X(can_fua) X(can_meta_context) X(can_multi_conn)                \
     X(can_trim) X(can_zero) X(close) X(create) X(get_block_size) X(get_errno) X(get_error)           \
-    X(get_size) X(is_read_only) X(set_export_name) X(set_request_structured_replies)                 \
+    X(get_size) X(get_version) X(is_read_only) X(set_export_name) X(set_request_structured_replies)                 \
     X(set_tls) X(set_tls_certificates) X(set_tls_psk_file) X(set_tls_username) X(set_tls_verify_peer)
 
 struct nbd_library {

@@ -26,7 +26,8 @@ int nbd_places_of_names(nbd_place_fn *fn, void *arg)
 /* Where libnbd looks when an address says nothing. */
 static int usual(nbd_place_fn *fn, void *arg)
 {
-    static const char *const all[] = {"/etc/pki/libnbd", "/etc/ssl/certs"}, *const own[] = {"/.pki/libnbd", "/.config/pki/libnbd"};
+    static const char *const all[] = {"/etc/pki/libnbd", "/etc/ssl/certs", "/etc/pki/ca-trust", "/etc/ca-certificates",
+                                      "/usr/share/ca-certificates", "/usr/share/pki", "/usr/share/p11-kit"}, *const own[] = {"/.pki/libnbd", "/.config/pki/libnbd"};
     const char *home = getenv("HOME");
     char path[PATH_MAX];
     int r = each(all, ARRAY_SIZE(all), fn, arg);

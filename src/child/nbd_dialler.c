@@ -18,6 +18,7 @@
 #include "block/nbd_library.h"
 #include "block/nbd_orders.h"
 #include "block/nbd_places.h"
+#include "block/nbd_trust.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_calls.h"
 #include "sandbox/sandbox_world.h"
@@ -137,6 +138,7 @@ static void know(const struct nbd_uri *uri)
 {
     if (uri->socket[0])
         sandbox.options.features |= SANDBOX_LOCAL;
+    nbd_trust_prepare(uri);
     (void)!nbd_places_of_server(uri, allow, &sandbox); /* libnbd says what it cannot open */
 }
 

@@ -14,6 +14,7 @@
 #include "base/unix_socket.h"
 #include "block/nbd_child.h"
 #include "block/nbd_places.h"
+#include "block/nbd_trust.h"
 #include "config/foreign_binaries.h"
 #include "hv/hv.h"
 #include "machine/machine_impl.h"
@@ -240,7 +241,10 @@ static int allow_server(struct sandbox *s, const struct vz_storage_attachment *a
 {
     struct nbd_uri u;
 
-    return a->kind != STORAGE_NBD || nbd_uri_parse(a->uri, &u, NULL) < 0 ? 0 : nbd_places_of_server(&u, allow_connecting, s);
+    if (a->kind != STORAGE_NBD || nbd_uri_parse(a->uri, &u, NULL) < 0)
+        return 0;
+    nbd_trust_prepare(&u);
+    return nbd_places_of_server(&u, allow_connecting, s);
 }
 
 static int allow_servers(struct vz_machine *m)

@@ -99,6 +99,13 @@ static int take_files(void)
     return r;
 }
 
+/* libnbd asks by access() which certificates there are, and that looks at the real user: else root's own would be none, and
+ * anybody trusted. */
+static uid_t real_user(const struct sandbox *s, bool keeps)
+{
+    return keeps && s->options.features & SANDBOX_NBD ? 0 : s->options.uid;
+}
+
 /* By the kernel's calls, which change this thread; the C library's change all. A thread that is made by one that is locked,
  * for what comes later, is what that is: it has no such calls. */
 static int become(const struct sandbox *s, enum thread_kind kind)
@@ -114,7 +121,7 @@ static int become(const struct sandbox *s, enum thread_kind kind)
         return errno == EPERM ? 0 : -errno;
     prctl(PR_GET_PDEATHSIG, &dies_by, 0, 0, 0);
     if (((keeps || capabilities[kind]) && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
-        syscall(SYS_setresuid, uid, uid, uid) < 0)
+        syscall(SYS_setresuid, real_user(s, keeps), uid, uid) < 0)
         return -errno;
     prctl(PR_SET_PDEATHSIG, dies_by, 0, 0, 0); /* who becomes somebody else has lost it */
     return keeps ? take_files() : 0;

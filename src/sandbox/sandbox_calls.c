@@ -211,6 +211,7 @@ static const struct sandbox_row rows[] = {
     CALL(umask, K(SHARE), "files have the mode that the guest says"),
     CALL(openat2, K(SHARE) | K(WATCH), "what does not leave the directory"),
     CALL(getdents64, K(SHARE), "lists"),
+    NEEDS(SANDBOX_NBD, getdents64, K(LOOP) | K(NBD), 0, "p11-kit's folders of certificates", {0}),
     CALL(readlinkat, K(SHARE), "links"),
     CALL(symlinkat, K(SHARE), "links"),
     CALL(mkdirat, K(SHARE), "folders"),
