@@ -359,6 +359,8 @@ static int get_events(struct hv_vcpu *v, struct x86_cpu_state *s)
     r = kvm_get_smm(v, &e, s);
     if (r)
         return r;
+    s->sipi_pending = false; /* get_run_state() has had it taken */
+    s->sipi_vector = 0;
     s->exception_pending = e.exception.injected || e.exception.pending;
     s->exception_vector = s->exception_pending ? e.exception.nr & 31 : 0;
     s->exception_has_error = s->exception_pending && e.exception.has_error_code;
