@@ -10,6 +10,7 @@
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -609,6 +611,31 @@ START_TEST(who_has_the_network_has_no_files)
 }
 END_TEST
 
+/* What LibVNCServer asks of a client that comes by a link-local address (of lo, here), and where the vDSO has no clock. */
+static long greet_neighbour(void)
+{
+    const struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = {{{0xfe, 0x80, [15] = 1}}}, .sin6_scope_id = 1};
+    char host[64];
+    struct timeval t;
+
+    return getnameinfo((const struct sockaddr *)&a, sizeof(a), host, sizeof(host), NULL, 0, NI_NUMERICHOST) == 0 &&
+                   !strncmp(host, "fe80::1%", 8) && syscall(SYS_gettimeofday, &t, NULL) == 0
+               ? 0
+               : -1;
+}
+
+START_TEST(a_viewer_from_a_link_ends_nothing)
+{
+    const struct thread t = {.make = greet_neighbour};
+    char said[256];
+
+    make_places();
+    ck_assert_msg(run(THREAD_VNC, &t, AS_ROOT, said) == SUCCEEDED, "%s", said);
+    ck_assert_msg(run(THREAD_VNC, &t, AS_USER, said) == SUCCEEDED, "%s", said);
+    remove_places();
+}
+END_TEST
+
 START_TEST(attempts_of_a_user_fail)
 {
     try_all((enum thread_kind)_i, AS_USER);
@@ -820,6 +847,7 @@ static void add_tests(Suite *s)
     tcase_add_loop_test(network, attempts_of_who_has_the_network_fail, 0, 2 * LEVELS);
     suite_add_tcase(s, network);
     UNIT_TEST(s, who_has_the_network_has_no_files);
+    UNIT_TEST(s, a_viewer_from_a_link_ends_nothing);
     UNIT_TEST(s, what_is_allowed_works);
     UNIT_TEST(s, viewers_files_are_read);
     UNIT_TEST(s, who_logs_makes_the_call_and_tells_it_once);

@@ -77,6 +77,7 @@ static const struct sandbox_row rows[] = {
     CALL(futex, EVERY, "locks"),
     CALL(sched_yield, EVERY, "short waits; who looks for work before it sleeps"),
     CALL(clock_gettime, EVERY, "where the vDSO has no clock"),
+    CALL(gettimeofday, EVERY, "the same: LibVNCServer, GLib"),
     CALL(clock_nanosleep, ALL, "waits"),
     CALL(nanosleep, ALL, "waits"),
     CALL(restart_syscall, EVERY | K(NAMES), "a wait that a signal interrupted"),

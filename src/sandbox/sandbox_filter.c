@@ -82,10 +82,11 @@ static void row(struct program *p, const struct sandbox_row *r)
         land(p, from[--count]);
 }
 
-/* What is in no row. A program's thread that no guest talks to goes on, and says what it could not do. */
+/* What is in no row. A program's thread that no guest talks to goes on, and says what it could not do. So does VNC's
+ * process: it has nothing but viewers, and what its libraries do for one of them must not take the others'. */
 static uint32_t otherwise(const struct program *p)
 {
-    bool goes_on = p->o->kind >= THREAD_SERVE;
+    bool goes_on = p->o->kind >= THREAD_SERVE || p->o->kind == THREAD_VNC;
 
     return goes_on && !p->o->gate ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_TRAP;
 }

@@ -56,7 +56,7 @@ static bool in_table(enum thread_kind kind, int nr)
 /* Who no guest talks to goes on. */
 static uint32_t refused(enum thread_kind kind)
 {
-    return kind >= THREAD_SERVE ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_TRAP;
+    return kind >= THREAD_SERVE || kind == THREAD_VNC ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_TRAP;
 }
 
 /* What is in no row is refused, whatever its arguments. */
