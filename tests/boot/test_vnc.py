@@ -28,9 +28,10 @@ class Machine:
     """OVMF without a disk, which draws its logo and then waits at its shell or menu."""
 
     def __init__(self):
-        self.p = subprocess.Popen([VZ, "run", "--efi", "--memory", "256M", "--display", "800x600", "--vnc",
-                                   "127.0.0.1", "--serial", "null"], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with open(__file__, "rb") as f:  # as a disk may be, or a terminal
+            self.p = subprocess.Popen([VZ, "run", "--efi", "--memory", "256M", "--display", "800x600", "--vnc",
+                                       "127.0.0.1", "--serial", "null"], stdin=f, pass_fds=(f.fileno(),),
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         watchdog = threading.Timer(LIMIT_S, self.p.kill)
         watchdog.daemon = True
         watchdog.start()

@@ -29,12 +29,39 @@
 
 #define PAGE_FILES "/usr/share" /* noVNC is a folder of links */
 #define LINE_MAX_BYTES 512u
+#define HANDED_MAX     4096
 
 static struct vnc_order_start start;
 static struct vnc_server *server; /* NULL: nobody has asked for it yet */
 static struct sandbox sandbox;
 static int orders, wants;
 static bool locked; /* nothing can be opened any more */
+static bool handed[HANDED_MAX]; /* descriptors that the user has handed to vz */
+
+/* ---- What the user has handed to vz ---------------------------------------------------------- */
+
+/* A file's name may mean one (/dev/fd/63). What is open and no library's is not closed on exec. */
+static void look_what_is_handed(void)
+{
+    for (int fd = STDERR_FILENO + 1; fd < HANDED_MAX; fd++)
+        handed[fd] = fd != orders && fcntl(fd, F_GETFD) == 0;
+}
+
+/* When names have been read none is wanted any more. They may be a disk, or the terminal of a guest's console. */
+static bool give_up_handed(struct vz_error *err)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    bool ok = null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0;
+
+    if (null >= 0)
+        close(null);
+    for (int fd = 0; fd < HANDED_MAX; fd++) {
+        if (handed[fd])
+            close(fd);
+        handed[fd] = false;
+    }
+    return ok || fail_false(err, VZ_ERROR_IO, "VNC: /dev/null: %s", strerror(errno));
+}
 
 /* ---- Open, then lock ------------------------------------------------------------------------ */
 
@@ -119,7 +146,7 @@ static bool prepare_server(struct vz_error *err)
     }
     server = vnc_server_new(&o, err);
     explicit_bzero(line, sizeof(line));
-    return server;
+    return server && give_up_handed(err);
 }
 
 /* All that is opened is open before the lock, and nobody is heard before it. */
@@ -185,7 +212,7 @@ static bool begin(int fd, struct vz_error *err)
         return fail_false(err, VZ_ERROR_INVALID, "VNC: it has begun already");
     wants = fd;
     if (!start.listens)
-        return true;
+        return give_up_handed(err);
     if (!open_server(err))
         return false;
     tell_user();
@@ -260,6 +287,7 @@ int main(int argc, char **argv)
         fputs("vz-vnc is started by vz (--vnc, vz view --web)\n", stderr);
         return 2;
     }
+    look_what_is_handed();
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     setrlimit(RLIMIT_CORE, &none);
     block_signals();
