@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What firmware draws, by VNC and in a browser's way; and clients that do as they should not."""
+import json
 import os
 import re
 import signal
@@ -291,3 +292,42 @@ def test_when_who_serves_viewers_ends():
     finally:
         m.p.kill()
         m.p.wait()
+
+
+WAITS = pytest.mark.skipif("VZ_LONG" not in os.environ, reason="waits for 20 seconds and more: VZ_LONG=1 does it")
+
+
+@WAITS
+def test_an_answer_that_comes_too_late_is_no_other_orders(vz, tmp_path, monkeypatch):
+    """Else each address that is handed out from then on would be the one before, which is good for nobody any more."""
+    monkeypatch.setenv("VZ_HOME", str(tmp_path))
+    (tmp_path / "m.vz").mkdir()
+    (tmp_path / "m.vz/config.json").write_text(vz("run", "--efi", "--memory", "256M", "--display", "800x600", "--print-config").out)
+    assert vz("start", "m").status == 0
+    try:
+        listener = next(pid for pid, s in children(json.loads(vz("inspect", "m", "--json").out)["pid"]).items()
+                        if s["Name"] == "vz-vnc")
+        os.kill(listener, signal.SIGSTOP)
+        late = vz("view", "m", "--web", "--json")
+        os.kill(listener, signal.SIGCONT)
+        assert late.status and "hangs" in late.err
+        for _ in range(2):
+            url = json.loads(vz("view", "m", "--web", "--json").out)["url"]
+            with urllib.request.urlopen(url.split("#")[0], timeout=60) as r:
+                assert r.status == 200
+    finally:
+        vz("stop", "--now", "m")
+
+
+@WAITS
+def test_who_gives_a_password_has_time():
+    p = subprocess.Popen([VZ, "run", "--efi", "--memory", "256M", "--vnc", "127.0.0.1", "--vnc-password-file", "-", "--serial", "null"],
+                         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(22)
+        p.stdin.write("sesame\n")
+        p.stdin.flush()
+        assert "VNC at" in p.stderr.readline()
+    finally:
+        p.kill()
+        p.communicate()

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vz/display_channel.h>
@@ -23,7 +24,7 @@
 #include "failure.h"
 #include "vnc/vnc_orders.h"
 
-#define ANSWER_MS 20000 /* it may make a certificate first */
+#define ANSWER_MS 20000 /* it may make a certificate first; but who is to give a password has the time that it takes */
 #define END_MS    2000u /* so long it may take to end */
 #define ENVIRONMENT_MAX 16
 #define FD_MIN    64    /* what a user has handed to vz, and names as a file, keeps its number */
@@ -32,6 +33,7 @@ struct vnc_process {
     struct vz_machine *machine;
     pid_t pid;      /* 0: not started */
     int orders;     /* -1: none */
+    uint32_t asked; /* the number of the last order */
     int wants;      /* the thread's; -1: none */
     bool serves;    /* there is the thread */
     pthread_t thread;
@@ -97,37 +99,65 @@ static void *serve(void *arg)
 
 /* ---- What it is told ------------------------------------------------------------------------- */
 
-/* The file that came with the answer, or -1; -2 and err. */
-static int ask(struct vnc_process *p, const void *order, size_t len, int fd, struct vz_error *err)
+static int64_t now_ms(void)
 {
-    struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
-    struct vnc_answer a = {.code = 0};
-    int came = -1, r;
-    ssize_t n = send_with_fd(p->orders, order, len, fd, MSG_DONTWAIT);
+    struct timespec t;
 
-    do
-        r = n == (ssize_t)len ? poll(&poll_fd, 1, ANSWER_MS) : -1;
-    while (r < 0 && n == (ssize_t)len && errno == EINTR);
-    n = r > 0 ? receive_with_fd(p->orders, &a, sizeof(a), 0, &came) : -1;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The answer to the last order, and the file that came with it, or -1. False: there is none. limit_ms -1: none. */
+static bool hear(struct vnc_process *p, int limit_ms, struct vnc_answer *ret, int *ret_fd)
+{
+    const int64_t end = now_ms() + limit_ms;
+    struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
+    int r;
+
+    for (;;) {
+        int64_t left = limit_ms < 0 ? -1 : end - now_ms();
+
+        r = limit_ms >= 0 && left < 0 ? 0 : poll(&poll_fd, 1, (int)left);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0 || receive_with_fd(p->orders, ret, sizeof(*ret), 0, ret_fd) != (ssize_t)sizeof(*ret))
+            return false;
+        if (ret->number == p->asked)
+            return true;
+        if (*ret_fd >= 0) /* to an order that was not waited for so long */
+            close(*ret_fd);
+        *ret_fd = -1;
+    }
+}
+
+/* The file that came with the answer, or -1; -2 and err. */
+static int ask(struct vnc_process *p, struct vnc_order *order, size_t len, int fd, int limit_ms, struct vz_error *err)
+{
+    struct vnc_answer a = {.code = 0};
+    int came = -1;
+    bool heard;
+
+    order->number = ++p->asked;
+    heard = send_with_fd(p->orders, order, len, fd, MSG_DONTWAIT) == (ssize_t)len && hear(p, limit_ms, &a, &came);
     a.text[sizeof(a.text) - 1] = '\0';
-    if (n == (ssize_t)sizeof(a) && !a.code)
+    if (heard && !a.code)
         return came;
     if (came >= 0)
         close(came);
-    fail(err, n == (ssize_t)sizeof(a) ? (enum vz_error_code)a.code : VZ_ERROR_INTERNAL, "%s",
-         n == (ssize_t)sizeof(a) ? a.text : "the process for viewers by VNC and in browsers (vz-vnc) has ended, or hangs");
+    fail(err, heard ? (enum vz_error_code)a.code : VZ_ERROR_INTERNAL, "%s",
+         heard ? a.text : "the process for viewers by VNC and in browsers (vz-vnc) has ended, or hangs");
     return -2;
 }
 
 int vnc_process_view(struct vnc_process *p, struct vz_error *err)
 {
-    const struct vnc_order o = {.kind = VNC_ORDER_VIEW};
+    struct vnc_order o = {.kind = VNC_ORDER_VIEW};
     int fd;
 
     if (atomic_load(&p->ended))
         return fail(err, VZ_ERROR_INVALID_STATE, "the process for viewers by VNC and in browsers (vz-vnc) has ended; "
                                                  "there is one again when the machine is started the next time");
-    fd = ask(p, &o, sizeof(o), -1, err);
+    fd = ask(p, &o, sizeof(o), -1, ANSWER_MS, err);
     return fd == -1 ? fail(err, VZ_ERROR_INTERNAL, "vz-vnc says no address") : fd < 0 ? -1 : fd;
 }
 
@@ -213,7 +243,7 @@ static bool put(char *to, size_t size, const char *from)
 /* It gets its end of the other socket, and does what it is told, or says why not. */
 static int tell_options(struct vnc_process *p, const struct vnc_process_options *o, struct vz_error *err)
 {
-    struct vnc_order_start s = {.kind = VNC_ORDER_START, .listens = o->listens, .tls = o->tls};
+    struct vnc_order_start s = {.order.kind = VNC_ORDER_START, .listens = o->listens, .tls = o->tls};
     struct run_sandbox_choice choice = run_sandbox_chosen();
     int pair[2] = {-1, -1}, r = -1;
 
@@ -227,7 +257,7 @@ static int tell_options(struct vnc_process *p, const struct vnc_process_options 
         !put(s.certificate, sizeof(s.certificate), o->certificate) || !put(s.key, sizeof(s.key), o->key))
         return fail(err, VZ_ERROR_INVALID, "VNC: the address or the name of a file is too long");
     if (make_pair(pair))
-        r = ask(p, &s, sizeof(s), pair[1], err) == -2 ? -1 : 0;
+        r = ask(p, &s.order, sizeof(s), pair[1], o->password_file ? -1 : ANSWER_MS, err) == -2 ? -1 : 0;
     else
         fail_errno(err, "VNC: a socket");
     p->wants = pair[0];

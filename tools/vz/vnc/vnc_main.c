@@ -252,14 +252,15 @@ static bool serve_one(void)
     int fd;
     ssize_t n = pass_fd_receive(orders, &o, sizeof(o), &fd, 0);
 
-    if (n < (ssize_t)sizeof(o.kind))
+    if (n < (ssize_t)sizeof(o.order))
         return false;
     if (wants < 0) {
         start = o;
         end_texts(&start);
     }
-    fd = carry_out(o.kind, (size_t)n, fd, &err);
+    fd = carry_out(o.order.kind, (size_t)n, fd, &err);
     a.code = (int32_t)err.code;
+    a.number = o.order.number;
     memcpy(a.text, err.text, sizeof(a.text));
     n = pass_fd_send(orders, &a, sizeof(a), fd, 0);
     if (fd >= 0)

@@ -23,6 +23,7 @@ enum vnc_order_kind {
 
 struct vnc_order {
     uint32_t kind;
+    uint32_t number; /* the answer has it, too: one that comes when nobody waits for it any more is no other order's */
 };
 
 #define VNC_CLIENTS_MAX 8u
@@ -33,7 +34,7 @@ struct vnc_wish {
 };
 
 struct vnc_order_start {
-    uint32_t kind;
+    struct vnc_order order;
     uint32_t uid, gid; /* root's becomes this; 0: it stays */
     uint8_t locks;     /* it gives up what it does not need, before anybody can connect, */
     uint8_t logs;      /* or says only what it would not have (src/sandbox/) */
@@ -45,7 +46,8 @@ struct vnc_order_start {
 
 /* With VIEW's comes a file in memory, with JSON: address, password, url. */
 struct vnc_answer {
-    int32_t code; /* of enum vz_error_code; 0: done */
+    int32_t code;    /* of enum vz_error_code; 0: done */
+    uint32_t number; /* of the order; with a channel 0 */
     char text[VZ_ERROR_TEXT_MAX];
 };
 
