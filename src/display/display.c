@@ -113,7 +113,7 @@ bool display_is_awaited(struct display *d, unsigned scanout)
     return awaited;
 }
 
-void display_call_when_taken(struct display *d, void (*fn)(void *arg), void *arg)
+void display_call_when_taken(struct display *d, void (*fn)(void *arg, unsigned scanout), void *arg)
 {
     lock(d);
     d->taken = fn;

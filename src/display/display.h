@@ -87,7 +87,7 @@ bool display_is_watched(struct display *d, unsigned scanout);
  * that display_call_when_taken() has set is made. */
 bool display_is_awaited(struct display *d, unsigned scanout);
 /* fn: any thread, under the display's lock, so it calls nothing of the display's. NULL: no more, from now on. */
-void display_call_when_taken(struct display *d, void (*fn)(void *arg), void *arg);
+void display_call_when_taken(struct display *d, void (*fn)(void *arg, unsigned scanout), void *arg);
 /* What has changed, in pixels of the scanout; parts outside are left out. */
 void display_damage(struct display *d, unsigned scanout, const struct display_rect *rect);
 void display_set_cursor(struct display *d, unsigned scanout, const struct display_cursor *cursor);

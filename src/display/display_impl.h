@@ -53,7 +53,7 @@ struct display {
     struct display_memory *memory;  /* constant */
     pthread_mutex_t lock;           /* over all scanouts and what views have to take; a leaf but for memory's */
     bool ended;
-    void (*taken)(void *arg);       /* NULL: nobody wants to know */
+    void (*taken)(void *arg, unsigned scanout); /* NULL: nobody wants to know */
     void *taken_arg;
     struct display_scanout scanout[DISPLAY_SCANOUTS_MAX];
 };

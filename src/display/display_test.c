@@ -220,7 +220,7 @@ START_TEST(a_view_hears_of_changes_once)
 }
 END_TEST
 
-static void on_taken(void *arg)
+static void on_taken(void *arg, unsigned scanout)
 {
     *(unsigned *)arg += 1;
 }

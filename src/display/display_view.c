@@ -133,7 +133,7 @@ bool display_view_update(struct display_view *v, struct display_update *ret)
     take_picture_locked(v, &p, ret);
     take_cursor_locked(v, &p, ret);
     if (v->scanout->late && d->taken)
-        d->taken(d->taken_arg);
+        d->taken(d->taken_arg, (unsigned)(v->scanout - d->scanout));
     v->scanout->late = false;
     pthread_mutex_unlock(&d->lock);
     if (p.image)

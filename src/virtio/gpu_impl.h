@@ -5,6 +5,7 @@
 #define VZ_VIRTIO_GPU_IMPL_H
 
 #include <linux/virtio_gpu.h>
+#include <stdatomic.h>
 
 #include "display/pixel_format.h"
 #include "virtio/virtio_gpu.h"
@@ -43,6 +44,7 @@ struct gpu_scanout {
     bool fresh;             /* the frame has not been shown yet */
     bool stale;             /* the frame is yet to be copied as a whole, and shown: when it is flushed, or looked at */
     struct damage owed;     /* of the frame: flushed, and not copied yet, since no viewer waits */
+    uint64_t due_ns;        /* a viewer waits for it, and has it by then; 0: none does */
     struct display_cursor cursor;
     uint32_t cursor_resource;
 };
@@ -59,7 +61,8 @@ struct gpu {
     uint64_t entries;   /* of all resources */
     uint64_t copied;    /* bytes in this turn, or what took as long */
     struct loop_work taken;  /* a viewer has taken a picture, and there is a later one, */
-    struct loop_timer *late; /* which is copied by then */
+    atomic_uint took;        /* of these scanouts, */
+    struct loop_timer *late; /* which is copied when the first is due */
 };
 
 /* ---- gpu_resource.c: functions that can fail return a response (VIRTIO_GPU_RESP_*) ----------- */

@@ -102,6 +102,7 @@ static void settle(struct gpu *g, unsigned i, bool is_last)
         display_damage(g->display, i, &s->owed.rect[n]);
     }
     s->owed.count = 0;
+    s->due_ns = 0;
 }
 
 void gpu_scanouts_settle(struct gpu *g, bool is_last)

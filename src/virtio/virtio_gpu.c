@@ -59,23 +59,37 @@ void virtio_gpu_watched(struct virtio_dev *dev)
 }
 
 /* Any thread, of which a viewer's may not set timers. */
-static void on_taken(void *arg)
+static void on_taken(void *arg, unsigned scanout)
 {
     struct gpu *g = arg;
 
+    atomic_fetch_or(&g->took, (unsigned)BIT(scanout));
     loop_work_queue(g->dev.loop, &g->taken);
 }
 
+/* However often another scanout's viewer takes something, this one's does not wait for longer. */
 static void wait_for_flush(void *arg)
 {
     struct gpu *g = arg;
+    unsigned took = atomic_exchange(&g->took, 0);
+    uint64_t late = clock_mono_ns() + LATE_NS, first = late;
 
-    loop_timer_arm(g->late, clock_mono_ns() + LATE_NS);
+    for (unsigned i = 0; i < g->scanouts; i++) {
+        if (took >> i & 1)
+            g->scanout[i].due_ns = late;
+        else if (g->scanout[i].due_ns)
+            first = MIN(first, g->scanout[i].due_ns);
+    }
+    loop_timer_arm(g->late, first);
 }
 
 static void on_late(void *arg)
 {
-    gpu_scanouts_settle(arg, false);
+    struct gpu *g = arg;
+
+    for (unsigned i = 0; i < g->scanouts; i++)
+        g->scanout[i].due_ns = 0;
+    gpu_scanouts_settle(g, false);
 }
 
 /* The guest clears the event after it has asked for what has changed. If that has changed once more

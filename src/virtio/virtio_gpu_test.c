@@ -446,6 +446,57 @@ START_TEST(a_guest_that_is_faster_than_its_viewers_has_pictures_dropped)
 }
 END_TEST
 
+/* When the loop is to wake up; 0: it is not. */
+static uint64_t next_time(const struct loop *loop)
+{
+    uint64_t first = 0;
+
+    for (unsigned i = 0; i < FAKE_LOOP_MAX; i++) {
+        const struct loop_timer *t = loop->timer[i];
+
+        if (t && t->armed && (!first || t->deadline_ns < first))
+            first = t->deadline_ns;
+    }
+    return first;
+}
+
+START_TEST(a_viewer_of_another_scanout_holds_up_nobody)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+    struct display_view *other;
+    struct display_update update;
+    struct rig r;
+    uint64_t due;
+
+    begin(&r);
+    draw(&r, PIXELS, 256, 67, 64, 32);
+    ck_assert_int_eq(display_view_new(r.display, 1, &other, NULL), 0);
+    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
+    ck_assert_uint_eq(SEND(&r, SET_SCANOUT_BLOB, set_scanout_blob, .r = whole, .scanout_id = 1, .resource_id = 1,
+                           .width = 64, .height = 32, .format = 67, .strides = {256}), OK);
+    check_picture(&r, 0, 0, 64, 32);
+    ck_assert(display_view_update(other, &update));
+    ck_assert_uint_eq(flush_pixel(&r, 1), 1);
+    ck_assert_uint_eq(flush_pixel(&r, 2), 1);
+    ck_assert(display_view_update(r.view, &r.update));
+    fv_turn(&r.v);
+    due = next_time(r.v.m.loop);
+    ck_assert_uint_gt(due, 0);
+    ck_assert(display_view_update(other, &update)); /* later */
+    fv_turn(&r.v);
+    ck_assert_uint_eq(next_time(r.v.m.loop), due);
+    ck_assert(fake_loop_fire(r.v.m.loop));
+    ck_assert_uint_eq(first_in_memory(&r, r.view), 2);
+    ck_assert_uint_eq(flush_pixel(&r, 3), 2); /* it has that still to take */
+    ck_assert(display_view_update(r.view, &r.update));
+    fv_turn(&r.v);
+    ck_assert_uint_gt(next_time(r.v.m.loop), due);
+    display_view_free(other);
+    end(&r);
+}
+END_TEST
+
 START_TEST(blobs_do_not_reach_beyond_themselves)
 {
     const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
@@ -802,6 +853,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
     UNIT_TEST(s, a_blob_that_nobody_sees_is_copied_for_who_comes);
     UNIT_TEST(s, a_guest_that_is_faster_than_its_viewers_has_pictures_dropped);
+    UNIT_TEST(s, a_viewer_of_another_scanout_holds_up_nobody);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);
     UNIT_TEST(s, the_guest_learns_what_the_host_wants);
     UNIT_TEST(s, a_wish_before_there_is_a_driver_does_not_hide_later_ones);
