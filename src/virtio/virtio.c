@@ -205,6 +205,8 @@ static void finish_quiesce(struct virtio_dev *dev)
 
     dev->quiesced = NULL;
     dev->quiet = true;
+    if (dev->ops->rest)
+        dev->ops->rest(dev);
     if (done)
         done(dev->quiesced_arg);
 }

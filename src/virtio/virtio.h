@@ -78,6 +78,8 @@ struct virtio_ops {
      * and give back chains held for later (virtq_unpop(), or virtq_push() with 0). Returns at once;
      * the rest may follow by and by. Not given: work in flight ends by itself. */
     void (*drain)(struct virtio_dev *dev);
+    /* Optional. A quiesce is done: what waits for the loop does not come before the device goes on, which may be never. */
+    void (*rest)(struct virtio_dev *dev);
     /* Optional. Back to the state after init, when the driver (or the machine) resets the device.
      * Nothing is in flight. dev->config is for the device to restore (the core does not). */
     void (*reset)(struct virtio_dev *dev);

@@ -169,6 +169,12 @@ static void gpu_kick(struct virtio_dev *dev, unsigned index)
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
+/* A paused machine's viewers see what its guest has drawn last, and no timer is heard then. */
+static void gpu_rest(struct virtio_dev *dev)
+{
+    gpu_scanouts_settle(to_gpu(dev), true);
+}
+
 static void gpu_reset(struct virtio_dev *dev)
 {
     static const uint8_t none[4];
@@ -236,5 +242,5 @@ const struct virtio_ops virtio_gpu_ops = {
     .features = BIT(VIRTIO_GPU_F_EDID) | BIT(VIRTIO_GPU_F_RESOURCE_BLOB),
     .config_len = sizeof(struct virtio_gpu_config), .size = sizeof(struct gpu),
     .init = gpu_init, .fini = gpu_fini, .kick = gpu_kick, .config_written = gpu_config_written,
-    .reset = gpu_reset, .state = gpu_state, .state_version = 1, .loaded = gpu_loaded,
+    .rest = gpu_rest, .reset = gpu_reset, .state = gpu_state, .state_version = 1, .loaded = gpu_loaded,
 };

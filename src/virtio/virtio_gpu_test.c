@@ -446,6 +446,38 @@ START_TEST(a_guest_that_is_faster_than_its_viewers_has_pictures_dropped)
 }
 END_TEST
 
+static void on_quiet(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* Nothing turns the loop from then on. */
+START_TEST(a_paused_guests_last_picture_is_seen)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+    bool quiet = false;
+    struct rig r;
+
+    begin(&r);
+    draw(&r, PIXELS, 256, 67, 64, 32);
+    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
+    check_picture(&r, 0, 0, 64, 32);
+    ck_assert_uint_eq(flush_pixel(&r, 1), 1);
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(flush_pixel(&r, 2), 2);
+    ck_assert_uint_eq(flush_pixel(&r, 3), 2);
+    virtio_quiesce(r.v.dev, on_quiet, &quiet);
+    ck_assert(quiet);
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(seen(&r.update, 0, 0), 3);
+    virtio_resume(r.v.dev);
+    fv_turn(&r.v);
+    ck_assert_uint_eq(flush_pixel(&r, 4), 4);
+    end(&r);
+}
+END_TEST
+
 /* When the loop is to wake up; 0: it is not. */
 static uint64_t next_time(const struct loop *loop)
 {
@@ -853,6 +885,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
     UNIT_TEST(s, a_blob_that_nobody_sees_is_copied_for_who_comes);
     UNIT_TEST(s, a_guest_that_is_faster_than_its_viewers_has_pictures_dropped);
+    UNIT_TEST(s, a_paused_guests_last_picture_is_seen);
     UNIT_TEST(s, a_viewer_of_another_scanout_holds_up_nobody);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);
     UNIT_TEST(s, the_guest_learns_what_the_host_wants);
