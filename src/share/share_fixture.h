@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -149,6 +150,14 @@ static inline void fx_host_write(const struct fx *f, const char *name, const cha
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
+}
+
+/* It was written long ago: no tick of a clock of files, before Linux 6.13 or on other file systems, is that long. */
+static inline void fx_host_age(const struct fx *f, const char *name)
+{
+    const struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000, .tv_nsec = 123456789}};
+
+    ck_assert_int_eq(utimensat(AT_FDCWD, fx_path(f, name), t, 0), 0);
 }
 
 /* The node of name in parent; 0: there is none. Asserts that nothing else went wrong. */
