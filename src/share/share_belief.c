@@ -176,7 +176,16 @@ void belief_locked(struct share *s, struct node *n)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool misleads_locked(const struct share *s, const struct node *n, const struct statx *st)
+/* Where the host writes without a pause what the guest asks for without a pause, something always is on its way. No lock
+ * waits for ever for that: the one that is tried for so long, or another one soon after, is granted all the same. */
+static bool is_patient_locked(struct node *n, uint64_t now)
+{
+    if (!n->early_ns || now >= n->early_ns + BELIEF_NS + ON_ITS_WAY_NS)
+        n->early_ns = now;
+    return now < n->early_ns + BELIEF_NS;
+}
+
+static bool misleads_locked(const struct share *s, struct node *n, const struct statx *st)
 {
     uint64_t now = clock_mono_ns(), older;
 
@@ -185,7 +194,10 @@ static bool misleads_locked(const struct share *s, const struct node *n, const s
     /* Its kernel drops an answer that overlaps with another. So may it do with the one that tells of the change, if one to
      * another process, from before the change, is still on its way to that. */
     older = is_stamp_of(&n->told, st) ? n->older_ns : n->told_ns;
-    return older && now < older + ON_ITS_WAY_NS;
+    if (older && now < older + ON_ITS_WAY_NS)
+        return is_patient_locked(n, now);
+    n->early_ns = 0;
+    return false;
 }
 
 bool belief_misleads(struct share *s, struct node *n, int fd)

@@ -217,6 +217,33 @@ START_TEST(answers_are_given_time_to_arrive)
 }
 END_TEST
 
+/* The host writes without a pause, and the guest looks without a pause. */
+START_TEST(no_lock_waits_for_ever_for_answers_to_arrive)
+{
+    struct fuse_attr attr;
+    uint64_t node, fh, since;
+    struct node *n;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    time_passes(&f, node);
+    ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0);
+    n = node_get(f.s, node);
+    since = clock_mono_ns();
+    do { /* the test has a limit */
+        ck_assert_int_eq(fx_getattr(&f, node, &attr), 0);
+        host_changes(&f, "a");
+        n->told_ns = clock_mono_ns() + NS_PER_SEC; /* just now, however slow we are */
+    } while (lock_all(&f, fh, F_WRLCK) == -EAGAIN);
+    ck_assert_uint_ge(clock_mono_ns() - since, NS_PER_SEC);
+    ck_assert_int_eq(host_finds(&f, "a", 9), F_WRLCK);
+    node_put(f.s, n);
+    fx_close(&f);
+}
+END_TEST
+
 START_TEST(what_the_host_has_removed_is_not_opened)
 {
     struct fuse_open_in in = {.flags = O_RDONLY};
@@ -529,6 +556,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_lock_is_granted_when_what_the_guest_believes_is_so);
     UNIT_TEST(s, what_was_told_before_may_still_be_believed);
     UNIT_TEST(s, answers_are_given_time_to_arrive);
+    UNIT_TEST(s, no_lock_waits_for_ever_for_answers_to_arrive);
     UNIT_TEST(s, what_the_host_has_removed_is_not_opened);
     UNIT_TEST(s, what_the_guest_wrote_itself_it_asks_for);
     UNIT_TEST(s, who_is_too_early_keeps_the_locks_that_it_had);

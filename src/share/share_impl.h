@@ -103,6 +103,7 @@ struct node {
     struct stamp told;   /* what the guest was told of it last */
     uint64_t told_ns;    /* when; 0: it has changed it itself since */
     uint64_t older_ns;   /* the same of what it was told before that */
+    uint64_t early_ns;   /* since when no lock was granted because of these; 0: none waits for that */
     bool told_in_tick;   /* it may have changed since, and have the same time */
     uint32_t shift_ns;   /* by which that time is told earlier */
     struct stamp believed; /* what it was told last of what it may believe, */
