@@ -307,6 +307,7 @@ int op_statx(struct call *c)
 static int set_size(struct share *s, struct node *n, const struct fuse_setattr_in *in)
 {
     struct handle *h = in->valid & FATTR_FH ? handle_get(s, in->fh) : NULL;
+    struct statx st;
     int fd, r;
 
     if (h && !h->is_dir && h->node == n && (h->flags & O_ACCMODE) != O_RDONLY) {
@@ -320,7 +321,10 @@ static int set_size(struct share *s, struct node *n, const struct fuse_setattr_i
     fd = node_open(s, n, O_WRONLY);
     if (fd < 0)
         return fd;
-    r = ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
+    if (!stat_fd(fd, &st) && node_was_removed(s, n, &st))
+        r = -ESTALE;
+    else
+        r = ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
     close(fd);
     return r;
 }

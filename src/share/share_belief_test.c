@@ -246,17 +246,26 @@ END_TEST
 
 START_TEST(what_the_host_has_removed_is_not_opened)
 {
-    struct fuse_open_in in = {.flags = O_RDONLY};
+    struct fuse_open_in in = {.flags = O_RDONLY}, cut = {.flags = O_WRONLY | O_TRUNC};
+    struct fuse_setattr_in size = {.valid = FATTR_SIZE};
     uint64_t node, fh, second;
+    struct stat st;
     struct fx f;
+    int fd;
 
     open_without_threads(&f);
     node = known_file(&f, "a", &fh);
+    fx_host_write(&f, "a", "text");
+    fd = open(fx_path(&f, "a"), O_RDONLY); /* the host's program goes on to read it */
     ck_assert_int_eq(fx_fopen(&f, node, O_RDONLY, &second), 0); /* so there is a descriptor */
     ck_assert_int_eq(fx_release(&f, fh), 0);
     ck_assert_int_eq(fx_release(&f, second), 0);
     ck_assert_int_eq(unlink(fx_path(&f, "a")), 0);
     ck_assert_int_eq(fx_ask(&f, FUSE_OPEN, node, &in, sizeof(in), NULL, NULL), -ESTALE);
+    ck_assert_int_eq(fx_ask(&f, FUSE_OPEN, node, &cut, sizeof(cut), NULL, NULL), -ESTALE);
+    ck_assert_int_eq(fx_ask(&f, FUSE_SETATTR, node, &size, sizeof(size), NULL, NULL), -ESTALE); /* truncate() */
+    ck_assert(!fstat(fd, &st) && st.st_size == 4);
+    close(fd);
 
     node = known_file(&f, "b", &fh); /* the guest's own, by /proc/self/fd */
     ck_assert_int_eq(fx_ask(&f, FUSE_UNLINK, 1, NULL, 0, "b", NULL), 0);

@@ -101,18 +101,32 @@ int file_open(struct share *s, struct node *n, int flags)
     return fd == -EACCES ? open_up(s, n, flags) : fd;
 }
 
+/* Before it is cut: others may still have it open. */
+static bool is_removed(struct share *s, struct node *n)
+{
+    struct statx st;
+    bool removed;
+    int fd;
+
+    if (node_fd(s, n, &fd) < 0)
+        return false; /* whoever opens it hears why */
+    removed = !stat_fd(fd, &st) && node_was_removed(s, n, &st);
+    node_fd_put(s, n);
+    return removed;
+}
+
 static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
 {
-    int flags = host_flags(s, asked), fd = file_open(s, n, flags);
-    bool looked;
+    int flags = host_flags(s, asked), fd;
     struct statx st;
+    bool looked;
 
+    fd = (flags & O_TRUNC) && is_removed(s, n) ? -ESTALE : file_open(s, n, flags);
     if (fd < 0)
         return fd;
     looked = s->caching == SHARE_CACHE_AUTO && !stat_fd(fd, &st);
-    /* By a name that the guest believes in, and that the host has taken away. It is to look again: who finds another's
-     * journal, say, which was removed when all was done, would undo that. */
-    if (looked && !st.stx_nlink && !node_has_no_name(s, n)) {
+    /* Who finds another's journal, say, which was removed when all was done, would undo that. */
+    if (looked && node_was_removed(s, n, &st)) {
         close(fd);
         return -ESTALE;
     }

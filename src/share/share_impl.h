@@ -223,8 +223,8 @@ void node_fd_put(struct share *s, struct node *n);
 int node_adopt(struct share *s, struct node *n, int fd) must_check;
 /* Keep the descriptor for as long as the node is known. */
 void node_pin(struct share *s, struct node *n);
-/* May it have no name, since the guest removed that or never gave it one? */
-bool node_has_no_name(struct share *s, const struct node *n);
+/* The host says st of it: has that taken its last name away, in which the guest may still believe? It is to look again. */
+bool node_was_removed(struct share *s, const struct node *n, const struct statx *st);
 
 /* The node of what statx() said of name in parent, with one lookup more, and a reference. 0 or -errno */
 int node_found(struct share *s, struct node *parent, const char *name, const struct statx *st,

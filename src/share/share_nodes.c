@@ -210,14 +210,16 @@ void node_pin(struct share *s, struct node *n)
     pthread_mutex_unlock(&s->lock);
 }
 
-bool node_has_no_name(struct share *s, const struct node *n)
+bool node_was_removed(struct share *s, const struct node *n, const struct statx *st)
 {
     bool pinned;
 
+    if (s->caching != SHARE_CACHE_AUTO || st->stx_nlink)
+        return false;
     pthread_mutex_lock(&s->lock);
-    pinned = n->pinned;
+    pinned = n->pinned; /* as is what the guest removed itself, or never gave a name */
     pthread_mutex_unlock(&s->lock);
-    return pinned;
+    return !pinned;
 }
 
 /* All that there may be are in use, or of files without a name. */
