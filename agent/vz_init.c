@@ -20,12 +20,15 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "init_net.h"
 
 #define PVPANIC_PORT     0x505
 #define PVPANIC_PANICKED 1
+
+#define NO_TAG "longer than the 36 bytes that a share's tag has room for"
 
 #define DRIVERS_MAX 100
 #define TRIES       250 /* of 20 ms: until the device is there */
@@ -45,6 +48,7 @@ static void say(const char *what, int err)
 static void give_up(const char *what, int err)
 {
     say(what, err);
+    (void)tcdrain(STDERR_FILENO); /* the host may end the machine before its console has said that */
     sync();
     if (ioperm(PVPANIC_PORT, 1, 1) == 0)
         outb(PVPANIC_PANICKED, PVPANIC_PORT);
@@ -104,7 +108,7 @@ static void need_virtiofs(int drivers)
     char what[320];
 
     make("/root");
-    if (mount("none", "/root", "virtiofs", 0, NULL) == 0 || errno != ENODEV)
+    if (mount(NO_TAG, "/root", "virtiofs", 0, NULL) == 0 || errno != ENODEV)
         return; /* there is no such share: it was asked, at least */
     uname(&u);
     snprintf(what, sizeof(what), drivers ? "neither the kernel %s nor its folder of modules has virtiofs" :
