@@ -15,9 +15,16 @@
 #include "share/share_pool.h"
 
 #define WAITERS_MAX     1024u
+#define INTERRUPTS_MAX  64u
 #define SHARE_SPIN_NS   50000u
 #define RETRY_FIRST_NS  1000000u
 #define RETRY_LAST_NS   50000000u
+
+/* Numbers of requests that are to end, where they wait; of too many at a time the last ones. */
+struct interrupts {
+    uint64_t unique[INTERRUPTS_MAX];
+    unsigned count; /* more, if they are too many */
+};
 
 /* Threads that began together. */
 struct crew {
@@ -43,9 +50,9 @@ struct share_pool {
     unsigned waiter_count;
     unsigned busy; /* submitted, and not done */
     bool stop;
-    bool refuse;               /* nobody may wait */
-    uint64_t interrupt_unique; /* that one is to end; 0: none */
-    unsigned threads;          /* of a crew, that of retry() aside */
+    bool refuse;      /* nobody may wait */
+    struct interrupts interrupts; /* since those that wait were tried last */
+    unsigned threads; /* of a crew, that of retry() aside */
     struct spin spin;
     uint64_t idle_since;     /* there has been nothing to do; 0: there is, or was lately */
     bool looking;            /* one looks, and need not be woken */
@@ -98,8 +105,18 @@ static void serve(struct share_pool *p, struct share_request *r, bool again)
         wait_for_lock(p, r);
 }
 
+static bool is_interrupted(const struct interrupts *i, const struct share_request *r)
+{
+    uint64_t unique = i->count ? share_unique(r) : 0;
+    bool is = false;
+
+    for (unsigned k = 0; k < MIN(i->count, INTERRUPTS_MAX) && !is; k++)
+        is = i->unique[k] == unique;
+    return is;
+}
+
 /* All that wait, of whom those that are interrupted come to their end. */
-static void try_again(struct share_pool *p, struct share_request *r, uint64_t unique)
+static void try_again(struct share_pool *p, struct share_request *r, const struct interrupts *i)
 {
     while (r) {
         struct share_request *next = r->next;
@@ -107,7 +124,7 @@ static void try_again(struct share_pool *p, struct share_request *r, uint64_t un
         pthread_mutex_lock(&p->lock);
         p->waiter_count--;
         pthread_mutex_unlock(&p->lock);
-        if (unique && share_unique(r) == unique)
+        if (is_interrupted(i, r))
             finish(p, r, share_refuse(r, -EINTR));
         else
             serve(p, r, true);
@@ -135,23 +152,23 @@ static void *retry(void *arg)
     share_thread_init();
     pthread_mutex_lock(&p->lock);
     while (!p->stop && !c->leaves) {
+        struct interrupts interrupts;
         struct share_request *r;
-        uint64_t unique;
 
         if (!p->waiting) {
             pause = RETRY_FIRST_NS;
             pthread_cond_wait(&p->some_wait, &p->lock);
             continue;
         }
-        if (!p->refuse && !p->interrupt_unique)
+        if (!p->refuse && !p->interrupts.count)
             sleep_locked(p, pause);
         pause = MIN(pause * 2, (uint64_t)RETRY_LAST_NS);
-        unique = p->interrupt_unique;
-        p->interrupt_unique = 0;
+        interrupts = p->interrupts;
+        p->interrupts.count = 0;
         r = p->waiting;
         p->waiting = NULL;
         pthread_mutex_unlock(&p->lock);
-        try_again(p, r, unique);
+        try_again(p, r, &interrupts);
         pthread_mutex_lock(&p->lock);
     }
     return end_locked(c);
@@ -168,7 +185,7 @@ void pool_refuse_waits(struct share_pool *p, bool refuse)
 void pool_interrupt(struct share_pool *p, uint64_t unique)
 {
     pthread_mutex_lock(&p->lock);
-    p->interrupt_unique = unique;
+    p->interrupts.unique[p->interrupts.count++ % INTERRUPTS_MAX] = unique;
     pthread_cond_signal(&p->some_wait);
     pthread_mutex_unlock(&p->lock);
 }

@@ -872,17 +872,44 @@ static int wait_for(struct waiter *w)
     return w->done;
 }
 
-static void submit_lock(struct fx *f, struct waiter *w, uint64_t fh, uint64_t owner)
+static void submit_lock_as(struct fx *f, struct waiter *w, uint64_t fh, uint64_t owner, uint64_t unique)
 {
     struct { struct fuse_in_header h; struct fuse_lk_in in; } *q = (void *)f->out;
 
-    *q = (__typeof__(*q)){{.opcode = FUSE_SETLKW, .unique = 99, .len = sizeof(*q)},
+    *q = (__typeof__(*q)){{.opcode = FUSE_SETLKW, .unique = unique, .len = sizeof(*q)},
                           {.fh = fh, .owner = owner, .lk = {.type = F_WRLCK}}};
     *w = (struct waiter){.out = {q, sizeof(*q)}, .in = {f->in, sizeof(f->in)}};
     w->r = (struct share_request){.out = &w->out, .in = &w->in, .out_count = 1, .in_count = 1,
                                   .done = on_done};
     share_submit(f->s, &w->r);
 }
+
+static void submit_lock(struct fx *f, struct waiter *w, uint64_t fh, uint64_t owner)
+{
+    submit_lock_as(f, w, fh, owner, 99);
+}
+
+START_TEST(of_many_who_are_interrupted_nobody_goes_on_waiting)
+{
+    static struct waiter w[20];
+    static struct fx f[ARRAY_SIZE(w)], g;
+    uint64_t node, fh;
+
+    fx_open(&g);
+    ck_assert_int_eq(fx_create(&g, 1, "a", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(lock(&g, fh, 1, F_WRLCK, 0, 0), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(w); i++) {
+        f[i] = g;
+        submit_lock_as(&f[i], &w[i], fh, 2 + i, 1000 + i);
+    }
+    usleep(30000);
+    for (uint64_t i = 0; i < ARRAY_SIZE(w); i++)
+        ck_assert_int_eq(fx_ask(&g, FUSE_INTERRUPT, 0, &(uint64_t){1000 + i}, 8, NULL, NULL), 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(w); i++)
+        ck_assert_int_eq(wait_for(&w[i]), -EINTR);
+    fx_close(&g);
+}
+END_TEST
 
 START_TEST(who_waits_for_a_lock_gets_it_or_is_interrupted)
 {
@@ -945,6 +972,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, files_can_be_served_by_themselves_and_only_read);
     UNIT_TEST(s, a_hole_where_nothing_is_leaves_no_trace);
     UNIT_TEST(s, locks_are_limited);
+    UNIT_TEST(s, of_many_who_are_interrupted_nobody_goes_on_waiting);
     UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_is_interrupted);
 }
 
