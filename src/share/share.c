@@ -264,12 +264,15 @@ void share_wake(struct share *s)
         pool_wake(s->pool);
 }
 
-void share_refuse_waits(struct share *s, bool refuse)
+void share_ask_waiters(struct share *s)
 {
-    if (!refuse)
-        belief_resumes(s);
     if (s->pool)
-        pool_refuse_waits(s->pool, refuse);
+        pool_ask_waiters(s->pool);
+}
+
+void share_resumes(struct share *s)
+{
+    belief_resumes(s);
 }
 
 void share_thread_init(void)

@@ -68,6 +68,9 @@ struct share_request {
     unsigned out_count, in_count;
     /* A thread of the share's. written: bytes of the answer, which are at in's beginning; 0: none. */
     void (*done)(struct share_request *r, size_t written);
+    /* Optional. A thread of the share's, without locks: it has to wait for a lock, or to go on waiting. False: it is the
+     * caller's again, and done() is not called; submitted anew it is served from its beginning. */
+    bool (*may_wait)(struct share_request *r);
     struct share_request *next; /* the share's */
 };
 void share_submit(struct share *s, struct share_request *r);
@@ -77,15 +80,17 @@ struct share_source {
     /* A thread of the share's: the next one, or NULL. *ret_more: there may be others. */
     struct share_request *(*take)(struct share_source *source, bool *ret_more);
 };
-/* From now on, until it is NULL; then nothing is under way any more that came from it, nor waits for a lock. False: the
- * share has no threads. */
+/* From now on, until it is NULL; then nothing is under way any more that came from it, and what waited for a lock has had
+ * EINTR. False: the share has no threads. */
 bool share_set_source(struct share *s, struct share_source *source);
 /* There may be requests. Any thread; takes no lock but a leaf. */
 void share_wake(struct share *s);
 
-/* Have those that wait for a lock end with EINTR, and nobody begin to, until that is taken back: then all
- * requests come back soon. It is taken back when the guest, which has stood meanwhile, goes on. */
-void share_refuse_waits(struct share *s, bool refuse);
+/* Have those that wait for a lock tried again, and asked whether they may go on: at once, or within 50 ms. Any thread;
+ * takes no lock but a leaf. */
+void share_ask_waiters(struct share *s);
+/* The guest, which has stood, goes on. */
+void share_resumes(struct share *s);
 
 /* Forget the guest: its files are closed, its locks are gone, and it has to say FUSE_INIT again. No
  * request is under way. */

@@ -336,8 +336,7 @@ START_TEST(a_pause_is_no_time_for_the_guest)
     node = known_file(&f, "a", &fh);
     host_changes(&f, "a");
     time_passes(&f, node);
-    share_refuse_waits(f.s, true);
-    share_refuse_waits(f.s, false);
+    share_resumes(f.s);
     ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), -EAGAIN);
     fx_close(&f);
 }
@@ -491,15 +490,22 @@ static void on_done(struct share_request *r, size_t written)
     a->took_ns = clock_mono_ns() - a->began_ns;
 }
 
-static void ask(struct fx *f, struct asked *a, uint32_t opcode, uint64_t fh, uint32_t flags)
+static void ask_with(struct fx *f, struct asked *a, uint32_t opcode, uint64_t fh, uint32_t flags,
+                     bool (*may_wait)(struct share_request *r))
 {
     *a = (struct asked){.q = {{.opcode = opcode, .unique = ++f->unique, .len = sizeof(a->q)},
                               {.fh = fh, .owner = 1, .lk = {.type = F_WRLCK, .end = 9}, .lk_flags = flags}}};
     a->out = (struct iovec){&a->q, sizeof(a->q)};
     a->in = (struct iovec){&a->answer, sizeof(a->answer)};
-    a->r = (struct share_request){.out = &a->out, .in = &a->in, .out_count = 1, .in_count = 1, .done = on_done};
+    a->r = (struct share_request){.out = &a->out, .in = &a->in, .out_count = 1, .in_count = 1, .done = on_done,
+                                  .may_wait = may_wait};
     a->began_ns = clock_mono_ns();
     share_submit(f->s, &a->r);
+}
+
+static void ask(struct fx *f, struct asked *a, uint32_t opcode, uint64_t fh, uint32_t flags)
+{
+    ask_with(f, a, opcode, fh, flags, NULL);
 }
 
 static int end_of(struct asked *a)
@@ -542,7 +548,16 @@ START_TEST(who_is_too_early_waits_until_the_guest_asks_again)
 }
 END_TEST
 
-START_TEST(who_is_too_early_is_interrupted_like_others)
+static bool may_not_wait(struct share_request *r)
+{
+    struct asked *a = container_of(r, struct asked, r);
+
+    a->answer.error = -ECANCELED;
+    a->took_ns = clock_mono_ns() - a->began_ns;
+    return false;
+}
+
+START_TEST(who_is_too_early_is_asked_like_others)
 {
     struct asked a;
     uint64_t fh;
@@ -551,9 +566,8 @@ START_TEST(who_is_too_early_is_interrupted_like_others)
     fx_open(&f);
     known_file(&f, "a", &fh);
     host_changes(&f, "a");
-    ask(&f, &a, FUSE_SETLK, fh, 0);
-    share_refuse_waits(f.s, true);
-    ck_assert_int_eq(end_of(&a), -EINTR);
+    ask_with(&f, &a, FUSE_SETLK, fh, 0, may_not_wait);
+    ck_assert_int_eq(end_of(&a), -ECANCELED);
     ck_assert_int_eq(host_finds(&f, "a", 9), F_UNLCK);
     fx_close(&f);
 }
@@ -575,7 +589,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, changes_within_a_tick_are_told_apart_where_a_lock_is_between_them);
     UNIT_TEST(s, times_of_hosts_without_ticks_are_told_as_they_are);
     UNIT_TEST(s, who_is_too_early_waits_until_the_guest_asks_again);
-    UNIT_TEST(s, who_is_too_early_is_interrupted_like_others);
+    UNIT_TEST(s, who_is_too_early_is_asked_like_others);
 }
 
 UNIT_TEST_MAIN("share_belief", add_tests)

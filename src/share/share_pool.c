@@ -50,9 +50,10 @@ struct share_pool {
     unsigned waiter_count;
     unsigned busy; /* submitted, and not done */
     bool stop;
-    bool refuse;      /* nobody may wait */
+    bool refuse;                  /* nobody may wait any more: -EINTR */
+    bool ask;                     /* who waits is to be tried again now */
     struct interrupts interrupts; /* since those that wait were tried last */
-    unsigned threads; /* of a crew, that of retry() aside */
+    unsigned threads;             /* of a crew, that of retry() aside */
     struct spin spin;
     uint64_t idle_since;     /* there has been nothing to do; 0: there is, or was lately */
     bool looking;            /* one looks, and need not be woken */
@@ -67,13 +68,18 @@ static void *end_locked(struct crew *c)
     return NULL;
 }
 
-static void finish(struct share_pool *p, struct share_request *r, size_t written)
+static void one_less(struct share_pool *p)
 {
-    r->done(r, written);
     pthread_mutex_lock(&p->lock);
     if (!--p->busy)
         pthread_cond_broadcast(&p->idle);
     pthread_mutex_unlock(&p->lock);
+}
+
+static void finish(struct share_pool *p, struct share_request *r, size_t written)
+{
+    r->done(r, written);
+    one_less(p);
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
@@ -82,6 +88,10 @@ static void wait_for_lock(struct share_pool *p, struct share_request *r)
 {
     int error;
 
+    if (r->may_wait && !r->may_wait(r)) {
+        one_less(p);
+        return;
+    }
     pthread_mutex_lock(&p->lock);
     error = p->refuse ? -EINTR : p->waiter_count >= WAITERS_MAX ? -ENOLCK : 0;
     if (!error) {
@@ -160,11 +170,12 @@ static void *retry(void *arg)
             pthread_cond_wait(&p->some_wait, &p->lock);
             continue;
         }
-        if (!p->refuse && !p->interrupts.count)
+        if (!p->refuse && !p->ask && !p->interrupts.count)
             sleep_locked(p, pause);
         pause = MIN(pause * 2, (uint64_t)RETRY_LAST_NS);
         interrupts = p->interrupts;
         p->interrupts.count = 0;
+        p->ask = false;
         r = p->waiting;
         p->waiting = NULL;
         pthread_mutex_unlock(&p->lock);
@@ -174,10 +185,10 @@ static void *retry(void *arg)
     return end_locked(c);
 }
 
-void pool_refuse_waits(struct share_pool *p, bool refuse)
+void pool_ask_waiters(struct share_pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    p->refuse = refuse;
+    p->ask = true;
     pthread_cond_signal(&p->some_wait);
     pthread_mutex_unlock(&p->lock);
 }
@@ -321,15 +332,25 @@ static void *work(void *arg)
     }
 }
 
+static void wait_idle(struct share_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->busy)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void pool_set_source(struct share_pool *p, struct share_source *source)
 {
     pthread_mutex_lock(&p->lock);
     p->source = source;
     p->woken = source;
+    p->refuse = !source;
     call_locked(p);
+    pthread_cond_signal(&p->some_wait);
     pthread_mutex_unlock(&p->lock);
     if (!source)
-        pool_wait_idle(p);
+        wait_idle(p);
 }
 
 void pool_wake(struct share_pool *p)
@@ -351,20 +372,6 @@ void pool_submit(struct share_pool *p, struct share_request *r)
     p->last = &r->next;
     call_locked(p);
     pthread_mutex_unlock(&p->lock);
-}
-
-static void wait_idle(struct share_pool *p)
-{
-    pthread_mutex_lock(&p->lock);
-    while (p->busy)
-        pthread_cond_wait(&p->idle, &p->lock);
-    pthread_mutex_unlock(&p->lock);
-}
-
-void pool_wait_idle(struct share_pool *p)
-{
-    pool_refuse_waits(p, true);
-    wait_idle(p);
 }
 
 void pool_run(struct share_pool *p, void (*fn)(struct share *s))

@@ -14,17 +14,15 @@ int pool_create(struct share *s, unsigned threads, struct share_pool **ret) must
 int pool_renew(struct share_pool *p) must_check;
 /* Idle. NULL is fine. */
 void pool_destroy(struct share_pool *p);
-/* Until no request is under way. */
-void pool_wait_idle(struct share_pool *p);
 void pool_submit(struct share_pool *p, struct share_request *r);
 /* Have fn called on one of its threads, which may open files where others of the process may not, and wait. */
 void pool_run(struct share_pool *p, void (*fn)(struct share *s));
 /* As share_set_source() and share_wake(). */
 void pool_set_source(struct share_pool *p, struct share_source *source);
 void pool_wake(struct share_pool *p);
-/* Who waits for a lock, or would have to, is told -EINTR, until that is taken back. */
-void pool_refuse_waits(struct share_pool *p, bool refuse);
-/* Likewise the request of that number, if it waits. */
+/* As share_ask_waiters(). */
+void pool_ask_waiters(struct share_pool *p);
+/* The request of that number is told -EINTR, if it waits for a lock. */
 void pool_interrupt(struct share_pool *p, uint64_t unique);
 
 /* share.c: serve r, once more if again. False: it has to wait for a lock, and is to be served again. */

@@ -853,6 +853,7 @@ struct waiter {
     struct share_request r;
     struct iovec out, in;
     _Atomic int done;
+    _Atomic bool refused; /* it may not wait */
 };
 
 static void on_done(struct share_request *r, size_t written)
@@ -863,6 +864,16 @@ static void on_done(struct share_request *r, size_t written)
     ck_assert_uint_eq(written, sizeof(h));
     memcpy(&h, w->in.iov_base, sizeof(h));
     w->done = h.error ? h.error : 1;
+}
+
+static bool may_wait(struct share_request *r)
+{
+    struct waiter *w = container_of(r, struct waiter, r);
+    bool may = !w->refused;
+
+    if (!may)
+        w->done = -ECANCELED; /* the caller's again from here on */
+    return may;
 }
 
 static int wait_for(struct waiter *w)
@@ -880,7 +891,7 @@ static void submit_lock_as(struct fx *f, struct waiter *w, uint64_t fh, uint64_t
                           {.fh = fh, .owner = owner, .lk = {.type = F_WRLCK}}};
     *w = (struct waiter){.out = {q, sizeof(*q)}, .in = {f->in, sizeof(f->in)}};
     w->r = (struct share_request){.out = &w->out, .in = &w->in, .out_count = 1, .in_count = 1,
-                                  .done = on_done};
+                                  .done = on_done, .may_wait = may_wait};
     share_submit(f->s, &w->r);
 }
 
@@ -911,7 +922,7 @@ START_TEST(of_many_who_are_interrupted_nobody_goes_on_waiting)
 }
 END_TEST
 
-START_TEST(who_waits_for_a_lock_gets_it_or_is_interrupted)
+START_TEST(who_waits_for_a_lock_gets_it_or_may_not_or_is_interrupted)
 {
     static struct waiter w;
     static struct fx f, g;
@@ -929,12 +940,15 @@ START_TEST(who_waits_for_a_lock_gets_it_or_is_interrupted)
     submit_lock(&f, &w, fh, 3);
     usleep(30000);
     ck_assert_int_eq(w.done, 0);
-    share_refuse_waits(f.s, true);
-    ck_assert_int_eq(wait_for(&w), -EINTR);
-    submit_lock(&f, &w, fh, 3); /* nor does anybody begin to */
-    ck_assert_int_eq(wait_for(&w), -EINTR);
-    share_refuse_waits(f.s, false);
-    submit_lock(&f, &w, fh, 3);
+    w.refused = true;
+    share_ask_waiters(f.s);
+    ck_assert_int_eq(wait_for(&w), -ECANCELED);
+    w.done = 0;
+    share_submit(f.s, &w.r); /* nor does it begin to */
+    ck_assert_int_eq(wait_for(&w), -ECANCELED);
+    w.done = 0;
+    w.refused = false;
+    share_submit(f.s, &w.r);
     usleep(30000);
     ck_assert_int_eq(w.done, 0);
     ck_assert_int_eq(fx_ask(&g, FUSE_INTERRUPT, 0, &(uint64_t){99}, 8, NULL, NULL), 1);
@@ -973,7 +987,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_hole_where_nothing_is_leaves_no_trace);
     UNIT_TEST(s, locks_are_limited);
     UNIT_TEST(s, of_many_who_are_interrupted_nobody_goes_on_waiting);
-    UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_is_interrupted);
+    UNIT_TEST(s, who_waits_for_a_lock_gets_it_or_may_not_or_is_interrupted);
 }
 
 UNIT_TEST_MAIN("share", add_tests)

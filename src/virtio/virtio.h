@@ -75,7 +75,7 @@ struct virtio_ops {
      * The new values are read by virtio_config_get(). */
     void (*config_written)(struct virtio_dev *dev);
     /* Optional. A reset or a quiesce waits for chains lent out: finish or cancel what is under way,
-     * and give back chains held for later (virtq_unpop(), or virtq_push() with 0). Returns at once;
+     * and give back chains held for later (virtq_unpop(), virtq_keep(), or virtq_push() with 0). Returns at once;
      * the rest may follow by and by. Not given: work in flight ends by itself. */
     void (*drain)(struct virtio_dev *dev);
     /* Optional. A quiesce is done: what waits for the loop does not come before the device goes on, which may be never. */

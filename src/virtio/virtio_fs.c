@@ -20,6 +20,9 @@ struct virtio_fs {
     _Atomic bool restored;        /* and the share does not know it yet: nothing is taken before */
     struct share_source source;
     _Atomic uint32_t kicked;      /* queues, by bits, that may have requests */
+    /* Heads, by bits, of chains that waited for a lock when the device came to rest: served from their beginning when it
+     * goes on. Saved; under the queues' lock. */
+    uint8_t kept[1 + VIRTIO_FS_REQUEST_QUEUES_MAX][QUEUE_SIZE / 8];
 };
 
 /* A slot of a queue. */
@@ -48,6 +51,25 @@ static void served(struct share_request *req, size_t written)
     virtio_unlock_queues(&fs->dev);
 }
 
+/* Likewise. An answer that says EINTR would not do: Linux makes another error of it, which its programs see. */
+static bool may_wait(struct share_request *req)
+{
+    struct request *r = container_of(req, struct request, req);
+    struct virtio_dev *dev = &r->fs->dev;
+    struct virtq *q = r->chain->queue;
+    uint16_t head = r->chain->head;
+    bool may;
+
+    virtio_lock_queues(dev);
+    may = q->running && !dev->stopping;
+    if (q->running && !may)
+        r->fs->kept[q->index][head / 8] |= (uint8_t)BIT(head % 8);
+    if (!may)
+        virtq_keep(q, r->chain);
+    virtio_unlock_queues(dev);
+    return may;
+}
+
 static struct share_request *request_of(struct virtio_fs *fs, struct virtq_chain *c)
 {
     struct request *r = c->priv;
@@ -55,7 +77,7 @@ static struct share_request *request_of(struct virtio_fs *fs, struct virtq_chain
     r->fs = fs;
     r->chain = c;
     r->req = (struct share_request){.out = c->out, .in = c->in, .out_count = c->out_count,
-                                    .in_count = c->in_count, .done = served};
+                                    .in_count = c->in_count, .done = served, .may_wait = may_wait};
     return &r->req;
 }
 
@@ -110,12 +132,29 @@ static void fs_kick(struct virtio_dev *dev, unsigned index)
 /* What waits for a lock would not come back by itself. */
 static void fs_drain(struct virtio_dev *dev)
 {
-    share_refuse_waits(to_fs(dev)->share, true);
+    share_ask_waiters(to_fs(dev)->share);
 }
 
 static void fs_reset(struct virtio_dev *dev)
 {
-    share_reset(to_fs(dev)->share);
+    struct virtio_fs *fs = to_fs(dev);
+
+    memset(fs->kept, 0, sizeof(fs->kept));
+    share_reset(fs->share);
+}
+
+/* Who waits for a lock has no turn: their order does not matter. */
+static void take_kept(struct virtio_fs *fs, struct virtq *q)
+{
+    uint8_t *kept = fs->kept[q->index];
+
+    for (unsigned head = 0; head < QUEUE_SIZE; head++) {
+        struct virtq_chain *c = kept[head / 8] & BIT(head % 8) ? virtq_take(q, (uint16_t)head) : NULL;
+
+        if (c)
+            share_submit(fs->share, request_of(fs, c));
+    }
+    memset(kept, 0, sizeof(fs->kept[0]));
 }
 
 /* The session that a restored guest had goes on, with what it had open. The share's threads do that, and it is over when all of
@@ -124,13 +163,15 @@ static void fs_start(struct virtio_dev *dev)
 {
     struct virtio_fs *fs = to_fs(dev);
 
-    share_refuse_waits(fs->share, false);
+    share_resumes(fs->share);
     if (atomic_load(&fs->restored)) {
         virtio_unlock_queues(dev);
         share_load(fs->share, &fs->session);
         virtio_lock_queues(dev);
     }
     atomic_store(&fs->restored, false);
+    for (unsigned i = 0; i < dev->queue_count; i++)
+        take_kept(fs, &dev->queue[i]);
 }
 
 /* Numbers of files must not wrap round, however many a restored machine looks up. */
@@ -149,6 +190,9 @@ static int fs_init(struct virtio_dev *dev, const void *options, struct vz_error 
     const struct virtio_fs_options *o = options;
     struct virtio_fs *fs = to_fs(dev);
 
+    if (dev->queue_count > ARRAY_SIZE(fs->kept))
+        return error_set(err, EINVAL, VZ_ERROR_INVALID, "a shared directory has at most %u queues",
+                         VIRTIO_FS_REQUEST_QUEUES_MAX);
     fs->share = o->share;
     fs->source.take = take;
     dev->any_thread = share_set_source(fs->share, &fs->source);
@@ -184,6 +228,7 @@ static const struct state_field session_state[] = {
 
 static const struct state_field fs_state[] = {
     STATE_STRUCT(struct virtio_fs, session, session_state),
+    STATE_BYTES(struct virtio_fs, kept),
     STATE_END,
 };
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "fake_virtio_driver.h"
@@ -20,17 +21,23 @@ struct rig {
     char dir[64];
 };
 
-static void rig_create(struct rig *r, bool no_threads)
+/* Of r->dir. */
+static void rig_open(struct rig *r, bool no_threads)
 {
     struct share_directory d = {.path = r->dir};
     struct share_options o = {.directory = &d, .count = 1, .no_threads = no_threads};
     struct virtio_fs_options fs = {.tag = "the share"};
 
-    strcpy(r->dir, "/tmp/vz-fs-test.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(r->dir));
     ck_assert_int_eq(share_open(&o, &r->share, NULL), 0);
     fs.share = r->share;
     fv_create(&r->v, &virtio_fs_ops, &fs);
+}
+
+static void rig_create(struct rig *r, bool no_threads)
+{
+    strcpy(r->dir, "/tmp/vz-fs-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(r->dir));
+    rig_open(r, no_threads);
 }
 
 static void rig_destroy(struct rig *r)
@@ -423,6 +430,253 @@ START_TEST(requests_may_lie_in_the_window)
 }
 END_TEST
 
+/* ---- Who waits for a lock ------------------------------------------------------------------- */
+
+static uint64_t open_file(struct rig *r, const char *name)
+{
+    const struct fuse_open_in in = {.flags = O_RDWR};
+    const struct fuse_out_header *out = ask(r, 1, FUSE_LOOKUP, 1, name, (uint32_t)strlen(name) + 1);
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+
+    ck_assert_int_eq(out->error, 0);
+    memcpy(&entry, out + 1, sizeof(entry));
+    out = ask(r, 1, FUSE_OPEN, entry.nodeid, &in, sizeof(in));
+    ck_assert_int_eq(out->error, 0);
+    memcpy(&open, out + 1, sizeof(open));
+    return open.fh;
+}
+
+static unsigned inflight(struct rig *r, unsigned index)
+{
+    unsigned count;
+
+    virtio_lock_queues(r->v.dev);
+    count = r->v.dev->queue[index].inflight;
+    virtio_unlock_queues(r->v.dev);
+    return count;
+}
+
+/* Ask for a lock of all of it, to wait for it as long as it takes, and see the share take that. Returns where its answer
+ * will be. */
+static uint64_t ask_for_lock_by(struct rig *r, unsigned index, uint64_t fh, uint32_t flags)
+{
+    const struct {
+        struct fuse_in_header h;
+        struct fuse_lk_in in;
+    } ask_for = {.h = {.opcode = FUSE_SETLKW, .nodeid = 1, .unique = 7, .len = sizeof(ask_for)},
+                 .in = {.fh = fh, .owner = 1, .lk = {.end = INT64_MAX, .type = F_WRLCK}, .lk_flags = flags}};
+    struct fv_buf buf[2] = {{fv_alloc(&r->v, sizeof(ask_for)), sizeof(ask_for), false},
+                            {fv_alloc(&r->v, 64), 64, true}};
+    const unsigned were = inflight(r, index);
+
+    memcpy(fv_at(&r->v, buf[0].gpa), &ask_for, sizeof(ask_for));
+    fv_add(&r->v, index, buf, 2);
+    fv_kick(&r->v, index);
+    for (unsigned i = 0; inflight(r, index) == were; i++) {
+        ck_assert_uint_lt(i, 10000);
+        usleep(1000);
+    }
+    return buf[1].gpa;
+}
+
+static uint64_t ask_for_lock(struct rig *r, uint64_t fh, uint32_t flags)
+{
+    return ask_for_lock_by(r, 1, fh, flags);
+}
+
+static void granted_by(struct rig *r, unsigned index, unsigned count)
+{
+    struct vring_used_elem e;
+
+    for (unsigned i = 0; count; i++) {
+        ck_assert_uint_lt(i, 10000);
+        if (fv_used(&r->v, index, &e)) {
+            ck_assert_uint_eq(e.len, sizeof(struct fuse_out_header));
+            count--;
+            continue;
+        }
+        usleep(1000);
+        fv_turn(&r->v);
+    }
+}
+
+static void granted(struct rig *r, unsigned count)
+{
+    granted_by(r, 1, count);
+}
+
+static void comes_to_rest(struct rig *r)
+{
+    volatile bool quiet = false;
+
+    virtio_quiesce(r->v.dev, set_flag, (void *)&quiet);
+    for (unsigned i = 0; !quiet; i++) {
+        ck_assert_uint_lt(i, 10000);
+        usleep(1000);
+        fv_turn(&r->v);
+    }
+}
+
+static int make_locked(struct rig *r)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/file", r->dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &l), 0);
+    return fd;
+}
+
+static void remove_file(struct rig *r)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/file", r->dir);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+START_TEST(who_waits_for_a_lock_waits_on_after_pauses)
+{
+    static struct rig r;
+    uint64_t fh, answer[2];
+    int fd;
+
+    rig_create(&r, false);
+    fd = make_locked(&r);
+    fv_start(&r.v, BIT(VIRTIO_RING_F_EVENT_IDX), 64);
+    mount_it(&r);
+    fh = open_file(&r, "file");
+    answer[0] = ask_for_lock(&r, fh, 0);
+    answer[1] = ask_for_lock(&r, fh, FUSE_LK_FLOCK);
+    for (unsigned round = 0; round < 20; round++) {
+        uint16_t was = r.v.q[1].us->idx;
+
+        comes_to_rest(&r);
+        ck_assert_uint_eq(r.v.q[1].us->idx, was);
+        virtio_resume(r.v.dev);
+        if (round % 2) /* else it may come to rest again before it has gone on */
+            fv_turn(&r.v);
+    }
+    fv_turn(&r.v);
+    ask(&r, 1, FUSE_STATFS, 1, NULL, 0); /* others are served meanwhile */
+    close(fd);
+    granted(&r, 2);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(((struct fuse_out_header *)fv_at(&r.v, answer[i]))->error, 0);
+    remove_file(&r);
+    rig_destroy(&r);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_lock_waits_on_in_a_restored_machine)
+{
+    static struct rig a, b;
+    const struct state_blob *from;
+    struct state_blob *to;
+    uint64_t answer;
+    int fd;
+
+    rig_create(&a, false);
+    strcpy(b.dir, a.dir);
+    rig_open(&b, false);
+    fd = make_locked(&a);
+    fv_start(&a.v, 0, 64);
+    mount_it(&a);
+    answer = ask_for_lock(&a, open_file(&a, "file"), 0);
+    comes_to_rest(&a);
+    from = &share_files(a.share)->list;
+    to = &share_files(b.share)->list;
+    free(to->data);
+    *to = (struct state_blob){malloc(from->len), from->len};
+    memcpy(to->data, from->data, from->len);
+    fv_move(&a.v, &b.v);
+    rig_destroy(&a);
+    fv_turn(&b.v);
+    comes_to_rest(&b);
+    virtio_resume(b.v.dev);
+    fv_turn(&b.v);
+    ck_assert_uint_eq(((struct fuse_out_header *)fv_at(&b.v, answer))->unique, 0);
+    close(fd);
+    granted(&b, 1);
+    ck_assert_uint_eq(((struct fuse_out_header *)fv_at(&b.v, answer))->unique, 7);
+    ck_assert_int_eq(((struct fuse_out_header *)fv_at(&b.v, answer))->error, 0);
+    remove_file(&b);
+    rig_destroy(&b);
+}
+END_TEST
+
+START_TEST(a_reset_forgets_who_waits_for_a_lock)
+{
+    static struct rig r;
+    int fd;
+
+    rig_create(&r, false);
+    fd = make_locked(&r);
+    for (unsigned round = 0; round < 4; round++) {
+        uint64_t answer;
+
+        fv_start(&r.v, 0, 64);
+        mount_it(&r);
+        answer = ask_for_lock(&r, open_file(&r, "file"), 0);
+        if (round % 2) {
+            comes_to_rest(&r);
+            virtio_resume(r.v.dev);
+        }
+        fv_wr(&r.v, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+        for (unsigned i = 0; fv_status(&r.v); i++) {
+            ck_assert_uint_lt(i, 10000);
+            usleep(1000);
+            fv_turn(&r.v);
+        }
+        ck_assert_int_eq(((struct fuse_out_header *)fv_at(&r.v, answer))->unique, 0);
+    }
+    close(fd);
+    remove_file(&r);
+    rig_destroy(&r);
+}
+END_TEST
+
+START_TEST(a_queue_that_is_reset_gives_up_who_waits_in_it)
+{
+    const unsigned queue_reset = VIRTIO_PCI_COMMON_Q_USEDHI + 6;
+    static struct rig r;
+    uint64_t fh, given_up, other;
+    int fd;
+
+    rig_create(&r, false);
+    fd = make_locked(&r);
+    fv_start(&r.v, BIT(VIRTIO_F_RING_RESET), 64);
+    mount_it(&r);
+    fh = open_file(&r, "file");
+    given_up = ask_for_lock(&r, fh, 0);
+    other = ask_for_lock_by(&r, 0, fh, FUSE_LK_FLOCK);
+    fv_wr(&r.v, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
+    fv_wr(&r.v, queue_reset, 2, 1);
+    for (unsigned i = 0; fv_rd(&r.v, queue_reset, 2); i++) {
+        ck_assert_uint_lt(i, 10000);
+        usleep(1000);
+        fv_turn(&r.v);
+    }
+    fv_queue_setup(&r.v, 1, 64);
+    comes_to_rest(&r);
+    virtio_resume(r.v.dev);
+    fv_turn(&r.v);
+    ck_assert_uint_eq(((struct fuse_out_header *)fv_at(&r.v, other))->unique, 0); /* it waits on */
+    close(fd);
+    granted_by(&r, 0, 1);
+    ck_assert_int_eq(((struct fuse_out_header *)fv_at(&r.v, other))->error, 0);
+    ck_assert_uint_eq(((struct fuse_out_header *)fv_at(&r.v, given_up))->unique, 0);
+    ck_assert_uint_eq(r.v.q[1].us->idx, 0);
+    remove_file(&r);
+    rig_destroy(&r);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, the_tag_and_the_queues_are_told);
@@ -433,6 +687,10 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, pauses_with_requests_under_way);
     UNIT_TEST(s, resets_with_requests_under_way);
     UNIT_TEST(s, a_restored_guest_may_kick_at_once);
+    UNIT_TEST(s, who_waits_for_a_lock_waits_on_after_pauses);
+    UNIT_TEST(s, who_waits_for_a_lock_waits_on_in_a_restored_machine);
+    UNIT_TEST(s, a_reset_forgets_who_waits_for_a_lock);
+    UNIT_TEST(s, a_queue_that_is_reset_gives_up_who_waits_in_it);
     UNIT_TEST(s, the_window_is_told_by_capabilities);
     UNIT_TEST(s, requests_may_lie_in_the_window);
 }

@@ -36,7 +36,7 @@ def g(home, kernels, initramfs, tmp_path_factory):
     """A machine that runs, with home/a shared as work, and home/b."""
     modules = guest_drivers.files(tmp_path_factory.mktemp("modules"), DRIVERS)
     folder = tmp_path_factory.mktemp("programs")
-    programs = [guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("watches", "fanwatches", "holds")]
+    programs = [guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("watches", "fanwatches", "holds", "waits")]
     agent = (f"{BUILD}/agent/vz-agent", "sbin/vz-agent")
     initrd = initramfs(guest_drivers.load(DRIVERS) + INIT, *modules, agent, *programs)
     folder = home / "g.vz"
@@ -285,6 +285,35 @@ sleep 1; sync""")
     out = (home / "a/done").read_text()
     assert out.startswith("before\n") and "lost" in out and "gone" not in out, out
     assert (home / "a/kept").read_text() == "before\nafter\n"
+
+
+def test_who_waits_for_a_lock_gets_it_after_pauses_saves_and_rewinds(vz, g, home):
+    """A program of the host has it until the end; meanwhile nothing comes of the guest's waiting, no error either."""
+    assert vz("share", g, f"work={home}/a").status == 0
+
+    def waits_on():
+        assert sorted(shell(vz, g, "cat /tmp/waits").splitlines()) == ["flock begins", "posix begins"]
+
+    with open(home / "a/waited", "wb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        fcntl.lockf(f, fcntl.LOCK_EX)
+        shell(vz, g, "waits /mnt/waited /tmp/waits </dev/null >/dev/null 2>&1 &")
+        deadline = time.monotonic() + 120
+        while shell(vz, g, "cat /tmp/waits 2>/dev/null | wc -l").strip() != "2":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        shell(vz, g, "sleep 0.5")  # to be there, as well
+        for commands in ((("pause", g), ("resume", g)), (("save", g), ("restore", g)), (("snapshot", g, "waiting"),),
+                         (("rewind", g, "waiting"),)):
+            for command in commands:
+                r = vz(*command)
+                assert r.status == 0, r
+            waits_on()
+    deadline = time.monotonic() + 120
+    while len(seen := shell(vz, g, "cat /tmp/waits").splitlines()) < 4:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    assert sorted(seen[2:]) == ["flock: 0", "posix: 0"]
 
 
 def test_what_is_removed_is_an_empty_folder(vz, g, home):
