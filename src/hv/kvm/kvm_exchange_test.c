@@ -198,8 +198,10 @@ static void run_a_bit(struct fx *f, bool full)
         struct page *p = page_of(f->mem, i);
         uint64_t steps = p->steps, ticks = p->ticks;
 
-        while (p->steps < steps + 200 || (full && p->ticks < ticks + 3))
+        while (p->steps < steps + 200 || (full && p->ticks < ticks + 3)) {
+            ck_assert_msg(!r[i].ended, "CPU %u ended: %d: %s", i, r[i].result, r[i].exit.text);
             sched_yield();
+        }
     }
     for (unsigned i = 0; i < CPUS; i++)
         fx_stop(&r[i]);

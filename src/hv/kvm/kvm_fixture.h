@@ -187,7 +187,7 @@ struct fx_runner {
     struct fx *f;
     unsigned cpu;
     pthread_t thread;
-    _Atomic bool stop;
+    _Atomic bool stop, ended;
     _Atomic uint64_t kicks; /* taken */
     struct hv_exit exit;
     int result;
@@ -203,6 +203,7 @@ static inline void *fx_runner_thread(void *arg)
             break;
         r->kicks++;
     }
+    r->ended = true;
     return NULL;
 }
 
