@@ -190,8 +190,8 @@ static int find_room(const struct efi_store *s, const struct region *r, uint32_t
         return e;
     if (!range_fits(v.at, len, r->end))
         return -ENOSPC;
-    for (uint32_t i = 0; i < len; i++) {
-        if (s->data[v.at + i] != 0xff)
+    for (uint32_t i = v.at; i < r->end; i++) { /* else what one of just that length ends at would be variables again */
+        if (s->data[i] != 0xff)
             return -EINVAL;
     }
     *ret_at = v.at;
