@@ -251,11 +251,15 @@ void share_submit(struct share *s, struct share_request *r)
         r->done(r, share_serve(s, r));
 }
 
-bool share_set_source(struct share *s, struct share_source *source)
+bool share_has_threads(const struct share *s)
+{
+    return s->pool;
+}
+
+void share_set_source(struct share *s, struct share_source *source)
 {
     if (s->pool)
         pool_set_source(s->pool, source);
-    return s->pool;
 }
 
 void share_wake(struct share *s)

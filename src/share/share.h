@@ -75,14 +75,16 @@ struct share_request {
 };
 void share_submit(struct share *s, struct share_request *r);
 
+bool share_has_threads(const struct share *s);
+
 /* Where requests come from, if the share's threads are to fetch them by themselves: that spares a change of thread. */
 struct share_source {
     /* A thread of the share's: the next one, or NULL. *ret_more: there may be others. */
     struct share_request *(*take)(struct share_source *source, bool *ret_more);
 };
 /* From now on, until it is NULL; then nothing is under way any more that came from it, and what waited for a lock has had
- * EINTR. False: the share has no threads. */
-bool share_set_source(struct share *s, struct share_source *source);
+ * EINTR. Only if the share has threads. */
+void share_set_source(struct share *s, struct share_source *source);
 /* There may be requests. Any thread; takes no lock but a leaf. */
 void share_wake(struct share *s);
 

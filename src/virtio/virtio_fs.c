@@ -195,9 +195,10 @@ static int fs_init(struct virtio_dev *dev, const void *options, struct vz_error 
                          VIRTIO_FS_REQUEST_QUEUES_MAX);
     fs->share = o->share;
     fs->source.take = take;
-    dev->any_thread = share_set_source(fs->share, &fs->source);
+    dev->any_thread = share_has_threads(fs->share);
     memcpy(dev->config + offsetof(struct virtio_fs_config, tag), o->tag, VIRTIO_FS_TAG_LEN);
     store_le32(dev->config + offsetof(struct virtio_fs_config, num_request_queues), dev->queue_count - 1);
+    share_set_source(fs->share, &fs->source); /* its threads look at once whether there is something */
     return 0;
 }
 
