@@ -418,8 +418,8 @@ static int set_run_state(struct hv_vcpu *v, const struct x86_cpu_state *s)
 
     if (!v->vm->irqchip)
         mp.mp_state = KVM_MP_STATE_RUNNABLE; /* it knows no other */
-    else if (s->sipi_pending)
-        mp.mp_state = KVM_MP_STATE_SIPI_RECEIVED; /* it waits, and one is there */
+    else if (s->sipi_pending && !s->smm)
+        mp.mp_state = KVM_MP_STATE_SIPI_RECEIVED; /* it waits, and one is there; in that mode KVM would never leave it */
     v->shut_down = s->run_state == X86_SHUTDOWN;
     return kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
 }
