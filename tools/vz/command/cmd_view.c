@@ -4,12 +4,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command/machine_command.h"
 #include "command/view_window.h"
 #include "control/client.h"
+#include "control/send_fd.h"
 #include "failure.h"
+#include "plain_text.h"
+
+#define WHERE_MAX 65536 /* bytes */
 
 static const struct opt view_options[] = {
     {"display", 0, OPT_ALWAYS, "N", "Window", "which display of the machine, from 0 (default 0)", NULL, 1},
@@ -19,17 +24,29 @@ static const struct opt view_options[] = {
     {"json", 'j', OPT_NEVER, NULL, "Elsewhere", "as JSON: address, password, url", NULL, 0},
     {.name = NULL}};
 
-static const char *text(json_t *result, const char *name)
+/* As people's terminals may have it: who said it reads what viewers send. For free(). */
+static char *text(json_t *where, const char *name)
 {
-    const char *value = json_string_value(json_object_get(result, name));
+    const char *value = json_string_value(json_object_get(where, name));
+    char *ret = strdup(value ? value : "");
 
-    return value ? value : "";
+    if (ret)
+        plain_text(ret);
+    return ret;
 }
 
 static bool failed(const struct bundle *b, const struct vz_error *err)
 {
     cli_error("%s: %s", b->name, err->text);
     return false;
+}
+
+/* Of others the end may never come. */
+static bool is_short(int fd)
+{
+    struct stat st;
+
+    return fd_is_memory(fd) && fstat(fd, &st) == 0 && st.st_size <= WHERE_MAX;
 }
 
 /* Where, as the server itself says: it comes in a file. NULL and err. */
@@ -41,7 +58,7 @@ static json_t *ask_where(struct bundle *b, struct vz_error *err)
     if (!result)
         return NULL;
     json_decref(result);
-    where = fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 ? json_loadfd(fd, 0, NULL) : NULL;
+    where = is_short(fd) && lseek(fd, 0, SEEK_SET) == 0 ? json_loadfd(fd, 0, NULL) : NULL;
     if (!where)
         fail(err, VZ_ERROR_INTERNAL, "the machine's process says no address");
     if (fd >= 0)
@@ -52,18 +69,25 @@ static json_t *ask_where(struct bundle *b, struct vz_error *err)
 static bool view_elsewhere(struct bundle *b, const struct args *a)
 {
     struct vz_error err = {.text = ""};
-    json_t *result = ask_where(b, &err);
+    json_t *where = ask_where(b, &err);
+    bool vnc = args_flag(a, "vnc"), ok;
+    char *address, *password;
 
-    if (!result)
+    if (!where)
         return failed(b, &err);
     if (args_flag(a, "json"))
-        return print_json(result) == EXIT_OK;
-    if (args_flag(a, "vnc"))
-        printf("%s password %s\n", text(result, "address"), text(result, "password"));
-    else
-        printf("%s\n", text(result, "url"));
-    json_decref(result);
-    return cli_finish_output() == EXIT_OK;
+        return print_json(where) == EXIT_OK;
+    address = text(where, vnc ? "address" : "url");
+    password = text(where, "password");
+    ok = address && password;
+    if (ok && vnc)
+        printf("%s password %s\n", address, password);
+    else if (ok)
+        puts(address);
+    free(address);
+    free(password);
+    json_decref(where);
+    return ok && cli_finish_output() == EXIT_OK;
 }
 
 /* vz-view takes our place, with the connection. */
