@@ -14,12 +14,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
 
 #include "cli.h"
+#include "now_ms.h"
 #include "quiet_thread.h"
 
 #define ECHO_MS  500
@@ -54,14 +54,6 @@ static void wish(enum wish what)
     ssize_t n = write(pipe_fd[1], &byte, 1);
 
     (void)n;
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* timeout(1) and others send a signal to the process and then to its group: that is one. */

@@ -6,8 +6,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "now_ms.h"
 
 static volatile sig_atomic_t caught;
 
@@ -38,14 +39,6 @@ void interrupt_raise(void)
         return;
     signal(caught, SIG_DFL);
     raise(caught);
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 void progress_begin(struct progress *p, const char *what)

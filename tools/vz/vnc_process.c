@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vz/display_channel.h>
@@ -22,6 +21,7 @@
 #include "control/send_fd.h"
 #include "create/helper_file.h"
 #include "failure.h"
+#include "now_ms.h"
 #include "vnc/vnc_orders.h"
 
 #define ANSWER_MS 20000 /* it may make a certificate first; but who is to give a password has the time that it takes */
@@ -99,23 +99,15 @@ static void *serve(void *arg)
 
 /* ---- What it is told ------------------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* The answer to the last order, and the file that came with it, or -1. False: there is none. limit_ms -1: none. */
 static bool hear(struct vnc_process *p, int limit_ms, struct vnc_answer *ret, int *ret_fd)
 {
-    const int64_t end = now_ms() + limit_ms;
+    const uint64_t end = now_ms() + (uint64_t)limit_ms;
     struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
     int r;
 
     for (;;) {
-        int64_t left = limit_ms < 0 ? -1 : end - now_ms();
+        int64_t left = limit_ms < 0 ? -1 : (int64_t)(end - now_ms());
 
         r = limit_ms >= 0 && left < 0 ? 0 : poll(&poll_fd, 1, (int)left);
         if (r < 0 && errno == EINTR)

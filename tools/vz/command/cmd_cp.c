@@ -4,11 +4,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command/machine_command.h"
 #include "guest/agent_link.h"
+#include "now_ms.h"
 
 static const struct opt cp_options[] = {
     {"archive", 'a', OPT_NEVER, NULL, "Options", "keep owners, set-id bits and all attributes",
@@ -62,14 +62,6 @@ static volatile sig_atomic_t caught;
 static void on_signal(int number)
 {
     caught = number; /* a second one ends us at once */
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 static bool on_progress(void *arg, uint64_t bytes)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vz/vz.h>
@@ -23,6 +22,7 @@
 #include "control/process.h"
 #include "failure.h"
 #include "guest/agent_link.h"
+#include "now_ms.h"
 
 #define COUNT_MAX 1000u
 #define AT_ONCE   32u    /* processes that start at the same time */
@@ -225,14 +225,6 @@ static bool make_all(struct fork *f, struct vz_error *err)
 }
 
 /* ---- Their guests --------------------------------------------------------------------------- */
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Each one's process sees to it that its guest becomes another one; their kernels know already (generation ID). */
 static void wait_identities(const struct fork *f)

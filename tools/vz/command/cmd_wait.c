@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command/machine_command.h"
@@ -15,6 +14,7 @@
 #include "failure.h"
 #include "guest/agent_link.h"
 #include "guest/ssh_port.h"
+#include "now_ms.h"
 
 #define STEP_MS 200
 
@@ -24,14 +24,6 @@ static const struct opt wait_options[] = {
      "machine has ended", NULL, 1},
     {"timeout", 0, OPT_ALWAYS, "TIME", "Options", "for so long at most (90s, 5m, 1h), with status 124", NULL, 1},
     {.name = NULL}};
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int wait_guest(const struct bundle *b, bool booted, int timeout_ms)
 {

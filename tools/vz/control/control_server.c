@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bundle/bundle.h"
 #include "control/send_fd.h"
 #include "failure.h"
+#include "now_ms.h"
 
 #define LINE_MAX_BYTES ((size_t)1 << 20)
 #define OUT_MAX        ((size_t)4 << 20)
@@ -556,14 +556,6 @@ struct server *server_new(struct control *control, const struct bundle *b, struc
     fail(err, VZ_ERROR_IO, "%.60s: " BUNDLE_SOCKET ": %s", b->name, strerror(errno));
     free(s);
     return NULL;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* What waits is given a moment: until then. */

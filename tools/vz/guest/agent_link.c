@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vz/config.h>
@@ -14,6 +13,7 @@
 #include "control/client.h"
 #include "failure.h"
 #include "guest/guest_care.h"
+#include "now_ms.h"
 
 #define STEP_MS    100
 #define HELLO_MS   10000 /* for an agent that took the connection */
@@ -23,14 +23,6 @@
 #define MOMENT_MS  3000
 #define SETTLE_MS  15000 /* for a guest to become another one; one that makes keys for a minute may be used meanwhile */
 #define LOOK_MS    5
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Nobody listens there yet, or there is no driver yet; not that the machine has no such device, is
  * paused, or has ended. */

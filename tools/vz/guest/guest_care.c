@@ -18,6 +18,7 @@
 #include "cli.h"
 #include "guest/guest_mounts.h"
 #include "guest/guest_watch.h"
+#include "now_ms.h"
 #include "quiet_thread.h"
 
 #define FIRST_MS  200   /* until the next try of a guest that has no agent yet, and... */
@@ -47,14 +48,6 @@ struct guest_care {
     json_t *devices; /* of directories: under lock; another one when one changes */
     atomic_uint changes;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* ---- What is done --------------------------------------------------------------------------- */
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "now_ms.h"
 #include "view_channel.h"
 #include "vnc/vnc_clipboard.h"
 #include "vnc/vnc_impl.h"
@@ -338,14 +338,6 @@ static rfbClientPtr greet(struct client *c, int fd)
     return cl;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Has it said who it is? */
 static bool wants_picture(const struct client *c)
 {
@@ -356,7 +348,7 @@ static bool wants_picture(const struct client *c)
  * the machine hears has to wait. */
 static void serve(struct client *c)
 {
-    const int64_t late = now_ms() + HANDSHAKE_MS;
+    const uint64_t late = now_ms() + HANDSHAKE_MS;
     struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN}, {.fd = c->channel.fd}};
     bool all_heard = true;
 

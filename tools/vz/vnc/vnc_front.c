@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "now_ms.h"
 #include "vnc/vnc_impl.h"
 #include "vnc/vnc_page.h"
 
@@ -174,14 +174,6 @@ static void write_cookie(const struct vnc_server *s, char line[128])
     cookie_name(s, name);
     snprintf(line, 128, "Set-Cookie: %s%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, s->cookie,
              s->tls ? "; Secure" : "");
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void vnc_note_browser(struct vnc_server *s)

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "failure.h"
+#include "now_ms.h"
 #include "vnc/vnc_certificate.h"
 #include "vnc/vnc_gnutls.h"
 #include "vnc/vnc_impl.h"
@@ -44,14 +44,6 @@ struct vnc_tunnel {
 };
 
 /* ---- Agreeing ------------------------------------------------------------------------------- */
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Wait for events, or the end of all. */
 static bool ready(struct vnc_server *s, int fd, short events, int64_t until)
