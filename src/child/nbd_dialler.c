@@ -21,6 +21,7 @@
 #include "block/nbd_trust.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_calls.h"
+#include "sandbox/sandbox_process.h"
 #include "sandbox/sandbox_world.h"
 
 #ifndef SYS_close_range
@@ -38,19 +39,6 @@ static int allow(void *arg, const char *path)
     return sandbox_allow(arg, SANDBOX_KIND(NBD), path, false);
 }
 
-static void *nothing(void *arg)
-{
-    return arg;
-}
-
-/* With its first thread the C library takes a signal for itself. */
-static bool make_first_thread(void)
-{
-    pthread_t thread;
-
-    return thread_start(&thread, THREAD_FREE, "vz-nbd", nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
-}
-
 static int prepare(void)
 {
     const struct sandbox_options o = {.mode = start.logs ? SANDBOX_LOG : SANDBOX_ON,
@@ -64,24 +52,14 @@ static int prepare(void)
     return r ? r : nbd_places_of_names(allow, &sandbox);
 }
 
-/* Threads that are made later are what this one is. */
 static int lock(void)
 {
-    unsigned world = 0;
-    char text[80];
     int r;
 
     if (!start.locks || locked)
         return 0;
-    if (!start.logs)
-        world = sandbox_world_begin(false) |
-                sandbox_world_empty(SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP);
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the rights of a user namespace have taken it back */
-    sandbox_world_text(world, text);
-    log_info("connections to NBD servers are made by a process of its own, with namespaces of its own of: %s", text);
-    thread_set_policy(&sandbox.policy);
-    r = thread_enter(THREAD_NBD);
-    thread_set_policy(NULL);
+    r = sandbox_process_lock(&sandbox, THREAD_NBD, SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP,
+                             "connections to NBD servers are made by");
     locked = !r;
     return r;
 }
@@ -184,7 +162,7 @@ static bool begin(void)
     start.locks = start.locks && !VZ_SANITIZED; /* a sanitizer watches over a process' files and memory from within it */
     if (nbd_library_load(NULL) < 0)
         log_debug("whoever needs libnbd is told then"); /* with the reason */
-    return !start.locks || (make_first_thread() && prepare() == 0);
+    return !start.locks || (sandbox_process_begin() == 0 && prepare() == 0);
 }
 
 int main(void)

@@ -22,6 +22,7 @@
 #include "failure.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_calls.h"
+#include "sandbox/sandbox_process.h"
 #include "sandbox/sandbox_world.h"
 #include "vnc/vnc_orders.h"
 #include "vnc/vnc_server.h"
@@ -65,43 +66,21 @@ static bool give_up_handed(struct vz_error *err)
 
 /* ---- Open, then lock ------------------------------------------------------------------------ */
 
-static void *nothing(void *arg)
-{
-    return arg;
-}
-
-/* With its first thread the C library takes a signal for itself. */
-static bool make_first_thread(void)
-{
-    pthread_t thread;
-
-    return thread_start(&thread, THREAD_FREE, "vz-vnc", nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
-}
-
-/* Threads that are made later are what this one is. */
 static int lock(void)
 {
     const struct sandbox_options o = {.mode = start.logs ? SANDBOX_LOG : SANDBOX_ON, .process = !start.logs,
                                       .is_child = true, .uid = start.uid, .gid = start.gid};
-    unsigned world = 0;
-    char text[80];
     int r;
 
     if (!start.locks || !sandbox_is_possible() || VZ_SANITIZED) /* a sanitizer watches over a process' files and memory from within it */
         return 0;
-    r = make_first_thread() ? sandbox_init(&sandbox, &o, NULL) : -ENOMEM;
+    r = sandbox_process_begin();
+    r = r ? r : sandbox_init(&sandbox, &o, NULL);
     r = r ? r : sandbox_allow(&sandbox, SANDBOX_KIND(VNC), PAGE_FILES, false);
     if (r)
         return r;
-    if (!start.logs)
-        world = sandbox_world_begin(false) | sandbox_world_empty(SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP |
-                                                                 SANDBOX_OWN_NETWORK);
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the rights of a user namespace have taken it back */
-    sandbox_world_text(world, text);
-    log_info("VNC has a process of its own, with namespaces of its own of: %s", text);
-    thread_set_policy(&sandbox.policy);
-    r = thread_enter(THREAD_VNC);
-    thread_set_policy(NULL);
+    r = sandbox_process_lock(&sandbox, THREAD_VNC,
+                             SANDBOX_OWN_IPC | SANDBOX_OWN_NAME | SANDBOX_OWN_CGROUP | SANDBOX_OWN_NETWORK, "VNC has");
     sandbox_fini(&sandbox);
     return r;
 }
