@@ -61,16 +61,6 @@ uint32_t belief_in_names(const struct share *s)
     return seconds[s->caching];
 }
 
-static struct stamp stamp_of(const struct statx *st)
-{
-    return (struct stamp){true, st->stx_size, st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec};
-}
-
-static bool is_stamp_of(const struct stamp *a, const struct statx *st)
-{
-    return a->is && a->size == st->stx_size && a->sec == st->stx_mtime.tv_sec && a->nsec == st->stx_mtime.tv_nsec;
-}
-
 /* The guest has not come to that time yet; 0: there is none. */
 static bool is_ahead_locked(const struct share *s, uint64_t ns, uint64_t now)
 {
@@ -84,10 +74,8 @@ static void shift(struct statx_timestamp *t, uint32_t ns)
 }
 
 /* Which answer its kernel takes over first, and when, is for the guest's processes to say. */
-static void believe_locked(const struct share *s, struct node *n, const struct statx *st)
+static void believe_locked(const struct share *s, struct node *n, const struct statx *st, uint64_t now)
 {
-    uint64_t now = clock_mono_ns();
-
     if (is_ahead_locked(s, n->believed_ns, now) && !is_stamp_of(&n->believed, st))
         n->mixed_ns = now + BELIEF_NS;
     n->believed = stamp_of(st);
@@ -97,6 +85,7 @@ static void believe_locked(const struct share *s, struct node *n, const struct s
 uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
 {
     uint32_t seconds = belief_in_names(s);
+    uint64_t now;
     bool in_tick;
 
     if (s->caching == SHARE_CACHE_ALWAYS || n->type != S_IFREG)
@@ -104,21 +93,28 @@ uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
     in_tick = is_in_tick(n, st);
     /* In one step with the look at n->locked: who locks comes before, or finds what was told. */
     pthread_mutex_lock(&s->lock);
+    now = clock_mono_ns();
     if (n->locked || in_tick)
         seconds = 0;
     if (seconds)
-        believe_locked(s, n, st);
+        believe_locked(s, n, st, now);
     if (!is_stamp_of(&n->told, st)) {
         n->older_ns = n->told_ns;
         n->told_in_tick = false;
         n->shift_ns = 0;
     }
     n->told = stamp_of(st);
-    n->told_ns = clock_mono_ns();
+    n->told_ns = now;
     n->told_in_tick |= in_tick; /* what it has read since then may be older, also when the tick is over */
     shift(&st->stx_mtime, n->shift_ns);
     pthread_mutex_unlock(&s->lock);
     return seconds;
+}
+
+/* Whatever it was told, it asks. */
+static void forget_locked(struct node *n)
+{
+    n->told_ns = n->older_ns = n->believed_ns = 0;
 }
 
 /* The guest's kernel takes such an answer over without a look at its pages. If the file is not as it was told before, what
@@ -133,7 +129,7 @@ uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st
     hides = !is_stamp_of(&n->told, st);
     if (hides) {
         n->told.is = n->told_in_tick = false;
-        n->told_ns = n->older_ns = n->believed_ns = 0;
+        forget_locked(n);
     }
     pthread_mutex_unlock(&s->lock);
     if (!hides)
@@ -147,7 +143,7 @@ void belief_ends(struct share *s, struct node *n)
     if (s->caching != SHARE_CACHE_AUTO)
         return;
     pthread_mutex_lock(&s->lock);
-    n->told_ns = n->older_ns = n->believed_ns = 0;
+    forget_locked(n);
     pthread_mutex_unlock(&s->lock);
 }
 

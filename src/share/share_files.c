@@ -43,11 +43,8 @@ static uint32_t caching_flags(struct share *s, struct node *n, const struct stat
         return 0;
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&s->lock);
-    keep = n->settled && n->seen_size == st->stx_size && n->seen_sec == st->stx_mtime.tv_sec &&
-           n->seen_nsec == st->stx_mtime.tv_nsec;
-    n->seen_size = st->stx_size;
-    n->seen_sec = st->stx_mtime.tv_sec;
-    n->seen_nsec = st->stx_mtime.tv_nsec;
+    keep = n->settled && is_stamp_of(&n->seen, st);
+    n->seen = stamp_of(st);
     n->settled = st->stx_mtime.tv_sec + 1 < now.tv_sec;
     pthread_mutex_unlock(&s->lock);
     return keep ? FOPEN_KEEP_CACHE : 0;

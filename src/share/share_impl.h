@@ -71,6 +71,16 @@ struct stamp {
     uint32_t nsec;
 };
 
+static inline struct stamp stamp_of(const struct statx *st)
+{
+    return (struct stamp){true, st->stx_size, st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec};
+}
+
+static inline bool is_stamp_of(const struct stamp *a, const struct statx *st)
+{
+    return a->is && a->size == st->stx_size && a->sec == st->stx_mtime.tv_sec && a->nsec == st->stx_mtime.tv_nsec;
+}
+
 struct handle;
 struct node {
     uint64_t id;         /* changes under share.lock: node_take_over() */
@@ -95,9 +105,7 @@ struct node {
     uint32_t tag_nsec;
     struct tag tag;
     bool settled;        /* what it was when opened last, and was for a while: */
-    uint64_t seen_size;
-    int64_t seen_sec;    /* of its last change */
-    uint32_t seen_nsec;
+    struct stamp seen;
     /* share_belief.c: */
     bool locked;         /* the guest has asked for a lock on it */
     struct stamp told;   /* what the guest was told of it last */
