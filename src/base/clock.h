@@ -3,6 +3,8 @@
 #ifndef VZ_BASE_CLOCK_H
 #define VZ_BASE_CLOCK_H
 
+#include <time.h>
+
 #include "base/compiler.h"
 
 #define NS_PER_SEC UINT64_C(1000000000)
@@ -16,6 +18,12 @@ uint64_t clock_real_ns(void);
 
 /* How long the calling thread has run, in nanoseconds of a CPU's time. */
 uint64_t clock_thread_ns(void);
+
+/* The same as the kernel has it, of either clock or of a time in between. */
+static inline struct timespec clock_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SEC), .tv_nsec = (long)(ns % NS_PER_SEC)};
+}
 
 static inline uint64_t clock_tsc(void)
 {

@@ -29,8 +29,7 @@ static void read_pair(uint64_t *ret_tsc, uint64_t *ret_ns)
 
 static void nap_until(uint64_t ns)
 {
-    const struct timespec at = {.tv_sec = (time_t)(ns / NS_PER_SEC),
-                                .tv_nsec = (long)(ns % NS_PER_SEC)};
+    const struct timespec at = clock_timespec(ns);
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
         continue;

@@ -406,8 +406,7 @@ void loop_timer_arm(struct loop_timer *t, uint64_t deadline_ns)
 
     /* time_t is signed, and 0 would disarm */
     deadline_ns = MAX(MIN(deadline_ns, (uint64_t)INT64_MAX), UINT64_C(1));
-    at.it_value.tv_sec = (time_t)(deadline_ns / NS_PER_SEC);
-    at.it_value.tv_nsec = (long)(deadline_ns % NS_PER_SEC);
+    at.it_value = clock_timespec(deadline_ns);
     pthread_mutex_lock(&t->lock);
     t->armed = true;
     t->deadline_ns = deadline_ns;

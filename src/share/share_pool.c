@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/spin.h"
 #include "base/thread.h"
 #include "share/share_impl.h"
@@ -144,12 +145,8 @@ static void try_again(struct share_pool *p, struct share_request *r, const struc
 
 static void sleep_locked(struct share_pool *p, uint64_t ns)
 {
-    struct timespec until;
+    const struct timespec until = clock_timespec(clock_mono_ns() + ns);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    ns += (uint64_t)until.tv_nsec;
-    until.tv_sec += (time_t)(ns / 1000000000u);
-    until.tv_nsec = (long)(ns % 1000000000u);
     pthread_cond_timedwait(&p->some_wait, &p->lock, &until);
 }
 

@@ -86,8 +86,7 @@ static void sleep_until_post(struct hv_vcpu *v, uint32_t seen)
 
     atomic_store_explicit(&v->sleeping, true, memory_order_seq_cst);
     while (!posted_since(v, seen)) {
-        look.tv_sec = (time_t)(rest_look_ns(&v->rest) / NS_PER_SEC);
-        look.tv_nsec = (long)(rest_look_ns(&v->rest) % NS_PER_SEC) + 1;
+        look = clock_timespec(rest_look_ns(&v->rest) + 1);
         syscall(SYS_futex, &v->posts, FUTEX_WAIT_PRIVATE, seen, rest_awaited(&v->rest) ? &look : NULL, NULL, 0);
         now = clock_mono_ns();
         if (unlikely(rest_look(&v->rest, now)) && rest_is_due(&v->rest, now, worked(v)) && x86_cpu_rest(v->cpu))
