@@ -62,11 +62,6 @@ size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
         "{\"type\":\"virtioNet\",\"attachment\":{\"type\":\"tap\",\"interface\":\"tap0\"}}],"
         "\"memoryBalloonDevices\":[{\"type\":\"virtioBalloon\",\"minimumSize\":1048576}],"
         "\"socketDevices\":[{\"type\":\"virtioSocket\",\"guestCid\":5}]}"};
-    size_t len = index < sizeof(seeds) / sizeof(seeds[0]) ? strlen(seeds[index]) : 0;
 
-    if (len > room)
-        return 0;
-    if (len)
-        memcpy(ret, seeds[index], len);
-    return len;
+    return fuzz_seed_of(seeds, sizeof(seeds) / sizeof(seeds[0]), index, ret, room);
 }

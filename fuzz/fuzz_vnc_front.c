@@ -35,12 +35,7 @@ static const char *const seeds[] = {
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)
 {
-    size_t len = index < sizeof(seeds) / sizeof(seeds[0]) ? strlen(seeds[index]) : 0;
-
-    if (!len || len > room)
-        return 0;
-    memcpy(ret, seeds[index], len);
-    return len;
+    return fuzz_seed_of(seeds, sizeof(seeds) / sizeof(seeds[0]), index, ret, room);
 }
 
 /* vnc_server.c's, which is not linked: nobody is silent here. */

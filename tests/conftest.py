@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the end-to-end tests share: where things are, and running vz."""
+import importlib.machinery
+import importlib.util
 import os
 import resource
 import struct
@@ -23,6 +25,14 @@ class Result:
 
     def __repr__(self):
         return f"exit status {self.status}\nstdout: {self.out[-3000:]}\nstderr: {self.err[-3000:]}"
+
+
+def script(name):
+    """scripts/NAME, as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), f"{ROOT}/scripts/{name}")
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

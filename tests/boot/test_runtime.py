@@ -52,17 +52,17 @@ def until(condition):
 
 
 class Machine:
-    """tests/boot/runtimevm, and the shell of the guest in it. Guest memory is strict (src/mem/mem.h):
-    who writes it without having asked ends the machine, and each pause takes back what was asked for."""
+    """tests/boot/runtimevm, and the shell of the guest in it, which is there "with" it. Guest memory is strict
+    (src/mem/mem.h): who writes it without having asked ends the machine, and each pause takes back what was asked for."""
 
-    def __init__(self, kernel, initrd, folder):
+    def __init__(self, kernel, initrd, folder, **environment):
         path = str(folder / "com1")
         self.folder, self.events, self.answers = folder, [], []
         self.watchdog = threading.Timer(0, None)
         with open(folder / "disk", "wb") as f:
             f.truncate(DISK)
         self.p = subprocess.Popen([f"{BUILD}/tests/boot/runtimevm", kernel, initrd, path, folder],
-                                  env={**os.environ, "VZ_STRICT_MEMORY": "1"},
+                                  env={**os.environ, "VZ_STRICT_MEMORY": "1", **environment},
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.watch()
         threading.Thread(target=self.listen, daemon=True).start()
@@ -70,6 +70,21 @@ class Machine:
         self.s.settimeout(LIMIT_S)
         assert until(lambda: self.s.connect_ex(path) == 0)
         self.lines = self.s.makefile("r", errors="replace")
+
+    def __enter__(self):
+        try:
+            assert any(line.startswith("ready") for line in self.lines)
+            self.s.sendall(b"go\n")
+            self.guest("true")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.watchdog.cancel()
+        self.p.kill()
+        self.p.wait()
 
     def watch(self):
         """From now on it may take LIMIT_S until this is called again, or the end."""
@@ -117,16 +132,8 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def m(kernels, initramfs, files, tmp_path_factory):
-    m = Machine(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
-    try:
-        assert any(line.startswith("ready") for line in m.lines)
-        m.s.sendall(b"go\n")
-        m.guest("true")
+    with Machine(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine")) as m:
         yield m
-    finally:
-        m.watchdog.cancel()
-        m.p.kill()
-        m.p.wait()
 
 
 def fill(m):

@@ -111,19 +111,9 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def m(kernels, initramfs, files, tmp_path_factory):
-    os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_HOST"] = "2", "1"
-    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("keys"))
-    m = Saved(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
-    del os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_HOST"]
-    try:
-        assert any(line.startswith("ready") for line in m.lines)
-        m.s.sendall(b"go\n")
-        m.guest("true")
+    with Saved(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"), RUNTIMEVM_CPUS="2", RUNTIMEVM_HOST="1",
+               XDG_DATA_HOME=str(tmp_path_factory.mktemp("keys"))) as m:
         yield m
-    finally:
-        m.watchdog.cancel()
-        m.p.kill()
-        m.p.wait()
 
 
 def send_all(c):

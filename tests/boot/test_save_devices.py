@@ -87,23 +87,9 @@ def m(kernels, initramfs, tmp_path_factory):
     drivers, load = guest_drivers.Needs(folder)(*DRIVERS)
     files = [guest_drivers.program(folder, "tests/virtio/vsocktool.c"), *[(folder / name, name) for name in ("verify", "use", "sent")], *drivers]
     script = load + "\n".join(line for line in SCRIPT.split("\n") if "insmod" not in line)
-    env = {"RUNTIMEVM_CPUS": "2", "RUNTIMEVM_DEVICES": devices(machine), "XDG_DATA_HOME": str(tmp_path_factory.mktemp("keys"))}
-    old = {name: os.environ.get(name) for name in env}
-    os.environ.update(env)
-    m = Everything(kernels["amd64"], initramfs(script, *files), machine)
-    for name, value in old.items():
-        os.environ.pop(name)
-        if value is not None:
-            os.environ[name] = value
-    try:
-        assert any(line.startswith("ready") for line in m.lines)
-        m.s.sendall(b"go\n")
-        m.guest("true")
+    with Everything(kernels["amd64"], initramfs(script, *files), machine, RUNTIMEVM_CPUS="2", RUNTIMEVM_DEVICES=devices(machine),
+                    XDG_DATA_HOME=str(tmp_path_factory.mktemp("keys"))) as m:
         yield m
-    finally:
-        m.watchdog.cancel()
-        m.p.kill()
-        m.p.wait()
 
 
 def test_every_device_goes_on_through_many_saves(m):

@@ -50,19 +50,10 @@ def m(kernels, initramfs, tmp_path_factory):
         (folder / name).write_text(text)
     files = [guest_drivers.program(folder, "tests/virtio/vsocktool.c"), *[(folder / name, name) for name in PROGRAMS],
              *compiled(folder), *guest_drivers.with_libraries(FIO, CC1), *guest_drivers.files(folder, DRIVERS)]
-    os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_MEMORY"] = "2", "768"
-    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("keys"))
-    m = Working(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"))
-    del os.environ["RUNTIMEVM_CPUS"], os.environ["RUNTIMEVM_MEMORY"]
-    try:
-        assert any(line.startswith("ready") for line in m.lines)
-        m.s.sendall(b"go\n")
+    with Working(kernels["cloud"], initramfs(SCRIPT, *files), tmp_path_factory.mktemp("machine"), RUNTIMEVM_CPUS="2",
+                 RUNTIMEVM_MEMORY="768", XDG_DATA_HOME=str(tmp_path_factory.mktemp("keys"))) as m:
         m.guest("mkdir -p /tmp /dev/shm")
         yield m
-    finally:
-        m.watchdog.cancel()
-        m.p.kill()
-        m.p.wait()
 
 
 def test_work_goes_on_through_saves(m):

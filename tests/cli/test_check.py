@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What scripts/check does with a test program that hangs."""
-import importlib.machinery
-import importlib.util
 import time
 
-from conftest import ROOT
+from conftest import script
 
 
 def test_nothing_is_left_of_who_hangs(tmp_path):
     """Of groups of its own neither, as Check's tests have them: they keep the pipe, and would be waited for."""
-    loader = importlib.machinery.SourceFileLoader("check", f"{ROOT}/scripts/check")
-    check = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(check)
-    script = f"set -m; sleep 1000 & echo $! >{tmp_path}/next; mv {tmp_path}/next {tmp_path}/pid; echo said; wait"
+    commands = f"set -m; sleep 1000 & echo $! >{tmp_path}/next; mv {tmp_path}/next {tmp_path}/pid; echo said; wait"
     started = time.monotonic()
-    status, out, _ = check.run(["bash", "-c", script], timeout=3)
+    status, out, _ = script("check").run(["bash", "-c", commands], timeout=3)
     assert (status, out) == (None, "said\n") and time.monotonic() - started < 500
     pid = (tmp_path / "pid").read_text().strip()
     while time.monotonic() - started < 500:

@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What scripts/kvm-rig and scripts/check do with a rig that stands still. QEMU is not needed."""
-import importlib.machinery
-import importlib.util
 import types
 
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, script
 
 STOOD_STILL = 75
-
-
-def script(name):
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), f"{ROOT}/scripts/{name}")
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ int kvm_get_smm(struct hv_vcpu *v, const struct kvm_vcpu_events *e, struct x86_c
 
 int kvm_set_smm(struct hv_vcpu *v, struct kvm_vcpu_events *e, const struct x86_cpu_state *s)
 {
-    if (s->init_pending && v->vm->irqchip) { /* KVM keeps it there in whatever mode, and hosts without the mode do so, too */
-        e->smi.latched_init = true;
+    /* KVM keeps an INIT there in whatever mode, and hosts without the mode do so, too. */
+    if (v->vm->smm || (s->init_pending && v->vm->irqchip)) {
+        e->smi.latched_init = s->init_pending;
         e->flags |= KVM_VCPUEVENT_VALID_SMM;
     }
     if (!v->vm->smm)
@@ -60,7 +61,5 @@ int kvm_set_smm(struct hv_vcpu *v, struct kvm_vcpu_events *e, const struct x86_c
     e->smi.smm = s->smm;
     e->smi.pending = s->smi_pending;
     e->smi.smm_inside_nmi = s->smm_inside_nmi;
-    e->smi.latched_init = s->init_pending;
-    e->flags |= KVM_VCPUEVENT_VALID_SMM;
     return kvm_set_msr(v, MSR_SMBASE, s->smbase);
 }
