@@ -390,6 +390,15 @@ INSN(insn_raised)
 
 static const struct insn raised = {.fn = insn_raised};
 
+/* Translated code relies on what it has found out about the vector state, which may have been
+ * parked meanwhile: by who asks for a page of memory, for one. */
+static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
+{
+    if ((c->fpu_slow & guarded) == FPU_NOT_LIVE && !VZ_HIDDEN_CALLS)
+        fpu_make_live(c);
+    return !(c->fpu_slow & guarded);
+}
+
 static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
 {
     uint64_t va = address_of(c, &site->address);
@@ -401,7 +410,7 @@ static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
         c->af = c->jit_flags;
     note_half(c, site, va);
     host = host_of(c, site, va);
-    if (host) {
+    if (host && likely(vector_state_as_before(c, site->guarded))) {
         c->jit_resume = site->hit;
         c->jit_addend = (uint64_t)(uintptr_t)host - va;
         return 1;
@@ -425,14 +434,6 @@ static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
         c->jit_insn = &d->insn;
     }
     return 0;
-}
-
-/* Translated code relies on what it has found out about the vector state. */
-static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
-{
-    if ((c->fpu_slow & guarded) == FPU_NOT_LIVE && !VZ_HIDDEN_CALLS)
-        fpu_make_live(c);
-    return !(c->fpu_slow & guarded);
 }
 
 uint64_t jit_slow(struct x86_cpu *c, struct jit_site *site)
