@@ -162,6 +162,10 @@ uint64_t stub_worked_ns(const struct stub *stub);
  * the next stub_run() says how. */
 int stub_flush(struct stub_thread *t) must_check;
 
+/* Threads have been kicked, and must come out. Where one is waited for that has not for ten seconds, because its process
+ * was stopped or frozen, the stub is killed. Any thread, signal handlers too. */
+void stub_host_watch(struct stub_host *host);
+
 /* Any thread, signal handlers too: make it come out soon. One that comes while nobody is inside makes
  * the next stub_run() return at once. */
 void stub_kick(struct stub_thread *t);

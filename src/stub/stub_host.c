@@ -20,6 +20,7 @@
 
 #define KEEP_READY   2
 #define MAX_STUBS    16
+#define PATIENCE_MS  10000 /* of stub_host_watch() */
 #define REGION_FIRST UINT64_C(0x400000000000) /* until somebody asks for another */
 
 #ifndef HWCAP2_FSGSBASE
@@ -123,15 +124,75 @@ static void wake_locked(struct stub_host *h)
 
 static void wait_locked(struct stub_host *h)
 {
+    const struct timespec until = {.tv_sec = (time_t)(h->watch_ends_ns / NS_PER_SEC),
+                                   .tv_nsec = (long)(h->watch_ends_ns % NS_PER_SEC)};
+
     pthread_mutex_unlock(&h->lock);
-    sem_wait(&h->work);
+    if (h->watch_ends_ns)
+        sem_clockwait(&h->work, CLOCK_MONOTONIC, &until);
+    else
+        sem_wait(&h->work);
     pthread_mutex_lock(&h->lock);
+}
+
+/* ---- stubs that do not come out ---- */
+
+static void watch_begin_locked(struct stub_host *h)
+{
+    struct stub *s;
+
+    LIST_FOREACH (s, &h->live, next)
+        for (unsigned n = 0; n < s->threads; n++) {
+            unsigned count = atomic_load_explicit(&s->thread[n].exchanges, memory_order_relaxed);
+
+            s->thread[n].waited_for = count % 2 ? count : 0;
+        }
+    h->watch_ends_ns = clock_mono_ns() + h->patience_ms * NS_PER_MS;
+}
+
+static bool is_stuck(struct stub *s)
+{
+    bool stuck = false;
+
+    for (unsigned n = 0; n < s->threads; n++) {
+        struct stub_thread *t = &s->thread[n];
+
+        stuck |= t->waited_for && atomic_load_explicit(&t->exchanges, memory_order_relaxed) == t->waited_for;
+        t->waited_for = 0;
+    }
+    return stuck;
+}
+
+static void watch_end_locked(struct stub_host *h)
+{
+    struct stub *s;
+
+    h->watch_ends_ns = 0;
+    LIST_FOREACH (s, &h->live, next)
+        if (is_stuck(s))
+            stub_kill(s);
+}
+
+/* One that is asked for while another goes on is answered by the later end of its own. */
+static void watch_locked(struct stub_host *h)
+{
+    if (h->watch_ends_ns && clock_mono_ns() >= h->watch_ends_ns)
+        watch_end_locked(h);
+    if (!h->watch_ends_ns && atomic_exchange(&h->watch, false))
+        watch_begin_locked(h);
+}
+
+void stub_host_watch(struct stub_host *h)
+{
+    atomic_store(&h->watch, true);
+    sem_post(&h->work);
 }
 
 static void work_locked(struct stub_host *h)
 {
     while (!h->stop) {
         drop_strangers_locked(h);
+        watch_locked(h);
         if (h->reaps)
             reap_one_locked(h);
         else if (h->waiting && !h->ready_count)
@@ -261,6 +322,7 @@ int host_open(struct stub_host **ret, const struct stub_host_options *options, b
         return -ENOMEM;
     h->options = *options;
     h->options.max_stubs = options->max_stubs ? options->max_stubs : MAX_STUBS;
+    h->patience_ms = PATIENCE_MS;
     h->options.ram = fcntl(options->ram, F_DUPFD_CLOEXEC, 0);
     h->options.ram_ro = fcntl(options->ram_ro, F_DUPFD_CLOEXEC, 0);
     if (h->options.ram < 0 || h->options.ram_ro < 0)

@@ -97,6 +97,9 @@ struct stub_thread {
     enum stub_event end;    /* once dead: STUB_BROKEN or STUB_DIED */
     bool dead;
 
+    atomic_uint exchanges;  /* it writes, any thread reads: odd while the stub's thread is waited for, */
+    unsigned waited_for;    /* and what that was when the host's thread began to watch; 0: it was not */
+
     /* Any thread's. inside is set before kicked is read, and kicked before inside is. */
     atomic_bool inside, kicked;
 };
@@ -149,6 +152,9 @@ struct stub_host {
     int error;               /* of the last try */
     uint64_t make_ns;        /* the shortest time that one took */
     unsigned reaps;          /* stubs whose status somebody waits for */
+    atomic_bool watch;       /* stub_host_watch() has been called */
+    unsigned patience_ms;    /* of who watches */
+    uint64_t watch_ends_ns;  /* its thread's, by the monotonic clock; 0: it watches nothing */
     bool probed;             /* from here on probe and ways do not change */
     struct stub_probe probe;
 };

@@ -52,6 +52,41 @@ static void await_processes(const char *name, unsigned count)
 
 /* ---- ordinary lives ---- */
 
+static void *run_for_ever(void *arg)
+{
+    rig_run(arg);
+    return NULL;
+}
+
+/* A stub that somebody has stopped holds up nobody who must stop. */
+START_TEST(test_stopped)
+{
+    pthread_t thread;
+    struct rig g;
+
+    rig_open(&g, 1 + (unsigned)_i);
+    g.host->patience_ms = 500;
+    rig_map(&g);
+    CODE_BYTES(&g, 0xeb, 0xfe); /* jmp . */
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_for_ever, &g), 0);
+    usleep(20000);
+    stub_host_watch(g.host); /* who only runs is left alone, once it has come out */
+    stub_kick(g.t);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(g.event, STUB_KICKED);
+    usleep(700000);
+    ck_assert_int_eq(kill(g.stub->pid, SIGSTOP), 0);
+    usleep(20000);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_for_ever, &g), 0);
+    usleep(20000);
+    stub_kick(g.t);
+    stub_host_watch(g.host);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(g.event, STUB_DIED);
+    rig_close(&g);
+}
+END_TEST
+
 START_TEST(test_nothing_left)
 {
     unsigned before = count_fds();
@@ -357,6 +392,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_two_hosts);
     UNIT_TEST(s, test_refusals);
     UNIT_TEST(s, test_commands);
+    rig_add_loop(s, "test_stopped", test_stopped, 2);
     rig_add_loop(s, "test_killed", test_killed, 12);
     UNIT_TEST(s, test_orphans);
     UNIT_TEST(s, test_early_end);

@@ -108,12 +108,21 @@ static bool is_from(const struct stub_thread *t, const struct stub_word *w, uint
     return w->ip == t->at + at && w->tid == t->tid && w->nr == STUB_HAND_OVER;
 }
 
+/* At its beginning and its end, for who watches. */
+static void count_exchange(struct stub_thread *t)
+{
+    atomic_store_explicit(&t->exchanges, atomic_load_explicit(&t->exchanges, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
 /* The answer, and the next hand-over. One that was taken back, since the process was stopped or
  * frozen, comes again. */
 static int exchange(struct stub_thread *t, uint64_t value, struct stub_word *ret)
 {
-    int r = hand_over_answer(t, t->hand_over, value);
+    int r;
 
+    count_exchange(t);
+    r = hand_over_answer(t, t->hand_over, value);
     while (r == -ENOENT) {
         r = hand_over_wait(t, -1, ret);
         if (r == 0)
@@ -121,6 +130,7 @@ static int exchange(struct stub_thread *t, uint64_t value, struct stub_word *ret
     }
     if (r == 0)
         r = hand_over_wait(t, -1, ret);
+    count_exchange(t);
     if (r)
         return died(t);
     t->hand_over = ret->id;

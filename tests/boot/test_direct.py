@@ -107,6 +107,24 @@ def test_a_stub_that_is_killed_ends_the_machine_with_a_sentence(serves, kernels,
         assert child.exitstatus != 0
 
 
+@pytest.mark.parametrize("mode", ("direct=always", "direct=check"))
+def test_a_stub_that_is_stopped_keeps_no_machine_from_ending(serves, kernels, initramfs, mode):
+    """Nor one that somebody else has frozen, which is the same to who waits for it."""
+    script = "echo running\nwhile :; do :; done\n"
+    with boots.spawn(kernels["cloud"], initramfs(script), "--accel", "soft", "--jit", mode, "--cpus", "2") as child:
+        child.expect("running")
+        stub = 0
+        while not stub:
+            stub = busiest(child.pid)
+            stub = stub if stub != child.pid and not os.kill(stub, signal.SIGSTOP) else 0
+        time.sleep(1)
+        os.kill(child.pid, signal.SIGTERM)
+        child.expect("turning the machine off")
+        child.expect(boots.pexpect.EOF)
+        child.wait()
+        assert child.signalstatus == signal.SIGTERM, child
+
+
 def test_stubs_have_the_machines_name(serves, kernels, initramfs):
     with boots.spawn(kernels["cloud"], initramfs("echo running\nwhile :; do :; done\n"), "--name", "web frontend 7 of 9",
                      *ALWAYS) as child:

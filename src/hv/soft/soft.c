@@ -524,6 +524,8 @@ static void soft_vcpu_kick(struct hv_vcpu *v)
 {
     atomic_store_explicit(&v->kicked, true, memory_order_seq_cst);
     post(v, X86_PENDING_KICK);
+    if (v->cpu->direct)
+        direct_must_stop(v->cpu);
 }
 
 static int soft_vcpu_get(struct hv_vcpu *v, struct hv_cpu_state *to)

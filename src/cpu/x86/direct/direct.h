@@ -24,6 +24,9 @@ void direct_vm_destroy(struct x86_vm *vm); /* no vCPU runs; NULL in vm->direct i
 /* Something is pending for a vCPU that runs in a stub. Any thread, signal handlers too. */
 void direct_kick(struct x86_cpu *c);
 
+/* A vCPU has been kicked and must stop, whatever has become of the stub that it runs in. The same threads. */
+void direct_must_stop(struct x86_cpu *c);
+
 /* The machine is reset: kill all stubs. No vCPU runs. */
 void direct_vm_forget(struct x86_vm *vm);
 

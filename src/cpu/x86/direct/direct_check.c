@@ -24,7 +24,8 @@ struct direct_check {
     bool ready;
     bool open;               /* it went on behind the last step */
     unsigned steps;          /* boundaries of instructions, the first one not counted */
-    uint64_t key[STEPS + 1]; /* of the registers there */
+    uint64_t key[STEPS + 1]; /* of the registers there, */
+    uint64_t around[STEPS + 1]; /* and of those that a string instruction leaves alone */
 };
 
 int direct_check_create(struct x86_cpu *c)
@@ -46,13 +47,34 @@ void direct_check_destroy(struct x86_cpu *c)
 
 /* ---- ahead ---- */
 
+static uint64_t mixed(uint64_t key, uint64_t word)
+{
+    return (key ^ word) * UINT64_C(0x9e3779b97f4a7c15) ^ key >> 29;
+}
+
 static uint64_t key_of(const struct x86_cpu *c)
 {
     uint64_t key = c->rip ^ (cpu_rflags(c) & FLAGS) << 48;
 
     for (unsigned n = 0; n < 16; n++)
-        key = (key ^ c->reg[n]) * UINT64_C(0x9e3779b97f4a7c15) ^ key >> 29;
+        key = mixed(key, c->reg[n]);
     return key;
+}
+
+static uint64_t around_of(const struct x86_cpu *c)
+{
+    uint64_t key = c->rip;
+
+    for (unsigned n = 0; n < 16; n++)
+        if (n != X86_RCX && n != X86_RSI && n != X86_RDI && n != X86_RAX)
+            key = mixed(key, c->reg[n]);
+    return key;
+}
+
+static void note(const struct x86_cpu *c, struct direct_check *d, unsigned n)
+{
+    d->key[n] = key_of(c);
+    d->around[n] = around_of(c);
 }
 
 /* Has the code been changed on the way? That is in copies, which are not executed. */
@@ -99,8 +121,8 @@ static bool has_left(const struct x86_cpu *c)
            c->check->touched_device;
 }
 
-/* From the state of now, so many steps at most. Returns how many. */
-static unsigned run_ahead(struct x86_cpu *c, unsigned limit, uint64_t *key, bool *open)
+/* From the state of now, so many steps at most, each written down in d if that is not NULL. Returns how many. */
+static unsigned run_ahead(struct x86_cpu *c, unsigned limit, struct direct_check *d, bool *open)
 {
     uint64_t until = clock_tsc() + AHEAD_US * c->direct->vm->us;
     unsigned n = 0;
@@ -110,17 +132,17 @@ static unsigned run_ahead(struct x86_cpu *c, unsigned limit, uint64_t *key, bool
     for (;; n++) {
         enum coming what = n < limit ? look_ahead(c) : UNKNOWN;
 
-        if (key)
-            key[n] = key_of(c);
-        *open = what == UNKNOWN || (key && n % LOOK == LOOK - 1 && clock_tsc() > until);
+        if (d)
+            note(c, d, n);
+        *open = what == UNKNOWN || (d && n % LOOK == LOOK - 1 && clock_tsc() > until);
         if (*open || what == LEAVES)
             break;
         check_aside_next(c);
         x86_step(c);
         if (!has_left(c))
             continue;
-        if (c->fault.pending && c->cpl == 3 && ++n && key)
-            key[n] = key_of(c); /* a string instruction may have come some way */
+        if (c->fault.pending && c->cpl == 3 && ++n && d)
+            note(c, d, n); /* a string instruction may have come some way */
         break;
     }
     check_aside_end(c);
@@ -132,10 +154,11 @@ void direct_check_before(struct x86_cpu *c)
     struct direct_check *d = c->direct->check;
     struct jit_check *k = c->check;
 
+    k->left_in = 1; /* this is the last of its turn: with the comparison it takes as long as the others' */
     k->page_count = 0;
     k->unchecked = false;
     check_save(c, &k->start, true);
-    d->steps = run_ahead(c, STEPS, d->key, &d->open);
+    d->steps = run_ahead(c, STEPS, d, &d->open);
     d->ready = !k->unchecked && !k->touched_device;
     check_load(c, &k->start, true);
 }
@@ -170,22 +193,92 @@ static bool same_registers(struct jit_check *k, bool at_syscall)
     return check_same_vectors(k);
 }
 
-/* The state after so many steps, on fresh copies, beside what came out of the stub. */
-static bool is_that_step(struct x86_cpu *c, unsigned step, enum stub_event event)
+/* A repeated string instruction stops between two elements where a page is not mapped, or a kick comes, which is a
+ * boundary that the interpreter passes over. */
+static bool stands_in_string(struct x86_cpu *c, struct x86_decoded *ret)
+{
+    unsigned left = MEM_PAGE_SIZE - (unsigned)(c->rip & (MEM_PAGE_SIZE - 1));
+    const uint8_t *code;
+
+    if (!mmu_fetch(c, c->rip, &code)) {
+        c->fault.pending = false;
+        return false;
+    }
+    return x86_decode(code, MIN(left, (unsigned)X86_INSN_MAX), X86_CODE_64, ret) == X86_DECODE_OK &&
+           x86_op_info(ret->op)->family == X86_FAMILY_STRING && ret->asize == 8 &&
+           (ret->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE));
+}
+
+/* Do so many elements fewer of the string instruction at RIP than RCX says. False: it does not come there. */
+static bool go_into_string(struct x86_cpu *c, uint64_t left)
+{
+    uint64_t rip = c->rip;
+    unsigned patience = 100000;
+
+    if (c->reg[X86_RCX] <= left)
+        return false;
+    c->reg[X86_RCX] -= left;
+    check_aside_begin(c);
+    do {
+        check_aside_next(c);
+        x86_step(c);
+    } while (c->rip == rip && !has_left(c) && --patience);
+    check_aside_end(c);
+    if (c->rip == rip || has_left(c) || c->reg[X86_RCX])
+        return false;
+    c->reg[X86_RCX] = left;
+    c->rip = rip;
+    return true;
+}
+
+/* A place where the stub may have come out: a step of the interpreter's, */
+struct place {
+    unsigned step;
+    const struct x86_decoded *string; /* or in the middle of this instruction behind it, */
+    uint64_t left;                    /* with so many elements to do */
+};
+
+/* The state there, on fresh copies, beside what came out of the stub. */
+static bool is_that_place(struct x86_cpu *c, const struct place *at, enum stub_event event)
 {
     struct jit_check *k = c->check;
-    bool open, same;
+    bool open, same, comes = true;
 
     for (unsigned n = 0; n < k->page_count; n++)
         k->page[n].stored = false;
     check_load(c, &k->start, true);
-    (void)run_ahead(c, step, NULL, &open);
+    (void)run_ahead(c, at->step, NULL, &open);
+    if (at->string) {
+        c->fault.pending = false; /* of an earlier try of the same instruction */
+        comes = go_into_string(c, at->left);
+        if (x86_op_info(at->string->op)->flags_set) /* as before it, or as behind the last element (SDM vol. 2, REP) */
+            c->af = check_cpu(&k->jit)->af;
+    }
     check_save(c, &k->interp, true);
     if (event == STUB_FAULT) /* #XM comes with its flags already set */
         AREA32(k->interp.xsave, XSAVE_MXCSR) |= AREA32(k->jit.xsave, XSAVE_MXCSR) & MXCSR_FLAGS;
-    same = same_registers(k, event == STUB_SYSCALL) && check_same_memory(c);
+    same = comes && same_registers(k, event == STUB_SYSCALL) && check_same_memory(c);
     check_load(c, &k->jit, true);
     return same;
+}
+
+static bool is_in_string(struct x86_cpu *c, enum stub_event event)
+{
+    struct direct_check *d = c->direct->check;
+    uint64_t around = around_of(c);
+    struct x86_decoded string;
+    unsigned tries = 0;
+
+    if (event == STUB_SYSCALL || !stands_in_string(c, &string))
+        return false;
+    for (unsigned n = d->steps + 1; n-- && tries < TRIES;) {
+        if (d->around[n] != around)
+            continue;
+        tries++;
+        if (is_that_place(c, &(struct place){n, &string, c->reg[X86_RCX]}, event))
+            return true;
+    }
+    return false;
 }
 
 static cold bool report(struct x86_cpu *c)
@@ -223,10 +316,14 @@ bool direct_check_after(struct x86_cpu *c, enum stub_event event)
         if (event == STUB_SYSCALL ? n != d->steps || d->open : d->key[n] != key)
             continue;
         tries++;
-        if (is_that_step(c, n, event)) {
+        if (is_that_place(c, &(struct place){.step = n}, event)) {
             c->count.direct_checked++;
             return true;
         }
+    }
+    if (is_in_string(c, event)) {
+        c->count.direct_checked++;
+        return true;
     }
     if (d->open && (!tries || event == STUB_KICKED)) {
         c->count.direct_unchecked++;

@@ -24,6 +24,11 @@ void direct_kick(struct x86_cpu *c)
     atomic_fetch_sub_explicit(&d->kickers, 1, memory_order_seq_cst);
 }
 
+void direct_must_stop(struct x86_cpu *c)
+{
+    stub_host_watch(c->direct->vm->host);
+}
+
 /* ---- what the guest invalidates ---- */
 
 static void add_flush(struct direct *d, unsigned n, uint64_t va)

@@ -8,14 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/checked.h"
+#include "cpu/x86/direct/direct.h"
 #include "cpu/x86/jit/check_priv.h"
 #include "cpu/x86/mmu/mmu_space.h"
 #include "cpu/x86/smc.h"
 
 #define ATTEMPTS 3
 #define TURN     64 /* blocks */
+#define TURN_DIRECT 4096 /* of a CPU that does not run directly: about as long as one that does has */
+#define WAIT_NS  2000000 /* for a turn, before whoever is in a stub is made to come out */
 
 /* ---- life ---- */
 
@@ -67,9 +71,9 @@ void jit_check_destroy(struct x86_cpu *c)
 
 /* ---- taking turns: a ticket lock that sleeps ---- */
 
-static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+static void futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
 {
-    register uint64_t r10 __asm__("r10") = 0;
+    register uint64_t r10 __asm__("r10") = (uintptr_t)timeout;
     long ret;
 
     __asm__ volatile("syscall"
@@ -78,20 +82,37 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value)
                      : "rcx", "r11", "memory");
 }
 
+static uint64_t turn_of(const struct x86_cpu *c)
+{
+    return c->direct ? TURN_DIRECT : TURN;
+}
+
+/* Whose turn it is may be in a stub for as long as its program computes. */
+static void hurry_others(struct x86_cpu *c)
+{
+    for (unsigned n = 0; n < c->vm->cpu_count; n++)
+        if (n != c->index && c->vm->cpu[n]->direct)
+            direct_kick(c->vm->cpu[n]);
+}
+
 static void turn_begin(struct x86_cpu *c)
 {
+    static const struct timespec wait = {.tv_nsec = WAIT_NS};
     struct x86_vm *vm = c->vm;
     uint32_t mine = atomic_fetch_add_explicit(&vm->check_next, 1, memory_order_seq_cst), now;
 
-    while ((now = atomic_load_explicit(&vm->check_serving, memory_order_seq_cst)) != mine)
-        futex(&vm->check_serving, FUTEX_WAIT_PRIVATE, now);
-    c->check->left_in = TURN;
+    while ((now = atomic_load_explicit(&vm->check_serving, memory_order_seq_cst)) != mine) {
+        futex(&vm->check_serving, FUTEX_WAIT_PRIVATE, now, c->direct ? &wait : NULL);
+        if (c->direct)
+            hurry_others(c);
+    }
+    c->check->left_in = turn_of(c);
 }
 
 static void turn_end(struct x86_cpu *c)
 {
     atomic_fetch_add_explicit(&c->vm->check_serving, 1, memory_order_seq_cst);
-    futex(&c->vm->check_serving, FUTEX_WAKE_PRIVATE, INT32_MAX);
+    futex(&c->vm->check_serving, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL);
 }
 
 void jit_check_run_begins(struct x86_cpu *c)
@@ -115,7 +136,7 @@ void jit_check_between_blocks(struct x86_cpu *c)
     k->fresh = false;
     if (k->left_in && --k->left_in)
         return;
-    k->left_in = TURN;
+    k->left_in = turn_of(c);
     if (atomic_load_explicit(&vm->check_next, memory_order_seq_cst) ==
         atomic_load_explicit(&vm->check_serving, memory_order_seq_cst) + 1)
         return;
