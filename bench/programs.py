@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 import database
+import project
 
 SQL = """CREATE TABLE t(a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
@@ -142,7 +143,7 @@ def _compiler():
 
 
 def _small_programs():
-    names = {f"/usr/bin/{name}" for name in (*SCRIPT_USES, *CONFIGURE_USES)} | {"/bin/dash"} | _compiler()
+    names = {f"/usr/bin/{name}" for name in (*SCRIPT_USES, *CONFIGURE_USES)} | {"/bin/dash", *project.USES} | _compiler()
     libraries = {path for name in names if os.access(name, os.X_OK) for path in _libraries_of_any(name)}
     return names | libraries
 
