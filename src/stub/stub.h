@@ -55,7 +55,7 @@ struct stub_probe {
 /* ---- the host ---- */
 
 /* A machine's stubs. Makes a thread ("vz-stubs"), which finds out what this computer allows, starts the
- * parent of stubs, and keeps two of them ready; it does not wait for that. The process gets a child,
+ * parent of stubs, and has one ready, and two once one has been wanted; it does not wait for that. The process gets a child,
  * and a SIGCHLD at the end. 0; -EINVAL: threads; -ENOSYS: surely not here, and why, if not NULL, has
  * words; or -errno. The descriptors may be closed after. */
 int stub_host_create(struct stub_host **ret, const struct stub_host_options *options,

@@ -18,7 +18,7 @@
 #include "base/thread.h"
 #include "stub/stub_impl.h"
 
-#define KEEP_READY   2
+#define KEEP_READY   2 /* once somebody has wanted one: most machines that only boot never do */
 #define MAX_STUBS    16
 #define PATIENCE_MS  10000 /* of stub_host_watch() */
 #define REGION_FIRST UINT64_C(0x400000000000) /* until somebody asks for another */
@@ -199,7 +199,7 @@ static void work_locked(struct stub_host *h)
             make_one_locked(h);
         else if (!LIST_EMPTY(&h->dying))
             unmake_one_locked(h);
-        else if (h->ready_count < KEEP_READY && !h->error)
+        else if (h->wanted && h->ready_count < KEEP_READY && !h->error)
             make_one_locked(h);
         else
             wait_locked(h);
@@ -427,6 +427,7 @@ static int take_locked(struct stub_host *h, const struct stub_wish *wish, struct
     if (!h->parent.pid)
         return h->error;
     h->error = 0;
+    h->wanted = true;
     h->waiting++;
     tries = h->tries;
     while (!(*ret = find_ready_locked(h, wish)) && !(h->tries != tries && h->error)) {

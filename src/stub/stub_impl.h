@@ -148,6 +148,7 @@ struct stub_host {
     unsigned ready_count, live_count;
     struct stub_wish wish;   /* that ready ones are for */
     unsigned waiting;        /* threads that want one now */
+    bool wanted;             /* some thread ever has */
     unsigned tries;          /* how often one was made, or not */
     int error;               /* of the last try */
     uint64_t make_ns;        /* the shortest time that one took */
