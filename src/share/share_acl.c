@@ -143,6 +143,19 @@ int acl_follow_mode(const char *path, mode_t mode)
     return store(path, ACL_ACCESS, &a);
 }
 
+void acl_show_mode(void *list, size_t len, mode_t mode)
+{
+    struct acl a = {.len = len};
+
+    if (len > sizeof(a.data))
+        return;
+    memcpy(a.data, list, len);
+    if (!is_sound(&a))
+        return;
+    set_mode_of(&a, mode);
+    memcpy(list, a.data, len);
+}
+
 /* ---- Handed on ------------------------------------------------------------------------------ */
 
 void acl_of_new(const struct call *c, int dir_fd, uint32_t umask, struct tag *want, struct acl *ret)

@@ -355,6 +355,8 @@ bool acl_is_hosts(const char *name);
 int acl_set(const char *path, const char *host_name, const void *value, size_t len, mode_t *ret_mode) must_check;
 /* The file has another mode: so has its list, if there is one. */
 int acl_follow_mode(const char *path, mode_t mode) must_check;
+/* Have what is read of an access list say that mode: where a tag is the host's, which a host's list says, is another. */
+void acl_show_mode(void *list, size_t len, mode_t mode);
 /* What a folder hands on to want, which is to be made in it, and whose mode is not masked yet. */
 void acl_of_new(const struct call *c, int dir_fd, uint32_t umask, struct tag *want, struct acl *ret);
 /* It has been made: that is its list. */

@@ -29,7 +29,12 @@ static bool has_hosts_lists(const struct share *s)
     return s->ownership == SHARE_SAME && session_has(s, FUSE_POSIX_ACL);
 }
 
-/* The host's name of a guest's. 0; -EOPNOTSUPP; -EPERM: it is not the guest's to name. */
+static bool is_prefix_alone(const char *name)
+{
+    return !strcmp(name, "trusted.") || !strcmp(name, "security.");
+}
+
+/* The host's name of a guest's. 0; -EOPNOTSUPP; -EINVAL; -EPERM: it is not the guest's to name. */
 static int host_name(const struct share *s, const struct node *n, const char *name, char ret[XATTR_NAME_MAX + 1])
 {
     bool kept = starts(name, "trusted.") || starts(name, "security.") ||
@@ -47,6 +52,8 @@ static int host_name(const struct share *s, const struct node *n, const char *na
     }
     if (n->root->no_tags || !kept)
         return -EOPNOTSUPP;
+    if (is_prefix_alone(name))
+        return -EINVAL;
     return snprintf(ret, XATTR_NAME_MAX + 1, XATTR_OURS "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
@@ -165,6 +172,8 @@ int op_getxattr(struct call *c)
 {
     struct fuse_getxattr_in in;
     struct found f;
+    struct statx st;
+    bool tagged;
     char *value;
     size_t next;
     ssize_t len;
@@ -184,6 +193,8 @@ int op_getxattr(struct call *c)
         r = -ENODATA;
     if (!r && !strcmp(f.name, XATTR_OURS "security.capability"))
         f.node->privileges = true;
+    if (!r && in.size && acl_is_hosts(f.name) && !acl_is_default(f.name) && !node_view(c->s, f.node, &st, &tagged) && tagged)
+        acl_show_mode(value, (size_t)len, st.stx_mode);
     found_done(c, &f);
     if (!r && !in.size) {
         const struct fuse_getxattr_out out = {.size = (uint32_t)len};
@@ -266,6 +277,8 @@ int op_removexattr(struct call *c)
         r = removexattr(f.path, f.name) < 0 ? -errno : 0;
     if (r == -ENODATA && acl_is_name(f.name))
         r = 0; /* a file without a list has that of its mode */
+    else if (r == -EPERM && starts(f.name, XATTR_OURS) && f.node->type != S_IFREG && f.node->type != S_IFDIR)
+        r = -ENODATA; /* nothing can be kept beside a link */
     found_done(c, &f);
     return r;
 }
