@@ -5,26 +5,24 @@
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "share/share_impl.h"
 
 /* What a guest's open() may ask of the host's. O_DIRECT goes around the guest's cache only: the host's
- * demands on alignment are not those that a driver's buffers keep. */
-#define OPEN_FLAGS (O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC)
+ * demands on alignment are not those that a driver's buffers keep. O_APPEND is each write's (write_flags()). */
+#define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
 #define IOVS_MAX   (SHARE_DATA_MAX / 4096u + 8)
 
-/* With a write-back cache the guest reads the pages that it writes parts of, and knows where the end is. */
+/* With a write-back cache the guest reads the pages that it writes parts of. */
 static int host_flags(const struct share *s, uint32_t asked)
 {
     int flags = (int)asked & OPEN_FLAGS;
 
-    if (session_has(s, FUSE_WRITEBACK_CACHE)) {
-        if ((flags & O_ACCMODE) == O_WRONLY)
-            flags = (flags & ~O_ACCMODE) | O_RDWR;
-        flags &= ~O_APPEND;
-    }
+    if (session_has(s, FUSE_WRITEBACK_CACHE) && (flags & O_ACCMODE) == O_WRONLY)
+        flags = (flags & ~O_ACCMODE) | O_RDWR;
     return flags;
 }
 
@@ -344,6 +342,18 @@ int op_read(struct call *c)
     return r;
 }
 
+/* Of this write: its file may have been told otherwise (F_SETFL) since it was opened, and what a mapping has written
+ * has a place of its own by whichever file it comes. With a write-back cache the guest knows where the end is. */
+static int write_flags(const struct share *s, const struct fuse_write_in *in)
+{
+    const int asked = (int)in->flags;
+    int flags = (asked & O_SYNC) == O_SYNC ? RWF_SYNC : asked & O_DSYNC ? RWF_DSYNC : 0;
+
+    if ((asked & O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE) && !session_has(s, FUSE_WRITEBACK_CACHE))
+        flags |= RWF_APPEND;
+    return flags;
+}
+
 int op_write(struct call *c)
 {
     struct iovec iov[IOVS_MAX];
@@ -364,7 +374,7 @@ int op_write(struct call *c)
     count = iov_slice(c->r->out, c->r->out_count, HEADER_LEN + sizeof(in), in.size, iov, IOVS_MAX);
     r = owner_drop_privileges(c->s, h->node, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
     if (!r && count)
-        n = pwritev(h->fd, iov, (int)count, (off_t)in.offset);
+        n = pwritev2(h->fd, iov, (int)count, (off_t)in.offset, write_flags(c->s, &in));
     if (n < 0)
         r = -errno;
     else if (n && !(in.write_flags & FUSE_WRITE_CACHE)) /* what a mapping has written says nothing of others */
@@ -397,6 +407,7 @@ int op_release(struct call *c)
         return r;
     if (in.release_flags & FUSE_RELEASE_FLUSH)
         locks_drop(c->s, h->node, &in.lock_owner);
+    locks_drop_of_file(c->s, h);
     handle_close(c->s, in.fh);
     handle_put(c->s, h);
     return 0;

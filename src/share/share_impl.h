@@ -456,11 +456,15 @@ int told(struct call *c, operation *op);
 
 /* share_locks.c: the owner of POSIX locks of that node is gone (owner), or anybody's (NULL). */
 void locks_drop(struct share *s, const struct node *n, const uint64_t *owner);
+/* The guest closes h: what is locked by it still are locks of open files. */
+void locks_drop_of_file(struct share *s, const struct handle *h);
 /* A POSIX lock that is held. */
 struct held_lock {
     struct node *node;
     uint64_t owner, start, end; /* end is the last byte */
     uint32_t type;
+    uint32_t pid; /* the guest's process; 0: not known */
+    uint64_t fh;  /* by which it was asked for; 0: not known */
 };
 /* All of them; under share.lock, while nothing is under way. */
 void locks_each(struct share *s, void (*fn)(void *arg, const struct held_lock *l), void *arg);

@@ -3,7 +3,8 @@
  *
  * flock() locks belong to an open file, here as there. POSIX locks belong to a process of the guest, which
  * has a number in requests: each that locks something of a node gets an open file of its own for it, whose
- * (F_OFD_SETLK) locks they are. So that no guest can have the host's kernel keep any number of them, they
+ * (F_OFD_SETLK) locks they are. Locks of open files there (F_OFD_SETLK) look the same, with the open file as their
+ * process: Linux' driver does not say when they end, but with the file that they were asked for by. So that no guest can have the host's kernel keep any number of them, they
  * are counted: the ranges that each owner has are known here too. */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,11 +27,14 @@ struct lock_owner {
     TAILQ_ENTRY(lock_owner) link;
     struct node *node; /* a reference */
     uint64_t id;
+    uint64_t fh;  /* by which it locked something first: a process gives all up before it closes that */
+    uint32_t pid; /* of the guest's; 0: not known */
     int fd;
     bool gone;       /* not in the list any more; under share.lock, as refs */
     unsigned refs;
     pthread_mutex_t lock; /* over a change of its locks; before share.lock */
-    struct range *range; /* sorted, apart */
+    /* Sorted, apart. Changed under both locks. */
+    struct range *range;
     unsigned count;
 };
 
@@ -65,8 +69,9 @@ static struct lock_owner *owner_find_locked(struct share *s, const struct node *
     return NULL;
 }
 
-static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_owner **ret)
+static int owner_make(struct share *s, const struct held_lock *l, struct lock_owner **ret)
 {
+    struct node *n = l->node;
     struct lock_owner *o = calloc(1, sizeof(*o)), *other;
     bool listed = false;
     int fd = n->root && !n->root->read_only ? node_open(s, n, O_RDWR) : -EACCES;
@@ -79,11 +84,11 @@ static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_
         free(o);
         return fd < 0 ? fd : -ENOMEM;
     }
-    *o = (struct lock_owner){.node = n, .id = id, .fd = fd, .refs = 1};
+    *o = (struct lock_owner){.node = n, .id = l->owner, .fh = l->fh, .pid = l->pid, .fd = fd, .refs = 1};
     pthread_mutex_init(&o->lock, NULL);
     node_ref(s, n);
     pthread_mutex_lock(&s->lock);
-    other = owner_find_locked(s, n, id);
+    other = owner_find_locked(s, n, l->owner);
     if (other) {
         other->refs++;
     } else if (s->owner_count < MIN(OWNERS_MAX, s->fds_max)) {
@@ -99,7 +104,8 @@ static int owner_make(struct share *s, struct node *n, uint64_t id, struct lock_
     return *ret ? 0 : -ENOLCK;
 }
 
-static int owner_get(struct share *s, struct node *n, uint64_t id, bool make, struct lock_owner **ret)
+/* NULL: there is none. */
+static struct lock_owner *owner_get(struct share *s, struct node *n, uint64_t id)
 {
     struct lock_owner *o;
 
@@ -108,11 +114,11 @@ static int owner_get(struct share *s, struct node *n, uint64_t id, bool make, st
     if (o)
         o->refs++;
     pthread_mutex_unlock(&s->lock);
-    *ret = o;
-    return o ? 0 : make ? owner_make(s, n, id, ret) : -ENOENT;
+    return o;
 }
 
-void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
+/* Those of n (NULL: of all), with that number and file (NULL: with any). */
+static void drop_some(struct share *s, const struct node *n, const uint64_t *owner, const uint64_t *fh)
 {
     struct lock_owner *o, *next;
     TAILQ_HEAD(, lock_owner) dropped = TAILQ_HEAD_INITIALIZER(dropped);
@@ -120,7 +126,7 @@ void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
     pthread_mutex_lock(&s->lock);
     for (o = TAILQ_FIRST(&s->owners); o; o = next) {
         next = TAILQ_NEXT(o, link);
-        if ((n && o->node != n) || (owner && o->id != *owner))
+        if ((n && o->node != n) || (owner && o->id != *owner) || (fh && o->fh != *fh))
             continue;
         TAILQ_REMOVE(&s->owners, o, link);
         o->gone = true;
@@ -132,6 +138,16 @@ void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
         TAILQ_REMOVE(&dropped, o, link);
         owner_put(s, o);
     }
+}
+
+void locks_drop(struct share *s, const struct node *n, const uint64_t *owner)
+{
+    drop_some(s, n, owner, NULL);
+}
+
+void locks_drop_of_file(struct share *s, const struct handle *h)
+{
+    drop_some(s, h->node, NULL, &h->fh);
 }
 
 /* ---- Ranges --------------------------------------------------------------------------------- */
@@ -227,7 +243,7 @@ static void take_back(const struct lock_owner *o, struct range new)
 static int lock_range(struct share *s, struct lock_owner *o, struct range new, bool *ret_early)
 {
     const struct flock l = host_lock(new.type, new.start, new.end);
-    struct range *next = malloc((o->count + 2) * sizeof(*next));
+    struct range *next = malloc((o->count + 2) * sizeof(*next)), *was;
     unsigned count;
     int r = 0;
 
@@ -251,10 +267,11 @@ static int lock_range(struct share *s, struct lock_owner *o, struct range new, b
     }
     pthread_mutex_lock(&s->lock);
     s->lock_count = s->lock_count - o->count + count;
+    was = o->range;
+    o->range = next;
     o->count = count;
     pthread_mutex_unlock(&s->lock);
-    free(o->range);
-    o->range = next;
+    free(was);
     return 0;
 }
 
@@ -273,6 +290,21 @@ static int lock_args(const struct call *c, struct fuse_lk_in *ret)
     return r < 0 ? r : is_sane(&ret->lk) ? 0 : -EINVAL;
 }
 
+/* Who of this guest has what the host says is in the way; 0: it is somebody else. */
+static uint32_t pid_of(struct share *s, const struct node *n, const struct flock *l)
+{
+    struct lock_owner *o;
+    uint32_t pid = 0;
+
+    pthread_mutex_lock(&s->lock);
+    TAILQ_FOREACH(o, &s->owners, link) {
+        for (unsigned i = 0; i < o->count && o->node == n && !pid; i++)
+            pid = o->range[i].start == (uint64_t)l->l_start && o->range[i].type == (uint32_t)l->l_type ? o->pid : 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return pid;
+}
+
 int op_getlk(struct call *c)
 {
     struct fuse_lk_in in;
@@ -289,20 +321,20 @@ int op_getlk(struct call *c)
         return handle_missing(c->s, in.fh);
     l = host_lock(in.lk.type, in.lk.start, in.lk.end);
     /* Without an owner of its own a handle asks in nobody's name: it has no POSIX locks. */
-    r = owner_get(c->s, h->node, in.owner, false, &o);
-    if (!r) {
+    o = owner_get(c->s, h->node, in.owner);
+    if (o) {
         r = fcntl(o->fd, F_OFD_GETLK, &l) < 0 ? -errno : 0;
         owner_put(c->s, o);
     } else {
         r = fcntl(h->fd, F_OFD_GETLK, &l) < 0 ? -errno : 0;
     }
-    handle_put(c->s, h);
     out.lk = (struct fuse_file_lock){.type = (uint32_t)l.l_type};
-    if (l.l_type != F_UNLCK) {
+    if (!r && l.l_type != F_UNLCK) {
         out.lk.start = (uint64_t)l.l_start;
         out.lk.end = l.l_len ? (uint64_t)(l.l_start + l.l_len - 1) : INT64_MAX;
-        out.lk.pid = 0; /* not a process of the guest's, or one that it knows another name of */
+        out.lk.pid = pid_of(c->s, h->node, &l);
     }
+    handle_put(c->s, h);
     return r < 0 ? r : call_put(c, 0, &out, sizeof(out));
 }
 
@@ -325,12 +357,15 @@ static int flock_file(struct share *s, struct handle *h, uint32_t type, bool *re
 
 /* One whose lock is taken, and which is in the list: another thread may just have given up its last range,
  * and with it the owner, whose new locks would be gone with its file. */
-static int owner_get_locked(struct share *s, struct node *n, uint64_t id, bool make, struct lock_owner **ret)
+static int owner_get_locked(struct share *s, const struct held_lock *l, struct lock_owner **ret)
 {
     for (;;) {
-        int r = owner_get(s, n, id, make, ret);
+        int r = 0;
         bool gone;
 
+        *ret = owner_get(s, l->node, l->owner);
+        if (!*ret)
+            r = l->type == F_UNLCK ? -ENOENT : owner_make(s, l, ret);
         if (r < 0)
             return r;
         pthread_mutex_lock(&(*ret)->lock);
@@ -344,16 +379,16 @@ static int owner_get_locked(struct share *s, struct node *n, uint64_t id, bool m
     }
 }
 
-static int lock_posix(struct share *s, struct node *n, uint64_t owner, struct range range, bool *ret_early)
+static int lock_posix(struct share *s, const struct held_lock *l, bool *ret_early)
 {
     struct lock_owner *o;
-    int r = owner_get_locked(s, n, owner, range.type != F_UNLCK, &o);
+    int r = owner_get_locked(s, l, &o);
 
     if (r == -ENOENT)
         return 0; /* it has none to give up */
     if (r < 0)
         return r;
-    r = lock_range(s, o, range, ret_early);
+    r = lock_range(s, o, (struct range){l->start, l->end, l->type}, ret_early);
     if (!r && !o->count)
         locks_drop(s, o->node, &o->id);
     pthread_mutex_unlock(&o->lock);
@@ -367,7 +402,7 @@ void locks_each(struct share *s, void (*fn)(void *arg, const struct held_lock *l
 
     TAILQ_FOREACH(o, &s->owners, link) {
         for (unsigned i = 0; i < o->count; i++) {
-            const struct held_lock l = {o->node, o->id, o->range[i].start, o->range[i].end, o->range[i].type};
+            const struct held_lock l = {o->node, o->id, o->range[i].start, o->range[i].end, o->range[i].type, o->pid, o->fh};
 
             fn(arg, &l);
         }
@@ -378,12 +413,14 @@ int lock_again(struct share *s, const struct held_lock *l)
 {
     if ((l->type != F_RDLCK && l->type != F_WRLCK) || l->start > l->end || l->end > INT64_MAX)
         return -EINVAL;
-    return lock_posix(s, l->node, l->owner, (struct range){l->start, l->end, l->type}, NULL);
+    return lock_posix(s, l, NULL);
 }
 
 /* Who has been granted a lock sees what others did while they had theirs: else it is too early to have one. */
 static int try_lock(struct call *c, struct handle *h, const struct fuse_lk_in *in, bool *ret_early)
 {
+    struct held_lock l;
+
     if (in->lk.type != F_UNLCK)
         belief_locked(c->s, h->node);
     *ret_early = c->again && belief_misleads(c->s, h->node, h->fd); /* as it was: do not even disturb others */
@@ -391,8 +428,9 @@ static int try_lock(struct call *c, struct handle *h, const struct fuse_lk_in *i
         return -EAGAIN;
     if (in->lk_flags & FUSE_LK_FLOCK)
         return flock_file(c->s, h, in->lk.type, ret_early);
-    return lock_posix(c->s, h->node, in->owner,
-                      (struct range){in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type}, ret_early);
+    l = (struct held_lock){h->node, in->owner, in->lk.start, MIN(in->lk.end, (uint64_t)INT64_MAX), in->lk.type, in->lk.pid,
+                           h->fh};
+    return lock_posix(c->s, &l, ret_early);
 }
 
 static int set_lock(struct call *c, bool waits)

@@ -21,7 +21,11 @@
 
 #include "share/share_impl.h"
 
-enum { RECORD_HANDLES = 1, RECORD_ROOT, RECORD_NODE, RECORD_HANDLE, RECORD_FLOCK, RECORD_LOCK, RECORD_MAPPING };
+enum {
+    RECORD_HANDLES = 1, RECORD_ROOT, RECORD_NODE, RECORD_HANDLE, RECORD_FLOCK,
+    RECORD_LOCK, /* as it was saved at first: up to fh */
+    RECORD_MAPPING, RECORD_LOCK_BY
+};
 
 enum { NODE_HAS_BIRTH = 1, NODE_LOCKED = 2 }; /* the second: what belief_is_over_locked() says */
 
@@ -43,6 +47,8 @@ struct saved_handle {
 struct saved_lock {
     uint32_t kind, type;
     uint64_t node, owner, start, end;
+    uint64_t fh;
+    uint32_t pid, unused;
 };
 
 struct saved_mapping {
@@ -52,7 +58,7 @@ struct saved_mapping {
 };
 
 _Static_assert(sizeof(struct saved_node) == 80 && sizeof(struct saved_handle) == 24 &&
-                   sizeof(struct saved_lock) == 40 && sizeof(struct saved_mapping) == 32,
+                   sizeof(struct saved_lock) == 56 && sizeof(struct saved_mapping) == 32,
                "no padding");
 
 /* ---- Saving --------------------------------------------------------------------------------- */
@@ -166,8 +172,8 @@ static void save_flock(struct saver *w, const struct handle *h)
 static void save_lock(void *arg, const struct held_lock *l)
 {
     struct saver *w = arg;
-    const struct saved_lock r = {.kind = RECORD_LOCK, .type = l->type, .node = l->node->id, .owner = l->owner,
-                                 .start = l->start, .end = l->end};
+    const struct saved_lock r = {.kind = RECORD_LOCK_BY, .type = l->type, .node = l->node->id, .owner = l->owner,
+                                 .start = l->start, .end = l->end, .fh = l->fh, .pid = l->pid};
 
     save_node(w, l->node);
     put(w, &r, sizeof(r));
@@ -358,7 +364,7 @@ static bool may_have(const struct node *n, int flags)
 static void load_handle(struct loader *l, const struct saved_handle *r)
 {
     struct node *n = node_get(l->s, r->node);
-    int flags = (int)r->flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC), fd;
+    int flags = (int)r->flags & (O_ACCMODE | O_SYNC | O_DSYNC), fd;
     bool is_dir = n && n->type == S_IFDIR;
 
     if (n && may_have(n, flags)) {
@@ -385,15 +391,15 @@ static void load_flock(struct loader *l, const struct saved_handle *r)
 }
 
 /* One of a file that is not open any more would never be given up. */
-static bool load_lock(struct loader *l)
+static bool load_lock(struct loader *l, size_t len)
 {
+    struct saved_lock r = {.fh = 0};
     struct held_lock held;
-    struct saved_lock r;
     struct handle *h;
 
-    if (!take(l, &r, sizeof(r)))
+    if (!take(l, &r, len))
         return false;
-    held = (struct held_lock){node_get(l->s, r.node), r.owner, r.start, r.end, r.type};
+    held = (struct held_lock){node_get(l->s, r.node), r.owner, r.start, r.end, r.type, r.pid, r.fh};
     h = held.node && held.node->type == S_IFREG ? handle_of(l->s, held.node) : NULL;
     if (h && lock_again(l->s, &held) < 0) {
         locks_drop(l->s, held.node, NULL);
@@ -435,8 +441,8 @@ static bool next_record(struct loader *l)
         pthread_mutex_unlock(&l->s->lock);
         return ok;
     }
-    if (kind == RECORD_LOCK)
-        return load_lock(l);
+    if (kind == RECORD_LOCK || kind == RECORD_LOCK_BY)
+        return load_lock(l, kind == RECORD_LOCK ? offsetof(struct saved_lock, fh) : sizeof(struct saved_lock));
     if (kind == RECORD_MAPPING)
         return load_mapping(l);
     if (!take(l, &h, sizeof(h)))

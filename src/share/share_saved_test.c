@@ -255,8 +255,10 @@ START_TEST(locks_are_taken_again)
     ck_assert(is_free(&f, "posix", 20) && !is_free(&f, "posix", 1000));
     fd = open(fx_path(&f, "whole"), O_RDWR);
     ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), -1);
-    ck_assert_int_eq(lock(&f, fh, 7, F_UNLCK, 0, INT64_MAX, 0), 0); /* they are that owner's */
-    ck_assert(is_free(&f, "posix", 10) && is_free(&f, "posix", 1000));
+    ck_assert_int_eq(lock(&f, fh, 7, F_UNLCK, 0, 19, 0), 0); /* they are that owner's */
+    ck_assert(is_free(&f, "posix", 10) && !is_free(&f, "posix", 1000));
+    ck_assert_int_eq(fx_release(&f, fh), 0); /* and that file's */
+    ck_assert(is_free(&f, "posix", 1000));
     ck_assert_int_eq(lock(&f, other_fh, 8, F_UNLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
     ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
     close(fd);
