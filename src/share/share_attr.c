@@ -52,7 +52,7 @@ void fill_attr(const struct share *s, const struct root *root, const struct stat
 
 void fill_entry(struct share *s, struct node *n, struct statx *view, struct fuse_entry_out *ret)
 {
-    *ret = (struct fuse_entry_out){.nodeid = n->id, .entry_valid = belief_in_names(s),
+    *ret = (struct fuse_entry_out){.nodeid = n->id, .entry_valid = belief_in_name_of(s, n),
                                    .attr_valid = belief_told(s, n, view)};
     fill_attr(s, n->root, view, &ret->attr);
 }
@@ -205,11 +205,11 @@ int op_lookup(struct call *c)
             node_fd_put(s, parent);
         }
     }
-    node_put(s, parent);
-    if (r == -ENOENT && s->caching != SHARE_CACHE_NEVER) {
-        e = (struct fuse_entry_out){.entry_valid = belief_in_names(s)}; /* the guest may remember that, too */
+    if (r == -ENOENT && belief_in_names(s, parent)) {
+        e = (struct fuse_entry_out){.entry_valid = belief_in_names(s, parent)}; /* the guest may remember that, too */
         r = 0;
     }
+    node_put(s, parent);
     return r < 0 ? r : call_put(c, 0, &e, sizeof(e));
 }
 

@@ -10,6 +10,8 @@
  *   later in it. It is not believed; and if it is still so when a lock is granted, the guest is told another time from then
  *   on, by a nanosecond, until there is a new one.
  *
+ * Names in the folder of a file that was locked are looked up anew each time, too: journals are beside what they are of.
+ *
  * The guest counts from when it has got the answer, by its own clock, which stands while it is paused. */
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -20,8 +22,10 @@
 
 #define AUTO_SECONDS   1u
 #define ALWAYS_SECONDS 86400u
+#define SHIFT_MAX      500000u /* of what is saved */
 #define OTHER_NS       1000000u /* more than times are ever shifted */
 #define ON_ITS_WAY_NS  (100 * NS_PER_MS)
+#define LOOKS_MAX      16u /* a guest that locks without a pause holds nobody up */
 #define TICK_NS        ((int64_t)30 * 1000 * 1000) /* longer than any of Linux' */
 #define SECONDS_NS     ((int64_t)2030 * 1000 * 1000) /* where times have only seconds, or only even ones */
 #define BELIEF_NS      ((uint64_t)1250 * 1000 * 1000) /* AUTO_SECONDS, and what the guest may be late */
@@ -54,11 +58,31 @@ static bool is_in_tick(const struct node *n, const struct statx *st)
     return age < tick && age > -tick;
 }
 
-uint32_t belief_in_names(const struct share *s)
+static uint32_t in_names_locked(const struct share *s, const struct node *folder)
 {
     static const uint32_t seconds[] = {[SHARE_CACHE_AUTO] = AUTO_SECONDS, [SHARE_CACHE_ALWAYS] = ALWAYS_SECONDS};
 
-    return seconds[s->caching];
+    return folder && folder->names_asked && s->caching == SHARE_CACHE_AUTO ? 0 : seconds[s->caching];
+}
+
+uint32_t belief_in_names(struct share *s, const struct node *folder)
+{
+    uint32_t seconds;
+
+    pthread_mutex_lock(&s->lock);
+    seconds = in_names_locked(s, folder);
+    pthread_mutex_unlock(&s->lock);
+    return seconds;
+}
+
+uint32_t belief_in_name_of(struct share *s, const struct node *n)
+{
+    uint32_t seconds;
+
+    pthread_mutex_lock(&s->lock);
+    seconds = in_names_locked(s, n->parent);
+    pthread_mutex_unlock(&s->lock);
+    return seconds;
 }
 
 /* The guest has not come to that time yet; 0: there is none. */
@@ -82,23 +106,15 @@ static void believe_locked(const struct share *s, struct node *n, const struct s
     n->believed_ns = now + BELIEF_NS;
 }
 
-uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
+static uint32_t tell_locked(const struct share *s, struct node *n, struct statx *st)
 {
-    uint32_t seconds = belief_in_names(s);
-    uint64_t now;
-    bool in_tick;
+    const bool in_tick = is_in_tick(n, st);
+    const uint32_t seconds = n->locked || in_tick || s->caching == SHARE_CACHE_NEVER ? 0 : AUTO_SECONDS;
+    const uint64_t now = clock_mono_ns();
 
-    if (s->caching == SHARE_CACHE_ALWAYS || n->type != S_IFREG)
-        return seconds;
-    in_tick = is_in_tick(n, st);
-    /* In one step with the look at n->locked: who locks comes before, or finds what was told. */
-    pthread_mutex_lock(&s->lock);
-    now = clock_mono_ns();
-    if (n->locked || in_tick)
-        seconds = 0;
     if (seconds)
         believe_locked(s, n, st, now);
-    if (!is_stamp_of(&n->told, st)) {
+    if (n->told.is && !is_stamp_of(&n->told, st)) {
         n->older_ns = n->told_ns;
         n->told_in_tick = false;
         n->shift_ns = 0;
@@ -107,6 +123,46 @@ uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
     n->told_ns = now;
     n->told_in_tick |= in_tick; /* what it has read since then may be older, also when the tick is over */
     shift(&st->stx_mtime, n->shift_ns);
+    return seconds;
+}
+
+/* What a change of contents changes. */
+static void look_again(struct share *s, struct node *n, struct statx *st)
+{
+    struct hold hold;
+    struct statx now;
+
+    if (!S_ISREG(st->stx_mode) || node_hold(s, n, &hold) < 0) /* a stand-in has none */
+        return;
+    if (!stat_fd(hold.fd, &now)) {
+        st->stx_size = now.stx_size;
+        st->stx_blocks = now.stx_blocks;
+        st->stx_mtime = now.stx_mtime;
+        st->stx_ctime = now.stx_ctime;
+    }
+    node_let_go(s, n, &hold);
+}
+
+/* What is told of a file that was locked was seen after all that was granted before: its kernel may take what is older
+ * for the answer to another process, which has a lock, and drop that one's. */
+uint32_t belief_told(struct share *s, struct node *n, struct statx *st)
+{
+    uint32_t seconds;
+    bool looked = false;
+    uint64_t grants = 0;
+
+    if (s->caching == SHARE_CACHE_ALWAYS || n->type != S_IFREG)
+        return s->caching == SHARE_CACHE_ALWAYS ? ALWAYS_SECONDS : s->caching == SHARE_CACHE_AUTO ? AUTO_SECONDS : 0;
+    /* In one step with the look at n->locked: who locks comes before, or finds what was told. */
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < LOOKS_MAX && n->locked && (!looked || n->grants != grants); i++) {
+        grants = n->grants;
+        pthread_mutex_unlock(&s->lock);
+        look_again(s, n, st);
+        looked = true;
+        pthread_mutex_lock(&s->lock);
+    }
+    seconds = tell_locked(s, n, st);
     pthread_mutex_unlock(&s->lock);
     return seconds;
 }
@@ -121,6 +177,7 @@ static void forget_locked(struct node *n)
  * the host wrote meanwhile would stay hidden for good: so it gets a time that the file has not, and asks anew. */
 uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st)
 {
+    uint32_t seconds = 0;
     bool hides;
 
     if (s->caching == SHARE_CACHE_ALWAYS || n->type != S_IFREG)
@@ -129,13 +186,14 @@ uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st
     hides = !is_stamp_of(&n->told, st);
     if (hides) {
         n->told.is = n->told_in_tick = false;
+        n->shift_ns = 0;
         forget_locked(n);
+        shift(&st->stx_mtime, OTHER_NS);
+    } else {
+        seconds = tell_locked(s, n, st);
     }
     pthread_mutex_unlock(&s->lock);
-    if (!hides)
-        return belief_told(s, n, st);
-    shift(&st->stx_mtime, OTHER_NS);
-    return 0;
+    return seconds;
 }
 
 void belief_ends(struct share *s, struct node *n)
@@ -147,10 +205,24 @@ void belief_ends(struct share *s, struct node *n)
     pthread_mutex_unlock(&s->lock);
 }
 
-void belief_restored_locked(struct node *n, bool over)
+uint32_t belief_saved_locked(const struct share *s, const struct node *n)
 {
-    n->locked = over;
-    n->believed_ns = !over; /* since share.resumed_ns, whatever it was told */
+    uint32_t saved = n->names_asked ? BELIEF_NAMES_ASKED : 0;
+
+    if (n->locked && !is_ahead_locked(s, n->believed_ns, clock_mono_ns()))
+        saved |= BELIEF_IS_OVER;
+    if (n->told_in_tick || n->shift_ns)
+        saved |= BELIEF_IN_TICK | MIN(n->shift_ns, SHIFT_MAX - 1) << BELIEF_SHIFT;
+    return saved;
+}
+
+void belief_restored_locked(struct node *n, uint32_t saved)
+{
+    n->names_asked = saved & BELIEF_NAMES_ASKED;
+    n->locked = saved & BELIEF_IS_OVER;
+    n->believed_ns = !n->locked; /* since share.resumed_ns, whatever it was told */
+    if (saved & BELIEF_IN_TICK)
+        n->shift_ns = MIN((saved >> BELIEF_SHIFT) + 1, SHIFT_MAX); /* a time that it has not been told */
 }
 
 void belief_resumes(struct share *s)
@@ -160,15 +232,12 @@ void belief_resumes(struct share *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-bool belief_is_over_locked(const struct share *s, const struct node *n)
-{
-    return n->locked && !is_ahead_locked(s, n->believed_ns, clock_mono_ns());
-}
-
 void belief_locked(struct share *s, struct node *n)
 {
     pthread_mutex_lock(&s->lock);
     n->locked = true;
+    if (n->parent)
+        n->parent->names_asked = true;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -209,6 +278,7 @@ bool belief_misleads(struct share *s, struct node *n, int fd)
         n->told_in_tick = false; /* until that is told */
         n->shift_ns++;
     }
+    n->grants += !misleads;
     pthread_mutex_unlock(&s->lock);
     return misleads;
 }

@@ -81,7 +81,7 @@ static uint64_t seconds_of(struct fx *f, uint32_t opcode, uint64_t node, const v
         return ((struct fuse_attr_out *)fx_answer(f))->attr_valid;
     if (opcode == FUSE_STATX)
         return ((struct fuse_statx_out *)fx_answer(f))->attr_valid;
-    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(f))->entry_valid, 1);
+    ck_assert_uint_eq(((struct fuse_entry_out *)fx_answer(f))->entry_valid, ((struct fuse_entry_out *)fx_answer(f))->attr_valid);
     return ((struct fuse_entry_out *)fx_answer(f))->attr_valid;
 }
 
@@ -471,6 +471,98 @@ START_TEST(times_of_hosts_without_ticks_are_told_as_they_are)
 }
 END_TEST
 
+/* A thread looked at the file, and tells what it saw when others have written and a lock has been granted. */
+START_TEST(what_was_seen_before_a_lock_was_granted_is_not_told_after)
+{
+    struct statx seen;
+    uint64_t node, fh;
+    struct node *n;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
+    ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0);
+    n = node_get(f.s, node);
+    ck_assert_int_eq(statx(AT_FDCWD, fx_path(&f, "a"), 0, STATX_BASIC_STATS, &seen), 0);
+    host_changes(&f, "a");
+    time_passes(&f, node);
+    ck_assert_int_eq(lock_all(&f, fh, F_WRLCK), 0);
+    ck_assert_uint_eq(belief_told(f.s, n, &seen), 0);
+    ck_assert_uint_eq(seen.stx_size, strlen("other"));
+    ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
+    node_put(f.s, n);
+    fx_close(&f);
+}
+END_TEST
+
+START_TEST(a_restored_guest_is_told_another_time_of_what_may_have_changed_in_a_tick)
+{
+    uint64_t node, fh;
+    struct node *n;
+    uint32_t saved;
+    struct fx f;
+
+    open_without_threads(&f);
+    node = known_file(&f, "a", &fh);
+    f.s->root[0]->tick_ns = INT64_C(3600000000000);
+    n = node_get(f.s, node);
+    ck_assert_uint_eq(belief_saved_locked(f.s, n) & BELIEF_IN_TICK, 0); /* it is old */
+    host_changes(&f, "a");
+    for (uint32_t k = 0; k < 3; k++) {
+        ck_assert_uint_eq(told_earlier(&f, "a", node), k);
+        saved = belief_saved_locked(f.s, n);
+        ck_assert_uint_ne(saved & BELIEF_IN_TICK, 0);
+        host_changes_in_tick(&f, "a");
+        *n = (struct node){.id = n->id, .key = n->key, .has_birth = n->has_birth, .type = n->type, .root = n->root,
+                           .next_by_key = n->next_by_key, .next_by_id = n->next_by_id, .lookups = n->lookups,
+                           .refs = n->refs, .parent = n->parent, .name = n->name, .fd = n->fd, .lru = n->lru,
+                           .handles = n->handles};
+        belief_restored_locked(n, saved);
+    }
+    f.s->root[0]->tick_ns = 0;
+    host_changes(&f, "a");
+    ck_assert_uint_eq(told_earlier(&f, "a", node), 3); /* the first time that it hears of it: any other is as good */
+    host_changes(&f, "a");
+    ck_assert_uint_eq(told_earlier(&f, "a", node), 0);
+    node_put(f.s, n);
+    fx_close(&f);
+}
+END_TEST
+
+/* For how long the guest may believe that there is that name, or, with -ENOENT, that there is none: not at all. */
+static int64_t believes_in(struct fx *f, uint64_t folder, const char *name)
+{
+    int r = fx_ask(f, FUSE_LOOKUP, folder, NULL, 0, name, NULL);
+
+    return r < 0 ? r : (int64_t)((struct fuse_entry_out *)fx_answer(f))->entry_valid;
+}
+
+START_TEST(beside_a_file_that_was_locked_no_name_is_believed)
+{
+    uint64_t dir, other, node, fh;
+    struct fx f;
+
+    open_without_threads(&f);
+    ck_assert_int_eq(fx_mkdir(&f, 1, "dir", 0755, &dir), 0);
+    ck_assert_int_eq(fx_mkdir(&f, 1, "other", 0755, &other), 0);
+    ck_assert_int_eq(fx_create(&f, dir, "base", O_RDWR, 0644, &node, &fh), 0);
+    fx_host_write(&f, "dir/beside", "");
+    ck_assert_int_eq(believes_in(&f, dir, "beside"), 1);
+    ck_assert_int_eq(believes_in(&f, dir, "journal"), 1); /* that there is none */
+    ck_assert_int_eq(lock_all(&f, fh, F_UNLCK), 0);       /* as a close() does */
+    ck_assert_int_eq(believes_in(&f, dir, "journal"), 1);
+    ck_assert_int_eq(lock_all(&f, fh, F_RDLCK), 0);
+    ck_assert_int_eq(believes_in(&f, dir, "beside"), 0);
+    ck_assert_int_eq(believes_in(&f, dir, "journal"), -ENOENT);
+    fx_host_write(&f, "dir/journal", "");
+    ck_assert_int_eq(believes_in(&f, dir, "journal"), 0);
+    ck_assert_int_eq(believes_in(&f, other, "journal"), 1);
+    ck_assert_int_eq(believes_in(&f, 1, "dir"), 1);
+    fx_close(&f);
+}
+END_TEST
+
 /* ---- With threads --------------------------------------------------------------------------- */
 
 struct asked {
@@ -588,6 +680,9 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, a_change_of_attributes_does_not_hide_what_the_host_wrote);
     UNIT_TEST(s, changes_within_a_tick_are_told_apart_where_a_lock_is_between_them);
     UNIT_TEST(s, times_of_hosts_without_ticks_are_told_as_they_are);
+    UNIT_TEST(s, what_was_seen_before_a_lock_was_granted_is_not_told_after);
+    UNIT_TEST(s, a_restored_guest_is_told_another_time_of_what_may_have_changed_in_a_tick);
+    UNIT_TEST(s, beside_a_file_that_was_locked_no_name_is_believed);
     UNIT_TEST(s, who_is_too_early_waits_until_the_guest_asks_again);
     UNIT_TEST(s, who_is_too_early_is_asked_like_others);
 }

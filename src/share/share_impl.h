@@ -114,6 +114,8 @@ struct node {
     uint64_t early_ns;   /* since when no lock was granted because of these; 0: none waits for that */
     bool told_in_tick;   /* it may have changed since, and have the same time */
     uint32_t shift_ns;   /* by which that time is told earlier */
+    uint64_t grants;     /* of locks: what was seen before one may be old */
+    bool names_asked;    /* a folder: of the names in it the guest believes nothing */
     struct stamp believed; /* what it was told last of what it may believe, */
     uint64_t believed_ns;  /* until clock_mono_ns() is that; 0: it does not */
     uint64_t mixed_ns;     /* until then it may believe something else instead, which it was told before */
@@ -405,9 +407,11 @@ void share_files_load(struct share *s);
 
 /* For how long can a file change on such a file system (statfs()) and have the same time? 0: not at all. */
 int64_t belief_tick_ns(uint64_t magic);
-/* For how many seconds it may believe in names, and that there are none. */
-uint32_t belief_in_names(const struct share *s);
-/* It is about to be told st of n, whose time may be changed: for how many seconds it may believe that. */
+/* For how many seconds it may believe in names in that folder (NULL: that of folders), and that there are none. */
+uint32_t belief_in_names(struct share *s, const struct node *folder);
+/* The same of n's name. */
+uint32_t belief_in_name_of(struct share *s, const struct node *n);
+/* It is about to be told st of n, whose times and size may be changed: for how many seconds it may believe that. */
 uint32_t belief_told(struct share *s, struct node *n, struct statx *st);
 /* The same of an answer to a change of n's attributes, where st is changed so that the guest misses nothing. */
 uint32_t belief_told_of_change(struct share *s, struct node *n, struct statx *st);
@@ -417,10 +421,15 @@ void belief_ends(struct share *s, struct node *n);
 void belief_locked(struct share *s, struct node *n);
 /* Has it a lock on n, which is open as fd, and still believes what is not so any more? Else it will see what is there. */
 bool belief_misleads(struct share *s, struct node *n, int fd);
-/* For share_saved.c: it believes nothing of n, and that is to stay so. */
-bool belief_is_over_locked(const struct share *s, const struct node *n);
-/* n is a restored guest's, of which that was so. */
-void belief_restored_locked(struct node *n, bool over);
+/* For share_saved.c: what of that is to be so in a restored guest, too: flags, and as much of them as there is. */
+enum {
+    BELIEF_IS_OVER = 2,     /* it believes nothing of n */
+    BELIEF_NAMES_ASKED = 4, /* nor of names in it */
+    BELIEF_IN_TICK = 8,     /* what it was told may be of a file that has changed since */
+    BELIEF_SHIFT = 8,       /* by so many bits: the time that it was told, in the rest */
+};
+uint32_t belief_saved_locked(const struct share *s, const struct node *n);
+void belief_restored_locked(struct node *n, uint32_t saved);
 /* It goes on after a pause, in which its clock stood. */
 void belief_resumes(struct share *s);
 

@@ -27,7 +27,7 @@ enum {
     RECORD_MAPPING, RECORD_LOCK_BY
 };
 
-enum { NODE_HAS_BIRTH = 1, NODE_LOCKED = 2 }; /* the second: what belief_is_over_locked() says */
+enum { NODE_HAS_BIRTH = 1 }; /* and what belief_saved_locked() says */
 
 /* Little-endian, as all that is saved; name_len bytes follow a node. */
 struct saved_node {
@@ -114,7 +114,7 @@ static void put_node(struct saver *w, struct node *n)
         .parent = n->parent ? n->parent->id : 0, .lookups = n->lookups, .ino = k->ino, .mount = k->mount,
         .born_sec = k->born_sec, .born_nsec = k->born_nsec, .dev_major = k->dev_major,
         .dev_minor = k->dev_minor, .type = n->type, .root = root_index(w->s, n->root),
-        .flags = (n->has_birth ? NODE_HAS_BIRTH : 0) | (belief_is_over_locked(w->s, n) ? NODE_LOCKED : 0)};
+        .flags = (n->has_birth ? NODE_HAS_BIRTH : 0) | belief_saved_locked(w->s, n)};
 
     put(w, &r, sizeof(r));
     put(w, name, r.name_len);
@@ -295,7 +295,7 @@ static void load_root(struct loader *l, const struct saved_node *r, const char *
     node_renumber_locked(s, n, r->id);
     n->lookups = r->lookups;
     n->refs += n->lookups > 0;
-    belief_restored_locked(n, r->flags & NODE_LOCKED);
+    belief_restored_locked(n, r->flags);
     l->root[r->root] = (struct saved_root){true, r->mount, r->dev_major, r->dev_minor};
 }
 
@@ -329,7 +329,7 @@ static void load_node(struct loader *l, const struct saved_node *r, const char *
         return;
     n->lookups = r->lookups;
     n->refs += n->lookups > 0;
-    belief_restored_locked(n, r->flags & NODE_LOCKED);
+    belief_restored_locked(n, r->flags);
     if (!hold(l, n)) {
         n->refs++;
         node_put_locked(l->s, n);
