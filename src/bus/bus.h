@@ -52,8 +52,12 @@ struct bus_range {
     /* Ports: writes to so many of the first may come late, before the next access to anything at
      * the latest: they do nothing that is seen otherwise. */
     uint8_t late_len;
+    /* Guests wait by reading it over and over, such as a clock: now and then other threads get the CPU, which
+     * may be those that do what is waited for. */
+    bool polled;
     /* The bus's. */
     struct bus_bell *bells; /* under dev->lock */
+    uint32_t reads;         /* under dev->lock; if it is polled */
     enum bus_space_kind space;
     bool added;
 };
@@ -63,13 +67,17 @@ struct bus_space {
     unsigned count, capacity;
 };
 
+/* After so many reads of a polled range, some 25 us of our software CPU's, other threads get the CPU. */
+#define BUS_READS_PER_WAY 256u
+
 /* Of the whole machine; read at any time. */
 /* More than any kernel asks where nothing is while it looks for devices. */
 #define BUS_UNCLAIMED_TOO_MANY 1000000u
 
 #define BUS_COUNTERS(X)                                                                            \
     X(port_reads) X(port_writes) X(mmio_reads) X(mmio_writes)                                      \
-    X(unclaimed_reads) X(unclaimed_writes) /* one warning at BUS_UNCLAIMED_TOO_MANY */
+    X(unclaimed_reads) X(unclaimed_writes) /* one warning at BUS_UNCLAIMED_TOO_MANY */             \
+    X(gave_way) /* other threads got the CPU at a read of a polled range */
 
 struct bus_stats {
     BUS_COUNTERS(STATS_FIELD)

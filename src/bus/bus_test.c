@@ -268,6 +268,31 @@ START_TEST(messages_take_the_shortcut_there_is)
 }
 END_TEST
 
+START_TEST(who_polls_lets_others_run_now_and_then)
+{
+    struct fake_machine m;
+    struct dummy d, clock;
+
+    fake_machine_init(&m);
+    ck_assert_int_eq(make(&d, &m, BUS_PORT, 0x80, 4, 1, 4), 0);
+    ck_assert_int_eq(make(&clock, &m, BUS_PORT, 0x90, 4, 1, 4), 0);
+    clock.range.polled = true;
+    for (unsigned i = 0; i < 4 * BUS_READS_PER_WAY; i++)
+        fake_in(&m, 0x80, 4);
+    ck_assert_uint_eq(m.bus->stats.gave_way, 0);
+    for (unsigned i = 0; i < BUS_READS_PER_WAY - 1; i++)
+        fake_in(&m, 0x90, 4);
+    fake_out(&m, 0x90, 4, 0);
+    ck_assert_uint_eq(m.bus->stats.gave_way, 0);
+    fake_in(&m, 0x90, 4);
+    ck_assert_uint_eq(m.bus->stats.gave_way, 1);
+    for (unsigned i = 0; i < 3 * BUS_READS_PER_WAY; i++)
+        fake_in(&m, 0x90, 4);
+    ck_assert_uint_eq(m.bus->stats.gave_way, 4);
+    fake_machine_fini(&m);
+}
+END_TEST
+
 START_TEST(two_buses_know_nothing_of_each_other)
 {
     struct fake_machine m, n;
@@ -296,6 +321,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, lines_are_shared_by_or);
     UNIT_TEST(s, bells_follow_their_range);
     UNIT_TEST(s, messages_take_the_shortcut_there_is);
+    UNIT_TEST(s, who_polls_lets_others_run_now_and_then);
     UNIT_TEST(s, two_buses_know_nothing_of_each_other);
 }
 

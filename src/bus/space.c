@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/spin.h"
 #include "bus/bus.h"
 #include "bus/shortcut.h"
 #include "hv/hv_shortcut.h"
@@ -158,18 +159,35 @@ static uint64_t low_mask(unsigned size)
     return size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
 }
 
-static uint64_t read_piece(const struct piece *p)
+/* Firmware's disk drivers and delays read a clock until something has happened. On a busy host it happens no sooner than
+ * this thread has used up its time, if the thread that it waits for cannot have the CPU before. */
+static bool is_way_due_locked(struct bus_range *r)
+{
+    return r->polled && !(++r->reads % BUS_READS_PER_WAY);
+}
+
+static void give_way(struct bus *bus)
+{
+    count(&bus->stats.gave_way);
+    spin_pause();
+}
+
+static uint64_t read_piece(struct bus *bus, const struct piece *p)
 {
     struct bus_range *r = p->r;
     unsigned wide = MAX(p->size, (unsigned)r->min_size);
     uint64_t off = align_down(p->off, wide), v = UINT64_MAX;
+    bool way_is_due;
 
     if (!range_fits(off, wide, p->len))
         return v;
     device_lock(r->dev);
     if (r->read_locked)
         v = r->read_locked(r, off, wide);
+    way_is_due = is_way_due_locked(r);
     device_unlock(r->dev);
+    if (way_is_due)
+        give_way(bus);
     return v >> (8 * (p->off - off));
 }
 
@@ -184,7 +202,7 @@ static uint64_t space_read(struct bus *bus, enum bus_space_kind space, uint64_t 
 
         n = p.size;
         if (p.r)
-            v = read_piece(&p);
+            v = read_piece(bus, &p);
         else if (done == 0)
             count_unclaimed(&bus->stats.unclaimed_reads, space, addr, "read");
         value |= (v & low_mask(n)) << (8 * done);

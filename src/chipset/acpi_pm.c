@@ -389,7 +389,7 @@ int acpi_pm_create(struct bus *bus, struct loop *loop, const struct chipset_requ
         return r;
     }
     irq_line_init(&pm->sci, bus, ACPI_SCI_GSI);
-    pm->range = (struct bus_range){.dev = &pm->dev, .len = ACPI_PM_LEN, .max_size = 4,
+    pm->range = (struct bus_range){.dev = &pm->dev, .len = ACPI_PM_LEN, .max_size = 4, .polled = true,
                                    .read_locked = pm_read, .write_locked = pm_write};
     pm->smi_range = (struct bus_range){.dev = &pm->dev, .base = ACPI_SMI_PORT, .len = 2,
                                        .max_size = 1, .read_locked = smi_read,
