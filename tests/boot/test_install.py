@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, SLOWER, VZ
+from conftest import ROOT, VZ
 
 pytestmark = pytest.mark.skipif("VZ_LONG" not in os.environ, reason="takes many minutes and the network: VZ_LONG=1")
 
@@ -18,8 +18,9 @@ KERNEL = "linux-image-6.12-amd64"  # the live system has Debian 12's own, 6.1
 @pytest.mark.parametrize("disk,disc", [("disk", "cdrom"), ("nvme", "usb-disk"), ("usb-disk", "cdrom")])
 def test_debian_is_installed_and_starts(disk, disc):
     wish = {"DISK": disk, "DISC": disc, "UPDATE": KERNEL}
+    # It has limits of its own, which heed how busy the host is.
     r = subprocess.run([f"{ROOT}/scripts/demo-install", VZ], env={**os.environ, **wish}, text=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=7200 * SLOWER)
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if r.returncode == 3:
         pytest.skip(r.stderr.strip().rsplit("\n", 1)[-1])
     assert r.returncode == 0, r

@@ -44,7 +44,8 @@ const struct opt run_options[] = {
      "a directory of this host is the guest's root: no disk is needed",
      "It is shared (docs/shares.md), with map=root unless something else is said. With ro nothing is written to it: what the guest "
      "writes is kept in its memory, or in the directory of changes. Kernel: the newest /boot/vmlinuz-VERSION of the directory, or "
-     "--kernel, with its modules from the directory, from lib/modules beside the kernel's folder, or this host's. A root without an init, as "
+     "--kernel, with its modules from the directory, from lib/modules beside the kernel's folder, or this host's. It needs virtiofs, of "
+     "its own or as a module: without, the console says so, and the status is 3 (125 with a command). A root without an init, as "
      "images of containers are, gets a shell, or what stands behind --; the agent is brought along.", 1},
     {"vnc", 0, OPT_MAYBE, "[HOST:]PORT", "Devices",
      "show the machine's display to VNC clients and browsers (default 127.0.0.1, from port 5900 on)",
