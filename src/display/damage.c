@@ -16,11 +16,6 @@ static uint64_t area(const struct display_rect *r)
     return (uint64_t)r->width * r->height;
 }
 
-static bool holds(const struct display_rect *a, const struct display_rect *b)
-{
-    return a->x <= b->x && a->y <= b->y && right(b) <= right(a) && bottom(b) <= bottom(a);
-}
-
 static struct display_rect joined(const struct display_rect *a, const struct display_rect *b)
 {
     struct display_rect r = {.x = MIN(a->x, b->x), .y = MIN(a->y, b->y)};
@@ -49,15 +44,26 @@ bool display_rect_fits(const struct display_rect *r, uint32_t width, uint32_t he
     return r->width && r->height && right(r) <= width && bottom(r) <= height;
 }
 
-static void forget_those_inside(struct damage *d, const struct display_rect *rect)
+/* Is the rectangle around both no more than they are, one by one? */
+static bool are_one(const struct display_rect *a, const struct display_rect *b)
 {
-    unsigned kept = 0;
+    struct display_rect j = joined(a, b);
 
-    for (unsigned i = 0; i < d->count; i++) {
-        if (!holds(rect, &d->rect[i]))
-            d->rect[kept++] = d->rect[i];
+    return area(&j) <= area(a) + area(b);
+}
+
+/* What is one with *r is taken into it. */
+static void take_in(struct damage *d, struct display_rect *r)
+{
+    for (unsigned i = 0; i < d->count;) {
+        if (!are_one(&d->rect[i], r)) {
+            i++;
+            continue;
+        }
+        *r = joined(&d->rect[i], r);
+        d->rect[i] = d->rect[--d->count];
+        i = 0;
     }
-    d->count = kept;
 }
 
 /* The one that grows least when rect is joined to it. */
@@ -83,12 +89,10 @@ void damage_add(struct damage *d, const struct display_rect *rect)
 
     if (!r.width || !r.height)
         return;
-    for (unsigned i = 0; i < d->count; i++) {
-        if (holds(&d->rect[i], &r))
-            return;
-    }
-    if (d->count == DAMAGE_RECTS_MAX)
+    take_in(d, &r);
+    if (d->count == DAMAGE_RECTS_MAX) {
         r = joined(&d->rect[cheapest(d, &r)], &r);
-    forget_those_inside(d, &r);
+        take_in(d, &r);
+    }
     d->rect[d->count++] = r;
 }

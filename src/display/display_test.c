@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "display/pixel_format.h"
+#include "display/renewal.h"
 #include "unit.h"
 
 #define PAGE 4096u
@@ -82,6 +82,66 @@ START_TEST(damage_inside_other_damage_is_one)
     ck_assert_uint_eq(d.count, 2);
     damage_add(&d, &(struct display_rect){0, 0, 200, 50});
     ck_assert_uint_eq(d.count, 1);
+}
+END_TEST
+
+START_TEST(damage_beside_other_damage_is_one)
+{
+    struct damage d = {0};
+
+    damage_add(&d, &(struct display_rect){0, 0, 64, 64});
+    damage_add(&d, &(struct display_rect){128, 0, 64, 64});
+    damage_add(&d, &(struct display_rect){0, 64, 192, 64});
+    ck_assert_uint_eq(d.count, 3);
+    damage_add(&d, &(struct display_rect){64, 0, 64, 64}); /* by which all four are */
+    ck_assert_uint_eq(d.count, 1);
+    ck_assert_uint_eq(d.rect[0].width, 192);
+    ck_assert_uint_eq(d.rect[0].height, 128);
+}
+END_TEST
+
+/* ---- Pictures over others ------------------------------------------------------------------- */
+
+#define RENEWED_WIDTH 300u
+
+static bool in_damage(const struct damage *d, uint32_t x, uint32_t y)
+{
+    for (unsigned i = 0; i < d->count; i++) {
+        const struct display_rect *r = &d->rect[i];
+
+        if (x >= r->x && x < r->x + r->width && y >= r->y && y < r->y + r->height)
+            return true;
+    }
+    return false;
+}
+
+/* Every byte of a pixel counts, wherever it lies, in every order, and whatever pieces it comes in. */
+START_TEST(what_differs_is_exchanged_and_told)
+{
+    static uint32_t from[RENEWED_WIDTH], to[RENEWED_WIDTH], expected[RENEWED_WIDTH];
+
+    for (enum pixel_order order = PIXEL_BGRA; order <= PIXEL_ABGR; order++) {
+        for (uint32_t at = 0; at < RENEWED_WIDTH; at++) {
+            const uint32_t x = at % 90, cut = at * 7 % RENEWED_WIDTH;
+            struct renewal n = {0};
+            struct damage d = {0};
+
+            pixels_copy((uint8_t *)to, (const uint8_t *)from, RENEWED_WIDTH, order);
+            from[at] ^= UINT32_C(1) << (at * 5 % 32);
+            pixels_copy((uint8_t *)expected, (const uint8_t *)from, RENEWED_WIDTH, order);
+            renewal_put(&n, x, (uint8_t *)to, (const uint8_t *)from, cut, order);
+            renewal_put(&n, x + cut, (uint8_t *)(to + cut), (const uint8_t *)(from + cut), RENEWED_WIDTH - cut, order);
+            ck_assert_mem_eq(to, expected, sizeof(to));
+            renewal_end(&n, &(struct display_rect){x, 9, RENEWED_WIDTH, 1}, &d);
+            ck_assert_uint_eq(d.count, 1);
+            ck_assert(in_damage(&d, x + at, 9));
+            ck_assert_uint_le(d.rect[0].width, RENEWAL_TILE);
+            renewal_put(&n, x, (uint8_t *)to, (const uint8_t *)from, RENEWED_WIDTH, order);
+            d.count = 0;
+            renewal_end(&n, &(struct display_rect){x, 9, RENEWED_WIDTH, 1}, &d);
+            ck_assert_uint_eq(d.count, 0);
+        }
+    }
 }
 END_TEST
 
@@ -365,6 +425,8 @@ static void add_tests(Suite *s)
 {
     UNIT_TEST(s, damage_is_never_less_than_what_changed);
     UNIT_TEST(s, damage_inside_other_damage_is_one);
+    UNIT_TEST(s, damage_beside_other_damage_is_one);
+    UNIT_TEST(s, what_differs_is_exchanged_and_told);
     UNIT_TEST(s, rectangles_do_not_wrap);
     UNIT_TEST(s, pixels_of_every_order_become_ours);
     UNIT_TEST(s, memory_is_bounded_and_used_again);

@@ -16,4 +16,7 @@ struct pixel_format {
 /* count pixels; dst and src do not overlap, and may have any alignment. */
 void pixels_copy(uint8_t *dst, const uint8_t *src, size_t count, enum pixel_order order);
 
+/* Would pixels_copy() change what lies at dst? */
+bool pixels_differ(const uint8_t *dst, const uint8_t *src, size_t count, enum pixel_order order);
+
 #endif

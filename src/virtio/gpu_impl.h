@@ -7,7 +7,7 @@
 #include <linux/virtio_gpu.h>
 #include <stdatomic.h>
 
-#include "display/pixel_format.h"
+#include "display/renewal.h"
 #include "virtio/virtio_gpu.h"
 
 /* What is not copying takes as long as copying so many bytes: a command, and a piece of memory that is found. */
@@ -44,7 +44,8 @@ struct gpu_scanout {
     bool fresh;             /* the frame has not been shown yet */
     bool stale;             /* the frame is yet to be copied as a whole, and shown: when it is flushed, or looked at */
     struct damage owed;     /* of the frame: flushed, and not copied yet, since no viewer waits */
-    uint64_t due_ns;        /* a viewer waits for it, and has it by then; 0: none does */
+    uint64_t due_ns;        /* a viewer waits for it, and has it by then; 0: none does, nor is it resting */
+    bool resting;           /* until due_ns it is not looked whether what was flushed differs */
     struct display_cursor cursor;
     uint32_t cursor_resource;
 };
@@ -84,11 +85,20 @@ void gpu_resources_clear(struct gpu *g);
 void gpu_copy_rows(struct gpu *g, const struct gpu_resource *r, uint64_t offset, uint64_t stride,
                    uint32_t width, uint32_t height, uint8_t *dst, size_t dst_stride,
                    enum pixel_order order);
+/* The same over what lies at dst: where that differs is added to ret. rect: of dst, in the scanout's pixels. */
+void gpu_renew_rows(struct gpu *g, const struct gpu_resource *r, uint64_t offset, uint64_t stride,
+                    const struct display_rect *rect, uint8_t *dst, size_t dst_stride, enum pixel_order order,
+                    struct damage *ret);
 /* Are those bytes there? */
 bool gpu_backing_holds(const struct gpu_resource *r, uint64_t offset, uint64_t stride, uint32_t width,
                        uint32_t height);
 uint32_t gpu_transfer(struct gpu *g, const struct virtio_gpu_transfer_to_host_2d *c);
 int gpu_resources_loaded(struct gpu *g, struct vz_error *err);
+
+/* ---- virtio_gpu.c: on the loop's thread, or with the machine still --------------------------- */
+
+/* Of one of the scanouts due_ns has changed. */
+void gpu_arm_late(struct gpu *g);
 
 /* ---- gpu_scanout.c -------------------------------------------------------------------------- */
 

@@ -268,9 +268,23 @@ static uint32_t entry_at(const struct gpu_resource *r, uint64_t at)
     return low;
 }
 
+/* Where pixels go. */
+struct target {
+    enum pixel_order order;
+    struct renewal *renewal; /* NULL: whatever is there is written over */
+};
+
+static void put(const struct target *t, uint32_t x, uint8_t *dst, const uint8_t *src, uint64_t count)
+{
+    if (t->renewal)
+        renewal_put(t->renewal, x, dst, src, count, t->order);
+    else
+        pixels_copy(dst, src, count, t->order);
+}
+
 /* A pixel that lies in two pieces, or more. */
-static void copy_split(const struct gpu_resource *r, uint32_t i, uint64_t at, uint8_t *dst,
-                       enum pixel_order order)
+static void copy_split(const struct gpu_resource *r, uint32_t i, uint64_t at, const struct target *t, uint32_t x,
+                       uint8_t *dst)
 {
     uint8_t pixel[4];
 
@@ -279,12 +293,12 @@ static void copy_split(const struct gpu_resource *r, uint32_t i, uint64_t at, ui
             i++;
         pixel[n] = r->entry[i].host[at - r->entry[i].at];
     }
-    pixels_copy(dst, pixel, 1, order);
+    put(t, x, dst, pixel, 1);
 }
 
-/* count pixels from byte at on. */
-static void copy_row(const struct gpu_resource *r, uint64_t at, uint64_t count, uint8_t *dst,
-                     enum pixel_order order)
+/* count pixels from byte at on; x: where the row begins in the picture, which matters to what is renewed alone. */
+static void copy_row(const struct gpu_resource *r, uint64_t at, uint64_t count, const struct target *t, uint32_t x,
+                     uint8_t *dst)
 {
     uint32_t i = entry_at(r, at);
 
@@ -293,15 +307,16 @@ static void copy_row(const struct gpu_resource *r, uint64_t at, uint64_t count, 
         uint64_t off = at - e->at, n = off < e->len ? MIN(count, (e->len - off) / 4) : 0;
 
         if (n) {
-            pixels_copy(dst, e->host + off, n, order);
+            put(t, x, dst, e->host + off, n);
         } else if (off < e->len) {
             n = 1;
-            copy_split(r, i, at, dst, order);
+            copy_split(r, i, at, t, x, dst);
         } else {
             i++;
             continue;
         }
         at += 4 * n;
+        x += (uint32_t)n;
         dst += 4 * n;
         count -= n;
     }
@@ -311,13 +326,32 @@ void gpu_copy_rows(struct gpu *g, const struct gpu_resource *r, uint64_t offset,
                    uint32_t width, uint32_t height, uint8_t *dst, size_t dst_stride,
                    enum pixel_order order)
 {
+    const struct target t = {.order = order};
+
     g->copied += (uint64_t)width * height * 4;
     if (stride == (uint64_t)width * 4 && dst_stride == stride) {
-        copy_row(r, offset, (uint64_t)width * height, dst, order);
+        copy_row(r, offset, (uint64_t)width * height, &t, 0, dst);
         return;
     }
     for (uint32_t y = 0; y < height; y++)
-        copy_row(r, offset + y * stride, width, dst + y * dst_stride, order);
+        copy_row(r, offset + y * stride, width, &t, 0, dst + y * dst_stride);
+}
+
+void gpu_renew_rows(struct gpu *g, const struct gpu_resource *r, uint64_t offset, uint64_t stride,
+                    const struct display_rect *rect, uint8_t *dst, size_t dst_stride, enum pixel_order order,
+                    struct damage *ret)
+{
+    struct renewal renewal = {0};
+    const struct target t = {.order = order, .renewal = &renewal};
+
+    g->copied += (uint64_t)rect->width * rect->height * 4;
+    for (uint32_t y = 0; y < rect->height; y += RENEWAL_TILE) {
+        const uint32_t height = MIN(RENEWAL_TILE, rect->height - y);
+
+        for (uint32_t n = y; n < y + height; n++)
+            copy_row(r, offset + n * stride, rect->width, &t, rect->x, dst + n * dst_stride);
+        renewal_end(&renewal, &(struct display_rect){rect->x, rect->y + y, rect->width, height}, ret);
+    }
 }
 
 /* [5.7.6.8: TRANSFER_TO_HOST_2D]. Of a blob nothing is transferred: it is read when it is flushed. */

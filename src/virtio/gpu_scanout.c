@@ -3,11 +3,12 @@
  *
  * A 2D resource's image is shown as it is. A blob has none: a scanout that shows one has a frame, into which
  * is copied what is flushed, while somebody looks, and as often as that takes it: a guest that flushes more often has
- * the pictures between dropped. */
+ * the pictures between dropped. What does not differ from the frame is not written, and no viewer is told of it. */
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "virtio/gpu_impl.h"
 
@@ -75,18 +76,41 @@ uint32_t gpu_set_scanout(struct gpu *g, const struct virtio_gpu_set_scanout *c)
 
 /* ---- Blobs ---------------------------------------------------------------------------------- */
 
-/* Copy part of what a scanout shows, in its own pixels, into its frame. */
-static void copy_part(struct gpu *g, struct gpu_scanout *s, const struct gpu_resource *r,
-                      const struct display_rect *part)
+#define REST_NS 16000000u /* a guest that flushes what has not changed is looked at no more often */
+
+/* Where a pixel of a scanout lies in the resource that it shows. */
+static uint64_t place(const struct gpu_scanout *s, uint32_t x, uint32_t y)
 {
-    uint64_t x = (uint64_t)s->rect.x + part->x, y = (uint64_t)s->rect.y + part->y;
+    return s->offset + ((uint64_t)s->rect.y + y) * s->stride + ((uint64_t)s->rect.x + x) * 4;
+}
+
+/* A frame that nobody has seen yet gets all of it. */
+static void fill(struct gpu *g, struct gpu_scanout *s)
+{
+    display_image_begin(s->frame);
+    gpu_copy_rows(g, gpu_find(g, s->resource), place(s, 0, 0), s->stride, s->rect.width, s->rect.height,
+                  display_image_pixels(s->frame), (size_t)s->rect.width * 4, gpu_format(s->format)->order);
+    display_image_end(s->frame);
+}
+
+/* Of the part of a frame that is owed, what differs. */
+static void renew(struct gpu *g, struct gpu_scanout *s, const struct display_rect *part, struct damage *differs)
+{
     size_t row = (size_t)s->rect.width * 4;
 
     display_image_begin(s->frame);
-    gpu_copy_rows(g, r, s->offset + y * s->stride + x * 4, s->stride, part->width, part->height,
-                  display_image_pixels(s->frame) + part->y * row + (size_t)part->x * 4, row,
-                  gpu_format(s->format)->order);
+    gpu_renew_rows(g, gpu_find(g, s->resource), place(s, part->x, part->y), s->stride, part,
+                   display_image_pixels(s->frame) + part->y * row + (size_t)part->x * 4, row,
+                   gpu_format(s->format)->order, differs);
     display_image_end(s->frame);
+}
+
+/* There was nothing new. What comes meanwhile is looked at when the timer says so. */
+static void rest(struct gpu *g, struct gpu_scanout *s)
+{
+    s->resting = true;
+    s->due_ns = clock_mono_ns() + REST_NS;
+    gpu_arm_late(g);
 }
 
 /* Copy what is owed, if a viewer waits. Else it would only be exchanged for something later: the display says when a
@@ -94,15 +118,18 @@ static void copy_part(struct gpu *g, struct gpu_scanout *s, const struct gpu_res
 static void settle(struct gpu *g, unsigned i, bool is_last)
 {
     struct gpu_scanout *s = &g->scanout[i];
+    struct damage differs = {0};
 
-    if (!s->owed.count || (!display_is_awaited(g->display, i) && !is_last))
+    if (!s->owed.count || ((s->resting || !display_is_awaited(g->display, i)) && !is_last))
         return;
-    for (unsigned n = 0; n < s->owed.count; n++) {
-        copy_part(g, s, gpu_find(g, s->resource), &s->owed.rect[n]);
-        display_damage(g->display, i, &s->owed.rect[n]);
-    }
+    for (unsigned n = 0; n < s->owed.count; n++)
+        renew(g, s, &s->owed.rect[n], &differs);
+    for (unsigned n = 0; n < differs.count; n++)
+        display_damage(g->display, i, &differs.rect[n]);
     s->owed.count = 0;
     s->due_ns = 0;
+    if (!differs.count && !is_last)
+        rest(g, s);
 }
 
 void gpu_scanouts_settle(struct gpu *g, bool is_last)
@@ -120,7 +147,7 @@ static void refresh(struct gpu *g, unsigned i)
     s->stale = !display_is_watched(g->display, i);
     s->owed.count = 0;
     if (!s->stale && s->fresh)
-        copy_part(g, s, gpu_find(g, s->resource), &all); /* before it is shown */
+        fill(g, s); /* before it is shown */
     else if (!s->stale)
         damage_add(&s->owed, &all);
     s->fresh = false;

@@ -68,27 +68,39 @@ static void on_taken(void *arg, unsigned scanout)
 }
 
 /* However often another scanout's viewer takes something, this one's does not wait for longer. */
+void gpu_arm_late(struct gpu *g)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (unsigned i = 0; i < g->scanouts; i++) {
+        if (g->scanout[i].due_ns)
+            first = MIN(first, g->scanout[i].due_ns);
+    }
+    if (first != UINT64_MAX)
+        loop_timer_arm(g->late, first);
+}
+
 static void wait_for_flush(void *arg)
 {
     struct gpu *g = arg;
     unsigned took = atomic_exchange(&g->took, 0);
-    uint64_t late = clock_mono_ns() + LATE_NS, first = late;
+    uint64_t late = clock_mono_ns() + LATE_NS;
 
     for (unsigned i = 0; i < g->scanouts; i++) {
         if (took >> i & 1)
             g->scanout[i].due_ns = late;
-        else if (g->scanout[i].due_ns)
-            first = MIN(first, g->scanout[i].due_ns);
     }
-    loop_timer_arm(g->late, first);
+    gpu_arm_late(g);
 }
 
 static void on_late(void *arg)
 {
     struct gpu *g = arg;
 
-    for (unsigned i = 0; i < g->scanouts; i++)
+    for (unsigned i = 0; i < g->scanouts; i++) {
         g->scanout[i].due_ns = 0;
+        g->scanout[i].resting = false;
+    }
     gpu_scanouts_settle(g, false);
 }
 

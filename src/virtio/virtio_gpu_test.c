@@ -446,6 +446,58 @@ START_TEST(a_guest_that_is_faster_than_its_viewers_has_pictures_dropped)
 }
 END_TEST
 
+/* What a guest says has changed is looked at: a viewer is told of the tiles that have, and of nothing else. */
+START_TEST(only_what_differs_is_told)
+{
+    const struct virtio_gpu_mem_entry e[2] = {{.addr = PIXELS, .length = 4096 + 2}, {.addr = PIXELS + 8192, .length = 28672}};
+    const struct virtio_gpu_rect all = {0, 0, 128, 64};
+    struct rig r;
+
+    begin(&r);
+    ck_assert_uint_eq(create_blob(&r, 1, 128 * 64 * 4, e, 2), OK);
+    ck_assert_uint_eq(SEND(&r, SET_SCANOUT_BLOB, set_scanout_blob, .r = all, .resource_id = 1, .width = 128, .height = 64,
+                           .format = 67, .strides = {512}), OK);
+    ck_assert(display_view_update(r.view, &r.update));
+    put_pixel(fv_at(&r.v, PIXELS + 512 + 4 * 80), 67, 0x123456);
+    ck_assert_uint_eq(flush(&r, 1, all), OK);
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(r.update.damage.count, 1);
+    ck_assert_uint_eq(r.update.damage.rect[0].x, 64);
+    ck_assert_uint_eq(r.update.damage.rect[0].width, 64);
+    ck_assert_uint_eq(seen(&r.update, 80, 1), 0x123456);
+    put_pixel(fv_at(&r.v, PIXELS + 4096), 67, 0x654321); /* which lies in both pieces */
+    memcpy(fv_at(&r.v, PIXELS + 8192), fv_at(&r.v, PIXELS + 4096 + 2), 2);
+    ck_assert_uint_eq(flush(&r, 1, all), OK);
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(r.update.damage.rect[0].x, 0);
+    ck_assert_uint_eq(seen(&r.update, 0, 8), 0x654321);
+    end(&r);
+}
+END_TEST
+
+/* Else a guest that flushes what is the same would have all of it compared each time. What comes meanwhile is seen later. */
+START_TEST(what_does_not_change_is_not_looked_at_again_and_again)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+    struct rig r;
+
+    begin(&r);
+    draw(&r, PIXELS, 256, 67, 64, 32);
+    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
+    check_picture(&r, 0, 0, 64, 32);
+    ck_assert_uint_eq(flush(&r, 1, whole), OK);
+    ck_assert(!display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(flush_pixel(&r, 1), pixel(0, 0));
+    ck_assert_uint_eq(flush_pixel(&r, 2), pixel(0, 0));
+    ck_assert(fake_loop_fire(r.v.m.loop));
+    ck_assert(display_view_update(r.view, &r.update));
+    ck_assert_uint_eq(seen(&r.update, 0, 0), 2);
+    ck_assert_uint_eq(flush_pixel(&r, 3), 3);
+    end(&r);
+}
+END_TEST
+
 static void on_quiet(void *arg)
 {
     *(bool *)arg = true;
@@ -885,6 +937,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, blobs_are_seen_when_they_are_flushed);
     UNIT_TEST(s, a_blob_that_nobody_sees_is_copied_for_who_comes);
     UNIT_TEST(s, a_guest_that_is_faster_than_its_viewers_has_pictures_dropped);
+    UNIT_TEST(s, only_what_differs_is_told);
+    UNIT_TEST(s, what_does_not_change_is_not_looked_at_again_and_again);
     UNIT_TEST(s, a_paused_guests_last_picture_is_seen);
     UNIT_TEST(s, a_viewer_of_another_scanout_holds_up_nobody);
     UNIT_TEST(s, blobs_do_not_reach_beyond_themselves);

@@ -344,11 +344,30 @@ static bool wants_picture(const struct client *c)
     return c->cl && c->cl->state == RFB_NORMAL;
 }
 
-/* When the client or the display has something, but not more often than a screen is drawn. A client that says more than
- * the machine hears has to wait. */
+/* Does it wait for a picture? Of one that does not, what changes meanwhile becomes one update. */
+static bool wants_update(const struct client *c)
+{
+    return wants_picture(c) && !libvnc.sraRgnEmpty(c->cl->requestedRegion);
+}
+
+/* How long there is nothing to do, if nobody says anything; -1: for good. */
+static int idle_ms(const struct client *c, bool retry, uint64_t next_ms)
+{
+    const uint64_t now = now_ms();
+
+    if (retry)
+        return RETRY_MS;
+    if (!wants_picture(c))
+        return WAIT_MS;
+    return c->asked || !wants_update(c) ? -1 : now < next_ms ? (int)(next_ms - now) : 0;
+}
+
+/* When the client or the display has something, and a picture not more often than a screen is drawn. A client that says
+ * more than the machine hears has to wait. */
 static void serve(struct client *c)
 {
     const uint64_t late = now_ms() + HANDSHAKE_MS;
+    uint64_t next_ms = 0; /* is the machine asked for a picture */
     struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN}, {.fd = c->channel.fd}};
     bool all_heard = true;
 
@@ -358,7 +377,7 @@ static void serve(struct client *c)
         p[1].fd = c->cl->sock;
         p[1].events = behind ? 0 : POLLIN;
         p[2].events = wants_picture(c) ? POLLIN : 0;
-        if (poll(p, 3, behind || !all_heard ? RETRY_MS : wants_picture(c) ? -1 : WAIT_MS) < 0 && errno != EINTR)
+        if (poll(p, 3, idle_ms(c, behind || !all_heard, next_ms)) < 0 && errno != EINTR)
             break;
         if (p[0].revents || (!wants_picture(c) && (!p[1].revents || now_ms() > late)))
             break;
@@ -369,9 +388,9 @@ static void serve(struct client *c)
         if (!behind)
             libvnc.rfbProcessEvents(c->screen, 0);
         all_heard = vnc_clipboard_serve(c->clipboard);
-        if (!c->asked) {
-            poll(p, 1, FRAME_MS);
+        if (!c->asked && wants_update(c) && now_ms() >= next_ms) {
             ask(c);
+            next_ms = now_ms() + FRAME_MS;
             all_heard = all_heard && c->asked;
         }
     }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include <rfb/rfb.h>
+#include <rfb/rfbregion.h>
 
 struct vz_error;
 
@@ -14,7 +15,7 @@ struct vz_error;
     X(rfbProcessEvents) X(rfbMarkRectAsModified) X(rfbNewFramebuffer) X(rfbSetCursor)              \
     X(rfbMakeMaskFromAlphaSource) X(rfbCheckPasswordByList) X(rfbCloseClient)                      \
     X(rfbClientConnectionGone) X(rfbLogEnable) X(rfbSendServerCutText) X(rfbSendServerCutTextUTF8)      \
-    X(rfbEncryptBytes)
+    X(rfbEncryptBytes) X(sraRgnEmpty)
 
 struct vnc_library {
 #define X(name) __typeof__(&name) name;
