@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "block/blk_filters.h"
-#include "block/rate_bucket.h"
+#include "base/rate_bucket.h"
 #include "loop/loop.h"
 
 struct blk_limit {

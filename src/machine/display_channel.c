@@ -14,9 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/given_fd.h"
 #include "base/pass_fd.h"
+#include "base/rate_bucket.h"
 #include "base/thread.h"
 #include "machine/channel_clipboard.h"
 #include "machine/channel_files.h"
@@ -24,6 +26,11 @@
 
 #define HELD_MAX 32u /* keys that one viewer holds; more than anybody has fingers */
 #define NO_DEVICE UINT32_MAX
+
+/* What a viewer may have the machine's thread do: twice what the fastest mouse says. Who says more is read later. */
+#define MESSAGES_PER_S  2000u
+#define MESSAGES_AT_ONCE 500u
+#define SIZES_NS (50 * NS_PER_MS) /* between two sizes that the guest is told; of those in between it gets the last */
 
 union message {
     uint32_t kind;
@@ -57,6 +64,10 @@ struct vz_display_channel {
     unsigned held_count;
     struct vz_channel_pointer last[2]; /* by relative: what is pressed, and where */
     bool touched;
+    struct rate_bucket rate; /* of messages */
+    struct vz_channel_size size; /* that is wanted, where sized */
+    bool sized;
+    uint64_t size_ns; /* when the guest may be told another one */
 };
 
 /* ---- To the viewer -------------------------------------------------------------------------- */
@@ -249,7 +260,8 @@ static int take(struct vz_display_channel *c, const union message *m, int fd)
         take_touches(c, &m->touches);
         break;
     case VZ_CHANNEL_SIZE:
-        (void)!vz_machine_reconfigure_display(c->machine, c->device, c->display, m->size.width, m->size.height, NULL);
+        c->size = m->size;
+        c->sized = true;
         break;
     case VZ_CHANNEL_NEXT_COPIED:
         channel_clipboard_next(c->clipboard, &m->next_copied);
@@ -285,6 +297,7 @@ static bool receive(struct vz_display_channel *c)
 
     if (n < 0)
         return n == -EAGAIN;
+    rate_bucket_take(&c->rate, 1);
     ok = (size_t)n >= sizeof(m.kind) && (size_t)n <= sizeof(m) && (size_t)n >= length_of(m.kind);
     if (ok)
         fd = take(c, &m, fd);
@@ -294,17 +307,45 @@ static bool receive(struct vz_display_channel *c)
 
 /* ---- Its life ------------------------------------------------------------------------------- */
 
+/* The size that the viewer wants, if it is time for that. */
+static void tell_size(struct vz_display_channel *c, uint64_t now_ns)
+{
+    if (!c->sized || now_ns < c->size_ns)
+        return;
+    c->sized = false;
+    c->size_ns = now_ns + SIZES_NS;
+    (void)!vz_machine_reconfigure_display(c->machine, c->device, c->display, c->size.width, c->size.height, NULL);
+}
+
+/* How long to wait at most, for poll(): until a size is told, or a message may be read again. *ret_reads: it may be now. */
+static int timeout_ms(struct vz_display_channel *c, uint64_t now_ns, bool *ret_reads)
+{
+    uint64_t when = rate_bucket_when(&c->rate, 1, now_ns), end = UINT64_MAX;
+
+    *ret_reads = when <= now_ns;
+    if (!*ret_reads)
+        end = when;
+    if (c->sized)
+        end = MIN(end, MAX(c->size_ns, now_ns));
+    return end == UINT64_MAX ? -1 : (int)((end - now_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
 static void *serve(void *arg)
 {
     struct vz_display_channel *c = arg;
     struct pollfd p[3] = {{.fd = c->stop_fd, .events = POLLIN}, {.fd = c->fd, .events = POLLIN},
                           {.fd = vz_display_view_fd(c->view)}};
-    bool goes_on = send_hello(c);
+    bool goes_on = send_hello(c), reads;
 
+    rate_bucket_init(&c->rate, MESSAGES_PER_S, MESSAGES_AT_ONCE, clock_mono_ns());
     while (goes_on) {
+        int limit_ms = timeout_ms(c, clock_mono_ns(), &reads);
+
+        p[1].fd = reads ? c->fd : -1;
         p[2].events = c->asked ? POLLIN : 0;
-        if (poll(p, 3, -1) < 0 && errno != EINTR)
+        if (poll(p, 3, limit_ms) < 0 && errno != EINTR)
             break;
+        tell_size(c, clock_mono_ns());
         goes_on = !p[0].revents && (!p[1].revents || receive(c)) && (!p[2].revents || !c->asked || send_update(c));
     }
     release_all(c);

@@ -14,6 +14,7 @@
 
 #include <vz/vz.h>
 
+#include "base/clock.h"
 #include "machine/channel_clipboard.h"
 #include "machine/machine_fixture.h"
 
@@ -211,6 +212,42 @@ START_TEST(nonsense_ends_the_channel_alone)
     wait_over(&r);
     close_channel(&r);
     ck_assert_int_eq(vz_machine_get_state(r.m), VZ_STATE_RUNNING);
+    end(&r);
+}
+END_TEST
+
+/* More than anybody types and points: it waits, in the socket and then where it is said. Its last size arrives all the same. */
+START_TEST(who_says_too_much_is_read_later)
+{
+    const uint64_t time_ns = 1500 * NS_PER_MS;
+    struct vz_channel_size size = {.kind = VZ_CHANNEL_SIZE, .width = 640};
+    struct vz_display_state s = VZ_DISPLAY_STATE_INIT;
+    struct vz_channel_key key = {.kind = VZ_CHANNEL_KEY, .key = 4};
+    uint64_t began, took, said = 0;
+    struct rig r;
+
+    begin(&r, "pointer");
+    open_channel(&r, 0);
+    for (began = clock_mono_ns(); (took = clock_mono_ns() - began) < time_ns;) {
+        key.down = said & 1;
+        size.height = 300 + (uint32_t)said % 1000;
+        if (send(r.fd, said % 2 ? (void *)&key : &size, sizeof(key), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+            said++;
+        else
+            ck_assert_int_eq(errno, EAGAIN);
+    }
+    /* 500 at once, 2000 a second, and what the socket has room for. */
+    ck_assert_uint_ge(said, 500);
+    ck_assert_msg(said <= 500 + 2000 * took / NS_PER_SEC + 1000, "%llu in %llu ns", (unsigned long long)said,
+                  (unsigned long long)took);
+    size.height = 2000;
+    say(&r, &size, sizeof(size));
+    for (unsigned i = 0; s.wanted_height != 2000; i++) {
+        ck_assert_uint_lt(i, 2000);
+        usleep(10000);
+        ck_assert_int_eq(vz_machine_display_state(r.m, 0, 0, &s, NULL), 0);
+    }
+    close_channel(&r);
     end(&r);
 }
 END_TEST
@@ -456,6 +493,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, the_end_is_told);
     UNIT_TEST(s, nonsense_ends_the_channel_alone);
     UNIT_TEST(s, one_that_asks_and_does_not_read_is_hung_up_on);
+    UNIT_TEST(s, who_says_too_much_is_read_later);
     UNIT_TEST(s, there_must_be_a_display);
     UNIT_TEST(s, a_viewers_clipboard_is_pasted);
     UNIT_TEST(s, what_the_guest_has_not_copied_cannot_be_got);

@@ -25,15 +25,30 @@
 #include "vnc/vnc_orders.h"
 
 #define ANSWER_MS 20000 /* it may make a certificate first; but who is to give a password has the time that it takes */
+#define VIEWS_MAX 16u   /* addresses that are asked for at once */
+#define START_NUMBER 1u
+#define OWED_MAX  64u   /* orders that it has not answered; others are not waited for any more */
+#define WISH_MS   5     /* it gets no more than one channel in so long */
 #define END_MS    2000u /* so long it may take to end */
 #define ENVIRONMENT_MAX 16
 #define FD_MIN    64    /* what a user has handed to vz, and names as a file, keeps its number */
+
+struct view {
+    uint32_t number; /* of its order */
+    uint64_t end_ms; /* when it is not waited for any more */
+    vnc_view_fn *done;
+    void *arg;
+};
 
 struct vnc_process {
     struct vz_machine *machine;
     pid_t pid;      /* 0: not started */
     int orders;     /* -1: none */
     uint32_t asked; /* the number of the last order */
+    unsigned owed;  /* so many orders have no answer yet; others than those it owes are not heard */
+    struct view view[VIEWS_MAX]; /* the oldest first */
+    unsigned view_count;
+    struct vz_error start_error; /* what it said to the first order */
     int wants;      /* the thread's; -1: none */
     bool serves;    /* there is the thread */
     pthread_t thread;
@@ -73,10 +88,12 @@ static bool grant(struct vnc_process *p, const struct vnc_wish *w)
 {
     if (w->client >= VNC_CLIENTS_MAX || (w->kind != VNC_WISH_CHANNEL && w->kind != VNC_WISH_CLOSED))
         return false;
-    if (w->kind == VNC_WISH_CHANNEL)
-        return open_channel(p, w->client);
-    close_channel(p, w->client);
-    return true;
+    if (w->kind == VNC_WISH_CLOSED) {
+        close_channel(p, w->client);
+        return true;
+    }
+    poll(NULL, 0, WISH_MS); /* a channel takes the machine's thread a moment, and who wants them without end gets it for nothing */
+    return open_channel(p, w->client);
 }
 
 static void *serve(void *arg)
@@ -99,58 +116,147 @@ static void *serve(void *arg)
 
 /* ---- What it is told ------------------------------------------------------------------------- */
 
-/* The answer to the last order, and the file that came with it, or -1. False: there is none. limit_ms -1: none. */
-static bool hear(struct vnc_process *p, int limit_ms, struct vnc_answer *ret, int *ret_fd)
+/* It may have been told, or not. */
+static bool tell(struct vnc_process *p, struct vnc_order *order, size_t len, int fd)
 {
-    const uint64_t end = now_ms() + (uint64_t)limit_ms;
-    struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
-    int r;
-
-    for (;;) {
-        int64_t left = limit_ms < 0 ? -1 : (int64_t)(end - now_ms());
-
-        r = limit_ms >= 0 && left < 0 ? 0 : poll(&poll_fd, 1, (int)left);
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r <= 0 || receive_with_fd(p->orders, ret, sizeof(*ret), 0, ret_fd) != (ssize_t)sizeof(*ret))
-            return false;
-        if (ret->number == p->asked)
-            return true;
-        if (*ret_fd >= 0) /* to an order that was not waited for so long */
-            close(*ret_fd);
-        *ret_fd = -1;
-    }
+    order->number = ++p->asked;
+    if (p->orders < 0 || p->owed >= OWED_MAX || send_with_fd(p->orders, order, len, fd, MSG_DONTWAIT) != (ssize_t)len)
+        return false;
+    p->owed++;
+    return true;
 }
 
-/* The file that came with the answer, or -1; -2 and err. */
+static void fail_hangs(struct vz_error *err)
+{
+    fail(err, VZ_ERROR_INTERNAL, "the process for viewers by VNC and in browsers (vz-vnc) has ended, or hangs");
+}
+
+/* One answer, whatever it answers, and the file that came with it, or -1: 1. 0: not yet. -1: there is none any more. */
+static int hear(struct vnc_process *p, struct vnc_answer *ret, int *ret_fd)
+{
+    ssize_t n = receive_with_fd(p->orders, ret, sizeof(*ret), MSG_DONTWAIT, ret_fd);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n == (ssize_t)sizeof(*ret)) {
+        ret->text[sizeof(ret->text) - 1] = '\0';
+        p->owed--;
+        return 1;
+    }
+    close_received(*ret_fd);
+    return -1;
+}
+
+/* Before the machine's process has anything else to do: what comes of the order. limit_ms -1: none. 0, or -1 and err. */
 static int ask(struct vnc_process *p, struct vnc_order *order, size_t len, int fd, int limit_ms, struct vz_error *err)
 {
+    struct pollfd poll_fd = {.fd = p->orders, .events = POLLIN};
     struct vnc_answer a = {.code = 0};
-    int came = -1;
-    bool heard;
+    int r = -1, came = -1;
 
-    order->number = ++p->asked;
-    heard = send_with_fd(p->orders, order, len, fd, MSG_DONTWAIT) == (ssize_t)len && hear(p, limit_ms, &a, &came);
-    a.text[sizeof(a.text) - 1] = '\0';
-    if (heard && !a.code)
-        return came;
-    if (came >= 0)
-        close(came);
-    fail(err, heard ? (enum vz_error_code)a.code : VZ_ERROR_INTERNAL, "%s",
-         heard ? a.text : "the process for viewers by VNC and in browsers (vz-vnc) has ended, or hangs");
-    return -2;
+    if (tell(p, order, len, fd)) {
+        do
+            r = poll(&poll_fd, 1, limit_ms);
+        while (r < 0 && errno == EINTR);
+    }
+    if (r <= 0 || hear(p, &a, &came) <= 0) {
+        fail_hangs(err);
+        return -1;
+    }
+    close_received(came);
+    return a.code ? fail(err, (enum vz_error_code)a.code, "%s", a.text) : 0;
 }
 
-int vnc_process_view(struct vnc_process *p, struct vz_error *err)
+/* ---- Addresses that are asked for ------------------------------------------------------------ */
+
+/* The file that came, or -1; of what is no file in memory somebody might wait for ever. */
+static void end_view(struct vnc_process *p, unsigned i, const struct vnc_answer *a, int fd)
+{
+    const struct view v = p->view[i];
+    struct vz_error err;
+
+    p->view_count--;
+    memmove(p->view + i, p->view + i + 1, (p->view_count - i) * sizeof(v));
+    if (a && !a->code && fd_is_memory(fd)) {
+        v.done(v.arg, fd, NULL);
+        return;
+    }
+    close_received(fd);
+    if (!a)
+        fail_hangs(&err);
+    else if (a->code)
+        fail(&err, (enum vz_error_code)a->code, "%s", a->text);
+    else
+        fail(&err, VZ_ERROR_INTERNAL, "vz-vnc says no address");
+    v.done(v.arg, -1, &err);
+}
+
+static void take_answer(struct vnc_process *p, const struct vnc_answer *a, int fd)
+{
+    for (unsigned i = 0; i < p->view_count; i++) {
+        if (p->view[i].number == a->number) {
+            end_view(p, i, a, fd);
+            return;
+        }
+    }
+    if (a->number == START_NUMBER && a->code)
+        fail(&p->start_error, (enum vz_error_code)a->code, "%s", a->text);
+    close_received(fd); /* to an order that was not waited for so long */
+}
+
+/* Those whose time is over by then; it is UINT64_MAX when nothing comes any more. */
+static void end_views(struct vnc_process *p, uint64_t at_ms)
+{
+    while (p->view_count && p->view[0].end_ms <= at_ms)
+        end_view(p, 0, NULL, -1);
+}
+
+void vnc_process_view(struct vnc_process *p, vnc_view_fn *done, void *arg)
 {
     struct vnc_order o = {.kind = VNC_ORDER_VIEW};
-    int fd;
+    struct vz_error err = p->start_error;
 
     if (atomic_load(&p->ended))
-        return fail(err, VZ_ERROR_INVALID_STATE, "the process for viewers by VNC and in browsers (vz-vnc) has ended; "
-                                                 "there is one again when the machine is started the next time");
-    fd = ask(p, &o, sizeof(o), -1, ANSWER_MS, err);
-    return fd == -1 ? fail(err, VZ_ERROR_INTERNAL, "vz-vnc says no address") : fd < 0 ? -1 : fd;
+        fail(&err, VZ_ERROR_INVALID_STATE, "the process for viewers by VNC and in browsers (vz-vnc) has ended; "
+                                           "there is one again when the machine is started the next time");
+    else if (!err.code && p->view_count == VIEWS_MAX)
+        fail(&err, VZ_ERROR_INVALID_STATE, "too many addresses are asked for at this moment; try again");
+    else if (!err.code && !tell(p, &o, sizeof(o), -1))
+        fail_hangs(&err);
+    if (err.code)
+        done(arg, -1, &err);
+    else
+        p->view[p->view_count++] = (struct view){o.number, now_ms() + ANSWER_MS, done, arg};
+}
+
+int vnc_process_poll(const struct vnc_process *p, struct pollfd *ret, int timeout_ms)
+{
+    uint64_t now = now_ms(), end;
+    int left;
+
+    *ret = (struct pollfd){.fd = p && p->owed ? p->orders : -1, .events = POLLIN};
+    if (!p || !p->view_count)
+        return timeout_ms;
+    end = p->view[0].end_ms;
+    left = end > now ? (int)(end - now) : 0;
+    return timeout_ms < 0 || left < timeout_ms ? left : timeout_ms;
+}
+
+void vnc_process_serve(struct vnc_process *p, const struct pollfd *polled)
+{
+    struct vnc_answer a = {.code = 0};
+    int fd, r;
+
+    if (!p)
+        return;
+    r = polled->revents ? hear(p, &a, &fd) : 0;
+    if (r > 0)
+        take_answer(p, &a, fd);
+    if (r < 0) {
+        p->owed = 0;
+        shutdown(p->orders, SHUT_RDWR); /* it has ended; or says what is no answer, and ends by that */
+    }
+    end_views(p, r < 0 ? UINT64_MAX : now_ms());
 }
 
 /* ---- Its life -------------------------------------------------------------------------------- */
@@ -248,10 +354,14 @@ static int tell_options(struct vnc_process *p, const struct vnc_process_options 
         !put(s.password_file, sizeof(s.password_file), o->password_file) ||
         !put(s.certificate, sizeof(s.certificate), o->certificate) || !put(s.key, sizeof(s.key), o->key))
         return fail(err, VZ_ERROR_INVALID, "VNC: the address or the name of a file is too long");
-    if (make_pair(pair))
-        r = ask(p, &s.order, sizeof(s), pair[1], o->password_file ? -1 : ANSWER_MS, err) == -2 ? -1 : 0;
-    else
+    if (!make_pair(pair))
         fail_errno(err, "VNC: a socket");
+    else if (o->listens)
+        r = ask(p, &s.order, sizeof(s), pair[1], o->password_file ? -1 : ANSWER_MS, err);
+    else if (tell(p, &s.order, sizeof(s), pair[1])) /* who asks for an address hears how it went */
+        r = 0;
+    else
+        fail_hangs(err);
     p->wants = pair[0];
     if (pair[1] >= 0)
         close(pair[1]);
@@ -297,6 +407,7 @@ void vnc_process_free(struct vnc_process *p)
     if (!p)
         return;
     atomic_store(&p->ending, true);
+    end_views(p, UINT64_MAX);
     hang_up(p->orders);
     if (p->wants >= 0)
         shutdown(p->wants, SHUT_RDWR);

@@ -4,12 +4,14 @@
  * When it ends, viewers are gone, and the machine goes on. It is not started again: what made it end would again, and a
  * machine's process starts no program once it is locked.
  *
- * A thread answers it. All functions are for one thread at a time. */
+ * It may have been taken over by a viewer: it is waited for by nobody whom others wait for, and what it says is bounded and
+ * checked. A thread answers it. All functions are for one thread at a time. */
 #ifndef VZ_TOOLS_VNC_PROCESS_H
 #define VZ_TOOLS_VNC_PROCESS_H
 
 #include <stdbool.h>
 
+struct pollfd;
 struct vnc_process;
 struct vz_error;
 struct vz_machine;
@@ -30,8 +32,16 @@ struct vnc_process *vnc_process_new(const struct vnc_process_options *options, s
 /* All clients are hung up on. NULL is fine. */
 void vnc_process_free(struct vnc_process *p);
 
-/* A new address for one browser, in a file in memory: JSON with address, password, url. It listens from then on. -1 and
- * err. */
-int vnc_process_view(struct vnc_process *p, struct vz_error *err);
+/* fd: a file in memory, which is taken: JSON with address, password, url. -1: err says why there is none. */
+typedef void vnc_view_fn(void *arg, int fd, const struct vz_error *err);
+
+/* A new address for one browser; it listens from then on. done is called once: by this, by vnc_process_serve() or by
+ * vnc_process_free(). */
+void vnc_process_view(struct vnc_process *p, vnc_view_fn *done, void *arg);
+
+/* For poll(): what to wait for (p may be NULL), and how long at most; timeout_ms, or less. -1: for ever. And then, whatever came
+ * of it. */
+int vnc_process_poll(const struct vnc_process *p, struct pollfd *ret, int timeout_ms);
+void vnc_process_serve(struct vnc_process *p, const struct pollfd *polled);
 
 #endif

@@ -5,14 +5,21 @@
 #include "vnc_process.h"
 
 /* What it says is no business of this process', which has a guest's bytes: it goes on as it comes. */
+static void on_view(void *arg, int fd, const struct vz_error *err)
+{
+    if (fd < 0)
+        call_fail(arg, err);
+    else
+        call_reply_fd(arg, NULL, fd);
+}
+
 void method_view(struct control_call *call, json_t *params)
 {
     struct vz_error err;
     struct vnc_process *p = control_vnc(call_control(call), &err);
-    int fd = p ? vnc_process_view(p, &err) : -1;
 
-    if (fd < 0)
-        call_fail(call, &err);
+    if (p)
+        vnc_process_view(p, on_view, call);
     else
-        call_reply_fd(call, NULL, fd);
+        call_fail(call, &err);
 }

@@ -334,23 +334,27 @@ static void look_at_state(struct control *c)
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
+#define OWN_FDS 3u /* the machine's, signals', and that of who serves viewers */
+
 static void serve(struct control *c)
 {
-    struct pollfd p[2 + SERVER_FDS_MAX + CONSOLE_FDS_MAX] = {
+    struct pollfd p[OWN_FDS + SERVER_FDS_MAX + CONSOLE_FDS_MAX] = {
         {.fd = vz_machine_events_fd(c->machine), .events = POLLIN},
         {.fd = c->signal_fd, .events = POLLIN}};
-    unsigned clients = server_poll(c->server, p + 2);
-    unsigned console = c->console ? console_hub_poll(c->console, p + 2 + clients) : 0;
+    int timeout_ms = vnc_process_poll(c->vnc, p + 2, c->pull_ms ? 1000 : -1);
+    unsigned clients = server_poll(c->server, p + OWN_FDS);
+    unsigned console = c->console ? console_hub_poll(c->console, p + OWN_FDS + clients) : 0;
 
-    if (poll(p, 2 + clients + console, c->pull_ms ? 1000 : -1) < 0)
+    if (poll(p, OWN_FDS + clients + console, timeout_ms) < 0)
         return;
     if (c->console)
-        console_hub_serve(c->console, p + 2 + clients, console);
+        console_hub_serve(c->console, p + OWN_FDS + clients, console);
+    vnc_process_serve(c->vnc, p + 2);
     if (p[0].revents)
         vz_machine_dispatch(c->machine);
     if (p[1].revents)
         take_signal(c);
-    server_serve(c->server, p + 2, clients);
+    server_serve(c->server, p + OWN_FDS, clients);
     look_at_state(c);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rates, by a clock that the test turns. */
-#include "block/rate_bucket.h"
+#include "base/rate_bucket.h"
 
 #include "base/clock.h"
 #include "unit.h"

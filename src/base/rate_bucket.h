@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A rate that is kept to exactly: a bucket that fills with time and that requests empty. One that is larger than
  * the bucket goes when that is full, and what it took too much is waited for afterwards. */
-#ifndef VZ_BLOCK_RATE_BUCKET_H
-#define VZ_BLOCK_RATE_BUCKET_H
+#ifndef VZ_BASE_RATE_BUCKET_H
+#define VZ_BASE_RATE_BUCKET_H
 
 #include "base/compiler.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rates: see rate_bucket.h. */
-#include "block/rate_bucket.h"
+#include "base/rate_bucket.h"
 
 #include "base/clock.h"
 
