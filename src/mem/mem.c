@@ -752,8 +752,18 @@ void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len)
     uint8_t *host = mem_ptr(mem, gpa, len, MEM_READ);
     uintptr_t from = align_up((uintptr_t)host, HUGE_PAGE), to = align_down((uintptr_t)host + len, HUGE_PAGE);
 
-    if (host && mem->fd < 0 && !mem->pool && !mem->mapped && from < to)
+    if (!host || mem->pool || mem->mapped || from >= to)
+        return;
+    if (mem->fd < 0)
         (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* refused where the kernel has none */
+    for (uintptr_t at = from; mem->collapsed && at < to; at += HUGE_PAGE) {
+        bool *collapsed = &mem->collapsed[(at - (uintptr_t)mem->base) / HUGE_PAGE];
+
+        (void)*(volatile uint8_t *)at; /* what has no page at all is not collapsed */
+        *collapsed = madvise((void *)at, HUGE_PAGE, MADV_COLLAPSE) == 0;
+        if (!*collapsed)
+            return;
+    }
 }
 
 /* ---- huge pages of a file ---- */

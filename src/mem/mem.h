@@ -123,8 +123,8 @@ void mem_destroy(struct mem *mem); /* NULL is fine */
  * pool, or the kernel cannot (before Linux 6.1). The thread that calls mem_discard(). */
 bool mem_collapse(struct mem *mem);
 
-/* All of [gpa, gpa + len) will be used, so huge pages waste nothing there: ask for them where memory is anonymous.
- * Before it is touched. */
+/* All of [gpa, gpa + len) will be used, so huge pages waste nothing there: ask for them where memory is anonymous, and
+ * make them where it is a file. Before it is touched. */
 void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len);
 
 /* Place len bytes of fresh zeroed memory at gpa (both whole pages). -EEXIST on overlap, -ENOSPC

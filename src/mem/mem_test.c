@@ -436,6 +436,24 @@ START_TEST(other_processes_do_not_write_what_was_not_asked_for)
 }
 END_TEST
 
+START_TEST(shared_memory_is_huge_at_once_where_it_will_be_used)
+{
+    struct mem_options o = {.capacity = 8 * MIB, .shared = true};
+    struct mem *mem;
+
+    ck_assert_int_eq(mem_create_with(&o, &mem, NULL), 0);
+    ck_assert_int_eq(mem_add(mem, 0, 8 * MIB, false), 0);
+    memset(mem->base, 1, 2 * MIB);
+    if (mem_collapse(mem)) { /* else the host's kernel cannot, or not now */
+        mem_use_huge(mem, 3 * MIB, 4 * MIB);
+        ck_assert(mem->collapsed[0] && !mem->collapsed[1] && mem->collapsed[2] && !mem->collapsed[3]);
+        ck_assert(present_at(mem->base + 4 * MIB, 2 * MIB) && !present_at(mem->base + 6 * MIB, 2 * MIB));
+        ck_assert_int_eq(mem->base[5 * MIB], 0);
+    }
+    mem_destroy(mem);
+}
+END_TEST
+
 /* Only what is nearly full, once, and again after a part of it was given back. */
 START_TEST(shared_memory_in_use_is_collapsed)
 {
@@ -478,6 +496,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, held_memory_can_always_be_written);
     UNIT_TEST(s, other_processes_do_not_write_what_was_not_asked_for);
     UNIT_TEST(s, shared_memory_in_use_is_collapsed);
+    UNIT_TEST(s, shared_memory_is_huge_at_once_where_it_will_be_used);
     UNIT_TEST(s, memory_is_preallocated_on_demand);
     UNIT_TEST(s, huge_pages_are_there_or_refused);
     UNIT_TEST(s, regions_are_sorted_and_never_overlap);
