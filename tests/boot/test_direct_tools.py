@@ -134,7 +134,7 @@ def test_java(in_usr, tmp_path, mode):
 
 # What each of them does it looks at itself (--verify).
 STRESSORS = ("cpu", "matrix", "vm", "mmap", "fork", "pipe", "switch", "sigsegv", "qsort", "mremap", "futex", "memcpy", "str",
-             "hash", "prime", "vecmath", "mprotect", "fault", "sigfpe", "madvise")
+             "hash", "tsearch", "vecmath", "mprotect", "fault", "sigfpe", "madvise")
 
 
 @LONG_ONLY
