@@ -137,16 +137,21 @@ static void wait_locked(struct stub_host *h)
 
 /* ---- stubs that do not come out ---- */
 
+/* The hand-over that a thread must come out of, having been kicked, or carrying out commands only; 0: none. */
+static unsigned overdue(struct stub_thread *t)
+{
+    unsigned count = atomic_load(&t->exchanges);
+
+    return count % 2 && (atomic_load(&t->kicked) || !atomic_load(&t->inside)) ? count : 0;
+}
+
 static void watch_begin_locked(struct stub_host *h)
 {
     struct stub *s;
 
     LIST_FOREACH (s, &h->live, next)
-        for (unsigned n = 0; n < s->threads; n++) {
-            unsigned count = atomic_load_explicit(&s->thread[n].exchanges, memory_order_relaxed);
-
-            s->thread[n].waited_for = count % 2 ? count : 0;
-        }
+        for (unsigned n = 0; n < s->threads; n++)
+            s->thread[n].waited_for = overdue(&s->thread[n]);
     h->watch_ends_ns = clock_mono_ns() + h->patience_ms * NS_PER_MS;
 }
 
@@ -157,7 +162,7 @@ static bool is_stuck(struct stub *s)
     for (unsigned n = 0; n < s->threads; n++) {
         struct stub_thread *t = &s->thread[n];
 
-        stuck |= t->waited_for && atomic_load_explicit(&t->exchanges, memory_order_relaxed) == t->waited_for;
+        stuck |= t->waited_for && overdue(t) == t->waited_for;
         t->waited_for = 0;
     }
     return stuck;

@@ -58,27 +58,37 @@ static void *run_for_ever(void *arg)
     return NULL;
 }
 
-/* A stub that somebody has stopped holds up nobody who must stop. */
+/* Begin, and wait until the stub's thread is waited for. */
+static void start_for_ever(struct rig *g, pthread_t *ret)
+{
+    unsigned before = atomic_load(&g->t->exchanges);
+
+    ck_assert_uint_eq(before % 2, 0);
+    ck_assert_int_eq(pthread_create(ret, NULL, run_for_ever, g), 0);
+    while (atomic_load(&g->t->exchanges) % 2 == 0)
+        usleep(1000);
+}
+
+/* A stub that somebody has stopped holds up nobody who must stop; one that comes out is left alone. */
 START_TEST(test_stopped)
 {
     pthread_t thread;
     struct rig g;
 
     rig_open(&g, 1 + (unsigned)_i);
-    g.host->patience_ms = 500;
+    g.host->patience_ms = 3000;
     rig_map(&g);
     CODE_BYTES(&g, 0xeb, 0xfe); /* jmp . */
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_for_ever, &g), 0);
-    usleep(20000);
-    stub_host_watch(g.host); /* who only runs is left alone, once it has come out */
+    start_for_ever(&g, &thread);
+    stub_host_watch(g.host);
     stub_kick(g.t);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(g.event, STUB_KICKED);
-    usleep(700000);
+    start_for_ever(&g, &thread);
     ck_assert_int_eq(kill(g.stub->pid, SIGSTOP), 0);
-    usleep(20000);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_for_ever, &g), 0);
-    usleep(20000);
+    usleep(4000000); /* the first watch is over: this is another hand-over */
+    ck_assert_int_eq(kill(g.stub->pid, 0), 0);
+    ck_assert_uint_eq(atomic_load(&g.t->exchanges) % 2, 1);
     stub_kick(g.t);
     stub_host_watch(g.host);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
