@@ -4,8 +4,8 @@
  * flock() locks belong to an open file, here as there. POSIX locks belong to a process of the guest, which
  * has a number in requests: each that locks something of a node gets an open file of its own for it, whose
  * (F_OFD_SETLK) locks they are. Locks of open files there (F_OFD_SETLK) look the same, with the open file as their
- * process: Linux' driver does not say when they end, but with the file that they were asked for by. So that no guest can have the host's kernel keep any number of them, they
- * are counted: the ranges that each owner has are known here too. */
+ * process: Linux' driver does not say when they end, but with the file that they were asked for by. So that no guest can
+ * have the host's kernel keep any number of them, they are counted: the ranges that each owner has are known here too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -7,7 +7,8 @@
 
 static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
 {
-    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.start = start, .end = end, .type = type, .pid = (uint32_t)owner + 100}};
+    struct fuse_lk_in in = {.fh = fh, .owner = owner,
+                            .lk = {.start = start, .end = end, .type = type, .pid = (uint32_t)owner + 100}};
 
     return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
 }

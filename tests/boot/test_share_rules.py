@@ -25,7 +25,7 @@ SQUASHED = {"squashed": "map=0:0"}
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     return [*guest_drivers.files(folder, DRIVERS),
-            *(guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("posix", "fscalls"))]
+            *(guest_drivers.program(folder, f"tests/boot/programs/{name}.c") for name in ("posix", "fsattributes", "fscalls"))]
 
 
 @pytest.fixture
@@ -88,5 +88,6 @@ def test_rules_of_names_owners_and_times(lines_of, tmp_path):
 
 
 def test_rules_of_open_files_attributes_lists_and_locks(lines_of):
-    both = lines_of({"": "fscalls DIR", "squashed": "fscalls DIR squashed"}, WAYS | SQUASHED)
+    both = lines_of({"": "{ fsattributes DIR && fscalls DIR; }",
+                     "squashed": "{ fsattributes DIR squashed && fscalls DIR squashed; }"}, WAYS | SQUASHED)
     assert_alike(both, (5000, 900), "-calls")

@@ -197,4 +197,18 @@ static int discard(const char *name)
     return unlink(name) < 0 ? rmdir(name) : 0;
 }
 
+/* A file in dir that has no name, and gets one unless that is NULL. */
+static inline int unnamed_in(const char *dir, int flags, mode_t mode, const char *name)
+{
+    char path[64];
+    int fd = open(dir, flags | O_TMPFILE, mode), r = fd;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fd >= 0 && name)
+        r = linkat(AT_FDCWD, path, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
 #endif
