@@ -268,6 +268,7 @@ static void writing(void)
     number("size", size_of(fd));
     DO(read(other, buf, 1));
     close(other);
+    fflush(stdout); /* which may be a longer file: what is said meanwhile waits */
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old_limit);
     setrlimit(RLIMIT_FSIZE, &limit);
@@ -748,6 +749,7 @@ int main(int argc, char **argv)
     if (argc < 2 || chdir(argv[1]) < 0)
         return 1;
     squashed = argc > 2;
+    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     umask(0);
     ticks = open("ticks", O_CREAT | O_RDWR, 0666);
     if (!squashed) {
