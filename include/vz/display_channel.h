@@ -69,7 +69,8 @@ VZ_PUBLIC struct vz_display_channel *vz_display_channel_new(struct vz_machine *m
 /* Has the viewer gone, or the machine ended? Then there is nothing to do but to free it. Any thread. Since 0.4. */
 VZ_PUBLIC bool vz_display_channel_is_over(const struct vz_display_channel *channel);
 
-/* Hang up, and release what the viewer held down. NULL is fine. Not from a delegate's call. Since 0.4. */
+/* Hang up, and release what the viewer held down. Up to 2 s after the machine's end it waits for the viewer to take the last
+ * picture: until it says NEXT, or goes. NULL is fine. Not from a delegate's call. Since 0.4. */
 VZ_PUBLIC void vz_display_channel_free(struct vz_display_channel *channel);
 
 /* ---- Messages ------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "display/display_impl.h"
 
@@ -290,7 +291,7 @@ void display_end(struct display *d)
     struct display_view *v;
 
     lock(d);
-    d->ended = true;
+    d->ended_ns = clock_mono_ns();
     d->options.reconfigured = NULL;
     for (unsigned i = 0; i < d->options.scanouts; i++) {
         LIST_FOREACH(v, &d->scanout[i].views, link) {

@@ -127,6 +127,8 @@ int display_view_memory(const struct display_view *view, uint64_t *ret_size);
 
 /* Take what there is. False: nothing has changed; ret is filled in all the same. */
 bool display_view_update(struct display_view *view, struct display_update *ret);
+/* When display_end() was called, whether the view has been told or not; 0: it was not. */
+uint64_t display_view_ended_ns(const struct display_view *view);
 /* Has nobody drawn into the picture since the update? */
 bool display_view_is_whole(const struct display_view *view);
 void display_view_cursor(const struct display_view *view, struct display_cursor *ret);

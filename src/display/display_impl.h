@@ -52,7 +52,7 @@ struct display {
     struct display_options options; /* constant */
     struct display_memory *memory;  /* constant */
     pthread_mutex_t lock;           /* over all scanouts and what views have to take; a leaf but for memory's */
-    bool ended;
+    uint64_t ended_ns; /* 0: it has not */
     void (*taken)(void *arg, unsigned scanout); /* NULL: nobody wants to know */
     void *taken_arg;
     struct display_scanout scanout[DISPLAY_SCANOUTS_MAX];

@@ -29,7 +29,7 @@ int display_view_new(struct display *d, unsigned scanout, struct display_view **
     v->scanout = &d->scanout[scanout];
     v->fd = fd;
     pthread_mutex_lock(&d->lock);
-    v->pending = (struct display_pending){.image = true, .cursor = true, .ended = d->ended};
+    v->pending = (struct display_pending){.image = true, .cursor = true, .ended = d->ended_ns != 0};
     display_view_tell_locked(v);
     LIST_INSERT_HEAD(&v->scanout->views, v, link);
     pthread_mutex_unlock(&d->lock);
@@ -129,7 +129,7 @@ bool display_view_update(struct display_view *v, struct display_update *ret)
     if (p.any && read(v->fd, &count, sizeof(count)) < 0)
         count = 0; /* somebody else has read it */
     ret->size = display_scanout_size_locked(v->scanout);
-    ret->ended = d->ended;
+    ret->ended = d->ended_ns != 0;
     take_picture_locked(v, &p, ret);
     take_cursor_locked(v, &p, ret);
     if (v->scanout->late && d->taken)
@@ -142,6 +142,16 @@ bool display_view_update(struct display_view *v, struct display_update *ret)
     v->size = ret->size;
     v->seen = true;
     return p.any;
+}
+
+uint64_t display_view_ended_ns(const struct display_view *v)
+{
+    uint64_t ns;
+
+    pthread_mutex_lock(&v->display->lock);
+    ns = v->display->ended_ns;
+    pthread_mutex_unlock(&v->display->lock);
+    return ns;
 }
 
 bool display_view_is_whole(const struct display_view *v)

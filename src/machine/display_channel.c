@@ -26,6 +26,8 @@
 
 #define HELD_MAX 32u /* keys that one viewer holds; more than anybody has fingers */
 #define NO_DEVICE UINT32_MAX
+/* After the machine's end its viewers have so long, all at the same time, for the last picture: who ends waits for them. */
+#define LAST_NS (UINT64_C(2000) * NS_PER_MS)
 
 /* What a viewer may have the machine's thread do: twice what the fastest mouse says. Who says more is read later. */
 #define MESSAGES_PER_S  2000u
@@ -60,6 +62,7 @@ struct vz_display_channel {
     struct channel_clipboard *clipboard; /* NULL: is not shared, */
     struct channel_files *files;         /* nor are files taken */
     bool asked; /* the viewer has taken what it was sent, and waits for more */
+    bool ended; /* it has been sent that the machine has ended, with the last picture */
     uint32_t held[HELD_MAX];
     unsigned held_count;
     struct vz_channel_pointer last[2]; /* by relative: what is pressed, and where */
@@ -129,8 +132,8 @@ static bool send_update(struct vz_display_channel *c)
     m.damage_count = u.damage_count;
     memcpy(m.damage, u.damage, u.damage_count * sizeof(m.damage[0]));
     c->asked = false;
-    return (!(u.cursor_changed || u.cursor_moved) || send_cursor(c)) && send_message(c, &m, sizeof(m), -1) &&
-           !u.ended;
+    c->ended = u.ended;
+    return (!(u.cursor_changed || u.cursor_moved) || send_cursor(c)) && send_message(c, &m, sizeof(m), -1);
 }
 
 /* ---- From the viewer ------------------------------------------------------------------------ */
@@ -330,24 +333,53 @@ static int timeout_ms(struct vz_display_channel *c, uint64_t now_ns, bool *ret_r
     return end == UINT64_MAX ? -1 : (int)((end - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-static void *serve(void *arg)
+/* Until it is to end, the viewer has gone, or the machine has ended and that is said. False: it has gone. */
+static bool serve_viewer(struct vz_display_channel *c)
 {
-    struct vz_display_channel *c = arg;
     struct pollfd p[3] = {{.fd = c->stop_fd, .events = POLLIN}, {.fd = c->fd, .events = POLLIN},
                           {.fd = vz_display_view_fd(c->view)}};
-    bool goes_on = send_hello(c), reads;
 
-    rate_bucket_init(&c->rate, MESSAGES_PER_S, MESSAGES_AT_ONCE, clock_mono_ns());
-    while (goes_on) {
+    while (!c->ended) {
+        bool reads;
         int limit_ms = timeout_ms(c, clock_mono_ns(), &reads);
 
         p[1].fd = reads ? c->fd : -1;
         p[2].events = c->asked ? POLLIN : 0;
         if (poll(p, 3, limit_ms) < 0 && errno != EINTR)
-            break;
+            return false;
+        if (p[0].revents)
+            return true;
         tell_size(c, clock_mono_ns());
-        goes_on = !p[0].revents && (!p[1].revents || receive(c)) && (!p[2].revents || !c->asked || send_update(c));
+        if ((p[1].revents && !receive(c)) || (p[2].revents && c->asked && !send_update(c)))
+            return false;
     }
+    return true;
+}
+
+/* The machine has ended: a viewer that asks soon gets the last picture, which stays until it asks once more, or goes. */
+static void serve_last(struct vz_display_channel *c, uint64_t end_ns)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    uint64_t now;
+
+    while (!(c->ended && c->asked) && (now = clock_mono_ns()) < end_ns) {
+        if (!c->ended && c->asked) {
+            if (!send_update(c) || !c->ended)
+                return;
+        } else if (poll(&p, 1, (int)((end_ns - now) / NS_PER_MS) + 1) > 0 && !receive(c)) {
+            return;
+        }
+    }
+}
+
+static void *serve(void *arg)
+{
+    struct vz_display_channel *c = arg;
+    uint64_t ended_ns;
+
+    rate_bucket_init(&c->rate, MESSAGES_PER_S, MESSAGES_AT_ONCE, clock_mono_ns());
+    if (send_hello(c) && serve_viewer(c) && (ended_ns = machine_view_ended_ns(c->view)))
+        serve_last(c, ended_ns + LAST_NS);
     release_all(c);
     channel_files_free(c->files);
     channel_clipboard_free(c->clipboard);

@@ -199,6 +199,11 @@ int vz_display_view_update(struct vz_display_view *v, struct vz_display_update *
     return options_return(ret, ret->size, &is, sizeof(is), err) < 0 ? -1 : any;
 }
 
+uint64_t machine_view_ended_ns(const struct vz_display_view *v)
+{
+    return display_view_ended_ns(v->view);
+}
+
 bool vz_display_view_is_whole(const struct vz_display_view *v)
 {
     return v && display_view_is_whole(v->view);

@@ -256,6 +256,10 @@ int machine_sandbox_admit(struct vz_machine *m, const char *list, const void *at
 int machine_sandbox_options(struct vz_machine *m, const struct vz_machine_options *o, struct vz_error *err) must_check;
 void machine_sandbox_free(struct vz_machine *m);
 
+/* machine_display.c: when the machine whose display it is has ended, as clock_mono_ns() tells; 0: it has not. Any thread. */
+struct vz_display_view;
+uint64_t machine_view_ended_ns(const struct vz_display_view *v);
+
 /* Read the counters of a live machine. */
 void machine_collect_stats_locked(struct vz_machine *m);
 void machine_collect_disk_stats_locked(struct vz_machine *m); /* machine_disks.c */

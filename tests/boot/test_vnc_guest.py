@@ -24,7 +24,7 @@ ANSWER, FINE = 1, 0       # ExtendedDesktopSize: to who has asked, and how that 
 class Guest:
     def __init__(self, kernel, initrd):
         self.p = subprocess.Popen([VZ, "run", "--kernel", kernel, "--initrd", initrd, "--memory", "256M", "--cmdline",
-                                   f"console=ttyS0 quiet {PATIENT}", "--display", "800x600", "--vnc", "127.0.0.1"], text=True,
+                                   f"console=ttyS0 quiet {PATIENT}", "--display", "800x600", "--vnc", "127.0.0.1", "--no-reboot"], text=True,
                                   bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.watchdog = threading.Timer(LIMIT_S, self.p.kill)
         self.watchdog.start()
@@ -104,4 +104,29 @@ def test_sizes_that_clients_ask_for_and_the_guests_pointer(guest):
         until(c, lambda: c.cursor and c.cursor[:4] == (*HOT, CURSOR, CURSOR))
         assert all(c.cursor[4][i:i + 3] == b"\0\0\xff" for i in range(0, 4 * CURSOR * CURSOR, 4))  # red
     guest.tell("quit")
+    assert guest.p.wait(timeout=LIMIT_S) == 0
+
+
+def look_to_the_end(client):
+    try:
+        while True:
+            client.ask()
+            client.update()
+    except (rfb_client.Refused, ConnectionError):
+        pass
+
+
+def test_the_last_picture_is_seen(guest):
+    """A machine that ends waits for viewers to get it, for a moment."""
+    guest.wait(r"mode 800 600 (\d+)")
+    clients = [guest.client() for _ in range(2)]
+    for c in clients:
+        c.update()
+    threads = [threading.Thread(target=look_to_the_end, args=[c]) for c in clients]
+    for t in threads:
+        t.start()
+    guest.tell("last 77")
+    for t in threads:
+        t.join()
+    assert [shows(c, 800, 600, 77) for c in clients] == [True, True]
     assert guest.p.wait(timeout=LIMIT_S) == 0

@@ -408,14 +408,14 @@ void vnc_process_free(struct vnc_process *p)
         return;
     atomic_store(&p->ending, true);
     end_views(p, UINT64_MAX);
-    hang_up(p->orders);
     if (p->wants >= 0)
         shutdown(p->wants, SHUT_RDWR);
     if (p->serves)
         pthread_join(p->thread, NULL);
-    hang_up(p->wants);
     for (unsigned i = 0; i < VNC_CLIENTS_MAX; i++)
-        close_channel(p, i);
+        close_channel(p, i); /* viewers see the last picture before they are hung up on */
+    hang_up(p->orders);
+    hang_up(p->wants);
     /* It ends by that. One that hangs, or is stopped, is not waited for: it ends with this process. */
     for (unsigned i = 0; p->pid && i < END_MS / 10 && waitpid(p->pid, NULL, WNOHANG) == 0; i++)
         poll(NULL, 0, 10);

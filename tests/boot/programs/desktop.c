@@ -10,6 +10,7 @@
  * and what it does on lines of standard input:
  *
  *   cursor SHOWN             a pointer of the display's own, red, with its hot spot at 7,9
+ *   last SEED                draw another picture, and reset the machine at once
  *   quit */
 #include <fcntl.h>
 #include <glob.h>
@@ -61,6 +62,17 @@ static void set_cursor(bool shown)
     call(DRM_IOCTL_MODE_CURSOR2, &c, "a cursor");
 }
 
+/* Linux does not shut down its display first. */
+static void draw_last(uint32_t last)
+{
+    int fd = open("/proc/sysrq-trigger", O_WRONLY);
+
+    need(fd >= 0, "/proc/sysrq-trigger");
+    draw(&picture, last, 0, picture.height);
+    dirty(&picture, 0, picture.height);
+    need(write(fd, "b", 1) == 1, "a reset");
+}
+
 /* False: there are no more lines. */
 static bool command(void)
 {
@@ -72,6 +84,8 @@ static bool command(void)
         set_cursor(line[7] == '1');
         puts("cursor");
     }
+    if (!strncmp(line, "last ", 5))
+        draw_last((uint32_t)strtoul(line + 5, NULL, 10));
     return true;
 }
 

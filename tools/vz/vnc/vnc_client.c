@@ -21,6 +21,7 @@
 #define RETRY_MS 50   /* the machine does not read, as while it is being saved */
 #define FRAME_MS 16   /* no more often is the screen looked at */
 #define HANDSHAKE_MS 15000
+#define LAST_MS  1900 /* the machine has ended, and the client may have its last picture */
 #define TILE     64u
 
 struct client {
@@ -34,6 +35,7 @@ struct client {
     struct vnc_clipboard *clipboard; /* NULL: none */
     uint32_t width, height; /* 0: nothing is known of the picture yet */
     bool gone;
+    uint64_t last_ms; /* when to go, since the machine has ended; 0: it has not */
     struct vz_channel_cursor cursor; /* as the client has it */
     union view_message message;      /* that is being taken */
 };
@@ -179,7 +181,7 @@ static bool take_update(struct client *c, const struct vz_channel_update *m)
 
     c->asked = false;
     if (m->flags & VZ_CHANNEL_ENDED)
-        return false;
+        c->last_ms = now_ms() + LAST_MS;
     if ((m->width != c->width || m->height != c->height) && !resize(c, m->width, m->height))
         return false;
     for (unsigned i = 0; i < m->damage_count; i++)
@@ -350,11 +352,19 @@ static bool wants_update(const struct client *c)
     return wants_picture(c) && !libvnc.sraRgnEmpty(c->cl->requestedRegion);
 }
 
+/* The machine has ended. Has the client what it has shown last, or had the time to get it? Whoever ends waits for that. */
+static bool is_last(const struct client *c)
+{
+    return c->last_ms && (now_ms() >= c->last_ms || !wants_picture(c) || libvnc.sraRgnEmpty(c->cl->modifiedRegion));
+}
+
 /* How long there is nothing to do, if nobody says anything; -1: for good. */
 static int idle_ms(const struct client *c, bool retry, uint64_t next_ms)
 {
     const uint64_t now = now_ms();
 
+    if (c->last_ms)
+        return now < c->last_ms ? (int)(c->last_ms - now) : 0;
     if (retry)
         return RETRY_MS;
     if (!wants_picture(c))
@@ -368,14 +378,15 @@ static void serve(struct client *c)
 {
     const uint64_t late = now_ms() + HANDSHAKE_MS;
     uint64_t next_ms = 0; /* is the machine asked for a picture */
-    struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN}, {.fd = c->channel.fd}};
+    struct pollfd p[3] = {{.fd = c->server->stop_fd, .events = POLLIN}, {.events = POLLIN}, {.fd = -1}};
     bool all_heard = true;
 
     while (!c->gone && c->cl->sock >= 0) {
         bool behind = view_channel_is_behind(&c->channel);
 
         p[1].fd = c->cl->sock;
-        p[1].events = behind ? 0 : POLLIN;
+        p[1].events = behind && !c->last_ms ? 0 : POLLIN;
+        p[2].fd = c->last_ms ? -1 : c->channel.fd;
         p[2].events = wants_picture(c) ? POLLIN : 0;
         if (poll(p, 3, idle_ms(c, behind || !all_heard, next_ms)) < 0 && errno != EINTR)
             break;
@@ -385,10 +396,12 @@ static void serve(struct client *c)
             break;
         if (c->gone || c->cl->sock < 0 || p[1].revents & POLLERR)
             break;
-        if (!behind)
+        if (!behind || c->last_ms)
             libvnc.rfbProcessEvents(c->screen, 0);
+        if (is_last(c))
+            break;
         all_heard = vnc_clipboard_serve(c->clipboard);
-        if (!c->asked && wants_update(c) && now_ms() >= next_ms) {
+        if (!c->asked && !c->last_ms && wants_update(c) && now_ms() >= next_ms) {
             ask(c);
             next_ms = now_ms() + FRAME_MS;
             all_heard = all_heard && c->asked;
