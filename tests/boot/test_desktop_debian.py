@@ -88,15 +88,17 @@ def desk(tmp_path_factory):
        "--cpus", 2, "--memory", "2G", "--rng", "--display", "1280x800,scanout=1024x768", "--keyboard", "--pointer",
        "--clipboard")
     ok("start", NAME)
-    ok("wait", NAME, "--for", "agent", "--timeout", "30m")
-    until(lambda: all(map(has_window, ("Desktop", "xfce4-panel"))))
-    program, _ = guest_drivers.program(folder, "tests/boot/programs/xpattern.c")
-    ok("cp", program, f"{NAME}:/home/debian/xpattern")
-    ok("exec", NAME, "--", "chmod", "755", "/home/debian/xpattern")
-    subprocess.run(in_desktop("xhost", "+local:"), stdin=subprocess.DEVNULL, check=True)
-    yield folder / f"{NAME}.vz"
-    subprocess.run([VZ, "stop", "--now", NAME], stderr=subprocess.DEVNULL)
-    del os.environ["VZ_HOME"]
+    try:
+        ok("wait", NAME, "--for", "agent", "--timeout", "30m")
+        until(lambda: all(map(has_window, ("Desktop", "xfce4-panel"))))
+        program, _ = guest_drivers.program(folder, "tests/boot/programs/xpattern.c")
+        ok("cp", program, f"{NAME}:/home/debian/xpattern")
+        ok("exec", NAME, "--", "chmod", "755", "/home/debian/xpattern")
+        subprocess.run(in_desktop("xhost", "+local:"), stdin=subprocess.DEVNULL, check=True)
+        yield folder / f"{NAME}.vz"
+    finally:
+        subprocess.run([VZ, "stop", "--now", NAME], stderr=subprocess.DEVNULL)
+        del os.environ["VZ_HOME"]
 
 
 @pytest.fixture
