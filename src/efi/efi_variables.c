@@ -220,6 +220,23 @@ static int write_variable(struct efi_store *s, const struct layout *l, const str
     return r < 0 ? r : write_state(s, at, ADDED);
 }
 
+/* All records of that name in that state, but the one at `but`: a store that is damaged, or somebody else's, may have several, of
+ * which one more would be the variable whenever another goes. */
+static int delete_records(struct efi_store *s, const struct region *region, const struct efi_variable *v, uint8_t state,
+                          uint32_t but)
+{
+    struct efi_variable other = {.at = region->first};
+    uint32_t next;
+    int r = 0;
+
+    for (; !r && look(s, region, &other, &next) > 0; other.at = next) {
+        if (other.at != but && s->data[other.at + STATE_AT] == state &&
+            same_name(&other, v->name, v->name_len, &v->guid))
+            r = write_state(s, other.at, state & NOT_DELETED_MASK);
+    }
+    return r;
+}
+
 int efi_variable_set(struct efi_store *s, const struct efi_variable *v)
 {
     struct efi_variable old;
@@ -240,10 +257,16 @@ int efi_variable_set(struct efi_store *s, const struct efi_variable *v)
         r = write_state(s, old.at, BEING_REPLACED);
     if (!r)
         r = write_variable(s, region.layout, v, at, len);
-    return r < 0 || !found ? r : efi_variable_delete(s, &old);
+    r = r < 0 || !found ? r : delete_records(s, &region, v, BEING_REPLACED, at);
+    return r < 0 || !found ? r : delete_records(s, &region, v, ADDED, at);
 }
 
+/* Those that were being replaced first: where it ends in between, none of them has come back. */
 int efi_variable_delete(struct efi_store *s, const struct efi_variable *v)
 {
-    return write_state(s, v->at, s->data[v->at + STATE_AT] & NOT_DELETED_MASK);
+    struct region region;
+    int r = find_region(s, &region);
+
+    r = r < 0 ? r : delete_records(s, &region, v, BEING_REPLACED, 0);
+    return r < 0 ? r : delete_records(s, &region, v, ADDED, 0);
 }

@@ -94,6 +94,32 @@ START_TEST(what_is_deleted_is_gone)
 }
 END_TEST
 
+/* Two of one name, as damage leaves them: both being replaced by nothing, or both the variable. */
+START_TEST(what_was_there_twice_does_not_come_back)
+{
+    static const uint8_t states[] = {0x3e, 0x3f};
+    struct efi_store s = empty_store();
+    struct efi_variable first, second;
+
+    set(&s, 'A', "one", &guid);
+    ck_assert_int_eq(find(&s, 'A', &guid, &first), 1);
+    s.data[first.at + 2] = 0x3c;
+    set(&s, 'A', "two", &guid);
+    ck_assert_int_eq(find(&s, 'A', &guid, &second), 1);
+    ck_assert_uint_ne(first.at, second.at);
+    s.data[first.at + 2] = s.data[second.at + 2] = states[_i];
+    ck_assert_uint_eq(count(&s), 2);
+    set(&s, 'A', "three", &guid);
+    expect(&s, 'A', &guid, "three");
+    ck_assert_uint_eq(count(&s), 1);
+    s.data[first.at + 2] = s.data[second.at + 2] = states[_i];
+    ck_assert_int_eq(find(&s, 'A', &guid, &first), 1);
+    ck_assert_int_eq(efi_variable_delete(&s, &first), 0);
+    ck_assert_uint_eq(count(&s), 0);
+    free(s.data);
+}
+END_TEST
+
 /* The states that a store goes through while a variable is replaced. */
 START_TEST(every_moment_of_a_change_has_the_old_or_the_new)
 {
@@ -188,8 +214,12 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
+    TCase *twice = tcase_create("twice");
+
     UNIT_TEST(s, what_is_set_is_found);
     UNIT_TEST(s, what_is_deleted_is_gone);
+    tcase_add_loop_test(twice, what_was_there_twice_does_not_come_back, 0, 2);
+    suite_add_tcase(s, twice);
     UNIT_TEST(s, every_moment_of_a_change_has_the_old_or_the_new);
     UNIT_TEST(s, a_full_store_keeps_what_it_has);
     UNIT_TEST(s, damage_is_told);
