@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT, SLOWER, VZ
-from machines import Control, home, machine  # noqa: F401 (fixtures)
+from machines import Control, descriptors, home, machine  # noqa: F401 (fixtures)
 from test_sandbox import children, threads
 
 pytestmark = pytest.mark.skipif(not os.path.exists(f"{BUILD}/vz-vnc"), reason="built without LibVNCServer")
@@ -66,10 +66,6 @@ def hear_view(control, number):
     while (answer := control.line()) is not None and answer.get("id") != number:
         pass
     return answer
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def resident_kb(pid):
