@@ -162,6 +162,7 @@ static void fill(struct efi_store *s)
     put(s, "BootOrder", &global, "\2\0\1\0", 4);
     put(s, "db", &database, list, sizeof(list));
     put(s, "PK", &global, list, sizeof(list));
+    put(s, OURS, &global, "others'", 7); /* of our name, and not ours */
 }
 
 size_t fuzz_seed(unsigned index, uint8_t *ret, size_t room)

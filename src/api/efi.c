@@ -233,7 +233,7 @@ int vz_efi_variable_store_set(const char *path, const struct vz_efi_variable *va
 int vz_efi_variable_store_remove(const char *path, const char *name, const char *guid,
                                  struct vz_error *err)
 {
-    struct efi_variable v = {.at = 0};
+    struct efi_variable v = {.at = 0}, found;
     uint8_t utf16[2 * NAME_MAX_UNITS];
     struct efi_store s;
     int r;
@@ -241,11 +241,11 @@ int vz_efi_variable_store_remove(const char *path, const char *name, const char 
     if (!options_given(path, "path", err) || !options_given(name, "name", err) ||
         identify(name, guid, utf16, &v, err) < 0 || efi_store_open(path, NULL, &s, err) < 0)
         return -1;
-    r = efi_variable_find(&s, v.name, v.name_len, &v.guid, &v);
+    r = efi_variable_find(&s, v.name, v.name_len, &v.guid, &found);
     if (r == 0)
         r = error_set(err, ENOENT, VZ_ERROR_INVALID, "variable store %s: has no variable %s", path, name);
     else if (r > 0)
-        r = efi_variable_delete(&s, &v);
+        r = efi_variable_delete(&s, &found);
     if (r < 0 && r != -ENOENT)
         r = efi_failed(path, r, err);
     efi_store_close(&s);
