@@ -3,6 +3,8 @@
 #ifndef VZ_SANDBOX_SANDBOX_CALLS_H
 #define VZ_SANDBOX_SANDBOX_CALLS_H
 
+#include <stdbool.h>
+
 #include "base/thread.h"
 
 /* Of one argument's lower half, which is all that the kernel looks at in those that are checked. */
@@ -40,6 +42,7 @@ struct sandbox_row {
     struct sandbox_check check[2];
     int error; /* with other arguments, unless another row has them: what the call returns; 0: the process ends */
     const char *why;
+    bool rare; /* no run of scripts/sandbox-calls has to show it: why says who makes it when */
 };
 
 #define SANDBOX_KIND(name) ((uint32_t)BIT(THREAD_##name))

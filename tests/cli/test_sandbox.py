@@ -354,6 +354,7 @@ def test_what_tls_with_a_server_needs_is_read(vz, tiny_kernel, tmp_path):
 
 @WITHOUT_SANITIZER
 @pytest.mark.skipif(not shutil.which("strace"), reason="there is no strace")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a process that is not dumpable")
 def test_calls_that_are_made_are_counted(tiny_kernel):
     """scripts/sandbox-calls: no thread makes others than it may, which strace sees on its own."""
     r = subprocess.run([f"{ROOT}/scripts/sandbox-calls", "--build", os.path.dirname(VZ), "sh", "-c",

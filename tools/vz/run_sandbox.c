@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* --sandbox: what a machine's threads give up, and where it may still make files. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -137,8 +138,11 @@ bool run_sandbox(const char *value, const char *run_as, const char *path,
 bool run_sandbox_lock(enum vz_thread_work work, const char *folder)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT; /* what keeps one thread out keeps the next ones out, too */
+    const char *name = work == VZ_THREAD_SERVES ? "vz-serve" : work == VZ_THREAD_WATCHES ? "vz-watch" : NULL;
     struct vz_error err;
 
+    if (name) /* for who looks at its threads, or reads which of them made a call that it may not */
+        pthread_setname_np(pthread_self(), name);
     /* pthread_cancel() loads it when it is first called, when nothing can be loaded any more. */
     if (work == VZ_THREAD_CONTROLS && chosen.mode != VZ_SANDBOX_NONE)
         (void)dlopen("libgcc_s.so.1", RTLD_LAZY);
