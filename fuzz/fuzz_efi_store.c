@@ -157,6 +157,7 @@ static void fill(struct efi_store *s)
 
     store_le32(list + 16, sizeof(list));
     store_le32(list + 24, 48);
+    put(s, OURS, &global, entry, sizeof(entry)); /* of another GUID: not ours */
     put(s, "Boot0001", &global, entry, sizeof(entry));
     put(s, "BootOrder", &global, "\1\0\2\0", 4);
     put(s, "BootOrder", &global, "\2\0\1\0", 4);

@@ -148,11 +148,12 @@ int efi_variable_next(const struct efi_store *s, struct efi_variable *v)
 int efi_variable_find(const struct efi_store *s, const uint8_t *name, uint32_t name_len,
                       const struct efi_guid *guid, struct efi_variable *ret)
 {
+    const struct efi_guid wanted = *guid; /* which may be ret's */
     int r;
 
     *ret = (struct efi_variable){.at = 0};
     while ((r = efi_variable_next(s, ret)) > 0) {
-        if (same_name(ret, name, name_len, guid))
+        if (same_name(ret, name, name_len, &wanted))
             return 1;
     }
     return r;

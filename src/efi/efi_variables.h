@@ -25,7 +25,7 @@ struct efi_variable {
  * store is damaged from there on. Points into the store. */
 int efi_variable_next(const struct efi_store *s, struct efi_variable *v) must_check;
 
-/* The variable of that name, which is UTF-16 as above. Neither name nor guid is of *ret. 1, 0 or -EINVAL. */
+/* The variable of that name, which is UTF-16 as above. 1, 0 or -EINVAL. guid may be ret's own. */
 int efi_variable_find(const struct efi_store *s, const uint8_t *name, uint32_t name_len,
                       const struct efi_guid *guid, struct efi_variable *ret) must_check;
 

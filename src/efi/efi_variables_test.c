@@ -120,6 +120,25 @@ START_TEST(what_was_there_twice_does_not_come_back)
 }
 END_TEST
 
+/* Also where the GUID that is looked for is that of the variable into which the answer goes. */
+START_TEST(a_name_is_looked_for_under_its_guid)
+{
+    struct efi_store s = empty_store();
+    struct efi_variable v, key = named('A', "", &guid);
+
+    set(&s, 'A', "others", &other);
+    set(&s, 'A', "ours", &guid);
+    v = key;
+    ck_assert_int_eq(efi_variable_find(&s, key.name, key.name_len, &v.guid, &v), 1);
+    ck_assert_uint_eq(v.len, 4);
+    ck_assert_int_eq(efi_variable_delete(&s, &v), 0);
+    expect(&s, 'A', &other, "others");
+    v = key;
+    ck_assert_int_eq(efi_variable_find(&s, key.name, key.name_len, &v.guid, &v), 0);
+    free(s.data);
+}
+END_TEST
+
 /* The states that a store goes through while a variable is replaced. */
 START_TEST(every_moment_of_a_change_has_the_old_or_the_new)
 {
@@ -220,6 +239,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, what_is_deleted_is_gone);
     tcase_add_loop_test(twice, what_was_there_twice_does_not_come_back, 0, 2);
     suite_add_tcase(s, twice);
+    UNIT_TEST(s, a_name_is_looked_for_under_its_guid);
     UNIT_TEST(s, every_moment_of_a_change_has_the_old_or_the_new);
     UNIT_TEST(s, a_full_store_keeps_what_it_has);
     UNIT_TEST(s, damage_is_told);

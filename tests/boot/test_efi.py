@@ -91,6 +91,19 @@ def test_variables_are_seen_and_changed_without_a_machine(vz, disk, tmp_path):
         assert r.status == 1 and len(r.err.splitlines()) == 1, r
 
 
+def test_a_variable_is_deleted_under_its_own_guid(vz, tmp_path):
+    """Another of that name stays, and does not count as it."""
+    store, others = tmp_path / "variables.fd", "01020304-0506-0708-090a-0b0c0d0e0f10"
+    assert vz("efi", "create", store).status == 0
+    for text, guid in (("others", others), ("ours", GUID)):
+        assert vz("efi", "set", store, "VzTest", text, "--guid", guid).status == 0
+    assert vz("efi", "delete", store, "VzTest", "--guid", GUID).status == 0
+    left = [(v["guid"], v["text"]) for v in json.loads(vz("efi", "list", store, "--json").out) if v["name"] == "VzTest"]
+    assert left == [(others, "others")], left
+    r = vz("efi", "delete", store, "VzTest", "--guid", GUID)
+    assert r.status == 1 and "has no variable VzTest" in r.err, r
+
+
 def test_a_reset_goes_through_the_firmware_again(vz, disk, tmp_path):
     script = MOUNT + f"""
 if [ -e {VARIABLE} ]; then echo second time; else
