@@ -124,6 +124,8 @@ static insn_fn *choose_handler(unsigned form, unsigned size)
     case FORM_FLAGS:
         return !size ? fpu_fast_flags : size == 4 ? fpu_fast_load4_flags :
                size == 8 ? fpu_fast_load8_flags : fpu_generic;
+    case FORM_ESTR | FORM_FLAGS: case FORM_ESTR | FORM_FLAGS | FORM_GPR_OUT: case FORM_FLAGS | FORM_GPR_OUT:
+        return fpu_string_compare;
     default:
         return fpu_generic;
     }

@@ -127,6 +127,8 @@ static inline uint64_t fpu_thunk_at_run_time(struct x86_cpu *c, uint64_t bytes, 
 /* ---- handlers that bind_fpu() hands out ---- */
 
 insn_fn fpu_generic;
+/* The same for PCMPESTRx and PCMPISTRx, which use RAX, RDX and RCX by their nature, but PCMPISTRM, which uses none. */
+insn_fn fpu_string_compare;
 /* fast.c */
 insn_fn fpu_fast_reg, fpu_fast_gpr_in, fpu_fast_gpr_out, fpu_fast_flags;
 insn_fn fpu_fast_load4, fpu_fast_load8, fpu_fast_load16, fpu_fast_load32;

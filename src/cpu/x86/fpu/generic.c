@@ -233,6 +233,12 @@ void fpu_generic(struct x86_cpu *c, const struct insn *i)
         NEXT;
 }
 
+void fpu_string_compare(struct x86_cpu *c, const struct insn *i)
+{
+    if (run_generic(c, i))
+        NEXT;
+}
+
 void fpu_thunks_full(struct x86_cpu *c, const struct insn *i)
 {
     c->rip = insn_rip(c, i);

@@ -8,7 +8,7 @@
 
 /* How a handler of fast.c runs its thunk. */
 struct shape {
-    bool load, store, gpr_in, gpr_out, x87;
+    bool load, store, gpr_in, gpr_out, x87; /* gpr_*: one that ModRM names */
     uint8_t align;
 };
 
@@ -20,6 +20,7 @@ static bool shape_of(const struct insn *i, struct shape *ret)
     } shapes[] = {
         {fpu_fast_reg, {0}},
         {fpu_fast_flags, {0}},
+        {fpu_string_compare, {0}}, /* RAX, RDX and RCX are in the host's */
         {fpu_fast_gpr_in, {.gpr_in = true}},
         {fpu_fast_gpr_out, {.gpr_out = true}},
         {fpu_fast_load4, {.load = true}},
