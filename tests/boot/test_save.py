@@ -80,10 +80,18 @@ class Saved(Machine):
         self.must("resume")
         self.connect()
 
+    def numbers(self, paths):
+        """What is in each of these files of the guest's. One that is being written has nothing in it for a moment."""
+        for _ in range(100):
+            status, out = self.guest("cat " + " ".join(paths))
+            assert status == 0, out
+            found = [int(word) for word in out.split()]
+            if len(found) == len(paths):
+                return found
+        raise AssertionError(f"one of {paths} stays empty: {out}")
+
     def counts(self):
-        status, out = self.guest("cat " + " ".join("/" + name for name in COUNTS))
-        assert status == 0
-        return [int(word) for word in out.split()]
+        return self.numbers(["/" + name for name in COUNTS])
 
     def moves(self, what):
         """All counts go on, within less than it takes to be given up (watch())."""
