@@ -347,20 +347,6 @@ static void take_line(struct client *c, const char *line, size_t len)
 
 /* ---- Input ---------------------------------------------------------------------------------- */
 
-static void keep_fd(struct client *c, struct msghdr *m)
-{
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
-        size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t i = 0; i < count; i++) {
-            drop_fd(&c->came_fd);
-            memcpy(&c->came_fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-        }
-    }
-}
-
 /* Whole lines from the beginning of what has come. */
 static void take_lines(struct client *c)
 {
@@ -385,14 +371,8 @@ static void take_lines(struct client *c)
 
 static void read_in(struct client *c)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(4 * sizeof(int))];
-    } u;
-    struct iovec iov;
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-                       .msg_controllen = sizeof(u)};
     ssize_t n;
+    int fd;
 
     if (c->in_len == c->in_size) {
         size_t size = c->in_size ? 2 * c->in_size : 4096;
@@ -405,10 +385,12 @@ static void read_in(struct client *c)
         c->in = bigger;
         c->in_size = size;
     }
-    iov = (struct iovec){c->in + c->in_len, c->in_size - c->in_len};
-    n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    n = receive_with_fd(c->fd, c->in + c->in_len, c->in_size - c->in_len, MSG_DONTWAIT, &fd);
+    if (fd >= 0) {
+        drop_fd(&c->came_fd);
+        c->came_fd = fd;
+    }
     if (n > 0) {
-        keep_fd(c, &m);
         c->in_len += (size_t)n;
         take_lines(c);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {

@@ -8,6 +8,8 @@
 
 #include <glib-unix.h>
 
+#include "control/send_fd.h"
+
 #define LINE_MAX_BYTES (1u << 20)
 
 struct question {
@@ -93,24 +95,16 @@ static void take_line(struct machine_link *l, const char *line, gsize len)
 
 static gboolean receive(struct machine_link *l)
 {
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } u;
     char buffer[16384];
-    struct iovec iov = {buffer, sizeof(buffer)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-                       .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding it would take two */
-    ssize_t n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    int fd;
+    ssize_t n = receive_with_fd(l->fd, buffer, sizeof(buffer), MSG_DONTWAIT, &fd);
 
+    if (fd >= 0) {
+        close_received(l->came_fd);
+        l->came_fd = fd;
+    }
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
-    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
-        if (l->came_fd >= 0)
-            close(l->came_fd);
-        memcpy(&l->came_fd, CMSG_DATA(h), sizeof(int));
-    }
     g_byte_array_append(l->in, (guint8 *)buffer, (guint)n);
     return n > 0 && l->in->len <= LINE_MAX_BYTES;
 }
