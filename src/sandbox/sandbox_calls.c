@@ -144,10 +144,9 @@ static const struct sandbox_row rows[] = {
     /* ---- Disks ---- */
     CALL(pread64, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(VNC) | K(VIEW) | K(SERVE), "disks, saved states, what a viewer hands over"),
     CALL(pwrite64, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW) | K(SERVE), "the same; firmware's variables; what a guest copied"),
-    CALL(preadv, K(SHARE), "a guest's reads and writes"),
-    CALL(pwritev, K(SHARE), "the same"),
+    CALL(preadv, K(SHARE), "a guest's reads"),
     CALL(preadv2, K(LOOP) | K(DISK), "disks"),
-    CALL(pwritev2, K(LOOP) | K(DISK), "disks"),
+    CALL(pwritev2, K(LOOP) | K(DISK) | K(SHARE), "disks; a guest's writes"),
     CALL(fsync, K(LOOP) | K(DISK) | K(SAVE) | K(SHARE) | K(WATCH), "a guest's flush; a file that is gone from a machine's folder"),
     CALL(fdatasync, DEVICES | K(DISK) | K(SAVE) | K(SHARE), "a guest's flush; firmware's variables"),
     CALL(fallocate, DEVICES | K(DISK) | K(SAVE) | K(SHARE) | K(VIEW) | K(SERVE), "discard, zeros, space; a picture's memory given back"),
