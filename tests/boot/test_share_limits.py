@@ -83,12 +83,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.create_string_buffer(filter), 0, 0) == 0
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-PWRITEV, FALLOCATE, MKDIRAT, SYMLINKAT = 296, 285, 258, 266
+PWRITEV2, FALLOCATE, MKDIRAT, SYMLINKAT = 328, 285, 258, 266
 
 
 @CACHES
 def test_a_quota_that_is_used_up(limits, share, cache):
-    calls = ",".join(map(str, (errno.EDQUOT, PWRITEV, FALLOCATE, MKDIRAT, SYMLINKAT)))
+    calls = ",".join(map(str, (errno.EDQUOT, PWRITEV2, FALLOCATE, MKDIRAT, SYMLINKAT)))
     said = dict(line.split(": ") for line in
                 limits("full 3", share, f",cache={cache}", [sys.executable, "-c", NO_QUOTA_LEFT, calls]))
     assert {name: said[name] for name in ("write", "fallocate", "mkdir", "symlink", "create again")} == \
