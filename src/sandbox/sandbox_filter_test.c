@@ -249,6 +249,29 @@ START_TEST(names_of_servers_are_found)
 }
 END_TEST
 
+/* In a process of its own, or by the loop of a program's machine: what libslirp and GLib's warnings call by turns. */
+START_TEST(connections_of_guests_end)
+{
+    static const enum thread_kind kind[] = {THREAD_LOOP, THREAD_NAT};
+    static const int nr[] = {SYS_accept, SYS_accept4, SYS_getpeername, SYS_getsockname, SYS_getsockopt, SYS_setsockopt,
+                             SYS_shutdown, SYS_recvfrom, SYS_sendto, SYS_connect, SYS_bind, SYS_listen};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kind); i++) {
+        make(kind[i], SANDBOX_NET);
+        for (size_t n = 0; n < ARRAY_SIZE(nr); n++)
+            ck_assert_msg(allows(nr[n], 0, 0, 0), "%s: %s", sandbox_kind_name(kind[i]), sandbox_call_name(nr[n]));
+    }
+}
+END_TEST
+
+/* op_read() and op_write(), which every guest with a shared directory asks for. */
+START_TEST(files_of_shares_are_read_and_written)
+{
+    make(THREAD_SHARE, 0);
+    ck_assert(allows(SYS_preadv, 0, 0, 0) && allows(SYS_pwritev2, 0, 0, 0));
+}
+END_TEST
+
 /* A thread has its maker's filter too. */
 START_TEST(who_makes_a_thread_may_do_what_it_does)
 {
@@ -332,6 +355,8 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, interrupts_of_kvm_are_sent);
     UNIT_TEST(s, sockets_are_of_the_families_that_the_machine_has);
     UNIT_TEST(s, names_of_servers_are_found);
+    UNIT_TEST(s, connections_of_guests_end);
+    UNIT_TEST(s, files_of_shares_are_read_and_written);
     UNIT_TEST(s, who_makes_a_thread_may_do_what_it_does);
     UNIT_TEST(s, the_table_is_in_order);
     UNIT_TEST(s, other_architectures_end_the_process);
