@@ -21,6 +21,7 @@
 #define KEEP_READY   2 /* once somebody has wanted one: most machines that only boot never do */
 #define MAX_STUBS    16
 #define PATIENCE_MS  10000 /* of stub_host_watch() */
+#define PARTS        10    /* of that, each counted from when the one before was seen to be over */
 #define REGION_FIRST UINT64_C(0x400000000000) /* until somebody asks for another */
 
 #ifndef HWCAP2_FSGSBASE
@@ -145,6 +146,11 @@ static unsigned overdue(struct stub_thread *t)
     return count % 2 && (atomic_load(&t->kicked) || !atomic_load(&t->inside)) ? count : 0;
 }
 
+static void watch_on_locked(struct stub_host *h)
+{
+    h->watch_ends_ns = clock_mono_ns() + h->patience_ms * NS_PER_MS / PARTS;
+}
+
 static void watch_begin_locked(struct stub_host *h)
 {
     struct stub *s;
@@ -152,7 +158,8 @@ static void watch_begin_locked(struct stub_host *h)
     LIST_FOREACH (s, &h->live, next)
         for (unsigned n = 0; n < s->threads; n++)
             s->thread[n].waited_for = overdue(&s->thread[n]);
-    h->watch_ends_ns = clock_mono_ns() + h->patience_ms * NS_PER_MS;
+    h->watch_parts = PARTS;
+    watch_on_locked(h);
 }
 
 static bool is_stuck(struct stub *s)
@@ -178,19 +185,24 @@ static void watch_end_locked(struct stub_host *h)
             stub_kill(s);
 }
 
-/* One that is asked for while another goes on is answered by the later end of its own. */
+/* One that is asked for while another goes on is answered by the later end of its own. While this process was stopped
+ * or frozen itself, nobody could take what a stub handed over: however long that was, it is one part of the patience. */
 static void watch_locked(struct stub_host *h)
 {
-    if (h->watch_ends_ns && clock_mono_ns() >= h->watch_ends_ns)
-        watch_end_locked(h);
+    if (h->watch_ends_ns && clock_mono_ns() >= h->watch_ends_ns) {
+        if (--h->watch_parts)
+            watch_on_locked(h);
+        else
+            watch_end_locked(h);
+    }
     if (!h->watch_ends_ns && atomic_exchange(&h->watch, false))
         watch_begin_locked(h);
 }
 
 void stub_host_watch(struct stub_host *h)
 {
-    atomic_store(&h->watch, true);
-    sem_post(&h->work);
+    if (!atomic_exchange(&h->watch, true)) /* else its thread has been told, and looks when it has ended the one before */
+        sem_post(&h->work);
 }
 
 static void work_locked(struct stub_host *h)

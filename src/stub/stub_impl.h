@@ -155,7 +155,8 @@ struct stub_host {
     unsigned reaps;          /* stubs whose status somebody waits for */
     atomic_bool watch;       /* stub_host_watch() has been called */
     unsigned patience_ms;    /* of who watches */
-    uint64_t watch_ends_ns;  /* its thread's, by the monotonic clock; 0: it watches nothing */
+    uint64_t watch_ends_ns;  /* its thread's, by the monotonic clock: when this part of that ends; 0: it watches nothing */
+    unsigned watch_parts;    /* of it that are left */
     bool probed;             /* from here on probe and ways do not change */
     struct stub_probe probe;
 };

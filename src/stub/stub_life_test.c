@@ -97,6 +97,32 @@ START_TEST(test_stopped)
 }
 END_TEST
 
+/* As when all of this process has been stopped for longer than the patience, too, and goes on before its stub does. */
+START_TEST(test_stopped_with_us)
+{
+    pthread_t thread;
+    struct rig g;
+
+    rig_open(&g, 1);
+    g.host->patience_ms = 3000;
+    rig_map(&g);
+    CODE_BYTES(&g, 0xeb, 0xfe); /* jmp . */
+    start_for_ever(&g, &thread);
+    ck_assert_int_eq(kill(g.stub->pid, SIGSTOP), 0);
+    stub_kick(g.t);
+    stub_host_watch(g.host);
+    usleep(400000);
+    pthread_mutex_lock(&g.host->lock);
+    usleep(4000000);
+    pthread_mutex_unlock(&g.host->lock);
+    usleep(400000);
+    ck_assert_int_eq(kill(g.stub->pid, SIGCONT), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(g.event, STUB_KICKED);
+    rig_close(&g);
+}
+END_TEST
+
 START_TEST(test_nothing_left)
 {
     unsigned before = count_fds();
@@ -403,6 +429,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, test_refusals);
     UNIT_TEST(s, test_commands);
     rig_add_loop(s, "test_stopped", test_stopped, 2);
+    UNIT_TEST(s, test_stopped_with_us);
     rig_add_loop(s, "test_killed", test_killed, 12);
     UNIT_TEST(s, test_orphans);
     UNIT_TEST(s, test_early_end);
