@@ -364,6 +364,21 @@ def test_calls_that_are_made_are_counted(tiny_kernel):
     assert r.returncode == 0 and {"loop", "cpu", "nat"} <= set(counted) and int(counted["loop"]) > 5, r
 
 
+def test_documents_say_how_many_calls_there_are():
+    """docs/security.md: its row of vz, kind by kind, is what the table has."""
+    names = {"NAT": "nat", "its reader": "names", "NBD": "nbd", "VNC": "vnc", "disk": "disk", "share": "share", "stubs": "stubs",
+             "save": "save", "USB": "usb", "sound": "sound", "agents": "talk", "viewers": "view",
+             "who hands out displays to VNC": "serve", "watchers": "watch", "control": "control"}
+    out = subprocess.run([f"{ROOT}/scripts/sandbox-calls", "--sizes"], capture_output=True, text=True, timeout=300, check=True).stdout
+    has = {kind: (int(some), int(always)) for kind, some, always in map(str.split, out.splitlines())}
+    with open(f"{ROOT}/docs/security.md", encoding="utf-8") as f:
+        cpu, loop, others = re.search(r"^\| vz \| (.*?) \| (.*?) \| (.*?) \|$", f.read(), re.M).groups()
+    said = {names[name]: int(n) for name, n in re.findall(r"([A-Za-z ]+?) (\d+)(?:[,;]|$) ?", others)}
+    said["cpu"], said["loop"] = int(cpu.split(",")[0]), int(loop.split(",")[0])
+    assert said == {kind: some for kind, (some, _) in has.items()}
+    assert int(re.search(r"(\d+) whatever", loop)[1]) == has["loop"][1], loop
+
+
 def test_what_it_is_not(vz, tiny_kernel):
     r = vz("run", "--kernel", tiny_kernel(ADD_ONE), "--sandbox", "maybe")
     assert r.status == 2 and "expected on, off or log" in r.err, r
