@@ -186,12 +186,12 @@ static void report(const struct jit_record *r, const struct block *b, const uint
     const struct jit *j = cpu->jit;
     int64_t run = j->run - j->write;
 
-    if (!b->code) {
+    if (!b->translated) {
         printf("%016llx -\n", (unsigned long long)r->rip);
         return;
     }
-    often = (struct code){.at = block_end(b)->exits->code, .b = b, .hash = 1,
-                          .len = block_end(b)->exits->code_bytes};
+    often = (struct code){.at = jit_exits_of(cpu, b)->code, .b = b, .hash = 1,
+                          .len = jit_exits_of(cpu, b)->code_bytes};
     seldom = (struct code){.at = rare + run, .len = (size_t)(j->rare_next - rare), .b = b, .hash = 1};
     if (verbose)
         printf("%016llx:\n", (unsigned long long)r->rip);

@@ -18,9 +18,8 @@
 #define HASH_BUCKETS_FIRST (4u << 10) /* they double when there are more blocks than that, */
 #define HASH_BUCKETS_MAX   (256u << 10) /* up to these */
 #define PAGE_BUCKETS 16384u
-#define BLOCK_ALIGN 32u
 #define BLOCK_BYTES_MAX (sizeof(struct block) + (BLOCK_INSNS_MAX + 4) * sizeof(struct insn))
-#define PLACE_UNIT 16u
+#define PLACE_UNIT 8u /* all begins at multiples of it */
 /* Blocks of the same bytes: at different addresses of programs that take turns, and those of them that
  * cannot be moved, or that differ in their second page only. */
 #define ADDRESSES_MAX 4u
@@ -81,7 +80,7 @@ static void begin(struct x86_cpu *c)
 {
     struct block_cache *b = c->blocks;
 
-    b->used = BLOCK_ALIGN; /* place 0 is none */
+    b->used = PLACE_UNIT; /* place 0 is none */
     b->buckets = HASH_BUCKETS_FIRST;
     b->hashed = b->jump_fights = 0;
     c->jump_mask = block_jump_mask(BLOCK_JUMPS_FIRST);
@@ -168,13 +167,13 @@ static bool serves(const struct block *b, uint64_t rip)
 /* In front of one that may be: enter its translation, or count until it is worth one. */
 void insn_block_entry(struct x86_cpu *c, const struct insn *i)
 {
-    struct block *b = container_of((struct insn *)(uintptr_t)i, struct block, insn[0]);
+    struct block *b = block_of(i);
 
     if (block_translated_at(b, c->reg[REG_BLOCK_RIP])) {
         struct block_jump *jump = block_jump_slot(c, b->home_rip);
 
         if (jump->to == i && jump->rip == b->home_rip)
-            jump->code = b->code;
+            jump->code = jit_code_of(c, b);
         jit_enter_block(c, b);
         return;
     }
@@ -302,9 +301,9 @@ static bool may_move(const struct x86_cpu *c, const struct block *b)
     return !b->stays && jit_may_move(c, b->home_rip, c->rip);
 }
 
-static uint32_t hash_of_page(uint64_t rip)
+static uint16_t hash_of_page(uint64_t rip)
 {
-    return (uint32_t)((rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 32) | 1;
+    return (uint16_t)((rip >> MEM_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 48) | 1;
 }
 
 static void note_found(struct x86_cpu *c, struct found *f, struct block *b, uint64_t lin)
@@ -405,50 +404,58 @@ static void insert(struct block_cache *cache, struct block *b)
 
 /* ---- links between blocks ---- */
 
-static struct block *block_of(const struct insn *first)
+/* The chain of links to a block: from block.incoming on, by block_link.next. The next behind at, or NULL. */
+static struct block_link *link_at(const struct block_cache *cache, const uint32_t *at)
 {
-    return container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
+    return at_place(cache, *at & ~BLOCK_LINK_SECOND);
 }
 
-/* Where the chain of links to a block goes on behind this one. */
-static uint32_t *link_next(struct block_link *link)
+/* Let the chain go on at the link at place. */
+static void chain_link(uint32_t *at, uint32_t place)
 {
-    unsigned slot = block_link_slot(link);
-    struct block_end *end = container_of(link - slot, struct block_end, link[0]);
+    *at = (*at & BLOCK_LINK_SECOND) | (place & ~BLOCK_LINK_SECOND);
+}
 
-    return &end->next[slot];
+/* Take the link behind at out of the chain. */
+static void unchain_link(uint32_t *at, struct block_link *link)
+{
+    chain_link(at, link->next);
+    chain_link(&link->next, 0);
 }
 
 static void unlink_from(struct block_cache *cache, struct block *b, struct block_link *link)
 {
-    uint32_t *at = &b->incoming, wanted = place_of(cache, link);
+    uint32_t *at = &b->incoming;
+    struct block_link *l;
 
-    while (*at && *at != wanted)
-        at = link_next(at_place(cache, *at));
-    if (*at)
-        *at = *link_next(link);
+    while ((l = link_at(cache, at)) && l != link)
+        at = &l->next;
+    if (l)
+        unchain_link(at, l);
+}
+
+static void aim_link(struct block_link *link, const struct block *to)
+{
+    link->to = (int32_t)((const uint8_t *)to->insn - (const uint8_t *)link);
 }
 
 /* May link lead to a block? One that runs at several addresses must not be led on from to one that
  * is right at one of them only, unless that looks itself. */
-static bool may_link(struct block_link *link, const struct block *to)
+static bool may_link(const struct block_link *link, const struct block *to)
 {
-    const struct block_end *end =
-        container_of(link - block_link_slot(link), struct block_end, link[0]);
-
-    return !to->fixed || end->fixed || to->insn[0].fn == insn_block_entry;
+    return !to->fixed || block_end_with(link)->fixed || to->insn[0].fn == insn_block_entry;
 }
 
 static void set_link(struct x86_cpu *c, struct block_link *link, struct block *to)
 {
     if (!may_link(link, to))
         return;
-    if (link->to != to->insn) {
+    if (!link->to || block_link_to(link) != to->insn) {
         jit_unlink(c, link);
         if (link->to)
-            unlink_from(c->blocks, block_of(link->to), link);
-        link->to = to->insn;
-        *link_next(link) = to->incoming;
+            unlink_from(c->blocks, block_of(block_link_to(link)), link);
+        aim_link(link, to);
+        chain_link(&link->next, to->incoming);
         to->incoming = place_of(c->blocks, link);
     }
     link->ctx = c->code_ctx[c->rip >> 63];
@@ -460,21 +467,23 @@ static void set_link(struct x86_cpu *c, struct block_link *link, struct block *t
 static void link_translation(struct x86_cpu *c, struct block *b)
 {
     struct block_end *end = block_end(b);
-    struct block_link *link = at_place(c->blocks, b->incoming);
+    struct block_link *link = link_at(c->blocks, &b->incoming);
     uint64_t rip = c->rip;
 
-    if (!b->code)
+    if (!b->translated)
         return;
     c->rip = b->home_rip;
-    for (; link; link = at_place(c->blocks, *link_next(link)))
+    for (; link; link = link_at(c->blocks, &link->next))
         jit_link(c, link, b);
-    for (unsigned slot = 0; slot < 2; slot++) {
-        const struct insn *to = end->link[slot].to;
+    for (unsigned slot = 0; slot < end->links; slot++) {
+        const struct block *to;
 
-        if (!to)
+        link = &end->link[slot];
+        if (!link->to)
             continue;
-        c->rip = block_of(to)->home_rip;
-        jit_link(c, &end->link[slot], block_of(to));
+        to = block_of(block_link_to(link));
+        c->rip = to->home_rip;
+        jit_link(c, link, to);
     }
     c->rip = rip;
 }
@@ -495,12 +504,11 @@ static void unlink_incoming(struct x86_cpu *c, struct block *b)
 {
     struct block_link *link;
 
-    while ((link = at_place(c->blocks, b->incoming))) {
+    while ((link = link_at(c->blocks, &b->incoming))) {
         jit_unlink(c, link);
         link->ctx = 0;
-        link->to = NULL;
-        b->incoming = *link_next(link);
-        *link_next(link) = 0;
+        link->to = 0;
+        unchain_link(&b->incoming, link);
     }
 }
 
@@ -629,19 +637,12 @@ static void gather_group(struct x86_cpu *c, struct group *g, struct block *b)
     }
 }
 
-static struct block *block_with(struct block_link *link)
-{
-    struct block_end *end = container_of(link - block_link_slot(link), struct block_end, link[0]);
-
-    return block_of((const struct insn *)(const void *)end - end->count);
-}
-
 /* Is link kept because whoever follows it looks first, or because both of its ends move? Within a page nobody
  * has to look; into another one it must be, since what is there in some address space was known of the old place. */
-static bool outlives_move(struct block_link *link)
+static bool outlives_move(struct x86_cpu *c, struct block_link *link)
 {
     link->ctx = 0;
-    return jit_looks_first(link) || (block_with(link)->moving && block_of(link->to)->moving);
+    return jit_looks_first(c, link) || (block_with(link)->moving && block_of(block_link_to(link))->moving);
 }
 
 static void cut_incoming(struct x86_cpu *c, struct block *b)
@@ -649,31 +650,31 @@ static void cut_incoming(struct x86_cpu *c, struct block *b)
     uint32_t *at = &b->incoming;
     struct block_link *link;
 
-    while ((link = at_place(c->blocks, *at))) {
-        if (outlives_move(link)) {
-            at = link_next(link);
+    while ((link = link_at(c->blocks, at))) {
+        if (outlives_move(c, link)) {
+            at = &link->next;
             continue;
         }
         jit_unlink(c, link);
-        link->to = NULL;
-        *at = *link_next(link);
-        *link_next(link) = 0;
+        link->to = 0;
+        unchain_link(at, link);
     }
 }
 
 static void cut_outgoing(struct x86_cpu *c, struct block *b)
 {
-    for (unsigned slot = 0; slot < 2; slot++) {
-        struct block_link *link = &block_end(b)->link[slot];
+    struct block_end *end = block_end(b);
+
+    for (unsigned slot = 0; slot < end->links; slot++) {
+        struct block_link *link = &end->link[slot];
 
         if (c->link == link)
             c->link = NULL;
-        if (!link->to || outlives_move(link))
+        if (!link->to || outlives_move(c, link))
             continue;
         jit_unlink(c, link);
-        unlink_from(c->blocks, block_of(link->to), link);
-        *link = (struct block_link){0};
-        *link_next(link) = 0;
+        unlink_from(c->blocks, block_of(block_link_to(link)), link);
+        link->to = 0;
     }
 }
 
@@ -703,10 +704,10 @@ static void move_one(struct x86_cpu *c, struct block *b, uint64_t by)
     b->home_rip += by;
     beside_in(c->blocks, b);
     c->count.blocks_moved++;
-    if (!b->code)
+    if (!b->translated)
         return;
     jit_move(c, b);
-    note_jump(c, block_jump_slot(c, b->home_rip), b, b->home_rip, b->code);
+    note_jump(c, block_jump_slot(c, b->home_rip), b, b->home_rip, jit_code_of(c, b));
 }
 
 /* b to c->rip, with what is beside it; whatever leads there finds it anew. Not while a block runs. */
@@ -716,7 +717,7 @@ static void move_block(struct x86_cpu *c, struct block *b)
 
     gather_group(c, &g, b);
     for (unsigned n = 0; n < g.count; n++)
-        __builtin_prefetch(block_end(g.block[n])->exits);
+        jit_prefetch(c, g.block[n]);
     for (unsigned n = 0; n < g.count; n++) {
         cut_incoming(c, g.block[n]);
         cut_outgoing(c, g.block[n]);
@@ -745,7 +746,7 @@ static void kill_block(struct x86_cpu *c, struct block *b)
 }
 
 /* Granules of the page of RAM that b relies on: at least those claimed for it. */
-static uint64_t relied_on(const struct block *b, const uint8_t *page)
+static uint64_t relied_on(const struct x86_cpu *c, const struct block *b, const uint8_t *page)
 {
     unsigned left = MEM_PAGE_SIZE - (unsigned)(b->host - mem_page_of(b->host));
     unsigned end = b->insn[b->count - 1].off + (unsigned)X86_INSN_MAX;
@@ -753,7 +754,7 @@ static uint64_t relied_on(const struct block *b, const uint8_t *page)
 
     if (block_page(b, 0) == page)
         granules |= smc_granules(b->host, MIN(left, end)) |
-                    jit_granules(b);
+                    jit_granules(c, b);
     if (block_page(b, 1) == page)
         granules |= smc_granules(page, X86_INSN_MAX);
     return granules;
@@ -769,7 +770,7 @@ static void invalidate_bucket(struct x86_cpu *c, unsigned bucket, const uint8_t 
     while ((b = at_place(c->blocks, *at))) {
         uint32_t *next = page_next(b, bucket);
 
-        if (b->dead || !page || relied_on(b, page) & granules) {
+        if (b->dead || !page || relied_on(c, b, page) & granules) {
             kill_block(c, b);
             *at = *next;
         } else {
@@ -806,7 +807,10 @@ void block_each_in_page(const struct x86_cpu *c, const uint8_t *host,
 
 static size_t block_size(const struct block *b)
 {
-    return offsetof(struct block, insn) + b->count * sizeof(struct insn) + sizeof(struct block_end);
+    const struct block_end *end = block_end(b);
+
+    return (size_t)((const uint8_t *)&end->link[end->links] - (const uint8_t *)b) +
+           (b->crosses ? sizeof(const uint8_t *) : 0);
 }
 
 static void use_huge_pages(struct x86_cpu *c)
@@ -832,7 +836,7 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
     b = (struct block *)(cache->arena + cache->used);
     if (!block_build(c, b, host, lin, BLOCK_INSNS_MAX))
         return NULL;
-    cache->used += align_up(block_size(b), BLOCK_ALIGN);
+    cache->used += align_up(block_size(b), PLACE_UNIT);
     insert(cache, b);
     if (b->fixed)
         note_fixed(c, b);
@@ -893,7 +897,7 @@ const struct insn *block_find(struct x86_cpu *c)
         b = lookup(c, host, lin);
         if (!b && (c->fault.pending || !(b = decode_new(c, host, lin))))
             return NULL;
-        note_jump(c, take_jump(c), b, c->rip, block_translated_at(b, c->rip) ? b->code : jit_interpret_stub(c));
+        note_jump(c, take_jump(c), b, c->rip, block_translated_at(b, c->rip) ? jit_code_of(c, b) : jit_interpret_stub(c));
     }
     if (c->link) {
         set_link(c, c->link, b);

@@ -34,28 +34,28 @@ struct jit_entries {
     uint32_t stale; /* where `kept` leads once the block is dead */
 };
 
-/* Blocks lie in the cache's arena, where they begin at multiples of 32 bytes; others are named by
- * 32-bit places in there, in units of 16 bytes, 0 being none. What follows the header lies as the
- * interpreter wants it: struct insn by struct insn, two in a cache line. */
+/* Blocks lie in the cache's arena, one right behind the other, as there are many: most of them run once or twice.
+ * Others are named by 32-bit places in there, in units of 8 bytes, 0 being none. Behind the header there is struct insn
+ * by struct insn, and what struct block_end says. */
 struct block {
     const uint8_t *host;           /* of the first byte: identifies the code */
     uint64_t home_rip;             /* where it was first decoded for, or is translated for */
-    const uint8_t *code;           /* translated: at entry->kept, where indirect branches enter */
-    const struct jit_entries *entry; /* valid with code */
     union {
         struct insn insn[0]; /* [0] is no instruction, only what leads into the block: */
         struct {
             insn_fn *begin;        /* insn[0].fn */
             uint32_t hash_next;
             uint32_t page_next;    /* of other blocks in the page where it begins */
-            uint32_t incoming;     /* links to this block, chained by block_end.next[] */
-            uint32_t left;         /* which page it was moved away from last, as a hash; 0: none */
+            uint32_t incoming;     /* links to this block, chained by block_link.next */
+            uint32_t exits;        /* where the translator's struct jit_exits is (jit_priv.h); 0: never translated */
+            uint16_t left;         /* which page it was moved away from last, as a hash; 0: none */
             uint16_t runs;         /* interpreted so often, up to jit_options.threshold */
             uint8_t count;         /* of insn[], without the block_end behind them */
             uint8_t mode : 4;      /* block_mode() */
             bool dead : 1;
             bool fixed : 1;        /* goes on directly in another page: right at home_rip only */
             bool tried : 1;        /* to translate it */
+            bool translated : 1;   /* and not dead */
             bool crosses : 1;      /* into a second page */
             bool stays : 1;        /* it cannot be made right at another address */
             bool moving : 1;       /* it is about to be */
@@ -65,8 +65,7 @@ struct block {
     };
 };
 
-_Static_assert(sizeof(struct block) == 64 && offsetof(struct block, insn) == 32,
-               "the first instruction begins a cache line");
+_Static_assert(sizeof(struct block) == 48, "there are many of them");
 
 static inline struct block_end *block_end(const struct block *b)
 {
@@ -76,14 +75,23 @@ static inline struct block_end *block_end(const struct block *b)
 /* The pages that it has bytes of; the second is NULL unless its instruction crosses into it. */
 static inline const uint8_t *block_page(const struct block *b, unsigned n)
 {
-    return n ? block_end(b)->second_page : mem_page_of(b->host);
+    if (n)
+        return b->crosses ? *block_second_page(block_end(b)) : NULL;
+    return mem_page_of(b->host);
 }
 
-/* Which of its block_end's two links is this? block_end is aligned to 32 bytes and each of the
- * links takes 16. */
-static inline unsigned block_link_slot(const struct block_link *link)
+/* The block whose first instruction is at first. */
+static inline struct block *block_of(const struct insn *first)
 {
-    return ((uintptr_t)link >> 4) & 1;
+    return container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
+}
+
+/* The block that link leads on from. */
+static inline struct block *block_with(const struct block_link *link)
+{
+    const struct block_end *end = block_end_with(link);
+
+    return block_of((const struct insn *)(const void *)end - end->count);
 }
 
 /* Try to translate b for rip. One that cannot be stays as it is. */
@@ -108,7 +116,7 @@ struct block *block_known(struct x86_cpu *c);
 /* Is there code of the translator's for b at rip? It may also be interpreted at other addresses than its own. */
 static inline bool block_translated_at(const struct block *b, uint64_t rip)
 {
-    return b->code && b->home_rip == rip;
+    return b->translated && b->home_rip == rip;
 }
 
 /* First instruction of the block at the current rip, decoding it if need be; NULL: a fault was

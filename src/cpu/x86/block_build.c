@@ -2,6 +2,7 @@
 /* Decoding and binding the instructions of a block. */
 #include "base/checked.h"
 #include "cpu/x86/block_priv.h"
+#include "cpu/x86/decode/optable.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/smc.h"
 
@@ -79,6 +80,7 @@ struct building {
     uint64_t lin;          /* of its first byte */
     unsigned off, count;   /* bytes and instructions so far */
     const uint8_t *second; /* the page that the last one crosses into */
+    uint8_t links;         /* that the last one may follow */
     bool leaves;           /* it goes on directly in another page */
 };
 
@@ -100,13 +102,32 @@ static void begin_building(struct x86_cpu *c, struct block *b, const uint8_t *ho
                         .mode = block_mode(c) & 15};
 }
 
-/* Does d, which ends at rip, branch directly to another page than the block's? */
-static bool branches_away(const struct block *b, const struct x86_decoded *d, uint64_t rip)
+static bool branches_directly(const struct x86_decoded *d)
 {
     for (unsigned n = 0; n < d->operand_count; n++)
         if (d->operand[n].kind == X86_OPERAND_REL)
-            return (rip + d->imm) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
+            return true;
     return false;
+}
+
+/* Does d, which ends at rip, branch directly to another page than the block's? */
+static bool branches_away(const struct block *b, const struct x86_decoded *d, uint64_t rip)
+{
+    return branches_directly(d) && (rip + d->imm) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
+}
+
+/* By how many links may d go on, if it ends the block? What neither branches directly nor is known to go on through the
+ * front cache only may be one that goes on behind itself. */
+static uint8_t links_of(const struct x86_decoded *d)
+{
+    switch (d->op) {
+    case X86_OP_RET: case X86_OP_JMP_IND: case X86_OP_CALL_IND:
+        return 0;
+    case X86_OP_JMP: case X86_OP_CALL:
+        return 1;
+    default:
+        return branches_directly(d) ? 2 : 1;
+    }
 }
 
 /* Decode and bind the next instruction. What cannot be executed is bound to what faults. */
@@ -135,6 +156,7 @@ static enum added add_insn(struct x86_cpu *c, struct building *s)
     s->off += i->len;
     s->count++;
     s->leaves = branches_away(s->b, &d, c->rip + s->off);
+    s->links = r == X86_DECODE_OK ? links_of(&d) : 1;
     s->b->branches = r == X86_DECODE_OK && d.info->attr & X86_ATTR_BRANCH;
     if (i->fn == insn_undefined || i->fn == insn_too_long || ends_block(&d))
         return ADDED_LAST;
@@ -144,15 +166,22 @@ static enum added add_insn(struct x86_cpu *c, struct building *s)
 static void end_building(struct x86_cpu *c, struct building *s, bool branch)
 {
     struct insn *behind = &s->b->insn[1 + s->count];
+    unsigned links = branch ? s->links : 1;
     struct block *b = s->b;
+    struct block_end *end;
 
     if (!branch)
         *behind++ = (struct insn){.fn = insn_fall_through, .off = (uint16_t)s->off};
     b->fixed = s->leaves || (c->rip + s->off) >> MEM_PAGE_SHIFT != b->home_rip >> MEM_PAGE_SHIFT;
     b->count = (uint8_t)(behind - b->insn);
     b->crosses = s->second;
-    *block_end(b) = (struct block_end){.insns = (uint8_t)s->count, .fixed = b->fixed,
-                                       .count = b->count, .second_page = s->second};
+    end = block_end(b);
+    *end = (struct block_end){
+        .insns = (uint8_t)s->count, .fixed = b->fixed, .count = b->count, .links = (uint8_t)links};
+    for (unsigned slot = 0; slot < links; slot++)
+        end->link[slot] = (struct block_link){.next = slot ? BLOCK_LINK_SECOND : 0};
+    if (s->second)
+        *block_second_page(end) = s->second;
     c->count.insns_decoded += s->count;
     c->count.blocks_decoded++;
 }

@@ -47,29 +47,52 @@ struct insn {
     uint16_t off;    /* of the instruction's first byte from the block's first */
 };
 
-_Static_assert(sizeof(struct insn) == 32, "two instructions in a cache line");
+_Static_assert(sizeof(struct insn) == 32, "there are many of them");
 
-/* Behind a block's last instruction, in the place of two struct insn: where it may continue, once
- * the blocks there have been found. Slot 0: branch target or fall through; slot 1: not taken. */
+/* Where a block may continue, once the block there has been found. */
 struct block_link {
-    const struct insn *to; /* first instruction of the target block */
-    uint64_t ctx;          /* valid while equal to code_ctx[half of the target] */
+    int32_t to;        /* so many bytes behind this is the first instruction of that block; 0: not known */
+    uint32_t next;     /* place of the next link to the same block (block.h), and BLOCK_LINK_SECOND */
+    uint64_t ctx;      /* valid while equal to code_ctx[half of the target] */
 };
 
-struct jit_exits;
+#define BLOCK_LINK_SECOND (1u << 31) /* in slot 1 */
 
+/* Behind a block's last instruction. Slot 0 of the links: branch target or fall through; slot 1: not taken. There are as
+ * many as the last instruction may follow. If the block crosses into a second page, that is behind the last of them. */
 struct block_end {
-    struct block_link link[2];
-    uint32_t next[2];           /* place of the next link to the same block (block.h) */
-    uint8_t insns;              /* in the block, for the counters */
-    bool fixed;                 /* block.fixed, when it was decoded */
-    uint8_t count;              /* block.count: the block is that far in front */
-    uint32_t page_next;         /* of other blocks in its second page (block.h) */
-    struct jit_exits *exits;    /* of the translated block, or NULL */
-    const uint8_t *second_page; /* block_page() */
+    uint8_t insns;      /* in the block, for the counters */
+    uint8_t count;      /* block.count: the block is that far in front */
+    uint8_t links;
+    bool fixed;         /* block.fixed, when it was decoded */
+    uint32_t page_next; /* of other blocks in its second page (block.h) */
+    struct block_link link[];
 };
 
-_Static_assert(sizeof(struct block_end) == 2 * sizeof(struct insn), "takes two places");
+_Static_assert(sizeof(struct block_end) == 8 && sizeof(struct block_link) == 16, "there are many of them");
+
+/* Which of its block_end's links is this? */
+static always_inline unsigned block_link_slot(const struct block_link *link)
+{
+    return link->next / BLOCK_LINK_SECOND;
+}
+
+static always_inline struct block_end *block_end_with(const struct block_link *link)
+{
+    return container_of((struct block_link *)(uintptr_t)link - block_link_slot(link), struct block_end, link[0]);
+}
+
+/* First instruction of the block that a link which is known leads to. */
+static always_inline const struct insn *block_link_to(const struct block_link *link)
+{
+    return (const struct insn *)(const void *)((const uint8_t *)link + link->to);
+}
+
+/* Where a block that crosses into a second page says which. */
+static always_inline const uint8_t **block_second_page(struct block_end *end)
+{
+    return (const uint8_t **)(void *)&end->link[end->links];
+}
 
 /* The front cache of block.h: from RIP to a block without a translation. */
 struct block_jump {
@@ -178,7 +201,7 @@ static always_inline void insn_goto(struct x86_cpu *c, const struct insn *i, uns
     c->count.insns_interpreted += end->insns;
     c->rip = rip;
     if (insn_may_chain(c) && likely(link->ctx == c->code_ctx[rip >> 63])) {
-        insn_enter(c, link->to, rip);
+        insn_enter(c, block_link_to(link), rip);
         return;
     }
     c->link = link;

@@ -35,7 +35,7 @@ static always_inline void jump64(struct x86_cpu *c, const struct insn *i, unsign
     if (insn_may_chain(c) && likely(link->ctx == c->code_ctx[rip >> 63])) {
         c->count.insns_interpreted += end->insns;
         c->rip = rip;
-        insn_enter(c, link->to, rip);
+        insn_enter(c, block_link_to(link), rip);
         return;
     }
     if (unlikely(!is_canonical(rip)))

@@ -184,7 +184,7 @@ static bool replay_one(struct x86_cpu *c, unsigned n, unsigned last)
 
 static unsigned block_insns(const struct block *b)
 {
-    return (unsigned)((const struct block_end *)(b->insn + b->count))->insns;
+    return block_end(b)->insns;
 }
 
 static bool replay(struct x86_cpu *c)
@@ -212,11 +212,6 @@ static bool replay(struct x86_cpu *c)
 
 /* ---- a stretch ---- */
 
-static const struct jit_exits *exit_of_block(const struct block *b)
-{
-    return ((const struct block_end *)(b->insn + b->count))->exits;
-}
-
 static void begin(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
@@ -224,7 +219,7 @@ static void begin(struct x86_cpu *c)
     check_drop_tags(c);
     k->page_count = 0;
     k->unchecked = false;
-    check_save(c, &k->start, exit_of_block(k->block)->vector);
+    check_save(c, &k->start, jit_exits_of(c, k->block)->vector);
     if (k->carry && c->af == k->jit_af)
         check_cpu(&k->start)->af = k->exact_af;
     k->jit_af = c->af; /* to start the translated code from again */
@@ -232,9 +227,10 @@ static void begin(struct x86_cpu *c)
 }
 
 /* Flags that hardware may leave as it likes, which then depend on what nobody kept. */
-static uint16_t undefined_flags(const struct jit_check *k)
+static uint16_t undefined_flags(const struct x86_cpu *c)
 {
-    const struct jit_flags *f = exit_of_block(k->block)->flags;
+    const struct jit_check *k = c->check;
+    const struct jit_flags *f = jit_exits_of(c, k->block)->flags;
     uint16_t undefined = 0;
 
     for (unsigned n = k->first; n < k->end; n++)
@@ -248,21 +244,23 @@ static uint16_t flags_at_end(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
     const struct block *b = k->block;
-    const struct block_end *end = (const struct block_end *)(b->insn + b->count);
-    uint16_t live = exit_of_block(b)->flags[k->end].live;
-    const struct insn *next[3] = {end->link[0].to, end->link[1].to,
-                                  block_jump_slot(c, c->rip)->to};
+    const struct block_end *end = block_end(b);
+    uint16_t live = jit_exits_of(c, b)->flags[k->end].live;
+    const struct insn *next[3] = {block_jump_slot(c, c->rip)->to};
 
     if (k->end < block_insns(b))
         return live;
+    for (unsigned slot = 0; slot < end->links; slot++)
+        if (end->link[slot].to)
+            next[1 + slot] = block_link_to(&end->link[slot]);
     for (unsigned n = 0; n < 3; n++) {
         const struct block *t;
 
         if (!next[n])
             continue;
-        t = container_of((struct insn *)(uintptr_t)next[n], struct block, insn[0]);
+        t = block_of(next[n]);
         if (!t->dead && block_translated_at(t, c->rip))
-            live &= exit_of_block(t)->flags[0].live;
+            live &= jit_exits_of(c, t)->flags[0].live;
     }
     return live;
 }
@@ -270,7 +268,7 @@ static uint16_t flags_at_end(struct x86_cpu *c)
 static bool compare(struct x86_cpu *c, uint16_t flags)
 {
     struct jit_check *k = c->check;
-    bool vector = exit_of_block(k->block)->vector, same;
+    bool vector = jit_exits_of(c, k->block)->vector, same;
     uint16_t exact, legal;
 
     check_save(c, &k->jit, vector);
@@ -288,9 +286,9 @@ static bool compare(struct x86_cpu *c, uint16_t flags)
         return true;
     }
     /* Of undefined ones the translation's are as good, and from now on the ones. */
-    legal = af_from_rflags(undefined_flags(k));
+    legal = af_from_rflags(undefined_flags(c));
     k->exact_af = (uint16_t)((exact & ~legal) | (c->af & legal));
-    return same && check_same_state(k, flags & (uint16_t)~undefined_flags(k)) && check_same_memory(c);
+    return same && check_same_state(c, flags & (uint16_t)~undefined_flags(c)) && check_same_memory(c);
 }
 
 /* The stretch ended in front of instruction end. */
@@ -307,7 +305,7 @@ static void end(struct x86_cpu *c, unsigned end)
         return;
     }
     if (k->attempt + 1 < ATTEMPTS) {
-        bool vector = exit_of_block(k->block)->vector;
+        bool vector = jit_exits_of(c, k->block)->vector;
 
         check_undo_memory(k);
         check_load(c, &k->start, vector);
@@ -324,7 +322,7 @@ static void end(struct x86_cpu *c, unsigned end)
 void jit_check_enter(struct x86_cpu *c, const struct block *b, unsigned first, const void *code)
 {
     struct jit_check *k = c->check;
-    struct jit_exits *exits = (struct jit_exits *)(uintptr_t)exit_of_block(b);
+    struct jit_exits *exits = jit_exits_of(c, b);
     uint32_t limit = c->vm->jit.check_limit;
 
     if (limit && exits->checked >= limit) {

@@ -7,7 +7,7 @@
 #include "cpu/x86/jit/jit_priv.h"
 
 /* check_report.c. fpu parked. */
-bool check_same_state(struct jit_check *k, uint16_t flags);
+bool check_same_state(const struct x86_cpu *c, uint16_t flags);
 void check_report(struct x86_cpu *c);
 
 #endif

@@ -70,11 +70,12 @@ bool check_same_vectors(struct jit_check *k)
     return same;
 }
 
-bool check_same_state(struct jit_check *k, uint16_t flags)
+bool check_same_state(const struct x86_cpu *c, uint16_t flags)
 {
+    struct jit_check *k = c->check;
     const struct x86_cpu *i = check_cpu(&k->interp), *j = check_cpu(&k->jit);
-    const struct jit_exits *e = ((const struct block_end *)(k->block->insn + k->block->count))->exits;
-    unsigned insns = (unsigned)((const struct block_end *)(k->block->insn + k->block->count))->insns;
+    const struct jit_exits *e = jit_exits_of(c, k->block);
+    unsigned insns = block_end(k->block)->insns;
 
     for (unsigned n = 0; n < ARRAY_SIZE(fields); n++) {
         const struct field *f = &fields[n];
@@ -139,8 +140,8 @@ void check_report(struct x86_cpu *c)
 {
     struct jit_check *k = c->check;
     const struct block *b = k->block;
-    const struct block_end *end = (const struct block_end *)(b->insn + b->count);
-    unsigned last = (unsigned)end->insns;
+    const struct jit_exits *exits = jit_exits_of(c, b);
+    unsigned last = block_end(b)->insns;
 
     fpu_park(c);
     fprintf(stderr, "jit check: CPU %u, block at %#llx, instructions %u to %u of %u: %s\n", c->index,
@@ -152,8 +153,8 @@ void check_report(struct x86_cpu *c)
     if (!block_page(b, 1))
         print_code(b->host, b->home_rip, b->insn[last].off + b->insn[last].len, b->mode & 3);
     fprintf(stderr, "translation\n");
-    if (b->code)
-        print_code(end->exits->code, (uint64_t)(uintptr_t)end->exits->code, end->exits->code_bytes, X86_CODE_64);
+    if (b->translated)
+        print_code(exits->code, (uint64_t)(uintptr_t)exits->code, exits->code_bytes, X86_CODE_64);
     snprintf(c->shutdown_text, sizeof(c->shutdown_text), "jit check: block at %#llx: %.200s",
              (unsigned long long)b->home_rip, k->what);
     c->run_state = X86_SHUTDOWN;

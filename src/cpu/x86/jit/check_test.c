@@ -42,9 +42,9 @@ static void change(struct rig *m, const char *from, const char *to, size_t len)
     m->c->rip = CODE;
     first = block_find(m->c);
     ck_assert_ptr_nonnull(first);
-    b = container_of((struct insn *)(uintptr_t)first, struct block, insn[0]);
-    ck_assert_ptr_nonnull(b->code);
-    exits = ((struct block_end *)(b->insn + b->count))->exits;
+    b = block_of(first);
+    ck_assert(b->translated);
+    exits = jit_exits_of(m->c, b);
     code = m->c->jit->write + (exits->code - m->c->jit->run);
     at = memmem(code, exits->code_bytes, from, len);
     ck_assert_msg(at, "the translation has no such bytes");

@@ -59,7 +59,7 @@ enum emit_opcode {
     XO_AND = OP1(0x23), XO_AND_M = OP1(0x21), XO_AND8_M = OP1(0x20),
     XO_MOV = OP1(0x8b), XO_MOV_M = OP1(0x89), XO_MOV8_M = OP1(0x88),
     XO_LEA = OP1(0x8d), XO_XCHG8 = OP1(0x86),
-    XO_MOVZX8 = OP2(0xb6), XO_MOVZX16 = OP2(0xb7),
+    XO_MOVZX8 = OP2(0xb6), XO_MOVZX16 = OP2(0xb7), XO_MOVSXD = OP1(0x63),
     XO_AND_I = OP1GI(0x81, 4, 4), XO_CMP_I = OP1GI(0x81, 7, 4), XO_MOV_I = OP1GI(0xc7, 0, 4),
     XO_MOV16_I = OP1GI(0xc7, 0, 2),
     XO_ADD_I8 = OP1GI(0x83, 0, 1), XO_AND_I8 = OP1GI(0x83, 4, 1), XO_SUB_I8 = OP1GI(0x83, 5, 1),

@@ -62,7 +62,7 @@ static int open_perf_map(void)
 
 void jit_note_for_perf(struct x86_cpu *c, const struct block *b)
 {
-    const struct jit_exits *exits = ((const struct block_end *)(b->insn + b->count))->exits;
+    const struct jit_exits *exits = jit_exits_of(c, b);
     char line[96];
     int len;
 
@@ -141,6 +141,11 @@ void jit_give_back(struct x86_cpu *c)
     (void)madvise(j->data, j->data_bytes, MADV_DONTNEED);
 }
 
+const void *jit_code_of(const struct x86_cpu *c, const struct block *b)
+{
+    return jit_code_at(c->jit, jit_exits_of(c, b)->entry.kept);
+}
+
 const void *jit_interpret_stub(const struct x86_cpu *c)
 {
     return c->jit ? c->jit->interpret_slot : NULL;
@@ -156,7 +161,7 @@ void jit_enter(struct x86_cpu *c, const void *code)
 
 void jit_enter_block(struct x86_cpu *c, const struct block *b)
 {
-    const void *code = jit_code_at(c->jit, b->entry->flags_body);
+    const void *code = jit_code_at(c->jit, jit_exits_of(c, b)->entry.flags_body);
 
     if (unlikely(c->check))
         jit_check_enter(c, b, 0, code);
@@ -188,7 +193,7 @@ static enum x86_offer next(struct x86_cpu *c, struct x86_stretch *ret)
     if (!b)
         return X86_OFFER_NONE;
     c->reg[REG_BLOCK_RIP] = c->rip;
-    block_jump_slot(c, c->rip)->code = b->code;
+    block_jump_slot(c, c->rip)->code = jit_code_of(c, b);
     *ret = (struct x86_stretch){run, b};
     return X86_OFFER_READY;
 }
@@ -221,34 +226,30 @@ static void aim(const struct jit *j, uint32_t rel, uint32_t target)
     __builtin_memcpy(j->write + rel, &d, 4);
 }
 
-uint64_t jit_granules(const struct block *b)
+uint64_t jit_granules(const struct x86_cpu *c, const struct block *b)
 {
-    const struct jit_exits *exits = block_end(b)->exits;
+    const struct jit_exits *exits = jit_exits_of(c, b);
 
     return exits ? exits->granules : 0;
 }
 
 void jit_kill(struct x86_cpu *c, struct block *b)
 {
-    if (!b->code)
+    const struct jit_entries *entry;
+
+    if (!b->translated)
         return;
-    uint32_t entry = b->entry->kept;
-
+    entry = &jit_exits_of(c, b)->entry;
     c->count.jit_kills++;
-    c->jit->write[entry] = 0xe9;
-    aim(c->jit, entry + 1, b->entry->stale);
-    b->code = NULL;
-}
-
-static struct jit_exits *exits_of(struct block_link *link)
-{
-    return container_of(link - block_link_slot(link), struct block_end, link[0])->exits;
+    c->jit->write[entry->kept] = 0xe9;
+    aim(c->jit, entry->kept + 1, entry->stale);
+    b->translated = false;
 }
 
 /* The one that follows the link, or NULL. */
-static struct jit_exit *exit_of(struct block_link *link)
+static struct jit_exit *exit_of(const struct x86_cpu *c, const struct block_link *link)
 {
-    struct jit_exits *exits = exits_of(link);
+    struct jit_exits *exits = jit_exits_of(c, block_with(link));
     unsigned slot = block_link_slot(link);
 
     return exits && slot < exits->exit_count && exits->exit[slot].rel ? &exits->exit[slot] : NULL;
@@ -256,7 +257,7 @@ static struct jit_exit *exit_of(struct block_link *link)
 
 void jit_unlink(struct x86_cpu *c, struct block_link *link)
 {
-    struct jit_exit *exit = exit_of(link);
+    struct jit_exit *exit = exit_of(c, link);
 
     if (!exit)
         return;
@@ -264,9 +265,9 @@ void jit_unlink(struct x86_cpu *c, struct block_link *link)
     exit->aimed = false;
 }
 
-bool jit_looks_first(struct block_link *link)
+bool jit_looks_first(const struct x86_cpu *c, const struct block_link *link)
 {
-    const struct jit_exit *exit = exit_of(link);
+    const struct jit_exit *exit = exit_of(c, link);
 
     return !exit || exit->looks; /* the interpreter always does */
 }
@@ -275,18 +276,20 @@ bool jit_looks_first(struct block_link *link)
  * branch: forward links need not look for events. */
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to)
 {
-    struct jit_exit *exit = exit_of(link);
+    struct jit_exit *exit = exit_of(c, link);
+    const struct jit_entries *entry;
     bool forward;
 
     if (!exit || !block_translated_at(to, c->rip) || exit->rip != c->rip ||
         !jit_has(&c->vm->jit, JIT_OPT_CHAIN))
         return;
     exit->aimed = true;
-    forward = to->home_rip > exits_of(link)->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
+    entry = &jit_exits_of(c, to)->entry;
+    forward = to->home_rip > jit_exits_of(c, block_with(link))->from && jit_has(&c->vm->jit, JIT_OPT_FORWARD) && !c->check;
     if (exit->kept)
-        aim(c->jit, exit->rel, forward ? to->entry->kept_body : to->entry->kept);
+        aim(c->jit, exit->rel, forward ? entry->kept_body : entry->kept);
     else
-        aim(c->jit, exit->rel, forward ? to->entry->flags_body : to->entry->flags);
+        aim(c->jit, exit->rel, forward ? entry->flags_body : entry->flags);
 }
 
 /* ---- system instructions ---- */
@@ -308,7 +311,7 @@ const void *jit_do_system(struct x86_cpu *c, const struct jit_bail *bail)
     if (main_loop_is_wanted(c))
         return NULL;
     b = known_translation(c);
-    return b ? jit_code_at(c->jit, b->entry->flags_body) : NULL;
+    return b ? jit_code_at(c->jit, jit_exits_of(c, b)->entry.flags_body) : NULL;
 }
 
 /* ---- misses and detours ---- */
@@ -452,7 +455,7 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
 
     c->count.jit_detours++;
     /* It may have overwritten its own block. */
-    if (unlikely(!d->block->code || !vector_state_as_before(c, d->guarded))) {
+    if (unlikely(!d->block->translated || !vector_state_as_before(c, d->guarded))) {
         c->rip = d->next_rip;
         return;
     }

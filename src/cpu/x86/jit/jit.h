@@ -39,19 +39,22 @@ static inline bool jit_can_translate(const struct x86_cpu *c)
     return in_64bit(c) || (c->flat32 && jit_has(&c->vm->jit, JIT_OPT_NARROW));
 }
 
-/* Translate b, whose instructions are bound; sets b->code. Does nothing when it cannot: then the
+/* Translate b, whose instructions are bound; sets b->translated. Does nothing when it cannot: then the
  * block stays interpreted. When code memory is full, X86_PENDING_FLUSH is posted. */
 void jit_translate(struct x86_cpu *c, struct block *b);
 
 /* May a block for one address be made one for another where the same code is, unless it says `stays`? */
 bool jit_may_move(const struct x86_cpu *c, uint64_t from, uint64_t to);
 
+/* Let what is known of b's translation, if it has one, come into the cache: it is to be moved. */
+void jit_prefetch(const struct x86_cpu *c, const struct block *b);
+
 /* b, which is translated, has got another home_rip: make its translation one for that. What it is linked
  * with moves likewise, or is looked at first, and it does not run. */
 void jit_move(struct x86_cpu *c, const struct block *b);
 
 /* Granules (smc.h) of b's first page that its translation relies on, besides its own bytes. */
-uint64_t jit_granules(const struct block *b);
+uint64_t jit_granules(const struct x86_cpu *c, const struct block *b);
 
 /* b's code has changed: nothing may run it any more. It may be what is running. */
 void jit_kill(struct x86_cpu *c, struct block *b);
@@ -60,7 +63,7 @@ void jit_kill(struct x86_cpu *c, struct block *b);
 void jit_link(struct x86_cpu *c, struct block_link *link, const struct block *to);
 
 /* Does translated code look at the context of link before it follows it? */
-bool jit_looks_first(struct block_link *link);
+bool jit_looks_first(const struct x86_cpu *c, const struct block_link *link);
 
 /* The target of link is no longer what it was. */
 void jit_unlink(struct x86_cpu *c, struct block_link *link);
@@ -71,7 +74,9 @@ void jit_enter(struct x86_cpu *c, const void *code);
 /* The same for b's own, from its beginning on; behind the look for events, as there are none. */
 void jit_enter_block(struct x86_cpu *c, const struct block *b);
 
-/* What block_jump.code is for a block that is not translated. */
+/* What block_jump.code is for a block that is translated, */
+const void *jit_code_of(const struct x86_cpu *c, const struct block *b);
+/* and for one that is not. */
 const void *jit_interpret_stub(const struct x86_cpu *c);
 
 #endif

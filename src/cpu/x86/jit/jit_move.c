@@ -86,9 +86,14 @@ static void move_entry(uint8_t *at, uint64_t by)
     __builtin_memcpy(at, &disp, sizeof(disp));
 }
 
+void jit_prefetch(const struct x86_cpu *c, const struct block *b)
+{
+    __builtin_prefetch(jit_exits_of(c, b));
+}
+
 void jit_move(struct x86_cpu *c, const struct block *b)
 {
-    struct jit_exits *exits = block_end(b)->exits;
+    struct jit_exits *exits = jit_exits_of(c, b);
     const uint32_t *moving = (const uint32_t *)(const void *)(c->jit->run + exits->moving);
     uint64_t by = b->home_rip - exits->from;
 

@@ -146,6 +146,12 @@ static inline const uint8_t *jit_code_at(const struct jit *j, uint32_t place)
     return j->run + place;
 }
 
+/* Of a block that has been translated, dead or not, or NULL. */
+static inline struct jit_exits *jit_exits_of(const struct x86_cpu *c, const struct block *b)
+{
+    return b->exits ? (struct jit_exits *)(void *)(c->jit->run + b->exits) : NULL;
+}
+
 #define H_GUEST_RSP H_R12
 
 /* Is guest register g in x86_cpu.reg[] only? r12 is the one of those that compilers keep variables

@@ -114,8 +114,9 @@ static uint8_t *emit_link_again(struct emit *e, const struct jit *j, unsigned ha
     emit_store(e, H_RAX, H_R15, REG_OFF(X86_RAX));
     emit_load(e, H_RAX, H_R15, CPU_OFF(jit_resume));
     emit_load(e, H_RAX, H_RAX, offsetof(struct jit_exit, link));
-    emit_load(e, H_R10, H_R11, offsetof(struct block_jump, to));
-    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_RAX, offsetof(struct block_link, to)));
+    emit_rm(e, XO_MOVSXD, W64, H_R10, host_mem(H_RAX, offsetof(struct block_link, to)));
+    emit_rr(e, XO_ADD, W64, H_R10, H_RAX);
+    emit_rm(e, XO_CMP, W64, H_R10, host_mem(H_R11, offsetof(struct block_jump, to)));
     ret_other[3] = emit_jcc_forward(e, CC_NE);
     emit_load(e, H_R10, H_R11, offsetof(struct block_jump, ctx));
     emit_store(e, H_R10, H_RAX, offsetof(struct block_link, ctx));

@@ -164,7 +164,7 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     t->c = c;
     t->j = j;
     t->b = b;
-    t->end = (struct block_end *)(b->insn + b->count);
+    t->end = block_end(b);
     t->miss_count = t->bail_count = t->moving_count = 0;
     t->moves = jit_may_move(c, b->home_rip, b->home_rip);
     t->stub[0].branch[0] = t->stub[1].branch[0] = NULL;
@@ -193,9 +193,8 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     c->count.jit_bytes += t->exits->code_bytes + (uint64_t)(t->e.w - j->rare_next);
     j->rare_next = t->e.w;
     b->fixed = true;
-    b->entry = &t->exits->entry;
-    b->code = jit_code_at(j, b->entry->kept);
-    t->end->exits = t->exits;
+    b->exits = (uint32_t)((uint8_t *)t->exits - j->run);
+    b->translated = true;
     c->count.jit_guest_bytes += b->insn[t->count].off + b->insn[t->count].len;
     jit_note_for_perf(c, b);
     jit_record_block(c, b);
