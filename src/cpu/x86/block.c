@@ -25,9 +25,9 @@
 #define ADDRESSES_MAX 4u
 #define OTHERS_MAX    8u
 
-/* Many machines run little, so tables begin small, and take memory where they are touched. One whose blocks fill more
- * than this looks into them often enough for huge pages. */
-#define WELL_USED ((size_t)8 << 20)
+/* Many machines run little, so tables begin small, and take memory where they are touched. One that has missed its TLBs
+ * more often than this since they were empty looks into them often enough for huge pages. */
+#define WELL_USED 200000u
 
 struct block_cache {
     struct block_jump jumps[BLOCK_JUMPS_MAX + BLOCK_JUMPS_BEHIND];
@@ -39,6 +39,7 @@ struct block_cache {
     uint32_t jump_fights; /* entries of jumps[] that took the place of one that was in use, since the last look */
     uint8_t *arena;
     size_t used;
+    uint64_t misses; /* of the TLBs, when it was small */
     bool well_used;
     struct block *single; /* scratch, outside the arena */
 };
@@ -136,6 +137,7 @@ void block_cache_give_back(struct x86_cpu *c)
     pages_give_back(b->jumps, offsetof(struct block_cache, buckets));
     pages_give_back(b->arena, BLOCK_CACHE_BYTES);
     b->well_used = false;
+    b->misses = c->count.tlb_misses;
     jit_give_back(c);
 }
 
@@ -816,10 +818,11 @@ static size_t block_size(const struct block *b)
 static void use_huge_pages(struct x86_cpu *c)
 {
     struct block_cache *cache = c->blocks;
+    size_t used = align_up(cache->used, PAGES_HUGE);
 
     fpu_park(c);
     pages_use_huge(cache->jumps, sizeof(cache->jumps));
-    pages_use_huge(cache->arena + WELL_USED, BLOCK_CACHE_BYTES - WELL_USED);
+    pages_use_huge(cache->arena + used, BLOCK_CACHE_BYTES - used);
     mmu_use_huge_pages(c);
     cache->well_used = true;
 }
@@ -831,7 +834,7 @@ static struct block *decode_new(struct x86_cpu *c, const uint8_t *host, uint64_t
 
     if (cache->used + BLOCK_BYTES_MAX > BLOCK_CACHE_BYTES)
         block_cache_empty(c);
-    if (unlikely(cache->used > WELL_USED && !cache->well_used))
+    if (unlikely(c->count.tlb_misses - cache->misses > WELL_USED && !cache->well_used))
         use_huge_pages(c);
     b = (struct block *)(cache->arena + cache->used);
     if (!block_build(c, b, host, lin, BLOCK_INSNS_MAX))
