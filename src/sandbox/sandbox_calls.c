@@ -343,6 +343,7 @@ static const struct sandbox_row rows[] = {
     NEEDS(SANDBOX_KVM, rt_sigtimedwait, DEVICES, 0, "a kick that came between two runs", {0}),
     CALL(fchdir, K(CONTROL), "the machine's folder"),
     CALL(mkdir, K(CONTROL), "folders of machines"),
+    REFUSE(mkdir, FILES, EACCES, "the user's key for saved states is gone, with its folder: the save fails"),
     CALL(rmdir, K(CONTROL), "the same"),
     CALL(faccessat2, K(CONTROL), "what is there"),
     CALL(getgid, PROGRAM, "the same"),

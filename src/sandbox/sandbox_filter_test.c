@@ -272,6 +272,19 @@ START_TEST(files_of_shares_are_read_and_written)
 }
 END_TEST
 
+/* Somebody has taken away the user's key for saved states: then a save fails, or makes another, and the machine goes on. */
+START_TEST(a_key_that_is_gone_ends_no_machine)
+{
+    static const enum thread_kind kind[] = {THREAD_LOOP, THREAD_SAVE};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kind); i++) {
+        make(kind[i], 0);
+        ck_assert_uint_eq(verdict(SYS_mkdir, 0, 0, 0), SECCOMP_RET_ERRNO | EACCES);
+        ck_assert(allows(SYS_openat, 0, 0, 0) && allows(SYS_linkat, 0, 0, 0) && allows(SYS_unlink, 0, 0, 0));
+    }
+}
+END_TEST
+
 /* A thread has its maker's filter too. */
 START_TEST(who_makes_a_thread_may_do_what_it_does)
 {
@@ -357,6 +370,7 @@ static void add_tests(Suite *s)
     UNIT_TEST(s, names_of_servers_are_found);
     UNIT_TEST(s, connections_of_guests_end);
     UNIT_TEST(s, files_of_shares_are_read_and_written);
+    UNIT_TEST(s, a_key_that_is_gone_ends_no_machine);
     UNIT_TEST(s, who_makes_a_thread_may_do_what_it_does);
     UNIT_TEST(s, the_table_is_in_order);
     UNIT_TEST(s, other_architectures_end_the_process);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -28,21 +29,38 @@ _Static_assert(sizeof(struct save_key) == crypto_aead_chacha20poly1305_ietf_KEYB
 
 /* ---- The user's key ------------------------------------------------------------------------- */
 
+static char listed_home[PATH_MAX]; /* where /etc/passwd says; "": nowhere */
+
+static void look_home_up(void)
+{
+    const struct passwd *pw = getpwuid(geteuid());
+
+    if (pw && strlen(pw->pw_dir) < sizeof(listed_home))
+        strcpy(listed_home, pw->pw_dir);
+}
+
+/* Asked once, by save_key_prepare() where there is a sandbox: a thread in it may be another user's, reads no lists of them,
+ * and has no sockets to ask who keeps those. */
+static const char *home_by_list(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, look_home_up);
+    return listed_home;
+}
+
 /* $XDG_DATA_HOME/vz, or ~/.local/share/vz. */
 static int key_folder(char *ret, size_t len)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    struct passwd *pw;
     int n;
 
     if (data && data[0] == '/') {
         n = snprintf(ret, len, "%s/vz", data);
     } else {
-        if (!home || home[0] != '/') {
-            pw = getpwuid(geteuid());
-            home = pw ? pw->pw_dir : NULL;
-        }
         if (!home || home[0] != '/')
+            home = home_by_list();
+        if (home[0] != '/')
             return -ENOENT;
         n = snprintf(ret, len, "%s/.local/share/vz", home);
     }
@@ -120,7 +138,7 @@ static int write_key_file(const char *folder, const char *path)
     randombytes_buf(key.bytes, sizeof(key.bytes));
     if (write(fd, key.bytes, sizeof(key.bytes)) != (ssize_t)sizeof(key.bytes))
         r = errno ? -errno : -ENOSPC;
-    else if (fsync(fd) < 0 || (link(temporary, path) < 0 && errno != EEXIST))
+    else if (fsync(fd) < 0 || (linkat(AT_FDCWD, temporary, AT_FDCWD, path, 0) < 0 && errno != EEXIST))
         r = -errno;
     save_key_forget(&key);
     close(fd);
@@ -140,9 +158,12 @@ static int user_key(bool make, struct save_key *ret, struct vz_error *err)
     r = read_key_file(path, ret, err);
     if (r != -ENOENT || !make)
         return r;
-    r = make_folders(folder);
-    if (!r)
-        r = write_key_file(folder, path);
+    r = write_key_file(folder, path);
+    if (r == -ENOENT) {
+        r = make_folders(folder);
+        if (!r)
+            r = write_key_file(folder, path);
+    }
     if (r < 0)
         return cannot("make", path, r, err);
     r = read_key_file(path, ret, err);
