@@ -2,6 +2,7 @@
 """vz run --save and --restore, with a guest of a few instructions."""
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -71,6 +72,19 @@ def test_what_is_typed_before_memory_is_loaded_is_heard(vz, tiny_kernel, tmp_pat
     os.close(ours)
     os.close(its)
     assert p.returncode == 0 and out == text, (out, err)
+
+
+def test_a_key_that_is_taken_away_ends_no_machine(guest, tmp_path):
+    """In the sandbox, where it may not be made again: the save fails, and says so."""
+    state = tmp_path / "state"
+    p = subprocess.Popen([VZ, "run", *map(str, guest), "--save", state], bufsize=0, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.read(20)
+    shutil.rmtree(tmp_path / "data", ignore_errors=True)
+    p.send_signal(signal.SIGTERM)
+    err = p.communicate(timeout=120 * SLOWER)[1].decode()
+    assert ("cannot make" in err and "the key of saved states" in err) or "saved to" in err, err
+    assert p.returncode != -signal.SIGSYS and "system call" not in err, err
 
 
 def test_a_passphrase_goes_along(vz, guest, tmp_path, monkeypatch):
