@@ -3,6 +3,7 @@
  * copied into the screen where it differs from what the client has, so a page flip costs only what it changes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define WAIT_MS  5000 /* for the rest of a message, or for a client that does not read */
 #define RETRY_MS 50   /* the machine does not read, as while it is being saved */
 #define FRAME_MS 16   /* no more often is the screen looked at */
+#define OLD_MS   100  /* so old may be what is shown; and the machine has nothing newer if it has said nothing for so long */
 #define HANDSHAKE_MS 15000
 #define LAST_MS  1900 /* the machine has ended, and the client may have its last picture */
 #define TILE     64u
@@ -35,7 +37,9 @@ struct client {
     struct vnc_clipboard *clipboard; /* NULL: none */
     uint32_t width, height; /* 0: nothing is known of the picture yet */
     bool gone;
-    uint64_t last_ms; /* when to go, since the machine has ended; 0: it has not */
+    uint64_t taken_ms;  /* when the machine said last what it shows */
+    uint64_t wanted_ms; /* since when the client waits for a picture; 0: it does not */
+    uint64_t last_ms;   /* when to go, since the machine has ended; 0: it has not */
     struct vz_channel_cursor cursor; /* as the client has it */
     union view_message message;      /* that is being taken */
 };
@@ -180,6 +184,7 @@ static bool take_update(struct client *c, const struct vz_channel_update *m)
                                         .stride = m->stride};
 
     c->asked = false;
+    c->taken_ms = now_ms();
     if (m->flags & VZ_CHANNEL_ENDED)
         c->last_ms = now_ms() + LAST_MS;
     if ((m->width != c->width || m->height != c->height) && !resize(c, m->width, m->height))
@@ -298,7 +303,6 @@ static bool make_screen(struct client *c)
     s->httpDir = NULL;
     s->cursor = NULL;
     s->alwaysShared = TRUE;
-    s->deferUpdateTime = 0;
     s->maxClientWait = WAIT_MS;
     s->permitFileTransfer = FALSE;
     s->desktopName = c->server->name;
@@ -358,10 +362,30 @@ static bool is_last(const struct client *c)
     return c->last_ms && (now_ms() >= c->last_ms || !wants_picture(c) || libvnc.sraRgnEmpty(c->cl->modifiedRegion));
 }
 
+/* What has changed while the client did not ask is not in the screen: one that asks for all of it, as whoever takes single
+ * pictures does, waits for the machine to say what it shows, or to have nothing newer. */
+static bool is_current(const struct client *c)
+{
+    const uint64_t now = now_ms();
+
+    return c->last_ms || now < c->taken_ms + OLD_MS || (c->wanted_ms && now >= c->wanted_ms + OLD_MS);
+}
+
+static void process_events(struct client *c)
+{
+    c->screen->deferUpdateTime = is_current(c) ? 0 : INT_MAX; /* the library's hold on what it would send now */
+    libvnc.rfbProcessEvents(c->screen, 0);
+    if (!wants_update(c))
+        c->wanted_ms = 0;
+    else if (!c->wanted_ms)
+        c->wanted_ms = now_ms();
+}
+
 /* How long there is nothing to do, if nobody says anything; -1: for good. */
 static int idle_ms(const struct client *c, bool retry, uint64_t next_ms)
 {
     const uint64_t now = now_ms();
+    uint64_t end = c->wanted_ms + OLD_MS; /* by then it gets what there is */
 
     if (c->last_ms)
         return now < c->last_ms ? (int)(c->last_ms - now) : 0;
@@ -369,7 +393,13 @@ static int idle_ms(const struct client *c, bool retry, uint64_t next_ms)
         return RETRY_MS;
     if (!wants_picture(c))
         return WAIT_MS;
-    return c->asked || !wants_update(c) ? -1 : now < next_ms ? (int)(next_ms - now) : 0;
+    if (!wants_update(c))
+        return -1;
+    if (!c->asked && (end <= now || next_ms < end))
+        end = next_ms;
+    else if (end <= now)
+        return -1;
+    return now < end ? (int)(end - now) : 0;
 }
 
 /* When the client or the display has something, and a picture not more often than a screen is drawn. A client that says
@@ -397,7 +427,7 @@ static void serve(struct client *c)
         if (c->gone || c->cl->sock < 0 || p[1].revents & POLLERR)
             break;
         if (!behind || c->last_ms)
-            libvnc.rfbProcessEvents(c->screen, 0);
+            process_events(c);
         if (is_last(c))
             break;
         all_heard = vnc_clipboard_serve(c->clipboard);
