@@ -110,13 +110,25 @@ static bool is_removed(struct share *s, struct node *n)
     return removed;
 }
 
+/* What may only be appended to on the host (chattr +a) is opened only by who says so, and stays so; *flags are then. */
+static int open_as_asked(struct share *s, struct node *n, uint32_t asked, int *flags)
+{
+    const bool appends = (asked & O_APPEND) && !session_has(s, FUSE_WRITEBACK_CACHE);
+    int fd = file_open(s, n, *flags);
+
+    if (fd != -EPERM || !appends)
+        return fd;
+    *flags |= O_APPEND;
+    return file_open(s, n, *flags);
+}
+
 static int open_node(struct share *s, struct node *n, uint32_t asked, struct fuse_open_out *ret)
 {
     int flags = host_flags(s, asked), fd;
     struct statx st;
     bool looked;
 
-    fd = (flags & O_TRUNC) && is_removed(s, n) ? -ESTALE : file_open(s, n, flags);
+    fd = (flags & O_TRUNC) && is_removed(s, n) ? -ESTALE : open_as_asked(s, n, asked, &flags);
     if (fd < 0)
         return fd;
     looked = s->caching == SHARE_CACHE_AUTO && !stat_fd(fd, &st);
@@ -372,7 +384,10 @@ int op_write(struct call *c)
     if (!h)
         return handle_missing(c->s, in.fh);
     count = iov_slice(c->r->out, c->r->out_count, HEADER_LEN + sizeof(in), in.size, iov, IOVS_MAX);
-    r = owner_drop_privileges(c->s, h->node, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
+    if ((h->flags & O_APPEND) && (in.write_flags & FUSE_WRITE_CACHE))
+        r = -EPERM; /* it would be appended: no such file is mapped to be written on the host either */
+    if (!r)
+        r = owner_drop_privileges(c->s, h->node, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
     if (!r && count)
         n = pwritev2(h->fd, iov, (int)count, (off_t)in.offset, write_flags(c->s, &in));
     if (n < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Locks of open files, whose end Linux' driver does not tell of; who has a lock; and what each write says of itself. */
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "share_fixture.h"
@@ -109,11 +111,52 @@ START_TEST(each_write_says_whether_it_appends)
 }
 END_TEST
 
+static int set_append_only(const char *path, bool on)
+{
+    int fd = open(path, O_RDONLY), flags = 0, r = -1;
+
+    if (fd >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags = on ? flags | FS_APPEND_FL : flags & ~FS_APPEND_FL;
+        r = ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    close(fd);
+    return r;
+}
+
+/* Such as a log that nobody is to change. */
+START_TEST(what_is_append_only_on_the_host_is_appended_to)
+{
+    uint64_t node, fh, other;
+    char text[32] = "";
+    struct fx f;
+    int fd;
+
+    fx_open(&f);
+    ck_assert_int_eq(fx_create(&f, 1, "log", O_RDWR, 0644, &node, &fh), 0);
+    ck_assert_int_eq(write_with(&f, fh, 0, "first", O_RDWR, 0), 0);
+    ck_assert_int_eq(fx_release(&f, fh), 0);
+    if (set_append_only(fx_path(&f, "log"), true) == 0) { /* else it is no file system, or no user, that can */
+        ck_assert_int_eq(fx_fopen(&f, node, O_RDWR, &other), -EPERM);
+        ck_assert_int_eq(fx_fopen(&f, node, O_RDWR | O_APPEND, &fh), 0);
+        ck_assert_int_eq(write_with(&f, fh, 0, "second", O_RDWR | O_APPEND, 0), 0);
+        ck_assert_int_eq(write_with(&f, fh, 0, "F", O_RDWR, 0), 0); /* whatever the guest says of it */
+        ck_assert_int_eq(write_with(&f, fh, 0, "F", O_RDWR, FUSE_WRITE_CACHE), -EPERM);
+        fd = open(fx_path(&f, "log"), O_RDONLY);
+        ck_assert_int_eq(pread(fd, text, sizeof(text), 0), 12);
+        ck_assert_str_eq(text, "firstsecondF");
+        close(fd);
+        ck_assert_int_eq(set_append_only(fx_path(&f, "log"), false), 0);
+    }
+    fx_close(&f);
+}
+END_TEST
+
 static void add_tests(Suite *s)
 {
     UNIT_TEST(s, locks_of_an_open_file_end_with_it);
     UNIT_TEST(s, who_has_a_lock_is_told_if_it_is_the_guests);
     UNIT_TEST(s, each_write_says_whether_it_appends);
+    UNIT_TEST(s, what_is_append_only_on_the_host_is_appended_to);
 }
 
 UNIT_TEST_MAIN("share_locks", add_tests)

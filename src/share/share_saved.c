@@ -370,6 +370,8 @@ static void load_handle(struct loader *l, const struct saved_handle *r)
     if (n && may_have(n, flags)) {
         fd = n->root ? node_open(l->s, n, flags | (is_dir ? O_DIRECTORY : 0))
                      : open("/dev/null", O_PATH | O_CLOEXEC);
+        if (fd == -EPERM && (r->flags & O_APPEND)) /* as it was opened */
+            fd = node_open(l->s, n, flags |= O_APPEND);
         if (fd >= 0)
             handle_restore(l->s, n, fd, flags, is_dir, r->fh);
     }
