@@ -378,7 +378,8 @@ int op_write(struct call *c)
 
     if (r < 0)
         return r;
-    if (in.size > SHARE_DATA_MAX || c->out_len - HEADER_LEN - sizeof(in) < in.size)
+    /* An offset of -1 would be wherever the descriptor is. */
+    if (in.size > SHARE_DATA_MAX || in.offset > INT64_MAX || c->out_len - HEADER_LEN - sizeof(in) < in.size)
         return -EINVAL;
     h = handle_get_file(c->s, in.fh);
     if (!h)

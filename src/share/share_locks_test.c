@@ -104,6 +104,7 @@ START_TEST(each_write_says_whether_it_appends)
     ck_assert_int_eq(write_with(&f, fh, 5, "H", O_RDWR | O_APPEND, FUSE_WRITE_CACHE), 0); /* of a mapping */
     ck_assert_int_eq(write_with(&f, plain, 0, "!", O_RDWR | O_APPEND, 0), 0);             /* it was told to */
     ck_assert_int_eq(write_with(&f, plain, 9, "S", O_RDWR | O_DSYNC, 0), 0);
+    ck_assert_int_eq(write_with(&f, plain, UINT64_MAX, "?", O_RDWR, 0), -EINVAL); /* is no place */
     ck_assert_int_eq(pread(fd, text, sizeof(text), 0), 16);
     ck_assert_str_eq(text, "FirstHostSecond!");
     close(fd);
