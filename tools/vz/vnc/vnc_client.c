@@ -29,7 +29,8 @@
 struct client {
     struct vnc_server *server;
     struct view_channel channel;
-    bool asked; /* for the next update */
+    bool asked; /* for the next update, */
+    uint64_t asked_ms; /* then */
     rfbScreenInfoPtr screen;
     rfbClientPtr cl;
     char *passwords[2];
@@ -200,6 +201,7 @@ static void ask(struct client *c)
     const struct vz_channel_next next = {.kind = VZ_CHANNEL_NEXT};
 
     c->asked = view_channel_send(&c->channel, &next, sizeof(next));
+    c->asked_ms = now_ms();
 }
 
 /* All that has come. False: it cannot go on. */
@@ -363,12 +365,13 @@ static bool is_last(const struct client *c)
 }
 
 /* What has changed while the client did not ask is not in the screen: one that asks for all of it, as whoever takes single
- * pictures does, waits for the machine to say what it shows, or to have nothing newer. */
+ * pictures does, waits for the machine to say what it shows, or to have nothing newer. No longer: it may not read at all. */
 static bool is_current(const struct client *c)
 {
     const uint64_t now = now_ms();
 
-    return c->last_ms || now < c->taken_ms + OLD_MS || (c->wanted_ms && now >= c->wanted_ms + OLD_MS);
+    return c->last_ms || now < c->taken_ms + OLD_MS || (c->asked && now >= c->asked_ms + OLD_MS) ||
+           (c->wanted_ms && now >= c->wanted_ms + OLD_MS);
 }
 
 static void process_events(struct client *c)
