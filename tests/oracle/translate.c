@@ -190,7 +190,7 @@ static void report(const struct jit_record *r, const struct block *b, const uint
         printf("%016llx -\n", (unsigned long long)r->rip);
         return;
     }
-    often = (struct code){.at = jit_exits_of(cpu, b)->code, .b = b, .hash = 1,
+    often = (struct code){.at = jit_code_begin(j, jit_exits_of(cpu, b)), .b = b, .hash = 1,
                           .len = jit_exits_of(cpu, b)->code_bytes};
     seldom = (struct code){.at = rare + run, .len = (size_t)(j->rare_next - rare), .b = b, .hash = 1};
     if (verbose)

@@ -71,6 +71,36 @@ static void many_addresses(const char *words)
     rig_destroy(&m);
 }
 
+/* Most blocks run once or twice, so they are as small as what they say. */
+START_TEST(a_block_takes_what_it_needs)
+{
+    static const struct {
+        uint8_t code[2];
+        unsigned links;
+    } ends[] = {
+        {{0xc3}, 0},       /* ret */
+        {{0xeb, 0x10}, 1}, /* jmp */
+        {{0xf4}, 1},       /* hlt */
+        {{0x74, 0x10}, 2}, /* jz */
+        {{0xe2, 0x10}, 2}, /* loop */
+    };
+    uint8_t code[ARRAY_SIZE(ends) * 16] = {0};
+    struct rig m;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(ends); n++)
+        memcpy(code + 16 * n, ends[n].code, sizeof(ends[n].code));
+    rig_create(&m, "on", 1, CODE, code, sizeof(code));
+    for (unsigned n = 0; n < ARRAY_SIZE(ends); n++) {
+        size_t used = block_cache_used(m.c);
+
+        m.c->rip = CODE + 16 * n;
+        ck_assert_ptr_nonnull(block_find(m.c));
+        ck_assert_uint_eq(block_cache_used(m.c) - used, 48 + 32 + 8 + 16 * ends[n].links);
+    }
+    rig_destroy(&m);
+}
+END_TEST
+
 START_TEST(code_at_many_addresses_is_found_as_fast_as_at_one)
 {
     many_addresses("off");
@@ -216,6 +246,7 @@ END_TEST
 
 static void add_tests(Suite *s)
 {
+    UNIT_TEST(s, a_block_takes_what_it_needs);
     UNIT_TEST(s, code_at_many_addresses_is_found_as_fast_as_at_one);
     UNIT_TEST(s, second_pages_that_change_leave_no_trail);
     UNIT_TEST(s, tables_grow_with_the_code_and_shrink_at_rest);

@@ -230,7 +230,7 @@ static void begin(struct x86_cpu *c)
 static uint16_t undefined_flags(const struct x86_cpu *c)
 {
     const struct jit_check *k = c->check;
-    const struct jit_flags *f = jit_exits_of(c, k->block)->flags;
+    const struct jit_flags *f = jit_checked_of(jit_exits_of(c, k->block))->flags;
     uint16_t undefined = 0;
 
     for (unsigned n = k->first; n < k->end; n++)
@@ -245,7 +245,7 @@ static uint16_t flags_at_end(struct x86_cpu *c)
     struct jit_check *k = c->check;
     const struct block *b = k->block;
     const struct block_end *end = block_end(b);
-    uint16_t live = jit_exits_of(c, b)->flags[k->end].live;
+    uint16_t live = jit_checked_of(jit_exits_of(c, b))->flags[k->end].live;
     const struct insn *next[3] = {block_jump_slot(c, c->rip)->to};
 
     if (k->end < block_insns(b))
@@ -260,7 +260,7 @@ static uint16_t flags_at_end(struct x86_cpu *c)
             continue;
         t = block_of(next[n]);
         if (!t->dead && block_translated_at(t, c->rip))
-            live &= jit_exits_of(c, t)->flags[0].live;
+            live &= jit_checked_of(jit_exits_of(c, t))->flags[0].live;
     }
     return live;
 }
@@ -322,15 +322,15 @@ static void end(struct x86_cpu *c, unsigned end)
 void jit_check_enter(struct x86_cpu *c, const struct block *b, unsigned first, const void *code)
 {
     struct jit_check *k = c->check;
-    struct jit_exits *exits = jit_exits_of(c, b);
+    struct jit_checked *checked = jit_checked_of(jit_exits_of(c, b));
     uint32_t limit = c->vm->jit.check_limit;
 
-    if (limit && exits->checked >= limit) {
+    if (limit && checked->count >= limit) {
         k->active = false;
         jit_enter(c, code);
         return;
     }
-    exits->checked += limit != 0;
+    checked->count += limit != 0;
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
         k->block = b;
         k->first = first;

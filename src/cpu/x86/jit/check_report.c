@@ -153,8 +153,11 @@ void check_report(struct x86_cpu *c)
     if (!block_page(b, 1))
         print_code(b->host, b->home_rip, b->insn[last].off + b->insn[last].len, b->mode & 3);
     fprintf(stderr, "translation\n");
-    if (b->translated)
-        print_code(exits->code, (uint64_t)(uintptr_t)exits->code, exits->code_bytes, X86_CODE_64);
+    if (b->translated) {
+        const uint8_t *code = jit_code_begin(c->jit, exits);
+
+        print_code(code, (uint64_t)(uintptr_t)code, exits->code_bytes, X86_CODE_64);
+    }
     snprintf(c->shutdown_text, sizeof(c->shutdown_text), "jit check: block at %#llx: %.200s",
              (unsigned long long)b->home_rip, k->what);
     c->run_state = X86_SHUTDOWN;

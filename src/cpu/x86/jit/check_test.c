@@ -45,7 +45,7 @@ static void change(struct rig *m, const char *from, const char *to, size_t len)
     b = block_of(first);
     ck_assert(b->translated);
     exits = jit_exits_of(m->c, b);
-    code = m->c->jit->write + (exits->code - m->c->jit->run);
+    code = m->c->jit->write + (jit_code_begin(m->c->jit, exits) - m->c->jit->run);
     at = memmem(code, exits->code_bytes, from, len);
     ck_assert_msg(at, "the translation has no such bytes");
     memcpy(at, to, len);

@@ -70,7 +70,7 @@ void jit_note_for_perf(struct x86_cpu *c, const struct block *b)
         return;
     fpu_park(c);
     len = snprintf(line, sizeof(line), "%llx %x guest_%s_%llx\n",
-                   (unsigned long long)(uintptr_t)exits->code, exits->code_bytes,
+                   (unsigned long long)(uintptr_t)jit_code_begin(c->jit, exits), (unsigned)exits->code_bytes,
                    c->cpl == 3 ? "user" : "kernel", (unsigned long long)b->home_rip);
     if (write(c->jit->perf_map, line, (size_t)len) < 0) { /* no names then */
         close(c->jit->perf_map);
@@ -405,7 +405,8 @@ static bool vector_state_as_before(struct x86_cpu *c, uint8_t guarded)
 static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
 {
     uint64_t va = address_of(c, &site->address);
-    const struct insn *i = &site->block->insn[site->index + 1];
+    const struct block *b = jit_exits_of_site(site)->block;
+    const struct insn *i = &b->insn[site->index + 1];
     struct jit_detour *d = &c->jit->missed;
     const uint8_t *host;
 
@@ -418,7 +419,7 @@ static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
         c->jit_addend = (uint64_t)(uintptr_t)host - va;
         return 1;
     }
-    c->reg[REG_BLOCK_RIP] = site->block->home_rip;
+    c->reg[REG_BLOCK_RIP] = b->home_rip;
     if (c->fault.pending) {
         c->rip = insn_rip(c, i);
         c->jit_insn = &raised;
@@ -428,12 +429,11 @@ static uint64_t look_again(struct x86_cpu *c, struct jit_site *site)
     if (site->after) {
         *d = (struct jit_detour){.insn = *i,
                                  .back = {.fn = insn_jit_resume,
-                                          .imm = (uint64_t)(uintptr_t)site->hit + site->after},
-                                 .block = site->block,
-                                 .next_rip = insn_next_rip(c, i),
-                                 .next = site->index + 1u,
-                                 .guarded = site->guarded,
-                                 .held = site->held};
+                                          .imm = (uint64_t)(uintptr_t)site->hit + site->after,
+                                          .aux = (uint8_t)(site->index + 1u),
+                                          .vreg = site->guarded,
+                                          .reg = site->held},
+                                 .block = b};
         c->jit_insn = &d->insn;
     }
     return 0;
@@ -455,14 +455,14 @@ void insn_jit_resume(struct x86_cpu *c, const struct insn *i)
 
     c->count.jit_detours++;
     /* It may have overwritten its own block. */
-    if (unlikely(!d->block->translated || !vector_state_as_before(c, d->guarded))) {
-        c->rip = d->next_rip;
+    if (unlikely(!d->block->translated || !vector_state_as_before(c, i->vreg))) {
+        c->rip = insn_next_rip(c, &d->insn);
         return;
     }
     c->jit_flags = c->af;
-    c->jit_word = c->reg[d->held];
+    c->jit_word = c->reg[i->reg];
     if (unlikely(c->check))
-        jit_check_enter(c, d->block, d->next, (const void *)(uintptr_t)i->imm);
+        jit_check_enter(c, d->block, i->aux, (const void *)(uintptr_t)i->imm);
     else
         jit_enter(c, (const void *)(uintptr_t)i->imm);
 }

@@ -111,11 +111,9 @@ static struct jit_detour *make_detour(struct translation *t, unsigned n, uint8_t
 
     *d = (struct jit_detour){.bail = {&d->insn, t->b->home_rip},
                              .insn = t->b->insn[n + 1], .block = t->b,
-                             .back = {.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)after},
-                             .next_rip = insn_behind(t, n), .next = n + 1,
-                             .guarded = guarded};
+                             .back = {.fn = insn_jit_resume, .imm = (uint64_t)(uintptr_t)after,
+                                      .aux = (uint8_t)(n + 1), .vreg = guarded}};
     jit_note_word(t, &d->bail.block_rip);
-    jit_note_word(t, &d->next_rip);
     return d;
 }
 

@@ -418,7 +418,7 @@ struct place jit_look_up(struct translation *t, unsigned n, const struct address
     else
         m->branch = look_up(t, a, size, access, align, &m->half);
     m->site = jit_data_alloc(t, sizeof(*m->site));
-    *m->site = (struct jit_site){.block = t->b,
+    *m->site = (struct jit_site){.behind = (uint16_t)((uint8_t *)m->site - (uint8_t *)t->exits),
                                  .hit = emit_here(&t->e),
                                  .address = *a,
                                  .half = code_place(t, m->half),

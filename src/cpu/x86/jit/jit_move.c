@@ -106,6 +106,7 @@ void jit_move(struct x86_cpu *c, const struct block *b)
         else
             move_word(at, by);
     }
-    exits->checked = 0; /* moved code is to be looked at as well */
+    if (c->check)
+        jit_checked_of(exits)->count = 0; /* moved code is to be looked at as well */
     jit_note_for_perf(c, b);
 }

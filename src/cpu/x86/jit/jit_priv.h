@@ -24,11 +24,11 @@ struct address {
 
 /* One translated access that may miss the TLB. */
 struct jit_site {
-    const struct block *block;
     const void *hit;          /* where to go on with the addend in r11 */
     struct address address;
     uint32_t half;            /* place of the displacement that says in which half it is expected, or 0 */
     uint16_t after;           /* how far behind `hit` the instruction ends; 0: it ends the block */
+    uint16_t behind;          /* so many bytes behind the block's struct jit_exits is this */
     uint8_t index;            /* of the instruction, to interpret when it is no plain RAM */
     uint8_t access;           /* enum mmu_access */
     uint8_t size, align;
@@ -39,7 +39,7 @@ struct jit_site {
     bool flags_kept : 1;      /* the guest's flags are in jit_flags, not in EFLAGS */
 };
 
-_Static_assert(sizeof(struct jit_site) == 48, "there are many of them");
+_Static_assert(sizeof(struct jit_site) == 40, "there are many of them");
 
 /* Where the interpreter takes over. */
 struct jit_bail {
@@ -57,13 +57,13 @@ struct jit_syscall {
 struct jit_detour {
     struct jit_bail bail;     /* to `insn` */
     struct insn insn;
-    struct insn back;         /* insn_jit_resume; imm: where to go on */
+    struct insn back;         /* insn_jit_resume; imm: where to go on; aux: index of the instruction there; */
+                              /* vreg: bits of fpu_slow that must be clear then (`guarded`) */
+                              /* reg: guest register expected in r10 then, if any needs to be (`held`) */
     const struct block *block;
-    uint64_t next_rip;
-    unsigned next;            /* index of the instruction there */
-    uint8_t guarded;          /* bits of fpu_slow that must be clear then */
-    uint8_t held;             /* guest register expected in r10 then, if any needs to be */
 };
+
+_Static_assert(sizeof(struct jit_detour) == 88, "there are many of them");
 
 /* What check.h wants to know of an instruction's flags. */
 struct jit_flags {
@@ -83,19 +83,30 @@ struct jit_exit {
 };
 
 struct jit_exits {
+    const struct block *block;
     uint64_t from;            /* home_rip of the block */
     uint64_t granules;        /* of its first page that it relies on besides its own bytes */
-    const uint8_t *code;      /* the block's translation */
-    const struct jit_flags *flags; /* of each instruction, and behind; with check.h only */
     struct jit_entries entry;
-    uint32_t code_bytes;
-    uint32_t checked;         /* so often */
     uint32_t moving;          /* so far behind j->run is what depends on the address: jit_move.c */
     uint16_t moving_count;    /* 0: it cannot be moved */
+    uint16_t code_bytes;      /* of the block's translation */
     uint8_t exit_count;
     bool vector;              /* has x87, MMX, SSE or AVX instructions */
     struct jit_exit exit[];   /* by link slot */
 };
+
+_Static_assert(sizeof(struct jit_exits) == 56, "there are many of them");
+
+/* In front of a struct jit_exits, with check.h only. */
+struct jit_checked {
+    const struct jit_flags *flags; /* of each instruction, and behind */
+    uint64_t count;                /* so often */
+};
+
+static inline struct jit_checked *jit_checked_of(struct jit_exits *exits)
+{
+    return (struct jit_checked *)(void *)exits - 1;
+}
 
 /* For the page with most fixed offsets from FS or GS (jit_memory.c). */
 struct jit_vote {
@@ -137,6 +148,8 @@ struct jit {
 #define JIT_RARE_ENDS_MAX  512u
 #define JIT_BLOCK_DATA_MAX (28u << 10)
 
+_Static_assert(JIT_BLOCK_CODE_MAX <= UINT16_MAX && JIT_BLOCK_DATA_MAX <= UINT16_MAX, "what records say of them fits");
+
 /* One part in so many of the code memory is for what seldom runs. */
 #define JIT_RARE_SHARE 3
 
@@ -150,6 +163,17 @@ static inline const uint8_t *jit_code_at(const struct jit *j, uint32_t place)
 static inline struct jit_exits *jit_exits_of(const struct x86_cpu *c, const struct block *b)
 {
     return b->exits ? (struct jit_exits *)(void *)(c->jit->run + b->exits) : NULL;
+}
+
+static inline const struct jit_exits *jit_exits_of_site(const struct jit_site *site)
+{
+    return (const struct jit_exits *)(const void *)((const uint8_t *)site - site->behind);
+}
+
+/* Where the translation of a block begins: with one of its entries. What seldom runs is behind what often runs. */
+static inline const uint8_t *jit_code_begin(const struct jit *j, const struct jit_exits *exits)
+{
+    return jit_code_at(j, MIN(exits->entry.kept, exits->entry.flags));
 }
 
 #define H_GUEST_RSP H_R12

@@ -139,9 +139,11 @@ static void alloc_exits(struct translation *t)
 {
     unsigned count = exits_wanted(t);
 
+    if (t->c->check)
+        *(struct jit_checked *)jit_data_alloc(t, sizeof(struct jit_checked)) = (struct jit_checked){0};
     t->exits = jit_data_alloc(t, sizeof(*t->exits) + count * sizeof(t->exits->exit[0]));
     *t->exits = (struct jit_exits){
-        .from = t->b->home_rip, .vector = has_vectors(t), .exit_count = (uint8_t)count};
+        .block = t->b, .from = t->b->home_rip, .vector = has_vectors(t), .exit_count = (uint8_t)count};
     for (unsigned slot = 0; slot < count; slot++)
         t->exits->exit[slot].rel = 0;
     jit_note_word(t, &t->exits->from);
@@ -179,13 +181,12 @@ void jit_translate(struct x86_cpu *c, struct block *b)
     jit_find_live_flags(t);
     t->guard = guards_of(b, t->count);
     if (c->check)
-        t->exits->flags = jit_note_flags(t);
+        jit_checked_of(t->exits)->flags = jit_note_flags(t);
     jit_look_for_loop(t);
     jit_emit_entry(t);
     emit_body(t, entry);
     j->next = t->e.w;
-    t->exits->code = entry + t->e.run_offset;
-    t->exits->code_bytes = (uint32_t)(t->e.w - entry);
+    t->exits->code_bytes = (uint16_t)(t->e.w - entry);
     t->e.w = j->rare_next;
     jit_emit_rare(t);
     jit_end_notes(t);
