@@ -221,10 +221,8 @@ static int write_variable(struct efi_store *s, const struct layout *l, const str
     return r < 0 ? r : write_state(s, at, ADDED);
 }
 
-/* All records of that name in that state, but the one at `but`: a store that is damaged, or somebody else's, may have several, of
- * which one more would be the variable whenever another goes. */
-static int delete_records(struct efi_store *s, const struct region *region, const struct efi_variable *v, uint8_t state,
-                          uint32_t but)
+static int delete_in_state(struct efi_store *s, const struct region *region, const struct efi_variable *v, uint8_t state,
+                           uint32_t but)
 {
     struct efi_variable other = {.at = region->first};
     uint32_t next;
@@ -236,6 +234,16 @@ static int delete_records(struct efi_store *s, const struct region *region, cons
             r = write_state(s, other.at, state & NOT_DELETED_MASK);
     }
     return r;
+}
+
+/* All records of that name but the one at `but`: a store that is damaged, or somebody else's, may have several, of which one
+ * more would be the variable whenever another goes. Those that were being replaced first: where it ends in between, none
+ * of them has come back. */
+static int delete_records(struct efi_store *s, const struct region *region, const struct efi_variable *v, uint32_t but)
+{
+    int r = delete_in_state(s, region, v, BEING_REPLACED, but);
+
+    return r < 0 ? r : delete_in_state(s, region, v, ADDED, but);
 }
 
 int efi_variable_set(struct efi_store *s, const struct efi_variable *v)
@@ -258,16 +266,13 @@ int efi_variable_set(struct efi_store *s, const struct efi_variable *v)
         r = write_state(s, old.at, BEING_REPLACED);
     if (!r)
         r = write_variable(s, region.layout, v, at, len);
-    r = r < 0 || !found ? r : delete_records(s, &region, v, BEING_REPLACED, at);
-    return r < 0 || !found ? r : delete_records(s, &region, v, ADDED, at);
+    return r < 0 || !found ? r : delete_records(s, &region, v, at);
 }
 
-/* Those that were being replaced first: where it ends in between, none of them has come back. */
 int efi_variable_delete(struct efi_store *s, const struct efi_variable *v)
 {
     struct region region;
     int r = find_region(s, &region);
 
-    r = r < 0 ? r : delete_records(s, &region, v, BEING_REPLACED, 0);
-    return r < 0 ? r : delete_records(s, &region, v, ADDED, 0);
+    return r < 0 ? r : delete_records(s, &region, v, 0);
 }

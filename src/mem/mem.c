@@ -747,6 +747,13 @@ int mem_clear(struct mem *mem)
     return r;
 }
 
+/* A huge page of a piece of the file, if the kernel has one for it: mem->collapsed says. */
+static bool collapse(struct mem *mem, uint64_t piece)
+{
+    mem->collapsed[piece] = madvise(mem->base + piece * HUGE_PAGE, HUGE_PAGE, MADV_COLLAPSE) == 0; /* EBUSY: later */
+    return mem->collapsed[piece];
+}
+
 void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len)
 {
     uint8_t *host = mem_ptr(mem, gpa, len, MEM_READ);
@@ -757,11 +764,8 @@ void mem_use_huge(struct mem *mem, gpa_t gpa, uint64_t len)
     if (mem->fd < 0)
         (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* refused where the kernel has none */
     for (uintptr_t at = from; mem->collapsed && at < to; at += HUGE_PAGE) {
-        bool *collapsed = &mem->collapsed[(at - (uintptr_t)mem->base) / HUGE_PAGE];
-
         (void)*(volatile uint8_t *)at; /* what has no page at all is not collapsed */
-        *collapsed = madvise((void *)at, HUGE_PAGE, MADV_COLLAPSE) == 0;
-        if (!*collapsed)
+        if (!collapse(mem, (at - (uintptr_t)mem->base) / HUGE_PAGE))
             return;
     }
 }
@@ -792,8 +796,7 @@ bool mem_collapse(struct mem *mem)
         mem->collapse_next = (piece + 1) % all;
         if (mem->collapsed[piece] || !is_nearly_full(at))
             continue;
-        mem->collapsed[piece] = madvise(at, HUGE_PAGE, MADV_COLLAPSE) == 0; /* EBUSY: later */
-        return mem->collapsed[piece];
+        return collapse(mem, piece);
     }
     return false;
 }

@@ -17,16 +17,9 @@ static void open_without_threads(struct fx *f)
     f->s->root[0]->tick_ns = 30 * (int64_t)NS_PER_MS; /* as most hosts have it, whichever we are on */
 }
 
-static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end, uint32_t flags)
-{
-    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.type = type, .start = start, .end = end}, .lk_flags = flags};
-
-    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
-}
-
 static int lock_all(struct fx *f, uint64_t fh, uint32_t type)
 {
-    return lock(f, fh, 1, type, 0, INT64_MAX, 0);
+    return fx_lock(f, fh, 1, type, 0, INT64_MAX, 0);
 }
 
 /* A file that the guest has open and was told of: an old one, whatever the host's clock of files is like. */
@@ -153,16 +146,16 @@ START_TEST(a_lock_is_granted_when_what_the_guest_believes_is_so)
 
         node = known_file(&f, name, &fh);
         host_changes(&f, name);
-        ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 0, 9, flags[i]), -EAGAIN);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 0, 9, flags[i]), -EAGAIN);
         ck_assert_int_eq(host_finds(&f, name, 5), F_UNLCK); /* others are not kept off */
         fd = open(fx_path(&f, name), O_RDWR);
         ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
         close(fd);
-        ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 0, 9, flags[i]), 0); /* to give up is always right */
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_UNLCK, 0, 9, flags[i]), 0); /* to give up is always right */
         time_passes(&f, node);
-        ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 0, 9, 0), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_RDLCK, 0, 9, 0), 0);
         host_changes(&f, name); /* as it may where it is not locked: the guest asks before it reads that */
-        ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 20, 29, 0), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_RDLCK, 20, 29, 0), 0);
     }
     fx_close(&f);
 }
@@ -309,10 +302,10 @@ START_TEST(who_is_too_early_keeps_the_locks_that_it_had)
 
     open_without_threads(&f);
     known_file(&f, "a", &fh);
-    ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 10, 19, 0), 0);
-    ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 40, 49, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_RDLCK, 10, 19, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 40, 49, 0), 0);
     host_changes(&f, "a");
-    ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 5, 60, 0), -EAGAIN);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 5, 60, 0), -EAGAIN);
     ck_assert_int_eq(host_finds(&f, "a", 5), F_UNLCK);
     ck_assert_int_eq(host_finds(&f, "a", 10), F_RDLCK);
     ck_assert_int_eq(host_finds(&f, "a", 19), F_RDLCK);
@@ -321,7 +314,7 @@ START_TEST(who_is_too_early_keeps_the_locks_that_it_had)
     ck_assert_int_eq(host_finds(&f, "a", 49), F_WRLCK);
     ck_assert_int_eq(host_finds(&f, "a", 60), F_UNLCK);
     ck_assert_uint_eq(f.s->lock_count, 2);
-    ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 40, 60, 0), 0); /* what gives up something is not taken back */
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_RDLCK, 40, 60, 0), 0); /* what gives up something is not taken back */
     ck_assert_int_eq(host_finds(&f, "a", 60), F_RDLCK);
     fx_close(&f);
 }

@@ -16,6 +16,12 @@
 #define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
 #define IOVS_MAX   (SHARE_DATA_MAX / 4096u + 8)
 
+/* Is it the host that finds the end of the file? With a write-back cache the guest knows where that is. */
+static bool appends(const struct share *s, uint32_t asked)
+{
+    return (asked & O_APPEND) && !session_has(s, FUSE_WRITEBACK_CACHE);
+}
+
 /* With a write-back cache the guest reads the pages that it writes parts of. */
 static int host_flags(const struct share *s, uint32_t asked)
 {
@@ -113,10 +119,9 @@ static bool is_removed(struct share *s, struct node *n)
 /* What may only be appended to on the host (chattr +a) is opened only by who says so, and stays so; *flags are then. */
 static int open_as_asked(struct share *s, struct node *n, uint32_t asked, int *flags)
 {
-    const bool appends = (asked & O_APPEND) && !session_has(s, FUSE_WRITEBACK_CACHE);
     int fd = file_open(s, n, *flags);
 
-    if (fd != -EPERM || !appends)
+    if (fd != -EPERM || !appends(s, asked))
         return fd;
     *flags |= O_APPEND;
     return file_open(s, n, *flags);
@@ -355,13 +360,13 @@ int op_read(struct call *c)
 }
 
 /* Of this write: its file may have been told otherwise (F_SETFL) since it was opened, and what a mapping has written
- * has a place of its own by whichever file it comes. With a write-back cache the guest knows where the end is. */
+ * has a place of its own by whichever file it comes. */
 static int write_flags(const struct share *s, const struct fuse_write_in *in)
 {
     const int asked = (int)in->flags;
     int flags = (asked & O_SYNC) == O_SYNC ? RWF_SYNC : asked & O_DSYNC ? RWF_DSYNC : 0;
 
-    if ((asked & O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE) && !session_has(s, FUSE_WRITEBACK_CACHE))
+    if (!(in->write_flags & FUSE_WRITE_CACHE) && appends(s, in->flags))
         flags |= RWF_APPEND;
     return flags;
 }

@@ -219,6 +219,15 @@ static inline int fx_read(struct fx *f, uint64_t fh, uint64_t offset, uint32_t s
     return fx_ask(f, FUSE_READ, 0, &in, sizeof(in), NULL, NULL);
 }
 
+/* By the guest's process whose number is 100 more than its number as an owner. */
+static inline int fx_lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end, uint32_t flags)
+{
+    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk_flags = flags,
+                            .lk = {.start = start, .end = end, .type = type, .pid = (uint32_t)owner + 100}};
+
+    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
+}
+
 static inline int fx_release(struct fx *f, uint64_t fh)
 {
     struct fuse_release_in in = {.fh = fh};

@@ -7,14 +7,6 @@
 
 #include "share_fixture.h"
 
-static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
-{
-    struct fuse_lk_in in = {.fh = fh, .owner = owner,
-                            .lk = {.start = start, .end = end, .type = type, .pid = (uint32_t)owner + 100}};
-
-    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
-}
-
 /* Whom start is locked by, as owner is told; -1: nobody. */
 static int64_t holder(struct fx *f, uint64_t fh, uint64_t owner, uint64_t start)
 {
@@ -41,8 +33,8 @@ START_TEST(locks_of_an_open_file_end_with_it)
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
     ck_assert_int_eq(fx_fopen(&f, node, O_RDWR, &second), 0);
-    ck_assert_int_eq(lock(&f, fh, 7, F_WRLCK, 0, 9), 0);    /* of an open file: its owner is none that is flushed */
-    ck_assert_int_eq(lock(&f, second, 8, F_WRLCK, 20, 29), 0); /* a process', with both open */
+    ck_assert_int_eq(fx_lock(&f, fh, 7, F_WRLCK, 0, 9, 0), 0);    /* of an open file: its owner is none that is flushed */
+    ck_assert_int_eq(fx_lock(&f, second, 8, F_WRLCK, 20, 29, 0), 0); /* a process', with both open */
     flush(&f, fh, 9);
     ck_assert_int_eq(fx_release(&f, fh), 0);
     ck_assert_int_eq(holder(&f, second, 9, 5), -1);
@@ -64,8 +56,8 @@ START_TEST(who_has_a_lock_is_told_if_it_is_the_guests)
 
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
-    ck_assert_int_eq(lock(&f, fh, 7, F_RDLCK, 0, 9), 0);
-    ck_assert_int_eq(lock(&f, fh, 8, F_WRLCK, 20, 29), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 8, F_WRLCK, 20, 29, 0), 0);
     fd = open(fx_path(&f, "a"), O_RDWR);
     ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &host), 0);
     ck_assert_int_eq(holder(&f, fh, 9, 5), 107);

@@ -95,14 +95,6 @@ START_TEST(what_has_gone_is_stale_and_never_another_file)
 }
 END_TEST
 
-static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end, uint32_t flags)
-{
-    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.start = start, .end = end, .type = type},
-                            .lk_flags = flags};
-
-    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
-}
-
 static uint64_t seed;
 
 static void change_some(uint8_t *data, size_t len)
@@ -125,8 +117,8 @@ START_TEST(damaged_lists_do_no_harm)
         ck_assert_int_eq(fx_mkdir(&a, i ? dir : 1, name, 0755, &dir), 0);
         ck_assert_int_eq(fx_create(&a, dir, "f", O_RDWR, 0644, &node, &fh), 0);
     }
-    ck_assert_int_eq(lock(&a, fh, 7, F_RDLCK, 0, 9, 0), 0);
-    ck_assert_int_eq(lock(&a, fh, 7, F_RDLCK, 0, 9, FUSE_LK_FLOCK), 0);
+    ck_assert_int_eq(fx_lock(&a, fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&a, fh, 7, F_RDLCK, 0, 9, FUSE_LK_FLOCK), 0);
     for (unsigned i = 0; i < 1000; i++) {
         struct fuse_attr attr;
 
@@ -247,19 +239,19 @@ START_TEST(locks_are_taken_again)
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "posix", O_RDWR, 0644, &node, &fh), 0);
     ck_assert_int_eq(fx_create(&f, 1, "whole", O_RDWR, 0644, &other, &other_fh), 0);
-    ck_assert_int_eq(lock(&f, fh, 7, F_WRLCK, 10, 19, 0), 0);
-    ck_assert_int_eq(lock(&f, fh, 7, F_RDLCK, 30, INT64_MAX, 0), 0);
-    ck_assert_int_eq(lock(&f, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 7, F_WRLCK, 10, 19, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 7, F_RDLCK, 30, INT64_MAX, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
     restore_ended(&f);
     ck_assert(is_free(&f, "posix", 9) && !is_free(&f, "posix", 10) && !is_free(&f, "posix", 19));
     ck_assert(is_free(&f, "posix", 20) && !is_free(&f, "posix", 1000));
     fd = open(fx_path(&f, "whole"), O_RDWR);
     ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), -1);
-    ck_assert_int_eq(lock(&f, fh, 7, F_UNLCK, 0, 19, 0), 0); /* they are that owner's */
+    ck_assert_int_eq(fx_lock(&f, fh, 7, F_UNLCK, 0, 19, 0), 0); /* they are that owner's */
     ck_assert(is_free(&f, "posix", 10) && !is_free(&f, "posix", 1000));
     ck_assert_int_eq(fx_release(&f, fh), 0); /* and that file's */
     ck_assert(is_free(&f, "posix", 1000));
-    ck_assert_int_eq(lock(&f, other_fh, 8, F_UNLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    ck_assert_int_eq(fx_lock(&f, other_fh, 8, F_UNLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
     ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
     close(fd);
     fx_close(&f);
@@ -276,8 +268,8 @@ START_TEST(who_has_lost_a_lock_has_lost_the_file)
     ck_assert_int_eq(fx_fopen(&a, node, O_RDWR, &second), 0);
     ck_assert_int_eq(fx_create(&a, 1, "whole", O_RDWR, 0644, &other, &other_fh), 0);
     ck_assert_int_eq(fx_create(&a, 1, "none", O_RDWR, 0644, &third, &third_fh), 0);
-    ck_assert_int_eq(lock(&a, fh, 7, F_WRLCK, 0, 9, 0), 0);
-    ck_assert_int_eq(lock(&a, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
+    ck_assert_int_eq(fx_lock(&a, fh, 7, F_WRLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&a, other_fh, 8, F_WRLCK, 0, INT64_MAX, FUSE_LK_FLOCK), 0);
     restore(&a, &b, NULL); /* a goes on, and has them */
     ck_assert_int_eq(fx_write(&b, fh, 0, "x", 0), -ESTALE);
     ck_assert_int_eq(fx_write(&b, second, 0, "x", 0), -ESTALE);
@@ -305,15 +297,15 @@ START_TEST(a_restored_guest_believes_what_it_was_told_before)
     fx_host_age(&a, "lately"); /* else it would not be believed */
     lately = fx_lookup(&a, 1, "lately");
     ck_assert_int_eq(fx_fopen(&a, lately, O_RDWR, &lately_fh), 0);
-    ck_assert_int_eq(lock(&a, locked_fh, 7, F_RDLCK, 0, 9, 0), 0);
-    ck_assert_int_eq(lock(&a, lately_fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&a, locked_fh, 7, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&a, lately_fh, 7, F_RDLCK, 0, 9, 0), 0);
     n = node_get(a.s, locked);
     n->believed_ns = 1; /* long ago */
     node_put(a.s, n);
     restore(&a, &b, NULL);
-    ck_assert_int_eq(lock(&b, known_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
-    ck_assert_int_eq(lock(&b, lately_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
-    ck_assert_int_eq(lock(&b, locked_fh, 8, F_RDLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&b, known_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
+    ck_assert_int_eq(fx_lock(&b, lately_fh, 8, F_RDLCK, 0, 9, 0), -EAGAIN);
+    ck_assert_int_eq(fx_lock(&b, locked_fh, 8, F_RDLCK, 0, 9, 0), 0);
     ck_assert_int_eq(fx_read(&b, lately_fh, 0, 1), 0); /* its lock was taken again */
     ck_assert_int_eq(fx_ask(&b, FUSE_GETATTR, locked, &get, sizeof(get), NULL, NULL), 0);
     ck_assert_uint_eq(((struct fuse_attr_out *)fx_answer(&b))->attr_valid, 0);

@@ -740,13 +740,6 @@ END_TEST
 
 /* ---- Locks ---------------------------------------------------------------------------------- */
 
-static int lock(struct fx *f, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
-{
-    struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.start = start, .end = end, .type = type}};
-
-    return fx_ask(f, FUSE_SETLK, 0, &in, sizeof(in), NULL, NULL);
-}
-
 START_TEST(locks_hold_between_processes_of_the_guest_and_against_the_host)
 {
     struct flock host = {.l_type = F_WRLCK, .l_start = 100, .l_len = 10};
@@ -758,17 +751,17 @@ START_TEST(locks_hold_between_processes_of_the_guest_and_against_the_host)
 
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
-    ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 0, 9), 0);
-    ck_assert_int_eq(lock(&f, fh, 2, F_WRLCK, 5, 15), -EAGAIN);
-    ck_assert_int_eq(lock(&f, fh, 2, F_WRLCK, 10, 15), 0);
-    ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 0, 4), 0);
-    ck_assert_int_eq(lock(&f, fh, 2, F_RDLCK, 0, 4), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 0, 9, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 2, F_WRLCK, 5, 15, 0), -EAGAIN);
+    ck_assert_int_eq(fx_lock(&f, fh, 2, F_WRLCK, 10, 15, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_UNLCK, 0, 4, 0), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 2, F_RDLCK, 0, 4, 0), 0);
     fd = open(fx_path(&f, "a"), O_RDWR);
     ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &host), 0);
-    ck_assert_int_eq(lock(&f, fh, 1, F_RDLCK, 50, INT64_MAX), -EAGAIN);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_RDLCK, 50, INT64_MAX, 0), -EAGAIN);
     flush.fh = fh;
     ck_assert_int_eq(fx_ask(&f, FUSE_FLUSH, node, &flush, sizeof(flush), NULL, NULL), 0);
-    ck_assert_int_eq(lock(&f, fh, 3, F_WRLCK, 5, 9), 0); /* owner 1 is gone */
+    ck_assert_int_eq(fx_lock(&f, fh, 3, F_WRLCK, 5, 9, 0), 0); /* owner 1 is gone */
     ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), 0);
     flock_in.fh = fh;
     ck_assert_int_eq(fx_ask(&f, FUSE_SETLK, node, &flock_in, sizeof(flock_in), NULL, NULL), -EAGAIN);
@@ -791,17 +784,17 @@ START_TEST(locks_are_limited)
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
     for (unsigned i = 0; i < 1000; i++) { /* as SQLite does, for ever */
-        ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 7, 7), 0);
-        ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 7, 7), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 7, 7, 0), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_UNLCK, 7, 7, 0), 0);
     }
     ck_assert_uint_eq(f.s->lock_count, 0);
     ck_assert_uint_eq(f.s->owner_count, 0);
     f.s->lock_count = 65536 - 100; /* as if others had them */
     for (unsigned i = 0; i < 200 && !r; i++)
-        r = lock(&f, fh, 1, F_RDLCK, 2 * i, 2 * i);
+        r = fx_lock(&f, fh, 1, F_RDLCK, 2 * i, 2 * i, 0);
     ck_assert_int_eq(r, -ENOLCK);
     ck_assert_uint_eq(f.s->lock_count, 65536);
-    ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 0, INT64_MAX), 0);
+    ck_assert_int_eq(fx_lock(&f, fh, 1, F_UNLCK, 0, INT64_MAX, 0), 0);
     ck_assert_uint_eq(f.s->lock_count, 65536 - 100);
     fx_close(&f);
 }
@@ -812,8 +805,8 @@ static struct { struct fx f; uint64_t fh; _Atomic bool stop; } other_thread;
 static void *lock_and_unlock(void *arg)
 {
     while (!other_thread.stop) {
-        ck_assert_int_eq(lock(&other_thread.f, other_thread.fh, 1, F_WRLCK, 0, 0), 0);
-        ck_assert_int_eq(lock(&other_thread.f, other_thread.fh, 1, F_UNLCK, 0, 0), 0);
+        ck_assert_int_eq(fx_lock(&other_thread.f, other_thread.fh, 1, F_WRLCK, 0, 0, 0), 0);
+        ck_assert_int_eq(fx_lock(&other_thread.f, other_thread.fh, 1, F_UNLCK, 0, 0, 0), 0);
     }
     return NULL;
 }
@@ -835,10 +828,10 @@ START_TEST(locks_stay_when_another_thread_gives_up_its_own)
     for (unsigned i = 0; i < 3000; i++) {
         struct flock l = {.l_type = F_WRLCK, .l_start = 10, .l_len = 1};
 
-        ck_assert_int_eq(lock(&f, fh, 1, F_WRLCK, 10, 10), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_WRLCK, 10, 10, 0), 0);
         ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &l), 0);
         ck_assert_int_eq(l.l_type, F_WRLCK);
-        ck_assert_int_eq(lock(&f, fh, 1, F_UNLCK, 10, 10), 0);
+        ck_assert_int_eq(fx_lock(&f, fh, 1, F_UNLCK, 10, 10, 0), 0);
     }
     other_thread.stop = true;
     pthread_join(thread, NULL);
@@ -908,7 +901,7 @@ START_TEST(of_many_who_are_interrupted_nobody_goes_on_waiting)
 
     fx_open(&g);
     ck_assert_int_eq(fx_create(&g, 1, "a", O_RDWR, 0644, &node, &fh), 0);
-    ck_assert_int_eq(lock(&g, fh, 1, F_WRLCK, 0, 0), 0);
+    ck_assert_int_eq(fx_lock(&g, fh, 1, F_WRLCK, 0, 0, 0), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(w); i++) {
         f[i] = g;
         submit_lock_as(&f[i], &w[i], fh, 2 + i, 1000 + i);
@@ -931,11 +924,11 @@ START_TEST(who_waits_for_a_lock_gets_it_or_may_not_or_is_interrupted)
     fx_open(&f);
     ck_assert_int_eq(fx_create(&f, 1, "a", O_RDWR, 0644, &node, &fh), 0);
     g = f; /* requests of ours must not disturb the one that waits */
-    ck_assert_int_eq(lock(&g, fh, 1, F_WRLCK, 0, 0), 0);
+    ck_assert_int_eq(fx_lock(&g, fh, 1, F_WRLCK, 0, 0, 0), 0);
     submit_lock(&f, &w, fh, 2);
     usleep(30000);
     ck_assert_int_eq(w.done, 0);
-    ck_assert_int_eq(lock(&g, fh, 1, F_UNLCK, 0, 0), 0);
+    ck_assert_int_eq(fx_lock(&g, fh, 1, F_UNLCK, 0, 0, 0), 0);
     ck_assert_int_eq(wait_for(&w), 1);
     submit_lock(&f, &w, fh, 3);
     usleep(30000);

@@ -392,6 +392,18 @@ START_TEST(a_blob_that_nobody_sees_is_copied_for_who_comes)
 }
 END_TEST
 
+/* A blob with a picture, which is shown and has been seen. */
+static void begin_with_blob(struct rig *r)
+{
+    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
+
+    begin(r);
+    draw(r, PIXELS, 256, 67, 64, 32);
+    ck_assert_uint_eq(create_blob(r, 1, 8192, &e, 1), OK);
+    ck_assert_uint_eq(show_blob(r, 1, whole, 256, 0), OK);
+    check_picture(r, 0, 0, 64, 32);
+}
+
 /* The first pixel is drawn and flushed. What lies in the display's memory then? */
 static uint32_t flush_pixel(struct rig *r, uint32_t rgb)
 {
@@ -404,15 +416,10 @@ static uint32_t flush_pixel(struct rig *r, uint32_t rgb)
  * a little later. */
 START_TEST(a_guest_that_is_faster_than_its_viewers_has_pictures_dropped)
 {
-    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
     struct display_view *other;
     struct rig r;
 
-    begin(&r);
-    draw(&r, PIXELS, 256, 67, 64, 32);
-    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
-    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
-    check_picture(&r, 0, 0, 64, 32);
+    begin_with_blob(&r);
     ck_assert_uint_eq(flush_pixel(&r, 1), 1);
     ck_assert_uint_eq(flush_pixel(&r, 2), 1);
     ck_assert_uint_eq(flush_pixel(&r, 3), 1);
@@ -478,14 +485,9 @@ END_TEST
 /* Else a guest that flushes what is the same would have all of it compared each time. What comes meanwhile is seen later. */
 START_TEST(what_does_not_change_is_not_looked_at_again_and_again)
 {
-    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
     struct rig r;
 
-    begin(&r);
-    draw(&r, PIXELS, 256, 67, 64, 32);
-    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
-    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
-    check_picture(&r, 0, 0, 64, 32);
+    begin_with_blob(&r);
     ck_assert_uint_eq(flush(&r, 1, whole), OK);
     ck_assert(!display_view_update(r.view, &r.update));
     ck_assert_uint_eq(flush_pixel(&r, 1), pixel(0, 0));
@@ -506,15 +508,10 @@ static void on_quiet(void *arg)
 /* Nothing turns the loop from then on. */
 START_TEST(a_paused_guests_last_picture_is_seen)
 {
-    const struct virtio_gpu_mem_entry e = {.addr = PIXELS, .length = 8192};
     bool quiet = false;
     struct rig r;
 
-    begin(&r);
-    draw(&r, PIXELS, 256, 67, 64, 32);
-    ck_assert_uint_eq(create_blob(&r, 1, 8192, &e, 1), OK);
-    ck_assert_uint_eq(show_blob(&r, 1, whole, 256, 0), OK);
-    check_picture(&r, 0, 0, 64, 32);
+    begin_with_blob(&r);
     ck_assert_uint_eq(flush_pixel(&r, 1), 1);
     ck_assert(display_view_update(r.view, &r.update));
     ck_assert_uint_eq(flush_pixel(&r, 2), 2);

@@ -161,17 +161,8 @@ def test_an_answer_that_is_none(vnc_is, machine, what):  # noqa: F811
 def test_answers_that_nobody_waits_for(vnc_is, machine):  # noqa: F811
     """They stay where they are, files and all: no more are heard than are owed."""
     pid, control = start(vnc_is("""
-import threading
-def flood():
-    n = 0
-    while True:
-        n += 1
-        try:
-            p.answer(fd=f, number=n, text=b"x" * 255)
-        except OSError:
-            return
 f = memory()
-threading.Thread(target=flood, daemon=True).start()
+flood(lambda n: p.answer(fd=f, number=n, text=b"x" * 255))
 p.serve()
 """), machine("m", *SHOWN))
     hear_view(control, ask_view(control))
@@ -222,18 +213,9 @@ def test_messages_without_end(vnc_is, machine, what):  # noqa: F811
     """By as many channels as it may have: the machine's thread has time for others, and nothing piles up."""
     with_file = what in ("files", "pastes that nobody asked for")
     pid, control = start(vnc_is(f"""
-import threading
-def flood(s):
-    n = 0
-    while True:
-        n += 1
-        try:
-            send(s, {FLOODS[what]}, f if {with_file} else None)
-        except OSError:
-            return
 f = memory()
 for i in range(CLIENTS):
-    threading.Thread(target=flood, args=(p.channel(i),), daemon=True).start()
+    flood(lambda n, s=p.channel(i): send(s, {FLOODS[what]}, f if {with_file} else None))
 p.serve()
 """), machine("m", *SHOWN, "--clipboard", code=SPIN))
     time.sleep(1)

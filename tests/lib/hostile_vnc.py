@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 
 START, VIEW, CHANNEL, CLOSED = 1, 2, 3, 4
 TEXT = 256
@@ -30,6 +31,21 @@ def memory(text=b'{"address": "127.0.0.1:1", "password": "x", "url": "http://127
     fd = os.memfd_create("view")
     os.write(fd, text)
     return fd
+
+
+def flood(say):
+    """say(1), say(2), ... beside everything else, until nobody hears it any more."""
+
+    def run():
+        n = 0
+        while True:
+            n += 1
+            try:
+                say(n)
+            except OSError:
+                return
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 class Process:
